@@ -1,0 +1,103 @@
+"""
+How a wait ended, and the one mapping in which that crosses from the triggerer to a worker.
+
+The event carries all that the worker needs: Airflow's ``dag.test()`` drops the keyword arguments of ``defer`` as soon as
+an event arrives, and a worker that wakes up days later has no memory of the submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_runai.core.timeline import Clocks, Moment, bounded
+from airflow_runai.errors import cut
+
+SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED = (
+    "succeeded",
+    "failed",
+    "stopped",
+    "gone",
+    "timed_out",
+    "stalled",
+)
+STATUSES = frozenset({SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    The only ways in which a wait ends.
+
+    :param status: one of :data:`STATUSES`.
+    :param reason: a sentence for people: which clock ran out, what the platform said.
+    :param ended_at: epoch seconds of the last reading.
+    """
+
+    status: str
+    workload_id: str
+    name: str
+    phase: str
+    reason: str
+    ended_at: float
+    clocks: Clocks = field(default_factory=Clocks)
+    timeline: tuple[Moment, ...] = ()
+
+    def to_event(self) -> dict[str, Any]:
+        """Return plain JSON values; :meth:`from_event` is the inverse."""
+        return {
+            "status": self.status,
+            "workload_id": self.workload_id,
+            "name": self.name,
+            "phase": self.phase,
+            "reason": cut(self.reason),
+            "ended_at": self.ended_at,
+            "clocks": self.clocks.to_dict(),
+            "timeline": moments_to_json(self.timeline),
+        }
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Outcome:
+        """
+        Read what :meth:`to_event` wrote.
+
+        :raises ValueError: for a status that no version of this package has written: an event that we do not
+            understand must not pass as success.
+        """
+        if event.get("status") not in STATUSES:
+            raise ValueError(
+                f"event.status: {event.get('status')!r}; allowed: {', '.join(sorted(STATUSES))}. "
+                "Was this trigger written by another version of the provider?"
+            )
+        return cls(
+            status=event["status"],
+            workload_id=str(event.get("workload_id", "")),
+            name=str(event.get("name", "")),
+            phase=str(event.get("phase", "")),
+            reason=str(event.get("reason", "")),
+            ended_at=float(event.get("ended_at", 0.0)),
+            clocks=Clocks(**event.get("clocks", {})),
+            timeline=tuple(Moment(**moment) for moment in event.get("timeline", ())),
+        )
+
+    def to_result(self, project: str) -> dict[str, Any]:
+        """Return the small mapping that the operator leaves as its result."""
+        running = next((m.at for m in self.timeline if m.phase == "Running"), None)
+        return {
+            "workload_id": self.workload_id,
+            "name": self.name,
+            "project": project,
+            "phase": self.phase,
+            "submitted_at": self.timeline[0].at if self.timeline else None,
+            "started_at": running,
+            "ended_at": self.ended_at,
+            "clocks": self.clocks.to_dict(),
+            "interruptions": self.clocks.interruptions,
+            "preemptions": self.clocks.preemptions,
+        }
+
+
+def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:
+    """Return the bounded timeline as plain JSON, oldest first."""
+    return [{"at": m.at, "phase": m.phase, "message": cut(m.message)} for m in bounded(timeline)]

@@ -1,0 +1,133 @@
+"""
+A workload's history, and the clocks that follow from it.
+
+The clocks are *computed* from the moments that the server recorded, never accumulated in memory, so a restarted triggerer
+loses nothing. A phase that nobody knows (link lost, newer server) carries no information and changes no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_runai.core.phases import FINAL, Meaning, meaning
+
+#: The timeline goes to XCom; a training that is preempted hourly for weeks must not grow it without bound.
+TIMELINE_LIMIT = 200
+
+_AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
+
+
+@dataclass(frozen=True)
+class Moment:
+    """
+    The workload entered ``phase`` at ``at`` (epoch seconds).
+
+    :param message: the platform's words for it; may be empty.
+    """
+
+    at: float
+    phase: str
+    message: str = ""
+
+    @property
+    def is_preemption(self) -> bool:
+        """Whether the platform itself calls this a preemption (we never guess)."""
+        return "preempt" in self.message.lower()
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """
+    How long the workload spent in which condition, in seconds.
+
+    :param queue: from submission to the first run.
+    :param interruption: the present stretch of not running after the first run; 0 while it runs.
+    :param interrupted_total: all such stretches.
+    :param running: all running stretches.
+    :param total: since submission.
+    :param interruptions: how often it stopped running without being finished.
+    :param preemptions: how many of those the platform itself called preemptions.
+    """
+
+    queue: float = 0.0
+    interruption: float = 0.0
+    interrupted_total: float = 0.0
+    running: float = 0.0
+    total: float = 0.0
+    interruptions: int = 0
+    preemptions: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, seconds rounded to milliseconds."""
+        return {key: round(value, 3) for key, value in asdict(self).items()}
+
+
+def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
+    """
+    Unite moments from several sources, oldest first, without repeating an unchanged phase.
+
+    A later source only fills in what earlier ones did not see: of two neighbours with the same phase the first is
+    kept, or the one that carries the platform's words.
+    """
+    merged: list[Moment] = []
+    for moment in sorted((m for source in sources for m in source), key=lambda m: m.at):
+        if not merged or merged[-1].phase != moment.phase:
+            merged.append(moment)
+        elif moment.message and not merged[-1].message:
+            merged[-1] = Moment(merged[-1].at, moment.phase, moment.message)
+    return tuple(merged)
+
+
+def bounded(timeline: Sequence[Moment], limit: int = TIMELINE_LIMIT) -> tuple[Moment, ...]:
+    """Keep the first moments (submission, first run) and the newest ones; drop the middle beyond ``limit``."""
+    if len(timeline) <= limit:
+        return tuple(timeline)
+    head = limit // 10
+    return (*timeline[:head], *timeline[head - limit :])
+
+
+def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
+    """
+    Compute all clocks of a workload as seen at ``now``.
+
+    :param timeline: oldest first; may be empty (all clocks 0).
+    :param now: epoch seconds; for a finished workload the clocks stand still at its last moment.
+    """
+    if not timeline:
+        return Clocks()
+    queue = away = running = interruption = 0.0
+    interruptions = preemptions = 0
+    ran = counted = False
+    for kind, seconds, preempted in _stretches(timeline, now):
+        if kind is Meaning.RUNNING:
+            ran, counted = True, False
+            running, interruption = running + seconds, 0.0
+        elif not ran:
+            queue += seconds
+        elif kind not in FINAL:
+            away, interruption = away + seconds, interruption + seconds
+            preemptions += preempted
+            interruptions += kind in _AWAY and not counted
+            counted = counted or kind in _AWAY
+    return Clocks(queue, interruption, away, running, queue + away + running, interruptions, preemptions)
+
+
+def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[tuple[Meaning, float, bool]]:
+    known = [m for m in timeline if meaning(m.phase) is not Meaning.UNKNOWN] or list(timeline[:1])
+    # An unknown first phase still counts as waiting from its moment on.
+    starts = [timeline[0].at, *(m.at for m in known[1:])]
+    for index, moment in enumerate(known):
+        last = index + 1 == len(known)
+        end = max(now, moment.at) if last else starts[index + 1]
+        seconds = 0.0 if meaning(moment.phase) in FINAL else max(0.0, end - starts[index])
+        yield meaning(moment.phase), seconds, moment.is_preemption and not _repeats(known, index)
+
+
+def _repeats(known: Sequence[Moment], index: int) -> bool:
+    """One preemption shows as Terminating, then Pending, often with the same words: count it once."""
+    if index == 0:
+        return False
+    before = known[index - 1]
+    return before.is_preemption and meaning(before.phase) is not Meaning.RUNNING

@@ -1,0 +1,177 @@
+"""
+The one verdict on a wait: :func:`decide` says what follows from one look at a workload.
+
+The blocking operator, the trigger and the sensor share it. An unknown phase is never final, an unreachable control plane is
+never a failure, and absence must last before it is believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from airflow_runai.core import outcome as ends
+from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.phases import Meaning
+from airflow_runai.core.timeline import Clocks, Moment, clocks
+from airflow_runai.core.workload import Workload
+
+#: A fresh workload may answer 404 for a moment, and lists lag: absence must last this long (seconds) to be believed.
+ABSENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    Upper bounds of the clocks, seconds; ``None`` means no limit.
+
+    :param queue: from submission to the first run.
+    :param interruption: one stretch of not running after the first run.
+    :param interrupted_total: all such stretches together.
+    :param running: time in which it actually ran.
+    :param total: everything since submission, outages included.
+    :param starting: one stretch in a phase from which a platform should move on by itself (creating, resuming,
+        pulling an image, unknown): what exceeds it is ``stalled``.
+    """
+
+    queue: float | None = None
+    interruption: float | None = None
+    interrupted_total: float | None = None
+    running: float | None = None
+    total: float | None = None
+    starting: float | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"limits.{item.name}: {value!r}; allowed: seconds greater than 0, or leave it out")
+
+
+@dataclass(frozen=True)
+class WaitPolicy:
+    """
+    Pace and limits of a wait.
+
+    :param poll_interval: seconds between looks, greater than 0.
+    :param when_suspended: ``wait``: someone suspended it and will resume it (the time counts as interruption);
+        ``end``: that is the outcome ``stopped``.
+    """
+
+    poll_interval: float = 30.0
+    limits: Limits = Limits()
+    when_suspended: str = "wait"
+
+    def __post_init__(self) -> None:
+        if not self.poll_interval > 0:
+            raise ValueError(f"poll_interval: {self.poll_interval!r}; allowed: seconds greater than 0")
+        if self.when_suspended not in ("wait", "end"):
+            raise ValueError(f"when_suspended: {self.when_suspended!r}; allowed: 'wait' or 'end'")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """
+    One look at a workload.
+
+    :param workload: the newest reading.
+    :param timeline: what is known of its history, oldest first, this reading included.
+    :param taken_at: epoch seconds; later than the reading itself while the control plane is unreachable.
+    :param absent_since: epoch seconds since which it cannot be found; ``None`` while it can.
+    :param blind: the control plane gave no answer; the reading is an old one.
+    """
+
+    workload: Workload
+    timeline: tuple[Moment, ...]
+    taken_at: float
+    absent_since: float | None = None
+    blind: bool = False
+
+    @property
+    def clocks(self) -> Clocks:
+        """The clocks at :attr:`taken_at`."""
+        return clocks(self.timeline, self.taken_at)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Look again in ``seconds``."""
+
+    seconds: float
+
+
+_ENDS = {
+    Meaning.SUCCEEDED: (ends.SUCCEEDED, "completed"),
+    Meaning.FAILED: (ends.FAILED, "failed"),
+    Meaning.DELETING: (ends.GONE, "was deleted by someone else"),
+}
+
+
+_CLOCKS = ("queue", "interruption", "interrupted_total", "running", "total")
+
+
+def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
+    """
+    Say what follows from one look: look again later, or stop and why.
+
+    Reads no clock: ``seen.taken_at`` is the present. A phase this version does not know is never final.
+
+    :return: :class:`Keep` with seconds until the next look, or the final :class:`Outcome`.
+    """
+    kind = seen.workload.meaning
+    if kind in _ENDS:
+        status, words = _ENDS[kind]
+        return _end(seen, status, f"{words}{because(seen.workload.message)}")
+    if seen.absent_since is not None and seen.taken_at - seen.absent_since >= ABSENCE_SECONDS:
+        return _end(seen, ends.GONE, "the control plane does not know it any more, nor lists it as deleted")
+    if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
+        return _end(seen, ends.STOPPED, "was suspended by someone else")
+    exceeded = _exceeded(policy.limits, seen)
+    if exceeded:
+        return exceeded
+    return Keep(_pause(policy, seen))
+
+
+def _exceeded(limits: Limits, seen: Snapshot) -> Outcome | None:
+    spent = seen.clocks
+    # Blind, nobody knows whether it runs or waits: only the clock that does not care may end the wait.
+    for name in ("total",) if seen.blind else _CLOCKS:
+        limit, used = getattr(limits, name), getattr(spent, name)
+        if limit is not None and used >= limit:
+            return _end(seen, ends.TIMED_OUT, f"the {name} clock reached {used:.0f} s; its limit is {limit:.0f} s")
+    stuck = _starting_seconds(seen)
+    if limits.starting is not None and stuck >= limits.starting and not seen.blind:
+        words = f"phase {seen.workload.phase} for {stuck:.0f} s; the limit for starting is {limits.starting:.0f} s"
+        return _end(seen, ends.STALLED, words + because(seen.workload.message))
+    return None
+
+
+def _starting_seconds(seen: Snapshot) -> float:
+    moving = (Meaning.STARTING, Meaning.LEAVING, Meaning.UNKNOWN)
+    stuck = seen.workload.meaning in moving or seen.workload.phase in ("Creating", "Resuming")
+    return seen.taken_at - seen.timeline[-1].at if stuck and seen.timeline else 0.0
+
+
+def _pause(policy: WaitPolicy, seen: Snapshot) -> float:
+    """Look as often as asked, but wake up no later than the nearest limit."""
+    spent = seen.clocks
+    left = [limit - getattr(spent, name) for name in _CLOCKS if (limit := getattr(policy.limits, name)) is not None]
+    return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))
+
+
+def because(message: str) -> str:
+    """Return the platform's words as the end of a sentence."""
+    return f": {message}" if message else ""
+
+
+def _end(seen: Snapshot, status: str, reason: str) -> Outcome:
+    found = seen.workload
+    return Outcome(
+        status=status,
+        workload_id=found.id,
+        name=found.name,
+        phase=found.phase,
+        reason=reason,
+        ended_at=seen.timeline[-1].at if found.meaning in _ENDS and seen.timeline else seen.taken_at,
+        clocks=seen.clocks,
+        timeline=seen.timeline,
+    )

@@ -1,0 +1,149 @@
+"""
+Waiting for a workload, as a conversation that looks again and again until :mod:`verdict` says that it is over.
+
+It survives everything but bugs: a time-out, a refusal, an unreadable answer lengthen the pause and are told once; they
+say nothing about the workload. A 404 is looked up among the deleted workloads before it means anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from airflow_runai.core.flow import Flow, Sleep, Tell
+from airflow_runai.core.flow import now as present
+from airflow_runai.core.outcome import Outcome, moments_to_json
+from airflow_runai.core.timeline import Moment, merge
+from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
+
+#: Ceiling of the pause between looks at an unreachable control plane, seconds.
+LONGEST_PAUSE = 300.0
+
+Read = Callable[[str], "Flow[Workload]"]
+ReadHistory = Callable[[str], "Flow[tuple[Moment, ...]]"]
+FindDeleted = Callable[[str], "Flow[Workload | None]"]
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """
+    The three ways in which a wait looks at a workload, each a flow that takes its id.
+
+    :param read: the current reading; raises ``NotFound``.
+    :param history: what the server remembers; empty where it keeps none.
+    :param find_deleted: the workload among the deleted ones, or ``None``.
+    """
+
+    read: Read
+    history: ReadHistory
+    find_deleted: FindDeleted
+
+
+def wait(policy: WaitPolicy, eyes: Eyes, start: Workload) -> Flow[Outcome]:
+    """
+    Look at a workload until :func:`decide` says that the wait is over.
+
+    Survives everything but bugs: transient errors and refusals lengthen the pause (with jitter) and are told
+    once per kind. Whether the total time is up is decided even while nothing can be read.
+
+    :param start: the last known reading; its id and name are what is waited for.
+    """
+    seen, outage = _first(start), _Outage()
+    while True:
+        try:
+            before, seen = seen, (yield from _look(eyes, seen))
+        except (Unreachable, Refused) as error:
+            if outage.is_news(error):
+                words = f"cannot look at {start.name} ({error}); this says nothing about it, waiting on"
+                yield Tell("trouble", words)
+            seen = replace(seen, taken_at=(yield from present()), blind=True)
+            pause = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
+        else:
+            if outage.ends():
+                yield Tell("trouble", "the control plane answers again")
+            if seen.timeline != before.timeline:
+                yield _news(seen)
+            pause = Sleep(policy.poll_interval, jitter=0.1)
+        verdict = decide(policy, seen)
+        if isinstance(verdict, Outcome):
+            return verdict
+        yield pause if seen.blind else replace(pause, seconds=verdict.seconds)
+
+
+def look(eyes: Eyes, start: Workload) -> Flow[Snapshot]:
+    """Take a single look, for those who poke instead of waiting (sensors)."""
+    return (yield from _look(eyes, _first(start)))
+
+
+@dataclass
+class _Outage:
+    """What is remembered of a stretch in which nobody answers."""
+
+    failures: int = 0
+    kind: str = ""
+
+    def is_news(self, error: Exception) -> bool:
+        self.failures += 1
+        known, self.kind = self.kind, type(error).__name__
+        return known != self.kind
+
+    def ends(self) -> bool:
+        was, self.failures, self.kind = self.failures > 0, 0, ""
+        return was
+
+
+def _first(start: Workload) -> Snapshot:
+    born = (Moment(start.created_at, "Creating"),) if start.created_at else ()
+    # "Not looked yet" is a phase of its own, so that the first look always reads the history.
+    return Snapshot(replace(start, phase="", phase_updated_at=None), born, start.created_at)
+
+
+def _look(eyes: Eyes, before: Snapshot) -> Flow[Snapshot]:
+    known = before.workload
+    try:
+        found = yield from eyes.read(known.id)
+    except NotFound:
+        return (yield from _look_for_the_absent(eyes, before))
+    moment = yield from present()
+    if (known.phase, known.phase_updated_at) == (found.phase, found.phase_updated_at):
+        return Snapshot(found, before.timeline, moment)
+    recorded = yield from eyes.history(found.id)
+    timeline = recorded or before.timeline
+    return Snapshot(found, merge(timeline, _own_sightings(found, timeline, moment)), moment)
+
+
+def _own_sightings(found: Workload, timeline: tuple[Moment, ...], now: float) -> Iterator[Moment]:
+    """
+    Tell what this reading itself says about the past; enough for the clocks where the server keeps no history.
+
+    A reading that is older than the newest record (a lagging list) adds nothing.
+    """
+    if not timeline and found.created_at:
+        yield Moment(found.created_at, "Creating")
+    at = found.phase_updated_at or now
+    if not timeline or (timeline[-1].phase != found.phase and at >= timeline[-1].at):
+        yield Moment(at, found.phase, found.message)
+
+
+def _look_for_the_absent(eyes: Eyes, before: Snapshot) -> Flow[Snapshot]:
+    deleted = yield from eyes.find_deleted(before.workload.id)
+    moment = yield from present()
+    if deleted is None:
+        return Snapshot(before.workload, before.timeline, moment, before.absent_since or moment)
+    last = Moment(deleted.phase_updated_at or moment, deleted.phase, deleted.message)
+    return Snapshot(deleted, merge(before.timeline, [last]), moment)
+
+
+def _news(seen: Snapshot) -> Tell:
+    last = seen.timeline[-1]
+    data = {"timeline": moments_to_json(seen.timeline), "clocks": seen.clocks.to_dict(), "phase": last.phase}
+    return Tell("timeline", f"{seen.workload.name}: {last.phase}{because(last.message)}", data)
+
+
+def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:
+    if isinstance(error, Throttled) and error.retry_after is not None:
+        return min(max(error.retry_after, 1.0), LONGEST_PAUSE)
+    ceiling = max(policy.poll_interval, LONGEST_PAUSE)
+    return float(min(policy.poll_interval * 2 ** min(failures - 1, 10), ceiling))

@@ -1,0 +1,150 @@
+"""
+A workload as the control plane describes it: one small record for the two shapes the API uses.
+
+Single reads say ``workloadId`` and ``actualPhase``; lists and generic reads say ``id`` and ``phase``. Everything else may
+be missing (it depends on the server's version), and unknown fields and values are kept out of the way, never refused.
+Environment values are read for two names of our own and otherwise left alone: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.errors import Unreadable
+
+#: Names of the variables by which a workload says who made it and from what.
+FINGERPRINT_VARIABLE = "AIRFLOW_RUNAI_FINGERPRINT"
+TRY_VARIABLE = "AIRFLOW_RUNAI_TRY"
+
+#: The generic ``type`` of a workload decides the path of its suspend, resume and delete calls.
+KIND_PATHS = {
+    "training": "trainings",
+    "distributed": "distributed",
+    "distributedtraining": "distributed",
+    "workspace": "workspaces",
+    "inference": "inferences",
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """
+    One reading of a workload.
+
+    :param phase: the server's spelling; may be a word that this version does not know.
+    :param created_at: epoch seconds, 0 if the server did not say.
+    :param phase_updated_at: epoch seconds of the last phase change, if the server says (2.21 on).
+    :param kind: the server's ``type`` (``Training``, ``Distributed``, ...); empty where the shape lacks it.
+    :param fingerprint: what :data:`FINGERPRINT_VARIABLE` says, or ``None``.
+    :param try_number: what :data:`TRY_VARIABLE` says, or ``None``.
+    """
+
+    id: str
+    name: str
+    phase: str
+    project_id: str = ""
+    cluster_id: str = ""
+    kind: str = ""
+    desired_phase: str = ""
+    message: str = ""
+    created_at: float = 0.0
+    phase_updated_at: float | None = None
+    deleted: bool = False
+    fingerprint: str | None = None
+    try_number: int | None = None
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the phase means; ``DELETING`` for a workload that the server lists as deleted."""
+        found = meaning(self.phase)
+        if self.deleted and found not in (Meaning.SUCCEEDED, Meaning.FAILED):
+            return Meaning.DELETING
+        return found
+
+    @property
+    def path(self) -> str:
+        """The path segment of the typed endpoints, ``trainings`` where the type is unknown."""
+        return KIND_PATHS.get(self.kind.replace("-", "").replace("_", "").lower(), "trainings")
+
+    @classmethod
+    def from_wire(cls, item: object, kind: str = "") -> Workload:
+        """
+        Read either shape.
+
+        :param item: decoded JSON.
+        :param kind: the type where the shape does not carry it (single reads).
+        :raises Unreadable: if it is no object, or lacks an id or a phase.
+        """
+        if not isinstance(item, Mapping):
+            raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
+        identity = item.get("id") or item.get("workloadId")
+        phase = item.get("phase") or item.get("actualPhase")
+        if not isinstance(identity, str) or not isinstance(phase, str):
+            raise Unreadable(f"a workload without id or phase; its keys are {sorted(map(str, item))[:12]}")
+        variables = _own_variables(item)
+        return cls(
+            id=identity,
+            name=str(item.get("name") or item.get("requestedName") or ""),
+            phase=phase,
+            project_id=str(item.get("projectId") or ""),
+            cluster_id=str(item.get("clusterId") or ""),
+            kind=str(item.get("type") or kind),
+            desired_phase=str(item.get("desiredPhase") or ""),
+            message=str(item.get("phaseMessage") or ""),
+            created_at=epoch(item.get("createdAt")) or 0.0,
+            phase_updated_at=epoch(item.get("phaseUpdatedAt")),
+            deleted=bool(item.get("deletedAt")),
+            fingerprint=variables.get(FINGERPRINT_VARIABLE),
+            try_number=_number(variables.get(TRY_VARIABLE)),
+        )
+
+
+def epoch(value: object) -> float | None:
+    """Turn an RFC 3339 text or a number into epoch seconds; ``None`` for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        # ``fromisoformat`` of Python 3.10 knows neither "Z" nor nanoseconds.
+        moment = datetime.fromisoformat(_python_iso(value))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _python_iso(text: str) -> str:
+    text = text.strip().replace("Z", "+00:00").replace("z", "+00:00")
+    head, dot, tail = text.partition(".")
+    if not dot:
+        return text
+    digits = "".join(c for c in tail[: _digits(tail)])
+    return f"{head}.{digits[:6]:0<6}{tail[len(digits) :]}"
+
+
+def _digits(text: str) -> int:
+    return next((i for i, c in enumerate(text) if not c.isdigit()), len(text))
+
+
+def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
+    spec = item.get("spec")
+    sources = [
+        item.get("environmentVariables"),
+        spec.get("environmentVariables") if isinstance(spec, Mapping) else None,
+    ]
+    wanted = (FINGERPRINT_VARIABLE, TRY_VARIABLE)
+    return {
+        str(entry.get("name")): str(entry.get("value"))
+        for source in sources
+        if isinstance(source, list)
+        for entry in source
+        if isinstance(entry, Mapping) and entry.get("name") in wanted and entry.get("value") is not None
+    }
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None

@@ -1,0 +1,147 @@
+"""
+Everything that can go wrong, as one tree.
+
+::
+
+    RunaiError
+    ├── SpecError(ValueError)       a specification, name or argument is wrong; nothing was submitted
+    ├── ConnectionSettingsError     the Airflow connection itself is wrong (also a ValueError)
+    ├── NotResolved                 a project, cluster or workload name has no or several hits
+    ├── Unreachable                 no trustworthy answer: time-out, reset, 5xx, HTML from a gateway
+    │   ├── Untrusted               the TLS certificate is not accepted
+    │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
+    │   └── Unreadable              an answer without the fields that it must have
+    ├── Refused                     the control plane understood and said no (``status``)
+    │   ├── Unauthorized            401: wrong client id or secret
+    │   ├── Forbidden               403: the identity lacks a role or scope
+    │   ├── NotFound                404
+    │   └── Conflict                409
+    ├── ForeignWorkload             the name is taken by a workload with another specification
+    ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
+    ├── CheckpointInvalid           no checkpoint was accepted, or its root cannot be read
+    ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
+    └── GateFailed                  metrics were read and did not pass
+
+*Unreachable is never failed*: whoever waits must survive it. Text that came from a server is cut
+at :data:`SERVER_TEXT_LIMIT` characters, because gateways answer with whole pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SERVER_TEXT_LIMIT = 256
+
+
+def cut(text: str, limit: int = SERVER_TEXT_LIMIT) -> str:
+    """Return ``text`` on one line, at most ``limit`` characters long."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+class RunaiError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SpecError(RunaiError, ValueError):
+    """
+    One or more mistakes in a specification; all of them are listed at once.
+
+    :param problems: sentences of the form ``path: found; allowed; what to do``.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        head = f"{len(self.problems)} problem(s) in the workload specification; nothing was submitted:"
+        super().__init__("\n  - ".join([head, *self.problems]))
+
+
+class ConnectionSettingsError(RunaiError, ValueError):
+    """The Airflow connection cannot be used as it is."""
+
+
+class NotResolved(RunaiError, LookupError):
+    """A name stands for nothing, or for more than one thing."""
+
+
+class Unreachable(RunaiError):
+    """No answer that can be trusted. Says nothing about the workload."""
+
+
+class Untrusted(Unreachable):
+    """The server's TLS certificate was not accepted."""
+
+
+class Throttled(Unreachable):
+    """
+    The server asked us to slow down (429).
+
+    :param retry_after: seconds, if the server named them.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unreadable(Unreachable):
+    """The answer was JSON, but not what this call answers with."""
+
+
+class Refused(RunaiError):
+    """
+    The control plane understood the call and said no.
+
+    :param status: HTTP status, 400–499.
+    :param detail: the server's words, already cut.
+    """
+
+    def __init__(self, message: str, status: int = 400, detail: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+
+
+class Unauthorized(Refused):
+    """Client id or client secret are not accepted."""
+
+
+class Forbidden(Refused):
+    """The identity has no role or scope that allows this call."""
+
+
+class NotFound(Refused):
+    """There is nothing under this id."""
+
+
+class Conflict(Refused):
+    """The name or state is taken."""
+
+
+class ForeignWorkload(RunaiError):
+    """A workload of our name exists, but its specification is another one."""
+
+
+class WorkloadEnded(RunaiError):
+    """
+    A wait ended in another way than success.
+
+    :param outcome: the event mapping of :class:`airflow_runai.core.outcome.Outcome`.
+    """
+
+    def __init__(self, message: str, outcome: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.outcome = dict(outcome)
+
+
+class CheckpointInvalid(RunaiError):
+    """No checkpoint could be accepted."""
+
+
+class MetricsError(RunaiError, ValueError):
+    """The evaluation's metrics cannot be used."""
+
+
+class GateFailed(RunaiError):
+    """The metrics are readable and do not pass the declared gates."""
