@@ -1,0 +1,1 @@
+"""What runs inside the training container; nothing here is imported by the Airflow side."""

@@ -1,0 +1,499 @@
+"""
+What a preemptible training needs at its own side: atomic checkpoints and a SIGTERM guard.
+
+Copy this one file beside the training script (that is why it is one, and long): standard library
+only, Python 3.8 or newer. It knows no framework's format (the caller writes the files) and does
+not talk to Run:ai. That files are there proves nothing, so they are written to a temporary
+directory of the same file system, made durable, described by a manifest written last, and only
+then renamed. Killed at any moment, a reader finds the old or the new checkpoint.
+
+Layout: ``ROOT/step-00000042/{your files, manifest.json}``, ``ROOT/latest`` (names the step
+published last, for people; readers here trust manifests only), ``ROOT/.tmp-…`` being
+written, ``ROOT/.trash-…`` being deleted. One training, one root: a fresh start needs a fresh one.
+
+From a start-up script: ``python preemptible.py latest ROOT`` or ``... check DIRECTORY``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import errno
+import json
+import math
+import operator
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import time
+import uuid
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = [
+    "Checkpoint",
+    "InvalidCheckpoint",
+    "PreemptionGuard",
+    "newest_valid",
+    "prune",
+    "save_checkpoint",
+    "verify",
+]
+
+_SCHEMA = "runai-checkpoint/1"
+_MANIFEST = "manifest.json"
+_PUBLISHED = re.compile(r"^step-(\d{8,})$")
+_TEMPORARY = re.compile(r"^\.tmp-(?:step-\d{8,}|latest)-(\d+)-([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{8}$")
+_ABANDONED_AFTER = 24 * 3600.0  # seconds
+_writing: set[str] = set()  # names of temporary directories that this process is filling
+
+
+class InvalidCheckpoint(ValueError):
+    """A checkpoint directory that is torn, changed or not published; the message says where."""
+
+
+class Checkpoint(NamedTuple):
+    """A directory whose every byte agreed with its manifest when it was looked at."""
+
+    path: Path
+    step: int
+    epoch: int | None
+    metrics: dict[str, Any]
+
+
+@contextlib.contextmanager
+def save_checkpoint(
+    root: str | os.PathLike[str],
+    step: int,
+    *,
+    epoch: int | None = None,
+    framework: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Path]:
+    """
+    Publish what the ``with`` block writes into the yielded directory, whole or not at all.
+
+    An exception in the block, or a full disk, leaves the root as it was. A step that is already
+    published with equal content is kept; with other content it is replaced by one atomic
+    exchange, or, where the file system has none (some NFS), by two renames: between these the
+    step is missing, never partial. Left-overs of dead writers of the same rank are removed
+    first: of this workload (``JOB_UUID``, else host) if their process is gone, of others after a day.
+
+    :param root: directory of all checkpoints of one training, on storage that outlives the node.
+    :param step: optimizer steps done, 0 or more; names the directory.
+    :param epoch: epochs done, for readers.
+    :param framework: who wrote the files, such as ``numpy`` or ``torch``; for readers.
+    :param metrics: finite numbers, text, true, false or none by name.
+    :param rank: only 0: let rank 0 write the gathered state. Shards of several ranks are not merged.
+    :param world_size: only 1 (the number of writers), for the same reason.
+    :raises ValueError: for a bad argument, no file written, a link or special file among them.
+    """
+    about = _describe(step, epoch, framework, metrics, rank, world_size)
+    target = Path(root, f"step-{about['step']:08d}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent, rank)
+    temp, started = _temporary(target, rank), time.monotonic()
+    _writing.add(temp.name)
+    try:
+        temp.mkdir()
+        yield temp
+        manifest = _complete(about, temp, started)
+        _publish(temp, target, manifest)
+        _write_durably(target.with_name("latest"), f"{target.name}\n", _temporary(Path(root, "latest"), rank))
+    finally:
+        _discard(temp)  # whatever has this name now is torn, a duplicate or the replaced one
+        _writing.discard(temp.name)
+
+
+def verify(path: str | os.PathLike[str]) -> Checkpoint:
+    """
+    Read every byte of a published directory and compare it with the manifest.
+
+    :raises InvalidCheckpoint: if anything is missing, additional or different.
+    :raises OSError: if something cannot be read, which proves nothing about the content.
+    """
+    path = Path(path)
+    manifest = _read_manifest(path)
+    listed = _contents(manifest)
+    odd = (set(_files(path)) - {_MANIFEST}) ^ set(listed)
+    if odd:
+        raise InvalidCheckpoint(f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}")
+    for name, expected in listed.items():
+        found = _fingerprint(path / name)
+        if found != expected:
+            raise InvalidCheckpoint(f"{path / name}: (size, crc32) is {found}, in the manifest {expected}")
+    return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
+
+
+def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
+    """
+    Find the checkpoint to resume from: the highest step that verifies; refusals go to stderr.
+
+    :return: ``None`` if there is none (or no such directory): start from scratch.
+    :raises OSError: if the root cannot be listed. That is not "none": do not start from scratch.
+    """
+    for _ in range(100):
+        for path in _published(Path(root)):
+            identity = _identity(path)
+            try:
+                return verify(path)
+            except (InvalidCheckpoint, OSError) as error:
+                if _identity(path) != identity:
+                    break  # replaced or deleted while we read: that was no damage, look again
+                print(f"checkpoint refused: {error}", file=sys.stderr)
+        else:
+            return None
+    raise OSError(errno.EBUSY, "changed 100 times while being read; do trainings share it?", str(root))
+
+
+def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None) -> list[Path]:
+    """
+    Delete old checkpoints, but never the newest valid one, nor any while none is valid.
+
+    :param keep_last: how many of the highest steps to keep, at least 1.
+    :param keep_every: keep also the steps divisible by this.
+    :return: what was deleted.
+    """
+    if keep_last < 1 or (keep_every is not None and keep_every < 1):
+        raise ValueError(f"prune: keep_last={keep_last!r}, keep_every={keep_every!r}: at least 1 each")
+    newest = newest_valid(root)
+    if newest is None:
+        return []
+    old = [path for path in _published(Path(root))[keep_last:] if path != newest.path]
+    doomed = [path for path in old if not (keep_every and _step(path) % keep_every == 0)]
+    for path in doomed:
+        _discard(path)
+    return doomed
+
+
+class PreemptionGuard:
+    """
+    Turn SIGTERM into a flag, so that the loop can save and leave before SIGKILL comes.
+
+    Poll ``should_stop`` after every step. The trap: a flag polled at the end of an epoch only
+    (or not during warm-up and evaluation) is seen after the grace period, that is never. Python
+    runs handlers between byte codes, so one long native call delays it as well. And a shell
+    between Run:ai and Python keeps the signal for itself: start with ``exec python train.py``.
+
+    Must be made in the main thread. As a context manager it restores the old handlers.
+
+    :param grace_seconds: from SIGTERM to SIGKILL; default: environment variable
+        ``TERMINATION_GRACE_PERIOD_SECONDS``, else ``RUNAI_GRACE_SECONDS``, else Kubernetes' 30.
+    :param exit_code: 143 says "preempted, checkpoint saved"; never 0, that would mean finished.
+    :param signals: what to listen to; add ``signal.SIGUSR1`` where a platform warns with it.
+    """
+
+    def __init__(
+        self,
+        grace_seconds: float | None = None,
+        exit_code: int = 143,
+        signals: Iterable[int] = (signal.SIGTERM,),
+    ) -> None:
+        if not 1 <= exit_code <= 255:
+            raise ValueError(f"PreemptionGuard: exit_code={exit_code!r}: 1 to 255; 0 would mean finished")
+        self.grace_seconds = _grace_seconds() if grace_seconds is None else grace_seconds
+        self.exit_code = exit_code
+        self.deadline: float | None = None
+        """When SIGKILL is due, on ``time.monotonic()``'s clock; ``None`` before the signal."""
+        self._previous = {number: signal.signal(number, self._notice) for number in signals}
+
+    def _notice(self, _signal: int, _frame: object) -> None:
+        if self.deadline is None:  # a second signal does not give more time
+            self.deadline = time.monotonic() + self.grace_seconds
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the signal came."""
+        return self.deadline is not None
+
+    def remaining(self) -> float:
+        """Seconds until SIGKILL, 0 or more; infinite before the signal."""
+        return math.inf if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def exit(self) -> NoReturn:
+        """Leave the process with the agreed code; call it after the checkpoint is saved."""
+        raise SystemExit(self.exit_code)
+
+    def restore(self) -> None:
+        """Put the handlers back that were there before."""
+        while self._previous:
+            number, handler = self._previous.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def __enter__(self) -> PreemptionGuard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
+
+def _grace_seconds() -> float:
+    for name in ("TERMINATION_GRACE_PERIOD_SECONDS", "RUNAI_GRACE_SECONDS"):
+        value = os.environ.get(name, "").strip()
+        if value:
+            if not re.match(r"^\d+(\.\d*)?$", value):
+                raise ValueError(f"environment {name}={value!r}: expected seconds, such as 30")
+            return float(value)
+    return 30.0
+
+
+def _describe(
+    step: int,
+    epoch: int | None,
+    framework: str | None,
+    metrics: Mapping[str, Any] | None,
+    rank: int,
+    world_size: int,
+) -> dict[str, Any]:
+    """Check the arguments before anything is written; early enough that no work is lost."""
+    if (rank, world_size) != (0, 1):
+        raise ValueError(f"save_checkpoint: rank={rank}, world_size={world_size}: gather and save on rank 0")
+    if operator.index(step) < 0:
+        raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
+    try:
+        plain = json.loads(json.dumps(dict(metrics or {}), allow_nan=False, default=float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}") from None
+    name, job, node = (os.environ.get(key) for key in ("RUNAI_JOB_NAME", "JOB_NAME", "NODE_NAME"))
+    return {
+        "schema": _SCHEMA,
+        "step": operator.index(step),
+        "epoch": None if epoch is None else operator.index(epoch),
+        "world_size": world_size,
+        "framework": framework,
+        "workload": {"name": name or job, "uuid": os.environ.get("JOB_UUID"), "node": node},
+        "metrics": plain,
+    }
+
+
+def _complete(about: dict[str, Any], temp: Path, started: float) -> dict[str, Any]:
+    """Make the files durable and write the manifest: what is known only now, and last."""
+    names = _files(temp)
+    if not names or _MANIFEST in names:
+        raise ValueError(f"save_checkpoint: found {names}; expected files, none named {_MANIFEST}")
+    earlier = (step for step in map(_step, _published(temp.parent)) if step < about["step"])
+    manifest = dict(
+        about,
+        files=[_settle(temp, name) for name in names],
+        created_at=time.time(),
+        save_seconds=round(time.monotonic() - started, 3),
+        previous_step=next(earlier, None),
+        complete=True,
+    )
+    manifest["crc32"] = _seal(manifest)
+    for folder, _, _ in os.walk(temp):
+        _sync(folder)
+    _write_durably(temp / _MANIFEST, json.dumps(manifest, indent=1), temp / ".manifest.tmp")
+    return manifest
+
+
+def _settle(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    with contextlib.suppress(PermissionError):  # safetensors leaves 0600, then no other uid could check it
+        path.chmod(path.stat().st_mode | (folder.stat().st_mode & 0o444))
+    size, crc = _fingerprint(path)  # before the sync, while the pages are hot
+    _sync(path)
+    return {"path": name, "size": size, "crc32": crc}
+
+
+def _contents(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    return {entry["path"]: (entry["size"], entry["crc32"]) for entry in manifest["files"]}
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    unsealed = {key: value for key, value in manifest.items() if key != "crc32"}
+    return f"{zlib.crc32(json.dumps(unsealed, sort_keys=True, separators=(',', ':')).encode()):08x}"
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((path / _MANIFEST).read_bytes())
+        good = (
+            manifest["schema"] == _SCHEMA
+            and manifest["complete"] is True
+            and manifest["crc32"] == _seal(manifest)
+            and len(_contents(manifest)) == len(manifest["files"])
+            and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidCheckpoint(f"{path}: no {_MANIFEST}, so it was never published") from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidCheckpoint(f"{path / _MANIFEST}: not written by this module: {error!r}") from None
+    if not good:
+        raise InvalidCheckpoint(f"{path / _MANIFEST}: other schema or step, or changed since it was written")
+    return manifest
+
+
+def _files(folder: Path) -> list[str]:
+    """All regular files below as relative POSIX paths; a link may lead to bytes that we do not own."""
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        for path in (Path(parent, name) for name in folders + names):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise InvalidCheckpoint(f"{path}: links and special files are not allowed in a checkpoint")
+        found += [Path(parent, name).relative_to(folder).as_posix() for name in names]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _fingerprint(path: Path) -> tuple[int, str]:
+    size = crc = 0
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return size, f"{crc:08x}"
+
+
+def _publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
+    try:
+        os.replace(temp, target)
+    except OSError:  # a directory that is not empty cannot be replaced by a rename
+        if not os.path.lexists(target):
+            raise
+        if not _is_same(target, manifest) and not _exchange(temp, target):
+            os.replace(target, _trash(target))  # swept by the next save
+            os.replace(temp, target)
+    _sync(target.parent)
+
+
+def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
+    with contextlib.suppress(InvalidCheckpoint, OSError):
+        verify(target)
+        old = _read_manifest(target)
+        return all(old.get(key) == manifest[key] for key in ("files", "epoch", "metrics", "framework"))
+    return False
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step with Linux' ``renameat2``; ``False`` where that does not exist."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+        here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        return bool(renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+    return False
+
+
+def _write_durably(path: Path, text: str, temp: Path) -> None:
+    temp.write_text(text, encoding="utf-8")
+    _sync(temp)
+    os.replace(temp, path)
+    _sync(path.parent)
+
+
+def _sync(path: str | os.PathLike[str]) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems cannot sync a directory
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not os.path.isdir(path):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _trash(path: Path) -> Path:
+    return path.with_name(f".trash-{path.name.lstrip('.')}-{uuid.uuid4().hex[:8]}")
+
+
+def _discard(path: Path) -> None:
+    """Delete by renaming first: a deletion that dies half-way must not look like a checkpoint."""
+    trash = _trash(path) if not path.name.startswith(".trash-") else path
+    with contextlib.suppress(OSError):  # what stays is swept by the next save
+        os.replace(path, trash)
+        if trash.is_symlink() or trash.is_file():
+            trash.unlink()
+        else:
+            shutil.rmtree(trash)
+
+
+def _temporary(target: Path, rank: int) -> Path:
+    return target.with_name(f".tmp-{target.name}-{rank}-{_whose()}{os.getpid():08x}{uuid.uuid4().hex[:8]}")
+
+
+def _whose() -> str:
+    """Stable over preemptions under Run:ai, where the host's name changes."""
+    return f"{zlib.crc32((os.environ.get('JOB_UUID') or socket.gethostname()).encode()):08x}"
+
+
+def _sweep(root: Path, rank: int) -> None:
+    """Remove what dead writers of this rank left behind, and deletions that did not finish."""
+    for path in root.iterdir():
+        match = _TEMPORARY.match(path.name)
+        abandoned = match and int(match.group(1)) == rank and _is_abandoned(path, *match.group(2, 3))
+        if abandoned or path.name.startswith(".trash-"):
+            _discard(path)
+
+
+def _is_abandoned(path: Path, whose: str, pid: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        if whose != _whose():
+            return time.time() - path.stat().st_mtime > _ABANDONED_AFTER
+        # Containers number their processes alike: our own pid was our predecessor's, too.
+        if int(pid, 16) == os.getpid():
+            return path.name not in _writing
+        return not _is_alive(int(pid, 16))
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return True
+
+
+def _step(path: Path) -> int:
+    return int(path.name[len("step-") :])
+
+
+def _published(root: Path) -> list[Path]:
+    """Directories with a published name, highest step first."""
+    try:
+        names = [name for name in os.listdir(root) if _PUBLISHED.match(name)]
+    except FileNotFoundError:
+        return []
+    found = [path for path in map(root.joinpath, names) if path.is_dir() and not path.is_symlink()]
+    return sorted(found, key=_step, reverse=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What changes when another directory takes this name; inode numbers alone are soon used again."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        return found.st_ino, found.st_ctime_ns
+    return None
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Check published checkpoints. Exit code: 0 valid, 1 none or invalid, 2 could not tell."
+    )
+    parser.add_argument("action", choices=("latest", "check"), help="newest valid below PATH, or PATH itself")
+    parser.add_argument("path")
+    options = parser.parse_args()
+    try:
+        found = newest_valid(options.path) if options.action == "latest" else verify(options.path)
+    except (InvalidCheckpoint, OSError) as error:
+        print(f"preemptible: {error}", file=sys.stderr)
+        return 1 if isinstance(error, InvalidCheckpoint) else 2
+    if found:
+        print(found.path)
+    return 0 if found else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
