@@ -1,8 +1,8 @@
 """
 How a wait ended, and the one mapping in which that crosses from the triggerer to a worker.
 
-The event carries all that the worker needs: Airflow's ``dag.test()`` drops the keyword arguments of ``defer`` as soon as
-an event arrives, and a worker that wakes up days later has no memory of the submission.
+The event carries all that the worker needs: Airflow's ``dag.test()`` drops the keyword arguments of ``defer`` as soon
+as an event arrives, and a worker that wakes up days later has no memory of the submission.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 The one verdict on a wait: :func:`decide` says what follows from one look at a workload.
 
-The blocking operator, the trigger and the sensor share it. An unknown phase is never final, an unreachable control plane is
-never a failure, and absence must last before it is believed.
+The blocking operator, the trigger and the sensor share it. An unknown phase is never final, an unreachable control
+plane is never a failure, and absence must last before it is believed.
 """
 
 from __future__ import annotations

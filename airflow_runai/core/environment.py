@@ -1,0 +1,49 @@
+"""The environment variables of a workload: what authors may write, and how it goes over the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_runai.core.fields import mapping, scalar, text
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_SOURCES = {"secret": "secret", "config_map": "configMap", "credential": "userCredential", "pod_field": "podFieldRef"}
+
+
+def environment(value: Any) -> dict[str, Any]:
+    """Accept a mapping from names to scalars or to one source (secret, config map, credential, pod field)."""
+    found = mapping(value)
+    for name, entry in found.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a variable; allowed: letters, digits and _ , not a digit first")
+        if isinstance(entry, Mapping):
+            _source(name, entry)
+        elif not isinstance(entry, (str, int, float)):
+            raise ValueError(
+                f"{name} holds a {type(entry).__name__}; allowed: text, number, boolean or one of {_FORMS}"
+            )
+    return {name: dict(e) if isinstance(e, Mapping) else scalar(e) for name, e in found.items()}
+
+
+_FORMS = "{'secret': {'name', 'key'}}, {'config_map': {…}}, {'credential': {…}}, {'pod_field': 'metadata.name'}"
+
+
+def _source(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    if len(entry) != 1 or next(iter(entry)) not in _SOURCES:
+        raise ValueError(f"{name} has the keys {sorted(entry)}; allowed: exactly one of {_FORMS}")
+    kind, where = next(iter(entry.items()))
+    if kind == "pod_field":
+        return {_SOURCES[kind]: {"path": text(where)}}
+    if not isinstance(where, Mapping) or set(where) != {"name", "key"}:
+        raise ValueError(f"{name}.{kind}: needs exactly the keys 'name' and 'key'")
+    return {_SOURCES[kind]: dict(where)}
+
+
+def write_environment(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the wire form of what :func:`environment` accepted."""
+    return [
+        {"name": name, **(_source(name, entry) if isinstance(entry, Mapping) else {"value": entry})}
+        for name, entry in value.items()
+    ]

@@ -1,0 +1,82 @@
+"""
+The name of a workload, which is its identity.
+
+``<slug>-<hash>-g<generation>``: all tries of one mapped task instance of one DAG run share slug and hash, so a submission
+can be repeated without remembering anything. The name is a DNS-1035 label of at most 40 characters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from airflow_runai.errors import SpecError
+
+LONGEST_NAME = 40
+#: Room for a hyphen, ten hexadecimal digits, "-g" and four digits of generation.
+LONGEST_SLUG = LONGEST_NAME - 1 - 10 - 2 - 4
+
+_LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class TaskIdentity:
+    """
+    Which mapped task instance of which DAG run, in which Airflow.
+
+    :param instance: name of the Airflow installation, so that two of them can share a project.
+    :param map_index: -1 for a task that is not mapped.
+    """
+
+    instance: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    def digest(self) -> str:
+        """Return ten hexadecimal digits; lengths are part of the hash, so no two identities share a text."""
+        parts = (self.instance, self.dag_id, self.run_id, self.task_id, str(self.map_index))
+        text = "".join(f"{len(part)}:{part}" for part in parts)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def base_name(identity: TaskIdentity, slug: str | None = None) -> str:
+    """
+    Return the name without its generation.
+
+    :param slug: the readable part; by default made of the task id.
+    :raises SpecError: if ``slug`` is given and cannot be part of a DNS label.
+    """
+    readable = check_slug(slug) if slug is not None else _slug(identity.task_id)
+    return f"{readable}-{identity.digest()}"
+
+
+def check_slug(slug: str) -> str:
+    """Return ``slug`` if it can begin a DNS-1035 label, else raise :class:`SpecError`."""
+    if not _LABEL.fullmatch(slug) or len(slug) > LONGEST_SLUG:
+        raise SpecError(
+            [
+                f"workload_name: {slug!r} cannot become a DNS label; allowed: lower-case letters, digits and hyphens, "
+                f"a letter first, no hyphen last, at most {LONGEST_SLUG} characters"
+            ]
+        )
+    return slug
+
+
+def _slug(task_id: str) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "-", task_id.lower()).strip("-")
+    plain = plain if plain[:1].isalpha() else f"t-{plain}"
+    return plain[:LONGEST_SLUG].strip("-")
+
+
+def generation_name(base: str, generation: int) -> str:
+    """Return the full name; ``generation`` counts from 1."""
+    return f"{base}-g{generation}"
+
+
+def generation_of(base: str, name: str) -> int | None:
+    """Return the generation in ``name``, or ``None`` if it is no name of ours."""
+    found = re.fullmatch(re.escape(base) + r"-g([1-9]\d{0,3})", name)
+    return int(found.group(1)) if found else None

@@ -1,0 +1,117 @@
+"""The ``storage`` part of a specification: what is mounted where. One small class per kind of data source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.core.fields import absolute_path, flag, one_of, parts, quantity, text, wire, write
+
+
+@dataclass(frozen=True)
+class Pvc:
+    """A persistent volume claim."""
+
+    claim: str | None = wire("claimName", text, "name of the claim")
+    path: str | None = wire("path", absolute_path, "where it appears in the container")
+    existing: bool | None = wire("existingPvc", flag, "default true; false lets Run:ai create it")
+    read_only: bool | None = wire("readOnly", flag, "mount read-only")
+    ephemeral: bool | None = wire("ephemeral", flag, "removed with the workload: no place for checkpoints")
+    size: str | None = wire("size", quantity, "of a new claim, e.g. 100G")
+    storage_class: str | None = wire("storageClass", text, "of a new claim")
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the wire form; size and class of a new claim are nested there."""
+        found = {"existingPvc": True, **write(self)}
+        new = {key: found.pop(key) for key in ("size", "storageClass") if key in found}
+        return {**found, "claimInfo": {**new, "accessModes": {"readWriteMany": True}}} if new else found
+
+
+@dataclass(frozen=True)
+class Nfs:
+    """An NFS export."""
+
+    path: str | None = wire("path", absolute_path, "exported path on the server")
+    mount_path: str | None = wire("mountPath", absolute_path, "where it appears in the container")
+    server: str | None = wire("server", text, "NFS server")
+    read_only: bool | None = wire("readOnly", flag, "mount read-only")
+
+
+@dataclass(frozen=True)
+class HostPath:
+    """A directory of the node (usually itself a network mount)."""
+
+    path: str | None = wire("path", absolute_path, "path on the node")
+    mount_path: str | None = wire("mountPath", absolute_path, "where it appears in the container")
+    read_only: bool | None = wire("readOnly", flag, "always set it: descriptions of the default contradict each other")
+    mount_propagation: str | None = wire("mountPropagation", one_of("None", "HostToContainer"), "as in Kubernetes")
+
+
+@dataclass(frozen=True)
+class Git:
+    """A repository, cloned at start."""
+
+    repository: str | None = wire("repository", text, "URL")
+    path: str | None = wire("path", absolute_path, "where it appears in the container")
+    branch: str | None = wire("branch", text, "branch")
+    revision: str | None = wire("revision", text, "commit or tag")
+    secret: str | None = wire("secretRef", text, "name of the credential")
+
+
+@dataclass(frozen=True)
+class S3:
+    """A bucket."""
+
+    bucket: str | None = wire("bucket", text, "name of the bucket")
+    path: str | None = wire("path", absolute_path, "where it appears in the container")
+    url: str | None = wire("url", text, "endpoint")
+    secret: str | None = wire("accessKeySecret", text, "name of the credential")
+
+
+@dataclass(frozen=True)
+class ConfigMap:
+    """A config map as files."""
+
+    name: str | None = wire("configMap", text, "name of the config map")
+    mount_path: str | None = wire("mountPath", absolute_path, "where it appears in the container")
+    sub_path: str | None = wire("subPath", text, "one entry only")
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret as files."""
+
+    name: str | None = wire("secret", text, "name of the secret")
+    mount_path: str | None = wire("mountPath", absolute_path, "where it appears in the container")
+
+
+@dataclass(frozen=True)
+class DataVolume:
+    """A Run:ai data volume."""
+
+    id: str | None = wire("id", text, "id of the data volume")
+    mount_path: str | None = wire("mountPath", absolute_path, "where it appears in the container")
+
+
+@dataclass(frozen=True)
+class EmptyDir:
+    """Scratch space of the node, empty after every interruption."""
+
+    path: str | None = wire("path", absolute_path, "where it appears in the container")
+    medium: str | None = wire("medium", text, "'Memory' for RAM")
+    size_limit: str | None = wire("sizeLimit", quantity, "upper bound")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """All data sources of a workload."""
+
+    pvc: tuple[Pvc, ...] | None = wire("pvc", parts(Pvc), "claims", lambda found: [p.to_wire() for p in found])
+    nfs: tuple[Nfs, ...] | None = wire("nfs", parts(Nfs), "NFS exports")
+    host_path: tuple[HostPath, ...] | None = wire("hostPath", parts(HostPath), "directories of the node")
+    git: tuple[Git, ...] | None = wire("git", parts(Git), "repositories")
+    s3: tuple[S3, ...] | None = wire("s3", parts(S3), "buckets")
+    config_map: tuple[ConfigMap, ...] | None = wire("configMapVolume", parts(ConfigMap), "config maps as files")
+    secret: tuple[Secret, ...] | None = wire("secretVolume", parts(Secret), "secrets as files")
+    data_volume: tuple[DataVolume, ...] | None = wire("dataVolume", parts(DataVolume), "Run:ai data volumes")
+    empty_dir: tuple[EmptyDir, ...] | None = wire("emptyDirVolume", parts(EmptyDir), "scratch space (2.22+)")
