@@ -1,8 +1,8 @@
 """
 The name of a workload, which is its identity.
 
-``<slug>-<hash>-g<generation>``: all tries of one mapped task instance of one DAG run share slug and hash, so a submission
-can be repeated without remembering anything. The name is a DNS-1035 label of at most 40 characters.
+``<slug>-<hash>-g<generation>``: all tries of one mapped task instance of one DAG run share slug and hash, so a
+submission can be repeated without remembering anything. The name is a DNS-1035 label of at most 40 characters.
 """
 
 from __future__ import annotations

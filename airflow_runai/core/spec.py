@@ -3,7 +3,8 @@ What a workload is: the frozen :class:`WorkloadSpec` and its parts.
 
 Each field stands here once, beside its name on the wire. Authors write plain mappings (Airflow renders those);
 ``execute`` turns them into a :class:`WorkloadSpec`. Keys that this page does not know go through ``raw``, which is
-merged last, in the server's own spelling. Names and ranges follow the control plane's API description, versions 2.18–2.24.
+merged last, in the server's own spelling. Names and ranges follow the control plane's API description, versions
+2.18–2.24.
 """
 
 from __future__ import annotations

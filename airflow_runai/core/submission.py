@@ -1,10 +1,11 @@
 """
 What to submit, or what to adopt instead: decided from what the control plane already has.
 
-A *generation* is the n-th workload of one mapped task instance. It rises only after a workload ended badly and Airflow
-retries, or when the user cleared the task and wants a restart. A crashed worker, a restarted triggerer or an outage never
-raise it: they find the workload and adopt it. Airflow's state store is a hint for telling a clear from a retry; the
-workloads themselves say the same (their variable ``AIRFLOW_RUNAI_TRY``), so a lost note never leads to a second workload.
+A *generation* is the n-th workload of one mapped task instance. It rises only after a workload ended badly and
+Airflow retries, or when the user cleared the task and wants a restart. A crashed worker, a restarted triggerer or an
+outage never raise it: they find the workload and adopt it. Airflow's state store is a hint for telling a clear from a
+retry; the workloads themselves say the same (their variable ``AIRFLOW_RUNAI_TRY``), so a lost note never leads to a
+second workload.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 A workload's history, and the clocks that follow from it.
 
 The clocks are *computed* from the moments that the server recorded, never accumulated in memory, so a restarted
-triggerer loses nothing. A phase that nobody knows (link lost, newer server) carries no information and changes no clock.
+triggerer loses nothing. A phase that nobody knows (link lost, newer server) carries no information and changes no
+clock.
 """
 
 from __future__ import annotations

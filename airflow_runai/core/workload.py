@@ -2,8 +2,8 @@
 A workload as the control plane describes it: one small record for the two shapes the API uses.
 
 Single reads say ``workloadId`` and ``actualPhase``; lists and generic reads say ``id`` and ``phase``. Everything else
-may be missing (it depends on the server's version), and unknown fields and values are kept out of the way, never refused.
-Environment values are read for two names of our own and otherwise left alone: they may hold secrets.
+may be missing (it depends on the server's version), and unknown fields and values are kept out of the way, never
+refused. Environment values are read for two names of our own and otherwise left alone: they may hold secrets.
 """
 
 from __future__ import annotations

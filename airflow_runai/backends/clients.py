@@ -1,0 +1,52 @@
+"""From settings to configured HTTP clients: TLS verification on, time-outs on, no redirects followed."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from airflow_runai.backends.settings import Settings
+from airflow_runai.errors import ConnectionSettingsError
+
+
+def client(settings: Settings) -> httpx.Client:
+    """Return a blocking client; the caller closes it."""
+    return httpx.Client(**_options(settings))
+
+
+def async_client(settings: Settings) -> httpx.AsyncClient:
+    """
+    Return a client for the running event loop; the caller closes it.
+
+    Keep it: a client with the system's certificates takes 40–56 ms to make, on the event loop.
+    """
+    return httpx.AsyncClient(**_options(settings))
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "base_url": settings.url.rstrip("/") + "/",
+        "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
+        "verify": _trust(settings),
+        "follow_redirects": False,
+        "headers": {"Accept": "application/json", "User-Agent": "airflow-provider-runai"},
+    }
+
+
+def _trust(settings: Settings) -> ssl.SSLContext | bool:
+    if not settings.verify:
+        return False
+    if settings.ca_file is None:
+        return True
+    if not Path(settings.ca_file).is_file():
+        raise ConnectionSettingsError(
+            f"CA file: {settings.ca_file!r} is no readable file on this machine; "
+            "allowed: a PEM file that exists on every worker and triggerer"
+        )
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise ConnectionSettingsError(f"CA file: {settings.ca_file!r} cannot be used: {error}") from error

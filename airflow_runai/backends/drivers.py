@@ -1,0 +1,158 @@
+"""
+The two drivers of flows: the only code in this package that sends or sleeps.
+
+A flow yields what it wants; a driver does it and sends the reply back in. When the wire fails, the flow gets an
+:class:`~airflow_runai.errors.Unreachable` at its ``yield``. Both drivers treat every flow alike (a test shows it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar, cast
+
+import httpx
+
+from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Step, Tell
+from airflow_runai.errors import Unreachable, Untrusted, cut
+
+T = TypeVar("T")
+
+
+def run(
+    flow: Flow[T],
+    client: httpx.Client,
+    tell: Callable[[Tell], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """
+    Drive a flow and block until it returns.
+
+    :param tell: receives what the flow tells on the way.
+    :param sleep: called with seconds; may raise to end the flow early (a worker that is being stopped does that).
+    :raises RuntimeError: inside a running event loop, which this would block; use :func:`arun` there.
+    """
+    _refuse_inside_a_loop()
+    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def would not narrow the type)
+    try:
+        while True:
+            step = advance()
+            try:
+                reply = _do(step, client, tell, sleep)
+            except Unreachable as error:
+                advance = _thrower(flow, error)
+            else:
+                advance = _sender(flow, reply)
+    except StopIteration as end:
+        return cast(T, end.value)
+    finally:
+        flow.close()
+
+
+async def arun(
+    flow: Flow[T],
+    client: httpx.AsyncClient,
+    tell: Callable[[Tell], Awaitable[None]] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> T:
+    """
+    Drive a flow on the running event loop; the parameters are those of :func:`run`.
+
+    Cancellation closes the flow and passes through.
+    """
+    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def would not narrow the type)
+    try:
+        while True:
+            step = advance()
+            try:
+                reply = await _ado(step, client, tell, sleep)
+            except Unreachable as error:
+                advance = _thrower(flow, error)
+            else:
+                advance = _sender(flow, reply)
+    except StopIteration as end:
+        return cast(T, end.value)
+    finally:
+        flow.close()
+
+
+def _sender(flow: Generator[Step, Reply, Any], reply: Reply) -> Callable[[], Step]:
+    return lambda: flow.send(reply)
+
+
+def _thrower(flow: Generator[Step, Reply, Any], error: Unreachable) -> Callable[[], Step]:
+    return lambda: flow.throw(error)
+
+
+def _do(step: Step, client: httpx.Client, tell: Callable[[Tell], None] | None, sleep: Callable[[float], None]) -> Reply:
+    if isinstance(step, Request):
+        try:
+            return _reply(client.request(**_arguments(step)))
+        except httpx.HTTPError as error:
+            raise _unreachable(error, step, client.base_url) from error
+    if isinstance(step, Tell) and tell:
+        tell(step)
+    if isinstance(step, Sleep) and step.seconds > 0:
+        sleep(_lengthened(step))
+    return Reply(0, time.time())
+
+
+async def _ado(
+    step: Step,
+    client: httpx.AsyncClient,
+    tell: Callable[[Tell], Awaitable[None]] | None,
+    sleep: Callable[[float], Awaitable[None]],
+) -> Reply:
+    if isinstance(step, Request):
+        try:
+            return _reply(await client.request(**_arguments(step)))
+        except httpx.HTTPError as error:
+            raise _unreachable(error, step, client.base_url) from error
+    if isinstance(step, Tell) and tell:
+        await tell(step)
+    if isinstance(step, Sleep) and step.seconds > 0:
+        await sleep(_lengthened(step))
+    return Reply(0, time.time())
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "url": request.path,
+        "params": list(request.params) or None,
+        "json": request.json,
+        "data": request.form,
+        "headers": dict(request.headers),
+    }
+
+
+def _lengthened(step: Sleep) -> float:
+    return step.seconds * (1 + step.jitter * random.random())
+
+
+def _reply(response: httpx.Response) -> Reply:
+    try:
+        body = response.json() if response.content else None
+    except ValueError:
+        body = None
+    return Reply(response.status_code, time.time(), body, cut(response.text), dict(response.headers))
+
+
+def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> Unreachable:
+    where = f"{request.method} {base}{request.path.lstrip('/')}"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Untrusted(
+            f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
+            "name its CA file in the connection, or ask who answers at this address"
+        )
+    return Unreachable(f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}")
+
+
+def _refuse_inside_a_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("drivers.run blocks; inside a running event loop use drivers.arun")

@@ -1,0 +1,75 @@
+"""What a reply means: its body, or which error. One place for status codes and error bodies of all versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_runai.core.flow import Reply, Request
+from airflow_runai.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    Unreadable,
+    cut,
+)
+
+_REFUSALS: dict[int, type[Refused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
+_HINTS = {
+    401: "; check client id and client secret of the connection",
+    403: "; the identity of the connection lacks a role or scope for this",
+}
+
+
+def accept(request: Request, reply: Reply) -> Any:
+    """
+    Return the body of a good reply (any 2xx: create is 200 or 202, delete 204 or 202; a body may be empty).
+
+    :raises Unreachable: for 3xx, 5xx, and whatever is not JSON: a gateway spoke, not the control plane.
+    :raises Refused: for other 4xx, with the server's words and, if it lists them, what breaks its policy.
+    """
+    where = f"{request.method} {request.path}"
+    if 200 <= reply.status < 300:
+        if reply.body is None and reply.text:
+            raise Unreadable(f"{where}: {_not_json(reply)}")
+        return reply.body
+    if reply.status == 429:
+        raise Throttled(f"{where}: 429, asked to slow down", _seconds(reply.headers.get("retry-after")))
+    if reply.status in (408, 425) or not 400 <= reply.status < 500:
+        raise Unreachable(f"{where}: {reply.status} {_words(reply)}{_moved(reply)}")
+    detail = _words(reply)
+    kind = _REFUSALS.get(reply.status, Refused)
+    raise kind(f"{where}: {reply.status} {detail}{_HINTS.get(reply.status, '')}", reply.status, detail)
+
+
+def _words(reply: Reply) -> str:
+    body = reply.body
+    if not isinstance(body, Mapping):
+        return _not_json(reply) if reply.text else "(empty answer)"
+    words = [body.get("message"), body.get("details"), body.get("error"), body.get("error_description")]
+    issues = body.get("complianceIssues")
+    if isinstance(issues, list):
+        words += [f"{i.get('field')}: {i.get('details')}" for i in issues if isinstance(i, Mapping)]
+    return cut("; ".join(str(word) for word in words if word)) or "(no message)"
+
+
+def _not_json(reply: Reply) -> str:
+    kind = reply.headers.get("content-type", "no content type").split(";")[0]
+    return (
+        f"answered {kind} where JSON is expected ({cut(reply.text, 80)!r}); "
+        "is this the control plane's URL, or does a gateway or login page answer?"
+    )
+
+
+def _moved(reply: Reply) -> str:
+    to = reply.headers.get("location")
+    return f"; it redirects to {cut(to, 80)}: use that address if it is the control plane" if to else ""
+
+
+def _seconds(value: str | None) -> float | None:
+    # The other legal form, a date, is rare enough to fall back to our own pace.
+    return float(value) if value and value.isdecimal() else None

@@ -1,0 +1,54 @@
+"""What a connection consists of, checked once; no Airflow here, so the emulator's tests can make one by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from airflow_runai.errors import ConnectionSettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    How to reach a control plane, and as whom.
+
+    :param url: with scheme, for example ``https://org.run.ai``.
+    :param client_id: of a service account or user access key.
+    :param project: default project; a task may name another.
+    :param cluster: name of the cluster, needed only where several have a project of the same name.
+    :param verify: check TLS certificates.
+    :param ca_file: certificates to trust instead of the system's.
+    :param timeout: seconds for one request, greater than 0.
+    """
+
+    url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    project: str | None = None
+    cluster: str | None = None
+    verify: bool = True
+    ca_file: str | None = None
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        problems = [*self._address_problems()]
+        if not self.client_id:
+            problems.append("client id (login): empty; enter the id of a service account or access key")
+        if not self.client_secret:
+            problems.append("client secret (password): empty; enter the secret that belongs to the client id")
+        if not self.timeout > 0:
+            problems.append(f"timeout: {self.timeout!r}; allowed: seconds greater than 0")
+        if problems:
+            raise ConnectionSettingsError("; ".join(problems))
+
+    def _address_problems(self) -> list[str]:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return [
+                f"control plane URL (host): {self.url!r} has no scheme or no host; "
+                "allowed: an address with http:// or https://, such as https://org.run.ai"
+            ]
+        if parts.username or parts.password:
+            return ["control plane URL (host): holds user information; enter client id and secret in their own fields"]
+        return []

@@ -1,0 +1,82 @@
+"""
+One list call serves many waits.
+
+Each wait reads its own workload; a hundred waits on one project would be a hundred calls per interval. Those that
+share a
+:class:`SharedReads` take their reading from one list of the project's unfinished workloads instead, as long as that
+    list is young enough. A workload that is not in the list (finished, lagging, on a moved page) is read by itself,
+    so a wrong list costs calls, never a wrong reading; and a broken row hurts only the wait that it belongs to.
+
+No locks: all flows of one event loop run between their ``yield`` s without interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.flow import Flow, Sleep, now
+from airflow_runai.core.phases import FINAL
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import Unreachable
+
+#: With fewer waits than this, single reads are cheaper than a list.
+FEWEST = 3
+#: How often to look whether somebody else's list call has come back, seconds.
+_NAP = 0.05
+
+
+class SharedReads:
+    """
+    The newest list of one project's unfinished workloads.
+
+    :param max_age: seconds for which a list serves further reads.
+    """
+
+    def __init__(self, project_id: str, max_age: float) -> None:
+        self._project_id = project_id
+        self._max_age = max_age
+        self._waits = 0
+        self._listed: Mapping[str, Workload] = {}
+        self._listed_at = 0.0
+        self._asking = False
+
+    def join(self) -> None:
+        """Count one more wait."""
+        self._waits += 1
+
+    def leave(self) -> int:
+        """Count one wait less; return how many are left."""
+        self._waits -= 1
+        return self._waits
+
+    def read(self, workload_id: str) -> Flow[Workload]:
+        """Read one workload; raises what :func:`control_plane.get` raises."""
+        if self._waits < FEWEST:
+            return (yield from control_plane.get(workload_id))
+        yield from self._refresh()
+        found = self._listed.get(workload_id)
+        if found is None or found.meaning in FINAL:
+            return (yield from control_plane.get(workload_id))
+        return found
+
+    def _refresh(self) -> Flow[None]:
+        while self._asking:
+            yield Sleep(_NAP)
+        if (yield from now()) - self._listed_at < self._max_age:
+            return
+        self._asking = True
+        try:
+            self._listed, self._listed_at = (yield from self._list()), (yield from now())
+        except Unreachable:
+            # Everybody who waited for this list would ask again at once: make them read what they can alone.
+            self._listed, self._listed_at = {}, (yield from now())
+            raise
+        finally:
+            self._asking = False
+
+    def _list(self) -> Flow[dict[str, Any]]:
+        scope = f"projectId=={self._project_id},phase!=Completed,phase!=Failed"
+        found = yield from control_plane.list_workloads([("filterBy", scope)])
+        return {workload.id: workload for workload in found}

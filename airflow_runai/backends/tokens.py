@@ -1,0 +1,126 @@
+"""
+The bearer token of one connection: obtained, renewed early, and renewed once more when the server says 401.
+
+Two endpoints exist. The newer one (2.24 on) is tried first; an older server answers 404 or 405 there and gets the older
+call, with the older grant as the last resort. What worked is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from airflow_runai.backends.replies import accept
+from airflow_runai.core.flow import Flow, Reply, Request, now
+from airflow_runai.errors import Refused, Unauthorized, Unreachable, Unreadable
+
+T = TypeVar("T")
+
+#: Share of a token's life after which it is renewed.
+RENEW_AT = 0.8
+#: Assumed life, seconds, where the server names none.
+DEFAULT_LIFE = 300.0
+
+
+class Tokens:
+    """
+    Adds the bearer token to the requests of a flow.
+
+    :param on_token: called with each new token, so that logs can mask it.
+    """
+
+    def __init__(self, client_id: str, client_secret: str, on_token: Callable[[str], object] | None = None) -> None:
+        self._requests = _grants(client_id, client_secret)
+        self._on_token = on_token or (lambda token: None)
+        self._token: str | None = None
+        self._renew_at = 0.0
+
+    def authorized(self, flow: Flow[T]) -> Flow[T]:
+        """Return the flow with a token on each of its requests."""
+        error: Unreachable | Refused | None = None
+        reply: Reply | None = None
+        try:
+            while True:
+                try:
+                    step = flow.throw(error) if error else (flow.send(reply) if reply else next(flow))
+                except StopIteration as end:
+                    return cast(T, end.value)
+                error, reply = None, None
+                try:
+                    reply = (yield from self._send(step)) if isinstance(step, Request) else (yield step)
+                except (Unreachable, Refused) as caught:
+                    error = caught
+        finally:
+            flow.close()
+
+    def _send(self, request: Request) -> Flow[Reply]:
+        token = yield from self._current()
+        reply = yield request.with_header("Authorization", f"Bearer {token}")
+        if reply.status != 401:
+            return reply
+        if self._token == token:  # nobody else has renewed it meanwhile
+            self._token = None
+        token = yield from self._current()
+        return (yield request.with_header("Authorization", f"Bearer {token}"))
+
+    def _current(self) -> Flow[str]:
+        moment = yield from now()
+        if self._token is None or moment >= self._renew_at:
+            body = yield from self._obtain()
+            self._token = _text(body, "access_token", "accessToken")
+            self._renew_at = moment + RENEW_AT * _life(body)
+            self._on_token(self._token)
+        return self._token
+
+    def _obtain(self) -> Flow[Mapping[str, Any]]:
+        while True:
+            request = self._requests[0]
+            reply = yield request
+            if len(self._requests) > 1 and _is_unknown_here(request, reply):
+                self._requests = self._requests[1:]
+                continue
+            if reply.status in (400, 401):
+                raise Unauthorized(_refusal(request, reply), reply.status)
+            body = accept(request, reply)
+            if not isinstance(body, Mapping):
+                raise Unreadable(f"{request.path}: answered {type(body).__name__} instead of a token")
+            return body
+
+
+def _grants(client_id: str, client_secret: str) -> tuple[Request, ...]:
+    own = {"clientID": client_id, "clientSecret": client_secret}
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+    app = {"grantType": "app_token", "AppId": client_id, "AppSecret": client_secret}
+    return (
+        Request("POST", "/api/v2/token", form=form),
+        Request("POST", "/api/v1/token", json={"grantType": "client_credentials", **own}),
+        Request("POST", "/api/v1/token", json=app),
+    )
+
+
+def _is_unknown_here(request: Request, reply: Reply) -> bool:
+    if request.form is not None:
+        return reply.status in (404, 405)
+    return reply.status == 400
+
+
+def _refusal(request: Request, reply: Reply) -> str:
+    try:
+        accept(request, reply)
+    except Refused as error:
+        return f"the control plane refuses client id and client secret ({error.detail}); check the connection"
+    raise AssertionError("only called for 4xx")  # pragma: no cover
+
+
+def _text(body: Mapping[str, Any], *keys: str) -> str:
+    for key in keys:
+        if isinstance(body.get(key), str) and body[key]:
+            return str(body[key])
+    raise Unreadable(f"the token answer has none of {', '.join(keys)}; its keys are {sorted(map(str, body))[:8]}")
+
+
+def _life(body: Mapping[str, Any]) -> float:
+    for key in ("expires_in", "expiresIn"):
+        if isinstance(body.get(key), (int, float)):
+            return float(body[key])
+    return DEFAULT_LIFE
