@@ -1,0 +1,57 @@
+"""
+What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
+
+The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, biases that start at zero,
+the second LoRA matrix. A non-finite weight or optimizer moment is never forgiven.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.examination import Examination, shown
+from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest
+
+__all__ = ["TensorContent"]
+
+_MOMENTS = ("exp_avg", "momentum_buffer", "square_avg", "max_exp_avg_sq")
+_MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *_MOMENTS)
+
+
+class TensorContent:
+    """
+    Looks at one run of bytes that holds one tensor (or several that share it).
+
+    :param name: for the findings.
+    :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and bytes.
+    :param begin: first byte inside the run that belongs to the tensor; what lies before and after is left alone,
+        because uninitialised memory is allowed there.
+    :param end: one after its last byte.
+    """
+
+    def __init__(self, name: str, kind: str, begin: int, end: int, byteorder: ByteOrder = "little") -> None:
+        self.name = name
+        self.kind = kind
+        self.begin = begin
+        self.end = end
+        self._at = 0
+        self._test = ContentTest(kind, byteorder)
+
+    def feed(self, chunk: memoryview) -> None:
+        """Take the next chunk of the run."""
+        first, last = max(self.begin - self._at, 0), min(self.end - self._at, len(chunk))
+        if first < last and self.kind in KINDS:
+            self._test.feed(chunk[first:last])
+        self._at += len(chunk)
+
+    def note(self, seen: Examination, path: str) -> None:
+        """Record what was found, once the run is over."""
+        last_part = self.name.rpartition(".")[2]
+        is_moment = any(moment in last_part for moment in _MOMENTS)
+        if self._test.non_finite:
+            forgiven = not is_moment and (self._test.mask_like or "mask" in last_part)
+            code = "mask-infinite" if forgiven else "non-finite"
+            text = "only zeros and -inf, like an attention mask" if forgiven else "values that are NaN or infinite"
+            seen.note(code, path, f"tensor {shown(self.name)} holds {text}")
+        elif self.kind in KINDS and self.end - self.begin > KINDS[self.kind].width and self._test.all_zero:
+            if any(part in last_part for part in _MAY_BE_ZERO):
+                return
+            seen.note("all-zero", path, f"every value of tensor {shown(self.name)} is zero")

@@ -1,0 +1,164 @@
+"""
+The running account of one look at one checkpoint: what to look for, what was found so far.
+
+Formats write into it; it reads no file and decides nothing but the verdict that the findings add up to.
+:class:`Damage` is how a parser gives up on one file; it never leaves this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["Damage", "Examination", "Format", "Policy", "StepClaim", "shown"]
+
+_FINDING_LIMIT = 100
+_MESSAGE_LIMIT = 500
+
+
+def shown(value: object) -> str:
+    """Render a value that came out of a file: quoted, on one line, at most 80 characters."""
+    text = repr(value) if isinstance(value, str | int | float | bytes | None) else type(value).__name__
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class Damage(Exception):
+    """A parser cannot go on with this file; ``code`` is one of :data:`CODES`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Policy:
+    """
+    What a user may decide about the verdicts.
+
+    :param strict: refuse pickles that name classes which are neither PyTorch's nor Python's own plain data.
+    :param entry_limit: how many directory entries are listed at most, per checkpoint and per root.
+    """
+
+    strict: bool = False
+    entry_limit: int = 10_000
+
+
+@dataclass(frozen=True)
+class StepClaim:
+    """
+    One place that says which training step this is.
+
+    :param binding: whether disagreement with another binding claim makes the checkpoint invalid.
+    :param at_most: the place may lag behind (a skipped mixed-precision step), but never lead.
+    """
+
+    place: str
+    step: int
+    binding: bool = True
+    at_most: bool = False
+
+
+@dataclass
+class Examination:
+    """
+    One look at one checkpoint.
+
+    :param level: how deep to look, 0 to 3.
+    :param policy: the user's choices.
+    :param formats: the registry, most specific first; for formats that wrap other formats.
+    :param progress: told the number of bytes read, after every chunk.
+    """
+
+    level: int
+    policy: Policy
+    formats: tuple[Format, ...]
+    progress: Callable[[int], None] | None = None
+    findings: list[Finding] = field(default_factory=list)
+    verdict: Verdict = Verdict.VALID
+    crcs: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Relative path to (size, CRC32) of every file read to its end."""
+    proven_elsewhere: set[str] = field(default_factory=set)
+    """Files whose bytes a manifest proves."""
+    steps: list[StepClaim] = field(default_factory=list)
+    tensors: int = 0
+    bytes_read: int = 0
+
+    def note(self, code: str, path: str, message: str) -> None:
+        """Record a finding; after 100 of them only the verdict is kept up to date."""
+        severity, verdict = CODES[code]
+        self.verdict = worst(self.verdict, verdict)
+        if len(self.findings) < _FINDING_LIMIT:
+            self.findings.append(Finding(code, severity, path, message[:_MESSAGE_LIMIT]))
+        elif len(self.findings) == _FINDING_LIMIT:
+            more = "there are more findings than are listed here; repair these first"
+            self.findings.append(Finding("more-findings", "info", path, more))
+
+    def count(self, size: int) -> None:
+        """Count bytes that were read, and tell who wants to know."""
+        self.bytes_read += size
+        if self.progress is not None:
+            self.progress(self.bytes_read)
+
+    @property
+    def refused(self) -> bool:
+        """Whether what was found already rules the checkpoint out."""
+        return self.verdict not in (Verdict.VALID, Verdict.UNVERIFIABLE)
+
+    def examine(self, tree: Tree, *, among: tuple[Format, ...] | None = None) -> str | None:
+        """
+        Look at a file or directory with the first format that recognises it.
+
+        :param among: formats to try; all by default.
+        :return: name of the format, ``None`` when nobody recognises it.
+        """
+        try:
+            for form in self.formats if among is None else among:
+                if form.detect(tree, self):
+                    form.examine(tree, self)
+                    return form.name
+        except Damage as damage:
+            self.note(damage.code, tree.label, damage.message)
+            return form.name
+        return None
+
+    def digest(self, tree: Tree) -> str | None:
+        """Digest of names, sizes and CRCs; ``None`` unless every file was read to its end."""
+        if set(self.crcs) != set(tree.files):
+            return None
+        lines = (f"{name} {size} {crc:08x}\n" for name, (size, crc) in sorted(self.crcs.items()))
+        return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def report(self, path: str, tree: Tree, form: str | None, step: int | None) -> Report:
+        """Close the account."""
+        digest = self.digest(tree) if self.level >= 2 else None
+        return Report(
+            path=path,
+            verdict=self.verdict,
+            format=form,
+            step=step,
+            level=self.level,
+            bytes=sum(entry.size for entry in tree.files.values()),
+            findings=tuple(self.findings),
+            digest=digest,
+            tensors=self.tensors,
+        )
+
+
+@dataclass(frozen=True)
+class Format:
+    """
+    One way of writing checkpoints; a module under ``formats`` each.
+
+    :param name: as it appears in reports.
+    :param detect: whether this is (or, for a damaged file, was meant to be) that format; may read a few bytes.
+    :param examine: look, as deep as the examination says, and note findings; may raise :class:`Damage`.
+    """
+
+    name: str
+    detect: Callable[[Tree, Examination], bool]
+    examine: Callable[[Tree, Examination], None]

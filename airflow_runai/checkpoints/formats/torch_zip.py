@@ -1,0 +1,237 @@
+"""
+Files of ``torch.save``: ``.pt .pth .ckpt .bin``, including Lightning's.
+
+They are zip archives of one pickle and one member per storage. Does not read the formats before PyTorch 1.6, nor TorchScript. The layout is what torch 2.13 writes; every member is
+accounted for, so that nothing can hide in the archive.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_directory
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.lanes import ByteOrder
+from airflow_runai.checkpoints.pickle_globals import trust
+from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
+from airflow_runai.checkpoints.reader import Source, Span
+from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["TORCH_ZIP"]
+
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+_KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
+_SMALL_LIMIT = 4096
+_SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if not tree.single:
+        return False
+    with Source(tree, seen) as source:
+        head = source.at(0, min(4, source.size))
+    return head == b"PK\3\4" or tree.label.endswith(SUFFIXES)
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    if seen.level < 1:
+        return
+    with Source(tree, seen) as source:
+        archive = _Archive(source, seen, tree.label)
+        archive.read_structure()
+        if seen.level >= 2 and not seen.refused:
+            archive.read_everything()
+
+
+@dataclass
+class _Archive:
+    """One torch zip while it is examined."""
+
+    source: Source
+    seen: Examination
+    label: str
+    members: dict[str, Member] = field(default_factory=dict)
+    contents: Contents = field(default_factory=Contents)
+    byteorder: ByteOrder = "little"
+
+    def read_structure(self) -> None:
+        """Level 1: directory, pickle, and that both agree."""
+        if self.source.at(0, min(4, self.source.size)) != b"PK\3\4":
+            raise Damage(
+                "zip-structure",
+                "does not begin like a file of torch.save (PyTorch 1.6 or later); it was cut or overwritten",
+            )
+        self._read_members()
+        self._read_byteorder()
+        self._read_pickle()
+        self._match_storages()
+        self._claim_steps()
+
+    def _read_members(self) -> None:
+        listed = read_directory(self.source)
+        folders = {member.name.partition("/")[0] for member in listed}
+        if len(folders) != 1 or any("/" not in member.name for member in listed):
+            raise Damage("torch-layout", f"{len(folders)} top folders; torch.save writes exactly one")
+        self.members = {member.name.partition("/")[2]: member for member in listed if not member.name.endswith("/")}
+        if "constants.pkl" in self.members or any(name.startswith("code/") for name in self.members):
+            raise Damage("torch-script", "a TorchScript archive; it contains code. Save a state_dict instead")
+        if "data.pkl" not in self.members:
+            raise Damage("torch-layout", "data.pkl is missing; this is a zip file, but not one of torch.save")
+        for name in self.members:
+            if name not in _KNOWN and not name.startswith("data/"):
+                raise Damage("torch-unreferenced", f"member {shown(name)} is none that torch.save writes")
+        if all(member.crc == 0 for member in listed if member.size):
+            text = "saved without checksums (compute_crc32=False); damage to the bytes cannot be seen"
+            self._unproven(text)
+
+    def _unproven(self, text: str) -> None:
+        if self.source.name not in self.seen.proven_elsewhere:
+            self.seen.note("zip-no-checksums", self.label, text)
+
+    @property
+    def checksums(self) -> bool:
+        """Whether CRCs were written."""
+        return any(member.crc for member in self.members.values())
+
+    def _content(self, name: str, limit: int) -> bytes:
+        """Content of one small member, unpacked and compared with its CRC."""
+        member = self.members[name]
+        if member.size > limit or member.packed > limit:
+            raise Damage("pickle-limit", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
+        data = self.source.at(member.begin, member.packed)
+        if member.method != STORED:
+            parts: list[bytes] = []
+            inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
+            inflater.push(memoryview(data))
+            inflater.finish()
+            data = b"".join(parts)
+        if self.checksums and zlib.crc32(data) != member.crc:
+            self.seen.note("zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match")
+        return data
+
+    def _read_byteorder(self) -> None:
+        if "byteorder" not in self.members:
+            return
+        order = self._content("byteorder", _SMALL_LIMIT)
+        if order == b"big":
+            self.byteorder = "big"
+            self.seen.note(
+                "torch-byteorder", self.label, "written on a big-endian machine; if not, every number is garbage"
+            )
+        elif order != b"little":
+            raise Damage("torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed")
+
+    def _read_pickle(self) -> None:
+        globals_met: dict[tuple[str, str], None] = {}
+        try:
+            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), lambda *name: globals_met.setdefault(name))
+            self.contents = read_contents(root)
+        finally:
+            self._note_globals(globals_met)
+        self.seen.tensors += len(self.contents.tensors)
+
+    def _note_globals(self, met: dict[tuple[str, str], None]) -> None:
+        for module, name in met:
+            level = trust(module, name)
+            full = shown(f"{module}.{name}")
+            if level == "dangerous":
+                self.seen.note("pickle-dangerous", self.label, f"loading it would use {full}, which can run commands")
+            elif level == "foreign":
+                code = "pickle-foreign-strict" if self.seen.policy.strict else "pickle-foreign"
+                self.seen.note(code, self.label, f"names {full}, which is not PyTorch's; it was not imported")
+
+    def _match_storages(self) -> None:
+        present = {name[len("data/") :]: member for name, member in self.members.items() if name.startswith("data/")}
+        for key, storage in self.contents.storages.items():
+            member = present.pop(key, None)
+            if member is None:
+                raise Damage("torch-storage", f"member 'data/{key}' of {storage.nbytes} bytes is missing")
+            if member.size != storage.nbytes:
+                raise Damage(
+                    "torch-storage", f"member 'data/{key}' has {member.size} bytes, its tensors need {storage.nbytes}"
+                )
+        if present:
+            raise Damage("torch-unreferenced", f"{len(present)} members under data/ belong to no tensor")
+
+    def _claim_steps(self) -> None:
+        for key, step in self.contents.steps.items():
+            self.seen.steps.append(StepClaim(f"{key} in {self.label}", step, binding=key == "global_step"))
+        for step in self.contents.scheduler_steps[:1]:
+            self.seen.steps.append(StepClaim(f"scheduler in {self.label}", step, binding=False))
+
+    def read_everything(self) -> None:
+        """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""
+        passes = [_MemberPass(self, name, member) for name, member in self.members.items() if member.packed]
+        self.source.scan([member_pass.span for member_pass in passes])
+        for member_pass in passes:
+            member_pass.finish()
+        if self.seen.level >= 3:
+            self._claim_optimizer_steps({member_pass.name: member_pass.kept for member_pass in passes})
+
+    def tensors_in(self, name: str) -> list[Tensor]:
+        """Tensors that live in one member."""
+        storage = self.contents.storages.get(name.removeprefix("data/"))
+        return [] if storage is None or not name.startswith("data/") else storage.tensors
+
+    def _claim_optimizer_steps(self, kept: dict[str, bytes]) -> None:
+        steps = [self._step_value(step, kept) for step in self.contents.optimizer_steps]
+        if steps:
+            self.seen.steps.append(StepClaim(f"optimizer in {self.label}", max(steps), binding=False))
+
+    def _step_value(self, step: Tensor | int, kept: dict[str, bytes]) -> int:
+        if isinstance(step, int):
+            return step
+        data = kept.get(f"data/{step.storage.key}", b"")[step.begin : step.end]
+        layout = _SCALARS.get((step.kind, len(data)))
+        if layout is None:
+            return 0
+        value = struct.unpack(("<" if self.byteorder == "little" else ">") + layout, data)[0]
+        return int(value) if math.isfinite(value) else 0
+
+
+class _MemberPass:
+    """What one member needs during the pass over the file."""
+
+    def __init__(self, archive: _Archive, name: str, member: Member) -> None:
+        self.archive = archive
+        self.name = name
+        self.member = member
+        self.kept = b""
+        self.content = self._content() if archive.seen.level >= 3 else None
+        self.inflater = None if member.method == STORED else Inflater(member, self._feed)
+        feed = self._feed if self.inflater is None else self.inflater.push
+        self.span = Span(member.begin, member.end, feed, summed=self.inflater is None)
+
+    def _content(self) -> TensorContent | None:
+        tensors = self.archive.tensors_in(self.name)
+        kinds = {tensor.kind for tensor in tensors}
+        if len(kinds) != 1:
+            return None
+        begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
+        return TensorContent(tensors[0].name, kinds.pop(), begin, end, self.archive.byteorder)
+
+    def _feed(self, chunk: memoryview) -> None:
+        if self.member.size <= _SMALL_LIMIT:
+            self.kept += bytes(chunk)
+        if self.content is not None:
+            self.content.feed(chunk)
+
+    def finish(self) -> None:
+        """Compare the CRC, then say what the numbers are; numbers of damaged bytes mean nothing."""
+        seen, label = self.archive.seen, self.archive.label
+        if self.inflater is not None:
+            self.inflater.finish()
+        crc = self.span.crc if self.inflater is None else self.inflater.crc
+        if self.archive.checksums and crc != self.member.crc:
+            names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
+            seen.note("zip-crc", label, f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match")
+        elif self.content is not None:
+            self.content.note(seen, label)
+
+
+TORCH_ZIP = Format("torch-zip", _detect, _examine)

@@ -1,0 +1,185 @@
+"""
+Which names a checkpoint's pickle may mention.
+
+*Allowed* names build plain data. *Dangerous* names are refused always. *Foreign* names belong to the user or her
+libraries: resuming needs them, so they are reported, and refused only by a strict policy. This reader imports none
+of them.
+
+The rule is an allow-list where code is known to the world: every name of Python's standard library that is not listed
+here is dangerous, and so is every function (lower-case name) of PyTorch, NumPy and their like. Block-lists alone
+are known to leak (picklescan#66). What cannot be decided here is a user's own module that itself is malicious.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+__all__ = ["Trust", "trust"]
+
+Trust = Literal["allowed", "foreign", "dangerous"]
+
+_BUILTINS = {
+    *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set"),
+    *("slice", "str", "tuple"),
+}
+_DTYPES = {
+    *("float16", "float32", "float64", "bfloat16", "half", "float", "double", "complex32", "complex64", "complex128"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "qint8", "quint8", "qint32"),
+    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "quint4x2", "quint2x4"),
+}
+_STORAGES = {
+    f"{kind}Storage"
+    for kind in (
+        *("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"),
+        *("ComplexFloat", "ComplexDouble", "QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4", "Untyped"),
+    )
+}
+_LAYOUTS = {
+    *("strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "per_tensor_symmetric"),
+    *("per_channel_symmetric", "contiguous_format", "channels_last", "channels_last_3d", "preserve_format"),
+}
+_REBUILDERS = {
+    *("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter", "_rebuild_qtensor"),
+    *(
+        "_rebuild_parameter_with_state",
+        "_rebuild_sparse_tensor",
+        "_rebuild_sparse_csr_tensor",
+        "_rebuild_nested_tensor",
+    ),
+    *("_rebuild_meta_tensor_no_storage", "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy"),
+    "_rebuild_device_tensor_from_cpu_tensor",
+}
+_CHECKPOINT_METADATA = {
+    *("Metadata", "MetadataIndex", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
+    *("TensorProperties", "_MEM_FORMAT_ENCODING", "StorageMeta"),
+}
+_ARRAYS = {"_reconstruct", "scalar", "_frombuffer"}
+
+_ALLOWED: dict[str, set[str]] = {
+    "builtins": _BUILTINS,
+    "__builtin__": _BUILTINS | {"unicode", "long"},
+    "collections": {"OrderedDict", "Counter", "defaultdict", "deque"},
+    "_codecs": {"encode"},
+    "copyreg": {"_reconstructor"},
+    "copy_reg": {"_reconstructor"},
+    "argparse": {"Namespace"},
+    "types": {"SimpleNamespace"},
+    "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
+    "decimal": {"Decimal"},
+    "fractions": {"Fraction"},
+    "uuid": {"UUID", "SafeUUID"},
+    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
+    "pathlib._local": {"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
+    "torch": _DTYPES | _STORAGES | _LAYOUTS | {"Size", "device", "Tensor"},
+    "torch._utils": _REBUILDERS,
+    "torch._tensor": {"_rebuild_from_type_v2", "Tensor"},
+    "torch.nn.parameter": {"Parameter", "Buffer"},
+    "torch.storage": {"UntypedStorage", "TypedStorage"},
+    "torch.serialization": {"_get_layout"},
+    "torch.distributed.checkpoint.metadata": _CHECKPOINT_METADATA,
+    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
+    "numpy": {"ndarray", "dtype"},
+    "numpy.random._pickle": {"__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor"},
+    "numpy.core.multiarray": _ARRAYS,
+    "numpy._core.multiarray": _ARRAYS,
+    "numpy.core.numeric": _ARRAYS,
+    "numpy._core.numeric": _ARRAYS,
+}
+_ALLOWED["numpy.dtypes"] = {f"{kind}DType" for kind in ("Float16", "Float32", "Float64", "Int32", "Int64", "UInt32")}
+
+# Refused whatever the name: they run code, or load it, by design.
+_DANGEROUS_ROOTS = {
+    *(
+        "IPython",
+        "_pytest",
+        "cffi",
+        "cloudpickle",
+        "dill",
+        "distutils",
+        "fabric",
+        "fsspec",
+        "httpx",
+        "invoke",
+        "joblib",
+    ),
+    *(
+        "nose",
+        "nt",
+        "numba",
+        "paramiko",
+        "pip",
+        "pkg_resources",
+        "pytest",
+        "requests",
+        "setuptools",
+        "sh",
+        "torchelastic",
+    ),
+    *(
+        "__builtin__",
+        "copy_reg",
+        "commands",
+        "exceptions",
+        "imp",
+        "popen2",
+        "asyncore",
+        "smtpd",
+        "telnetlib",
+        "lib2to3",
+    ),
+}
+_DANGEROUS_PACKAGES = {
+    *(
+        "torch._C",
+        "torch._dynamo",
+        "torch._inductor",
+        "torch._export",
+        "torch._ops",
+        "torch.fx",
+        "torch.hub",
+        "torch.jit",
+    ),
+    *("torch.multiprocessing", "torch.onnx", "torch.ops", "torch.package", "torch.serialization", "torch.testing"),
+    *(
+        "torch.utils.cpp_extension",
+        "torch.utils._triton",
+        "torch.distributed.elastic",
+        "torch.distributed.launcher",
+        "torch.distributed.rpc",
+        "torch.classes",
+    ),
+    *("numpy.f2py", "numpy.testing", "numpy.distutils", "numpy.ctypeslib", "numpy.lib", "numpy.core", "numpy._core"),
+}
+_KNOWN_LIBRARIES = {
+    *("torch", "numpy", "pandas", "scipy", "sklearn", "torchvision", "torchaudio", "safetensors", "accelerate"),
+    *("transformers", "lightning", "lightning_fabric", "pytorch_lightning", "deepspeed", "jax", "tensorflow", "keras"),
+}
+
+
+def trust(module: str, name: str) -> Trust:
+    """
+    Say how far a global of a pickle can be trusted.
+
+    :param module: dotted module name, as written in the pickle.
+    :param name: name inside the module; protocol 4 allows dots in it.
+    """
+    if name in _ALLOWED.get(module, ()):
+        return "allowed"
+    root = module.partition(".")[0]
+    if _is_standard(root) or root in _DANGEROUS_ROOTS or _inside_dangerous_package(module):
+        return "dangerous"
+    if any(_is_standard(part) or part.startswith("__") for part in name.split(".")):
+        return "dangerous"
+    if root in _KNOWN_LIBRARIES and ("." in name or not name.lstrip("_")[:1].isupper()):
+        return "dangerous"
+    return "foreign"
+
+
+def _is_standard(name: str) -> bool:
+    return name in sys.stdlib_module_names
+
+
+def _inside_dangerous_package(module: str) -> bool:
+    parts = module.split(".")
+    return any(".".join(parts[:end]) in _DANGEROUS_PACKAGES for end in range(2, len(parts) + 1))

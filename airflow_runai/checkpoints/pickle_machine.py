@@ -1,0 +1,287 @@
+"""
+A pickle interpreter that cannot do anything: it imports nothing, calls nothing, and has limits of its own.
+
+It understands what PyTorch and Python write with protocols 2 to 5. ``pickle.Unpickler`` with a harmless
+``find_class`` would not do: its C memo table allocates 4.1 GiB for a pickle of nine bytes. Everything unusual is
+refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import NoReturn
+
+from airflow_runai.checkpoints.examination import Damage, shown
+from airflow_runai.checkpoints.pickle_values import Call, Global, Opaque, Persistent, safe_key
+
+__all__ = ["PICKLE_SIZE_LIMIT", "load_inert"]
+
+PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
+_OPCODE_LIMIT = 3_000_000
+_OBJECT_LIMIT = 800_000
+_INT_SIZE_LIMIT = 16
+_SHORT_TEXT = 4096
+_NAME_SIZE_LIMIT = 512
+
+_REFUSED = {
+    **dict.fromkeys((0x82, 0x83, 0x84), "EXT: an object from the extension registry"),
+    ord("P"): "PERSID: a persistent id as text",
+    ord("i"): "INST: would call a class",
+    ord("o"): "OBJ: would call a class",
+    0x97: "NEXT_BUFFER: an out-of-band buffer",
+    0x98: "READONLY_BUFFER: an out-of-band buffer",
+}
+
+
+def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
+    """
+    Interpret a pickle into the inert values of :mod:`~airflow_runai.checkpoints.pickle_values`.
+
+    :param data: the whole pickle, at most 64 MiB.
+    :param on_global: told (module, name) of every class or function, as soon as it is met.
+    :raises Damage: ``pickle-malformed``, ``pickle-opcode`` or ``pickle-limit``.
+    """
+    if len(data) > PICKLE_SIZE_LIMIT:
+        raise Damage("pickle-limit", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+    machine = _Machine(data, on_global)
+    try:
+        return machine.run()
+    except (IndexError, KeyError):
+        machine.malformed("takes more from the stack or memo than was put there")
+
+
+class _Machine:
+    """Stack, memo and position; one method per opcode below."""
+
+    def __init__(self, data: bytes, on_global: Callable[[str, str], None]) -> None:
+        self.data = data
+        self.on_global = on_global
+        self.at = 0
+        self.opcodes = 0
+        self.objects = 0
+        self.stack: list[object] = []
+        self.marks: list[list[object]] = []
+        self.memo: dict[int, object] = {}
+
+    def run(self) -> object:
+        data, end = self.data, len(self.data)
+        while self.at < end:
+            opcode = data[self.at]
+            self.at += 1
+            self.opcodes += 1
+            if self.opcodes > _OPCODE_LIMIT or self.objects > _OBJECT_LIMIT:
+                raise Damage("pickle-limit", f"more than {_OPCODE_LIMIT} opcodes or {_OBJECT_LIMIT} objects")
+            if opcode == 0x2E:
+                return self.stop()
+            action = _ACTIONS.get(opcode)
+            if action is None:
+                self.refuse(opcode)
+            action(self)
+        return self.malformed("ends without STOP; the file was cut")
+
+    def stop(self) -> object:
+        if self.at != len(self.data):
+            self.malformed(f"{len(self.data) - self.at} bytes after STOP")
+        if len(self.stack) != 1 or self.marks:
+            self.malformed("leaves other than one value on the stack")
+        return self.stack[0]
+
+    def malformed(self, what: str) -> NoReturn:
+        raise Damage("pickle-malformed", f"pickle, byte {self.at}: {what}")
+
+    def refuse(self, opcode: int) -> NoReturn:
+        what = _REFUSED.get(opcode)
+        if what is None:
+            self.malformed(f"opcode 0x{opcode:02x} is not one that PyTorch writes (protocols 2 to 5)")
+        raise Damage("pickle-opcode", f"pickle, byte {self.at}: {what}; PyTorch never writes this")
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.data) - self.at:
+            self.malformed(f"announces {size} bytes, {len(self.data) - self.at} are left")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def number(self, layout: str, size: int) -> int:
+        return int(struct.unpack(layout, self.take(size))[0])
+
+    def line(self) -> str:
+        end = self.data.find(b"\n", self.at, self.at + _NAME_SIZE_LIMIT)
+        if end < 0:
+            self.malformed("a name is not ended by a line feed within 512 bytes")
+        text = self.take(end - self.at)
+        self.at += 1
+        return self.decoded(text)
+
+    def decoded(self, text: bytes) -> str:
+        try:
+            return text.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            self.malformed("text is not UTF-8")
+
+    def push(self, value: object) -> None:
+        self.objects += 1
+        self.stack.append(value)
+
+    def since_mark(self) -> list[object]:
+        values = self.stack
+        self.stack = self.marks.pop()
+        return values
+
+    def remember(self, index: int) -> None:
+        if index > self.opcodes:
+            raise Damage("pickle-limit", f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler")
+        self.objects += 1
+        self.memo[index] = self.stack[-1]
+
+    def text(self, size: int) -> None:
+        if size > _SHORT_TEXT:
+            self.take(size)
+            return self.push(Opaque(size))
+        return self.push(self.decoded(self.take(size)))
+
+    def binary(self, size: int) -> None:
+        content = self.take(size)
+        self.push(content if size <= _SHORT_TEXT else Opaque(size))
+
+    def integer(self, size: int) -> None:
+        if not 0 <= size <= _INT_SIZE_LIMIT:
+            raise Damage("pickle-limit", f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read")
+        self.push(int.from_bytes(self.take(size), "little", signed=True))
+
+    def frame(self) -> None:
+        size = self.number("<Q", 8)
+        if size > len(self.data) - self.at:
+            self.malformed(f"frame of {size} bytes, {len(self.data) - self.at} are left")
+
+    def protocol(self) -> None:
+        version = self.take(1)[0]
+        if not 2 <= version <= 5:
+            self.malformed(f"protocol {version}; 2 to 5 are read")
+
+    def name_global(self, module: object, name: object) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise Damage("pickle-opcode", f"global named by {shown(module)} and {shown(name)} instead of two texts")
+        self.on_global(module, name)
+        self.push(Global(module, name))
+
+    def stack_global(self) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        self.name_global(module, name)
+
+    def reduce(self, arguments: int) -> None:
+        """Record a call; for NEWOBJ_EX the keyword arguments stay in the recorded arguments."""
+        given = [self.stack.pop() for _ in range(arguments)][::-1]
+        function = self.stack.pop()
+        if not isinstance(function, Global):
+            raise Damage(
+                "pickle-opcode", f"byte {self.at}: calls {shown(function)}, which is not a named class or function"
+            )
+        self.push(Call(function, given[0] if arguments == 1 else tuple(given)))
+
+    def build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, Call):
+            raise Damage(
+                "pickle-opcode", f"byte {self.at}: sets attributes of {shown(target)}, which is not a new object"
+            )
+        target.state = state
+
+    def set_items(self, pairs: list[object]) -> None:
+        target = self.stack[-1]
+        if len(pairs) % 2:
+            self.malformed("a key without a value")
+        if isinstance(target, Call) and not target.function.name.startswith("_rebuild"):
+            target.items = target.items if isinstance(target.items, dict) else {}
+            target = target.items
+        if not isinstance(target, dict):
+            self.malformed(f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)")
+        for index in range(0, len(pairs), 2):
+            target[safe_key(pairs[index])] = pairs[index + 1]
+
+    def append(self, values: list[object]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, Call) and not target.function.name.startswith("_rebuild"):
+            target.items = target.items if isinstance(target.items, list) else []
+            target = target.items
+        if not isinstance(target, list):
+            self.malformed(f"appends to {shown(target)}, which is not a list")
+        target.extend(values)
+
+    def tuple_of(self, size: int) -> None:
+        if len(self.stack) < size:
+            self.malformed("takes more from the stack than was put there")
+        values = tuple(self.stack[-size:])
+        del self.stack[-size:]
+        self.push(values)
+
+    def set_mark(self) -> None:
+        self.objects += 1
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def drop(self) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.since_mark()
+
+
+def _pairs(values: list[object]) -> dict[object, object]:
+    return {safe_key(values[at]): values[at + 1] for at in range(0, len(values) - 1, 2)}
+
+
+_ACTIONS: dict[int, Callable[[_Machine], None]] = {
+    0x80: _Machine.protocol,
+    0x95: _Machine.frame,
+    ord("("): _Machine.set_mark,
+    ord("0"): _Machine.drop,
+    ord("1"): lambda m: (m.since_mark(), None)[1],
+    ord("2"): lambda m: m.push(m.stack[-1]),
+    ord("N"): lambda m: m.push(None),
+    0x88: lambda m: m.push(True),
+    0x89: lambda m: m.push(False),
+    ord("J"): lambda m: m.push(m.number("<i", 4)),
+    ord("K"): lambda m: m.push(m.take(1)[0]),
+    ord("M"): lambda m: m.push(m.number("<H", 2)),
+    0x8A: lambda m: m.integer(m.take(1)[0]),
+    0x8B: lambda m: m.integer(m.number("<i", 4)),
+    ord("G"): lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
+    ord("X"): lambda m: m.text(m.number("<I", 4)),
+    0x8C: lambda m: m.text(m.take(1)[0]),
+    0x8D: lambda m: m.text(m.number("<Q", 8)),
+    ord("T"): lambda m: m.binary(m.number("<I", 4)),
+    ord("U"): lambda m: m.binary(m.take(1)[0]),
+    ord("B"): lambda m: m.binary(m.number("<I", 4)),
+    ord("C"): lambda m: m.binary(m.take(1)[0]),
+    0x8E: lambda m: m.binary(m.number("<Q", 8)),
+    0x96: lambda m: m.binary(m.number("<Q", 8)),
+    ord("]"): lambda m: m.push([]),
+    ord("a"): lambda m: m.append([m.stack.pop()]),
+    ord("e"): lambda m: m.append(m.since_mark()),
+    ord("l"): lambda m: m.push(m.since_mark()),
+    ord(")"): lambda m: m.push(()),
+    ord("t"): lambda m: m.push(tuple(m.since_mark())),
+    0x85: lambda m: m.tuple_of(1),
+    0x86: lambda m: m.tuple_of(2),
+    0x87: lambda m: m.tuple_of(3),
+    ord("}"): lambda m: m.push({}),
+    ord("d"): lambda m: m.push(_pairs(m.since_mark())),
+    ord("s"): lambda m: m.set_items([m.stack.pop(), m.stack.pop()][::-1]),
+    ord("u"): lambda m: m.set_items(m.since_mark()),
+    0x8F: lambda m: m.push([]),
+    0x90: lambda m: m.append(m.since_mark()),
+    0x91: lambda m: m.push(m.since_mark()),
+    ord("c"): lambda m: m.name_global(m.line(), m.line()),
+    0x93: _Machine.stack_global,
+    ord("R"): lambda m: m.reduce(1),
+    0x81: lambda m: m.reduce(1),
+    0x92: lambda m: m.reduce(2),
+    ord("b"): _Machine.build,
+    ord("Q"): lambda m: m.push(Persistent(m.stack.pop())),
+    ord("h"): lambda m: m.push(m.memo[m.take(1)[0]]),
+    ord("j"): lambda m: m.push(m.memo[m.number("<I", 4)]),
+    ord("q"): lambda m: m.remember(m.take(1)[0]),
+    ord("r"): lambda m: m.remember(m.number("<I", 4)),
+    0x94: lambda m: m.remember(len(m.memo)),
+}

@@ -1,0 +1,204 @@
+"""
+What a look at one checkpoint found: findings, the verdict they add up to, and the report that carries both.
+
+This is data only; it reads no file. Every finding code is declared in one table, :data:`CODES`, together with its
+severity and the verdict it leads to, so that formats cannot invent private meanings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Literal, NamedTuple
+
+__all__ = ["CODES", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
+
+Severity = Literal["error", "warning", "info"]
+
+
+class Verdict(str, Enum):
+    """The seven things that can be said about a checkpoint."""
+
+    VALID = "valid"
+    """Nothing wrong was found at this level, and the bytes prove themselves."""
+    UNVERIFIABLE = "unverifiable"
+    """Nothing wrong was found, but nothing in the format can prove the bytes either."""
+    IN_PROGRESS = "in_progress"
+    """Somebody is still writing it."""
+    INVALID = "invalid"
+    """Torn, missing or inconsistent."""
+    POISONED = "poisoned"
+    """The bytes are intact, the content is bad (not-a-number weights)."""
+    UNSAFE = "unsafe"
+    """Loading it could run a command or exhaust the machine."""
+    UNKNOWN = "unknown"
+    """It could not be read: permissions, time-outs, I/O errors."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+# Worst first: a definite fact beats "could not be read", which beats "cannot be proven".
+_PRECEDENCE = (
+    Verdict.UNSAFE,
+    Verdict.IN_PROGRESS,
+    Verdict.INVALID,
+    Verdict.POISONED,
+    Verdict.UNKNOWN,
+    Verdict.UNVERIFIABLE,
+    Verdict.VALID,
+)
+
+
+def worst(first: Verdict, second: Verdict) -> Verdict:
+    """Of two verdicts, the one that decides."""
+    return min(first, second, key=_PRECEDENCE.index)
+
+
+class Code(NamedTuple):
+    """What a finding code means: its severity and the verdict it leads to."""
+
+    severity: Severity
+    verdict: Verdict
+
+
+def _error(verdict: Verdict) -> Code:
+    return Code("error", verdict)
+
+
+_INVALID = _error(Verdict.INVALID)
+_UNSAFE = _error(Verdict.UNSAFE)
+_BUSY = _error(Verdict.IN_PROGRESS)
+_WARNING = Code("warning", Verdict.VALID)
+
+CODES: dict[str, Code] = {
+    # reading and listing
+    "missing": _INVALID,
+    "unreadable": _error(Verdict.UNKNOWN),
+    "too-many-entries": _error(Verdict.UNKNOWN),
+    "special-file": _INVALID,
+    "link": _INVALID,
+    "dangling-link": _INVALID,
+    "link-loop": _INVALID,
+    "empty-file": _INVALID,
+    "empty-directory": _INVALID,
+    "format-unknown": _INVALID,
+    "not-examined": _WARNING,
+    "temporary-name": _BUSY,
+    "incomplete-marker": _BUSY,
+    "changing": _BUSY,
+    "reader-defect": _error(Verdict.UNKNOWN),
+    # zip container
+    "zip-structure": _INVALID,
+    "zip-name": _UNSAFE,
+    "zip-duplicate": _INVALID,
+    "zip-overlap": _INVALID,
+    "zip-mismatch": _INVALID,
+    "zip-crc": _INVALID,
+    "zip-bomb": _UNSAFE,
+    "zip-no-checksums": Code("info", Verdict.UNVERIFIABLE),
+    # torch
+    "torch-layout": _INVALID,
+    "torch-script": _UNSAFE,
+    "torch-unreferenced": _INVALID,
+    "torch-storage": _INVALID,
+    "torch-view": _INVALID,
+    "torch-byteorder": _WARNING,
+    # pickle
+    "pickle-malformed": _INVALID,
+    "pickle-limit": _UNSAFE,
+    "pickle-opcode": _UNSAFE,
+    "pickle-dangerous": _UNSAFE,
+    "pickle-foreign": _WARNING,
+    "pickle-foreign-strict": _UNSAFE,
+    # safetensors
+    "safetensors-header": _INVALID,
+    "safetensors-no-checksum": Code("info", Verdict.UNVERIFIABLE),
+    # several files
+    "json-malformed": _INVALID,
+    "index-mismatch": _INVALID,
+    "shard-missing": _INVALID,
+    "file-missing": _INVALID,
+    "random-state-missing": _WARNING,
+    "manifest-malformed": _INVALID,
+    "manifest-mismatch": _INVALID,
+    # content
+    "non-finite": _error(Verdict.POISONED),
+    "mask-infinite": _WARNING,
+    "all-zero": _WARNING,
+    "zero-tail": _WARNING,
+    "loss-non-finite": _WARNING,
+    "step-disagrees": _INVALID,
+    "step-differs": _WARNING,
+    "below-min-step": _WARNING,
+    "more-findings": Code("info", Verdict.VALID),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """
+    One thing that was noticed.
+
+    :param code: a key of :data:`CODES`; stable, to be matched on.
+    :param severity: ``error`` decides the verdict, ``warning`` and ``info`` do not refuse.
+    :param path: file (relative to the checkpoint) or the checkpoint itself.
+    :param message: what was found, what is allowed, what to do.
+    """
+
+    code: str
+    severity: Severity
+    path: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    The result of looking at one checkpoint.
+
+    :param path: the checkpoint, as it was given.
+    :param verdict: what it comes down to.
+    :param format: name of the format that read it; ``None`` when no format did.
+    :param step: training step, where name and content tell one.
+    :param level: how deep the look was: 0 listing, 1 structure, 2 integrity, 3 content.
+    :param bytes: size of all its files, in bytes.
+    :param findings: in the order of discovery, at most 100.
+    :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content has an equal
+        digest; ``None`` below level 2, and when not every file could be read to its end.
+    :param tensors: number of tensors seen.
+    """
+
+    path: str
+    verdict: Verdict
+    format: str | None
+    step: int | None
+    level: int
+    bytes: int
+    findings: tuple[Finding, ...] = ()
+    digest: str | None = None
+    tensors: int = 0
+
+    def accepted(self, *, accept_unverifiable: bool = False) -> bool:
+        """
+        Whether to train on from this checkpoint.
+
+        :param accept_unverifiable: also take what nothing in the format can prove.
+        """
+        if self.verdict is Verdict.UNVERIFIABLE:
+            return accept_unverifiable
+        return self.verdict is Verdict.VALID
+
+    def to_json(self) -> dict[str, object]:
+        """Render as plain JSON data."""
+        return {
+            "path": self.path,
+            "verdict": self.verdict.value,
+            "format": self.format,
+            "step": self.step,
+            "level": self.level,
+            "bytes": self.bytes,
+            "findings": [asdict(finding) for finding in self.findings],
+            "digest": self.digest,
+            "tensors": self.tensors,
+        }

@@ -1,0 +1,125 @@
+"""
+Which checkpoints lie under a root, newest first. Goes by names and times; opens nothing and trusts nothing.
+
+A pointer file such as ``latest`` is not followed: it may name what was never finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from airflow_runai.checkpoints.examination import Policy
+from airflow_runai.checkpoints.reader import unreadable
+from airflow_runai.checkpoints.steps import step_in_name
+from airflow_runai.checkpoints.tree import Entry, Location, is_temporary, look
+
+__all__ = ["Candidate", "RootProblem", "candidates"]
+
+RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"]
+
+_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+_SELF_MARKERS = {"manifest.json", "trainer_state.json"}
+# Parts of a checkpoint that would pass as one of their own.
+_COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
+
+
+class RootProblem(ValueError):
+    """
+    There is no checkpoint to choose from under a root, and why.
+
+    :param code: ``root-missing``, ``root-is-file``, ``root-unreadable``, ``root-empty`` or ``root-too-large``.
+    """
+
+    def __init__(self, code: RootCode, message: str) -> None:
+        super().__init__(message)
+        self.code: RootCode = code
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    Something that looks like a checkpoint.
+
+    :param step: the step in its name, if there is one.
+    :param mtime: time of modification, epoch seconds; 0 where the storage knows none.
+    """
+
+    path: Location
+    step: int | None
+    mtime: float
+
+
+def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candidate, ...]:
+    """
+    List what looks like a checkpoint, newest first: by step in the name, then by time.
+
+    Names without a step come last, and files without one count only where no ``step-N`` or ``checkpoint-N`` lies
+    beside them. Names of checkpoints still being written or already being deleted (``.tmp-*``, ``.trash-*``,
+    ``*.tmp``) are left out.
+
+    :param root: directory that holds checkpoints; a directory that is itself one is its own only candidate.
+    :raises RootProblem: when there is nothing to choose from.
+    """
+    entries = _entries(root, (policy or Policy()).entry_limit)
+    named = [entry for entry in entries if step_in_name(entry.path.name) is not None and _is_checkpoint(entry)]
+    if not named and _SELF_MARKERS & {entry.path.name for entry in entries}:
+        return (Candidate(root, step_in_name(root.name), 0.0),)
+    others = [entry for entry in entries if entry not in named and entry.kind != "directory" and _is_checkpoint(entry)]
+    chosen = named + ([] if any(entry.kind == "directory" for entry in named) else others)
+    if not chosen:
+        raise RootProblem("root-empty", _nothing_in(root, entries))
+    found = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
+    return tuple(sorted(found, key=_age, reverse=True))
+
+
+def _age(candidate: Candidate) -> tuple[int, float, str]:
+    return (-1 if candidate.step is None else candidate.step, candidate.mtime, candidate.path.name)
+
+
+def _is_checkpoint(entry: Entry) -> bool:
+    name = entry.path.name
+    if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
+        return False
+    return entry.kind == "directory" or name.endswith(_SUFFIXES)
+
+
+def _entries(root: Location, limit: int) -> list[Entry]:
+    try:
+        kind = look(root).kind
+    except FileNotFoundError:
+        text = (
+            "does not exist; a directory with checkpoints is expected; check the path, its mount and the path mapping"
+        )
+        raise RootProblem("root-missing", f"checkpoint root {root}: {text}") from None
+    except Exception as error:
+        raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
+    if kind != "directory":
+        text = "is a file; a directory with checkpoints is expected; to look at one file use check"
+        raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
+    try:
+        children: Iterable[Any] = list(islice(root.iterdir(), limit + 1))
+    except Exception as error:
+        raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
+    found = [_entry(child) for child in children]
+    if len(found) > limit:
+        text = f"more than {limit} entries; at most {limit} are listed; remove old ones or name a directory below"
+        raise RootProblem("root-too-large", f"checkpoint root {root}: {text}")
+    return found
+
+
+def _entry(child: Location) -> Entry:
+    """Look at a child; what cannot be looked at stays a candidate, so that the report says why it was not taken."""
+    try:
+        return look(child)
+    except Exception:
+        return Entry(child, "gone")
+
+
+def _nothing_in(root: Location, entries: list[Entry]) -> str:
+    unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
+    found = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names), no checkpoint"
+    allowed = f"step-N or checkpoint-N directories, or files ending in {' '.join(_SUFFIXES)}, are expected"
+    return f"checkpoint root {root}: {found}; {allowed}; check that the training saves here"

@@ -1,0 +1,182 @@
+"""
+What a PyTorch pickle says about tensors and steps, read from the inert values.
+
+Knows how ``torch.save`` writes tensors (torch/_utils.py and torch/serialization.py, 2.13), optimizers,
+learning-rate schedulers and Lightning checkpoints. Looks at no byte of a tensor; it says where those bytes must be
+and how large.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_runai.checkpoints.examination import Damage, shown
+from airflow_runai.checkpoints.pickle_values import Call, Global, Persistent, walk
+
+__all__ = ["Contents", "Storage", "Tensor", "read_contents"]
+
+_STORAGE_KINDS: dict[str, tuple[str, int]] = {
+    "FloatStorage": ("f32", 4),
+    "DoubleStorage": ("f64", 8),
+    "HalfStorage": ("f16", 2),
+    "BFloat16Storage": ("bf16", 2),
+    "ComplexFloatStorage": ("f32", 8),
+    "ComplexDoubleStorage": ("f64", 16),
+    "LongStorage": ("i64", 8),
+    "IntStorage": ("i32", 4),
+    "QInt32Storage": ("i32", 4),
+    "ShortStorage": ("i16", 2),
+    **{f"{name}Storage": ("u8", 1) for name in ("Char", "Byte", "Bool", "QInt8", "QUInt8", "QUInt4x2", "QUInt2x4")},
+    "UntypedStorage": ("bytes", 1),
+}
+_DTYPES: dict[str, tuple[str, int]] = {
+    **{"float32": ("f32", 4), "float64": ("f64", 8), "float16": ("f16", 2), "bfloat16": ("bf16", 2)},
+    **{"complex64": ("f32", 8), "complex128": ("f64", 16), "complex32": ("f16", 4)},
+    **{"float8_e4m3fn": ("e4m3fn", 1), "float8_e5m2": ("e5m2", 1)},
+    **{"int64": ("i64", 8), "int32": ("i32", 4), "int16": ("i16", 2), "uint16": ("i16", 2)},
+    **{"uint32": ("i32", 4), "uint64": ("i64", 8)},
+}
+_VIEWS = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 4, "_rebuild_tensor_v3": 7, "_rebuild_qtensor": 4}
+
+
+@dataclass
+class Storage:
+    """One run of bytes that tensors are views of; ``kind`` is a float layout of ``lanes`` or another name."""
+
+    key: str
+    kind: str
+    itemsize: int
+    numel: int
+    tensors: list[Tensor] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return self.itemsize * self.numel
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor by name, the storage it views and the run of bytes of that storage that it covers."""
+
+    name: str
+    storage: Storage
+    begin: int
+    end: int
+    kind: str
+
+
+@dataclass
+class Contents:
+    """All that is needed from one pickle."""
+
+    storages: dict[str, Storage] = field(default_factory=dict)
+    tensors: list[Tensor] = field(default_factory=list)
+    optimizer_steps: list[Tensor | int] = field(default_factory=list)
+    scheduler_steps: list[int] = field(default_factory=list)
+    steps: dict[str, int] = field(default_factory=dict)
+    """``global_step`` and ``step`` at the top of the dictionary."""
+
+
+def read_contents(root: object) -> Contents:
+    """
+    Collect storages, tensors and steps.
+
+    :param root: result of :func:`~airflow_runai.checkpoints.pickle_machine.load_inert`.
+    :raises Damage: ``torch-storage`` or ``torch-view`` when a tensor contradicts itself, ``pickle-limit`` for depth.
+    """
+    contents = Contents()
+    by_call: dict[int, Tensor] = {}
+    schedules: list[dict[object, object]] = []
+    for place in walk(root):
+        value = place.value
+        if isinstance(value, Persistent):
+            _storage(contents, value, place.name)
+        elif isinstance(value, Call) and value.function.name in _VIEWS:
+            tensor = _tensor(contents, value, place.name)
+            by_call[id(value)] = tensor
+            contents.tensors.append(tensor)
+        elif isinstance(value, dict):
+            schedules.append(value)
+    for mapping in schedules:
+        _steps_of(mapping, by_call, contents)
+    _top_steps(root, contents)
+    return contents
+
+
+def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
+    """Read ``("storage", class, key, location, numel)``."""
+    identity = reference.identity
+    if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
+        raise Damage("torch-storage", f"tensor {shown(name)} refers to something that is not a storage")
+    _, kind, key, _, numel = identity
+    if not isinstance(kind, Global) or not isinstance(key, str) or not _natural(numel):
+        raise Damage("torch-storage", f"tensor {shown(name)} has a malformed storage reference")
+    lane, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
+    if not itemsize:
+        raise Damage("torch-storage", f"storage class {shown(str(kind))} of tensor {shown(name)} is not known")
+    known = contents.storages.setdefault(key, Storage(key, lane, itemsize, numel))
+    if known.nbytes != itemsize * numel:
+        raise Damage(
+            "torch-storage", f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes"
+        )
+    return known
+
+
+def _tensor(contents: Contents, call: Call, name: str) -> Tensor:
+    args = call.args
+    if not isinstance(args, tuple) or len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
+        raise Damage("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
+    storage = _storage(contents, args[0], name)
+    kind, itemsize = storage.kind, storage.itemsize
+    if call.function.name == "_rebuild_tensor_v3":
+        dtype = args[6].name if isinstance(args[6], Global) else ""
+        kind, itemsize = _DTYPES.get(dtype, ("bytes", 1))
+    first, last = _extent(args[1], args[2], args[3], name)
+    if last * itemsize > storage.nbytes:
+        raise Damage(
+            "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
+        )
+    tensor = Tensor(name, storage, first * itemsize, last * itemsize, kind)
+    storage.tensors.append(tensor)
+    return tensor
+
+
+def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[int, int]:
+    """First item that a view covers, and one after the last."""
+    if not _natural(offset) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
+        raise Damage("torch-view", f"tensor {shown(name)} has offset {shown(offset)}; whole numbers from 0 are allowed")
+    if len(shape) != len(stride) or not all(_natural(number) for number in (*shape, *stride)):
+        raise Damage("torch-view", f"tensor {shown(name)} has a shape or stride that is not made of numbers from 0")
+    assert isinstance(offset, int)
+    if 0 in shape:
+        return offset, offset
+    return offset, offset + 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+
+
+def _natural(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _steps_of(mapping: dict[object, object], by_call: dict[int, Tensor], contents: Contents) -> None:
+    if "param_groups" in mapping and isinstance(mapping.get("state"), dict):
+        states = mapping["state"]
+        assert isinstance(states, dict)
+        for state in states.values():
+            step = state.get("step") if isinstance(state, dict) else None
+            if isinstance(step, int):
+                contents.optimizer_steps.append(step)
+            elif id(step) in by_call:
+                contents.optimizer_steps.append(by_call[id(step)])
+    # ReduceLROnPlateau counts evaluations, not steps; it is told apart by the keys only it has.
+    if "last_epoch" in mapping and "_step_count" in mapping and "num_bad_epochs" not in mapping:
+        epoch = mapping["last_epoch"]
+        if isinstance(epoch, int) and not isinstance(epoch, bool):
+            contents.scheduler_steps.append(epoch)
+
+
+def _top_steps(root: object, contents: Contents) -> None:
+    for key in ("global_step", "step"):
+        value = root.get(key) if isinstance(root, dict) else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            contents.steps[key] = value

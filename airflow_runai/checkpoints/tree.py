@@ -1,0 +1,161 @@
+"""
+What lies on disk: a bounded listing of one checkpoint, taken with the pathlib interface only.
+
+Works for :class:`pathlib.Path` and for object storage alike. It opens nothing. Fifos, devices and links to
+directories are listed as what they are and never followed, because opening a fifo blocks and a link to a directory
+may not end.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import IO, Any, Literal, Protocol
+
+__all__ = ["Entry", "Location", "Tree", "is_temporary", "list_tree", "look"]
+
+Kind = Literal["file", "directory", "special", "link", "gone"]
+_DEPTH_LIMIT = 16
+
+
+class Location(Protocol):
+    """The part of the pathlib interface that is used; ``Path`` and ``ObjectStoragePath`` both have it."""
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+
+    def iterdir(self) -> Iterable[Any]:
+        """Children of a directory."""
+
+    def stat(self) -> Any:
+        """Mode, size and time of modification."""
+
+    def open(self, mode: str) -> IO[Any]:
+        """Open for reading."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One listed thing; ``mtime`` in epoch seconds, 0 where the storage knows none."""
+
+    path: Location
+    kind: Kind
+    size: int = 0
+    mtime: float = 0.0
+
+
+@dataclass
+class Tree:
+    """
+    A listed checkpoint.
+
+    :param root: the checkpoint itself.
+    :param label: how findings name it.
+    :param files: regular files by relative POSIX path; a checkpoint that is one file has one, under its own name.
+    :param others: everything that is neither a regular file nor a directory, by relative path.
+    :param single: the checkpoint is a file, not a directory.
+    :param truncated: there was more than the limit allows to list.
+    """
+
+    root: Location
+    label: str
+    files: dict[str, Entry] = field(default_factory=dict)
+    others: dict[str, Entry] = field(default_factory=dict)
+    single: bool = False
+    truncated: bool = False
+
+    def only(self, name: str) -> Tree:
+        """The same checkpoint seen as one of its files."""
+        return Tree(self.files[name].path, name, {name: self.files[name]}, single=True)
+
+    def beside(self, name: str) -> bool:
+        """Whether a file of that name lies at the top of the directory."""
+        return not self.single and name in self.files
+
+    @property
+    def fingerprint(self) -> dict[str, tuple[int, float]]:
+        """Sizes and times, to notice that somebody is still writing."""
+        return {name: (entry.size, entry.mtime) for name, entry in self.files.items()}
+
+
+def look(path: Location) -> Entry:
+    """
+    Look at one path, following a link to a file.
+
+    :raises OSError: when it is not there or may not be looked at.
+    """
+    seen = path.stat()
+    mode = int(getattr(seen, "st_mode", 0) or 0)
+    size = int(getattr(seen, "st_size", 0) or 0)
+    mtime = float(getattr(seen, "st_mtime", 0) or 0)
+    if stat.S_ISDIR(mode):
+        return Entry(path, "directory", 0, mtime)
+    if stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0:
+        return Entry(path, "file", size, mtime)
+    return Entry(path, "special", 0, mtime)
+
+
+def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Tree:
+    """
+    List a checkpoint, breadth first.
+
+    :param limit: number of entries to list at most.
+    :param on_error: told the relative path and the error of everything that could not be looked at.
+    :raises OSError: when the root itself cannot be looked at.
+    """
+    top = look(root)
+    tree = Tree(root, root.name)
+    if top.kind != "directory":
+        tree.single = True
+        (tree.files if top.kind == "file" else tree.others)[root.name] = top
+        return tree
+    pending: list[tuple[str, Location]] = [("", root)]
+    while pending:
+        prefix, folder = pending.pop(0)
+        for name, entry in _children(tree, prefix, folder, limit, on_error):
+            _place(tree, name, entry, pending)
+    return tree
+
+
+def _children(
+    tree: Tree, prefix: str, folder: Location, limit: int, on_error: Callable[[str, Exception], None]
+) -> Iterable[tuple[str, Entry]]:
+    try:
+        for child in folder.iterdir():
+            if len(tree.files) + len(tree.others) >= limit:
+                tree.truncated = True
+                return
+            name = prefix + child.name
+            try:
+                yield name, _look_at_child(child)
+            except Exception as error:
+                tree.others[name] = Entry(child, "gone")
+                on_error(name, error)
+    except Exception as error:
+        on_error(prefix.rstrip("/") or tree.label, error)
+
+
+def _look_at_child(child: Any) -> Entry:
+    entry = look(child)
+    is_link = getattr(child, "is_symlink", None)
+    if entry.kind == "directory" and is_link is not None and is_link():
+        return Entry(child, "link")
+    return entry
+
+
+def _place(tree: Tree, name: str, entry: Entry, pending: list[tuple[str, Location]]) -> None:
+    if entry.kind == "file":
+        tree.files[name] = entry
+    elif entry.kind != "directory":
+        tree.others[name] = entry
+    elif name.count("/") + 1 >= _DEPTH_LIMIT:
+        tree.truncated = True
+    else:
+        pending.append((name + "/", entry.path))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name says that somebody is still writing or already deleting it."""
+    return name.startswith((".tmp", ".trash-", "tmp-")) or name.endswith((".tmp", ".part", ".incomplete"))

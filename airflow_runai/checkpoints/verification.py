@@ -1,0 +1,126 @@
+"""
+Look at one checkpoint and say what it is worth.
+
+Nothing in it is imported, called or unpickled, and nothing is written. The listing is taken before and after,
+because a checkpoint that changes while it is read is not bad but unfinished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim
+from airflow_runai.checkpoints.formats import FORMATS
+from airflow_runai.checkpoints.reader import unreadable
+from airflow_runai.checkpoints.report import Report
+from airflow_runai.checkpoints.steps import judge_steps, step_in_name
+from airflow_runai.checkpoints.tree import Location, Tree, is_temporary, list_tree
+
+__all__ = ["check"]
+
+_MARKERS = ("checkpoint-is-incomplete.txt",)
+
+
+def check(
+    path: Location,
+    *,
+    level: int = 3,
+    policy: Policy | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """
+    Look at one checkpoint, file or directory.
+
+    :param path: a ``Path`` or ``ObjectStoragePath``.
+    :param level: 0 listing, 1 structure (a few KB per file), 2 integrity (every byte once), 3 content (in the same
+        pass).
+    :param policy: what the user decides about verdicts; lenient by default.
+    :param progress: told the number of bytes read so far, after every chunk.
+    :return: the report; whatever is wrong with the checkpoint is in it, nothing is raised for it.
+    :raises ValueError: for a level that does not exist.
+    """
+    if level not in (0, 1, 2, 3):
+        raise ValueError(f"level: {level!r} is not one of 0 (listing), 1 (structure), 2 (integrity), 3 (content)")
+    seen = Examination(level, policy or Policy(), FORMATS, progress)
+    tree = _listed(path, seen)
+    form = None
+    if not seen.refused:
+        form = _examine(tree, seen)
+        _note_changes(path, tree, seen)
+    return seen.report(str(path), tree, form, judge_steps(_claims(tree, seen), seen, tree.label))
+
+
+def _listed(path: Location, seen: Examination) -> Tree:
+    """Level 0."""
+    try:
+        tree = list_tree(path, seen.policy.entry_limit, lambda name, error: _note_error(seen, name, error))
+    except Exception as error:
+        _note_error(seen, path.name, error)
+        return Tree(path, path.name)
+    if is_temporary(path.name):
+        seen.note("temporary-name", tree.label, "the name says that it is still being written; look again later")
+    for marker in _MARKERS:
+        if tree.beside(marker):
+            seen.note("incomplete-marker", marker, "present while the trainer is writing; look again later")
+    if tree.truncated:
+        limit = seen.policy.entry_limit
+        seen.note("too-many-entries", tree.label, f"more than {limit} entries (or 16 levels); it was not examined")
+    _note_unusual(tree, seen)
+    return tree
+
+
+def _note_unusual(tree: Tree, seen: Examination) -> None:
+    for name, entry in tree.others.items():
+        if entry.kind == "special":
+            seen.note("special-file", name, "a fifo, socket or device; regular files are allowed; it was not opened")
+        elif entry.kind == "link":
+            seen.note("link", name, "a link to a directory; copy the directory instead; it was not followed")
+    if not tree.single and not tree.files and not seen.refused:
+        seen.note("empty-directory", tree.label, "an empty directory; the trainer was probably killed before it wrote")
+    for name, entry in tree.files.items():
+        if entry.size == 0 and (
+            tree.single or name.endswith((".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".json"))
+        ):
+            seen.note("empty-file", name, "0 bytes; the trainer or its node died before the content reached the disk")
+
+
+def _note_error(seen: Examination, name: str, error: Exception) -> None:
+    if isinstance(error, FileNotFoundError):
+        seen.note("missing", name, "does not exist (or is a link to nothing); check the path and its mount")
+    elif isinstance(error, RuntimeError) or getattr(error, "errno", None) == 40:
+        seen.note("link-loop", name, "a link that leads back to itself")
+    else:
+        seen.note("unreadable", name, unreadable(error))
+
+
+def _examine(tree: Tree, seen: Examination) -> str | None:
+    try:
+        form = seen.examine(tree)
+    except Exception as error:
+        # A defect of ours must not look like a defect of the checkpoint, nor stop the walk over the others.
+        seen.note("reader-defect", tree.label, f"{type(error).__name__}: {error}; please report this")
+        return None
+    if form is None:
+        seen.note("format-unknown", tree.label, _KNOWN_FORMATS)
+    return form
+
+
+_KNOWN_FORMATS = (
+    "not recognised; torch.save files (PyTorch 1.6 or later), safetensors (single or sharded), Hugging Face "
+    "checkpoint-N and step-N directories with manifest.json can be read"
+)
+
+
+def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
+    try:
+        after = list_tree(path, seen.policy.entry_limit, lambda name, error: None)
+    except Exception:
+        after = Tree(path, before.label)
+    if after.fingerprint != before.fingerprint:
+        seen.note("changing", before.label, "sizes or times changed while it was read; look again later")
+
+
+def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
+    step = step_in_name(tree.label)
+    named = [] if step is None else [StepClaim(f"the name {tree.label!r}", step)]
+    return named + seen.steps
