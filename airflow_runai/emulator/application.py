@@ -1,0 +1,221 @@
+"""
+The HTTP side: routes, tokens, faults, and the book of requests.
+
+Endpoints are plain functions of the control plane and a call; everything about the wire happens here, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from airflow_runai.emulator import phases, routes_control, routes_organization, routes_tokens
+from airflow_runai.emulator import routes_watch as watch
+from airflow_runai.emulator import routes_workloads as workloads
+from airflow_runai.emulator.connections import cut
+from airflow_runai.emulator.control_plane import ControlPlane, SeenRequest
+from airflow_runai.emulator.faults import Fault
+from airflow_runai.emulator.replies import Call, Refused, Reply
+
+Endpoint = Callable[[ControlPlane, Call], Reply]
+
+_V1 = "/api/v1"
+_ROUTES: list[tuple[str, str, Endpoint]] = [
+    ("POST", f"{_V1}/token", routes_tokens.token_v1),
+    ("POST", "/api/v2/token", routes_tokens.token_v2),
+    ("GET", f"{_V1}/clusters", routes_organization.clusters),
+    ("GET", f"{_V1}/org-unit/projects", routes_organization.projects),
+    ("GET", f"{_V1}/org-unit/projects/{{id}}", routes_organization.project),
+    ("GET", f"{_V1}/org-unit/departments", routes_organization.departments),
+    ("GET", f"{_V1}/node-pools", routes_organization.node_pools),
+    ("GET", f"{_V1}/workload-types", routes_organization.workload_types),
+    ("GET", f"{_V1}/workload-priorities", routes_organization.workload_priorities),
+    ("GET", f"{_V1}/workloads", watch.workloads),
+    ("GET", f"{_V1}/workloads/count", watch.count),
+    ("GET", f"{_V1}/workloads/pods", watch.pods),
+    ("POST", f"{_V1}/workloads/batch", workloads.batch),
+    ("GET", f"{_V1}/workloads/{{id}}", watch.workload),
+    ("GET", f"{_V1}/workloads/{{id}}/history", watch.history),
+    ("GET", f"{_V1}/workloads/{{id}}/events", watch.events),
+    ("GET", f"{_V1}/workloads/{{id}}/pods", watch.workload_pods),
+    ("GET", f"{_V1}/workloads/{{id}}/metrics", watch.metrics),
+    ("POST", "/_emulator/faults", routes_control.add_fault),
+    ("GET", "/_emulator/faults", routes_control.faults),
+    ("DELETE", "/_emulator/faults", routes_control.clear_faults),
+    ("POST", "/_emulator/clock", routes_control.move_clock),
+    ("GET", "/_emulator/workloads/{name}/logs", routes_control.logs),
+    ("POST", "/_emulator/workloads/{name}/preempt", routes_control.preempt),
+    ("GET", "/_emulator/requests", routes_control.requests),
+]
+_KIND_ROUTES: list[tuple[str, str, Endpoint]] = [
+    ("POST", "", workloads.create),
+    ("GET", "/{id}", workloads.read),
+    ("DELETE", "/{id}", workloads.delete),
+    ("POST", "/{id}/suspend", workloads.suspend),
+    ("POST", "/{id}/resume", workloads.resume),
+]
+
+
+def application(plane: ControlPlane) -> Starlette:
+    """Build the ASGI application of a control plane."""
+    table = [
+        (method, f"{_V1}/workloads/{kind}{path}", endpoint, {"kind": kind})
+        for kind in ("trainings", "distributed")
+        for method, path, endpoint in _KIND_ROUTES
+    ] + [(method, path, endpoint, {}) for method, path, endpoint in _ROUTES]
+    routes = [
+        Route(path, _Handler(plane, endpoint, fixed).answer, methods=[method])
+        for method, path, endpoint, fixed in table
+    ]
+    return Starlette(routes=routes, exception_handlers={404: _lost, 405: _lost})
+
+
+async def _lost(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return _json(Reply({"code": status, "message": "not found", "details": request.url.path}, status))
+
+
+class _Handler:
+    """Answers the calls of one route."""
+
+    def __init__(self, plane: ControlPlane, endpoint: Endpoint, fixed: dict[str, str]) -> None:
+        self._plane = plane
+        self._endpoint = endpoint
+        self._fixed = fixed
+        self._open = endpoint in (routes_tokens.token_v1, routes_tokens.token_v2)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request, or let a planned fault spoil it."""
+        path, method = request.url.path, request.method
+        own = path.startswith("/_emulator")
+        faults = [] if own else self._plane.faults.take(method, path)
+        response = await self._spoiled(request, faults)
+        status = 0 if isinstance(response, _Nothing) else response.status_code
+        self._plane.requests.append(SeenRequest(method, path, request.url.query, status))
+        return response
+
+    async def _spoiled(self, request: Request, faults: list[Fault]) -> Response:
+        kinds = {fault.kind: fault for fault in faults}
+        if "slow" in kinds:
+            await asyncio.sleep(kinds["slow"].pause())
+        if "reset" in kinds:
+            return _Nothing(request, reset=True)
+        for kind in ("status", "html"):
+            if kind in kinds:
+                return _refusal(kinds[kind])
+        response = _json(_colour(await self._reply(request, kinds), kinds))
+        if "lose_reply" in kinds:
+            await asyncio.sleep(kinds["lose_reply"].pause())
+            return _Nothing(request, reset=False)
+        return response
+
+    async def _reply(self, request: Request, kinds: dict[str, Fault]) -> Reply:
+        plane = self._plane
+        if not self._open and not plane.tokens.accepts(request.headers.get("authorization")):
+            return Reply({"code": 401, "message": "Unauthorized", "details": "the token is missing or not valid"}, 401)
+        try:
+            body = await _body(request)
+            params = {**request.path_params, **self._fixed}
+            if "stale_list" in kinds:
+                params["staleness"] = str(kinds["stale_list"].seconds)
+            call = Call(request.method, request.url.path, params, dict(request.query_params), body)
+            with plane.lock:
+                self._look(call)
+                self._hide(call, kinds)
+                return self._endpoint(plane, call)
+        except Refused as refused:
+            return Reply(refused.body, refused.status)
+
+    def _look(self, call: Call) -> None:
+        pace = self._plane.settings.seconds_per_look
+        if pace and call.method == "GET" and call.path.startswith(f"{_V1}/workloads"):
+            self._plane.advance(pace)
+
+    def _hide(self, call: Call, kinds: dict[str, Fault]) -> None:
+        """Answer 404 for a workload that was created a moment ago, as a slow control plane does."""
+        workload = self._plane.world.workloads.get(call.params.get("id", ""))
+        if "hide_new" not in kinds or workload is None:
+            return
+        if self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds:
+            raise Refused(404, f"workload {workload.id} not found")
+
+
+class _Nothing(Response):
+    """No answer at all: the connection is closed or reset."""
+
+    def __init__(self, request: Request, reset: bool) -> None:
+        super().__init__()
+        self._client = (request.client.host, request.client.port) if request.client else None
+        self._reset = reset
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cut(self._client, self._reset)
+
+
+async def _body(request: Request) -> Any:
+    content = await request.body()
+    if not content:
+        return None
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(content.decode("utf-8", "replace")))
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise Refused(400, "request body is not JSON", str(error)) from error
+
+
+def _json(reply: Reply) -> Response:
+    if reply.payload is None:
+        return Response(status_code=reply.status)
+    content = json.dumps(reply.payload).encode()
+    return Response(content, reply.status, media_type="application/json")
+
+
+def _refusal(fault: Fault) -> Response:
+    if fault.kind == "html":
+        status = 502 if fault.status == 503 else fault.status
+        return HTMLResponse(f"<html><body><h1>{status} Bad Gateway</h1></body></html>", status)
+    response = _json(Reply({"code": fault.status, "message": "planned fault", "details": ""}, fault.status))
+    if fault.retry_after is not None:
+        response.headers["Retry-After"] = f"{fault.retry_after:g}"
+    return response
+
+
+def _colour(reply: Reply, kinds: dict[str, Fault]) -> Reply:
+    """Make an answer look like a newer or a poorer server's."""
+    payload = reply.payload
+    if "future" in kinds:
+        payload = _renewed(payload)
+    if "missing_fields" in kinds:
+        payload = _without(payload, kinds["missing_fields"].missing)
+    return Reply(payload, reply.status)
+
+
+def _renewed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renewed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renewed = {key: _renewed(item) for key, item in value.items()}
+    for key in ("phase", "actualPhase"):
+        if key in renewed:
+            renewed[key] = phases.RENAMED.get(renewed[key], renewed[key])
+            renewed["somethingNew"] = {"nested": ["from", "a", "newer", "server"]}
+    return renewed
+
+
+def _without(value: Any, missing: tuple[str, ...]) -> Any:
+    if isinstance(value, list):
+        return [_without(item, missing) for item in value]
+    if isinstance(value, dict):
+        return {key: _without(item, missing) for key, item in value.items() if key not in missing}
+    return value

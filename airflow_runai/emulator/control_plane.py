@@ -1,0 +1,114 @@
+"""
+One control plane: the world, what moves it, and who may talk to it. Endpoints get this object.
+
+Everything that reads or changes the world does so with ``lock`` held: requests, the ticking thread and tests
+that step the clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_runai.emulator.clock import SteppedClock
+from airflow_runai.emulator.engine import Engine
+from airflow_runai.emulator.faults import Faults
+from airflow_runai.emulator.processes import ProcessRuntime
+from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.scripted import ScriptedRuntime
+from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.store import Store
+from airflow_runai.emulator.tokens import Tokens
+from airflow_runai.emulator.wire import Wire
+from airflow_runai.emulator.world import World
+
+RESTARTED = "The control plane restarted; the workload is queued again"
+CLOSING = "The control plane is shutting down; the workload is queued again"
+
+
+@dataclass(frozen=True)
+class SeenRequest:
+    """A request that was answered; ``status`` is 0 when the answer was lost on purpose."""
+
+    method: str
+    path: str
+    query: str
+    status: int
+
+
+class ControlPlane:
+    """
+    The parts, put together.
+
+    :param settings: what to build.
+    :param root: directory for logs, node disks and volumes; also for the state if ``settings.state`` is set.
+    """
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self.settings = settings
+        self.clock = settings.clock
+        self.lock = threading.RLock()
+        self.world = World(settings, self.clock.now())
+        self.wire = Wire(self.world, settings.version)
+        self.tokens = Tokens(settings.client_id, settings.secret, settings.token_seconds)
+        self.faults = Faults()
+        self.requests: deque[SeenRequest] = deque(maxlen=20_000)
+        self.processes = self._processes(root) if settings.runs_processes else None
+        self.store = Store(settings.state)
+        self.scripted = ScriptedRuntime(settings.scenarios)
+        self.engine = Engine(self.world, settings, self.scripted, self.processes, self.store)
+        self._recover()
+
+    def tick(self) -> None:
+        """Take one step at the present time."""
+        with self.lock:
+            self.engine.tick(self.clock.now())
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass on a stepped clock, stopping wherever something is due.
+
+        :param seconds: how much; 0 only takes the steps that are due now.
+        :raises TypeError: the clock is real.
+        """
+        if not isinstance(self.clock, SteppedClock):
+            raise TypeError("advance: the clock is real; use Settings(clock=SteppedClock())")
+        with self.lock:
+            target = self.clock.now() + seconds
+            self.tick()
+            while (due := self.engine.next_due()) is not None and due <= target:
+                # At least a millisecond: what is due at once must not stop the clock.
+                self.clock.move_to(max(due, self.clock.now() + 0.001))
+                self.tick()
+            self.clock.move_to(target)
+
+    def changed(self, workload: Workload) -> None:
+        """Keep a change that a request made, before it is answered."""
+        self.engine.changed(workload)
+        self.store.save()
+
+    def preempt(self, name: str, message: str = "Preempted: node maintenance") -> bool:
+        """Let the platform preempt all workloads of this name; False if none holds anything."""
+        with self.lock:
+            found = [workload for workload in self.world.listed() if workload.name == name]
+            return any([self.engine.preempt(workload, message, self.clock.now()) for workload in found])
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        with self.lock:
+            self.engine.requeue_all(CLOSING, self.clock.now())
+            self.store.save()
+            if self.processes:
+                self.processes.close()
+
+    def _processes(self, root: Path) -> ProcessRuntime:
+        names = {project.id: project.name for project in self.world.projects}
+        return ProcessRuntime(root, self.settings.volumes, names, self.settings.grace)
+
+    def _recover(self) -> None:
+        for workload in self.store.load():
+            self.world.workloads[workload.id] = workload
+        self.engine.requeue_all(RESTARTED, self.clock.now())
+        self.store.save()

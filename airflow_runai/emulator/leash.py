@@ -1,0 +1,83 @@
+"""
+No process outlives the emulator, however it ends.
+
+Each process group is noted as a file ``run/<pid>`` with the leader's start time. A small watchdog process
+waits until its standard input closes, which happens even when the emulator is killed with SIGKILL, and then
+kills every group noted there. The next start does the same before anything else, in case the watchdog was
+killed, too.
+
+The parent-death signal of Linux is no alternative: it reaches the first process only, not what a start-up
+script started.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Leash:
+    """
+    Holds process groups.
+
+    :param folder: where to note them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+
+    def hold(self, pid: int) -> None:
+        """Note a process group by its leader."""
+        if self._watchdog is None:
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__, str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        (self._folder / str(pid)).write_text(started_at(pid))
+
+    def release(self, pid: int) -> None:
+        """Forget a process group that has ended."""
+        (self._folder / str(pid)).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let the watchdog do its work and go."""
+        if self._watchdog is not None:
+            assert self._watchdog.stdin is not None
+            self._watchdog.stdin.close()
+            self._watchdog.wait()
+            self._watchdog = None
+
+
+def started_at(pid: int) -> str:
+    """Tell when a process started, in clock ticks since boot; empty where that cannot be known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def sweep(folder: Path) -> None:
+    """Kill every noted group whose leader is still the process that was noted, and forget them all."""
+    for path in folder.iterdir():
+        try:
+            pid, noted = int(path.name), path.read_text()
+            if started_at(pid) == noted:
+                os.killpg(pid, signal.SIGKILL)
+        except (ValueError, OSError):
+            pass
+        path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    sweep(Path(sys.argv[1]))

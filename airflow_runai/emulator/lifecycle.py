@@ -1,0 +1,111 @@
+"""
+The life of one workload: every change of its phase, its pods and its history goes through here.
+
+``engine.py`` says when, the scheduler says who; this module only knows what a change consists of.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from airflow_runai.emulator import phases
+from airflow_runai.emulator.placement import Slot
+from airflow_runai.emulator.records import Departure, Event, Pod, Record, Workload
+
+_TICK = 0.001  # history lines never share an instant, so that sorting by time keeps their order
+
+
+def enter(workload: Workload, phase: str, message: str, now: float) -> None:
+    """Put a workload into a phase and write it down."""
+    _count_time(workload, now)
+    workload.phase, workload.phase_message, workload.phase_reason = phase, message, ""
+    workload.phase_at = now
+    if phase in phases.ENDED:
+        workload.completed_at = now
+    _write(workload, Record(now, phase, message))
+
+
+def explain(workload: Workload, reason: str, message: str) -> None:
+    """Say why a waiting workload waits, without a new line of history."""
+    workload.phase_reason, workload.phase_message = reason, message
+
+
+def note(workload: Workload, reason: str, message: str, now: float, pod: Pod | None = None, bad: bool = False) -> None:
+    """Write an event, about a pod or about the workload."""
+    kind, name, about = ("Pod", pod.name, pod.id) if pod else ("RunaiJob", workload.name, workload.id)
+    source = "kubelet" if pod else "runai-scheduler"
+    event = Event("Warning" if bad else "Normal", reason, message, source, kind, name, about)
+    _write(workload, Record(now, event=event))
+
+
+def place(workload: Workload, slots: tuple[Slot, ...], now: float) -> None:
+    """Begin an incarnation: make its pods on the given slots."""
+    workload.incarnation += 1
+    for index, slot in enumerate(slots):
+        role = "master" if workload.has_master and index == 0 else "worker"
+        name = f"{workload.name}-{index}-{workload.incarnation - 1}"
+        pod = Pod(str(uuid.uuid4()), name, index, role, slot.node, slot.gpus, slot.share, now)
+        workload.pods.append(pod)
+        note(workload, "Scheduled", f"Successfully assigned {name} to {slot.node}", now, pod)
+    workload.last_nodes = sorted({slot.node for slot in slots})
+    enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
+
+
+def started(workload: Workload, now: float) -> None:
+    """All pods of the incarnation run."""
+    for pod in workload.live_pods:
+        pod.phase, pod.started_at = "Running", now
+        note(workload, "Started", f"Started container {workload.name} on {pod.node}", now, pod)
+    enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
+
+
+def depart(workload: Workload, phase: str, departure: Departure, now: float) -> None:
+    """Begin to stop the pods, on the way to ``departure.next_phase``."""
+    workload.departure = departure
+    if departure.why == "preempted":
+        for pod in workload.live_pods:
+            note(workload, "Preempted", departure.message, now, pod, bad=True)
+            note(workload, "Evict", f"Pod {pod.name} was evicted from {pod.node}", now, pod, bad=True)
+    enter(workload, phase, departure.message, now)
+
+
+def pods_end(workload: Workload, phase: str, now: float) -> None:
+    """
+    The incarnation is over.
+
+    :param phase: what became of the pods: ``Succeeded`` and ``Failed`` ones stay listed, ``Deleted`` ones do not.
+    """
+    for pod in workload.live_pods:
+        pod.completed_at = now
+        pod.phase = "Failed" if phase == "Deleted" else phase
+        if phase == "Deleted":
+            pod.deleted_at = now
+            note(workload, "Killing", f"Stopping container {workload.name}", now, pod)
+
+
+def totals(workload: Workload, now: float) -> tuple[int, int]:
+    """Tell the whole seconds a workload has been pending and running so far."""
+    since = max(0.0, now - workload.phase_at)
+    pending = workload.pending_seconds + (since if workload.phase == phases.PENDING else 0.0)
+    running = workload.running_seconds + (since if workload.phase == phases.RUNNING else 0.0)
+    return int(pending), int(running)
+
+
+def phase_at(workload: Workload, instant: float) -> Record | None:
+    """Look up the phase a workload had at an instant; None before it was created."""
+    earlier = [record for record in workload.history if record.phase and record.at <= instant]
+    return earlier[-1] if earlier else None
+
+
+def _count_time(workload: Workload, now: float) -> None:
+    since = max(0.0, now - workload.phase_at)
+    if workload.phase == phases.PENDING:
+        workload.pending_seconds += since
+    elif workload.phase == phases.RUNNING:
+        workload.running_seconds += since
+
+
+def _write(workload: Workload, record: Record) -> None:
+    if workload.history:
+        record.at = max(record.at, workload.history[-1].at + _TICK)
+    workload.history.append(record)

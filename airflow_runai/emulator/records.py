@@ -1,0 +1,200 @@
+"""
+What the embedded Run:ai remembers: workloads, their pods, their history.
+
+Plain data with the few derived values everybody needs. It decides nothing; ``lifecycle.py`` changes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_runai.emulator import phases
+from airflow_runai.emulator.placement import Slot
+
+GPU_MEMORY_BYTES = 16 * 2**30  # what one emulated GPU has, for requests by memory
+
+
+@dataclass
+class Event:
+    """One Kubernetes event."""
+
+    type: str
+    reason: str
+    message: str
+    source: str
+    object_kind: str
+    object_name: str
+    object_id: str
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass
+class Record:
+    """One line of a workload's history: a phase with its message, or an event."""
+
+    at: float
+    phase: str = ""
+    message: str = ""
+    event: Event | None = None
+
+
+@dataclass
+class Pod:
+    """One pod of one incarnation."""
+
+    id: str
+    name: str
+    index: int
+    role: str
+    node: str
+    gpus: tuple[int, ...]
+    share: float
+    created_at: float
+    started_at: float | None = None
+    completed_at: float | None = None
+    deleted_at: float | None = None
+    phase: str = "Pending"
+
+    @property
+    def slot(self) -> Slot:
+        """What it holds on its node."""
+        return Slot(self.node, tuple(self.gpus), self.share)
+
+
+@dataclass
+class Departure:
+    """
+    Why the pods of a workload are being stopped, and until when they may take their time.
+
+    :param next_phase: the phase once they are gone.
+    :param deadline: when they are killed, epoch seconds.
+    """
+
+    why: str
+    next_phase: str
+    message: str
+    deadline: float
+    killed: bool = False
+
+
+@dataclass
+class Workload:
+    """One workload, from its creation until long after its end."""
+
+    id: str
+    name: str
+    kind: str
+    project_id: str
+    cluster_id: str
+    created_at: float
+    created_by: str
+    spec: dict[str, Any]
+    extras: dict[str, Any] = field(default_factory=dict)
+    phase: str = phases.CREATING
+    phase_message: str = ""
+    phase_reason: str = ""
+    phase_at: float = 0.0
+    desired: str = "Running"
+    incarnation: int = 0
+    failures: int = 0
+    not_before: float = 0.0
+    pending_seconds: float = 0.0
+    running_seconds: float = 0.0
+    last_nodes: list[str] = field(default_factory=list)
+    departure: Departure | None = None
+    completed_at: float | None = None
+    deleted_at: float | None = None
+    pods: list[Pod] = field(default_factory=list)
+    history: list[Record] = field(default_factory=list)
+
+    @property
+    def live_pods(self) -> list[Pod]:
+        """Pods that hold GPUs now."""
+        return [pod for pod in self.pods if pod.deleted_at is None and pod.completed_at is None]
+
+    @property
+    def priority_class(self) -> str:
+        """The name of its priority; trainings are ``low`` unless told otherwise."""
+        return str(self.spec.get("priorityClass") or "low")
+
+    @property
+    def preemptible(self) -> bool:
+        """As told; otherwise it follows from the priority: below 100 is preemptible."""
+        told = self.spec.get("preemptibility")
+        return told != "non-preemptible" if told else self.priority < 100
+
+    @property
+    def priority(self) -> int:
+        """The number behind the name."""
+        return PRIORITIES.get(self.priority_class, PRIORITIES["low"])
+
+    @property
+    def gpu_demand(self) -> tuple[float, ...]:
+        """GPUs per pod, master first."""
+        worker = gpus_per_pod(self.spec.get("compute") or {})
+        if self.kind != "distributed":
+            return (worker,)
+        master = self.extras.get("masterSpec")
+        workers = (worker,) * int(self.spec.get("numWorkers") or 1)
+        if master is not None:
+            return (gpus_per_pod(master.get("compute") or {}), *workers)
+        return (worker, *workers) if self.extras.get("masterSpecSameAsWorker") else workers
+
+    @property
+    def has_master(self) -> bool:
+        """Whether its first pod is a master beside the workers."""
+        same = bool(self.extras.get("masterSpecSameAsWorker"))
+        return self.kind == "distributed" and (same or self.extras.get("masterSpec") is not None)
+
+
+PRIORITIES = {
+    "very-low": 25,
+    "low": 40,
+    "medium-low": 65,
+    "medium": 80,
+    "medium-high": 90,
+    "high": 125,
+    "very-high": 150,
+    # Names of 2.21 and before.
+    "train": 50,
+    "interactive-preemptible": 75,
+    "build": 100,
+}
+
+
+def gpus_per_pod(compute: dict[str, Any]) -> float:
+    """Read how many GPUs one pod asks for: devices, a portion of one, or memory of one."""
+    devices = int(compute.get("gpuDevicesRequest") or 0)
+    kind = compute.get("gpuRequestType")
+    if kind == "memory" and compute.get("gpuMemoryRequest"):
+        return min(1.0, quantity(str(compute["gpuMemoryRequest"])) / GPU_MEMORY_BYTES)
+    if compute.get("gpuPortionRequest") and devices <= 1:
+        return float(compute["gpuPortionRequest"])
+    return float(devices)
+
+
+def quantity(text: str) -> float:
+    """Read a Kubernetes quantity such as ``10M`` or ``16Gi``, in bytes."""
+    units = {"K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+    number = text.rstrip("KMGTki")
+    return float(number) * units.get(text[len(number) :], 1.0)
+
+
+def to_json(workload: Workload) -> dict[str, Any]:
+    """Turn a workload into plain JSON values."""
+    return dataclasses.asdict(workload)
+
+
+def from_json(data: dict[str, Any]) -> Workload:
+    """Read a workload back; the opposite of :func:`to_json`."""
+    workload = Workload(**data)
+    workload.pods = [Pod(**{**pod, "gpus": tuple(pod["gpus"])}) for pod in data["pods"]]
+    workload.departure = Departure(**data["departure"]) if data["departure"] else None
+    workload.history = [
+        Record(**{**record, "event": Event(**record["event"]) if record["event"] else None})
+        for record in data["history"]
+    ]
+    return workload

@@ -1,0 +1,153 @@
+"""Read-only endpoints about the tenant: clusters, projects, departments, node pools, workload types and priorities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_runai.emulator.clock import iso
+from airflow_runai.emulator.control_plane import ControlPlane
+from airflow_runai.emulator.filters import Items, filtered, ordered, page
+from airflow_runai.emulator.records import PRIORITIES
+from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.world import TENANT_ID, Cluster, Project
+
+_UNIT_FIELDS = {name: name for name in ("id", "name", "clusterId", "createdAt", "departmentId")}
+
+
+def clusters(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/clusters``: a bare list."""
+    return Reply([_cluster(plane, cluster) for cluster in plane.world.clusters])
+
+
+def projects(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/org-unit/projects``."""
+    return _listed(plane, call, [_project(plane, project) for project in plane.world.projects], "projects")
+
+
+def project(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/org-unit/projects/{id}``."""
+    found = plane.world.project(call.params["id"])
+    if found is None:
+        raise Refused(404, f"project {call.params['id']} not found")
+    return Reply(_project(plane, found))
+
+
+def departments(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/org-unit/departments``."""
+    return _listed(plane, call, [_department(plane, cluster) for cluster in plane.world.clusters], "departments")
+
+
+def node_pools(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/node-pools``."""
+    return _listed(plane, call, [_node_pool(plane, cluster) for cluster in plane.world.clusters], "nodepools")
+
+
+def workload_types(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/workload-types``; from 2.22 on."""
+    _since(plane, (2, 22))
+    types = [
+        {"id": str(number), "name": name, "categoryId": "1", "priorityId": "2"}
+        for number, name in enumerate(("Training", "Distributed"), 1)
+    ]
+    return Reply({"types": types})
+
+
+def workload_priorities(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/workload-priorities``; from 2.22 on, no paging."""
+    _since(plane, (2, 22))
+    modern = [(name, value) for name, value in PRIORITIES.items() if name not in ("train", "build")]
+    named = [(name, value) for name, value in modern if name != "interactive-preemptible"]
+    listed = [{"id": str(number), "name": name, "value": value} for number, (name, value) in enumerate(named, 1)]
+    return Reply({"priorities": listed})
+
+
+def _since(plane: ControlPlane, version: tuple[int, int]) -> None:
+    if plane.settings.version < version:
+        raise Refused(404, "not found")
+
+
+def _listed(plane: ControlPlane, call: Call, items: Items, key: str) -> Reply:
+    items = filtered(items, call.query.get("filterBy"), _UNIT_FIELDS)
+    if call.query.get("search"):
+        items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
+    items = ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _UNIT_FIELDS)
+    shown, following = page(items, call.query, plane.settings.strict_limit)
+    return Reply({key: shown} if following is None else {key: shown, "next": following})
+
+
+def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+    return {
+        "uuid": cluster.id,
+        "tenantId": TENANT_ID,
+        "name": cluster.name,
+        "domain": f"https://{cluster.name}.example",
+        "version": f"{plane.settings.control_plane_version}.0",
+        "status": {"state": "Connected"},
+        "createdAt": iso(plane.world.created_at),
+        "updatedAt": iso(plane.clock.now()),
+        "lastLiveness": iso(plane.clock.now()),
+        "deletedAt": None,
+    }
+
+
+def _unit(plane: ControlPlane, unit_id: str, name: str, cluster_id: str, quota: float) -> dict[str, Any]:
+    """Write what projects and departments have in common."""
+    gpu = {"deserved": quota, "limit": -1, "overQuotaWeight": 1}
+    pool = {"id": "1", "name": "default"}
+    return {
+        "id": unit_id,
+        "name": name,
+        "clusterId": cluster_id,
+        "tenantId": TENANT_ID,
+        "description": "",
+        "createdAt": iso(plane.world.created_at),
+        "updatedAt": iso(plane.world.created_at),
+        "createdBy": "emulator",
+        "updatedBy": "emulator",
+        "resources": [{"nodePool": pool, "gpu": gpu, "cpu": None, "memory": None, "priority": 1}],
+        "totalResources": {"gpuQuota": quota},
+        "defaultNodePools": ["default"],
+        "schedulingRules": {},
+    }
+
+
+def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
+    department = plane.world.department_id(project.cluster_id)
+    unit = _unit(plane, project.id, project.name, project.cluster_id, project.quota)
+    parent = {"id": department, "name": "default", "type": "department", "parentId": str(TENANT_ID)}
+    status = {"namespace": project.namespace, "phase": "Ready", "phaseMessage": ""}
+    return unit | {
+        "departmentId": department,
+        "parentId": department,
+        "parent": parent,
+        "status": status,
+        "effective": {"schedulingRules": {}, "defaultNodePools": ["default"]},
+    }
+
+
+def _department(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+    mine = [project for project in plane.world.projects if project.cluster_id == cluster.id]
+    quota = sum(project.quota for project in mine)
+    unit = _unit(plane, plane.world.department_id(cluster.id), "default", cluster.id, quota)
+    children = [{"id": project.id, "name": project.name, "type": "project"} for project in mine]
+    return unit | {"parentId": str(TENANT_ID), "status": {"phase": "Ready"}, "projectsChildren": children}
+
+
+def _node_pool(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+    return {
+        "id": "1",
+        "name": "default",
+        "tenantId": TENANT_ID,
+        "clusterId": cluster.id,
+        "clusterName": cluster.name,
+        "labelKey": "run.ai/node-pool",
+        "labelValue": "default",
+        "isDefault": True,
+        "phase": "Ready",
+        "phaseMessage": "",
+        "createdBy": "emulator",
+        "updatedBy": "emulator",
+        "createdAt": iso(plane.world.created_at),
+        "updatedAt": iso(plane.world.created_at),
+        "nodes": list(cluster.nodes),
+    }

@@ -1,0 +1,189 @@
+"""
+A running emulator: a control plane, its ticking thread and its HTTP server, in this process.
+
+Tests use :func:`serve`; the command line does the same and waits for a signal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from airflow_runai.emulator.application import application
+from airflow_runai.emulator.clock import Clock
+from airflow_runai.emulator.connections import CuttableProtocol
+from airflow_runai.emulator.control_plane import CLOSING, ControlPlane, SeenRequest
+from airflow_runai.emulator.faults import Faults
+from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.world import World
+
+__all__ = ["Emulator", "serve"]
+
+_PATIENCE = 10.0
+
+
+class Emulator:
+    """
+    One embedded Run:ai that listens.
+
+    :param settings: what it is made of.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.root = settings.state or Path(tempfile.mkdtemp(prefix="runai-emulator-"))
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._door = _listen(settings.host, settings.port)
+        self.port: int = self._door.getsockname()[1]
+        try:
+            self._begin()
+        except BaseException:
+            self._door.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at the end."""
+        host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "localhost") else self.settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def client_id(self) -> str:
+        """The client id that may log in."""
+        return self.settings.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Its secret."""
+        return self.settings.secret
+
+    @property
+    def world(self) -> World:
+        """Everything that exists; hold ``plane.lock`` to look at more than one thing."""
+        return self.plane.world
+
+    @property
+    def clock(self) -> Clock:
+        """The clock it lives by."""
+        return self.settings.clock
+
+    @property
+    def faults(self) -> Faults:
+        """Faults to plan."""
+        return self.plane.faults
+
+    @property
+    def requests(self) -> list[SeenRequest]:
+        """All requests so far, oldest first."""
+        return list(self.plane.requests)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on a stepped clock, in seconds."""
+        self.plane.advance(seconds)
+
+    def preempt(self, name: str) -> bool:
+        """Let the platform preempt a workload; False if it holds nothing."""
+        return self.plane.preempt(name)
+
+    def workloads_named(self, prefix: str) -> list[Workload]:
+        """List all workloads, also deleted ones, whose name begins so, in the order of their creation."""
+        with self.plane.lock:
+            return [w for w in self.world.workloads.values() if w.name.startswith(prefix)]
+
+    def log(self, name: str, incarnation: int | None = None) -> str:
+        """Read what a workload's first pod wrote, in one incarnation or in all."""
+        return self.plane.processes.log(name, incarnation).decode() if self.plane.processes else ""
+
+    def restart(self) -> None:
+        """Stop as after a crash, and start again on the same port and state; needs ``settings.state``."""
+        if self.settings.state is None:
+            raise ValueError("restart: there is no state to start from; use Settings(state=DIRECTORY)")
+        self._end()
+        self._door = _listen(self.settings.host, self.port)
+        self._begin()
+
+    def close(self, grace: float = 0.0) -> None:
+        """
+        Stop. Running workloads are queued again, for the next start.
+
+        :param grace: how many seconds processes may have to end by themselves.
+        """
+        with self.plane.lock:
+            if grace:
+                self.plane.engine.stop_all(CLOSING, self.plane.clock.now())
+        deadline = time.monotonic() + grace
+        while self.plane.engine.busy and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._end()
+        if self.settings.state is None:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def _begin(self) -> None:
+        self.plane = ControlPlane(self.settings, self.root)
+        config = uvicorn.Config(
+            application(self.plane),
+            http=CuttableProtocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._stop = threading.Event()
+        serving = threading.Thread(target=self._server.run, args=([self._door],), daemon=True)
+        self._threads = [serving]
+        if not self.clock.stepped:
+            self._threads.append(threading.Thread(target=self._tick, daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(self.settings.tick_seconds):
+            self.plane.tick()
+
+    def _end(self) -> None:
+        self._stop.set()
+        self._server.should_exit = True
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+        self._door.close()
+        self.plane.close()
+
+
+@contextmanager
+def serve(settings: Settings | None = None) -> Iterator[Emulator]:
+    """
+    Run an emulator in this process for as long as a ``with`` block lasts.
+
+    :param settings: what to build; by default two nodes with two GPUs, and two projects with a quota of two.
+    """
+    emulator = Emulator(settings or Settings())
+    try:
+        yield emulator
+    finally:
+        emulator.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((host, port))
+    except OSError as error:
+        door.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    # Callers may connect at once; the server accepts as soon as its loop runs.
+    door.listen(128)
+    return door

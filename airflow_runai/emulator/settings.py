@@ -1,0 +1,160 @@
+"""
+Everything that can be chosen about an embedded Run:ai, checked before anything starts.
+
+The command line (``__main__``) and the tests (``serve``) build the same object.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airflow_runai.emulator.clock import Clock, RealClock
+from airflow_runai.emulator.scripted import Scenario
+
+__all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "ProjectQuota", "Settings"]
+
+DEFAULT_CLIENT_ID = "airflow"
+# Public on purpose: it only works on the loopback interface, where everybody may run commands anyway.
+DEFAULT_CLIENT_SECRET = "airflow-local"
+VERSIONS = (*(f"2.{minor}" for minor in range(18, 27)), "3.0")
+
+
+@dataclass(frozen=True)
+class ProjectQuota:
+    """A project, its guaranteed GPUs and its cluster."""
+
+    name: str
+    quota: float
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    What one embedded Run:ai is made of.
+
+    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one.
+    :param clusters: names of the clusters; each has ``nodes`` nodes with ``gpus_per_node`` GPUs.
+    :param state: directory that survives a restart; None for a temporary one that is removed at the end.
+    :param volumes: PVC claim name, NFS or host path, or container path, to a local directory.
+    :param client_secret: needed on any other interface than loopback, where commands of strangers would run.
+    :param clock: :class:`RealClock` or :class:`SteppedClock`.
+    :param processes: run real processes; None for "if and only if the clock is real".
+    :param scenarios: behaviour of workloads without process, by prefix of the workload's name.
+    :param grace: upper limit, in seconds, for every ``terminationGracePeriodSeconds``.
+    :param token_seconds: life of a token, always in seconds of the real clock.
+    :param policy_max_gpus: a policy: more ``compute.gpuDevicesRequest`` than this is refused.
+    :param duplicate_name_status: 400 or 409; the vendor does not say which.
+    :param strict_limit: refuse a page size above 500 with 400, instead of cutting it to 500.
+    :param initializing_seconds: how long Initializing (the "image pull") is visible.
+    :param backoff_seconds: pause before the first retry of a failed pod; doubles up to 20 times.
+    :param seconds_per_look: move a stepped clock by this much at every read of a workload.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    projects: tuple[str, ...] = ("team-a:2", "team-b:2")
+    clusters: tuple[str, ...] = ("embedded",)
+    nodes: int = 2
+    gpus_per_node: int = 2
+    state: Path | None = None
+    volumes: Mapping[str, str | Path] = field(default_factory=dict)
+    client_id: str = DEFAULT_CLIENT_ID
+    client_secret: str | None = field(default=None, repr=False)
+    control_plane_version: str = "2.24"
+    clock: Clock = field(default_factory=RealClock)
+    processes: bool | None = None
+    scenarios: Mapping[str, Scenario] = field(default_factory=dict)
+    grace: float | None = None
+    token_seconds: float = 3600
+    policy_max_gpus: int | None = None
+    duplicate_name_status: int = 400
+    strict_limit: bool = False
+    initializing_seconds: float = 0.2
+    backoff_seconds: float = 0.5
+    tick_seconds: float = 0.03
+    seconds_per_look: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_address()
+        self._check_numbers()
+        if self.control_plane_version not in VERSIONS:
+            raise ValueError(
+                f"control_plane_version: {self.control_plane_version!r} is not known; use one of {', '.join(VERSIONS)}"
+            )
+        if not self.clusters or len(set(self.clusters)) < len(self.clusters):
+            raise ValueError(f"clusters: {self.clusters!r} must name at least one cluster, each once")
+        seen = [(project.name, project.cluster) for project in self.project_quotas]
+        if len(set(seen)) < len(seen):
+            raise ValueError(f"projects: {self.projects!r} names a project twice in one cluster")
+
+    @property
+    def secret(self) -> str:
+        """The secret that opens the token endpoints."""
+        return self.client_secret or DEFAULT_CLIENT_SECRET
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The control plane's version as numbers."""
+        major, minor = self.control_plane_version.split(".")
+        return int(major), int(minor)
+
+    @property
+    def runs_processes(self) -> bool:
+        """Whether workloads are real processes."""
+        return not self.clock.stepped if self.processes is None else self.processes
+
+    @property
+    def project_quotas(self) -> tuple[ProjectQuota, ...]:
+        """The projects, parsed."""
+        return tuple(_project(text, self.clusters) for text in self.projects)
+
+    def _check_address(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port: {self.port} is not in 0..65535; 0 takes a free one")
+        if not _is_loopback(self.host) and not self.client_secret:
+            raise ValueError(
+                f"host: {self.host!r} is not a loopback address. The emulator runs commands for everyone who can "
+                "log in: give a client secret of your own to listen there, or use 127.0.0.1"
+            )
+
+    def _check_numbers(self) -> None:
+        at_least = {"nodes": 1, "gpus_per_node": 0, "initializing_seconds": 0, "backoff_seconds": 0, "grace": 0}
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}: {value} is too small; use {least} or more")
+        for name in ("token_seconds", "tick_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not greater than 0 seconds")
+        if self.duplicate_name_status not in (400, 409):
+            raise ValueError(f"duplicate_name_status: {self.duplicate_name_status} is neither 400 nor 409")
+        if self.processes and self.clock.stepped:
+            raise ValueError("processes: real processes cannot live by a stepped clock; use scenarios or a RealClock")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
+    name, colon, quota = text.rpartition(":")
+    name, _, cluster = name.partition("@")
+    cluster = cluster or clusters[0]
+    try:
+        gpus = float(quota)
+    except ValueError:
+        gpus = -1.0
+    if not name or not colon or not 0 <= gpus < float("inf"):
+        raise ValueError(f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2")
+    if cluster not in clusters:
+        raise ValueError(f"projects: {text!r} names cluster {cluster!r}, but there is only {', '.join(clusters)}")
+    return ProjectQuota(name, gpus, cluster)

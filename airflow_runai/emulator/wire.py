@@ -1,0 +1,238 @@
+"""
+Workloads in the vendor's words: the list item, the detailed item, and the create/read view of trainings.
+
+The two shapes differ on purpose (``id`` and ``phase`` here, ``workloadId`` and ``actualPhase`` there): so
+does the vendor's API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_runai.emulator import lifecycle, phases
+from airflow_runai.emulator.clock import iso
+from airflow_runai.emulator.records import GPU_MEMORY_BYTES, Pod, Record, Workload
+from airflow_runai.emulator.world import TENANT_ID, World
+
+KIND_NAMES = {"training": "Training", "distributed": "Distributed"}
+
+
+class Wire:
+    """
+    Writes records as JSON values.
+
+    :param version: of the control plane; older ones know fewer fields.
+    """
+
+    def __init__(self, world: World, version: tuple[int, int]) -> None:
+        self._world = world
+        self._version = version
+
+    def training(self, workload: Workload) -> dict[str, Any]:
+        """Write the view that create and ``GET /trainings/{id}`` give."""
+        return {
+            "name": workload.name,
+            "requestedName": workload.name,
+            "workloadId": workload.id,
+            "projectId": workload.project_id,
+            "departmentId": self._world.department_id(workload.cluster_id),
+            "clusterId": workload.cluster_id,
+            "createdBy": workload.created_by,
+            "createdAt": iso(workload.created_at),
+            "deletedAt": _maybe(workload.deleted_at),
+            "desiredPhase": workload.desired,
+            "actualPhase": workload.phase,
+            "spec": workload.spec,
+            **workload.extras,
+        }
+
+    def item(self, workload: Workload, now: float) -> dict[str, Any]:
+        """Write the item of the generic list."""
+        item = self._identity(workload) | self._state(workload, now) | self._asked(workload)
+        for field, since in _SINCE.items():
+            if self._version < since:
+                item.pop(field, None)
+        return item
+
+    def detailed(self, workload: Workload, now: float) -> dict[str, Any]:
+        """Write ``GET /workloads/{id}``: the list item and why the workload waits."""
+        return self.item(workload, now) | {"pendingSchedulingMessages": _pending_messages(workload)}
+
+    def _identity(self, workload: Workload) -> dict[str, Any]:
+        project = self._world.project_of(workload)
+        return {
+            "tenantId": TENANT_ID,
+            "type": KIND_NAMES[workload.kind],
+            "name": workload.name,
+            "id": workload.id,
+            "submittedBy": workload.created_by,
+            "clusterId": workload.cluster_id,
+            "projectName": project.name,
+            "projectId": workload.project_id,
+            "departmentName": "default",
+            "departmentId": self._world.department_id(workload.cluster_id),
+            "namespace": project.namespace,
+            "createdAt": iso(workload.created_at),
+            "deletedAt": _maybe(workload.deleted_at),
+            "completedAt": _maybe(workload.completed_at),
+            "source": "Control-plane",
+            "category": "Train",
+            "childrenIds": [],
+        }
+
+    def _state(self, workload: Workload, now: float) -> dict[str, Any]:
+        pending, running = lifecycle.totals(workload, now)
+        pods = workload.live_pods
+        gpus = sum(pod.share * len(pod.gpus) for pod in pods)
+        return {
+            "phase": workload.phase,
+            "desiredPhase": workload.desired,
+            "phaseUpdatedAt": iso(workload.phase_at),
+            "updatedAt": iso(workload.phase_at),
+            "phaseMessage": workload.phase_message,
+            **({"phaseReason": workload.phase_reason} if workload.phase_reason else {}),
+            "k8sPhase": phases.KUBERNETES[workload.phase],
+            "k8sPhaseUpdatedAt": iso(workload.phase_at),
+            "conditions": [],
+            "runningPods": sum(pod.phase == "Running" for pod in pods),
+            "requestedPods": _requested_pods(workload),
+            "currentNodePools": ["default"] if pods else [],
+            "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
+            "allocatedResources": {"gpu": gpus, "gpuMemory": f"{int(gpus * GPU_MEMORY_BYTES / 2**20)}Mi"},
+            "actionsSupport": _actions(workload),
+            "idleGpus": 0,
+            "idleAllocatedGpus": 0,
+            "totalPendingTimeSeconds": pending,
+            "totalRunningTimeSeconds": running,
+        }
+
+    def _asked(self, workload: Workload) -> dict[str, Any]:
+        spec = workload.spec
+        framework = spec.get("distributedFramework")
+        return {
+            "priority": workload.priority,
+            "priorityClassName": workload.priority_class,
+            "preemptible": workload.preemptible,
+            "workloadRequestedResources": _resources(spec, sum(workload.gpu_demand)),
+            "podsRequestedResources": _resources(spec, workload.gpu_demand[-1]),
+            "images": [spec["image"]],
+            "urls": [],
+            "datasources": [],
+            "environments": [],
+            "externalConnections": [],
+            **({"distributedFramework": framework} if framework else {}),
+            "additionalFields": {},
+            "environmentVariables": _variables(spec),
+            "command": spec.get("command") or "",
+            "arguments": spec.get("args") or "",
+        }
+
+    def pod(self, workload: Workload, pod: Pod) -> dict[str, Any]:
+        """Write one pod."""
+        since = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
+        started = {"startedAt": iso(pod.started_at)} if pod.started_at else {}
+        return {
+            "name": pod.name,
+            "id": pod.id,
+            "tenantId": TENANT_ID,
+            "workloadId": workload.id,
+            "workloadName": workload.name,
+            "clusterId": workload.cluster_id,
+            "projectId": workload.project_id,
+            "projectName": self._world.project_of(workload).name,
+            "priorityClassName": workload.priority_class,
+            "nodeName": pod.node,
+            "createdAt": iso(pod.created_at),
+            "completedAt": _maybe(pod.completed_at),
+            "deletedAt": _maybe(pod.deleted_at),
+            "updatedAt": iso(since),
+            "containers": [{"name": workload.name, "image": workload.spec["image"], **started}],
+            "currentNodePool": "default",
+            "requestedNodePools": ["default"],
+            "k8sPhase": pod.phase,
+            "k8sPhaseUpdatedAt": iso(since),
+        }
+
+    def event(self, workload: Workload, record: Record) -> dict[str, Any]:
+        """Write one event."""
+        event = record.event
+        assert event is not None
+        return {
+            "createdAt": iso(record.at),
+            "id": event.id,
+            "type": event.type,
+            "clusterId": workload.cluster_id,
+            "message": event.message,
+            "reason": event.reason,
+            "source": event.source,
+            "involvedObject": {
+                "uid": event.object_id,
+                "kind": event.object_kind,
+                "name": event.object_name,
+                "namespace": self._world.project_of(workload).namespace,
+            },
+        }
+
+    def history(self, workload: Workload, record: Record) -> dict[str, Any]:
+        """Write one line of history."""
+        kind = "Event" if record.event else "PhaseUpdate"
+        update = {"phase": record.phase, "phaseMessage": record.message}
+        spec = {"event": self.event(workload, record)} if record.event else {"phaseUpdate": update}
+        return {"meta": {"creationTimestamp": iso(record.at), "type": kind}, "spec": spec}
+
+
+# Fields of the list item, and the control plane that first had them.
+_SINCE = {
+    "phaseReason": (2, 19),
+    "idleGpus": (2, 20),
+    "idleAllocatedGpus": (2, 20),
+    "category": (2, 22),
+    "totalPendingTimeSeconds": (2, 23),
+    "totalRunningTimeSeconds": (2, 23),
+}
+
+
+def _maybe(instant: float | None) -> str | None:
+    return None if instant is None else iso(instant)
+
+
+def _actions(workload: Workload) -> dict[str, bool]:
+    moving = workload.phase not in phases.ENDED | {phases.DELETING}
+    return {"delete": workload.phase != phases.DELETING, "suspend": moving and workload.desired == "Running"}
+
+
+def _requested_pods(workload: Workload) -> dict[str, int]:
+    count = len(workload.gpu_demand)
+    return {"number": count, "min": count, "max": count}
+
+
+def _resources(spec: dict[str, Any], gpus: float) -> dict[str, Any]:
+    compute = spec.get("compute") or {}
+    found: dict[str, Any] = {"gpu": {"request": gpus, "limit": gpus}}
+    if compute.get("gpuRequestType"):
+        found["gpuRequestType"] = compute["gpuRequestType"]
+    for name, key in (("cpu", "cpuCore"), ("cpuMemory", "cpuMemory"), ("gpuMemory", "gpuMemory")):
+        told = {side: compute.get(f"{key}{side.capitalize()}") for side in ("request", "limit")}
+        if any(value is not None for value in told.values()):
+            found[name] = {side: value for side, value in told.items() if value is not None}
+    return found
+
+
+def _variables(spec: dict[str, Any]) -> dict[str, str]:
+    listed = spec.get("environmentVariables") or ()
+    return {item["name"]: item["value"] for item in listed if item.get("value") is not None}
+
+
+def _pending_messages(workload: Workload) -> list[dict[str, Any]]:
+    if workload.phase != phases.PENDING:
+        return []
+    reason = {"phaseReason": workload.phase_reason} if workload.phase_reason else {}
+    return [
+        {
+            "nodePool": "default",
+            **reason,
+            "reason": workload.phase_reason or "Unschedulable",
+            "orgType": "project",
+            "userMessage": workload.phase_message,
+        }
+    ]

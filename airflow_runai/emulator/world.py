@@ -1,0 +1,102 @@
+"""
+Everything that exists in the emulated tenant: clusters, departments, projects, node pools, nodes and workloads.
+
+It finds and keeps; it decides nothing and knows no wire format.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.settings import Settings
+
+TENANT_ID = 1001
+_NAMESPACE = uuid.UUID("6f3b0f0e-8a0c-4e43-9a55-3c1d1f5b7a10")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster and its nodes: name to number of GPUs."""
+
+    id: str
+    name: str
+    nodes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project of one cluster with its guaranteed GPUs."""
+
+    id: str
+    name: str
+    cluster_id: str
+    quota: float
+
+    @property
+    def namespace(self) -> str:
+        """Its Kubernetes namespace."""
+        return f"runai-{self.name}"
+
+
+class World:
+    """
+    The tenant.
+
+    Ids of clusters and projects follow from their names and order, so that they survive a restart.
+    """
+
+    def __init__(self, settings: Settings, created_at: float) -> None:
+        self.created_at = created_at
+        self.clusters = [_cluster(name, settings, first=not i) for i, name in enumerate(settings.clusters)]
+        by_name = {cluster.name: cluster.id for cluster in self.clusters}
+        self.projects = [
+            Project(str(4501 + number), project.name, by_name[project.cluster], project.quota)
+            for number, project in enumerate(settings.project_quotas)
+        ]
+        self.workloads: dict[str, Workload] = {}
+
+    def cluster(self, cluster_id: str) -> Cluster | None:
+        """Find a cluster by id."""
+        return next((cluster for cluster in self.clusters if cluster.id == cluster_id), None)
+
+    def project(self, project_id: str) -> Project | None:
+        """Find a project by id."""
+        return next((project for project in self.projects if project.id == project_id), None)
+
+    def project_of(self, workload: Workload) -> Project:
+        """Get the project of a workload; one that is no longer configured keeps its name as id and no quota."""
+        found = self.project(workload.project_id)
+        return found or Project(workload.project_id, workload.project_id, workload.cluster_id, 0.0)
+
+    def department_id(self, cluster_id: str) -> str:
+        """Get the id of the cluster's only department, ``default``."""
+        return str(4 + [cluster.id for cluster in self.clusters].index(cluster_id))
+
+    def live(self, workload_id: str) -> Workload | None:
+        """Find a workload that is not deleted."""
+        workload = self.workloads.get(workload_id)
+        return workload if workload is not None and workload.deleted_at is None else None
+
+    def named(self, name: str, project_id: str) -> Workload | None:
+        """Find a workload that is not deleted by its name in a project."""
+        return next((w for w in self.listed() if w.name == name and w.project_id == project_id), None)
+
+    def listed(self, deleted: bool = False) -> Iterable[Workload]:
+        """List workloads in the order of their creation, either the living or the deleted."""
+        return [w for w in self.workloads.values() if (w.deleted_at is not None) == deleted]
+
+    def add(self, fields: Mapping[str, Any], now: float) -> Workload:
+        """Make a workload from admitted fields."""
+        workload = Workload(id=str(uuid.uuid4()), created_at=now, phase_at=now, **fields)
+        self.workloads[workload.id] = workload
+        return workload
+
+
+def _cluster(name: str, settings: Settings, first: bool) -> Cluster:
+    prefix = "node" if first else f"{name}-node"
+    nodes = {f"{prefix}-{number + 1}": settings.gpus_per_node for number in range(settings.nodes)}
+    return Cluster(str(uuid.uuid5(_NAMESPACE, name)), name, nodes)
