@@ -18,7 +18,11 @@ from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import Checkpoint, newest_valid
 
 DIGITS = Path(__file__).parents[2] / "dags" / "digits"
-PLAIN = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+PLAIN = {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PYTHONPATH": str(DIGITS.parents[1]),
+    "OMP_NUM_THREADS": "1",
+}
 
 pytestmark = pytest.mark.slow  # each process imports scikit-learn
 
