@@ -87,7 +87,7 @@ def save_checkpoint(
     published with equal content is kept; with other content it is replaced by one atomic
     exchange, or, where the file system has none (some NFS), by two renames: between these the
     step is missing, never partial. Left-overs of dead writers of the same rank are removed
-    first: of this workload (``JOB_UUID``, else host) if their process is gone, of others after a day.
+    first: of this workload (``JOB_UUID``, else host) if their process is gone, else after a day.
 
     :param root: directory of all checkpoints of one training, on storage that outlives the node.
     :param step: optimizer steps done, 0 or more; names the directory.
@@ -158,7 +158,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
 
 def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None) -> list[Path]:
     """
-    Delete old checkpoints, but never the newest valid one, nor any while none is valid.
+    Delete old checkpoints, but never the newest valid one (it is read in full), nor any while none is valid.
 
     :param keep_last: how many of the highest steps to keep, at least 1.
     :param keep_every: keep also the steps divisible by this.
@@ -439,12 +439,10 @@ def _sweep(root: Path, rank: int) -> None:
 
 def _is_abandoned(path: Path, whose: str, pid: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        if whose != _whose():
-            return time.time() - path.stat().st_mtime > _ABANDONED_AFTER
+        old = time.time() - path.stat().st_mtime > _ABANDONED_AFTER
         # Containers number their processes alike: our own pid was our predecessor's, too.
-        if int(pid, 16) == os.getpid():
-            return path.name not in _writing
-        return not _is_alive(int(pid, 16))
+        gone = int(pid, 16) == os.getpid() or not _is_alive(int(pid, 16))
+        return path.name not in _writing and (old or (whose == _whose() and gone))
     return False
 
 

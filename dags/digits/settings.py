@@ -48,6 +48,8 @@ def _number(text: str) -> float:
 def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a directory that outlives the node")
+    if Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is a file; give a directory")
     return Path(text)
 
 

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,7 +45,7 @@ class Position:
     shuffle: dict[str, Any]
     step: int = 0
     epoch: int = 0
-    seen: int = field(default=0)  # samples of this epoch
+    seen: int = 0  # samples of this epoch
 
 
 class Training:
@@ -119,10 +119,13 @@ def say(line: str) -> None:
 
 def main(kind: type[Any]) -> None:
     chosen = settings.parse(sys.argv[1:], os.environ)
-    with preemptible.PreemptionGuard() as guard:
-        training = Training(kind(chosen.learning_rate, chosen.seed), chosen)
-        training.resume()
-        training.run(guard)
+    training = Training(kind(chosen.learning_rate, chosen.seed), chosen)
+    try:
+        with preemptible.PreemptionGuard() as guard:
+            training.resume()
+            training.run(guard)
+    except OSError as error:  # storage that fails is no reason to start from scratch
+        raise SystemExit(f"checkpoints: {error}") from error
     say(f"training complete: {training.at.epoch} epochs, {training.at.step} steps")
 
 

@@ -151,6 +151,7 @@ def test_arguments_win_over_the_environment(
     [
         ([], {}, "no place for checkpoints: set CHECKPOINTS=DIRECTORY or --checkpoints DIRECTORY"),
         ([], {"CHECKPOINTS": ""}, "environment CHECKPOINTS: is empty; give a directory that outlives the node"),
+        ([f"checkpoints={__file__}"], {}, f"argument --checkpoints: '{__file__}' is a file; give a directory"),
         ([], {"EPOCHS": "many"}, "environment EPOCHS: 'many' is not a whole number of 1 or more"),
         (["batch-size=0"], {}, "argument --batch-size: '0' is not a whole number of 1 or more"),
         (["--learning-rate", "nan"], {}, "argument --learning-rate: 'nan' is not a number of 0 or more"),
@@ -160,6 +161,13 @@ def test_arguments_win_over_the_environment(
 def test_bad_setting_gets_one_clear_line(arguments: list[str], environment: dict[str, str], says: str) -> None:
     done = run("train.py", *arguments, **environment)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"train.py: {says}\n")
+
+
+def test_storage_that_fails_is_one_line_and_no_fresh_start(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = run("train.py", CHECKPOINTS=tmp_path / "loop")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"checkpoints: .*levels of symbolic links.*\n", done.stderr)
 
 
 def test_diverged_training_fails_and_publishes_nothing(tmp_path: Path) -> None:
