@@ -1,6 +1,9 @@
 """
 A zip file as PyTorch writes it, read strictly: the directory, the local headers and the file must tell one story.
 
+Not compared, because nothing that loads a checkpoint uses them: the versions, the padding in a local header's
+extra field and the attributes of a directory entry. Every other bit of the file is proven by another one.
+
 ``zipfile`` is not used, because it forgives what hides damage and attacks: slack before the end record, a local
 header that names another file, two members of one name, members that overlap. The layout is PKWARE's APPNOTE 6.3;
 PyTorch's habits are in :mod:`~airflow_runai.checkpoints.formats.torch_zip`.

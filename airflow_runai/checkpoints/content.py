@@ -1,8 +1,9 @@
 """
 What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
 
-The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, biases that start at zero,
-the second LoRA matrix. A non-finite weight or optimizer moment is never forgiven.
+The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores that begin as
+infinity, biases that start at zero, the second LoRA matrix. A non-finite weight or optimizer moment is never
+forgiven.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest
 __all__ = ["TensorContent"]
 
 _MOMENTS = ("exp_avg", "momentum_buffer", "square_avg", "max_exp_avg_sq")
+_SCORES = ("best", "score", "loss", "metric", "kth_value")
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *_MOMENTS)
 
 
@@ -32,6 +34,7 @@ class TensorContent:
         self.kind = kind
         self.begin = begin
         self.end = end
+        self.is_state = True
         self._at = 0
         self._test = ContentTest(kind, byteorder)
 
@@ -46,7 +49,9 @@ class TensorContent:
         """Record what was found, once the run is over."""
         last_part = self.name.rpartition(".")[2]
         is_moment = any(moment in last_part for moment in _MOMENTS)
-        if self._test.non_finite:
+        if self._test.non_finite and (not self.is_state or any(part in last_part for part in _SCORES)):
+            seen.note("score-non-finite", path, f"{shown(self.name)} is NaN or infinite; it is not a weight")
+        elif self._test.non_finite:
             forgiven = not is_moment and (self._test.mask_like or "mask" in last_part)
             code = "mask-infinite" if forgiven else "non-finite"
             text = "only zeros and -inf, like an attention mask" if forgiven else "values that are NaN or infinite"

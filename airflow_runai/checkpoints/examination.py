@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
 from airflow_runai.checkpoints.tree import Tree
@@ -53,13 +54,15 @@ class StepClaim:
     """
     One place that says which training step this is.
 
-    :param binding: whether disagreement with another binding claim makes the checkpoint invalid.
+    :param weight: ``binding`` claims that disagree make the checkpoint invalid, an ``advisory`` one causes a
+        warning, and a ``hint`` (a scheduler that may count epochs) means nothing until a format that knows better
+        raises it.
     :param at_most: the place may lag behind (a skipped mixed-precision step), but never lead.
     """
 
     place: str
     step: int
-    binding: bool = True
+    weight: Literal["binding", "advisory", "hint"] = "binding"
     at_most: bool = False
 
 
@@ -84,6 +87,9 @@ class Examination:
     """Relative path to (size, CRC32) of every file read to its end."""
     proven_elsewhere: set[str] = field(default_factory=set)
     """Files whose bytes a manifest proves."""
+    apart: set[str] = field(default_factory=set)
+    """Files that describe the checkpoint and are not part of its content."""
+    tensor_names: dict[str, frozenset[str]] = field(default_factory=dict)
     steps: list[StepClaim] = field(default_factory=list)
     tensors: int = 0
     bytes_read: int = 0
@@ -128,9 +134,11 @@ class Examination:
 
     def digest(self, tree: Tree) -> str | None:
         """Digest of names, sizes and CRCs; ``None`` unless every file was read to its end."""
-        if set(self.crcs) != set(tree.files):
+        content = set(tree.files) - self.apart
+        if not content or not content <= set(self.crcs):
             return None
-        lines = (f"{name} {size} {crc:08x}\n" for name, (size, crc) in sorted(self.crcs.items()))
+        sums = ((name, *self.crcs[name]) for name in sorted(content))
+        lines = (f"{name} {size} {crc:08x}\n" for name, size, crc in sums)
         return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def report(self, path: str, tree: Tree, form: str | None, step: int | None) -> Report:

@@ -13,9 +13,12 @@ are known to leak (picklescan#66). What cannot be decided here is a user's own m
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Literal
 
-__all__ = ["Trust", "trust"]
+from airflow_runai.checkpoints.examination import Examination, shown
+
+__all__ = ["Trust", "note_globals", "trust"]
 
 Trust = Literal["allowed", "foreign", "dangerous"]
 
@@ -174,6 +177,18 @@ def trust(module: str, name: str) -> Trust:
     if root in _KNOWN_LIBRARIES and ("." in name or not name.lstrip("_")[:1].isupper()):
         return "dangerous"
     return "foreign"
+
+
+def note_globals(met: Iterable[tuple[str, str]], path: str, seen: Examination) -> None:
+    """Record what the globals that a pickle mentions mean for the checkpoint."""
+    for module, name in met:
+        level = trust(module, name)
+        full = shown(f"{module}.{name}")
+        if level == "dangerous":
+            seen.note("pickle-dangerous", path, f"loading it would use {full}, which can run commands")
+        elif level == "foreign":
+            code = "pickle-foreign-strict" if seen.policy.strict else "pickle-foreign"
+            seen.note(code, path, f"names {full}, which is not PyTorch's; it was not imported")
 
 
 def _is_standard(name: str) -> bool:

@@ -63,9 +63,15 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One value met on a walk, and the path of keys that leads to it (its last 120 characters)."""
+    """
+    One value met on a walk.
+
+    :param name: path of keys that leads to it, its last 120 characters.
+    :param top: the first of these keys.
+    """
 
     name: str
+    top: str
     value: object
 
 
@@ -91,17 +97,19 @@ def walk(root: object) -> Iterator[Place]:
         whatever works on the loaded object recursively.
     """
     seen: set[int] = set()
-    pending: list[tuple[str, object, int]] = [("", root, 0)]
+    pending: list[tuple[str, str, object, int]] = [("", "", root, 0)]
     while pending:
-        name, value, depth = pending.pop()
+        name, top, value, depth = pending.pop()
         if isinstance(value, list | tuple | dict | Call):
             if id(value) in seen:
                 continue
             seen.add(id(value))
             if depth > _DEPTH_LIMIT:
                 raise Damage("pickle-limit", f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}")
-            pending.extend((_join(name, key), child, depth + 1) for key, child in reversed(_children(value)))
-        yield Place(name, value)
+            for key, child in reversed(_children(value)):
+                path = _join(name, key)
+                pending.append((path, top or path, child, depth + 1))
+        yield Place(name, top, value)
 
 
 def _children(value: list[object] | tuple[object, ...] | dict[object, object] | Call) -> list[tuple[object, object]]:

@@ -30,10 +30,11 @@ def judge_steps(claims: Sequence[StepClaim], seen: Examination, path: str) -> in
 
     The first binding claim is the reference; without one, the first of all.
     """
-    if not claims:
+    heard = [claim for claim in claims if claim.weight != "hint"]
+    if not heard:
         return None
-    reference = next((claim for claim in claims if claim.binding), claims[0])
-    for claim in claims:
+    reference = next((claim for claim in heard if claim.weight == "binding"), heard[0])
+    for claim in heard:
         if claim.step != reference.step:
             _note(claim, reference, seen, path)
     return reference.step
@@ -41,6 +42,6 @@ def judge_steps(claims: Sequence[StepClaim], seen: Examination, path: str) -> in
 
 def _note(claim: StepClaim, reference: StepClaim, seen: Examination, path: str) -> None:
     lags = claim.at_most and claim.step < reference.step
-    code = "step-disagrees" if claim.binding and not lags else "step-differs"
+    code = "step-disagrees" if claim.weight == "binding" and not lags else "step-differs"
     text = f"{claim.place} says step {claim.step}, {reference.place} says {reference.step}"
     seen.note(code, path, f"{text}; parts of it may belong to another checkpoint")

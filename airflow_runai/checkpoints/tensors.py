@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.examination import Damage, shown
-from airflow_runai.checkpoints.pickle_values import Call, Global, Persistent, walk
+from airflow_runai.checkpoints.pickle_values import Call, Global, Persistent, Place, walk
 
 __all__ = ["Contents", "Storage", "Tensor", "read_contents"]
 
@@ -57,9 +57,19 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor by name, the storage it views and the run of bytes of that storage that it covers."""
+    """
+    A tensor.
+
+    :param name: path of keys that leads to it.
+    :param top: the first of these keys.
+    :param storage: what it is a view of.
+    :param begin: first byte of the storage that it covers.
+    :param end: one after the last byte.
+    :param kind: as in :class:`Storage`.
+    """
 
     name: str
+    top: str
     storage: Storage
     begin: int
     end: int
@@ -93,7 +103,7 @@ def read_contents(root: object) -> Contents:
         if isinstance(value, Persistent):
             _storage(contents, value, place.name)
         elif isinstance(value, Call) and value.function.name in _VIEWS:
-            tensor = _tensor(contents, value, place.name)
+            tensor = _tensor(contents, value, place)
             by_call[id(value)] = tensor
             contents.tensors.append(tensor)
         elif isinstance(value, dict):
@@ -123,7 +133,8 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
     return known
 
 
-def _tensor(contents: Contents, call: Call, name: str) -> Tensor:
+def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:
+    name = place.name
     args = call.args
     if not isinstance(args, tuple) or len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
         raise Damage("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
@@ -137,7 +148,7 @@ def _tensor(contents: Contents, call: Call, name: str) -> Tensor:
         raise Damage(
             "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
         )
-    tensor = Tensor(name, storage, first * itemsize, last * itemsize, kind)
+    tensor = Tensor(name, place.top, storage, first * itemsize, last * itemsize, kind)
     storage.tensors.append(tensor)
     return tensor
 

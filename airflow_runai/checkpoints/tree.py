@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Literal, Protocol
 
 __all__ = ["Entry", "Location", "Tree", "is_temporary", "list_tree", "look"]
@@ -38,12 +38,18 @@ class Location(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """One listed thing; ``mtime`` in epoch seconds, 0 where the storage knows none."""
+    """
+    One listed thing.
+
+    :param mtime: epoch seconds; 0 where the storage knows none.
+    :param linked: reached through a symbolic link.
+    """
 
     path: Location
     kind: Kind
     size: int = 0
     mtime: float = 0.0
+    linked: bool = False
 
 
 @dataclass
@@ -140,9 +146,9 @@ def _children(
 def _look_at_child(child: Any) -> Entry:
     entry = look(child)
     is_link = getattr(child, "is_symlink", None)
-    if entry.kind == "directory" and is_link is not None and is_link():
-        return Entry(child, "link")
-    return entry
+    if is_link is None or not is_link():
+        return entry
+    return Entry(child, "link") if entry.kind == "directory" else replace(entry, linked=True)
 
 
 def _place(tree: Tree, name: str, entry: Entry, pending: list[tuple[str, Location]]) -> None:

@@ -8,8 +8,14 @@ of a file only decides what a damaged file was meant to be.
 from __future__ import annotations
 
 from airflow_runai.checkpoints.examination import Format
+from airflow_runai.checkpoints.formats.directory import DIRECTORY
+from airflow_runai.checkpoints.formats.pickle_file import PICKLE_FILE
+from airflow_runai.checkpoints.formats.published import PUBLISHED
+from airflow_runai.checkpoints.formats.safetensors import SAFETENSORS
+from airflow_runai.checkpoints.formats.sharded import SHARDED
 from airflow_runai.checkpoints.formats.torch_zip import TORCH_ZIP
+from airflow_runai.checkpoints.formats.trainer import TRAINER
 
 __all__ = ["FORMATS"]
 
-FORMATS: tuple[Format, ...] = (TORCH_ZIP,)
+FORMATS: tuple[Format, ...] = (PUBLISHED, TRAINER, SHARDED, DIRECTORY, PICKLE_FILE, TORCH_ZIP, SAFETENSORS)

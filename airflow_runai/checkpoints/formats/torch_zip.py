@@ -1,8 +1,8 @@
 """
 Files of ``torch.save``: ``.pt .pth .ckpt .bin``, including Lightning's.
 
-They are zip archives of one pickle and one member per storage. Does not read the formats before PyTorch 1.6, nor TorchScript. The layout is what torch 2.13 writes; every member is
-accounted for, so that nothing can hide in the archive.
+They are zip archives of one pickle and one member per storage. Does not read the formats before PyTorch 1.6, nor
+TorchScript. The layout is what torch 2.13 writes; every member is accounted for, so that nothing can hide inside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_dir
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
 from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.pickle_globals import trust
+from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
 from airflow_runai.checkpoints.reader import Source, Span
 from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
@@ -27,6 +27,9 @@ __all__ = ["TORCH_ZIP"]
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _SMALL_LIMIT = 4096
+# Lightning keeps best scores there, which begin as infinity.
+_BOOKKEEPING = ("callbacks", "loops", "lr_schedulers")
+_TAIL = 64 * 1024
 _SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
 
 
@@ -35,7 +38,10 @@ def _detect(tree: Tree, seen: Examination) -> bool:
         return False
     with Source(tree, seen) as source:
         head = source.at(0, min(4, source.size))
-    return head == b"PK\3\4" or tree.label.endswith(SUFFIXES)
+        if head != b"PK\3\4" or tree.label.endswith(SUFFIXES):
+            return tree.label.endswith(SUFFIXES)
+        size = min(source.size, _TAIL)
+        return b"/data.pkl" in source.at(source.size - size, size)
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -132,18 +138,9 @@ class _Archive:
             root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), lambda *name: globals_met.setdefault(name))
             self.contents = read_contents(root)
         finally:
-            self._note_globals(globals_met)
+            note_globals(globals_met, self.label, self.seen)
         self.seen.tensors += len(self.contents.tensors)
-
-    def _note_globals(self, met: dict[tuple[str, str], None]) -> None:
-        for module, name in met:
-            level = trust(module, name)
-            full = shown(f"{module}.{name}")
-            if level == "dangerous":
-                self.seen.note("pickle-dangerous", self.label, f"loading it would use {full}, which can run commands")
-            elif level == "foreign":
-                code = "pickle-foreign-strict" if self.seen.policy.strict else "pickle-foreign"
-                self.seen.note(code, self.label, f"names {full}, which is not PyTorch's; it was not imported")
+        self.seen.tensor_names[self.label] = frozenset(tensor.name for tensor in self.contents.tensors)
 
     def _match_storages(self) -> None:
         present = {name[len("data/") :]: member for name, member in self.members.items() if name.startswith("data/")}
@@ -160,9 +157,11 @@ class _Archive:
 
     def _claim_steps(self) -> None:
         for key, step in self.contents.steps.items():
-            self.seen.steps.append(StepClaim(f"{key} in {self.label}", step, binding=key == "global_step"))
+            self.seen.steps.append(
+                StepClaim(f"{key} in {self.label}", step, "binding" if key == "global_step" else "advisory")
+            )
         for step in self.contents.scheduler_steps[:1]:
-            self.seen.steps.append(StepClaim(f"scheduler in {self.label}", step, binding=False))
+            self.seen.steps.append(StepClaim(f"scheduler in {self.label}", step, "hint"))
 
     def read_everything(self) -> None:
         """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""
@@ -181,7 +180,7 @@ class _Archive:
     def _claim_optimizer_steps(self, kept: dict[str, bytes]) -> None:
         steps = [self._step_value(step, kept) for step in self.contents.optimizer_steps]
         if steps:
-            self.seen.steps.append(StepClaim(f"optimizer in {self.label}", max(steps), binding=False))
+            self.seen.steps.append(StepClaim(f"optimizer in {self.label}", max(steps), "advisory"))
 
     def _step_value(self, step: Tensor | int, kept: dict[str, bytes]) -> int:
         if isinstance(step, int):
@@ -213,7 +212,10 @@ class _MemberPass:
         if len(kinds) != 1:
             return None
         begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
-        return TensorContent(tensors[0].name, kinds.pop(), begin, end, self.archive.byteorder)
+        first = tensors[0]
+        content = TensorContent(first.name, kinds.pop(), begin, end, self.archive.byteorder)
+        content.is_state = first.top not in _BOOKKEEPING
+        return content
 
     def _feed(self, chunk: memoryview) -> None:
         if self.member.size <= _SMALL_LIMIT:

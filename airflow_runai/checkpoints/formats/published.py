@@ -1,0 +1,122 @@
+"""
+A directory published by this project's training side: any files, and a ``manifest.json`` that was written last.
+
+The manifest lists every file with size and CRC32, so that the bytes of formats without checksums are proven too.
+The files themselves are opened by their own formats as well: a manifest proves that bytes are as written, not that
+they are good.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from pathlib import PurePosixPath
+from typing import Any
+
+from airflow_runai.checkpoints.documents import read_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["MANIFEST", "PUBLISHED", "SCHEMA", "manifest_crc"]
+
+MANIFEST = "manifest.json"
+SCHEMA = "runai-checkpoint/1"
+_NAME = re.compile(r"step-\d{8,}")
+_CRC = re.compile(r"[0-9a-f]{8}")
+
+
+def manifest_crc(manifest: dict[str, Any]) -> str:
+    """CRC32 of the canonical JSON of a manifest without its own ``crc32``: eight lower-case hexadecimal digits."""
+    rest = {key: value for key, value in manifest.items() if key != "crc32"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return f"{zlib.crc32(text.encode('utf-8')):08x}"
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if not tree.beside(MANIFEST):
+        return False
+    if _NAME.fullmatch(tree.root.name):
+        return True
+    with Source(tree.only(MANIFEST), seen) as source:
+        return b'"runai-checkpoint/' in source.at(0, min(source.size, 1024 * 1024))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    seen.apart.add(MANIFEST)
+    promised = _promised(_manifest(tree, seen), seen)
+    _check_listing(tree, promised, seen)
+    seen.proven_elsewhere.update(promised)
+    others = tuple(form for form in seen.formats if form is not PUBLISHED)
+    inside = Tree(tree.root, tree.label, {name: entry for name, entry in tree.files.items() if name != MANIFEST})
+    if seen.examine(inside, among=others) is None:
+        examine_parts(inside, seen)
+    for name, (_, crc) in promised.items():
+        if name in seen.crcs and seen.crcs[name][1] != crc:
+            seen.note("manifest-mismatch", name, "its CRC32 is not the one in the manifest; the file is damaged")
+
+
+def _manifest(tree: Tree, seen: Examination) -> dict[str, Any]:
+    manifest = read_object(tree, seen, MANIFEST)
+    if manifest.get("schema") != SCHEMA:
+        raise _malformed(f"schema is {shown(manifest.get('schema'))}; {SCHEMA!r} is read")
+    if manifest.get("crc32") != manifest_crc(manifest):
+        raise _malformed("its own crc32 does not match; it was damaged or edited")
+    if manifest.get("complete") is not True:
+        raise _malformed("complete is not true; the checkpoint was not finished")
+    step = manifest.get("step")
+    if type(step) is not int or step < 0:
+        raise _malformed(f"step is {shown(step)}; a number from 0 is expected")
+    seen.steps.append(StepClaim(MANIFEST, step))
+    return manifest
+
+
+def _malformed(what: str) -> Damage:
+    return Damage("manifest-malformed", f"{MANIFEST}: {what}")
+
+
+def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[int, int]]:
+    """Relative path to (size, CRC32)."""
+    files = manifest.get("files")
+    if not isinstance(files, list):
+        raise _malformed("files is not a list")
+    promised: dict[str, tuple[int, int]] = {}
+    for number, item in enumerate(files):
+        path, size, crc = (
+            (item.get(key) for key in ("path", "size", "crc32")) if isinstance(item, dict) else (None,) * 3
+        )
+        if not _is_inside(path) or path in promised or path == MANIFEST:
+            raise _malformed(
+                f"files[{number}].path is {shown(path)}; relative paths without '..', each once, are allowed"
+            )
+        if type(size) is not int or size < 0 or not isinstance(crc, str) or not _CRC.fullmatch(crc):
+            raise _malformed(
+                f"files[{number}] has size {shown(size)} and crc32 {shown(crc)}; a number and 8 hex digits are expected"
+            )
+        promised[str(path)] = (size, int(crc, 16))
+    return promised
+
+
+def _is_inside(path: object) -> bool:
+    if not isinstance(path, str) or not path or "\\" in path or "\0" in path:
+        return False
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts and str(pure) == path
+
+
+def _check_listing(tree: Tree, promised: dict[str, tuple[int, int]], seen: Examination) -> None:
+    for name in promised.keys() - tree.files.keys():
+        seen.note("file-missing", name, "the manifest names it, but it is not there")
+    for name, entry in tree.files.items():
+        if entry.linked:
+            seen.note("link", name, "a link; a published checkpoint holds its own bytes")
+        if name != MANIFEST and name not in promised:
+            seen.note("manifest-mismatch", name, "the manifest does not name it; it was added later")
+        elif name in promised and entry.size != promised[name][0]:
+            text = f"{entry.size} bytes, the manifest says {promised[name][0]}"
+            seen.note("manifest-mismatch", name, text)
+
+
+PUBLISHED = Format("published", _detect, _examine)

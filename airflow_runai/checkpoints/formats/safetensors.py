@@ -1,0 +1,157 @@
+"""
+Files of the safetensors library: a length, a JSON header, then the numbers without gaps.
+
+The format has no checksum. Its structure is checked as strictly as the library does (safetensors 0.8.0), but
+whether the bytes are those that were written, only a manifest can prove; without one the verdict is
+"unverifiable".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.lanes import any_set
+from airflow_runai.checkpoints.reader import Source, Span
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["SAFETENSORS"]
+
+_FORMAT_LIMIT = 100_000_000
+_TAIL = 4096
+_BITS: dict[str, tuple[str, int]] = {
+    **{"F64": ("f64", 64), "F32": ("f32", 32), "F16": ("f16", 16), "BF16": ("bf16", 16), "C64": ("f32", 64)},
+    **{"F8_E5M2": ("e5m2", 8), "F8_E4M3": ("e4m3fn", 8), "F8_E8M0": ("bytes", 8)},
+    **{"F8_E5M2FNUZ": ("bytes", 8), "F8_E4M3FNUZ": ("bytes", 8)},
+    **{"F6_E2M3": ("bytes", 6), "F6_E3M2": ("bytes", 6), "F4": ("bytes", 4)},
+    **{"I64": ("bytes", 64), "U64": ("bytes", 64), "I32": ("bytes", 32), "U32": ("bytes", 32)},
+    **{"I16": ("bytes", 16), "U16": ("bytes", 16), "I8": ("bytes", 8), "U8": ("bytes", 8), "BOOL": ("bytes", 8)},
+}
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    name: str
+    kind: str
+    begin: int
+    end: int
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if not tree.single:
+        return False
+    if tree.label.endswith(".safetensors"):
+        return True
+    with Source(tree, seen) as source:
+        head = source.at(0, min(9, source.size))
+    return len(head) == 9 and head[8:] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _FORMAT_LIMIT
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    if seen.level < 1:
+        return
+    with Source(tree, seen) as source:
+        header = _read_header(source)
+        start = source.size - _data_size(source)
+        tensors = _tensors(header, source.size - start)
+        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in tensors)
+        seen.tensors += len(tensors)
+        _claim_step(header, tree, seen)
+        if source.name not in seen.proven_elsewhere:
+            text = "safetensors holds no checksum and there is no manifest; damage to the bytes cannot be seen"
+            seen.note("safetensors-no-checksum", tree.label, text)
+        if seen.level >= 2:
+            _read_everything(source, seen, tree.label, tensors, start)
+
+
+def _data_size(source: Source) -> int:
+    return source.size - 8 - int.from_bytes(source.at(0, 8), "little")
+
+
+def _read_header(source: Source) -> dict[str, Any]:
+    if source.size < 10:
+        raise Damage("safetensors-header", f"{source.size} bytes are too few for safetensors; it was cut")
+    length = int.from_bytes(source.at(0, 8), "little")
+    if length > min(_FORMAT_LIMIT, source.size - 8):
+        raise Damage(
+            "safetensors-header", f"header of {length} bytes in a file of {source.size}; it was cut or overwritten"
+        )
+    if length > SIZE_LIMIT:
+        raise Damage("too-large", f"header of {length} bytes; at most {SIZE_LIMIT} are read")
+    data = source.at(8, length)
+    if not data.startswith(b"{"):
+        raise Damage("safetensors-header", "the header does not begin with '{'; it was overwritten")
+    return parse_object(data, "safetensors-header", "header")
+
+
+def _tensors(header: dict[str, Any], data_size: int) -> list[_Tensor]:
+    """All tensors in the order of their bytes, which must follow each other to the end of the file."""
+    tensors = [_tensor(name, value) for name, value in header.items() if name != "__metadata__"]
+    tensors.sort(key=lambda tensor: (tensor.begin, tensor.end))
+    at = 0
+    for tensor in tensors:
+        if tensor.begin != at:
+            raise Damage("safetensors-header", f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}")
+        at = tensor.end
+    if at != data_size:
+        raise Damage(
+            "safetensors-header", f"the tensors need {at} bytes, the file holds {data_size}; it was cut or extended"
+        )
+    return tensors
+
+
+def _tensor(name: str, value: Any) -> _Tensor:
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+        raise Damage("safetensors-header", f"tensor {shown(name)} has other fields than dtype, shape and data_offsets")
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    kind, bits = _BITS.get(dtype, ("", 0)) if isinstance(dtype, str) else ("", 0)
+    if not bits:
+        raise Damage(
+            "safetensors-header", f"tensor {shown(name)} has dtype {shown(dtype)}; {', '.join(_BITS)} are known"
+        )
+    if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
+        raise Damage("safetensors-header", f"tensor {shown(name)} has a shape or offsets that are not numbers from 0")
+    begin, end = offsets
+    if len(shape) > 64 or prod(shape) * bits != 8 * (end - begin):
+        raise Damage(
+            "safetensors-header", f"tensor {shown(name)} has {end - begin} bytes, its shape and dtype need others"
+        )
+    return _Tensor(name, kind, begin, end)
+
+
+def _naturals(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 63 for value in values)
+
+
+def _claim_step(header: dict[str, Any], tree: Tree, seen: Examination) -> None:
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise Damage("safetensors-header", "__metadata__ is not a mapping of text to text")
+    step = metadata.get("step") or metadata.get("global_step") or ""
+    if step.isascii() and step.isdigit() and len(step) <= 18:
+        seen.steps.append(StepClaim(f"__metadata__ of {tree.label}", int(step), weight="advisory"))
+
+
+def _read_everything(source: Source, seen: Examination, label: str, tensors: list[_Tensor], start: int) -> None:
+    if seen.level < 3:
+        source.scan([])
+        return
+    contents = [TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in tensors]
+    pairs = zip(tensors, contents, strict=True)
+    source.scan([Span(start + tensor.begin, start + tensor.end, content.feed) for tensor, content in pairs])
+    for content in contents:
+        content.note(seen, label)
+    last = tensors[-1] if tensors else None
+    if last is None or last.end - last.begin < 2 * _TAIL or source.name in seen.proven_elsewhere:
+        return
+    if not any_set(memoryview(source.at(source.size - _TAIL, _TAIL))):
+        seen.note(
+            "zero-tail", label, f"the last {_TAIL} bytes are zero, as after a power loss; look at {shown(last.name)}"
+        )
+
+
+SAFETENSORS = Format("safetensors", _detect, _examine)

@@ -1,0 +1,77 @@
+"""
+A model in several files with an index: ``model.safetensors.index.json`` or ``pytorch_model.bin.index.json``.
+
+The index says which tensor lies in which file. It is written last, but not atomically, and files of an earlier
+sharding may lie beside; so index and files must name exactly the same tensors.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.documents import read_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["SHARDED", "check_indices", "indices"]
+
+_ENDINGS = (".safetensors.index.json", ".bin.index.json")
+
+
+def indices(tree: Tree) -> list[str]:
+    """Index files at the top of the directory."""
+    return [] if tree.single else sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
+
+
+def check_indices(tree: Tree, seen: Examination) -> None:
+    """Compare every index with the tensors that its files hold; after those files were examined."""
+    for name in indices(tree):
+        try:
+            _check_index(tree, seen, name)
+        except Damage as damage:
+            seen.note(damage.code, name, damage.message)
+
+
+def _check_index(tree: Tree, seen: Examination, name: str) -> None:
+    if seen.level < 1:
+        return
+    promised = _promised(read_object(tree, seen, name).get("weight_map"))
+    for shard, tensors in promised.items():
+        if shard not in tree.files:
+            seen.note("shard-missing", shard, f"{name} puts {len(tensors)} tensors there, but the file is missing")
+        elif shard in seen.tensor_names and seen.tensor_names[shard] != tensors:
+            _note_difference(seen, name, shard, seen.tensor_names[shard], tensors)
+    stem = name.partition(".")[0] + "-"
+    for other in set(tree.files) - set(promised):
+        if other.startswith(stem) and not other.endswith(".json"):
+            seen.note("shard-left-over", other, f"{name} does not name it; left over from another save")
+
+
+def _promised(weight_map: object) -> dict[str, set[str]]:
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise Damage("index-mismatch", "weight_map is missing or empty; it maps tensor names to file names")
+    promised: dict[str, set[str]] = {}
+    for tensor, shard in weight_map.items():
+        if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\\" in shard:
+            raise Damage(
+                "index-mismatch", f"tensor {shown(tensor)} is put into {shown(shard)}; plain file names are allowed"
+            )
+        promised.setdefault(shard, set()).add(tensor)
+    return promised
+
+
+def _note_difference(seen: Examination, index: str, shard: str, there: frozenset[str], promised: set[str]) -> None:
+    lost, extra = sorted(promised - there)[:3], sorted(there - promised)[:3]
+    text = f"{index} and {shard} name different tensors (only in the index: {lost}; only in the file: {extra})"
+    seen.note("index-mismatch", shard, text + "; they belong to different saves")
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return bool(indices(tree))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    examine_parts(tree, seen)
+    check_indices(tree, seen)
+
+
+SHARDED = Format("sharded", _detect, _examine)

@@ -1,0 +1,113 @@
+"""
+A ``checkpoint-N`` directory of the Hugging Face Trainer.
+
+The Trainer writes files straight to their final names, ``trainer_state.json`` last, and resumes without a word
+when a part is missing (transformers 5.23, ``_save_checkpoint``). So here completeness and agreement of steps are
+checked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+from airflow_runai.checkpoints.documents import read_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.formats.sharded import check_indices, indices
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["TRAINER"]
+
+_STATE = "trainer_state.json"
+_NAME = re.compile(r"checkpoint-\d+")
+_RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
+_MODELS = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin")
+# Directories and files of DeepSpeed and FSDP, which a later format reads.
+_DISTRIBUTED = ("global_step", "pytorch_model_fsdp", "optimizer_0", "optimizer.bin")
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return not tree.single and (tree.beside(_STATE) or _NAME.fullmatch(tree.root.name) is not None)
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    _check_completeness(tree, seen)
+    if seen.level >= 1 and tree.beside(_STATE):
+        _check_state(tree, seen)
+    examine_parts(tree, seen)
+    check_indices(tree, seen)
+    _bind_steps(tree, seen)
+
+
+def _check_completeness(tree: Tree, seen: Examination) -> None:
+    """Level 0."""
+    if not tree.beside(_STATE):
+        text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
+        seen.note("file-missing", _STATE, text)
+    if any(name.startswith(_DISTRIBUTED) for name in tree.files):
+        seen.note("not-examined", tree.label, "parts written by DeepSpeed or FSDP were summed, but not examined")
+        return
+    if not any(tree.beside(name) for name in _MODELS) and not indices(tree):
+        seen.note("file-missing", tree.label, f"no model; one of {', '.join(_MODELS)} or a sharded one is expected")
+    missing = [name for name in ("optimizer.pt", "scheduler.pt") if not tree.beside(name)]
+    ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
+    if len(missing) == 2 and not ranks:
+        seen.note(
+            "model-only", tree.label, "no optimizer, scheduler and random state (save_only_model); resuming starts anew"
+        )
+        return
+    for name in missing:
+        seen.note("file-missing", name, "is missing; the Trainer would silently resume with a fresh one")
+    _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, seen)
+
+
+def _check_ranks(ranks: list[int], any_state: bool, tree: Tree, seen: Examination) -> None:
+    if not any_state:
+        seen.note("random-state-missing", tree.label, "no rng_state; data order and dropout will differ after resuming")
+    elif ranks != list(range(len(ranks))):
+        seen.note("file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected")
+
+
+def _check_state(tree: Tree, seen: Examination) -> None:
+    try:
+        state = read_object(tree, seen, _STATE)
+    except Damage as damage:
+        seen.note(damage.code, _STATE, damage.message)
+        return
+    step = state.get("global_step")
+    if type(step) is not int or step < 0:
+        seen.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
+        return
+    seen.steps.append(StepClaim(_STATE, step))
+    if not all(map(_finite_loss, _history(state))):
+        seen.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
+
+
+def _history(state: dict[str, Any]) -> list[Any]:
+    history = state.get("log_history")
+    return history if isinstance(history, list) else []
+
+
+def _finite_loss(entry: Any) -> bool:
+    loss = entry.get("loss", 0.0) if isinstance(entry, dict) else 0.0
+    return not isinstance(loss, float) or math.isfinite(loss)
+
+
+def _bind_steps(tree: Tree, seen: Examination) -> None:
+    """
+    Hold optimizer and scheduler to the Trainer's step.
+
+    With a gradient scaler (``scaler.pt``) steps whose gradients overflow are skipped, so these two may lag behind.
+    """
+    parts = (" in optimizer.pt", " in scheduler.pt")
+    lenient = tree.beside("scaler.pt")
+    seen.steps[:] = [
+        replace(claim, weight="binding", at_most=lenient) if claim.place.endswith(parts) else claim
+        for claim in seen.steps
+    ]
+
+
+TRAINER = Format("huggingface-trainer", _detect, _examine)
