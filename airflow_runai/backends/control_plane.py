@@ -7,7 +7,8 @@ leniently: an unknown field is ignored, an unknown phase is kept as it is, a mis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, SpecError, Unreadable
 
 _WORKLOADS = "/api/v1/workloads"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 #: Largest page that the lists allow.
 PAGE = 500
 #: A list that never ends (a server that ignores ``offset``) must not hold us for ever.
@@ -213,6 +215,34 @@ def eyes(start: Workload) -> Eyes:
         return next((w for w in listed if w.id == workload_id), None)
 
     return Eyes(read=get, history=history, find_deleted=find_deleted)
+
+
+def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:
+    """Return a look for the newest workload named as ``wanted`` in its project."""
+
+    def find_newest() -> Flow[Workload | None]:
+        listed = yield from find(Project(wanted.project_id, "", wanted.cluster_id), wanted.name, exact=True)
+        return listed[-1] if listed else None
+
+    return find_newest
+
+
+def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
+    """
+    Find a workload of a project by name or id.
+
+    :raises NotResolved: if there is none.
+    """
+    if _ID.fullmatch(name_or_id):
+        try:
+            return (yield from get(name_or_id))
+        except NotFound:
+            listed: list[Workload] = []
+    else:
+        listed = yield from find(project, name_or_id, exact=True)
+    if not listed:
+        raise NotResolved(f"workload {name_or_id!r}: project {project.name!r} has none of this name or id")
+    return listed[-1]
 
 
 def _list(path: str, key: str, params: Sequence[tuple[str, str]]) -> Flow[list[Mapping[str, Any]]]:

@@ -70,10 +70,15 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     Unite moments from several sources, oldest first, without repeating an unchanged phase.
 
     A later source only fills in what earlier ones did not see: of two neighbours with the same phase the first is
-    kept, or the one that carries the platform's words.
+    kept, or the one that carries the platform's words. What earlier sources have is not taken again, so that moments
+    of one second keep their order.
     """
+    found: list[Moment] = []
+    for source in sources:
+        known = {(m.at, m.phase) for m in found}
+        found += [m for m in source if (m.at, m.phase) not in known]
     merged: list[Moment] = []
-    for moment in sorted((m for source in sources for m in source), key=lambda m: m.at):
+    for moment in sorted(found, key=lambda m: m.at):
         if not merged or merged[-1].phase != moment.phase:
             merged.append(moment)
         elif moment.message and not merged[-1].message:
@@ -100,35 +105,54 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
         return Clocks()
     queue = away = running = interruption = 0.0
     interruptions = preemptions = 0
-    ran = counted = False
+    ran = counted = said = named = False
     for kind, seconds, preempted in _stretches(timeline, now):
         if kind is Meaning.RUNNING:
-            ran, counted = True, False
-            running, interruption = running + seconds, 0.0
+            ran, counted, named, interruption = True, False, False, 0.0
+            # Words spoken while it leaves belong to the interruption that follows.
+            running, said = running + seconds, preempted
         elif not ran:
             queue += seconds
         elif kind not in FINAL:
             away, interruption = away + seconds, interruption + seconds
-            preemptions += preempted
+            said = said or preempted
             interruptions += kind in _AWAY and not counted
             counted = counted or kind in _AWAY
+            preemptions += said and counted and not named
+            named = said and counted
     return Clocks(queue, interruption, away, running, queue + away + running, interruptions, preemptions)
 
 
+def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
+    """Return what the last moment means; the removal of a finished workload does not change how it ended."""
+    return list(_kinds(_known(timeline)))[-1] if timeline else None
+
+
 def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[tuple[Meaning, float, bool]]:
-    known = [m for m in timeline if meaning(m.phase) is not Meaning.UNKNOWN] or list(timeline[:1])
-    # An unknown first phase still counts as waiting from its moment on.
-    starts = [timeline[0].at, *(m.at for m in known[1:])]
-    for index, moment in enumerate(known):
-        last = index + 1 == len(known)
-        end = max(now, moment.at) if last else starts[index + 1]
-        seconds = 0.0 if meaning(moment.phase) in FINAL else max(0.0, end - starts[index])
-        yield meaning(moment.phase), seconds, moment.is_preemption and not _repeats(known, index)
+    known = _known(timeline)
+    for moment, following, kind in zip(known, [*known[1:], None], _kinds(known), strict=True):
+        end = following.at if following else max(now, moment.at)
+        seconds = 0.0 if kind in FINAL else max(0.0, end - moment.at)
+        leaves = meaning(moment.phase) is not Meaning.RUNNING
+        yield kind, seconds, leaves and moment.is_preemption
 
 
-def _repeats(known: Sequence[Moment], index: int) -> bool:
-    """One preemption shows as Terminating, then Pending, often with the same words: count it once."""
-    if index == 0:
-        return False
-    before = known[index - 1]
-    return before.is_preemption and meaning(before.phase) is not Meaning.RUNNING
+def _known(timeline: Sequence[Moment]) -> tuple[Moment, ...]:
+    """Leave out what carries no information; the first moment stays, because it is the submission."""
+    return merge([*timeline[:1], *(m for m in timeline[1:] if meaning(m.phase) is not Meaning.UNKNOWN)])
+
+
+def _kinds(known: Sequence[Moment]) -> Iterator[Meaning]:
+    """Tell what each stretch was, where its neighbours tell more than its own phase."""
+    before = Meaning.WAITING
+    for moment, following in zip(known, [*known[1:], None], strict=True):
+        kind = meaning(moment.phase)
+        ends = following is not None and meaning(following.phase) in FINAL
+        if kind is Meaning.UNKNOWN:
+            kind = Meaning.WAITING
+        elif before in FINAL and kind in (Meaning.LEAVING, Meaning.DELETING):
+            kind = before
+        elif before is Meaning.RUNNING and kind is Meaning.LEAVING and ends:
+            kind = Meaning.RUNNING
+        before = kind
+        yield kind

@@ -55,11 +55,13 @@ class WaitPolicy:
     :param poll_interval: seconds between looks, greater than 0.
     :param when_suspended: ``wait``: someone suspended it and will resume it (the time counts as interruption);
         ``end``: that is the outcome ``stopped``.
+    :param deadline: epoch seconds at which the wait ends whatever the clocks say; ``None`` for never.
     """
 
     poll_interval: float = 30.0
     limits: Limits = Limits()
     when_suspended: str = "wait"
+    deadline: float | None = None
 
     def __post_init__(self) -> None:
         if not self.poll_interval > 0:
@@ -125,14 +127,17 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
         return _end(seen, ends.GONE, "the control plane does not know it any more, nor lists it as deleted")
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
         return _end(seen, ends.STOPPED, "was suspended by someone else")
-    exceeded = _exceeded(policy.limits, seen)
+    exceeded = _exceeded(policy, seen)
     if exceeded:
         return exceeded
     return Keep(_pause(policy, seen))
 
 
-def _exceeded(limits: Limits, seen: Snapshot) -> Outcome | None:
+def _exceeded(policy: WaitPolicy, seen: Snapshot) -> Outcome | None:
+    limits = policy.limits
     spent = seen.clocks
+    if policy.deadline is not None and seen.taken_at >= policy.deadline:
+        return _end(seen, ends.TIMED_OUT, f"the deadline passed while it was {seen.workload.phase}")
     # Blind, nobody knows whether it runs or waits: only the clock that does not care may end the wait.
     for name in ("total",) if seen.blind else _CLOCKS:
         limit, used = getattr(limits, name), getattr(spent, name)
@@ -155,6 +160,8 @@ def _pause(policy: WaitPolicy, seen: Snapshot) -> float:
     """Look as often as asked, but wake up no later than the nearest limit."""
     spent = seen.clocks
     left = [limit - getattr(spent, name) for name in _CLOCKS if (limit := getattr(policy.limits, name)) is not None]
+    if policy.deadline is not None:
+        left.append(policy.deadline - seen.taken_at)
     return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))
 
 

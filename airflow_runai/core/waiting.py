@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from airflow_runai.core.flow import Flow, Sleep, Tell
 from airflow_runai.core.flow import now as present
-from airflow_runai.core.outcome import Outcome, moments_to_json
+from airflow_runai.core.outcome import TIMED_OUT, Outcome, moments_to_json
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
 from airflow_runai.core.workload import Workload
@@ -61,8 +61,7 @@ def wait(policy: WaitPolicy, eyes: Eyes, start: Workload) -> Flow[Outcome]:
             seen = replace(seen, taken_at=(yield from present()), blind=True)
             pause = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
         else:
-            if outage.ends():
-                yield Tell("trouble", "the control plane answers again")
+            yield from _told_again(outage)
             if seen.timeline != before.timeline:
                 yield _news(seen)
             pause = Sleep(policy.poll_interval, jitter=0.1)
@@ -72,9 +71,35 @@ def wait(policy: WaitPolicy, eyes: Eyes, start: Workload) -> Flow[Outcome]:
         yield pause if seen.blind else replace(pause, seconds=verdict.seconds)
 
 
+def appearance(
+    policy: WaitPolicy, find: Callable[[], Flow[Workload | None]], wanted: Workload
+) -> Flow[Workload | Outcome]:
+    """Look for a workload by name until there is one, or until the policy's deadline."""
+    outage = _Outage()
+    while True:
+        try:
+            found = yield from find()
+            if found:
+                return found
+            yield from _told_again(outage)
+        except (Unreachable, Refused) as error:
+            if outage.is_news(error):
+                yield Tell("trouble", f"cannot look for {wanted.name} ({error}); looking on")
+        moment = yield from present()
+        if policy.deadline is not None and moment >= policy.deadline:
+            reason = "no workload of this name appeared before the deadline"
+            return Outcome(TIMED_OUT, "", wanted.name, "", reason, moment)
+        yield Sleep(policy.poll_interval, jitter=0.1)
+
+
 def look(eyes: Eyes, start: Workload) -> Flow[Snapshot]:
     """Take a single look, for those who poke instead of waiting (sensors)."""
     return (yield from _look(eyes, _first(start)))
+
+
+def _told_again(outage: _Outage) -> Flow[None]:
+    if outage.ends():
+        yield Tell("trouble", "the control plane answers again")
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """
 A workload as the control plane describes it: one small record for the two shapes the API uses.
 
-Single reads say ``workloadId`` and ``actualPhase``; lists and generic reads say ``id`` and ``phase``. Everything else
+Single reads say ``workloadId`` and ``actualPhase`` and list their variables; lists and generic reads say ``id`` and
+``phase`` and map names of variables to values. Everything else
 may be missing (it depends on the server's version), and unknown fields and values are kept out of the way, never
 refused. Environment values are read for two names of our own and otherwise left alone: they may hold secrets.
 """
@@ -19,6 +20,10 @@ from airflow_runai.errors import Unreadable
 #: Names of the variables by which a workload says who made it and from what.
 FINGERPRINT_VARIABLE = "AIRFLOW_RUNAI_FINGERPRINT"
 TRY_VARIABLE = "AIRFLOW_RUNAI_TRY"
+_OWN_VARIABLES = (FINGERPRINT_VARIABLE, TRY_VARIABLE)
+
+#: Year 5138. Beyond it a number is no time in seconds (milliseconds, infinity).
+_FAR_FUTURE = 1e11
 
 #: The generic ``type`` of a workload decides the path of its suspend, resume and delete calls.
 KIND_PATHS = {
@@ -77,14 +82,15 @@ class Workload:
 
         :param item: decoded JSON.
         :param kind: the type where the shape does not carry it (single reads).
-        :raises Unreadable: if it is no object, or lacks an id or a phase.
+        :raises Unreadable: if it is no object, lacks an id, or has a phase that is no text. A create may be answered
+            before there is a phase; that is the phase ``Unknown``.
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
         identity = item.get("id") or item.get("workloadId")
-        phase = item.get("phase") or item.get("actualPhase")
+        phase = item.get("phase") or item.get("actualPhase") or "Unknown"
         if not isinstance(identity, str) or not isinstance(phase, str):
-            raise Unreadable(f"a workload without id or phase; its keys are {sorted(map(str, item))[:12]}")
+            raise Unreadable(f"a workload without id or readable phase; its keys are {sorted(map(str, item))[:12]}")
         variables = _own_variables(item)
         return cls(
             id=identity,
@@ -104,9 +110,13 @@ class Workload:
 
 
 def epoch(value: object) -> float | None:
-    """Turn an RFC 3339 text or a number into epoch seconds; ``None`` for anything else."""
+    """
+    Turn an RFC 3339 text or a number into epoch seconds; ``None`` for anything else.
+
+    Moments before 1970 are ``None`` too: a server written in Go says year 1 where it means "never".
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if 0 <= value < _FAR_FUTURE else None
     if not isinstance(value, str):
         return None
     try:
@@ -114,7 +124,8 @@ def epoch(value: object) -> float | None:
         moment = datetime.fromisoformat(_python_iso(value))
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return seconds if seconds >= 0 else None
 
 
 def _python_iso(text: str) -> str:
@@ -136,15 +147,16 @@ def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
         item.get("environmentVariables"),
         spec.get("environmentVariables") if isinstance(spec, Mapping) else None,
     ]
-    wanted = (FINGERPRINT_VARIABLE, TRY_VARIABLE)
-    return {
-        str(entry.get("name")): str(entry.get("value"))
-        for source in sources
-        if isinstance(source, list)
-        for entry in source
-        if isinstance(entry, Mapping) and entry.get("name") in wanted and entry.get("value") is not None
-    }
+    named = [pair for source in sources for pair in _named_values(source)]
+    return {name: str(value) for name, value in named if name in _OWN_VARIABLES and value is not None}
+
+
+def _named_values(source: object) -> list[tuple[str, Any]]:
+    if isinstance(source, Mapping):
+        return [(str(name), value) for name, value in source.items()]
+    entries = source if isinstance(source, list) else []
+    return [(str(entry.get("name")), entry.get("value")) for entry in entries if isinstance(entry, Mapping)]
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None

@@ -1,1 +1,1 @@
-"""Airflow-facing hooks."""
+"""From an Airflow connection to a conversation with Run:ai, blocking or on the event loop."""

@@ -1,0 +1,143 @@
+"""
+The Airflow connection of type ``runai``.
+
+:class:`RunaiHook` turns it into settings and drives flows with them, blocking. The event loop's side is in
+``sessions.py``. Nothing is looked up or sent before the first call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+
+from airflow_runai.backends import clients, control_plane, drivers
+from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends.settings import Settings
+from airflow_runai.backends.tokens import Tokens
+from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.errors import ConnectionSettingsError, RunaiError
+
+if TYPE_CHECKING:
+    import httpx
+    from airflow.sdk import Connection
+
+T = TypeVar("T")
+
+
+class RunaiHook(BaseHook):
+    """
+    Talks to the control plane that an Airflow connection names.
+
+    :param runai_conn_id: id of a connection of type ``runai``.
+    """
+
+    conn_name_attr = "runai_conn_id"
+    default_conn_name = "runai_default"
+    conn_type = "runai"
+    hook_name = "Run:ai"
+
+    def __init__(self, runai_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.runai_conn_id = runai_conn_id
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the connection says, checked; raises ``ConnectionSettingsError``."""
+        return settings_of(self.get_connection(self.runai_conn_id))
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        return clients.client(self.settings)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return Tokens(self.settings.client_id, self.settings.client_secret, on_token=mask_secret)
+
+    def get_conn(self) -> httpx.Client:
+        """Return the blocking HTTP client, without authentication; :meth:`run` adds that."""
+        return self._client
+
+    def run(
+        self,
+        flow: Flow[T],
+        tell: Callable[[Tell], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> T:
+        """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
+        return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep)
+
+    def project(self, name: str | None = None, cluster: str | None = None) -> Project:
+        """
+        Resolve a project, by default the connection's.
+
+        :raises NotResolved: for 0 or several hits.
+        """
+        wanted = name or self.settings.project
+        if not wanted:
+            raise ConnectionSettingsError(
+                f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
+                "set `project` on the operator or the default project of the connection"
+            )
+        return self.run(control_plane.find_project(wanted, cluster or self.settings.cluster))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Log in and look around; the text says what works or what is wrong."""
+        try:
+            clusters = self.run(control_plane.list_clusters())
+            names = ", ".join(f"{c.get('name')} ({c.get('version') or 'version unknown'})" for c in clusters)
+            words = f"Logged in to {self.settings.url}; clusters: {names or 'none visible'}"
+            if self.settings.project:
+                words += f"; project {self.project().name} found"
+        except RunaiError as error:
+            return False, str(error)
+        return True, words
+
+
+def settings_of(connection: Connection) -> Settings:
+    """
+    Read a connection.
+
+    :raises ConnectionSettingsError: naming the field, what it holds (never the secret) and what is allowed.
+    """
+    extra: Mapping[str, Any] = connection.extra_dejson
+    try:
+        return Settings(
+            url=_address(connection),
+            client_id=connection.login or "",
+            client_secret=connection.password or "",
+            project=extra.get("project") or None,
+            cluster=extra.get("cluster") or None,
+            verify=_flag(extra.get("verify_ssl", True)),
+            ca_file=extra.get("ca_file") or None,
+            timeout=_seconds(extra.get("timeout")),
+        )
+    except ConnectionSettingsError as error:
+        raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None
+
+
+def _address(connection: Connection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    has_port = host.rsplit(":", 1)[-1].isdecimal()
+    return f"{host}:{connection.port}" if connection.port and not has_port else host
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("true", "false", "1", "0"):
+        return str(value).lower() in ("true", "1")
+    raise ConnectionSettingsError(f"verify_ssl: {value!r}; allowed: true or false")
+
+
+def _seconds(value: Any) -> float:
+    if value in (None, ""):
+        return 30.0
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConnectionSettingsError(f"timeout: {value!r}; allowed: seconds greater than 0") from None

@@ -1,0 +1,37 @@
+"""The button on a task instance that opens its workload's page in Run:ai."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperatorLink
+
+from airflow_runai.core.workload import Workload
+from airflow_runai.hooks import configuration
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+#: XCom under which an operator leaves ``id, name, project, url`` of its workload.
+WORKLOAD_KEY = "runai_workload"
+
+
+class RunaiWorkloadLink(BaseOperatorLink):
+    """Opens the workload in Run:ai; there from the moment of submission, also while the task is deferred."""
+
+    name = "Run:ai workload"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or an empty text before the submission."""
+        # Imported here: provider discovery loads this module, and must stay cheap.
+        from airflow.sdk.execution_time.xcom import XCom
+
+        known: Any = XCom.get_value(ti_key=ti_key, key=WORKLOAD_KEY)
+        return str(known.get("url", "")) if isinstance(known, dict) else ""
+
+
+def workload_page(url: str, workload: Workload, project: str) -> str:
+    """Return the address of a workload's page, made from ``[runai] workload_url``."""
+    pattern = configuration.option("workload_url")
+    return pattern.format(url=url.rstrip("/"), name=workload.name, id=workload.id, project=project)

@@ -1,0 +1,124 @@
+"""Evaluate one checkpoint on Run:ai, read the metrics it writes, and let it pass through gates or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.errors import GateFailed, MetricsError, SpecError
+from airflow_runai.operators.locations import location
+from airflow_runai.operators.training import RunaiTrainingOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: metrics.json is a handful of numbers; whatever is larger was written by mistake. Bytes.
+LARGEST_METRICS = 1024 * 1024
+
+
+class RunaiEvaluationOperator(RunaiTrainingOperator):
+    """
+    Run an evaluation workload on a given checkpoint and judge its metrics.
+
+    The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a JSON object of numbers to the
+    path in ``METRICS`` (write to a temporary name, then rename). It is submitted, waited for and adopted like a
+    training. The result is the training's, plus ``checkpoint``, ``metrics`` and ``gates``.
+
+    :param checkpoint: result of :class:`RunaiCheckpointOperator`, or a container path; templated.
+    :param metrics: container path of ``metrics.json``, on storage that the worker can read too, different for each
+        run (for example with ``{{ run_id }}`` in it); templated.
+    :param path_map: container prefixes to worker prefixes; templated.
+    :param storage_conn_id: Airflow connection for object storage.
+    :param gates: conditions such as ``accuracy >= 0.95``; templated.
+    :param on_gate_failure: ``fail`` the task, or ``skip`` it and what depends on it.
+    """
+
+    template_fields: Sequence[str] = (
+        *RunaiTrainingOperator.template_fields,
+        *("checkpoint", "metrics", "path_map", "storage_conn_id", "gates"),
+    )
+    template_fields_renderers = {**RunaiTrainingOperator.template_fields_renderers, "path_map": "json"}
+    ui_color = "#f5e3b8"
+
+    def __init__(
+        self,
+        *,
+        checkpoint: Mapping[str, Any] | str,
+        metrics: str,
+        path_map: Mapping[str, str] | None = None,
+        storage_conn_id: str | None = None,
+        gates: Sequence[str] = (),
+        on_gate_failure: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_gate_failure not in ("fail", "skip"):
+            raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
+        if isinstance(gates, (list, tuple)):
+            parse_gates([gate for gate in gates if "{" not in str(gate)])
+        self.checkpoint = checkpoint
+        self.metrics = metrics
+        self.path_map = path_map
+        self.storage_conn_id = storage_conn_id
+        self.gates = gates
+        self.on_gate_failure = on_gate_failure
+
+    def _specification(self, context: Context) -> Mapping[str, Any]:
+        given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
+        return {**self.spec, "environment": {**(self.spec.get("environment") or {}), **given}}
+
+    def _checkpoint_path(self) -> str:
+        found = self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint
+        if not isinstance(found, str) or not found:
+            raise SpecError(
+                [f"checkpoint: {self.checkpoint!r}; allowed: a container path, or a mapping with one under 'path'"]
+            )
+        return found
+
+    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        gates = parse_gates(self.gates)
+        metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
+        failures = judge(gates, metrics)
+        self.log.info("metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed")
+        judged = {"metrics": metrics, "gates": [str(gate) for gate in gates], "passed": not failures}
+        result = {**result, "checkpoint": self.checkpoint, **judged}
+        if not failures:
+            return result
+        context["ti"].xcom_push(key="return_value", value=result)
+        words = "the checkpoint did not pass: " + "; ".join(failures)
+        if self.on_gate_failure == "skip":
+            raise AirflowSkipException(words)
+        raise GateFailed(words)
+
+
+def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None) -> dict[str, Any]:
+    """
+    Read what the evaluation wrote.
+
+    :raises MetricsError: if it is missing, unreadable, larger than :data:`LARGEST_METRICS`, not JSON, or no object.
+    """
+    where = location(path, path_map, storage_conn_id)
+    try:
+        with where.open("rb") as file:
+            raw = file.read(LARGEST_METRICS + 1)
+    except FileNotFoundError:
+        raise MetricsError(f"{where}: missing; the evaluation must write its metrics to the path in $METRICS") from None
+    except OSError as error:
+        raise MetricsError(f"{where}: cannot be read: {error.strerror or error}") from error
+    if len(raw) > LARGEST_METRICS:
+        raise MetricsError(f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers")
+    return _parsed(raw, str(where))
+
+
+def _parsed(raw: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise MetricsError(f"{where}: not JSON ({error}); write it to a temporary name and rename it") from None
+    if not isinstance(found, dict):
+        raise MetricsError(f"{where}: a JSON {type(found).__name__}; allowed: an object such as {{'accuracy': 0.97}}")
+    return found

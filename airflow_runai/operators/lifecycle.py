@@ -1,0 +1,132 @@
+"""Suspend, resume or delete a workload, whoever submitted it. All three may be repeated without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_runai.backends import control_plane
+from airflow_runai.backends.submission import patiently
+from airflow_runai.core.flow import Flow
+from airflow_runai.core.phases import Meaning
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotResolved, SpecError
+from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, workload_page
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_ENDED = (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING)
+
+
+class _RunaiLifecycleOperator(BaseOperator):
+    """Finds a workload by name or id and makes one call."""
+
+    template_fields: Sequence[str] = ("workload", "runai_conn_id", "project", "cluster")
+    operator_extra_links = (RunaiWorkloadLink(),)
+    ui_color = "#d8ecb8"
+    #: Meanings of a phase in which there is nothing to do.
+    nothing_to_do: ClassVar[tuple[Meaning, ...]] = ()
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        runai_conn_id: str = RunaiHook.default_conn_name,
+        project: str | None = None,
+        cluster: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.runai_conn_id = runai_conn_id
+        self.project = project
+        self.cluster = cluster
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find the workload and make the call; return ``workload_id, name, phase`` (as it was before)."""
+        with without_hope_no_retry():
+            hook = RunaiHook(self.runai_conn_id)
+            project = hook.project(self.project, self.cluster)
+            found = hook.run(patiently(lambda: control_plane.resolve(project, self.workload)))
+            page = workload_page(hook.settings.url, found, project.name)
+            known = {"id": found.id, "name": found.name, "project": project.name, "url": page}
+            context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+            if found.meaning in self.nothing_to_do:
+                self.log.info("%s is %s: nothing to do", found.name, found.phase)
+            else:
+                self._refuse_if_ended(found)
+                hook.run(patiently(lambda: self._call(found)))
+                self.log.info("%s was %s: done", found.name, found.phase)
+            return {"workload_id": found.id, "name": found.name, "phase": found.phase}
+
+    def _call(self, found: Workload) -> Flow[None]:
+        raise NotImplementedError
+
+    def _refuse_if_ended(self, found: Workload) -> None:
+        if found.meaning in _ENDED:
+            raise SpecError([f"workload {found.name!r} is {found.phase}; allowed: one that has not ended"])
+
+
+class RunaiSuspendOperator(_RunaiLifecycleOperator):
+    """
+    Suspend a workload: its pods stop, its GPUs are free, it can be resumed.
+
+    :param workload: name or id; templated.
+    :param runai_conn_id: connection of type ``runai``.
+    :param project: Run:ai project; default: the connection's.
+    """
+
+    nothing_to_do = (Meaning.SUSPENDED,)
+
+    def _call(self, found: Workload) -> Flow[None]:
+        return control_plane.suspend(found)
+
+
+class RunaiResumeOperator(_RunaiLifecycleOperator):
+    """
+    Let a suspended workload queue again.
+
+    :param workload: name or id; templated.
+    :param runai_conn_id: connection of type ``runai``.
+    :param project: Run:ai project; default: the connection's.
+    """
+
+    nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
+
+    def _call(self, found: Workload) -> Flow[None]:
+        return control_plane.resume(found)
+
+
+class RunaiDeleteOperator(_RunaiLifecycleOperator):
+    """
+    Delete a workload, finished or not; one that is not there counts as deleted.
+
+    :param workload: name or id; templated.
+    :param runai_conn_id: connection of type ``runai``.
+    :param project: Run:ai project; default: the connection's.
+    """
+
+    nothing_to_do = (Meaning.DELETING,)
+
+    def _call(self, found: Workload) -> Flow[None]:
+        return control_plane.delete(found)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Delete the workload; return ``workload_id, name, phase`` (as it was before)."""
+        with without_hope_no_retry():
+            hook = RunaiHook(self.runai_conn_id)
+            project = hook.project(self.project, self.cluster)
+            try:
+                hook.run(patiently(lambda: control_plane.resolve(project, self.workload)))
+            except NotResolved:
+                self.log.info("%s is not there: nothing to delete", self.workload)
+                return {"workload_id": None, "name": self.workload, "phase": None}
+        return super().execute(context)
+
+    def _refuse_if_ended(self, found: Workload) -> None:
+        """Let finished workloads pass: they can be deleted too."""

@@ -1,0 +1,36 @@
+"""From a path in a container, or a URI, to something a worker can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_runai.core.paths import to_worker
+from airflow_runai.errors import SpecError
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+
+def location(
+    path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
+) -> Path | ObjectStoragePath:
+    """
+    Return where a worker finds ``path``.
+
+    :param path: container path or URI.
+    :param path_map: container prefixes to worker prefixes (paths or URIs).
+    :param storage_conn_id: Airflow connection for object storage.
+    """
+    if not isinstance(path, str) or not path.strip():
+        raise SpecError([f"path: {path!r}; allowed: a container path or a URI that is not empty"])
+    found = to_worker(path, path_map or {})
+    if found.startswith("file://"):
+        return Path(found.removeprefix("file://"))
+    if "://" not in found:
+        return Path(found)
+    # Imported here: fsspec is not needed to parse a DAG.
+    from airflow.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(found, conn_id=storage_conn_id)

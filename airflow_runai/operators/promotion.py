@@ -1,0 +1,95 @@
+"""Make an evaluated checkpoint the champion."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_runai.errors import CheckpointInvalid, SpecError
+from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.operators.locations import location
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_KEPT = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
+
+
+class RunaiPromoteOperator(BaseOperator):
+    """
+    Write the champion pointer: a JSON file with uri, step, digest, metrics and the previous champion.
+
+    The pointer is replaced in one step, and repeating a promotion changes nothing. The result is the pointer's content.
+
+    :param champion: where the pointer is, as the container calls it, or a URI; templated.
+    :param evaluation: result of :class:`RunaiEvaluationOperator`: its checkpoint is promoted, with its metrics;
+        templated.
+    :param path_map: container prefixes to worker prefixes; templated.
+    :param storage_conn_id: Airflow connection for object storage.
+    """
+
+    template_fields: Sequence[str] = ("champion", "evaluation", "path_map", "storage_conn_id")
+    template_fields_renderers = {"path_map": "json", "evaluation": "json"}
+    ui_color = "#f5c8b8"
+
+    def __init__(
+        self,
+        *,
+        champion: str,
+        evaluation: Mapping[str, Any] | str,
+        path_map: Mapping[str, str] | None = None,
+        storage_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.champion = champion
+        self.evaluation = evaluation
+        self.path_map = path_map
+        self.storage_conn_id = storage_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Replace the pointer, unless it already names this checkpoint."""
+        # Imported here: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints.champion import read_champion, write_champion
+
+        with without_hope_no_retry():
+            challenger = self._challenger(context)
+            pointer = location(self.champion, self.path_map, self.storage_conn_id)
+            try:
+                present = read_champion(pointer)
+            except ValueError as error:
+                raise CheckpointInvalid(str(error)) from error
+            if present and _same(present, challenger):
+                self.log.info("%s is already the champion: nothing to do", challenger["uri"])
+                return present
+            previous = {key: present.get(key) for key in _KEPT} if present else None
+            promoted = {**challenger, "previous": previous}
+            write_champion(pointer, promoted)
+        self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {key: promoted[key] for key in ("uri", "step", "digest", "metrics")}
+        return promoted
+
+    def _challenger(self, context: Context) -> dict[str, Any]:
+        given = self.evaluation if isinstance(self.evaluation, Mapping) else {}
+        checkpoint, metrics = given.get("checkpoint"), given.get("metrics")
+        if not isinstance(checkpoint, Mapping) or not checkpoint.get("uri") or not isinstance(metrics, Mapping):
+            raise SpecError(
+                [
+                    "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result of "
+                    "RunaiEvaluationOperator whose `checkpoint` was the result of RunaiCheckpointOperator"
+                ]
+            )
+        if given.get("passed") is False:
+            raise CheckpointInvalid("evaluation: its gates were not passed; what did not pass is never promoted")
+        ti = context["ti"]
+        known = {key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")}
+        run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+        return {**known, "metrics": dict(metrics), "promoted_at": time.time(), "run": run}
+
+
+def _same(present: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
+    return all(present.get(key) == challenger[key] for key in ("uri", "step", "digest"))

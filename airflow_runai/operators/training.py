@@ -1,0 +1,260 @@
+"""Submit an unattended training exactly once and wait for it without holding a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.flow import Tell
+from airflow_runai.core.naming import check_slug
+from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.spec import WorkloadSpec, check_keys
+from airflow_runai.core.submission import ON_CLEAR
+from airflow_runai.core.verdict import Limits, WaitPolicy, decide
+from airflow_runai.core.waiting import look, wait
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
+from airflow_runai.hooks import configuration
+from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, workload_page
+from airflow_runai.operators.submitting import submit_or_adopt
+from airflow_runai.triggers.killing import ACTIONS, FINISHED, end_workload
+from airflow_runai.triggers.workload import (
+    TIMELINE_KEY,
+    RunaiWorkloadTrigger,
+    policy_to_json,
+    workload_to_json,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RunaiTrainingOperator(BaseOperator):
+    """
+    Run a training on Run:ai: unattended, preemptible, submitted exactly once.
+
+    Whatever happens to workers, triggerers and the control plane, one run of a task has one workload. While it is
+    queued, preempted and resumed the task is deferred: no worker slot is held and no retry is spent. The result is a
+    small mapping: ``workload_id, name, project, phase, submitted_at, started_at, ended_at, clocks, interruptions,
+    preemptions``.
+
+    :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated. ``distributed`` in
+        it
+        makes a distributed training.
+    :param runai_conn_id: connection of type ``runai``.
+    :param project: Run:ai project; default: the connection's.
+    :param cluster: needed only where several clusters have a project of that name.
+    :param workload_name: readable part of the workload's name (a DNS label, at most 23 characters); default: the task
+        id.
+    :param deferrable: wait on the triggerer; ``False`` waits in the worker, with the same meaning.
+    :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
+    :param limits: seconds for the clocks ``queue, interruption, interrupted_total, running, total, starting``;
+        what is not named is not limited.
+    :param when_suspended: a person suspended it: ``wait`` until it is resumed, or ``end`` with the outcome ``stopped``.
+    :param on_kill: when a user ends the task, or a limit is exceeded: ``stop`` (deletes it), ``suspend`` or ``keep``.
+    :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is stopped first; training
+        continues from its checkpoints) or ``reattach`` to the old one.
+    """
+
+    template_fields: Sequence[str] = ("spec", "runai_conn_id", "project", "cluster", "workload_name", "limits")
+    template_fields_renderers = {"spec": "json", "limits": "json"}
+    template_ext: Sequence[str] = ()
+    operator_extra_links = (RunaiWorkloadLink(),)
+    ui_color = "#76b900"
+    ui_fgcolor = "#000000"
+
+    def __init__(
+        self,
+        *,
+        spec: Mapping[str, Any],
+        runai_conn_id: str = RunaiHook.default_conn_name,
+        project: str | None = None,
+        cluster: str | None = None,
+        workload_name: str | None = None,
+        deferrable: bool = True,
+        poll_interval: float | None = None,
+        limits: Mapping[str, float] | None = None,
+        when_suspended: str = "wait",
+        on_kill: str = "stop",
+        on_clear: str = "restart",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.runai_conn_id = runai_conn_id
+        self.project = project
+        self.cluster = cluster
+        self.workload_name = workload_name
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.limits = limits
+        self.when_suspended = when_suspended
+        self.kill_action = on_kill
+        self.on_clear = on_clear
+        self._killed = False
+        self._check_what_can_be_checked_early()
+
+    def _check_what_can_be_checked_early(self) -> None:
+        """Find misspelt keys and words when the DAG is parsed; values may still be templates."""
+        if isinstance(self.spec, Mapping):
+            check_keys(self.spec)
+        if isinstance(self.workload_name, str) and "{" not in self.workload_name:
+            check_slug(self.workload_name)
+        words = {"on_kill": (self.kill_action, ACTIONS), "on_clear": (self.on_clear, ON_CLEAR)}
+        words["when_suspended"] = (self.when_suspended, ("wait", "end"))
+        wrong = [
+            f"{name}: {value!r}; allowed: {', '.join(ok)}" for name, (value, ok) in words.items() if value not in ok
+        ]
+        known = tuple(Limits.__dataclass_fields__)
+        if isinstance(self.limits, Mapping):
+            wrong += [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in self.limits if k not in known]
+        if wrong:
+            raise SpecError(wrong)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit or adopt; then wait, deferred or here."""
+        with without_hope_no_retry():
+            spec, policy = WorkloadSpec.from_mapping(self._specification(context)), self._policy()
+            hook = RunaiHook(self.runai_conn_id)
+            project = hook.project(self.project, self.cluster)
+            workload = submit_or_adopt(hook, context, project, spec, self.workload_name, self.on_clear)
+            self._announce(context, hook, workload, project.name)
+            return self._wait(context, hook, workload, policy)
+
+    def _specification(self, context: Context) -> Mapping[str, Any]:
+        """Return the mapping to submit; a subclass may add to what the author wrote."""
+        return self.spec
+
+    def _policy(self) -> WaitPolicy:
+        interval = self.poll_interval or configuration.seconds("poll_interval")
+        try:
+            limits = Limits(**{clock: float(value) for clock, value in (self.limits or {}).items()})
+            return WaitPolicy(interval, limits, self.when_suspended)
+        except (TypeError, ValueError) as error:
+            raise SpecError([str(error)]) from None
+
+    def _announce(self, context: Context, hook: RunaiHook, workload: Workload, project: str) -> None:
+        page = workload_page(hook.settings.url, workload, project)
+        known = {"id": workload.id, "name": workload.name, "project": project, "url": page}
+        context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+
+    def _wait(self, context: Context, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> dict[str, Any]:
+        sight = control_plane.eyes(workload)
+        verdict = self._glance(hook, workload, policy)
+        if isinstance(verdict, Outcome):
+            return self._finish(context, verdict)
+        if self.deferrable:
+            self._defer(workload, policy)
+        try:
+            outcome = hook.run(wait(policy, sight, workload), lambda news: self._tell(context, news), self._nap)
+        except _Terminated:
+            return self._after_sigterm(context, hook, workload)
+        return self._finish(context, outcome)
+
+    def _glance(self, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> Outcome | None:
+        """Look once before deferring: a trigger that fires at once can make Airflow fail the task."""
+        try:
+            verdict = decide(policy, hook.run(look(control_plane.eyes(workload), workload)))
+        except (Unreachable, Refused):
+            return None
+        return verdict if isinstance(verdict, Outcome) else None
+
+    def _defer(self, workload: Workload, policy: WaitPolicy) -> None:
+        self.defer(
+            trigger=RunaiWorkloadTrigger(
+                runai_conn_id=self.runai_conn_id,
+                workload=workload_to_json(workload),
+                policy=policy_to_json(policy),
+                on_kill=self.kill_action,
+                min_defer_seconds=configuration.seconds("min_defer_seconds"),
+            ),
+            method_name="execute_complete",
+            # Airflow's own time-out would end the task without a chance to stop the workload; ours are in the policy.
+            timeout=None,
+        )
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take up the task again when the trigger has fired."""
+        with without_hope_no_retry():
+            return self._finish(context, Outcome.from_event(event))
+
+    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+        """Return the result or raise; both ways of waiting end here."""
+        if outcome.status in (TIMED_OUT, STALLED, STOPPED):
+            outcome = self._reconsider(outcome)
+        known = context["ti"].xcom_pull(task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index)
+        result = outcome.to_result(project=(known or {}).get("project") or self.project or "")
+        spent = outcome.clocks
+        self.log.info(
+            "%s %s after %.0f s (%.0f s running, %d interruptions)",
+            *(outcome.name, outcome.status, spent.total, spent.running, spent.interruptions),
+        )
+        if outcome.status != SUCCEEDED:
+            raise WorkloadEnded(f"workload {outcome.name} {outcome.status}: {outcome.reason}", outcome.to_event())
+        return self._finished(context, result)
+
+    def _reconsider(self, outcome: Outcome) -> Outcome:
+        """Look again, because the event may be old; stop what exceeded its limit."""
+        hook = RunaiHook(self.runai_conn_id)
+        start = Workload(outcome.workload_id, outcome.name, outcome.phase)
+        try:
+            now = decide(WaitPolicy(), hook.run(look(control_plane.eyes(start), start)))
+        except (Unreachable, Refused):
+            now = None
+        if isinstance(now, Outcome):
+            return now
+        if outcome.status == STOPPED:
+            return outcome
+        done = hook.run(end_workload(outcome.workload_id, self.kill_action))
+        return replace(outcome, reason=f"{outcome.reason}; {done}")
+
+    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the task's result after success; a subclass may add to it."""
+        return result
+
+    def _tell(self, context: Context, news: Tell) -> None:
+        self.log.info("%s", news.text)
+        if news.kind == "timeline":
+            context["ti"].xcom_push(key=TIMELINE_KEY, value=dict(news.data))
+
+    def on_kill(self) -> None:
+        """
+        Take note of a SIGTERM; the waiting code acts on it.
+
+        Airflow sends the same signal when a user ends the task and when a node is drained, and goes on with
+        ``execute`` afterwards. The workload must survive the second, so nothing is decided here.
+        """
+        self._killed = True
+
+    def _nap(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            if self._killed:
+                raise _Terminated
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.5))
+
+    def _after_sigterm(self, context: Context, hook: RunaiHook, workload: Workload) -> dict[str, Any]:
+        ti = context["ti"]
+        states = ti.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        state = next((str(s) for s in states.get(ti.run_id, {}).values()), None)
+        done = f"workload {workload.name} goes on; the next try adopts it"
+        if state in FINISHED:
+            done = hook.run(end_workload(workload.id, self.kill_action))
+        raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
+
+
+class _Terminated(Exception):
+    """The worker process received SIGTERM while it waited."""

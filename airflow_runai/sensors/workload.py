@@ -1,0 +1,130 @@
+"""Wait for a workload that someone else submitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout, AirflowSkipException
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.verdict import WaitPolicy, decide
+from airflow_runai.core.waiting import look
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
+from airflow_runai.hooks import configuration
+from airflow_runai.hooks.failing import HOPELESS, without_hope_no_retry
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json, workload_to_json
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: Airflow's own default for sensors, seven days, is shorter than trainings are queued and preempted.
+DEFAULT_TIMEOUT = timedelta(days=90)
+
+
+class RunaiWorkloadSensor(BaseSensorOperator):
+    """
+    Wait until a workload of this name has completed; fail if it ends in any other way.
+
+    It need not exist yet. The workload is never touched, whatever happens to this task.
+
+    :param workload: name of the workload; templated.
+    :param runai_conn_id: connection of type ``runai``.
+    :param project: Run:ai project; default: the connection's.
+    :param cluster: needed only where several clusters have a project of that name.
+    :param deferrable: wait on the triggerer; ``False`` pokes.
+    :param when_suspended: ``wait`` until it is resumed, or ``end`` with a failure.
+    """
+
+    template_fields: Sequence[str] = ("workload", "runai_conn_id", "project", "cluster")
+    ui_color = "#d8ecb8"
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        runai_conn_id: str = RunaiHook.default_conn_name,
+        project: str | None = None,
+        cluster: str | None = None,
+        deferrable: bool = True,
+        when_suspended: str = "wait",
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.runai_conn_id = runai_conn_id
+        self.project = project
+        self.cluster = cluster
+        self.deferrable = deferrable
+        self.when_suspended = when_suspended
+
+    def execute(self, context: Context) -> Any:
+        """Wait, deferred or by poking."""
+        with without_hope_no_retry():
+            if not self.deferrable:
+                return super().execute(context)
+            hook = RunaiHook(self.runai_conn_id)
+            project = hook.project(self.project, self.cluster)
+        wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
+        policy = WaitPolicy(self.poke_interval, when_suspended=self.when_suspended, deadline=self._deadline())
+        self.defer(
+            trigger=RunaiWorkloadTrigger(
+                runai_conn_id=self.runai_conn_id,
+                workload=workload_to_json(wanted),
+                policy=policy_to_json(policy),
+                on_kill="keep",
+                min_defer_seconds=configuration.seconds("min_defer_seconds"),
+            ),
+            method_name="execute_complete",
+            timeout=None,
+        )
+
+    def _deadline(self) -> float:
+        return time.time() + float(self.timeout)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take up the task again when the trigger has fired."""
+        outcome = Outcome.from_event(event)
+        try:
+            self._refuse_bad_end(outcome)
+        except (AirflowException, WorkloadEnded) as error:
+            if self.soft_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        return outcome.to_result(self.project or "")
+
+    def poke(self, context: Context) -> bool:
+        """Look once; true when it has completed."""
+        hook = RunaiHook(self.runai_conn_id)
+        try:
+            project = hook.project(self.project, self.cluster)
+            wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
+            found = hook.run(control_plane.finder(wanted)())
+            if found is None:
+                return False
+            verdict = decide(
+                WaitPolicy(self.poke_interval, when_suspended=self.when_suspended),
+                hook.run(look(control_plane.eyes(found), found)),
+            )
+        except HOPELESS:
+            raise
+        except (Unreachable, Refused) as error:
+            self.log.warning("cannot look at %s (%s); this says nothing about it", self.workload, error)
+            return False
+        if isinstance(verdict, Outcome):
+            self._refuse_bad_end(verdict)
+        return isinstance(verdict, Outcome)
+
+    def _refuse_bad_end(self, outcome: Outcome) -> None:
+        words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+        if outcome.status == TIMED_OUT:
+            raise AirflowSensorTimeout(words)
+        if outcome.status != SUCCEEDED:
+            raise WorkloadEnded(words, outcome.to_event())
