@@ -91,11 +91,9 @@ def save_checkpoint(
 
     :param root: directory of all checkpoints of one training, on storage that outlives the node.
     :param step: optimizer steps done, 0 or more; names the directory.
-    :param epoch: epochs done, for readers.
-    :param framework: who wrote the files, such as ``numpy`` or ``torch``; for readers.
+    :param framework: who wrote the files, such as ``numpy``; for readers, like ``epoch`` (epochs done).
     :param metrics: finite numbers, text, true, false or none by name.
-    :param rank: only 0: let rank 0 write the gathered state. Shards of several ranks are not merged.
-    :param world_size: only 1 (the number of writers), for the same reason.
+    :param rank: only 0 of ``world_size`` 1: rank 0 writes the gathered state, shards are not merged.
     :raises ValueError: for a bad argument, no file written, a link or special file among them.
     """
     about = _describe(step, epoch, framework, metrics, rank, world_size)
@@ -107,9 +105,7 @@ def save_checkpoint(
     try:
         temp.mkdir()
         yield temp
-        manifest = _complete(about, temp, started)
-        _publish(temp, target, manifest)
-        _write_durably(target.with_name("latest"), f"{target.name}\n", _temporary(Path(root, "latest"), rank))
+        _publish(temp, target, _complete(about, temp, started))
     finally:
         _discard(temp)  # whatever has this name now is torn, a duplicate or the replaced one
         _writing.discard(temp.name)
@@ -367,6 +363,8 @@ def _publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
             os.replace(target, _trash(target))  # swept by the next save
             os.replace(temp, target)
     _sync(target.parent)
+    latest = target.with_name("latest")
+    _write_durably(latest, f"{target.name}\n", _temporary(latest, 0))
 
 
 def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
