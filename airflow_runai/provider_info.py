@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_runai import __version__
+from airflow_runai.core.options import OPTIONS, SECTION
 
 _INTEGRATION = "Run:ai"
 
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's description, valid against Airflow's ``provider_info.schema.json``."""
-    # Imported here so that merely importing the package needs no Airflow.
-    from airflow_runai.hooks.configuration import OPTIONS, SECTION
-
     return {
         "package-name": "airflow-provider-runai",
         "name": _INTEGRATION,

@@ -1,45 +1,10 @@
-"""The ``[runai]`` section of Airflow's configuration, with its defaults and meanings in one place."""
+"""Reads the ``[runai]`` section of Airflow's configuration."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk.configuration import conf
 
-SECTION = "runai"
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "instance_name": {
-        "description": "Name of this Airflow installation; part of every workload's name, so that two installations "
-        "can share a Run:ai project. Never change it while trainings run: their tasks would not find them.",
-        "version_added": "0.1.0",
-        "type": "string",
-        "example": "prod",
-        "default": "airflow",
-    },
-    "poll_interval": {
-        "description": "Seconds between two looks at a workload, where the operator does not say.",
-        "version_added": "0.1.0",
-        "type": "float",
-        "example": None,
-        "default": "30",
-    },
-    "min_defer_seconds": {
-        "description": "A trigger never fires earlier than this many seconds after it started, because Airflow 3.3 can "
-        "fail a task whose trigger fires within seconds of its deferral.",
-        "version_added": "0.1.0",
-        "type": "float",
-        "example": None,
-        "default": "10",
-    },
-    "workload_url": {
-        "description": "Address of a workload's page; {url}, {name}, {id} and {project} are filled in.",
-        "version_added": "0.1.0",
-        "type": "string",
-        "example": None,
-        "default": "{url}/workloads?search={name}",
-    },
-}
+from airflow_runai.core.options import OPTIONS, SECTION
 
 
 def option(name: str) -> str:
