@@ -19,9 +19,11 @@ from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SE
 
 _SHUTDOWN_SECONDS = 10.0
 _EPILOG = f"""
-Workloads become processes of this user on this machine: their command and args are run, their image is ignored.
-SIGTERM and SIGINT end it: running workloads get SIGTERM and up to {_SHUTDOWN_SECONDS:g} s, and are queued again for the next
-start with the same --state. Logs are in STATE/logs/<workload>/<incarnation>.log. Every call needs a token.
+Workloads become processes of this user on this machine: their command and args are run,
+their image is ignored.
+SIGTERM and SIGINT end it: running workloads get SIGTERM and up to {_SHUTDOWN_SECONDS:g} s, and are queued
+again for the next start with the same --state. Logs are in STATE/logs/<workload>/<incarnation>.log.
+Every call but those for a token needs a token.
 """
 
 
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_runai.emulator",
-        description="An embedded Run:ai: the REST API, a small real scheduler and real processes, without GPU or cluster.",
+        description="An embedded Run:ai: REST API, a small real scheduler, real processes; no GPU, no cluster.",
         epilog=_EPILOG,
     )
     _add_address(parser)

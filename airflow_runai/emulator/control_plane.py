@@ -95,6 +95,12 @@ class ControlPlane:
             found = [workload for workload in self.world.listed() if workload.name == name]
             return any([self.engine.preempt(workload, message, self.clock.now()) for workload in found])
 
+    @property
+    def busy(self) -> bool:
+        """Whether any pod is alive."""
+        with self.lock:
+            return self.engine.busy
+
     def close(self) -> None:
         """Kill what still runs."""
         with self.lock:

@@ -195,8 +195,9 @@ class Engine:
                 departure.killed = True
                 self._runtime(workload).kill(workload, now)
             return
-        if departure.why == "preempted" and exits and not departure.killed and all(code == 0 for code in exits):
-            self._end(workload, phases.COMPLETED, "Completed while it was being preempted", now)
+        by_platform = departure.why in ("preempted", "restart")
+        if by_platform and exits and not departure.killed and all(code == 0 for code in exits):
+            self._end(workload, phases.COMPLETED, "Completed while it was being stopped by the platform", now)
             return
         self._runtime(workload).discard(workload)
         self._departed(workload, now)
@@ -254,11 +255,13 @@ class Engine:
         for decision in scheduler.plan(cluster.nodes, quotas, self._jobs(mine)):
             workload = self.world.workloads[decision.job]
             if isinstance(decision, scheduler.Place):
+                workload.claims = False
                 lifecycle.place(workload, decision.slots, now)
                 self._store.touch(workload)
             elif isinstance(decision, scheduler.Evict):
                 self.preempt(workload, decision.message, now)
             else:
+                workload.claims = decision.claims
                 lifecycle.explain(workload, decision.reason, decision.message)
 
     def _jobs(self, workloads: Iterable[Workload]) -> Iterable[scheduler.Job]:
@@ -277,6 +280,7 @@ class Engine:
                 placed=tuple(pod.slot for pod in workload.live_pods),
                 leaving=workload.departure is not None,
                 avoid=frozenset(workload.last_nodes),
+                claims=workload.claims,
             )
 
 

@@ -28,6 +28,7 @@ class Job:
     :param placed: what it holds now, one slot a pod; empty while it waits.
     :param leaving: its pods are being stopped; it still holds its GPUs.
     :param avoid: nodes it would rather not get.
+    :param claims: an earlier step stopped others for it, or saw GPUs being released for it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Job:
     leaving: bool = False
     avoid: frozenset[str] = frozenset()
     name: str = ""
+    claims: bool = False
 
     @property
     def gpus(self) -> float:
@@ -65,11 +67,18 @@ class Evict:
 
 @dataclass(frozen=True)
 class Wait:
-    """Keep this job in the queue, and say why. ``reason`` is one of the vendor's phase reasons or empty."""
+    """
+    Keep this job in the queue, and say why.
+
+    :param reason: one of the vendor's phase reasons, or empty.
+    :param claims: GPUs are being released for it: without its claim the next step could give them to somebody who had
+        to leave for it, for ever.
+    """
 
     job: str
     reason: str
     message: str
+    claims: bool = False
 
 
 Decision = Place | Evict | Wait
@@ -105,20 +114,26 @@ class _Round:
                 self._count(job, +1)
 
     def run(self) -> list[Decision]:
+        """
+        Let the projects take turns, each with its foremost waiting job.
+
+        Those with a claim come first, then those within quota, then the poorest project.
+        """
         decisions: list[Decision] = []
-        queue = sorted(self.waiting, key=self._turn, reverse=True)
-        while queue:
-            before = dict(self.used)
-            decisions.extend(self._decide(queue.pop()))
-            if self.used != before:
-                queue.sort(key=self._turn, reverse=True)
+        queues: dict[str, list[Job]] = {}
+        for job in sorted(self.waiting, key=_foremost, reverse=True):
+            queues.setdefault(job.project, []).append(job)
+        while queues:
+            project = min(queues, key=lambda name: self._turn(queues[name][-1]))
+            decisions.extend(self._decide(queues[project].pop()))
+            if not queues[project]:
+                del queues[project]
         return decisions
 
-    def _turn(self, job: Job) -> tuple[bool, float, int, float, str]:
-        """Order: those within their quota first, then by poverty of the project, priority and age."""
+    def _turn(self, job: Job) -> tuple[bool, bool, float, int, float, str]:
         quota = self.quotas.get(job.project, 0.0)
         wealth = self.used.get(job.project, 0.0) / quota if quota else float("inf")
-        return (not self._within_quota(job), wealth, -job.priority, job.submitted, job.id)
+        return (not job.claims, not self._within_quota(job), wealth, -job.priority, job.submitted, job.id)
 
     def _decide(self, job: Job) -> list[Decision]:
         if not job.preemptible and self._over_firm_quota(job):
@@ -130,7 +145,7 @@ class _Round:
         slots = self.soon.fit(job.pods, job.avoid)
         if slots is not None:
             self._reserve(job, slots)
-            return [Wait(job.id, "", "Waiting for GPUs that are being released")]
+            return [_claim(job)]
         return self._push(job)
 
     def _push(self, job: Job) -> list[Decision]:
@@ -143,15 +158,27 @@ class _Round:
         slots = self.soon.fit(job.pods, job.avoid)
         assert slots is not None, "victims are only chosen if their going makes room"
         self._reserve(job, slots)
-        waits = Wait(job.id, "", "Waiting for GPUs that are being released")
-        return [*(Evict(victim.id, _because(victim, job)) for victim in victims), waits]
+        return [*(Evict(victim.id, _because(victim, job)) for victim in victims), _claim(job)]
 
     def _victims(self, job: Job) -> list[Job]:
-        """Pick the fewest who may be stopped for this job and whose going makes room for it."""
-        room = self.soon.copy()
+        """
+        Pick the fewest who may be stopped for this job and whose going makes room for it.
+
+        Looks at the whole cluster and then at one node at a time, because what is freed here and there is of no
+        use to a pod that needs all of a node.
+        """
+        candidates = self._candidates(job)
+        nodes = sorted({slot.node for one in candidates for slot in one.placed})
+        groups = [candidates, *([one for one in candidates if _is_on(one, node)] for node in nodes)]
+        found = [victims for victims in (self._enough(job, group) for group in groups) if victims]
+        return min(found, key=len, default=[])
+
+    def _enough(self, job: Job, candidates: Sequence[Job]) -> list[Job]:
+        """Take candidates in their order until there is room; empty if there never is."""
+        room = self.soon
         used = dict(self.used)
         chosen: list[Job] = []
-        for victim in self._candidates(job):
+        for victim in candidates:
             # Reclaim stops as soon as the other project is back at its quota: checked against the running count.
             if victim.project != job.project and used[victim.project] <= self.quotas.get(victim.project, 0.0):
                 continue
@@ -214,9 +241,22 @@ class _Round:
             self.firm[job.project] = self.firm.get(job.project, 0.0) + sign * job.gpus
 
 
+def _claim(job: Job) -> Wait:
+    return Wait(job.id, "", "Waiting for GPUs that are being released", claims=True)
+
+
+def _foremost(job: Job) -> tuple[bool, int, float, str]:
+    """Order inside a project: claims, then priority, then age."""
+    return (not job.claims, -job.priority, job.submitted, job.id)
+
+
 def _dispensable(job: Job) -> tuple[int, float, str]:
     """Least important first, then youngest."""
     return (job.priority, -job.submitted, job.id)
+
+
+def _is_on(job: Job, node: str) -> bool:
+    return any(slot.node == node for slot in job.placed)
 
 
 def _because(victim: Job, job: Job) -> str:

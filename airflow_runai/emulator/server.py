@@ -6,6 +6,7 @@ Tests use :func:`serve`; the command line does the same and waits for a signal.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 import tempfile
@@ -29,6 +30,7 @@ from airflow_runai.emulator.world import World
 __all__ = ["Emulator", "serve"]
 
 _PATIENCE = 10.0
+_log = logging.getLogger(__name__)
 
 
 class Emulator:
@@ -117,12 +119,8 @@ class Emulator:
 
         :param grace: how many seconds processes may have to end by themselves.
         """
-        with self.plane.lock:
-            if grace:
-                self.plane.engine.stop_all(CLOSING, self.plane.clock.now())
-        deadline = time.monotonic() + grace
-        while self.plane.engine.busy and time.monotonic() < deadline:
-            time.sleep(0.02)
+        if grace and not self.clock.stepped:
+            self._let_end(grace)
         self._end()
         if self.settings.state is None:
             shutil.rmtree(self.root, ignore_errors=True)
@@ -148,9 +146,19 @@ class Emulator:
         for thread in self._threads:
             thread.start()
 
+    def _let_end(self, grace: float) -> None:
+        with self.plane.lock:
+            self.plane.engine.stop_all(CLOSING, self.plane.clock.now())
+        deadline = time.monotonic() + grace
+        while self.plane.busy and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def _tick(self) -> None:
         while not self._stop.wait(self.settings.tick_seconds):
-            self.plane.tick()
+            try:
+                self.plane.tick()
+            except Exception:  # one bad step must not stop the world for everybody else
+                _log.exception("the emulator stumbled; it goes on")
 
     def _end(self) -> None:
         self._stop.set()

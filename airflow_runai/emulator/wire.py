@@ -224,15 +224,15 @@ def _variables(spec: dict[str, Any]) -> dict[str, str]:
 
 
 def _pending_messages(workload: Workload) -> list[dict[str, Any]]:
-    if workload.phase != phases.PENDING:
+    # The vendor's schema requires phaseReason here and knows two values: waiting for free GPUs has none of them.
+    if workload.phase != phases.PENDING or not workload.phase_reason:
         return []
-    reason = {"phaseReason": workload.phase_reason} if workload.phase_reason else {}
     return [
         {
             "nodePool": "default",
-            **reason,
-            "reason": workload.phase_reason or "Unschedulable",
-            "orgType": "project",
+            "phaseReason": workload.phase_reason,
+            "reason": "Non-preemptible over quota",
+            "orgType": "PROJECT",
             "userMessage": workload.phase_message,
         }
     ]
