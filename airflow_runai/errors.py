@@ -10,7 +10,7 @@ Everything that can go wrong, as one tree.
     ├── Unreachable                 no trustworthy answer: time-out, reset, 5xx, HTML from a gateway
     │   ├── Untrusted               the TLS certificate is not accepted
     │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
-    │   └── Unreadable              an answer without the fields that it must have
+    │   └── Unreadable              an answer that is no JSON, or lacks the fields that it must have
     ├── Refused                     the control plane understood and said no (``status``)
     │   ├── Unauthorized            401: wrong client id or secret
     │   ├── Forbidden               403: the identity lacks a role or scope
@@ -86,7 +86,15 @@ class Throttled(Unreachable):
 
 
 class Unreadable(Unreachable):
-    """The answer was JSON, but not what this call answers with."""
+    """
+    Somebody answered, but not with what this call answers with.
+
+    :param status: HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, status: int = 200) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Refused(RunaiError):

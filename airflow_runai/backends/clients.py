@@ -27,8 +27,12 @@ def async_client(settings: Settings) -> httpx.AsyncClient:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
+    try:
+        address = httpx.URL(settings.url.rstrip("/") + "/")
+    except httpx.InvalidURL as error:
+        raise ConnectionSettingsError(f"control plane URL (host): {settings.url!r} is no address: {error}") from error
     return {
-        "base_url": settings.url.rstrip("/") + "/",
+        "base_url": address,
         "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
         "verify": _trust(settings),
         "follow_redirects": False,

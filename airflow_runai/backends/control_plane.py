@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
+from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.waiting import Eyes
 from airflow_runai.core.workload import Workload, epoch
-from airflow_runai.errors import NotFound, NotResolved, Refused, SpecError, Unreadable
+from airflow_runai.errors import NotFound, NotResolved, Refused, SpecError, Unauthorized, Unreadable
 
 _WORKLOADS = "/api/v1/workloads"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-#: Largest page that the lists allow.
-PAGE = 500
-#: A list that never ends (a server that ignores ``offset``) must not hold us for ever.
-MOST_PAGES = 200
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
     :raises NotResolved: for 0 or more than 1 hits; the message says what there is.
     """
     _refuse_commas("project", name)
-    hits = yield from _list("/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")])
+    hits = yield from read_all("/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")])
     # Servers may compare without case or by prefix: names are compared again here.
     found = [p for p in hits if p.get("name") == name]
     if cluster is not None:
@@ -72,7 +70,9 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
 def _project(item: Mapping[str, Any]) -> Project:
     status = item.get("status")
     namespace = status.get("namespace") if isinstance(status, Mapping) else None
-    return Project(str(item["id"]), str(item["name"]), str(item.get("clusterId") or ""), str(namespace or ""))
+    if not item.get("id"):
+        raise Unreadable(f"project {item.get('name')!r}: listed without an id")
+    return Project(str(item["id"]), str(item.get("name")), str(item.get("clusterId") or ""), str(namespace or ""))
 
 
 def find_cluster(name_or_id: str) -> Flow[str]:
@@ -105,8 +105,9 @@ def create(project: Project, kind: str, name: str, body: Mapping[str, Any]) -> F
     """
     whole = {"name": name, "projectId": project.id, "clusterId": project.cluster_id, **body}
     request = Request("POST", f"{_WORKLOADS}/{kind}", json=whole)
-    found = accept(request, (yield request))
-    return Workload.from_wire(found, kind=_kind(kind))
+    made = Workload.from_wire(accept(request, (yield request)), kind=_kind(kind))
+    made = replace(made, name=made.name or name, project_id=made.project_id or project.id)
+    return replace(made, cluster_id=made.cluster_id or project.cluster_id)
 
 
 def _kind(path: str) -> str:
@@ -115,13 +116,13 @@ def _kind(path: str) -> str:
 
 def get(workload_id: str) -> Flow[Workload]:
     """Read one workload of any type; raises ``NotFound``."""
-    request = Request("GET", f"{_WORKLOADS}/{workload_id}")
+    request = Request("GET", _path(workload_id))
     return Workload.from_wire(accept(request, (yield request)))
 
 
 def get_spec(workload: Workload) -> Flow[Mapping[str, Any]]:
     """Read the specification that the workload was made from; empty where the server does not tell."""
-    request = Request("GET", f"{_WORKLOADS}/{workload.path}/{workload.id}")
+    request = Request("GET", _path(workload.path, workload.id))
     body = accept(request, (yield request))
     spec = body.get("spec") if isinstance(body, Mapping) else None
     return spec if isinstance(spec, Mapping) else {}
@@ -134,7 +135,8 @@ def find(project: Project, prefix: str, *, exact: bool = False, deleted: bool = 
     :param deleted: list the deleted ones instead of the present ones.
     """
     operator = "==" if exact else "=^"
-    params = [("filterBy", f"projectId=={project.id},name{operator}{prefix}")]
+    within = [f"projectId=={project.id}"] if project.id else []
+    params = [("filterBy", ",".join([*within, f"name{operator}{prefix}"]))]
     found = yield from list_workloads(params, deleted=deleted)
     return [w for w in found if (w.name == prefix if exact else w.name.startswith(prefix))]
 
@@ -142,7 +144,7 @@ def find(project: Project, prefix: str, *, exact: bool = False, deleted: bool = 
 def list_workloads(params: Sequence[tuple[str, str]], *, deleted: bool = False) -> Flow[list[Workload]]:
     """List workloads, all pages, oldest first; an item that cannot be read is left out, not fatal."""
     query = [*params, ("sortBy", "createdAt"), ("sortOrder", "asc")]
-    items = yield from _list(_WORKLOADS, "workloads", [*query, *([("deleted", "true")] if deleted else [])])
+    items = yield from read_all(_WORKLOADS, "workloads", [*query, *([("deleted", "true")] if deleted else [])])
     return list(_readable(items, deleted))
 
 
@@ -156,21 +158,25 @@ def _readable(items: Sequence[Mapping[str, Any]], deleted: bool) -> Iterator[Wor
 
 def suspend(workload: Workload) -> Flow[None]:
     """Stop the workload's pods but keep the workload. Repeating it is harmless."""
-    yield from _post(f"{_WORKLOADS}/{workload.path}/{workload.id}/suspend")
+    yield from _post(_path(workload.path, workload.id, "suspend"))
 
 
 def resume(workload: Workload) -> Flow[None]:
     """Let a suspended workload queue again. Repeating it is harmless."""
-    yield from _post(f"{_WORKLOADS}/{workload.path}/{workload.id}/resume")
+    yield from _post(_path(workload.path, workload.id, "resume"))
 
 
 def delete(workload: Workload) -> Flow[None]:
     """Delete the workload; that it is already gone counts as done."""
-    request = Request("DELETE", f"{_WORKLOADS}/{workload.path}/{workload.id}")
+    request = Request("DELETE", _path(workload.path, workload.id))
     try:
         accept(request, (yield request))
     except NotFound:
         return
+
+
+def _path(*segments: str) -> str:
+    return "/".join([_WORKLOADS, *(quote(segment, safe="") for segment in segments)])
 
 
 def _post(path: str) -> Flow[None]:
@@ -179,10 +185,20 @@ def _post(path: str) -> Flow[None]:
 
 
 def history(workload_id: str) -> Flow[tuple[Moment, ...]]:
-    """Return the phases that the server recorded, oldest first; empty where it keeps no history."""
+    """
+    Return the phases that the server recorded, oldest first; empty where it keeps no history or shows us none.
+
+    :raises Unreachable: if there may be one that cannot be read now.
+    """
     try:
-        records = yield from _list(f"{_WORKLOADS}/{workload_id}/history", "records", [])
+        records = yield from read_all(_path(workload_id, "history"), "records", [])
+    except Unauthorized:
+        raise
     except Refused:
+        return ()
+    except Unreadable as error:
+        if error.status != 404:  # a server without this call may answer like any web server without a page
+            raise
         return ()
     return merge(_moments(records))
 
@@ -198,12 +214,12 @@ def _moments(records: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
 
 def events(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     """Return the workload's events as the server words them."""
-    return (yield from _list(f"{_WORKLOADS}/{workload_id}/events", "events", []))
+    return (yield from read_all(_path(workload_id, "events"), "events", []))
 
 
 def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     """Return the workload's present pods (node, phase, containers)."""
-    return (yield from _list(f"{_WORKLOADS}/{workload_id}/pods", "pods", []))
+    return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
 def eyes(start: Workload) -> Eyes:
@@ -243,33 +259,6 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
     if not listed:
         raise NotResolved(f"workload {name_or_id!r}: project {project.name!r} has none of this name or id")
     return listed[-1]
-
-
-def _list(path: str, key: str, params: Sequence[tuple[str, str]]) -> Flow[list[Mapping[str, Any]]]:
-    """Collect all pages. Paging over a moving set repeats rows, so rows with an id are kept once."""
-    found: dict[object, Mapping[str, Any]] = {}
-    offset = 0
-    for _ in range(MOST_PAGES):
-        request = Request("GET", path, [*params, ("limit", str(PAGE)), ("offset", str(offset))])
-        body = accept(request, (yield request))
-        rows = _rows(path, key, body)
-        before = len(found)
-        for row in rows:
-            found.setdefault(row.get("id") or (before, len(found)), row)
-        following = body.get("next") if isinstance(body, Mapping) else None
-        if not rows or not isinstance(following, int) or following <= offset:
-            break
-        offset = following
-    return list(found.values())
-
-
-def _rows(path: str, key: str, body: object) -> list[Mapping[str, Any]]:
-    rows = body.get(key) if isinstance(body, Mapping) else body
-    if rows is None:
-        return []
-    if not isinstance(rows, list):
-        raise Unreadable(f"GET {path}: no list under {key!r}")
-    return [row for row in rows if isinstance(row, Mapping)]
 
 
 def _refuse_commas(what: str, name: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Step, Tell
-from airflow_runai.errors import Unreachable, Untrusted, cut
+from airflow_runai.errors import SERVER_TEXT_LIMIT, Unreachable, Untrusted, cut
 
 T = TypeVar("T")
 
@@ -135,9 +135,11 @@ def _lengthened(step: Sleep) -> float:
 def _reply(response: httpx.Response) -> Reply:
     try:
         body = response.json() if response.content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
-    return Reply(response.status_code, time.time(), body, cut(response.text), dict(response.headers))
+    # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event loop.
+    text = response.content[: 4 * SERVER_TEXT_LIMIT].decode("utf-8", "replace")
+    return Reply(response.status_code, time.time(), body, cut(text), dict(response.headers))
 
 
 def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> Unreachable:

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.errors import (
+    SERVER_TEXT_LIMIT,
     Conflict,
     Forbidden,
     NotFound,
@@ -29,13 +30,16 @@ def accept(request: Request, reply: Reply) -> Any:
     """
     Return the body of a good reply (any 2xx: create is 200 or 202, delete 204 or 202; a body may be empty).
 
-    :raises Unreachable: for 3xx, 5xx, and whatever is not JSON: a gateway spoke, not the control plane.
+    :raises Unreachable: for 3xx, 5xx, a good status that is not JSON and a 404 that is not: a gateway spoke, not the
+        control plane. (Its "no such page" must not pass for "no such workload".)
     :raises Refused: for other 4xx, with the server's words and, if it lists them, what breaks its policy.
     """
     where = f"{request.method} {request.path}"
+    # Go writes ``null`` for nothing.
+    alien = reply.body is None and reply.text.strip() not in ("", "null")
+    if alien and (200 <= reply.status < 300 or reply.status == 404):
+        raise Unreadable(f"{where}: {reply.status} {_not_json(reply)}", reply.status)
     if 200 <= reply.status < 300:
-        if reply.body is None and reply.text:
-            raise Unreadable(f"{where}: {_not_json(reply)}")
         return reply.body
     if reply.status == 429:
         raise Throttled(f"{where}: 429, asked to slow down", _seconds(reply.headers.get("retry-after")))
@@ -51,10 +55,12 @@ def _words(reply: Reply) -> str:
     if not isinstance(body, Mapping):
         return _not_json(reply) if reply.text else "(empty answer)"
     words = [body.get("message"), body.get("details"), body.get("error"), body.get("error_description")]
-    issues = body.get("complianceIssues")
-    if isinstance(issues, list):
-        words += [f"{i.get('field')}: {i.get('details')}" for i in issues if isinstance(i, Mapping)]
-    return cut("; ".join(str(word) for word in words if word)) or "(no message)"
+    listed = body.get("complianceIssues")
+    issues = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
+    words += [f"{i.get('field')}: {i.get('details')}" for i in issues]
+    # What breaks a policy is what the author has to change: leave room for several.
+    limit = SERVER_TEXT_LIMIT * (4 if issues else 1)
+    return cut("; ".join(str(word) for word in words if word), limit) or "(no message)"
 
 
 def _not_json(reply: Reply) -> str:

@@ -43,10 +43,15 @@ class Settings:
             raise ConnectionSettingsError("; ".join(problems))
 
     def _address_problems(self) -> list[str]:
-        parts = urlsplit(self.url)
+        shown = self.url if "@" not in self.url else "***@" + self.url.rpartition("@")[2]
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError:
+            return [f"control plane URL (host): {shown!r} is no address; allowed: https://HOST[:PORT]"]
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return [
-                f"control plane URL (host): {self.url!r} has no scheme or no host; "
+                f"control plane URL (host): {shown!r} has no scheme or no host; "
                 "allowed: an address with http:// or https://, such as https://org.run.ai"
             ]
         if parts.username or parts.password:

@@ -2,10 +2,10 @@
 One list call serves many waits.
 
 Each wait reads its own workload; a hundred waits on one project would be a hundred calls per interval. Those that
-share a
-:class:`SharedReads` take their reading from one list of the project's unfinished workloads instead, as long as that
-    list is young enough. A workload that is not in the list (finished, lagging, on a moved page) is read by itself,
-    so a wrong list costs calls, never a wrong reading; and a broken row hurts only the wait that it belongs to.
+share a :class:`SharedReads` take their reading from one list of the project's unfinished workloads instead, as long
+as that list is young enough. A workload that is not in the list (finished, lagging, on a moved page, or the list is
+refused) is read by itself, so a wrong list costs calls, never a wrong reading; and a broken row hurts only the wait
+that it belongs to.
 
 No locks: all flows of one event loop run between their ``yield`` s without interruption.
 """
@@ -19,7 +19,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.phases import FINAL
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Unreachable
+from airflow_runai.errors import Refused, Unreachable
 
 #: With fewer waits than this, single reads are cheaper than a list.
 FEWEST = 3
@@ -64,17 +64,18 @@ class SharedReads:
     def _refresh(self) -> Flow[None]:
         while self._asking:
             yield Sleep(_NAP)
-        if (yield from now()) - self._listed_at < self._max_age:
+        # A clock that was set back must not keep an old list alive.
+        if 0 <= (yield from now()) - self._listed_at < self._max_age:
             return
         self._asking = True
         try:
-            self._listed, self._listed_at = (yield from self._list()), (yield from now())
-        except Unreachable:
-            # Everybody who waited for this list would ask again at once: make them read what they can alone.
-            self._listed, self._listed_at = {}, (yield from now())
-            raise
+            self._listed = yield from self._list()
+        except (Unreachable, Refused):
+            # Whether anything can be read is not for the list to say: everybody reads alone until the next one.
+            self._listed = {}
         finally:
             self._asking = False
+        self._listed_at = yield from now()
 
     def _list(self) -> Flow[dict[str, Any]]:
         scope = f"projectId=={self._project_id},phase!=Completed,phase!=Failed"

@@ -19,8 +19,8 @@ from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import differences
-from airflow_runai.core.workload import FINGERPRINT_VARIABLE, TRY_VARIABLE, Workload
-from airflow_runai.errors import ForeignWorkload, NotFound, Refused, RunaiError, Unreachable, Untrusted
+from airflow_runai.core.workload import FINGERPRINT_VARIABLE, TRY_VARIABLE, Workload, fingerprint_in
+from airflow_runai.errors import ForeignWorkload, NotFound, Refused, RunaiError, Throttled, Unreachable, Untrusted
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
 #: How often a create is sent at most.
 MOST_CREATES = 5
+#: Ceiling (seconds) of a pause that the server asks for: a worker is held meanwhile.
+LONGEST_PAUSE = 60.0
 #: How long (seconds) a replaced workload may take to go away, its grace period included.
 LONGEST_GOODBYE = 900.0
 
@@ -79,6 +81,7 @@ def create_or_adopt(project: Project, order: Order) -> Flow[Workload]:
             raise
         except Unreachable as error:
             doubt = error
+            yield Sleep(_asked_pause(error), jitter=0.2)
             found = yield from _search(project, order.name, LOOKS[:3])
         except Refused as error:
             if error.status not in (400, 409):
@@ -124,6 +127,8 @@ def verify(found: Workload, order: Order) -> Flow[None]:
     if found.fingerprint == order.fingerprint:
         return
     theirs = yield from patiently(lambda: control_plane.get_spec(found))
+    if found.fingerprint is None and fingerprint_in(theirs) == order.fingerprint:
+        return  # this server's lists leave variables out
     listed = list(differences(order.body()["spec"], theirs)) or ["its fingerprint (no field differs that can be seen)"]
     raise ForeignWorkload(
         f"workload {found.name} exists (phase {found.phase}), but was made from another specification:\n  - "
@@ -138,7 +143,8 @@ def end_and_wait(workload: Workload) -> Flow[None]:
 
     :raises Unreachable: if it is still there after :data:`LONGEST_GOODBYE` seconds.
     """
-    yield from patiently(lambda: control_plane.delete(workload))
+    if workload.meaning is not Meaning.DELETING:
+        yield from patiently(lambda: control_plane.delete(workload))
     started = yield from now()
     while True:
         try:
@@ -168,5 +174,11 @@ def patiently(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKS) ->
         except Untrusted:
             raise
         except Unreachable as error:
-            yield Sleep(max(pause, getattr(error, "retry_after", None) or 0.0), jitter=0.2)
+            yield Sleep(max(pause, _asked_pause(error)), jitter=0.2)
     return (yield from make())
+
+
+def _asked_pause(error: Unreachable) -> float:
+    """Return how long the server asked us to wait, within reason."""
+    asked = error.retry_after if isinstance(error, Throttled) else None
+    return min(asked or 0.0, LONGEST_PAUSE)

@@ -2,7 +2,8 @@
 The bearer token of one connection: obtained, renewed early, and renewed once more when the server says 401.
 
 Two endpoints exist. The newer one (2.24 on) is tried first; an older server answers 404 or 405 there and gets the older
-call, with the older grant as the last resort. What worked is remembered.
+call, with the older grant as the last resort. What worked is tried first from then on; what did not is not given up,
+because a gateway that answers 404 for a minute must not leave us with a call that the server no longer knows.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from airflow_runai.backends.replies import accept
-from airflow_runai.core.flow import Flow, Reply, Request, now
+from airflow_runai.core.flow import Flow, Reply, Request, Sleep, now
 from airflow_runai.errors import Refused, Unauthorized, Unreachable, Unreadable
 
 T = TypeVar("T")
 
 #: Share of a token's life after which it is renewed.
 RENEW_AT = 0.8
+#: How often to look whether somebody else has got the token, seconds.
+_NAP = 0.05
 #: Assumed life, seconds, where the server names none.
 DEFAULT_LIFE = 300.0
 
@@ -31,6 +34,8 @@ class Tokens:
 
     def __init__(self, client_id: str, client_secret: str, on_token: Callable[[str], object] | None = None) -> None:
         self._requests = _grants(client_id, client_secret)
+        self._secret = client_secret
+        self._asking = False
         self._on_token = on_token or (lambda token: None)
         self._token: str | None = None
         self._renew_at = 0.0
@@ -64,27 +69,34 @@ class Tokens:
         return (yield request.with_header("Authorization", f"Bearer {token}"))
 
     def _current(self) -> Flow[str]:
+        while self._asking:  # a hundred waits need one token
+            yield Sleep(_NAP)
         moment = yield from now()
         if self._token is None or moment >= self._renew_at:
-            body = yield from self._obtain()
+            self._asking = True
+            try:
+                body = yield from self._obtain()
+            finally:
+                self._asking = False
             self._token = _text(body, "access_token", "accessToken")
             self._renew_at = moment + RENEW_AT * _life(body)
             self._on_token(self._token)
         return self._token
 
     def _obtain(self) -> Flow[Mapping[str, Any]]:
-        while True:
-            request = self._requests[0]
+        for request in self._requests:
             reply = yield request
-            if len(self._requests) > 1 and _is_unknown_here(request, reply):
-                self._requests = self._requests[1:]
-                continue
-            if reply.status in (400, 401):
-                raise Unauthorized(_refusal(request, reply), reply.status)
-            body = accept(request, reply)
-            if not isinstance(body, Mapping):
-                raise Unreadable(f"{request.path}: answered {type(body).__name__} instead of a token")
-            return body
+            if not _is_unknown_here(request, reply):
+                break
+        if reply.status in (404, 405):
+            raise Unreadable(f"{request.path}: {reply.status}; is this the control plane's URL?", reply.status)
+        if reply.status in (400, 401):
+            raise Unauthorized(_refusal(request, reply).replace(self._secret, "***"), reply.status)
+        body = accept(request, reply)
+        if not isinstance(body, Mapping):
+            raise Unreadable(f"{request.path}: answered {type(body).__name__} instead of a token")
+        self._requests = (request, *(other for other in self._requests if other is not request))
+        return body
 
 
 def _grants(client_id: str, client_secret: str) -> tuple[Request, ...]:
@@ -99,9 +111,7 @@ def _grants(client_id: str, client_secret: str) -> tuple[Request, ...]:
 
 
 def _is_unknown_here(request: Request, reply: Reply) -> bool:
-    if request.form is not None:
-        return reply.status in (404, 405)
-    return reply.status == 400
+    return reply.status in (404, 405) or (request.json is not None and reply.status == 400)
 
 
 def _refusal(request: Request, reply: Reply) -> str:

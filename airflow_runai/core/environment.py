@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.core.fields import mapping, scalar, text
+from airflow_runai.core.workload import OWN_VARIABLES
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _SOURCES = {"secret": "secret", "config_map": "configMap", "credential": "userCredential", "pod_field": "podFieldRef"}
@@ -18,6 +19,8 @@ def environment(value: Any) -> dict[str, Any]:
     for name, entry in found.items():
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a variable; allowed: letters, digits and _ , not a digit first")
+        if name in OWN_VARIABLES:
+            raise ValueError(f"{name} is set by the provider, which recognizes its workloads by it; take another name")
         if isinstance(entry, Mapping):
             _source(name, entry)
         elif not isinstance(entry, (str, int, float)):
@@ -38,7 +41,7 @@ def _source(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {_SOURCES[kind]: {"path": text(where)}}
     if not isinstance(where, Mapping) or set(where) != {"name", "key"}:
         raise ValueError(f"{name}.{kind}: needs exactly the keys 'name' and 'key'")
-    return {_SOURCES[kind]: dict(where)}
+    return {_SOURCES[kind]: {key: text(entry) for key, entry in where.items()}}
 
 
 def write_environment(value: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,10 +9,14 @@ mistakes are collected; none stops the reading.
 from __future__ import annotations
 
 import difflib
+import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
+
+from airflow_runai.errors import cut
 
 P = TypeVar("P")
 
@@ -47,7 +51,9 @@ def read(cls: type[P], given: object, path: str, problems: list[str]) -> P:
     :param path: where ``given`` stands, for messages, for example ``spec.compute``.
     """
     if not isinstance(given, Mapping):
-        problems.append(f"{path}: {given!r} is a {type(given).__name__}; allowed: a mapping of {_names(cls)}")
+        problems.append(
+            f"{path}: {cut(repr(given), 80)} is a {type(given).__name__}; allowed: a mapping of {_names(cls)}"
+        )
         return cls()
     problems.extend(unknown_keys(cls, given, path))
     values: dict[str, Any] = {}
@@ -162,7 +168,7 @@ def number(low: float, high: float | None = None, instead: str = "") -> Check:
             found = float(value) if not isinstance(value, bool) else None
         except (TypeError, ValueError):
             found = None
-        if found is None or not found > low or (high is not None and found > high):
+        if found is None or not low < found < math.inf or (high is not None and found > high):
             span = f"({low:g}, {high:g}]" if high is not None else f"numbers greater than {low:g}"
             raise ValueError(f"{value!r}; allowed: {span}" + (f"; {instead}" if instead else ""))
         return found
@@ -223,6 +229,8 @@ def parts(cls: type[Any]) -> Check:
         found = []
         for index, entry in enumerate(value):
             found.append(read(cls, entry, f"[{index}]", problems))
+            if entry == {}:
+                problems.append(f"[{index}]: empty; allowed: a mapping of {_names(cls)}")
         if problems:
             raise Problems(problems)
         return tuple(found)
@@ -235,6 +243,18 @@ def mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or any(not isinstance(key, str) for key in value):
         raise ValueError(f"a {type(value).__name__}; allowed: a mapping with text keys")
     return dict(value)
+
+
+def as_json(value: Any) -> dict[str, Any]:
+    """Accept a mapping that can be sent as it is."""
+    found = mapping(value)
+    try:
+        json.dumps(found, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cannot be sent as JSON ({error}); allowed: texts, numbers, booleans, lists, mappings"
+        ) from None
+    return found
 
 
 def named_texts(value: Any) -> dict[str, str]:

@@ -7,12 +7,16 @@ as an event arrives, and a worker that wakes up days later has no memory of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from inspect import signature
+from typing import Any, TypeVar
 
+from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.timeline import Clocks, Moment, bounded
 from airflow_runai.errors import cut
+
+T = TypeVar("T")
 
 SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED = (
     "succeeded",
@@ -77,13 +81,13 @@ class Outcome:
             phase=str(event.get("phase", "")),
             reason=str(event.get("reason", "")),
             ended_at=float(event.get("ended_at", 0.0)),
-            clocks=Clocks(**event.get("clocks", {})),
-            timeline=tuple(Moment(**moment) for moment in event.get("timeline", ())),
+            clocks=_record(Clocks, event.get("clocks") or {}),
+            timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
         )
 
     def to_result(self, project: str) -> dict[str, Any]:
         """Return the small mapping that the operator leaves as its result."""
-        running = next((m.at for m in self.timeline if m.phase == "Running"), None)
+        running = next((m.at for m in self.timeline if meaning(m.phase) is Meaning.RUNNING), None)
         return {
             "workload_id": self.workload_id,
             "name": self.name,
@@ -96,6 +100,12 @@ class Outcome:
             "interruptions": self.clocks.interruptions,
             "preemptions": self.clocks.preemptions,
         }
+
+
+def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
+    """Leave out what another version of this package has added."""
+    known = signature(cls).parameters
+    return cls(**{key: entry for key, entry in value.items() if key in known})
 
 
 def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.core import environment as variables
 from airflow_runai.core import storage
+from airflow_runai.core.bodies import in_order, merged
 from airflow_runai.core.fields import (
     absolute_path,
+    as_json,
     declared,
     flag,
     mapping,
@@ -44,7 +46,7 @@ def _write_named(value: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _write_resources(value: dict[str, str]) -> list[dict[str, str]]:
-    return [{"resource": name, "quantity": entry} for name, entry in value.items()]
+    return [{"resource": name, "quantity": entry} for name, entry in sorted(value.items())]
 
 
 _PORTION = number(0, 1, "for whole GPUs use gpu_devices")
@@ -72,7 +74,7 @@ class Compute:
         """Return what is wrong with fields that are right each for itself."""
         found = []
         fraction = self.gpu_portion is not None or self.gpu_memory is not None
-        if fraction and (self.gpu_devices or 1) > 1:
+        if fraction and self.gpu_devices not in (None, 1):
             name = "gpu_portion" if self.gpu_portion is not None else "gpu_memory"
             found.append(
                 f".{name}: together with gpu_devices={self.gpu_devices}; a share is of one GPU, drop one of them"
@@ -135,6 +137,13 @@ class Distributed:
         "masterSpec", mapping, "fields of the master where they differ; else as a worker"
     )
 
+    def problems(self) -> list[str]:
+        """Return what is wrong with the part as a whole, the master's fields included."""
+        found = [] if self.framework else [".framework: missing; allowed: PyTorch, TF, MPI, XGBoost, JAX"]
+        if self.master is not None:
+            _read_master(self.master, found)
+        return found
+
 
 @dataclass(frozen=True)
 class WorkloadSpec:
@@ -186,7 +195,7 @@ class WorkloadSpec:
     create_home_dir: bool | None = wire("createHomeDir", flag, "make a temporary home directory")
     distributed: Distributed | None = wire("distributed", part(Distributed), "several pods instead of one")
     template_id: str | None = wire("templateId", text, "a template of the control plane, which this overrides")
-    raw: dict[str, Any] | None = wire("raw", mapping, "fields in the server's spelling, merged last")
+    raw: dict[str, Any] | None = wire("raw", as_json, "fields in the server's spelling, merged last")
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> WorkloadSpec:
@@ -197,17 +206,21 @@ class WorkloadSpec:
         """
         problems: list[str] = []
         spec = read(cls, given, "spec", problems)
-        if spec.compute:
-            problems.extend(f"spec.compute{sentence}" for sentence in spec.compute.problems())
-        if not given.get("image") and not given.get("template_id"):
-            problems.append("spec.image: missing; name the container image (or a template_id that has one)")
-        if spec.distributed and not spec.distributed.framework:
-            problems.append("spec.distributed.framework: missing; allowed: PyTorch, TF, MPI, XGBoost, JAX")
-        if spec.distributed and (spec.completions or spec.parallelism):
-            problems.append("spec.completions: together with distributed; allowed: single trainings only")
+        if isinstance(given, Mapping):
+            problems.extend(f"spec{sentence}" for sentence in spec._problems(given))
         if problems:
             raise SpecError(problems)
         return spec
+
+    def _problems(self, given: Mapping[str, Any]) -> Iterator[str]:
+        if self.compute:
+            yield from (f".compute{sentence}" for sentence in self.compute.problems())
+        if given.get("image") is None and given.get("template_id") is None:
+            yield ".image: missing; name the container image (or a template_id that has one)"
+        if self.distributed:
+            yield from (f".distributed{sentence}" for sentence in self.distributed.problems())
+            if self.completions or self.parallelism:
+                yield ".completions: together with distributed; allowed: single trainings only"
 
     @property
     def kind(self) -> str:
@@ -227,27 +240,29 @@ class WorkloadSpec:
             body |= _master(spec, self.distributed.master)
         if self.template_id:
             body["templateId"] = self.template_id
-        return {**body, "spec": _merged(spec, self.raw or {})}
+        return {**body, "spec": merged(spec, self.raw or {})}
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with anything that is sent."""
-        canonical = json.dumps(self.to_wire(), sort_keys=True, separators=(",", ":"))
+        """Return 16 hexadecimal digits that change with anything that is sent, except the order of names."""
+        canonical = json.dumps(in_order(self.to_wire()), separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
     if given is None:
         return {"masterSpecSameAsWorker": True}
-    own = write(WorkloadSpec.from_mapping({"image": worker.get("image", "-"), **given}))
-    return {"masterSpec": own}
+    own = _read_master(given, [])
+    return {"masterSpec": merged(merged(worker, write(replace(own, raw=None))), own.raw or {})}
 
 
-def _merged(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(base)
-    for key, value in patch.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = _merged(found[key], value) if both else value
-    return found
+def _read_master(given: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
+    own = read(WorkloadSpec, given, ".master", problems)
+    if own.compute:
+        problems += [f".master.compute{sentence}" for sentence in own.compute.problems()]
+    for name in ("distributed", "template_id", "completions", "parallelism"):
+        if getattr(own, name) is not None:
+            problems.append(f".master.{name}: belongs to the whole workload; set it beside 'distributed'")
+    return own
 
 
 def check_keys(given: Mapping[str, Any]) -> None:

@@ -14,7 +14,9 @@ class Pvc:
 
     claim: str | None = wire("claimName", text, "name of the claim")
     path: str | None = wire("path", absolute_path, "where it appears in the container")
-    existing: bool | None = wire("existingPvc", flag, "default true; false lets Run:ai create it")
+    existing: bool | None = wire(
+        "existingPvc", flag, "default true, without size and class; false lets Run:ai create it"
+    )
     read_only: bool | None = wire("readOnly", flag, "mount read-only")
     ephemeral: bool | None = wire("ephemeral", flag, "removed with the workload: no place for checkpoints")
     size: str | None = wire("size", quantity, "of a new claim, e.g. 100G")
@@ -22,9 +24,11 @@ class Pvc:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the wire form; size and class of a new claim are nested there."""
-        found = {"existingPvc": True, **write(self)}
+        found = write(self)
         new = {key: found.pop(key) for key in ("size", "storageClass") if key in found}
-        return {**found, "claimInfo": {**new, "accessModes": {"readWriteMany": True}}} if new else found
+        if new:
+            found["claimInfo"] = {**new, "accessModes": {"readWriteMany": True}}
+        return {"existingPvc": not new, **found}
 
 
 @dataclass(frozen=True)

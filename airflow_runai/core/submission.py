@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.core.naming import generation_of
-from airflow_runai.core.phases import Meaning
+from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import cut
 
 ON_CLEAR = ("restart", "reattach")
 _BAD_ENDS = (Meaning.FAILED, Meaning.DELETING)
@@ -89,12 +90,11 @@ def plan(base: str, existing: Sequence[Workload], tries: Tries, note: Note | Non
         return _plan_without_workload(tries, note)
     generation, workload = newest
     made_by = workload.try_number or (note.try_number if note and note.generation == generation else tries.first)
+    # What is only being deleted still has pods: it must be gone before another writes the same checkpoints.
+    lives = not workload.deleted and workload.meaning not in FINAL
     cleared, ended_badly = made_by < tries.first, workload.meaning in _BAD_ENDS
-    if cleared and on_clear == "restart":
-        lives = workload.meaning not in (*_BAD_ENDS, Meaning.SUCCEEDED)
+    if (cleared and on_clear == "restart") or (ended_badly and made_by < tries.current):
         return Create(generation + 1, replaces=workload if lives else None)
-    if ended_badly and made_by < tries.current:
-        return Create(generation + 1)
     return Adopt(generation, workload)
 
 
@@ -120,12 +120,12 @@ def differences(ours: Mapping[str, Any], theirs: object, path: str = "spec") -> 
     other = theirs if isinstance(theirs, Mapping) else {}
     for key, value in ours.items():
         found = other.get(key)
-        if isinstance(value, Mapping):
-            yield from differences(value, found, f"{path}.{key}")
-        elif key == "environmentVariables":
+        if key == "environmentVariables":
             yield from _variables_that_differ(value, found, f"{path}.{key}")
+        elif isinstance(value, Mapping):
+            yield from differences(value, found, f"{path}.{key}")
         elif found != value:
-            yield f"{path}.{key}: running with {found!r}, now {value!r}"
+            yield f"{path}.{key}: running with {cut(repr(found))}, now {cut(repr(value))}"
 
 
 def _variables_that_differ(ours: object, theirs: object, path: str) -> Iterator[str]:

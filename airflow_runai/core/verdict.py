@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 
 from airflow_runai.core import outcome as ends
 from airflow_runai.core.outcome import Outcome
-from airflow_runai.core.phases import Meaning
-from airflow_runai.core.timeline import Clocks, Moment, clocks
+from airflow_runai.core.phases import FINAL, Meaning, meaning
+from airflow_runai.core.timeline import Clocks, Moment, clocks, last_meaning
 from airflow_runai.core.workload import Workload
 
 #: A fresh workload may answer 404 for a moment, and lists lag: absence must last this long (seconds) to be believed.
@@ -24,13 +24,17 @@ class Limits:
     """
     Upper bounds of the clocks, seconds; ``None`` means no limit.
 
+    A clock ends the wait only while it ticks: what runs is not stopped for having queued too long while nobody
+    looked. While the phase is unknown, or the control plane does not answer, nobody knows which clocks tick: then only
+    ``total`` counts.
+
     :param queue: from submission to the first run.
     :param interruption: one stretch of not running after the first run.
     :param interrupted_total: all such stretches together.
     :param running: time in which it actually ran.
     :param total: everything since submission, outages included.
     :param starting: one stretch in a phase from which a platform should move on by itself (creating, resuming,
-        pulling an image, unknown): what exceeds it is ``stalled``.
+        pulling an image, going down): what exceeds it is ``stalled``.
     """
 
     queue: float | None = None
@@ -119,11 +123,11 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
 
     :return: :class:`Keep` with seconds until the next look, or the final :class:`Outcome`.
     """
-    kind = seen.workload.meaning
+    kind = _settled(seen)
     if kind in _ENDS:
         status, words = _ENDS[kind]
         return _end(seen, status, f"{words}{because(seen.workload.message)}")
-    if seen.absent_since is not None and seen.taken_at - seen.absent_since >= ABSENCE_SECONDS:
+    if _is_gone(seen):
         return _end(seen, ends.GONE, "the control plane does not know it any more, nor lists it as deleted")
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
         return _end(seen, ends.STOPPED, "was suspended by someone else")
@@ -133,33 +137,54 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
     return Keep(_pause(policy, seen))
 
 
+def _settled(seen: Snapshot) -> Meaning:
+    """What is finished stays what it was, even if somebody removed it before we looked."""
+    kind = seen.workload.meaning
+    last = last_meaning(seen.timeline)
+    return last if kind is Meaning.DELETING and last in FINAL else kind
+
+
+def _is_gone(seen: Snapshot) -> bool:
+    if seen.absent_since is None or seen.blind:
+        return False
+    return seen.taken_at - seen.absent_since >= ABSENCE_SECONDS
+
+
 def _exceeded(policy: WaitPolicy, seen: Snapshot) -> Outcome | None:
-    limits = policy.limits
-    spent = seen.clocks
     if policy.deadline is not None and seen.taken_at >= policy.deadline:
         return _end(seen, ends.TIMED_OUT, f"the deadline passed while it was {seen.workload.phase}")
-    # Blind, nobody knows whether it runs or waits: only the clock that does not care may end the wait.
-    for name in ("total",) if seen.blind else _CLOCKS:
-        limit, used = getattr(limits, name), getattr(spent, name)
-        if limit is not None and used >= limit:
-            return _end(seen, ends.TIMED_OUT, f"the {name} clock reached {used:.0f} s; its limit is {limit:.0f} s")
-    stuck = _starting_seconds(seen)
-    if limits.starting is not None and stuck >= limits.starting and not seen.blind:
-        words = f"phase {seen.workload.phase} for {stuck:.0f} s; the limit for starting is {limits.starting:.0f} s"
-        return _end(seen, ends.STALLED, words + because(seen.workload.message))
+    for name, used in _ticking(policy, seen).items():
+        limit = getattr(policy.limits, name)
+        if limit is None or used < limit:
+            continue
+        if name == "starting":
+            words = f"phase {seen.workload.phase} for {used:.0f} s; the limit for starting is {limit:.0f} s"
+            return _end(seen, ends.STALLED, words + because(seen.workload.message))
+        return _end(seen, ends.TIMED_OUT, f"the {name} clock reached {used:.0f} s; its limit is {limit:.0f} s")
     return None
 
 
-def _starting_seconds(seen: Snapshot) -> float:
-    moving = (Meaning.STARTING, Meaning.LEAVING, Meaning.UNKNOWN)
-    stuck = seen.workload.meaning in moving or seen.workload.phase in ("Creating", "Resuming")
-    return seen.taken_at - seen.timeline[-1].at if stuck and seen.timeline else 0.0
+def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
+    """Return the clocks that have a meaning now and grow with time, by the name of their limit."""
+    spent, later = seen.clocks, clocks(seen.timeline, seen.taken_at + policy.poll_interval)
+    unsure = seen.blind or seen.workload.meaning is Meaning.UNKNOWN
+    names = ("total",) if unsure else _CLOCKS
+    found = {name: getattr(spent, name) for name in names if getattr(later, name) > getattr(spent, name)}
+    if not unsure and _should_move_on(seen):
+        found["starting"] = seen.taken_at - seen.timeline[-1].at
+    return found
+
+
+def _should_move_on(seen: Snapshot) -> bool:
+    phase = seen.workload.phase
+    moving = seen.workload.meaning in (Meaning.STARTING, Meaning.LEAVING) or phase in ("Creating", "Resuming")
+    return moving and bool(seen.timeline) and seen.timeline[-1].phase == phase
 
 
 def _pause(policy: WaitPolicy, seen: Snapshot) -> float:
     """Look as often as asked, but wake up no later than the nearest limit."""
-    spent = seen.clocks
-    left = [limit - getattr(spent, name) for name in _CLOCKS if (limit := getattr(policy.limits, name)) is not None]
+    limits = ((getattr(policy.limits, name), used) for name, used in _ticking(policy, seen).items())
+    left = [limit - used for limit, used in limits if limit is not None]
     if policy.deadline is not None:
         left.append(policy.deadline - seen.taken_at)
     return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))
@@ -178,7 +203,12 @@ def _end(seen: Snapshot, status: str, reason: str) -> Outcome:
         name=found.name,
         phase=found.phase,
         reason=reason,
-        ended_at=seen.timeline[-1].at if found.meaning in _ENDS and seen.timeline else seen.taken_at,
+        ended_at=_ended_at(seen),
         clocks=seen.clocks,
         timeline=seen.timeline,
     )
+
+
+def _ended_at(seen: Snapshot) -> float:
+    finished = [moment.at for moment in seen.timeline if meaning(moment.phase) in FINAL]
+    return finished[-1] if finished and last_meaning(seen.timeline) in FINAL else seen.taken_at

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from airflow_runai.core.flow import Flow, Sleep, Tell
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, moments_to_json
+from airflow_runai.core.phases import Meaning
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
 from airflow_runai.core.workload import Workload
@@ -20,6 +21,9 @@ from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
 
 #: Ceiling of the pause between looks at an unreachable control plane, seconds.
 LONGEST_PAUSE = 300.0
+
+#: How often in a row the history of a workload that has ended may be unreadable before we do without.
+HISTORY_LOOKS = 5
 
 Read = Callable[[str], "Flow[Workload]"]
 ReadHistory = Callable[[str], "Flow[tuple[Moment, ...]]"]
@@ -53,7 +57,7 @@ def wait(policy: WaitPolicy, eyes: Eyes, start: Workload) -> Flow[Outcome]:
     seen, outage = _first(start), _Outage()
     while True:
         try:
-            before, seen = seen, (yield from _look(eyes, seen))
+            before, seen = seen, (yield from _look(eyes, seen, insist=outage.failures < HISTORY_LOOKS))
         except (Unreachable, Refused) as error:
             if outage.is_news(error):
                 words = f"cannot look at {start.name} ({error}); this says nothing about it, waiting on"
@@ -107,15 +111,15 @@ class _Outage:
     """What is remembered of a stretch in which nobody answers."""
 
     failures: int = 0
-    kind: str = ""
+    kinds: frozenset[str] = frozenset()
 
     def is_news(self, error: Exception) -> bool:
         self.failures += 1
-        known, self.kind = self.kind, type(error).__name__
-        return known != self.kind
+        known, self.kinds = self.kinds, self.kinds | {type(error).__name__}
+        return known != self.kinds
 
     def ends(self) -> bool:
-        was, self.failures, self.kind = self.failures > 0, 0, ""
+        was, self.failures, self.kinds = self.failures > 0, 0, frozenset()
         return was
 
 
@@ -125,18 +129,38 @@ def _first(start: Workload) -> Snapshot:
     return Snapshot(replace(start, phase="", phase_updated_at=None), born, start.created_at)
 
 
-def _look(eyes: Eyes, before: Snapshot) -> Flow[Snapshot]:
+def _look(eyes: Eyes, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
     known = before.workload
+    found: Workload | None
     try:
         found = yield from eyes.read(known.id)
     except NotFound:
-        return (yield from _look_for_the_absent(eyes, before))
+        found = yield from eyes.find_deleted(known.id)
     moment = yield from present()
-    if (known.phase, known.phase_updated_at) == (found.phase, found.phase_updated_at):
+    if found is None:
+        return Snapshot(known, before.timeline, moment, before.absent_since or moment)
+    if (known.phase, known.phase_updated_at, known.deleted) == (found.phase, found.phase_updated_at, found.deleted):
         return Snapshot(found, before.timeline, moment)
-    recorded = yield from eyes.history(found.id)
-    timeline = recorded or before.timeline
+    timeline = yield from _remembered(eyes, found, before.timeline, insist)
     return Snapshot(found, merge(timeline, _own_sightings(found, timeline, moment)), moment)
+
+
+def _remembered(eyes: Eyes, found: Workload, own: tuple[Moment, ...], insist: bool) -> Flow[tuple[Moment, ...]]:
+    """
+    Return what the server remembers; before its oldest record (they may be cut off), what we saw ourselves.
+
+    Without the records the clocks may be wrong, and wrong clocks end a wait: so :func:`decide` only gets to see a
+    reading without them if it is an end, which no clock changes.
+
+    :param insist: even then, first try again.
+    """
+    try:
+        recorded = yield from eyes.history(found.id)
+    except Unreachable:
+        if insist or found.meaning not in (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING):
+            raise
+        recorded = ()
+    return merge(recorded, (m for m in own if not recorded or m.at < recorded[0].at))
 
 
 def _own_sightings(found: Workload, timeline: tuple[Moment, ...], now: float) -> Iterator[Moment]:
@@ -145,20 +169,11 @@ def _own_sightings(found: Workload, timeline: tuple[Moment, ...], now: float) ->
 
     A reading that is older than the newest record (a lagging list) adds nothing.
     """
-    if not timeline and found.created_at:
+    if found.created_at and (not timeline or found.created_at < timeline[0].at):
         yield Moment(found.created_at, "Creating")
     at = found.phase_updated_at or now
     if not timeline or (timeline[-1].phase != found.phase and at >= timeline[-1].at):
         yield Moment(at, found.phase, found.message)
-
-
-def _look_for_the_absent(eyes: Eyes, before: Snapshot) -> Flow[Snapshot]:
-    deleted = yield from eyes.find_deleted(before.workload.id)
-    moment = yield from present()
-    if deleted is None:
-        return Snapshot(before.workload, before.timeline, moment, before.absent_since or moment)
-    last = Moment(deleted.phase_updated_at or moment, deleted.phase, deleted.message)
-    return Snapshot(deleted, merge(before.timeline, [last]), moment)
 
 
 def _news(seen: Snapshot) -> Tell:

@@ -20,7 +20,7 @@ from airflow_runai.errors import Unreadable
 #: Names of the variables by which a workload says who made it and from what.
 FINGERPRINT_VARIABLE = "AIRFLOW_RUNAI_FINGERPRINT"
 TRY_VARIABLE = "AIRFLOW_RUNAI_TRY"
-_OWN_VARIABLES = (FINGERPRINT_VARIABLE, TRY_VARIABLE)
+OWN_VARIABLES = (FINGERPRINT_VARIABLE, TRY_VARIABLE)
 
 #: Year 5138. Beyond it a number is no time in seconds (milliseconds, infinity).
 _FAR_FUTURE = 1e11
@@ -109,6 +109,11 @@ class Workload:
         )
 
 
+def fingerprint_in(spec: Mapping[str, Any]) -> str | None:
+    """Return the fingerprint that a specification carries, if it is one of ours."""
+    return _own_variables(spec).get(FINGERPRINT_VARIABLE)
+
+
 def epoch(value: object) -> float | None:
     """
     Turn an RFC 3339 text or a number into epoch seconds; ``None`` for anything else.
@@ -148,7 +153,7 @@ def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
         spec.get("environmentVariables") if isinstance(spec, Mapping) else None,
     ]
     named = [pair for source in sources for pair in _named_values(source)]
-    return {name: str(value) for name, value in named if name in _OWN_VARIABLES and value is not None}
+    return {name: str(value) for name, value in named if name in OWN_VARIABLES and value is not None}
 
 
 def _named_values(source: object) -> list[tuple[str, Any]]:

@@ -1,0 +1,58 @@
+"""
+Lists of the control plane, page by page: all rows or an error, never silently a part.
+
+The server's ``next`` is taken for an offset that grows; a server that ignores offsets ends the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_runai.backends.replies import accept
+from airflow_runai.core.flow import Flow, Request
+from airflow_runai.errors import Unreadable
+
+#: Largest page that the lists allow.
+PAGE = 500
+#: A list that never ends (a server that ignores ``offset``) must not hold us for ever.
+MOST_PAGES = 200
+
+
+def read_all(path: str, key: str, params: Sequence[tuple[str, str]]) -> Flow[list[Mapping[str, Any]]]:
+    """
+    Collect all pages. Paging over a moving set repeats rows, so rows with an id are kept once.
+
+    :raises Unreadable: if an answer is no list, or the list does not end.
+    """
+    found: dict[object, Mapping[str, Any]] = {}
+    offset, previous = 0, None
+    for _ in range(MOST_PAGES):
+        request = Request("GET", path, [*params, ("limit", str(PAGE)), ("offset", str(offset))])
+        body = accept(request, (yield request))
+        rows = _rows(path, key, body)
+        if rows == previous:
+            return list(found.values())
+        for row in rows:
+            found.setdefault(row.get("id") if isinstance(row.get("id"), str) else len(found), row)
+        following = _number(body.get("next")) if isinstance(body, Mapping) else 0
+        if not rows or following <= offset:
+            return list(found.values())
+        offset, previous = following, rows
+    raise Unreadable(f"GET {path}: the list goes on after {MOST_PAGES} pages")
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, (int, str)) and str(value).isdecimal() else 0
+
+
+def _rows(path: str, key: str, body: object) -> list[Mapping[str, Any]]:
+    if body is None:
+        # "Nothing there" must be said, not concluded from silence: it decides what is submitted.
+        raise Unreadable(f"GET {path}: an empty answer instead of a list")
+    rows = body.get(key) if isinstance(body, Mapping) else body
+    if rows is None:
+        return []
+    if not isinstance(rows, list):
+        raise Unreadable(f"GET {path}: no list under {key!r}")
+    return [row for row in rows if isinstance(row, Mapping)]
