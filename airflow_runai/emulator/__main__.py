@@ -19,11 +19,10 @@ from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SE
 
 _SHUTDOWN_SECONDS = 10.0
 _EPILOG = f"""
-Workloads become processes of this user on this machine: their command and args are run,
-their image is ignored.
-SIGTERM and SIGINT end it: running workloads get SIGTERM and up to {_SHUTDOWN_SECONDS:g} s, and are queued
-again for the next start with the same --state. Logs are in STATE/logs/<workload>/<incarnation>.log.
-Every call but those for a token needs a token.
+Workloads become processes of this user on this machine: their command and args are run, their image is ignored.
+SIGTERM and SIGINT end it: running workloads get SIGTERM and up to {_SHUTDOWN_SECONDS:g} s, and are queued again
+for the next start with the same --state. Logs are in STATE/logs/<workload>/<incarnation>.log. Every call but
+those for a token needs a token.
 """
 
 

@@ -84,7 +84,7 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
         if spec.get(key) is not None and not (isinstance(spec[key], str) and spec[key]):
             raise Refused(400, f"{key} must be a non-empty string", f"spec.{key}")
     priority = spec.get("priorityClass")
-    if priority is not None and priority not in PRIORITIES:
+    if priority is not None and (not isinstance(priority, str) or priority not in PRIORITIES):
         raise Refused(400, f"priorityClass {priority!r} does not exist: use one of {', '.join(PRIORITIES)}")
     for key in ("backoffLimit", "terminationGracePeriodSeconds"):
         if spec.get(key) is not None and not _is_count(spec[key]):

@@ -13,17 +13,20 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_runai.emulator import phases, routes_control, routes_organization, routes_tokens
+from airflow_runai.emulator import phases, routes_control, routes_organization, routes_page, routes_tokens
 from airflow_runai.emulator import routes_watch as watch
 from airflow_runai.emulator import routes_workloads as workloads
 from airflow_runai.emulator.connections import cut
 from airflow_runai.emulator.control_plane import ControlPlane, SeenRequest
 from airflow_runai.emulator.faults import Fault
+from airflow_runai.emulator.hosts import LoopbackHosts, names_this_machine
+from airflow_runai.emulator.page import PATHS, page
 from airflow_runai.emulator.replies import Call, Refused, Reply
 
 Endpoint = Callable[[ControlPlane, Call], Reply]
@@ -55,6 +58,8 @@ _ROUTES: list[tuple[str, str, Endpoint]] = [
     ("GET", "/_emulator/workloads/{name}/logs", routes_control.logs),
     ("POST", "/_emulator/workloads/{name}/preempt", routes_control.preempt),
     ("GET", "/_emulator/requests", routes_control.requests),
+    ("GET", "/_emulator/overview", routes_page.overview),
+    ("GET", "/_emulator/workloads/{name}/story", routes_page.story),
 ]
 _KIND_ROUTES: list[tuple[str, str, Endpoint]] = [
     ("POST", "", workloads.create),
@@ -76,7 +81,9 @@ def application(plane: ControlPlane) -> Starlette:
         Route(path, _Handler(plane, endpoint, fixed).answer, methods=[method])
         for method, path, endpoint, fixed in table
     ]
-    return Starlette(routes=routes, exception_handlers={404: _lost, 405: _lost})
+    routes += [Route(path, page, methods=["GET"]) for path in PATHS]
+    guard = [Middleware(LoopbackHosts)] if names_this_machine(plane.settings.host) else []
+    return Starlette(routes=routes, middleware=guard, exception_handlers={404: _lost, 405: _lost})
 
 
 async def _lost(request: Request, error: Exception) -> Response:

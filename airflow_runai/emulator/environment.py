@@ -28,14 +28,12 @@ class Surroundings:
     What a pod cannot see in its own spec.
 
     :param port: where the pods of a gang may meet; 0 when there is only one pod.
-    :param local: the node-local disk.
     :param grace_limit: the emulator's upper limit for the grace period, in seconds.
     """
 
     project: str
     pods: int
     port: int
-    local: Path
     grace_limit: float | None
 
 
@@ -52,7 +50,7 @@ def variables(workload: Workload, pod: Pod, around: Surroundings, places: Places
     Values from Kubernetes secrets and config maps cannot be known here:
     ``emulated:<kind>/<name>/<key>`` stands for them.
     """
-    injected = _base(around.local) | _injected(workload, pod, around)
+    injected = _base(places.local) | _injected(workload, pod, around)
     if around.pods > 1:
         injected |= _gang(pod, around)
     asked = spec_of(workload, pod).get("environmentVariables") or ()

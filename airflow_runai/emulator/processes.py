@@ -17,8 +17,10 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from airflow_runai.emulator import environment, volumes
+from airflow_runai.emulator.environment import Surroundings
 from airflow_runai.emulator.leash import Leash
 from airflow_runai.emulator.records import Pod, Workload
 
@@ -102,6 +104,18 @@ class ProcessRuntime:
         self._leash.close()
 
     def _start_pod(self, workload: Workload, pod: Pod, pods: int, port: int) -> subprocess.Popen[bytes] | int:
+        log = self._log_file(workload, pod)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            try:
+                return self._spawn(
+                    workload, pod, Surroundings(self._project(workload), pods, port, self._grace), output
+                )
+            except Exception as error:  # whatever is wrong with a spec, it fails its own workload and nobody else's
+                output.write(f"cannot start: {type(error).__name__}: {error}\n".encode())
+                return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+
+    def _spawn(self, workload: Workload, pod: Pod, around: Surroundings, output: IO[bytes]) -> subprocess.Popen[bytes]:
         local = self._local(workload, pod)
         shutil.rmtree(local, ignore_errors=True)
         spec = environment.spec_of(workload, pod)
@@ -110,31 +124,20 @@ class ProcessRuntime:
         places.make()
         folder = places.working_directory(spec.get("workingDir"))
         folder.mkdir(parents=True, exist_ok=True)
-        known = environment.Surroundings(self._projects[workload.project_id], pods, port, local, self._grace)
-        variables = environment.variables(workload, pod, known, places)
-        argv = places.arguments(command_line(spec.get("command"), spec.get("args")))
-        return self._spawn(argv, folder, variables, self._log_file(workload, pod))
-
-    def _spawn(
-        self, argv: list[str], folder: Path, variables: dict[str, str], log: Path
-    ) -> subprocess.Popen[bytes] | int:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            try:
-                child = subprocess.Popen(
-                    argv,
-                    cwd=folder,
-                    env=variables,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except (OSError, ValueError, IndexError) as error:
-                output.write(f"cannot start {shlex.join(argv)!r} in {folder}: {error}\n".encode())
-                return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        child = subprocess.Popen(
+            places.arguments(command_line(spec.get("command"), spec.get("args"))),
+            cwd=folder,
+            env=environment.variables(workload, pod, around, places),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         self._leash.hold(child.pid)
         return child
+
+    def _project(self, workload: Workload) -> str:
+        return self._projects.get(workload.project_id, workload.project_id)
 
     def _signal(self, workload: Workload, number: signal.Signals) -> None:
         for entry in self._running.get(workload.id, []):
@@ -154,8 +157,15 @@ class ProcessRuntime:
 
 
 def command_line(command: str | None, args: str | None) -> list[str]:
-    """Split ``command`` and ``args`` as a shell splits words; there is no entry point to fall back to."""
-    return shlex.split(command or "") + shlex.split(args or "")
+    """
+    Split ``command`` and ``args`` as a shell splits words; there is no entry point to fall back to.
+
+    :raises ValueError: nothing to run, or a quote is not closed.
+    """
+    words = shlex.split(command or "") + shlex.split(args or "")
+    if not words:
+        raise ValueError("neither command nor args: the emulator has no image whose entry point it could run")
+    return words
 
 
 def _exit_code(entry: subprocess.Popen[bytes] | int) -> int | None:

@@ -109,7 +109,7 @@ def _selected(plane: ControlPlane, call: Call) -> Items:
     now = plane.clock.now()
     lag = float(call.params.get("staleness", 0))
     found = plane.world.listed(deleted=call.query.get("deleted") == "true")
-    items = [_as_of(plane, one, now, lag) for one in found if one.created_at <= now - lag]
+    items = [_as_of(plane, one, now, lag) for one in found if not lag or one.created_at <= now - lag]
     if call.query.get("search"):
         items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
     return filtered(items, call.query.get("filterBy"), _fields(plane))

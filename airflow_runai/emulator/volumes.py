@@ -78,12 +78,12 @@ class Places:
     """
 
     def __init__(self, found: Sequence[Mount], mapped: Mapping[str, Path], shared: Path, local: Path) -> None:
-        self._local = local
+        self.local = local
         self.directories = {_clean(mount.path): _directory(mount, mapped, shared, local) for mount in reversed(found)}
 
     def make(self) -> None:
         """Create every directory that does not exist yet."""
-        for directory in (self._local, *self.directories.values()):
+        for directory in (self.local, *self.directories.values()):
             directory.mkdir(parents=True, exist_ok=True)
 
     def value(self, text: str) -> str:
@@ -102,12 +102,12 @@ class Places:
     def working_directory(self, path: str | None) -> Path:
         """Translate the working directory; outside every mount it is made on the node-local disk."""
         if not path:
-            return self._local
+            return self.local
         asked = PurePosixPath(_clean(path))
         for mount in sorted(self.directories, key=len, reverse=True):
             if asked.is_relative_to(mount):
                 return self.directories[mount] / asked.relative_to(mount)
-        return self._local / _slug(path)
+        return self.local / _slug(path)
 
     def _rewrite(self, text: str, borders: str) -> str:
         if not self.directories:

@@ -58,6 +58,7 @@ class World:
             for number, project in enumerate(settings.project_quotas)
         ]
         self.workloads: dict[str, Workload] = {}
+        self._last_created = 0.0
 
     def cluster(self, cluster_id: str) -> Cluster | None:
         """Find a cluster by id."""
@@ -90,8 +91,14 @@ class World:
         return [w for w in self.workloads.values() if (w.deleted_at is not None) == deleted]
 
     def add(self, fields: Mapping[str, Any], now: float) -> Workload:
-        """Make a workload from admitted fields."""
-        workload = Workload(id=str(uuid.uuid4()), created_at=now, phase_at=now, **fields)
+        """
+        Make a workload from admitted fields.
+
+        No two are created at the same instant: a stepped clock stands still, and age must still decide who goes first.
+        """
+        created_at = max(now, self._last_created + 0.001)
+        self._last_created = created_at
+        workload = Workload(id=str(uuid.uuid4()), created_at=created_at, phase_at=now, **fields)
         self.workloads[workload.id] = workload
         return workload
 

@@ -80,7 +80,8 @@ class Client:
 
     def wait_for(self, workload_id: str, *phases: str, seconds: float = 15) -> dict[str, Any]:
         """Wait until a workload is in one of these phases."""
-        return wait_until(lambda: self._if_in(workload_id, phases), seconds)
+        found: dict[str, Any] = wait_until(lambda: self._if_in(workload_id, phases), seconds)
+        return found
 
     def _if_in(self, workload_id: str, phases: tuple[str, ...]) -> dict[str, Any] | None:
         found = self.workload(workload_id)

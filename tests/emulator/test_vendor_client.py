@@ -179,7 +179,7 @@ def test_13_duplicate_name_is_refused(status: int) -> None:
         runai.workloads.trainings.create_training1(body(emulator, "twice"))
         with pytest.raises(Exception, match="already exists") as refused:
             runai.workloads.trainings.create_training1(body(emulator, "twice"))
-        assert refused.value.status == status
+        assert getattr(refused.value, "status", None) == status
         assert len(emulator.workloads_named("twice")) == 1
 
 
@@ -222,11 +222,11 @@ def test_17_paging_over_more_than_a_thousand(runai: RunaiClient, emulator: Emula
     first = listing().data
     assert (len(first["workloads"]), first["next"]) == (50, 50)
     assert len(listing(limit=501).data["workloads"]) == 500
-    seen, offset = [], 0
-    while offset is not None:
-        page = listing(limit=500, offset=offset, sort_by="createdAt", sort_order="asc").data
+    seen: list[str] = []
+    page: dict[str, Any] = {"next": 0}
+    while "next" in page:
+        page = listing(limit=500, offset=page["next"], sort_by="createdAt", sort_order="asc").data
         seen += [item["name"] for item in page["workloads"]]
-        offset = page.get("next")
     assert seen == [f"w{number}" for number in range(1010)]
     newest = listing(sort_by="createdAt", sort_order="desc", limit=2).data["workloads"]
     assert [item["name"] for item in newest] == ["w1009", "w1008"]
@@ -436,7 +436,7 @@ def test_30_errors_without_retries(runai: RunaiClient, emulator: Emulator, statu
     emulator.faults.add("status", path="/api/v1/workloads", status=status)
     with pytest.raises(Exception, match="planned fault") as seen:
         runai.workloads.workloads.get_workloads()
-    assert (type(seen.value).__name__, seen.value.status) == (raised, status)
+    assert (type(seen.value).__name__, getattr(seen.value, "status", None)) == (raised, status)
     assert isinstance(ServiceException(), Exception)
     assert issubclass(ForbiddenException, Exception)
 

@@ -1,0 +1,154 @@
+"""
+What the emulator's page asks for: the whole tenant at a glance, and one workload's story.
+
+One call a second instead of one for each thing shown, and outside ``/api`` so that looking at the page neither moves a
+stepped clock nor meets planned faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from airflow_runai.emulator import phases
+from airflow_runai.emulator.control_plane import ControlPlane
+from airflow_runai.emulator.records import Pod, Workload
+from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.stretches import interruptions, stretches
+from airflow_runai.emulator.world import Cluster, Project
+
+LOG_CHARACTERS = 50_000
+RECORDS = 300
+DELETED_SHOWN = 20
+
+
+def overview(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /_emulator/overview``: nodes and who occupies them, projects, workloads (newest first)."""
+    deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)[-DELETED_SHOWN:]
+    shown = sorted([*plane.world.listed(), *deleted], key=lambda one: one.created_at, reverse=True)
+    return Reply(
+        {
+            "now": plane.clock.now(),
+            "version": plane.settings.control_plane_version,
+            "clusters": [_cluster(plane, cluster) for cluster in plane.world.clusters],
+            "projects": [_project(plane, project) for project in plane.world.projects],
+            "workloads": [_summary(plane, one) for one in shown],
+        }
+    )
+
+
+def story(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /_emulator/workloads/{name}/story[?incarnation=N]``: history, events and log, newest first."""
+    found = _named(plane, call.params["name"])
+    number = call.query.get("incarnation", "")
+    if number and not number.isdecimal():
+        raise Refused(400, f"incarnation: {number!r} is not a number")
+    incarnation = int(number) if number else found.incarnation
+    events = [{"at": record.at, **asdict(record.event)} for record in found.history if record.event]
+    history = [{"at": r.at, "phase": r.phase, "message": r.message} for r in found.history if r.phase]
+    return Reply(
+        {
+            "now": plane.clock.now(),
+            "workload": _summary(plane, found),
+            "asked": {key: found.spec.get(key) for key in ("image", "command", "args", "workingDir", "priorityClass")},
+            "history": history[-RECORDS:][::-1],
+            "events": events[-RECORDS:][::-1],
+            "incarnations": [_incarnation(found, n) for n in range(1, found.incarnation + 1)],
+            "incarnation": incarnation,
+            **_log(plane, found.name, incarnation),
+        }
+    )
+
+
+def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+    mine = [one for one in plane.world.listed() if one.cluster_id == cluster.id]
+    held = [(pod, _mark(plane, one)) for one in mine for pod in one.live_pods]
+    nodes = [{"name": node, "gpus": _gpus(node, count, held)} for node, count in cluster.nodes.items()]
+    return {"name": cluster.name, "nodes": nodes}
+
+
+def _gpus(node: str, count: int, held: list[tuple[Pod, dict[str, str]]]) -> list[list[dict[str, Any]]]:
+    return [
+        [{**mark, "share": pod.share} for pod, mark in held if pod.node == node and number in pod.gpus]
+        for number in range(count)
+    ]
+
+
+def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
+    mine = [one for one in plane.world.listed() if one.project_id == project.id]
+    used = sum(_held(one) for one in mine)
+    return {
+        "name": project.name,
+        "cluster": next(cluster.name for cluster in plane.world.clusters if cluster.id == project.cluster_id),
+        "quota": project.quota,
+        "used": round(used, 4),
+        "over_quota": round(max(0.0, used - project.quota), 4),
+        "waiting": sum(one.phase == phases.PENDING for one in mine),
+    }
+
+
+def _summary(plane: ControlPlane, one: Workload) -> dict[str, Any]:
+    now = plane.clock.now()
+    return {
+        **_mark(plane, one),
+        "kind": "distributed" if one.kind == "distributed" else "trainings",
+        "phase": "Deleted" if one.deleted_at else one.phase,
+        "message": one.phase_message,
+        "created_at": one.created_at,
+        "ended_at": one.deleted_at or one.completed_at,
+        "nodes": sorted({pod.node for pod in one.live_pods}),
+        "gpus": round(sum(one.gpu_demand), 4),
+        "incarnation": one.incarnation,
+        "interruptions": interruptions(one),
+        "stretches": [asdict(stretch) for stretch in stretches(one, now)],
+        "actions": _actions(one),
+    }
+
+
+def _mark(plane: ControlPlane, one: Workload) -> dict[str, str]:
+    return {"id": one.id, "name": one.name, "project": plane.world.project_of(one).name}
+
+
+def _actions(one: Workload) -> list[str]:
+    """List what can be done to it now."""
+    if one.deleted_at or one.desired == "Deleted":
+        return []
+    moving = one.phase not in phases.ENDED
+    wanted = {
+        "preempt": bool(one.live_pods) and one.departure is None,
+        "suspend": moving and one.desired == "Running",
+        "resume": moving and one.desired == "Stopped",
+        "delete": True,
+    }
+    return [action for action, possible in wanted.items() if possible]
+
+
+def _held(one: Workload) -> float:
+    return sum(pod.share * len(pod.gpus) for pod in one.live_pods)
+
+
+def _named(plane: ControlPlane, name: str) -> Workload:
+    """Find a workload by id or name; of several, one that lives before the deleted, the newest before older ones."""
+    same = [one for one in plane.world.workloads.values() if name in (one.id, one.name)]
+    if not same:
+        raise Refused(404, f"workload {name} not found")
+    return max(same, key=lambda one: (one.deleted_at is None, one.created_at))
+
+
+def _incarnation(one: Workload, number: int) -> dict[str, Any]:
+    # Pods carry their incarnation, counted from 0, at the end of their name.
+    pods = [pod for pod in one.pods if pod.name.rsplit("-", 1)[1] == str(number - 1)]
+    ends = [pod.completed_at or pod.deleted_at for pod in pods]
+    return {
+        "number": number,
+        "nodes": sorted({pod.node for pod in pods}),
+        "started_at": min((pod.started_at for pod in pods if pod.started_at), default=None),
+        "ended_at": max(end for end in ends if end) if pods and all(ends) else None,
+    }
+
+
+def _log(plane: ControlPlane, name: str, incarnation: int) -> dict[str, Any]:
+    if plane.processes is None:
+        return {"log": None, "log_is_cut": False}
+    text = plane.processes.log(name, incarnation).decode(errors="replace")
+    return {"log": text[-LOG_CHARACTERS:], "log_is_cut": len(text) > LOG_CHARACTERS}

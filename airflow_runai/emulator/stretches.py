@@ -1,0 +1,67 @@
+"""
+A workload's history as the stretches a timeline is drawn of.
+
+Only for the emulator's own page. The provider draws its own picture from the same history: two readers that share no
+code, so that a wrong reading shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_runai.emulator import phases
+from airflow_runai.emulator.records import Record, Workload
+
+#: A training preempted every minute for days must not make the page heavy: only the newest stretches are drawn.
+LIMIT = 200
+_KINDS = {
+    phases.CREATING: "queued",
+    phases.PENDING: "queued",
+    phases.RESUMING: "queued",
+    phases.INITIALIZING: "starting",
+    phases.RUNNING: "running",
+    phases.STOPPED: "suspended",
+}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """
+    A time in which nothing changed, in epoch seconds.
+
+    :param kind: ``queued, starting, running, preempted, suspended`` or ``stopping``: what colour it has.
+    """
+
+    since: float
+    until: float
+    kind: str
+    phase: str
+    message: str
+
+
+def stretches(workload: Workload, now: float) -> list[Stretch]:
+    """List what a workload did, oldest first; the time after its end is no stretch."""
+    records = [record for record in workload.history if record.phase]
+    last = workload.deleted_at or now
+    ends = [*(record.at for record in records[1:]), last]
+    found = [
+        Stretch(record.at, max(record.at, end), _kind(record), record.phase, record.message)
+        for record, end in zip(records, ends, strict=True)
+        if record.phase not in phases.ENDED
+    ]
+    return found[-LIMIT:]
+
+
+def interruptions(workload: Workload) -> int:
+    """Count how often it stopped running without being finished or deleted."""
+    shown = [record.phase for record in workload.history if record.phase]
+    over = phases.ENDED | {phases.DELETING}
+    return sum(
+        before == phases.RUNNING and after not in over for before, after in zip(shown, shown[1:], strict=False)
+    )
+
+
+def _kind(record: Record) -> str:
+    if "preempt" in record.message.lower() and record.phase in (phases.TERMINATING, phases.PENDING):
+        return "preempted"
+    return _KINDS.get(record.phase, "stopping")

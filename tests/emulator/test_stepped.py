@@ -1,0 +1,147 @@
+"""Life by a stepped clock: scripted workloads, and a week in seconds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
+
+from .conftest import Client
+
+WEEK = 7 * 24 * 3600.0
+HOUR = 3600.0
+
+
+def test_a_week_with_hundreds_of_preemptions_takes_seconds() -> None:
+    scenario = Scenario(run_seconds=150 * HOUR, preempt_every=1800, checkpoint_seconds=60, stop_seconds=20)
+    began = time.monotonic()
+    with serve(Settings(clock=SteppedClock(), scenarios={"long": scenario})) as emulator:
+        client = Client(emulator)
+        ids = [client.create(f"long-{number}") for number in range(2)]
+        emulator.advance(WEEK)
+        for workload in emulator.workloads_named("long"):
+            assert workload.phase == "Completed"
+            assert workload.incarnation > 295
+            assert workload.running_seconds == pytest.approx(150 * HOUR, rel=0.05)
+        phases = [record.phase for record in emulator.world.workloads[ids[0]].history if record.phase]
+        assert phases.count("Terminating") == emulator.world.workloads[ids[0]].incarnation - 1
+    assert time.monotonic() - began < 10
+
+
+def test_nothing_happens_until_time_passes(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("one")
+    assert steps.phase(created) == "Creating"
+    stepped.advance(0)
+    assert steps.phase(created) == "Initializing"
+    stepped.advance(1)
+    assert steps.phase(created) == "Running"
+    stepped.advance(58)
+    assert steps.phase(created) == "Running"
+    stepped.advance(5)
+    assert steps.phase(created) == "Completed"
+
+
+def test_times_add_up(stepped: Emulator, steps: Client) -> None:
+    first = steps.create("first", gpus=2)
+    steps.create("second", gpus=2)
+    third = steps.create("third", gpus=2)
+    stepped.advance(100)
+    stepped.advance(100)
+    assert steps.workload(first)["totalRunningTimeSeconds"] == 60
+    assert steps.workload(third)["totalPendingTimeSeconds"] == 60
+    assert steps.workload(third)["totalRunningTimeSeconds"] == 60
+
+
+def test_scenario_can_fail_a_certain_incarnation() -> None:
+    scenario = Scenario(run_seconds=60, exits={1: (5, 3), 2: (5, 4)})
+    with serve(Settings(clock=SteppedClock(), scenarios={"shaky": scenario})) as emulator:
+        client = Client(emulator)
+        created = client.create("shaky")
+        emulator.advance(200)
+        messages = [message for phase, message in client.history(created) if phase == "Pending"]
+        assert [("exit code 3" in messages[1]), ("exit code 4" in messages[2])] == [True, True]
+        assert client.phase(created) == "Completed"
+
+
+def test_terminate_after_preemption_fails(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless", terminateAfterPreemption=True)
+    stepped.advance(5)
+    stepped.preempt("endless")
+    stepped.advance(5)
+    assert steps.phase(created) == "Failed"
+
+
+def test_slow_stop_is_cut_at_the_grace_period() -> None:
+    scenario = Scenario(run_seconds=None, stop_seconds=1000)
+    with serve(Settings(clock=SteppedClock(), scenarios={"slow": scenario})) as emulator:
+        client = Client(emulator)
+        created = client.create("slow", terminationGracePeriodSeconds=40)
+        emulator.advance(10)
+        client.post(f"/api/v1/workloads/trainings/{created}/suspend")
+        emulator.advance(39)
+        assert client.phase(created) == "Stopping"
+        emulator.advance(2)
+        assert client.phase(created) == "Stopped"
+
+
+def test_reclaim_and_return_are_told_in_the_history(stepped: Emulator, steps: Client) -> None:
+    ids = [steps.create(f"endless-{number}") for number in range(4)]
+    stepped.advance(10)
+    rival = steps.create("rival", project="team-b")
+    stepped.advance(10)
+    assert steps.phase(ids[3]) == "Pending"
+    assert steps.phase(rival) == "Running"
+    stepped.advance(100)
+    history = steps.history(ids[3])
+    assert history[4] == ("Terminating", "Preempted: GPUs reclaimed by project team-b")
+    assert [phase for phase, _ in history[5:]] == ["Pending", "Initializing", "Running"]
+
+
+def test_priority_preempts_inside_a_project_and_names_who(stepped: Emulator, steps: Client) -> None:
+    ids = [steps.create(f"endless-{number}", gpus=2) for number in range(2)]
+    stepped.advance(10)
+    steps.create("urgent", priorityClass="very-high", preemptibility="preemptible")
+    stepped.advance(10)
+    assert ("Terminating", "Preempted by higher priority workload urgent") in steps.history(ids[1])
+
+
+def test_one_step_a_look() -> None:
+    with serve(Settings(clock=SteppedClock(), seconds_per_look=10)) as emulator:
+        client = Client(emulator)
+        created = client.create("paced")
+        seen = [client.phase(created) for _ in range(8)]
+        assert seen == [*["Running"] * 6, "Completed", "Completed"]
+
+
+def test_clock_is_moved_over_the_wire(stepped: Emulator, steps: Client) -> None:
+    before = stepped.clock.now()
+    assert steps.post("/_emulator/clock", {"advance": 12.5}).json() == {"now": before + 12.5}
+    assert steps.post("/_emulator/clock", {"advance": -1}).status_code == 400
+    assert steps.post("/_emulator/clock").status_code == 400
+
+
+def test_real_clock_refuses_to_be_moved(emulator: Emulator, client: Client) -> None:
+    with pytest.raises(TypeError, match="the clock is real"):
+        emulator.advance(1)
+    assert client.post("/_emulator/clock", {"advance": 1}).status_code == 400
+
+
+def test_delete_while_being_preempted(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless")
+    stepped.advance(10)
+    stepped.preempt("endless")
+    steps.http.delete(f"/api/v1/workloads/trainings/{created}")
+    stepped.advance(10)
+    assert steps.http.get(f"/api/v1/workloads/{created}").status_code == 404
+
+
+def test_resume_while_stopping_comes_back(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless")
+    stepped.advance(10)
+    steps.post(f"/api/v1/workloads/trainings/{created}/suspend")
+    steps.post(f"/api/v1/workloads/trainings/{created}/resume")
+    stepped.advance(10)
+    assert steps.phase(created) == "Running"
+    assert steps.phases(created)[4:7] == ["Stopping", "Stopped", "Resuming"]
