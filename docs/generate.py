@@ -1,0 +1,130 @@
+"""
+Writes what the documentation can take from the code: tables between marks, and the pictures.
+
+``python -m docs.generate`` (``make docs``) rewrites, ``--check`` only says what is stale (exit code 1). A block
+begins with ``<!-- generated: NAME -->`` and ends with ``<!-- end -->``; :data:`BLOCKS` says how to fill it. Airflow
+is not imported: what operators take is read from their source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+
+from airflow_runai.checkpoints.report import CODES
+from airflow_runai.core import spec, storage
+from airflow_runai.core.fields import declared
+from airflow_runai.core.options import OPTIONS
+from airflow_runai.core.phases import PHASES
+from airflow_runai.emulator.__main__ import _parser as emulator_parser
+from airflow_runai.emulator.faults import KINDS
+from docs import finding_codes, operator_tables, pictures
+
+DOCS = Path(__file__).parent
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def spec_keys() -> str:
+    """Every key of a specification."""
+    rows = [(f"`{key}`", f"`{on_wire}`", doc) for key, on_wire, doc in spec.key_table()]
+    return table(("key", "in Run:ai's API", "meaning"), rows)
+
+
+def spec_lists() -> str:
+    """The keys of the entries of lists: data sources and tolerations."""
+    found: list[type] = [cls for cls in vars(storage).values() if isinstance(cls, type) and is_dataclass(cls)]
+    sources = [cls for cls in found if cls is not storage.Storage]
+    entries = [(f"storage.{_snake(cls.__name__)}", cls) for cls in sources] + [("tolerations", spec.Toleration)]
+    return table(("key", "in Run:ai's API", "meaning"), _entry_rows(entries))
+
+
+def _entry_rows(entries: Iterable[tuple[str, type]]) -> Iterator[tuple[str, str, str]]:
+    for prefix, cls in entries:
+        for name, item in declared(cls).items():
+            yield f"`{prefix}[].{name}`", f"`{item.metadata['wire']}`", item.metadata["doc"]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def phases() -> str:
+    """What every phase means to a wait."""
+    return table(
+        ("phase", "counts as", "meaning"), [(f"`{n}`", kind.value, text) for n, (kind, text) in PHASES.items()]
+    )
+
+
+def codes() -> str:
+    """Every finding code of a checkpoint report; the meanings stand beside this file and must be complete."""
+    stale = set(CODES) ^ set(finding_codes.MEANINGS)
+    if stale:
+        raise SystemExit(f"docs/finding_codes.py: differs from airflow_runai.checkpoints.report.CODES in {stale}")
+    rows = [(f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n]) for n, c in CODES.items()]
+    return table(("code", "severity", "leads to", "meaning"), rows)
+
+
+def options() -> str:
+    """The configuration section ``[runai]``."""
+    rows = [(f"`{name}`", f"`{option['default']}`", option["description"]) for name, option in OPTIONS.items()]
+    return table(("option", "default", "meaning"), rows)
+
+
+def emulator_options() -> str:
+    """The emulator's command line."""
+    actions = [action for action in emulator_parser()._actions if action.option_strings != ["-h", "--help"]]
+    rows = [(f"`{action.option_strings[0]}`", (action.help or "") % vars(action)) for action in actions]
+    return table(("option", "meaning"), rows)
+
+
+def faults() -> str:
+    """The faults that the emulator can commit."""
+    return table(("kind", "what happens"), [(f"`{kind}`", text) for kind, text in KINDS.items()])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "spec-keys": spec_keys,
+    "spec-lists": spec_lists,
+    "phases": phases,
+    "finding-codes": codes,
+    "options": options,
+    "emulator-options": emulator_options,
+    "faults": faults,
+    "operators": lambda: operator_tables.all_tables(table),
+}
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Return every generated file with the text that it should have."""
+    for path in sorted(DOCS.glob("*.md")):
+        fresh = _BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", path.read_text())
+        yield path, fresh
+    for name, picture in pictures.PICTURES.items():
+        yield DOCS / "images" / name, picture()
+
+
+def main() -> int:
+    """Write, or with ``--check`` compare."""
+    parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if something is stale")
+    check = parser.parse_args().check
+    stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        print(f"{path.relative_to(DOCS.parent)}: {'stale; run `make docs`' if check else 'written'}")
+        if not check:
+            path.write_text(text)
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
