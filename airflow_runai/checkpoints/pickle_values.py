@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from airflow_runai.checkpoints.examination import Damage
 
-__all__ = ["Call", "Global", "Opaque", "Persistent", "Place", "safe_key", "walk"]
+__all__ = ["Call", "Global", "Key", "Opaque", "Persistent", "Place", "safe_key", "walk"]
 
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
@@ -61,6 +61,15 @@ class Opaque:
         self.size = size
 
 
+class Key:
+    """Stands in for a dictionary key that must not be hashed."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """
@@ -86,7 +95,7 @@ def safe_key(key: object) -> object:
         return key
     if isinstance(key, int) and -_KEY_INT_LIMIT <= key < _KEY_INT_LIMIT:
         return key
-    return Opaque(0)
+    return Key(key)
 
 
 def walk(root: object) -> Iterator[Place]:
@@ -114,7 +123,8 @@ def walk(root: object) -> Iterator[Place]:
 
 def _children(value: list[object] | tuple[object, ...] | dict[object, object] | Call) -> list[tuple[object, object]]:
     if isinstance(value, dict):
-        return list(value.items())
+        keys: list[tuple[object, object]] = [(None, key.value) for key in value if isinstance(key, Key)]
+        return [*value.items(), *keys]
     if isinstance(value, Call):
         return [(None, value.args), (None, value.items), (None, value.state)]
     return list(enumerate(value))

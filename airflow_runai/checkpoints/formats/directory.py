@@ -22,7 +22,7 @@ def _detect(tree: Tree, seen: Examination) -> bool:
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
-    if _PUBLISHED_NAME.fullmatch(tree.root.name) and "manifest.json" not in tree.files:
+    if _PUBLISHED_NAME.fullmatch(tree.root.name) and not seen.apart:
         seen.note(
             "manifest-missing", tree.label, "manifest.json is missing; whether all files are there cannot be proven"
         )

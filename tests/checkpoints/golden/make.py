@@ -1,12 +1,15 @@
 """
 Make the golden checkpoints with the real libraries; run by hand, in an environment of its own.
 
-    python -m venv /tmp/golden && /tmp/golden/bin/pip install torch==2.13.0 numpy safetensors transformers accelerate lightning
+    python -m venv /tmp/golden
+    /tmp/golden/bin/pip install torch==2.13.0 numpy safetensors transformers accelerate lightning
     /tmp/golden/bin/python tests/checkpoints/golden/make.py
 
 Writes beside itself, together with VERSIONS. All data is random with a fixed seed.
 """
 
+# mypy: ignore-errors
+# (written against libraries that are not installed where the types are checked)
 from __future__ import annotations
 
 import platform

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_runai.checkpoints.__main__ import main
+from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, write
+
+KEYS = ["path", "verdict", "format", "step", "level", "bytes", "findings", "digest", "tensors"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[dict[str, object]], str]:
+    code = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, [json.loads(line) for line in printed.out.splitlines()], printed.err
+
+
+def test_one_object_a_line_and_success_when_all_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, _ = run(capsys, "check", GOLDEN / "state.pt", GOLDEN / "types.pt")
+    assert code == 0
+    assert [list(line) for line in lines] == [KEYS, KEYS]
+
+
+def test_failure_when_one_is_not_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, _ = run(capsys, "check", GOLDEN / "nan.pt", GOLDEN / "state.pt", "--level", 3)
+    assert (code, [line["verdict"] for line in lines]) == (1, ["poisoned", "valid"])
+    findings = lines[0]["findings"]
+    assert isinstance(findings, list)
+    assert list(findings[0]) == ["code", "severity", "path", "message"]
+
+
+def test_policy_comes_from_options(capsys: pytest.CaptureFixture[str]) -> None:
+    path = GOLDEN / "checkpoint-4"
+    assert run(capsys, "check", path)[0] == 1
+    assert run(capsys, "check", path, "--accept-unverifiable")[0] == 0
+    assert run(capsys, "check", path, "--accept-unverifiable", "--strict")[0] == 1
+    assert run(capsys, "check", GOLDEN / "nan.pt", "--level", 2)[0] == 0
+
+
+def test_select_prints_the_rejected_first_and_the_chosen_last(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    publish(tmp_path, 1)
+    write(publish(tmp_path, 2) / "model.safetensors", b"torn")
+    code, lines, _ = run(capsys, "select", tmp_path)
+    assert (code, [(line["step"], line["verdict"]) for line in lines]) == (0, [(2, "invalid"), (1, "valid")])
+    assert run(capsys, "select", tmp_path, "--min-step", 2)[0] == 1
+
+
+def test_misuse_is_told_apart_from_a_bad_checkpoint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, lines, errors = run(capsys, "select", tmp_path / "nothing")
+    assert (code, lines, errors.startswith("root-missing: ")) == (2, [], True)
+    assert run(capsys, "select", tmp_path)[0] == 1
+    with pytest.raises(SystemExit) as caught:
+        main(["check", "--level", "9", "x"])
+    assert caught.value.code == 2
+
+
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.safetensors", safetensors_file()[:-1])
+    command = [sys.executable, "-m", "airflow_runai.checkpoints", "check", str(path), str(tmp_path / "gone")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["invalid", "invalid"]
