@@ -236,8 +236,8 @@ class WorkloadSpec:
         body: dict[str, Any] = {}
         spec = {"preemptibility": "preemptible", **write(replace(self, raw=None, template_id=None, distributed=None))}
         if self.distributed:
-            spec |= write(replace(self.distributed, master=None))
             body |= _master(spec, self.distributed.master)
+            spec |= write(replace(self.distributed, master=None))
         if self.template_id:
             body["templateId"] = self.template_id
         return {**body, "spec": merged(spec, self.raw or {})}

@@ -125,7 +125,7 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
 
 def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
     """Return what the last moment means; the removal of a finished workload does not change how it ended."""
-    return list(_kinds(_known(timeline)))[-1] if timeline else None
+    return _kinds(_known(timeline))[-1] if timeline else None
 
 
 def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[tuple[Meaning, float, bool]]:
@@ -133,26 +133,23 @@ def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[tuple[Meaning
     for moment, following, kind in zip(known, [*known[1:], None], _kinds(known), strict=True):
         end = following.at if following else max(now, moment.at)
         seconds = 0.0 if kind in FINAL else max(0.0, end - moment.at)
-        leaves = meaning(moment.phase) is not Meaning.RUNNING
-        yield kind, seconds, leaves and moment.is_preemption
+        yield kind, seconds, moment.is_preemption and meaning(moment.phase) is not Meaning.RUNNING
 
 
-def _known(timeline: Sequence[Moment]) -> tuple[Moment, ...]:
+def _known(timeline: Sequence[Moment]) -> list[Moment]:
     """Leave out what carries no information; the first moment stays, because it is the submission."""
-    return merge([*timeline[:1], *(m for m in timeline[1:] if meaning(m.phase) is not Meaning.UNKNOWN)])
+    return [m for i, m in enumerate(timeline) if i == 0 or meaning(m.phase) is not Meaning.UNKNOWN]
 
 
-def _kinds(known: Sequence[Moment]) -> Iterator[Meaning]:
+def _kinds(known: Sequence[Moment]) -> list[Meaning]:
     """Tell what each stretch was, where its neighbours tell more than its own phase."""
-    before = Meaning.WAITING
-    for moment, following in zip(known, [*known[1:], None], strict=True):
-        kind = meaning(moment.phase)
-        ends = following is not None and meaning(following.phase) in FINAL
-        if kind is Meaning.UNKNOWN:
-            kind = Meaning.WAITING
-        elif before in FINAL and kind in (Meaning.LEAVING, Meaning.DELETING):
-            kind = before
-        elif before is Meaning.RUNNING and kind is Meaning.LEAVING and ends:
-            kind = Meaning.RUNNING
-        before = kind
-        yield kind
+    kinds = [meaning(moment.phase) for moment in known]
+    if kinds and kinds[0] is Meaning.UNKNOWN:
+        kinds[0] = Meaning.WAITING
+    for index in range(1, len(kinds)):
+        before, following = kinds[index - 1], kinds[index + 1 : index + 2]
+        if kinds[index] in (Meaning.LEAVING, Meaning.DELETING) and before in FINAL:
+            kinds[index] = before
+        elif kinds[index] is Meaning.LEAVING and before is Meaning.RUNNING and FINAL.intersection(following):
+            kinds[index] = Meaning.RUNNING
+    return kinds

@@ -7,6 +7,7 @@ plane is never a failure, and absence must last before it is believed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from airflow_runai.core import outcome as ends
@@ -131,17 +132,17 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
         return _end(seen, ends.GONE, "the control plane does not know it any more, nor lists it as deleted")
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
         return _end(seen, ends.STOPPED, "was suspended by someone else")
-    exceeded = _exceeded(policy, seen)
-    if exceeded:
-        return exceeded
-    return Keep(_pause(policy, seen))
+    ticking = _ticking(policy, seen)
+    return _exceeded(policy, seen, ticking) or Keep(_pause(policy, seen, ticking))
 
 
 def _settled(seen: Snapshot) -> Meaning:
     """What is finished stays what it was, even if somebody removed it before we looked."""
     kind = seen.workload.meaning
+    if kind is not Meaning.DELETING:
+        return kind
     last = last_meaning(seen.timeline)
-    return last if kind is Meaning.DELETING and last in FINAL else kind
+    return last if last in FINAL else kind
 
 
 def _is_gone(seen: Snapshot) -> bool:
@@ -150,12 +151,12 @@ def _is_gone(seen: Snapshot) -> bool:
     return seen.taken_at - seen.absent_since >= ABSENCE_SECONDS
 
 
-def _exceeded(policy: WaitPolicy, seen: Snapshot) -> Outcome | None:
+def _exceeded(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) -> Outcome | None:
     if policy.deadline is not None and seen.taken_at >= policy.deadline:
         return _end(seen, ends.TIMED_OUT, f"the deadline passed while it was {seen.workload.phase}")
-    for name, used in _ticking(policy, seen).items():
+    for name, used in ticking.items():
         limit = getattr(policy.limits, name)
-        if limit is None or used < limit:
+        if used < limit:
             continue
         if name == "starting":
             words = f"phase {seen.workload.phase} for {used:.0f} s; the limit for starting is {limit:.0f} s"
@@ -165,12 +166,14 @@ def _exceeded(policy: WaitPolicy, seen: Snapshot) -> Outcome | None:
 
 
 def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
-    """Return the clocks that have a meaning now and grow with time, by the name of their limit."""
-    spent, later = seen.clocks, clocks(seen.timeline, seen.taken_at + policy.poll_interval)
+    """Return the limited clocks that have a meaning now and grow with time."""
     unsure = seen.blind or seen.workload.meaning is Meaning.UNKNOWN
-    names = ("total",) if unsure else _CLOCKS
-    found = {name: getattr(spent, name) for name in names if getattr(later, name) > getattr(spent, name)}
-    if not unsure and _should_move_on(seen):
+    names = [name for name in (("total",) if unsure else _CLOCKS) if getattr(policy.limits, name) is not None]
+    found: dict[str, float] = {}
+    if names:  # a training that was preempted hundreds of times has a long history to go through
+        spent, later = seen.clocks, clocks(seen.timeline, seen.taken_at + policy.poll_interval)
+        found = {name: getattr(spent, name) for name in names if getattr(later, name) > getattr(spent, name)}
+    if policy.limits.starting is not None and not unsure and _should_move_on(seen):
         found["starting"] = seen.taken_at - seen.timeline[-1].at
     return found
 
@@ -181,10 +184,9 @@ def _should_move_on(seen: Snapshot) -> bool:
     return moving and bool(seen.timeline) and seen.timeline[-1].phase == phase
 
 
-def _pause(policy: WaitPolicy, seen: Snapshot) -> float:
+def _pause(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) -> float:
     """Look as often as asked, but wake up no later than the nearest limit."""
-    limits = ((getattr(policy.limits, name), used) for name, used in _ticking(policy, seen).items())
-    left = [limit - used for limit, used in limits if limit is not None]
+    left = [getattr(policy.limits, name) - used for name, used in ticking.items()]
     if policy.deadline is not None:
         left.append(policy.deadline - seen.taken_at)
     return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.timeline import Moment
+from airflow_runai.core.verdict import Limits, WaitPolicy
+from airflow_runai.core.waiting import HISTORY_LOOKS, LONGEST_PAUSE, appearance, look, wait
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import (
+    Forbidden,
+    NotFound,
+    Refused,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    Unreadable,
+    Untrusted,
+)
+from tests.core.stage import NOON, Hand, Script, acts
+
+STORY = acts((0, "Creating"), (2, "Pending"), (62, "Running"), (300, "Pending", "Preempted"), (400, "Running"))
+TRAINING = (*STORY, Moment(NOON + 1000, "Completed"))
+POLICY = WaitPolicy(poll_interval=30)
+
+TROUBLES = {
+    "lost reply": Unreachable("reset by peer"),
+    "certificate": Untrusted("self-signed"),
+    "401": Unauthorized("wrong secret", 401),
+    "403": Forbidden("no scope", 403),
+    "429": Throttled("slow down", 7.0),
+    "5xx": Unreachable("503"),
+    "HTML": Unreadable("a page"),
+    "unreadable": Unreadable("no id"),
+    "400": Refused("what?", 400),
+}
+
+
+def play(script: Script, policy: WaitPolicy = POLICY, hand: Hand | None = None) -> tuple[Outcome, Hand]:
+    hand = hand or Hand()
+    return hand.run(wait(policy, script.eyes(), script.start)), hand
+
+
+def test_a_training_is_followed_through_its_preemption_to_the_end() -> None:
+    outcome, hand = play(Script(TRAINING))
+    assert (outcome.status, outcome.ended_at, outcome.timeline) == ("succeeded", NOON + 1000, TRAINING)
+    assert (outcome.clocks.queue, outcome.clocks.interrupted_total, outcome.clocks.running) == (62, 100, 838)
+    assert (outcome.clocks.interruptions, outcome.clocks.preemptions) == (1, 1)
+    assert len(hand.texts("timeline")) == 5
+    assert not hand.texts("trouble")
+
+
+@pytest.mark.parametrize("keeps_history", [True, False])
+@pytest.mark.parametrize("says_when", [True, False])
+def test_servers_that_tell_less_give_the_same_outcome(keeps_history: bool, says_when: bool) -> None:
+    outcome, _ = play(Script(TRAINING, keeps_history=keeps_history, says_when=says_when), WaitPolicy(poll_interval=1))
+    assert outcome.status == "succeeded"
+    assert outcome.clocks.interruptions == 1
+    assert outcome.clocks.running == pytest.approx(838, abs=3)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_never_ends_a_wait_and_is_told_once(trouble: str) -> None:
+    script = Script(TRAINING, troubles=[(NOON + 100, NOON + 700, TROUBLES[trouble])])
+    outcome, hand = play(script)
+    assert (outcome.status, outcome.timeline) == ("succeeded", TRAINING)
+    told = hand.texts("trouble")
+    assert len(told) == 2
+    assert "says nothing about it" in told[0]
+    assert told[1] == "the control plane answers again"
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_from_the_very_first_look_is_survived(trouble: str) -> None:
+    script = Script(TRAINING, troubles=[(NOON, NOON + 5000, TROUBLES[trouble])])
+    outcome, _ = play(script)
+    assert (outcome.status, outcome.ended_at, outcome.clocks.queue) == ("succeeded", NOON + 1000, 62)
+
+
+def test_changing_troubles_are_told_once_per_kind() -> None:
+    flips: list[tuple[float, float, Exception]] = [
+        (NOON + i * 40, NOON + i * 40 + 40, TROUBLES["429"] if i % 2 else TROUBLES["401"]) for i in range(20)
+    ]
+    _, hand = play(Script(TRAINING, troubles=flips))
+    assert len(hand.texts("trouble")) == 3
+
+
+def test_a_throttled_wait_waits_as_long_as_it_is_asked_to() -> None:
+    script = Script(TRAINING, troubles=[(NOON, NOON + 20, Throttled("slow down", 33.0))])
+    _, hand = play(script)
+    assert hand.slept[0] == 33.0
+
+
+def test_pauses_in_an_outage_grow_and_are_bounded() -> None:
+    script = Script(TRAINING, troubles=[(NOON, NOON + 86_400, Unreachable("down"))])
+    _, hand = play(script)
+    assert hand.slept[:4] == [30, 60, 120, 240]
+    assert max(hand.slept) == LONGEST_PAUSE
+    assert script.looks < 86_400 / LONGEST_PAUSE + 10
+
+
+def test_the_total_limit_ends_a_wait_in_an_outage_and_nothing_else_does() -> None:
+    script = Script(TRAINING, troubles=[(NOON + 100, NOON + 1e6, Unreachable("down"))])
+    tight = Limits(queue=70, interruption=60, interrupted_total=60, running=100, starting=60)
+    outcome, hand = play(script, WaitPolicy(30, replace(tight, total=5000)))
+    assert (outcome.status, outcome.phase) == ("timed_out", "Running")
+    assert "total" in outcome.reason
+    assert hand.now >= NOON + 5000
+
+
+def test_an_unseen_preemption_between_two_looks_is_found_in_the_history() -> None:
+    quick = acts((0, "Creating"), (5, "Running"), (31, "Pending", "preempted"), (33, "Running"), (100, "Failed"))
+    outcome, _ = play(Script(quick))
+    assert (outcome.status, outcome.clocks.preemptions, outcome.clocks.running) == ("failed", 1, 93)
+
+
+def test_a_fresh_workload_that_answers_404_for_a_moment_is_waited_for() -> None:
+    script = Script(TRAINING, troubles=[(NOON, NOON + 45, NotFound("not yet", 404))])
+    outcome, hand = play(script)
+    assert outcome.status == "succeeded"
+    assert len(hand.texts("trouble")) == 2  # the deleted list answered 404 as well: that is no answer
+
+
+def test_404_and_then_found_again_begins_anew() -> None:
+    class Blinking(Script):
+        def workload(self, moment: float) -> Workload:
+            if NOON + 100 <= moment < NOON + 150 or NOON + 200 <= moment < NOON + 250:
+                raise NotFound("hidden", 404)
+            return super().workload(moment)
+
+        def _find_deleted(self, workload_id: str) -> Any:
+            return None
+            yield
+
+    outcome, _ = play(Blinking(TRAINING))
+    assert (outcome.status, outcome.timeline) == ("succeeded", TRAINING)
+
+
+def test_what_is_nowhere_for_a_minute_is_gone() -> None:
+    outcome, hand = play(Script(STORY, vanishes_at=NOON + 500))
+    assert (outcome.status, outcome.phase) == ("gone", "Running")
+    assert 560 <= hand.now - NOON <= 620
+
+
+def test_an_outage_after_a_404_does_not_make_it_gone() -> None:
+    class Hidden(Script):
+        def workload(self, moment: float) -> Workload:
+            if NOON + 100 <= moment < NOON + 125:
+                raise NotFound("hidden", 404)
+            return super().workload(moment)
+
+        def _find_deleted(self, workload_id: str) -> Any:
+            return None
+            yield
+
+    script = Hidden(TRAINING, troubles=[(NOON + 125, NOON + 5000, Unreachable("down"))])
+    assert play(script)[0].status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("story", "status"),
+    [
+        ((*STORY, Moment(NOON + 450, "Completed")), "succeeded"),
+        ((*STORY, Moment(NOON + 450, "Failed")), "failed"),
+        (STORY, "gone"),
+        ((*STORY, Moment(NOON + 450, "Completed"), Moment(NOON + 455, "Deleting")), "succeeded"),
+    ],
+)
+def test_the_deleted_list_tells_how_it_ended(story: Sequence[Moment], status: str) -> None:
+    outcome, _ = play(Script(story, deleted_at=NOON + 460))
+    assert outcome.status == status
+    assert outcome.clocks.interruptions == 1
+
+
+def test_a_history_that_cannot_be_read_never_hides_the_end_for_ever() -> None:
+    script = Script(TRAINING, history_troubles=[(NOON + 500, float("inf"), Unreachable("500"))])
+    outcome, hand = play(script)
+    assert (outcome.status, outcome.clocks.interruptions) == ("succeeded", 1)
+    assert hand.slept.count(30) >= HISTORY_LOOKS
+
+
+def test_without_history_no_clock_that_may_be_wrong_ends_a_wait() -> None:
+    script = Script(TRAINING, history_troubles=[(NOON, NOON + 900, Unreachable("500"))])
+    late = Hand(now=NOON + 350)
+    outcome, _ = play(script, WaitPolicy(30, Limits(queue=100)), late)
+    assert (outcome.status, outcome.clocks.queue) == ("succeeded", 62)
+
+
+def test_records_that_the_server_cuts_off_are_remembered() -> None:
+    class Forgetful(Script):
+        def _history(self, workload_id: str) -> Any:
+            return (yield from super()._history(workload_id))[-2:]
+
+    outcome, _ = play(Forgetful(TRAINING))
+    assert outcome.clocks.queue == 62
+    assert outcome.clocks.total == 1000
+
+
+def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
+    hours = [(i * 2000.0, "Running" if i % 2 else "Pending", "" if i % 2 else "Preempted") for i in range(602)]
+    week = acts(*hours, (602 * 2000.0, "Completed"))
+    script = Script(week)
+    outcome, hand = play(script, WaitPolicy(poll_interval=900))
+    assert (outcome.status, outcome.clocks.interruptions, outcome.clocks.preemptions) == ("succeeded", 300, 300)
+    assert outcome.clocks.running == 301 * 2000
+    assert hand.now - NOON == pytest.approx(602 * 2000, abs=900)
+    assert all(len(tell.data["timeline"]) <= 200 for tell in hand.told)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(1, 1300), max_size=4), st.integers(15, 90))
+def test_a_wait_that_is_restarted_in_the_middle_ends_alike(stops: list[float], interval: int) -> None:
+    limits = Limits(queue=100, interruption=150, total=3000)
+    policy, script = WaitPolicy(interval, limits), Script(TRAINING)
+    undisturbed, _ = play(script, policy)
+    hand = Hand()
+    for stop in sorted(stops):
+        ended = hand.run_until(wait(policy, script.eyes(), script.workload(hand.now)), NOON + stop)
+        if ended:
+            break
+    outcome, _ = play(script, policy, hand)
+    assert outcome == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "around"),
+    [
+        (Limits(queue=40), "timed_out", 40),
+        (Limits(interruption=50), "timed_out", 350),
+        (Limits(running=500), "timed_out", 662),
+        (Limits(total=700), "timed_out", 700),
+        (Limits(queue=63, interruption=101), "succeeded", 1000),
+    ],
+)
+def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(limits: Limits, status: str, around: float) -> None:
+    outcome, hand = play(Script(TRAINING), WaitPolicy(45, limits))
+    assert outcome.status == status
+    assert around <= hand.now - NOON <= around + (45 if status == "succeeded" else 2)
+
+
+def test_a_single_look_knows_the_history() -> None:
+    seen = Hand(now=NOON + 350).run(look(Script(TRAINING).eyes(), Script(TRAINING).start))
+    assert [m.phase for m in seen.timeline] == ["Creating", "Pending", "Running", "Pending"]
+    assert seen.clocks.interruption == 50
+
+
+def test_a_reading_that_lags_behind_the_records_adds_nothing() -> None:
+    class Lagging(Script):
+        def workload(self, moment: float) -> Workload:
+            return super().workload(max(NOON, moment - 200))
+
+    outcome, _ = play(Lagging(TRAINING))
+    assert (outcome.status, outcome.timeline) == ("succeeded", TRAINING)
+
+
+def test_a_workload_that_is_not_there_yet_is_looked_for_until_the_deadline() -> None:
+    wanted = replace(Script(TRAINING).start, id="")
+
+    def nobody() -> Any:
+        return None
+        yield
+
+    outcome = Hand().run(appearance(WaitPolicy(30, deadline=NOON + 100), nobody, wanted))
+    assert isinstance(outcome, Outcome)
+    assert (outcome.status, outcome.name) == ("timed_out", wanted.name)
+
+
+def test_a_workload_that_appears_is_found_in_spite_of_trouble() -> None:
+    script = Script(TRAINING, troubles=[(NOON, NOON + 200, Unreachable("down"))])
+    hand = Hand()
+    found = hand.run(appearance(POLICY, lambda: script.eyes().read("w-1"), script.start))
+    assert isinstance(found, Workload)
+    assert found.id == "w-1"
+    assert len(hand.texts("trouble")) == 1
