@@ -18,6 +18,7 @@ from airflow_runai.emulator.settings import Settings
 from airflow_runai.emulator.world import World
 
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_MOST_WORKERS = 1000
 FRAMEWORKS = ("MPI", "PyTorch", "TF", "XGBoost", "JAX")
 
 
@@ -89,6 +90,11 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
     for key in ("backoffLimit", "terminationGracePeriodSeconds"):
         if spec.get(key) is not None and not _is_count(spec[key]):
             raise Refused(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
+    _check_parts(spec)
+
+
+def _check_parts(spec: Mapping[str, Any]) -> None:
+    """Check what workers and a master may both have."""
     for key, kind in (("environmentVariables", list), ("compute", dict), ("storage", dict)):
         if not isinstance(spec.get(key) or kind(), kind):
             raise Refused(400, f"{key} must be {'a list' if kind is list else 'an object'}", f"spec.{key}")
@@ -130,10 +136,16 @@ def _check_distributed(body: Mapping[str, Any], spec: Mapping[str, Any]) -> None
     framework, workers = spec.get("distributedFramework"), spec.get("numWorkers")
     if framework not in FRAMEWORKS:
         raise Refused(400, f"distributedFramework {framework!r}: use one of {', '.join(FRAMEWORKS)}")
-    if workers is not None and (not _is_count(workers) or workers < 1):
-        raise Refused(400, f"numWorkers {workers!r} must be an integer of 1 or more", "spec.numWorkers")
-    if body.get("masterSpec") is not None and body.get("masterSpecSameAsWorker"):
+    if workers is not None and (not _is_count(workers) or not 1 <= workers <= _MOST_WORKERS):
+        raise Refused(400, f"numWorkers {workers!r} must be an integer in 1..{_MOST_WORKERS}", "spec.numWorkers")
+    master = body.get("masterSpec")
+    if master is None:
+        return
+    if body.get("masterSpecSameAsWorker"):
         raise Refused(400, "masterSpec and masterSpecSameAsWorker are mutually exclusive", "masterSpec")
+    if not isinstance(master, Mapping):
+        raise Refused(400, "masterSpec must be an object", "masterSpec")
+    _check_parts(master)
 
 
 def _check_policy(spec: Mapping[str, Any], settings: Settings) -> None:

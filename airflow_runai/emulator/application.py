@@ -115,14 +115,14 @@ class _Handler:
         if "slow" in kinds:
             await asyncio.sleep(kinds["slow"].pause())
         if "reset" in kinds:
-            return _Nothing(request, reset=True)
+            return _Nothing(reset=True)
         for kind in ("status", "html"):
             if kind in kinds:
                 return _refusal(kinds[kind])
         response = _json(_colour(await self._reply(request, kinds), kinds))
         if "lose_reply" in kinds:
             await asyncio.sleep(kinds["lose_reply"].pause())
-            return _Nothing(request, reset=False)
+            return _Nothing(reset=False)
         return response
 
     async def _reply(self, request: Request, kinds: dict[str, Fault]) -> Reply:
@@ -159,13 +159,15 @@ class _Handler:
 class _Nothing(Response):
     """No answer at all: the connection is closed or reset."""
 
-    def __init__(self, request: Request, reset: bool) -> None:
+    def __init__(self, reset: bool) -> None:
         super().__init__()
-        self._client = (request.client.host, request.client.port) if request.client else None
         self._reset = reset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cut(self._client, self._reset)
+        cut(scope["client"], scope["server"], self._reset)
+        # The server complains of a missing answer unless it knows by then that nobody is there.
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 async def _body(request: Request) -> Any:

@@ -12,8 +12,9 @@ import struct
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-Address = tuple[str, int]
-_open: dict[Address, asyncio.Transport] = {}
+# Both ends: one client port may talk to two emulators in this process.
+Ends = tuple[object, object]
+_open: dict[Ends, asyncio.Transport] = {}
 
 
 class CuttableProtocol(H11Protocol):
@@ -22,23 +23,21 @@ class CuttableProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember the transport."""
         super().connection_made(transport)
-        if self.client is not None:
-            _open[self.client] = transport
+        _open[self.client, self.server] = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the transport."""
-        if self.client is not None:
-            _open.pop(self.client, None)
+        _open.pop((self.client, self.server), None)
         super().connection_lost(exc)
 
 
-def cut(client: Address | None, reset: bool) -> None:
+def cut(client: object, server: object, reset: bool) -> None:
     """
-    Close the connection of a client without an answer.
+    Close the connection between two addresses, as an ASGI scope names them, without an answer.
 
     :param reset: send a reset instead of an orderly end.
     """
-    transport = _open.get(client) if client else None
+    transport = _open.get((client, server))
     if transport is None:
         return
     if reset:

@@ -68,11 +68,21 @@ def test_create_is_checked(stepped: Emulator, steps: Client, changes: dict[str, 
     [
         ({"distributedFramework": "Horovod"}, "distributedFramework 'Horovod'"),
         ({"numWorkers": 0}, "numWorkers 0"),
+        ({"numWorkers": 10**9}, "must be an integer in 1..1000"),
     ],
 )
 def test_distributed_is_checked(steps: Client, changes: dict[str, Any], complaint: str) -> None:
     body = steps.body("gang", distributedFramework="PyTorch", numWorkers=2) | {}
     body["spec"] |= changes
+    assert complaint in steps.post("/api/v1/workloads/distributed", body).json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("master", "complaint"),
+    [("x", "masterSpec must be an object"), ({"compute": {"gpuDevicesRequest": "x"}}, "gpuDevicesRequest must be")],
+)
+def test_master_is_checked(steps: Client, master: Any, complaint: str) -> None:
+    body = steps.body("gang", distributedFramework="PyTorch", numWorkers=2) | {"masterSpec": master}
     assert complaint in steps.post("/api/v1/workloads/distributed", body).json()["message"]
 
 
@@ -103,7 +113,11 @@ def test_kinds_have_their_own_endpoints(steps: Client) -> None:
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=5,
 )
@@ -112,7 +126,7 @@ MORE = ("backoffLimit", "nodePools", "workingDir", "terminationGracePeriodSecond
 COMPUTE = ("gpuDevicesRequest", "gpuRequestType", "gpuPortionRequest", "gpuMemoryRequest", "cpuCoreRequest")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     spec=st.dictionaries(st.sampled_from(KEYS + MORE), anything, max_size=5),
     compute=st.dictionaries(st.sampled_from(COMPUTE), anything, max_size=3),
