@@ -25,7 +25,7 @@ from airflow_runai.emulator import routes_workloads as workloads
 from airflow_runai.emulator.connections import cut
 from airflow_runai.emulator.control_plane import ControlPlane, SeenRequest
 from airflow_runai.emulator.faults import Fault
-from airflow_runai.emulator.hosts import LoopbackHosts, names_this_machine
+from airflow_runai.emulator.hosts import NearbyHosts, needs_nearby_hosts
 from airflow_runai.emulator.page import PATHS, page
 from airflow_runai.emulator.replies import Call, Refused, Reply
 
@@ -82,7 +82,7 @@ def application(plane: ControlPlane) -> Starlette:
         for method, path, endpoint, fixed in table
     ]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
-    guard = [Middleware(LoopbackHosts)] if names_this_machine(plane.settings.host) else []
+    guard = [Middleware(NearbyHosts)] if needs_nearby_hosts(plane.settings) else []
     return Starlette(routes=routes, middleware=guard, exception_handlers={404: _lost, 405: _lost})
 
 
@@ -113,6 +113,7 @@ class _Handler:
     async def _spoiled(self, request: Request, faults: list[Fault]) -> Response:
         kinds = {fault.kind: fault for fault in faults}
         if "slow" in kinds:
+            await request.body()  # what has been sent is done, even if its sender is dead by then
             await asyncio.sleep(kinds["slow"].pause())
         if "reset" in kinds:
             return _Nothing(reset=True)

@@ -8,6 +8,7 @@ code, so that a wrong reading shows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.records import Record, Workload
@@ -56,9 +57,7 @@ def interruptions(workload: Workload) -> int:
     """Count how often it stopped running without being finished or deleted."""
     shown = [record.phase for record in workload.history if record.phase]
     over = phases.ENDED | {phases.DELETING}
-    return sum(
-        before == phases.RUNNING and after not in over for before, after in zip(shown, shown[1:], strict=False)
-    )
+    return sum(before == phases.RUNNING and after not in over for before, after in pairwise(shown))
 
 
 def _kind(record: Record) -> str:
