@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from airflow_runai.core.naming import generation_name
+from airflow_runai.core.phases import FINAL, Meaning
+from airflow_runai.core.submission import Adopt, Create, Note, Tries, differences, plan
+from airflow_runai.core.workload import Workload
+
+BASE = "train-0123456789"
+
+
+def made(generation: int, phase: str = "Running", by: int | None = 1, **more: Any) -> Workload:
+    identity = more.pop("id", f"id-{generation}")
+    return Workload(identity, generation_name(BASE, generation), phase, try_number=by, **more)
+
+
+G1, G2 = made(1), made(2, by=2)
+FAILED, DONE = made(1, "Failed"), made(1, "Completed")
+DELETING, DELETED = made(1, "Deleting"), made(1, "Running", deleted=True)
+
+TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]] = {
+    "first try": ([], Tries(1), None, "restart", Create(1)),
+    "crash before the create": ([], Tries(2), Note(1, 1), "restart", Create(1)),
+    "crash between create and note": ([G1], Tries(2), Note(1, 1), "restart", Adopt(1, G1)),
+    "crash after the note": ([G1], Tries(2), Note(1, 1, "id-1"), "restart", Adopt(1, G1)),
+    "note lost": ([G1], Tries(2), None, "restart", Adopt(1, G1)),
+    "note lost, nothing there": ([], Tries(3), None, "restart", Create(1)),
+    "finished while nobody looked": ([DONE], Tries(2), Note(1, 1, "id-1"), "restart", Adopt(1, DONE)),
+    "failed while nobody looked, same try": ([FAILED], Tries(1), Note(1, 1, "id-1"), "restart", Adopt(1, FAILED)),
+    "retry after failure": ([FAILED], Tries(2), Note(1, 1, "id-1"), "restart", Create(2)),
+    "retry after failure, note lost": ([FAILED], Tries(2), None, "restart", Create(2)),
+    "retry after deletion": ([DELETED], Tries(2), Note(1, 1, "id-1"), "restart", Create(2)),
+    "retry while it is being deleted": ([DELETING], Tries(2), None, "restart", Create(2, DELETING)),
+    "deleted, same try": ([DELETED], Tries(1), None, "restart", Adopt(1, DELETED)),
+    "vanished without trace": ([], Tries(2), Note(1, 1, "id-1"), "restart", Create(2)),
+    "clear: restart": ([G1], Tries(2, 2), Note(1, 1, "id-1"), "restart", Create(2, G1)),
+    "clear: restart, note lost": ([G1], Tries(2, 2), None, "restart", Create(2, G1)),
+    "clear: restart of what is done": ([DONE], Tries(2, 2), None, "restart", Create(2)),
+    "clear: restart of what is suspended": (
+        [made(1, "Stopped")],
+        Tries(2, 2),
+        None,
+        "restart",
+        Create(2, made(1, "Stopped")),
+    ),
+    "clear: reattach": ([G1], Tries(2, 2), Note(1, 1, "id-1"), "reattach", Adopt(1, G1)),
+    "clear: reattach to what is done": ([DONE], Tries(2, 2), None, "reattach", Adopt(1, DONE)),
+    "clear: reattach to what failed": ([FAILED], Tries(2, 2), None, "reattach", Create(2)),
+    "clear, crash while the old one goes": (
+        [DELETING],
+        Tries(3, 2),
+        Note(1, 1, "id-1"),
+        "restart",
+        Create(2, DELETING),
+    ),
+    "clear, crash after the old one went": ([DELETED], Tries(3, 2), Note(2, 2), "restart", Create(2)),
+    "clear, crash after the create": ([DELETED, G2], Tries(3, 2), Note(2, 2), "restart", Adopt(2, G2)),
+    "two generations alive": ([G2, G1], Tries(2), None, "restart", Adopt(2, G2)),
+    "name used again after a deletion": (
+        [made(1, deleted=True, created_at=5.0), made(1, id="new", created_at=9.0)],
+        Tries(1),
+        None,
+        "restart",
+        Adopt(1, made(1, id="new", created_at=9.0)),
+    ),
+    "names of others that begin alike": (
+        [replace(G2, name=f"{BASE}-g2-extra"), replace(G2, name=f"{BASE}x-g2")],
+        Tries(1),
+        None,
+        "restart",
+        Create(1),
+    ),
+    "unknown phase is alive": ([made(1, "Hibernating")], Tries(2), None, "restart", Adopt(1, made(1, "Hibernating"))),
+    "the server hides variables, the note helps": (
+        [made(1, by=None)],
+        Tries(3, 3),
+        Note(1, 1, "id-1"),
+        "restart",
+        Create(2, made(1, by=None)),
+    ),
+    "the server hides variables, no note: no reason to restart": (
+        [made(1, by=None)],
+        Tries(3, 3),
+        None,
+        "restart",
+        Adopt(1, made(1, by=None)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_what_is_submitted_follows_from_what_there_is(case: str) -> None:
+    existing, tries, note, on_clear, expected = TABLE[case]
+    assert plan(BASE, existing, tries, note, on_clear) == expected
+
+
+@pytest.mark.parametrize("value", [None, "1", 5, [], {}, {"generation": "1"}, {"generation": None}])
+def test_a_note_that_is_not_ours_counts_as_lost(value: object) -> None:
+    assert Note.from_json(value) is None
+
+
+def test_a_note_crosses_the_state_store() -> None:
+    note = Note(3, 2, "id-3")
+    assert Note.from_json(note.to_json()) == note
+
+
+@dataclass
+class Made:
+    """What the platform really has."""
+
+    id: str
+    generation: int
+    by: int
+    phase: str = "Running"
+    listed: bool = True
+    deleted: bool = False
+
+    @property
+    def lives(self) -> bool:
+        return not self.deleted and self.phase not in ("Failed", "Completed")
+
+    def seen(self) -> Workload:
+        return made(self.generation, self.phase, self.by, id=self.id, deleted=self.deleted, created_at=float(self.by))
+
+
+CRASHES = st.sampled_from(["", "", "before the end of the old one", "before create", "after create"])
+
+
+class OneTaskInstance(RuleBasedStateMachine):
+    """Airflow, a worker that crashes anywhere, and a platform; the worker does what ``operators`` do with a plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.platform: list[Made] = []
+        self.note: Note | None = None
+        self.tries = Tries(1)
+        self.on_clear = "restart"
+
+    @rule(crash=CRASHES)
+    def execute(self, crash: str) -> None:
+        existing = [m.seen() for m in self.platform if m.listed]
+        step = plan(BASE, existing, self.tries, self.note, self.on_clear)
+        if isinstance(step, Adopt):
+            return
+        if step.replaces and not self._end(step.replaces.id, crash):
+            return
+        self.note = Note(step.generation, self.tries.current)
+        if crash == "before create":
+            return
+        workload = self._create(step.generation)
+        if crash != "after create":
+            self.note = Note(step.generation, self.tries.current, workload.id)
+
+    def _end(self, identity: str, crash: str) -> bool:
+        old = next(m for m in self.platform if m.id == identity)
+        old.phase = "Deleting"
+        if crash == "before the end of the old one":
+            return False
+        old.deleted = True
+        return True
+
+    def _create(self, generation: int) -> Made:
+        same = [m for m in self.platform if m.generation == generation and not m.deleted]
+        assert not same, "the plan asked for a name that exists"
+        newest = max(self.platform, key=lambda m: m.generation, default=None)
+        assert newest is None or self._is_cause(newest), f"{newest} was no reason to submit again"
+        self.platform.append(Made(f"id-{len(self.platform)}", generation, self.tries.current))
+        return self.platform[-1]
+
+    def _is_cause(self, newest: Made) -> bool:
+        ended_badly = newest.deleted or newest.phase in ("Failed", "Deleting")
+        cleared = newest.by < self.tries.first and self.on_clear == "restart"
+        return cleared or (ended_badly and newest.by < self.tries.current) or not newest.listed
+
+    @rule()
+    def retry(self) -> None:
+        self.tries = replace(self.tries, current=self.tries.current + 1)
+
+    @rule(meaning_of_clear=st.sampled_from(["restart", "reattach"]))
+    def clear(self, meaning_of_clear: str) -> None:
+        self.on_clear = meaning_of_clear
+        self.tries = Tries(self.tries.current + 1, self.tries.current + 1)
+
+    @rule()
+    def lose_the_note(self) -> None:
+        self.note = None
+
+    @precondition(lambda self: any(m.lives for m in self.platform))
+    @rule(phase=st.sampled_from(["Failed", "Completed", "Stopped", "Pending", "Deleting", "Hibernating"]))
+    def something_happens(self, phase: str) -> None:
+        workload = next(m for m in self.platform if m.lives)
+        if workload.phase != "Deleting":
+            workload.phase = phase
+
+    @precondition(lambda self: any(not m.deleted for m in self.platform))
+    @rule()
+    def somebody_deletes_it(self) -> None:
+        next(m for m in self.platform if not m.deleted).deleted = True
+
+    @precondition(lambda self: any(m.deleted and m.listed for m in self.platform))
+    @rule()
+    def the_platform_forgets_the_deleted(self) -> None:
+        for workload in self.platform:
+            workload.listed = workload.listed and not workload.deleted
+
+    @invariant()
+    def never_two_living_workloads(self) -> None:
+        assert sum(m.lives for m in self.platform) <= 1, self.platform
+
+
+OneTaskInstance.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestNeverTwoAndNeverWithoutCause = OneTaskInstance.TestCase
+
+
+def test_final_phases_are_what_the_model_takes_for_dead() -> None:
+    assert frozenset({Meaning.SUCCEEDED, Meaning.FAILED}) == FINAL
+
+
+def test_differences_name_places_and_never_values_of_variables() -> None:
+    ours = {
+        "image": "new:2",
+        "compute": {"gpuDevicesRequest": 2, "largeShmRequest": True},
+        "environmentVariables": [
+            {"name": "TOKEN", "value": "hunter2"},
+            {"name": "SAME", "value": "x"},
+            {"name": "NEW", "value": "hunter3"},
+            {"name": "AIRFLOW_RUNAI_TRY", "value": "2"},
+        ],
+    }
+    theirs = {
+        "image": "old:1",
+        "compute": {"gpuDevicesRequest": 1, "largeShmRequest": True},
+        "environmentVariables": [{"name": "TOKEN", "value": "hunter1"}, {"name": "SAME", "value": "x"}],
+        "backoffLimit": 6,
+    }
+    found = list(differences(ours, theirs))
+    assert found == [
+        "spec.image: running with 'old:1', now 'new:2'",
+        "spec.compute.gpuDevicesRequest: running with 1, now 2",
+        "spec.environmentVariables[NEW]: another value (not shown)",
+        "spec.environmentVariables[TOKEN]: another value (not shown)",
+    ]
+    assert "hunter" not in "".join(found)
+
+
+@pytest.mark.parametrize("theirs", [None, "text", [], {}, {"environmentVariables": "odd"}])
+def test_differences_from_something_odd_still_hide_variables(theirs: object) -> None:
+    variables = {"environmentVariables": {"TOKEN": "hunter2"}}
+    assert "hunter" not in "".join(differences({**variables, "compute": {"x": 1}}, theirs))
+
+
+def test_a_huge_difference_is_cut() -> None:
+    assert len(next(differences({"args": "x" * 9999}, {"args": "y" * 9999}))) < 700
