@@ -49,11 +49,15 @@ class Leash:
         (self._folder / str(pid)).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let the watchdog do its work and go."""
+        """
+        Kill what is left and dismiss the watchdog.
+
+        It is not waited for to notice: a process forked from this one may hold the other end of its pipe open.
+        """
+        sweep(self._folder)
         if self._watchdog is not None:
-            assert self._watchdog.stdin is not None
-            self._watchdog.stdin.close()
-            self._watchdog.wait()
+            self._watchdog.kill()
+            self._watchdog.communicate()
             self._watchdog = None
 
 
