@@ -29,7 +29,7 @@ with DAG(
     "digits_retraining",
     description="Retrain through preemption, then promote what passes its gate.",
     schedule="@weekly",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(2025, 1, 1),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2},

@@ -1,0 +1,48 @@
+# Two commands for a stranger: `make demo` and `make test`. Needs Python >= 3.10, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# One place decides what is checked.
+CHECKED := airflow_runai demo dags docs tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test quick lint docs clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## create .venv with everything that demo and tests need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed; set PYTHON=python3.12 or similar"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: $(INSTALLED)  ## train, be preempted, resume elsewhere, validate, evaluate, promote: watch it (3 minutes)
+	@$(BIN)/python -m demo run
+
+up: $(INSTALLED)  ## leave Airflow's UI and the embedded Run:ai running to click around
+	@$(BIN)/python -m demo up
+
+down: $(INSTALLED)  ## stop what `make up` started
+	@$(BIN)/python -m demo down
+
+lint: $(INSTALLED)  ## format, lint, types and import contracts
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## everything: lint, types, contracts and all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+quick: $(INSTALLED)  ## the fast tests only
+	$(BIN)/python -m pytest -m "not slow and not standalone"
+
+docs: $(INSTALLED)  ## write the generated tables of docs/ anew
+	$(BIN)/python -m docs.generate
+
+clean:  ## remove what demo, up and test left behind (not .venv)
+	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
