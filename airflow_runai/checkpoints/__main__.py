@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _check(options) if options.command == "check" else _select(options)
+    except BrokenPipeError:
+        # Whoever read our output has enough; without this Python complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except RootProblem as problem:
         print(f"{problem.code}: {problem}", file=sys.stderr)
         return 2 if problem.code in ("root-missing", "root-is-file") else 1

@@ -64,15 +64,16 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     :raises RootProblem: when there is nothing to choose from.
     """
     entries = _entries(root, (policy or Policy()).entry_limit)
-    named = [entry for entry in entries if step_in_name(entry.path.name) is not None and _is_checkpoint(entry)]
+    found = [entry for entry in entries if _is_checkpoint(entry)]
+    named = [entry for entry in found if step_in_name(entry.path.name) is not None]
     if not named and _SELF_MARKERS & {entry.path.name for entry in entries}:
         return (Candidate(root, step_in_name(root.name), 0.0),)
-    others = [entry for entry in entries if entry not in named and entry.kind != "directory" and _is_checkpoint(entry)]
+    others = [entry for entry in found if entry not in named]
     chosen = named + ([] if any(entry.kind == "directory" for entry in named) else others)
     if not chosen:
         raise RootProblem("root-empty", _nothing_in(root, entries))
-    found = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
-    return tuple(sorted(found, key=_age, reverse=True))
+    listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
+    return tuple(sorted(listed, key=_age, reverse=True))
 
 
 def _age(candidate: Candidate) -> tuple[int, float, str]:
@@ -83,7 +84,9 @@ def _is_checkpoint(entry: Entry) -> bool:
     name = entry.path.name
     if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
         return False
-    return entry.kind == "directory" or name.endswith(_SUFFIXES)
+    if entry.kind in ("directory", "gone") and step_in_name(name) is not None:
+        return True
+    return entry.kind != "directory" and name.endswith(_SUFFIXES)
 
 
 def _entries(root: Location, limit: int) -> list[Entry]:

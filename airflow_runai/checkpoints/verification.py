@@ -121,6 +121,9 @@ def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
 
 
 def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
+    """All claims about the step. A file called ``checkpoint_3.pt`` may well count epochs: such a name binds nothing."""
     step = step_in_name(tree.label)
-    named = [] if step is None else [StepClaim(f"the name {tree.label!r}", step)]
-    return named + seen.steps
+    if step is None:
+        return seen.steps
+    binding = not tree.single or "step" in tree.label.lower()
+    return [StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory"), *seen.steps]

@@ -54,7 +54,7 @@ def zip_file(
     flags: int = 0x0800,
 ) -> bytes:
     """A zip file; the keyword arguments tell its lies."""
-    body, directory = b"", b""
+    body, directory = bytearray(), bytearray()
     for name, content in members:
         packed = _deflate(content) if deflated else content
         crc = (crcs or {}).get(name, zlib.crc32(content))
@@ -84,7 +84,7 @@ def zip_file(
         body += (
             struct.pack("<4sH8sIIIHH", b"PK\3\4", 20, agreed, crc, len(packed), size, len(local), 0) + local + packed
         )
-    return body + directory + end_record(len(members), len(directory), len(body))
+    return bytes(body + directory) + end_record(len(members), len(directory), len(body))
 
 
 def end_record(count: int, size: int, offset: int) -> bytes:

