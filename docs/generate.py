@@ -83,8 +83,12 @@ def options() -> str:
 def emulator_options() -> str:
     """The emulator's command line."""
     actions = [action for action in emulator_parser()._actions if action.option_strings != ["-h", "--help"]]
-    rows = [(f"`{action.option_strings[0]}`", (action.help or "") % vars(action)) for action in actions]
+    rows = [(f"`{_usage(action)}`", (action.help or "") % vars(action)) for action in actions]
     return table(("option", "meaning"), rows)
+
+
+def _usage(action: argparse.Action) -> str:
+    return f"{action.option_strings[0]} {action.metavar or ''}".strip()
 
 
 def faults() -> str:
