@@ -8,6 +8,7 @@ SIGBUS. Every failure of the storage, of whatever library, becomes "unreadable",
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -149,7 +150,9 @@ class Source:
 
 def unreadable(error: Exception) -> str:
     """Say why something could not be read and what to do."""
-    cause = f"{type(error).__name__}: {error}"[:200]
+    # Object stores put signed URLs into their errors.
+    text = re.sub(r"\?\S+", "?…", re.sub(r"//[^/@\s]+@", "//…@", str(error)))
+    cause = f"{type(error).__name__}: {text}"[:200]
     advice = (
         "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
     )

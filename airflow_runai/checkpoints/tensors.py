@@ -102,8 +102,8 @@ def read_contents(root: object) -> Contents:
         value = place.value
         if isinstance(value, Persistent):
             _storage(contents, value, place.name)
-        elif isinstance(value, Call) and value.function.name in _VIEWS:
-            tensor = _tensor(contents, value, place)
+        elif isinstance(value, Call) and (view := _view(value)) is not None:
+            tensor = _tensor(contents, view, place)
             by_call[id(value)] = tensor
             contents.tensors.append(tensor)
         elif isinstance(value, dict):
@@ -131,6 +131,14 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
             "torch-storage", f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes"
         )
     return known
+
+
+def _view(call: Call) -> Call | None:
+    """Return the call that rebuilds a tensor; for subclasses it is wrapped as ``(function, type, args, state)``."""
+    if call.function.name == "_rebuild_from_type_v2" and isinstance(call.args, tuple) and len(call.args) == 4:
+        function, _, args, _ = call.args
+        call = Call(function, args) if isinstance(function, Global) else call
+    return call if call.function.name in _VIEWS else None
 
 
 def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:

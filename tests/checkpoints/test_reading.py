@@ -68,6 +68,13 @@ def test_what_cannot_be_read_is_unknown_never_invalid(error: Exception) -> None:
     assert type(error).__name__ in report.findings[0].message
 
 
+def test_signed_addresses_do_not_leak_into_findings() -> None:
+    error = OSError("403 for https://key:secret@host/bucket/x.pt?X-Amz-Signature=secret&y=1")
+    message = check(Faulty("x.pt", torch_file(), error=error)).findings[0].message
+    assert "secret" not in message
+    assert "403 for https://" in message
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything")
 def test_a_file_of_another_user_with_mode_0600_is_unknown(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors", safetensors_file())

@@ -146,6 +146,13 @@ def test_numbers_are_judged_by_what_they_are_for(tmp_path: Path, name: str) -> N
     assert (codes(report), report.verdict) == (expected, verdict)
 
 
+def test_a_tensor_of_a_subclass_is_looked_at_like_any_other(tmp_path: Path) -> None:
+    rebuild, arguments = tensor("0", 4, (4,), (1,))[:-1].split(b"(", 1)
+    wrapped = b"ctorch._tensor\n_rebuild_from_type_v2\n(" + rebuild + b"cmylib\nTagged\n(" + arguments + b"}tR"
+    report = looked_at(tmp_path, torch_file(state_dict({"weight": wrapped}), struct.pack("<4f", 1, 2, 3, math.nan)))
+    assert (codes(report), report.tensors) == (["pickle-foreign", "non-finite"], 1)
+
+
 def test_big_endian_numbers_are_read_as_such(tmp_path: Path) -> None:
     members = [
         ("a/data.pkl", GOOD_PICKLE),

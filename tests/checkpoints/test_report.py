@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_runai.checkpoints import Finding, Report, Verdict, check
+from airflow_runai.checkpoints.examination import Examination, Policy
+from airflow_runai.checkpoints.report import CODES, worst
+from airflow_runai.checkpoints.steps import step_in_name
+from tests.checkpoints.samples import torch_file, write
+
+SOURCES = Path(check.__code__.co_filename).parent
+
+
+def test_every_code_of_the_table_is_used() -> None:
+    text = "".join(path.read_text() for path in SOURCES.rglob("*.py") if path.name != "report.py")
+    assert [code for code in CODES if f'"{code}"' not in text] == []
+
+
+def test_a_definite_fact_decides_over_doubt() -> None:
+    assert worst(Verdict.UNKNOWN, Verdict.INVALID) is Verdict.INVALID
+    assert worst(Verdict.UNVERIFIABLE, Verdict.UNKNOWN) is Verdict.UNKNOWN
+    assert worst(Verdict.VALID, Verdict.UNVERIFIABLE) is Verdict.UNVERIFIABLE
+    assert worst(Verdict.INVALID, Verdict.UNSAFE) is Verdict.UNSAFE
+
+
+def test_findings_are_bounded_and_the_verdict_is_not_lost() -> None:
+    seen = Examination(3, Policy(), ())
+    for number in range(500):
+        seen.note("all-zero", f"t{number}", "x" * 5000)
+    seen.note("pickle-dangerous", "x", "os.system")
+    assert (len(seen.findings), seen.findings[-1].code, seen.verdict) == (101, "more-findings", Verdict.UNSAFE)
+    assert max(len(finding.message) for finding in seen.findings) == 500
+
+
+def test_a_report_is_plain_json(tmp_path: Path) -> None:
+    report = check(write(tmp_path / "step-7.pt", torch_file()))
+    assert json.loads(json.dumps(report.to_json()))["verdict"] == "valid"
+
+
+def test_accepting_is_about_the_verdict_alone() -> None:
+    warned = Report("x", Verdict.VALID, None, 1, 3, 0, (Finding("all-zero", "warning", "x", "zero"),))
+    assert warned.accepted()
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("step-00000042", 42),
+        ("checkpoint-500", 500),
+        ("epoch=3-step=40-v1.ckpt", 40),
+        ("global_step12", 12),
+        ("iter_0000100", 100),
+        ("model_step_9.pt", 9),
+        ("last.ckpt", None),
+        ("epoch=3.ckpt", None),
+        ("instep-4", None),
+        ("model-00001-of-00003.safetensors", None),
+    ],
+)
+def test_the_step_is_read_from_names_that_trainers_give(name: str, step: int | None) -> None:
+    assert step_in_name(name) == step
