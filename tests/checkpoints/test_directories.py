@@ -106,6 +106,17 @@ def test_a_model_only_checkpoint_is_pointed_out(tmp_path: Path) -> None:
     assert codes(check(folder)) == {"model-only"}
 
 
+def test_one_damaged_file_does_not_hide_another(tmp_path: Path) -> None:
+    folder = shutil.copytree(GOLDEN / "checkpoint-4", tmp_path / "checkpoint-4")
+    flip_largest(folder / "optimizer.pt")
+    flip_largest(folder / "rng_state.pth")
+    report = check(folder)
+    assert {finding.path for finding in report.findings if finding.code == "zip-crc"} == {
+        "optimizer.pt",
+        "rng_state.pth",
+    }
+
+
 # -- sharded -----------------------------------------------------------------------------------------------------------
 INDEX = "model.safetensors.index.json"
 FIRST, SECOND = "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors"

@@ -49,8 +49,10 @@ def _examine(tree: Tree, seen: Examination) -> None:
         return
     with Source(tree, seen) as source:
         archive = _Archive(source, seen, tree.label)
+        before = len(seen.findings)
         archive.read_structure()
-        if seen.level >= 2 and not seen.refused:
+        sound = all(finding.severity != "error" for finding in seen.findings[before:])
+        if seen.level >= 2 and sound:
             archive.read_everything()
 
 
