@@ -255,6 +255,7 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
         except NotFound:
             listed: list[Workload] = []
     else:
+        _refuse_commas("workload", name_or_id)
         listed = yield from find(project, name_or_id, exact=True)
     if not listed:
         raise NotResolved(f"workload {name_or_id!r}: project {project.name!r} has none of this name or id")

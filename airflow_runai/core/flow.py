@@ -22,7 +22,7 @@ class Request:
     One HTTP request, relative to the control plane's address.
 
     :param params: query parameters in order; a sequence, because order makes logs and tests readable.
-    :param json: JSON body; mutually exclusive with ``form``.
+    :param json: JSON body; mutually exclusive with ``form``. Bodies may hold secrets: neither is in the ``repr``.
     :param form: form-encoded body (the OAuth token call).
     :param headers: additional headers; never logged.
     """
@@ -30,7 +30,7 @@ class Request:
     method: str
     path: str
     params: Sequence[tuple[str, str]] = ()
-    json: Mapping[str, Any] | None = None
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
