@@ -1,11 +1,52 @@
-"""The Airflow plugin: what the provider adds to Airflow's UI beyond its connection form and link."""
+"""
+The Airflow plugin: a tab "Run:ai" on every task instance, with the timeline of its workload.
+
+It serves one static file and no data: the file's code asks Airflow's own REST API, as the person who looks. Every
+Airflow process imports this module, so what serves the file is imported by the first request for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
 from airflow.sdk.plugins_manager import AirflowPlugin
+
+from airflow_runai import __version__
+
+_ASSETS = Path(__file__).with_name("plugin_assets")
+_Message = MutableMapping[str, Any]
+_Application = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Any]
+
+
+async def _assets(
+    scope: _Message, receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
+) -> None:
+    """Serve the tab's code: an ASGI application, as Airflow mounts any."""
+    await _static_files()(scope, receive, send)
+
+
+@cache
+def _static_files() -> _Application:
+    from starlette.staticfiles import StaticFiles
+
+    return StaticFiles(directory=_ASSETS)
 
 
 class RunaiPlugin(AirflowPlugin):
     """Registered through the entry point ``airflow.plugins``."""
 
     name = "runai"
+    fastapi_apps = [{"app": _assets, "url_prefix": "/runai", "name": "Run:ai"}]
+    react_apps = [
+        {
+            # The UI takes the component from globalThis under this name.
+            "name": "Run:ai",
+            # Without a slash in front, so that it is found where Airflow lives under a sub-path.
+            "bundle_url": f"runai/timeline.js?v={__version__}",
+            "destination": "task_instance",
+            "url_route": "runai",
+        }
+    ]

@@ -1,0 +1,70 @@
+"""The plugin as Airflow sees it: cheap to import, one tab, one file. How the tab looks: end_to_end/test_pages.py."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from airflow_runai.core.phases import PHASES
+from airflow_runai.plugin import RunaiPlugin
+
+_TAB = Path(__file__).parents[2] / "airflow_runai" / "plugin_assets" / "timeline.js"
+
+
+def get(path: str) -> httpx.Response:
+    """Ask as much of Airflow's web server as matters: it mounts what the plugin names, here under a sub-path."""
+    [app] = RunaiPlugin.fastapi_apps
+    airflow = Starlette()
+    airflow.mount("/sub/path" + app["url_prefix"], app["app"])
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=airflow)
+        async with httpx.AsyncClient(transport=transport, base_url="http://airflow/sub/path/") as client:
+            return await client.get(path)
+
+    return asyncio.run(ask())
+
+
+def test_tab_is_offered_on_task_instances_and_found_relative_to_the_base() -> None:
+    [tab] = RunaiPlugin.react_apps
+    assert tab["destination"] == "task_instance"
+    assert not tab["bundle_url"].startswith(("/", "http"))
+    served = get(tab["bundle_url"])
+    assert served.status_code == 200
+    # Browsers refuse modules of any other type.
+    assert served.headers["content-type"].startswith("text/javascript")
+    assert f'globalThis["{tab["name"]}"] = ' in served.text
+
+
+@pytest.mark.parametrize("path", ["runai/", "runai/../plugin.py", "runai/%2e%2e/plugin.py", "runai/nothing.js"])
+def test_nothing_but_the_assets_is_served(path: str) -> None:
+    assert get(path).status_code == 404
+
+
+def test_importing_the_plugin_brings_no_web_server_with_it() -> None:
+    script = (
+        "import sys, airflow.sdk.plugins_manager; before = set(sys.modules); import airflow_runai.plugin; "
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    brought = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert brought.split() == ["airflow_runai"]
+
+
+def test_tab_knows_the_same_phases_as_the_core() -> None:
+    table = re.search(r"MEANINGS = \{(.*?)\};", _TAB.read_text(), re.DOTALL)
+    assert table
+    known = dict(re.findall(r'(\w+): "(\w+)"', table[1]))
+    assert known == {phase: meaning.value for phase, (meaning, _) in PHASES.items()}
+
+
+def test_tab_loads_nothing_from_elsewhere_and_writes_no_markup() -> None:
+    text = _TAB.read_text()
+    for foreign in ("import(", 'from "', "dangerouslySetInnerHTML", "innerHTML", "eval(", "http://", "https://"):
+        assert foreign not in text
