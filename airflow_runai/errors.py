@@ -18,7 +18,8 @@ Everything that can go wrong, as one tree.
     │   └── Conflict                409
     ├── ForeignWorkload             the name is taken by a workload with another specification
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
-    ├── CheckpointInvalid           no checkpoint was accepted, or its root cannot be read
+    ├── CheckpointInvalid           no checkpoint was accepted
+    │   └── CheckpointUndecided     unreadable now, or still being written: trying again may help
     ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
     └── GateFailed                  metrics were read and did not pass
 
@@ -145,6 +146,10 @@ class WorkloadEnded(RunaiError):
 
 class CheckpointInvalid(RunaiError):
     """No checkpoint could be accepted."""
+
+
+class CheckpointUndecided(CheckpointInvalid):
+    """No checkpoint could be accepted, but one could not be read now or is still being written."""
 
 
 class MetricsError(RunaiError, ValueError):

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_runai.errors import (
     CheckpointInvalid,
+    CheckpointUndecided,
     ConnectionSettingsError,
     Forbidden,
     ForeignWorkload,
@@ -39,6 +40,8 @@ def without_hope_no_retry() -> Iterator[None]:
     """Turn errors that a retry cannot help into Airflow's failure without retry; the words stay the same."""
     try:
         yield
+    except CheckpointUndecided:
+        raise
     except HOPELESS as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
     except Refused as error:

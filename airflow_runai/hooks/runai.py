@@ -18,6 +18,7 @@ from airflow.sdk.log import mask_secret
 from airflow_runai.backends import clients, control_plane, drivers
 from airflow_runai.backends.control_plane import Project
 from airflow_runai.backends.settings import Settings
+from airflow_runai.backends.submission import patiently
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow, Tell
 from airflow_runai.errors import ConnectionSettingsError, RunaiError
@@ -73,7 +74,7 @@ class RunaiHook(BaseHook):
 
     def project(self, name: str | None = None, cluster: str | None = None) -> Project:
         """
-        Resolve a project, by default the connection's.
+        Resolve a project, by default the connection's; asks again while the control plane cannot be reached.
 
         :raises NotResolved: for 0 or several hits.
         """
@@ -83,7 +84,7 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        return self.run(control_plane.find_project(wanted, cluster or self.settings.cluster))
+        return self.run(patiently(lambda: control_plane.find_project(wanted, cluster or self.settings.cluster)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in and look around; the text says what works or what is wrong."""
@@ -92,7 +93,8 @@ class RunaiHook(BaseHook):
             names = ", ".join(f"{c.get('name')} ({c.get('version') or 'version unknown'})" for c in clusters)
             words = f"Logged in to {self.settings.url}; clusters: {names or 'none visible'}"
             if self.settings.project:
-                words += f"; project {self.project().name} found"
+                found = self.run(control_plane.find_project(self.settings.project, self.settings.cluster))
+                words += f"; project {found.name} found"
         except RunaiError as error:
             return False, str(error)
         return True, words

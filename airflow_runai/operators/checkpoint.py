@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.core.paths import to_container
-from airflow_runai.errors import CheckpointInvalid, SpecError
+from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.operators.locations import location
 
@@ -66,13 +66,13 @@ class RunaiCheckpointOperator(BaseOperator):
         self.min_step = min_step
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, log, announce; raise ``CheckpointInvalid`` (no retry) if nothing passes."""
+        """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
         with without_hope_no_retry():
             selection = self._select()
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, _reasons(report))
             if selection.chosen is None:
-                raise CheckpointInvalid(_nothing_passed(self.root, selection))
+                raise _nothing_passed(self.root, selection)
             result = self._result(selection.chosen, selection)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         for asset in self.outlets:
@@ -92,7 +92,8 @@ class RunaiCheckpointOperator(BaseOperator):
                 min_step=int(self.min_step) if self.min_step not in (None, "", "None") else None,
             )
         except RootProblem as error:
-            raise CheckpointInvalid(str(error)) from error
+            kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
+            raise kind(str(error)) from error
 
     def _result(self, chosen: Report, selection: Selection) -> dict[str, Any]:
         refused = [{"path": r.path, "verdict": str(r.verdict), "reasons": _reasons(r)} for r in selection.rejected]
@@ -113,6 +114,10 @@ def _reasons(report: Report) -> str:
     return f"{report.verdict} ({'; '.join(errors[:3])})"
 
 
-def _nothing_passed(root: str, selection: Selection) -> str:
+def _nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
     looked = "; ".join(f"{r.path}: {_reasons(r)}" for r in selection.rejected[:5])
-    return f"{root}: none of {len(selection.rejected)} checkpoints passed: {looked or 'there was no candidate'}"
+    words = f"{root}: none of {len(selection.rejected)} checkpoints passed: {looked or 'there was no candidate'}"
+    verdicts = {str(report.verdict) for report in selection.rejected}
+    if verdicts == {"unverifiable"}:
+        words += "; accept_unverifiable=True takes formats that carry no checksums"
+    return CheckpointUndecided(words) if verdicts & {"unknown", "in_progress"} else CheckpointInvalid(words)

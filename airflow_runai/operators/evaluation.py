@@ -79,6 +79,14 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             )
         return found
 
+    def _prepare(self) -> None:
+        """Remove the metrics of an earlier generation: they must not be judged as this one's."""
+        stale = location(self.metrics, self.path_map, self.storage_conn_id)
+        try:
+            stale.unlink(missing_ok=True)
+        except OSError as error:
+            raise MetricsError(f"{stale}: an earlier file cannot be removed: {error.strerror or error}") from error
+
     def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)

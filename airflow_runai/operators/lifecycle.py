@@ -79,6 +79,7 @@ class RunaiSuspendOperator(_RunaiLifecycleOperator):
     :param workload: name or id; templated.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
+    :param cluster: needed only where several clusters have a project of that name.
     """
 
     nothing_to_do = (Meaning.SUSPENDED,)
@@ -94,6 +95,7 @@ class RunaiResumeOperator(_RunaiLifecycleOperator):
     :param workload: name or id; templated.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
+    :param cluster: needed only where several clusters have a project of that name.
     """
 
     nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
@@ -109,6 +111,7 @@ class RunaiDeleteOperator(_RunaiLifecycleOperator):
     :param workload: name or id; templated.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
+    :param cluster: needed only where several clusters have a project of that name.
     """
 
     nothing_to_do = (Meaning.DELETING,)

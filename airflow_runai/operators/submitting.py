@@ -9,7 +9,7 @@ retry.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission
@@ -33,13 +33,20 @@ NOTE_KEY = "runai_submission"
 
 
 def submit_or_adopt(
-    hook: RunaiHook, context: Context, project: Project, spec: WorkloadSpec, slug: str | None, on_clear: str
+    hook: RunaiHook,
+    context: Context,
+    project: Project,
+    spec: WorkloadSpec,
+    slug: str | None,
+    on_clear: str,
+    before_create: Callable[[], None],
 ) -> Workload:
     """
     Return the workload of this task instance: an existing one where there is a reason to adopt it, else a new one.
 
     :param slug: readable part of the workload's name; ``None`` takes the task id.
     :param on_clear: ``restart`` or ``reattach``.
+    :param before_create: called when a new workload is certain, before it is submitted.
     """
     base = base_name(identity(context), slug)
     tries, note = tries_of(context), read_note(context)
@@ -48,6 +55,7 @@ def submit_or_adopt(
     spec = spec.with_environment(_about(context))
     if isinstance(step, Adopt):
         return _adopt(hook, step, Order(step.workload.name, spec, tries.current))
+    before_create()
     return _create(hook, context, project, step, Order(generation_name(base, step.generation), spec, tries.current))
 
 

@@ -46,9 +46,8 @@ class RunaiTrainingOperator(BaseOperator):
     small mapping: ``workload_id, name, project, phase, submitted_at, started_at, ended_at, clocks, interruptions,
     preemptions``.
 
-    :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated. ``distributed`` in
-        it
-        makes a distributed training.
+    :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated. ``distributed``
+        in it makes a distributed training.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
     :param cluster: needed only where several clusters have a project of that name.
@@ -125,13 +124,21 @@ class RunaiTrainingOperator(BaseOperator):
             spec, policy = WorkloadSpec.from_mapping(self._specification(context)), self._policy()
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
-            workload = submit_or_adopt(hook, context, project, spec, self.workload_name, self.on_clear)
+            workload = submit_or_adopt(
+                *(hook, context, project, spec, self.workload_name, self.on_clear), before_create=self._prepare
+            )
             self._announce(context, hook, workload, project.name)
+            if self._killed:
+                # The user ended the task during the submission: nobody else will see to the workload.
+                return self._after_sigterm(context, hook, workload)
             return self._wait(context, hook, workload, policy)
 
     def _specification(self, context: Context) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to what the author wrote."""
         return self.spec
+
+    def _prepare(self) -> None:
+        """Do what must be done before a new workload is submitted; a subclass may."""
 
     def _policy(self) -> WaitPolicy:
         interval = self.poll_interval or configuration.seconds("poll_interval")

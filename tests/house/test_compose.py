@@ -149,7 +149,7 @@ def test_airflows_connection_fits_the_embedded_runai(compose: Compose) -> None:
 
 def test_embedded_runai_and_airflow_see_the_shared_directory_under_one_path(compose: Compose) -> None:
     for name in ("runai", "scheduler", "triggerer"):
-        assert {"shared:/shared", "./dags/digits:/shared/digits:ro"} <= set(compose["services"][name]["volumes"])
+        assert {"shared:/shared", "./dags/digits:/shared/code:ro"} <= set(compose["services"][name]["volumes"])
     assert "--volume=/shared=/shared" in compose["services"]["runai"]["command"]
 
 
