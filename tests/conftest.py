@@ -1,0 +1,59 @@
+"""What several kinds of tests need: an embedded Run:ai that lives by a stepped clock, and settings to reach it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from airflow_runai.backends.settings import Settings
+from airflow_runai.emulator import Emulator, Scenario, SteppedClock, serve
+from airflow_runai.emulator import Settings as EmulatorSettings
+
+Serve = Callable[..., Emulator]
+TRAINING = Scenario(run_seconds=100)
+
+
+@pytest.fixture
+def emulate() -> Iterator[Serve]:
+    """Start emulators with settings of one's own; they end with the test."""
+    with ExitStack() as open_ones:
+        yield lambda **details: open_ones.enter_context(serve(_stepped(**details)))
+
+
+@pytest.fixture(scope="session")
+def _shared_emulator() -> Iterator[Emulator]:
+    with serve(_stepped()) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(_shared_emulator: Emulator) -> Iterator[Emulator]:
+    """Return an emulator with two projects (``team-a``, ``team-b``) and scripted trainings of 100 s; empty at first."""
+    yield _shared_emulator
+    plane = _shared_emulator.plane
+    with plane.lock:
+        plane.faults.clear()
+        plane.world.workloads.clear()
+        plane.requests.clear()
+        plane.scripted.set("train", TRAINING)
+
+
+@pytest.fixture
+def settings(emulator: Emulator) -> Settings:
+    """Return settings that reach the emulator."""
+    return settings_for(emulator)
+
+
+def settings_for(emulator: Emulator, **more: Any) -> Settings:
+    """Return settings that reach an emulator; without certificates, which take long to load and are not needed."""
+    login = {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
+    return Settings(emulator.url, **{**login, "project": "team-a", "verify": False, **more})
+
+
+def _stepped(**details: Any) -> EmulatorSettings:
+    # It begins now, so that its moments fit those of the drivers.
+    return EmulatorSettings(**{"clock": SteppedClock(time.time()), "scenarios": {"train": TRAINING}, **details})
