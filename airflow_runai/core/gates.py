@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.core.fields import nearest
-from airflow_runai.errors import MetricsError, SpecError
+from airflow_runai.errors import MetricsError, SpecError, cut
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -35,7 +35,7 @@ class Gate:
     threshold: float
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.comparison} {self.threshold:g}"
+        return f"{self.metric} {self.comparison} {self.threshold:.12g}"
 
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
@@ -52,15 +52,15 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
 
 def judge(gates: Sequence[Gate], metrics: Mapping[str, Any]) -> list[str]:
     """
-    Return one sentence for each gate that is not passed; a value that is not a number never passes.
+    Return one sentence for each gate that is not passed; what is not finite (a diverged training) never passes.
 
     :raises MetricsError: if a metric is missing or no number: nothing can be said then.
     """
     values = [(gate, _value(metrics, gate.metric)) for gate in gates]
     return [
-        f"{gate.metric} is {value:g}, the gate asks for {gate}"
+        f"{gate.metric} is {value:.12g}, the gate asks for {gate}"
         for gate, value in values
-        if math.isnan(value) or not _OPERATORS[gate.comparison](value, gate.threshold)
+        if not math.isfinite(value) or not _OPERATORS[gate.comparison](value, gate.threshold)
     ]
 
 
@@ -72,8 +72,11 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
             found = found.get(part) if isinstance(found, Mapping) else None
     if found is None:
         raise MetricsError(
-            f"gate on {name!r}: the evaluation did not write this metric; {nearest(name, map(str, metrics))}"
+            f"gate on {name!r}: the evaluation did not write this metric; {cut(nearest(name, map(str, metrics)))}"
         )
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise MetricsError(f"gate on {name!r}: the evaluation wrote {found!r}; allowed: a number")
-    return float(found)
+        raise MetricsError(f"gate on {name!r}: the evaluation wrote {cut(repr(found), 80)}; allowed: a number")
+    try:
+        return float(found)
+    except OverflowError:
+        return math.inf

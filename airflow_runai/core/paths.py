@@ -24,5 +24,5 @@ def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     for prefix in sorted(prefixes, key=len, reverse=True):
         bare = prefix.rstrip("/")
         if path == bare or path.startswith(bare + "/"):
-            return prefixes[prefix].rstrip("/") + path[len(bare) :]
+            return prefixes[prefix].rstrip("/") + path[len(bare) :] or "/"
     return path

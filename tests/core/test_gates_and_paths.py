@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_runai.core.gates import Gate, judge, parse_gates
+from airflow_runai.core.paths import to_container, to_worker
+from airflow_runai.errors import MetricsError, SpecError
+
+
+@pytest.mark.parametrize(
+    ("text", "gate"),
+    [
+        ("accuracy >= 0.95", Gate("accuracy", ">=", 0.95)),
+        ("loss<1e-3", Gate("loss", "<", 0.001)),
+        ("test.top-5/acc == .5", Gate("test.top-5/acc", "==", 0.5)),
+        (" drift <= -2 ", Gate("drift", "<=", -2.0)),
+    ],
+)
+def test_a_gate_is_read(text: str, gate: Gate) -> None:
+    assert parse_gates([text]) == (gate,)
+
+
+@pytest.mark.parametrize(
+    "text", ["accuracy", "accuracy => 1", "0.95 <= accuracy", "a >= b", "a >= nan", "", "a >= 1; x"]
+)
+def test_a_gate_that_cannot_be_read_is_told_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(SpecError, match=r"gates: .* cannot be read; allowed: METRIC >=") as caught:
+        parse_gates(["ok > 1", text, "also wrong"])
+    assert len(caught.value.problems) == 2
+
+
+def test_one_text_is_no_list_of_gates() -> None:
+    with pytest.raises(SpecError, match="is one text; allowed: a list of texts"):
+        parse_gates("accuracy >= 0.95")
+
+
+METRICS = {"accuracy": 0.95, "steps": 10, "test": {"loss": 0.2}, "a.b": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("accuracy >= 0.95", True),
+        ("accuracy > 0.95", False),
+        ("steps == 10", True),
+        ("test.loss < 0.3", True),
+        ("test.loss < 0.1", False),
+        ("a.b <= 1", True),
+    ],
+)
+def test_a_gate_is_passed_or_says_what_was_asked_for(text: str, passes: bool) -> None:
+    found = judge(parse_gates([text]), METRICS)
+    assert (not found) is passes
+    assert passes or "the gate asks for" in found[0]
+
+
+def test_a_near_miss_shows_enough_digits_to_see_it() -> None:
+    assert judge(parse_gates(["accuracy >= 0.95"]), {"accuracy": 0.9499999}) == [
+        "accuracy is 0.9499999, the gate asks for accuracy >= 0.95"
+    ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400])
+@pytest.mark.parametrize("comparison", [">=", "<=", ">", "<", "=="])
+def test_what_is_not_finite_never_passes(value: Any, comparison: str) -> None:
+    assert judge([Gate("x", comparison, 1.0)], {"x": value})
+
+
+@pytest.mark.parametrize("value", ["0.99", True, [0.99], {}])
+def test_a_metric_that_is_no_number_is_an_error(value: Any) -> None:
+    with pytest.raises(MetricsError, match=r"gate on 'accuracy': the evaluation wrote .*; allowed: a number"):
+        judge(parse_gates(["accuracy >= 0.9"]), {"accuracy": value})
+
+
+@pytest.mark.parametrize("metrics", [{}, {"accurracy": 1}, {"accuracy": None}, {"accuracy.x": 1}])
+def test_a_metric_that_was_not_written_is_an_error(metrics: Any) -> None:
+    with pytest.raises(MetricsError, match="gate on 'accuracy': the evaluation did not write this metric"):
+        judge(parse_gates(["accuracy >= 0.9"]), metrics)
+
+
+MAP = {"/workspace": "/mnt/nfs/ws", "/workspace/ckpt/": "s3://bucket/ckpt", "/data": "/"}
+
+
+@pytest.mark.parametrize(
+    ("container", "worker"),
+    [
+        ("/workspace/a", "/mnt/nfs/ws/a"),
+        ("/workspace", "/mnt/nfs/ws"),
+        ("/workspace/ckpt", "s3://bucket/ckpt"),
+        ("/workspace/ckpt/step-1/", "s3://bucket/ckpt/step-1/"),
+        ("/workspaces/a", "/workspaces/a"),
+        ("/data/x", "/x"),
+        ("/data", "/"),
+        ("relative", "relative"),
+    ],
+)
+def test_the_longest_prefix_of_whole_segments_wins(container: str, worker: str) -> None:
+    assert to_worker(container, MAP) == worker
+
+
+@given(st.lists(st.sampled_from(["a", "b c", "ckpt", "step-1"]), max_size=4))
+def test_a_path_that_goes_there_comes_back(segments: list[str]) -> None:
+    path = "/".join(["/workspace", *segments])
+    one = {"/workspace": "s3://bucket/ws/"}
+    assert to_container(to_worker(path, one), one) == path
