@@ -80,19 +80,20 @@ class ProcessRuntime:
         """Nobody knows when a process ends."""
         return None
 
-    def log(self, name: str, incarnation: int | None = None) -> bytes:
+    def log(self, name: str, incarnation: int | None = None, last: int | None = None) -> bytes:
         """
         Read what a workload's first pod wrote.
 
         :param name: the workload's name.
         :param incarnation: which one; None for all, oldest first.
+        :param last: read only so many bytes from the end of each; it may be long.
         """
         folder = self._root / "logs" / name
         if incarnation is not None:
             path = folder / f"{incarnation}.log"
-            return path.read_bytes() if path.exists() else b""
+            return _end(path, last) if path.exists() else b""
         files = [path for path in folder.glob("*.log") if path.stem.isdigit()]
-        return b"".join(path.read_bytes() for path in sorted(files, key=lambda path: int(path.stem)))
+        return b"".join(_end(path, last) for path in sorted(files, key=lambda path: int(path.stem)))
 
     def close(self) -> None:
         """Let go of everything; whatever still runs is killed."""
@@ -166,6 +167,13 @@ def command_line(command: str | None, args: str | None) -> list[str]:
     if not words:
         raise ValueError("neither command nor args: the emulator has no image whose entry point it could run")
     return words
+
+
+def _end(path: Path, last: int | None) -> bytes:
+    with path.open("rb") as file:
+        if last is not None:
+            file.seek(max(0, path.stat().st_size - last))
+        return file.read(-1 if last is None else last)
 
 
 def _exit_code(entry: subprocess.Popen[bytes] | int) -> int | None:

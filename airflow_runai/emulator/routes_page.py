@@ -17,7 +17,7 @@ from airflow_runai.emulator.replies import Call, Refused, Reply
 from airflow_runai.emulator.stretches import interruptions, stretches
 from airflow_runai.emulator.world import Cluster, Project
 
-LOG_CHARACTERS = 50_000
+LOG_BYTES = 50_000
 RECORDS = 300
 DELETED_SHOWN = 20
 
@@ -150,5 +150,5 @@ def _incarnation(one: Workload, number: int) -> dict[str, Any]:
 def _log(plane: ControlPlane, name: str, incarnation: int) -> dict[str, Any]:
     if plane.processes is None:
         return {"log": None, "log_is_cut": False}
-    text = plane.processes.log(name, incarnation).decode(errors="replace")
-    return {"log": text[-LOG_CHARACTERS:], "log_is_cut": len(text) > LOG_CHARACTERS}
+    found = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)
+    return {"log": found[-LOG_BYTES:].decode(errors="replace"), "log_is_cut": len(found) > LOG_BYTES}

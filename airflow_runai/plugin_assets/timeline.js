@@ -48,6 +48,16 @@ const CLOCKS = {
   total: "Since submission",
 };
 
+/** Leave out what says nothing, and tell of each moment whether the workload has ended; its removal changes no end. */
+function annotated(timeline) {
+  let over = false;
+  const known = timeline.filter((moment, index) => index === 0 || meaning(moment) !== "unknown");
+  return known.map((moment, index) => {
+    over = isFinal(moment) || (over && ["leaving", "deleting"].includes(meaning(moment)));
+    return { moment, next: known[index + 1], over };
+  });
+}
+
 /**
  * Cut a timeline into what is drawn: the queue, and then running and interruptions in turn.
  *
@@ -59,11 +69,9 @@ const CLOCKS = {
 export function stretches(timeline, end) {
   const found = [];
   let ran = false;
-  const known = timeline.filter((moment, index) => index === 0 || meaning(moment) !== "unknown");
-  for (const [index, moment] of known.entries()) {
-    const next = known[index + 1];
-    if (isFinal(moment)) break;
-    const last = found.at(-1);
+  let last = null;
+  for (const { moment, next, over } of annotated(timeline)) {
+    if (over) { last = null; continue; }
     const leavesToEnd = meaning(moment) === "leaving" && isFinal(next) && last?.group === "running";
     const runs = meaning(moment) === "running" || leavesToEnd;
     ran ||= runs;
@@ -74,6 +82,7 @@ export function stretches(timeline, end) {
     stretch.preempted ||= isPreemption(moment);
     const repeats = stretch.messages.some((said) => moment.message.includes(said));
     if (moment.message && !repeats) stretch.messages.push(moment.message);
+    last = stretch;
   }
   return found.map(({ group, preempted, ...rest }) => ({
     ...rest,
@@ -84,7 +93,7 @@ export function stretches(timeline, end) {
 /** Let the clocks go on: they were taken at the last change, which may be hours ago. */
 export function goOn(clocks, timeline, now) {
   const takenAt = timeline[0].at + clocks.total;
-  const passed = isFinal(timeline.at(-1)) ? 0 : Math.max(0, now - takenAt);
+  const passed = annotated(timeline).at(-1).over ? 0 : Math.max(0, now - takenAt);
   const kind = stretches(timeline, now).at(-1)?.kind;
   const moving = kind === "running" || kind === "queue" ? [kind, "total"] : ["interruption", "interrupted_total", "total"];
   return { ...clocks, ...Object.fromEntries(moving.map((name) => [name, clocks[name] + passed])) };
@@ -94,15 +103,12 @@ export function goOn(clocks, timeline, now) {
 
 async function read({ dagId, runId, taskId, mapIndex }, signal) {
   const index = mapIndex === undefined || mapIndex === null || mapIndex === "" ? -1 : Number(mapIndex);
-  const [dag, run, task] = [dagId, runId, taskId].map(encodeURIComponent);
-  const instance = `api/v2/dags/${dag}/dagRuns/${run}/taskInstances/${task}`;
+  const [dag, run, name] = [dagId, runId, taskId].map(encodeURIComponent);
+  const instance = `api/v2/dags/${dag}/dagRuns/${run}/taskInstances/${name}`;
   const xcom = (key) => get(`${instance}/xcomEntries/${key}?map_index=${index}`, signal).then(value);
-  const [state, workload, news] = await Promise.all([
-    get(index < 0 ? instance : `${instance}/${index}`, signal),
-    xcom("runai_workload"),
-    xcom("runai_timeline"),
-  ]);
-  return { finished: FINISHED.includes(state?.state), workload, news, readAt: Date.now() / 1000 };
+  const state = get(index < 0 ? instance : `${instance}/${index}`, signal);
+  const [task, workload, news] = await Promise.all([state, xcom("runai_workload"), xcom("runai_timeline")]);
+  return { finished: FINISHED.includes(task?.state), workload, news, readAt: Date.now() / 1000 };
 }
 
 async function get(path, signal) {
@@ -115,11 +121,7 @@ async function get(path, signal) {
 
 function value(entry) {
   if (typeof entry?.value !== "string") return entry?.value ?? null;
-  try {
-    return JSON.parse(entry.value);
-  } catch {
-    return null;
-  }
+  try { return JSON.parse(entry.value); } catch { return null; }
 }
 
 function useReading({ dagId, runId, taskId, mapIndex }) {
@@ -127,9 +129,7 @@ function useReading({ dagId, runId, taskId, mapIndex }) {
   useEffect(() => {
     const stop = new AbortController();
     let timer = 0;
-    const again = () => {
-      timer = setTimeout(look, REFRESH_SECONDS * 1000);
-    };
+    const again = () => void (timer = setTimeout(look, REFRESH_SECONDS * 1000));
     const look = async () => {
       if (document.hidden) return again();
       try {
@@ -144,10 +144,7 @@ function useReading({ dagId, runId, taskId, mapIndex }) {
     };
     setReading(null);
     look();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
+    return () => { stop.abort(); clearTimeout(timer); };
   }, [dagId, runId, taskId, mapIndex]);
   return reading;
 }
@@ -200,8 +197,7 @@ function Bar({ parts }) {
   const [chosen, choose] = useState(null);
   const wide = widths(parts);
   const rects = parts.map((part, index) =>
-    h(
-      "rect",
+    h("rect",
       {
         key: part.since,
         x: wide.slice(0, index).reduce((sum, one) => sum + one, 0),
@@ -219,20 +215,15 @@ function Bar({ parts }) {
         onFocus: () => choose(index),
         onMouseEnter: () => choose(index),
       },
-      h("title", null, told(part)),
-    ),
-  );
+      h("title", null, told(part))));
   const picture = { viewBox: `0 0 ${WIDTH} 36`, preserveAspectRatio: "none", width: "100%", height: 36, role: "group" };
-  return h(
-    "div",
-    null,
+  return h("div", null,
     h("svg", { ...picture, "aria-label": "Timeline", style: { borderRadius: 6, display: "block" } }, hatching(), ...rects),
     h("div", { style: { display: "flex", justifyContent: "space-between", fontSize: "0.8em", ...SOFT } },
       h("span", null, clock(parts[0].since)), h("span", null, clock(parts.at(-1).until))),
     h("p", { "data-part": "chosen", "aria-live": "polite", style: { minHeight: "1.5em", margin: "8px 0" } },
       parts[chosen] ? told(parts[chosen]) : "Point at a stretch, or tab to it, to read what the platform said."),
-    h(Legend),
-  );
+    h(Legend));
 }
 
 function Legend() {

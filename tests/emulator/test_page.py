@@ -156,6 +156,15 @@ def test_story_has_the_log_of_each_incarnation(emulator: Emulator, client: Clien
     assert [line["phase"] for line in seen["history"]][-1] == "Creating"
 
 
+def test_story_shows_only_the_end_of_a_long_log(emulator: Emulator, client: Client) -> None:
+    workload = client.create("train-1", command="sh -c 'yes | head -c 90000; echo the end'")
+    client.wait_for(workload, "Completed")
+    seen = client.get("/_emulator/workloads/train-1/story")
+    assert seen["log_is_cut"]
+    assert len(seen["log"]) == 50_000
+    assert seen["log"].endswith("the end\n")
+
+
 def test_story_of_nobody_and_of_no_number_are_refused(stepped: Emulator, steps: Client) -> None:
     steps.create("endless-1")
     assert steps.http.get("/_emulator/workloads/who/story").status_code == 404

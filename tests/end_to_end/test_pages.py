@@ -345,16 +345,19 @@ def test_tab_shows_hostile_text_as_text_and_no_dangerous_link(airflow: Airflow, 
         told((1, "Creating", ""), (2, "Running", ""), (7, "Terminating", ""), (9, "Completed", "")),
         told((1, "Running", ""), (4, "NeverHeardOf", ""), (6, "Running", ""), (7, "Deleting", "")),
         told((1, "Running", ""), (4, "Failed", ""), (6, "Deleting", "")),
+        told((1, "Running", ""), (4, "Failed", ""), (6, "Pending", ""), (9, "Running", ""), (20, "Completed", "")),
+        told((1, "Unknown", ""), (4, "Running", ""), (6, "Pending", ""), (9, "Initializing", _PREEMPTED)),
     ],
 )
 def test_tab_and_clocks_agree(airflow: Airflow, window: Browser, life: tuple[Moment, ...]) -> None:
     airflow.knows("success")
     window.open(airflow.url + "tab")
     now = life[-1].at + 50
-    drawn = window.until(
-        """return globalThis.found ?? void import("/sub/path/runai/timeline.js")
-            .then(tab => globalThis.found = tab.stretches(...arguments[0]))""",
-        [moments_to_json(life), now],
+    drawn, clocked = window.until(
+        """const [moments, now, before] = arguments;
+        return globalThis.found ?? void import("/sub/path/runai/timeline.js").then(tab =>
+            globalThis.found = [tab.stretches(moments, now), tab.goOn(before, moments, now)])""",
+        *(moments_to_json(life), now, clocks(life, now - 45).to_dict()),
     )
     seconds = _sums(drawn)
     expected = clocks(life, now)
@@ -362,6 +365,7 @@ def test_tab_and_clocks_agree(airflow: Airflow, window: Browser, life: tuple[Mom
     assert seconds["queue"] == pytest.approx(expected.queue)
     assert seconds["preempted"] + seconds["interrupted"] == pytest.approx(expected.interrupted_total)
     assert sum(part["kind"] == "preempted" for part in drawn) == expected.preemptions
+    assert clocked == pytest.approx(expected.to_dict())
 
 
 def _sums(drawn: Sequence[Mapping[str, Any]]) -> dict[str, float]:
