@@ -89,11 +89,19 @@ class RunaiCheckpointOperator(BaseOperator):
                 level=self.level,
                 accept_unverifiable=self.accept_unverifiable,
                 strict=self.strict,
-                min_step=int(self.min_step) if self.min_step not in (None, "", "None") else None,
+                min_step=self._least_step(),
             )
         except RootProblem as error:
             kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
             raise kind(str(error)) from error
+
+    def _least_step(self) -> int | None:
+        if self.min_step in (None, "", "None"):
+            return None
+        try:
+            return int(str(self.min_step))
+        except ValueError:
+            raise SpecError([f"min_step: {self.min_step!r}; allowed: a whole number, or nothing"]) from None
 
     def _result(self, chosen: Report, selection: Selection) -> dict[str, Any]:
         refused = [{"path": r.path, "verdict": str(r.verdict), "reasons": _reasons(r)} for r in selection.rejected]

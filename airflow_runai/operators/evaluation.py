@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,11 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
 
     def _specification(self, context: Context) -> Mapping[str, Any]:
         given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
-        return {**self.spec, "environment": {**(self.spec.get("environment") or {}), **given}}
+        own = self.spec.get("environment") or {} if isinstance(self.spec, Mapping) else None
+        if not isinstance(own, Mapping):
+            # What is wrong with it, the specification says better.
+            return self.spec
+        return {**self.spec, "environment": {**own, **given}}
 
     def _checkpoint_path(self) -> str:
         found = self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint
@@ -92,7 +97,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)
         self.log.info("metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed")
-        judged = {"metrics": metrics, "gates": [str(gate) for gate in gates], "passed": not failures}
+        judged = {"metrics": _plain(metrics), "gates": [str(gate) for gate in gates], "passed": not failures}
         result = {**result, "checkpoint": self.checkpoint, **judged}
         if not failures:
             return result
@@ -120,6 +125,15 @@ def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id:
     if len(raw) > LARGEST_METRICS:
         raise MetricsError(f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers")
     return _parsed(raw, str(where))
+
+
+def _plain(value: Any) -> Any:
+    """Write what JSON has no word for (NaN, Infinity) as text: databases refuse such XComs."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parsed(raw: bytes, where: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission
 from airflow_runai.backends.control_plane import Project
-from airflow_runai.backends.submission import Order
+from airflow_runai.backends.submission import Order, patiently
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.spec import WorkloadSpec
@@ -54,7 +54,7 @@ def submit_or_adopt(
     step = plan(base, existing, tries, note, on_clear)
     spec = spec.with_environment(_about(context))
     if isinstance(step, Adopt):
-        return _adopt(hook, step, Order(step.workload.name, spec, tries.current))
+        return _adopt(hook, step, Order(step.workload.name, spec, tries.current), tries)
     before_create()
     return _create(hook, context, project, step, Order(generation_name(base, step.generation), spec, tries.current))
 
@@ -70,17 +70,17 @@ def _create(hook: RunaiHook, context: Context, project: Project, step: Create, o
     return workload
 
 
-def _adopt(hook: RunaiHook, step: Adopt, order: Order) -> Workload:
+def _adopt(hook: RunaiHook, step: Adopt, order: Order, tries: Tries) -> Workload:
     workload = step.workload
     if workload.meaning in (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING):
         log.info("%s has already ended (%s): nothing is submitted", workload.name, workload.phase)
         return workload
     hook.run(submission.verify(workload, order))
     log.info("adopted %s (id %s, phase %s): nothing is submitted", workload.name, workload.id, workload.phase)
-    if workload.meaning is Meaning.SUSPENDED:
-        # Whoever suspended it, somebody now asked Airflow to run it.
-        hook.run(control_plane.resume(workload))
-        log.info("%s was suspended: resumed", workload.name)
+    if workload.meaning is Meaning.SUSPENDED and (workload.try_number or tries.first) < tries.first:
+        # Whoever suspended it, somebody has cleared the task since. A mere retry undoes nobody's decision.
+        hook.run(patiently(lambda: control_plane.resume(workload)))
+        log.info("%s was suspended: resumed, because the task was cleared", workload.name)
     return workload
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Tell
@@ -30,6 +30,7 @@ from airflow_runai.triggers.workload import (
     TIMELINE_KEY,
     RunaiWorkloadTrigger,
     policy_to_json,
+    timeline_of,
     workload_to_json,
 )
 
@@ -112,9 +113,9 @@ class RunaiTrainingOperator(BaseOperator):
         wrong = [
             f"{name}: {value!r}; allowed: {', '.join(ok)}" for name, (value, ok) in words.items() if value not in ok
         ]
-        known = tuple(Limits.__dataclass_fields__)
-        if isinstance(self.limits, Mapping):
-            wrong += [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in self.limits if k not in known]
+        if isinstance(self.poll_interval, (int, float)) and not self.poll_interval > 0:
+            wrong.append(f"poll_interval: {self.poll_interval!r}; allowed: seconds greater than 0")
+        wrong += _problems_of_limits(self.limits)
         if wrong:
             raise SpecError(wrong)
 
@@ -129,8 +130,8 @@ class RunaiTrainingOperator(BaseOperator):
             )
             self._announce(context, hook, workload, project.name)
             if self._killed:
-                # The user ended the task during the submission: nobody else will see to the workload.
-                return self._after_sigterm(context, hook, workload)
+                # If the user ended the task during the submission, nobody else will see to the workload.
+                self._end_if_task_is_finished(context, hook, workload)
             return self._wait(context, hook, workload, policy)
 
     def _specification(self, context: Context) -> Mapping[str, Any]:
@@ -145,8 +146,8 @@ class RunaiTrainingOperator(BaseOperator):
         try:
             limits = Limits(**{clock: float(value) for clock, value in (self.limits or {}).items()})
             return WaitPolicy(interval, limits, self.when_suspended)
-        except (TypeError, ValueError) as error:
-            raise SpecError([str(error)]) from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SpecError([f"limits: {self.limits!r}: {error}"]) from None
 
     def _announce(self, context: Context, hook: RunaiHook, workload: Workload, project: str) -> None:
         page = workload_page(hook.settings.url, workload, project)
@@ -154,16 +155,18 @@ class RunaiTrainingOperator(BaseOperator):
         context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
 
     def _wait(self, context: Context, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> dict[str, Any]:
-        sight = control_plane.eyes(workload)
         verdict = self._glance(hook, workload, policy)
         if isinstance(verdict, Outcome):
             return self._finish(context, verdict)
         if self.deferrable:
             self._defer(workload, policy)
         try:
+            sight = control_plane.eyes(workload)
             outcome = hook.run(wait(policy, sight, workload), lambda news: self._tell(context, news), self._nap)
         except _Terminated:
-            return self._after_sigterm(context, hook, workload)
+            state = self._end_if_task_is_finished(context, hook, workload)
+            words = f"workload {workload.name} goes on; the next try adopts it"
+            raise AirflowException(f"the worker was told to stop (the task is {state}): {words}") from None
         return self._finish(context, outcome)
 
     def _glance(self, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> Outcome | None:
@@ -197,6 +200,7 @@ class RunaiTrainingOperator(BaseOperator):
         """Return the result or raise; both ways of waiting end here."""
         if outcome.status in (TIMED_OUT, STALLED, STOPPED):
             outcome = self._reconsider(outcome)
+        context["ti"].xcom_push(key=TIMELINE_KEY, value=timeline_of(outcome))
         known = context["ti"].xcom_pull(task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index)
         result = outcome.to_result(project=(known or {}).get("project") or self.project or "")
         spent = outcome.clocks
@@ -204,9 +208,13 @@ class RunaiTrainingOperator(BaseOperator):
             "%s %s after %.0f s (%.0f s running, %d interruptions)",
             *(outcome.name, outcome.status, spent.total, spent.running, spent.interruptions),
         )
-        if outcome.status != SUCCEEDED:
-            raise WorkloadEnded(f"workload {outcome.name} {outcome.status}: {outcome.reason}", outcome.to_event())
-        return self._finished(context, result)
+        if outcome.status == SUCCEEDED:
+            return self._finished(context, result)
+        words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+        if outcome.status == STOPPED:
+            # A person stopped it, and `when_suspended` says that this is the end: a retry would respect neither.
+            raise AirflowFailException(words)
+        raise WorkloadEnded(words, outcome.to_event())
 
     def _reconsider(self, outcome: Outcome) -> Outcome:
         """Look again, because the event may be old; stop what exceeded its limit."""
@@ -251,16 +259,28 @@ class RunaiTrainingOperator(BaseOperator):
                 return
             time.sleep(min(left, 0.5))
 
-    def _after_sigterm(self, context: Context, hook: RunaiHook, workload: Workload) -> dict[str, Any]:
+    def _end_if_task_is_finished(self, context: Context, hook: RunaiHook, workload: Workload) -> str | None:
+        """Find out what SIGTERM meant: a user ended the task (raise), or its node goes down (return the state)."""
         ti = context["ti"]
         states = ti.get_task_states(
             dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
         )
         state = next((str(s) for s in states.get(ti.run_id, {}).values()), None)
-        done = f"workload {workload.name} goes on; the next try adopts it"
         if state in FINISHED:
             done = hook.run(end_workload(workload.id, self.kill_action))
-        raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
+            raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
+        return state
+
+
+def _problems_of_limits(limits: object) -> list[str]:
+    """Say what is wrong with the limits, as far as they are no templates or results of other tasks."""
+    if not isinstance(limits, Mapping):
+        templated = limits is None or isinstance(limits, (str, XComArg))
+        return [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
+    known = tuple(Limits.__dataclass_fields__)
+    wrong = [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known]
+    numbers = [(k, v) for k, v in limits.items() if isinstance(v, (int, float))]
+    return wrong + [f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in numbers if not v > 0]
 
 
 class _Terminated(Exception):
