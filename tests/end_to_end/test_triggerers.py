@@ -1,0 +1,59 @@
+"""A triggerer that freezes, dies or is replaced costs nothing: the workload goes on, and the clocks are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.installation import Airflow
+from tests.end_to_end.polling import wait_until
+from tests.end_to_end.rest import Run
+from tests.end_to_end.site import Start
+
+#: By the present rule a triggerer takes over after 8 s of silence; it asks every second.
+TAKE_OVER = 30.0
+
+
+@pytest.fixture
+def triggerers(airflow: Airflow) -> Iterator[Airflow]:
+    """Leave one triggerer behind, however a test ends."""
+    yield airflow
+    airflow.leave_one_triggerer()
+
+
+def test_a_frozen_triggerer_that_wakes_up_does_not_stop_the_workload(triggerers: Airflow, start: Start) -> None:
+    here, run = start()
+    workload = here.runs_deferred(run)
+    frozen, owner = triggerers.triggerers[-1], _owner(run)
+    frozen.freeze()
+    triggerers.run_triggerer()
+    wait_until(lambda: _owner(run) not in (None, owner), "another triggerer takes over", TAKE_OVER)
+    frozen.thaw()
+    wait_until(lambda: "invoking on_kill" in triggerers.trigger_logs(run), "the first one is told to kill")
+    wait_until(lambda: "goes on" in triggerers.trigger_logs(run), "it asks Airflow, and leaves the workload alone")
+    assert run.task()["state"] == "deferred"
+    here.finish()
+    run.succeeds()
+    assert here.only_workload(run) is workload
+    assert workload.deleted_at is None
+    assert here.phases(workload).count("Running") == 1
+
+
+def test_a_killed_triggerer_loses_neither_clocks_nor_interruptions(triggerers: Airflow, start: Start) -> None:
+    here, run = start()
+    workload = here.runs_deferred(run)
+    here.preempt(workload)
+    triggerers.triggerers[-1].kill()
+    here.preempt(workload)
+    triggerers.run_triggerer()
+    here.finish()
+    run.succeeds()
+    result = run.xcom()
+    assert here.only_workload(run) is workload
+    assert (result["interruptions"], result["preemptions"]) == (2, 2)
+    assert result["clocks"]["running"] == pytest.approx(workload.running_seconds, abs=0.5)
+
+
+def _owner(run: Run) -> int | None:
+    return (run.task()["trigger"] or {}).get("triggerer_id")
