@@ -85,6 +85,10 @@ class Outcome:
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
         )
 
+    def to_news(self) -> dict[str, Any]:
+        """Return what the live timeline shows at its end."""
+        return {"timeline": moments_to_json(self.timeline), "clocks": self.clocks.to_dict(), "phase": self.phase}
+
     def to_result(self, project: str) -> dict[str, Any]:
         """Return the small mapping that the operator leaves as its result."""
         running = next((m.at for m in self.timeline if meaning(m.phase) is Meaning.RUNNING), None)

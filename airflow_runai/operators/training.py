@@ -208,6 +208,7 @@ class RunaiTrainingOperator(BaseOperator):
             "%s %s after %.0f s (%.0f s running, %d interruptions)",
             *(outcome.name, outcome.status, spent.total, spent.running, spent.interruptions),
         )
+        context["ti"].xcom_push(key=TIMELINE_KEY, value=outcome.to_news())
         if outcome.status == SUCCEEDED:
             return self._finished(context, result)
         words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
