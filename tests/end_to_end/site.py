@@ -71,13 +71,15 @@ class Site:
         path = "/api/v1/workloads/trainings"
         return [seen.status for seen in self.emulator.requests if (seen.method, seen.path) == ("POST", path)]
 
-    def runs_deferred(self, run: Run) -> Workload:
+    def runs_deferred(self, run: Run, state: str = "deferred") -> Workload:
         """
         Wait until a training runs, its task is deferred and a triggerer has taken up the wait; return the workload.
 
         Before the last, nobody is there to hear what a user does: Airflow then drops the trigger without a word.
+
+        :param state: another one than ``deferred`` for tasks that wait in their worker.
         """
-        wait_until(lambda: run.task()["state"] == "deferred", f"{run.run_id} is deferred")
+        wait_until(lambda: run.task()["state"] == state, f"{run.run_id} is {state}")
         run.is_watched()
         return wait_until(lambda: self._running(run), f"{run.run_id} runs")
 

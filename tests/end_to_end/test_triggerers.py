@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.end_to_end.component import Component
 from tests.end_to_end.installation import Airflow
 from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
@@ -40,11 +41,15 @@ def test_a_frozen_triggerer_that_wakes_up_does_not_stop_the_workload(triggerers:
     assert here.phases(workload).count("Running") == 1
 
 
-def test_a_killed_triggerer_loses_neither_clocks_nor_interruptions(triggerers: Airflow, start: Start) -> None:
+@pytest.mark.parametrize("end", [Component.kill, Component.ask_to_stop])
+def test_a_triggerer_that_ends_loses_neither_clocks_nor_interruptions(
+    triggerers: Airflow, start: Start, end: Callable[[Component], None]
+) -> None:
     here, run = start()
     workload = here.runs_deferred(run)
     here.preempt(workload)
-    triggerers.triggerers[-1].kill()
+    end(triggerers.triggerers[-1])
+    wait_until(lambda: not triggerers.triggerers[-1].running, "the triggerer ends")
     here.preempt(workload)
     triggerers.run_triggerer()
     here.finish()
@@ -53,6 +58,16 @@ def test_a_killed_triggerer_loses_neither_clocks_nor_interruptions(triggerers: A
     assert here.only_workload(run) is workload
     assert (result["interruptions"], result["preemptions"]) == (2, 2)
     assert result["clocks"]["running"] == pytest.approx(workload.running_seconds, abs=0.5)
+
+
+def test_a_training_that_ends_at_once_does_not_fail_its_task(start: Start) -> None:
+    started = [start() for _ in range(3)]
+    for here, _ in started:
+        here.finish()
+    for here, run in started:
+        run.succeeds()
+        assert run.task()["try_number"] == 1
+        assert here.only_workload(run).phase == "Completed"
 
 
 def _owner(run: Run) -> int | None:

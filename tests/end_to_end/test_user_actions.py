@@ -37,9 +37,13 @@ def test_marking_a_deferred_task_stops_its_workload(runs: dict[str, tuple[Site, 
     assert here.only_workload(run).incarnation == 1
 
 
-def test_failing_a_whole_run_stops_its_workload(runs: dict[str, tuple[Site, Run]]) -> None:
+def test_failing_a_whole_run_stops_its_workload_though_each_look_takes_longer_than_airflow_waits(
+    runs: dict[str, tuple[Site, Run]],
+) -> None:
     here, run = runs["run failed"]
     workload = here.runs_deferred(run)
+    # Airflow cancels what it calls after about one second; the stop has to outlive that.
+    here.emulator.faults.add("slow", method="GET", path="/api/v1/workloads/*", seconds=3, times=None)
     run.end("failed")
     wait_until(lambda: workload.deleted_at, "the workload is stopped and deleted", SOON)
     assert here.only_workload(run) is workload

@@ -14,6 +14,7 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
     "waiting_suspend": {"on_kill": "suspend"},
     "waiting_keep": {"on_kill": "keep"},
     "waiting_reattach": {"on_clear": "reattach"},
+    "waiting_in_worker": {"deferrable": False},
 }
 
 for dag_id, behaviour in BEHAVIOURS.items():
