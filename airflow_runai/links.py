@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
@@ -12,6 +13,8 @@ from airflow_runai.hooks import configuration
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
+
+log = logging.getLogger(__name__)
 
 #: XCom under which an operator leaves ``id, name, project, url`` of its workload.
 WORKLOAD_KEY = "runai_workload"
@@ -34,4 +37,9 @@ class RunaiWorkloadLink(BaseOperatorLink):
 def workload_page(url: str, workload: Workload, project: str) -> str:
     """Return the address of a workload's page, made from ``[runai] workload_url``."""
     pattern = configuration.option("workload_url")
-    return pattern.format(url=url.rstrip("/"), name=workload.name, id=workload.id, project=project)
+    try:
+        return pattern.format(url=url.rstrip("/"), name=workload.name, id=workload.id, project=project)
+    except (LookupError, ValueError, AttributeError) as error:
+        # The workload exists already: a slip in the configuration must not cost its task.
+        log.warning("[runai] workload_url: %r (%r); allowed: {url}, {name}, {id}, {project}", pattern, error)
+        return url

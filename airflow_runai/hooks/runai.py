@@ -21,7 +21,7 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import patiently
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow, Tell
-from airflow_runai.errors import ConnectionSettingsError, RunaiError
+from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
 
 if TYPE_CHECKING:
     import httpx
@@ -95,6 +95,10 @@ class RunaiHook(BaseHook):
             if self.settings.project:
                 found = self.run(control_plane.find_project(self.settings.project, self.settings.cluster))
                 words += f"; project {found.name} found"
+        except Untrusted as error:
+            return False, str(error)
+        except Unreachable as error:
+            return False, f"{error}; check the control plane URL, and that this machine may reach it"
         except RunaiError as error:
             return False, str(error)
         return True, words
@@ -118,7 +122,7 @@ def settings_of(connection: Connection) -> Settings:
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
         )
-    except ConnectionSettingsError as error:
+    except ValueError as error:  # also an address that cannot be taken apart
         raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None
 
 

@@ -62,7 +62,9 @@ async def session(runai_conn_id: str) -> AsyncIterator[Session]:
     """Join the session of a connection on the running loop; leave it at the end of the block."""
     settings = settings_of(await RunaiHook.aget_connection(runai_conn_id))
     key = (id(asyncio.get_running_loop()), settings)
-    joined = _SESSIONS.setdefault(key, Session(settings)) if key not in _SESSIONS else _SESSIONS[key]
+    if key not in _SESSIONS:
+        _SESSIONS[key] = Session(settings)
+    joined = _SESSIONS[key]
     joined.users += 1
     try:
         yield joined

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
@@ -91,17 +91,10 @@ class RunaiWorkloadSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the task again when the trigger has fired."""
-        outcome = Outcome.from_event(event)
-        try:
-            self._refuse_bad_end(outcome)
-        except (AirflowException, WorkloadEnded) as error:
-            if self.soft_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
-        return outcome.to_result(self.project or "")
+        return self._result(Outcome.from_event(event))
 
-    def poke(self, context: Context) -> bool:
-        """Look once; true when it has completed."""
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once; done when it has completed."""
         hook = RunaiHook(self.runai_conn_id)
         try:
             project = hook.project(self.project, self.cluster)
@@ -119,12 +112,16 @@ class RunaiWorkloadSensor(BaseSensorOperator):
             self.log.warning("cannot look at %s (%s); this says nothing about it", self.workload, error)
             return False
         if isinstance(verdict, Outcome):
-            self._refuse_bad_end(verdict)
-        return isinstance(verdict, Outcome)
+            return PokeReturnValue(is_done=True, xcom_value=self._result(verdict))
+        return False
 
-    def _refuse_bad_end(self, outcome: Outcome) -> None:
+    def _result(self, outcome: Outcome) -> dict[str, Any]:
+        """Return the result, or raise; both ways of waiting end here."""
+        if outcome.status == SUCCEEDED:
+            return outcome.to_result(self.project or "")
         words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+        if self.soft_fail:
+            raise AirflowSkipException(words)
         if outcome.status == TIMED_OUT:
             raise AirflowSensorTimeout(words)
-        if outcome.status != SUCCEEDED:
-            raise WorkloadEnded(words, outcome.to_event())
+        raise WorkloadEnded(words, outcome.to_event())

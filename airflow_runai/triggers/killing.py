@@ -41,12 +41,16 @@ def end_workload(workload_id: str, action: str) -> Flow[str]:
 
 async def end_if_task_is_finished(ti: Any, runai_conn_id: str, workload_id: str, action: str) -> None:
     """Ask Airflow for the task's state; act only if it is finished."""
-    state = await _task_state(ti)
-    if state not in FINISHED:
-        log.info("the task is %s: its workload %s goes on", state, workload_id)
-        return
-    async with session(runai_conn_id) as joined:
-        log.info("the task is %s: %s", state, await joined.run(end_workload(workload_id, action)))
+    try:
+        state = await _task_state(ti)
+        if state not in FINISHED:
+            log.info("the task is %s: its workload %s goes on", state, workload_id)
+            return
+        async with session(runai_conn_id) as joined:
+            log.info("the task is %s: %s", state, await joined.run(end_workload(workload_id, action)))
+    except Exception as error:
+        # Nobody awaits this any more, and nobody will try again: the log is the only place to say so.
+        log.error("workload %s could not be ended (%s); if its task is finished, end it by hand", workload_id, error)
 
 
 async def _task_state(ti: Any) -> str | None:

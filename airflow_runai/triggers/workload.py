@@ -17,17 +17,15 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.backends import control_plane
-from airflow_runai.core.flow import Tell
+from airflow_runai.core.flow import Flow, Tell
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.verdict import Limits, WaitPolicy
-from airflow_runai.core.waiting import appearance, wait
+from airflow_runai.core.waiting import Read, appearance, wait
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import RunaiError
-from airflow_runai.hooks.sessions import session
+from airflow_runai.errors import RunaiError, Unauthorized
+from airflow_runai.hooks.sessions import Session, session
 from airflow_runai.triggers.killing import end_if_task_is_finished
 
-#: Pause (seconds) before the connection is looked up again when that failed: somebody may be editing it.
-CONNECTION_PAUSE = 60.0
 TIMELINE_KEY = "runai_timeline"
 
 #: Strong references: the event loop itself keeps only weak ones to its tasks.
@@ -83,24 +81,27 @@ class RunaiWorkloadTrigger(BaseTrigger):
         yield TriggerEvent(outcome.to_event())
 
     async def _wait(self) -> Outcome:
-        start, policy = workload_from_json(self.workload), policy_from_json(self.policy)
+        start, policy, told = workload_from_json(self.workload), policy_from_json(self.policy), ""
         while True:
             try:
-                async with (
-                    session(self.runai_conn_id) as joined,
-                    joined.reads(start.project_id, policy.poll_interval / 2) as shared,
-                ):
-                    if not start.id:
-                        found = await joined.run(appearance(policy, control_plane.finder(start), start), self._tell)
-                        if isinstance(found, Outcome):
-                            return found
-                        start = found
-                    sight = replace(control_plane.eyes(start), read=shared.read)
-                    return await joined.run(wait(policy, sight, start), self._tell)
+                async with session(self.runai_conn_id) as joined:
+                    return await self._wait_with(joined, policy, start)
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
                 # Ending here would make Airflow fail the try, and nothing is known about the workload.
-                self.log.warning("connection %s cannot be used (%s); trying again", self.runai_conn_id, error)
-                await asyncio.sleep(CONNECTION_PAUSE)
+                if str(error) != told:
+                    told = str(error)
+                    self.log.warning("connection %s cannot be used (%s); trying again", self.runai_conn_id, told)
+                await asyncio.sleep(policy.poll_interval)
+
+    async def _wait_with(self, joined: Session, policy: WaitPolicy, start: Workload) -> Outcome:
+        async with joined.reads(start.project_id, policy.poll_interval / 2) as shared:
+            if not start.id:
+                found = await joined.run(appearance(policy, control_plane.finder(start), start), self._tell)
+                if isinstance(found, Outcome):
+                    return found
+                start = found
+            sight = replace(control_plane.eyes(start), read=_not_for_ever_refused(shared.read))
+            return await joined.run(wait(policy, sight, start), self._tell)
 
     async def _tell(self, news: Tell) -> None:
         self.log.info("%s", news.text)
@@ -136,6 +137,40 @@ class RunaiWorkloadTrigger(BaseTrigger):
         _BACKGROUND.add(ending)
         ending.add_done_callback(_BACKGROUND.discard)
         await asyncio.shield(ending)
+
+
+class _RefusedAgain(RunaiError):
+    """The control plane goes on refusing client id and secret."""
+
+
+def _not_for_ever_refused(read: Read) -> Read:
+    """
+    Let a wait survive one refused login, but not two in a row: the connection has to be read anew.
+
+    Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so that its limits
+    are looked at even then.
+    """
+    refused = False
+
+    def look(workload_id: str) -> Flow[Workload]:
+        nonlocal refused
+        try:
+            found = yield from read(workload_id)
+        except Unauthorized as error:
+            if refused:
+                raise _RefusedAgain(str(error)) from error
+            refused = True
+            raise
+        refused = False
+        return found
+
+    return look
+
+
+def timeline_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the finished timeline in the shape in which the wait published it live."""
+    event = outcome.to_event()
+    return {key: event[key] for key in ("timeline", "clocks", "phase")}
 
 
 def workload_to_json(workload: Workload) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""
+An Airflow of our own (SQLite, no scheduler) beside an embedded Run:ai on a real socket.
+
+Airflow reads its home when it is first imported, so the home is made at the top of this file. DAGs run through
+``dag.test()``, which shares this process; only the first one pays for Airflow's imports.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+(HOME / "dags").mkdir()
+SECRET = "a-secret-of-these-tests"
+ENVIRONMENT = {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+    "AIRFLOW__RUNAI__MIN_DEFER_SECONDS": "0",
+    "AIRFLOW__RUNAI__POLL_INTERVAL": "0.1",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+}
+os.environ.update(ENVIRONMENT)
+if "airflow" in sys.modules:
+    raise RuntimeError("airflow was imported before tests/airflow/conftest.py could set AIRFLOW_HOME")
+
+from airflow_runai.emulator import Emulator, Scenario, Settings, serve  # noqa: E402
+from tests.airflow.running import Run, run_dag  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def database() -> None:
+    """Airflow's tables, once per session."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """The storage that containers call ``/shared``, with the digits code in ``code``."""
+    code = tmp_path / "shared" / "code"
+    code.mkdir(parents=True)
+    for source in [*(ROOT / "dags" / "digits").glob("*.*"), ROOT / "airflow_runai" / "training" / "preemptible.py"]:
+        shutil.copy2(source, code)
+    return code.parent
+
+
+def fast(shared: Path, **more: Any) -> Settings:
+    """An embedded Run:ai without any theatre. Workloads called ``long…`` run until somebody ends them."""
+    quick = {"initializing_seconds": 0.05, "backoff_seconds": 0.05, "tick_seconds": 0.02, "grace": 5}
+    scenarios = {"short": Scenario(run_seconds=0.3), "long": Scenario(run_seconds=None)}
+    scenarios["broken"] = Scenario(exits={1: (0.1, 3)})
+    given = {"volumes": {"shared": shared}, "client_secret": SECRET, "scenarios": scenarios, **quick, **more}
+    return Settings(**given)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Define the connection ``runai_default``."""
+
+    def define(host: str, secret: str = SECRET, project: str | None = "team-a", **extra: Any) -> None:
+        known = {"conn_type": "runai", "host": host, "login": "airflow", "password": secret}
+        text = json.dumps({**known, "extra": {"project": project, **extra}})
+        monkeypatch.setenv("AIRFLOW_CONN_RUNAI_DEFAULT", text)
+
+    return define
+
+
+@pytest.fixture
+def emulator(shared: Path, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """Two nodes with two GPUs, projects team-a and team-b with a quota of two; the connection names it."""
+    monkeypatch.setenv("AIRFLOW_VAR_RUNAI_SHARED", str(shared))
+    with serve(fast(shared)) as running:
+        connect(running.url)
+        yield running
+
+
+@pytest.fixture
+def run(database: None) -> Callable[..., Run]:
+    """Run a DAG to its end through ``dag.test()``."""
+    return run_dag

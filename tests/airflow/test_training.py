@@ -1,0 +1,355 @@
+"""The training operator, deferred and blocking: one workload, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_runai.backends import control_plane
+from airflow_runai.emulator import Emulator, Scenario, serve
+from airflow_runai.emulator.records import Workload
+from airflow_runai.operators.training import RunaiTrainingOperator
+from tests.airflow.conftest import SECRET, fast
+from tests.airflow.running import Person, Run, dag_of, meanwhile, until
+
+Runner = Callable[..., Run]
+SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
+both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
+
+
+def training(slug: str = "short", **given: Any) -> Callable[[], RunaiTrainingOperator]:
+    return lambda: RunaiTrainingOperator(**{"task_id": "task", "spec": SPEC, "workload_name": slug, **given})
+
+
+def creates(emulator: Emulator) -> int:
+    return sum(r.method == "POST" and r.path.endswith(("/trainings", "/distributed")) for r in emulator.requests)
+
+
+def the_one(emulator: Emulator, slug: str = "") -> Workload:
+    found = emulator.workloads_named(slug)
+    assert len(found) == 1, [w.name for w in found]
+    return found[0]
+
+
+def once_running(emulator: Emulator, call: Callable[[Any], Any]) -> None:
+    person = Person(emulator)
+    person.wait_for("long", "Running")
+    person.steer(call, "long")
+
+
+@both
+def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    done = run(dag_of(training(deferrable=deferrable)))
+    assert done.state == "success"
+    result = done.xcom()
+    assert result["name"].startswith("short-")
+    assert result["project"] == "team-a"
+    assert result["phase"] == "Completed"
+    assert result["submitted_at"] <= result["started_at"] <= result["ended_at"]
+    assert result["interruptions"] == 0
+    assert result["clocks"]["running"] > 0.2
+    assert creates(emulator) == 1
+
+
+@both
+def test_reclaimed_by_another_project_it_goes_on_without_a_retry(
+    run: Runner, shared: Path, connect: Callable[..., None], deferrable: bool
+) -> None:
+    scenarios = {"greedy": Scenario(run_seconds=1.0), "rightful": Scenario(run_seconds=0.4)}
+    spec = {**SPEC, "compute": {"gpu_devices": 2}}
+    few = {"nodes": 1, "projects": ("team-a:1", "team-b:1")}
+    with serve(fast(shared, scenarios=scenarios, **few)) as emulator:
+        connect(emulator.url)
+
+        def reclaim() -> None:
+            person = Person(emulator)
+            person.wait_for("greedy", "Running")
+            person.submit("team-b", "rightful")
+
+        with meanwhile(reclaim):
+            done = run(dag_of(training("greedy", spec=spec, deferrable=deferrable, retries=2)))
+        assert done.state == "success"
+        assert done.xcom()["interruptions"] == done.xcom()["preemptions"] == 1
+        assert done.xcom()["clocks"]["interrupted_total"] > 0.1
+        assert done.task().try_number == 1
+        assert creates(emulator) == 2, "ours once, theirs once"
+
+
+@both
+def test_timeline_and_link_are_left_for_the_ui(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    done = run(dag_of(training(deferrable=deferrable)))
+    phases = [moment["phase"] for moment in done.xcom("runai_timeline")["timeline"]]
+    assert phases[0] in ("Creating", "Pending")
+    assert phases[-2:] == ["Running", "Completed"]
+    name = the_one(emulator).name
+    assert done.xcom("runai_workload")["url"] == f"{emulator.url}/workloads?search={name}"
+    assert done.xcom("_link_RunaiWorkloadLink") == f"{emulator.url}/workloads?search={name}"
+
+
+@both
+def test_failure_names_the_exit_code_and_spends_its_retry_on_a_new_generation(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    failing = {**SPEC, "command": "sh -c 'exit 7'", "backoff_limit": 0}
+    done = run(dag_of(training("failing", spec=failing, deferrable=deferrable, retries=1)))
+    assert done.state == "failed"
+    assert "7" in done.errors[0].args[0].split("failed", 1)[1]
+    first, second = emulator.workloads_named("failing")
+    assert first.name.endswith("-g1")
+    assert second.name == first.name[:-1] + "2"
+
+
+@both
+def test_retry_after_failure_can_succeed(run: Runner, emulator: Emulator, shared: Path, deferrable: bool) -> None:
+    script = "sh -c 'test -e /shared/again && exit 0; touch /shared/again; exit 3'"
+    spec = {**SPEC, "command": script, "backoff_limit": 0, "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]}}
+    done = run(dag_of(training("second", spec=spec, deferrable=deferrable, retries=2)))
+    assert done.state == "success"
+    assert done.task().try_number == 2
+    assert done.xcom()["name"].endswith("-g2")
+    assert len(emulator.workloads_named("second")) == 2
+
+
+@both
+def test_distributed_training_is_submitted_as_such(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    spec = {**SPEC, "distributed": {"framework": "PyTorch", "workers": 2}}
+    done = run(dag_of(training("short-gang", spec=spec, deferrable=deferrable)))
+    assert done.state == "success"
+    found = the_one(emulator, "short-gang")
+    assert (found.kind, len(found.gpu_demand)) == ("distributed", 3)
+    assert [r for r in emulator.requests if (r.method, r.path) == ("POST", "/api/v1/workloads/distributed")]
+
+
+def test_templates_in_the_specification_are_rendered(run: Runner, emulator: Emulator) -> None:
+    spec = {
+        "image": "python:{{ params.python }}",
+        "compute": {"gpu_devices": "{{ params.gpus }}"},
+        "environment": {"RUN": "{{ run_id }}"},
+    }
+    done = run(dag_of(training(spec=spec, workload_name="short-{{ params.who }}"), params=PARAMS))
+    assert done.state == "success"
+    found = the_one(emulator, "short-me-")
+    assert found.spec["image"] == "python:3.12"
+    assert found.spec["compute"]["gpuDevicesRequest"] == 2
+    assert {"name": "RUN", "value": done.run_id} in found.spec["environmentVariables"]
+
+
+PARAMS = {"python": "3.12", "gpus": 2, "who": "me"}
+
+ENDS = {"stop": "Deleting", "suspend": "Stopped", "keep": "Running"}
+
+
+@both
+@pytest.mark.parametrize("action", ENDS)
+def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
+    run: Runner, emulator: Emulator, deferrable: bool, action: str
+) -> None:
+    done = run(dag_of(training("long", limits={"total": 0.5}, on_kill=action, deferrable=deferrable)))
+    assert done.state == "failed"
+    assert "timed_out" in done.words
+    assert "its limit is" in done.words
+    found = the_one(emulator)
+    if action == "stop":
+        until(lambda: found.deleted_at)
+    elif action == "suspend":
+        until(lambda: found.phase == "Stopped")
+    else:
+        assert found.phase == "Running"
+        assert "left alone" in done.words
+
+
+@both
+def test_queueing_too_long_is_a_limit_of_its_own(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    spec = {**SPEC, "compute": {"gpu_devices": 9}}
+    done = run(dag_of(training("long", spec=spec, limits={"queue": 0.3}, deferrable=deferrable)))
+    assert "the queue clock reached" in done.words
+    until(lambda: the_one(emulator).deleted_at)
+
+
+@both
+def test_suspended_by_a_person_it_waits_until_resumed(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    def pause() -> None:
+        person = Person(emulator)
+        person.wait_for("short-wait", "Running")
+        person.steer(control_plane.suspend, "short-wait")
+        person.wait_for("short-wait", "Stopped")
+        person.steer(control_plane.resume, "short-wait")
+
+    with meanwhile(pause):
+        done = run(dag_of(training("short-wait", deferrable=deferrable)))
+    assert done.state == "success"
+    assert done.xcom()["interruptions"] == 1
+    assert done.xcom()["preemptions"] == 0
+
+
+@both
+def test_suspended_by_a_person_it_ends_where_the_author_says_so(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    with meanwhile(lambda: once_running(emulator, control_plane.suspend)):
+        done = run(dag_of(training("long", when_suspended="end", deferrable=deferrable, retries=2)))
+    assert done.state == "failed"
+    assert "suspended by someone else" in done.words
+    assert done.task().try_number == 1, "a retry would undo what a person did"
+    assert until(lambda: the_one(emulator).phase == "Stopped")
+
+
+@both
+def test_deleted_by_a_person_it_is_gone(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    with meanwhile(lambda: once_running(emulator, control_plane.delete)):
+        done = run(dag_of(training("long", deferrable=deferrable)))
+    assert done.state == "failed"
+    assert "gone" in done.words
+    assert "deleted by someone else" in done.words
+
+
+@both
+@pytest.mark.parametrize("fault", ["lose_reply", "reset", "html"])
+def test_a_create_without_an_answer_leads_to_one_workload(
+    run: Runner, emulator: Emulator, deferrable: bool, fault: str
+) -> None:
+    emulator.faults.add(fault, method="POST", path="/api/v1/workloads/trainings")
+    done = run(dag_of(training(deferrable=deferrable)))
+    assert done.state == "success"
+    the_one(emulator)
+
+
+@both
+def test_bursts_of_errors_before_and_in_the_middle_are_survived(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    emulator.faults.add("status", status=503, path="/api/v1/org-unit/projects")
+    emulator.faults.add("status", status=503, path="/api/v1/workloads", method="GET")
+
+    def trouble() -> None:
+        Person(emulator).wait_for("short", "Running")
+        emulator.faults.add("status", status=503, times=3, path="/api/v1/workloads/*")
+        emulator.faults.add("html", times=2, path="/api/v1/workloads/*")
+
+    with meanwhile(trouble):
+        done = run(dag_of(training(deferrable=deferrable)))
+    assert done.state == "success", done.words
+    assert done.task().try_number == 1
+    assert creates(emulator) == 1
+
+
+@both
+def test_a_token_that_expires_in_the_middle_is_renewed(
+    run: Runner, shared: Path, connect: Callable[..., None], deferrable: bool
+) -> None:
+    scenarios = {"slow": Scenario(run_seconds=2.5)}
+    with serve(fast(shared, scenarios=scenarios, token_seconds=1)) as emulator:
+        connect(emulator.url)
+        done = run(dag_of(training("slow", deferrable=deferrable)))
+        assert done.state == "success"
+        tokens = [r for r in emulator.requests if r.path.endswith("/token") and r.status == 200]
+        assert len(tokens) >= 2
+
+
+DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
+
+
+@both
+def test_a_lost_note_never_leads_to_a_second_workload(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    """The same run id with everything Airflow knew of it lost: the workload's name is enough."""
+    first = run(dag_of(training(deferrable=deferrable), dag_id="noteless"), at=DAY)
+    second = run(dag_of(training(deferrable=deferrable), dag_id="noteless"), at=DAY)
+    assert first.run_id == second.run_id
+    assert first.xcom()["workload_id"] == second.xcom()["workload_id"]
+    assert creates(emulator) == 1
+
+
+@both
+def test_a_name_taken_by_another_specification_is_told_apart_and_not_tried_again(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
+    def at(spec: dict[str, Any]) -> Run:
+        return run(dag_of(training("long", spec=spec, deferrable=deferrable, retries=2), dag_id="foreign"), at=DAY)
+
+    limited = training("long", limits={"total": 0.4}, on_kill="keep", deferrable=deferrable)
+    run(dag_of(limited, dag_id="foreign"), at=DAY)
+    other = at({**SPEC, "image": "python:3.13", "environment": {"PASSWORD": "hush-hush"}})
+    assert other.state == "failed"
+    assert other.task().try_number == 1
+    assert "spec.image: running with 'python:3.12', now 'python:3.13'" in other.words
+    assert "hush-hush" not in other.words
+    the_one(emulator)
+
+
+BAD = {
+    "unknown project": ({"project": "team-x"}, "'team-x': no such project"),
+    "image missing": ({"spec": {"command": "x"}}, "spec.image: missing"),
+    "portion": ({"spec": {"image": "x", "compute": {"gpu_portion": "1.5"}}}, "spec.compute.gpu_portion"),
+    "two devices": (
+        {"spec": {"image": "x", "compute": {"gpu_portion": "0.5", "gpu_devices": "2"}}},
+        "together with gpu_devices=2",
+    ),
+    "list": ({"spec": {"image": "x", "command": ["a", "b"]}}, "spec.command"),
+    "no mapping": ({"spec": "{{ run_id }}"}, "spec"),
+    "limits": ({"limits": {"queue": "{{ 'soon' }}"}}, "queue"),
+    "rendered name": ({"workload_name": "{{ 'No_Label' }}"}, "cannot become a DNS label"),
+    "no project": ({"project": "{{ ' ' }}"}, "project"),
+}
+
+
+@pytest.mark.parametrize("wrong", BAD)
+def test_bad_input_is_refused_before_anything_is_submitted(run: Runner, emulator: Emulator, wrong: str) -> None:
+    given, words = BAD[wrong]
+    done = run(dag_of(training(**{"retries": 2, **given})))
+    assert done.state == "failed"
+    assert words in done.words
+    assert done.task().try_number == 1
+    assert emulator.workloads_named("") == []
+
+
+EARLY = {
+    "keys": ({"spec": {"imgae": "x", "compute": {"gpus": 1}}}, ["imgae", "image", "spec.compute.gpus"]),
+    "name": ({"workload_name": "Not_a_label"}, ["cannot become a DNS label"]),
+    "words": (
+        {"on_kill": "kill", "on_clear": "again", "when_suspended": "cry"},
+        ["on_kill: 'kill'", "on_clear: 'again'", "when_suspended: 'cry'", "stop, suspend, keep"],
+    ),
+    "clock": ({"limits": {"queu": 5}}, ["limits.queu", "queue"]),
+    "negative": ({"limits": {"queue": -5}}, ["limits.queue: -5"]),
+    "limits": ({"limits": 5}, ["limits: 5"]),
+    "interval": ({"poll_interval": 0}, ["poll_interval: 0"]),
+}
+
+
+@pytest.mark.parametrize("wrong", EARLY)
+def test_what_can_be_known_when_the_dag_is_parsed_is_refused_there(wrong: str) -> None:
+    given, words = EARLY[wrong]
+    with pytest.raises(ValueError, match="problem") as refusal:
+        training(**given)()
+    assert [word for word in words if word not in str(refusal.value)] == []
+
+
+@both
+def test_no_secret_and_no_token_in_logs_xcoms_and_rendered_fields(
+    run: Runner,
+    emulator: Emulator,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    deferrable: bool,
+) -> None:
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    caplog.set_level("DEBUG", "airflow_runai")
+    emulator.faults.add("status", status=500, path="/api/v1/workloads/*")
+    done = run(dag_of(training(deferrable=deferrable)))
+    assert done.state == "success"
+    with create_session() as session:
+        rendered = str(session.scalars(select(RenderedTaskInstanceFields.rendered_fields)).all())
+    seen = capfd.readouterr()
+    everything = seen.out + seen.err + caplog.text + rendered
+    everything += "".join(str(done.xcom(key)) for key in ("return_value", "runai_timeline", "runai_workload"))
+    assert "short-" in everything, "the logs are really captured"
+    assert SECRET not in everything
+    assert "Bearer" not in everything
+    assert "eyJhbG" not in everything, "the beginning of any token"
