@@ -121,6 +121,7 @@ class RunaiTrainingOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
+        self._killed = False  # a try in the same process (``dag.test``) must not inherit it
         with without_hope_no_retry():
             spec, policy = WorkloadSpec.from_mapping(self._specification(context)), self._policy()
             hook = RunaiHook(self.runai_conn_id)

@@ -94,6 +94,37 @@ def run_dag(dag: DAG, at: datetime | None = None, conf: dict[str, Any] | None = 
     return Run(dag, done.run_id, str(done.state), errors)
 
 
+def event_of(asset: str) -> Any:
+    """The extra of the newest event of an asset."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        known = select(AssetModel.id).where(AssetModel.name == asset).scalar_subquery()
+        newest = select(AssetEvent.extra).where(AssetEvent.asset_id == known).order_by(AssetEvent.id.desc())
+        return session.scalar(newest)
+
+
+def clear(done: Run) -> None:
+    """Clear the only task of a run as a user does, and run it again; a deferral is followed to its end."""
+    from airflow.models.taskinstance import TaskInstance, clear_task_instances
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select
+
+    same = (TaskInstance.dag_id == done.dag.dag_id, TaskInstance.run_id == done.run_id)
+    with create_session() as session:
+        clear_task_instances(list(session.scalars(select(TaskInstance).where(*same))), session)
+    with create_session() as session:
+        (ti,) = session.scalars(select(TaskInstance).where(*same))
+        ti.try_number += 1
+        ti.state = TaskInstanceState.SCHEDULED
+        session.commit()
+        _run_task(ti=ti, task=done.dag.get_task("task"), run_triggerer=True)
+
+
 class Person:
     """Somebody who uses Run:ai beside Airflow. Knows nothing of Airflow, whose talk with a task is not thread-safe."""
 

@@ -21,7 +21,7 @@ from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.promotion import RunaiPromoteOperator
 from airflow_runai.training import preemptible
-from tests.airflow.running import Run, dag_of
+from tests.airflow.running import Run, dag_of, event_of
 
 Runner = Callable[..., Run]
 MiB = 1024 * 1024
@@ -35,7 +35,9 @@ def publish(root: Path, step: int) -> Path:
 
 def choosing(root: str = "/shared/ckpt", **given: Any) -> Callable[[], RunaiCheckpointOperator]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
-    return lambda: RunaiCheckpointOperator(**{"task_id": "task", "root": root, "path_map": paths, "retries": 1, **given})
+    return lambda: RunaiCheckpointOperator(
+        **{"task_id": "task", "root": root, "path_map": paths, "retries": 1, **given}
+    )
 
 
 @pytest.fixture
@@ -57,18 +59,6 @@ def test_torn_newest_is_refused_and_the_previous_taken(run: Runner, root: Path) 
     assert result["uri"].startswith(str(root))
     assert [refused["verdict"] for refused in result["refused"]] == ["invalid"]
     assert event_of("chosen_checkpoint") == {**result, "refused": 1}
-
-
-def event_of(asset: str) -> Any:
-    """The extra of the newest event of an asset."""
-    from airflow.models.asset import AssetEvent, AssetModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        known = select(AssetModel.id).where(AssetModel.name == asset).scalar_subquery()
-        newest = select(AssetEvent.extra).where(AssetEvent.asset_id == known).order_by(AssetEvent.id.desc())
-        return session.scalar(newest)
 
 
 def test_hostile_pickle_is_not_run(run: Runner, root: Path, tmp_path: Path) -> None:

@@ -207,10 +207,12 @@ def test_deleted_by_a_person_it_is_gone(run: Runner, emulator: Emulator, deferra
     assert "deleted by someone else" in done.words
 
 
-@both
-@pytest.mark.parametrize("fault", ["lose_reply", "reset", "html"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "deferrable"), [("lose_reply", True), ("lose_reply", False), ("reset", True), ("html", False)]
+)
 def test_a_create_without_an_answer_leads_to_one_workload(
-    run: Runner, emulator: Emulator, deferrable: bool, fault: str
+    run: Runner, emulator: Emulator, fault: str, deferrable: bool
 ) -> None:
     emulator.faults.add(fault, method="POST", path="/api/v1/workloads/trainings")
     done = run(dag_of(training(deferrable=deferrable)))
@@ -341,7 +343,7 @@ def test_no_secret_and_no_token_in_logs_xcoms_and_rendered_fields(
     from sqlalchemy import select
 
     caplog.set_level("DEBUG", "airflow_runai")
-    emulator.faults.add("status", status=500, path="/api/v1/workloads/*")
+    emulator.faults.add("status", status=500, path="/api/v1/workloads/*", method="GET")
     done = run(dag_of(training(deferrable=deferrable)))
     assert done.state == "success"
     with create_session() as session:

@@ -32,6 +32,14 @@ async def first(made: RunaiWorkloadTrigger) -> dict[str, Any]:
     raise AssertionError("ended without an event")
 
 
+async def soon(look: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait without blocking the loop until something is so."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not look():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.02)
+
+
 def test_it_does_not_fire_before_its_time(emulator: Emulator) -> None:
     made = trigger(emulator, min_defer_seconds=1.2)
     until(lambda: emulator.workloads_named("short-t")[0].phase == "Completed")
@@ -46,8 +54,7 @@ def test_cancelled_while_waiting_it_closes_its_session(emulator: Emulator) -> No
 
     async def cancel() -> None:
         waiting = asyncio.create_task(first(made))
-        while not sessions._SESSIONS:
-            await asyncio.sleep(0.02)
+        await soon(lambda: bool(sessions._SESSIONS))
         (joined,) = sessions._SESSIONS.values()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -190,9 +197,7 @@ def test_killing_survives_its_own_cancellation(
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(made.on_kill(), 1.0)
         assert deletes(emulator) == 0, "the slow answer is still under way"
-        deadline = asyncio.get_running_loop().time() + 8
-        while deletes(emulator) == 0 and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.05)
+        await soon(lambda: deletes(emulator) > 0)
         await _rest()
 
     asyncio.run(impatient())

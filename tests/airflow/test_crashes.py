@@ -1,0 +1,121 @@
+"""Workers that die, are told to stop, or whose task is cleared: always exactly one workload that counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_runai.emulator import Emulator, Scenario, serve
+from airflow_runai.operators.training import RunaiTrainingOperator
+from tests.airflow.conftest import ROOT, fast
+from tests.airflow.crashing import DAY, crash_dag
+from tests.airflow.running import Run, clear, dag_of, until
+
+Runner = Callable[..., Run]
+
+
+@pytest.fixture
+def emulator(shared: Path, connect: Callable[..., None]) -> Iterator[Emulator]:
+    scenarios = {"crash": Scenario(run_seconds=4), "short": Scenario(run_seconds=0.3)}
+    with serve(fast(shared, scenarios=scenarios)) as running:
+        connect(running.url)
+        yield running
+
+
+@pytest.fixture
+def worker(database: None, emulator: Emulator) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a worker process; what is left of it at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.airflow.crashing", *arguments]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        started.append(subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _asks_for_generations(emulator: Emulator) -> bool:
+    return any(f["kind"] == "slow" for f in emulator.faults.planned()) is False
+
+
+def _exists(emulator: Emulator) -> bool:
+    return bool(emulator.workloads_named("crash"))
+
+
+def _runs(emulator: Emulator) -> bool:
+    found = emulator.workloads_named("crash")
+    return bool(found) and found[0].phase == "Running"
+
+
+POINTS = {
+    "before the create": ({"kind": "slow", "method": "GET", "path": "/api/v1/workloads"}, _asks_for_generations, 0),
+    "between create and note": ({"kind": "lose_reply", "path": "/api/v1/workloads/trainings"}, _exists, 1),
+    "after the note": (None, _runs, 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_any_point_there_is_one_workload(
+    run: Runner, emulator: Emulator, worker: Callable[..., subprocess.Popen[str]], point: str
+) -> None:
+    fault, reached, left = POINTS[point]
+    if fault:
+        emulator.faults.add(**{**fault, "seconds": 60})
+    process = worker("blocking", "0")
+    until(lambda: reached(emulator), 60)
+    process.kill()
+    process.wait()
+    assert len(emulator.workloads_named("crash")) == left
+    done = run(crash_dag(deferrable=True), at=DAY)
+    assert done.state == "success", done.words
+    assert len(emulator.workloads_named("crash")) == 1
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_the_workload_alone_and_the_retry_adopts_it(
+    emulator: Emulator, worker: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = worker("blocking", "1")
+    until(lambda: _runs(emulator), 60)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    ended = json.loads(printed.splitlines()[-1])
+    assert ended["state"] == "success"
+    assert ended["try"] == 2
+    assert "the worker was told to stop (the task is running)" in ended["words"]
+    assert "goes on; the next try adopts it" in ended["words"]
+    assert len(emulator.workloads_named("crash")) == 1
+
+
+def cleared(on_clear: str, deferrable: bool) -> Callable[[], RunaiTrainingOperator]:
+    spec = {"image": "x", "compute": {"gpu_devices": 1}}
+    known = {"task_id": "task", "spec": spec, "workload_name": "short", "on_clear": on_clear, "retries": 2}
+    return lambda: RunaiTrainingOperator(deferrable=deferrable, **known)
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
+@pytest.mark.parametrize(("on_clear", "names"), [("restart", ["-g1", "-g2"]), ("reattach", ["-g1"])])
+def test_clearing_starts_again_or_reattaches_as_asked(
+    run: Runner, emulator: Emulator, on_clear: str, names: list[str], deferrable: bool
+) -> None:
+    done = run(dag_of(cleared(on_clear, deferrable)))
+    assert done.task().try_number == 1
+    clear(done)
+    again = done.task()
+    assert (again.state, again.try_number, again.max_tries) == ("success", 2, 3)
+    assert [w.name[-3:] for w in emulator.workloads_named("short")] == names
+    assert done.xcom()["name"].endswith(names[-1])

@@ -1,0 +1,134 @@
+"""Every example DAG parses, survives serialization, and runs to success against the embedded Run:ai."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+
+from airflow_runai.emulator import Emulator
+from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+from airflow_runai.operators.lifecycle import RunaiDeleteOperator, RunaiResumeOperator, RunaiSuspendOperator
+from airflow_runai.operators.promotion import RunaiPromoteOperator
+from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.workload import RunaiWorkloadSensor
+from airflow_runai.triggers.workload import TIMELINE_KEY
+from tests.airflow.conftest import ROOT, SECRET
+from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile, until
+
+Runner = Callable[..., Run]
+EXPECTED = {
+    "digits_retraining",
+    "digits_from_ui",
+    "digits_ingest",
+    "digits_train_on_new_data",
+    "digits_evaluate_checkpoint",
+}
+
+
+def bag() -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(ROOT / "dags"))
+
+
+def test_all_examples_parse_and_survive_serialization(database: None) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    found = bag()
+    assert found.import_errors == {}
+    assert set(found.dags) >= EXPECTED
+    for dag in found.dags.values():
+        written = DagSerialization.to_dict(dag)
+        read = DagSerialization.from_dict(json.loads(json.dumps(written)))
+        assert set(read.task_dict) == set(dag.task_dict)
+        for task in dag.tasks:
+            assert set(read.get_task(task.task_id).template_fields) == set(task.template_fields)
+        assert SECRET not in json.dumps(written)
+
+
+@pytest.mark.slow
+def test_retraining_is_preempted_resumed_and_promoted(
+    run: Runner, emulator: Emulator, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_DIGITS_SECONDS_PER_EPOCH", "0.15")
+
+    def preempt() -> None:
+        Person(emulator).wait_for("train", "Running")
+        until(lambda: list(shared.glob("runs/*/*/checkpoints/step-*")), 30)
+        emulator.preempt(emulator.workloads_named("train")[0].name)
+
+    with meanwhile(preempt):
+        done = run(bag().dags["digits_retraining"])
+    assert done.state == "success", done.words
+    assert done.xcom(task_id="train")["interruptions"] == 1
+    assert done.task("train").try_number == 1
+    assert done.xcom(TIMELINE_KEY, task_id="train")["phase"] == "Completed"
+    champion = json.loads((shared / "champion.json").read_text())
+    assert champion["metrics"]["accuracy"] >= 0.95
+    assert champion["digest"] == done.xcom(task_id="checkpoint")["digest"]
+    log = emulator.log(emulator.workloads_named("train")[0].name)
+    assert "resumed from step" in log
+
+
+@pytest.mark.slow
+def test_retraining_from_the_ui_takes_its_settings(run: Runner, emulator: Emulator, shared: Path) -> None:
+    conf = {"epochs": 2, "learning_rate": 0.05, "gpus": 2, "project": "team-b"}
+    done = run(bag().dags["digits_from_ui"], conf=conf)
+    assert done.state == "success", done.words
+    (found,) = emulator.workloads_named("train")
+    assert found.spec["compute"]["gpuDevicesRequest"] == 2
+    assert "training complete: 2 epochs" in emulator.log(found.name)
+    assert done.xcom(task_id="train")["project"] == "team-b"
+    assert done.xcom(task_id="checkpoint")["verdict"] == "valid"
+
+
+@pytest.mark.slow
+def test_pipeline_hands_on_data_and_checkpoints_as_asset_events(run: Runner, emulator: Emulator, shared: Path) -> None:
+    """What ``dag.test`` cannot do is start the third DAG with its event; the real scheduler does, in another test."""
+    dags = bag().dags
+    assert run(dags["digits_ingest"]).state == "success"
+    assert event_of("digits_data") == {"samples": 1797}
+    done = run(dags["digits_train_on_new_data"])
+    assert done.state == "success", done.words
+    extra = event_of("digits_checkpoint")
+    chosen = done.xcom(task_id="checkpoint")
+    assert {key: extra[key] for key in ("uri", "step", "digest")} == {
+        key: chosen[key] for key in ("uri", "step", "digest")
+    }
+
+
+def _all_operators() -> list[Callable[[], BaseOperator]]:
+    common: dict[str, Any] = {"workload": "w", "project": "p"}
+    spec = {"image": "x", "compute": {"gpu_devices": "{{ params.gpus }}"}}
+    paths = {"/shared": "/mnt"}
+    evaluating = {"spec": spec, "checkpoint": "/shared/c", "metrics": "/shared/m.json", "gates": ["a > 1"]}
+    return [
+        lambda: RunaiTrainingOperator(task_id="train", spec=spec, limits={"queue": 5}),
+        lambda: RunaiWorkloadSensor(task_id="sensor", **common),
+        lambda: RunaiSuspendOperator(task_id="suspend", **common),
+        lambda: RunaiResumeOperator(task_id="resume", **common),
+        lambda: RunaiDeleteOperator(task_id="delete", **common),
+        lambda: RunaiCheckpointOperator(task_id="checkpoint", root="/shared", path_map=paths),
+        lambda: RunaiEvaluationOperator(task_id="evaluate", path_map=paths, **evaluating),
+        lambda: RunaiPromoteOperator(task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths),
+    ]
+
+
+def test_every_operator_survives_serialization_with_its_link(database: None) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    dag = dag_of(*_all_operators(), params={"gpus": 1})
+    read = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert len(read.task_dict) == 8
+    for task in dag.tasks:
+        again = read.get_task(task.task_id)
+        for field in task.template_fields:
+            assert getattr(again, field) == getattr(task, field), (task.task_id, field)
+    linked = {t for t in read.task_dict if read.get_task(t).operator_extra_links}
+    assert linked == {"train", "suspend", "resume", "delete", "evaluate"}

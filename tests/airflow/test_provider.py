@@ -1,0 +1,226 @@
+"""What Airflow's discovery sees of the provider, and what that costs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.server
+import json
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_runai.emulator import Emulator, serve
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.provider_info import get_provider_info
+from tests.airflow.conftest import ROOT, SECRET, fast
+
+
+def test_provider_info_fits_the_schema_of_airflow() -> None:
+    import airflow
+    import jsonschema
+
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_every_module_that_is_announced_can_be_imported() -> None:
+    from importlib import import_module
+
+    info = get_provider_info()
+    announced = [
+        m for kind in ("hooks", "operators", "sensors", "triggers") for e in info[kind] for m in e["python-modules"]
+    ]
+    assert [import_module(name).__name__ for name in announced] == announced
+    folder = ROOT / "airflow_runai" / "operators"
+    public = {"training", "lifecycle", "checkpoint", "evaluation", "promotion"}
+    assert {m.rsplit(".", 1)[1] for m in announced if ".operators." in m} == public
+    assert public <= {p.stem for p in folder.glob("*.py")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["providers", "list"], ["airflow-provider-runai"]),
+        (["providers", "get", "airflow-provider-runai", "--full"], ["connection-types", "verify_ssl"]),
+        (["providers", "hooks"], ["runai", "airflow_runai.hooks.runai.RunaiHook"]),
+        (["providers", "links"], ["airflow_runai.links.RunaiWorkloadLink"]),
+        (["config", "get-value", "runai", "workload_url"], ["{url}/workloads?search={name}"]),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else None,
+)
+def test_command_line_of_airflow_shows_it(arguments: list[str], shown: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", *arguments, *(["-o", "json"] if "config" not in arguments else [])],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [word for word in shown if word not in done.stdout] == []
+
+
+def test_connection_form_has_its_fields() -> None:
+    (form,) = get_provider_info()["connection-types"]
+    assert set(form["conn-fields"]) == {"project", "cluster", "verify_ssl", "ca_file", "timeout"}
+    assert set(form["ui-field-behaviour"]["relabeling"]) == {"host", "login", "password"}
+
+
+COUNT = """
+import importlib, json, sys
+for entry in importlib.metadata.entry_points(group="apache_airflow_provider"):
+    if entry.name == "provider_info" and entry.value.startswith("airflow_runai"):
+        assert entry.load()()
+from airflow.providers_manager import ProvidersManager
+manager = ProvidersManager()
+assert "runai" in manager.hooks, list(manager.hooks)
+manager.extra_links_class_names
+for path in {paths}:
+    spec = importlib.util.spec_from_file_location("example", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(json.dumps(sorted(sys.modules)))
+"""
+HEAVY = ("numpy", "kubernetes", "starlette", "uvicorn", "sklearn", "torch", "safetensors", "runai")
+OURS = ("airflow_runai.emulator", "airflow_runai.checkpoints", "airflow_runai.training")
+
+
+@pytest.mark.slow
+def test_parsing_and_discovery_import_nothing_heavy(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.py"
+    plain.write_text("from airflow.sdk import DAG, Asset, BaseOperator, BaseSensorOperator, Param, task\n")
+    before, after = _modules([plain]), _modules(sorted((ROOT / "dags").glob("*.py")))
+    brought = sorted(after - before)
+    assert "airflow_runai.operators.training" in brought
+    heavy = [name for name in brought if name.split(".")[0] in HEAVY or name.startswith(OURS)]
+    assert heavy == []
+
+
+def _modules(paths: list[Path]) -> set[str]:
+    code = "import importlib.metadata, importlib.util\n" + COUNT.replace("{paths}", repr([str(p) for p in paths]))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def said() -> str:
+    """What 'test connection' says; it must never hold a secret."""
+    good, words = RunaiHook().test_connection()
+    assert SECRET not in words
+    assert "Traceback" not in words
+    return f"{good}: {words}"
+
+
+def test_good_connection_says_what_it_sees(emulator: Emulator) -> None:
+    assert said().startswith(f"True: Logged in to {emulator.url}; clusters: embedded")
+    assert said().endswith("project team-a found")
+
+
+def test_wrong_settings_are_told_with_what_to_do(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator.url, secret="another-secret")
+    words = said()
+    assert words.startswith("False: the control plane refuses client id and client secret")
+    assert "check the connection" in words
+    assert "another-secret" not in words
+    connect("org.run.ai")
+    assert "'org.run.ai' has no scheme" in said()
+    connect("https://[org.run.ai")
+    assert "connection 'runai_default'" in said()
+    connect(emulator.url, project="team-x")
+    assert "'team-x': no such project" in said()
+    connect(emulator.url, timeout="soon")
+    assert "timeout: 'soon'" in said()
+    connect(emulator.url.replace("http:", "https:"), ca_file="/nowhere.pem")
+    assert "'/nowhere.pem'" in said()
+    connect("http://127.0.0.1:9")
+    assert "check the control plane URL, and that this machine may reach it" in said()
+
+
+def test_two_projects_of_one_name_ask_for_the_cluster(shared: Path, connect: Callable[..., None]) -> None:
+    projects = ("team-a@one:2", "team-a@two:2")
+    with serve(fast(shared, clusters=("one", "two"), projects=projects)) as emulator:
+        connect(emulator.url)
+        assert "2 projects have this name" in said()
+        assert "name the cluster" in said()
+        connect(emulator.url, cluster="two")
+        assert said().startswith("True")
+
+
+class Gateway(http.server.BaseHTTPRequestHandler):
+    """Answers everything with a page."""
+
+    def do_POST(self) -> None:
+        body = b"<html><body>Please log in</body></html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def gateway() -> Iterator[http.server.ThreadingHTTPServer]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+def test_html_instead_of_json_is_called_that(
+    gateway: http.server.ThreadingHTTPServer, connect: Callable[..., None]
+) -> None:
+    connect(f"http://127.0.0.1:{gateway.server_port}")
+    assert "answered text/html where JSON is expected" in said()
+    assert "is this the control plane's URL" in said()
+
+
+def test_self_signed_certificate_is_refused_until_its_file_is_named(
+    gateway: http.server.ThreadingHTTPServer, connect: Callable[..., None], tmp_path: Path
+) -> None:
+    certificate = _certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    gateway.socket = context.wrap_socket(gateway.socket, server_side=True)
+    address = f"https://127.0.0.1:{gateway.server_port}"
+    connect(address)
+    assert "certificate is not trusted" in said()
+    assert "name its CA file in the connection" in said()
+    connect(address, ca_file=str(certificate))
+    assert "answered text/html" in said(), "the certificate is no longer the trouble"
+    connect(address, verify_ssl=False)
+    assert "answered text/html" in said()
+
+
+def _certificate(folder: Path) -> Path:
+    """Make a throw-away certificate with its key in one file."""
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "embedded")])
+    now = dt.datetime.now(dt.timezone.utc)
+    addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(days=1))
+    signed = made.add_extension(addresses, critical=False).sign(key, hashes.SHA256())
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    target = folder / "server.pem"
+    pem = serialization.Encoding.PEM
+    target.write_bytes(key.private_bytes(pem, *plain) + signed.public_bytes(pem))
+    os.chmod(target, 0o600)
+    return target
