@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.core.paths import to_container
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.operators.locations import location
+from airflow_runai.operators.locations import location, without_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -105,9 +105,10 @@ class RunaiCheckpointOperator(BaseOperator):
 
     def _result(self, chosen: Report, selection: Selection) -> dict[str, Any]:
         refused = [{"path": r.path, "verdict": str(r.verdict), "reasons": _reasons(r)} for r in selection.rejected]
+        uri = without_connection(chosen.path, self.storage_conn_id)
         return {
-            "path": to_container(chosen.path, self.path_map or {}),
-            "uri": chosen.path,
+            "path": to_container(uri, self.path_map or {}),
+            "uri": uri,
             "step": chosen.step,
             "digest": chosen.digest,
             "format": chosen.format,

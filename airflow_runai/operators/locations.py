@@ -34,3 +34,8 @@ def location(
     from airflow.sdk import ObjectStoragePath
 
     return ObjectStoragePath(found, conn_id=storage_conn_id)
+
+
+def without_connection(uri: str, storage_conn_id: str | None) -> str:
+    """Return a URI as others write it: Airflow puts the connection's id in front of the bucket."""
+    return uri.replace(f"://{storage_conn_id}@", "://", 1) if storage_conn_id else uri

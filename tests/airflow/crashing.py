@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any
 
 from airflow.sdk import DAG
 
@@ -21,7 +22,7 @@ DAY = datetime(2026, 4, 1, tzinfo=timezone.utc)
 
 def crash_dag(deferrable: bool, retries: int = 0) -> DAG:
     spec = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
-    known = {"task_id": "task", "spec": spec, "workload_name": "crash", "retries": retries}
+    known: dict[str, Any] = {"task_id": "task", "spec": spec, "workload_name": "crash", "retries": retries}
     made: Callable[[], RunaiTrainingOperator] = lambda: RunaiTrainingOperator(deferrable=deferrable, **known)  # noqa: E731
     return dag_of(made, dag_id="crash")
 

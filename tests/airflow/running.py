@@ -85,7 +85,7 @@ def register(dag: DAG) -> None:
 
 def run_dag(dag: DAG, at: datetime | None = None, conf: dict[str, Any] | None = None) -> Run:
     """Run to the end; the same ``at`` again means the same run id, with everything Airflow knew of it lost."""
-    errors: list[BaseException] = []
+    errors: list[Any] = []
     for task in dag.tasks:
         task.on_failure_callback = task.on_retry_callback = [lambda context: errors.append(context["exception"])]
     register(dag)

@@ -61,6 +61,21 @@ def test_torn_newest_is_refused_and_the_previous_taken(run: Runner, root: Path) 
     assert event_of("chosen_checkpoint") == {**result, "refused": 1}
 
 
+def test_on_object_storage_the_connection_is_no_part_of_the_names(run: Runner, root: Path) -> None:
+    from airflow.sdk.io import attach
+    from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]  # has no types
+
+    store = MemoryFileSystem()
+    attach("memory", conn_id="store", fs=store)
+    made = publish(root, 10)
+    store.put(str(root), "/bucket/ckpt", recursive=True)
+    found = choosing(path_map={"/shared": "memory:///bucket"}, storage_conn_id="store")
+    done = run(dag_of(found))
+    assert done.state == "success", done.words
+    assert done.xcom()["path"] == f"/shared/ckpt/{made.name}"
+    assert done.xcom()["uri"] == f"memory:///bucket/ckpt/{made.name}"
+
+
 def test_hostile_pickle_is_not_run(run: Runner, root: Path, tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> Any:

@@ -48,7 +48,7 @@ def worker(database: None, emulator: Emulator) -> Iterator[Callable[..., subproc
 
 
 def _asks_for_generations(emulator: Emulator) -> bool:
-    return any(f["kind"] == "slow" for f in emulator.faults.planned()) is False
+    return not emulator.faults.planned()
 
 
 def _exists(emulator: Emulator) -> bool:
@@ -60,10 +60,10 @@ def _runs(emulator: Emulator) -> bool:
     return bool(found) and found[0].phase == "Running"
 
 
-POINTS = {
+POINTS: dict[str, tuple[dict[str, Any], Callable[[Emulator], bool], int]] = {
     "before the create": ({"kind": "slow", "method": "GET", "path": "/api/v1/workloads"}, _asks_for_generations, 0),
     "between create and note": ({"kind": "lose_reply", "path": "/api/v1/workloads/trainings"}, _exists, 1),
-    "after the note": (None, _runs, 1),
+    "after the note": ({}, _runs, 1),
 }
 
 
@@ -103,7 +103,13 @@ def test_sigterm_leaves_the_workload_alone_and_the_retry_adopts_it(
 
 def cleared(on_clear: str, deferrable: bool) -> Callable[[], RunaiTrainingOperator]:
     spec = {"image": "x", "compute": {"gpu_devices": 1}}
-    known = {"task_id": "task", "spec": spec, "workload_name": "short", "on_clear": on_clear, "retries": 2}
+    known: dict[str, Any] = {
+        "task_id": "task",
+        "spec": spec,
+        "workload_name": "short",
+        "on_clear": on_clear,
+        "retries": 2,
+    }
     return lambda: RunaiTrainingOperator(deferrable=deferrable, **known)
 
 

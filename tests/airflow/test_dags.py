@@ -107,7 +107,12 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
     common: dict[str, Any] = {"workload": "w", "project": "p"}
     spec = {"image": "x", "compute": {"gpu_devices": "{{ params.gpus }}"}}
     paths = {"/shared": "/mnt"}
-    evaluating = {"spec": spec, "checkpoint": "/shared/c", "metrics": "/shared/m.json", "gates": ["a > 1"]}
+    evaluating: dict[str, Any] = {
+        "spec": spec,
+        "checkpoint": "/shared/c",
+        "metrics": "/shared/m.json",
+        "gates": ["a > 1"],
+    }
     return [
         lambda: RunaiTrainingOperator(task_id="train", spec=spec, limits={"queue": 5}),
         lambda: RunaiWorkloadSensor(task_id="sensor", **common),

@@ -24,7 +24,7 @@ from tests.airflow.conftest import ROOT, SECRET, fast
 
 def test_provider_info_fits_the_schema_of_airflow() -> None:
     import airflow
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]  # ships no types
 
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)

@@ -282,7 +282,7 @@ def test_a_name_taken_by_another_specification_is_told_apart_and_not_tried_again
     the_one(emulator)
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown project": ({"project": "team-x"}, "'team-x': no such project"),
     "image missing": ({"spec": {"command": "x"}}, "spec.image: missing"),
     "portion": ({"spec": {"image": "x", "compute": {"gpu_portion": "1.5"}}}, "spec.compute.gpu_portion"),
@@ -308,7 +308,7 @@ def test_bad_input_is_refused_before_anything_is_submitted(run: Runner, emulator
     assert emulator.workloads_named("") == []
 
 
-EARLY = {
+EARLY: dict[str, tuple[dict[str, Any], list[str]]] = {
     "keys": ({"spec": {"imgae": "x", "compute": {"gpus": 1}}}, ["imgae", "image", "spec.compute.gpus"]),
     "name": ({"workload_name": "Not_a_label"}, ["cannot become a DNS label"]),
     "words": (

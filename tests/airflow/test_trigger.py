@@ -136,7 +136,8 @@ def supervised(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None
 
 
 def with_task(made: RunaiWorkloadTrigger) -> RunaiWorkloadTrigger:
-    made.task_instance = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", map_index=-1, try_number=1)
+    who: Any = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", map_index=-1, try_number=1)
+    made.task_instance = who
     return made
 
 
