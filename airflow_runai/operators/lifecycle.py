@@ -31,6 +31,8 @@ class _RunaiLifecycleOperator(BaseOperator):
     ui_color = "#d8ecb8"
     #: Meanings of a phase in which there is nothing to do.
     nothing_to_do: ClassVar[tuple[Meaning, ...]] = ()
+    #: Whether a workload that is not there is as wanted.
+    absence_is_done: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -52,7 +54,13 @@ class _RunaiLifecycleOperator(BaseOperator):
         with without_hope_no_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
-            found = hook.run(patiently(lambda: control_plane.resolve(project, self.workload)))
+            try:
+                found = hook.run(patiently(lambda: control_plane.resolve(project, self.workload)))
+            except NotResolved:
+                if not self.absence_is_done:
+                    raise
+                self.log.info("%s is not there: nothing to do", self.workload)
+                return {"workload_id": None, "name": self.workload, "phase": None}
             page = workload_page(hook.settings.url, found, project.name)
             known = {"id": found.id, "name": found.name, "project": project.name, "url": page}
             context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
@@ -115,21 +123,10 @@ class RunaiDeleteOperator(_RunaiLifecycleOperator):
     """
 
     nothing_to_do = (Meaning.DELETING,)
+    absence_is_done = True
 
     def _call(self, found: Workload) -> Flow[None]:
         return control_plane.delete(found)
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Delete the workload; return ``workload_id, name, phase`` (as it was before)."""
-        with without_hope_no_retry():
-            hook = RunaiHook(self.runai_conn_id)
-            project = hook.project(self.project, self.cluster)
-            try:
-                hook.run(patiently(lambda: control_plane.resolve(project, self.workload)))
-            except NotResolved:
-                self.log.info("%s is not there: nothing to delete", self.workload)
-                return {"workload_id": None, "name": self.workload, "phase": None}
-        return super().execute(context)
 
     def _refuse_if_ended(self, found: Workload) -> None:
         """Let finished workloads pass: they can be deleted too."""

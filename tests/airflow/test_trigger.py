@@ -141,6 +141,19 @@ def with_task(made: RunaiWorkloadTrigger) -> RunaiWorkloadTrigger:
     return made
 
 
+def test_it_shows_the_timeline_while_it_waits(
+    emulator: Emulator, supervised: Callable[[str | None], Supervisor]
+) -> None:
+    made = with_task(trigger(emulator))
+    supervisor = supervised("deferred")
+    asyncio.run(first(made))
+    shown = [m for m in supervisor.asked if getattr(m, "key", None) == "runai_timeline"]
+    assert (shown[-1].dag_id, shown[-1].run_id, shown[-1].task_id) == ("dag", "run", "task")
+    assert [m.value["phase"] for m in shown][-1] == "Completed"
+    assert len(shown) <= 6, "only what is new is written"
+    assert SECRET not in str(shown)
+
+
 def deletes(emulator: Emulator) -> int:
     return sum(r.method == "DELETE" for r in emulator.requests)
 
