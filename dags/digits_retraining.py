@@ -1,8 +1,8 @@
 """
 Scheduled retraining: train → newest valid checkpoint → evaluate → promote.
 
-The task `train` is deferred while the workload is queued, preempted and resumed; no worker slot is held. `/shared` is what the
-containers call the storage; the Airflow variable `runai_shared` says what the workers call it.
+The task `train` is deferred while the workload is queued, preempted and resumed; no worker slot is held. `/shared` is
+what the containers call the storage; the Airflow variable `runai_shared` says what the workers call it.
 """
 
 from __future__ import annotations
