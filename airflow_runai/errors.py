@@ -54,7 +54,7 @@ class SpecError(RunaiError, ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        head = f"{len(self.problems)} problem(s) in the workload specification; nothing was submitted:"
+        head = f"{len(self.problems)} problem(s); nothing was submitted:"
         super().__init__("\n  - ".join([head, *self.problems]))
 
 
