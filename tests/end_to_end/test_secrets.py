@@ -44,7 +44,11 @@ def test_no_secret_is_in_any_file_of_airflow(airflow: Airflow, finished: Run) ->
 
 def test_no_secret_is_in_what_airflow_shows_of_its_tasks(airflow: Airflow, finished: Run) -> None:
     shown = dict(_shown(airflow))
-    assert finished.xcom()["workload_id"] in shown[f"{finished.path}/taskInstances/train/xcomEntries/return_value"]
+    task = f"{finished.path}/taskInstances/train"
+    assert finished.xcom()["workload_id"] in shown[f"{task}/xcomEntries/return_value"]
+    assert "wait.sh" in shown[task]
+    assert "runai_submission" in shown[f"{task}/state-store"]
+    assert "post_connection" in shown["/eventLogs"]
     assert [path for path, text in shown.items() if any(secret in text.encode() for secret in _secrets())] == []
 
 
@@ -57,6 +61,7 @@ def _secrets() -> tuple[bytes, ...]:
 
 
 def _shown(airflow: Airflow) -> Iterator[tuple[str, str]]:
+    yield "/eventLogs", airflow.rest.text("/eventLogs", limit=100, order_by="event_log_id")
     for task in airflow.rest.get("/dags/~/dagRuns/~/taskInstances", limit=100)["task_instances"]:
         path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
         for detail in DETAILS:
