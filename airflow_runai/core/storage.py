@@ -21,13 +21,17 @@ class Pvc:
     ephemeral: bool | None = wire("ephemeral", flag, "removed with the workload: no place for checkpoints")
     size: str | None = wire("size", quantity, "of a new claim, e.g. 100G")
     storage_class: str | None = wire("storageClass", text, "of a new claim")
+    access_mode: str | None = wire(
+        "accessModes", one_of("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"), "of a new claim; default ReadWriteMany"
+    )
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the wire form; size and class of a new claim are nested there."""
+        """Return the wire form; size, class and access mode of a new claim are nested there."""
         found = write(self)
-        new = {key: found.pop(key) for key in ("size", "storageClass") if key in found}
+        new = {key: found.pop(key) for key in ("size", "storageClass", "accessModes") if key in found}
         if new:
-            found["claimInfo"] = {**new, "accessModes": {"readWriteMany": True}}
+            mode = new.get("accessModes", "ReadWriteMany")
+            found["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
         return {"existingPvc": not new, **found}
 
 

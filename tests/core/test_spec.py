@@ -163,18 +163,21 @@ def test_every_kind_of_storage_has_all_of_its_keys_in_an_example(cls: type, key:
 
 PVC = {
     "claim": "c", "path": "/c", "size": "100G", "storage_class": "fast", "read_only": False, "ephemeral": False,
-    "existing": False,
+    "existing": False, "access_mode": "ReadWriteOnce",
 }  # fmt: skip
 
 
-def test_a_new_claim_carries_its_size_and_class_nested() -> None:
-    expected = {
+def test_a_new_claim_carries_its_size_class_and_access_mode_nested() -> None:
+    expected: dict[str, Any] = {
         "claimName": "c", "path": "/c", "readOnly": False, "ephemeral": False, "existingPvc": False,
-        "claimInfo": {"size": "100G", "storageClass": "fast", "accessModes": {"readWriteMany": True}},
+        "claimInfo": {"size": "100G", "storageClass": "fast", "accessModes": {"readWriteOnce": True}},
     }  # fmt: skip
     assert spec_of(storage={"pvc": [PVC]})["storage"]["pvc"] == [expected]
     without = {key: value for key, value in PVC.items() if key != "existing"}
     assert spec_of(storage={"pvc": [without]})["storage"]["pvc"] == [expected]
+    shared = {key: value for key, value in PVC.items() if key != "access_mode"}
+    info = {**expected["claimInfo"], "accessModes": {"readWriteMany": True}}
+    assert spec_of(storage={"pvc": [shared]})["storage"]["pvc"] == [{**expected, "claimInfo": info}]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""
+The collisions of CLI v1's three grammars, decided for one line before its flags are read.
+
+``--command`` took a value in 2020 and is boolean since 10/2020; ``-t`` was ``--template`` until mid-2020 and is
+``--tty`` since. Nothing in a line says which version it was written for, so the form does:
+
+- with a bare ``--``, ``--command`` is boolean; without one it takes a value. The later command lines refuse
+  ``--command=start.sh`` without ``--``, but their own pages show it, so it is accepted;
+- ``-t`` is a template only if a word follows it that is no flag, and nothing in the line is younger than 2020: no bare
+  ``--``, no flag of 2.x, no Go boolean behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from airflow_runai.core.cli.flags import Flag, Takes
+from airflow_runai.core.cli.scan import by_name
+from airflow_runai.core.cli.values import go_boolean
+from airflow_runai.core.cli.verbs import Verb
+
+
+def flags_for(verb: Verb, words: list[str]) -> Mapping[str, Flag]:
+    """Return the flags of ``verb`` by name, as this line means them."""
+    flags = by_name(verb.table)
+    if verb.old:
+        if "--" in words:
+            flags["--command"] = replace(flags["--command"], takes=Takes.NOTHING)
+        elif _is_template(words, flags):
+            flags["-t"] = flags["--template"]
+    return flags
+
+
+def _is_template(words: list[str], flags: Mapping[str, Flag]) -> bool:
+    names = {word.partition("=")[0] for word in words}
+    if any("2.x" in flags[name].eras for name in names & flags.keys()):
+        return False
+    for word, after in zip(words, [*words, "-"][1:], strict=True):
+        if word == "-t":
+            return not after.startswith("-")
+        if word.startswith("-t"):
+            return not _is_boolean(word[2:])
+    return False
+
+
+def _is_boolean(text: str) -> bool:
+    try:
+        go_boolean(text.removeprefix("="))
+    except ValueError:
+        return False
+    return text.startswith("=")

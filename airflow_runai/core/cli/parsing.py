@@ -1,0 +1,100 @@
+"""From one command line to a :class:`ParsedCommand`; the only file here that knows the whole way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_runai.core.cli import verbs, words
+from airflow_runai.core.cli.draft import Draft
+from airflow_runai.core.cli.flags import Fate, Takes
+from airflow_runai.core.cli.grammar import flags_for
+from airflow_runai.core.cli.rules import RULES
+from airflow_runai.core.cli.scan import Given, Scan, scan
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.errors import SpecError
+
+#: They decide what other flags mean, wherever they stand.
+_FIRST = ("nfs-server",)
+
+
+@dataclass(frozen=True)
+class ParsedCommand:
+    """
+    What a command line says.
+
+    :param spec: plain mapping for :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`, already checked. Without
+        an image if a template may have one.
+    :param name: name of the workload, if it has one.
+    :param name_prefix: what a generated name would begin with.
+    :param project: Run:ai project, if named.
+    :param template: name of a template, if named; its content is not part of ``spec``.
+    :param warnings: sentences about what was left out or read in a way that should be known.
+    """
+
+    spec: dict[str, Any]
+    name: str | None
+    name_prefix: str | None
+    project: str | None
+    template: str | None
+    kind: Literal["training", "distributed"]
+    warnings: tuple[str, ...] = ()
+
+
+def parse_command(line: str | Sequence[str]) -> ParsedCommand:
+    """
+    Read a ``runai`` command line of CLI v1 or v2 that submits a training.
+
+    :param line: text as it would be typed or was copied, or a list of words, which is taken as it is.
+    :raises SpecError: with every mistake; each names the flag, what was found, what is allowed and what to do.
+    """
+    found = words.split(line) if isinstance(line, str) else words.Words(_as_words(line), [])
+    verb, rest = verbs.find(found.words)
+    scanned = scan(rest, flags_for(verb, rest))
+    draft = Draft(warnings=found.warnings, problems=scanned.problems)
+    _apply(draft, scanned)
+    for rule in RULES:
+        rule(draft, verb, scanned)
+    if draft.problems:
+        raise SpecError(draft.problems)
+    _check(draft)
+    told = {key: draft.told.get(key) for key in ("name", "name_prefix", "project", "template")}
+    kind: Literal["training", "distributed"] = "distributed" if "distributed" in draft.spec else "training"
+    return ParsedCommand(spec=draft.spec, kind=kind, warnings=tuple(draft.warnings), **told)
+
+
+def _as_words(line: Sequence[str]) -> list[str]:
+    if not isinstance(line, (list, tuple)) or not all(isinstance(word, str) for word in line):
+        raise SpecError([f"command line: a {type(line).__name__}; allowed: one text, or a list of texts"])
+    if not line:
+        raise SpecError(["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"])
+    return list(line)
+
+
+def _apply(draft: Draft, scanned: Scan) -> None:
+    draft.given = {given.flag.names[0] for given in scanned.given}
+    times = Counter(given.flag.names[0] for given in scanned.given if given.flag.takes is not Takes.MANY)
+    for given in sorted(scanned.given, key=lambda given: given.flag.names[0] not in _FIRST):
+        draft.at = given.shown
+        if given.flag.names[0] == "template" and given.shown == "-t":
+            draft.warn(f"read as --template {given.value}, as until mid-2020; a terminal is --tty")
+        _apply_one(draft, given)
+    draft.at = ""
+    draft.warnings += [f"--{name}: given {n} times; the last one counts" for name, n in times.items() if n > 1]
+
+
+def _apply_one(draft: Draft, given: Given) -> None:
+    if given.value == "false" and given.flag.landing.fate in (Fate.IDLE, Fate.REFUSED):
+        return
+    try:
+        given.flag.landing.apply(draft, given.value)
+    except ValueError as error:
+        draft.problems.append(f"{given.shown}: {str(error).removeprefix('[0]').lstrip('.')}")
+
+
+def _check(draft: Draft) -> None:
+    """Let the specification have the last word; a template's image is not known here."""
+    given = draft.spec if "image" in draft.spec else {**draft.spec, "image": "of-the-template"}
+    WorkloadSpec.from_mapping(given)
