@@ -16,7 +16,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 from airflow_runai.checkpoints.report import CODES
-from airflow_runai.core import spec, storage
+from airflow_runai.core import cli, spec, storage
 from airflow_runai.core.fields import declared
 from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
@@ -56,6 +56,12 @@ def _entry_rows(entries: Iterable[tuple[str, type]]) -> Iterator[tuple[str, str,
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def command_flags(line: str) -> str:
+    """Every flag of one generation of the command line."""
+    rows = [(f"`{names}`", fate, doc) for of, names, fate, doc in cli.flag_table() if of == line]
+    return table(("flag", "becomes", "meaning"), rows)
 
 
 def phases() -> str:
@@ -99,6 +105,8 @@ def faults() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "spec-keys": spec_keys,
     "spec-lists": spec_lists,
+    "command-flags-v1": lambda: command_flags("v1"),
+    "command-flags-v2": lambda: command_flags("v2"),
     "phases": phases,
     "finding-codes": codes,
     "options": options,
