@@ -20,6 +20,9 @@ V1, V2 = "runai submit a -i x ", "runai training submit a -i x "
 WRONG = {
     "an unknown flag": (V1 + "--gup 1", "--gup: unknown flag; did you mean '--gpu'?"),
     "an unknown flag of v2": (V2 + "--gpu-device-request=1", "--gpu-device-request: unknown flag; did you mean"),
+    "a flag of the other generation": (V2 + "--gpu 1", "--gpu: unknown flag; --gpu is a flag of CLI v1; here write"),
+    "a short flag of the other one": (V2 + "-v /a:/b", "-v: unknown flag; -v is a flag of CLI v1; here write"),
+    "a flag of v2 in v1": (V1 + "--priority low", "--priority: unknown flag; --priority is a flag of CLI v2"),
     "an unknown short flag": (V1 + "-z 1", "-z: unknown flag"),
     "no value at the end": ("runai submit a -i", "-i: has no value, nothing follows; allowed: -i VALUE"),
     "a flag for a value": ("runai submit a --image --project p", "--image: has no value, followed by the flag"),
@@ -124,6 +127,9 @@ def test_all_mistakes_are_listed_at_once() -> None:
         "runai submit a -i x -e 'A B=geheim'",
         "runai submit a -i x -e A=SECRET:geheim",
         "runai training submit a -i x --datasource geheim",
+        "runai training submit a -i x --env-secret TOKEN=geheim",
+        "runai submit a -i x --git-sync https://me:geheim@host/repo",
+        "runai submit a -i x --gitsync=geheim",
     ],
 )
 def test_what_may_be_a_secret_is_never_repeated(line: str) -> None:

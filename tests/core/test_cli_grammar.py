@@ -280,6 +280,13 @@ def test_every_verb_of_single_training_is_known(verb: str) -> None:
     assert v1("", verb) == ParsedCommand({"image": "img"}, "train1", None, None, None, "training")
 
 
+@pytest.mark.parametrize("line", ["runai --loglevel debug submit a -i x", "runai --loglevel=debug submit a -i x"])
+def test_global_flags_may_stand_before_the_command(line: str) -> None:
+    parsed = parse_command(line)
+    assert (parsed.name, parsed.spec) == ("a", {"image": "x"})
+    assert parsed.warnings[0].startswith("--loglevel: left out")
+
+
 def test_environment_is_variables_or_an_asset_depending_on_the_equals() -> None:
     assert v2("--environment A=1").spec["environment"] == {"A": "1"}
     assert "asset" in refusal("runai training submit a -i x --environment pytorch-env")
@@ -334,6 +341,9 @@ def test_copied_lines_are_read_as_a_shell_would(line: str) -> None:
         ("a#b", "a#b"),
         ("'#' # comment", "#"),
         (r"\$X", "$X"),
+        ("{a}{b", "{a}{b"),
+        ("/x/{{ run_id | lower }}/y", "/x/{{ run_id | lower }}/y"),
+        ("{% if a %}b{% endif %}", "{% if a %}b{% endif %}"),
     ],
 )
 def test_quotes_mean_what_they_mean_in_a_shell(written: str, read: str) -> None:
@@ -364,4 +374,5 @@ def test_words_are_taken_as_they_are() -> None:
 
 def test_what_was_read_is_a_plain_mapping_that_the_specification_accepts() -> None:
     parsed = v2("--toleration key=a,seconds=30 --existing-pvc claimname=c,path=/c --gpu-portion-request 0.5")
-    assert WorkloadSpec.from_mapping(parsed.spec).to_wire()["spec"]["tolerations"] == [{"key": "a", "seconds": 30}]
+    assert parsed.workload() == WorkloadSpec.from_mapping(parsed.spec)
+    assert parsed.workload().to_wire()["spec"]["tolerations"] == [{"key": "a", "seconds": 30}]

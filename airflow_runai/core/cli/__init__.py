@@ -34,4 +34,5 @@ def _cells(flag: Flag) -> tuple[str, str, str]:
         fate = f"`ParsedCommand.{where}`"
     else:
         fate = f"{flag.landing.fate.value}: {where}"
-    return ", ".join(flag.spelled), fate, flag.doc
+    only = f" ({', '.join(sorted(flag.only))} only)" if flag.only else ""
+    return ", ".join(flag.spelled), fate, flag.doc + only.replace("single", "one pod")

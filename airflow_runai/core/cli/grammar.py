@@ -1,5 +1,5 @@
 """
-The collisions of CLI v1's three grammars, decided for one line before its flags are read.
+What flags a line has: the collisions of CLI v1's three grammars, decided before its flags are read.
 
 ``--command`` took a value in 2020 and is boolean since 10/2020; ``-t`` was ``--template`` until mid-2020 and is
 ``--tty`` since. Nothing in a line says which version it was written for, so the form does:
@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
-from airflow_runai.core.cli.flags import Flag, Takes
+from airflow_runai.core.cli.flags import Fate, Flag, Takes
+from airflow_runai.core.cli.rows_v1 import V1
+from airflow_runai.core.cli.rows_v2 import V2
 from airflow_runai.core.cli.scan import by_name
 from airflow_runai.core.cli.values import go_boolean
 from airflow_runai.core.cli.verbs import Verb
@@ -30,6 +33,35 @@ def flags_for(verb: Verb, words: list[str]) -> Mapping[str, Flag]:
         elif _is_template(words, flags):
             flags["-t"] = flags["--template"]
     return flags
+
+
+@cache
+def elsewhere(*, old: bool) -> Mapping[str, str]:
+    """Return the flags that only the other generation has, with what to write in CLI v1 (``old``) or v2 instead."""
+    own, other, name = (V1, V2, "CLI v2") if old else (V2, V1, "CLI v1")
+    known = by_name(own)
+    return {
+        spelled: f"{spelled} is a flag of {name}; {_counterpart(flag, own)}"
+        for flag in other
+        for spelled in flag.spelled
+        if spelled not in known
+    }
+
+
+#: What has no flag of its own in CLI v2.
+_WITHOUT_FLAG = {"name": "here the name is a word of its own", "args": "here write the words after --"}
+
+
+def _counterpart(flag: Flag, table: tuple[Flag, ...]) -> str:
+    if flag.names[0] in _WITHOUT_FLAG:
+        return _WITHOUT_FLAG[flag.names[0]]
+    if flag.landing.fate in (Fate.IDLE, Fate.REFUSED):
+        return flag.landing.where
+    places = set(flag.landing.where.split(", "))
+    # Of CLI v2 only what says the thing itself, not what goes along with it.
+    twins = [twin for twin in table if table is V1 or twin.landing.show or twin.landing.fate is Fate.ARGUMENT]
+    found = [twin.spelled[0] for twin in twins if places & set(twin.landing.where.split(", "))]
+    return f"here write {' or '.join(found)}" if found else "nothing says that here; leave it out"
 
 
 def _is_template(words: list[str], flags: Mapping[str, Flag]) -> bool:

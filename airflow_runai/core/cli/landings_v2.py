@@ -50,7 +50,7 @@ def _source(kind: str, read: Any, show: Any) -> Landing:
 def _read_secret(value: str, draft: Draft) -> tuple[str, dict[str, str]]:
     found = re.fullmatch(r"([^=,]+)=([^,]+),key=([^,]+)", value)
     if not found:
-        raise ValueError(f"{value!r}; allowed: VARIABLE=SECRET-NAME,key=KEY")
+        raise ValueError("found another form (not shown, it may be a secret); allowed: VARIABLE=SECRET-NAME,key=KEY")
     return found[1], {"name": found[2], "key": found[3]}
 
 
@@ -63,7 +63,7 @@ def _show_secret(name: str, source: dict[str, str]) -> str:
 def _read_credential(value: str, draft: Draft) -> tuple[str, dict[str, str]]:
     found = _CREDENTIAL.read(value, draft.warn)
     if found["type"] != "genericSecret" or "key" not in found:
-        raise ValueError(f"{value!r}; allowed here: type=genericSecret with a key")
+        raise ValueError(f"type={found['type']!r}, or no key; allowed here: type=genericSecret with a key")
     draft.warn("a credential of a person; Airflow's application must have one of this name")
     return found["name"], {"name": found["credential"], "key": found["key"]}
 

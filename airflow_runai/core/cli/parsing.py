@@ -10,7 +10,7 @@ from typing import Any, Literal
 from airflow_runai.core.cli import verbs, words
 from airflow_runai.core.cli.draft import Draft
 from airflow_runai.core.cli.flags import Fate, Takes
-from airflow_runai.core.cli.grammar import flags_for
+from airflow_runai.core.cli.grammar import elsewhere, flags_for
 from airflow_runai.core.cli.rules import RULES
 from airflow_runai.core.cli.scan import Given, Scan, scan
 from airflow_runai.core.spec import WorkloadSpec
@@ -42,6 +42,10 @@ class ParsedCommand:
     kind: Literal["training", "distributed"]
     warnings: tuple[str, ...] = ()
 
+    def workload(self) -> WorkloadSpec:
+        """Return the checked specification; :class:`SpecError` if only the template knows the image."""
+        return WorkloadSpec.from_mapping(self.spec)
+
 
 def parse_command(line: str | Sequence[str]) -> ParsedCommand:
     """
@@ -52,7 +56,7 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
     """
     found = words.split(line) if isinstance(line, str) else words.Words(_as_words(line), [])
     verb, rest = verbs.find(found.words)
-    scanned = scan(rest, flags_for(verb, rest))
+    scanned = scan(rest, flags_for(verb, rest), elsewhere(old=verb.old))
     draft = Draft(warnings=found.warnings, problems=scanned.problems)
     _apply(draft, scanned)
     for rule in RULES:

@@ -50,10 +50,15 @@ def by_name(flags: Iterable[Flag]) -> dict[str, Flag]:
     return {name: flag for flag in flags for name in flag.spelled}
 
 
-def scan(words: list[str], flags: Mapping[str, Flag]) -> Scan:
-    """Sort out ``words``; mistakes are collected, none stops the reading."""
+def scan(words: list[str], flags: Mapping[str, Flag], elsewhere: Mapping[str, str]) -> Scan:
+    """
+    Sort out ``words``; mistakes are collected, none stops the reading.
+
+    :param elsewhere: flags that are unknown here, with what to write instead.
+    """
     end = words.index("--") if "--" in words else len(words)
-    reader = _Reader(deque(words[:end]), flags, Scan(payload=words[end + 1 :] if end < len(words) else None))
+    payload = words[end + 1 :] if end < len(words) else None
+    reader = _Reader(deque(words[:end]), flags, elsewhere, Scan(payload=payload))
     while reader.rest:
         reader.take(reader.rest.popleft())
     return reader.found
@@ -63,6 +68,7 @@ def scan(words: list[str], flags: Mapping[str, Flag]) -> Scan:
 class _Reader:
     rest: deque[str]
     flags: Mapping[str, Flag]
+    elsewhere: Mapping[str, str]
     found: Scan
 
     def take(self, word: str) -> None:
@@ -117,6 +123,7 @@ class _Reader:
         """Name the nearest flag; what follows is likely its value, and no mistake of its own."""
         names = [known for known in self.flags if known.startswith("--")]
         hint = nearest(name, names) if name.startswith("--") else "allowed: one of the command's own short flags"
-        self.found.problems.append(f"{cut(name, 40)}: unknown flag; {cut(hint, 2000)}")
+        hint = self.elsewhere.get(name, cut(hint, 2000))
+        self.found.problems.append(f"{cut(name, 40)}: unknown flag; {hint}")
         if skip and self.rest and not self.rest[0].startswith("-"):
             self.rest.popleft()

@@ -159,6 +159,9 @@ class Form:
 
     def _unknown(self, key: str) -> str:
         valid = [*self.keys, *self.words, *self.idle]
+        # An address with a password in it may stand where a key should.
+        if not re.fullmatch(r"[\w-]{1,24}", key):
+            return f"has a part without 'KEY=' (not shown); allowed: {self.usage}"
         return f"{key!r} is no part of it; {nearest(key, valid)} ({self.usage})"
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_runai.core.cli.flags import Flag
 from airflow_runai.core.cli.rows_v1 import V1
@@ -64,11 +64,13 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
         raise SpecError(
             [f"command line: begins with {cut(words[0], 40)!r}; allowed: one command of runai ({_ALLOWED})"]
         )
-    for length in (3, 2, 1):
-        name = " ".join(words[1 : length + 1])
-        if len(words) > length and name in _SUBMITTING:
-            verb = _SUBMITTING[name]
-            return Verb(verb.table, verb.launcher, tuple(words[1 : length + 1])), words[length + 1 :]
+    # Global flags may stand before the command, as in 'runai --loglevel debug submit'.
+    flags = len(words) > 1 and words[1].startswith("-")
+    for start in range(1, len(words) if flags else 2):
+        for length in (3, 2, 1):
+            called = tuple(words[start : start + length])
+            if len(called) == length and " ".join(called) in _SUBMITTING:
+                return replace(_SUBMITTING[" ".join(called)], words=called), [*words[1:start], *words[start + length :]]
     raise SpecError([_refusal(words[1:])])
 
 

@@ -3,7 +3,7 @@ A copied command line as words, as a shell would split it: quotes, escapes, cont
 
 There is no shell here, on purpose: nothing is expanded and nothing is run. ``$NAME`` stays as it stands and is warned
 about, because a worker's variables are not the researcher's; what only a shell can do (pipes, several commands,
-``$(…)``) is refused with its place.
+``$(…)``) is refused with its place. A Jinja template is one piece, blanks and all: Airflow fills it in later.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _PIECE = re.compile(
   | (?P<single>'[^']*')
   | (?P<double>"(?:[^"\\]|\\.)*")
   | (?P<escaped>\\.)
+  | (?P<template>\{\{.*?\}\}|\{%.*?%\})
   | (?P<shell>[|&;<>()`]|\$[('"])
-  | (?P<plain>[^\s'"\\|&;<>()`$\#]+|[$\#])
+  | (?P<plain>[^\s'"\\|&;<>()`$\#{]+|[$\#{])
   | (?P<broken>.)
     """,
     re.VERBOSE | re.DOTALL,
