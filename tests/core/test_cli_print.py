@@ -165,7 +165,7 @@ SPEC = st.tuples(st.fixed_dictionaries({"image": TEXT}, optional=COMMON), RUN, K
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SPEC, st.none() | LABEL, st.none() | TEXT)
 def test_reading_what_was_printed_gives_the_same_specification(
     spec: dict[str, Any], name: str | None, project: str | None
