@@ -68,13 +68,13 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 
-    def _specification(self, context: Context) -> Mapping[str, Any]:
+    def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
-        own = self.spec.get("environment") or {} if isinstance(self.spec, Mapping) else None
+        own = told.get("environment") or {} if isinstance(told, Mapping) else None
         if not isinstance(own, Mapping):
             # What is wrong with it, the specification says better.
-            return self.spec
-        return {**self.spec, "environment": {**own, **given}}
+            return told
+        return {**told, "environment": {**own, **given}}
 
     def _checkpoint_path(self) -> str:
         found = self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Tell
-from airflow_runai.core.naming import check_slug
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
-from airflow_runai.core.spec import WorkloadSpec, check_keys
-from airflow_runai.core.submission import ON_CLEAR
+from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.verdict import Limits, WaitPolicy, decide
 from airflow_runai.core.waiting import look, wait
 from airflow_runai.core.workload import Workload
@@ -24,13 +22,14 @@ from airflow_runai.hooks import configuration
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, workload_page
+from airflow_runai.operators.early import check_how_to_wait, check_what_to_run
+from airflow_runai.operators.instructions import gather, show
 from airflow_runai.operators.submitting import submit_or_adopt
-from airflow_runai.triggers.killing import ACTIONS, FINISHED, end_workload
+from airflow_runai.triggers.killing import FINISHED, end_workload
 from airflow_runai.triggers.workload import (
     TIMELINE_KEY,
     RunaiWorkloadTrigger,
     policy_to_json,
-    timeline_of,
     workload_to_json,
 )
 
@@ -49,6 +48,9 @@ class RunaiTrainingOperator(BaseOperator):
 
     :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated. ``distributed``
         in it makes a distributed training.
+    :param command_line: a line that researchers use, such as ``runai submit train1 -i … -- …``, any version; ``spec``
+        and the other arguments win over it. See ``docs/commands.md``. Templates in it are rendered word by word,
+        after it was split.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
     :param cluster: needed only where several clusters have a project of that name.
@@ -74,7 +76,8 @@ class RunaiTrainingOperator(BaseOperator):
     def __init__(
         self,
         *,
-        spec: Mapping[str, Any],
+        spec: Mapping[str, Any] | None = None,
+        command_line: str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
         cluster: str | None = None,
@@ -89,6 +92,7 @@ class RunaiTrainingOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.spec = spec
+        self.command_line = command_line
         self.runai_conn_id = runai_conn_id
         self.project = project
         self.cluster = cluster
@@ -100,34 +104,21 @@ class RunaiTrainingOperator(BaseOperator):
         self.kill_action = on_kill
         self.on_clear = on_clear
         self._killed = False
-        self._check_what_can_be_checked_early()
-
-    def _check_what_can_be_checked_early(self) -> None:
-        """Find misspelt keys and words when the DAG is parsed; values may still be templates."""
-        if isinstance(self.spec, Mapping):
-            check_keys(self.spec)
-        if isinstance(self.workload_name, str) and "{" not in self.workload_name:
-            check_slug(self.workload_name)
-        words = {"on_kill": (self.kill_action, ACTIONS), "on_clear": (self.on_clear, ON_CLEAR)}
-        words["when_suspended"] = (self.when_suspended, ("wait", "end"))
-        wrong = [
-            f"{name}: {value!r}; allowed: {', '.join(ok)}" for name, (value, ok) in words.items() if value not in ok
-        ]
-        if isinstance(self.poll_interval, (int, float)) and not self.poll_interval > 0:
-            wrong.append(f"poll_interval: {self.poll_interval!r}; allowed: seconds greater than 0")
-        wrong += _problems_of_limits(self.limits)
-        if wrong:
-            raise SpecError(wrong)
+        check_what_to_run(spec, command_line, workload_name)
+        check_how_to_wait(poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
         self._killed = False  # a try in the same process (``dag.test``) must not inherit it
         with without_hope_no_retry():
-            spec, policy = WorkloadSpec.from_mapping(self._specification(context)), self._policy()
+            told = gather(self.spec, self.command_line, lambda value: self.render_template(value, context))
+            spec, policy = WorkloadSpec.from_mapping(self._specification(told.spec)), self._policy()
+            show(spec)
             hook = RunaiHook(self.runai_conn_id)
-            project = hook.project(self.project, self.cluster)
+            project = hook.project(self.project or told.project, self.cluster)
+            slug = self.workload_name or told.slug
             workload = submit_or_adopt(
-                *(hook, context, project, spec, self.workload_name, self.on_clear), before_create=self._prepare
+                *(hook, context, project, spec, slug, self.on_clear), before_create=self._prepare
             )
             self._announce(context, hook, workload, project.name)
             if self._killed:
@@ -135,9 +126,9 @@ class RunaiTrainingOperator(BaseOperator):
                 self._end_if_task_is_finished(context, hook, workload)
             return self._wait(context, hook, workload, policy)
 
-    def _specification(self, context: Context) -> Mapping[str, Any]:
-        """Return the mapping to submit; a subclass may add to what the author wrote."""
-        return self.spec
+    def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the mapping to submit; a subclass may add to what the author told."""
+        return told
 
     def _prepare(self) -> None:
         """Do what must be done before a new workload is submitted; a subclass may."""
@@ -201,7 +192,7 @@ class RunaiTrainingOperator(BaseOperator):
         """Return the result or raise; both ways of waiting end here."""
         if outcome.status in (TIMED_OUT, STALLED, STOPPED):
             outcome = self._reconsider(outcome)
-        context["ti"].xcom_push(key=TIMELINE_KEY, value=timeline_of(outcome))
+        context["ti"].xcom_push(key=TIMELINE_KEY, value=outcome.to_news())
         known = context["ti"].xcom_pull(task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index)
         result = outcome.to_result(project=(known or {}).get("project") or self.project or "")
         spent = outcome.clocks
@@ -209,7 +200,6 @@ class RunaiTrainingOperator(BaseOperator):
             "%s %s after %.0f s (%.0f s running, %d interruptions)",
             *(outcome.name, outcome.status, spent.total, spent.running, spent.interruptions),
         )
-        context["ti"].xcom_push(key=TIMELINE_KEY, value=outcome.to_news())
         if outcome.status == SUCCEEDED:
             return self._finished(context, result)
         words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
@@ -272,17 +262,6 @@ class RunaiTrainingOperator(BaseOperator):
             done = hook.run(end_workload(workload.id, self.kill_action))
             raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
         return state
-
-
-def _problems_of_limits(limits: object) -> list[str]:
-    """Say what is wrong with the limits, as far as they are no templates or results of other tasks."""
-    if not isinstance(limits, Mapping):
-        templated = limits is None or isinstance(limits, (str, XComArg))
-        return [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
-    known = tuple(Limits.__dataclass_fields__)
-    wrong = [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known]
-    numbers = [(k, v) for k, v in limits.items() if isinstance(v, (int, float))]
-    return wrong + [f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in numbers if not v > 0]
 
 
 class _Terminated(Exception):

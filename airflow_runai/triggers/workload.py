@@ -167,12 +167,6 @@ def _not_for_ever_refused(read: Read) -> Read:
     return look
 
 
-def timeline_of(outcome: Outcome) -> dict[str, Any]:
-    """Return the finished timeline in the shape in which the wait published it live."""
-    event = outcome.to_event()
-    return {key: event[key] for key in ("timeline", "clocks", "phase")}
-
-
 def workload_to_json(workload: Workload) -> dict[str, Any]:
     """Return what a wait needs to know of a workload, as plain JSON."""
     kept = ("id", "name", "project_id", "cluster_id", "kind", "created_at", "phase")
