@@ -46,20 +46,22 @@ def run(keep: bool) -> int:
 
 def up() -> int:
     """Leave both running to click around; return when both answer."""
-    if STATE.exists():
+    if _known().lives:
         print("already up; `make down` stops it", file=sys.stderr)
         return 1
     HOME.mkdir(exist_ok=True)
-    ground = Playground(HOME, airflow_port=8080, runai_port=8710)
+    ground = _ground()
     try:
         ground.start()
         STATE.write_text(json.dumps(ground.processes))
         print("Airflow is starting (30 to 70 seconds) …", flush=True)
         ground.wait_for_airflow(DAG_ID)
     except (NotReady, KeyboardInterrupt) as error:
+        # What never started has no last words; the log may be an earlier one's.
+        words = f"\n{ground.tail('airflow')}" if ground.processes else ""
         ground.stop()
         STATE.unlink(missing_ok=True)
-        print(f"not up: {error}\n{ground.tail('airflow')}", file=sys.stderr)
+        print(f"not up: {error or 'interrupted'}{words}", file=sys.stderr)
         return 1
     login = f"#client_id={DEFAULT_CLIENT_ID}&client_secret={DEFAULT_CLIENT_SECRET}"
     print(f"Airflow            {ground.airflow_url}   (no login; trigger digits_from_ui)")
@@ -68,12 +70,21 @@ def up() -> int:
     return 0
 
 
+def _ground(processes: dict[str, int] | None = None) -> Playground:
+    return Playground(HOME, airflow_port=8080, runai_port=8710, processes=processes or {})
+
+
+def _known() -> Playground:
+    """Return what an earlier :func:`up` has started; nothing lives there if it never did, or a restart ended it."""
+    return _ground(json.loads(STATE.read_text()) if STATE.exists() else {})
+
+
 def down() -> int:
     """Stop what :func:`up` started."""
     if not STATE.exists():
         print("not up", file=sys.stderr)
         return 0
-    Playground(HOME, airflow_port=8080, runai_port=8710, processes=json.loads(STATE.read_text())).stop()
+    _known().stop()
     STATE.unlink()
     print("stopped")
     return 0

@@ -75,7 +75,14 @@ class Playground:
         return Settings(self.runai_url, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, project="team-a")
 
     def start(self) -> None:
-        """Start both; return when the embedded Run:ai answers (Airflow takes longer: :meth:`wait_for_airflow`)."""
+        """
+        Start both; return when the embedded Run:ai answers (Airflow takes longer: :meth:`wait_for_airflow`).
+
+        :raises NotReady: if somebody else has a port. Whoever answers there would be taken for ours.
+        """
+        for name, port in (("Airflow", self.airflow_port), ("the embedded Run:ai", self.runai_port)):
+            if _is_taken(port):
+                raise NotReady(f"port {port} for {name} is in use; stop what listens there, then try again")
         self._lay_out_shared_storage()
         self._launch("runai", _emulator_command(self), os.environ)
         self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"], self._airflow_environment())
@@ -100,9 +107,14 @@ class Playground:
             for pid in self.processes.values():
                 _signal_group(pid, sent)
             deadline = time.monotonic() + 12
-            while any(_group_lives(pid) for pid in self.processes.values()) and time.monotonic() < deadline:
+            while self.lives and time.monotonic() < deadline:
                 time.sleep(0.1)
         self.processes.clear()
+
+    @property
+    def lives(self) -> bool:
+        """Whether one of the processes, or a child of one, is still there."""
+        return any(_group_lives(pid) for pid in self.processes.values())
 
     def tail(self, name: str, lines: int = 25) -> str:
         """Return the end of a process's log."""
@@ -202,6 +214,11 @@ def free_port() -> int:
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _signal_group(pid: int, sent: signal.Signals) -> None:
