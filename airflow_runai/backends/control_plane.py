@@ -45,7 +45,7 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
 
     :raises NotResolved: for 0 or more than 1 hits; the message says what there is.
     """
-    _refuse_commas("project", name)
+    refuse_commas("project", name)
     hits = yield from read_all("/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")])
     # Servers may compare without case or by prefix: names are compared again here.
     found = [p for p in hits if p.get("name") == name]
@@ -255,13 +255,18 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
         except NotFound:
             listed: list[Workload] = []
     else:
-        _refuse_commas("workload", name_or_id)
+        refuse_commas("workload", name_or_id)
         listed = yield from find(project, name_or_id, exact=True)
     if not listed:
         raise NotResolved(f"workload {name_or_id!r}: project {project.name!r} has none of this name or id")
     return listed[-1]
 
 
-def _refuse_commas(what: str, name: str) -> None:
+def refuse_commas(what: str, name: str) -> None:
+    """
+    Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
+
+    :raises SpecError: also for an empty name.
+    """
     if "," in name or not name.strip():
         raise SpecError([f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"])

@@ -24,7 +24,7 @@ def read_champion(pointer: Location) -> dict[str, Any] | None:
     """
     Return the present champion, or ``None`` if nothing was ever promoted.
 
-    :raises ValueError: if there is a file, but it is no pointer of ours: it must not be overwritten.
+    :raises ValueError: if there is something, but it is no pointer of ours: it must not be overwritten.
     """
     try:
         with pointer.open("rb") as file:
@@ -32,7 +32,7 @@ def read_champion(pointer: Location) -> dict[str, Any] | None:
         found = json.loads(raw) if len(raw) <= LARGEST_POINTER else None
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, IsADirectoryError):
         found = None
     if not isinstance(found, dict) or "uri" not in found:
         raise ValueError(f"{pointer}: is no champion pointer; move it away, or name another file")

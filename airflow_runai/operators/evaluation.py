@@ -85,7 +85,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         return found
 
     def _prepare(self) -> None:
-        """Remove the metrics of an earlier generation: they must not be judged as this one's."""
+        """Read the gates, rendered by now; remove an earlier generation's metrics: they are not this one's."""
+        parse_gates(self.gates)
         stale = location(self.metrics, self.path_map, self.storage_conn_id)
         try:
             stale.unlink(missing_ok=True)

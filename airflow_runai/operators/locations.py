@@ -25,6 +25,8 @@ def location(
     """
     if not isinstance(path, str) or not path.strip():
         raise SpecError([f"path: {path!r}; allowed: a container path or a URI that is not empty"])
+    if path_map is not None and not isinstance(path_map, Mapping):
+        raise SpecError([f"path_map: {path_map!r}; allowed: a mapping from container prefixes to worker prefixes"])
     found = to_worker(path, path_map or {})
     if found.startswith("file://"):
         return Path(found.removeprefix("file://"))
@@ -33,7 +35,12 @@ def location(
     # Imported here: fsspec is not needed to parse a DAG.
     from airflow.sdk import ObjectStoragePath
 
-    return ObjectStoragePath(found, conn_id=storage_conn_id)
+    try:
+        return ObjectStoragePath(found, conn_id=storage_conn_id)
+    except ValueError as error:
+        raise SpecError(
+            [f"path: {found!r} ({error}); allowed: a path, or a URI whose provider is installed, such as s3://…"]
+        ) from error
 
 
 def without_connection(uri: str, storage_conn_id: str | None) -> str:

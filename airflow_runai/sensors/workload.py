@@ -15,7 +15,7 @@ from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.verdict import WaitPolicy, decide
 from airflow_runai.core.waiting import look
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Refused, Unreachable, WorkloadEnded
+from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks import configuration
 from airflow_runai.hooks.failing import HOPELESS, without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
@@ -58,6 +58,8 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
+        if when_suspended not in ("wait", "end"):
+            raise SpecError([f"when_suspended: {when_suspended!r}; allowed: 'wait' or 'end'"])
         self.workload = workload
         self.runai_conn_id = runai_conn_id
         self.project = project
@@ -68,6 +70,8 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
         with without_hope_no_retry():
+            # The server refuses such a filter each time, and whoever waits takes no refusal for an end.
+            control_plane.refuse_commas("workload", self.workload)
             if not self.deferrable:
                 return super().execute(context)
             hook = RunaiHook(self.runai_conn_id)

@@ -114,12 +114,16 @@ def test_a_root_without_checkpoints_is_told_at_once(run: Runner, root: Path, wor
     assert done.task().try_number == 1
 
 
-WRONG = {"min_step": ("{{ 'soon' }}", "min_step: 'soon'"), "root": ("{{ ' ' }}", "path: ' '")}
+WRONG = [
+    ("min_step", "{{ 'soon' }}", "min_step: 'soon'"),
+    ("root", "{{ ' ' }}", "path: ' '"),
+    ("root", "s4://bucket/runs", "path: 's4://bucket/runs' (Unsupported filesystem: 's4')"),
+    ("path_map", ["/a"], "path_map: ['/a']; allowed: a mapping"),
+]
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_arguments_are_named(run: Runner, root: Path, name: str) -> None:
-    value, words = WRONG[name]
+@pytest.mark.parametrize(("name", "value", "words"), WRONG)
+def test_wrong_arguments_are_named(run: Runner, root: Path, name: str, value: Any, words: str) -> None:
     done = run(dag_of(choosing(**{name: value})))
     assert words in done.words
     assert done.task().try_number == 1
@@ -196,6 +200,13 @@ def test_gates_are_checked_when_the_dag_is_parsed() -> None:
         evaluating("true", on_gate_failure="cry")()
 
 
+def test_rendered_gates_are_checked_before_anything_is_submitted(run: Runner, emulator: Emulator) -> None:
+    done = run(dag_of(evaluating("true", gates=["{{ 'accuracy => 1' }}"], retries=2)))
+    assert "'accuracy => 1' cannot be read" in done.words
+    assert done.task().try_number == 1
+    assert emulator.workloads_named("") == []
+
+
 def test_an_evaluation_without_a_checkpoint_submits_nothing(run: Runner, emulator: Emulator) -> None:
     done = run(dag_of(evaluating("true", checkpoint={"uri": "x"}, retries=2)))
     assert "checkpoint:" in done.words
@@ -265,6 +276,9 @@ def test_some_other_file_is_never_overwritten(run: Runner, database: None, tmp_p
     done = run(dag_of(promoting(result_of(1), other)))
     assert "is no champion pointer" in done.words
     assert other.read_text() == "[1, 2]"
+    done = run(dag_of(promoting(result_of(1), tmp_path, retries=2)))
+    assert f"{tmp_path}: is no champion pointer" in done.words
+    assert done.task().try_number == 1
 
 
 def test_skipped_evaluation_skips_the_promotion(run: Runner, emulator: Emulator, tmp_path: Path) -> None:

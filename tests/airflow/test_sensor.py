@@ -90,3 +90,15 @@ def test_unknown_project_is_refused_at_once(run: Runner, emulator: Emulator, def
     done = run(dag_of(sensor("x", project="team-x", retries=2, deferrable=deferrable)))
     assert "'team-x': no such project" in done.words
     assert done.task().try_number == 1
+
+
+@both
+def test_name_that_cannot_be_looked_up_is_refused_at_once(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+    done = run(dag_of(sensor("{{ 'a,b' }}", retries=2, deferrable=deferrable)))
+    assert "workload: 'a,b' cannot be looked up" in done.words
+    assert done.task().try_number == 1
+
+
+def test_unknown_word_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match="when_suspended: 'stop'; allowed: 'wait' or 'end'"):
+        sensor("x", when_suspended="stop")()
