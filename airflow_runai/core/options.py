@@ -41,4 +41,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": None,
         "default": "{url}/workloads?search={name}",
     },
+    "template_folder": {
+        "description": "Folder with YAML templates, on every worker and where DAGs are parsed; empty: none. The one "
+        "called `admin` applies to every training.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/opt/airflow/runai-templates",
+        "default": "",
+    },
 }

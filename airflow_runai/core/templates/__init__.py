@@ -1,0 +1,32 @@
+"""
+Named templates: what a team writes once, and what each training adds to it.
+
+A template is a YAML mapping (:mod:`~airflow_runai.core.templates.template`); :func:`resolve` lays templates, admin
+defaults and the task's own specification over each other and says who set what. Old ConfigMaps of the command line are
+read by :func:`import_configmap`. Texts come in as arguments: nothing here reads a file, a Variable or the environment,
+and ``${VAR}`` is never expanded.
+
+Decisions: the task wins over its template, that over its parent, that over the admin's defaults. In the vendor's
+command line the admin's values beat those of a template; here the admin *locks* what must win, so that nobody is
+overruled silently.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.core.templates.configmaps import import_configmap
+from airflow_runai.core.templates.effective import Effective, resolve
+from airflow_runai.core.templates.sources import library, load_template
+from airflow_runai.core.templates.template import ADMIN, CALL, Template
+from airflow_runai.core.templates.text import LIMIT
+
+__all__ = [
+    "ADMIN",
+    "CALL",
+    "LIMIT",
+    "Effective",
+    "Template",
+    "import_configmap",
+    "library",
+    "load_template",
+    "resolve",
+]

@@ -1,0 +1,163 @@
+"""
+YAML as templates have it: plain values, each with its line, and nothing that could construct, multiply or surprise.
+
+Aliases, foreign tags, duplicate keys and deep nesting are refused; texts are read by the core schema of YAML 1.2, in
+which ``yes``, ``on``, ``1:30`` and dates are texts. Values of variables, labels and annotations keep the very text, so
+that ``VERSION: 1.10`` is not ``1.1``. PyYAML is imported when it is needed; of it only the parser is used, which makes
+no values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_runai.errors import SpecError
+
+#: Characters of one text.
+LIMIT = 65536
+_DEEPEST = 20
+_CORE = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")} | {"!"}
+_TEXT = {"tag:yaml.org,2002:str", "!"}
+_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+# Longer ones stay texts: no key has a use for them, and making the number would take quadratic time.
+_WHOLE = re.compile(r"[-+]?\d{1,18}")
+_NUMBER = re.compile(r"[-+]?(\.\d{1,40}|\d{1,40}(\.\d{0,40})?)([eE][-+]?\d{1,4})?")
+#: Names of mappings whose values are sent as texts.
+TEXTUAL = frozenset({"environment", "labels", "annotations", "extended_resources"})
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """
+    One YAML document.
+
+    :param where: file, Variable or DAG file, for messages.
+    :param value: made of mappings, lists, texts, numbers, booleans and ``None``.
+    :param lines: line of each key and list entry, from 1.
+    """
+
+    where: str
+    value: Any
+    lines: Mapping[Path, int] = field(default_factory=dict)
+
+    def at(self, sentence: str) -> str:
+        """Return a sentence that begins with a path, ``spec.compute.cpu_cores: …``, with place and line before it."""
+        found = re.match(r"[^\s:]*", sentence)
+        path = tuple(re.findall(r"[^.\[\]]+", found[0] if found else ""))
+        line = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
+        return f"{self.where}{f', line {line}' if line else ''}: {sentence}"
+
+
+def below_textual(path: Path) -> bool:
+    """Whether a scalar at ``path`` is sent as a text anyway."""
+    return len(path) > 1 and path[-2] in TEXTUAL
+
+
+def documents(text: object, where: str, as_text: Callable[[Path], bool] = below_textual) -> list[Document]:
+    """
+    Read a text that may hold several documents; empty ones are left out.
+
+    :param as_text: says of a path whether its scalar stays the text that it is.
+    :raises SpecError: naming ``where``, the line, what was found and what is allowed.
+    """
+    import yaml  # not needed by tasks without templates
+
+    if not isinstance(text, str):
+        raise SpecError([f"{where}: a {type(text).__name__}; allowed: YAML as a text"])
+    if len(text) > LIMIT:
+        raise SpecError([f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"])
+    try:
+        found = list(_Reader(yaml, where, as_text).read(text))
+    except yaml.YAMLError as error:
+        raise SpecError([_broken(error, where)]) from None
+    if not found:
+        raise SpecError([f"{where}: empty; allowed: a template, a mapping such as 'name: …' and 'spec: …'"])
+    return found
+
+
+def _broken(error: Any, where: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f", line {mark.line + 1}" if mark else ""
+    words = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+    return f"{where}{line}: no valid YAML: {words}"
+
+
+class _Reader:
+    """Builds values from the parser's events; PyYAML's own constructors are not involved."""
+
+    def __init__(self, yaml: Any, where: str, as_text: Callable[[Path], bool]) -> None:
+        self.yaml, self.where, self.as_text = yaml, where, as_text
+        self.lines: dict[Path, int] = {}
+        self.events: Iterator[Any] = iter(())
+
+    def read(self, text: str) -> Iterator[Document]:
+        self.events = self.yaml.parse(text, Loader=self.yaml.SafeLoader)
+        for event in self.events:
+            if isinstance(event, self.yaml.DocumentStartEvent):
+                self.lines = {}
+                value = self.value(next(self.events), ())
+                if value is not None:
+                    yield Document(self.where, value, self.lines)
+
+    def value(self, event: Any, path: Path) -> Any:
+        self.check(event, path)
+        if isinstance(event, self.yaml.MappingStartEvent):
+            return self.mapping(path)
+        if isinstance(event, self.yaml.SequenceStartEvent):
+            return self.sequence(path)
+        if event.style or event.tag in _TEXT:
+            return event.value
+        found = scalar(event.value)
+        return event.value if found is not None and self.as_text(path) else found
+
+    def mapping(self, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
+            self.check(event, path)
+            if not isinstance(event, self.yaml.ScalarEvent):
+                raise self.wrong(event, "a key that is a list or mapping; allowed: a word")
+            below = (*path, event.value)
+            if event.value in found:
+                raise self.wrong(
+                    event, f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one of them"
+                )
+            self.lines[below] = event.start_mark.line + 1
+            found[event.value] = self.value(next(self.events), below)
+        return found
+
+    def sequence(self, path: Path) -> list[Any]:
+        found: list[Any] = []
+        while not isinstance(event := next(self.events), self.yaml.SequenceEndEvent):
+            below = (*path, str(len(found)))
+            self.lines[below] = event.start_mark.line + 1
+            found.append(self.value(event, below))
+        return found
+
+    def check(self, event: Any, path: Path) -> None:
+        if isinstance(event, self.yaml.AliasEvent):
+            raise self.wrong(event, f"the alias *{event.anchor}; write it out, or put it into a template to extend")
+        if event.tag is not None and event.tag not in _CORE:
+            raise self.wrong(event, f"the tag {event.tag!r} would construct an object; allowed: plain values")
+        if len(path) > _DEEPEST:
+            raise self.wrong(event, f"nested more than {_DEEPEST} levels deep; no key needs that")
+
+    def wrong(self, event: Any, sentence: str) -> SpecError:
+        return SpecError([f"{self.where}, line {event.start_mark.line + 1}: {sentence}"])
+
+
+def scalar(text: str) -> Any:
+    """Return what a plain scalar stands for in the core schema of YAML 1.2; infinities and hexadecimals are texts."""
+    word = text if text in (text.lower(), text.upper(), text.capitalize()) else "no constant"
+    if word.lower() in _CONSTANTS:
+        return _CONSTANTS[word.lower()]
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    return text
