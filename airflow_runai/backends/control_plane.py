@@ -262,11 +262,11 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
     return listed[-1]
 
 
-def refuse_commas(what: str, name: str) -> None:
+def refuse_commas(what: str, name: object) -> None:
     """
     Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
 
     :raises SpecError: also for an empty name.
     """
-    if "," in name or not name.strip():
+    if not isinstance(name, str) or "," in name or not name.strip():
         raise SpecError([f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"])

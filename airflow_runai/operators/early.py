@@ -39,7 +39,7 @@ def check_how_to_wait(poll_interval: object, limits: object, **words: str) -> No
         for name, value in words.items()
         if value not in _WORDS[name]
     ]
-    if isinstance(poll_interval, (int, float)) and not poll_interval > 0:
+    if poll_interval is not None and not _is_time(poll_interval):
         wrong.append(f"poll_interval: {poll_interval!r}; allowed: seconds greater than 0")
     wrong += _problems_of_limits(limits)
     if wrong:
@@ -57,5 +57,9 @@ def _problems_of_limits(limits: object) -> list[str]:
         return [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
     known = tuple(Limits.__dataclass_fields__)
     wrong = [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known]
-    numbers: list[tuple[Any, Any]] = [(k, v) for k, v in limits.items() if isinstance(v, (int, float))]
-    return wrong + [f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in numbers if not v > 0]
+    settled: list[tuple[Any, Any]] = [(k, v) for k, v in limits.items() if not isinstance(v, (str, XComArg))]
+    return wrong + [f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in settled if not _is_time(v)]
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and value > 0

@@ -139,7 +139,8 @@ class RunaiTrainingOperator(BaseOperator):
             limits = Limits(**{clock: float(value) for clock, value in (self.limits or {}).items()})
             return WaitPolicy(interval, limits, self.when_suspended)
         except (TypeError, ValueError, AttributeError) as error:
-            raise SpecError([f"limits: {self.limits!r}: {error}"]) from None
+            words = f"limits: {self.limits!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
+            raise SpecError([words]) from None
 
     def _announce(self, context: Context, hook: RunaiHook, workload: Workload, project: str) -> None:
         page = workload_page(hook.settings.url, workload, project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +318,8 @@ EARLY: dict[str, tuple[dict[str, Any], list[str]]] = {
     "clock": ({"limits": {"queu": 5}}, ["limits.queu", "queue"]),
     "negative": ({"limits": {"queue": -5}}, ["limits.queue: -5"]),
     "limits": ({"limits": 5}, ["limits: 5"]),
+    "duration": ({"limits": {"total": timedelta(days=1)}}, ["limits.total: datetime.timedelta", "seconds"]),
+    "pace": ({"poll_interval": "often"}, ["poll_interval: 'often'", "seconds"]),
     "interval": ({"poll_interval": 0}, ["poll_interval: 0"]),
 }
 
