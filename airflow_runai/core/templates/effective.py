@@ -154,6 +154,6 @@ def _misfits(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator
         if template.kind not in (None, kind):
             remedy = "leave 'distributed' out" if kind == "distributed" else "set spec.distributed"
             yield (
-                f"kind: this is a {kind}, and template {template.name!r} ({template.where}) is for {template.kind}; "
+                f"kind: the workload is of kind {kind}, and template {template.name!r} ({template.where}) is for {template.kind}; "
                 f"{remedy}, or take another template"
             )

@@ -25,7 +25,7 @@ _TEXT = {"tag:yaml.org,2002:str", "!"}
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 # Longer ones stay texts: no key has a use for them, and making the number would take quadratic time.
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
-_NUMBER = re.compile(r"[-+]?(\.\d{1,40}|\d{1,40}(\.\d{0,40})?)([eE][-+]?\d{1,4})?")
+_NUMBER = re.compile(r"[-+]?(\.\d{1,40}|\d{1,40}\.\d{0,40}|\d{1,40}(?=[eE]))([eE][-+]?\d{1,4})?")
 #: Names of mappings whose values are sent as texts.
 TEXTUAL = frozenset({"environment", "labels", "annotations", "extended_resources"})
 
@@ -111,10 +111,9 @@ class _Reader:
             return self.mapping(path)
         if isinstance(event, self.yaml.SequenceStartEvent):
             return self.sequence(path)
-        if event.style or event.tag in _TEXT:
-            return event.value
-        found = scalar(event.value)
-        return event.value if found is not None and self.as_text(path) else found
+        text = self.word(event)
+        found = text if event.style or event.tag in _TEXT else scalar(text)
+        return text if found is not None and self.as_text(path) else found
 
     def mapping(self, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -122,13 +121,14 @@ class _Reader:
             self.check(event, path)
             if not isinstance(event, self.yaml.ScalarEvent):
                 raise self.wrong(event, "a key that is a list or mapping; allowed: a word")
-            below = (*path, event.value)
-            if event.value in found:
+            key = self.word(event)
+            below = (*path, key)
+            if key in found:
                 raise self.wrong(
                     event, f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one of them"
                 )
             self.lines[below] = event.start_mark.line + 1
-            found[event.value] = self.value(next(self.events), below)
+            found[key] = self.value(next(self.events), below)
         return found
 
     def sequence(self, path: Path) -> list[Any]:
@@ -138,6 +138,13 @@ class _Reader:
             self.lines[below] = event.start_mark.line + 1
             found.append(self.value(event, below))
         return found
+
+    def word(self, event: Any) -> str:
+        """Join what JSON writes as two escapes; half of such a pair could be neither logged nor sent."""
+        try:
+            return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise self.wrong(event, "half a character (a lone surrogate); write the character itself") from None
 
     def check(self, event: Any, path: Path) -> None:
         if isinstance(event, self.yaml.AliasEvent):
