@@ -154,6 +154,6 @@ def _misfits(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator
         if template.kind not in (None, kind):
             remedy = "leave 'distributed' out" if kind == "distributed" else "set spec.distributed"
             yield (
-                f"kind: the workload is of kind {kind}, and template {template.name!r} ({template.where}) is for {template.kind}; "
-                f"{remedy}, or take another template"
+                f"kind: the workload is of kind {kind}, and template {template.name!r} ({template.where}) is for "
+                f"{template.kind}; {remedy}, or take another template"
             )
