@@ -17,10 +17,12 @@ from airflow_runai.triggers.killing import ACTIONS
 _WORDS = {"on_kill": ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
 
 
-def check_what_to_run(spec: object, command_line: str | None, workload_name: object) -> None:
+def check_what_to_run(spec: object, command_line: str | None, template: object, workload_name: object) -> None:
     """Refuse misspelt keys, a line that cannot be read, a name that is none; raises :class:`SpecError`."""
-    if spec is None and command_line is None:
-        raise SpecError(["spec: missing; give a mapping as `spec`, a line as `command_line`, or both"])
+    if spec is None and command_line is None and template is None:
+        raise SpecError(
+            ["spec: missing; give a mapping as `spec`, a line as `command_line`, or the name of a `template`"]
+        )
     if isinstance(spec, Mapping):
         check_keys(spec)
     if command_line is not None:

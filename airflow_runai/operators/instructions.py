@@ -1,7 +1,8 @@
 """
-What an operator was told to run: a mapping, a command line, or a line with a mapping over it. One mapping comes out.
+What an operator was told to run: a mapping, a command line, a template, or all of them. One mapping comes out.
 
-The mapping wins over the line, key by key; inside ``environment`` and other mappings name by name. A line is split
+The mapping wins over the line, and both over the template, key by key; inside ``environment`` and other mappings name
+by name. A line is split
 into words first and rendered by Jinja afterwards, so that no value, whoever typed it, can become another flag.
 """
 
@@ -11,16 +12,17 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.bodies import merged
 from airflow_runai.core.naming import LONGEST_SLUG
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.errors import SpecError
+from airflow_runai.hooks import configuration
 
 if TYPE_CHECKING:
     from airflow_runai.core.cli import ParsedCommand
+    from airflow_runai.core.templates import Effective
 
 log = logging.getLogger(__name__)
 
@@ -33,36 +35,66 @@ class Instructions:
     What to run, and what the command line says about name and project.
 
     :param slug: readable part of the workload's name, cut to what a name has room for.
+    :param template: name of the template that the line asks for.
     """
 
     spec: Mapping[str, Any]
     slug: str | None = None
     project: str | None = None
+    template: str | None = None
 
 
-def gather(spec: Any, command_line: str | None, render: Callable[[Any], Any]) -> Instructions:
+def gather(
+    spec: Any,
+    command_line: str | None,
+    template: str | None,
+    templates: Mapping[str, Any] | str | None,
+    render: Callable[[Any], Any],
+) -> Instructions:
     """
     Unite what the operator was given.
 
     :param spec: already rendered.
     :param command_line: not yet rendered.
+    :param template: name of a template; wins over one that the line names.
+    :param templates: templates in the DAG file, or the key of an Airflow Variable, besides the configured folder.
     :param render: renders all texts in a value.
-    :raises SpecError: if the line cannot be read, or asks for what only a template can tell.
+    :raises SpecError: if the line cannot be read or a template does not fit.
     """
-    if command_line is None:
-        return Instructions(spec if spec is not None else {})
+    told = _from_line(command_line, render) if command_line is not None else Instructions({})
+    if spec is not None and not isinstance(spec, Mapping):
+        return Instructions(spec)  # what is wrong with it, the specification says better
+    call = merged(told.spec, spec or {})
+    name = template or told.template
+    if name is None and templates is None and not configuration.option("template_folder"):
+        return replace(told, spec=call)
+    found = _templated(name, templates, call)
+    return replace(told, spec=found.spec, project=told.project or found.project)
+
+
+def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     # Imported here: DAGs without a command line need not pay for its grammars.
     from airflow_runai.core.cli import parse_command
 
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    if parsed.template:
-        raise SpecError([f"command_line: names the template {parsed.template!r}; write out what it holds, in `spec`"])
-    if spec is not None and not isinstance(spec, Mapping):
-        return Instructions(spec)  # what is wrong with it, the specification says better
-    rendered = render({"spec": parsed.spec, "project": parsed.project})
-    return Instructions(merged(rendered["spec"], spec or {}), _slug(parsed), rendered["project"])
+    rendered = render({"spec": parsed.spec, "project": parsed.project, "template": parsed.template})
+    return Instructions(rendered["spec"], _slug(parsed), rendered["project"], rendered["template"])
+
+
+def _templated(name: str | None, templates: Mapping[str, Any] | str | None, call: Mapping[str, Any]) -> Effective:
+    # Imported here: DAGs without templates need not pay for reading them.
+    from airflow_runai.core.templates import ADMIN, resolve
+    from airflow_runai.hooks.templates import template_library
+
+    variable = templates if isinstance(templates, str) else None
+    inline = templates if isinstance(templates, Mapping) else None
+    library = template_library(variable=variable, inline=inline)
+    found = resolve(name, library, call, library.get(ADMIN))
+    if found.templates:
+        log.info("templates: %s; who set what: %s", " < ".join(found.templates), found.layers)
+    return found
 
 
 def _slug(parsed: ParsedCommand) -> str | None:

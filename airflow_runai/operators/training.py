@@ -51,6 +51,9 @@ class RunaiTrainingOperator(BaseOperator):
     :param command_line: a line that researchers use, such as ``runai submit train1 -i … -- …``, any version; ``spec``
         and the other arguments win over it. See ``docs/commands.md``. Templates in it are rendered word by word,
         after it was split.
+    :param template: name of a template (``docs/templates.md``) beneath ``spec`` and ``command_line``; templated.
+    :param templates: templates in the DAG file (name: mapping), or the key of an Airflow Variable with their YAML;
+        besides those in ``[runai] template_folder``.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
     :param cluster: needed only where several clusters have a project of that name.
@@ -66,7 +69,9 @@ class RunaiTrainingOperator(BaseOperator):
         continues from its checkpoints) or ``reattach`` to the old one.
     """
 
-    template_fields: Sequence[str] = ("spec", "runai_conn_id", "project", "cluster", "workload_name", "limits")
+    template_fields: Sequence[str] = (
+        *("spec", "template", "runai_conn_id", "project", "cluster", "workload_name", "limits"),
+    )
     template_fields_renderers = {"spec": "json", "limits": "json"}
     template_ext: Sequence[str] = ()
     operator_extra_links = (RunaiWorkloadLink(),)
@@ -78,6 +83,8 @@ class RunaiTrainingOperator(BaseOperator):
         *,
         spec: Mapping[str, Any] | None = None,
         command_line: str | None = None,
+        template: str | None = None,
+        templates: Mapping[str, Any] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
         cluster: str | None = None,
@@ -93,6 +100,8 @@ class RunaiTrainingOperator(BaseOperator):
         super().__init__(**kwargs)
         self.spec = spec
         self.command_line = command_line
+        self.template = template
+        self.templates = templates
         self.runai_conn_id = runai_conn_id
         self.project = project
         self.cluster = cluster
@@ -104,14 +113,17 @@ class RunaiTrainingOperator(BaseOperator):
         self.kill_action = on_kill
         self.on_clear = on_clear
         self._killed = False
-        check_what_to_run(spec, command_line, workload_name)
+        check_what_to_run(spec, command_line, template, workload_name)
         check_how_to_wait(poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
         self._killed = False  # a try in the same process (``dag.test``) must not inherit it
         with without_hope_no_retry():
-            told = gather(self.spec, self.command_line, lambda value: self.render_template(value, context))
+            told = gather(
+                *(self.spec, self.command_line, self.template, self.templates),
+                render=lambda value: self.render_template(value, context),
+            )
             spec, policy = WorkloadSpec.from_mapping(self._specification(told.spec)), self._policy()
             show(spec)
             hook = RunaiHook(self.runai_conn_id)
