@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.sdk.configuration import conf
 
 from airflow_runai.core.options import OPTIONS, SECTION
+from airflow_runai.errors import SpecError
 
 
 def option(name: str) -> str:
@@ -13,9 +14,9 @@ def option(name: str) -> str:
 
 
 def seconds(name: str) -> float:
-    """Return an option that counts seconds; raises ``ValueError`` naming it if it is no number."""
+    """Return an option that counts seconds; raises :class:`SpecError` naming it if it is no number."""
     text = option(name)
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"[{SECTION}] {name}: {text!r}; allowed: a number of seconds") from None
+        raise SpecError([f"[{SECTION}] {name}: {text!r}; allowed: a number of seconds"]) from None

@@ -146,6 +146,8 @@ class RunaiTrainingOperator(BaseOperator):
         """Do what must be done before a new workload is submitted; a subclass may."""
 
     def _policy(self) -> WaitPolicy:
+        # Needed only to defer; but a slip in the configuration must show before there is a workload to lose.
+        configuration.seconds("min_defer_seconds")
         interval = self.poll_interval or configuration.seconds("poll_interval")
         try:
             limits = Limits(**{clock: float(value) for clock, value in (self.limits or {}).items()})

@@ -308,6 +308,16 @@ def test_bad_input_is_refused_before_anything_is_submitted(run: Runner, emulator
     assert emulator.workloads_named("") == []
 
 
+def test_a_slip_in_the_configuration_leaves_no_workload_behind(
+    run: Runner, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__RUNAI__MIN_DEFER_SECONDS", "soon")
+    done = run(dag_of(training("long", retries=2)))
+    assert "[runai] min_defer_seconds: 'soon'" in done.words
+    assert done.task().try_number == 1
+    assert emulator.workloads_named("") == []
+
+
 EARLY: dict[str, tuple[dict[str, Any], list[str]]] = {
     "keys": ({"spec": {"imgae": "x", "compute": {"gpus": 1}}}, ["imgae", "image", "spec.compute.gpus"]),
     "name": ({"workload_name": "Not_a_label"}, ["cannot become a DNS label"]),
