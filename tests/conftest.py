@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 
 from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator import Emulator, Scenario, SteppedClock, serve
 from airflow_runai.emulator import Settings as EmulatorSettings
+
+# What decides whether a change lands must not depend on dice; everywhere else new examples are wanted.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("anywhere", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "anywhere")
 
 Serve = Callable[..., Emulator]
 TRAINING = Scenario(run_seconds=100)

@@ -70,7 +70,7 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     Unite moments from several sources, oldest first, without repeating an unchanged phase.
 
     A later source only fills in what earlier ones did not see: of two neighbours with the same phase the first is
-    kept, or the one that carries the platform's words. What earlier sources have is not taken again, so that moments
+    kept, with the words of the one that says more. What earlier sources have is not taken again, so that moments
     of one second keep their order.
     """
     found: list[Moment] = []
@@ -81,9 +81,14 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     for moment in sorted(found, key=lambda m: m.at):
         if not merged or merged[-1].phase != moment.phase:
             merged.append(moment)
-        elif moment.message and not merged[-1].message:
+        elif _says_more(moment, merged[-1]):
             merged[-1] = Moment(merged[-1].at, moment.phase, moment.message)
     return tuple(merged)
+
+
+def _says_more(moment: Moment, before: Moment) -> bool:
+    """Words beat silence, and words of a preemption beat any others: they decide what is counted."""
+    return bool(moment.message and not before.message) or (moment.is_preemption and not before.is_preemption)
 
 
 def bounded(timeline: Sequence[Moment], limit: int = TIMELINE_LIMIT) -> tuple[Moment, ...]:
@@ -101,6 +106,7 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     :param timeline: oldest first; may be empty (all clocks 0).
     :param now: epoch seconds; for a finished workload the clocks stand still at its last moment.
     """
+    timeline = merge(timeline)  # a phase that is told twice is one stretch
     if not timeline:
         return Clocks()
     queue = away = running = interruption = 0.0

@@ -27,7 +27,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
 
     The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a JSON object of numbers to the
     path in ``METRICS`` (write to a temporary name, then rename). It is submitted, waited for and adopted like a
-    training. The result is the training's, plus ``checkpoint``, ``metrics`` and ``gates``.
+    training. The result is the training's, plus ``checkpoint``, ``metrics``, ``gates`` and ``passed``.
 
     :param checkpoint: result of :class:`RunaiCheckpointOperator`, or a container path; templated.
     :param metrics: container path of ``metrics.json``, on storage that the worker can read too, different for each
@@ -69,6 +69,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.on_gate_failure = on_gate_failure
 
     def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(self.metrics, str) or not self.metrics:
+            raise SpecError([f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"])
         given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
         own = told.get("environment") or {} if isinstance(told, Mapping) else None
         if not isinstance(own, Mapping):
@@ -93,7 +95,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         except OSError as error:
             raise MetricsError(f"{stale}: an earlier file cannot be removed: {error.strerror or error}") from error
 
-    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)

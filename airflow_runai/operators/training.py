@@ -216,10 +216,10 @@ class RunaiTrainingOperator(BaseOperator):
             *(outcome.name, outcome.status, spent.total, spent.running, spent.interruptions),
         )
         if outcome.status == SUCCEEDED:
-            return self._finished(context, result)
+            return self._succeeded(context, result)
         words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
-        if outcome.status == STOPPED:
-            # A person stopped it, and `when_suspended` says that this is the end: a retry would respect neither.
+        if outcome.status == STOPPED or (outcome.status in (TIMED_OUT, STALLED) and self.kill_action != "stop"):
+            # It is still there, suspended by a person or kept for one: a retry would adopt it and wait for ever.
             raise AirflowFailException(words)
         raise WorkloadEnded(words, outcome.to_event())
 
@@ -238,7 +238,7 @@ class RunaiTrainingOperator(BaseOperator):
         done = hook.run(end_workload(outcome.workload_id, self.kill_action))
         return replace(outcome, reason=f"{outcome.reason}; {done}")
 
-    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""
         return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -74,8 +75,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
             control_plane.refuse_commas("workload", self.workload)
             if not self.deferrable:
                 return super().execute(context)
-            hook = RunaiHook(self.runai_conn_id)
-            project = hook.project(self.project, self.cluster)
+            project = self._hook.project(self.project, self.cluster)
         wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
         policy = WaitPolicy(self.poke_interval, when_suspended=self.when_suspended, deadline=self._deadline())
         self.defer(
@@ -90,6 +90,11 @@ class RunaiWorkloadSensor(BaseSensorOperator):
             timeout=None,
         )
 
+    @cached_property
+    def _hook(self) -> RunaiHook:
+        """One client and one token for all pokes of a process."""
+        return RunaiHook(self.runai_conn_id)
+
     def _deadline(self) -> float:
         return time.time() + float(self.timeout)
 
@@ -99,7 +104,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once; done when it has completed."""
-        hook = RunaiHook(self.runai_conn_id)
+        hook = self._hook
         try:
             project = hook.project(self.project, self.cluster)
             wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)

@@ -64,7 +64,8 @@ def shared(tmp_path: Path) -> Path:
 def fast(shared: Path, **more: Any) -> Settings:
     """An embedded Run:ai without any theatre. Workloads called ``long…`` run until somebody ends them."""
     quick = {"initializing_seconds": 0.05, "backoff_seconds": 0.05, "tick_seconds": 0.02, "grace": 5}
-    scenarios = {"short": Scenario(run_seconds=0.3), "long": Scenario(run_seconds=None)}
+    scenarios = {"short": Scenario(run_seconds=0.3), "patient": Scenario(run_seconds=2.0)}
+    scenarios["long"] = Scenario(run_seconds=None)
     scenarios["broken"] = Scenario(exits={1: (0.1, 3)})
     given = {"volumes": {"shared": shared}, "client_secret": SECRET, "scenarios": scenarios, **quick, **more}
     return Settings(**given)

@@ -162,6 +162,16 @@ def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
         assert "left alone" in done.words
 
 
+@pytest.mark.parametrize(("action", "tries"), [("stop", 2), ("suspend", 1), ("keep", 1)])
+def test_a_limit_is_retried_only_if_its_workload_is_gone(
+    run: Runner, emulator: Emulator, action: str, tries: int
+) -> None:
+    done = run(dag_of(training("long", limits={"total": 0.5}, on_kill=action, retries=1)))
+    assert done.state == "failed"
+    assert done.task().try_number == tries
+    assert creates(emulator) == tries
+
+
 @both
 def test_queueing_too_long_is_a_limit_of_its_own(run: Runner, emulator: Emulator, deferrable: bool) -> None:
     spec = {**SPEC, "compute": {"gpu_devices": 9}}
@@ -174,13 +184,13 @@ def test_queueing_too_long_is_a_limit_of_its_own(run: Runner, emulator: Emulator
 def test_suspended_by_a_person_it_waits_until_resumed(run: Runner, emulator: Emulator, deferrable: bool) -> None:
     def pause() -> None:
         person = Person(emulator)
-        person.wait_for("short-wait", "Running")
-        person.steer(control_plane.suspend, "short-wait")
-        person.wait_for("short-wait", "Stopped")
-        person.steer(control_plane.resume, "short-wait")
+        person.wait_for("patient", "Running")
+        person.steer(control_plane.suspend, "patient")
+        person.wait_for("patient", "Stopped")
+        person.steer(control_plane.resume, "patient")
 
     with meanwhile(pause):
-        done = run(dag_of(training("short-wait", deferrable=deferrable)))
+        done = run(dag_of(training("patient", deferrable=deferrable)))
     assert done.state == "success"
     assert done.xcom()["interruptions"] == 1
     assert done.xcom()["preemptions"] == 0

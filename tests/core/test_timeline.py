@@ -46,6 +46,11 @@ def test_the_clocks_add_up_to_the_total_and_none_is_negative(timeline: tuple[Mom
     assert found.preemptions <= found.interruptions
 
 
+def test_words_of_a_preemption_survive_a_neighbor_with_other_words() -> None:
+    read = (Moment(NOON, "Running"), Moment(NOON + 1, "Pending", "ok"), Moment(NOON + 2, "Pending", "Preempted by b"))
+    assert merge(read) == (Moment(NOON, "Running"), Moment(NOON + 1, "Pending", "Preempted by b"))
+
+
 @given(timelines.filter(bool), later)
 def test_the_total_is_the_time_since_submission_unless_it_has_ended(timeline: tuple[Moment, ...], seconds: int) -> None:
     now = _end(timeline) + seconds
