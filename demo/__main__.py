@@ -19,10 +19,10 @@ HOME = REPOSITORY / ".demo"
 STATE = HOME / "up.json"
 
 
-def run(keep: bool) -> int:
+def run(keep: bool, database: str) -> int:
     """Tell the story in a directory of its own; return 0 if everything was as promised."""
     root = Path(tempfile.mkdtemp(prefix="runai-demo-"))
-    ground, account = Playground(root), Account()
+    ground, account = Playground(root, database=database), Account()
     good = False
     try:
         account.say("demo", f"Airflow on {ground.airflow_url}, the embedded Run:ai on {ground.runai_url}")
@@ -96,10 +96,11 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     story = commands.add_parser("run", help="tell the story and exit")
     story.add_argument("--keep", action="store_true", help="keep logs, checkpoints and Airflow's home")
+    story.add_argument("--database", default="", help="Airflow's database (default: a SQLite file of its own)")
     commands.add_parser("up", help="leave Airflow and the embedded Run:ai running")
     commands.add_parser("down", help="stop what `up` started")
     chosen = parser.parse_args()
-    return run(chosen.keep) if chosen.command == "run" else up() if chosen.command == "up" else down()
+    return run(chosen.keep, chosen.database) if chosen.command == "run" else up() if chosen.command == "up" else down()
 
 
 if __name__ == "__main__":

@@ -43,12 +43,14 @@ class Playground:
     :param root: directory for everything; made if missing.
     :param airflow_port: port of Airflow's UI and API; 0 takes a free one.
     :param runai_port: port of the embedded Run:ai; 0 takes a free one.
+    :param database: SQLAlchemy address of Airflow's database; empty for Airflow's own SQLite file.
     """
 
     root: Path
     airflow_port: int = 0
     runai_port: int = 0
     processes: dict[str, int] = field(default_factory=dict)
+    database: str = ""
 
     def __post_init__(self) -> None:
         self.airflow_port = self.airflow_port or free_port()
@@ -146,7 +148,9 @@ class Playground:
             "password": DEFAULT_CLIENT_SECRET,
             "extra": {"project": "team-a"},
         }
+        database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database} if self.database else {}
         return {
+            **database,
             **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
             # `airflow standalone` starts its parts by the bare name of the command.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
