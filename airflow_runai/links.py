@@ -11,7 +11,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.hooks import configuration
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,13 @@ class RunaiWorkloadLink(BaseOperatorLink):
 
         known: Any = XCom.get_value(ti_key=ti_key, key=WORKLOAD_KEY)
         return str(known.get("url", "")) if isinstance(known, dict) else ""
+
+
+def announce(context: Context, url: str, workload: Workload, project: str) -> None:
+    """Leave in XCom which workload the task is about; the link and the tab read it, also while it is deferred."""
+    page = workload_page(url, workload, project)
+    known = {"id": workload.id, "name": workload.name, "project": project, "url": page}
+    context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
 
 
 def workload_page(url: str, workload: Workload, project: str) -> str:

@@ -87,7 +87,7 @@ class Outcome:
 
     def to_news(self) -> dict[str, Any]:
         """Return what the live timeline shows at its end."""
-        return {"timeline": moments_to_json(self.timeline), "clocks": self.clocks.to_dict(), "phase": self.phase}
+        return news(self.timeline, self.clocks, self.phase)
 
     def to_result(self, project: str) -> dict[str, Any]:
         """Return the small mapping that the operator leaves as its result."""
@@ -110,6 +110,11 @@ def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
     """Leave out what another version of this package has added."""
     known = signature(cls).parameters
     return cls(**{key: entry for key, entry in value.items() if key in known})
+
+
+def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> dict[str, Any]:
+    """Return what is published of a workload while it is waited for and at its end: one shape for every reader."""
+    return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
 
 
 def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from airflow_runai.core.flow import Flow, Sleep, Tell
 from airflow_runai.core.flow import now as present
-from airflow_runai.core.outcome import TIMED_OUT, Outcome, moments_to_json
+from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
@@ -178,8 +178,8 @@ def _own_sightings(found: Workload, timeline: tuple[Moment, ...], now: float) ->
 
 def _news(seen: Snapshot) -> Tell:
     last = seen.timeline[-1]
-    data = {"timeline": moments_to_json(seen.timeline), "clocks": seen.clocks.to_dict(), "phase": last.phase}
-    return Tell("timeline", f"{seen.workload.name}: {last.phase}{because(last.message)}", data)
+    words = f"{seen.workload.name}: {last.phase}{because(last.message)}"
+    return Tell("timeline", words, news(seen.timeline, seen.clocks, last.phase))
 
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:

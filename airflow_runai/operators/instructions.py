@@ -2,8 +2,8 @@
 What an operator was told to run: a mapping, a command line, a template, or all of them. One mapping comes out.
 
 The mapping wins over the line, and both over the template, key by key; inside ``environment`` and other mappings name
-by name. A line is split
-into words first and rendered by Jinja afterwards, so that no value, whoever typed it, can become another flag.
+by name. A line is split into words first and rendered by Jinja afterwards, so that no value, whoever typed it, can
+become another flag.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def _slug(parsed: ParsedCommand) -> str | None:
 def show(spec: WorkloadSpec) -> None:
     """Log what will be submitted, once, without values that may be secrets."""
     body = spec.to_wire()
-    for entry in body["spec"].get("environmentVariables") or []:
-        if "value" in entry and _SENSITIVE.search(str(entry.get("name"))):
-            entry["value"] = "***"
+    for part in (body["spec"], body.get("masterSpec") or {}):
+        for entry in part.get("environmentVariables") or []:
+            if "value" in entry and _SENSITIVE.search(str(entry.get("name"))):
+                entry["value"] = "***"
     log.info("specification: %s", json.dumps(body, sort_keys=True))

@@ -15,7 +15,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, workload_page
+from airflow_runai.links import RunaiWorkloadLink, announce
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,9 +61,7 @@ class _RunaiLifecycleOperator(BaseOperator):
                     raise
                 self.log.info("%s is not there: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
-            page = workload_page(hook.settings.url, found, project.name)
-            known = {"id": found.id, "name": found.name, "project": project.name, "url": page}
-            context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+            announce(context, hook.settings.url, found, project.name)
             if found.meaning in self.nothing_to_do:
                 self.log.info("%s is %s: nothing to do", found.name, found.phase)
             else:

@@ -21,7 +21,7 @@ from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks import configuration
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, workload_page
+from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
 from airflow_runai.operators.early import check_how_to_wait, check_what_to_run
 from airflow_runai.operators.instructions import gather, show
 from airflow_runai.operators.submitting import submit_or_adopt
@@ -132,7 +132,7 @@ class RunaiTrainingOperator(BaseOperator):
             workload = submit_or_adopt(
                 *(hook, context, project, spec, slug, self.on_clear), before_create=self._prepare
             )
-            self._announce(context, hook, workload, project.name)
+            announce(context, hook.settings.url, workload, project.name)
             if self._killed:
                 # If the user ended the task during the submission, nobody else will see to the workload.
                 self._end_if_task_is_finished(context, hook, workload)
@@ -155,11 +155,6 @@ class RunaiTrainingOperator(BaseOperator):
         except (TypeError, ValueError, AttributeError) as error:
             words = f"limits: {self.limits!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
             raise SpecError([words]) from None
-
-    def _announce(self, context: Context, hook: RunaiHook, workload: Workload, project: str) -> None:
-        page = workload_page(hook.settings.url, workload, project)
-        known = {"id": workload.id, "name": workload.name, "project": project, "url": page}
-        context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
 
     def _wait(self, context: Context, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> dict[str, Any]:
         verdict = self._glance(hook, workload, policy)

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.emulator import serve
 from airflow_runai.errors import SpecError
+from airflow_runai.operators.instructions import show
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import fast
 from tests.airflow.running import Run, dag_of
@@ -104,6 +106,15 @@ def test_effective_specification_is_logged_once_without_secrets(
     assert len(shown) == 1
     assert '"value": "30"' in shown[0]
     assert "hush-hush" not in shown[0]
+
+
+def test_secrets_of_a_master_of_its_own_are_not_logged_either(caplog: pytest.LogCaptureFixture) -> None:
+    master = {"environment": {"API_TOKEN": "hush-hush", "ROLE": "chief"}}
+    distributed = {"framework": "PyTorch", "workers": 2, "master": master}
+    with caplog.at_level("INFO", logger="airflow_runai.operators.instructions"):
+        show(WorkloadSpec.from_mapping({"image": "x", "distributed": distributed}))
+    assert "chief" in caplog.text
+    assert "hush-hush" not in caplog.text
 
 
 @pytest.mark.parametrize(
