@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.control_plane import Project
 from airflow_runai.core.flow import Flow, Sleep, now
-from airflow_runai.core.phases import Meaning
+from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import differences
 from airflow_runai.core.workload import FINGERPRINT_VARIABLE, TRY_VARIABLE, Workload, fingerprint_in
@@ -153,7 +153,7 @@ def end_and_wait(workload: Workload) -> Flow[None]:
             return
         except Unreachable:
             found = workload
-        if found.meaning in (Meaning.SUCCEEDED, Meaning.FAILED) or found.deleted:
+        if found.meaning in FINAL or found.deleted:
             return
         if (yield from now()) - started > LONGEST_GOODBYE:
             raise Unreachable(

@@ -45,6 +45,8 @@ PHASES: dict[str, tuple[Meaning, str]] = {
 }
 
 FINAL = frozenset({Meaning.SUCCEEDED, Meaning.FAILED})
+#: Nothing will run under this workload any more: it has ended, or somebody is removing it.
+OVER = FINAL | {Meaning.DELETING}
 
 
 def meaning(phase: str) -> Meaning:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from airflow_runai.core.flow import Flow, Sleep, Tell
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
-from airflow_runai.core.phases import Meaning
+from airflow_runai.core.phases import OVER
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
 from airflow_runai.core.workload import Workload
@@ -157,7 +157,7 @@ def _remembered(eyes: Eyes, found: Workload, own: tuple[Moment, ...], insist: bo
     try:
         recorded = yield from eyes.history(found.id)
     except Unreachable:
-        if insist or found.meaning not in (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING):
+        if insist or found.meaning not in OVER:
             raise
         recorded = ()
     return merge(recorded, (m for m in own if not recorded or m.at < recorded[0].at))

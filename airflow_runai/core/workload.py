@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.errors import Unreadable
 
 #: Names of the variables by which a workload says who made it and from what.
@@ -66,7 +66,7 @@ class Workload:
     def meaning(self) -> Meaning:
         """What the phase means; ``DELETING`` for a workload that the server lists as deleted."""
         found = meaning(self.phase)
-        if self.deleted and found not in (Meaning.SUCCEEDED, Meaning.FAILED):
+        if self.deleted and found not in FINAL:
             return Meaning.DELETING
         return found
 

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.submission import patiently
 from airflow_runai.core.flow import Flow
-from airflow_runai.core.phases import Meaning
+from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
@@ -19,8 +19,6 @@ from airflow_runai.links import RunaiWorkloadLink, announce
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_ENDED = (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING)
 
 
 class _RunaiLifecycleOperator(BaseOperator):
@@ -74,7 +72,7 @@ class _RunaiLifecycleOperator(BaseOperator):
         raise NotImplementedError
 
     def _refuse_if_ended(self, found: Workload) -> None:
-        if found.meaning in _ENDED:
+        if found.meaning in OVER:
             raise SpecError([f"workload {found.name!r} is {found.phase}; allowed: one that has not ended"])
 
 

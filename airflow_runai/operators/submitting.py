@@ -16,7 +16,7 @@ from airflow_runai.backends import control_plane, submission
 from airflow_runai.backends.control_plane import Project
 from airflow_runai.backends.submission import Order, patiently
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
-from airflow_runai.core.phases import Meaning
+from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Adopt, Create, Note, Tries, plan
 from airflow_runai.core.workload import Workload
@@ -72,7 +72,7 @@ def _create(hook: RunaiHook, context: Context, project: Project, step: Create, o
 
 def _adopt(hook: RunaiHook, step: Adopt, order: Order, tries: Tries) -> Workload:
     workload = step.workload
-    if workload.meaning in (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING):
+    if workload.meaning in OVER:
         log.info("%s has already ended (%s): nothing is submitted", workload.name, workload.phase)
         return workload
     hook.run(submission.verify(workload, order))

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.submission import patiently
 from airflow_runai.core.flow import Flow
-from airflow_runai.core.phases import Meaning
+from airflow_runai.core.phases import OVER
 from airflow_runai.errors import NotFound
 from airflow_runai.hooks.sessions import session
 
@@ -32,7 +32,7 @@ def end_workload(workload_id: str, action: str) -> Flow[str]:
         found = yield from patiently(lambda: control_plane.get(workload_id))
     except NotFound:
         return f"workload {workload_id} is already gone"
-    if found.meaning in (Meaning.SUCCEEDED, Meaning.FAILED, Meaning.DELETING):
+    if found.meaning in OVER:
         return f"workload {found.name} is already {found.phase}"
     call = control_plane.delete if action == "stop" else control_plane.suspend
     yield from patiently(lambda: call(found))
