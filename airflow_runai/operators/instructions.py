@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -79,8 +80,11 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    rendered = render({"spec": parsed.spec, "project": parsed.project, "template": parsed.template})
-    return Instructions(rendered["spec"], _slug(parsed), rendered["project"], rendered["template"])
+    words = {key: shlex.split(parsed.spec[key]) for key in ("command", "args") if key in parsed.spec}
+    spec = {**parsed.spec, **words}
+    rendered = render({"spec": spec, "project": parsed.project, "template": parsed.template})
+    joined = {key: shlex.join(rendered["spec"][key]) for key in words}
+    return Instructions({**rendered["spec"], **joined}, _slug(parsed), rendered["project"], rendered["template"])
 
 
 def _templated(name: str | None, templates: Mapping[str, Any] | str | None, call: Mapping[str, Any]) -> Effective:

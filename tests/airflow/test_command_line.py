@@ -82,17 +82,17 @@ def test_operator_arguments_win_over_the_line_name_by_name(
 
 def test_rendered_value_stays_one_word_whatever_is_in_it(run: Runner, connect: Callable[..., None], john: Path) -> None:
     evil = "1' -e 'INJECTED=yes' -i other --template x"
-    line = f"{SUBMIT} -e EPOCHS={{{{ params.epochs }}}} --args={{{{ params.words }}}}"
+    line = f"{SUBMIT} -e EPOCHS={{{{ params.epochs }}}} --args={{{{ params['words'] }}}}"
     settings = fast(john, projects=("my-project:1",), volumes={"/nfs/john": john})
     with serve(settings) as emulator:
         connect(emulator.url, project=None)
-        done = run(dag_of(submits(line), params={"epochs": evil, "words": "two words -i other"}))
+        done = run(dag_of(submits(line), params={"epochs": evil, "words": f"two words {evil}"}))
         spec = emulator.workloads_named("train1")[0].spec
     assert done.state == "success", done.words
     variables = {entry["name"]: entry.get("value") for entry in spec["environmentVariables"]}
     assert variables["EPOCHS"] == evil
     assert "INJECTED" not in variables
-    assert json.loads((john / "seen.json").read_text())["arguments"] == ["two words -i other"]
+    assert json.loads((john / "seen.json").read_text())["arguments"] == [f"two words {evil}"]
     assert spec["image"].startswith("nvcr.io/")
 
 
