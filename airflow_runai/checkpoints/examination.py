@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, Ledger, TensorEntry
 from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
 from airflow_runai.checkpoints.tree import Tree
 
@@ -90,6 +91,10 @@ class Examination:
     apart: set[str] = field(default_factory=set)
     """Files that describe the checkpoint and are not part of its content."""
     tensor_names: dict[str, frozenset[str]] = field(default_factory=dict)
+    entries: dict[tuple[str, str], TensorEntry] = field(default_factory=dict)
+    """What a ledger keeps: (relative path, name of the tensor) to what was seen of it."""
+    before: Ledger | None = None
+    """The ledger of the last accepted checkpoint."""
     steps: list[StepClaim] = field(default_factory=list)
     tensors: int = 0
     bytes_read: int = 0
@@ -103,6 +108,23 @@ class Examination:
         elif len(self.findings) == _FINDING_LIMIT:
             more = "there are more findings than are listed here; repair these first"
             self.findings.append(Finding("more-findings", "info", path, more))
+
+    def enter(self, path: str, name: str, entry: TensorEntry) -> None:
+        """
+        Put a tensor into the ledger; of more than :data:`ENTRY_LIMIT` only the first are kept.
+
+        :param path: file that holds it, relative to the checkpoint.
+        :param name: unique within that file and the same in every checkpoint of a training.
+        """
+        if len(self.entries) <= ENTRY_LIMIT:
+            self.entries[path, name] = entry
+
+    def ledger(self, tree: Tree, step: int | None) -> Ledger:
+        """Everything that was entered; a checkpoint that is one file has no name of its own in it."""
+        entries = list(self.entries.items())[:ENTRY_LIMIT]
+        tensors = {("" if tree.single else path, name): entry for (path, name), entry in entries}
+        files = {"" if tree.single else path: found for path, found in self.crcs.items() if path not in self.apart}
+        return Ledger(step, tensors, files, len(self.entries) <= ENTRY_LIMIT)
 
     def count(self, size: int) -> None:
         """Count bytes that were read, and tell who wants to know."""
@@ -154,6 +176,7 @@ class Examination:
             findings=tuple(self.findings),
             digest=digest,
             tensors=self.tensors,
+            ledger=self.ledger(tree, step),
         )
 
 

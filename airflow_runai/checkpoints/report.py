@@ -7,9 +7,11 @@ severity and the verdict it leads to, so that formats cannot invent private mean
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Literal, NamedTuple
+
+from airflow_runai.checkpoints.ledger import Ledger
 
 __all__ = ["CODES", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
 
@@ -172,6 +174,8 @@ class Report:
     :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content has an equal
         digest; ``None`` below level 2, and when not every file could be read to its end.
     :param tensors: number of tensors seen.
+    :param ledger: what is remembered of each tensor, to be given with the next look. It is as large as the checkpoint
+        has tensors, and not part of :meth:`to_json`.
     """
 
     path: str
@@ -183,6 +187,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     digest: str | None = None
     tensors: int = 0
+    ledger: Ledger = field(default_factory=Ledger, repr=False, compare=False)
 
     def accepted(self, *, accept_unverifiable: bool = False) -> bool:
         """
