@@ -63,7 +63,7 @@ class Ledger:
         tensors: dict[str, dict[str, list[object]]] = {}
         for (file, name), entry in self.tensors.items():
             crc = None if entry.crc32 is None else f"{entry.crc32:08x}"
-            row = [entry.dtype, list(entry.shape), crc, entry.zero, entry.non_finite, entry.moved]
+            row: list[object] = [entry.dtype, list(entry.shape), crc, entry.zero, entry.non_finite, entry.moved]
             tensors.setdefault(file, {})[name] = row
         files = {name: [size, f"{crc:08x}"] for name, (size, crc) in self.files.items()}
         return {"schema": SCHEMA, "step": self.step, "complete": self.complete, "files": files, "tensors": tensors}
@@ -108,11 +108,14 @@ def _file(name: str, row: object) -> tuple[int, int]:
 
 def _entry(name: str, row: object) -> TensorEntry:
     match row:
-        case [str(dtype), list(shape), crc, zero, non_finite, bool(moved)] if (
-            all(map(_natural, shape))
-            and (crc is None or (isinstance(crc, str) and _CRC.fullmatch(crc)))
-            and all(flag is None or isinstance(flag, bool) for flag in (zero, non_finite))
-        ):
+        case [
+            str(dtype),
+            list(shape),
+            (str() | None) as crc,
+            (bool() | None) as zero,
+            (bool() | None) as non_finite,
+            bool(moved),
+        ] if all(map(_natural, shape)) and (crc is None or _CRC.fullmatch(crc)):
             return TensorEntry(dtype, tuple(shape), None if crc is None else int(crc, 16), zero, non_finite, moved)
     expected = "[dtype, shape, crc32, zero, non_finite, moved]"
     raise ValueError(f"ledger: tensor {name!r:.80} is {row!r:.80}; {expected} is expected")

@@ -41,12 +41,18 @@ _VIEWS = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 4, "_rebuild_tensor_v3": 7
 
 @dataclass
 class Storage:
-    """One run of bytes that tensors are views of; ``kind`` is a float layout of ``lanes`` or another name."""
+    """
+    One run of bytes that tensors are views of.
+
+    :param kind: a float layout of ``lanes``, or another name.
+    :param dtype: its class at PyTorch without "Storage", such as ``Float``.
+    """
 
     key: str
     kind: str
     itemsize: int
     numel: int
+    dtype: str = ""
     tensors: list[Tensor] = field(default_factory=list)
 
     @property
@@ -66,6 +72,7 @@ class Tensor:
     :param begin: first byte of the storage that it covers.
     :param end: one after the last byte.
     :param kind: as in :class:`Storage`.
+    :param dtype: the storage's, or what PyTorch calls it.
     """
 
     name: str
@@ -74,6 +81,8 @@ class Tensor:
     begin: int
     end: int
     kind: str
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass
@@ -125,7 +134,7 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
     lane, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
     if not itemsize:
         raise Damage("torch-storage", f"storage class {shown(str(kind))} of tensor {shown(name)} is not known")
-    known = contents.storages.setdefault(key, Storage(key, lane, itemsize, numel))
+    known = contents.storages.setdefault(key, Storage(key, lane, itemsize, numel, kind.name.removesuffix("Storage")))
     if known.nbytes != itemsize * numel:
         raise Damage(
             "torch-storage", f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes"
@@ -147,7 +156,7 @@ def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:
     if not isinstance(args, tuple) or len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
         raise Damage("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
     storage = _storage(contents, args[0], name)
-    kind, itemsize = storage.kind, storage.itemsize
+    kind, itemsize, dtype = storage.kind, storage.itemsize, storage.dtype
     if call.function.name == "_rebuild_tensor_v3":
         dtype = args[6].name if isinstance(args[6], Global) else ""
         kind, itemsize = _DTYPES.get(dtype, ("bytes", 1))
@@ -156,7 +165,7 @@ def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:
         raise Damage(
             "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
         )
-    tensor = Tensor(name, place.top, storage, first * itemsize, last * itemsize, kind)
+    tensor = Tensor(name, place.top, storage, first * itemsize, last * itemsize, kind, dtype, tuple(args[2]))
     storage.tensors.append(tensor)
     return tensor
 
