@@ -98,15 +98,16 @@ def safe_key(key: object) -> object:
     return Key(key)
 
 
-def walk(root: object) -> Iterator[Place]:
+def walk(root: object, name: str = "") -> Iterator[Place]:
     """
     Visit every value once, parents first, in the order of the pickle.
 
+    :param name: of the root itself.
     :raises Damage: ``pickle-limit`` when values are nested deeper than 500 levels, which would overflow the stack of
         whatever works on the loaded object recursively.
     """
     seen: set[int] = set()
-    pending: list[tuple[str, str, object, int]] = [("", "", root, 0)]
+    pending: list[tuple[str, str, object, int]] = [(name, name.partition(".")[0], root, 0)]
     while pending:
         name, top, value, depth = pending.pop()
         if isinstance(value, list | tuple | dict | Call):

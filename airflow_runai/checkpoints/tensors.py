@@ -97,17 +97,18 @@ class Contents:
     """``global_step`` and ``step`` at the top of the dictionary."""
 
 
-def read_contents(root: object) -> Contents:
+def read_contents(root: object, name: str = "") -> Contents:
     """
     Collect storages, tensors and steps.
 
     :param root: result of :func:`~airflow_runai.checkpoints.pickle_machine.load_inert`.
+    :param name: of the object itself, where it is one of many; goes before the names inside.
     :raises Damage: ``torch-storage`` or ``torch-view`` when a tensor contradicts itself, ``pickle-limit`` for depth.
     """
     contents = Contents()
     by_call: dict[int, Tensor] = {}
     schedules: list[dict[object, object]] = []
-    for place in walk(root):
+    for place in walk(root, name):
         value = place.value
         if isinstance(value, Persistent):
             _storage(contents, value, place.name)
@@ -124,8 +125,10 @@ def read_contents(root: object) -> Contents:
 
 
 def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
-    """Read ``("storage", class, key, location, numel)``."""
+    """Read ``("storage", class, key, location, numel)``; before PyTorch 1.6 ``None`` follows (or a view: refused)."""
     identity = reference.identity
+    if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
+        identity = identity[:5]
     if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
         raise Damage("torch-storage", f"tensor {shown(name)} refers to something that is not a storage")
     _, kind, key, _, numel = identity

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_directory
@@ -22,7 +23,7 @@ from airflow_runai.checkpoints.reader import Source, Span
 from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["TORCH_ZIP"]
+__all__ = ["TORCH_ZIP", "MemberPass", "TorchArchive", "examine_archive"]
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
@@ -44,25 +45,40 @@ def _detect(tree: Tree, seen: Examination) -> bool:
         return b"/data.pkl" in source.at(source.size - size, size)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def examine_archive(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
+    """
+    Look at a whole file of ``torch.save``.
+
+    :param inspect: told the inert root of its pickle, for formats that know more about it.
+    """
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
-        archive = _Archive(source, seen, tree.label)
+        archive = TorchArchive(source, seen, tree.label, inspect=inspect)
         before = len(seen.findings)
         archive.read_structure()
+        seen.tensors += len(archive.contents.tensors)
+        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in archive.contents.tensors)
         sound = all(finding.severity != "error" for finding in seen.findings[before:])
         if seen.level >= 2 and sound:
             archive.read_everything()
 
 
 @dataclass
-class _Archive:
-    """One torch zip while it is examined."""
+class TorchArchive:
+    """
+    One torch zip while it is examined: a file, or a part of one.
+
+    :param label: the file, for findings.
+    :param name: what the file holds, where that is one object of many; goes before the names of its tensors.
+    :param inspect: told the inert root of the pickle.
+    """
 
     source: Source
     seen: Examination
     label: str
+    name: str = ""
+    inspect: Callable[[object], None] | None = None
     members: dict[str, Member] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
     byteorder: ByteOrder = "little"
@@ -138,11 +154,11 @@ class _Archive:
         globals_met: dict[tuple[str, str], None] = {}
         try:
             root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), lambda *name: globals_met.setdefault(name))
-            self.contents = read_contents(root)
+            self.contents = read_contents(root, self.name)
+            if self.inspect is not None:
+                self.inspect(root)
         finally:
             note_globals(globals_met, self.label, self.seen)
-        self.seen.tensors += len(self.contents.tensors)
-        self.seen.tensor_names[self.label] = frozenset(tensor.name for tensor in self.contents.tensors)
 
     def _match_storages(self) -> None:
         present = {name[len("data/") :]: member for name, member in self.members.items() if name.startswith("data/")}
@@ -167,8 +183,16 @@ class _Archive:
 
     def read_everything(self) -> None:
         """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""
-        passes = [_MemberPass(self, name, member) for name, member in self.members.items() if member.packed]
+        passes = self.passes()
         self.source.scan([member_pass.span for member_pass in passes])
+        self.close(passes)
+
+    def passes(self) -> list[MemberPass]:
+        """What each member needs of the pass over the bytes, in the order of the file."""
+        return [MemberPass(self, name, member) for name, member in self.members.items() if member.packed]
+
+    def close(self, passes: list[MemberPass]) -> None:
+        """Say what came out, once the bytes have been read."""
         for member_pass in passes:
             member_pass.finish()
         if self.seen.level >= 3:
@@ -195,10 +219,10 @@ class _Archive:
         return int(value) if math.isfinite(value) else 0
 
 
-class _MemberPass:
+class MemberPass:
     """What one member needs during the pass over the file."""
 
-    def __init__(self, archive: _Archive, name: str, member: Member) -> None:
+    def __init__(self, archive: TorchArchive, name: str, member: Member) -> None:
         self.archive = archive
         self.name = name
         self.member = member
@@ -238,4 +262,4 @@ class _MemberPass:
             self.content.note(seen, label)
 
 
-TORCH_ZIP = Format("torch-zip", _detect, _examine)
+TORCH_ZIP = Format("torch-zip", _detect, examine_archive)
