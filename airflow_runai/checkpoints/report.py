@@ -138,6 +138,20 @@ CODES: dict[str, Code] = {
     "step-disagrees": _INVALID,
     "step-differs": _WARNING,
     "below-min-step": _WARNING,
+    # against the ledger of the last accepted checkpoint
+    "tensor-lost": _INVALID,
+    "tensor-new": _WARNING,
+    "dtype-drift": _INVALID,
+    "shape-drift": _INVALID,
+    "tensors-swapped": _INVALID,
+    "zeroed": _error(Verdict.POISONED),
+    "stale-file": _INVALID,
+    "file-unchanged": Code("warning", Verdict.UNVERIFIABLE),
+    "tensors-unchanged": _WARNING,
+    "weights-frozen": _WARNING,
+    "changed-since-accepted": _INVALID,
+    "saved-again": _WARNING,
+    "non-finite-before": _WARNING,
     "more-findings": Code("info", Verdict.VALID),
 }
 
