@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from airflow_runai.checkpoints.crc import crc32
 from airflow_runai.checkpoints.examination import Damage, shown
 from airflow_runai.checkpoints.reader import Source
 
@@ -273,7 +274,7 @@ class Inflater:
         self._size += len(content)
         if self._size > self.member.size:
             raise Damage("zip-bomb", f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes")
-        self.crc = zlib.crc32(content, self.crc)
+        self.crc = crc32(content, self.crc)
         if self._feed is None:
             return
         content = self._rest + content

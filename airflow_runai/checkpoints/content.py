@@ -27,6 +27,9 @@ class TensorContent:
     :param begin: first byte inside the run that belongs to the tensor; what lies before and after is left alone,
         because uninitialised memory is allowed there.
     :param end: one after its last byte.
+
+    ``crc`` is the CRC32 of the run once a format has set it after the pass; ``all_zero`` and ``non_finite`` hold once
+    all of the run was fed.
     """
 
     def __init__(self, name: str, kind: str, begin: int, end: int, byteorder: ByteOrder = "little") -> None:
@@ -35,15 +38,26 @@ class TensorContent:
         self.begin = begin
         self.end = end
         self.is_state = True
+        self.crc: int | None = None
         self._at = 0
         self._test = ContentTest(kind, byteorder)
 
     def feed(self, chunk: memoryview) -> None:
         """Take the next chunk of the run."""
         first, last = max(self.begin - self._at, 0), min(self.end - self._at, len(chunk))
-        if first < last and self.kind in KINDS:
+        if first < last:
             self._test.feed(chunk[first:last])
         self._at += len(chunk)
+
+    @property
+    def all_zero(self) -> bool:
+        """Whether there is not one bit set in it; so also for an empty one."""
+        return self._test.all_zero
+
+    @property
+    def non_finite(self) -> bool:
+        """Whether a float in it is NaN or infinite."""
+        return self._test.non_finite
 
     def note(self, seen: Examination, path: str) -> None:
         """Record what was found, once the run is over."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from airflow_runai.checkpoints.access import AHEAD
 from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, Ledger, TensorEntry
 from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
 from airflow_runai.checkpoints.tree import Tree
@@ -98,6 +99,8 @@ class Examination:
     steps: list[StepClaim] = field(default_factory=list)
     tensors: int = 0
     bytes_read: int = 0
+    ahead: int = AHEAD
+    """Ranges of a remote file that are fetched in advance."""
 
     def note(self, code: str, path: str, message: str) -> None:
         """Record a finding; after 100 of them only the verdict is kept up to date."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["KINDS", "ByteOrder", "ContentTest", "Lane", "trips_integers", "trips_numpy"]
 
@@ -68,6 +68,7 @@ class ContentTest:
     def __init__(self, kind: str, byteorder: ByteOrder = "little") -> None:
         self.lane = KINDS.get(kind)
         self.byteorder: ByteOrder = byteorder
+        self._trips = trips_integers if _numpy() is None else trips_numpy
         self.non_finite = False
         self.all_zero = True
         self.mask_like = True
@@ -77,11 +78,7 @@ class ContentTest:
         if self.lane is None:
             self.all_zero = self.all_zero and not any_set(chunk)
             return
-        module = _numpy()
-        if module is None:
-            trips, zero = trips_integers(chunk, self.lane, self.byteorder)
-        else:
-            trips, zero = trips_numpy(chunk, self.lane, self.byteorder)
+        trips, zero = self._trips(chunk, self.lane, self.byteorder)
         self.all_zero = self.all_zero and zero
         if trips:
             self.non_finite = True
@@ -113,13 +110,22 @@ def trips_numpy(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> tuple[bo
     """Say the same with NumPy, which must be importable: two maxima, no mask, no temporary."""
     numpy = _numpy()
     assert numpy is not None, "numpy is not importable"
-    order = "<" if byteorder == "little" else ">"
-    unsigned = numpy.frombuffer(chunk, dtype=f"{order}u{lane.width}")
-    highest = int(unsigned.max(initial=0))
+    unsigned, signed = _types(lane.width, byteorder)
+    numbers = numpy.frombuffer(chunk, unsigned)
+    highest = int(numpy.maximum.reduce(numbers, initial=0))
     if highest == 0:
         return False, True
-    trips = highest >= lane.minus_infinity or int(unsigned.view(f"{order}i{lane.width}").max()) >= lane.exponent
+    trips = highest >= lane.minus_infinity or int(numpy.maximum.reduce(numbers.view(signed))) >= lane.exponent
     return trips, False
+
+
+@lru_cache(maxsize=8)
+def _types(width: int, byteorder: ByteOrder) -> tuple[Any, Any]:
+    """Unsigned and signed integers of that layout; parsing their names for every chunk would cost more than a sum."""
+    numpy = _numpy()
+    assert numpy is not None, "numpy is not importable"
+    order = "<" if byteorder == "little" else ">"
+    return numpy.dtype(f"{order}u{width}"), numpy.dtype(f"{order}i{width}")
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """
 Reading one file: a few bytes at its ends for the structure, then one pass over all of it.
 
-Memory stays flat whatever the size: one buffer of 256 KiB (it fits the CPU's second-level cache, which is what
+Memory stays flat whatever the size: one buffer of 512 KiB (it fits the CPU's second-level cache, which is what
 makes several tests in one pass cheap). No mmap: a trainer that truncates the file would kill this process with
 SIGBUS. Every failure of the storage, of whatever library, becomes "unreadable", never "invalid".
 """
@@ -9,20 +9,18 @@ SIGBUS. Every failure of the storage, of whatever library, becomes "unreadable",
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any
 
-from airflow_runai.checkpoints.crc import combine
+from airflow_runai.checkpoints.access import Access, open_access
+from airflow_runai.checkpoints.crc import combine, crc32
 from airflow_runai.checkpoints.examination import Damage, Examination
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["Source", "Span"]
 
-CHUNK = 256 * 1024
-_SHORT = 64 * 1024
+CHUNK = 512 * 1024
 
 
 @dataclass
@@ -32,8 +30,9 @@ class Span:
 
     :param begin: first byte.
     :param end: one after the last byte.
-    :param feed: told every chunk, in order; the memory is reused afterwards.
-    :param summed: whether the format needs the CRC32 of this run.
+    :param feed: told every chunk, in order; the memory is reused afterwards. Each but the last is a multiple of 8
+        bytes long.
+    :param summed: whether the format needs the CRC32 of this run; it costs next to nothing.
     :param crc: the CRC32, once the file was read.
     """
 
@@ -57,17 +56,20 @@ class Source:
         self.size = tree.files[self.name].size
         self._seen = seen
         self._path = tree.root
-        self._file: IO[bytes] | None = None
+        self._access: Access | None = None
 
     def __enter__(self) -> Source:
-        self._file = self._guarded(lambda: self._path.open("rb"))
+        try:
+            self._access = open_access(self._path, self.size, self._seen.ahead)
+        except Exception as error:
+            raise _refused(error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._access is not None:
+            self._access.close()
 
     def at(self, offset: int, size: int) -> bytes:
         """
@@ -75,10 +77,10 @@ class Source:
 
         :raises Damage: ``unreadable`` when the storage fails, ``changing`` when the file has become shorter.
         """
-        file = self._file
-        assert file is not None, "used outside of its with block"
-        self._guarded(lambda: file.seek(offset))
-        data: bytes = self._guarded(lambda: file.read(size))
+        try:
+            data = self._open.at(offset, size)
+        except Exception as error:
+            raise _refused(error) from error
         self._seen.count(len(data))
         if len(data) < size:
             raise self._shrunk(offset + len(data))
@@ -92,60 +94,66 @@ class Source:
         :return: CRC32 of the whole file.
         :raises Damage: as :meth:`at`.
         """
-        file = self._file
-        assert file is not None, "used outside of its with block"
-        self._guarded(lambda: file.seek(0))
         buffer = memoryview(bytearray(CHUNK))
         whole = 0
-        for span in _covering(spans, self.size):
-            whole = self._scan_span(span, whole, buffer)
+        for group in _groups(_covering(spans, self.size)):
+            span = group[0]
+            if len(group) > 1:
+                whole = self._scan_short(group, whole, buffer)
+            elif span.summed:
+                span.crc = self._scan_span(span, 0, buffer)
+                whole = combine(whole, span.crc, span.end - span.begin)
+            else:
+                whole = self._scan_span(span, whole, buffer)
         self._seen.crcs[self.name] = (self.size, whole)
         return whole
 
-    def _scan_span(self, span: Span, whole: int, buffer: memoryview) -> int:
-        size = span.end - span.begin
-        join = span.summed and size > _SHORT
-        for chunk in self._chunks(span.begin, size, buffer):
+    def _scan_short(self, group: list[Span], whole: int, buffer: memoryview) -> int:
+        """Many runs in one chunk. Summing twice what lies in the cache costs less than joining the sums."""
+        begin = group[0].begin
+        chunk = self._fill(buffer, begin, group[-1].end - begin)
+        for span in group:
+            part = chunk[span.begin - begin : span.end - begin]
             if span.summed:
-                span.crc = zlib.crc32(chunk, span.crc)
-            if not join:
-                whole = zlib.crc32(chunk, whole)
+                span.crc = crc32(part)
+            if span.feed is not None:
+                span.feed(part)
+        return crc32(chunk, whole)
+
+    def _scan_span(self, span: Span, crc: int, buffer: memoryview) -> int:
+        for at in range(span.begin, span.end, CHUNK):
+            chunk = self._fill(buffer, at, min(CHUNK, span.end - at))
+            crc = crc32(chunk, crc)
             if span.feed is not None:
                 span.feed(chunk)
-        return combine(whole, span.crc, size) if join else whole
+        return crc
 
-    def _chunks(self, begin: int, size: int, buffer: memoryview) -> Iterator[memoryview]:
-        done = 0
-        while done < size:
-            chunk = buffer[: min(CHUNK, size - done)]
-            filled = 0
-            while filled < len(chunk):
-                count = self._read_into(chunk[filled:])
-                if count == 0:
-                    raise self._shrunk(begin + done + filled)
-                filled += count
-            self._seen.count(filled)
-            done += filled
-            yield chunk
+    def _fill(self, buffer: memoryview, offset: int, size: int) -> memoryview:
+        chunk, filled = buffer[:size], 0
+        while filled < size:
+            try:
+                count = self._open.into(chunk[filled:], offset + filled)
+            except Exception as error:
+                raise _refused(error) from error
+            if count == 0:
+                raise self._shrunk(offset + filled)
+            filled += count
+        self._seen.count(size)
+        return chunk
 
-    def _read_into(self, target: memoryview) -> int:
-        file: Any = self._file
-        if hasattr(file, "readinto"):
-            return int(self._guarded(lambda: file.readinto(target)) or 0)
-        data = self._guarded(lambda: file.read(len(target)))
-        target[: len(data)] = data
-        return len(data)
+    @property
+    def _open(self) -> Access:
+        assert self._access is not None, "used outside of its with block"
+        return self._access
 
     def _shrunk(self, offset: int) -> Damage:
         return Damage(
             "changing", f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later"
         )
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except Exception as error:  # storage libraries raise what they like
-            raise Damage("unreadable", unreadable(error)) from error
+
+def _refused(error: Exception) -> Damage:
+    return Damage("unreadable", unreadable(error))
 
 
 def unreadable(error: Exception) -> str:
@@ -160,11 +168,25 @@ def unreadable(error: Exception) -> str:
 
 
 def _covering(spans: Sequence[Span], size: int) -> Iterator[Span]:
+    """The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0."""
     at = 0
     for span in spans:
         if span.begin > at:
             yield Span(at, span.begin)
-        yield span
+        if span.end > span.begin:
+            yield span
         at = span.end
     if at < size:
         yield Span(at, size)
+
+
+def _groups(spans: Iterator[Span]) -> Iterator[list[Span]]:
+    """Neighbours that fit into one chunk together; a longer span is alone."""
+    group: list[Span] = []
+    for span in spans:
+        if group and span.end - group[0].begin > CHUNK:
+            yield group
+            group = []
+        group.append(span)
+    if group:
+        yield group

@@ -98,7 +98,7 @@ def test_the_pass_reads_every_byte_once() -> None:
     file = Faulty("x.safetensors", safetensors_file(header, b"\1\2\3\4" * 256_000))
     assert check(file).verdict is Verdict.UNVERIFIABLE
     assert sum(file.reads) == len(file.data)
-    assert max(file.reads) <= 256 * 1024
+    assert max(file.reads) <= 512 * 1024
 
 
 def test_progress_is_told_and_never_goes_back(tmp_path: Path) -> None:

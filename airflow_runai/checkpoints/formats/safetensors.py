@@ -137,14 +137,20 @@ def _claim_step(header: dict[str, Any], tree: Tree, seen: Examination) -> None:
 
 
 def _read_everything(source: Source, seen: Examination, label: str, tensors: list[_Tensor], start: int) -> None:
-    if seen.level < 3:
-        source.scan([])
-        return
     contents = [TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in tensors]
-    pairs = zip(tensors, contents, strict=True)
-    source.scan([Span(start + tensor.begin, start + tensor.end, content.feed) for tensor, content in pairs])
-    for content in contents:
-        content.note(seen, label)
+    feeds = [content.feed if seen.level >= 3 else None for content in contents]
+    places = [(start + tensor.begin, start + tensor.end) for tensor in tensors]
+    spans = [Span(*place, feed, summed=True) for place, feed in zip(places, feeds, strict=True)]
+    source.scan(spans)
+    for content, span in zip(contents, spans, strict=True):
+        content.crc = span.crc
+    if seen.level >= 3:
+        for content in contents:
+            content.note(seen, label)
+        _note_zero_tail(source, seen, label, tensors)
+
+
+def _note_zero_tail(source: Source, seen: Examination, label: str, tensors: list[_Tensor]) -> None:
     last = tensors[-1] if tensors else None
     if last is None or last.end - last.begin < 2 * _TAIL or source.name in seen.proven_elsewhere:
         return

@@ -259,6 +259,7 @@ class MemberPass:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
             seen.note("zip-crc", label, f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match")
         elif self.content is not None:
+            self.content.crc = crc
             self.content.note(seen, label)
 
 
