@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [_modules("triggers", "workload")],
         "connection-types": [_connection_type()],
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
+        "cli": ["airflow_runai.cli.commands.get_commands"],
         "config": {SECTION: {"description": "Submission to and waiting for Run:ai.", "options": OPTIONS}},
     }
 

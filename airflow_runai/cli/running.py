@@ -1,0 +1,56 @@
+"""
+How every command ends: its exit code, and what goes wrong as one sentence.
+
+0: fine. 1: something was found, or went wrong. 2: the command was not used as it is meant. Never a traceback for an
+error of ours: those say what to do.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from airflow_runai.errors import RunaiError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+class Misuse(Exception):
+    """The words after the command make no sense together; the message says what would."""
+
+
+def command(run: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
+    """
+    Make what Airflow calls of a function that returns an exit code.
+
+    Leaves by ``SystemExit`` if the code is not 0, because Airflow looks at nothing that a command returns.
+    """
+
+    @functools.wraps(run)
+    def main(arguments: Namespace) -> None:
+        code = _code(run, arguments)
+        if code:
+            sys.exit(code)
+
+    return main
+
+
+def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough; without this Python complains once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Misuse as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunaiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return code

@@ -1,0 +1,146 @@
+"""
+What there is to type after ``airflow runai``: names, options, help texts.
+
+Plain data, because Airflow asks for it at every start of ``airflow``: nothing is imported but the standard library.
+``commands.py`` hands it to Airflow, the documentation is generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+HELP = "Unattended, preemptible training on Run:ai"
+
+
+@dataclass(frozen=True)
+class Option:
+    """
+    One argument of a command.
+
+    :param flags: its spellings; a single word without hyphen is positional.
+    :param more: what ``argparse`` takes besides the help.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    One command.
+
+    :param module: file in this folder whose ``main`` runs it.
+    :param own: reads its arguments itself: all of them, with options of its own.
+    """
+
+    name: str
+    help: str
+    options: tuple[Option, ...]
+    description: str = ""
+    own: bool = False
+
+    @property
+    def module(self) -> str:
+        """File in this folder whose ``main`` runs the command."""
+        return self.name.replace("-", "_")
+
+
+_REST = {"nargs": "..."}  # argparse.REMAINDER: a command line's own options are not ours
+_MAYBE = {"nargs": "?"}
+_MANY = {"action": "append", "default": []}
+
+_OUTPUT = Option(
+    ("-o", "--output"),
+    "Output format. Allowed values: json, yaml, plain, table (default: table)",
+    {"metavar": "(table, json, yaml, plain)", "choices": ("table", "json", "yaml", "plain"), "default": "table"},
+)
+_DAG = Option(("dag_id",), "The id of the dag")
+_TASK = Option(("task_id",), "The id of the task")
+_ANY_DAG = Option(("dag_id",), "The id of the dag", _MAYBE)
+_ANY_TASK = Option(("task_id",), "The id of the task", _MAYBE)
+_BUNDLE = Option(("-B", "--bundle-name"), "DAG bundle to look into; may be given more than once", _MANY)
+_FOLDER = Option(("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles")
+_CONN = Option(("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"})
+_ANY_CONN = Option(("--conn",), "Connection of type runai (default: the task's, else runai_default)")
+_PROJECT = Option(("--project",), "Run:ai project (default: the connection's)")
+_LINE = Option(("--line",), "A `runai submit …` line, quoted as one word")
+_SPEC = Option(("--spec",), "YAML file with a specification")
+_WHAT = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
+
+FORMS = ("operator", "yaml", "line", "json")
+
+COMMANDS = (
+    Command(
+        "translate",
+        "Turn a `runai submit` line into operator code, specification YAML, a CLI v2 line or REST JSON",
+        (
+            Option(("line",), "The line, as it would be typed, or - to read it from standard input", _REST),
+            Option(
+                ("--to",),
+                f"Form(s): {', '.join(FORMS)}, all (default: operator); goes before the line",
+                {"choices": (*FORMS, "all"), "default": "operator"},
+            ),
+            _OUTPUT,
+        ),
+    ),
+    Command(
+        "render",
+        "Show the effective specification of a task, and which layer set each key",
+        (_DAG, _TASK, _BUNDLE, _FOLDER, _OUTPUT),
+        "Show the effective specification of a task, and which layer set each key: admin defaults, templates, command "
+        "line, spec. Jinja stays as it is; what may be a secret is masked. Needs no database and no control plane.",
+    ),
+    Command(
+        "lint",
+        "Say what will not survive a preemption, before a GPU is spent",
+        (
+            *_WHAT,
+            Option(("--script",), "The start-up script; files beside it are looked at by name"),
+            Option(("--checkpoints",), "Folder with checkpoints, to learn how long saving takes"),
+            Option(("--conn",), "Connection of type runai, to learn the project's limit of GPUs (default: not asked)"),
+            _PROJECT,
+            Option(("--silence",), "Code of a finding to leave out; may be given more than once", _MANY),
+            _OUTPUT,
+        ),
+    ),
+    Command(
+        "dry-run",
+        "Ask the control plane everything that can be asked without creating anything",
+        (
+            *_WHAT,
+            Option(("--run-id",), "DAG run whose workload would be made: makes the name, and what has it, known"),
+            Option(("--map-index",), "Index of a mapped task (default: -1)", {"type": int, "default": -1}),
+            _ANY_CONN,
+            _PROJECT,
+            _OUTPUT,
+        ),
+        "Ask the control plane everything that can be asked without creating anything: connection, token, cluster, "
+        "version, project, policy, quota, free GPUs, workloads of the same name. Only reads.",
+    ),
+    Command(
+        "ps",
+        "List what this Airflow has on Run:ai",
+        (
+            _CONN,
+            Option(("--project",), "Run:ai project (default: the connection's, else all that can be seen)"),
+            Option(("-a", "--all"), "Also those that have ended", {"action": "store_true"}),
+            _OUTPUT,
+        ),
+    ),
+    Command(
+        "logs",
+        "Say where a workload's logs can be read",
+        (Option(("workload",), "Name or id of the workload"), _CONN, _PROJECT, _OUTPUT),
+        "Say where a workload's logs can be read. Run:ai's REST API has no logs, so they cannot be shown here.",
+    ),
+    Command(
+        "drill",
+        "Preempt a start-up script in the embedded Run:ai, and say whether the training survives",
+        (Option(("arguments",), "See `airflow runai drill --help`", _REST),),
+        own=True,
+    ),
+)
