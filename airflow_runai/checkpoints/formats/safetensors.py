@@ -16,6 +16,7 @@ from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
 from airflow_runai.checkpoints.lanes import any_set
+from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.reader import Source, Span
 from airflow_runai.checkpoints.tree import Tree
 
@@ -39,6 +40,8 @@ class _Tensor:
     kind: str
     begin: int
     end: int
+    dtype: str
+    shape: tuple[int, ...]
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
@@ -60,6 +63,8 @@ def _examine(tree: Tree, seen: Examination) -> None:
         tensors = _tensors(header, source.size - start)
         seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in tensors)
         seen.tensors += len(tensors)
+        for tensor in tensors:
+            seen.enter(tree.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape))
         _claim_step(header, tree, seen)
         if source.name not in seen.proven_elsewhere:
             text = "safetensors holds no checksum and there is no manifest; damage to the bytes cannot be seen"
@@ -120,7 +125,7 @@ def _tensor(name: str, value: Any) -> _Tensor:
         raise Damage(
             "safetensors-header", f"tensor {shown(name)} has {end - begin} bytes, its shape and dtype need others"
         )
-    return _Tensor(name, kind, begin, end)
+    return _Tensor(name, kind, begin, end, dtype, tuple(shape))
 
 
 def _naturals(values: Any) -> bool:
@@ -142,8 +147,10 @@ def _read_everything(source: Source, seen: Examination, label: str, tensors: lis
     places = [(start + tensor.begin, start + tensor.end) for tensor in tensors]
     spans = [Span(*place, feed, summed=True) for place, feed in zip(places, feeds, strict=True)]
     source.scan(spans)
-    for content, span in zip(contents, spans, strict=True):
+    for content, span, tensor in zip(contents, spans, tensors, strict=True):
         content.crc = span.crc
+        flags = (content.all_zero, content.non_finite) if seen.level >= 3 else ()
+        seen.enter(label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, content.crc, *flags))
     if seen.level >= 3:
         for content in contents:
             content.note(seen, label)

@@ -17,6 +17,7 @@ from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_dir
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
 from airflow_runai.checkpoints.lanes import ByteOrder
+from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
 from airflow_runai.checkpoints.reader import Source, Span
@@ -95,6 +96,8 @@ class TorchArchive:
         self._read_pickle()
         self._match_storages()
         self._claim_steps()
+        for name, member in self.members.items():
+            self.enter(name, member.crc if self.checksums else None)
 
     def _read_members(self) -> None:
         listed = read_directory(self.source)
@@ -203,6 +206,15 @@ class TorchArchive:
         storage = self.contents.storages.get(name.removeprefix("data/"))
         return [] if storage is None or not name.startswith("data/") else storage.tensors
 
+    def enter(self, name: str, crc: int | None, content: TensorContent | None = None) -> None:
+        """Put the tensors of one member into the ledger: from the directory first, then from their bytes."""
+        zero, non_finite = (content.all_zero, content.non_finite) if content else (None, None)
+        order = ">" if self.byteorder == "big" else ""
+        for tensor in self.tensors_in(name):
+            if tensor.top not in _BOOKKEEPING:
+                entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
+                self.seen.enter(self.label, self.name + tensor.name, entry)
+
     def _claim_optimizer_steps(self, kept: dict[str, bytes]) -> None:
         steps = [self._step_value(step, kept) for step in self.contents.optimizer_steps]
         if steps:
@@ -258,9 +270,11 @@ class MemberPass:
         if self.archive.checksums and crc != self.member.crc:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
             seen.note("zip-crc", label, f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match")
-        elif self.content is not None:
-            self.content.crc = crc
-            self.content.note(seen, label)
+        else:
+            self.archive.enter(self.name, crc, self.content)
+            if self.content is not None:
+                self.content.crc = crc
+                self.content.note(seen, label)
 
 
 TORCH_ZIP = Format("torch-zip", _detect, examine_archive)
