@@ -2,10 +2,11 @@
 What a preemptible training needs at its own side: atomic checkpoints and a SIGTERM guard.
 
 Copy this one file beside the training script (that is why it is one, and long): standard library
-only, Python 3.8 or newer. It knows no framework's format (the caller writes the files) and does
-not talk to Run:ai. That files are there proves nothing, so they are written to a temporary
-directory of the same file system, made durable, described by a manifest written last, and only
-then renamed. Killed at any moment, a reader finds the old or the new checkpoint.
+only, Python 3.8 or newer. It knows no framework's format (the caller writes the files; adapters
+lie beside it: ranks.py, huggingface.py, lightning.py) and does not talk to Run:ai. That files are
+there proves nothing, so they are written to a temporary directory of the same file system, made
+durable, described by a manifest written last, and only then renamed. Killed at any moment, a
+reader finds the old or the new checkpoint.
 
 Layout: ``ROOT/step-00000042/{your files, manifest.json}``, ``ROOT/latest`` (names the step
 published last, for people; readers here trust manifests only), ``ROOT/.tmp-…`` being
@@ -36,22 +37,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = [
     "Checkpoint",
     "InvalidCheckpoint",
     "PreemptionGuard",
+    "describe",
+    "discard",
+    "install",
     "newest_valid",
     "prune",
     "save_checkpoint",
+    "scratch",
+    "seal",
+    "settle",
     "verify",
 ]
 
 _SCHEMA = "runai-checkpoint/1"
 _MANIFEST = "manifest.json"
-_PUBLISHED = re.compile(r"^step-(\d{8,})$")
-_TEMPORARY = re.compile(r"^\.tmp-(?:step-\d{8,}|latest)-(\d+)-([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{8}$")
+# Ours, the Hugging Face Trainer's and Lightning's; the directory must hold our manifest in any case.
+_PUBLISHED = re.compile(r"^(?:step-(\d{8,})|checkpoint-(\d+)|(?!\.).*\bstep=(\d+).*\.ckpt)$")
+_TEMPORARY = re.compile(r"^\.tmp-.+-([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{8}$")
 _ABANDONED_AFTER = 24 * 3600.0  # seconds
 _writing: set[str] = set()  # names of temporary directories that this process is filling
 
@@ -77,38 +85,30 @@ def save_checkpoint(
     epoch: int | None = None,
     framework: str | None = None,
     metrics: Mapping[str, Any] | None = None,
-    rank: int = 0,
-    world_size: int = 1,
+    name: str | None = None,
 ) -> Iterator[Path]:
     """
     Publish what the ``with`` block writes into the yielded directory, whole or not at all.
 
+    For one process, or for rank 0 that holds everything; several that write: ``ranks.save_shards``.
     An exception in the block, or a full disk, leaves the root as it was. A step that is already
     published with equal content is kept; with other content it is replaced by one atomic
     exchange, or, where the file system has none (some NFS), by two renames: between these the
-    step is missing, never partial. Left-overs of dead writers of the same rank are removed
-    first: of this workload (``JOB_UUID``, else host) if their process is gone, else after a day.
+    step is missing, never partial. Left-overs of dead writers are removed first: of this
+    workload (``JOB_UUID``, else host) if their process is gone, else after a day.
 
     :param root: directory of all checkpoints of one training, on storage that outlives the node.
     :param step: optimizer steps done, 0 or more; names the directory.
     :param framework: who wrote the files, such as ``numpy``; for readers, like ``epoch`` (epochs done).
     :param metrics: finite numbers, text, true, false or none by name.
-    :param rank: only 0 of ``world_size`` 1: rank 0 writes the gathered state, shards are not merged.
+    :param name: another name for the directory, for frameworks that insist on theirs.
     :raises ValueError: for a bad argument, no file written, a link or special file among them.
     """
-    about = _describe(step, epoch, framework, metrics, rank, world_size)
-    target = Path(root, f"step-{about['step']:08d}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target.parent, rank)
-    temp, started = _temporary(target, rank), time.monotonic()
-    _writing.add(temp.name)
-    try:
-        temp.mkdir()
+    about = describe(step, epoch=epoch, framework=framework, metrics=metrics)
+    target = Path(root, name or f"step-{about['step']:08d}")
+    with scratch(target) as temp:
         yield temp
-        _publish(temp, target, _complete(about, temp, started))
-    finally:
-        _discard(temp)  # whatever has this name now is torn, a duplicate or the replaced one
-        _writing.discard(temp.name)
+        install(temp, target, seal(temp, about))
 
 
 def verify(path: str | os.PathLike[str]) -> Checkpoint:
@@ -168,7 +168,7 @@ def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | No
     old = [path for path in _published(Path(root))[keep_last:] if path != newest.path]
     doomed = [path for path in old if not (keep_every and _step(path) % keep_every == 0)]
     for path in doomed:
-        _discard(path)
+        discard(path)
     return doomed
 
 
@@ -187,6 +187,9 @@ class PreemptionGuard:
         ``TERMINATION_GRACE_PERIOD_SECONDS``, else ``RUNAI_GRACE_SECONDS``, else Kubernetes' 30.
     :param exit_code: 143 says "preempted, checkpoint saved"; never 0, that would mean finished.
     :param signals: what to listen to; add ``signal.SIGUSR1`` where a platform warns with it.
+    :param agree: for several ranks: told whether this one was signalled, says whether any was (an
+        all-reduce, such as ``ranks.any_rank``). A rank that left alone would leave the others
+        waiting for it for ever. It is asked at every poll, so all must poll equally often.
     """
 
     def __init__(
@@ -194,11 +197,14 @@ class PreemptionGuard:
         grace_seconds: float | None = None,
         exit_code: int = 143,
         signals: Iterable[int] = (signal.SIGTERM,),
+        agree: Callable[[bool], bool] | None = None,
     ) -> None:
         if not 1 <= exit_code <= 255:
             raise ValueError(f"PreemptionGuard: exit_code={exit_code!r}: 1 to 255; 0 would mean finished")
         self.grace_seconds = _grace_seconds() if grace_seconds is None else grace_seconds
         self.exit_code = exit_code
+        self.agree = agree
+        self._agreed = False
         self.deadline: float | None = None
         """When SIGKILL is due, on ``time.monotonic()``'s clock; ``None`` before the signal."""
         self._previous = {number: signal.signal(number, self._notice) for number in signals}
@@ -209,8 +215,13 @@ class PreemptionGuard:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the signal came."""
-        return self.deadline is not None
+        """Whether the signal came; with ``agree``, whether it came to any rank."""
+        if self.agree is None:
+            return self.deadline is not None
+        if not self._agreed and self.agree(self.deadline is not None):
+            self._agreed = True
+            self._notice(0, None)  # the other rank's grace began no later than this
+        return self._agreed
 
     def remaining(self) -> float:
         """Seconds until SIGKILL, 0 or more; infinite before the signal."""
@@ -243,57 +254,75 @@ def _grace_seconds() -> float:
     return 30.0
 
 
-def _describe(
+def describe(
     step: int,
-    epoch: int | None,
-    framework: str | None,
-    metrics: Mapping[str, Any] | None,
-    rank: int,
-    world_size: int,
+    *,
+    epoch: int | None = None,
+    framework: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    world_size: int = 1,
 ) -> dict[str, Any]:
-    """Check the arguments before anything is written; early enough that no work is lost."""
-    if (rank, world_size) != (0, 1):
-        raise ValueError(f"save_checkpoint: rank={rank}, world_size={world_size}: gather and save on rank 0")
+    """Check what the manifest will say of a checkpoint before anything is written; parameters as above."""
     if operator.index(step) < 0:
         raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
     try:
         plain = json.loads(json.dumps(dict(metrics or {}), allow_nan=False, default=float))
     except (TypeError, ValueError) as error:
         raise ValueError(f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}") from None
-    name, job, node = (os.environ.get(key) for key in ("RUNAI_JOB_NAME", "JOB_NAME", "NODE_NAME"))
+    job, node = (os.environ.get(key) for key in ("JOB_NAME", "NODE_NAME"))
+    workload = {"name": os.environ.get("RUNAI_JOB_NAME") or job, "uuid": os.environ.get("JOB_UUID"), "node": node}
     return {
         "schema": _SCHEMA,
         "step": operator.index(step),
         "epoch": None if epoch is None else operator.index(epoch),
         "world_size": world_size,
         "framework": framework,
-        "workload": {"name": name or job, "uuid": os.environ.get("JOB_UUID"), "node": node},
+        "workload": workload,
         "metrics": plain,
+        "started_at": time.time(),
     }
 
 
-def _complete(about: dict[str, Any], temp: Path, started: float) -> dict[str, Any]:
-    """Make the files durable and write the manifest: what is known only now, and last."""
-    names = _files(temp)
+@contextlib.contextmanager
+def scratch(target: Path) -> Iterator[Path]:
+    """Make a directory beside the target to write into; whatever still has its name afterwards is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent)
+    temp = _temporary(target)
+    _writing.add(temp.name)
+    try:
+        temp.mkdir()
+        yield temp
+    finally:
+        discard(temp)  # torn, a duplicate or the replaced one
+        _writing.discard(temp.name)
+
+
+def seal(folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """
+    Make the files of a directory durable and write the manifest: what is known only now, and last.
+
+    :param about: what :func:`describe` made.
+    :param files: entries made by :func:`settle` where others did that already.
+    """
+    names = _files(folder)
     if not names or _MANIFEST in names:
-        raise ValueError(f"save_checkpoint: found {names}; expected files, none named {_MANIFEST}")
-    earlier = (step for step in map(_step, _published(temp.parent)) if step < about["step"])
-    manifest = dict(
-        about,
-        files=[_settle(temp, name) for name in names],
-        created_at=time.time(),
-        save_seconds=round(time.monotonic() - started, 3),
-        previous_step=next(earlier, None),
-        complete=True,
-    )
+        raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
+    entries = [settle(folder, name) for name in names] if files is None else files
+    if [entry["path"] for entry in entries] != names:
+        raise ValueError(f"{folder}: found {names}; announced were {[entry['path'] for entry in entries]}")
+    earlier = (step for step in map(_step, _published(folder.parent)) if step < about["step"])
+    manifest = dict(about, files=entries, created_at=time.time(), previous_step=next(earlier, None), complete=True)
+    manifest["save_seconds"] = round(max(0.0, manifest["created_at"] - manifest.pop("started_at")), 3)
     manifest["crc32"] = _seal(manifest)
-    for folder, _, _ in os.walk(temp):
-        _sync(folder)
-    _write_durably(temp / _MANIFEST, json.dumps(manifest, indent=1), temp / ".manifest.tmp")
+    for below, _, _ in os.walk(folder):
+        _sync(below)
+    _write_durably(folder / _MANIFEST, json.dumps(manifest, indent=1), folder / ".manifest.tmp")
     return manifest
 
 
-def _settle(folder: Path, name: str) -> dict[str, Any]:
+def settle(folder: Path, name: str) -> dict[str, Any]:
+    """Make one file durable, and say what it is: an entry of the manifest's ``files``."""
     path = folder / name
     with contextlib.suppress(PermissionError):  # safetensors leaves 0600, then no other uid could check it
         path.chmod(path.stat().st_mode | (folder.stat().st_mode & 0o444))
@@ -304,6 +333,12 @@ def _settle(folder: Path, name: str) -> dict[str, Any]:
 
 def _contents(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
     return {entry["path"]: (entry["size"], entry["crc32"]) for entry in manifest["files"]}
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether every rank left a file, where several wrote."""
+    world: int = manifest["world_size"]
+    return world == 1 or {entry.get("rank") for entry in manifest["files"]} == set(range(world))
 
 
 def _seal(manifest: dict[str, Any]) -> str:
@@ -319,6 +354,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             and manifest["complete"] is True
             and manifest["crc32"] == _seal(manifest)
             and len(_contents(manifest)) == len(manifest["files"])
+            and _is_whole(manifest)
             and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
         )
     except (FileNotFoundError, NotADirectoryError):
@@ -326,7 +362,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidCheckpoint(f"{path / _MANIFEST}: not written by this module: {error!r}") from None
     if not good:
-        raise InvalidCheckpoint(f"{path / _MANIFEST}: other schema or step, or changed since it was written")
+        raise InvalidCheckpoint(f"{path / _MANIFEST}: other schema or step, a rank is missing, or it was changed")
     return manifest
 
 
@@ -353,7 +389,8 @@ def _fingerprint(path: Path) -> tuple[int, str]:
     return size, f"{crc:08x}"
 
 
-def _publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
+def install(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
+    """Give a sealed directory its final name, in one step."""
     try:
         os.replace(temp, target)
     except OSError:  # a directory that is not empty cannot be replaced by a rename
@@ -364,7 +401,7 @@ def _publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
             os.replace(temp, target)
     _sync(target.parent)
     latest = target.with_name("latest")
-    _write_durably(latest, f"{target.name}\n", _temporary(latest, 0))
+    _write_durably(latest, f"{target.name}\n", _temporary(latest))
 
 
 def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
@@ -406,7 +443,7 @@ def _trash(path: Path) -> Path:
     return path.with_name(f".trash-{path.name.lstrip('.')}-{uuid.uuid4().hex[:8]}")
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Delete by renaming first: a deletion that dies half-way must not look like a checkpoint."""
     trash = _trash(path) if not path.name.startswith(".trash-") else path
     with contextlib.suppress(OSError):  # what stays is swept by the next save
@@ -417,8 +454,8 @@ def _discard(path: Path) -> None:
             shutil.rmtree(trash)
 
 
-def _temporary(target: Path, rank: int) -> Path:
-    return target.with_name(f".tmp-{target.name}-{rank}-{_whose()}{os.getpid():08x}{uuid.uuid4().hex[:8]}")
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".tmp-{target.name}-{_whose()}{os.getpid():08x}{uuid.uuid4().hex[:8]}")
 
 
 def _whose() -> str:
@@ -426,13 +463,13 @@ def _whose() -> str:
     return f"{zlib.crc32((os.environ.get('JOB_UUID') or socket.gethostname()).encode()):08x}"
 
 
-def _sweep(root: Path, rank: int) -> None:
-    """Remove what dead writers of this rank left behind, and deletions that did not finish."""
+def _sweep(root: Path) -> None:
+    """Remove what dead writers left behind, and deletions that did not finish."""
     for path in root.iterdir():
         match = _TEMPORARY.match(path.name)
-        abandoned = match and int(match.group(1)) == rank and _is_abandoned(path, *match.group(2, 3))
+        abandoned = match and _is_abandoned(path, *match.groups())
         if abandoned or path.name.startswith(".trash-"):
-            _discard(path)
+            discard(path)
 
 
 def _is_abandoned(path: Path, whose: str, pid: str) -> bool:
@@ -453,7 +490,8 @@ def _is_alive(pid: int) -> bool:
 
 
 def _step(path: Path) -> int:
-    return int(path.name[len("step-") :])
+    match = _PUBLISHED.match(path.name)
+    return int(match.group(match.lastindex or 0)) if match else -1
 
 
 def _published(root: Path) -> list[Path]:

@@ -165,24 +165,21 @@ def test_left_overs_of_a_dead_writer_are_removed_by_the_next_save(tmp_path: Path
         assert child.stdout is not None
         assert "published 0\n" in iter(child.stdout.readline, "")
         child.send_signal(signal.SIGSTOP)  # alive, so what it writes must stay
-        own = tmp_path / preemptible._temporary(tmp_path / "step-00000009", 0).name.replace(
+        own = tmp_path / preemptible._temporary(tmp_path / "step-00000009").name.replace(
             f"{os.getpid():08x}", f"{child.pid:08x}"
         )
         own.mkdir()
-        other_rank = own.with_name(own.name.replace("-0-", "-1-", 1))
-        other_rank.mkdir()
         save(tmp_path, 1000)
         assert own.exists()
     save(tmp_path, 1001)
     assert not own.exists()
-    assert other_rank.exists()
 
 
 def test_left_overs_of_another_workload_are_removed_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JOB_UUID", "another")
-    foreign = preemptible._temporary(tmp_path / "step-00000009", 0)
+    foreign = preemptible._temporary(tmp_path / "step-00000009")
     foreign.mkdir()
     monkeypatch.setenv("JOB_UUID", "this")
     save(tmp_path, 1)
@@ -220,8 +217,6 @@ def test_full_disk_leaves_the_root_as_it_was(tmp_path: Path) -> None:
     ("about", "says"),
     [
         ({"step": -1}, "step=-1: expected 0 or more"),
-        ({"step": 1, "rank": 1, "world_size": 4}, "rank=1, world_size=4: gather and save on rank 0"),
-        ({"step": 1, "world_size": 2}, "world_size=2"),
         ({"step": 1, "metrics": {"loss": float("nan")}}, "finite numbers"),
         ({"step": 1, "metrics": {"loss": object()}}, "finite numbers or text"),
     ],
@@ -334,7 +329,7 @@ def test_damaged_newest_is_refused_with_a_reason_and_the_previous_taken(
 def test_temporary_and_deleted_directories_are_no_candidates(tmp_path: Path) -> None:
     save(tmp_path, 1)
     save(tmp_path, 2)
-    os.replace(tmp_path / "step-00000002", tmp_path / ".tmp-step-00000002-0-0000000000000000000000aa")
+    os.replace(tmp_path / "step-00000002", tmp_path / ".tmp-step-00000002-0000000000000000000000aa")
     save(tmp_path, 3)
     os.replace(tmp_path / "step-00000003", tmp_path / ".trash-step-00000003-abcdef01")
     assert found(tmp_path).step == 1
