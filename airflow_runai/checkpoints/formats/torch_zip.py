@@ -7,15 +7,14 @@ TorchScript. The layout is what torch 2.13 writes; every member is accounted for
 
 from __future__ import annotations
 
-import math
-import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_directory
 from airflow_runai.checkpoints.content import TensorContent
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
@@ -32,7 +31,6 @@ _SMALL_LIMIT = 4096
 # Lightning keeps best scores there, which begin as infinity.
 _BOOKKEEPING = ("callbacks", "loops", "lr_schedulers")
 _TAIL = 64 * 1024
-_SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
@@ -95,7 +93,7 @@ class TorchArchive:
         self._read_byteorder()
         self._read_pickle()
         self._match_storages()
-        self._claim_steps()
+        claim_steps(self.contents, self.seen, self.label)
         for name, member in self.members.items():
             self.enter(name, member.crc if self.checksums else None)
 
@@ -176,14 +174,6 @@ class TorchArchive:
         if present:
             raise Damage("torch-unreferenced", f"{len(present)} members under data/ belong to no tensor")
 
-    def _claim_steps(self) -> None:
-        for key, step in self.contents.steps.items():
-            self.seen.steps.append(
-                StepClaim(f"{key} in {self.label}", step, "binding" if key == "global_step" else "advisory")
-            )
-        for step in self.contents.scheduler_steps[:1]:
-            self.seen.steps.append(StepClaim(f"scheduler in {self.label}", step, "hint"))
-
     def read_everything(self) -> None:
         """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""
         passes = self.passes()
@@ -199,7 +189,8 @@ class TorchArchive:
         for member_pass in passes:
             member_pass.finish()
         if self.seen.level >= 3:
-            self._claim_optimizer_steps({member_pass.name: member_pass.kept for member_pass in passes})
+            kept = {member_pass.name.removeprefix("data/"): member_pass.kept for member_pass in passes}
+            claim_optimizer_steps(self.contents, kept, self.seen, self.label, self.byteorder)
 
     def tensors_in(self, name: str) -> list[Tensor]:
         """Tensors that live in one member."""
@@ -213,22 +204,7 @@ class TorchArchive:
         for tensor in self.tensors_in(name):
             if tensor.top not in _BOOKKEEPING:
                 entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
-                self.seen.enter(self.label, self.name + tensor.name, entry)
-
-    def _claim_optimizer_steps(self, kept: dict[str, bytes]) -> None:
-        steps = [self._step_value(step, kept) for step in self.contents.optimizer_steps]
-        if steps:
-            self.seen.steps.append(StepClaim(f"optimizer in {self.label}", max(steps), "advisory"))
-
-    def _step_value(self, step: Tensor | int, kept: dict[str, bytes]) -> int:
-        if isinstance(step, int):
-            return step
-        data = kept.get(f"data/{step.storage.key}", b"")[step.begin : step.end]
-        layout = _SCALARS.get((step.kind, len(data)))
-        if layout is None:
-            return 0
-        value = struct.unpack(("<" if self.byteorder == "little" else ">") + layout, data)[0]
-        return int(value) if math.isfinite(value) else 0
+                self.seen.enter(self.label, tensor.name, entry)
 
 
 class MemberPass:

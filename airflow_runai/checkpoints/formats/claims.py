@@ -1,0 +1,53 @@
+"""What the pickle of a PyTorch file says about the training step, as claims for the examination to compare."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+
+from airflow_runai.checkpoints.examination import Examination, StepClaim
+from airflow_runai.checkpoints.lanes import ByteOrder
+from airflow_runai.checkpoints.tensors import Contents, Tensor
+
+__all__ = ["claim_optimizer_steps", "claim_steps", "scalar"]
+
+_SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
+
+
+def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
+    """Enter what plain numbers say: ``global_step``, ``step`` and the first scheduler."""
+    for key, step in contents.steps.items():
+        seen.steps.append(StepClaim(f"{key} in {label}", step, "binding" if key == "global_step" else "advisory"))
+    for step in contents.scheduler_steps[:1]:
+        seen.steps.append(StepClaim(f"scheduler in {label}", step, "hint"))
+
+
+def claim_optimizer_steps(
+    contents: Contents, kept: Mapping[str, bytes], seen: Examination, label: str, byteorder: ByteOrder = "little"
+) -> None:
+    """
+    Enter the highest step that any parameter's optimizer state counts.
+
+    :param kept: bytes of the small storages, by key; nothing else is a step.
+    """
+    steps = [
+        step if isinstance(step, int) else scalar(step, kept.get(step.storage.key, b""), byteorder)
+        for step in contents.optimizer_steps
+    ]
+    if steps:
+        seen.steps.append(StepClaim(f"optimizer in {label}", max(steps), "advisory"))
+
+
+def scalar(tensor: Tensor, storage: bytes, byteorder: ByteOrder = "little") -> int:
+    """
+    Value of a tensor of one number, rounded down; 0 where it is none.
+
+    :param storage: the bytes of the storage that it is a view of.
+    """
+    data = storage[tensor.begin : tensor.end]
+    layout = _SCALARS.get((tensor.kind, len(data)))
+    if layout is None:
+        return 0
+    value = struct.unpack(("<" if byteorder == "little" else ">") + layout, data)[0]
+    return int(value) if math.isfinite(value) else 0
