@@ -46,7 +46,9 @@ def _detect(tree: Tree, seen: Examination) -> bool:
 
 def _examine(tree: Tree, seen: Examination) -> None:
     seen.apart.add(MANIFEST)
-    promised = _promised(_manifest(tree, seen), seen)
+    manifest = _manifest(tree, seen)
+    promised = _promised(manifest, seen)
+    _check_ranks(manifest, seen)
     _check_listing(tree, promised, seen)
     seen.proven_elsewhere.update(promised)
     others = tuple(form for form in seen.formats if form is not PUBLISHED)
@@ -97,6 +99,18 @@ def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[in
             )
         promised[str(path)] = (size, int(crc, 16))
     return promised
+
+
+def _check_ranks(manifest: dict[str, Any], seen: Examination) -> None:
+    """Where several processes wrote, each must have left a file; one process says nothing of ranks."""
+    world = manifest.get("world_size", 1)
+    if type(world) is not int or world < 1:
+        raise _malformed(f"world_size is {shown(world)}; a number from 1 is expected")
+    ranks = {item.get("rank") for item in manifest["files"] if isinstance(item.get("rank"), int)}
+    # Sizes before members: a manifest may claim any number of ranks, and that many are not counted up here.
+    if world > 1 and (len(ranks) != world or ranks != set(range(len(ranks)))):
+        text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others; the part of a rank is missing"
+        seen.note("manifest-mismatch", MANIFEST, text)
 
 
 def _is_inside(path: object) -> bool:
