@@ -337,8 +337,8 @@ def _contents(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
     """Whether every rank left a file, where several wrote."""
-    world: int = manifest["world_size"]
-    return world == 1 or {entry.get("rank") for entry in manifest["files"]} == set(range(world))
+    ranks = {entry.get("rank") for entry in manifest["files"]}
+    return manifest["world_size"] == 1 or (len(ranks) == manifest["world_size"] and ranks == set(range(len(ranks))))
 
 
 def _seal(manifest: dict[str, Any]) -> str:
