@@ -9,10 +9,25 @@ Standard library only; NumPy makes the content test faster and changes no verdic
 
 from __future__ import annotations
 
+from airflow_runai.checkpoints.demands import DemandError, Demands
 from airflow_runai.checkpoints.examination import Policy
+from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.report import Finding, Report, Verdict
 from airflow_runai.checkpoints.roots import RootProblem, candidates
 from airflow_runai.checkpoints.selection import Selection, select
 from airflow_runai.checkpoints.verification import check
 
-__all__ = ["Finding", "Policy", "Report", "RootProblem", "Selection", "Verdict", "candidates", "check", "select"]
+__all__ = [
+    "DemandError",
+    "Demands",
+    "Finding",
+    "Ledger",
+    "Policy",
+    "Report",
+    "RootProblem",
+    "Selection",
+    "Verdict",
+    "candidates",
+    "check",
+    "select",
+]

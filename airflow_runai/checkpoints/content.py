@@ -66,11 +66,16 @@ class TensorContent:
         if self._test.non_finite and (not self.is_state or any(part in last_part for part in _SCORES)):
             seen.note("score-non-finite", path, f"{shown(self.name)} is NaN or infinite; it is not a weight")
         elif self._test.non_finite:
-            forgiven = not is_moment and (self._test.mask_like or "mask" in last_part)
-            code = "mask-infinite" if forgiven else "non-finite"
-            text = "only zeros and -inf, like an attention mask" if forgiven else "values that are NaN or infinite"
+            code, text = self._non_finite_as(is_moment, last_part, seen.was_non_finite(path, self.name))
             seen.note(code, path, f"tensor {shown(self.name)} holds {text}")
         elif self.kind in KINDS and self.end - self.begin > KINDS[self.kind].width and self._test.all_zero:
             if any(part in last_part for part in _MAY_BE_ZERO):
                 return
             seen.note("all-zero", path, f"every value of tensor {shown(self.name)} is zero")
+
+    def _non_finite_as(self, is_moment: bool, last_part: str, before: bool) -> tuple[str, str]:
+        if not is_moment and (self._test.mask_like or "mask" in last_part):
+            return "mask-infinite", "only zeros and -inf, like an attention mask"
+        if before and not is_moment:
+            return "non-finite-before", "values that are NaN or infinite, as in the last accepted checkpoint"
+        return "non-finite", "values that are NaN or infinite"

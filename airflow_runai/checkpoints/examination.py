@@ -8,11 +8,12 @@ Formats write into it; it reads no file and decides nothing but the verdict that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from airflow_runai.checkpoints.access import AHEAD
+from airflow_runai.checkpoints.drift import advance, compare
 from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, Ledger, TensorEntry
 from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
 from airflow_runai.checkpoints.tree import Tree
@@ -96,6 +97,10 @@ class Examination:
     """What a ledger keeps: (relative path, name of the tensor) to what was seen of it."""
     before: Ledger | None = None
     """The ledger of the last accepted checkpoint."""
+    world_size: int | None = None
+    """How many processes wrote it, where it says so."""
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    """What the trainer noted of its quality."""
     steps: list[StepClaim] = field(default_factory=list)
     tensors: int = 0
     bytes_read: int = 0
@@ -127,7 +132,21 @@ class Examination:
         entries = list(self.entries.items())[:ENTRY_LIMIT]
         tensors = {("" if tree.single else path, name): entry for (path, name), entry in entries}
         files = {"" if tree.single else path: found for path, found in self.crcs.items() if path not in self.apart}
-        return Ledger(step, tensors, files, len(self.entries) <= ENTRY_LIMIT)
+        now = Ledger(step, tensors, files, len(self.entries) <= ENTRY_LIMIT)
+        return now if self.before is None else advance(self.before, now)
+
+    def hold_against(self, before: Ledger, tree: Tree, step: int | None) -> None:
+        """Compare what was entered with the last accepted checkpoint, unless this one is refused already."""
+        if self.refused:
+            return
+        intact = self.level >= 2 and self.verdict is Verdict.VALID
+        for finding in compare(before, self.ledger(tree, step), intact=intact, written=self.proven_elsewhere):
+            self.note(finding.code, finding.path or tree.label, finding.message)
+
+    def was_non_finite(self, path: str, name: str) -> bool:
+        """Whether the last accepted checkpoint had NaN or infinity in this tensor already."""
+        known = {} if self.before is None else self.before.tensors
+        return any(entry is not None and entry.non_finite for entry in (known.get((path, name)), known.get(("", name))))
 
     def count(self, size: int) -> None:
         """Count bytes that were read, and tell who wants to know."""
@@ -179,6 +198,8 @@ class Examination:
             findings=tuple(self.findings),
             digest=digest,
             tensors=self.tensors,
+            world_size=self.world_size,
+            metrics=self.metrics,
             ledger=self.ledger(tree, step),
         )
 

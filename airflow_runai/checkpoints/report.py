@@ -7,6 +7,7 @@ severity and the verdict it leads to, so that formats cannot invent private mean
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Literal, NamedTuple
@@ -137,7 +138,11 @@ CODES: dict[str, Code] = {
     "loss-non-finite": _WARNING,
     "step-disagrees": _INVALID,
     "step-differs": _WARNING,
+    # what was asked for
     "below-min-step": _WARNING,
+    "behind-last-step": _WARNING,
+    "not-as-expected": _WARNING,
+    "world-size-differs": _WARNING,
     # against the ledger of the last accepted checkpoint
     "tensor-lost": _INVALID,
     "tensor-new": _WARNING,
@@ -188,6 +193,8 @@ class Report:
     :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content has an equal
         digest; ``None`` below level 2, and when not every file could be read to its end.
     :param tensors: number of tensors seen.
+    :param world_size: how many processes wrote it, where it says so.
+    :param metrics: what the trainer noted of its quality, where it noted something.
     :param ledger: what is remembered of each tensor, to be given with the next look. It is as large as the checkpoint
         has tensors, and not part of :meth:`to_json`.
     """
@@ -201,6 +208,8 @@ class Report:
     findings: tuple[Finding, ...] = ()
     digest: str | None = None
     tensors: int = 0
+    world_size: int | None = None
+    metrics: Mapping[str, object] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger, repr=False, compare=False)
 
     def accepted(self, *, accept_unverifiable: bool = False) -> bool:

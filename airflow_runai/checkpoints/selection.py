@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from airflow_runai.checkpoints.demands import DemandError, Demands
 from airflow_runai.checkpoints.examination import Policy
-from airflow_runai.checkpoints.report import CODES, Finding, Report
+from airflow_runai.checkpoints.ledger import Ledger
+from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.roots import candidates
 from airflow_runai.checkpoints.tree import Location
 from airflow_runai.checkpoints.verification import check
@@ -38,6 +40,8 @@ def select(
     accept_unverifiable: bool = False,
     strict: bool = False,
     min_step: int | None = None,
+    demands: Demands | None = None,
+    ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Selection:
     """
@@ -47,26 +51,33 @@ def select(
     :param level: how deep to look, 0 to 3; see :func:`~airflow_runai.checkpoints.check`.
     :param accept_unverifiable: also take a checkpoint whose bytes nothing can prove, such as plain safetensors.
     :param strict: refuse pickles that name classes which are not PyTorch's.
-    :param min_step: refuse checkpoints of a lower, or of no, step.
+    :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that name.
+    :param demands: what else it has to be.
+    :param ledger: of the training's last accepted checkpoint; that of the chosen one is ``chosen.ledger``.
     :param progress: told the number of bytes read of the current checkpoint.
     :raises RootProblem: when there is nothing to choose from.
+    :raises DemandError: when what is asked for contradicts itself.
     """
+    asked = _asked(min_step, demands, level)
+    least = asked.least_step
     rejected: list[Report] = []
     policy = Policy(strict=strict)
     for candidate in candidates(root, policy=policy):
-        if min_step is not None and candidate.step is not None and candidate.step < min_step:
+        if least is not None and candidate.step is not None and candidate.step < least:
             continue
-        report = check(candidate.path, level=level, policy=policy, progress=progress)
-        if not report.accepted(accept_unverifiable=accept_unverifiable):
-            rejected.append(report)
-        elif min_step is not None and (report.step is None or report.step < min_step):
-            rejected.append(_too_old(report, min_step))
-        else:
+        report = check(candidate.path, level=level, policy=policy, ledger=ledger, progress=progress)
+        accepted = report.accepted(accept_unverifiable=accept_unverifiable)
+        unmet = asked.judge(report) if accepted else ()
+        if accepted and not unmet:
             return Selection(report, tuple(rejected))
+        rejected.append(replace(report, findings=(*report.findings, *unmet)))
     return Selection(None, tuple(rejected))
 
 
-def _too_old(report: Report, min_step: int) -> Report:
-    code = "below-min-step"
-    message = f"step {report.step} is not known to be {min_step} or later; it was left out"
-    return replace(report, findings=(*report.findings, Finding(code, CODES[code].severity, report.path, message)))
+def _asked(min_step: int | None, demands: Demands | None, level: int) -> Demands:
+    asked = demands or Demands()
+    if min_step is not None and asked.min_step not in (None, min_step):
+        raise DemandError([f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"])
+    if asked.tensors and level == 0:
+        raise DemandError(["tensors: are asked for at level 0, which opens no file; allowed: level 1 or more"])
+    return asked if min_step is None else replace(asked, min_step=min_step)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim
 from airflow_runai.checkpoints.formats import FORMATS
+from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.steps import judge_steps, step_in_name
@@ -26,6 +27,7 @@ def check(
     *,
     level: int = 3,
     policy: Policy | None = None,
+    ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """
@@ -35,19 +37,23 @@ def check(
     :param level: 0 listing, 1 structure (a few KB per file), 2 integrity (every byte once), 3 content (in the same
         pass).
     :param policy: what the user decides about verdicts; lenient by default.
+    :param ledger: of the training's last accepted checkpoint, to compare with; the report carries the new one.
     :param progress: told the number of bytes read so far, after every chunk.
     :return: the report; whatever is wrong with the checkpoint is in it, nothing is raised for it.
     :raises ValueError: for a level that does not exist.
     """
     if level not in (0, 1, 2, 3):
         raise ValueError(f"level: {level!r} is not one of 0 (listing), 1 (structure), 2 (integrity), 3 (content)")
-    seen = Examination(level, policy or Policy(), FORMATS, progress)
+    seen = Examination(level, policy or Policy(), FORMATS, progress, before=ledger)
     tree = _listed(path, seen)
     form = None
     if not seen.refused:
         form = _examine(tree, seen)
         _note_changes(path, tree, seen)
-    return seen.report(str(path), tree, form, judge_steps(_claims(tree, seen), seen, tree.label))
+    step = judge_steps(_claims(tree, seen), seen, tree.label)
+    if ledger is not None:
+        seen.hold_against(ledger, tree, step)
+    return seen.report(str(path), tree, form, step)
 
 
 def _listed(path: Location, seen: Examination) -> Tree:

@@ -72,6 +72,9 @@ def _manifest(tree: Tree, seen: Examination) -> dict[str, Any]:
     if type(step) is not int or step < 0:
         raise _malformed(f"step is {shown(step)}; a number from 0 is expected")
     seen.steps.append(StepClaim(MANIFEST, step))
+    size, metrics = manifest.get("world_size"), manifest.get("metrics")
+    seen.world_size = size if type(size) is int and size > 0 else None
+    seen.metrics = metrics if isinstance(metrics, dict) else {}
     return manifest
 
 

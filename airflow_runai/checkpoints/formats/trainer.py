@@ -67,7 +67,9 @@ def _check_completeness(tree: Tree, seen: Examination) -> None:
 def _check_ranks(ranks: list[int], any_state: bool, tree: Tree, seen: Examination) -> None:
     if not any_state:
         seen.note("random-state-missing", tree.label, "no rng_state; data order and dropout will differ after resuming")
-    elif ranks != list(range(len(ranks))):
+    elif ranks == list(range(len(ranks))):
+        seen.world_size = len(ranks) or 1
+    else:
         seen.note("file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected")
 
 
