@@ -9,7 +9,7 @@ SIGBUS. Every failure of the storage, of whatever library, becomes "unreadable",
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -86,11 +86,11 @@ class Source:
             raise self._shrunk(offset + len(data))
         return data
 
-    def scan(self, spans: Sequence[Span]) -> int:
+    def scan(self, spans: Iterable[Span]) -> int:
         """
         Read the whole file once, feed the spans, and keep its CRC32 in the examination.
 
-        :param spans: sorted, not overlapping, inside the file.
+        :param spans: sorted, not overlapping, inside the file; taken one after the other, as the reading goes on.
         :return: CRC32 of the whole file.
         :raises Damage: as :meth:`at`.
         """
@@ -167,7 +167,7 @@ def unreadable(error: Exception) -> str:
     return f"cannot be read ({cause}); this says nothing about its content; {advice}"
 
 
-def _covering(spans: Sequence[Span], size: int) -> Iterator[Span]:
+def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
     """The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0."""
     at = 0
     for span in spans:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from airflow_runai.checkpoints.examination import Damage, Examination
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
@@ -9,13 +11,17 @@ from airflow_runai.checkpoints.tree import Tree
 __all__ = ["examine_parts", "holds_weights"]
 
 
-def examine_parts(tree: Tree, seen: Examination) -> None:
-    """Look at every file of a directory; one that cannot be read does not hide the others."""
+def examine_parts(tree: Tree, seen: Examination, known: Collection[str] = ()) -> None:
+    """
+    Look at every file of a directory; one that cannot be read does not hide the others.
+
+    :param known: files that were looked at already; what has not been read of them is only summed.
+    """
     if seen.level == 0:
         return
     for name in sorted(tree.files):
         part = tree.only(name)
-        if tree.files[name].size:
+        if tree.files[name].size and name not in known:
             seen.examine(part)
         if seen.level >= 2 and name not in seen.crcs:
             _sum(part, seen)
