@@ -1,0 +1,78 @@
+"""
+Where a training says that its checkpoints go: in a variable, an argument, or the name of a mount.
+
+Nothing in a specification is *the* checkpoint path, so names decide. *Firm*: the name says checkpoint, and not that it
+is where to start from (``CHECKPOINTS``, ``--ckpt-dir``, ``checkpoint.dirpath=``, a mount ``/checkpoints``). *Likely*:
+names of results (``OUTPUT_DIR``, ``--save-dir``), and of what is loaded. A likely place is good enough to stay silent,
+but no reason to complain about where it lies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.core.lint.places import Mounts
+
+_PLACE = r"(_?(dir|directory|path|root|folder|location|dirpath|uri|url))"
+_CHECKPOINTS = re.compile(rf"(.*_)?(checkpoints?|ckpts?|snapshots?)({_PLACE}?)")
+_RESULTS = re.compile(
+    rf"(.*_)?(checkpoints?|ckpts?|output|out|save|model|run|results?|experiments?|work|job|log|weights|default_root)"
+    rf"{_PLACE}|save|resume.*|load.*"
+)
+_ORIGINS = re.compile(r"(^|_)(pretrained|init|initial|resume|load|from|base|teacher|source|input|start|restore)(_|$)")
+_NO_PLACE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|last|best|latest", re.IGNORECASE)
+_MOUNT = re.compile(r"(^|[/_-])(checkpoints?|ckpts?|snapshots?)([/_-]|$)", re.IGNORECASE)
+_ASSIGNED = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    One place that checkpoints may go to.
+
+    :param path: ``None`` if its value is not known (a secret, say).
+    :param firm: see the module.
+    """
+
+    where: str
+    path: str | None
+    firm: bool
+
+
+def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
+    """Find them among environment variables."""
+    for name, value in variables.items():
+        if isinstance(value, (str, Mapping)):
+            yield from _named(str(name), value, f"spec.environment.{name}")
+
+
+def of_words(words: Iterable[str]) -> Iterator[Place]:
+    """Find them among the words of a command: ``--name value``, ``--name=value``, ``name=value``."""
+    words = list(words)
+    for word, after in zip(words, [*words, ""][1:], strict=True):
+        assigned = _ASSIGNED.fullmatch(word)
+        if assigned:
+            yield from _named(assigned[1], assigned[2], f"spec.args, {assigned[1]}")
+        elif word.startswith("--") and not after.startswith("-"):
+            yield from _named(word.lstrip("-"), after, f"spec.args, {word}")
+
+
+def of_mounts(mounts: Mounts) -> Iterator[Place]:
+    """Find mounts that are named so; a read-only one is where to start from."""
+    for mount in mounts.found:
+        if _MOUNT.search(mount.path):
+            yield Place(mount.where, mount.path, firm=not mount.read_only)
+
+
+def _named(name: str, value: str | Mapping[str, Any], where: str) -> Iterator[Place]:
+    plain = re.sub(r"[-.]", "_", name).lower()
+    firm = bool(_CHECKPOINTS.fullmatch(plain))
+    if not firm and not _RESULTS.fullmatch(plain):
+        return
+    path = value if isinstance(value, str) else None
+    if path is not None and (_NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or "{{" in path)):
+        return
+    yield Place(where, path, firm and not _ORIGINS.search(plain))

@@ -1,0 +1,128 @@
+"""
+A subject made easy to ask: three answers to each question, *this*, *nothing*, *not known*.
+
+Not known is what Airflow will still render, what a template beneath may set, and what is not of the expected kind
+(the specification itself refuses that). Rules say nothing about it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+from airflow_runai.core.fields import declared, flag, whole
+from airflow_runai.core.lint.places import Mounts, mounts_of
+from airflow_runai.core.lint.shell import ShellScript, read_script
+from airflow_runai.core.lint.subject import Subject
+from airflow_runai.core.spec import WorkloadSpec
+
+T = TypeVar("T")
+
+
+class Unknown(Enum):
+    """The answer *not known*; compares equal to nothing else."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+
+def is_open(text: str) -> bool:
+    """Whether Airflow will still render it."""
+    return any(mark in text for mark in ("{{", "{%", "{#"))
+
+
+class Facts:
+    """What rules may ask."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @cached_property
+    def spec(self) -> Mapping[str, Any] | None:
+        """The specification as its author writes it; ``None`` if there is none that can be read."""
+        given = self.subject.spec
+        if isinstance(given, WorkloadSpec):
+            given = asdict(given)
+        return {str(k): v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else None
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether a key that is absent is absent: no template, here or of the control plane, lies beneath."""
+        return self.spec is not None and self.subject.whole and "template_id" not in self.spec
+
+    def value(self, name: str) -> Any:
+        """Return a top-level field as it will be sent: its value, ``None`` if absent, or :data:`UNKNOWN`."""
+        if self.spec is None:
+            return UNKNOWN
+        raw = self.spec.get("raw", {})
+        on_wire = declared(WorkloadSpec)[name].metadata["wire"]
+        if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
+            return UNKNOWN
+        found = raw.get(on_wire, self.spec.get(name))
+        if found is None:
+            return None if self.whole else UNKNOWN
+        return UNKNOWN if isinstance(found, str) and is_open(found) else found
+
+    def text(self, name: str) -> str | Unknown | None:
+        """Return a field that must be a text."""
+        found = self.value(name)
+        return found if found is None or isinstance(found, str) else UNKNOWN
+
+    def number(self, name: str) -> int | Unknown | None:
+        """Return a field that must be a whole number; Jinja's texts count."""
+        return _checked(whole(0), self.value(name))
+
+    def switch(self, name: str) -> bool | Unknown | None:
+        """Return a field that must be a boolean."""
+        return _checked(flag, self.value(name))
+
+    def part(self, name: str) -> Mapping[str, Any] | Unknown | None:
+        """Return a part of the specification that must be a mapping."""
+        found = self.value(name)
+        return found if found is None or isinstance(found, Mapping) else UNKNOWN
+
+    @cached_property
+    def environment(self) -> Mapping[str, Any] | Unknown | None:
+        """The variables by name; values may be open, or sources such as secrets."""
+        return self.part("environment")
+
+    @cached_property
+    def words(self) -> list[str] | Unknown:
+        """The words of command and arguments; empty if there are none."""
+        texts = [self.text("command"), self.text("args")]
+        if any(text is UNKNOWN for text in texts):
+            return UNKNOWN
+        try:
+            return [word for text in texts if isinstance(text, str) for word in shlex.split(text)]
+        except ValueError:
+            return UNKNOWN
+
+    @cached_property
+    def mounts(self) -> Mounts | Unknown:
+        """What is mounted where."""
+        found = self.part("storage")
+        return UNKNOWN if isinstance(found, Unknown) else mounts_of(found or {})
+
+    @cached_property
+    def preemptible(self) -> bool | Unknown:
+        """Whether it may be stopped at any time; nothing said means yes."""
+        found = self.text("preemptibility")
+        return UNKNOWN if found is UNKNOWN else found != "non-preemptible"
+
+    @cached_property
+    def shell(self) -> ShellScript | None:
+        """The start-up script, if it is one for a shell and can be read."""
+        return read_script(self.subject.script.text) if self.subject.script else None
+
+
+def _checked(check: Callable[[Any], T], found: Any) -> T | Unknown | None:
+    try:
+        return found if found is None or isinstance(found, Unknown) else check(found)
+    except ValueError:
+        return UNKNOWN

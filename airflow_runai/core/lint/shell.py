@@ -1,0 +1,180 @@
+"""
+The commands of a start-up script, as far as lint needs them: which statements, in what order, what runs in them.
+
+A script becomes a list of top-level statements; a loop, a branch or a function body is one statement with all commands
+that stand in it. That is enough to say what runs last and how, and too little to say which branch is taken: rules stay
+silent where that would matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from airflow_runai.core.lint.shell_tokens import Token, tokens
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[[^]]*\])?\+?=.*", re.DOTALL)
+_PREFIXES = {"then", "do", "else", "elif", "!", "time", "if", "while", "until"}
+_OPENERS = {"if": "fi", "while": "done", "until": "done", "for": "done", "select": "done", "case": "esac", "{": "}"}
+_CLOSERS = {"fi", "done", "esac", "}"}
+_REDIRECTIONS = re.compile(r"\d*[<>]|&>")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A simple command: its words with quotes, without redirections."""
+
+    words: tuple[str, ...]
+    line: int
+    piped: bool = False  # it is part of a pipeline
+    background: bool = False
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The words from the program on, without quotes and without assignments before it."""
+        words = [re.sub(r"[\"']", "", word) for word in self.words]
+        while words and _ASSIGNMENT.fullmatch(words[0]):
+            words.pop(0)
+        return tuple(words)
+
+    @property
+    def name(self) -> str:
+        """The program, without its folder; empty for a mere assignment."""
+        return self.plain[0].rpartition("/")[2] if self.plain else ""
+
+
+@dataclass
+class Statement:
+    """What stands at the top level between two line ends or semicolons."""
+
+    commands: list[Command] = field(default_factory=list)
+    function: str | None = None
+    compound: bool = False
+    piped: bool = False  # a compound as a whole
+    background: bool = False
+    joiners: list[str] = field(default_factory=list)  # && and ||, in order
+
+
+@dataclass(frozen=True)
+class ShellScript:
+    """What a script does, in order."""
+
+    statements: tuple[Statement, ...]
+
+    @property
+    def commands(self) -> Iterator[Command]:
+        """All commands, those of functions and branches included."""
+        return (command for statement in self.statements for command in statement.commands)
+
+    def function(self, name: str) -> Statement | None:
+        """Return the function of that name."""
+        return next((statement for statement in self.statements if statement.function == name), None)
+
+
+def read_script(text: str) -> ShellScript | None:
+    """Return what a script does; ``None`` if it is for no POSIX-like shell, or cannot be read."""
+    first = text.split("\n", 1)[0]
+    if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
+        return None
+    try:
+        return ShellScript(tuple(_Reader().read(tokens(text))))
+    except (ValueError, RecursionError, IndexError):
+        return None
+
+
+class _Reader:
+    """One pass over the tokens; ``open`` holds what closes the constructs around."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+        self.statement = Statement()
+        self.words: list[str] = []
+        self.line = 0
+        self.piped = False
+        self.open: list[str] = []
+
+    def read(self, found: list[Token]) -> list[Statement]:
+        skip = False
+        for token in found:
+            if skip:
+                skip = False  # the target of a redirection
+            elif not token.is_operator:
+                self._word(token)
+            elif _REDIRECTIONS.match(token.text) and self.words[:1] != ["[["]:
+                skip = True
+            else:
+                self._operator(token.text)
+        self._operator("\n")
+        if self.open:
+            raise ValueError(f"{self.open[-1]} is missing")
+        return [one for one in self.statements if one.commands]
+
+    def _word(self, token: Token) -> None:
+        if self.words and not (self.words[0] == "function" and token.text == "{"):
+            self.words.append(token.text)
+            return
+        if self.words:
+            self.statement.function, self.words = self.words[-1], []
+        if token.text in _CLOSERS and self.open and self.open[-1] == token.text:
+            self.open.pop()
+        elif token.text in _OPENERS:
+            self.open.append(_OPENERS[token.text])
+            self.statement.compound = True
+            if token.text in ("for", "select", "case"):
+                self._begin(token)
+        elif token.text not in _PREFIXES:
+            self._begin(token)
+
+    def _begin(self, token: Token) -> None:
+        self.words, self.line = [token.text], token.line
+
+    def _operator(self, text: str) -> None:
+        if self.words[:1] == ["[["] and self.words[-1] != "]]" and text != "\n":
+            self.words.append(text)
+        elif text == "(":
+            self._parenthesis()
+        elif text == ")" and self.open and self.open[-1] == "esac":
+            self.words = []  # it was a pattern
+        elif text == ")":
+            self._end_command()
+            if not self.open or self.open.pop() != ")":
+                raise ValueError("( is missing")
+        else:
+            self._separator(text)
+
+    def _parenthesis(self) -> None:
+        if self.words and self.open and self.open[-1] == "esac":
+            raise ValueError("a pattern with parentheses")
+        if len(self.words) == 1 or self.words[:1] == ["function"]:
+            self.statement.function = self.words[-1]  # "name ( ) {": the body follows
+            self.words = []
+        self.open.append(")")
+        self.statement.compound = True
+
+    def _separator(self, text: str) -> None:
+        in_pattern = bool(self.open) and self.open[-1] == "esac" and text == "|" and len(self.words) == 1
+        if in_pattern and not self.piped:
+            # "a | b)" or a pipe: told apart by what follows; a pattern is dropped at its parenthesis.
+            self.words.append("|")
+            return
+        if not self.words and self.statement.compound:
+            self.statement.piped |= text in ("|", "|&")
+            self.statement.background |= text == "&" and not self.open
+        self._end_command(piped=text in ("|", "|&"), background=text == "&")
+        if text in ("&&", "||"):
+            self.statement.joiners.append(text)
+        elif text in ("\n", ";", "&") and not self.open and not self._awaits_body():
+            self.statements.append(self.statement)
+            self.statement = Statement()
+
+    def _awaits_body(self) -> bool:
+        return bool(self.statement.function) and not self.statement.commands
+
+    def _end_command(self, *, piped: bool = False, background: bool = False) -> None:
+        if self.words[:1] == ["function"] and len(self.words) > 1:
+            self.statement.function = self.words[1]
+        elif self.words and self.words[0] not in ("for", "select", "case"):
+            piped = piped or "|" in self.words
+            self.statement.commands.append(Command(tuple(self.words), self.line, piped or self.piped, background))
+        self.words, self.piped = [], piped

@@ -1,0 +1,57 @@
+"""What can be looked at. Whoever lints brings what he knows; what he leaves out leads to no finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.core.spec import WorkloadSpec
+
+
+@dataclass(frozen=True)
+class Script:
+    """
+    A start-up script, as it lies on disk.
+
+    :param name: its name, for messages; ``text`` keeps its line ends.
+    :param mode: permission bits such as ``0o644``, if known.
+    :param neighbours: names of the files beside it, if known.
+    """
+
+    name: str
+    text: str
+    mode: int | None = None
+    neighbours: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    All that may be known of a training before it is submitted; everything is optional.
+
+    :param spec: what is to run; values may still be templates or Airflow's references.
+    :param whole: nothing lies beneath ``spec``, so that a key that is absent is absent. ``False`` if a template that
+        was not resolved may add to it.
+    :param evaluates: it is an evaluation: short, and allowed to start from the beginning.
+    :param warnings: what :func:`~airflow_runai.core.cli.parse_command` said about a command line.
+    :param retries: of the Airflow task.
+    :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable`` likewise.
+    :param script: what the container starts with.
+    :param save_seconds: the longest time that a checkpoint took to be written (``save_seconds`` of a manifest).
+    :param gpu_limit: GPUs that the project may use at most; ``None`` or less than 0: no limit.
+    :param gpu_quota: GPUs that the project is guaranteed.
+    """
+
+    spec: Mapping[str, Any] | WorkloadSpec | None = None
+    whole: bool = True
+    evaluates: bool = False
+    warnings: tuple[str, ...] = ()
+    retries: int | None = None
+    limits: Mapping[str, Any] | None = None
+    deferrable: bool | None = None
+    on_kill: str | None = None
+    script: Script | None = None
+    save_seconds: float | None = None
+    gpu_limit: float | None = None
+    gpu_quota: float | None = None
