@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+from airflow_runai.checkpoints.companions import INDEX
 from airflow_runai.checkpoints.examination import Policy
+from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.steps import step_in_name
 from airflow_runai.checkpoints.tree import Entry, Location, is_temporary, look
@@ -20,7 +22,9 @@ __all__ = ["Candidate", "RootProblem", "candidates"]
 
 RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"]
 
-_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+# Many scripts keep numbers of all sorts in these; only a step in the name makes a checkpoint of one.
+_NUMBERS = ".npz"
+_SUFFIXES = (*WEIGHTS, INDEX)
 _SELF_MARKERS = {"manifest.json", "trainer_state.json"}
 # Parts of a checkpoint that would pass as one of their own.
 _COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
@@ -86,6 +90,8 @@ def _is_checkpoint(entry: Entry) -> bool:
         return False
     if entry.kind in ("directory", "gone") and step_in_name(name) is not None:
         return True
+    if name.endswith(_NUMBERS) and step_in_name(name) is None:
+        return False
     return entry.kind != "directory" and name.endswith(_SUFFIXES)
 
 

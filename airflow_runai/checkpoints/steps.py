@@ -19,7 +19,9 @@ _STEP = re.compile(r"(?:^|[^a-z])(?:global_?step|step|checkpoint|ckpt|iter)[-_=]
 
 
 def step_in_name(name: str) -> int | None:
-    """Training step that a file or directory name tells, if it tells one."""
+    """Training step that a file or directory name tells, if it tells one; a name of digits alone (Orbax) is one."""
+    if re.fullmatch(r"\d{1,18}", name, re.ASCII):
+        return int(name)
     found = _STEP.findall(name)
     return int(found[-1]) if found else None
 

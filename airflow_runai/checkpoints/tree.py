@@ -8,6 +8,7 @@ may not end.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ __all__ = ["Entry", "Location", "Tree", "is_temporary", "list_tree", "look"]
 
 Kind = Literal["file", "directory", "special", "link", "gone"]
 _DEPTH_LIMIT = 16
+# Where TensorFlow keeps the parts of a checkpoint until it merges them: ckpt-12_temp.
+_TENSORFLOW_PARTS = re.compile(r"_temp(?:_[0-9a-f]{32})?$")
 
 
 class Location(Protocol):
@@ -164,4 +167,6 @@ def _place(tree: Tree, name: str, entry: Entry, pending: list[tuple[str, Locatio
 
 def is_temporary(name: str) -> bool:
     """Whether a name says that somebody is still writing or already deleting it."""
-    return name.startswith((".tmp", ".trash-", "tmp-")) or name.endswith((".tmp", ".part", ".incomplete"))
+    if name.startswith((".tmp", ".trash-", "tmp-")) or name.endswith((".tmp", ".part", ".incomplete")):
+        return True
+    return ".orbax-checkpoint-tmp" in name or _TENSORFLOW_PARTS.search(name) is not None

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from airflow_runai.checkpoints.companions import list_checkpoint
 from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim
 from airflow_runai.checkpoints.formats import FORMATS
+from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.steps import judge_steps, step_in_name
-from airflow_runai.checkpoints.tree import Location, Tree, is_temporary, list_tree
+from airflow_runai.checkpoints.tree import Location, Tree, is_temporary
 
 __all__ = ["check"]
 
@@ -59,7 +61,7 @@ def check(
 def _listed(path: Location, seen: Examination) -> Tree:
     """Level 0."""
     try:
-        tree = list_tree(path, seen.policy.entry_limit, lambda name, error: _note_error(seen, name, error))
+        tree = list_checkpoint(path, seen.policy.entry_limit, lambda name, error: _note_error(seen, name, error))
     except Exception as error:
         _note_error(seen, path.name, error)
         return Tree(path, path.name)
@@ -84,9 +86,7 @@ def _note_unusual(tree: Tree, seen: Examination) -> None:
     if not tree.single and not tree.files and not seen.refused:
         seen.note("empty-directory", tree.label, "an empty directory; the trainer was probably killed before it wrote")
     for name, entry in tree.files.items():
-        if entry.size == 0 and (
-            tree.single or name.endswith((".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".json"))
-        ):
+        if entry.size == 0 and (tree.single or name.endswith((*WEIGHTS, ".json", ".index"))):
             seen.note("empty-file", name, "0 bytes; the trainer or its node died before the content reached the disk")
 
 
@@ -112,14 +112,14 @@ def _examine(tree: Tree, seen: Examination) -> str | None:
 
 
 _KNOWN_FORMATS = (
-    "not recognised; torch.save files (PyTorch 1.6 or later), safetensors (single or sharded), Hugging Face "
-    "checkpoint-N and step-N directories with manifest.json can be read"
+    "not recognised; files of PyTorch, safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, "
+    "Hugging Face checkpoint-N and step-N directories with manifest.json can be read"
 )
 
 
 def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
     try:
-        after = list_tree(path, seen.policy.entry_limit, lambda name, error: None)
+        after = list_checkpoint(path, seen.policy.entry_limit, lambda name, error: None)
     except Exception:
         after = Tree(path, before.label)
     if after.fingerprint != before.fingerprint:
@@ -131,5 +131,6 @@ def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
     step = step_in_name(tree.label)
     if step is None:
         return seen.steps
-    binding = not tree.single or "step" in tree.label.lower()
+    # A directory that is called 7 may as well be a version of TensorFlow Serving.
+    binding = not (tree.single or tree.label.isdigit()) or "step" in tree.label.lower()
     return [StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory"), *seen.steps]

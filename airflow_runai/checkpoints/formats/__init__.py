@@ -13,9 +13,10 @@ from airflow_runai.checkpoints.formats.pickle_file import PICKLE_FILE
 from airflow_runai.checkpoints.formats.published import PUBLISHED
 from airflow_runai.checkpoints.formats.safetensors import SAFETENSORS
 from airflow_runai.checkpoints.formats.sharded import SHARDED
+from airflow_runai.checkpoints.formats.tensorflow import TENSORFLOW
 from airflow_runai.checkpoints.formats.torch_zip import TORCH_ZIP
 from airflow_runai.checkpoints.formats.trainer import TRAINER
 
 __all__ = ["FORMATS"]
 
-FORMATS: tuple[Format, ...] = (PUBLISHED, TRAINER, SHARDED, DIRECTORY, PICKLE_FILE, TORCH_ZIP, SAFETENSORS)
+FORMATS: tuple[Format, ...] = (PUBLISHED, TENSORFLOW, TRAINER, SHARDED, DIRECTORY, PICKLE_FILE, TORCH_ZIP, SAFETENSORS)

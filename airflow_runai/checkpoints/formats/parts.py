@@ -8,7 +8,13 @@ from airflow_runai.checkpoints.examination import Damage, Examination
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["examine_parts", "holds_weights"]
+__all__ = ["WEIGHTS", "examine_parts", "holds_weights"]
+
+#: Endings of files that hold weights or training state.
+WEIGHTS = (
+    *(".pt", ".pth", ".ckpt", ".bin", ".safetensors"),
+    *(".keras", ".h5", ".hdf5", ".npz", ".gguf", ".onnx"),
+)
 
 
 def examine_parts(tree: Tree, seen: Examination, known: Collection[str] = ()) -> None:
@@ -29,7 +35,7 @@ def examine_parts(tree: Tree, seen: Examination, known: Collection[str] = ()) ->
 
 def holds_weights(name: str) -> bool:
     """Whether a file name is one of weights or training state."""
-    return name.endswith((".pt", ".pth", ".ckpt", ".bin", ".safetensors"))
+    return name.endswith(WEIGHTS)
 
 
 def _sum(part: Tree, seen: Examination) -> None:

@@ -1,0 +1,106 @@
+"""Tensors that lie in a file as plain runs of bytes: one pass over them, for whatever format says where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.lanes import ByteOrder
+from airflow_runai.checkpoints.ledger import TensorEntry
+from airflow_runai.checkpoints.reader import Source, Span
+
+__all__ = ["Run", "enter_runs", "in_order", "read_runs"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    Where one tensor lies.
+
+    :param dtype: as the format calls it.
+    :param kind: its float layout, a key of ``lanes.KINDS``, or another name for everything else.
+    :param begin: first byte in the file.
+    :param end: one after the last byte.
+    :param is_state: whether a NaN in it poisons the checkpoint; not so for constants.
+    :param sum: told every chunk, to compute the format's own checksum.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    kind: str
+    begin: int
+    end: int
+    byteorder: ByteOrder = "little"
+    is_state: bool = True
+    sum: Callable[[memoryview], None] | None = None
+
+
+def in_order(runs: Sequence[Run], size: int, code: str) -> list[Run]:
+    """
+    Sort by place.
+
+    :param size: of the file, in bytes.
+    :raises Damage: when two overlap, or one reaches beyond the end.
+    """
+    ordered = sorted(runs, key=lambda run: (run.begin, run.end))
+    at = 0
+    for run in ordered:
+        if run.begin < at:
+            raise Damage(code, f"tensor {shown(run.name)} begins at byte {run.begin}, inside the one before")
+        at = run.end
+        if at > size:
+            raise Damage(code, f"tensor {shown(run.name)} ends at byte {at} of {size}; the file was cut")
+    return ordered
+
+
+def enter_runs(runs: Sequence[Run], seen: Examination, label: str) -> None:
+    """Count the tensors and put them into the ledger, before a byte of them is read."""
+    seen.tensors += len(runs)
+    seen.tensor_names[label] = frozenset(run.name for run in runs)
+    for run in runs:
+        seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape))
+
+
+def read_runs(source: Source, runs: Sequence[Run], seen: Examination, label: str) -> list[TensorContent]:
+    """
+    Read the file once, levels 2 and 3.
+
+    :param runs: sorted, not overlapping.
+    :return: what was found in each; at level 3 its ``note`` is for the format to call.
+    """
+    contents = [_content(run) for run in runs]
+    pairs = list(zip(runs, contents, strict=True))
+    spans = [Span(run.begin, run.end, _feed(run, content, seen.level), summed=True) for run, content in pairs]
+    source.scan(spans)
+    for (run, content), span in zip(pairs, spans, strict=True):
+        content.crc = span.crc
+        flags = (content.all_zero, content.non_finite) if seen.level >= 3 else ()
+        seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape, span.crc, *flags))
+    return contents
+
+
+def _dtype(run: Run) -> str:
+    return run.dtype + (">" if run.byteorder == "big" else "")
+
+
+def _content(run: Run) -> TensorContent:
+    content = TensorContent(run.name, run.kind, 0, run.end - run.begin, run.byteorder)
+    content.is_state = run.is_state
+    return content
+
+
+def _feed(run: Run, content: TensorContent, level: int) -> Callable[[memoryview], None] | None:
+    if level < 3:
+        return run.sum
+    if run.sum is None:
+        return content.feed
+    sum_too = run.sum
+
+    def both(chunk: memoryview) -> None:
+        sum_too(chunk)
+        content.feed(chunk)
+
+    return both

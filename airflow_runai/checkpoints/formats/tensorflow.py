@@ -1,0 +1,168 @@
+"""
+Checkpoints of TensorFlow: ``PREFIX.index``, ``PREFIX.data-00000-of-00001`` and the text ``checkpoint`` beside them.
+
+Proven to the last byte by CRC32Cs that TensorFlow writes and checks too. The index is written last, so data without
+one was never finished. Several prefixes may lie in one directory; :mod:`~airflow_runai.checkpoints.companions` makes
+one of them a checkpoint of its own, under the name of its index.
+"""
+
+from __future__ import annotations
+
+import re
+
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.bundle import Bundle, BundleEntry, Sum, read_bundle
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
+from airflow_runai.checkpoints.leveldb import FOOTER_SIZE, MAGIC
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["TENSORFLOW", "examine_bundle"]
+
+_STATE = "checkpoint"
+_STATE_LIMIT = 1024 * 1024
+_SHARD = re.compile(r"(.+)\.data-(\d{5})-of-(\d{5})")
+_NEWEST = re.compile(rb'^model_checkpoint_path:\s*"([^"\n]*)"', re.MULTILINE)
+# Values may be aligned to a page (``BundleWriter::Options::data_alignment``).
+_GAP = 4096
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return not tree.single and any(True for _ in _prefixes(tree, seen))
+
+
+def _prefixes(tree: Tree, seen: Examination) -> dict[str, None]:
+    """All prefixes, in order: by their data, and by an index that ends as one does."""
+    found: dict[str, None] = {}
+    for name in sorted(tree.files):
+        shard = _SHARD.fullmatch(name)
+        if shard is not None:
+            found[shard[1]] = None
+        elif name.endswith(".index") and _ends_as_table(tree.only(name), seen):
+            found[name.removesuffix(".index")] = None
+    return found
+
+
+def _ends_as_table(part: Tree, seen: Examination) -> bool:
+    with Source(part, seen) as source:
+        return source.size >= FOOTER_SIZE and source.at(source.size - 8, 8) == MAGIC
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    done: set[str] = set()
+    for prefix in _prefixes(tree, seen):
+        done |= examine_bundle(tree, seen, prefix)
+    if seen.level >= 1 and tree.beside(_STATE):
+        _check_state(tree, seen)
+    rest = {name: entry for name, entry in tree.files.items() if name not in done}
+    examine_parts(Tree(tree.root, tree.label, rest), seen)
+
+
+def _check_state(tree: Tree, seen: Examination) -> None:
+    """``tf.train.latest_checkpoint`` follows this text and finds nothing when it names what is not there."""
+    with Source(tree.only(_STATE), seen) as source:
+        match = _NEWEST.search(source.at(0, min(source.size, _STATE_LIMIT)))
+    if match is None:
+        seen.note("tensorflow-state", _STATE, "no model_checkpoint_path in it; it was cut or overwritten")
+    elif f"{_last_part(match[1])}.index" not in {name.rpartition("/")[2] for name in tree.files}:
+        text = f"names {shown(match[1].decode('utf-8', 'replace'))}, which is not there; name a prefix that is"
+        seen.note("tensorflow-state", _STATE, text)
+
+
+def _last_part(path: bytes) -> str:
+    return path.decode("utf-8", "replace").rpartition("/")[2]
+
+
+def examine_bundle(tree: Tree, seen: Examination, prefix: str) -> set[str]:
+    """
+    Look at one prefix.
+
+    :param prefix: relative to the directory.
+    :return: the files that belong to it, all of which were looked at.
+    """
+    index = f"{prefix}.index"
+    matches = [match for match in map(_SHARD.fullmatch, tree.files) if match and match[1] == prefix]
+    own = {match[0] for match in matches}
+    try:
+        if index not in tree.files:
+            raise Damage("file-missing", f"{index} is missing; it is written last, so {prefix} was not finished")
+        own.add(index)
+        _check_shards(prefix, {int(match[3]) for match in matches}, tree)
+        if seen.level >= 1:
+            _examine_bundle(tree, seen, prefix)
+    except Damage as damage:
+        seen.note(damage.code, index, damage.message)
+    return own
+
+
+def _check_shards(prefix: str, counts: set[int], tree: Tree) -> None:
+    """Level 0; names alone."""
+    if len(counts) != 1:
+        raise Damage("shard-missing", f"data in {sorted(counts)} shards; one number of shards is expected")
+    for name in _shards(prefix, *counts):
+        if name not in tree.files:
+            raise Damage("shard-missing", f"{name} is missing")
+
+
+def _shards(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}.data-{number:05d}-of-{count:05d}" for number in range(count)]
+
+
+def _examine_bundle(tree: Tree, seen: Examination, prefix: str) -> None:
+    with Source(tree.only(f"{prefix}.index"), seen) as source:
+        bundle = read_bundle(source)
+        if seen.level >= 2:
+            source.scan([])
+    by_shard: dict[int, list[BundleEntry]] = {}
+    for entry in bundle.entries:
+        by_shard.setdefault(entry.shard, []).append(entry)
+    for number, name in enumerate(_shards(prefix, bundle.shards)):
+        if name not in tree.files:
+            raise Damage("shard-missing", f"{name} is missing")
+        try:
+            _examine_shard(tree.only(name), seen, bundle, by_shard.get(number, []))
+        except Damage as damage:
+            seen.note(damage.code, name, damage.message)
+
+
+def _examine_shard(part: Tree, seen: Examination, bundle: Bundle, entries: list[BundleEntry]) -> None:
+    entries = sorted(entries, key=lambda entry: (entry.begin, entry.end))
+    with Source(part, seen) as source:
+        runs = in_order([_run(entry, bundle) for entry in entries], source.size, "tensorflow-data")
+        _check_gaps(runs, source.size)
+        enter_runs(runs, seen, part.label)
+        if seen.level >= 2:
+            _read_shard(source, seen, part.label, bundle, entries)
+
+
+def _run(entry: BundleEntry, bundle: Bundle, summed: Sum | None = None) -> Run:
+    place = (entry.begin, entry.end, bundle.byteorder)
+    return Run(entry.name, entry.type_name, entry.shape, entry.kind, *place, sum=summed.feed if summed else None)
+
+
+def _check_gaps(runs: list[Run], size: int) -> None:
+    at = 0
+    for run in runs:
+        if run.begin - at >= _GAP:
+            raise Damage("tensorflow-data", f"{run.begin - at} bytes at {at} belong to no tensor")
+        at = run.end
+    if at != size:
+        raise Damage("tensorflow-data", f"the tensors end at byte {at}, the file at {size}; something was appended")
+
+
+def _read_shard(source: Source, seen: Examination, label: str, bundle: Bundle, entries: list[BundleEntry]) -> None:
+    """Levels 2 and 3."""
+    sums = [Sum(entry, source, bundle.byteorder) for entry in entries]
+    runs = [_run(entry, bundle, summed) for entry, summed in zip(entries, sums, strict=True)]
+    for content, entry, summed in zip(read_runs(source, runs, seen, label), entries, sums, strict=True):
+        if not summed.proves and source.name not in seen.proven_elsewhere:
+            text = f"tensor {shown(entry.name)} ({entry.type_name}) is summed in a way that is not known here"
+            seen.note("tensorflow-unproven", label, text)
+        elif summed.proves and summed.value != entry.crc:
+            seen.note("tensorflow-crc", label, f"tensor {shown(entry.name)} is damaged: its CRC32C does not match")
+        elif seen.level >= 3:
+            content.note(seen, label)
+
+
+TENSORFLOW = Format("tensorflow", _detect, _examine)
