@@ -45,6 +45,7 @@ __all__ = [
     "PreemptionGuard",
     "describe",
     "discard",
+    "files_below",
     "install",
     "newest_valid",
     "prune",
@@ -121,7 +122,7 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     manifest = _read_manifest(path)
     listed = _contents(manifest)
-    odd = (set(_files(path)) - {_MANIFEST}) ^ set(listed)
+    odd = (set(files_below(path)) - {_MANIFEST}) ^ set(listed)
     if odd:
         raise InvalidCheckpoint(f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}")
     for name, expected in listed.items():
@@ -305,7 +306,7 @@ def seal(folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | N
     :param about: what :func:`describe` made.
     :param files: entries made by :func:`settle` where others did that already.
     """
-    names = _files(folder)
+    names = files_below(folder)
     if not names or _MANIFEST in names:
         raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
     entries = [settle(folder, name) for name in names] if files is None else files
@@ -366,7 +367,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _files(folder: Path) -> list[str]:
+def files_below(folder: Path) -> list[str]:
     """All regular files below as relative POSIX paths; a link may lead to bytes that we do not own."""
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
