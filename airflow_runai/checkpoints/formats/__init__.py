@@ -8,6 +8,7 @@ of a file only decides what a damaged file was meant to be.
 from __future__ import annotations
 
 from airflow_runai.checkpoints.examination import Format
+from airflow_runai.checkpoints.formats.dcp import DCP
 from airflow_runai.checkpoints.formats.directory import DIRECTORY
 from airflow_runai.checkpoints.formats.pickle_file import PICKLE_FILE
 from airflow_runai.checkpoints.formats.published import PUBLISHED
@@ -19,4 +20,14 @@ from airflow_runai.checkpoints.formats.trainer import TRAINER
 
 __all__ = ["FORMATS"]
 
-FORMATS: tuple[Format, ...] = (PUBLISHED, TENSORFLOW, TRAINER, SHARDED, DIRECTORY, PICKLE_FILE, TORCH_ZIP, SAFETENSORS)
+FORMATS: tuple[Format, ...] = (
+    PUBLISHED,
+    TENSORFLOW,
+    DCP,
+    TRAINER,
+    SHARDED,
+    DIRECTORY,
+    PICKLE_FILE,
+    TORCH_ZIP,
+    SAFETENSORS,
+)

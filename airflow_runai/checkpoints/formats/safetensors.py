@@ -20,7 +20,7 @@ from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.reader import Source, Span
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["SAFETENSORS"]
+__all__ = ["SAFETENSORS", "tensors_of"]
 
 _FORMAT_LIMIT = 100_000_000
 _TAIL = 4096
@@ -71,6 +71,16 @@ def _examine(tree: Tree, seen: Examination) -> None:
             seen.note("safetensors-no-checksum", tree.label, text)
         if seen.level >= 2:
             _read_everything(source, seen, tree.label, tensors, start)
+
+
+def tensors_of(source: Source) -> tuple[int, list[_Tensor]]:
+    """
+    Where the numbers begin, and the tensors in the order of their bytes, counted from there.
+
+    :raises Damage: ``safetensors-header`` or ``too-large``.
+    """
+    size = _data_size(source) if source.size >= 10 else 0
+    return source.size - size, _tensors(_read_header(source), size)
 
 
 def _data_size(source: Source) -> int:

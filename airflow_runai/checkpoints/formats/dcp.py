@@ -1,0 +1,174 @@
+"""
+PyTorch's distributed checkpoints (DCP): ``.metadata`` and one ``__RANK_N.distcp`` file or more for each rank.
+
+PyTorch writes ``.metadata`` last, but a save into a directory that holds one already leaves the old ``.metadata``
+over new data, and ``dcp.load`` looks at no checksum; here every piece must be whole and be what ``.metadata`` says. A
+complete file of another step, with pieces of the same shapes, is told by the optimizer's steps, or by a ledger.
+
+Not read: pieces that went through a transform such as compression. The other serialization of PyTorch (safetensors
+inside ``.distcp``, which PyTorch itself cannot load in 2.13) has no checksums.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.dcp_items import ItemReader
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
+from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
+from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["DCP", "dcp_files", "examine_dcp", "holds_dcp"]
+
+# One for each rank when it was written without collectives.
+_METADATA = re.compile(r"(?:__\d+)?\.metadata")
+
+
+def dcp_files(tree: Tree, folder: str = "") -> list[str]:
+    """
+    Files of a distributed checkpoint.
+
+    :param folder: where it lies in the tree: ``""`` or a path that ends with ``/``.
+    """
+    inside = (name for name in sorted(tree.files) if name.startswith(folder) and "/" not in name[len(folder) :])
+    return [name for name in inside if name.endswith(".distcp") or _METADATA.fullmatch(name[len(folder) :])]
+
+
+def holds_dcp(tree: Tree, folder: str = "") -> bool:
+    """Whether there is one, or what is left of one."""
+    return not tree.single and bool(dcp_files(tree, folder))
+
+
+def examine_dcp(tree: Tree, seen: Examination, folder: str = "") -> list[str]:
+    """
+    Look at a distributed checkpoint; what is wrong with it is noted.
+
+    :param folder: as for :func:`dcp_files`.
+    :return: the files that belong to it.
+    """
+    files = dcp_files(tree, folder)
+    metadata = [name for name in files if not name.endswith(".distcp")]
+    for name in tree.files:
+        if name.startswith(folder) and name.endswith(".metadata.tmp") and "/" not in name[len(folder) :]:
+            seen.note("incomplete-marker", name, "present while the save is being finished; look again later")
+    if not metadata:
+        text = "is missing; PyTorch writes it last, so the save was not finished"
+        seen.note("file-missing", f"{folder}.metadata", text)
+    elif seen.level >= 1:
+        _examine_index(tree, seen, folder, metadata)
+    return files
+
+
+def _examine_index(tree: Tree, seen: Examination, folder: str, metadata: list[str]) -> None:
+    index = Index()
+    for name in metadata:
+        try:
+            read_index(_metadata(tree, seen, name), index, seen, name)
+            check_tiles(index)
+        except Damage as damage:
+            seen.note(damage.code, name, damage.message)
+            return
+    seen.tensors += len(index.tensors)
+    by_file: dict[str, list[Item]] = {}
+    for item in index.items.values():
+        by_file.setdefault(folder + item.file, []).append(item)
+    for name in dcp_files(tree, folder):
+        if name.endswith(".distcp") and name not in by_file:
+            seen.note("shard-left-over", name, ".metadata does not name it; left over from another save")
+    _compare_steps({name: _examine_file(tree, seen, name, by_file[name], index) for name in sorted(by_file)}, seen)
+
+
+def _metadata(tree: Tree, seen: Examination, name: str) -> bytes:
+    with Source(tree.only(name), seen) as source:
+        if source.size > PICKLE_SIZE_LIMIT:
+            raise Damage("too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+        if seen.level >= 2:
+            source.scan([])
+        return source.at(0, source.size)
+
+
+def _examine_file(tree: Tree, seen: Examination, name: str, items: list[Item], index: Index) -> set[int]:
+    """
+    Look at one ``.distcp`` file.
+
+    :return: the optimizer steps in it.
+    """
+    if name not in tree.files:
+        seen.note("shard-missing", name, f".metadata puts {len(items)} pieces there, but the file is missing")
+        return set()
+    try:
+        with Source(tree.only(name), seen) as source:
+            return _read_file(source, seen, name, items, index)
+    except Damage as damage:
+        seen.note(damage.code, name, damage.message)
+    return set()
+
+
+def _read_file(source: Source, seen: Examination, name: str, items: list[Item], index: Index) -> set[int]:
+    items = sorted(items, key=lambda item: (item.begin, item.end))
+    blob = find_blob(source, seen, name, items)
+    plain = [item for item in items if blob is None or item.offsets is None]
+    _check_places(plain, source.size if blob is None else blob.begin)
+    packed = [item for item in plain if item.packed]
+    if packed:
+        text = f"{len(packed)} pieces are compressed ({shown(packed[0].place)} first); they were not read"
+        seen.note("not-examined", name, text)
+    readable = [item for item in plain if not item.packed]
+    reader = ItemReader(source, seen, name, index)
+    if blob is not None:
+        blob.compare(index)
+    if seen.level >= 2:
+        source.scan(chain(reader.spans(readable), [] if blob is None else blob.spans()))
+        reader.close()
+    else:
+        for item in readable:
+            reader.open(item)
+    if seen.level >= 2 and blob is not None:
+        blob.close()
+    return reader.steps
+
+
+def _check_places(items: list[Item], size: int) -> None:
+    at = 0
+    for item in items:
+        if item.begin < at:
+            raise Damage("dcp-extent", f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it")
+        at = item.end
+    if at != size:
+        text = f"the pieces end at byte {at}, the file has {size}"
+        raise Damage("dcp-extent", f"{text}; it was cut, or written anew by a save that was not finished")
+
+
+def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
+    """
+    Hold the ranks' optimizer steps against each other.
+
+    Parameters that were trained later count fewer steps, and then one file alone shows more than one number.
+    """
+    counted = {name: max(found) for name, found in steps.items() if found}
+    if not counted:
+        return
+    newest = max(counted, key=lambda name: counted[name])
+    seen.steps.append(StepClaim(f"optimizer in {newest}", counted[newest], "advisory"))
+    if all(len(found) <= 1 for found in steps.values()):
+        for name, step in counted.items():
+            if step != counted[newest]:
+                text = f"its optimizer is at step {step}, that of {newest} at {counted[newest]}"
+                seen.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return holds_dcp(tree)
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    examine_parts(tree, seen, known=examine_dcp(tree, seen))
+
+
+DCP = Format("torch-dcp", _detect, _examine)

@@ -1,0 +1,147 @@
+"""
+The pieces inside one ``.distcp`` file: each is a complete small file of ``torch.save``, with checksums of its own.
+
+They are opened one after the other while the file is read once, so that memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from airflow_runai.checkpoints.examination import Damage, Examination, StepClaim, shown
+from airflow_runai.checkpoints.formats.claims import scalar
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
+from airflow_runai.checkpoints.formats.torch_zip import MemberPass, TorchArchive
+from airflow_runai.checkpoints.reader import Source, Span
+
+__all__ = ["ItemReader", "Part"]
+
+_EDGE = 4096
+_DTYPES = {
+    **{"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool"},
+    **{"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8"},
+    **{"ComplexFloat": "complex64", "ComplexDouble": "complex128"},
+}
+
+
+class Part(Source):
+    """A run of bytes of an open file, as a file of its own; head and tail, where the structure lies, are read once."""
+
+    def __init__(self, whole: Source, begin: int, end: int) -> None:
+        self.name = whole.name
+        self.size = end - begin
+        self._whole = whole
+        self._begin = begin
+        edge = min(_EDGE, self.size)
+        self._head = whole.at(begin, edge)
+        self._tail = self._head if edge == self.size else whole.at(end - edge, edge)
+
+    def at(self, offset: int, size: int) -> bytes:
+        """As :meth:`Source.at`, counted from the beginning of the part."""
+        if offset + size <= len(self._head):
+            return self._head[offset : offset + size]
+        behind = offset - (self.size - len(self._tail))
+        if behind >= 0:
+            return self._tail[behind : behind + size]
+        return self._whole.at(self._begin + offset, size)
+
+
+@dataclass
+class _Opened:
+    item: Item
+    archive: TorchArchive
+    passes: list[MemberPass]
+
+
+@dataclass
+class ItemReader:
+    """
+    All pieces of one file.
+
+    :param label: the file, for findings.
+    :param index: what ``.metadata`` says.
+    :param steps: optimizer steps that were met, once everything was read.
+    """
+
+    source: Source
+    seen: Examination
+    label: str
+    index: Index
+    steps: set[int] = field(default_factory=set)
+    _opened: _Opened | None = None
+
+    def spans(self, items: list[Item]) -> Iterator[Span]:
+        """Levels 2 and 3: what the one pass over the file has to sum; :meth:`close` comes after it."""
+        for item in items:
+            archive = self.open(item)
+            if archive is None:
+                continue
+            opened = _Opened(item, archive, archive.passes())
+            first, end = item.begin + opened.passes[0].span.begin, item.begin
+            # The header in front of the first member: when it is read, the item before it has been read to its end.
+            yield Span(end, first, partial(self._turn_to, opened))
+            for member in opened.passes:
+                member.span.begin += item.begin
+                member.span.end += item.begin
+                yield member.span
+
+    def open(self, item: Item) -> TorchArchive | None:
+        """Level 1: structure of one piece, and that it is what ``.metadata`` says; ``None`` when it is damaged."""
+        before = self.seen.verdict, len(self.seen.findings)
+        inspect = partial(self._claim_object, item) if item.offsets is None else None
+        try:
+            archive = TorchArchive(Part(self.source, item.begin, item.end), self.seen, self.label, item.place, inspect)
+            archive.read_structure()
+            self._compare(item, archive)
+        except Damage as damage:
+            self.seen.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
+            return None
+        sound = all(finding.severity != "error" for finding in self.seen.findings[before[1] :])
+        return archive if sound else None
+
+    def close(self) -> None:
+        """Say what came out of the last piece."""
+        if self._opened is not None:
+            self._opened.archive.close(self._opened.passes)
+            self._claim_tensor(self._opened)
+            self._opened = None
+
+    def _turn_to(self, opened: _Opened, _: memoryview) -> None:
+        if self._opened is not opened:
+            self.close()
+            self._opened = opened
+
+    def _compare(self, item: Item, archive: TorchArchive) -> None:
+        if item.offsets is None:
+            return
+        stored = self.index.tensors[item.name]
+        promised = stored.dtype, stored.chunks[item.offsets]
+        if not archive.contents.tensors:
+            raise Damage("dcp-item", "holds no tensor; it belongs to another save")
+        tensor = archive.contents.tensors[0]
+        found = _DTYPES.get(tensor.dtype, tensor.dtype), tensor.shape
+        if tensor.name == item.place and found != promised:
+            text = f"holds {found[0]} {list(found[1])}, .metadata says {promised[0]} {list(promised[1])}"
+            raise Damage("dcp-item", f"{text}; they belong to different saves")
+
+    def _claim_object(self, item: Item, root: object) -> None:
+        if type(root) is int and root >= 0:
+            self._claim(item.name, root)
+
+    def _claim_tensor(self, opened: _Opened) -> None:
+        tensors = opened.archive.contents.tensors
+        if self.seen.level >= 3 and opened.item.name.endswith("step") and len(tensors) == 1:
+            kept = {member.name: member.kept for member in opened.passes}
+            data = kept.get(f"data/{tensors[0].storage.key}", b"")
+            if data:
+                self._claim(opened.item.name, scalar(tensors[0], data, opened.archive.byteorder))
+
+    def _claim(self, name: str, step: int) -> None:
+        last = name.rpartition(".")[2]
+        if last == "step" and "optim" in name.lower():
+            self.steps.add(step)
+        elif last in ("global_step", "step"):
+            claim = StepClaim(f"{name} in {self.label}", step, "binding" if last == "global_step" else "advisory")
+            self.seen.steps.append(claim)

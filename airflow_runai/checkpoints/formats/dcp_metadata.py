@@ -1,0 +1,193 @@
+"""
+The ``.metadata`` file of PyTorch's distributed checkpoints (DCP): which tensor lies where, in which pieces.
+
+It is a pickle, and ``dcp.load`` unpickles it without any restriction; here it is walked by the inert interpreter and
+read by the names of its fields. The classes are those of ``torch/distributed/checkpoint/metadata.py`` and
+``filesystem.py`` (2.13); fields that other writers add (Megatron's ``mcore_data``) are passed over.
+
+The file has no checksum. What it says is held against itself here, and against the pieces in
+:mod:`~airflow_runai.checkpoints.formats.dcp`; only a damaged name that agrees with itself everywhere is not seen,
+and such a name makes the loader fail loudly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.pickle_globals import note_globals
+from airflow_runai.checkpoints.pickle_machine import load_inert
+from airflow_runai.checkpoints.pickle_values import Call, Global, Key, walk
+
+__all__ = ["Index", "Item", "Stored", "read_index"]
+
+
+@dataclass(slots=True)
+class Stored:
+    """
+    One tensor.
+
+    :param dtype: as PyTorch calls it, such as ``float32``.
+    :param chunks: offsets of each piece to its sizes.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    chunks: dict[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """
+    One thing that was saved.
+
+    :param name: of the tensor or object.
+    :param offsets: where in the tensor this piece begins; ``None`` for an object.
+    :param file: name of the file that holds it.
+    :param begin: its first byte there.
+    :param end: one after the last.
+    :param packed: it went through a transform (compression) and cannot be read.
+    """
+
+    name: str
+    offsets: tuple[int, ...] | None
+    file: str
+    begin: int
+    end: int
+    packed: bool
+
+    @property
+    def place(self) -> str:
+        """Name for findings and the ledger; of a piece with where it begins."""
+        return f"{self.name}{list(self.offsets)}" if self.offsets and any(self.offsets) else self.name
+
+
+@dataclass
+class Index:
+    """All that one or several ``.metadata`` files say."""
+
+    tensors: dict[str, Stored] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)
+    items: dict[tuple[str, tuple[int, ...] | None], Item] = field(default_factory=dict)
+
+
+def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None:
+    """
+    Add what one file says.
+
+    :param data: the whole file.
+    :raises Damage: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
+    """
+    met: dict[tuple[str, str], None] = {}
+    try:
+        root = load_inert(data, lambda *name: met.setdefault(name))
+        for _ in walk(root):
+            pass
+    finally:
+        note_globals(met, label, seen)
+    fields = _fields(root, "Metadata")
+    for name, value in _pairs(fields.get("state_dict_metadata"), "state_dict_metadata"):
+        _add_entry(index, _text(name, "name"), value)
+    for key, value in _pairs(fields.get("storage_data"), "storage_data"):
+        item = _item(_fields(key, "MetadataIndex"), _fields(value, "_StorageInfo"))
+        if index.items.setdefault((item.name, item.offsets), item) != item:
+            raise _damaged(f"{shown(item.place)} lies in two places")
+    _check_paths(fields.get("planner_data"))
+
+
+def _damaged(what: str) -> Damage:
+    return Damage("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
+
+
+def _fields(value: object, kind: str) -> dict[object, object]:
+    """What is stored into an object of one class."""
+    if not isinstance(value, Call) or value.function.name != kind or not isinstance(value.state, dict):
+        found = str(value.function) if isinstance(value, Call) else value
+        raise _damaged(f"{shown(found)} where an object of class {kind} is expected")
+    return value.state
+
+
+def _pairs(mapping: object, place: str) -> Iterator[tuple[object, object]]:
+    if not isinstance(mapping, dict):
+        raise _damaged(f"{place} is {shown(mapping)}, not a mapping")
+    return ((key.value if isinstance(key, Key) else key, value) for key, value in mapping.items())
+
+
+def _add_entry(index: Index, name: str, value: object) -> None:
+    if isinstance(value, Call) and value.function.name == "BytesStorageMetadata":
+        index.objects.add(name)
+        return
+    fields = _fields(value, "TensorStorageMetadata")
+    chunks = fields.get("chunks")
+    if not isinstance(chunks, list):
+        raise _damaged(f"the pieces of tensor {shown(name)} are {shown(chunks)}, not a list")
+    stored = Stored(_dtype(fields.get("properties"), name), _size(fields.get("size"), name), {})
+    known = index.tensors.setdefault(name, stored)
+    if (known.dtype, known.shape) != (stored.dtype, stored.shape):
+        raise _damaged(f"two ranks disagree about dtype or shape of tensor {shown(name)}")
+    for chunk in chunks:
+        _add_chunk(known, _fields(chunk, "ChunkStorageMetadata"), name)
+
+
+def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
+    offsets, sizes = _size(fields.get("offsets"), name), _size(fields.get("sizes"), name)
+    if not len(offsets) == len(sizes) == len(stored.shape):
+        raise _damaged(f"a piece of tensor {shown(name)} has another number of dimensions than the tensor")
+    known = stored.chunks.get(offsets)
+    if known is not None and 0 not in known and 0 not in sizes:
+        raise _damaged(f"two pieces of tensor {shown(name)} begin at {list(offsets)}")
+    if known is None or 0 in known:
+        stored.chunks[offsets] = sizes
+
+
+def _dtype(properties: object, name: str) -> str:
+    """Of a ``TensorProperties``: its state is (dtype, layout, requires_grad, memory format, pin_memory)."""
+    state = properties.state if isinstance(properties, Call) else None
+    dtype = state[0] if isinstance(state, tuple) and state else state.get("dtype") if isinstance(state, dict) else None
+    if not isinstance(dtype, Global) or dtype.module != "torch":
+        raise _damaged(f"tensor {shown(name)} has no dtype")
+    return dtype.name
+
+
+def _size(value: object, name: str) -> tuple[int, ...]:
+    """A ``torch.Size``, or a tuple."""
+    if isinstance(value, Call) and value.function.name == "Size":
+        arguments = value.args
+        value = arguments[0] if isinstance(arguments, tuple) and len(arguments) == 1 else None
+    if not isinstance(value, tuple) or len(value) > 64 or not all(map(_natural, value)):
+        raise _damaged(f"tensor {shown(name)} has a size or offset that is not made of numbers from 0")
+    return value
+
+
+def _natural(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise _damaged(f"a {what} is {shown(value)}, not a short text")
+    return value
+
+
+def _item(key: dict[object, object], info: dict[object, object]) -> Item:
+    name = _text(key.get("fqn"), "name")
+    offsets = key.get("offset")
+    file, begin, length = _text(info.get("relative_path"), "file name"), info.get("offset"), info.get("length")
+    if file in ("", ".", "..") or "/" in file or "\\" in file or "\0" in file or file.endswith(".metadata"):
+        raise Damage("dcp-metadata", f"{shown(name)} is put into file {shown(file)}; plain file names are allowed")
+    if not _natural(begin) or not _natural(length):
+        raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
+    assert isinstance(begin, int)
+    assert isinstance(length, int)
+    where = None if offsets is None else _size(offsets, name)
+    return Item(name, where, file, begin, begin + length, bool(info.get("transform_descriptors")))
+
+
+def _check_paths(mapping: object) -> None:
+    """The planner keeps for every name the keys that lead to it; the name is these keys joined by dots."""
+    for name, path in mapping.items() if isinstance(mapping, dict) else ():
+        if isinstance(name, str) and isinstance(path, tuple) and all(isinstance(part, str | int) for part in path):
+            joined = ".".join(map(str, path))
+            if joined != name:
+                raise _damaged(f"the name {shown(name)} and its path {shown(joined)} differ")

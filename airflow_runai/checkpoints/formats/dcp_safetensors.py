@@ -1,0 +1,78 @@
+"""
+The other serialization of distributed checkpoints: all tensors of a ``.distcp`` file as one run of safetensors.
+
+``.metadata`` gives every tensor the same place, where the run begins (torch 2.13, ``_write_item``), so each must be
+found by its name. The run has no checksum.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.formats.dcp_items import Part
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
+from airflow_runai.checkpoints.formats.safetensors import tensors_of
+from airflow_runai.checkpoints.ledger import TensorEntry
+from airflow_runai.checkpoints.reader import Source, Span
+
+__all__ = ["Blob", "find_blob"]
+
+
+def find_blob(source: Source, seen: Examination, label: str, items: list[Item]) -> Blob | None:
+    """The run of safetensors, if that is how the tensors of this file were written."""
+    begins = {item.begin for item in items if item.offsets is not None}
+    if len(begins) != 1 or (begin := begins.pop()) + 9 > source.size:
+        return None
+    head = source.at(begin, 9)
+    return Blob(source, seen, label, begin) if head[8:] == b"{" and not head.startswith(b"PK") else None
+
+
+class Blob:
+    """
+    One run of safetensors, from ``begin`` to the end of the file.
+
+    :raises Damage: ``safetensors-header``.
+    """
+
+    def __init__(self, source: Source, seen: Examination, label: str, begin: int) -> None:
+        self.begin = begin
+        self._seen = seen
+        self._label = label
+        start, self._tensors = tensors_of(Part(source, begin, source.size))
+        self._contents = [
+            TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in self._tensors
+        ]
+        self._spans = [
+            Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True) for tensor in self._tensors
+        ]
+        if source.name not in seen.proven_elsewhere:
+            text = "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
+            seen.note("safetensors-no-checksum", label, text)
+
+    def compare(self, index: Index) -> None:
+        """
+        Hold names and shapes against ``.metadata``.
+
+        :raises Damage: ``dcp-item``.
+        """
+        for tensor in self._tensors:
+            stored = index.tensors.get(tensor.name)
+            if stored is None or tensor.shape not in stored.chunks.values():
+                text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)} is not the one in .metadata"
+                raise Damage("dcp-item", f"{text}; they belong to different saves")
+
+    def spans(self) -> list[Span]:
+        """What the pass over the file has to sum, and at level 3 to look at."""
+        if self._seen.level >= 3:
+            for span, content in zip(self._spans, self._contents, strict=True):
+                span.feed = content.feed
+        return self._spans
+
+    def close(self) -> None:
+        """Say what came out."""
+        for tensor, span, content in zip(self._tensors, self._spans, self._contents, strict=True):
+            content.crc = span.crc
+            flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
+            self._seen.enter(self._label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, span.crc, *flags))
+            if self._seen.level >= 3:
+                content.note(self._seen, self._label)
