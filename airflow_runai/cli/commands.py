@@ -19,7 +19,7 @@ def get_commands() -> list[GroupCommand]:
 
 
 def _action(command: Command) -> ActionCommand:
-    kind = _Verbatim if command.own else Arg
+    kind: type[Arg] = _Verbatim if command.own else Arg
     return ActionCommand(
         name=command.name,
         help=command.help,

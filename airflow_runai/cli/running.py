@@ -8,9 +8,12 @@ error of ours: those say what to do.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_runai.errors import RunaiError
@@ -41,7 +44,8 @@ def command(run: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
 
 def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
     try:
-        code = run(arguments)
+        with _quiet():
+            code = run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has enough; without this Python complains once more when it flushes at exit.
@@ -54,3 +58,16 @@ def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return code
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what Airflow tells on the way; warnings of the log are still shown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

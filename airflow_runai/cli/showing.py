@@ -31,7 +31,7 @@ def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
 def written(value: Any, output: str) -> str:
     """Return a value as JSON or YAML, ending with a new line."""
     if output == "json":
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(value, indent=2) + "\n"
     import yaml  # not needed for tables
 
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))

@@ -19,7 +19,14 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_runai.emulator import phases, routes_control, routes_organization, routes_page, routes_tokens
+from airflow_runai.emulator import (
+    phases,
+    routes_control,
+    routes_limits,
+    routes_organization,
+    routes_page,
+    routes_tokens,
+)
 from airflow_runai.emulator import routes_watch as watch
 from airflow_runai.emulator import routes_workloads as workloads
 from airflow_runai.emulator.connections import cut
@@ -40,6 +47,7 @@ _ROUTES: list[tuple[str, str, Endpoint]] = [
     ("GET", f"{_V1}/org-unit/projects/{{id}}", routes_organization.project),
     ("GET", f"{_V1}/org-unit/departments", routes_organization.departments),
     ("GET", f"{_V1}/node-pools", routes_organization.node_pools),
+    ("GET", f"{_V1}/nodes/telemetry", routes_limits.nodes_telemetry),
     ("GET", f"{_V1}/workload-types", routes_organization.workload_types),
     ("GET", f"{_V1}/workload-priorities", routes_organization.workload_priorities),
     ("GET", f"{_V1}/workloads", watch.workloads),
@@ -61,6 +69,7 @@ _ROUTES: list[tuple[str, str, Endpoint]] = [
     ("GET", "/_emulator/overview", routes_page.overview),
     ("GET", "/_emulator/workloads/{name}/story", routes_page.story),
 ]
+_KINDS = ("trainings", "distributed")
 _KIND_ROUTES: list[tuple[str, str, Endpoint]] = [
     ("POST", "", workloads.create),
     ("GET", "/{id}", workloads.read),
@@ -74,9 +83,10 @@ def application(plane: ControlPlane) -> Starlette:
     """Build the ASGI application of a control plane."""
     table = [
         (method, f"{_V1}/workloads/{kind}{path}", endpoint, {"kind": kind})
-        for kind in ("trainings", "distributed")
+        for kind in _KINDS
         for method, path, endpoint in _KIND_ROUTES
     ] + [(method, path, endpoint, {}) for method, path, endpoint in _ROUTES]
+    table += [("GET", f"/api/v2/policy/{kind}", routes_limits.policy, {"kind": kind}) for kind in _KINDS]
     routes = [
         Route(path, _Handler(plane, endpoint, fixed).answer, methods=[method])
         for method, path, endpoint, fixed in table

@@ -13,7 +13,7 @@ import logging
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.bodies import merged
@@ -37,12 +37,18 @@ class Instructions:
 
     :param slug: readable part of the workload's name, cut to what a name has room for.
     :param template: name of the template that the line asks for.
+    :param line: what the command line alone says; the specification's other keys are of ``spec`` or of a template.
+    :param warnings: what the line was taken to mean, and what it says in vain.
+    :param effective: who said what, where a template may have; ``None`` if the task alone did.
     """
 
     spec: Mapping[str, Any]
     slug: str | None = None
     project: str | None = None
     template: str | None = None
+    line: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    effective: Effective | None = None
 
 
 def gather(
@@ -70,7 +76,7 @@ def gather(
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(told, spec=call)
     found = _templated(name, templates, call)
-    return replace(told, spec=found.spec, project=told.project or found.project)
+    return replace(told, spec=found.spec, project=told.project or found.project, effective=found)
 
 
 def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
@@ -83,8 +89,10 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     words = {key: shlex.split(parsed.spec[key]) for key in ("command", "args") if key in parsed.spec}
     spec = {**parsed.spec, **words}
     rendered = render({"spec": spec, "project": parsed.project, "template": parsed.template})
-    joined = {key: shlex.join(rendered["spec"][key]) for key in words}
-    return Instructions({**rendered["spec"], **joined}, _slug(parsed), rendered["project"], rendered["template"])
+    said: dict[str, Any] = dict(rendered["spec"])
+    said.update((key, shlex.join(said[key])) for key in words)
+    told = Instructions(said, _slug(parsed), rendered["project"], rendered["template"])
+    return replace(told, line=said, warnings=parsed.warnings)
 
 
 def _templated(name: str | None, templates: Mapping[str, Any] | str | None, call: Mapping[str, Any]) -> Effective:
@@ -110,11 +118,16 @@ def _slug(parsed: ParsedCommand) -> str | None:
     return slug
 
 
+def looks_secret(name: str) -> bool:
+    """Whether the value of a variable of this name may be a secret."""
+    return bool(_SENSITIVE.search(name))
+
+
 def show(spec: WorkloadSpec) -> None:
     """Log what will be submitted, once, without values that may be secrets."""
     body = spec.to_wire()
     for part in (body["spec"], body.get("masterSpec") or {}):
         for entry in part.get("environmentVariables") or []:
-            if "value" in entry and _SENSITIVE.search(str(entry.get("name"))):
+            if "value" in entry and looks_secret(str(entry.get("name"))):
                 entry["value"] = "***"
     log.info("specification: %s", json.dumps(body, sort_keys=True))

@@ -1,0 +1,75 @@
+"""
+What a project may and can have: policy, quota, what is in use, what is free. Each a flow that only reads.
+
+Endpoints as in the vendor's API description 2.24 (runapy 1.224): ``/api/v2/policy/…``, ``/api/v1/org-unit/projects``,
+``/api/v1/nodes/telemetry``. Which version first had them is not known; a server without one refuses the call (404).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.replies import accept
+from airflow_runai.core.flow import Flow, Request
+from airflow_runai.errors import Unreadable
+
+
+def effective_policy(project: Project, kind: str) -> Flow[Mapping[str, Any]]:
+    """
+    Read the policy that holds in a project: its own, united with those above it.
+
+    :param kind: ``trainings`` or ``distributed``.
+    :return: with ``rules`` and ``defaults``; empty if there is no policy.
+    """
+    params = [("scope", "project"), ("projectId", project.id)]
+    body = _object((yield from _get(f"/api/v2/policy/{kind}", params)))
+    found = body.get("effective") or body.get("policy")
+    return found if isinstance(found, Mapping) else {}
+
+
+def project_record(project: Project) -> Flow[Mapping[str, Any]]:
+    """Read a project as the server describes it: quota, rules that end trainings."""
+    return _object((yield from _get(f"/api/v1/org-unit/projects/{quote(project.id, safe='')}", [])))
+
+
+def gpus_in_use(project: Project) -> Flow[float]:
+    """Add up the GPUs that a project's workloads hold now."""
+    items = yield from read_all("/api/v1/workloads", "workloads", [("filterBy", f"projectId=={project.id}")])
+    held = (item.get("allocatedResources") for item in items)
+    return sum(_number(entry.get("gpu")) for entry in held if isinstance(entry, Mapping))
+
+
+def gpus_of_nodes(cluster_id: str, what: str) -> Flow[float]:
+    """
+    Count the GPUs of a cluster's nodes.
+
+    :param what: ``FREE_GPUS``, ``TOTAL_GPUS`` or another of the API's words.
+    :raises Unreadable: if the answer holds no number.
+    """
+    params = [("telemetryType", what), ("clusterId", cluster_id)]
+    body = _object((yield from _get("/api/v1/nodes/telemetry", params)))
+    values = body.get("values")
+    found = [entry.get("value") for entry in values if isinstance(entry, Mapping)] if isinstance(values, list) else []
+    if not found:
+        raise Unreadable(f"GET /api/v1/nodes/telemetry: no value for {what}")
+    return sum(map(_number, found))
+
+
+def _get(path: str, params: list[tuple[str, str]]) -> Flow[Any]:
+    request = Request("GET", path, params)
+    return accept(request, (yield request))
+
+
+def _object(body: Any) -> Mapping[str, Any]:
+    return body if isinstance(body, Mapping) else {}
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,230 @@
+"""
+The checks of a dry run, each by itself: a verdict and a sentence.
+
+They run in order and may use what earlier ones found out; what is missing then is :class:`NotAsked`, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.backends import control_plane, limits
+from airflow_runai.backends.control_plane import Project
+from airflow_runai.cli.connecting import hook_of
+from airflow_runai.cli.naming import Naming, naming
+from airflow_runai.cli.told import Told
+from airflow_runai.cli.unrendered import unrendered, without_unrendered
+from airflow_runai.core.policies import breaches
+from airflow_runai.core.quota import Quota, gpus_asked
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.submission import Adopt, Tries, plan
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import Refused, SpecError
+from airflow_runai.hooks.runai import RunaiHook
+
+OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
+_OLDEST = (2, 18)
+
+Verdict = tuple[str, str]
+
+
+class NotAsked(Exception):
+    """Cannot be found out because something before it was not; the message says what."""
+
+
+@dataclass
+class DryRun:
+    """
+    What one dry run is about, and what it has found out so far.
+
+    :param run_id: DAG run whose workload it is about, if known.
+    """
+
+    told: Told
+    conn_id: str
+    wanted_project: str | None
+    run_id: str | None
+    map_index: int
+    hook: RunaiHook | None = None
+    clusters: Sequence[Mapping[str, Any]] | None = None
+    found_project: Project | None = None
+    record: Mapping[str, Any] | None = None
+    spec: WorkloadSpec | None = None
+
+    @property
+    def reachable(self) -> RunaiHook:
+        """The hook, once a token was had."""
+        if self.hook is None or self.clusters is None:
+            raise NotAsked("there is no conversation with the control plane")
+        return self.hook
+
+    @property
+    def project(self) -> Project:
+        """The project, once found."""
+        if self.found_project is None:
+            raise NotAsked("the project is not known")
+        return self.found_project
+
+    @property
+    def checked_spec(self) -> WorkloadSpec:
+        """The specification, once read."""
+        if self.spec is None:
+            raise NotAsked("the specification cannot be read")
+        return self.spec
+
+
+def connection(run: DryRun) -> Verdict:
+    """Read the connection; its secret is not shown."""
+    run.hook = hook_of(run.conn_id)
+    settings = run.hook.settings
+    trust = "certificates are verified" if settings.verify else "certificates are not verified"
+    return OK, f"{run.conn_id}: {settings.url} as {settings.client_id}" + (
+        f", {trust}" if settings.url.startswith("https") else ""
+    )
+
+
+def token(run: DryRun) -> Verdict:
+    """Log in, by asking for the clusters."""
+    if run.hook is None:
+        raise NotAsked("there is no connection")
+    try:
+        run.clusters = run.hook.run(control_plane.list_clusters())
+    except Refused as error:
+        if error.status == 401:
+            raise
+        run.clusters = ()
+    return OK, "client id and client secret are accepted"
+
+
+def project(run: DryRun) -> Verdict:
+    """Resolve the project by name."""
+    hook, task = run.reachable, run.told.task
+    named = run.wanted_project or run.told.project
+    if named is None and task is not None and task.get("project") is not None:
+        raise NotAsked("the task's project is known only when it runs; name one with --project")
+    named = named or hook.settings.project
+    if named is None:
+        return PROBLEM, "neither the task, its line nor the connection names one; name one with --project"
+    place = (task.get("cluster") if task else None) or hook.settings.cluster
+    run.found_project = found = hook.run(control_plane.find_project(named, place))
+    return OK, f"{found.name} (id {found.id}{f', namespace {found.namespace}' if found.namespace else ''})"
+
+
+def cluster(run: DryRun) -> Verdict:
+    """Tell whether the project's cluster is connected."""
+    found = _cluster(run)
+    status = found.get("status")
+    state = str(status.get("state") or "") if isinstance(status, Mapping) else ""
+    if not state:
+        return UNKNOWN, f"{found.get('name')}: the server does not tell its state"
+    return (OK if state == "Connected" else PROBLEM), f"{found.get('name')}: {state}"
+
+
+def version(run: DryRun) -> Verdict:
+    """Tell the cluster's version; this provider was made for 2.18 and later."""
+    text = str(_cluster(run).get("version") or "")
+    numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
+    if len(numbers) < 2:
+        return UNKNOWN, "the server does not tell it"
+    return (OK, text) if numbers >= _OLDEST else (UNKNOWN, f"{text}; this provider was made for 2.18 and later")
+
+
+def _cluster(run: DryRun) -> Mapping[str, Any]:
+    _, wanted = run.reachable, run.project.cluster_id
+    found = next((c for c in run.clusters or () if c.get("uuid") == wanted), None)
+    if found is None:
+        raise NotAsked(f"cluster {wanted or '(not told)'} is not among those that can be seen")
+    return found
+
+
+def specification(run: DryRun) -> Verdict:
+    """Check the specification, as far as it is known before rendering."""
+    try:
+        run.spec, later = WorkloadSpec.from_mapping(run.told.spec), []
+    except SpecError:
+        later = unrendered(run.told.spec)
+        if not later:
+            raise
+        run.spec = WorkloadSpec.from_mapping(without_unrendered(run.told.spec))
+    if later:
+        return UNKNOWN, f"right as far as can be seen; known only when the task runs: {', '.join(later)}"
+    return OK, f"{run.spec.kind}, {run.spec.preemptibility or 'preemptible'}"
+
+
+def policy(run: DryRun) -> Verdict:
+    """Ask for the project's policy, and compare."""
+    hook, place, spec = run.reachable, run.project, run.checked_spec
+    found = hook.run(limits.effective_policy(place, spec.kind))
+    broken = breaches(found, spec.to_wire()["spec"])
+    if broken:
+        return PROBLEM, "; ".join(broken)
+    return OK, "nothing in it stands against this" if found.get("rules") else "no rules"
+
+
+def time_limits(run: DryRun) -> Verdict:
+    """Ask whether the project ends trainings by itself."""
+    found: Any = _record(run).get("effective")
+    rules = found.get("schedulingRules") if isinstance(found, Mapping) else None
+    if not isinstance(rules, Mapping):
+        return UNKNOWN, "the server does not tell"
+    told = [f"{name}: {value:g}" for name, value in rules.items() if name.startswith("training") and value]
+    return (UNKNOWN, f"the project ends trainings by itself: {', '.join(told)}") if told else (OK, "none")
+
+
+def quota(run: DryRun) -> Verdict:
+    """Compare what is asked for with what the project may have."""
+    asked, have = gpus_asked(run.checked_spec), Quota.from_wire(_record(run))
+    if asked is None:
+        return UNKNOWN, "asks for GPU memory; the share of a GPU depends on the node"
+    if have.limit is not None and asked > have.limit:
+        return PROBLEM, f"asks for {asked:g} GPUs; the project's limit is {have.limit:g}"
+    if have.deserved is None:
+        return OK, f"asks for {asked:g} GPUs; the project has no bounded quota"
+    used = run.reachable.run(limits.gpus_in_use(run.project))
+    words = f"asks for {asked:g} GPUs; quota {have.deserved:g}, in use {used:g}"
+    if asked + used <= have.deserved:
+        return OK, words
+    if run.checked_spec.preemptibility != "non-preemptible":
+        return OK, f"{words}: over quota, so it takes idle GPUs only and is the first to be preempted"
+    if asked <= have.deserved:
+        return OK, f"{words}: non-preemptible, so it waits for quota"
+    return PROBLEM, f"{words}: non-preemptible, so it never starts"
+
+
+def free_gpus(run: DryRun) -> Verdict:
+    """Ask how many GPUs are free now in the cluster."""
+    asked, hook, where = gpus_asked(run.checked_spec), run.reachable, run.project.cluster_id
+    total = hook.run(limits.gpus_of_nodes(where, "TOTAL_GPUS"))
+    free = hook.run(limits.gpus_of_nodes(where, "FREE_GPUS"))
+    if asked is not None and asked > total:
+        return PROBLEM, f"asks for {asked:g} GPUs; the cluster has {total:g}"
+    waits = " now: it would queue first" if asked is not None and asked > free else " now"
+    return OK, f"{free:g} of {total:g} free{waits}"
+
+
+def name(run: DryRun) -> Verdict:
+    """Look for workloads of the name that it would get."""
+    wanted = naming(run.told, run.run_id, run.map_index)
+    found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
+    if wanted.complete:
+        gone = run.reachable.run(control_plane.find(run.project, wanted.prefix, deleted=True))
+        return OK, _would(wanted, [*found, *gone])
+    others = [f"{workload.name} ({workload.phase})" for workload in found]
+    listed = f"; there already, of other runs: {', '.join(others[:5])}{' …' if others[5:] else ''}" if others else ""
+    return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; --run-id tells what becomes of one run"
+
+
+def _would(wanted: Naming, found: Sequence[Workload]) -> str:
+    step = plan(wanted.base, found, Tries(1), None, wanted.on_clear)
+    if isinstance(step, Adopt):
+        ours = step.workload
+        return f"{ours.name} exists ({ours.phase}): it would be adopted if its specification is the same, else refused"
+    return f"{wanted.base}-g{step.generation} is free"
+
+
+def _record(run: DryRun) -> Mapping[str, Any]:
+    if run.record is None:
+        run.record = run.reachable.run(limits.project_record(run.project))
+    return run.record

@@ -1,0 +1,114 @@
+"""
+``airflow runai lint``: what of a training will not survive a preemption.
+
+Collects what can be known (task, line or specification, start-up script, how long saving took, the project's GPUs) and
+prints what ``core/lint`` finds in it. Asks the control plane only if ``--conn`` says so.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from airflow_runai.backends import limits
+from airflow_runai.cli.connecting import hook_of
+from airflow_runai.cli.running import Misuse, command
+from airflow_runai.cli.saving import longest_save
+from airflow_runai.cli.showing import show
+from airflow_runai.cli.tasks import trainings
+from airflow_runai.cli.told import Told, of_task, told
+from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
+from airflow_runai.core.quota import Quota
+from airflow_runai.errors import SpecError
+from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+
+#: Larger ones are no start-up scripts. Bytes.
+LARGEST_SCRIPT = 1024 * 1024
+
+
+@command
+def main(arguments: Namespace) -> int:
+    """Print one row for each finding; exit code 1 if one is graver than ``info``."""
+    _check_silenced(arguments.silence)
+    beside = _beside(arguments)
+    rows, grave = [], False
+    for about in _subjects(arguments):
+        subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
+        for finding in lint(subject, arguments.silence):
+            grave = grave or finding.severity != "info"
+            rows.append(_row(about, finding))
+    show(rows, arguments.output, "nothing found")
+    return 1 if grave else 0
+
+
+def _check_silenced(codes: list[str]) -> None:
+    try:
+        check_codes(codes, "--silence")
+    except SpecError as error:
+        raise Misuse("; ".join(error.problems)) from None
+
+
+def _subjects(arguments: Namespace) -> Iterator[Told | None]:
+    if arguments.dag_id is not None and arguments.task_id is None and arguments.line is arguments.spec is None:
+        yield from (of_task(task) for task in trainings(arguments))
+    elif arguments.script is not None and arguments.dag_id is arguments.line is arguments.spec is None:
+        yield None
+    else:
+        yield told(arguments)
+
+
+def _of(about: Told | None) -> dict[str, Any]:
+    if about is None:
+        return {}
+    found: dict[str, Any] = {"spec": about.spec, "warnings": about.instructions.warnings}
+    task = about.task
+    if task is None:
+        return {**found, "whole": about.instructions.template is None}
+    settings = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
+    evaluates = issubclass(task.kind, RunaiEvaluationOperator)
+    return {**found, **settings, "whole": not task.expanded, "evaluates": evaluates}
+
+
+def _beside(arguments: Namespace) -> dict[str, Any]:
+    """Return what lies in files: the start-up script, and how long saving took."""
+    found: dict[str, Any] = {}
+    if arguments.script is not None:
+        found["script"] = _script(Path(arguments.script))
+    if arguments.checkpoints is not None:
+        found["save_seconds"] = longest_save(Path(arguments.checkpoints))
+    return found
+
+
+def _script(path: Path) -> Script:
+    try:
+        if path.stat().st_size > LARGEST_SCRIPT:
+            raise Misuse(f"--script {path}: larger than {LARGEST_SCRIPT} bytes; allowed: a start-up script")
+        text = path.read_bytes().decode("utf-8", "replace")
+        neighbours = tuple(sorted(entry.name for entry in path.absolute().parent.iterdir() if entry.name != path.name))
+        return Script(path.name, text, os.stat(path).st_mode & 0o777, neighbours)
+    except OSError as error:
+        raise Misuse(f"--script {path}: cannot be read: {error.strerror or error}") from None
+
+
+def _limits(arguments: Namespace, about: Told | None) -> dict[str, Any]:
+    if arguments.conn is None:
+        return {}
+    hook = hook_of(arguments.conn)
+    named = arguments.project or (about.project if about else None) or hook.settings.project
+    quota = Quota.from_wire(hook.run(limits.project_record(hook.project(named))))
+    return {"gpu_limit": quota.limit, "gpu_quota": quota.deserved}
+
+
+def _row(about: Told | None, finding: Finding) -> dict[str, Any]:
+    task = {"task": about.task.task_id} if about and about.task else {}
+    return {
+        **task,
+        "code": finding.code,
+        "severity": finding.severity,
+        "where": finding.where,
+        "message": finding.message,
+        "section": finding.section,
+    }

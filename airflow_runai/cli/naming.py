@@ -1,0 +1,44 @@
+"""The name that a workload would get, as far as it follows from what is known before a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_runai.cli.told import Told
+from airflow_runai.core.naming import TaskIdentity, base_name
+from airflow_runai.hooks import configuration
+from airflow_runai.operators.early import is_templated
+
+
+@dataclass(frozen=True)
+class Naming:
+    """
+    The beginning of a workload's name.
+
+    :param base: all but the generation; only its readable part means something unless ``complete``.
+    :param complete: whether the run is known, which the name's hash covers.
+    """
+
+    base: str
+    complete: bool
+    on_clear: str = "restart"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all workloads in question begin with."""
+        return f"{self.base}-g" if self.complete else self.base.rpartition("-")[0] + "-"
+
+
+def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
+    """
+    Return the name's beginning.
+
+    :raises SpecError: if the name cannot be one.
+    """
+    task = told.task
+    slug = (task.get("workload_name") if task else None) or told.instructions.slug
+    if slug is not None and (not isinstance(slug, str) or is_templated(slug)):
+        slug = None
+    who = (task.dag_id, run_id or "", task.task_id) if task else ("", "", "train")
+    base = base_name(TaskIdentity(configuration.option("instance_name"), *who, map_index), slug)
+    return Naming(base, task is not None and run_id is not None, task.get("on_clear", "restart") if task else "restart")

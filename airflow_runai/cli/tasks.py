@@ -1,0 +1,117 @@
+"""
+Finds a task in the DAG files, as a DAG processor would read them; neither the database nor the API is asked.
+
+Whoever wrote the file is trusted as everywhere in Airflow: reading a DAG runs it.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_runai.cli.running import Misuse
+from airflow_runai.errors import cut
+from airflow_runai.operators.training import RunaiTrainingOperator
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk import DAG
+
+
+@dataclass(frozen=True)
+class FoundTask:
+    """
+    A training (or evaluation) in a DAG file.
+
+    :param arguments: what its operator was given; a mapped task's are those that all of its instances share.
+    :param expanded: names of the arguments that differ between its instances.
+    :param file: where the DAG is written.
+    """
+
+    dag_id: str
+    task_id: str
+    kind: type[RunaiTrainingOperator]
+    arguments: dict[str, Any]
+    expanded: tuple[str, ...]
+    file: Path
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an argument, or ``default`` where it was not given."""
+        found = self.arguments.get(name)
+        return default if found is None else found
+
+
+def find_task(arguments: Namespace) -> FoundTask:
+    """
+    Read DAG files until the task is found.
+
+    :param arguments: ``dag_id``, ``task_id``, ``bundle_name`` and ``dags_folder``.
+    :raises Misuse: if there is no such DAG or task, or if the task is no training; files with errors are named.
+    """
+    dag = _dag(arguments)
+    if arguments.task_id not in dag.task_dict:
+        known = ", ".join(sorted(dag.task_dict)) or "none"
+        raise Misuse(f"task {arguments.task_id!r}: DAG {dag.dag_id!r} has no such task; it has: {known}")
+    return _found(dag, dag.task_dict[arguments.task_id])
+
+
+def trainings(arguments: Namespace) -> list[FoundTask]:
+    """Return all trainings of a DAG; see :func:`find_task`."""
+    dag = _dag(arguments)
+    found = [_found(dag, task) for task in dag.task_dict.values() if issubclass(_class(task), RunaiTrainingOperator)]
+    if not found:
+        raise Misuse(f"DAG {dag.dag_id!r}: no task in it is a RunaiTrainingOperator; nothing to look at")
+    return found
+
+
+def _dag(arguments: Namespace) -> DAG:
+    errors: dict[str, str] = {}
+    for bag in _bags(arguments.bundle_name, arguments.dags_folder):
+        if arguments.dag_id in bag.dags:
+            return bag.dags[arguments.dag_id]
+        errors.update(bag.import_errors)
+    broken = "".join(f"\n  {file}: {cut(error.strip().splitlines()[-1])}" for file, error in errors.items())
+    words = f"; these files could not be read:{broken}" if broken else "; name its file or folder with -S"
+    raise Misuse(f"DAG {arguments.dag_id!r}: not found{words}")
+
+
+def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
+    # Imported here: Airflow's reader of DAG files is not needed by commands that read none.
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag
+
+    if folder is not None:
+        path = Path(folder).absolute()
+        if not path.exists():
+            raise Misuse(f"-S {folder}: no such file or folder")
+        yield BundleDagBag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
+        return
+    known = {bundle.name: bundle for bundle in DagBundlesManager().get_all_dag_bundles()}
+    unknown = [name for name in bundles if name not in known]
+    if unknown:
+        raise Misuse(f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}")
+    for bundle in [known[name] for name in bundles] or list(known.values()):
+        bundle.initialize()
+        yield BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+
+
+def _found(dag: DAG, task: Any) -> FoundTask:
+    kind = _class(task)
+    if not issubclass(kind, RunaiTrainingOperator):
+        words = "only RunaiTrainingOperator and RunaiEvaluationOperator submit something"
+        raise Misuse(f"task {task.task_id!r}: a {kind.__name__}; {words}")
+    file = Path(dag.fileloc)
+    if not task.is_mapped:
+        given = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is Airflow's callback
+        return FoundTask(dag.dag_id, task.task_id, kind, given, (), file)
+    shared, differing = dict(task.partial_kwargs), task._get_specified_expand_input().value
+    expanded = tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
+    return FoundTask(dag.dag_id, task.task_id, kind, shared, expanded, file)
+
+
+def _class(task: Any) -> type:
+    found: type = task.operator_class if task.is_mapped else type(task)
+    return found

@@ -1,0 +1,94 @@
+"""
+``airflow runai translate``: one ``runai submit …`` line in the other forms it can have.
+
+All of them are made from the specification that the line becomes, so they mean the same. Values are printed as they
+were typed, those of variables too: what looks like a secret is warned of, because the result is made to be kept.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_runai.cli.python_source import dag_file
+from airflow_runai.cli.running import Misuse, command
+from airflow_runai.cli.showing import written
+from airflow_runai.cli.table import FORMS
+from airflow_runai.core.cli import ParsedCommand, parse_command, print_command
+from airflow_runai.errors import SpecError
+from airflow_runai.operators.instructions import looks_secret
+
+_HEADS = {"operator": "# DAG file", "yaml": "# specification", "line": "# CLI v2", "json": "# REST API"}
+
+
+@command
+def main(arguments: Namespace) -> int:
+    """Print the line in one form, or in all; exit code 1 if a form cannot express it."""
+    parsed = parse_command(_line(arguments.line))
+    warnings = [*parsed.warnings, *_secrets(parsed.spec)]
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    wanted = FORMS if arguments.to == "all" else (arguments.to,)
+    found, problems = _forms(wanted, parsed)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if arguments.output in ("json", "yaml"):
+        told = {"name": parsed.name, "project": parsed.project, "template": parsed.template, "kind": parsed.kind}
+        whole = {**told, "forms": found, "warnings": warnings, "problems": problems}
+        print(written(whole, arguments.output), end="")
+    else:
+        heads = [f"{_HEADS[form]}\n" if len(wanted) > 1 else "" for form in found]
+        texts = (text if isinstance(text, str) else written(text, "json") for text in found.values())
+        print("\n".join(head + text for head, text in zip(heads, texts, strict=True)), end="")
+    return 1 if problems else 0
+
+
+def _line(words: list[str]) -> str | list[str]:
+    words = words[1:] if words[:1] == ["--"] else words
+    if words == ["-"]:
+        return sys.stdin.read()
+    if not words:
+        raise Misuse("line: missing; give a `runai submit …` line, or - to read it from standard input")
+    if len(words) > 1 and any(character.isspace() for character in words[0]):
+        raise Misuse(f"{words[1]}: stands behind the line; options of `translate` go before it")
+    return words[0] if len(words) == 1 else words
+
+
+def _secrets(spec: Mapping[str, Any]) -> list[str]:
+    variables = spec.get("environment") or {}
+    return [
+        f"environment.{name} looks like a secret and is printed as it is; "
+        f"better: {name}: {{secret: {{name: …, key: …}}}}"
+        for name, value in variables.items()
+        if looks_secret(name) and not isinstance(value, Mapping)
+    ]
+
+
+def _forms(wanted: tuple[str, ...], parsed: ParsedCommand) -> tuple[dict[str, Any], list[str]]:
+    found: dict[str, Any] = {}
+    problems: list[str] = []
+    for form in wanted:
+        try:
+            found[form] = _WRITERS[form](parsed)
+        except SpecError as error:
+            problems += [f"{form}: {problem}" for problem in error.problems]
+    return found, problems
+
+
+def _v2(parsed: ParsedCommand) -> str:
+    return print_command(parsed.workload(), name=parsed.name, project=parsed.project) + "\n"
+
+
+def _rest(parsed: ParsedCommand) -> dict[str, Any]:
+    # Without projectId and clusterId, which no line knows.
+    return {**({"name": parsed.name} if parsed.name else {}), **parsed.workload().to_wire()}
+
+
+_WRITERS: dict[str, Callable[[ParsedCommand], Any]] = {
+    "operator": dag_file,
+    "yaml": lambda parsed: written(parsed.spec, "yaml"),
+    "line": _v2,
+    "json": _rest,
+}

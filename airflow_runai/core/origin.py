@@ -1,0 +1,53 @@
+"""Whose a workload is: read from the variables that a submission leaves in it, and proven by the hash in its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.core.naming import TaskIdentity
+from airflow_runai.core.workload import FINGERPRINT_VARIABLE
+
+#: Mapped tasks are recognised up to this index; Airflow's own default for the longest mapping.
+MOST_MAPPED = 1024
+_NAME = re.compile(r"[a-z][a-z0-9-]*-([0-9a-f]{10})-g[1-9]\d{0,3}")
+_CONTEXT = ("DAG_ID", "TASK_ID", "DAG_RUN_ID")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """
+    The task instance that a workload was made for; ``None`` where the server does not tell.
+
+    :param map_index: -1 for a task that is not mapped.
+    """
+
+    dag_id: str | None = None
+    task_id: str | None = None
+    run_id: str | None = None
+    map_index: int | None = None
+
+
+def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
+    """
+    Return where a workload comes from, or ``None`` if not from this Airflow.
+
+    :param item: an entry of the control plane's list of workloads.
+    :param instance: name of this Airflow installation.
+    """
+    named = _NAME.fullmatch(str(item.get("name") or ""))
+    variables = item.get("environmentVariables")
+    if named is None:
+        return None
+    if not isinstance(variables, Mapping):
+        return Origin()  # this server's lists leave variables out; the name has our form
+    found = [variables.get(f"AIRFLOW_CTX_{key}") for key in _CONTEXT]
+    if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in found):
+        return None
+    dag_id, task_id, run_id = map(str, found)
+    for index in range(-1, MOST_MAPPED):
+        if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:
+            return Origin(dag_id, task_id, run_id, index)
+    return None

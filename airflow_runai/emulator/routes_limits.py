@@ -1,0 +1,40 @@
+"""Endpoints about what may and can be had: the policies of a project, and the GPUs of the nodes. They only read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_runai.emulator.clock import iso
+from airflow_runai.emulator.control_plane import ControlPlane
+from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.world import TENANT_ID
+
+
+def policy(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v2/policy/{trainings|distributed}?scope=project&projectId=``; its only rule is ``policy_max_gpus``."""
+    if call.query.get("scope") not in ("system", "tenant", "cluster", "department", "project"):
+        raise Refused(400, "scope is required", "scope")
+    found = plane.world.project(call.query.get("projectId", ""))
+    if call.query["scope"] == "project" and found is None:
+        raise Refused(404, f"project {call.query.get('projectId')} not found")
+    most = plane.settings.policy_max_gpus
+    rules = {"compute": {"gpuDevicesRequest": {"max": most}}} if most is not None else {}
+    whole = {"worker": rules} if rules and call.params["kind"] == "distributed" else rules
+    meta = {"id": "1", "tenantId": TENANT_ID, "name": "emulated", "scope": call.query["scope"]}
+    content: dict[str, Any] = {"defaults": {}, "rules": whole, "imposedAssets": []}
+    return Reply({"meta": meta, "policy": content, "effective": content})
+
+
+def nodes_telemetry(plane: ControlPlane, call: Call) -> Reply:
+    """``GET /api/v1/nodes/telemetry?telemetryType=&clusterId=``."""
+    clusters = [one for one in plane.world.clusters if call.query.get("clusterId") in (None, one.id)]
+    total = float(sum(sum(cluster.nodes.values()) for cluster in clusters))
+    ids = {cluster.id for cluster in clusters}
+    pods = (pod for one in plane.world.workloads.values() if one.cluster_id in ids for pod in one.live_pods)
+    held = float(sum(pod.share * len(pod.gpus) for pod in pods))
+    known = {"TOTAL_GPUS": total, "READY_GPUS": total, "ALLOCATED_GPUS": held, "FREE_GPUS": total - held}
+    what = call.query.get("telemetryType", "")
+    if what not in known:
+        raise Refused(400, f"telemetryType {what!r} is none of {', '.join(known)}", "telemetryType")
+    values = [{"value": f"{known[what]:g}", "groups": []}]
+    return Reply({"type": what, "timestamp": iso(plane.clock.now()), "values": values})
