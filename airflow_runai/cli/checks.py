@@ -179,11 +179,11 @@ def quota(run: DryRun) -> Verdict:
     if asked is None:
         return UNKNOWN, "asks for GPU memory; the share of a GPU depends on the node"
     if have.limit is not None and asked > have.limit:
-        return PROBLEM, f"asks for {asked:g} GPUs; the project's limit is {have.limit:g}"
+        return PROBLEM, f"asks for {_gpus(asked)}; the project's limit is {have.limit:g}"
     if have.deserved is None:
-        return OK, f"asks for {asked:g} GPUs; the project has no bounded quota"
+        return OK, f"asks for {_gpus(asked)}; the project has no bounded quota"
     used = run.reachable.run(limits.gpus_in_use(run.project))
-    words = f"asks for {asked:g} GPUs; quota {have.deserved:g}, in use {used:g}"
+    words = f"asks for {_gpus(asked)}; quota {have.deserved:g}, in use {used:g}"
     if asked + used <= have.deserved:
         return OK, words
     if run.checked_spec.preemptibility != "non-preemptible":
@@ -199,7 +199,7 @@ def free_gpus(run: DryRun) -> Verdict:
     total = hook.run(limits.gpus_of_nodes(where, "TOTAL_GPUS"))
     free = hook.run(limits.gpus_of_nodes(where, "FREE_GPUS"))
     if asked is not None and asked > total:
-        return PROBLEM, f"asks for {asked:g} GPUs; the cluster has {total:g}"
+        return PROBLEM, f"asks for {_gpus(asked)}; the cluster has {total:g}"
     waits = " now: it would queue first" if asked is not None and asked > free else " now"
     return OK, f"{free:g} of {total:g} free{waits}"
 
@@ -222,6 +222,10 @@ def _would(wanted: Naming, found: Sequence[Workload]) -> str:
         ours = step.workload
         return f"{ours.name} exists ({ours.phase}): it would be adopted if its specification is the same, else refused"
     return f"{wanted.base}-g{step.generation} is free"
+
+
+def _gpus(count: float) -> str:
+    return f"{count:g} GPU{'' if count == 1 else 's'}"
 
 
 def _record(run: DryRun) -> Mapping[str, Any]:

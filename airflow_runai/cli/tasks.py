@@ -6,6 +6,7 @@ Whoever wrote the file is trusted as everywhere in Airflow: reading a DAG runs i
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,13 +82,12 @@ def _dag(arguments: Namespace) -> DAG:
 def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
     # Imported here: Airflow's reader of DAG files is not needed by commands that read none.
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import BundleDagBag
 
     if folder is not None:
         path = Path(folder).absolute()
         if not path.exists():
             raise Misuse(f"-S {folder}: no such file or folder")
-        yield BundleDagBag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
+        yield _bag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
         return
     known = {bundle.name: bundle for bundle in DagBundlesManager().get_all_dag_bundles()}
     unknown = [name for name in bundles if name not in known]
@@ -95,7 +95,19 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
         raise Misuse(f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}")
     for bundle in [known[name] for name in bundles] or list(known.values()):
         bundle.initialize()
-        yield BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        yield _bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+
+
+def _bag(**where: Any) -> DagBag:
+    """Read DAG files in silence, as Airflow's own commands do; what is wrong with a file is in the bag."""
+    from airflow.dag_processing.dagbag import BundleDagBag
+    from airflow.utils.cli import suppress_logs_and_warning
+
+    read: list[DagBag] = []
+    before = logging.root.manager.disable
+    suppress_logs_and_warning(lambda _: read.append(BundleDagBag(**where)))(Namespace(verbose=False))
+    logging.disable(before)  # Airflow forgets what was disabled before
+    return read[0]
 
 
 def _found(dag: DAG, task: Any) -> FoundTask:

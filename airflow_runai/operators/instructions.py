@@ -86,7 +86,8 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    words = {key: shlex.split(parsed.spec[key]) for key in ("command", "args") if key in parsed.spec}
+    payload: dict[str, str] = {key: parsed.spec[key] for key in ("command", "args") if key in parsed.spec}
+    words = {key: shlex.split(text) for key, text in payload.items()}
     spec = {**parsed.spec, **words}
     rendered = render({"spec": spec, "project": parsed.project, "template": parsed.template})
     said: dict[str, Any] = dict(rendered["spec"])
