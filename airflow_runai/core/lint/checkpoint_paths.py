@@ -45,8 +45,8 @@ class Place:
 def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
     """Find them among environment variables."""
     for name, value in variables.items():
-        if isinstance(value, (str, Mapping)):
-            yield from _named(str(name), value, f"spec.environment.{name}")
+        if not isinstance(value, (int, float)):
+            yield from _named(str(name), value if isinstance(value, str) else None, f"spec.environment.{name}")
 
 
 def of_words(words: Iterable[str]) -> Iterator[Place]:
@@ -67,12 +67,11 @@ def of_mounts(mounts: Mounts) -> Iterator[Place]:
             yield Place(mount.where, mount.path, firm=not mount.read_only)
 
 
-def _named(name: str, value: str | Mapping[str, Any], where: str) -> Iterator[Place]:
+def _named(name: str, path: str | None, where: str) -> Iterator[Place]:
     plain = re.sub(r"[-.]", "_", name).lower()
     firm = bool(_CHECKPOINTS.fullmatch(plain))
     if not firm and not _RESULTS.fullmatch(plain):
         return
-    path = value if isinstance(value, str) else None
     if path is not None and (_NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or "{{" in path)):
         return
     yield Place(where, path, firm and not _ORIGINS.search(plain))

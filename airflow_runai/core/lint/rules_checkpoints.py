@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_variables, of_words
-from airflow_runai.core.lint.facts import Facts, Unknown
+from airflow_runai.core.lint.facts import Facts, Unknown, is_open
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import rule
 from airflow_runai.errors import cut
@@ -15,6 +15,7 @@ Hits = Iterator[tuple[str, str]]
 
 #: What Kubernetes and Run:ai give where nobody asks for more; seconds.
 DEFAULT_GRACE = 30
+_HINT = re.compile("checkpoint|ckpt|snapshot", re.IGNORECASE)
 _OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -54,13 +55,14 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
 def _all_seen(facts: Facts) -> bool:
     """Whether every place where a checkpoint path could be named was seen, and none may be hidden."""
     parts = (facts.environment, facts.words, facts.mounts, facts.value("distributed"), facts.text("working_dir"))
-    if any(isinstance(part, Unknown) for part in parts):
+    if not facts.whole or any(isinstance(part, Unknown) for part in parts):
         return False
     distributed = facts.part("distributed")
     own_master = isinstance(distributed, Mapping) and bool(distributed.get("master"))
-    named_in_script = facts.subject.script and re.search("checkpoint|ckpt", facts.subject.script.text, re.IGNORECASE)
-    open_words = not isinstance(facts.words, Unknown) and any("{{" in word for word in facts.words)
-    return not own_master and not named_in_script and not open_words
+    script = facts.subject.script.text if facts.subject.script else ""
+    words = [] if isinstance(facts.words, Unknown) else facts.words
+    hidden = any(is_open(word) or _HINT.search(word) for word in words) or _HINT.search(script)
+    return not own_master and not hidden
 
 
 def _may_keep(facts: Facts, place: Place) -> bool:
