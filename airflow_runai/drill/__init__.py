@@ -1,5 +1,5 @@
 """
-The preemption drill: will this training survive?
+The preemption drill: whether a training will survive.
 
 Runs the researcher's own script in the embedded Run:ai, preempts it, gives it back on an empty node, and judges from
 its checkpoints what came of it, beside a run that nobody interrupted. On the command line: ``airflow runai drill`` or

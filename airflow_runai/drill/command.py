@@ -20,8 +20,9 @@ from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillProblem, Plan, durat
 __all__ = ["configure", "run"]
 
 _EPILOG = f"""
-The script runs on this machine, in a copy of its folder, and is told in {DEFAULT_VARIABLE} where to save. Exit code: 0 all
-checks passed, 1 one failed, 2 misuse (or a script that cannot run), 3 something could not be decided, 130 interrupted.
+The script runs on this machine, in a copy of its folder, and is told in {DEFAULT_VARIABLE} where to save. Exit code: 0
+all checks passed, 1 one failed, 2 misuse (or a script that cannot run), 3 something could not be decided, 130
+interrupted.
 """
 
 
@@ -67,7 +68,7 @@ def _hold(arguments: argparse.Namespace) -> int:
     outcome = rehearsal.hold(plan, _say, arguments.report)
     if arguments.report:
         report.write(outcome, arguments.report)
-    print(json.dumps(outcome.to_json(), indent=1) if arguments.json else report.text(outcome))
+    print(json.dumps(report.to_json(outcome), indent=1) if arguments.json else report.text(outcome))
     return outcome.exit_code
 
 

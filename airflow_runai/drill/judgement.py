@@ -1,0 +1,52 @@
+"""
+The verdict on what a drill saw. Pure: facts in, checks out.
+
+Each check is a question with three answers; *unknown* is one of them, and never counts as passed or failed. Reasons
+name the numbers, advice what to do; ``docs/drill.md`` has a section for each check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from airflow_runai.drill import surviving, working
+from airflow_runai.drill.answers import Answer, Check
+from airflow_runai.drill.facts import Facts
+from airflow_runai.drill.losses import Cost, Loss, cost, losses
+
+__all__ = ["QUESTIONS", "Outcome", "judge"]
+
+#: Name of a check, its question, and who answers it.
+QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
+    "finished": ("Does it reach its end through the preemptions?", surviving.finished),
+    "sigterm": ("Does SIGTERM lead to a saved checkpoint and an end, within the grace?", surviving.sigterm),
+    "valid": ("Is the newest checkpoint valid every time?", surviving.valid),
+    "atomic": ("Do checkpoints get their final name only when they are whole?", surviving.atomic),
+    "resumed": ("Does every start go on from the newest checkpoint?", working.resumed),
+    "position": ("Does it do each step once, as without preemptions?", working.position),
+    "result": ("Is the result that of an uninterrupted run?", working.result),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a drill saw, and what follows."""
+
+    facts: Facts
+    checks: tuple[Check, ...]
+    losses: tuple[Loss, ...]
+    cost: Cost | None
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 if all checks passed, 1 if one failed, 3 if something could not be decided."""
+        verdicts = {check.verdict for check in self.checks}
+        return 1 if "fail" in verdicts else 3 if "unknown" in verdicts else 0
+
+
+def judge(facts: Facts) -> Outcome:
+    """Answer every question."""
+    checks = tuple(Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items())
+    found = losses(facts)
+    return Outcome(facts, checks, found, cost(facts, found))

@@ -1,0 +1,78 @@
+"""
+The whole drill: an uninterrupted run first, then the one that is preempted, and what else it takes to be sure.
+
+A second uninterrupted run is held only if the results differ, to tell lost state from chance. A run that is killed in
+the middle of a write is held only if a checkpoint was seen being filled under its final name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airflow_runai.drill.facts import Facts, Run
+from airflow_runai.drill.judgement import Outcome, judge
+from airflow_runai.drill.plan import DrillProblem, Plan
+from airflow_runai.drill.stage import Kind, perform
+
+__all__ = ["hold"]
+
+
+def hold(plan: Plan, say: Callable[[str], None], report: Path | None = None) -> Outcome:
+    """
+    Hold a drill.
+
+    :param say: told what happens, line by line.
+    :param report: where to keep the logs of all starts, if they are wanted.
+    :raises DrillProblem: the script cannot be drilled: its folder is too large, it fails by itself, or it ends before
+        it could be preempted.
+    """
+    with _temporary(report) as home:
+        return judge(_facts(plan, lambda kind, name: perform(plan, kind, home / name, say)))
+
+
+def _facts(plan: Plan, perform: Callable[[Kind, str], Run]) -> Facts:
+    references = [perform("reference", "reference")]
+    _check(plan, references[0])
+    run = perform("drill", "drill")
+    if plan.references == 2 and _differ(run, references[0]):
+        references.append(perform("reference", "reference-2"))
+    fills = any(write.in_place for one in (run, *references) for write in one.writes)
+    return Facts(plan, run, tuple(references), perform("strike", "strike") if fills else None)
+
+
+def _check(plan: Plan, reference: Run) -> None:
+    """Refuse what no preemption can be tried on."""
+    start = reference.starts[-1]
+    if reference.ended == "failed":
+        raise DrillProblem(
+            f"script {plan.script}: ended with exit code {start.exit_code} by itself, without being preempted; it must "
+            f"work before it can be drilled. It runs in a copy of its folder, without your environment (--env); its "
+            f"last words:\n{reference.log or '(none)'}"
+        )
+    seconds = start.ended_at - (start.ready_at or start.started_at)
+    if reference.ended == "completed" and seconds <= plan.preempt_after:
+        raise DrillProblem(
+            f"--preempt-after: {plan.preempt_after:g} s is too late: the training ends by itself after {seconds:.1f} s; "
+            f"use a shorter one ({plan.times} preemptions fit with {seconds / (plan.times + 1):.1g}s), or let it train "
+            "longer"
+        )
+
+
+def _differ(run: Run, reference: Run) -> bool:
+    one, other = run.final, reference.final
+    return run.ended == "completed" and None not in (one, other) and one.digest != other.digest  # type: ignore[union-attr] # both are there
+
+
+@contextmanager
+def _temporary(report: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="runai-drill-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        try:
+            yield home
+        finally:
+            for logs in home.glob("*/logs") if report else ():
+                shutil.copytree(logs, report / "logs" / logs.parent.name, dirs_exist_ok=True)  # type: ignore[operator] # see above

@@ -1,0 +1,149 @@
+"""
+A drill's outcome for people (text), for programs (JSON), and as files in a directory.
+
+Holds no values of arguments or variables: they may be secrets. The keys of the JSON are stable; ``docs/drill.md``
+explains them.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from airflow_runai.drill.facts import Run, Start
+from airflow_runai.drill.judgement import Outcome
+from airflow_runai.drill.picture import picture
+
+__all__ = ["SCHEMA", "text", "to_json", "write"]
+
+SCHEMA = "runai-drill/1"
+_ANSWERS = {0: "yes", 1: "no", 3: "not decided"}
+_SHOWN = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
+_WIDTH = 118
+
+
+def write(outcome: Outcome, directory: Path) -> None:
+    """Write ``report.txt``, ``drill.json`` and ``drill.svg``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    found = to_json(outcome)
+    (directory / "report.txt").write_text(text(outcome) + "\n")
+    (directory / "drill.json").write_text(json.dumps(found, indent=1) + "\n")
+    (directory / "drill.svg").write_text(picture(found))
+
+
+def text(outcome: Outcome) -> str:
+    """Return the report as plain text, at most 120 characters wide."""
+    answer = _ANSWERS[outcome.exit_code]
+    head = f"Will {outcome.facts.plan.script.name} survive? {answer}"
+    parts = [[head], list(_check_lines(outcome)), list(_table(_preemption_rows(outcome))), list(_cost_lines(outcome))]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _check_lines(outcome: Outcome) -> Iterator[str]:
+    for check in outcome.checks:
+        yield from _wrapped(f"{_SHOWN[check.verdict]:<5} {check.name:<9} ", check.reason)
+        if check.advice:
+            yield from _wrapped(" " * 16 + "→ ", f"{check.advice} (docs/drill.md#{check.name})")
+
+
+def _wrapped(begin: str, words: str) -> list[str]:
+    return textwrap.wrap(words, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)) or [begin]
+
+
+def _preemption_rows(outcome: Outcome) -> list[Sequence[str]]:
+    starts = {start.number: start for start in outcome.facts.run.starts}
+    rows: list[Sequence[str]] = [("start", "node", "ran", "to stop", "exit", "work lost", "to start again")]
+    for loss in outcome.losses:
+        start = starts[loss.number]
+        steps = "" if loss.steps is None else f" ({loss.steps} steps)"
+        lost, again = f"{loss.seconds:.1f} s{steps}", f"{loss.start_seconds:.1f} s"
+        rows.append(
+            (f"{loss.number}", start.node, _ran(start), f"{loss.stop_seconds:.2f} s", _code(start), lost, again)
+        )
+    return rows if len(rows) > 1 else []
+
+
+def _ran(start: Start) -> str:
+    return f"{(start.signalled_at or start.ended_at) - start.started_at:.1f} s"
+
+
+def _code(start: Start) -> str:
+    return "killed" if start.killed else str(start.exit_code)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _cost_lines(outcome: Outcome) -> Iterator[str]:
+    cost = outcome.cost
+    if cost:
+        yield (
+            f"At {cost.rate:g} preemptions a day: {cost.overhead:.1f} s each, {cost.seconds_per_day:.0f} s a day, "
+            f"{cost.share:.2%} of it (waiting for a node not counted)."
+        )
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    """Render as plain JSON data; times are seconds since the submission of the run."""
+    facts, plan = outcome.facts, outcome.facts.plan
+    runs = [*facts.references, facts.run, *([facts.strike] if facts.strike else [])]
+    return {
+        "schema": SCHEMA,
+        "script": plan.script.name,
+        "verdict": {0: "pass", 1: "fail", 3: "unknown"}[outcome.exit_code],
+        "plan": {
+            "preempt_after_seconds": plan.preempt_after,
+            "times": plan.times,
+            "grace_seconds": plan.grace,
+            "preemptions_per_day": plan.rate,
+        },
+        "checks": [{**asdict(check), "page": f"docs/drill.md#{check.name}"} for check in outcome.checks],
+        "preemptions": [
+            {
+                "start": loss.number,
+                "lost_seconds": _rounded(loss.seconds),
+                "lost_steps": loss.steps,
+                "stop_seconds": _rounded(loss.stop_seconds),
+                "start_seconds": _rounded(loss.start_seconds),
+            }
+            for loss in outcome.losses
+        ],
+        "cost": _cost(outcome),
+        "runs": [_run(run) for run in runs],
+    }
+
+
+def _cost(outcome: Outcome) -> dict[str, float] | None:
+    if outcome.cost is None:
+        return None
+    return {
+        "overhead_seconds": round(outcome.cost.overhead, 3),
+        "seconds_per_day": round(outcome.cost.seconds_per_day, 3),
+        "share_of_day": round(outcome.cost.share, 6),
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "kind": run.kind,
+        "ended": run.ended,
+        "blind": run.blind,
+        "starts": [_start(start) for start in run.starts],
+        "checkpoints": [{**asdict(write), "at": _rounded(write.at)} for write in run.writes],
+    }
+
+
+def _start(start: Start) -> dict[str, Any]:
+    found = asdict(start)
+    return {name: _rounded(value) if name.endswith("_at") else value for name, value in found.items()}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

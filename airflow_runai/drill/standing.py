@@ -1,0 +1,55 @@
+"""
+What lies in a checkpoint directory while nobody writes: the newest checkpoint, and the newest that is accepted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_runai.checkpoints import Report, RootProblem, select
+from airflow_runai.drill.facts import Seen, Standing
+
+__all__ = ["look"]
+
+_MOST_MANIFEST = 1 << 20
+
+
+def look(root: Path) -> Standing:
+    """
+    Read the checkpoints below a directory, newest first, until one is accepted.
+
+    What nothing in its format can prove is accepted: a drill sees by itself whether it was torn.
+    """
+    try:
+        found = select(root, accept_unverifiable=True)
+    except RootProblem:
+        return Standing()
+    best = _seen(found.chosen) if found.chosen else None
+    return Standing(_seen(found.rejected[0]) if found.rejected else best, best)
+
+
+def _seen(report: Report) -> Seen:
+    errors = [finding.message for finding in report.findings if finding.severity == "error"]
+    path = Path(report.path)
+    return Seen(
+        name=path.name,
+        verdict=str(report.verdict),
+        step=report.step,
+        digest=report.digest,
+        message=errors[0] if errors else "",
+        metrics=_metrics(path / "manifest.json") if report.accepted() else {},
+    )
+
+
+def _metrics(manifest: Path) -> Mapping[str, Any]:
+    """Read the metrics that our own publication file keeps beside a checkpoint, if it wrote this one."""
+    try:
+        if manifest.stat().st_size > _MOST_MANIFEST:
+            return {}
+        found = json.loads(manifest.read_text()).get("metrics")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}

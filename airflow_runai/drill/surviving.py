@@ -1,0 +1,161 @@
+"""
+Checks on how a training goes down and comes up: its end, its signal handling, its checkpoints as files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_runai.drill.answers import Answer, fails, passes, unknown
+from airflow_runai.drill.facts import Facts, Run, Seen, Start, Write
+
+__all__ = ["atomic", "finished", "sigterm", "valid"]
+
+#: A checkpoint that is at most one step old when the signal comes need not be written again.
+_STEPS_NOT_LOST = 2.0
+_PUBLISH = "write to a temporary name and rename when it is whole (training/preemptible.py does)"
+
+
+def finished(facts: Facts) -> Answer:
+    """Whether it came to its end by itself, after all preemptions."""
+    run, wanted, had = facts.run, facts.plan.times, len(facts.run.preempted)
+    if run.ended == "failed":
+        code, log = run.starts[-1].exit_code, run.log.splitlines()[-1:] or ["(nothing)"]
+        return fails(
+            f"start {len(run.starts)} ended with exit code {code}, after {had} preemptions; its last line: {log[0]}",
+            "see its log; every start must cope with what the one before left behind",
+        )
+    if run.ended == "limit":
+        return unknown(
+            f"was stopped after {facts.plan.limit:g} s, {had} of {wanted} preemptions done",
+            "let it train less (fewer epochs, by an argument or --env), or give a longer --limit",
+        )
+    if run.preempted and run.preempted[-1] is run.starts[-1]:
+        return unknown(
+            "ended when it was told to stop, see sigterm; whether it would have reached its end is not known"
+        )
+    if had < wanted:
+        return unknown(
+            f"ended by itself after {had} of {wanted} preemptions",
+            "use a shorter --preempt-after, or let it train longer",
+        )
+    return passes(f"reached its end after {had} preemptions, in {len(run.starts)} starts")
+
+
+def sigterm(facts: Facts) -> Answer:
+    """Whether each SIGTERM was followed by a checkpoint and an end."""
+    preempted = facts.run.preempted
+    # Who was preempted while it was still importing had nothing to save; unless it never gets any further.
+    judged = [start for start in preempted if start.reach in ("first", "child", "ignored")] or list(preempted)
+    if not judged:
+        return unknown("it was never preempted", "use a shorter --preempt-after")
+    for start in judged:
+        wrong = _wrong_exit(facts, start) or _not_saved(facts, start)
+        if wrong:
+            return wrong
+    slowest = max(start.ended_at - (start.signalled_at or 0.0) for start in judged)
+    codes = sorted({start.exit_code for start in judged if start.exit_code is not None})
+    return passes(
+        f"saved and ended by itself {len(judged)} of {len(judged)} times, within {slowest:.2f} s of a grace of "
+        f"{facts.plan.grace:g} s, exit code {', '.join(map(str, codes))}"
+    )
+
+
+def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
+    seconds = start.ended_at - (start.signalled_at or 0.0)
+    if start.killed:
+        return fails(
+            f"start {start.number} did not end within the grace of {facts.plan.grace:g} s after SIGTERM and was killed",
+            "handle SIGTERM: poll a flag after every step, save, and end",
+        )
+    if start.exit_code == 0:
+        return fails(
+            f"start {start.number} ended with exit code 0 after SIGTERM ({seconds:.2f} s): to Run:ai that means finished, "
+            "so that it is never resumed",
+            "end with another code, such as 143, when told to stop before the end",
+        )
+    if start.reach == "child":
+        return fails(
+            f"SIGTERM stops at {start.first_process!r}, the first process, which does not handle it: in a container only "
+            "this one is told, and the training that would save is not",
+            'start the training with exec (exec python train.py "$@"), or forward the signal with trap',
+        )
+    return None
+
+
+def _not_saved(facts: Facts, start: Start) -> Answer | None:
+    if facts.run.blind:
+        return unknown(f"no checkpoint was seen: {facts.run.blind}")
+    written = facts.run.written(start)
+    signalled = start.signalled_at or 0.0
+    if written and (
+        written[-1].at >= signalled or (signalled - written[-1].at) * (facts.pace or 1e9) < _STEPS_NOT_LOST
+    ):
+        return None
+    last = f"the last one was {signalled - written[-1].at:.1f} s old" if written else "this start had saved none"
+    return fails(
+        f"start {start.number} ended {start.ended_at - signalled:.2f} s after SIGTERM with exit code {start.exit_code} and "
+        f"without a new checkpoint; {last}",
+        "handle SIGTERM: save a checkpoint before ending"
+        if facts.run.writes
+        else "save checkpoints, and resume from them",
+    )
+
+
+def valid(facts: Facts) -> Answer:
+    """Whether what lies there between two starts can be resumed from."""
+    standings = [start.standing for start in facts.run.starts if start.standing]
+    newest = [(start.number, start.standing.newest) for start in facts.run.starts if start.standing]
+    found = [(number, seen) for number, seen in newest if seen is not None]
+    if not found:
+        return _none(facts.run)
+    bad = [(number, seen) for number, seen in found if not seen.accepted]
+    if bad:
+        number, seen = bad[0]
+        return fails(
+            f"{len(bad)} of {len(standings)} times the newest was not; after start {number} {seen.name} was "
+            f"{seen.verdict}: {seen.message}",
+            _PUBLISH,
+        )
+    unproven = sum(seen.verdict != "valid" for _, seen in found)
+    note = f"; {unproven} of them whole, but without checksums in their format that would prove it" if unproven else ""
+    return passes(f"after each of {len(found)} starts{note}")
+
+
+def atomic(facts: Facts) -> Answer:
+    """Whether a kill at the wrong moment can leave half a checkpoint."""
+    writes = [write for run in (facts.run, *facts.references) for write in run.writes]
+    filled = [write for write in writes if write.in_place]
+    if not writes:
+        return _none(facts.run)
+    if not filled:
+        return passes(f"{len(writes)} checkpoints, each renamed into place")
+    seen = f"{len(filled)} of {len(writes)} checkpoints were written in place, under their final name"
+    return _struck(seen, filled, facts.strike)
+
+
+def _struck(seen: str, filled: Sequence[Write], strike: Run | None) -> Answer:
+    standing = strike.starts[0].standing if strike and strike.starts and strike.starts[0].killed else None
+    torn: Seen | None = standing.newest if standing else None
+    if strike is None or torn is None or torn.accepted:
+        return fails(f"{seen} ({filled[0].name}): whoever is killed in that moment leaves half a one", _PUBLISH)
+    found = f"{seen}; killed in that moment, it left {torn.name} {torn.verdict} ({torn.message})"
+    if _came_back(strike, standing.best if standing else None):
+        return passes(f"{found}, and went on from the one before")
+    then = strike.starts[-1]
+    how = f"ended with exit code {then.exit_code}" if strike.ended == "failed" else "did not go on from the one before"
+    return fails(f"{found}, and {how}", _PUBLISH)
+
+
+def _came_back(strike: Run, older: Seen | None) -> bool:
+    steps = [write.step for start in strike.starts[1:] for write in strike.written(start)]
+    if older is None or older.step is None or strike.ended == "failed":
+        return False
+    return bool(steps) and all(step is not None and step > older.step for step in steps)
+
+
+def _none(run: Run) -> Answer:
+    return unknown(
+        f"no checkpoint was seen{': ' * bool(run.blind)}{run.blind}",
+        "save where $CHECKPOINTS says, or name the place with --checkpoints",
+    )
