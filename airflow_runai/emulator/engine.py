@@ -137,6 +137,7 @@ class Engine:
     def _watch(self, workload: Workload, now: float) -> None:
         """See whether a running workload has ended, failed or is to be preempted by its scenario."""
         exits = self._runtime(workload).exits(workload, now)
+        lifecycle.exited(workload, exits)
         failed = [code for code in exits if code]
         if failed or not exits:
             self._failed(workload, failed[0] if failed else 1, now)
@@ -195,6 +196,7 @@ class Engine:
                 departure.killed = True
                 self._runtime(workload).kill(workload, now)
             return
+        lifecycle.exited(workload, exits)
         by_platform = departure.why in ("preempted", "restart")
         if by_platform and exits and not departure.killed and all(code == 0 for code in exits):
             self._end(workload, phases.COMPLETED, "Completed while it was being stopped by the platform", now)

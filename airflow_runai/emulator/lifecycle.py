@@ -7,6 +7,7 @@ The life of one workload: every change of its phase, its pods and its history go
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.placement import Slot
@@ -67,6 +68,12 @@ def depart(workload: Workload, phase: str, departure: Departure, now: float) -> 
             note(workload, "Preempted", departure.message, now, pod, bad=True)
             note(workload, "Evict", f"Pod {pod.name} was evicted from {pod.node}", now, pod, bad=True)
     enter(workload, phase, departure.message, now)
+
+
+def exited(workload: Workload, codes: Sequence[int | None]) -> None:
+    """Keep the exit codes of an incarnation's pods, as a container's status does (128 + signal)."""
+    for pod, code in zip(workload.live_pods, codes, strict=False):
+        pod.exit_code = code
 
 
 def pods_end(workload: Workload, phase: str, now: float) -> None:

@@ -76,6 +76,10 @@ class ProcessRuntime:
         for pod in workload.live_pods:
             shutil.rmtree(self._local(workload, pod), ignore_errors=True)
 
+    def leaders(self, workload: Workload) -> list[int]:
+        """List the process ids of the first process of each pod that was started."""
+        return [entry.pid for entry in self._running.get(workload.id, []) if not isinstance(entry, int)]
+
     def due(self, workload: Workload) -> float | None:
         """Nobody knows when a process ends."""
         return None

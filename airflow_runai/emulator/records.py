@@ -57,6 +57,7 @@ class Pod:
     completed_at: float | None = None
     deleted_at: float | None = None
     phase: str = "Pending"
+    exit_code: int | None = None
 
     @property
     def slot(self) -> Slot:
