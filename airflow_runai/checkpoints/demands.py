@@ -125,7 +125,7 @@ class Demands:
             told = f"step {report.step} is not known to be {self.not_behind} or later, which was reached already"
             yield "behind-last-step", f"{told}; it was left out"
         if self.world_size not in (None, report.world_size):
-            told = f"{report.world_size} processes" if report.world_size else "it does not say how many processes"
+            told = f"{report.world_size} process(es)" if report.world_size else "it does not say how many processes"
             yield "world-size-differs", f"written by: {told}; {self.world_size} are asked for"
         if self.tensors:
             yield from _unlike_expected(self.tensors, report)
