@@ -82,6 +82,8 @@ _ALLOWED: dict[str, set[str]] = {
     "torch.serialization": {"_get_layout"},
     "torch.distributed.checkpoint.metadata": _CHECKPOINT_METADATA,
     "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
+    "torch.distributed._shard.sharded_tensor.metadata": {"TensorProperties", "MEM_FORMAT_ENCODING"},
+    "deepspeed.utils.tensor_fragment": {"fragment_address"},
     "numpy": {"ndarray", "dtype"},
     "numpy.random._pickle": {"__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor"},
     "numpy.core.multiarray": _ARRAYS,

@@ -14,13 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeGuard
 
 from airflow_runai.checkpoints.examination import Damage, Examination, shown
-from airflow_runai.checkpoints.pickle_globals import note_globals
+from airflow_runai.checkpoints.pickle_globals import note_globals, trust
 from airflow_runai.checkpoints.pickle_machine import load_inert
 from airflow_runai.checkpoints.pickle_values import Call, Global, Key, walk
 
 __all__ = ["Index", "Item", "Stored", "read_index"]
+
+# With an underscore since PyTorch 2.3.
+_MEMORY_FORMATS = ("_MEM_FORMAT_ENCODING", "MEM_FORMAT_ENCODING")
 
 
 @dataclass(slots=True)
@@ -93,16 +98,25 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
         item = _item(_fields(key, "MetadataIndex"), _fields(value, "_StorageInfo"))
         if index.items.setdefault((item.name, item.offsets), item) != item:
             raise _damaged(f"{shown(item.place)} lies in two places")
-    _check_paths(fields.get("planner_data"))
+    if "planner_data" not in fields:
+        raise _damaged("planner_data is missing")
+    _check_paths(fields["planner_data"], index)
 
 
 def _damaged(what: str) -> Damage:
     return Damage("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
 
 
+def _is(value: object, kind: str) -> TypeGuard[Call]:
+    """Whether it is an object of PyTorch's class of that name, and of no other module's."""
+    if not isinstance(value, Call) or value.function.name != kind:
+        return False
+    return trust(value.function.module, kind) == "allowed"
+
+
 def _fields(value: object, kind: str) -> dict[object, object]:
     """What is stored into an object of one class."""
-    if not isinstance(value, Call) or value.function.name != kind or not isinstance(value.state, dict):
+    if not _is(value, kind) or not isinstance(value.state, dict):
         found = str(value.function) if isinstance(value, Call) else value
         raise _damaged(f"{shown(found)} where an object of class {kind} is expected")
     return value.state
@@ -115,7 +129,7 @@ def _pairs(mapping: object, place: str) -> Iterator[tuple[object, object]]:
 
 
 def _add_entry(index: Index, name: str, value: object) -> None:
-    if isinstance(value, Call) and value.function.name == "BytesStorageMetadata":
+    if _is(value, "BytesStorageMetadata"):
         index.objects.add(name)
         return
     fields = _fields(value, "TensorStorageMetadata")
@@ -143,16 +157,16 @@ def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
 
 def _dtype(properties: object, name: str) -> str:
     """Of a ``TensorProperties``: its state is (dtype, layout, requires_grad, memory format, pin_memory)."""
-    state = properties.state if isinstance(properties, Call) else None
-    dtype = state[0] if isinstance(state, tuple) and state else state.get("dtype") if isinstance(state, dict) else None
-    if not isinstance(dtype, Global) or dtype.module != "torch":
-        raise _damaged(f"tensor {shown(name)} has no dtype")
-    return dtype.name
+    match properties.state if _is(properties, "TensorProperties") else None:
+        case (Global("torch", dtype), layout, bool(), memory, bool()) if _is(layout, "_get_layout"):
+            if layout.args == ("torch.strided",) and any(map(partial(_is, memory), _MEMORY_FORMATS)):
+                return dtype
+    raise _damaged(f"tensor {shown(name)} has no dtype, or a layout that is not strided")
 
 
 def _size(value: object, name: str) -> tuple[int, ...]:
     """A ``torch.Size``, or a tuple."""
-    if isinstance(value, Call) and value.function.name == "Size":
+    if _is(value, "Size"):
         arguments = value.args
         value = arguments[0] if isinstance(arguments, tuple) and len(arguments) == 1 else None
     if not isinstance(value, tuple) or len(value) > 64 or not all(map(_natural, value)):
@@ -184,10 +198,22 @@ def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     return Item(name, where, file, begin, begin + length, bool(info.get("transform_descriptors")))
 
 
-def _check_paths(mapping: object) -> None:
-    """The planner keeps for every name the keys that lead to it; the name is these keys joined by dots."""
-    for name, path in mapping.items() if isinstance(mapping, dict) else ():
-        if isinstance(name, str) and isinstance(path, tuple) and all(isinstance(part, str | int) for part in path):
-            joined = ".".join(map(str, path))
-            if joined != name:
-                raise _damaged(f"the name {shown(name)} and its path {shown(joined)} differ")
+def _check_paths(mapping: object, index: Index) -> None:
+    """
+    Compare the names with the keys that lead to them, which PyTorch's own planner keeps; a name is these keys and dots.
+
+    A planner of somebody else's may keep what it likes.
+    """
+    paths = dict(_pairs(mapping, "planner_data")) if isinstance(mapping, dict) else {}
+    wrong = [name for name, path in paths.items() if _joined(path) != name]
+    if len(wrong) == len(paths):
+        return
+    wrong += [name for name in (*index.tensors, *index.objects) if name not in paths]
+    if wrong:
+        raise _damaged(f"the name {shown(wrong[0])} and the keys that lead to it differ")
+
+
+def _joined(path: object) -> object:
+    if isinstance(path, tuple) and all(isinstance(part, str | int) for part in path):
+        return ".".join(map(str, path))
+    return None
