@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import XComArg
 
@@ -14,11 +14,22 @@ from airflow_runai.core.verdict import Limits
 from airflow_runai.errors import SpecError
 from airflow_runai.triggers.killing import ACTIONS
 
+if TYPE_CHECKING:
+    from airflow_runai.core.cli import ParsedCommand
+
 _WORDS = {"on_kill": ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
 
 
-def check_what_to_run(spec: object, command_line: str | None, template: object, workload_name: object) -> None:
-    """Refuse misspelt keys, a line that cannot be read, a name that is none; raises :class:`SpecError`."""
+def check_what_to_run(
+    spec: object, command_line: str | None, template: object, workload_name: object
+) -> ParsedCommand | None:
+    """
+    Refuse misspelt keys, a line that cannot be read, a name that is none.
+
+    :return: what the line says, if there is one.
+    :raises SpecError: naming what is wrong.
+    """
+    parsed = None
     if spec is None and command_line is None and template is None:
         raise SpecError(
             ["spec: missing; give a mapping as `spec`, a line as `command_line`, or the name of a `template`"]
@@ -29,9 +40,10 @@ def check_what_to_run(spec: object, command_line: str | None, template: object, 
         # Imported here: DAGs without a command line need not pay for its grammars.
         from airflow_runai.core.cli import parse_command
 
-        parse_command(command_line)
+        parsed = parse_command(command_line)
     if isinstance(workload_name, str) and not is_templated(workload_name):
         check_slug(workload_name)
+    return parsed
 
 
 def check_how_to_wait(poll_interval: object, limits: object, **words: str) -> None:

@@ -44,6 +44,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     )
     template_fields_renderers = {**RunaiTrainingOperator.template_fields_renderers, "path_map": "json"}
     ui_color = "#f5e3b8"
+    evaluates = True
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
 from airflow_runai.operators.early import check_how_to_wait, check_what_to_run
 from airflow_runai.operators.instructions import gather, show
+from airflow_runai.operators.linting import warn_early
 from airflow_runai.operators.submitting import submit_or_adopt
 from airflow_runai.triggers.killing import FINISHED, end_workload
 from airflow_runai.triggers.workload import (
@@ -67,7 +68,11 @@ class RunaiTrainingOperator(BaseOperator):
     :param on_kill: when a user ends the task, or a limit is exceeded: ``stop`` (deletes it), ``suspend`` or ``keep``.
     :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is stopped first; training
         continues from its checkpoints) or ``reattach`` to the old one.
+    :param lint_silence: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
+
+    #: Whether it starts from the beginning after a preemption, and may.
+    evaluates = False
 
     template_fields: Sequence[str] = (
         *("spec", "template", "runai_conn_id", "project", "cluster", "workload_name", "limits"),
@@ -95,6 +100,7 @@ class RunaiTrainingOperator(BaseOperator):
         when_suspended: str = "wait",
         on_kill: str = "stop",
         on_clear: str = "restart",
+        lint_silence: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,9 +118,11 @@ class RunaiTrainingOperator(BaseOperator):
         self.when_suspended = when_suspended
         self.kill_action = on_kill
         self.on_clear = on_clear
+        self.lint_silence = lint_silence
         self._killed = False
-        check_what_to_run(spec, command_line, template, workload_name)
+        parsed = check_what_to_run(spec, command_line, template, workload_name)
         check_how_to_wait(poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended)
+        warn_early(self, parsed)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
+from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_variables, of_words
 from airflow_runai.core.lint.places import Mounts, mounts_of
 from airflow_runai.core.lint.shell import ShellScript, read_script
 from airflow_runai.core.lint.subject import Subject
@@ -108,6 +109,18 @@ class Facts:
         """What is mounted where."""
         found = self.part("storage")
         return UNKNOWN if isinstance(found, Unknown) else mounts_of(found or {})
+
+    @cached_property
+    def checkpoint_places(self) -> list[Place]:
+        """Where checkpoints may go, as far as it is known."""
+        found: list[Place] = []
+        if self.environment and not isinstance(self.environment, Unknown):
+            found += of_variables(self.environment)
+        if not isinstance(self.words, Unknown):
+            found += of_words(self.words)
+        if not isinstance(self.mounts, Unknown):
+            found += of_mounts(self.mounts)
+        return found
 
     @cached_property
     def preemptible(self) -> bool | Unknown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_variables, of_words
+from airflow_runai.core.lint.checkpoint_paths import Place
 from airflow_runai.core.lint.facts import Facts, Unknown, is_open
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import rule
@@ -17,18 +17,6 @@ Hits = Iterator[tuple[str, str]]
 DEFAULT_GRACE = 30
 _HINT = re.compile("checkpoint|ckpt|snapshot", re.IGNORECASE)
 _OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-
-def places(facts: Facts) -> list[Place]:
-    """Return where checkpoints may go, as far as it is known."""
-    found: list[Place] = []
-    if facts.environment and not isinstance(facts.environment, Unknown):
-        found += of_variables(facts.environment)
-    if not isinstance(facts.words, Unknown):
-        found += of_words(facts.words)
-    if not isinstance(facts.mounts, Unknown):
-        found += of_mounts(facts.mounts)
-    return found
 
 
 def _mount_of(facts: Facts, path: str | None) -> Mount | None:
@@ -46,7 +34,7 @@ def _mount_of(facts: Facts, path: str | None) -> Mount | None:
 
 def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
     if not facts.subject.evaluates:
-        for place in places(facts):
+        for place in facts.checkpoint_places:
             mount = _mount_of(facts, place.path) if place.firm else None
             if mount is not None:
                 yield place, mount
@@ -78,8 +66,7 @@ def _home(facts: Facts) -> Mount | None:
 def _has_none(facts: Facts) -> bool:
     if facts.preemptible is not True or facts.subject.evaluates or not _all_seen(facts):
         return False
-    found = places(facts)
-    return not any(place.firm or _may_keep(facts, place) for place in found)
+    return not any(place.firm or _may_keep(facts, place) for place in facts.checkpoint_places)
 
 
 @rule(
