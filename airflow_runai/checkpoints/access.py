@@ -21,13 +21,13 @@ from typing import IO, Any, Protocol
 
 from airflow_runai.checkpoints.tree import Location
 
-__all__ = ["AHEAD", "Access", "open_access"]
+__all__ = ["AHEAD", "Access", "Blocks", "is_remote", "open_access"]
 
 #: Ranges that are fetched beside the one that is looked at.
 AHEAD = 4
 _RANGE = 4 * 1024 * 1024
 _BLOCK = 64 * 1024
-_BLOCKS_KEPT = 16
+_BLOCKS_KEPT = 32
 
 
 class Access(Protocol):
@@ -43,18 +43,41 @@ class Access(Protocol):
         """Let go of the file and of everything that is still under way."""
 
 
-def open_access(path: Location, size: int, ahead: int) -> Access:
+class Blocks:
+    """The blocks of objects that were fetched last; every format looks at the same head, which is fetched once."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    def get(self, path: str, number: int) -> bytes | None:
+        """Find a block that was kept."""
+        return self._kept.get((path, number))
+
+    def keep(self, path: str, number: int, data: bytes) -> bytes:
+        """Keep a block for a while."""
+        self._kept[path, number] = data
+        if len(self._kept) > _BLOCKS_KEPT:
+            self._kept.popitem(last=False)
+        return data
+
+
+def is_remote(path: Location) -> bool:
+    """Whether a path lies in a storage behind fsspec, such as ``ObjectStoragePath``."""
+    return not isinstance(path, Path) and getattr(path, "fs", None) is not None
+
+
+def open_access(path: Location, size: int, ahead: int, blocks: Blocks) -> Access:
     """
     Open a file for reading in the way its storage is best at.
 
     :param size: as it was listed, in bytes.
     :param ahead: ranges to fetch in advance, where the storage is far away.
+    :param blocks: kept from one opening to the next, for the same.
     """
     if isinstance(path, Path):
         return _LocalFile(path)
-    system = getattr(path, "fs", None)
-    if system is not None:
-        return _RangedObject(system, str(getattr(path, "path", path)), size, ahead)
+    if is_remote(path):
+        return _RangedObject(path, size, ahead, blocks)
     return _Stream(path.open("rb"))
 
 
@@ -110,12 +133,12 @@ class _Stream:
 class _RangedObject:
     """One object of an fsspec file system."""
 
-    def __init__(self, system: Any, path: str, size: int, ahead: int) -> None:
-        self._system = system
-        self._path = path
+    def __init__(self, path: Any, size: int, ahead: int, blocks: Blocks) -> None:
+        self._system = path.fs
+        self._path = str(path.path)
         self._size = size
         self._ahead = ahead
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._blocks = blocks
         self._ranges: dict[int, Future[bytes]] = {}
         self._workers = ThreadPoolExecutor(ahead + 1, thread_name_prefix="checkpoint-range")
 
@@ -127,11 +150,10 @@ class _RangedObject:
         return data[offset - first * _BLOCK :][:size]
 
     def _block(self, number: int) -> bytes:
-        if number not in self._blocks:
-            self._blocks[number] = self._fetch(number * _BLOCK, (number + 1) * _BLOCK)
-            if len(self._blocks) > _BLOCKS_KEPT:
-                self._blocks.popitem(last=False)
-        return self._blocks[number]
+        kept = self._blocks.get(self._path, number)
+        if kept is not None:
+            return kept
+        return self._blocks.keep(self._path, number, self._fetch(number * _BLOCK, (number + 1) * _BLOCK))
 
     def into(self, target: memoryview, offset: int) -> int:
         number = offset // _RANGE
@@ -139,13 +161,17 @@ class _RangedObject:
             del self._ranges[passed]
         for wanted in range(number, number + self._ahead + 1):
             if wanted not in self._ranges and wanted * _RANGE < self._size:
-                begin = wanted * _RANGE
-                self._ranges[wanted] = self._workers.submit(self._fetch, begin, begin + _RANGE)
+                self._ranges[wanted] = self._workers.submit(self._range, wanted)
         if number not in self._ranges:
             return 0
         part = memoryview(self._ranges[number].result())[offset - number * _RANGE :][: len(target)]
         target[: len(part)] = part
         return len(part)
+
+    def _range(self, number: int) -> bytes:
+        if self._size <= _BLOCK:
+            return self._block(0)
+        return self._fetch(number * _RANGE, (number + 1) * _RANGE)
 
     def _fetch(self, begin: int, end: int) -> bytes:
         end = min(end, self._size)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Literal
 
-from airflow_runai.checkpoints.access import AHEAD
+from airflow_runai.checkpoints.access import AHEAD, Blocks
 from airflow_runai.checkpoints.drift import advance, compare
 from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, Ledger, TensorEntry
 from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
@@ -92,6 +93,8 @@ class Examination:
     """Files whose bytes a manifest proves."""
     apart: set[str] = field(default_factory=set)
     """Files that describe the checkpoint and are not part of its content."""
+    heads: dict[str, bytes] = field(default_factory=dict)
+    """Relative path to the first bytes of a file, so that many formats may look at them for one reading."""
     tensor_names: dict[str, frozenset[str]] = field(default_factory=dict)
     entries: dict[tuple[str, str], TensorEntry] = field(default_factory=dict)
     """What a ledger keeps: (relative path, name of the tensor) to what was seen of it."""
@@ -106,6 +109,12 @@ class Examination:
     bytes_read: int = 0
     ahead: int = AHEAD
     """Ranges of a remote file that are fetched in advance."""
+    blocks: Blocks = field(default_factory=Blocks)
+    """Heads and ends of remote files that were fetched last."""
+    vouched: set[str] = field(default_factory=set)
+    """Files of which the object store keeps the very checksum of the manifest; level 2 need not read them."""
+    lock: Lock = field(default_factory=Lock)
+    """Held while parts that are looked at beside each other count their bytes."""
 
     def note(self, code: str, path: str, message: str) -> None:
         """Record a finding; after 100 of them only the verdict is kept up to date."""
@@ -166,6 +175,8 @@ class Examination:
         :param among: formats to try; all by default.
         :return: name of the format, ``None`` when nobody recognises it.
         """
+        if self.level == 2 and tree.single and not self.vouched.isdisjoint(tree.files):
+            return self._examine_structure(tree, among)
         try:
             for form in self.formats if among is None else among:
                 if form.detect(tree, self):
@@ -175,6 +186,40 @@ class Examination:
             self.note(damage.code, tree.label, damage.message)
             return form.name
         return None
+
+    def _examine_structure(self, tree: Tree, among: tuple[Format, ...] | None) -> str | None:
+        self.level = 1
+        try:
+            return self.examine(tree, among=among)
+        finally:
+            self.level = 2
+
+    def fork(self) -> Examination:
+        """Open an account of its own for a part that is looked at beside others, and fetches less in advance."""
+        told, lock = [0], self.lock
+
+        def tell(read: int) -> None:
+            with lock:
+                self.count(read - told[0])
+            told[0] = read
+
+        fresh = Examination(self.level, self.policy, self.formats, tell, before=self.before, ahead=1, lock=lock)
+        fresh.proven_elsewhere, fresh.vouched = self.proven_elsewhere, self.vouched
+        return fresh
+
+    def join(self, part: Examination) -> None:
+        """Put the account of a part back into this one."""
+        for finding in part.findings:
+            self.note(finding.code, finding.path, finding.message)
+        self.verdict = worst(self.verdict, part.verdict)
+        self.crcs |= part.crcs
+        self.apart |= part.apart
+        self.tensor_names |= part.tensor_names
+        for (path, name), entry in part.entries.items():
+            self.enter(path, name, entry)
+        self.world_size = part.world_size if self.world_size is None else self.world_size
+        self.steps += part.steps
+        self.tensors += part.tensors
 
     def digest(self, tree: Tree) -> str | None:
         """Digest of names, sizes and CRCs; ``None`` unless every file was read to its end."""

@@ -2,9 +2,9 @@
 Whether there is a NaN or an infinity in some bytes, and whether they are all zero; exact, for every common float.
 
 With NumPy two SIMD reductions over a chunk answer both; without it a search in the high bytes does, and in doubt one
-big-integer expression, with the same answer (a test compares them over every 16-bit pattern). NumPy is imported only when a chunk is looked at, because
-Airflow imports this package whenever it parses a DAG. Floats are never converted: only their bit patterns are
-compared.
+big-integer expression, with the same answer (a test compares them over every 16-bit pattern). NumPy is imported only
+when a chunk is looked at, because Airflow imports this package whenever it parses a DAG. Floats are never converted:
+only their bit patterns are compared.
 """
 
 from __future__ import annotations

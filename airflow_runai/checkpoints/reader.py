@@ -60,7 +60,7 @@ class Source:
 
     def __enter__(self) -> Source:
         try:
-            self._access = open_access(self._path, self.size, self._seen.ahead)
+            self._access = open_access(self._path, self.size, self._seen.ahead, self._seen.blocks)
         except Exception as error:
             raise _refused(error) from error
         return self

@@ -6,17 +6,16 @@ A pointer file such as ``latest`` is not followed: it may name what was never fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 from airflow_runai.checkpoints.companions import INDEX
 from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Entry, Location, is_temporary, look
+from airflow_runai.checkpoints.tree import Entry, Location, children, forget_listings, is_temporary, look
 
 __all__ = ["Candidate", "RootProblem", "candidates"]
 
@@ -72,7 +71,7 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     named = [entry for entry in found if step_in_name(entry.path.name) is not None]
     if not named and _SELF_MARKERS & {entry.path.name for entry in entries}:
         return (Candidate(root, step_in_name(root.name), 0.0),)
-    others = [entry for entry in found if entry not in named]
+    others = [entry for entry in found if step_in_name(entry.path.name) is None]
     chosen = named + ([] if any(entry.kind == "directory" for entry in named) else others)
     if not chosen:
         raise RootProblem("root-empty", _nothing_in(root, entries))
@@ -97,6 +96,7 @@ def _is_checkpoint(entry: Entry) -> bool:
 
 def _entries(root: Location, limit: int) -> list[Entry]:
     try:
+        forget_listings(root)
         kind = look(root).kind
     except FileNotFoundError:
         text = (
@@ -109,14 +109,13 @@ def _entries(root: Location, limit: int) -> list[Entry]:
         text = "is a file; a directory with checkpoints is expected; to look at one file use check"
         raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
     try:
-        children: Iterable[Any] = list(islice(root.iterdir(), limit + 1))
+        listed = list(islice(children(root), limit + 1))
     except Exception as error:
         raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
-    found = [_entry(child) for child in children]
-    if len(found) > limit:
+    if len(listed) > limit:
         text = f"more than {limit} entries; at most {limit} are listed; remove old ones or name a directory below"
         raise RootProblem("root-too-large", f"checkpoint root {root}: {text}")
-    return found
+    return [_entry(child) for child in listed]
 
 
 def _entry(child: Location) -> Entry:

@@ -8,13 +8,15 @@ may not end.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-__all__ = ["Entry", "Location", "Tree", "is_temporary", "list_tree", "look"]
+__all__ = ["Entry", "Location", "Tree", "children", "forget_listings", "is_temporary", "list_tree", "look"]
 
 Kind = Literal["file", "directory", "special", "link", "gone"]
 _DEPTH_LIMIT = 16
@@ -114,6 +116,7 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     :param on_error: told the relative path and the error of everything that could not be looked at.
     :raises OSError: when the root itself cannot be looked at.
     """
+    forget_listings(root)
     top = look(root)
     tree = Tree(root, root.name)
     if top.kind != "directory":
@@ -128,11 +131,32 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     return tree
 
 
+def children(folder: Any) -> Iterator[Any]:
+    """
+    What lies in a directory, one after the other.
+
+    A million names are not collected first, as ``Path.iterdir`` does; an object store hands over whole listings.
+    """
+    if not isinstance(folder, Path):
+        yield from folder.iterdir()
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield folder / entry.name
+
+
+def forget_listings(root: Any) -> None:
+    """Have an object store listed anew: fsspec remembers listings, and a trainer goes on writing meanwhile."""
+    system = getattr(root, "fs", None)
+    if system is not None:
+        system.invalidate_cache()
+
+
 def _children(
     tree: Tree, prefix: str, folder: Location, limit: int, on_error: Callable[[str, Exception], None]
 ) -> Iterable[tuple[str, Entry]]:
     try:
-        for child in folder.iterdir():
+        for child in children(folder):
             if len(tree.files) + len(tree.others) >= limit:
                 tree.truncated = True
                 return

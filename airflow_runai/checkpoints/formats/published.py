@@ -18,6 +18,7 @@ from airflow_runai.checkpoints.documents import read_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.stored_sums import vouched
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["MANIFEST", "PUBLISHED", "SCHEMA", "manifest_crc"]
@@ -51,6 +52,9 @@ def _examine(tree: Tree, seen: Examination) -> None:
     _check_ranks(manifest, seen)
     _check_listing(tree, promised, seen)
     seen.proven_elsewhere.update(promised)
+    if seen.level == 2:
+        seen.vouched |= vouched(tree.files, _sums(manifest))
+        seen.crcs.update((name, promised[name]) for name in seen.vouched)
     others = tuple(form for form in seen.formats if form is not PUBLISHED)
     inside = Tree(tree.root, tree.label, {name: entry for name, entry in tree.files.items() if name != MANIFEST})
     if seen.examine(inside, among=others) is None:
@@ -114,6 +118,12 @@ def _check_ranks(manifest: dict[str, Any], seen: Examination) -> None:
     if world > 1 and (len(ranks) != world or ranks != set(range(len(ranks)))):
         text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others; the part of a rank is missing"
         seen.note("manifest-mismatch", MANIFEST, text)
+
+
+def _sums(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """All checksums of each file; ours writes CRC32, another writer may add those that its object store keeps."""
+    kinds = ("crc32", "crc32c", "md5")
+    return {item["path"]: {kind: str(item[kind]) for kind in kinds if kind in item} for item in manifest["files"]}
 
 
 def _is_inside(path: object) -> bool:
