@@ -15,7 +15,7 @@ from typing import NoReturn
 from airflow_runai.checkpoints.examination import Damage, shown
 from airflow_runai.checkpoints.pickle_values import Call, Global, Opaque, Persistent, safe_key
 
-__all__ = ["PICKLE_SIZE_LIMIT", "load_inert"]
+__all__ = ["PICKLE_SIZE_LIMIT", "load_first", "load_inert"]
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
 _OPCODE_LIMIT = 3_000_000
@@ -44,9 +44,23 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
     """
     if len(data) > PICKLE_SIZE_LIMIT:
         raise Damage("pickle-limit", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
-    machine = _Machine(data, on_global)
+    value, end = load_first(data, 0, on_global)
+    if end != len(data):
+        raise Damage("pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP")
+    return value
+
+
+def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -> tuple[object, int]:
+    """
+    Interpret one of several pickles that follow each other.
+
+    :param begin: its first byte.
+    :return: the inert value, and one after its last byte.
+    :raises Damage: as :func:`load_inert`.
+    """
+    machine = _Machine(data, begin, on_global)
     try:
-        return machine.run()
+        return machine.run(), machine.at
     except (IndexError, KeyError):
         machine.malformed("takes more from the stack or memo than was put there")
 
@@ -54,10 +68,10 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
 class _Machine:
     """Stack, memo and position; one method per opcode below."""
 
-    def __init__(self, data: bytes, on_global: Callable[[str, str], None]) -> None:
+    def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
         self.data = data
         self.on_global = on_global
-        self.at = 0
+        self.at = begin
         self.opcodes = 0
         self.objects = 0
         self.stack: list[object] = []
@@ -81,8 +95,6 @@ class _Machine:
         return self.malformed("ends without STOP; the file was cut")
 
     def stop(self) -> object:
-        if self.at != len(self.data):
-            self.malformed(f"{len(self.data) - self.at} bytes after STOP")
         if len(self.stack) != 1 or self.marks:
             self.malformed("leaves other than one value on the stack")
         return self.stack[0]

@@ -36,6 +36,7 @@ _DTYPES: dict[str, tuple[str, int]] = {
     **{"int64": ("i64", 8), "int32": ("i32", 4), "int16": ("i16", 2), "uint16": ("i16", 2)},
     **{"uint32": ("i32", 4), "uint64": ("i64", 8)},
 }
+_BOOKKEEPING = ("callbacks", "loops", "lr_schedulers")
 _VIEWS = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 4, "_rebuild_tensor_v3": 7, "_rebuild_qtensor": 4}
 
 
@@ -83,6 +84,11 @@ class Tensor:
     kind: str
     dtype: str = ""
     shape: tuple[int, ...] = ()
+
+    @property
+    def is_state(self) -> bool:
+        """Whether it is a weight or optimizer state, and no bookkeeping, where best scores begin as infinity."""
+        return self.top not in _BOOKKEEPING
 
 
 @dataclass

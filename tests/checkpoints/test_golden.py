@@ -20,7 +20,7 @@ EXPECTED = {
     "mask.pt": ("torch-zip", Verdict.VALID, None, {"mask-infinite"}),
     "nan.pt": ("torch-zip", Verdict.POISONED, None, {"non-finite"}),
     "unsummed.pt": ("torch-zip", Verdict.UNVERIFIABLE, 4, {"zip-no-checksums"}),
-    "legacy.pt": ("pickle", Verdict.INVALID, None, {"format-unknown"}),
+    "legacy.pt": ("torch-legacy", Verdict.UNVERIFIABLE, 4, {"legacy-no-checksum"}),
     "model.safetensors": ("safetensors", Verdict.UNVERIFIABLE, 4, {"safetensors-no-checksum"}),
     "sharded": ("sharded", Verdict.UNVERIFIABLE, None, {"safetensors-no-checksum"}),
     "checkpoint-4": ("huggingface-trainer", Verdict.UNVERIFIABLE, 4, {"safetensors-no-checksum", "pickle-foreign"}),

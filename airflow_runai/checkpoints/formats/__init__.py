@@ -10,6 +10,10 @@ from __future__ import annotations
 from airflow_runai.checkpoints.examination import Format
 from airflow_runai.checkpoints.formats.dcp import DCP
 from airflow_runai.checkpoints.formats.directory import DIRECTORY
+from airflow_runai.checkpoints.formats.hdf5 import HDF5
+from airflow_runai.checkpoints.formats.keras import KERAS
+from airflow_runai.checkpoints.formats.legacy_torch import LEGACY_TORCH
+from airflow_runai.checkpoints.formats.npz import NPZ
 from airflow_runai.checkpoints.formats.pickle_file import PICKLE_FILE
 from airflow_runai.checkpoints.formats.published import PUBLISHED
 from airflow_runai.checkpoints.formats.safetensors import SAFETENSORS
@@ -27,6 +31,10 @@ FORMATS: tuple[Format, ...] = (
     TRAINER,
     SHARDED,
     DIRECTORY,
+    KERAS,
+    NPZ,
+    HDF5,
+    LEGACY_TORCH,
     PICKLE_FILE,
     TORCH_ZIP,
     SAFETENSORS,

@@ -204,7 +204,7 @@ def _check_paths(mapping: object, index: Index) -> None:
 
     A planner of somebody else's may keep what it likes.
     """
-    paths = dict(_pairs(mapping, "planner_data")) if isinstance(mapping, dict) else {}
+    paths = {key: path for key, path in mapping.items() if isinstance(key, str)} if isinstance(mapping, dict) else {}
     wrong = [name for name, path in paths.items() if _joined(path) != name]
     if len(wrong) == len(paths):
         return

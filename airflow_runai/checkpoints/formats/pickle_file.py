@@ -1,13 +1,8 @@
-"""
-A bare pickle. It is walked to say whether loading it would run something; nothing in it proves its bytes.
-
-Also stands in for PyTorch files from before 1.6, which begin with a pickle; these are refused until a format reads
-them.
-"""
+"""A bare pickle. It is walked to say whether loading it would run something; nothing in it proves its bytes."""
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.examination import Examination, Format
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
 from airflow_runai.checkpoints.pickle_values import walk
@@ -15,8 +10,6 @@ from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["PICKLE_FILE"]
-
-_LEGACY_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
@@ -32,8 +25,6 @@ def _examine(tree: Tree, seen: Examination) -> None:
         return
     with Source(tree, seen) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
-    if data.startswith(_LEGACY_TORCH):
-        raise Damage("format-unknown", "a PyTorch file from before 1.6; load it and save it again with a newer PyTorch")
     met: dict[tuple[str, str], None] = {}
     try:
         root = load_inert(data, lambda module, name: met.setdefault((module, name)))

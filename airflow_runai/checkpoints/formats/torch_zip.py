@@ -28,8 +28,6 @@ __all__ = ["TORCH_ZIP", "MemberPass", "TorchArchive", "examine_archive"]
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _SMALL_LIMIT = 4096
-# Lightning keeps best scores there, which begin as infinity.
-_BOOKKEEPING = ("callbacks", "loops", "lr_schedulers")
 _TAIL = 64 * 1024
 
 
@@ -202,7 +200,7 @@ class TorchArchive:
         zero, non_finite = (content.all_zero, content.non_finite) if content else (None, None)
         order = ">" if self.byteorder == "big" else ""
         for tensor in self.tensors_in(name):
-            if tensor.top not in _BOOKKEEPING:
+            if tensor.is_state:
                 entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
                 self.seen.enter(self.label, tensor.name, entry)
 
@@ -228,7 +226,7 @@ class MemberPass:
         begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
         first = tensors[0]
         content = TensorContent(first.name, kinds.pop(), begin, end, self.archive.byteorder)
-        content.is_state = first.top not in _BOOKKEEPING
+        content.is_state = first.is_state
         return content
 
     def _feed(self, chunk: memoryview) -> None:

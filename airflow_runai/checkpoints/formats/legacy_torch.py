@@ -1,0 +1,190 @@
+"""
+Files of ``torch.save`` before PyTorch 1.6, and of ``_use_new_zipfile_serialization=False`` today.
+
+Four pickles (a magic number, a protocol number, facts about the machine, the object), a fifth with the list of
+storage keys, then for each key the number of its elements and their bytes (torch/serialization.py 2.13,
+``_legacy_save``). Nothing in it is a checksum: sizes are checked to the byte, the numbers can only be looked at.
+
+The tar files of PyTorch before 0.1.10 are recognised and refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.ledger import TensorEntry
+from airflow_runai.checkpoints.pickle_globals import note_globals
+from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_first
+from airflow_runai.checkpoints.reader import Source, Span
+from airflow_runai.checkpoints.tensors import Contents, Storage, read_contents
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_MAGIC_OPCODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
+_PROTOCOL = 1001
+_HEAD = 512
+_TAR_MEMBERS = (b"sys_info", b"pickle", b"storages", b"tensors")
+# How much is read in search of the pickles' end.
+_READS = (256 * 1024, 8 * 1024 * 1024, PICKLE_SIZE_LIMIT)
+_SMALL_LIMIT = 4096
+
+
+def is_legacy(head: bytes) -> bool:
+    """
+    Whether a file begins like one.
+
+    :param head: its first bytes.
+    """
+    return head[:1] == b"\x80" and _MAGIC_OPCODE in head[:32]
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[257:262] == b"ustar" and head[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if not tree.single:
+        return False
+    with Source(tree, seen) as source:
+        head = source.at(0, min(_HEAD, source.size))
+    return is_legacy(head) or _is_tar(head)
+
+
+def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
+    """
+    Look at a whole file.
+
+    :param inspect: told the inert root of the object.
+    """
+    if seen.level < 1:
+        return
+    with Source(tree, seen) as source:
+        if _is_tar(source.at(0, min(_HEAD, source.size))):
+            text = "a tar file of PyTorch before 0.1.10; load it and save it again with a newer PyTorch"
+            raise Damage("format-too-old", text)
+        contents, runs = _read_structure(source, seen, tree.label, inspect)
+        seen.tensors += len(contents.tensors)
+        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in contents.tensors)
+        claim_steps(contents, seen, tree.label)
+        if source.name not in seen.proven_elsewhere:
+            text = (
+                "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
+            )
+            seen.note("legacy-no-checksum", tree.label, text)
+        if seen.level >= 2:
+            source.scan([run.span for run in runs])
+        for run in runs:
+            run.close()
+        if seen.level >= 3:
+            claim_optimizer_steps(contents, {run.storage.key: run.kept for run in runs}, seen, tree.label)
+
+
+def _read_structure(
+    source: Source, seen: Examination, label: str, inspect: Callable[[object], None] | None
+) -> tuple[Contents, list[_Run]]:
+    met: dict[tuple[str, str], None] = {}
+    try:
+        root, keys, at = _pickles(source, lambda *name: met.setdefault(name))
+        contents = read_contents(root)
+        if inspect is not None:
+            inspect(root)
+    finally:
+        note_globals(met, label, seen)
+    runs = []
+    for key in keys:
+        runs.append(_Run(seen, label, _placed(source, contents, key, at), at))
+        at = runs[-1].span.end
+    if at != source.size:
+        raise Damage("legacy-layout", f"the storages end at byte {at}, the file has {source.size}; it was extended")
+    if len(keys) != len(contents.storages):
+        raise Damage("legacy-layout", f"{len(contents.storages)} storages are used, {len(keys)} are there")
+    return contents, runs
+
+
+def _pickles(source: Source, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
+    """The object, the storage keys, and where the storages begin."""
+    for limit in _READS:
+        data = source.at(0, min(limit, source.size))
+        try:
+            return _parsed(data, on_global)
+        except Damage as damage:
+            if len(data) == source.size or damage.code != "pickle-malformed":
+                raise
+    raise Damage("pickle-limit", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read")
+
+
+def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
+    values, at = [], 0
+    for _ in range(5):
+        value, at = load_first(data, at, on_global)
+        values.append(value)
+    magic, protocol, machine, root, keys = values
+    if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
+        raise Damage("legacy-layout", "does not begin as torch.save did before PyTorch 1.6; it was overwritten")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
+        raise Damage("legacy-layout", "the list of storage keys is no list of different texts; it was overwritten")
+    return root, keys, at
+
+
+def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
+    """The storage that begins at a place, after its count has been compared."""
+    storage = contents.storages.get(key)
+    if storage is None:
+        raise Damage("legacy-layout", f"storage {shown(key)} belongs to no tensor")
+    if at + 8 + storage.nbytes > source.size:
+        raise Damage("legacy-layout", f"storage {shown(key)} reaches out of a file of {source.size} bytes; it was cut")
+    count = int.from_bytes(source.at(at, 8), "little", signed=True)
+    if count != storage.numel:
+        text = f"storage {shown(key)} at byte {at} has {count} elements, its tensors need {storage.numel}"
+        raise Damage("legacy-layout", f"{text}; it was overwritten")
+    return storage
+
+
+@dataclass
+class _Run:
+    """One storage: its bytes in the file, and what is seen of them."""
+
+    seen: Examination
+    label: str
+    storage: Storage
+    at: int
+
+    def __post_init__(self) -> None:
+        self.kept = b""
+        self.span = Span(self.at + 8, self.at + 8 + self.storage.nbytes, self._feed, summed=True)
+        self._content = self._looked_at() if self.seen.level >= 3 else None
+
+    def _looked_at(self) -> TensorContent | None:
+        tensors = self.storage.tensors
+        if len({tensor.kind for tensor in tensors}) != 1:
+            return None
+        begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
+        content = TensorContent(tensors[0].name, tensors[0].kind, begin, end)
+        content.is_state = tensors[0].is_state
+        return content
+
+    def _feed(self, chunk: memoryview) -> None:
+        if self.storage.nbytes <= _SMALL_LIMIT:
+            self.kept += bytes(chunk)
+        if self._content is not None:
+            self._content.feed(chunk)
+
+    def close(self) -> None:
+        """Say what came out."""
+        crc = self.span.crc if self.seen.level >= 2 else None
+        flags = (self._content.all_zero, self._content.non_finite) if self._content is not None else ()
+        for tensor in self.storage.tensors:
+            if tensor.is_state:
+                self.seen.enter(self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags))
+        if self._content is not None:
+            self._content.crc = crc
+            self._content.note(self.seen, self.label)
+
+
+LEGACY_TORCH = Format("torch-legacy", _detect, examine_legacy)
