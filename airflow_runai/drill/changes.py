@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -50,7 +51,10 @@ class Changes(Protocol):
 
 def changes_in(directory: Path) -> Changes:
     """Watch a directory by the best means there is."""
-    return Inotify(directory) if sys.platform == "linux" else Polling(directory)
+    if sys.platform == "linux":
+        with suppress(OSError):  # others on this machine may have used up all watches
+            return Inotify(directory)
+    return Polling(directory)
 
 
 class Inotify:
@@ -126,11 +130,8 @@ class Polling:
 
     def _look(self) -> dict[str, tuple[int, tuple[int, int], bool]]:
         found = {}
-        with os.scandir(self._directory) as entries:
+        with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
             for entry in entries:
-                try:
-                    seen = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
+                seen = entry.stat(follow_symlinks=False)
                 found[entry.name] = (seen.st_ino, (seen.st_size, seen.st_mtime_ns), entry.is_dir(follow_symlinks=False))
         return found

@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _hold(arguments: argparse.Namespace) -> int:
     plan = _plan(arguments)
+    if arguments.report:
+        _make(arguments.report)
     # Web server, HTTP client and formats: nobody shall wait for them who only asks for help.
     from airflow_runai.drill import rehearsal, report
 
@@ -70,6 +72,14 @@ def _hold(arguments: argparse.Namespace) -> int:
         report.write(outcome, arguments.report)
     print(json.dumps(report.to_json(outcome), indent=1) if arguments.json else report.text(outcome))
     return outcome.exit_code
+
+
+def _make(directory: Path) -> None:
+    """Make the report's directory before anything runs for minutes."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DrillProblem(f"--report {directory}: {error.strerror}; give a directory that can be written") from None
 
 
 def _say(line: str) -> None:

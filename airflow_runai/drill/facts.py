@@ -113,6 +113,11 @@ class Run:
         return standing.best if standing else None
 
     @property
+    def saved(self) -> bool:
+        """Whether any checkpoint was seen, on its way or lying there."""
+        return bool(self.writes) or any(start.standing and start.standing.newest for start in self.starts)
+
+    @property
     def preempted(self) -> tuple[Start, ...]:
         """The starts that were preempted."""
         return tuple(start for start in self.starts if start.signalled_at is not None)

@@ -46,14 +46,13 @@ def strangers(copied: Path, folder: Path) -> list[str]:
 
 
 def _measured(folder: Path, without: PurePosixPath | None, most_bytes: int) -> Iterator[Path]:
-    size = files = 0
-    for path in _walk(folder, without):
-        files += 1
+    size = 0
+    for files, path in enumerate(_walk(folder, without), 1):
         size += 0 if path.is_symlink() else path.stat().st_size
         if size > most_bytes or files > MOST_FILES:
             raise DrillProblem(
-                f"folder {folder}: holds more than {most_bytes / 2**20:g} MiB or {MOST_FILES} files; the drill works on "
-                "a copy of the script's folder; move data and old results out of it, and link to them or give the "
+                f"folder {folder}: holds more than {most_bytes / 2**20:g} MiB or {MOST_FILES} files; the drill works "
+                "on a copy of the script's folder; move data and old results out of it, and link to them or give the "
                 "script their path"
             )
         yield path

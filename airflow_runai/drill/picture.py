@@ -116,7 +116,7 @@ def _ticks(written: Sequence[Mapping[str, Any]], start: Mapping[str, Any], top: 
 
 
 def _legend() -> Iterator[str]:
-    y, x = 28, 452
+    y, x = 28, 376
     shapes = (
         ("running", f'<rect class="run" x="{{x}}" y="{y - 6}" width="18" height="12" rx="2"/>'),
         ("SIGTERM", f'<path class="fall" d="M{{x}} {y - 4} h12 l-6 8z"/>'),
@@ -127,7 +127,7 @@ def _legend() -> Iterator[str]:
     )
     for name, shape in shapes:
         yield shape.format(x=x) + _text(x + 23, y + 4, name, "quiet")
-        x += 46 + 6.4 * len(name)
+        x += 46 + round(6.4 * len(name))
 
 
 def _axis(scale: _Scale, bottom: float) -> Iterator[str]:

@@ -56,15 +56,18 @@ def _check(plan: Plan, reference: Run) -> None:
     seconds = start.ended_at - (start.ready_at or start.started_at)
     if reference.ended == "completed" and seconds <= plan.preempt_after:
         raise DrillProblem(
-            f"--preempt-after: {plan.preempt_after:g} s is too late: the training ends by itself after {seconds:.1f} s; "
-            f"use a shorter one ({plan.times} preemptions fit with {seconds / (plan.times + 1):.1g}s), or let it train "
-            "longer"
+            f"--preempt-after: {plan.preempt_after:g} s is too late, the training ends by itself after "
+            f"{seconds:.1f} s; use a shorter one ({plan.times} preemptions fit with {seconds / (plan.times + 1):.1g}s), "
+            "or let it train longer"
         )
 
 
 def _differ(run: Run, reference: Run) -> bool:
+    """Whether the same steps led to something else; another number of steps is never chance."""
     one, other = run.final, reference.final
-    return run.ended == "completed" and None not in (one, other) and one.digest != other.digest  # type: ignore[union-attr] # both are there
+    if run.ended != "completed" or one is None or other is None:
+        return False
+    return one.step == other.step and one.digest != other.digest
 
 
 @contextmanager
@@ -74,5 +77,6 @@ def _temporary(report: Path | None) -> Iterator[Path]:
         try:
             yield home
         finally:
-            for logs in home.glob("*/logs") if report else ():
-                shutil.copytree(logs, report / "logs" / logs.parent.name, dirs_exist_ok=True)  # type: ignore[operator] # see above
+            if report is not None:
+                for logs in home.glob("*/logs"):
+                    shutil.copytree(logs, report / "logs" / logs.parent.name, dirs_exist_ok=True)

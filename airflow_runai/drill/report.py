@@ -88,6 +88,8 @@ def _cost_lines(outcome: Outcome) -> Iterator[str]:
             f"At {cost.rate:g} preemptions a day: {cost.overhead:.1f} s each, {cost.seconds_per_day:.0f} s a day, "
             f"{cost.share:.2%} of it (waiting for a node not counted)."
         )
+    if cost and not outcome.facts.run.saved and not outcome.facts.run.blind:
+        yield "Nothing is kept: a training that takes longer than one stretch between two preemptions never ends."
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:

@@ -191,7 +191,7 @@ class _Stage:
             return self._now()
 
     def _strike(self, name: str) -> None:
-        """Kill the whole start while a checkpoint is half written, once; not the first, so that an older one is there."""
+        """Kill everything while a checkpoint is half written, once; not the first, so that an older one is there."""
         if self._kind != "strike" or self._struck or not self._watch.writes:
             return
         self._struck = True
@@ -266,4 +266,5 @@ def _told(kind: str, start: Start) -> str:
     best = start.standing.best if isinstance(start.standing, Standing) else None
     kept = f"newest valid checkpoint: {best.name}" if best else "no valid checkpoint"
     code = "" if start.exit_code is None else f" with exit code {start.exit_code}"
-    return f"{kind}: start {start.number} on {start.node} {what}{code} after {start.ended_at - start.started_at:.1f} s; {kept}"
+    seconds = start.ended_at - start.started_at
+    return f"{kind}: start {start.number} on {start.node} {what}{code} after {seconds:.1f} s; {kept}"

@@ -1,6 +1,4 @@
-"""
-What lies in a checkpoint directory while nobody writes: the newest checkpoint, and the newest that is accepted.
-"""
+"""What lies in a checkpoint directory while nobody writes: the newest checkpoint, and the newest that is accepted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Checks on how a training goes down and comes up: its end, its signal handling, its checkpoints as files.
-"""
+"""Checks on how a training goes down and comes up: its end, its signal handling, its checkpoints as files."""
 
 from __future__ import annotations
 
@@ -70,14 +68,14 @@ def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
         )
     if start.exit_code == 0:
         return fails(
-            f"start {start.number} ended with exit code 0 after SIGTERM ({seconds:.2f} s): to Run:ai that means finished, "
-            "so that it is never resumed",
+            f"start {start.number} ended with exit code 0, {seconds:.2f} s after SIGTERM: to Run:ai that means finished, so "
+            "that it is never resumed",
             "end with another code, such as 143, when told to stop before the end",
         )
     if start.reach == "child":
         return fails(
-            f"SIGTERM stops at {start.first_process!r}, the first process, which does not handle it: in a container only "
-            "this one is told, and the training that would save is not",
+            f"SIGTERM stops at {start.first_process!r}, the first process, which does not handle it: in a container "
+            "only this one is told, and the training that would save is not",
             'start the training with exec (exec python train.py "$@"), or forward the signal with trap',
         )
     return None
@@ -86,16 +84,20 @@ def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
 def _not_saved(facts: Facts, start: Start) -> Answer | None:
     if facts.run.blind:
         return unknown(f"no checkpoint was seen: {facts.run.blind}")
+    if facts.run.saved and not facts.run.writes:
+        return unknown(
+            "its checkpoints were found, but not seen on their way", "do not remake the directory at a start"
+        )
     written = facts.run.written(start)
     signalled = start.signalled_at or 0.0
     if written and (
         written[-1].at >= signalled or (signalled - written[-1].at) * (facts.pace or 1e9) < _STEPS_NOT_LOST
     ):
         return None
-    last = f"the last one was {signalled - written[-1].at:.1f} s old" if written else "this start had saved none"
+    age = f"the last one was {signalled - written[-1].at:.1f} s old" if written else "this start had saved none"
     return fails(
-        f"start {start.number} ended {start.ended_at - signalled:.2f} s after SIGTERM with exit code {start.exit_code} and "
-        f"without a new checkpoint; {last}",
+        f"start {start.number} ended {start.ended_at - signalled:.2f} s after SIGTERM with exit code {start.exit_code} "
+        f"and without a new checkpoint; {age}",
         "handle SIGTERM: save a checkpoint before ending"
         if facts.run.writes
         else "save checkpoints, and resume from them",

@@ -1,6 +1,4 @@
-"""
-Checks on what a training does with its checkpoints: whether it goes on, does no step twice, and comes out the same.
-"""
+"""Checks on what a training does with its checkpoints: whether it goes on, does no step twice, comes out the same."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ def resumed(facts: Facts) -> Answer:
         return unknown(f"no checkpoint was seen: {facts.run.blind}")
     if not pairs:
         return unknown("it was never started again")
-    if not facts.run.writes:
+    if not facts.run.saved:
         return fails(
             f"there was no checkpoint to go on from: each of {len(pairs)} further starts began anew",
             "save checkpoints, and load the newest valid one at every start",
@@ -106,7 +104,7 @@ def _metrics(mine: Seen, other: Seen) -> str:
 def _unfinished(facts: Facts) -> Answer | None:
     """Nothing can be said of the end of a training that did not reach it."""
     for run in (facts.run, facts.reference):
-        if run.blind or not run.writes:
+        if run.blind or not run.saved:
             return unknown(f"no checkpoint was seen{': ' * bool(run.blind)}{run.blind}")
     stopped = bool(facts.run.preempted) and facts.run.preempted[-1] is facts.run.starts[-1]
     if facts.run.ended != "completed" or facts.reference.ended != "completed" or stopped:

@@ -1,0 +1,1 @@
+"""Stands in for scikit-learn, whose import takes longer than these trainings."""
