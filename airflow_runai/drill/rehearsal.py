@@ -57,7 +57,7 @@ def _check(plan: Plan, reference: Run) -> None:
     if reference.ended == "completed" and seconds <= plan.preempt_after:
         raise DrillProblem(
             f"--preempt-after: {plan.preempt_after:g} s is too late, the training ends by itself after "
-            f"{seconds:.1f} s; use a shorter one ({plan.times} preemptions fit with {seconds / (plan.times + 1):.1g}s), "
+            f"{seconds:.1f} s; use a shorter one ({plan.times} preemptions fit with {seconds / (plan.times + 1):.1g}s) "
             "or let it train longer"
         )
 

@@ -1,5 +1,8 @@
 """The example as it is often written: weights, momentum and step are resumed, the epoch begins at 0 again."""
 
+# mypy: ignore-errors
+# What it imports lies in dags/digits, which is on the path only when it runs.
+
 import digits
 import train
 
