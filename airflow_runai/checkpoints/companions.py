@@ -8,13 +8,15 @@ that holds nothing but its own files, so that everything else (changes while it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from airflow_runai.checkpoints.tree import Location, Tree, list_tree, look
 
-__all__ = ["INDEX", "list_checkpoint"]
+__all__ = ["INDEX", "list_checkpoint", "pieces"]
 
 INDEX = ".index"
+MOST_PIECES = 10_000
 
 
 def list_checkpoint(path: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Tree:
@@ -42,6 +44,19 @@ def list_checkpoint(path: Location, limit: int, on_error: Callable[[str, Excepti
             continue
         (bundle.files if entry.kind == "file" else bundle.others)[name] = entry
     return bundle
+
+
+def pieces(checkpoint: Path) -> list[Path]:
+    """
+    What must be moved to move a checkpoint: itself, or an index and then its data files.
+
+    :raises OSError: when it cannot be looked at.
+    """
+    if checkpoint.is_dir() or checkpoint.is_symlink():
+        return [checkpoint]
+    tree = list_checkpoint(checkpoint, MOST_PIECES, lambda name, error: None)
+    found = [checkpoint.with_name(name) for name in (*tree.files, *tree.others)]
+    return sorted(found, key=lambda piece: (not piece.name.endswith(INDEX), piece.name))
 
 
 def _index_of(prefix: Any) -> Any:

@@ -243,6 +243,7 @@ class Examination:
             findings=tuple(self.findings),
             digest=digest,
             tensors=self.tensors,
+            mark=tree.mark,
             world_size=self.world_size,
             metrics=self.metrics,
             ledger=self.ledger(tree, step),

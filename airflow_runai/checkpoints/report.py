@@ -235,6 +235,7 @@ class Report:
     :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content has an equal
         digest; ``None`` below level 2, and when not every file could be read to its end.
     :param tensors: number of tensors seen.
+    :param mark: stands for names, sizes and times of its files, to recognise that they are still those looked at.
     :param world_size: how many processes wrote it, where it says so.
     :param metrics: what the trainer noted of its quality, where it noted something.
     :param ledger: what is remembered of each tensor, to be given with the next look. It is as large as the checkpoint
@@ -250,6 +251,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     digest: str | None = None
     tensors: int = 0
+    mark: str = field(default="", compare=False)
     world_size: int | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger, repr=False, compare=False)

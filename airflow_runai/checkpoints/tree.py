@@ -8,6 +8,7 @@ may not end.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -89,6 +90,12 @@ class Tree:
     def fingerprint(self) -> dict[str, tuple[int, float]]:
         """Sizes and times, to notice that somebody is still writing."""
         return {name: (entry.size, entry.mtime) for name, entry in self.files.items()}
+
+    @property
+    def mark(self) -> str:
+        """The fingerprint as a short text, to recognise later that these are the files that were looked at."""
+        seen = sorted(self.fingerprint.items()), sorted((name, entry.kind) for name, entry in self.others.items())
+        return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def look(path: Location) -> Entry:
