@@ -1,10 +1,10 @@
 """
 CRC32C (Castagnoli), the checksum of TensorFlow and of Orbax's OCDBT, by whatever is installed.
 
-That is the package ``crc32c`` (extra ``fast``), else ``google-crc32c``, else the standard library alone. The standard library has no CRC32C, and a loop over bytes manages some 10 MB/s. So the fallback folds: a CRC is linear,
-so the first half of a run, advanced by the length of the second, can be laid over it, until four bytes are left. One
-half is advanced at once by ``bytes.translate`` and exclusive-or of big integers, which makes it some ten times faster
-than a loop, and still some hundred times slower than the packages.
+That is the package ``crc32c`` (extra ``fast``), else ``google-crc32c``, else the standard library alone. It has no
+CRC32C, and a loop over bytes manages some 10 MB/s. So the fallback folds: a CRC is linear, so the first half of a run,
+advanced by the length of the second, can be laid over it, until four bytes are left. One half is advanced at once by
+``bytes.translate`` and exclusive-or of big integers: 100 MB/s, where the packages do 10 GB/s.
 """
 
 from __future__ import annotations

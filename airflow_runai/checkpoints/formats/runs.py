@@ -11,7 +11,10 @@ from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.reader import Source, Span
 
-__all__ = ["Run", "enter_runs", "in_order", "read_runs"]
+__all__ = ["NUMPY_KINDS", "Run", "enter_runs", "in_order", "read_runs"]
+
+#: NumPy's types without their byte order, to float layouts.
+NUMPY_KINDS = {"f2": "f16", "f4": "f32", "f8": "f64", "c8": "f32", "c16": "f64"}
 
 
 @dataclass(frozen=True)

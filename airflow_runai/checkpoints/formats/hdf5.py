@@ -1,0 +1,136 @@
+"""
+HDF5: ``.h5`` and ``.hdf5``, of Keras or of anybody.
+
+The file says how long it is, so a cut is seen without any library. With h5py (extra ``hdf5``) every dataset is read in
+a process of its own. What is proven is only what has checksums: HDF5 has them for its own structure in files written
+with ``libver="latest"``, and for values where a dataset was made with ``fletcher32=True``. Neither is the default, nor
+does Keras ask for it, so the usual verdict is "unverifiable".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.crc import crc32
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.heads import head
+from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
+from airflow_runai.checkpoints.hdf5_reading import read_hdf5
+from airflow_runai.checkpoints.keras_config import note_config
+from airflow_runai.checkpoints.lanes import ByteOrder
+from airflow_runai.checkpoints.ledger import TensorEntry
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["HDF5", "Datasets", "check_superblock"]
+
+_MAGIC = b"\x89HDF\r\n\x1a\n"
+_SUFFIXES = (".h5", ".hdf5")
+_SWMR, _WRITING = 4, 1
+
+
+def check_superblock(read: Callable[[int, int], bytes], size: int) -> None:
+    """
+    Compare the length that the file says it has with the one it has.
+
+    :param read: offset and size to bytes.
+    :param size: of the file, in bytes.
+    :raises Damage: ``hdf5-superblock``, or ``hdf5-open`` when its writer has not closed it.
+    """
+    # A user's own bytes may lie in front, in a power of two.
+    places = [0, 512, 1024, 2048]
+    begin = next((at for at in places if at + 8 <= size and read(at, 8) == _MAGIC), None)
+    if begin is None:
+        raise Damage("hdf5-superblock", f"{size} bytes without the mark of HDF5; it was cut or overwritten")
+    data = read(begin, min(96, size - begin))
+    version = data[8] if len(data) > 12 else 255
+    if version > 3:
+        raise Damage("hdf5-superblock", f"superblock of version {version}, or cut; 0 to 3 are known")
+    width, at = (data[13:14], 24 + 4 * version) if version < 2 else (data[9:10], 12)
+    if version == 3 and data[11] & (_SWMR | _WRITING):
+        raise Damage("hdf5-open", "its writer has not closed it; look again later")
+    if width != b"\x08" or len(data) < at + 24:
+        raise Damage("hdf5-superblock", "the superblock is cut, or its addresses are not 8 bytes long")
+    # Base address, an address that is not used here, end of the file.
+    base, end = (int.from_bytes(data[at + offset : at + offset + 8], "little") for offset in (0, 16))
+    if base != begin or size not in (end, base + end):
+        raise Damage("hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed")
+
+
+class Datasets:
+    """
+    Listens to what is read from an HDF5 file: counts, sums, and tests what the values are.
+
+    :param label: file that the findings name.
+    """
+
+    def __init__(self, seen: Examination, label: str) -> None:
+        self.sealed = True
+        self._seen = seen
+        self._label = label
+        self._last: tuple[TensorContent, TensorEntry] | None = None
+        self._crc = 0
+
+    def listen(self, line: dict[str, Any]) -> Callable[[memoryview], None] | None:
+        """Take the next group or dataset; the one before is complete."""
+        self.finish()
+        if "config" in line:
+            note_config(line["config"].encode("utf-8", "replace"), self._label, self._seen)
+            return None
+        self.sealed = self.sealed and bool(line["sealed"])
+        if "dataset" not in line:
+            return None
+        dtype, size, name = line["dtype"], line["size"], line["dataset"].lstrip("/").replace("/", ".")
+        self._seen.tensors += 1
+        order: ByteOrder = "big" if dtype[0] == ">" else "little"
+        content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, size, order)
+        self._last, self._crc = (content, TensorEntry(dtype, tuple(line["shape"]))), 0
+        return self._feed
+
+    def _feed(self, chunk: memoryview) -> None:
+        assert self._last is not None
+        self._crc = crc32(chunk, self._crc)
+        if self._seen.level >= 3:
+            self._last[0].feed(chunk)
+
+    def finish(self) -> None:
+        """Note what the values of the last dataset are."""
+        if self._last is None:
+            return
+        content, entry = self._last
+        flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
+        self._seen.enter(self._label, content.name, TensorEntry(entry.dtype, entry.shape, self._crc, *flags))
+        if self._seen.level >= 3:
+            content.note(self._seen, self._label)
+        self._last = None
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return tree.single and (tree.label.endswith(_SUFFIXES) or head(tree, seen).startswith(_MAGIC))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    if seen.level < 1:
+        return
+    with Source(tree, seen) as source:
+        check_superblock(source.at, source.size)
+        if seen.level >= 2:
+            source.scan([])
+    proven = source.name in seen.proven_elsewhere
+    if seen.level < 2:
+        if not proven:
+            seen.note("hdf5-no-checksum", tree.label, "only from level 2 on its checksums are looked for")
+        return
+    datasets = Datasets(seen, tree.label)
+    unread = read_hdf5(tree.root, 0, source.size, datasets.listen)
+    datasets.finish()
+    if unread is not None and not proven:
+        seen.note("hdf5-structure-only", tree.label, f"nothing but its length was checked: {shown(unread)}")
+    elif not datasets.sealed and not proven:
+        text = "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
+        seen.note("hdf5-no-checksum", tree.label, text)
+
+
+HDF5 = Format("hdf5", _detect, _examine)

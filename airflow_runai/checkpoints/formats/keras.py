@@ -1,0 +1,89 @@
+"""
+Models of Keras 3: ``.keras``, a zip file of a configuration and weights.
+
+Every byte is proven by the CRC32s of the zip file. The configuration is parsed as JSON and never deserialized, because
+that can run code. The weights inside are HDF5: their length is checked here, and with h5py (extra ``hdf5``) their
+values are tested in a process of their own.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.archive import STORED, Member, read_directory
+from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.hdf5 import Datasets, check_superblock
+from airflow_runai.checkpoints.formats.heads import first_member
+from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
+from airflow_runai.checkpoints.hdf5_reading import read_hdf5
+from airflow_runai.checkpoints.keras_config import note_config
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.window import Window
+
+__all__ = ["KERAS"]
+
+_CONFIG, _METADATA = "config.json", "metadata.json"
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if not tree.single:
+        return False
+    first = first_member(tree, seen)
+    return tree.label.endswith(".keras") or first in (_CONFIG, _METADATA) or _holds_weights(first)
+
+
+def _holds_weights(name: str) -> bool:
+    return name.startswith("model") and ".weights." in name
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    if seen.level < 1:
+        return
+    with Source(tree, seen) as source:
+        members = read_directory(source)
+        _check_members(members)
+        by_name = {member.name: member for member in members}
+        for name in (_CONFIG, _METADATA):
+            data = _whole(source, by_name[name])
+            note_config(data, tree.label, seen) if name == _CONFIG else parse_object(data, "keras-layout", name)
+        weights = [member for member in members if member.name.endswith(".h5") and member.method == STORED]
+        for member in weights:
+            check_superblock(_inside(source, member).bytes, member.size)
+        if seen.level >= 2:
+            prove(source, [MemberPass(member) for member in members if member.packed], seen, tree.label)
+    if seen.level >= 3 and not seen.refused:
+        _read_weights(tree, weights, seen)
+
+
+def _check_members(members: list[Member]) -> None:
+    names = {member.name for member in members}
+    missing = [name for name in (_CONFIG, _METADATA) if name not in names]
+    if not any(map(_holds_weights, names)):
+        missing.append("model.weights.h5")
+    if missing:
+        raise Damage(
+            "keras-layout", f"{' and '.join(missing)} missing; Keras writes configuration, metadata and weights"
+        )
+    for name in names:
+        if name not in (_CONFIG, _METADATA) and not _holds_weights(name) and not name.startswith("assets/"):
+            raise Damage("keras-layout", f"member {shown(name)} is none that Keras writes")
+
+
+def _whole(source: Source, member: Member) -> bytes:
+    if member.size > SIZE_LIMIT:
+        raise Damage("too-large", f"member {shown(member.name)} of {member.size} bytes; at most {SIZE_LIMIT} are read")
+    return beginning(source, member, member.size)
+
+
+def _inside(source: Source, member: Member) -> Window:
+    return Window(lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock")
+
+
+def _read_weights(tree: Tree, weights: list[Member], seen: Examination) -> None:
+    for member in weights:
+        datasets = Datasets(seen, tree.label)
+        read_hdf5(tree.root, member.begin, member.size, datasets.listen)
+        datasets.finish()
+
+
+KERAS = Format("keras", _detect, _examine)

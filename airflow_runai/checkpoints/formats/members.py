@@ -1,0 +1,73 @@
+"""Members of a zip file that is not PyTorch's: a look at the beginning of one, and the pass that proves all of them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+from airflow_runai.checkpoints.archive import STORED, Inflater, Member
+from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.reader import Source, Span
+
+__all__ = ["MemberPass", "beginning", "prove"]
+
+_PACKED = 256 * 1024
+
+
+def beginning(source: Source, member: Member, size: int) -> bytes:
+    """
+    Return the first bytes of a member, unpacked if need be, fewer if it is shorter.
+
+    :param size: at most; what is packed is looked at only so far as 256 KiB.
+    :raises Damage: ``zip-crc`` when it cannot be unpacked.
+    """
+    if member.method == STORED:
+        return source.at(member.begin, min(member.size, size))
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(
+            source.at(member.begin, min(member.packed, size + _PACKED)), size
+        )
+    except zlib.error as error:
+        raise Damage("zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})") from None
+
+
+class MemberPass:
+    """
+    What one member needs during the pass over the file.
+
+    :param feed: told its content, unpacked, chunk by chunk.
+    """
+
+    def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:
+        self.member = member
+        self._inflater = None if member.method == STORED else Inflater(member, feed)
+        own = feed if self._inflater is None else self._inflater.push
+        self.span = Span(member.begin, member.end, own, summed=self._inflater is None)
+
+    def finish(self) -> bool:
+        """
+        Whether its CRC32 is the one in the directory.
+
+        :raises Damage: when less was unpacked than announced.
+        """
+        if self._inflater is None:
+            return self.span.crc == self.member.crc
+        self._inflater.finish()
+        return self._inflater.crc == self.member.crc
+
+
+def prove(source: Source, passes: Sequence[MemberPass], seen: Examination, label: str) -> list[MemberPass]:
+    """
+    Read the file once, and compare every member with its CRC32.
+
+    :param passes: in the order of their place in the file.
+    :return: those whose bytes are as they were written; the others are noted.
+    """
+    source.scan([item.span for item in passes])
+    sound = []
+    for item in passes:
+        if item.finish():
+            sound.append(item)
+        else:
+            seen.note("zip-crc", label, f"member {shown(item.member.name)} is damaged: its CRC32 does not match")
+    return sound

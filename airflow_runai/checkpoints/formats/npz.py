@@ -1,0 +1,155 @@
+"""
+Arrays of NumPy: ``.npz``, a zip file of ``.npy`` members, stored or deflated.
+
+Every byte is proven by the CRC32s of the zip file. An array of Python objects is a pickle, which ``numpy.load`` would
+run if it is allowed to; it is refused by its header, and never looked into. A single ``.npy`` is not read: it can be
+proven by nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeGuard
+
+from airflow_runai.checkpoints.archive import Member, read_directory
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.heads import first_member
+from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
+from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
+from airflow_runai.checkpoints.lanes import ByteOrder
+from airflow_runai.checkpoints.ledger import TensorEntry
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["NPZ"]
+
+# numpy.lib.format refuses longer ones as well, unless pickles are allowed (NumPy 2.4).
+_HEADER_LIMIT = 10_000
+_DTYPE = re.compile(r"[<>|=]?([a-zA-Z?])(\d{0,9})(?:\[\w{1,8}\])?")
+
+
+@dataclass(frozen=True)
+class _Array:
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    kind: str
+    byteorder: ByteOrder
+    begin: int
+    member: Member
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return tree.single and (tree.label.endswith(".npz") or first_member(tree, seen).endswith(".npy"))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    if seen.level < 1:
+        return
+    with Source(tree, seen) as source:
+        arrays = [_array(source, member) for member in read_directory(source)]
+        seen.tensors += len(arrays)
+        seen.tensor_names[tree.label] = frozenset(array.name for array in arrays)
+        for array in arrays:
+            seen.enter(tree.label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc))
+            _claim_step(source, array, tree, seen)
+        if seen.level >= 2:
+            _read_everything(source, arrays, seen, tree.label)
+
+
+def _array(source: Source, member: Member) -> _Array:
+    """Read the header of one member (NumPy's format 1.0 to 3.0)."""
+    name = member.name.removesuffix(".npy")
+    data = beginning(source, member, 12 + _HEADER_LIMIT)
+    if name == member.name or data[:6] != b"\x93NUMPY" or data[6:7] not in (b"\1", b"\2", b"\3"):
+        raise _damage(member, "is no array of NumPy, format 1 to 3")
+    width = 2 if data[6] == 1 else 4
+    begin = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
+    if begin > len(data):
+        raise _damage(
+            member, f"has a header of {begin} bytes; at most {_HEADER_LIMIT}, and all of the member, are read"
+        )
+    header = _parsed(data[8 + width : begin], member)
+    descr, shape = header["descr"], header["shape"]
+    if not _is_shape(shape):
+        raise _damage(member, f"has shape {shown(str(shape))}; whole numbers from 0 are allowed")
+    if prod(shape) * _width(descr, member) != member.size - begin:
+        raise _damage(member, f"has {member.size - begin} bytes behind its header, its shape and dtype need others")
+    text = descr if isinstance(descr, str) else "structured"
+    # Numbers that do not begin at a multiple of their size are not taken apart; no NumPy writes them.
+    kind = NUMPY_KINDS.get(text[1:], "bytes") if begin % 8 == 0 else "bytes"
+    return _Array(name, text, shape, kind, "big" if text.startswith(">") else "little", begin, member)
+
+
+def _damage(member: Member, what: str) -> Damage:
+    return Damage("npz-layout", f"member {shown(member.name)} {what}")
+
+
+def _parsed(data: bytes, member: Member) -> dict[str, Any]:
+    """Read the header: a Python dictionary of plain values, which is parsed and never evaluated."""
+    try:
+        header = ast.literal_eval(data.decode("utf-8").strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise _damage(member, "has a header that is no dictionary of plain values") from None
+    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
+        raise _damage(member, "has a header with other keys than descr, fortran_order and shape")
+    return header
+
+
+def _is_shape(shape: object) -> TypeGuard[tuple[int, ...]]:
+    numbers = shape if isinstance(shape, tuple) and len(shape) <= 64 else (None,)
+    return all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+
+
+def _width(descr: object, member: Member) -> int:
+    """Size of one item in bytes, fields of a structured type included."""
+    total, pending = 0, [(descr, 1)]
+    while pending:
+        item, times = pending.pop()
+        if isinstance(item, list):
+            pending += [_field(field, times, member) for field in item]
+            continue
+        match = _DTYPE.fullmatch(item) if isinstance(item, str) else None
+        if match is None:
+            raise _damage(member, f"has dtype {shown(str(item))}, which is not known")
+        if match[1] == "O":
+            text = f"member {shown(member.name)} holds Python objects: a pickle; save plain arrays instead"
+            raise Damage("npz-object", text)
+        total += times * int(match[2] or 1) * (4 if match[1] == "U" else 1)
+    return total
+
+
+def _field(field: object, times: int, member: Member) -> tuple[object, int]:
+    """Return dtype and number of one field: ``(name, dtype)`` or ``(name, dtype, shape)``."""
+    match field:
+        case (_, descr):
+            return descr, times
+        case (_, descr, shape) if _is_shape(shape):
+            return descr, times * prod(shape)
+    raise _damage(member, f"has a field {shown(str(field))}, which is not known")
+
+
+def _claim_step(source: Source, array: _Array, tree: Tree, seen: Examination) -> None:
+    if array.name in ("step", "global_step") and array.shape in ((), (1,)) and array.dtype in ("<i8", "<i4", "|u1"):
+        step = int.from_bytes(beginning(source, array.member, array.member.size)[array.begin :], "little", signed=True)
+        if step >= 0:
+            seen.steps.append(StepClaim(f"{array.name} in {tree.label}", step, "advisory"))
+
+
+def _read_everything(source: Source, arrays: list[_Array], seen: Examination, label: str) -> None:
+    contents = [TensorContent(a.name, a.kind, a.begin, a.member.size, a.byteorder) for a in arrays]
+    feeds = [content.feed if seen.level >= 3 else None for content in contents]
+    passes = [MemberPass(array.member, feed) for array, feed in zip(arrays, feeds, strict=True)]
+    sound = prove(source, passes, seen, label)
+    for array, content, item in zip(arrays, contents, passes, strict=True):
+        if item in sound and seen.level >= 3:
+            flags = (content.all_zero, content.non_finite)
+            seen.enter(label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc, *flags))
+            content.note(seen, label)
+
+
+NPZ = Format("npz", _detect, _examine)
