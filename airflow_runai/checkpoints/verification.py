@@ -118,10 +118,17 @@ _KNOWN_FORMATS = (
 
 
 def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
+    errors: list[tuple[str, Exception]] = []
     try:
-        after = list_checkpoint(path, seen.policy.entry_limit, lambda name, error: None)
-    except Exception:
+        after = list_checkpoint(path, seen.policy.entry_limit, lambda *error: errors.append(error))
+    except Exception as error:
         after = Tree(path, before.label)
+        errors.append((before.label, error))
+    for name, error in errors:
+        if not isinstance(error, FileNotFoundError):
+            # The storage does not answer any more; that is no sign of a writer.
+            _note_error(seen, name, error)
+            return
     if after.fingerprint != before.fingerprint:
         seen.note("changing", before.label, "sizes or times changed while it was read; look again later")
 
