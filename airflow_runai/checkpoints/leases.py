@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["LEASES", "hold", "leased", "release"]
+__all__ = ["LEASES", "forget_expired", "hold", "leased", "release"]
 
 LEASES = ".leases"
 
@@ -61,6 +61,13 @@ def leased(root: Path, *, now: float) -> Mapping[str, str]:
         if holder is not None:
             found[name] = holder
     return found
+
+
+def forget_expired(root: Path, *, now: float) -> None:
+    """Clear away the leases of holders that died; one that cannot be read stays."""
+    for lease in (root / LEASES).glob("*@*"):
+        if _holder(lease, now) is None:
+            lease.unlink(missing_ok=True)
 
 
 def _holder(lease: Path, now: float) -> str | None:
