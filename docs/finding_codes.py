@@ -34,6 +34,7 @@ MEANINGS = {
     "torch-byteorder": "written on a big-endian machine",
     "legacy-layout": "a file of PyTorch before 1.6 whose parts do not add up to its size",
     "legacy-no-checksum": "the format of PyTorch before 1.6: nothing proves its bytes",
+    "lightning-keys": "a Lightning checkpoint without the keys that Lightning always writes",
     "format-too-old": "the tar format of PyTorch before 0.1.10, which is not read",
     "pickle-malformed": "a pickle that ends early or makes no sense",
     "pickle-limit": "a pickle larger or deeper than is walked",

@@ -110,6 +110,7 @@ CODES: dict[str, Code] = {
     "legacy-layout": _INVALID,
     "legacy-no-checksum": Code("info", Verdict.UNVERIFIABLE),
     "format-too-old": _INVALID,
+    "lightning-keys": _INVALID,
     # pickle
     "pickle-malformed": _INVALID,
     "pickle-limit": _UNSAFE,

@@ -19,7 +19,7 @@ from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
 from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
 from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
-from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
@@ -81,7 +81,13 @@ def _examine_index(tree: Tree, seen: Examination, folder: str, metadata: list[st
     for name in dcp_files(tree, folder):
         if name.endswith(".distcp") and name not in by_file:
             seen.note("shard-left-over", name, ".metadata does not name it; left over from another save")
-    _compare_steps({name: _examine_file(tree, seen, name, by_file[name], index) for name in sorted(by_file)}, seen)
+    steps: dict[str, set[int]] = {}
+
+    def look(part: Examination, name: str) -> None:
+        steps[name] = _examine_file(tree, part, name, by_file[name], index)
+
+    side_by_side(tree, seen, sorted(by_file), look)
+    _compare_steps(steps, seen)
 
 
 def _metadata(tree: Tree, seen: Examination, name: str) -> bytes:
@@ -164,7 +170,7 @@ def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return holds_dcp(tree)
+    return holds_dcp(tree) and not tree.beside("meta.pt")
 
 
 def _examine(tree: Tree, seen: Examination) -> None:

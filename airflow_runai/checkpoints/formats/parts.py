@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from airflow_runai.checkpoints.access import is_remote
@@ -10,7 +10,7 @@ from airflow_runai.checkpoints.examination import Damage, Examination
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["WEIGHTS", "examine_parts", "holds_weights"]
+__all__ = ["WEIGHTS", "examine_parts", "holds_weights", "side_by_side"]
 
 #: Endings of files that hold weights or training state.
 WEIGHTS = (
@@ -26,27 +26,37 @@ def examine_parts(tree: Tree, seen: Examination, known: Collection[str] = ()) ->
     """
     Look at every file of a directory; one that cannot be read does not hide the others.
 
-    On an object store several are looked at side by side, because there waiting for the network is what takes time.
+    Files that only describe the checkpoint (``seen.apart``) are left alone.
 
     :param known: files that were looked at already; what has not been read of them is only summed.
     """
-    if seen.level == 0:
-        return
-    names = sorted(tree.files)
+    if seen.level >= 1:
+        names = sorted(tree.files.keys() - seen.apart)
+        side_by_side(tree, seen, names, lambda part, name: _examine_part(tree, part, name, known))
+
+
+def side_by_side(tree: Tree, seen: Examination, names: Sequence[str], look: Callable[[Examination, str], None]) -> None:
+    """
+    Look at several files: one after the other, on an object store several at the same time.
+
+    There, waiting for the network is what takes time.
+
+    :param look: told the account to write into, and the name of a file.
+    """
     if not is_remote(tree.root) or len(names) < 2:
         for name in names:
-            _examine_part(tree, seen, name, known)
+            look(seen, name)
         return
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="checkpoint-part") as workers:
-        for part in workers.map(lambda name: _examine_apart(tree, seen, name, known), names):
+        for part in workers.map(lambda name: _looked_at(seen, name, look), names):
             seen.join(part)
 
 
-def _examine_apart(tree: Tree, seen: Examination, name: str, known: Collection[str]) -> Examination:
+def _looked_at(seen: Examination, name: str, look: Callable[[Examination, str], None]) -> Examination:
     part = seen.fork()
     if name in seen.crcs:
         part.crcs[name] = seen.crcs[name]
-    _examine_part(tree, part, name, known)
+    look(part, name)
     return part
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from airflow_runai.checkpoints.documents import read_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim
+from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds_deepspeed
+from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.sharded import check_indices, indices
 from airflow_runai.checkpoints.tree import Tree
@@ -25,8 +27,8 @@ _STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-\d+")
 _RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
 _MODELS = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin")
-# Directories and files of DeepSpeed and FSDP, which a later format reads.
-_DISTRIBUTED = ("global_step", "pytorch_model_fsdp", "optimizer_0", "optimizer.bin")
+# What FSDP writes in place of optimizer.pt.
+_OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*")
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
@@ -37,7 +39,8 @@ def _examine(tree: Tree, seen: Examination) -> None:
     _check_completeness(tree, seen)
     if seen.level >= 1 and tree.beside(_STATE):
         _check_state(tree, seen)
-    examine_parts(tree, seen)
+    known = examine_deepspeed(tree, seen) if holds_deepspeed(tree) else []
+    examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
     check_indices(tree, seen)
     _bind_steps(tree, seen)
 
@@ -47,12 +50,14 @@ def _check_completeness(tree: Tree, seen: Examination) -> None:
     if not tree.beside(_STATE):
         text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
         seen.note("file-missing", _STATE, text)
-    if any(name.startswith(_DISTRIBUTED) for name in tree.files):
-        seen.note("not-examined", tree.label, "parts written by DeepSpeed or FSDP were summed, but not examined")
-        return
-    if not any(tree.beside(name) for name in _MODELS) and not indices(tree):
+    elsewhere = holds_deepspeed(tree) or holds_fsdp(tree)
+    if not any(tree.beside(name) for name in _MODELS) and not indices(tree) and not elsewhere:
         seen.note("file-missing", tree.label, f"no model; one of {', '.join(_MODELS)} or a sharded one is expected")
     missing = [name for name in ("optimizer.pt", "scheduler.pt") if not tree.beside(name)]
+    if holds_deepspeed(tree):
+        missing = []  # DeepSpeed keeps both in its own files
+    elif any(map(_OPTIMIZER.fullmatch, tree.files)):
+        missing = [name for name in missing if name != "optimizer.pt"]
     ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
     if len(missing) == 2 and not ranks:
         seen.note(
@@ -104,10 +109,12 @@ def _bind_steps(tree: Tree, seen: Examination) -> None:
 
     With a gradient scaler (``scaler.pt``) steps whose gradients overflow are skipped, so these two may lag behind.
     """
-    parts = (" in optimizer.pt", " in scheduler.pt")
+    parts = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
     lenient = tree.beside("scaler.pt")
     seen.steps[:] = [
-        replace(claim, weight="binding", at_most=lenient) if claim.place.endswith(parts) else claim
+        replace(claim, weight="binding", at_most=lenient)
+        if claim.place.endswith(parts) or claim.place.startswith("optimizer in optimizer_")
+        else claim
         for claim in seen.steps
     ]
 

@@ -1,0 +1,168 @@
+"""
+Checkpoints of DeepSpeed: a folder for each save with the files of all ranks, and ``latest``, which names the folder.
+
+Rank 0 writes ``latest`` before the other ranks are known to be done (DeepSpeed 0.19.8), and a loader takes a rank's
+file of any age; so here the set of ranks, the world size, the steps and the ZeRO stage must agree. Read are the
+directory with ``latest``, and one of its folders alone. Not counted: the ranks of experts and pipeline layers, whose
+files are only looked at one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from airflow_runai.checkpoints.examination import Examination, Format, StepClaim
+from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
+from airflow_runai.checkpoints.formats.pointer import follow
+from airflow_runai.checkpoints.formats.torch_file import examine_part
+from airflow_runai.checkpoints.steps import step_in_name
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["DEEPSPEED", "examine_deepspeed", "holds_deepspeed"]
+
+_POINTER = "latest"
+_STATE = re.compile(r"(?:([^/]+)/)?[^/]*(?:model|optim)_states\.pt")
+_MODEL = re.compile(r"mp_rank_(\d{1,6})_model_states\.pt")
+# Older versions left out the underscore in front of "optim".
+_ZERO = re.compile(r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(optim|model)_states\.pt")
+_COUNTS = ("global_steps", "skipped_steps", "dp_world_size", "mp_world_size")
+
+
+def _tags(tree: Tree) -> set[str]:
+    """Folders with states; ``""`` when they lie at the top."""
+    return {match[1] or "" for match in map(_STATE.fullmatch, tree.files) if match}
+
+
+def holds_deepspeed(tree: Tree) -> bool:
+    """Whether there is anything that DeepSpeed writes."""
+    return not tree.single and bool(_tags(tree))
+
+
+def examine_deepspeed(tree: Tree, seen: Examination) -> list[str]:
+    """
+    Look at one save; with several, at the one that ``latest`` names.
+
+    :return: files that need no other look.
+    """
+    tags = _tags(tree)
+    chosen = "" if "" in tags else follow(tree, seen, _POINTER, {tag: tag for tag in tags})
+    step = step_in_name(chosen)
+    if step is not None:
+        seen.steps.append(StepClaim(f"the name {chosen!r}", step))
+    folder = f"{chosen}/" if chosen else ""
+    save = _Save(seen, folder, [name[len(folder) :] for name in sorted(tree.files) if name.startswith(folder)])
+    save.check_ranks()
+    states = [folder + name for name in save.files if _STATE.fullmatch(name)]
+    side_by_side(tree, seen, states, lambda part, name: examine_part(tree, part, name, partial(save.take, name)))
+    save.compare()
+    return states
+
+
+@dataclass
+class _Save:
+    """One save of all ranks."""
+
+    seen: Examination
+    folder: str
+    files: list[str]
+    facts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What each file says: numbers by name."""
+
+    def ranks(self, kind: str) -> dict[int, set[int]]:
+        """Data-parallel ranks by model-parallel rank."""
+        found: dict[int, set[int]] = {}
+        for match in filter(None, map(_ZERO.fullmatch, self.files)):
+            if match[3] == kind:
+                found.setdefault(int(match[2]), set()).add(int(match[1]))
+        return found
+
+    def check_ranks(self) -> None:
+        """Level 0: by the names alone, no rank may be missing."""
+        models = {int(match[1]) for match in map(_MODEL.fullmatch, self.files) if match}
+        sharded, optimizers = self.ranks("model"), self.ranks("optim")
+        layered = any(name.startswith("layer_") for name in self.files)
+        if not models and not sharded and not layered:
+            self.seen.note("file-missing", self.folder or ".", "no model states; the save was not finished")
+        self._demand("model-parallel", models or set(sharded) or set(optimizers), len(models | set(optimizers)))
+        for found in (sharded, optimizers):
+            for mp, ranks in found.items():
+                self._demand(f"data-parallel (model-parallel rank {mp})", ranks, max(map(len, found.values())))
+
+    def _demand(self, what: str, ranks: set[int], count: int) -> None:
+        missing = set(range(count)) - ranks
+        if missing:
+            text = f"{what} ranks {sorted(missing)[:10]} are missing, {len(ranks)} are there"
+            self.seen.note("rank-missing", self.folder or ".", f"{text}; a rank had not saved yet")
+
+    def take(self, name: str, root: object) -> None:
+        """Keep the numbers that one file's pickle holds."""
+        if not isinstance(root, dict):
+            return
+        facts = {key: value for key in _COUNTS if type(value := root.get(key)) is int}
+        zero = root.get("optimizer_state_dict")
+        if isinstance(zero, dict) and type(zero.get("zero_stage")) is int:
+            facts["zero_stage"] = zero["zero_stage"]
+        self.facts[name] = facts
+
+    def compare(self) -> None:
+        """Level 1 and up: all files must tell one story."""
+        for key in ("global_steps", "dp_world_size", "mp_world_size", "zero_stage"):
+            told = {name: facts[key] for name, facts in self.facts.items() if key in facts}
+            for name, value in told.items():
+                first = next(iter(told))
+                if value != told[first]:
+                    text = f"says {key} {value}, {first} says {told[first]}; they belong to different saves"
+                    self.seen.note("ranks-disagree", name, text)
+        size, parallel = self._first("dp_world_size"), self._first("mp_world_size")
+        if size is not None and self.seen.world_size is None:
+            self.seen.world_size = size * (parallel or 1)
+        self._check_world_size(size)
+        self._judge_steps(self._first("global_steps"), self._first("skipped_steps") or 0)
+
+    def _first(self, key: str) -> int | None:
+        return next((facts[key] for facts in self.facts.values() if key in facts), None)
+
+    def _check_world_size(self, size: int | None) -> None:
+        if size is None or size > 1_000_000:
+            return
+        for mp, ranks in self.ranks("optim").items():
+            if ranks == set(range(len(ranks))):
+                self._demand(f"data-parallel (model-parallel rank {mp})", ranks, size)
+            if len(ranks) > size:
+                text = (
+                    f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}; the loader ignores the rest"
+                )
+                self.seen.note("rank-left-over", self.folder or ".", text)
+
+    def _judge_steps(self, step: int | None, skipped: int) -> None:
+        """Optimizers must agree with each other, and with the step less the updates that overflowed."""
+        mine = f"optimizer in {self.folder}"
+        claims = [claim for claim in self.seen.steps if claim.place.startswith(mine)]
+        for claim in claims:
+            if claim.step != claims[0].step:
+                text = f"{claim.place} is at step {claim.step}, {claims[0].place} at {claims[0].step}"
+                self.seen.note("ranks-disagree", self.folder or ".", f"{text}; one of them belongs to another save")
+        if step is not None:
+            self.seen.steps.append(StepClaim(f"global_steps in {self.folder or 'the model states'}", step))
+            self.seen.steps[:] = [
+                _weighed(claim, step, skipped) if claim in claims else claim for claim in self.seen.steps
+            ]
+
+
+def _weighed(claim: StepClaim, step: int, skipped: int) -> StepClaim:
+    if claim.step + skipped == step:
+        return replace(claim, weight="hint")
+    return replace(claim, weight="binding", at_most=True)
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return holds_deepspeed(tree)
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    examine_parts(tree, seen, known=examine_deepspeed(tree, seen))
+
+
+DEEPSPEED = Format("deepspeed", _detect, _examine)

@@ -1,0 +1,67 @@
+"""
+What FSDP training leaves behind, beyond one distributed checkpoint or one full file, which have formats of their own.
+
+Read are the directories of Lightning (a distributed checkpoint and ``meta.pt``), of accelerate and the Hugging Face
+Trainer (distributed checkpoints in folders ``pytorch_model_fsdp_0`` and ``optimizer_0``, or full files of these
+names), and one file for each rank, as accelerate's local state and ``…_world_size_8_rank_0.pt`` are.
+"""
+
+from __future__ import annotations
+
+import re
+
+from airflow_runai.checkpoints.examination import Examination, Format
+from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
+
+_META = "meta.pt"
+_FULL = re.compile(r"pytorch_model_fsdp(?:_\d+)?\.bin")
+_FOLDER = re.compile(r"((?:pytorch_model_fsdp|optimizer)_\d+)/[^/]+")
+_RANK = re.compile(r"(pytorch_model_fsdp(?:_\d+)?|optimizer(?:_\d+)?|.*_world_size_(\d+))_rank_?(\d+)\.(?:bin|pt)")
+
+
+def _folders(tree: Tree) -> list[str]:
+    """Folders that hold, or were meant to hold, a distributed checkpoint."""
+    inside = {name.rpartition("/")[0] + "/" for name in tree.files if "/" in name}
+    return sorted(folder for folder in inside if dcp_files(tree, folder) or _FOLDER.fullmatch(f"{folder}x"))
+
+
+def holds_fsdp(tree: Tree) -> bool:
+    """Whether there is anything that FSDP training writes."""
+    if tree.single:
+        return False
+    names = [name for name in tree.files if "/" not in name]
+    return bool(_folders(tree)) or any(_FULL.fullmatch(name) or _RANK.fullmatch(name) for name in names)
+
+
+def examine_fsdp(tree: Tree, seen: Examination) -> list[str]:
+    """
+    Look at the distributed checkpoints inside, and whether the ranks are complete.
+
+    :return: files that need no other look.
+    """
+    known = [name for folder in _folders(tree) for name in examine_dcp(tree, seen, folder)]
+    ranks: dict[tuple[str, str], set[int]] = {}
+    for match in filter(None, map(_RANK.fullmatch, tree.files)):
+        ranks.setdefault((match[1], match[2]), set()).add(int(match[3][:9]))
+    for (stem, size), found in ranks.items():
+        wanted = set(range(min(int(size[:9]), 1_000_000) if size else len(found)))
+        if found != wanted:
+            text = f"ranks {sorted(found)[:20]} of {size or len(found)}; all from 0 are expected"
+            seen.note("rank-missing", stem, text)
+    return known
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return holds_fsdp(tree) or (holds_dcp(tree) and tree.beside(_META))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    known = examine_dcp(tree, seen) if holds_dcp(tree) else []
+    examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
+
+
+FSDP = Format("fsdp", _detect, _examine)

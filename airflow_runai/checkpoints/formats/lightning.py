@@ -1,0 +1,102 @@
+"""
+Checkpoints of Lightning that are one file: a file of ``torch.save``, of either age, with Lightning's keys.
+
+Adds to what PyTorch's formats say that the keys are complete, and that name, ``global_step``, the optimizer's own
+count and the paths that callbacks remember agree. A checkpoint in several files (FSDP) is read by
+:mod:`~airflow_runai.checkpoints.formats.fsdp`. A file that was repacked with compression passes as one of PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
+from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
+from airflow_runai.checkpoints.pickle_values import walk
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.steps import step_in_name
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["LIGHTNING"]
+
+# The first keys of the dictionary (lightning 2.6, dump_checkpoint); the pickle lies at the beginning of both formats.
+_MARK = b"pytorch-lightning_version"
+_HEAD = 4096
+_REQUIRED = ("epoch", "global_step", "state_dict")
+# Until 1.5 the name counted from 0 and the content from 1.
+_OLD = re.compile(r"0\.|1\.[0-5]\.")
+
+
+def _head(tree: Tree, seen: Examination) -> bytes:
+    with Source(tree, seen) as source:
+        return source.at(0, min(_HEAD, source.size))
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if not tree.single:
+        return False
+    head = _head(tree, seen)
+    return _MARK in head and (head.startswith(b"PK\3\4") or is_legacy(head))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    keys = _Keys(tree.label, seen)
+    examine_torch_file(tree, seen, keys.inspect)
+    seen.steps[:] = [keys.weighed(claim) for claim in seen.steps]
+
+
+@dataclass
+class _Keys:
+    """What Lightning's keys say."""
+
+    label: str
+    seen: Examination
+    step: int = 0
+    old: bool = False
+    optimizers: int = 0
+
+    def inspect(self, root: object) -> None:
+        """Take what is needed from the inert root."""
+        if not isinstance(root, dict):
+            raise Damage("lightning-keys", "is not the dictionary that Lightning writes; it was overwritten")
+        missing = [key for key in _REQUIRED if key not in root]
+        step = root.get("global_step")
+        if missing or type(step) is not int or step < 0:
+            text = f"global_step is {shown(step)} and {', '.join(missing) or 'nothing'} is missing"
+            raise Damage("lightning-keys", f"{text}; Lightning writes {', '.join(_REQUIRED)} always")
+        version, states = root.get("pytorch-lightning_version"), root.get("optimizer_states")
+        self.step, self.old = step, isinstance(version, str) and _OLD.match(version) is not None
+        self.optimizers = len(states) if isinstance(states, list) else 0
+        if not self.optimizers:
+            self.seen.note("model-only", self.label, "no optimizer state (save_weights_only); resuming starts anew")
+        for name, path in _paths(root.get("callbacks")):
+            later = step_in_name(path.replace("\\", "/").rpartition("/")[2])
+            if later is not None and later > step:
+                text = f"{name} is {shown(path)}, which is later than global_step {step}"
+                self.seen.note("step-differs", self.label, f"{text}; parts of it may belong to another checkpoint")
+
+    def weighed(self, claim: StepClaim) -> StepClaim:
+        """
+        What a claim is worth here.
+
+        One optimizer cannot be ahead of ``global_step``, but may lag when steps were skipped or it was made anew. Of
+        several, each counts its own steps, and ``global_step`` their sum.
+        """
+        if claim.place == f"global_step in {self.label}" and self.old:
+            return replace(claim, weight="advisory")
+        if claim.place != f"optimizer in {self.label}":
+            return claim
+        lags = self.optimizers != 1 and claim.step <= self.step
+        return replace(claim, weight="hint" if lags else "binding", at_most=True)
+
+
+def _paths(callbacks: object) -> Iterator[tuple[str, str]]:
+    for place in walk(callbacks):
+        if isinstance(place.value, str) and place.name.endswith("_path"):
+            yield place.name.rpartition(".")[2], place.value
+
+
+LIGHTNING = Format("lightning", _detect, _examine)

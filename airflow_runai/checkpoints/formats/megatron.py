@@ -1,0 +1,92 @@
+"""
+Distributed checkpoints of Megatron-core: a folder for each iteration, with PyTorch's distributed checkpoint in it.
+
+Beside that lie ``common.pt`` and ``metadata.json``, which is written when all ranks are done; above, in
+``latest_checkpointed_iteration.txt``, the number of the iteration.
+
+Read are both a folder and the directory above. Not read: the ``zarr`` backend of old versions, and checkpoints that
+are not distributed (``mp_rank_00/model_optim_rng.pt``), which pass as directories of files.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.documents import read_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.dcp import examine_dcp, holds_dcp
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.formats.pointer import follow
+from airflow_runai.checkpoints.formats.torch_file import examine_part
+from airflow_runai.checkpoints.steps import step_in_name
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["MEGATRON"]
+
+_POINTER = "latest_checkpointed_iteration.txt"
+_METADATA = "metadata.json"
+_COMMON = "common.pt"
+
+
+def _iterations(tree: Tree) -> dict[str, str]:
+    """What the pointer may say, to the folder that is meant: 40 is ``iter_0000040``, ``release`` itself."""
+    folders = {name.partition("/")[0] for name in tree.files if "/" in name}
+    numbered = {str(step_in_name(name)): name for name in folders if name.startswith("iter_") and step_in_name(name)}
+    return {**numbered, **({"release": "release"} if "release" in folders else {})}
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    if tree.single:
+        return False
+    if tree.beside(_POINTER) and _iterations(tree):
+        return any(_is_distributed(tree, f"{folder}/") for folder in _iterations(tree).values())
+    return _is_distributed(tree, "")
+
+
+def _is_distributed(tree: Tree, folder: str) -> bool:
+    names = [name for name in (_METADATA, _COMMON) if folder + name in tree.files]
+    return len(names) == 2 or (len(names) == 1 and holds_dcp(tree, folder))
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    iterations = _iterations(tree) if tree.beside(_POINTER) else {}
+    folder = ""
+    if iterations:
+        chosen = follow(tree, seen, _POINTER, iterations)
+        folder, step = f"{chosen}/", step_in_name(chosen)
+        if step is not None:
+            seen.steps.append(StepClaim(f"the name {chosen!r}", step))
+    examine_parts(tree, seen, known=_examine_iteration(tree, seen, folder))
+
+
+def _examine_iteration(tree: Tree, seen: Examination, folder: str) -> list[str]:
+    """Look at one iteration; return the files that need no other look."""
+    missing = [name for name in (_METADATA, _COMMON) if folder + name not in tree.files]
+    for name in missing:
+        seen.note("file-missing", folder + name, "is missing; the save was not finished")
+    backend = "torch_dist" if _METADATA in missing or seen.level < 1 else _backend(tree, seen, folder + _METADATA)
+    if backend is None:
+        return []
+    if backend != "torch_dist":
+        seen.note("not-examined", folder + _METADATA, f"backend {shown(backend)}; only torch_dist is read")
+        return []
+    known = examine_dcp(tree, seen, folder)
+    if _COMMON not in missing:
+        examine_part(tree, seen, folder + _COMMON, lambda root: _claim(seen, folder + _COMMON, root))
+    return [*known, folder + _COMMON]
+
+
+def _backend(tree: Tree, seen: Examination, name: str) -> str | None:
+    try:
+        backend = read_object(tree, seen, name).get("sharded_backend")
+    except Damage as damage:
+        seen.note(damage.code, name, damage.message)
+        return None
+    return backend if isinstance(backend, str) else shown(backend)
+
+
+def _claim(seen: Examination, name: str, root: object) -> None:
+    iteration = root.get("iteration") if isinstance(root, dict) else None
+    if type(iteration) is int and iteration >= 0:
+        seen.steps.append(StepClaim(f"iteration in {name}", iteration))
+
+
+MEGATRON = Format("megatron", _detect, _examine)

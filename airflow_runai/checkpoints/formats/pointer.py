@@ -1,0 +1,45 @@
+"""
+A directory of several checkpoints with a small text file that names the one to load, as DeepSpeed and Megatron keep.
+
+The file is written in place and not atomically, so it may be empty, or name what never came to be; then the newest is
+taken, and said so.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.steps import step_in_name
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["follow"]
+
+_SIZE_LIMIT = 256
+
+
+def follow(tree: Tree, seen: Examination, pointer: str, folders: dict[str, str]) -> str:
+    """
+    Choose one of several folders; files of the others are no part of the checkpoint then.
+
+    :param pointer: name of the text file; it may be missing.
+    :param folders: what the text may say, to the folder that is meant by it; at least one.
+    :return: the folder.
+    """
+    named = _text(tree, seen, pointer) if tree.beside(pointer) else None
+    newest = max(folders, key=lambda text: (step_in_name(folders[text]) or -1, folders[text]))
+    if named is not None and named not in folders:
+        text = f"names {shown(named)}, which is not there; {folders[newest]} is the newest and was looked at instead"
+        seen.note("pointer-broken", pointer, text)
+    chosen = folders[named if named in folders else newest]
+    others = set(folders.values()) - {chosen}
+    seen.apart.update(name for name in tree.files if name == pointer or name.partition("/")[0] in others)
+    return chosen
+
+
+def _text(tree: Tree, seen: Examination, pointer: str) -> str:
+    try:
+        with Source(tree.only(pointer), seen) as source:
+            return source.at(0, min(source.size, _SIZE_LIMIT)).decode("utf-8", "replace").strip()
+    except Damage as damage:
+        seen.note(damage.code, pointer, damage.message)
+        return ""
