@@ -16,7 +16,7 @@ EXPECTED = {
     "state.pt": ("torch-zip", Verdict.VALID, 4, set()),
     "types.pt": ("torch-zip", Verdict.VALID, None, set()),
     "deflated.pt": ("torch-zip", Verdict.VALID, 4, set()),
-    "epoch=0-step=4.ckpt": ("torch-zip", Verdict.VALID, 4, {"score-non-finite"}),
+    "epoch=0-step=4.ckpt": ("lightning", Verdict.VALID, 4, {"score-non-finite"}),
     "mask.pt": ("torch-zip", Verdict.VALID, None, {"mask-infinite"}),
     "nan.pt": ("torch-zip", Verdict.POISONED, None, {"non-finite"}),
     "unsummed.pt": ("torch-zip", Verdict.UNVERIFIABLE, 4, {"zip-no-checksums"}),
