@@ -64,7 +64,7 @@ def of_mounts(mounts: Mounts) -> Iterator[Place]:
     """Find mounts that are named so; a read-only one is where to start from."""
     for mount in mounts.found:
         if _MOUNT.search(mount.path):
-            yield Place(mount.where, mount.path, firm=not mount.read_only)
+            yield Place(mount.where, mount.path, firm=mount.read_only is not True)
 
 
 def _named(name: str, path: str | None, where: str) -> Iterator[Place]:

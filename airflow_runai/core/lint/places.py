@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from airflow_runai.core.fields import flag
+
 _OPENING = re.compile(r"\{\{|\{%|\{#|\$")
 
 
@@ -48,7 +50,7 @@ class Mount:
     kind: Kind
     source: str
     where: str
-    read_only: bool = False
+    read_only: bool | None = False  # None: not known yet
     entry: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -115,14 +117,18 @@ def _mount(source: str, entry: Any, where: str) -> Mount | None:
     path = entry.get(key) if isinstance(entry, Mapping) else None
     if not isinstance(path, str):
         return None
-    if source == "pvc" and _is_true(entry.get("ephemeral")):
-        kind = Kind.LOST
+    if source == "pvc":
+        kind = {True: Kind.LOST, None: Kind.UNSURE, False: Kind.KEPT}[_switch(entry.get("ephemeral"))]
     path = path if _OPENING.search(path) else posixpath.normpath(path)
-    return Mount(path, kind, source, where, _is_true(entry.get("read_only")), entry)
+    return Mount(path, kind, source, where, _switch(entry.get("read_only")), entry)
 
 
-def _is_true(value: Any) -> bool:
-    return value is True or str(value).strip().lower() == "true"
+def _switch(value: Any) -> bool | None:
+    """Return a boolean, also from Jinja's text; nothing said is ``False``, and ``None`` is not known."""
+    try:
+        return value is not None and flag(value)
+    except ValueError:
+        return None
 
 
 def split_open(path: str) -> tuple[str, bool]:

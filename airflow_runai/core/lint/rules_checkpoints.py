@@ -42,8 +42,10 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
 
 def _all_seen(facts: Facts) -> bool:
     """Whether every place where a checkpoint path could be named was seen, and none may be hidden."""
-    parts = (facts.environment, facts.words, facts.mounts, facts.value("distributed"), facts.text("working_dir"))
+    parts = (facts.environment, facts.words, facts.value("distributed"), facts.text("working_dir"))
     if not facts.whole or any(isinstance(part, Unknown) for part in parts):
+        return False
+    if isinstance(facts.mounts, Unknown) or not facts.mounts.all_known or any(m.is_open for m in facts.mounts.found):
         return False
     distributed = facts.part("distributed")
     own_master = isinstance(distributed, Mapping) and bool(distributed.get("master"))
@@ -94,7 +96,7 @@ def no_checkpoint_path(facts: Facts) -> Hits:
 def checkpoint_path_implied(facts: Facts) -> Hits:
     """The quick start of Run:ai does so; it works as long as the code knows."""
     mount = _home(facts)
-    if _has_none(facts) and mount is not None and mount.kind is not Kind.LOST and not mount.read_only:
+    if _has_none(facts) and mount is not None and mount.kind in (Kind.KEPT, Kind.NODE) and mount.read_only is False:
         yield (
             "spec.working_dir",
             f"only the working directory ({facts.text('working_dir')}) outlives a preemption; see that the code saves "
@@ -150,7 +152,7 @@ def checkpoint_path_read_only(facts: Facts) -> Hits:
 def checkpoint_path_on_node(facts: Facts) -> Hits:
     """``-v /nfs/john:/mydir`` is such a mount, and usually a good one."""
     for place, mount in _firm_mounts(facts):
-        if mount.kind is Kind.NODE and not mount.read_only:
+        if mount.kind is Kind.NODE and mount.read_only is False:
             yield (
                 place.where,
                 f"{cut(str(place.path), 80)} lies on {mount.entry.get('path')} of the node; after a preemption it may "
