@@ -24,7 +24,10 @@ RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empt
 # Many scripts keep numbers of all sorts in these; only a step in the name makes a checkpoint of one.
 _NUMBERS = ".npz"
 _SUFFIXES = (*WEIGHTS, INDEX)
-_SELF_MARKERS = {"manifest.json", "trainer_state.json"}
+_TRAINER_STATE = "trainer_state.json"
+_SELF_MARKERS = {"manifest.json", _TRAINER_STATE, ".metadata", "latest_checkpointed_iteration.txt"}
+_SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
+_POINTER = "latest"
 # Parts of a checkpoint that would pass as one of their own.
 _COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
 
@@ -69,7 +72,7 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     entries = _entries(root, (policy or Policy()).entry_limit)
     found = [entry for entry in entries if _is_checkpoint(entry)]
     named = [entry for entry in found if step_in_name(entry.path.name) is not None]
-    if not named and _SELF_MARKERS & {entry.path.name for entry in entries}:
+    if _is_itself(entries, [entry.path.name for entry in named]):
         return (Candidate(root, step_in_name(root.name), 0.0),)
     others = [entry for entry in found if step_in_name(entry.path.name) is None]
     chosen = named + ([] if any(entry.kind == "directory" for entry in named) else others)
@@ -77,6 +80,20 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
         raise RootProblem("root-empty", _nothing_in(root, entries))
     listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
     return tuple(sorted(listed, key=_age, reverse=True))
+
+
+def _is_itself(entries: list[Entry], named: list[str]) -> bool:
+    """Whether the root is a checkpoint, and what lies in it are its parts."""
+    names = {entry.path.name for entry in entries}
+    if named:
+        # DeepSpeed's part of a Trainer's checkpoint; the Trainer leaves its state beside checkpoint-N, too.
+        return _TRAINER_STATE in names and all(name.startswith("global_step") for name in named)
+    if _SELF_MARKERS & names or any(name.endswith(_SELF_ENDINGS) for name in names):
+        return True
+    # DeepSpeed's folders may have any name, one that it points to.
+    return _POINTER in names and any(
+        entry.kind == "directory" and not is_temporary(entry.path.name) for entry in entries
+    )
 
 
 def _age(candidate: Candidate) -> tuple[int, float, str]:
