@@ -178,7 +178,7 @@ def test_files_of_any_kind_and_in_subdirectories_are_proven(tmp_path: Path) -> N
     files = {
         "model.safetensors": safetensors_file(),
         "notes/a.txt": b"hello",
-        "data.npz": b"PK\3\4 not torch",
+        "data.zip": b"PK\3\4 not torch",
         "e": b"",
     }
     assert check(publish(tmp_path, content=files)).verdict is Verdict.VALID

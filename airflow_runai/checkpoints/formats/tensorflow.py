@@ -55,8 +55,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
         done |= examine_bundle(tree, seen, prefix)
     if seen.level >= 1 and tree.beside(_STATE):
         _check_state(tree, seen)
-    rest = {name: entry for name, entry in tree.files.items() if name not in done}
-    examine_parts(Tree(tree.root, tree.label, rest), seen)
+    examine_parts(tree, seen, done)
 
 
 def _check_state(tree: Tree, seen: Examination) -> None:

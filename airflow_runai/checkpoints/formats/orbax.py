@@ -1,0 +1,135 @@
+"""
+Checkpoints of Orbax (JAX, Flax): a step directory, one directory an item, values in OCDBT.
+
+Orbax writes to ``*.orbax-checkpoint-tmp*`` and renames, or on object storage writes a commit file last. What is checked
+is that it was committed, that every manifest is there, and the checksums that OCDBT puts on manifests and tree nodes.
+The values have none (a flipped bit loads without a word: orbax-checkpoint 0.12.8, default options), so the verdict is
+"unverifiable" unless a manifest of ours proves them. The nodes are packed with zstd and not walked, so that a value
+file which is missing or cut is not seen either.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.crc32c import crc32c
+from airflow_runai.checkpoints.documents import read_object
+from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["ORBAX"]
+
+_STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
+_COMMITTED = "commit_success.txt"
+_MANIFEST = "manifest.ocdbt"
+_MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
+_RECORD_LIMIT = 64 * 1024 * 1024
+_FRAME = 4 + 8 + 4
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    names = (_STEP_METADATA, _TREE_METADATA, _MANIFEST)
+    return not tree.single and any(name.rpartition("/")[2] in names for name in tree.files if name.count("/") <= 1)
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    _check_committed(tree, seen)
+    items = _items(tree)
+    for item in items:
+        _check_item(tree, seen, item)
+    if not items:
+        seen.note("orbax-layout", tree.label, f"no item with a {_MANIFEST}; it was not finished")
+    if seen.level >= 1:
+        for name in sorted(tree.files):
+            _check_records(tree, seen, name)
+    owned = {name for name in tree.files if _belongs(name)}
+    if owned - seen.proven_elsewhere or not owned:
+        text = "the values of Orbax hold no checksum and there is no manifest; damage to them cannot be seen"
+        seen.note("orbax-no-checksum", tree.label, text)
+    examine_parts(tree, seen, owned)
+
+
+def _items(tree: Tree) -> list[str]:
+    """Directories of items, each with ``/`` behind it (nothing for the top)."""
+    found = {name.removesuffix(last) for name in tree.files for last in (_TREE_METADATA, _MANIFEST) if _is(name, last)}
+    return sorted(item for item in found if "/ocdbt.process_" not in f"/{item}")
+
+
+def _is(name: str, last: str) -> bool:
+    return name.rpartition("/")[2] == last
+
+
+def _belongs(name: str) -> bool:
+    return "/d/" in f"/{name}"
+
+
+def _check_committed(tree: Tree, seen: Examination) -> None:
+    """A local checkpoint was committed by its rename; the time of it in the metadata says so, too."""
+    unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
+    if unfinished:
+        seen.note("orbax-unfinished", unfinished[0], "the name says that it is still being written; look again later")
+    if seen.level < 1 or not tree.beside(_STEP_METADATA):
+        return
+    try:
+        metadata = read_object(tree, seen, _STEP_METADATA)
+    except Damage as damage:
+        seen.note(damage.code, _STEP_METADATA, damage.message)
+        return
+    if metadata.get("commit_timestamp_nsecs") is None and not tree.beside(_COMMITTED):
+        text = "has no time of commit; the checkpoint was not finished, or is being written"
+        seen.note("orbax-unfinished", _STEP_METADATA, text)
+
+
+def _check_item(tree: Tree, seen: Examination, item: str) -> None:
+    names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
+    if _MANIFEST not in names and _uses_ocdbt(tree, seen, item, names):
+        seen.note("orbax-layout", f"{item}{_MANIFEST}", "is missing; no value can be found without it")
+    processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
+    for process in sorted(processes):
+        if f"{process}/{_MANIFEST}" not in names:
+            seen.note("orbax-layout", f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish")
+    if _MANIFEST in names and not any(_belongs(name) for name in names):
+        seen.note("orbax-layout", f"{item}d", "no file of values is there")
+
+
+def _uses_ocdbt(tree: Tree, seen: Examination, item: str, names: set[str]) -> bool:
+    if _TREE_METADATA not in names or seen.level < 1:
+        return seen.level >= 1
+    try:
+        return read_object(tree, seen, item + _TREE_METADATA).get("use_ocdbt") is not False
+    except Damage as damage:
+        seen.note(damage.code, item + _TREE_METADATA, damage.message)
+        return True
+
+
+def _check_records(tree: Tree, seen: Examination, name: str) -> None:
+    """Compare the checksums of a manifest (one record), or of the tree nodes that a value file begins with."""
+    if not _is(name, _MANIFEST) and not _belongs(name):
+        return
+    try:
+        with Source(tree.only(name), seen) as source:
+            end = _check_record(source, 0, _MANIFEST_MAGIC if _is(name, _MANIFEST) else _NODE_MAGIC)
+            if _is(name, _MANIFEST) and end != source.size:
+                raise Damage("orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten")
+            while end and _is(name, _MANIFEST) is False:
+                end = _check_record(source, end, _NODE_MAGIC)
+    except Damage as damage:
+        seen.note(damage.code, name, damage.message)
+
+
+def _check_record(source: Source, at: int, magic: bytes) -> int:
+    """Check magic, length (8 bytes), content and CRC32C; return the end of the record, 0 where there is none."""
+    if source.size - at < _FRAME or source.at(at, 4) != magic:
+        return 0
+    size = int.from_bytes(source.at(at + 4, 8), "little")
+    if size > source.size - at or size < _FRAME:
+        raise Damage("orbax-layout", f"a record of {size} bytes at {at} in a file of {source.size}; it was cut")
+    if size > _RECORD_LIMIT:
+        raise Damage("too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read")
+    data = source.at(at, size)
+    if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        raise Damage("orbax-layout", f"the record at {at} is damaged: its CRC32C does not match")
+    return at + size
+
+
+ORBAX = Format("orbax", _detect, _examine)

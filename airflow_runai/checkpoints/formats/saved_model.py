@@ -1,0 +1,82 @@
+"""
+A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/variables.*``, ``assets/``, ``fingerprint.pb``.
+
+The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message without a
+checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without TensorFlow, so that the whole
+is "unverifiable" unless a manifest proves it.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.window import Field, Window
+
+__all__ = ["SAVED_MODEL"]
+
+_MODEL, _VARIABLES = "saved_model.pb", "variables/variables"
+# SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes, SavedObject.variable
+# (saved_model.proto, meta_graph.proto, saved_object_graph.proto; TensorFlow 2.21).
+_PATH_TO_VARIABLE = (2, 7, 1, 7)
+_FIELD_LIMIT = 1_000_000
+
+
+def _detect(tree: Tree, seen: Examination) -> bool:
+    return tree.beside(_MODEL) or (tree.beside("saved_model.pbtxt") and not tree.single)
+
+
+def _examine(tree: Tree, seen: Examination) -> None:
+    done = {_MODEL}
+    if any(name.startswith(f"{_VARIABLES}.") for name in tree.files):
+        done |= examine_bundle(tree, seen, _VARIABLES)
+    if seen.level >= 1:
+        try:
+            _check_model(tree, seen, has_variables=len(done) > 1)
+        except Damage as damage:
+            seen.note(damage.code, _MODEL, damage.message)
+    examine_parts(tree, seen, done)
+
+
+def _check_model(tree: Tree, seen: Examination, *, has_variables: bool) -> None:
+    if not tree.beside(_MODEL):
+        raise Damage("not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form")
+    with Source(tree.only(_MODEL), seen) as source:
+        if not source.size:
+            raise Damage("saved-model", "0 bytes; whoever wrote it died before the content reached the disk")
+        needed = _holds_variables(Window.on(source, "saved-model"))
+        if needed and not has_variables:
+            raise Damage("saved-model", f"has variables, but {_VARIABLES}.index and its data are missing")
+        if seen.level >= 2:
+            source.scan([])
+    if _MODEL not in seen.proven_elsewhere:
+        text = "a SavedModel's graph holds no checksum and there is no manifest; damage to it cannot be seen"
+        seen.note("saved-model-no-checksum", _MODEL, text)
+
+
+def _holds_variables(window: Window) -> bool:
+    """Walk to the variables, level by level, counting what is met; nothing else of the graph is looked at."""
+    count, graphs, found = 0, 0, False
+    pending = [(0, 0, window.size)]
+    while pending:
+        depth, begin, end = pending.pop()
+        for field in window.fields(begin, end):
+            count += 1
+            if count > _FIELD_LIMIT:
+                raise Damage("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
+            graphs += depth == 0 and field.number == _PATH_TO_VARIABLE[0]
+            found = found or _is_variable(depth, field)
+            if depth < 3 and field.number == _PATH_TO_VARIABLE[depth]:
+                pending.append((depth + 1, field.begin, field.end))
+    if not graphs:
+        raise window.damage("no graph in it; it was cut or overwritten")
+    return found
+
+
+def _is_variable(depth: int, field: Field) -> bool:
+    return depth == 3 and field.number == _PATH_TO_VARIABLE[3]
+
+
+SAVED_MODEL = Format("saved-model", _detect, _examine)
