@@ -86,7 +86,7 @@ def _note_unusual(tree: Tree, seen: Examination) -> None:
     if not tree.single and not tree.files and not seen.refused:
         seen.note("empty-directory", tree.label, "an empty directory; the trainer was probably killed before it wrote")
     for name, entry in tree.files.items():
-        if entry.size == 0 and (tree.single or name.endswith((*WEIGHTS, ".json", ".index"))):
+        if entry.size == 0 and (tree.single or name.endswith((*WEIGHTS, ".json", ".index", ".metadata"))):
             seen.note("empty-file", name, "0 bytes; the trainer or its node died before the content reached the disk")
 
 
@@ -112,7 +112,7 @@ def _examine(tree: Tree, seen: Examination) -> str | None:
 
 
 _KNOWN_FORMATS = (
-    "not recognised; files of PyTorch, safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, "
+    "not recognised; files and distributed checkpoints of PyTorch (Lightning, FSDP, DeepSpeed, Megatron), safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, "
     "Hugging Face checkpoint-N and step-N directories with manifest.json can be read"
 )
 

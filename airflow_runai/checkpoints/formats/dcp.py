@@ -79,7 +79,8 @@ def _examine_index(tree: Tree, seen: Examination, folder: str, metadata: list[st
     for item in index.items.values():
         by_file.setdefault(folder + item.file, []).append(item)
     for name in dcp_files(tree, folder):
-        if name.endswith(".distcp") and name not in by_file:
+        # A rank that had nothing to save leaves an empty file.
+        if name.endswith(".distcp") and name not in by_file and tree.files[name].size:
             seen.note("shard-left-over", name, ".metadata does not name it; left over from another save")
     steps: dict[str, set[int]] = {}
 
