@@ -19,7 +19,7 @@ from airflow_runai.errors import RunaiError
 from airflow_runai.operators.early import is_templated
 
 #: Name, how it is found out, and whether failing to find it out is a problem in itself.
-_STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (
+STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (
     ("connection", checks.connection, True),
     ("token", checks.token, True),
     ("project", checks.project, True),
@@ -54,7 +54,7 @@ def _conn(arguments: Namespace, about: Told) -> str:
 
 
 def _checked(run: DryRun) -> Iterator[tuple[str, str, str]]:
-    for name, look, essential in _STEPS:
+    for name, look, essential in STEPS:
         try:
             verdict, says = look(run)
         except NotAsked as reason:

@@ -23,7 +23,7 @@ from airflow_runai.cli.told import Told, of_task, told
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.quota import Quota
 from airflow_runai.errors import SpecError
-from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+from airflow_runai.operators.linting import silenced_for
 
 #: Larger ones are no start-up scripts. Bytes.
 LARGEST_SCRIPT = 1024 * 1024
@@ -37,7 +37,8 @@ def main(arguments: Namespace) -> int:
     rows, grave = [], False
     for about in _subjects(arguments):
         subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
-        for finding in lint(subject, arguments.silence):
+        own = about.task.get("lint_silence", ()) if about and about.task else ()
+        for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
             grave = grave or finding.severity != "info"
             rows.append(_row(about, finding))
     show(rows, arguments.output, "nothing found")
@@ -68,8 +69,7 @@ def _of(about: Told | None) -> dict[str, Any]:
     if task is None:
         return {**found, "whole": about.instructions.template is None}
     settings = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
-    evaluates = issubclass(task.kind, RunaiEvaluationOperator)
-    return {**found, **settings, "whole": not task.expanded, "evaluates": evaluates}
+    return {**found, **settings, "whole": not task.expanded, "evaluates": task.kind.evaluates}
 
 
 def _beside(arguments: Namespace) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_runai.cli.running import Misuse
 from airflow_runai.errors import cut
@@ -20,6 +20,8 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DAG
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -89,25 +91,31 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
             raise Misuse(f"-S {folder}: no such file or folder")
         yield _bag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
         return
-    known = {bundle.name: bundle for bundle in DagBundlesManager().get_all_dag_bundles()}
+    known = {bundle.name: bundle for bundle in _silently(lambda: list(DagBundlesManager().get_all_dag_bundles()))}
     unknown = [name for name in bundles if name not in known]
     if unknown:
         raise Misuse(f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}")
     for bundle in [known[name] for name in bundles] or list(known.values()):
-        bundle.initialize()
+        _silently(bundle.initialize)
         yield _bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
 
 
 def _bag(**where: Any) -> DagBag:
-    """Read DAG files in silence, as Airflow's own commands do; what is wrong with a file is in the bag."""
+    """Read DAG files; what is wrong with one is in the bag."""
     from airflow.dag_processing.dagbag import BundleDagBag
+
+    return _silently(lambda: BundleDagBag(**where))
+
+
+def _silently(do: Callable[[], T]) -> T:
+    """Keep Airflow's log to itself, as its own commands do."""
     from airflow.utils.cli import suppress_logs_and_warning
 
-    read: list[DagBag] = []
+    done: list[T] = []
     before = logging.root.manager.disable
-    suppress_logs_and_warning(lambda _: read.append(BundleDagBag(**where)))(Namespace(verbose=False))
+    suppress_logs_and_warning(lambda _: done.append(do()))(Namespace(verbose=False))
     logging.disable(before)  # Airflow forgets what was disabled before
-    return read[0]
+    return done[0]
 
 
 def _found(dag: DAG, task: Any) -> FoundTask:

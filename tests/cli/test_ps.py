@@ -1,0 +1,111 @@
+"""`airflow runai ps` and `logs`: what of this Airflow is there, and where its logs are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_runai.backends.control_plane import create, delete, find_project
+from airflow_runai.backends.submission import Order
+from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.emulator import Emulator
+from tests.airflow.running import Person
+from tests.cli.conftest import Airflow
+
+
+def submit(emulator: Emulator, slug: str, run_id: str = "run1", instance: str = "airflow", map_index: int = -1) -> str:
+    """Submit as a task instance does; return the workload's name."""
+    person = Person(emulator)
+    identity = TaskIdentity(instance, "nightly", run_id, "train", map_index)
+    about = {"DAG_ID": "nightly", "TASK_ID": "train", "DAG_RUN_ID": run_id}
+    spec = WorkloadSpec.from_mapping({"image": "x:1", "compute": {"gpu_devices": 1}})
+    spec = spec.with_environment({f"AIRFLOW_CTX_{key}": value for key, value in about.items()})
+    order = Order(generation_name(base_name(identity, slug), 1), spec, 1)
+    place = person.do(find_project("team-a"))
+    return person.do(create(place, order.spec.kind, order.name, order.body())).name
+
+
+def listed(airflow: Airflow, *words: str) -> list[dict[str, Any]]:
+    shown = airflow("ps", *words, "-o", "json")
+    assert shown.code == 0, shown.err
+    found: list[dict[str, Any]] = json.loads(shown.out)
+    return found
+
+
+def test_only_what_this_airflow_made_is_listed(airflow: Airflow, emulator: Emulator) -> None:
+    ours = submit(emulator, "long")
+    submit(emulator, "long-theirs", instance="another")
+    Person(emulator).submit("team-a", "long-of-a-person")
+    Person(emulator).wait_for(ours, "Running")
+    (row,) = listed(airflow)
+    assert (row["name"], row["phase"], row["project"]) == (ours, "Running", "team-a")
+    assert (row["dag"], row["task"], row["run"], row["map_index"]) == ("nightly", "train", "run1", -1)
+    assert 0 <= row["running"] <= row["age"] < 60
+    assert row["interruptions"] == 0
+
+
+def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emulator) -> None:
+    name, person = submit(emulator, "long", map_index=7), Person(emulator)
+    person.wait_for(name, "Running")
+    assert emulator.preempt(name)
+    person.wait_for(name, "Running")
+    (row,) = listed(airflow)
+    assert (row["map_index"], row["interruptions"]) == (7, 1)
+    shown = airflow("ps").out.splitlines()
+    head = ["name", "project", "phase", "age", "queue", "running", "interrupted", "dag", "task", "run"]
+    assert shown[0].split() == head
+    assert "train[7]" in shown[2]
+
+
+def test_ended_and_deleted_ones_are_listed_only_with_all(airflow: Airflow, emulator: Emulator) -> None:
+    done, gone, person = submit(emulator, "short"), submit(emulator, "long"), Person(emulator)
+    person.wait_for(done, "Completed")
+    person.wait_for(gone, "Running")
+    person.steer(delete, gone)
+    assert listed(airflow) == []
+    phases = {row["name"]: row["phase"] for row in listed(airflow, "--all")}
+    assert phases[done] == "Completed"
+    assert phases[gone] in ("Deleted", "Deleting")
+    assert airflow("ps").out == "nothing of this Airflow is there\n"
+
+
+def test_without_a_project_all_that_can_be_seen_is_listed(
+    airflow: Airflow, emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    name = submit(emulator, "long")
+    connect(emulator.url, project=None)
+    assert [row["name"] for row in listed(airflow)] == [name]
+    assert listed(airflow, "--project", "team-b") == []
+    shown = airflow("ps", "--project", "team-x")
+    assert (shown.code, "project 'team-x': no such project" in shown.err) == (1, True)
+
+
+def test_logs_says_what_the_api_lacks_and_where_to_look(airflow: Airflow, emulator: Emulator) -> None:
+    name = submit(emulator, "long")
+    Person(emulator).wait_for(name, "Running")
+    before = len(emulator.requests)
+    shown = airflow("logs", name)
+    assert shown.code == 1
+    assert f"{name} (Running): Run:ai's REST API has no logs" in shown.out
+    assert f"runai training logs {name} -p team-a" in shown.out
+    assert f"kubectl logs -n runai-team-a {name}" in shown.out
+    assert f"{emulator.url}/workloads?search={name}" in shown.out
+    assert [r.path for r in emulator.requests[before:] if r.path.startswith("/_emulator")] == []
+    told = json.loads(airflow("logs", name, "-o", "json").out)
+    assert (told["name"], told["logs"]) == (name, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [(("nowhere",), 1, "has none of this name"), (("a,b",), 1, "cannot be looked up"), ((), 2, "workload")],
+)
+def test_workload_that_is_none_is_named(
+    words: tuple[str, ...], code: int, says: str, airflow: Airflow, emulator: Emulator
+) -> None:
+    shown = airflow("logs", *words)
+    assert shown.code == code
+    assert says in shown.err

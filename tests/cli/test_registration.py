@@ -1,0 +1,87 @@
+"""What Airflow knows of the commands, what that costs, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_runai.cli.table import COMMANDS, Command
+from airflow_runai.emulator import Emulator
+from airflow_runai.provider_info import get_provider_info
+from tests.cli.conftest import Airflow
+
+IMPORTS = """
+import json, sys
+import airflow.cli.cli_config
+before = set(sys.modules)
+from airflow_runai.cli.commands import get_commands
+(group,) = get_commands()
+print(json.dumps([sorted(set(sys.modules) - before), [command.name for command in group.subcommands]]))
+"""
+
+
+@pytest.mark.slow
+def test_registration_imports_next_to_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    imported, names = json.loads(done.stdout)
+    ours = {"airflow_runai.cli", "airflow_runai.cli.commands", "airflow_runai.cli.table"}
+    # The package itself is there already: Airflow has read the provider's description.
+    assert set(imported) - set(sys.stdlib_module_names) - {"airflow_runai"} == ours
+    assert names == [command.name for command in COMMANDS]
+
+
+def test_airflow_finds_the_commands_by_the_provider_s_description() -> None:
+    from airflow.cli.cli_config import GroupCommand
+    from airflow.providers_manager import ProvidersManager
+
+    assert get_provider_info()["cli"] == ["airflow_runai.cli.commands.get_commands"]
+    found = [command for function in ProvidersManager().cli_command_functions for command in function()]
+    (ours,) = [command for command in found if command.name == "runai"]
+    assert isinstance(ours, GroupCommand)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.own], ids=lambda command: command.name)
+def test_every_command_has_a_help_and_refuses_what_it_does_not_know(command: Command, airflow: Airflow) -> None:
+    assert airflow(command.name, "--help").code == 0
+    assert airflow(command.name, "--no-such-option").code == 2
+
+
+def test_drill_reads_its_words_itself(airflow: Airflow) -> None:
+    shown = airflow("drill", "--help")
+    assert (shown.code, "--preempt-after" in shown.out) == (0, True)
+    refused = airflow("drill", "no-such-script.sh", "--times", "2", "--", "--epochs", "3")
+    assert refused.code == 2
+    assert "no-such-script.sh" in refused.err
+
+
+def test_help_lists_them_all(airflow: Airflow) -> None:
+    shown = airflow("--help")
+    assert shown.code == 0
+    assert [command.name for command in COMMANDS if command.name not in shown.out] == []
+
+
+@pytest.mark.slow
+def test_real_executable_asks_a_real_socket_and_prints_nothing_but_json(emulator: Emulator) -> None:
+    done = _executable("dry-run", "--line", "runai submit train1 -i repo/image:1 -g 1", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert {row["verdict"] for row in json.loads(done.stdout)} == {"ok"}
+    assert {request.method for request in emulator.requests} == {"GET", "POST"}
+
+
+@pytest.mark.slow
+def test_real_executable_says_what_is_wrong_without_a_traceback() -> None:
+    done = _executable("translate", "runai submit train1 --imagee x")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--imagee: unknown flag; did you mean '--image'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _executable(*words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("airflow")
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=environment, timeout=120)
