@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.core.paths import to_container
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.operators.locations import location, without_connection
+from airflow_runai.hooks.locations import location, without_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.errors import GateFailed, MetricsError, SpecError
-from airflow_runai.operators.locations import location
+from airflow_runai.hooks.locations import location
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 if TYPE_CHECKING:

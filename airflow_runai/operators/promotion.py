@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import CheckpointInvalid, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.operators.locations import location
+from airflow_runai.hooks.locations import location
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
