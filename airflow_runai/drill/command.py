@@ -36,9 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.usage = f"{parser.prog} SCRIPT [options] [-- ARGUMENT ...]"
     _add_options(parser)
-    parser.add_argument("script", metavar="SCRIPT", type=Path, help="the start-up script, as Run:ai would start it")
-    # argparse takes no positionals behind options: the rest is read by _completed.
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="-- ARGUMENT", help="what the script is given")
+    # argparse takes no positionals behind options, and loses a -- behind the first one: _completed reads the words.
+    words = "the start-up script, as Run:ai would start it; behind --, what it is given"
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="SCRIPT", help=words)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,13 +97,15 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _completed(arguments: argparse.Namespace) -> argparse.Namespace:
-    """Read the options that stand behind the script; what follows ``--`` is the script's."""
-    rest = list(arguments.rest)
-    cut = rest.index("--") if "--" in rest else len(rest)
-    arguments.arguments = rest[cut + 1 :]
+    """Read the script and the options behind it; what follows ``--`` is the script's."""
+    words = list(arguments.words)
+    cut = words.index("--") if "--" in words else len(words)
+    if not cut:
+        raise DrillProblem("no script: give the path of the start-up script, such as ./startup.sh")
+    arguments.script, arguments.arguments = Path(words[0]), words[cut + 1 :]
     parser = argparse.ArgumentParser("drill", usage="drill SCRIPT [options] [-- ARGUMENT ...]", add_help=False)
     _add_options(parser)
-    _, unknown = parser.parse_known_args(rest[:cut], arguments)
+    _, unknown = parser.parse_known_args(words[1:cut], arguments)
     if unknown:
         raise DrillProblem(f"{unknown[0]!r} is no option of the drill; what is meant for the script goes behind --")
     return arguments

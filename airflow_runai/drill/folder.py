@@ -74,7 +74,7 @@ def _raise(error: OSError) -> None:
 
 def _copy(path: Path, target: Path, folder: Path) -> None:
     if path.is_symlink():
-        told, leads = os.readlink(path), path.resolve()
+        told, leads = os.readlink(path), Path(os.path.realpath(path))
         inside = leads.is_relative_to(folder.resolve()) and not os.path.isabs(told)
         target.symlink_to(told if inside else leads)
     elif path.is_dir():

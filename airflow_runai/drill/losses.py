@@ -108,7 +108,7 @@ def _loss(facts: Facts, one: Start, then: Start) -> Loss:
     until = one.ended_at if one.killed else one.signalled_at
     seconds = max(0.0, until - _saved_at(facts, one, kept))
     pace = facts.pace
-    steps = None if pace is None else int(seconds * pace)
+    steps = None if pace is None else round(seconds * pace)
     back = steps_back(facts, then, kept)
     if back:
         steps = back + (steps or 0)

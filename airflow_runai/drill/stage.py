@@ -13,7 +13,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -97,11 +97,11 @@ def _body(plan: Plan, kind: Kind, emulator: Emulator) -> dict[str, object]:
 class _Under:
     """The start that is under way."""
 
+    began: float
     reach: Reach = "unknown"
     first_process: str = ""
     ready_at: float | None = None
     signalled_at: float | None = None
-    started_at: float = field(default=0.0)
 
 
 class _Stage:
@@ -149,7 +149,7 @@ class _Stage:
         self._until(
             lambda: self._workload.phase in {phase.RUNNING, *phase.ENDED} and self._workload.incarnation >= number
         )
-        under = _Under(started_at=self._now())
+        under = _Under(self._now())
         if self._run(under, number):
             under.signalled_at = self._preempt()
         self._until(lambda: not self._workload.live_pods and self._workload.departure is None)
@@ -171,7 +171,7 @@ class _Stage:
         return False
 
     def _due(self, under: _Under) -> float:
-        ready = under.started_at + self._patience if under.ready_at is None else under.ready_at
+        ready = under.began + self._patience if under.ready_at is None else under.ready_at
         return ready + self._plan.preempt_after
 
     def _look_for_handlers(self, under: _Under) -> None:
@@ -200,14 +200,14 @@ class _Stage:
                 self._plane.processes.kill(self._workload, self._plane.clock.now())
 
     def _account(self, under: _Under, number: int) -> Start:
-        pods = [pod for pod in self._workload.pods if pod.name.endswith(f"-{number - 1}")]
-        over = bool(pods) and pods[0].completed_at is not None
-        ended = (pods[0].completed_at or 0.0) - self._begin if over else self._now()
-        code = pods[0].exit_code if over else None
+        pod = next((pod for pod in self._workload.pods if pod.name.endswith(f"-{number - 1}")), None)
+        over = pod is not None and pod.completed_at is not None
+        ended = pod.completed_at - self._begin if pod and pod.completed_at else self._now()
+        code = pod.exit_code if pod else None
         return Start(
             number=number,
-            node=pods[0].node if pods else "",
-            started_at=min(under.started_at, ended),
+            node=pod.node if pod else "",
+            started_at=pod.started_at - self._begin if pod and pod.started_at else ended,
             ended_at=ended,
             ready_at=under.ready_at,
             signalled_at=under.signalled_at,

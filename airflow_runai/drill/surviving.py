@@ -68,8 +68,8 @@ def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
         )
     if start.exit_code == 0:
         return fails(
-            f"start {start.number} ended with exit code 0, {seconds:.2f} s after SIGTERM: to Run:ai that means finished, "
-            "and it is never resumed",
+            f"start {start.number} ended {seconds:.2f} s after SIGTERM with exit code 0: that means finished, to "
+            "Run:ai, so that it is never resumed",
             "end with another code, such as 143, when told to stop before the end",
         )
     if start.reach == "child":
