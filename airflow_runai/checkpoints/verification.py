@@ -112,8 +112,9 @@ def _examine(tree: Tree, seen: Examination) -> str | None:
 
 
 _KNOWN_FORMATS = (
-    "not recognised; files and distributed checkpoints of PyTorch (Lightning, FSDP, DeepSpeed, Megatron), safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, "
-    "Hugging Face checkpoint-N and step-N directories with manifest.json can be read"
+    "not recognised; files and distributed checkpoints of PyTorch (Lightning, FSDP, DeepSpeed, Megatron), "
+    "safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, Hugging Face checkpoint-N and step-N "
+    "directories with manifest.json can be read"
 )
 
 
