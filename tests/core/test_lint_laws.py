@@ -109,7 +109,7 @@ def replaced(spec: dict[str, Any], path: tuple[Any, ...], value: object) -> dict
     return changed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SPECS, some(**AROUND))
 def test_accepted_specifications_are_looked_at_in_either_form_with_the_same_result(
     spec: dict[str, Any], around: dict[str, Any]
@@ -123,7 +123,7 @@ def test_accepted_specifications_are_looked_at_in_either_form_with_the_same_resu
     assert read is None or codes(read, **around) == seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(SPECS, some(**AROUND), st.data())
 def test_what_is_still_a_template_leads_to_no_further_finding(
     spec: dict[str, Any], around: dict[str, Any], data: st.DataObject
@@ -135,7 +135,7 @@ def test_what_is_still_a_template_leads_to_no_further_finding(
         assert codes(replaced(spec, path, unknown), **around) <= codes(spec, **around) | EXCEPTION
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SPECS, some(**AROUND))
 def test_what_a_template_beneath_may_set_leads_to_no_further_finding(
     spec: dict[str, Any], around: dict[str, Any]
@@ -150,7 +150,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([*BASIC, "distributed", "x"]), ANYTHING, max_size=5), ANYTHING)
 def test_nonsense_is_left_to_the_specification(spec: dict[str, Any], limits: Any) -> None:
     assert codes(spec, limits=limits, retries=1) <= set(RULES)

@@ -42,7 +42,7 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
 
 def _all_seen(facts: Facts) -> bool:
     """Whether every place where a checkpoint path could be named was seen, and none may be hidden."""
-    parts = (facts.environment, facts.words, facts.value("distributed"), facts.text("working_dir"))
+    parts = (facts.environment, facts.words, facts.part("distributed"), facts.text("working_dir"))
     if not facts.whole or any(isinstance(part, Unknown) for part in parts):
         return False
     if isinstance(facts.mounts, Unknown) or not facts.mounts.all_known or any(m.is_open for m in facts.mounts.found):
