@@ -3,10 +3,9 @@ What a preemptible training needs at its own side: atomic checkpoints and a SIGT
 
 Copy this one file beside the training script (that is why it is one, and long): standard library
 only, Python 3.8 or newer. It knows no framework's format (the caller writes the files; adapters
-lie beside it: ranks.py, huggingface.py, lightning.py) and does not talk to Run:ai. That files are
-there proves nothing, so they are written to a temporary directory of the same file system, made
-durable, described by a manifest written last, and only then renamed. Killed at any moment, a
-reader finds the old or the new checkpoint.
+lie beside it) and does not talk to Run:ai. That files are there proves nothing, so they are
+written to a temporary directory of the same file system, made durable, described by a manifest
+written last, and only then renamed. Killed at any moment, a reader finds the old or the new one.
 
 Layout: ``ROOT/step-00000042/{your files, manifest.json}``, ``ROOT/latest`` (names the step
 published last, for people; readers here trust manifests only), ``ROOT/.tmp-…`` being
@@ -208,7 +207,14 @@ class PreemptionGuard:
         self._agreed = False
         self.deadline: float | None = None
         """When SIGKILL is due, on ``time.monotonic()``'s clock; ``None`` before the signal."""
-        self._previous = {number: signal.signal(number, self._notice) for number in signals}
+        self._previous: dict[int, Any] = {}
+        self._signals = tuple(signals)
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the signals, again where a framework has put handlers of its own in between."""
+        for number in self._signals:
+            self._previous.setdefault(number, signal.signal(number, self._notice))
 
     def _notice(self, _signal: int, _frame: object) -> None:
         if self.deadline is None:  # a second signal does not give more time

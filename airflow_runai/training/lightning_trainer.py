@@ -1,0 +1,187 @@
+"""
+Checkpoints of Lightning that can be proven, and a Trainer that leaves in time and says so.
+
+Lightning's own save is atomic only where /tmp and the checkpoints share a device, in no pod with a
+mounted volume (lightning 2.6); and its own answer to SIGTERM is an exit with code 0, which means
+"finished" to Run:ai. The plugin here writes beside the target, makes it durable, adds a manifest
+and renames. What Lightning calls ``epoch=1-step=40.ckpt`` becomes a directory of that name with
+``state.ckpt`` in it; load that one in other programs. The callback saves on SIGTERM, and leaves.
+
+For strategies in which rank 0 writes everything (single device, DDP). FSDP and DeepSpeed write
+their shards themselves and do not use this plugin. Lightning neither rewinds the data within an
+epoch (give it a loader with ``state_dict``) nor restores random generators; the latter is done here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from airflow_runai.training import preemptible
+
+    Callback = object
+    CheckpointIO = object
+else:
+    try:
+        import preemptible  # copied beside this file into the image
+    except ModuleNotFoundError:
+        from airflow_runai.training import preemptible
+    try:
+        from lightning.pytorch import Callback
+        from lightning.pytorch.plugins import CheckpointIO
+    except ModuleNotFoundError:
+        Callback = CheckpointIO = object
+
+__all__ = ["LeaveWhenPreempted", "PublishingCheckpointIO", "newest_checkpoint"]
+
+_STATE = "state.ckpt"
+
+
+def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
+    """
+    Find what to give to ``trainer.fit(…, ckpt_path=…)``: the newest that proves itself, or ``None``.
+
+    :param folder: the ``dirpath`` of ``ModelCheckpoint``. Names without ``step=N`` are passed over.
+    :raises OSError: if the directory cannot be listed, which is no reason to start from scratch.
+    """
+    found = preemptible.newest_valid(folder)
+    return None if found is None else str(found.path)
+
+
+class PublishingCheckpointIO(CheckpointIO):
+    """
+    Save whole or not at all: ``Trainer(plugins=[PublishingCheckpointIO()])``.
+
+    On mounted storage only; an address such as ``s3://…`` is refused.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """
+        Write the state into a directory of this name.
+
+        :raises ValueError: for storage options, and for an address instead of a path.
+        """
+        if storage_options is not None:
+            raise ValueError(f"storage_options={storage_options!r}: not supported; mount the storage")
+        target = _local(path)
+        with preemptible.save_checkpoint(
+            target.parent,
+            checkpoint.get("global_step", 0),
+            epoch=checkpoint.get("epoch"),
+            framework="lightning",
+            name=target.name,
+        ) as folder:
+            self._dump(checkpoint, folder / _STATE)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """
+        Read a state that proves itself; a file that Lightning wrote by itself is read as it is.
+
+        :raises InvalidCheckpoint: if anything is missing, additional or different.
+        """
+        source = _local(path)
+        if source.is_dir():
+            preemptible.verify(source)
+            source = source / _STATE
+        return self._load(source, map_location, weights_only)
+
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Delete by renaming first, so that a deletion that dies half-way looks like no checkpoint."""
+        preemptible.discard(_local(path))
+
+    def _dump(self, checkpoint: dict[str, Any], path: Path) -> None:
+        import torch  # here, so that the rest can be tried without it
+
+        torch.save(checkpoint, path)
+
+    def _load(self, path: Path, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
+        import torch
+
+        state: dict[str, Any] = torch.load(path, map_location or "cpu", weights_only=bool(weights_only))
+        return state
+
+
+class LeaveWhenPreempted(Callback):
+    """
+    On SIGTERM save when the optimizer step ends, as ``preempted-step=N.ckpt``, and leave with the guard's code.
+
+    All ranks leave together. With a single rank the random generators of PyTorch travel with every
+    checkpoint. The signal is not seen within a validation.
+
+    :param guard: made before the Trainer; Lightning's own handler is replaced while it trains.
+    :param folder: where to save: the ``dirpath`` of ``ModelCheckpoint``.
+    """
+
+    def __init__(self, guard: preemptible.PreemptionGuard, folder: str | os.PathLike[str]) -> None:
+        self.guard, self.folder = guard, Path(folder)
+        self._random: dict[str, Any] | None = None
+        self._step = 0
+
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take the signal from Lightning, whose handler ends the process with code 0."""
+        self.guard.listen()
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take the signal from Lightning, and let ranks agree when to stop."""
+        self.guard.listen()
+        self._step = trainer.global_step
+        if trainer.world_size > 1 and self.guard.agree is None:
+            self.guard.agree = lambda mine: bool(trainer.strategy.reduce_boolean_decision(mine, all=False))
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Go on with the random numbers of the checkpoint; any earlier, loaders would use some up."""
+        if self._random is not None and trainer.world_size == 1:  # they are rank 0's
+            _set_random(self._random)
+        self._random = None
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Look for the signal; between optimizer steps only, or accumulated gradients would be lost."""
+        stop, stepped = self.guard.should_stop, trainer.global_step != self._step
+        self._step = trainer.global_step
+        if stop and stepped:
+            self._leave(trainer)
+
+    def _leave(self, trainer: Any) -> None:
+        name = f"preempted-step={trainer.global_step}.ckpt"
+        trainer.save_checkpoint(self.folder / name)  # on all ranks; it ends with a barrier
+        if trainer.is_global_zero:
+            for path in self.folder.glob("preempted-step=*.ckpt"):  # of earlier times; nobody rotates them
+                if path.name != name:
+                    preemptible.discard(path)
+        self.guard.exit()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Leave with the agreed code where Lightning saw the signal first."""
+        if isinstance(exception, SystemExit) and exception.code is None and self.guard.deadline is not None:
+            self.guard.exit()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Random generators of PyTorch; called by Lightning with every save."""
+        import torch
+
+        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep them until training goes on; called by Lightning when it resumes."""
+        self._random = state_dict
+
+
+def _set_random(state: dict[str, Any]) -> None:
+    import torch
+
+    torch.set_rng_state(state["cpu"])
+    if len(state["cuda"]) == torch.cuda.device_count():  # resumed on another node, maybe
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _local(path: str | os.PathLike[str]) -> Path:
+    if "://" in str(path):
+        raise ValueError(f"checkpoint path {path}: a path on mounted storage is expected; a rename must be atomic")
+    return Path(path)
