@@ -20,9 +20,14 @@ def policy(plane: ControlPlane, call: Call) -> Reply:
     most = plane.settings.policy_max_gpus
     rules = {"compute": {"gpuDevicesRequest": {"max": most}}} if most is not None else {}
     whole = {"worker": rules} if rules and call.params["kind"] == "distributed" else rules
-    meta = {"id": "1", "tenantId": TENANT_ID, "name": "emulated", "scope": call.query["scope"]}
     content: dict[str, Any] = {"defaults": {}, "rules": whole, "imposedAssets": []}
-    return Reply({"meta": meta, "policy": content, "effective": content})
+    return Reply({"meta": _meta(plane, call.query["scope"]), "policy": content, "effective": content})
+
+
+def _meta(plane: ControlPlane, scope: str) -> dict[str, Any]:
+    made = {"createdBy": "emulator", "updatedBy": "emulator"}
+    at = dict.fromkeys(("createdAt", "updatedAt"), iso(plane.world.created_at))
+    return {"id": "1", "tenantId": TENANT_ID, "name": "emulated", "scope": scope, **made, **at}
 
 
 def nodes_telemetry(plane: ControlPlane, call: Call) -> Reply:
