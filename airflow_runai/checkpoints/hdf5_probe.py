@@ -57,11 +57,16 @@ class Part(io.RawIOBase):
         return len(data)
 
 
-def say(line: dict[str, Any], content: Iterable[bytes] = ()) -> None:
-    """One answer."""
-    sys.stdout.buffer.write(json.dumps(line).encode() + b"\n")
-    for block in content:
-        sys.stdout.buffer.write(block)
+def say(line: dict[str, Any], content: Iterable[bytes] | None = None) -> None:
+    """Give one answer: a line, and blocks of bytes behind their length; an empty one is the last, or cannot be read."""
+    sys.stdout.buffer.write(json.dumps({**line, "content": content is not None}).encode() + b"\n")
+    if content is None:
+        return
+    try:
+        for block in content:
+            sys.stdout.buffer.write(len(block).to_bytes(8, "little") + block)
+    finally:
+        sys.stdout.buffer.write(bytes(8))
 
 
 def objects(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
@@ -131,7 +136,7 @@ def show(h5py: Any, name: str, item: Any, size: int) -> None:
     plain = item.dtype.kind not in "OV"
     sealed = sealed and bool(plain and (item.fletcher32 or not item.nbytes))
     line = {"dataset": name[:1000], "dtype": item.dtype.str, "shape": item.shape, "sealed": sealed}
-    say({**line, "size": item.nbytes if plain else 0}, blocks(item) if plain and item.nbytes else ())
+    say({**line, "size": item.nbytes if plain else 0}, blocks(item) if plain and item.nbytes else None)
 
 
 def read(h5py: Any, request: dict[str, Any]) -> None:

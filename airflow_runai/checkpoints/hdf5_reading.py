@@ -94,11 +94,17 @@ def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
         if "end" in line:
             return line
         feed = listen(line)
-        left = int(line.get("size", 0))
+        if line["content"]:
+            _pass_on(answers, feed)
+
+
+def _pass_on(answers: IO[bytes], feed: Callable[[memoryview], None] | None) -> None:
+    """Take the blocks of one dataset; an empty one is the last."""
+    while left := int.from_bytes(answers.read(8), "little"):
         while left:
             data = answers.read(min(left, CHUNK))
             if not data:
-                break
+                return
             left -= len(data)
             if feed is not None:
                 feed(memoryview(data))

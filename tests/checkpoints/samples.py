@@ -149,3 +149,17 @@ def write(path: Path, data: bytes, *, mtime: float | None = None) -> Path:
     if mtime is not None:
         os.utime(path, (mtime, mtime))
     return path
+
+
+# -- all formats -------------------------------------------------------------------------------------------------------
+#: Good checkpoints by the name of their format, below ``GOLDEN``.
+SAMPLES: dict[str, tuple[str, ...]] = {
+    "tensorflow": ("other/tensorflow", "other/tensorflow/ckpt-12.index", "other/two-shards"),
+    "saved-model": ("other/saved_model",),
+    "keras": ("other/model.keras",),
+    "hdf5": ("other/checked.h5", "other/old-checked.h5", "other/plain.h5", "other/model.h5", "other/model.weights.h5"),
+    "orbax": ("other/orbax/7",),
+    "npz": ("other/state.npz", "other/packed.npz"),
+    "gguf": ("other/model.gguf",),
+    "onnx": ("other/model.onnx", "other/onnx-outside"),
+}
