@@ -66,14 +66,14 @@ def examine_dcp(tree: Tree, seen: Examination, folder: str = "") -> list[str]:
 
 
 def _examine_index(tree: Tree, seen: Examination, folder: str, metadata: list[str]) -> None:
-    index = Index()
-    for name in metadata:
-        try:
+    index, name = Index(), ""
+    try:
+        for name in metadata:
             read_index(_metadata(tree, seen, name), index, seen, name)
-            check_tiles(index)
-        except Damage as damage:
-            seen.note(damage.code, name, damage.message)
-            return
+        check_tiles(index)
+    except Damage as damage:
+        seen.note(damage.code, name, damage.message)
+        return
     seen.tensors += len(index.tensors)
     by_file: dict[str, list[Item]] = {}
     for item in index.items.values():
