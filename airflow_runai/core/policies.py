@@ -25,8 +25,8 @@ def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
     :param spec: the body's ``spec``, in the server's spelling.
     """
     rules, defaults = _mapping(policy.get("rules")), _mapping(policy.get("defaults"))
-    if "worker" in rules:  # a distributed workload's; the master's own values are checked by the server
-        rules, defaults = _mapping(rules["worker"]), _mapping(defaults.get("worker"))
+    if {"worker", "master"} & set(rules):  # a distributed workload's; its master is left to the server
+        rules, defaults = _mapping(rules.get("worker")), _mapping(defaults.get("worker"))
     return list(_walk(rules, spec, defaults, "spec"))
 
 

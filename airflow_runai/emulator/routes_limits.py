@@ -19,8 +19,9 @@ def policy(plane: ControlPlane, call: Call) -> Reply:
         raise Refused(404, f"project {call.query.get('projectId')} not found")
     most = plane.settings.policy_max_gpus
     rules = {"compute": {"gpuDevicesRequest": {"max": most}}} if most is not None else {}
-    whole = {"worker": rules} if rules and call.params["kind"] == "distributed" else rules
-    content: dict[str, Any] = {"defaults": {}, "rules": whole, "imposedAssets": []}
+    content: dict[str, Any] = {"defaults": {}, "rules": rules, "imposedAssets": []}
+    if call.params["kind"] == "distributed":
+        content = {"defaults": {}, "rules": {"worker": rules}, "imposedAssets": {"worker": [], "master": []}}
     return Reply({"meta": _meta(plane, call.query["scope"]), "policy": content, "effective": content})
 
 
