@@ -27,7 +27,18 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 OURS = re.compile(r"`((?:airflow_runai|dags|demo|docs|tests)/[\w./-]*\w/?)`")
 #: Commands of others, of which nothing here can be wrong but the words.
 FOREIGN = {"export", "openssl"}
-CATEGORIES = {"python run", "python dag", "python spec", "bash", "console", "json", ""}
+CATEGORIES = {
+    "python run",
+    "python dag",
+    "python spec",
+    "python torch",  # these three: tests/training/test_training_page.py
+    "python transformers",
+    "python lightning",
+    "bash",
+    "console",
+    "json",
+    "",
+}
 
 # Airflow takes seconds to import: one process looks at all DAG files and all command lines of Airflow's.
 AIRFLOW_SIDE = """
