@@ -21,11 +21,12 @@ from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.report import Report, Verdict
 from airflow_runai.checkpoints.tree import Location
 
-__all__ = ["QUARANTINE", "QuarantineProblem", "quarantine"]
+__all__ = ["BAD", "QUARANTINE", "QuarantineProblem", "quarantine"]
 
 QUARANTINE = "quarantine"
 NOTE = "report.json"
-_BAD = (Verdict.INVALID, Verdict.POISONED, Verdict.UNSAFE)
+#: What may be put aside: it is known to be bad, and not merely unknown.
+BAD = (Verdict.INVALID, Verdict.POISONED, Verdict.UNSAFE)
 
 
 class QuarantineProblem(RuntimeError):
@@ -40,8 +41,8 @@ def quarantine(checkpoint: Location, report: Report) -> Path:
     :return: where it is now.
     :raises QuarantineProblem: when it is not known to be bad, has changed since, or cannot be renamed.
     """
-    if report.verdict not in _BAD:
-        words = ", ".join(verdict.value for verdict in _BAD)
+    if report.verdict not in BAD:
+        words = ", ".join(verdict.value for verdict in BAD)
         raise QuarantineProblem(f"{checkpoint}: is {report.verdict}; only {words} ones are put aside")
     if not isinstance(checkpoint, Path):
         raise QuarantineProblem(f"{checkpoint}: object storage has no rename; it was left there, selection passes it")

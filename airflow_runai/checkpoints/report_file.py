@@ -1,0 +1,64 @@
+"""
+The full report of a selection as a JSON file, and the ledger in it that the next selection is compared with.
+
+One file for one training. It carries what is too large for anything else: all findings, and an entry for each tensor.
+Where nothing was accepted, the ledger of before is kept.
+"""
+
+from __future__ import annotations
+
+import json
+
+from airflow_runai.checkpoints.durable import replace_text
+from airflow_runai.checkpoints.ledger import Ledger
+from airflow_runai.checkpoints.report import Report
+from airflow_runai.checkpoints.selection import Selection
+from airflow_runai.checkpoints.tree import Location
+
+__all__ = ["read_ledger", "write_report"]
+
+SCHEMA = "runai-checkpoint-report/1"
+#: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other file.
+LARGEST_REPORT = 256 * 1024 * 1024
+
+
+def read_ledger(path: Location) -> Ledger | None:
+    """
+    Return the ledger of the last accepted checkpoint, or ``None`` if there is no report yet.
+
+    :raises ValueError: if there is something, but it is no report of ours: it must not be overwritten.
+    :raises OSError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_REPORT + 1)
+    except FileNotFoundError:
+        return None
+    advice = "move it away to begin a new ledger, or name another file"
+    try:
+        found = json.loads(raw) if len(raw) <= LARGEST_REPORT else None
+        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+            raise ValueError(f"schema {SCHEMA!r} is expected")
+        return None if found.get("ledger") is None else Ledger.from_json(found["ledger"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
+
+
+def write_report(path: Location, selection: Selection, before: Ledger | None) -> None:
+    """
+    Replace the report in one step.
+
+    :raises OSError: if it cannot be written.
+    """
+    ledger = before if selection.chosen is None else selection.chosen.ledger
+    told = {
+        "schema": SCHEMA,
+        "chosen": None if selection.chosen is None else _full(selection.chosen),
+        "rejected": [_full(report) for report in selection.rejected],
+        "ledger": None if ledger is None else ledger.to_json(),
+    }
+    replace_text(path, json.dumps(told, indent=1) + "\n")
+
+
+def _full(report: Report) -> dict[str, object]:
+    return {**report.to_json(), "world_size": report.world_size, "metrics": dict(report.metrics)}

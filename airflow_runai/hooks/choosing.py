@@ -1,0 +1,205 @@
+"""
+What an operator, a sensor and a trigger share when they choose a checkpoint: one question in plain JSON, one answer.
+
+Blocking; on an event loop it runs in a thread. What is not found yet is told apart from what never will be by the
+type of the error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_runai.core.paths import to_container
+from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
+from airflow_runai.hooks.locations import location, without_connection
+
+if TYPE_CHECKING:
+    from airflow_runai.checkpoints import Demands, Report, Selection
+
+log = logging.getLogger(__name__)
+
+#: A result goes to XCom: no more refused checkpoints than this are listed in it (the log and the report have all).
+MOST_REFUSED = 20
+_NOT_YET = ("root-missing", "root-empty", "root-unreadable")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which checkpoint is wanted; the fields mean what they mean in :class:`RunaiCheckpointOperator`."""
+
+    root: str
+    path_map: Mapping[str, str] | None = None
+    storage_conn_id: str | None = None
+    level: int = 3
+    accept_unverifiable: bool = False
+    strict: bool = False
+    min_step: int | str | None = None
+    expect: Mapping[str, Any] | None = None
+    report_path: str | None = None
+
+    @classmethod
+    def of(cls, task: object) -> Search:
+        """Take the fields from an operator's attributes."""
+        return cls(**{name: getattr(task, name) for name in cls.__dataclass_fields__})
+
+    def to_json(self) -> dict[str, Any]:
+        """Render as plain JSON data: the arguments that make it again."""
+        return asdict(self)
+
+    def place(self) -> Any:
+        """Where the checkpoints lie, for this machine."""
+        return location(self.root, self.path_map, self.storage_conn_id)
+
+    def report_place(self) -> Any:
+        """Where the full report lies, or ``None``."""
+        return location(self.report_path, self.path_map, self.storage_conn_id) if self.report_path else None
+
+    def demands(self) -> Demands:
+        """
+        What is asked of a checkpoint beside being whole.
+
+        :raises SpecError: for what cannot be met.
+        """
+        # Imported here, and below: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints import DemandError, Demands
+
+        least, told = self._least_step(), self.expect or {}
+        if least is not None and isinstance(told, Mapping):
+            told = {"min_step": least, **told}
+            if told["min_step"] != least:
+                raise SpecError([f"min_step: {least}, and {told['min_step']!r} in expect; name it once"])
+        try:
+            return Demands.from_mapping(told)
+        except DemandError as error:
+            raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
+
+    def _least_step(self) -> int | None:
+        if self.min_step in (None, "", "None"):
+            return None
+        try:
+            return int(str(self.min_step))
+        except ValueError:
+            raise SpecError([f"min_step: {self.min_step!r}; allowed: a whole number, or nothing"]) from None
+
+    def mark(self) -> str:
+        """
+        Return a short text that changes with the checkpoints that may be chosen.
+
+        :raises CheckpointUndecided: if there is nothing yet, or nobody can look.
+        :raises CheckpointInvalid: if there never will be anything.
+        """
+        from airflow_runai.checkpoints import RootProblem
+        from airflow_runai.checkpoints.marks import root_mark
+
+        try:
+            return root_mark(self.place(), least_step=self.demands().least_step)
+        except RootProblem as error:
+            kind = CheckpointUndecided if error.code in _NOT_YET else CheckpointInvalid
+            raise kind(str(error)) from error
+
+    def select(self, progress: Callable[[int], None] | None = None) -> Selection:
+        """
+        Choose, compare with the ledger of the last report, and write the new report.
+
+        :param progress: told the number of bytes read of the current checkpoint; what it raises ends the reading.
+        :raises CheckpointInvalid: if the root cannot be used, or the report is none.
+        """
+        from airflow_runai.checkpoints import RootProblem, select
+        from airflow_runai.checkpoints.report_file import read_ledger, write_report
+
+        demands, report = self.demands(), self.report_place()
+        try:
+            ledger = None if report is None else read_ledger(report)
+            found = select(
+                self.place(),
+                level=self.level,
+                accept_unverifiable=self.accept_unverifiable,
+                strict=self.strict,
+                demands=demands,
+                ledger=ledger,
+                progress=progress,
+            )
+            if report is not None:
+                write_report(report, found, ledger)
+        except RootProblem as error:
+            kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
+            raise kind(str(error)) from error
+        except ValueError as error:
+            raise CheckpointInvalid(str(error)) from error
+        except OSError as error:
+            raise CheckpointUndecided(f"report_path: {self.report_path}: {error}") from error
+        return found
+
+    def result(self, selection: Selection, aside: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """
+        Return what goes to XCom: small, and the container's name for the chosen checkpoint beside the worker's.
+
+        :param aside: what was put aside: from where, and to where.
+        """
+        chosen = selection.chosen
+        assert chosen is not None, "nothing was chosen"
+        uri = self._uri(chosen)
+        return {
+            "path": to_container(uri, self.path_map or {}),
+            "uri": uri,
+            "step": chosen.step,
+            "digest": chosen.digest,
+            "format": chosen.format,
+            "verdict": str(chosen.verdict),
+            "bytes": chosen.bytes,
+            "refused": [self._refused(report, aside or {}) for report in selection.rejected[:MOST_REFUSED]],
+            **({"report": self.report_path} if self.report_path else {}),
+        }
+
+    def _uri(self, report: Report) -> str:
+        return without_connection(report.path, self.storage_conn_id)
+
+    def _refused(self, report: Report, aside: Mapping[str, str]) -> dict[str, Any]:
+        told = {"path": report.path, "verdict": str(report.verdict), "reasons": reasons(report)}
+        return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
+
+
+def check_level(level: object) -> None:
+    """Refuse a level that does not exist when the DAG is parsed."""
+    if level not in (0, 1, 2, 3):
+        raise SpecError([f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"])
+
+
+def reasons(report: Report) -> str:
+    """Why a checkpoint was not taken, in one line: its errors, or else what it did not meet."""
+    errors = [f.message for f in report.findings if f.severity == "error"] or [f.message for f in report.findings[-3:]]
+    return f"{report.verdict} ({'; '.join(errors[:3])})"
+
+
+def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
+    """Say that none was accepted and why; trying again helps only where something could not be decided."""
+    looked = "; ".join(f"{r.path}: {reasons(r)}" for r in selection.rejected[:5])
+    words = f"{root}: none of {len(selection.rejected)} checkpoints passed: {looked or 'there was no candidate'}"
+    verdicts = {str(report.verdict) for report in selection.rejected}
+    if verdicts == {"unverifiable"}:
+        words += "; accept_unverifiable=True takes formats that carry no checksums"
+    return CheckpointUndecided(words) if verdicts & {"unknown", "in_progress"} else CheckpointInvalid(words)
+
+
+def put_aside(selection: Selection, root: Any) -> dict[str, str]:
+    """
+    Quarantine what was found bad above the chosen one; without a chosen one nothing is moved.
+
+    :return: from where, and to where.
+    """
+    from airflow_runai.checkpoints.quarantine import BAD, QuarantineProblem, quarantine
+
+    moved = {}
+    for report in selection.rejected if selection.chosen is not None else ():
+        if report.verdict not in BAD:
+            continue
+        try:
+            moved[report.path] = str(quarantine(root / report.path.rpartition("/")[2], report))
+        except QuarantineProblem as problem:
+            log.warning("%s", problem)
+        else:
+            log.warning("%s was put aside: %s", report.path, moved[report.path])
+    return moved
