@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_runai.core.lint import Script, Subject, lint
@@ -94,6 +94,9 @@ CASES = {
     ),
     "SIGTERM switched off": Case(
         "#!/bin/bash\ntrap '' TERM\nexec python train.py \"$@\"\n", {("script-ignores-sigterm", 2)}
+    ),
+    "SIGTERM switched off, and no exec": Case(
+        "#!/bin/bash\ntrap '' TERM\npython train.py \"$@\"\n", {("script-ignores-sigterm", 2), ("script-no-exec", 3)}
     ),
     "background without wait": Case(
         '#!/bin/bash\nnohup python train.py "$@" > log 2>&1 &\n', {("script-leaves-early", 2), ("script-no-exec", 2)}
@@ -302,6 +305,7 @@ SHELLISH = st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join)
 
 @settings(max_examples=400, deadline=None)
 @given(SHELLISH | st.text(max_size=60))
+@example("[[ f()")
 def test_any_text_is_read_or_left_alone(text: str) -> None:
     script = read_script(text)
     assert all(

@@ -89,7 +89,7 @@ def script_not_executable(facts: Facts) -> Hits:
 def script_no_exec(facts: Facts) -> Hits:
     """No ``exec``, and no trap that would tell the training."""
     end, trap = _ending(facts), _trap(facts)
-    if end is None or end.replaces_shell or (trap and (trap.ignores or not _only_talks(trap))):
+    if end is None or end.replaces_shell or (trap and not trap.ignores and not _only_talks(trap)):
         return
     heard = "the trap tells the training nothing" if trap else "the shell waits for it and keeps SIGTERM to itself"
     if end.training.piped or end.last.piped:
@@ -108,12 +108,15 @@ def _shown(command: Command) -> str:
     return " ".join([_name(program), *(word for word in rest[:1] if not word.startswith("-"))])
 
 
-@rule("script-ignores-sigterm", "error", "the script switches SIGTERM off, for the training too")
+@rule("script-ignores-sigterm", "warning", "the script switches SIGTERM off, and its children inherit that")
 def script_ignores_sigterm(facts: Facts) -> Hits:
-    """An ignored signal stays ignored through ``exec``."""
+    """An ignored signal stays ignored through ``exec``, until a program installs a handler of its own."""
     trap = _trap(facts)
     if trap and trap.ignores:
-        yield _at(facts, trap.line), "trap '' TERM: children inherit it, so nobody notices a preemption; leave it out"
+        yield (
+            _at(facts, trap.line),
+            "trap '' TERM: children inherit it; who installs no handler of its own notices no preemption; leave it out",
+        )
 
 
 @rule("script-trap-waits", "error", "the trap runs only after the training has ended")

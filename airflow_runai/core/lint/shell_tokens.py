@@ -138,13 +138,13 @@ def arguments_in(word: str) -> set[str]:
         if hit:
             found.add(_use(hit[1] or hit[2], in_double))
             at = hit.end()
-        elif word[at] == '"':
-            in_double, at = not in_double, at + 1
+        elif word[at] in '"(':
+            in_double, at = in_double != (word[at] == '"'), at + 1
         else:
             after = scanner._step(at, in_double)
             if word[at] in "$`" and _POSITIONAL.search(word, at, after):
                 found.add("inner")
-            at = at + 1 if word[at] == "(" else after
+            at = after
     return found
 
 
