@@ -105,7 +105,7 @@ LIES: dict[str, tuple[Save, str]] = {
     "a name that is not its path": (replace(GOOD, paths={"model.weight": "w", "global_step": [STEP]}), "dcp-metadata"),
     "no planner data": (replace(GOOD, fields={"planner_data": b"N", "storage_data": b"N"}), "dcp-metadata"),
     "tensors are a list": (replace(GOOD, fields={"state_dict_metadata": b"]"}), "dcp-metadata"),
-    "a tensor is a number": (replace(GOOD, fields={"state_dict_metadata": mapping([(STEP_TEXT, b"N")])}), "dcp-metadata"),
+    "a tensor is None": (replace(GOOD, fields={"state_dict_metadata": mapping([(STEP_TEXT, b"N")])}), "dcp-metadata"),
     "a name is a list": (replace(GOOD, fields={"state_dict_metadata": mapping([(b")", b"N")])}), "dcp-metadata"),
 }  # fmt: skip
 

@@ -89,8 +89,9 @@ class _Keys:
             return replace(claim, weight="advisory")
         if claim.place != f"optimizer in {self.label}":
             return claim
-        lags = self.optimizers != 1 and claim.step <= self.step
-        return replace(claim, weight="hint" if lags else "binding", at_most=True)
+        if claim.step == self.step or (claim.step < self.step and self.optimizers != 1):
+            return replace(claim, weight="hint")
+        return replace(claim, weight="binding" if claim.step > self.step else "advisory")
 
 
 def _paths(callbacks: object) -> Iterator[tuple[str, str]]:
