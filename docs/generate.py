@@ -22,7 +22,7 @@ from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
 from airflow_runai.emulator.__main__ import _parser as emulator_parser
 from airflow_runai.emulator.faults import KINDS
-from docs import finding_codes, lint_table, operator_tables, pictures
+from docs import drill_table, finding_codes, lint_table, operator_tables, pictures
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -112,6 +112,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "options": options,
     "emulator-options": emulator_options,
     "faults": faults,
+    "drill-checks": lambda: drill_table.checks(table),
+    "drill-options": lambda: drill_table.options(table),
     "operators": lambda: operator_tables.all_tables(table),
     "lint-rules": lambda: lint_table.all_rules(table),
 }

@@ -4,8 +4,9 @@ What each preemption cost, and what preemptions would cost a day.
     overhead of a preemption = work lost + time to stop + time to start
     overhead a day           = preemptions a day × mean overhead of a preemption
 
-Work is lost from the last checkpoint that the training went on from, up to the signal (or to the end, if it had to be
-killed). Waiting for a node is no part of it: that is the cluster's, not the training's.
+Work is lost from the last checkpoint that the training went on from, up to the signal; or up to the end, if it had to
+be killed: then the time to stop is in it already. Waiting for a node is no part of it: that is the cluster's, not the
+training's.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ class Loss:
     """
     One preemption.
 
-    :param seconds: work that was done and is lost.
+    :param seconds: of work that was done and is lost.
     :param steps: the same in training steps; ``None`` where checkpoints tell none.
     :param stop_seconds: from SIGTERM to the end of the process.
-    :param start_seconds: from the next start until it handles SIGTERM (imports, loading).
+    :param start_seconds: from the next start until it handles SIGTERM (imports, loading); 0 if it never does.
+    :param killed: it did not end by itself.
     """
 
     number: int
@@ -36,11 +38,12 @@ class Loss:
     steps: int | None
     stop_seconds: float
     start_seconds: float
+    killed: bool = False
 
     @property
     def overhead(self) -> float:
         """All of it, in seconds."""
-        return self.seconds + self.stop_seconds + self.start_seconds
+        return self.seconds + self.start_seconds + (0.0 if self.killed else self.stop_seconds)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _loss(facts: Facts, one: Start, then: Start) -> Loss:
         seconds += back / pace if pace else 0.0
     stop = one.ended_at - one.signalled_at
     start = then.ready_at - then.started_at if then.ready_at is not None else 0.0
-    return Loss(one.number, seconds, steps, stop, start)
+    return Loss(one.number, seconds, steps, stop, start, one.killed)
 
 
 def _saved_at(facts: Facts, one: Start, kept: Seen | None) -> float:

@@ -59,7 +59,7 @@ def _preemption_rows(outcome: Outcome) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [("start", "node", "ran", "to stop", "exit", "work lost", "to start again")]
     for loss in outcome.losses:
         start = starts[loss.number]
-        steps = "" if loss.steps is None else f" ({loss.steps} steps)"
+        steps = "" if loss.steps is None else f" ({loss.steps} step{'s' * (loss.steps != 1)})"
         lost, again = f"{loss.seconds:.1f} s{steps}", f"{loss.start_seconds:.1f} s"
         rows.append(
             (f"{loss.number}", start.node, _ran(start), f"{loss.stop_seconds:.2f} s", _code(start), lost, again)
@@ -114,6 +114,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
                 "lost_steps": loss.steps,
                 "stop_seconds": _rounded(loss.stop_seconds),
                 "start_seconds": _rounded(loss.start_seconds),
+                "killed": loss.killed,
             }
             for loss in outcome.losses
         ],

@@ -121,7 +121,7 @@ def valid(facts: Facts) -> Answer:
         )
     unproven = sum(seen.verdict != "valid" for _, seen in found)
     note = f"; {unproven} of them whole, but without checksums in their format that would prove it" if unproven else ""
-    return passes(f"after each of {len(found)} starts{note}")
+    return passes(f"valid after each of {len(found)} starts{note}")
 
 
 def atomic(facts: Facts) -> Answer:

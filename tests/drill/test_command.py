@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from airflow_runai.drill import command
@@ -144,7 +144,7 @@ SCHEMA: dict[str, Any] = {
         },
         "preemptions": {
             "type": "array",
-            "items": {"required": ["start", "lost_seconds", "lost_steps", "stop_seconds", "start_seconds"]},
+            "items": {"required": ["start", "lost_seconds", "lost_steps", "stop_seconds", "start_seconds", "killed"]},
         },
         "cost": {"required": ["overhead_seconds", "seconds_per_day", "share_of_day"]},
         "runs": {"type": "array", "items": {"required": ["kind", "ended", "blind", "starts", "checkpoints"]}},

@@ -263,6 +263,11 @@ def test_cost_is_the_mean_overhead_times_the_rate() -> None:
     assert told.share == pytest.approx(36 / 86400)
 
 
+def test_time_to_stop_is_not_counted_twice_where_it_is_lost_work() -> None:
+    (killed, _) = losses(facts(but(GOOD, 1, killed=True, ended_at=9.2)))
+    assert (killed.seconds, killed.stop_seconds, killed.overhead) == pytest.approx((3, 3.2, 3 + 1))
+
+
 def test_cost_is_never_more_than_the_whole_day_and_unknown_without_preemption() -> None:
     seen = facts(AGAIN, rate=1e6)
     told = cost(seen, losses(seen))
