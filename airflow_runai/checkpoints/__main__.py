@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from airflow_runai.checkpoints import Policy, Report, RootProblem, check, select
+from airflow_runai.checkpoints.progress import Progress, bar
 
 __all__ = ["main"]
 
@@ -55,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> int:
-    policy = Policy(strict=options.strict)
-    reports = (check(path, level=options.level, policy=policy) for path in options.paths)
+    policy, progress = Policy(strict=options.strict), _progress()
+    reports = (check(path, level=options.level, policy=policy, progress=progress) for path in options.paths)
     accepted = [report.accepted(accept_unverifiable=options.accept_unverifiable) for report in _printed(reports)]
     return 0 if all(accepted) else 1
 
@@ -68,6 +69,7 @@ def _select(options: argparse.Namespace) -> int:
         accept_unverifiable=options.accept_unverifiable,
         strict=options.strict,
         min_step=options.min_step,
+        progress=_progress(),
     )
     chosen = () if selection.chosen is None else (selection.chosen,)
     for _ in _printed((*selection.rejected, *chosen)):
@@ -75,8 +77,23 @@ def _select(options: argparse.Namespace) -> int:
     return 0 if chosen else 1
 
 
+def _progress() -> Progress | None:
+    """Draw a bar where somebody is looking; a log or a pipe gets none."""
+    if not sys.stderr.isatty():
+        return None
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return Progress(lambda moment: _draw("\r" + bar(moment, width - 1)), every=0.05)
+
+
+def _draw(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def _printed(reports: Iterable[Report]) -> Iterable[Report]:
     for report in reports:
+        if sys.stderr.isatty():
+            _draw("\r\x1b[K")
         print(json.dumps(report.to_json()), flush=True)
         yield report
 

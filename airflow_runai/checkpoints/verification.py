@@ -14,6 +14,7 @@ from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim
 from airflow_runai.checkpoints.formats import FORMATS
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.ledger import Ledger
+from airflow_runai.checkpoints.progress import Progress
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.steps import judge_steps, step_in_name
@@ -40,7 +41,8 @@ def check(
         pass).
     :param policy: what the user decides about verdicts; lenient by default.
     :param ledger: of the training's last accepted checkpoint, to compare with; the report carries the new one.
-    :param progress: told the number of bytes read so far, after every chunk.
+    :param progress: told the number of bytes read so far, after every chunk; a
+        :class:`~airflow_runai.checkpoints.progress.Progress` also learns the total.
     :return: the report; whatever is wrong with the checkpoint is in it, nothing is raised for it.
     :raises ValueError: for a level that does not exist.
     """
@@ -49,6 +51,8 @@ def check(
     seen = Examination(level, policy or Policy(), FORMATS, progress, before=ledger)
     tree = _listed(path, seen)
     form = None
+    if isinstance(progress, Progress):
+        progress.begin(tree.label, sum(entry.size for entry in tree.files.values()) if level >= 2 else 0)
     if not seen.refused:
         form = _examine(tree, seen)
         _note_changes(path, tree, seen)
@@ -125,10 +129,10 @@ def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
     except Exception as error:
         after = Tree(path, before.label)
         errors.append((before.label, error))
-    for name, error in errors:
-        if not isinstance(error, FileNotFoundError):
+    for name, met in errors:
+        if not isinstance(met, FileNotFoundError):
             # The storage does not answer any more; that is no sign of a writer.
-            _note_error(seen, name, error)
+            _note_error(seen, name, met)
             return
     if after.fingerprint != before.fingerprint:
         seen.note("changing", before.label, "sizes or times changed while it was read; look again later")
