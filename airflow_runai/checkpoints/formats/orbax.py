@@ -108,10 +108,12 @@ def _check_records(tree: Tree, seen: Examination, name: str) -> None:
         return
     try:
         with Source(tree.only(name), seen) as source:
-            end = _check_record(source, 0, _MANIFEST_MAGIC if _is(name, _MANIFEST) else _NODE_MAGIC)
-            if _is(name, _MANIFEST) and end != source.size:
+            if not source.size:
+                raise Damage("orbax-layout", "0 bytes; whoever wrote it died before the content reached the disk")
+            if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
                 raise Damage("orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten")
-            while end and _is(name, _MANIFEST) is False:
+            end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
+            while end:
                 end = _check_record(source, end, _NODE_MAGIC)
     except Damage as damage:
         seen.note(damage.code, name, damage.message)
