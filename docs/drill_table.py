@@ -1,12 +1,16 @@
-"""The tables of the page on the drill: its checks and its options, from the code."""
+"""What the page on the drill takes from the code: its checks, its options, and a recorded report."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from airflow_runai.drill import command
 from airflow_runai.drill.judgement import QUESTIONS
+from airflow_runai.drill.report import text
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
@@ -15,6 +19,17 @@ def checks(table: Table) -> str:
     """Every check with its question."""
     rows = [(f"[`{name}`](#{name})", question) for name, (question, _) in QUESTIONS.items()]
     return table(("check", "question"), rows)
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """A drill as it was once held, from ``docs/drills``."""
+    found: dict[str, Any] = json.loads((Path(__file__).parent / "drills" / f"{name}.json").read_text())
+    return found
+
+
+def report() -> str:
+    """The report of a training that does not survive."""
+    return f"```\n{text(recorded('ignores-sigterm'))}\n```"
 
 
 def options(table: Table) -> str:

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
+from functools import partial
 from pathlib import Path
 
 from airflow_runai.checkpoints.report import CODES
@@ -22,7 +23,7 @@ from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
 from airflow_runai.emulator.__main__ import _parser as emulator_parser
 from airflow_runai.emulator.faults import KINDS
-from docs import drill_table, finding_codes, lint_table, operator_tables, pictures
+from docs import cli_table, drill_table, finding_codes, lint_table, operator_tables, pictures
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -113,8 +114,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "emulator-options": emulator_options,
     "faults": faults,
     "drill-checks": lambda: drill_table.checks(table),
+    "drill-report": drill_table.report,
     "drill-options": lambda: drill_table.options(table),
     "operators": lambda: operator_tables.all_tables(table),
+    "cli": lambda: cli_table.commands(table),
+    **{f"cli-{name}": partial(cli_table.options, name, table) for name in cli_table.NAMES},
     "lint-rules": lambda: lint_table.all_rules(table),
 }
 

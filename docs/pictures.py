@@ -6,13 +6,11 @@ SVG with its own background, and colors for light and dark chosen by the reader'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from html import escape
-from pathlib import Path
-from typing import Any
 
 from airflow_runai.drill.picture import picture as draw_drill
+from docs.drill_table import recorded
 
 _STYLE = """
   .card { fill: #ffffff; stroke: #d0d7de; } text { fill: #1f2328; font: 13px system-ui, sans-serif; }
@@ -134,15 +132,9 @@ def _ending(y: float, name: str, when: str) -> str:
     return _bar(590, y, 92, kind, name, 34) + _text(696, y + 21.5, when, "quiet")
 
 
-def drill(recorded: str) -> str:
-    """A drill as it was once recorded, drawn by what draws every drill."""
-    found: dict[str, Any] = json.loads((Path(__file__).parent / "drills" / f"{recorded}.json").read_text())
-    return draw_drill(found)
-
-
 PICTURES: dict[str, Callable[[], str]] = {
     "timeline.svg": timeline,
     "waiting.svg": waiting,
-    "drill-survives.svg": lambda: drill("survives"),
-    "drill-ignores-sigterm.svg": lambda: drill("ignores-sigterm"),
+    "drill-survives.svg": lambda: draw_drill(recorded("survives")),
+    "drill-ignores-sigterm.svg": lambda: draw_drill(recorded("ignores-sigterm")),
 }

@@ -70,7 +70,8 @@ def _hold(arguments: argparse.Namespace) -> int:
     outcome = rehearsal.hold(plan, _say, arguments.report)
     if arguments.report:
         report.write(outcome, arguments.report)
-    print(json.dumps(report.to_json(outcome), indent=1) if arguments.json else report.text(outcome))
+    found = report.to_json(outcome)
+    print(json.dumps(found, indent=1) if arguments.json else report.text(found))
     return outcome.exit_code
 
 

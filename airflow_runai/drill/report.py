@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from airflow_runai.drill.picture import picture
 __all__ = ["SCHEMA", "text", "to_json", "write"]
 
 SCHEMA = "runai-drill/1"
-_ANSWERS = {0: "yes", 1: "no", 3: "not decided"}
+_ANSWERS = {"pass": "yes", "fail": "no", "unknown": "not decided"}
 _SHOWN = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
 _WIDTH = 118
 
@@ -30,49 +30,49 @@ def write(outcome: Outcome, directory: Path) -> None:
     """Write ``report.txt``, ``drill.json`` and ``drill.svg``."""
     directory.mkdir(parents=True, exist_ok=True)
     found = to_json(outcome)
-    (directory / "report.txt").write_text(text(outcome) + "\n")
+    (directory / "report.txt").write_text(text(found) + "\n")
     (directory / "drill.json").write_text(json.dumps(found, indent=1) + "\n")
     (directory / "drill.svg").write_text(picture(found))
 
 
-def text(outcome: Outcome) -> str:
-    """Return the report as plain text, at most 120 characters wide."""
-    answer = _ANSWERS[outcome.exit_code]
-    head = f"Will {outcome.facts.plan.script.name} survive? {answer}"
-    parts = [[head], list(_check_lines(outcome)), list(_table(_preemption_rows(outcome))), list(_cost_lines(outcome))]
+def text(report: Mapping[str, Any]) -> str:
+    """
+    Return the report as plain text, at most 120 characters wide.
+
+    :param report: what :func:`to_json` returns.
+    """
+    head = f"Will {report['script']} survive? {_ANSWERS[report['verdict']]}"
+    parts = [[head], list(_check_lines(report)), list(_table(_preemption_rows(report))), list(_cost_lines(report))]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _check_lines(outcome: Outcome) -> Iterator[str]:
-    for check in outcome.checks:
-        yield from _wrapped(f"{_SHOWN[check.verdict]:<5} {check.name:<9} ", check.reason)
-        if check.advice:
-            yield from _wrapped(" " * 16 + "→ ", f"{check.advice} (docs/drill.md#{check.name})")
+def _check_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    for check in report["checks"]:
+        yield from _wrapped(f"{_SHOWN[check['verdict']]:<5} {check['name']:<9} ", check["reason"])
+        if check["advice"]:
+            yield from _wrapped(" " * 16 + "→ ", f"{check['advice']} ({check['page']})")
 
 
 def _wrapped(begin: str, words: str) -> list[str]:
     return textwrap.wrap(words, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)) or [begin]
 
 
-def _preemption_rows(outcome: Outcome) -> list[Sequence[str]]:
-    starts = {start.number: start for start in outcome.facts.run.starts}
+def _drilled(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(run for run in report["runs"] if run["kind"] == "drill")
+    return found
+
+
+def _preemption_rows(report: Mapping[str, Any]) -> list[Sequence[str]]:
+    starts = {start["number"]: start for start in _drilled(report)["starts"]}
     rows: list[Sequence[str]] = [("start", "node", "ran", "to stop", "exit", "work lost", "to start again")]
-    for loss in outcome.losses:
-        start = starts[loss.number]
-        steps = "" if loss.steps is None else f" ({loss.steps} step{'s' * (loss.steps != 1)})"
-        lost, again = f"{loss.seconds:.1f} s{steps}", f"{loss.start_seconds:.1f} s"
-        rows.append(
-            (f"{loss.number}", start.node, _ran(start), f"{loss.stop_seconds:.2f} s", _code(start), lost, again)
-        )
+    for loss in report["preemptions"]:
+        start, steps = starts[loss["start"]], loss["lost_steps"]
+        told = "" if steps is None else f" ({steps} step{'s' * (steps != 1)})"
+        ran = f"{start['signalled_at'] - start['started_at']:.1f} s"
+        code = "killed" if loss["killed"] else str(start["exit_code"])
+        lost, again = f"{loss['lost_seconds']:.1f} s{told}", f"{loss['start_seconds']:.1f} s"
+        rows.append((str(loss["start"]), start["node"], ran, f"{loss['stop_seconds']:.2f} s", code, lost, again))
     return rows if len(rows) > 1 else []
-
-
-def _ran(start: Start) -> str:
-    return f"{(start.signalled_at or start.ended_at) - start.started_at:.1f} s"
-
-
-def _code(start: Start) -> str:
-    return "killed" if start.killed else str(start.exit_code)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -81,14 +81,16 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _cost_lines(outcome: Outcome) -> Iterator[str]:
-    cost = outcome.cost
-    if cost:
-        yield (
-            f"At {cost.rate:g} preemptions a day: {cost.overhead:.1f} s each, {cost.seconds_per_day:.0f} s a day, "
-            f"{cost.share:.2%} of it (waiting for a node not counted)."
-        )
-    if cost and not outcome.facts.run.saved and not outcome.facts.run.blind:
+def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    cost, run = report["cost"], _drilled(report)
+    if cost is None:
+        return
+    yield (
+        f"At {report['plan']['preemptions_per_day']:g} preemptions a day: {cost['overhead_seconds']:.1f} s each, "
+        f"{cost['seconds_per_day']:.0f} s a day, {cost['share_of_day']:.2%} of it (waiting for a node not counted)."
+    )
+    kept = run["checkpoints"] or any((start["standing"] or {}).get("newest") for start in run["starts"])
+    if not kept and not run["blind"]:
         yield "Nothing is kept: a training that takes longer than one stretch between two preemptions never ends."
 
 

@@ -203,6 +203,7 @@ def test_exit_code_while_being_preempted_is_not_a_failure(emulator: Emulator, cl
     wait_until(lambda: emulator.log("impolite"))
     emulator.preempt("impolite")
     wait_until(lambda: client.phases(created).count("Running") == 2)
+    assert [pod.exit_code for pod in emulator.workloads_named("impolite")[0].pods] == [9, None]
 
 
 def test_suspend_and_resume(emulator: Emulator, client: Client) -> None:
