@@ -52,6 +52,10 @@ class Policy:
     strict: bool = False
     entry_limit: int = 10_000
 
+    def __post_init__(self) -> None:
+        if type(self.entry_limit) is not int or self.entry_limit < 1:
+            raise ValueError(f"policy.entry_limit: {self.entry_limit!r} is no number from 1; 10000 is the default")
+
 
 @dataclass(frozen=True)
 class StepClaim:

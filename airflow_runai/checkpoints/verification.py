@@ -46,7 +46,7 @@ def check(
     :return: the report; whatever is wrong with the checkpoint is in it, nothing is raised for it.
     :raises ValueError: for a level that does not exist.
     """
-    if level not in (0, 1, 2, 3):
+    if type(level) is not int or level not in (0, 1, 2, 3):
         raise ValueError(f"level: {level!r} is not one of 0 (listing), 1 (structure), 2 (integrity), 3 (content)")
     seen = Examination(level, policy or Policy(), FORMATS, progress, before=ledger)
     tree = _listed(path, seen)
