@@ -1,0 +1,35 @@
+"""What can be typed after ``airflow runai``, as tables made from the commands' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from airflow_runai.cli.table import COMMANDS, Command, Option
+
+Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+
+#: Commands whose arguments Airflow's parser knows; the drill has one of its own.
+NAMES = tuple(command.name for command in COMMANDS if not command.own)
+
+
+def commands(table: Table) -> str:
+    """Every command in a line."""
+    return table(("command", "what it does"), [(f"[`{c.name}`](#{c.name})", c.help) for c in COMMANDS])
+
+
+def options(name: str, table: Table) -> str:
+    """Return the arguments of one command."""
+    (command,) = [command for command in COMMANDS if command.name == name]
+    return table(("argument", "meaning"), [(f"`{_usage(option)}`", option.help) for option in _ordered(command)])
+
+
+def _ordered(command: Command) -> list[Option]:
+    return sorted(command.options, key=lambda option: option.flags[0].startswith("-"))
+
+
+def _usage(option: Option) -> str:
+    if not option.flags[0].startswith("-"):
+        name = option.flags[0].upper()
+        return {"?": f"[{name}]", "...": f"{name} …"}.get(str(option.more.get("nargs", "")), name)
+    spelled, value = ", ".join(option.flags), option.flags[-1].lstrip("-").replace("-", "_").upper()
+    return spelled if option.more.get("action") == "store_true" else f"{spelled} {value}"
