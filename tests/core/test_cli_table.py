@@ -315,6 +315,10 @@ def head(flag: Flag, name: str, example: Example, verbs: dict[str, str]) -> list
     return ["runai", *verbs[launcher].split(), *own, *image, name, *value, *more]
 
 
+def shown(value: object) -> str:
+    return str(getattr(value, "names", [value])[0])
+
+
 def v1_cases() -> list[tuple[Flag, str, str]]:
     words = {"command", "args"}
     found = [(f, n, g) for f in V1 for n in f.spelled for g in GRAMMARS if not f.eras or g in f.eras]
@@ -322,14 +326,14 @@ def v1_cases() -> list[tuple[Flag, str, str]]:
     return [case for case in found if case[0].names[0] not in words and case[1:] != ("-t", "2020")]
 
 
-@pytest.mark.parametrize(("flag", "name", "grammar"), v1_cases(), ids=lambda value: getattr(value, "names", [value])[0])
+@pytest.mark.parametrize(("flag", "name", "grammar"), v1_cases(), ids=shown)
 def test_every_flag_of_v1_in_every_grammar_lands_warns_or_is_refused(flag: Flag, name: str, grammar: str) -> None:
     words, tail = GRAMMARS[grammar]
     example = EXAMPLES_V1[flag.names[0]]
     check([*head(flag, name, example, VERBS_V1), *words], example, name, tail)
 
 
-@pytest.mark.parametrize(("flag", "name"), [(f, n) for f in V2 for n in f.spelled], ids=str)
+@pytest.mark.parametrize(("flag", "name"), [(f, n) for f in V2 for n in f.spelled], ids=shown)
 def test_every_flag_of_v2_lands_warns_or_is_refused(flag: Flag, name: str) -> None:
     verbs = {"PyTorch": "distributed submit"} if flag.names[0] == "framework" else VERBS_V2
     example = EXAMPLES_V2[flag.names[0]]
