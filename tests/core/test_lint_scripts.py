@@ -50,7 +50,12 @@ CASES = {
     "inside a substitution": Case('#!/bin/sh\nexec python train.py --out "$(realpath "$1")"\n', NOTHING),
     "the quick start of Run:ai": Case(
         "#!/bin/bash\npip install -r requirements.txt\ntrap 'kill 0; wait' SIGTERM\npython -u main.py \"$@\" &\nwait\n",
-        {("script-hides-failure", 4)},
+        {("script-hides-failure", 4), ("script-trap-recurses", 3)},
+    ),
+    "the quick start, mended": Case(
+        "#!/bin/bash\npip install -r requirements.txt\ntrap 'trap \"\" TERM; kill 0; wait' TERM\n"
+        'python -u main.py "$@" & pid=$!\nwait "$pid"\n',
+        NOTHING,
     ),
     "trap, process id, second wait": Case(
         "#!/bin/bash\ntrap 'kill -TERM $PID' TERM INT\npython train.py \"$@\" &\nPID=$!\nwait $PID\n"
@@ -76,7 +81,8 @@ CASES = {
         {("script-leaves-early", 7)},
     ),
     "trap around the foreground": Case(
-        "#!/bin/bash\ntrap 'kill 0' TERM\npython train.py \"$@\"\n", {("script-trap-waits", 3)}
+        "#!/bin/bash\ntrap 'kill 0' TERM\npython train.py \"$@\"\n",
+        {("script-trap-waits", 3), ("script-trap-recurses", 2)},
     ),
     "trap that only talks": Case(
         "#!/bin/bash\nset -e\ntrap 'echo preempted; exit 1' TERM\npython train.py \"$@\"\n", {("script-no-exec", 4)}

@@ -133,6 +133,22 @@ def script_trap_waits(facts: Facts) -> Hits:
         )
 
 
+@rule("script-trap-recurses", "error", "the trap signals the shell itself, and so starts again until it crashes")
+def script_trap_recurses(facts: Facts) -> Hits:
+    """``kill 0`` reaches the whole group; bash 5.2 and dash end in a segmentation fault after some thousand rounds."""
+    trap = _trap(facts)
+    for command in (trap.commands or ()) if trap else ():
+        if command.name == "trap":
+            return
+        if command.name == "kill" and command.plain[-1] in ("0", "-$$") and trap:
+            yield (
+                _at(facts, trap.line),
+                "kill 0 signals this shell, too, whose trap begins anew until it crashes; switch the signal off first: "
+                "trap '' TERM; kill 0; wait",
+            )
+            return
+
+
 @rule("script-leaves-early", "error", "the script ends while the training still saves")
 def script_leaves_early(facts: Facts) -> Hits:
     """When process 1 ends, the container ends, and all that runs in it."""
@@ -247,6 +263,7 @@ RULES = (
     script_no_exec,
     script_ignores_sigterm,
     script_trap_waits,
+    script_trap_recurses,
     script_leaves_early,
     script_hides_failure,
     script_drops_arguments,
