@@ -91,6 +91,10 @@ class Window:
 
         :raises Damage: when it does not end.
         """
+        place = at - self._begin
+        # Nearly every number is one byte in the block that is there.
+        if 0 <= place < len(self._block) and self._block[place] < 0x80:
+            return self._block[place], at + 1
         value = 0
         for position, byte in enumerate(self.bytes(at, min(10, max(self.size - at, 1)))):
             value |= (byte & 0x7F) << 7 * position

@@ -24,8 +24,8 @@ __all__ = ["INDEX_CODE", "Bundle", "BundleEntry", "Sum", "read_bundle"]
 INDEX_CODE = "tensorflow-index"
 _DATA_CODE = "tensorflow-data"
 _INDEX_LIMIT = 48 * 1024 * 1024
-_ENTRY_LIMIT = 300_000
-_TEXTS_LIMIT = 2_000_000
+_ENTRY_LIMIT = 100_000
+_TEXTS_LIMIT = 1_000_000
 _STRING = 7
 # Name, float layout and size of types.proto's DataType.
 _TYPES: dict[int, tuple[str, str, int]] = {
@@ -153,7 +153,7 @@ class Sum:
     :param byteorder: of the machine that wrote it.
 
     ``proves`` is false where this package does not know how TensorFlow sums: variants, texts of a big-endian machine,
-    and more than two million texts.
+    and more than a million texts.
     """
 
     def __init__(self, entry: BundleEntry, source: Source, byteorder: ByteOrder) -> None:

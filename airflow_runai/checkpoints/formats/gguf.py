@@ -25,7 +25,7 @@ _MAGIC = b"GGUF"
 _CODE = "gguf-header"
 # Longer names are refused by llama.cpp as well (GGML_MAX_NAME is 64, keys have at most 65535 bytes).
 _NAME_LIMIT = 65_535
-_STEP_LIMIT = 3_000_000
+_STEP_LIMIT = 2_000_000
 _TENSOR_LIMIT = 100_000
 _DEPTH_LIMIT = 4
 _STRING, _ARRAY = 8, 9
