@@ -16,6 +16,7 @@ from tests.checkpoints.samples import text, write
 from tests.checkpoints.test_hostile_limits import PROGRAM
 from tests.checkpoints.test_legacy_torch import MAGIC, legacy_file, tensor
 
+Pieces = dict[tuple[int, ...], tuple[int, ...]]
 NESTED = b")" + b"\x85" * 400_000
 HEAD = pickle.dumps(MAGIC, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
 
@@ -36,7 +37,9 @@ def pieces(count: int, content: bytes) -> Save:
 def staggered(count: int) -> Save:
     """Rows that are each cut at another place, so that the grid of all edges has the square of their number."""
     width = count + 1
-    chunks = {(row, at): (1, size) for row in range(count) for at, size in ((0, row + 1), (row + 1, width - row - 1))}
+    chunks: Pieces = {
+        (row, at): (1, size) for row in range(count) for at, size in ((0, row + 1), (row + 1, width - row - 1))
+    }
     places = [Piece("w", place, b"x") for place in chunks]
     return Save({"w": Announced((count, width), chunks)}, places, objects=())
 
