@@ -36,7 +36,11 @@ class Write:
 
 @dataclass(frozen=True)
 class Seen:
-    """One checkpoint, read while nobody wrote; the fields are those of a checkpoint report."""
+    """
+    One checkpoint, read while nobody wrote; the fields are those of a checkpoint report.
+
+    :param verdict: as in the report; ``unknown`` also for formats that cannot be read here.
+    """
 
     name: str
     verdict: str
@@ -63,6 +67,11 @@ class Standing:
     newest: Seen | None = None
     best: Seen | None = None
 
+    @property
+    def kept(self) -> Seen | None:
+        """What can be gone on from; a newest one that cannot be read here is given the benefit of the doubt."""
+        return self.newest if self.newest and self.newest.verdict == "unknown" else self.best
+
 
 @dataclass(frozen=True)
 class Start:
@@ -88,6 +97,11 @@ class Start:
     first_process: str = ""
     standing: Standing | None = None
 
+    @property
+    def kept(self) -> Seen | None:
+        """The checkpoint that the next start can go on from."""
+        return self.standing.kept if self.standing else None
+
 
 @dataclass(frozen=True)
 class Run:
@@ -108,9 +122,8 @@ class Run:
 
     @property
     def final(self) -> Seen | None:
-        """The newest accepted checkpoint at its end."""
-        standing = self.starts[-1].standing if self.starts else None
-        return standing.best if standing else None
+        """The checkpoint that is left at its end."""
+        return self.starts[-1].kept if self.starts else None
 
     @property
     def saved(self) -> bool:

@@ -107,7 +107,7 @@ def _redone(facts: Facts, then: Start, first: Write) -> bool:
 
 def _loss(facts: Facts, one: Start, then: Start) -> Loss:
     assert one.signalled_at is not None
-    kept = one.standing.best if one.standing else None
+    kept = one.kept
     until = one.ended_at if one.killed else one.signalled_at
     seconds = max(0.0, until - _saved_at(facts, one, kept))
     pace = facts.pace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ def look(root: Path) -> Standing:
 
 
 def _seen(report: Report) -> Seen:
-    errors = [finding.message for finding in report.findings if finding.severity == "error"]
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    foreign = any(finding.code == "format-unknown" for finding in errors)
     path = Path(report.path)
     return Seen(
         name=path.name,
-        verdict=str(report.verdict),
+        verdict="unknown" if foreign else str(report.verdict),
         step=report.step,
         digest=report.digest,
-        message=errors[0] if errors else "",
+        message=errors[0].message if errors else "",
         metrics=_metrics(path / "manifest.json") if report.accepted() else {},
     )
 
@@ -50,4 +52,5 @@ def _metrics(manifest: Path) -> Mapping[str, Any]:
         found = json.loads(manifest.read_text()).get("metrics")
     except (OSError, ValueError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    numbers = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in numbers if isinstance(value, int | float) and math.isfinite(value)}

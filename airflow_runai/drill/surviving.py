@@ -111,7 +111,10 @@ def valid(facts: Facts) -> Answer:
     found = [(number, seen) for number, seen in newest if seen is not None]
     if not found:
         return _none(facts.run)
-    bad = [(number, seen) for number, seen in found if not seen.accepted]
+    bad = [(number, seen) for number, seen in found if not seen.accepted and seen.verdict != "unknown"]
+    unread = [seen for _, seen in found if seen.verdict == "unknown"]
+    if unread and not bad:
+        return unknown(f"{unread[0].name} could not be read: {unread[0].message}", f"to have them proven, {_PUBLISH}")
     if bad:
         number, seen = bad[0]
         return fails(
@@ -139,7 +142,7 @@ def atomic(facts: Facts) -> Answer:
 def _struck(seen: str, filled: Sequence[Write], strike: Run | None) -> Answer:
     standing = strike.starts[0].standing if strike and strike.starts and strike.starts[0].killed else None
     torn: Seen | None = standing.newest if standing else None
-    if strike is None or torn is None or torn.accepted:
+    if strike is None or torn is None or torn.accepted or torn.verdict == "unknown":
         return fails(f"{seen} ({filled[0].name}): whoever is killed in that moment leaves half a one", _PUBLISH)
     found = f"{seen}; killed in that moment, it left {torn.name} {torn.verdict} ({torn.message})"
     if _came_back(strike, standing.best if standing else None):

@@ -28,7 +28,7 @@ def resumed(facts: Facts) -> Answer:
             f"there was no checkpoint to go on from: each of {len(pairs)} further starts began anew",
             "save checkpoints, and load the newest valid one at every start",
         )
-    kept = [(then, one.standing.best if one.standing else None) for one, then in pairs]
+    kept = [(then, one.kept) for one, then in pairs]
     backs = [(then, seen, steps_back(facts, then, seen)) for then, seen in kept]
     for then, seen, back in backs:
         if back and seen:
@@ -61,8 +61,7 @@ def position(facts: Facts) -> Answer:
     mine, other = facts.run.final, facts.reference.final
     if mine is None or other is None or mine.step is None or other.step is None:
         return unknown("the last checkpoints tell no step", _NO_STEP)
-    standings = [(then, one.standing.best if one.standing else None) for one, then in pairwise(facts.run.starts)]
-    again = sum(steps_back(facts, then, seen) or 0 for then, seen in standings)
+    again = sum(steps_back(facts, then, one.kept) or 0 for one, then in pairwise(facts.run.starts))
     done = mine.step + again
     if done == other.step:
         return passes(f"{done} steps, as without preemptions")

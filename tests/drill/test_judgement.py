@@ -50,6 +50,12 @@ def test_a_training_that_does_it_right_passes_every_check() -> None:
     assert judge(facts()).exit_code == 0
 
 
+def foreign(standing: Standing | None) -> Standing:
+    assert standing is not None
+    assert standing.newest is not None
+    return Standing(replace(standing.newest, verdict="unknown", digest=None, message="not recognised"))
+
+
 # name: (what was seen, what differs from all passing, a part of a reason)
 CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
     "nothing saved": (
@@ -171,6 +177,14 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         facts(but(GOOD, 2, standing=lying(100, verdict="unverifiable"))),
         {},
         ("valid", "1 of them whole, but without checksums"),
+    ),
+    "in a format that nobody here can read": (
+        facts(
+            replace(GOOD, starts=tuple(replace(one, standing=foreign(one.standing)) for one in GOOD.starts)),
+            but(REFERENCE, 1, standing=foreign(lying(120))),
+        ),
+        {"valid": "unknown", "result": "unknown"},
+        ("valid", "step-00000050 could not be read: not recognised"),
     ),
     "preempted while it was importing": (
         facts(but(GOOD, 1, reach="nobody", exit_code=143, standing=Standing(), ready_at=None)),
