@@ -23,6 +23,7 @@ from airflow_runai.core.submission import Adopt, Tries, plan
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Refused, SpecError
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.operators.early import is_templated
 
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 _OLDEST = (2, 18)
@@ -108,6 +109,8 @@ def project(run: DryRun) -> Verdict:
     if named is None:
         return PROBLEM, "neither the task, its line nor the connection names one; name one with --project"
     place = (task.get("cluster") if task else None) or hook.settings.cluster
+    if place is not None and (not isinstance(place, str) or is_templated(place)):
+        raise NotAsked("the task's cluster is known only when it runs")
     run.found_project = found = hook.run(control_plane.find_project(named, place))
     return OK, f"{found.name} (id {found.id}{f', namespace {found.namespace}' if found.namespace else ''})"
 

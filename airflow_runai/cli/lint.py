@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_runai.backends import limits
 from airflow_runai.cli.connecting import hook_of
+from airflow_runai.cli.reading import regular
 from airflow_runai.cli.running import Misuse, command
 from airflow_runai.cli.saving import longest_save
 from airflow_runai.cli.showing import show
@@ -84,13 +85,11 @@ def _beside(arguments: Namespace) -> dict[str, Any]:
 
 def _script(path: Path) -> Script:
     try:
-        if path.stat().st_size > LARGEST_SCRIPT:
-            raise Misuse(f"--script {path}: larger than {LARGEST_SCRIPT} bytes; allowed: a start-up script")
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = regular(path, LARGEST_SCRIPT, "--script").decode("utf-8", "replace")
         neighbours = tuple(sorted(entry.name for entry in path.absolute().parent.iterdir() if entry.name != path.name))
         return Script(path.name, text, os.stat(path).st_mode & 0o777, neighbours)
     except OSError as error:
-        raise Misuse(f"--script {path}: cannot be read: {error.strerror or error}") from None
+        raise Misuse(f"--script {path}: its folder cannot be read: {error.strerror or error}") from None
 
 
 def _limits(arguments: Namespace, about: Told | None) -> dict[str, Any]:

@@ -30,8 +30,9 @@ def main(arguments: Namespace) -> int:
         raise Misuse("--project: missing; the connection names none")
     place = hook.run(control_plane.find_project(named, hook.settings.cluster))
     workload = hook.run(control_plane.resolve(place, arguments.workload))
+    words = f"runai training logs {shlex.quote(workload.name)} -p {shlex.quote(place.name)}"
     ways = {
-        "runai": f"runai training logs {shlex.quote(workload.name)} -p {shlex.quote(place.name)}",
+        "runai": words if workload.path == "trainings" else None,  # others have verbs of their own
         "page": workload_page(hook.settings.url, workload, place.name),
         "kubectl": [f"kubectl logs -n {place.namespace or 'NAMESPACE'} {pod}" for pod in _pods(hook, workload)],
     }
@@ -53,8 +54,7 @@ def _words(workload: Workload, ways: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{workload.name} ({workload.phase}): Run:ai's REST API has no logs. Read them with",
-            f"  {ways['runai']}",
-            *(f"  {line}" for line in ways["kubectl"]),
+            *(f"  {line}" for line in (ways["runai"], *ways["kubectl"]) if line),
             f"or on {ways['page']}",
         ]
     )

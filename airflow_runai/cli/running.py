@@ -8,6 +8,7 @@ error of ours: those say what to do.
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import os
 import sys
@@ -43,6 +44,8 @@ def command(run: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
 
 
 def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "…", a word that is no text
     try:
         with _quiet():
             code = run(arguments)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow.sdk.exceptions import AirflowException
+
 from airflow_runai.cli.running import Misuse
 from airflow_runai.errors import cut
 from airflow_runai.operators.training import RunaiTrainingOperator
@@ -96,7 +98,10 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
     if unknown:
         raise Misuse(f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}")
     for bundle in [known[name] for name in bundles] or list(known.values()):
-        _silently(bundle.initialize)
+        try:
+            _silently(bundle.initialize)
+        except (AirflowException, OSError, ValueError) as error:
+            raise Misuse(f"bundle {bundle.name}: cannot be read: {cut(str(error))}") from None
         yield _bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_runai.cli.reading import regular
 from airflow_runai.cli.running import Misuse
 from airflow_runai.cli.tasks import FoundTask, find_task
-from airflow_runai.core.templates.text import documents
+from airflow_runai.core.templates.text import LIMIT, documents
 from airflow_runai.errors import SpecError
 from airflow_runai.operators.early import is_templated
 from airflow_runai.operators.instructions import Instructions, gather
@@ -73,9 +74,9 @@ def of_task(task: FoundTask) -> Told:
 
 def _from_file(name: str) -> Mapping[str, Any]:
     try:
-        text = Path(name).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise Misuse(f"--spec {name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        text = regular(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Misuse(f"--spec {name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     found = documents(text, name)
     if len(found) > 1 or not isinstance(found[0].value, Mapping):
         raise SpecError([f"{name}: allowed: one YAML document, a mapping of the keys of a specification"])

@@ -38,10 +38,10 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
     :param instance: name of this Airflow installation.
     """
     named = _NAME.fullmatch(str(item.get("name") or ""))
-    variables = item.get("environmentVariables")
+    variables = _variables(item.get("environmentVariables"))
     if named is None:
         return None
-    if not isinstance(variables, Mapping):
+    if variables is None:
         return Origin()  # this server's lists leave variables out; the name has our form
     found = [variables.get(f"AIRFLOW_CTX_{key}") for key in _CONTEXT]
     if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in found):
@@ -51,3 +51,10 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
         if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:
             return Origin(dag_id, task_id, run_id, index)
     return None
+
+
+def _variables(given: object) -> Mapping[str, Any] | None:
+    """Read either shape: a mapping, or a list of names with values; ``None`` if there is neither."""
+    if isinstance(given, list):
+        return {str(entry.get("name")): entry.get("value") for entry in given if isinstance(entry, Mapping)}
+    return given if isinstance(given, Mapping) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +60,17 @@ def test_script_is_read_with_its_neighbours(airflow: Airflow, tmp_path: Path) ->
     shown = airflow("lint", "--script", str(script), "-o", "json")
     seen = Script("startup.sh", script.read_text(), 0o644, ("requirements.txt",))
     assert codes(shown) == [finding.code for finding in lint(Subject(script=seen))]
-    assert airflow("lint", "--script", str(tmp_path / "none.sh")).code == 2
+
+
+def test_files_that_are_none_are_refused(airflow: Airflow, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"#" * 1_100_000)
+    (tmp_path / "latin").write_bytes(b"image: \xff")
+    for option, name in itertools.product(("--script", "--spec"), ("none", "pipe", "large", ".")):
+        shown = airflow("lint", option, str(tmp_path / name))
+        assert (shown.code, shown.out) == (2, "")
+        assert f"error: {option} {tmp_path / name}: " in shown.err
+    assert "not UTF-8" in airflow("lint", "--spec", str(tmp_path / "latin")).err
 
 
 def test_all_trainings_of_a_dag_or_one_are_looked_at(airflow: Airflow, dags: Dags) -> None:

@@ -110,6 +110,9 @@ RunaiEvaluationOperator(task_id="evaluate", spec={"image": "x:1"}, checkpoint=tr
         "project": ("team-a", "task"),
         "spec": ("differs between the task's instances", "expand"),
     }
+    kwargs = 'RunaiTrainingOperator.partial(task_id="train").expand_kwargs([{"spec": {"image": "x:1"}}])'
+    assert list(rows(airflow, "example", "train", "-S", str(dags(kwargs)))) == ["whatever expand_kwargs gives"]
+    path = str(dags(body))
     found = rows(airflow, "example", "evaluate", "-S", path)
     assert found["spec.environment.METRICS"] == ("/m/{{run_id}}", "operator")
     assert found["spec.environment.CHECKPOINT"][1] == "operator"

@@ -80,6 +80,13 @@ def test_form_that_cannot_say_it_is_an_error_and_the_others_are_printed(airflow:
     assert "error: json: spec.image: missing" in shown.err
 
 
+def test_word_that_is_no_text_is_shown_and_breaks_nothing(airflow: Airflow) -> None:
+    shown = airflow("translate", "runai", "submit", "t", "-i", "x", "-e", "A=\udcff", "--", "echo", "…")
+    assert shown.code == 0, shown.err
+    assert "\\udcff" in shown.out
+    assert airflow("translate", "--to", "all", "-o", "json", "runai", "submit", "t", "-i", "x\udcff").code in (0, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

@@ -43,6 +43,11 @@ def test_what_another_made_is_not_ours(other: dict[str, Any]) -> None:
     assert origin(other, "prod") is None
 
 
+def test_variables_may_be_a_list_of_names_and_values() -> None:
+    listed = [{"name": name, "value": value} for name, value in VARIABLES.items()]
+    assert origin(item() | {"environmentVariables": listed}, "prod") == Origin("dag", "task", "run", -1)
+
+
 def test_server_that_lists_no_variables_leaves_the_name_only() -> None:
     assert origin({"name": item()["name"]}, "prod") == Origin()
     assert origin({"name": "train1"}, "prod") is None
