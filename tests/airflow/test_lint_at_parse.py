@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -77,6 +78,12 @@ def test_a_line_and_a_mapping_are_judged_together(told: Told) -> None:
     lost, limits = told()
     assert "checkpoint-path-not-persistent" in lost
     assert "limits-contradict: limits.queue: 9 s, but total" in limits
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_our_own_examples_are_sound(told: Told, path: Path) -> None:
+    runpy.run_path(str(path))
+    assert told() == []
 
 
 def test_an_evaluation_needs_no_checkpoint_path_of_its_own(told: Told) -> None:
