@@ -23,7 +23,7 @@ from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
 from airflow_runai.emulator.__main__ import _parser as emulator_parser
 from airflow_runai.emulator.faults import KINDS
-from docs import cli_table, drill_table, finding_codes, lint_table, operator_tables, pictures
+from docs import cli_table, drill_table, finding_codes, format_table, lint_table, operator_tables, pictures
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -109,6 +109,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "command-flags-v1": lambda: command_flags("v1"),
     "command-flags-v2": lambda: command_flags("v2"),
     "phases": phases,
+    "checkpoint-formats": lambda: format_table.formats(table),
     "finding-codes": codes,
     "options": options,
     "emulator-options": emulator_options,

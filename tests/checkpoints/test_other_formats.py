@@ -14,6 +14,8 @@ import pytest
 
 from airflow_runai.checkpoints import Verdict, candidates, check, select
 from airflow_runai.checkpoints.crc32c import crc32c, crc32c_slowly
+from airflow_runai.checkpoints.formats import FORMATS
+from docs import format_table
 from tests.checkpoints.samples import GOLDEN, SAMPLES, publish
 
 OTHER = GOLDEN / "other"
@@ -199,3 +201,8 @@ def test_the_libraries_that_made_the_files_are_recorded() -> None:
     made_by = dict(line.split() for line in (OTHER / "VERSIONS").read_text().splitlines())
     assert {"tensorflow_cpu", "keras", "orbax-checkpoint", "h5py", "numpy", "onnx", "gguf"} <= set(made_by)
     assert sum(path.stat().st_size for path in OTHER.rglob("*") if path.is_file()) < 160_000
+
+
+def test_every_format_has_a_row_in_the_documentation() -> None:
+    assert set(format_table.ROWS) == {form.name for form in FORMATS}
+    assert all(all(row) for row in format_table.ROWS.values())

@@ -1,0 +1,191 @@
+"""What a verdict is worth for each checkpoint format, for readers; ``table`` refuses if a format is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from airflow_runai.checkpoints.formats import FORMATS
+
+Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
+
+_HEAD = (
+    "format",
+    "recognised by",
+    "what proves the bytes",
+    "the verdict, and what it cannot mean",
+    "a torn write shows as",
+    "our manifest adds",
+)
+_NOTHING = "nothing"
+_EVERY_BYTE = "every byte"
+
+
+class Row(NamedTuple):
+    """What is to be said of one format."""
+
+    known_by: str
+    proof: str
+    verdict: str
+    torn: str
+    manifest: str
+
+
+ROWS: dict[str, Row] = {
+    "published": Row(
+        "`step-N/` with `manifest.json`, from [the training side](#the-training-side)",
+        "size and CRC32 of every file, whatever its format; the manifest has a CRC32 of itself",
+        "`valid`: all files are there and are those that were published; not that the model is any good",
+        "a temporary name; the manifest is missing",
+        "(it is one)",
+    ),
+    "saved-model": Row(
+        "`saved_model.pb`, `variables/`",
+        "variables: CRC32C of each tensor; the graph: nothing",
+        "`unverifiable`: variables proven, the graph's messages end where they should",
+        "an empty or cut `saved_model.pb`, variables without `variables.index`",
+        "the graph, assets",
+    ),
+    "tensorflow": Row(
+        "`PREFIX.index` (a LevelDB table) and `PREFIX.data-i-of-n`; a checkpoint goes by the name of its index",
+        "CRC32C of each block of the index and of each tensor, texts included",
+        "`valid`: every byte of every tensor; `unverifiable` only with variants. Not whether your model still fits it",
+        "data without an index (it is written last); a `_temp` directory; `checkpoint` names what is not there",
+        "the text `checkpoint`",
+    ),
+    "orbax": Row(
+        "`_CHECKPOINT_METADATA`, `manifest.ocdbt`; directories named `12`",
+        "CRC32C of manifests and tree nodes; values: nothing",
+        "`unverifiable`: it was committed and the manifests are whole; a value file that is cut or missing is not seen",
+        "`*.orbax-checkpoint-tmp*`, no time of commit, an empty directory",
+        "every value",
+    ),
+    "megatron": Row(
+        "`iter_N/` with `metadata.json` and a distributed checkpoint; the directory above by its tracker file",
+        "as `torch-dcp`",
+        "`valid`: every piece, and the steps agree; not that optimizer and model are of one run",
+        "`metadata.json` is missing (written when all ranks are done)",
+        "`metadata.json`, and files of another step",
+    ),
+    "torch-dcp": Row(
+        "`.metadata` and `*.distcp`",
+        "every piece is a small zip with CRC32s; `.metadata`: nothing, but each piece must be where it says",
+        "`valid`: every piece; a whole file of another step is told by the optimizer's steps or a ledger",
+        "no `.metadata`; an old one over new data (the pieces do not fit)",
+        "`.metadata`; that all files are of one save",
+    ),
+    "huggingface-trainer": Row(
+        "`checkpoint-N/`, `trainer_state.json`",
+        "`.pt`, `.pth` and `.bin` by their CRC32s; a safetensors model, the default: nothing",
+        "mostly `unverifiable`: complete, of one step; the model's bytes are not proven",
+        "`trainer_state.json` is missing (written last); `checkpoint-is-incomplete.txt`",
+        "the model, JSON files",
+    ),
+    "fsdp": Row(
+        "folders and files of Lightning's and accelerate's FSDP",
+        "as the files of all ranks: `torch-dcp` or `torch-zip`",
+        "`valid`: every rank's bytes, ranks dense, steps agree",
+        "a rank or `.metadata` is missing",
+        "that no rank's file is of another save",
+    ),
+    "deepspeed": Row(
+        "`latest` and `global_stepN/`, or the folder alone",
+        "CRC32s of every rank's file",
+        "`valid`: ranks dense, world size, steps and ZeRO stage agree; not a stale file that says the same step",
+        "`latest` is empty or names what is not there; a rank is missing",
+        "that no rank's file is of another save",
+    ),
+    "sharded": Row(
+        "`*.index.json`",
+        "as the shards' own format",
+        "`unverifiable` with safetensors, else `valid`: all shards are there and hold what the index says",
+        "a shard is missing, or index and shards disagree",
+        "the index, safetensors shards",
+    ),
+    "onnx": Row(
+        "`.onnx`, or the messages of a model",
+        _NOTHING,
+        "`unverifiable`: messages end where they should, every tensor has the bytes that its shape needs",
+        "cut messages; a data file that is missing or short",
+        _EVERY_BYTE,
+    ),
+    "directory": Row(
+        "files of weights and no known trainer",
+        "each file by its own format",
+        "`valid`: these files are whole; what else should be there, nobody can know",
+        "as the files' own formats",
+        "that nothing is missing",
+    ),
+    "keras": Row(
+        "`.keras`, or a zip of configuration and weights",
+        "CRC32 of each member",
+        "`valid`: every byte; `unsafe` with a Lambda layer. Your own classes are named (`keras-foreign`), not judged",
+        "no end of the zip",
+        "(all is proven already)",
+    ),
+    "npz": Row(
+        "`.npz`, or a zip of `.npy` members",
+        "CRC32 of each member",
+        "`valid`: every byte of every array; arrays of objects are pickles, so `unsafe`",
+        "no end of the zip",
+        "(all is proven already)",
+    ),
+    "hdf5": Row(
+        "`.h5`, `.hdf5`, or the mark of HDF5",
+        'datasets with `fletcher32=True` in a file with `libver="latest"`; without these, or without h5py: nothing',
+        "mostly `unverifiable`: as long as it says, every dataset can be read; values may have flipped",
+        "its length is not the one that it names; still open",
+        _EVERY_BYTE,
+    ),
+    "gguf": Row(
+        "`.gguf`, or its mark",
+        _NOTHING,
+        "`unverifiable`: header and table agree with the length of the file",
+        "shorter than its table says",
+        _EVERY_BYTE,
+    ),
+    "lightning": Row(
+        "a file of `torch.save` with Lightning's keys",
+        "as `torch-zip`, or `torch-legacy`",
+        "`valid`: every byte, and all counts of steps agree; not that the best score in it is of this file",
+        "as `torch-zip`; a `last.ckpt` that links to nothing",
+        "that all files of a save are there",
+    ),
+    "torch-legacy": Row(
+        "five pickles and raw storages (before PyTorch 1.6)",
+        _NOTHING,
+        "`unverifiable`: every size to the byte",
+        "shorter or longer than its storages",
+        _EVERY_BYTE,
+    ),
+    "pickle": Row(
+        "`.pkl`, `.pickle`, or content",
+        _NOTHING,
+        "`unverifiable`: it names nothing dangerous; what its own classes do is not known",
+        "no end of the pickle",
+        _EVERY_BYTE,
+    ),
+    "torch-zip": Row(
+        "`.pt .pth .ckpt .bin` of `torch.save`, or content",
+        "CRC32 of each member, which PyTorch writes and does not read",
+        "`valid`: every byte; `unverifiable` if saved with `compute_crc32=False`",
+        "no end of the zip; CRC32s of another save",
+        "files without CRC32s, completeness",
+    ),
+    "safetensors": Row(
+        "`.safetensors`, or content",
+        _NOTHING,
+        "`unverifiable`: the header fits the file to the byte",
+        "another length; or a tail of zeros (a warning)",
+        _EVERY_BYTE,
+    ),
+}
+
+
+def formats(table: Table) -> str:
+    """Every format, in the order in which they are tried."""
+    names = [form.name for form in FORMATS]
+    stale = set(names) ^ set(ROWS)
+    if stale:
+        raise SystemExit(f"docs/format_table.py: differs from airflow_runai.checkpoints.formats.FORMATS in {stale}")
+    return table(_HEAD, [(f"`{name}`", *ROWS[name]) for name in names])
