@@ -31,6 +31,7 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
+_ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
 
 
 def is_open(text: str) -> bool:
@@ -62,7 +63,7 @@ class Facts:
         if self.spec is None:
             return UNKNOWN
         raw = self.spec.get("raw", {})
-        on_wire = declared(WorkloadSpec)[name].metadata["wire"]
+        on_wire = _ON_WIRE[name]
         if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
             return UNKNOWN
         found = raw.get(on_wire, self.spec.get(name))
