@@ -77,6 +77,7 @@ class PublishCheckpoints(TrainerCallback):
         if getattr(args, "enable_jit_checkpoint", False):
             raise ValueError("TrainingArguments: enable_jit_checkpoint=True: switch it off, PublishCheckpoints does it")
         self._keep, args.save_total_limit = args.save_total_limit or self._keep, None
+        self._published = state.global_step  # what was resumed from is not written over
         if args.world_size > 1 and self.guard.agree is None:
             self.guard.agree = _any_rank
 

@@ -133,7 +133,7 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
 
 def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     """
-    Find the checkpoint to resume from: the highest step that verifies; refusals go to stderr.
+    Find what to resume from: the highest step that verifies, also under adapters' names; refusals go to stderr.
 
     :return: ``None`` if there is none (or no such directory): start from scratch.
     :raises OSError: if the root cannot be listed. That is not "none": do not start from scratch.

@@ -278,7 +278,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, said: dict[str, Any]) -> None:
-    temp = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temp = path.with_name(f"{path.name}.tmp")  # each note has one writer; what it leaves in dying is written over
     temp.write_text(json.dumps(said), encoding="utf-8")
     os.replace(temp, path)
 

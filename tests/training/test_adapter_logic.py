@@ -133,6 +133,17 @@ def test_step_that_was_published_is_not_saved_over_at_the_end_of_the_epoch(
     assert saved == [2, 4]
 
 
+def test_checkpoint_resumed_from_is_not_written_over_before_a_step_was_done(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
+    Trainer(tmp_path, PublishCheckpoints(guard)).train(2)
+    before = (tmp_path / "checkpoint-2").stat().st_ino
+    again = Trainer(tmp_path, PublishCheckpoints(guard))
+    again.state.global_step = 2
+    again.train(2)
+    assert (tmp_path / "checkpoint-2").stat().st_ino == before
+
+
 def test_rotation_waits_for_the_manifest_and_keeps_the_best(tmp_path: Path, guard: PreemptionGuard) -> None:
     seen: list[list[int]] = []
 

@@ -106,3 +106,42 @@ def test_exit_code_is_chosen_but_never_zero() -> None:
     assert left.value.code == 75
     with pytest.raises(ValueError, match="0 would mean finished"):
         PreemptionGuard(exit_code=0)
+
+
+def test_all_ranks_stop_at_the_poll_in_which_one_was_signalled() -> None:
+    told: list[bool] = []
+    answers = iter([False, True])
+
+    def agree(mine: bool) -> bool:
+        told.append(mine)
+        return next(answers)
+
+    with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
+        polls = [(guard.should_stop, guard.remaining() <= 5) for _ in range(3)]
+    # False, then another rank's signal, which starts our grace, too; agreed once, nobody is asked again
+    assert polls == [(False, False), (True, True), (True, True)]
+    assert told == [False, False]
+
+
+def test_own_signal_is_no_reason_to_leave_before_the_others_agree() -> None:
+    told: list[bool] = []
+
+    def agree(mine: bool) -> bool:
+        told.append(mine)
+        return False
+
+    with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
+        signal.raise_signal(signal.SIGTERM)
+        assert not guard.should_stop
+        assert guard.remaining() <= 5
+    assert told == [True]
+
+
+def test_signal_is_taken_again_from_who_took_it_in_between() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with PreemptionGuard() as guard:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        guard.listen()
+        signal.raise_signal(signal.SIGTERM)
+        assert guard.should_stop
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -109,6 +109,24 @@ def test_newest_valid_tells_what_the_trainer_needs(tmp_path: Path) -> None:
     assert newest_valid(tmp_path) == Checkpoint(tmp_path / "step-00000007", 7, 2, {"accuracy": 0.9})
 
 
+def test_names_of_other_frameworks_are_found_by_their_step(tmp_path: Path) -> None:
+    for step, name in enumerate(["checkpoint-1", "epoch=0-step=2.ckpt", "preempted-step=3.ckpt", "last.ckpt"], 1):
+        with save_checkpoint(tmp_path, step, name=name) as folder:
+            (folder / "model.bin").write_text("weights")
+    (tmp_path / "epoch=9-step=99.ckpt").write_text("a file of Lightning's own")
+    (tmp_path / "checkpoint-100").mkdir()
+    assert found(tmp_path).path.name == "preempted-step=3.ckpt"
+    assert [path.name for path in prune(tmp_path, keep_last=3)] == ["checkpoint-1"]
+
+
+def test_other_files_than_announced_are_not_sealed(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_text("weights")
+    entry = preemptible.settle(tmp_path, "model.bin")
+    with pytest.raises(ValueError, match=r"announced were \['optimizer\.bin'\]"):
+        preemptible.seal(tmp_path, preemptible.describe(1), [{**entry, "path": "optimizer.bin"}])
+    assert names(tmp_path) == ["model.bin"]
+
+
 def test_no_root_and_an_empty_root_mean_start_from_scratch(tmp_path: Path) -> None:
     assert newest_valid(tmp_path / "missing") is None
     assert newest_valid(tmp_path) is None
@@ -130,10 +148,12 @@ def test_file_that_only_its_owner_can_read_becomes_as_readable_as_the_directory(
 def test_publisher_killed_at_fifty_random_moments_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     moments, last = random.Random(20240521), 0
     publisher.publish(tmp_path, 0, 0)
-    for _ in range(50):
+    for turn in range(50):
         with publishing(tmp_path, "advance") as child:
             assert child.stdout is not None
             assert child.stdout.readline() == f"resumed {last}\n"  # the next start finds what we found
+            for _ in range(3 * (turn % 2)):  # a busy machine gets on, too
+                child.stdout.readline()
             time.sleep(moments.uniform(0, 0.06))  # the moment of death, not a wait for something
             child.kill()
             said = re.findall(r"published (\d+)\n", child.stdout.read())

@@ -285,9 +285,12 @@ def test_what_dead_processes_left_is_no_proof(tmp_path: Path) -> None:
 
 
 def test_rank_that_was_started_anew_is_noticed(tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=20)
+
     def work(rank: int) -> None:
         barrier = FileBarrier(tmp_path, rank, 2, timeout=5)
         barrier()
+        both.wait()
         if rank == 1:
             barrier = FileBarrier(tmp_path, rank, 2, timeout=0.5)
         barrier()
