@@ -16,11 +16,12 @@ from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.naming import Naming, naming
 from airflow_runai.cli.told import Told
 from airflow_runai.cli.unrendered import unrendered, without_unrendered
+from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Adopt, Tries, plan
-from airflow_runai.core.workload import Workload
+from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import Refused, SpecError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.early import is_templated
@@ -213,18 +214,25 @@ def name(run: DryRun) -> Verdict:
     found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
     if wanted.complete:
         gone = run.reachable.run(control_plane.find(run.project, wanted.prefix, deleted=True))
-        return OK, _would(wanted, [*found, *gone])
+        return _would(run, wanted, [*found, *gone])
     others = [f"{workload.name} ({workload.phase})" for workload in found]
     listed = f"; there already, of other runs: {', '.join(others[:5])}{' …' if others[5:] else ''}" if others else ""
     return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; --run-id tells what becomes of one run"
 
 
-def _would(wanted: Naming, found: Sequence[Workload]) -> str:
+def _would(run: DryRun, wanted: Naming, found: Sequence[Workload]) -> Verdict:
     step = plan(wanted.base, found, Tries(1), None, wanted.on_clear)
-    if isinstance(step, Adopt):
-        ours = step.workload
-        return f"{ours.name} exists ({ours.phase}): it would be adopted if its specification is the same, else refused"
-    return f"{wanted.base}-g{step.generation} is free"
+    if not isinstance(step, Adopt):
+        return OK, f"{wanted.base}-g{step.generation} is free"
+    there = step.workload
+    if there.meaning in OVER:
+        return OK, f"{there.name} has ended already ({there.phase}): nothing would be submitted"
+    if (there.fingerprint or fingerprint_in(run.reachable.run(control_plane.get_spec(there)))) is None:
+        return PROBLEM, f"{there.name} exists ({there.phase}), but no task made it: the task would refuse it; delete it"
+    return (
+        OK,
+        f"{there.name} exists ({there.phase}): it would be adopted if its specification is the same, else refused",
+    )
 
 
 def _gpus(count: float) -> str:

@@ -14,6 +14,7 @@ from airflow_runai.emulator import Emulator, serve
 from tests.airflow.conftest import SECRET, fast
 from tests.airflow.running import Person
 from tests.cli.conftest import Airflow
+from tests.cli.test_ps import submit
 
 Dags = Callable[..., Path]
 TASK = (
@@ -41,7 +42,7 @@ def test_task_that_would_run_is_ok_in_every_check(airflow: Airflow, dags: Dags, 
 
 
 def test_nothing_but_the_token_is_posted(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
-    Person(emulator).submit("team-a", generation_name(RUN, 1))
+    submit(emulator, "long", dag_id="example")
     before = len(emulator.requests)
     checked(airflow, "example", "train", "-S", str(dags(TASK)), "--run-id", "run1")
     checked(airflow, "--line", "runai submit other -i x:1 -g 9", code=1)
@@ -54,12 +55,32 @@ def test_nothing_but_the_token_is_posted(airflow: Airflow, dags: Dags, emulator:
 def test_workload_of_the_same_run_would_be_adopted(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
     path = str(dags(TASK))
     assert checked(airflow, "example", "train", "-S", path, "--run-id", "run1")["name"][1] == f"{RUN}-g1 is free"
-    Person(emulator).submit("team-a", f"{RUN}-g1")
+    name = submit(emulator, "long", dag_id="example")
+    assert name == f"{RUN}-g1"
     found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1")
     assert f"{RUN}-g1 exists (" in found["name"][1]
     assert "adopted" in found["name"][1]
     assert checked(airflow, "example", "train", "-S", path, "--run-id", "run2")["name"][1].endswith("-g1 is free")
     assert f"{RUN}-g1 (" in checked(airflow, "example", "train", "-S", path)["name"][1]
+
+
+def test_name_that_somebody_else_took_is_a_problem(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+    person, path = Person(emulator), str(dags(TASK))
+    person.submit("team-a", f"{RUN}-g1")
+    person.wait_for(RUN, "Running")
+    found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1", code=1)
+    assert found["name"] == (
+        "problem",
+        f"{RUN}-g1 exists (Running), but no task made it: the task would refuse it; delete it",
+    )
+
+
+def test_run_that_has_ended_would_submit_nothing(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+    path = str(dags(TASK.replace("'long'", "'short'")))
+    name = submit(emulator, "short", dag_id="example")
+    Person(emulator).wait_for(name, "Completed")
+    found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1")
+    assert found["name"][1] == f"{name} has ended already (Completed): nothing would be submitted"
 
 
 def test_policy_quota_and_cluster_size_are_compared(

@@ -18,12 +18,18 @@ from tests.cli.conftest import Airflow
 
 
 def submit(
-    emulator: Emulator, slug: str, run_id: str = "run1", instance: str = "airflow", map_index: int = -1, **spec: Any
+    emulator: Emulator,
+    slug: str,
+    *,
+    dag_id: str = "nightly",
+    instance: str = "airflow",
+    map_index: int = -1,
+    **spec: Any,
 ) -> str:
     """Submit as a task instance does; return the workload's name."""
     person = Person(emulator)
-    identity = TaskIdentity(instance, "nightly", run_id, "train", map_index)
-    about = {"DAG_ID": "nightly", "TASK_ID": "train", "DAG_RUN_ID": run_id}
+    identity = TaskIdentity(instance, dag_id, "run1", "train", map_index)
+    about = {"DAG_ID": dag_id, "TASK_ID": "train", "DAG_RUN_ID": "run1"}
     whole = WorkloadSpec.from_mapping({"image": "x:1", "compute": {"gpu_devices": 1}, **spec})
     whole = whole.with_environment({f"AIRFLOW_CTX_{key}": value for key, value in about.items()})
     order = Order(generation_name(base_name(identity, slug), 1), whole, 1)
