@@ -264,11 +264,12 @@ class Inflater:
 
         :raises Damage: ``zip-crc`` when less came out than announced.
         """
-        self._take(self._stream.flush(), last=True)
-        if not self._stream.eof or self._size != self.member.size:
-            raise Damage(
-                "zip-crc", f"member {shown(self.member.name)} unpacks to {self._size} of {self.member.size} bytes"
-            )
+        rest = self._stream.flush()
+        size = self._size + len(rest)
+        # Before it is passed on: half a number at the end is nothing that a content test can look at.
+        if not self._stream.eof or size < self.member.size:
+            raise Damage("zip-crc", f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes")
+        self._take(rest, last=True)
 
     def _take(self, content: bytes, *, last: bool = False) -> None:
         self._size += len(content)

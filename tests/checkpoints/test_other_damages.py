@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
-from tests.checkpoints.samples import GOLDEN, write
+from tests.checkpoints.samples import GOLDEN, write, zip_file
 from tests.checkpoints.test_golden import _unused_bytes
 from tests.checkpoints.wire import (
     bundle_entry,
@@ -302,6 +303,19 @@ def test_an_array_that_lies_is_refused(tmp_path: Path, name: str) -> None:
     member, verdict, code = ARRAYS[name]
     report = check(write(tmp_path / "x.npz", npz_file({"w.npy": member})))
     assert (report.verdict, codes(report)) == (verdict, {code})
+
+
+def test_a_deflated_array_that_ends_early_is_refused(tmp_path: Path) -> None:
+    header = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }", bytes(256))
+    packed = zlib.compressobj(9, zlib.DEFLATED, -15)
+    short = packed.compress(header[:-3]) + packed.flush()
+    data = zip_file([("w.npy", short)], sizes={"w.npy": len(header)}, crcs={"w.npy": zlib.crc32(header)})
+    for signature, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+        at = data.rindex(signature) + place
+        data = data[:at] + b"\x08" + data[at + 1 :]
+    at = data.rindex(b"PK\3\4") + 22
+    report = check(write(tmp_path / "x.npz", data[:at] + struct.pack("<I", len(header)) + data[at + 4 :]))
+    assert (report.verdict, codes(report)) == (INVALID, {"zip-crc"})
 
 
 def test_structured_and_empty_arrays_are_accepted(tmp_path: Path) -> None:
