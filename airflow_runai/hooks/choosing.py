@@ -7,7 +7,9 @@ type of the error.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,11 +20,14 @@ from airflow_runai.hooks.locations import location, without_connection
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints import Demands, Report, Selection
+    from airflow_runai.checkpoints.progress import Progress
 
 log = logging.getLogger(__name__)
 
 #: A result goes to XCom: no more refused checkpoints than this are listed in it (the log and the report have all).
 MOST_REFUSED = 20
+#: Between two lines in the log about a check that takes long.
+PROGRESS_SECONDS = 30.0
 _NOT_YET = ("root-missing", "root-empty", "root-unreadable")
 
 
@@ -86,7 +91,7 @@ class Search:
 
     def mark(self) -> str:
         """
-        Return a short text that changes with the checkpoints that may be chosen.
+        Return a short text that changes with the checkpoints that may be chosen, and with what is wanted.
 
         :raises CheckpointUndecided: if there is nothing yet, or nobody can look.
         :raises CheckpointInvalid: if there never will be anything.
@@ -95,10 +100,11 @@ class Search:
         from airflow_runai.checkpoints.marks import root_mark
 
         try:
-            return root_mark(self.place(), least_step=self.demands().least_step)
+            seen = root_mark(self.place(), least_step=self.demands().least_step)
         except RootProblem as error:
             kind = CheckpointUndecided if error.code in _NOT_YET else CheckpointInvalid
             raise kind(str(error)) from error
+        return hashlib.sha256(f"{seen} {self!r}".encode()).hexdigest()
 
     def select(self, progress: Callable[[int], None] | None = None) -> Selection:
         """
@@ -166,6 +172,17 @@ def check_level(level: object) -> None:
     """Refuse a level that does not exist when the DAG is parsed."""
     if level not in (0, 1, 2, 3):
         raise SpecError([f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"])
+
+
+def telling(clock: Callable[[], float] = time.monotonic) -> Progress:
+    """
+    Make what tells the log how far a long check is.
+
+    :param clock: seconds that only rise; asked at every chunk, so what it raises ends the reading.
+    """
+    from airflow_runai.checkpoints.progress import Progress, sentence
+
+    return Progress(lambda moment: log.info("%s", sentence(moment)), every=PROGRESS_SECONDS, clock=clock)
 
 
 def reasons(report: Report) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import SpecError
-from airflow_runai.hooks.choosing import Search, check_level, nothing_passed, put_aside, reasons
+from airflow_runai.hooks.choosing import Search, check_level, nothing_passed, put_aside, reasons, telling
 from airflow_runai.hooks.failing import without_hope_no_retry
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class RunaiCheckpointOperator(BaseOperator):
         """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
         with without_hope_no_retry():
             search = Search.of(self)
-            selection = search.select()
+            selection = search.select(telling())
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:

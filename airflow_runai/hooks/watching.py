@@ -1,0 +1,219 @@
+"""
+Waiting for a checkpoint while its training runs, as a conversation: what to ask, what to read, what follows from it.
+
+One round is a generator, so that a sensor that pokes and a trigger on an event loop share it: :func:`drive` and
+:func:`adrive` do what it asks for, here or in a thread. It asks the control plane *before* it reads, so that the last
+checkpoint of a training that ends in between is still seen.
+
+The veto acts only while the workload is not running, read before and after; quarantine looks once more at the files
+themselves. What is left is the moment between that look and the rename, in which the platform may start the process:
+it is told in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.flow import Flow
+from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.phases import Meaning
+from airflow_runai.core.verdict import WaitPolicy, decide
+from airflow_runai.core.waiting import look
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, RunaiError
+from airflow_runai.hooks.choosing import Search, nothing_passed, put_aside
+
+log = logging.getLogger(__name__)
+
+FOUND, ENDED = "found", "ended"
+#: In these nothing of the workload runs, and nothing can begin to run before it was placed on a node.
+_IDLE = (Meaning.WAITING, Meaning.SUSPENDED)
+_UNDECIDED = ("unknown", "in_progress")
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Talk to the control plane."""
+
+    flow: Callable[[], Flow[Any]]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Fetch what the training of this task left under ``runai_workload``; nothing before it was submitted."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+
+@dataclass(frozen=True)
+class Read:
+    """Call something that reads storage, and so blocks; what it is given may raise to end it."""
+
+    call: Callable[[Progress], Any]
+
+
+Step = Ask | Recall | Read
+Round = Generator[Step, Any, "dict[str, Any] | None"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """
+    What is known of the workload.
+
+    :param outcome: how it ended, if it did.
+    :param idle: nothing of it runs now.
+    :param since: epoch seconds of its last change of phase, if the server says.
+    """
+
+    outcome: Outcome | None = None
+    idle: bool = False
+    since: float | None = None
+
+
+@dataclass
+class Watch:
+    """
+    One wait.
+
+    :param workload: whose end ends the wait: fields of :class:`Recall` or of :class:`Workload`; ``None`` for nobody's.
+    :param veto: put aside what is known to be bad while the workload is interrupted.
+    :param mark: of the root when it was read last.
+    :param aside: what was put aside: from where, and to where.
+    :param words: why nothing has passed yet.
+    :param guarded: stands for the interruption and the root in which the veto has acted already.
+    """
+
+    search: Search
+    workload: Mapping[str, Any] | None = None
+    veto: bool = False
+    mark: str = ""
+    aside: dict[str, str] = field(default_factory=dict)
+    words: str = "nobody has looked yet"
+    guarded: str = ""
+    _trouble: str = ""
+    _absent_since: float | None = None
+
+    def round(self) -> Round:
+        """
+        Look once.
+
+        :return: what the wait ends with, or ``None`` to look again later.
+        :raises CheckpointInvalid: for what no waiting mends; ``SpecError`` likewise.
+        """
+        standing = yield from self._standing()
+        found = yield from self._selection(last=standing.outcome is not None)
+        if found is not None and found.chosen is not None:
+            told = {"result": self.search.result(found, self.aside), "refused": len(found.rejected)}
+            return {"status": FOUND, **told}
+        if standing.outcome is not None:
+            end = standing.outcome
+            words = f"workload {end.name} {end.status} ({end.reason}) without a checkpoint that passes"
+            return {"status": ENDED, "words": f"{words}: {self.words}"}
+        if self.veto and standing.idle:
+            yield from self._put_bad_ones_aside(standing)
+        return None
+
+    def _standing(self) -> Generator[Step, Any, Standing]:
+        """What is known of the workload; nothing, where it cannot be asked: that says nothing about it."""
+        try:
+            known = self.workload
+            if known is not None and "task_id" in known:
+                told = yield Recall(**known)
+                known = {"id": told["id"], "name": told["name"], "phase": ""} if told else None
+            if known is None:
+                return Standing()
+            wanted = Workload(**known)
+            seen: Standing = yield Ask(lambda: self._looked_at(wanted))
+        except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.warning("cannot look at the workload (%s); this says nothing about it, waiting on", error)
+            return Standing()
+        return seen
+
+    def _looked_at(self, wanted: Workload) -> Flow[Standing]:
+        found = wanted if wanted.id else (yield from control_plane.finder(wanted)())
+        if found is None:
+            return Standing()
+        seen = yield from look(control_plane.eyes(found), found)
+        self._absent_since = seen.absent_since and (self._absent_since or seen.absent_since)
+        verdict = decide(WaitPolicy(), replace(seen, absent_since=self._absent_since))
+        outcome = verdict if isinstance(verdict, Outcome) else None
+        idle = seen.absent_since is None and seen.workload.meaning in _IDLE
+        return Standing(outcome, idle, seen.workload.phase_updated_at)
+
+    def _selection(self, *, last: bool) -> Generator[Step, Any, Any]:
+        """Choose, unless nothing has changed since the last look."""
+        try:
+            mark = yield Read(lambda _: self.search.mark())
+            if mark == self.mark and not last:
+                return None
+            found = yield Read(self.search.select)
+        except CheckpointUndecided as error:
+            self.mark, self.words = "", str(error)
+            return None
+        if found.chosen is None:
+            # What could not be decided may become readable without a trace in the listing.
+            settled = all(report.verdict not in _UNDECIDED for report in found.rejected)
+            self.mark, self.words = mark if settled else "", str(nothing_passed(self.search.root, found))
+        return found
+
+    def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
+        everything = replace(self.search, min_step=None, expect=None, report_path=None)
+        try:
+            if self.guarded == f"{before.since} {(yield Read(lambda _: everything.mark()))}":
+                return
+            found = yield Read(everything.select)
+        except CheckpointInvalid:
+            return
+        again = yield from self._standing()
+        if not again.idle or again.since != before.since:
+            log.info("the workload goes on; nothing is put aside")
+            return
+        self.aside.update((yield Read(lambda _: put_aside(found, everything.place()))))
+        self.guarded = f"{before.since} {(yield Read(lambda _: everything.mark()))}"
+        after = yield from self._standing()
+        if not after.idle:
+            log.warning("the workload came back meanwhile; its log tells which checkpoint it resumed from")
+
+
+def drive(steps: Round, do: Callable[[Step], Any]) -> dict[str, Any] | None:
+    """Do what a round asks for, blocking."""
+    answer, error = None, None
+    while True:
+        try:
+            step = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return dict(end.value) if end.value is not None else None
+        answer, error = None, None
+        try:
+            answer = do(step)
+        except Exception as problem:
+            error = problem
+
+
+async def adrive(steps: Round, do: Callable[[Step], Awaitable[Any]]) -> dict[str, Any] | None:
+    """Do what a round asks for on an event loop."""
+    answer, error = None, None
+    while True:
+        try:
+            step = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return dict(end.value) if end.value is not None else None
+        answer, error = None, None
+        try:
+            answer = await do(step)
+        except Exception as problem:
+            error = problem

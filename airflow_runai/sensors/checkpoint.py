@@ -1,0 +1,197 @@
+"""Wait for a checkpoint that can be proven whole while the training that writes it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import CheckpointInvalid, SpecError
+from airflow_runai.hooks import configuration
+from airflow_runai.hooks.choosing import Search, check_level, telling
+from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.hooks.watching import FOUND, Read, Recall, Step, Watch, drive
+from airflow_runai.links import WORKLOAD_KEY
+from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
+from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
+from airflow_runai.triggers.workload import workload_to_json
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: Key in Airflow's task state store.
+MEMORY_KEY = "runai_checkpoint_watch"
+
+
+class RunaiCheckpointSensor(BaseSensorOperator):
+    """
+    Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
+
+    The result is that of :class:`RunaiCheckpointOperator`, and so is the event of assets in ``outlets``. A root in
+    which nothing has changed is not read again. Give the workload, and the wait fails as soon as that has ended
+    without such a checkpoint.
+
+    :param root: directory with checkpoints, as the container calls it, or a URI; need not exist yet; templated.
+    :param min_step: the step to wait for; without one, any valid checkpoint will do; templated.
+    :param path_map: container prefixes to worker prefixes; templated.
+    :param storage_conn_id: Airflow connection for object storage.
+    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content (finite, steps agree).
+    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
+    :param strict: refuse pickles that name classes other than PyTorch's own.
+    :param expect: what else it has to be, as in :class:`RunaiCheckpointOperator`; templated.
+    :param report_path: JSON file for the full report and its ledger, as in :class:`RunaiCheckpointOperator`; templated.
+    :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which need not be
+        submitted yet; or the name of a workload; templated.
+    :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
+    :param project: Run:ai project of a workload given by name; default: the connection's.
+    :param veto: while the workload is interrupted (queued, preempted, suspended), move newer checkpoints that are known
+        to be bad to ``ROOT/quarantine``, if an older one is good, so that the resumed process starts from that.
+    :param deferrable: wait on the triggerer; ``False`` pokes.
+    """
+
+    template_fields: Sequence[str] = (
+        *("root", "path_map", "storage_conn_id", "min_step", "expect", "report_path"),
+        *("workload", "runai_conn_id", "project"),
+    )
+    template_fields_renderers = {"path_map": "json", "expect": "json", "workload": "json"}
+    ui_color = "#cde6f5"
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        min_step: int | str | None = None,
+        path_map: Mapping[str, str] | None = None,
+        storage_conn_id: str | None = None,
+        level: int = 3,
+        accept_unverifiable: bool = False,
+        strict: bool = False,
+        expect: Mapping[str, Any] | None = None,
+        report_path: str | None = None,
+        workload: Mapping[str, str] | str | None = None,
+        runai_conn_id: str = RunaiHook.default_conn_name,
+        project: str | None = None,
+        veto: bool = False,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
+        super().__init__(**kwargs)
+        check_level(level)
+        if veto and workload is None:
+            raise SpecError(["veto: True without a workload; name the workload whose interruptions are meant"])
+        self.root = root
+        self.min_step = min_step
+        self.path_map = path_map
+        self.storage_conn_id = storage_conn_id
+        self.level = level
+        self.accept_unverifiable = accept_unverifiable
+        self.strict = strict
+        self.expect = expect
+        self.report_path = report_path
+        self.workload = workload
+        self.runai_conn_id = runai_conn_id
+        self.project = project
+        self.veto = veto
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Wait, deferred or by poking."""
+        if not self.deferrable:
+            return super().execute(context)
+        with without_hope_no_retry():
+            search, workload = self._search(), self._wanted(context)
+        self.defer(
+            trigger=RunaiCheckpointTrigger(
+                search=search.to_json(),
+                poll_interval=self.poke_interval,
+                deadline=time.time() + float(self.timeout),
+                workload=workload,
+                runai_conn_id=self.runai_conn_id,
+                veto=self.veto,
+                min_defer_seconds=configuration.seconds("min_defer_seconds"),
+            ),
+            method_name="execute_complete",
+            timeout=None,
+        )
+
+    def _search(self) -> Search:
+        """What to look for; all that can be wrong about it is known before the first look."""
+        search = Search.of(self)
+        search.demands()
+        search.place()
+        return search
+
+    def _wanted(self, context: Context) -> dict[str, Any] | None:
+        """Whose end to look for, as the trigger takes it."""
+        if self.workload is None:
+            return None
+        if isinstance(self.workload, Mapping):
+            if set(self.workload) != {"task_id"} or not isinstance(self.workload["task_id"], str):
+                raise SpecError([f"workload: {self.workload!r}; allowed: {{'task_id': …}}, or the name of a workload"])
+            ti = context["ti"]
+            return asdict(Recall(ti.dag_id, ti.run_id, self.workload["task_id"]))
+        if not isinstance(self.workload, str) or not self.workload:
+            raise SpecError([f"workload: {self.workload!r}; allowed: {{'task_id': …}}, or the name of a workload"])
+        control_plane.refuse_commas("workload", self.workload)
+        project = self._hook.project(self.project)
+        wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
+        return workload_to_json(wanted)
+
+    @cached_property
+    def _hook(self) -> RunaiHook:
+        """One client and one token for all pokes of a process."""
+        return RunaiHook(self.runai_conn_id)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take up the task again when the trigger has fired."""
+        return self._finish(context, event)
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once. The process may be another one each time; what matters is kept in Airflow's state store."""
+        with without_hope_no_retry():
+            store = context.get("task_state_store")
+            mark, guarded = self._remembered(store)
+            watch = Watch(self._search(), self._wanted(context), self.veto, mark=mark, guarded=guarded)
+            event = drive(watch.round(), lambda step: self._do(step, context))
+            if event is not None:
+                return PokeReturnValue(is_done=True, xcom_value=self._finish(context, event))
+            if store is not None:
+                store.set(MEMORY_KEY, {"mark": watch.mark, "guarded": watch.guarded})
+            return False
+
+    def _remembered(self, store: Any) -> tuple[str, str]:
+        found = store.get(MEMORY_KEY) if store is not None else None
+        known = found if isinstance(found, Mapping) else {}
+        return str(known.get("mark") or ""), str(known.get("guarded") or "")
+
+    def _do(self, step: Step, context: Context) -> Any:
+        if isinstance(step, Read):
+            return step.call(telling())
+        if isinstance(step, Recall):
+            return context["ti"].xcom_pull(task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index)
+        return self._hook.run(step.flow())
+
+    def _finish(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result, or raise; both ways of waiting end here."""
+        if event.get("status") == FOUND:
+            result = dict(event["result"])
+            self.log.info("found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
+            for asset in self.outlets:
+                context["outlet_events"][asset].extra = {**result, "refused": event["refused"]}
+            return result
+        words = str(event.get("words", event))
+        if self.soft_fail:
+            raise AirflowSkipException(words)
+        if event.get("status") == TIMED_OUT:
+            raise AirflowSensorTimeout(words)
+        with without_hope_no_retry():
+            raise CheckpointInvalid(words)

@@ -1,0 +1,360 @@
+"""The checkpoint sensor, deferred and poking: it sees what a training has left while that goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from airflow.sdk import Asset, BaseOperator
+from safetensors.numpy import load_file, save_file
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.flow import Flow
+from airflow_runai.emulator import Emulator
+from airflow_runai.hooks.choosing import Search
+from airflow_runai.hooks.watching import Ask, Read, Recall, Step, Watch, drive
+from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
+from airflow_runai.training import preemptible
+from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
+from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile, until
+from tests.airflow.test_checkpoints import publish
+from tests.airflow.test_trigger import soon
+
+Runner = Callable[..., Run]
+both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "poking"])
+
+
+def sensor(**given: Any) -> Callable[[], RunaiCheckpointSensor]:
+    paths = {"/shared": "{{ var.value.runai_shared }}"}
+    known = {"task_id": "task", "root": "/shared/ckpt", "path_map": paths, "poke_interval": 0.1, "timeout": 20}
+    return lambda: RunaiCheckpointSensor(**{**known, **given})
+
+
+@pytest.fixture
+def root(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AIRFLOW_VAR_RUNAI_SHARED", str(shared))
+    return shared / "ckpt"
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+@both
+def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: Path, deferrable: bool) -> None:
+    asset, seen = Asset("sensed_checkpoint"), threading.Event()
+
+    def train() -> None:
+        for step in (10, 20, 30):
+            made = publish(root, step)
+            if step == 20:
+                os.truncate(made / "model.safetensors", 100)
+            seen.wait(0.3)
+
+    with meanwhile(train):
+        done = run(dag_of(sensor(min_step="{{ 15 }}", deferrable=deferrable, outlets=[asset])))
+    assert done.state == "success", done.words
+    result = done.xcom()
+    assert (result["step"], result["path"]) == (30, "/shared/ckpt/step-00000030")
+    assert event_of("sensed_checkpoint") == {**result, "refused": len(result["refused"])}
+
+
+@both
+@pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
+def test_a_timeout_says_why_nothing_passed(run: Runner, root: Path, deferrable: bool, soft: bool, state: str) -> None:
+    publish(root, 10)
+    done = run(dag_of(sensor(min_step=11, timeout=0.3, soft_fail=soft, deferrable=deferrable)))
+    assert done.task().state == state
+    if not soft:
+        assert "AirflowSensorTimeout" in done.words
+
+
+@both
+@pytest.mark.parametrize("how", ["name", "task"])
+def test_a_workload_that_ended_without_such_a_checkpoint_ends_the_wait(
+    run: Runner, emulator: Emulator, root: Path, deferrable: bool, how: str
+) -> None:
+    publish(root, 10)
+    steps: list[Callable[[], BaseOperator]] = []
+    if how == "task":
+        spec = {"image": "x", "compute": {"gpu_devices": 1}}
+        steps = [lambda: RunaiTrainingOperator(task_id="train", spec=spec, workload_name="short")]
+    else:
+        Person(emulator).submit("team-a", "short-theirs")
+    workload: Any = {"task_id": "train"} if how == "task" else "short-theirs"
+    done = run(dag_of(*steps, sensor(min_step=11, workload=workload, deferrable=deferrable, retries=2)))
+    assert done.task().state == "failed"
+    assert "succeeded (completed: Completed) without a checkpoint that passes" in done.words
+    assert "none of 0 checkpoints passed" in done.words
+    assert done.task().try_number == 1
+
+
+@both
+def test_a_workload_that_nobody_has_submitted_yet_ends_nothing(
+    run: Runner, emulator: Emulator, root: Path, deferrable: bool
+) -> None:
+    publish(root, 10)
+    done = run(dag_of(sensor(workload={"task_id": "train"}, deferrable=deferrable)))
+    assert done.xcom()["step"] == 10
+    emulator.faults.add("status", status=503, times=1, path="/api/v1/workloads*")
+    done = run(dag_of(sensor(workload="never-submitted", deferrable=deferrable)))
+    assert done.xcom()["step"] == 10
+
+
+@both
+def test_a_root_that_cannot_become_one_ends_the_wait(run: Runner, root: Path, deferrable: bool) -> None:
+    root.write_text("x")
+    done = run(dag_of(sensor(retries=2, deferrable=deferrable)))
+    assert "is a file; a directory with checkpoints is expected" in done.words
+    assert done.task().try_number == 1
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"min_step": "{{ 'soon' }}"}, "min_step: 'soon'"),
+    ({"min_step": 5, "expect": {"min_step": 6}}, "min_step: 5, and 6 in expect; name it once"),
+    ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
+    ({"root": "s4://bucket"}, "path: 's4://bucket'"),
+    ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
+    ({"workload": "{{ 'a,b' }}"}, "workload: 'a,b' cannot be looked up"),
+]
+
+
+@both
+@pytest.mark.parametrize(("given", "words"), WRONG, ids=[words for _, words in WRONG])
+def test_wrong_arguments_are_named_before_anything_is_waited_for(
+    run: Runner, emulator: Emulator, root: Path, deferrable: bool, given: dict[str, Any], words: str
+) -> None:
+    done = run(dag_of(sensor(retries=2, deferrable=deferrable, **given)))
+    assert words in done.words
+    assert done.task().try_number == 1
+
+
+def test_what_is_wrong_in_the_file_is_told_when_it_is_parsed() -> None:
+    with pytest.raises(ValueError, match="level: 7; allowed: 0 listing"):
+        sensor(level=7)()
+    with pytest.raises(ValueError, match="veto: True without a workload"):
+        sensor(veto=True)()
+
+
+# -- one round ---------------------------------------------------------------------------------------------------------
+def reading(made: list[Step]) -> Callable[[Step], Any]:
+    """Do what a round asks for, without a control plane, and take note of it."""
+
+    def do(step: Step) -> Any:
+        made.append(step)
+        return step.call(lambda _: None) if isinstance(step, Read) else None
+
+    return do
+
+
+def test_a_root_in_which_nothing_has_changed_is_not_read_again(tmp_path: Path) -> None:
+    publish(tmp_path, 10)
+    watch, made = Watch(Search(str(tmp_path), min_step=20)), list[Step]()
+    assert drive(watch.round(), reading(made)) is None
+    first = len(made)
+    assert drive(watch.round(), reading(made)) is None
+    assert len(made) - first == 1, "only the listing"
+    publish(tmp_path, 20)
+    event = drive(watch.round(), reading(made))
+    assert event is not None
+    assert event["result"]["step"] == 20
+
+
+def test_what_was_wanted_before_is_no_reason_not_to_read(tmp_path: Path) -> None:
+    publish(tmp_path, 10)
+    watch = Watch(Search(str(tmp_path), min_step=20))
+    assert drive(watch.round(), reading([])) is None
+    again = Watch(replace(watch.search, min_step=10), mark=watch.mark)
+    assert drive(again.round(), reading([])) is not None
+
+
+def test_what_is_being_written_is_read_again_even_if_its_listing_is_the_same(tmp_path: Path) -> None:
+    made = publish(tmp_path, 10)
+    (made / "checkpoint-is-incomplete.txt").touch()
+    watch, steps = Watch(Search(str(tmp_path))), list[Step]()
+    for _ in range(2):
+        assert drive(watch.round(), reading(steps)) is None
+    assert len(steps) == 4
+    assert "in_progress" in watch.words
+
+
+WORKLOAD = {"dag_id": "dag", "run_id": "now", "task_id": "train", "map_index": -1}
+
+
+def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> None:
+    watch, order = Watch(Search(str(tmp_path)), WORKLOAD), list[str]()
+
+    def do(step: Step) -> Any:
+        order.append(type(step).__name__)
+        if isinstance(step, Recall):
+            return {"id": "7", "name": "train-g1"}
+        if isinstance(step, Ask):
+            publish(tmp_path, 10)  # its last checkpoint, and then it ends
+            return ended(step.flow())
+        return step.call(lambda _: None)
+
+    event = drive(watch.round(), do)
+    assert order == ["Recall", "Ask", "Read", "Read"]
+    assert event is not None
+    assert event["status"] == "found"
+
+
+def ended(flow: Flow[Any]) -> Any:
+    """What the control plane says of a workload that has completed."""
+    from airflow_runai.core.outcome import SUCCEEDED, Outcome
+    from airflow_runai.hooks.watching import Standing
+
+    flow.close()
+    return Standing(Outcome(SUCCEEDED, "7", "train-g1", "Completed", "completed", 0.0))
+
+
+# -- the trigger -------------------------------------------------------------------------------------------------------
+def trigger(root: Path, **given: Any) -> RunaiCheckpointTrigger:
+    known: dict[str, Any] = {"poll_interval": 0.05, "min_defer_seconds": 0.0, "search": Search(str(root)).to_json()}
+    return RunaiCheckpointTrigger(**{**known, **given})
+
+
+async def first(made: RunaiCheckpointTrigger) -> dict[str, Any]:
+    async for event in made.run():
+        return dict(event.payload)
+    raise AssertionError("ended without an event")
+
+
+def test_its_arguments_are_plain_json_and_make_it_again(tmp_path: Path) -> None:
+    made = trigger(tmp_path, deadline=5.0, workload=WORKLOAD, veto=True)
+    path, arguments = made.serialize()
+    again = RunaiCheckpointTrigger(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
+    assert path == "airflow_runai.triggers.checkpoint.RunaiCheckpointTrigger"
+
+
+def test_it_fires_once_and_in_time(tmp_path: Path) -> None:
+    publish(tmp_path, 10)
+    assert asyncio.run(first(trigger(tmp_path)))["result"]["step"] == 10
+    late = trigger(tmp_path, search=Search(str(tmp_path), min_step=11).to_json(), deadline=0.0)
+    assert asyncio.run(first(late))["status"] == "timed_out"
+    (tmp_path / "file").touch()
+    assert asyncio.run(first(trigger(tmp_path / "file")))["status"] == "wrong"
+
+
+def _ignoring(call: Callable[[int], int], number: int, _progress: object) -> int:
+    return call(number)
+
+
+def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
+    async def check() -> None:
+        release, began = threading.Event(), list[int]()
+
+        def block(number: int) -> int:
+            began.append(number)
+            assert release.wait(20)
+            return number
+
+        waiting = [asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)]
+        await soon(lambda: len(began) == READERS)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert len(began) == READERS
+        release.set()
+        assert await asyncio.gather(*waiting) == list(range(READERS + 2))
+
+    asyncio.run(check())
+
+
+def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
+    async def check() -> None:
+        ends, began = list[str](), threading.Event()
+
+        def endless(progress: Callable[[int], None]) -> None:
+            began.set()
+            try:
+                for read in range(10**12):
+                    progress(read)
+            except BaseException as error:
+                ends.append(type(error).__name__)
+                raise
+
+        for _ in range(READERS + 1):
+            began.clear()
+            reading = asyncio.create_task(in_thread(endless))
+            await soon(began.is_set)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        assert await in_thread(lambda _: 7) == 7
+        await soon(lambda: len(ends) == READERS + 1)
+        assert set(ends) == {"_Abandoned"}
+
+    asyncio.run(asyncio.wait_for(check(), 20))
+
+
+# -- the veto ----------------------------------------------------------------------------------------------------------
+ENVIRONMENT = {"CHECKPOINTS": "/shared/ckpt", "EPOCHS": "8", "SECONDS_PER_EPOCH": "0.2", "CHECKPOINT_EVERY": "20"}
+
+
+def start_digits(person: Person, emulator: Emulator) -> str:
+    variables = [{"name": name, "value": value} for name, value in ENVIRONMENT.items()]
+    storage = {"pvc": [{"claimName": "shared", "path": "/shared", "existingPvc": True}]}
+    more: dict[str, Any] = {
+        "command": "python",
+        "args": "/shared/code/train.py",
+        "environmentVariables": variables,
+        "storage": storage,
+    }
+    return person.submit("team-a", "digits", **more).name
+
+
+def poison(root: Path) -> Path:
+    """Make the newest checkpoint one whose bytes are as its manifest says, and whose weights are not numbers."""
+    newest = max(root.glob("step-*"))
+    held = preemptible.verify(newest)
+    with preemptible.save_checkpoint(root, held.step + 1, epoch=held.epoch) as folder:
+        tensors = load_file(newest / "model.safetensors")
+        save_file({name: np.full_like(found, np.nan) for name, found in tensors.items()}, folder / "model.safetensors")
+        (folder / "position.json").write_bytes((newest / "position.json").read_bytes())
+    return root / f"step-{held.step + 1:08d}"
+
+
+@pytest.mark.slow
+@both
+def test_a_poisoned_newest_is_put_aside_while_the_training_is_interrupted(
+    run: Runner, emulator: Emulator, root: Path, deferrable: bool
+) -> None:
+    person = Person(emulator)
+    name = start_digits(person, emulator)
+    steps: dict[str, int] = {}
+
+    def interrupt() -> None:
+        until(lambda: len(list(root.glob("step-*"))) >= 2, 30)
+        person.steer(control_plane.suspend, "digits")
+        person.wait_for("digits", "Stopped")
+        steps["good"] = max(int(path.name[5:]) for path in root.glob("step-*"))
+        aside = root / "quarantine" / poison(root).name
+        until(lambda: (aside / "report.json").exists(), 20)
+        assert json.loads((aside / "report.json").read_text())["verdict"] == "poisoned"
+        person.steer(control_plane.resume, "digits")
+
+    with meanwhile(interrupt):
+        done = run(dag_of(sensor(min_step=184, workload=name, veto=True, deferrable=deferrable, timeout=60)))
+    assert done.state == "success", done.words
+    assert done.xcom()["step"] >= 184
+    assert f"resumed from step {steps['good']} " in emulator.log(name)
+
+
+def test_while_the_training_runs_nothing_is_put_aside(run: Runner, emulator: Emulator, root: Path) -> None:
+    person = Person(emulator)
+    person.submit("team-a", "patient-train")
+    person.wait_for("patient-train", "Running")
+    publish(root, 10)
+    os.truncate(publish(root, 20) / "model.safetensors", 100)
+    done = run(dag_of(sensor(min_step=20, workload="patient-train", veto=True)))
+    assert done.task().state == "failed"
+    assert (root / "step-00000020").exists()
+    assert not (root / "quarantine").exists()
