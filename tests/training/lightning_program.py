@@ -11,6 +11,7 @@ With ``plain`` it is left to Lightning itself, to see what that does.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import time
 
@@ -69,6 +70,7 @@ def main(folder: str, steps: int, seconds: float, plain: bool) -> None:
     model = Model(seconds)
     saves = ModelCheckpoint(folder, every_n_train_steps=3, save_top_k=-1)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    quiet["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if plain:
         lightning.Trainer(max_steps=steps, callbacks=[saves], **quiet).fit(model, Loader())
         return

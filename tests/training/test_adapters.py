@@ -46,7 +46,13 @@ def ranks(program: str, root: Path, seconds: float, world: int) -> list[subproce
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    where = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    where: dict[str, object] = {
+        "WORLD_SIZE": world,
+        "LOCAL_WORLD_SIZE": world,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    where["TORCHELASTIC_RUN_ID"] = "tests"  # by which Lightning knows torchrun
     return [start(program, root, seconds, RANK=rank, LOCAL_RANK=rank, **where) for rank in range(world)]
 
 
@@ -84,6 +90,16 @@ def test_preempted_and_resumed_training_ends_bit_for_bit_like_an_undisturbed_one
     assert chosen is not None
     assert (found.step, chosen.step, chosen.verdict) == (5, 5, Verdict.VALID)
     assert finish(program, tmp_path / "cut", world) == finish(program, tmp_path / "whole", world)
+
+
+def test_both_ranks_of_lightning_leave_when_one_is_preempted(tmp_path: Path) -> None:
+    """Resuming is not exact here: Lightning keeps one state for all ranks, so their random generators are not in it."""
+    pytest.importorskip("lightning")
+    preempt("lightning", tmp_path, 2)
+    found = newest_valid(tmp_path)
+    assert found is not None
+    assert found.path.name == "preempted-step=5.ckpt"
+    assert finish("lightning", tmp_path, 2).startswith("weights ")
 
 
 @pytest.mark.parametrize("program", ["huggingface", "lightning"])
