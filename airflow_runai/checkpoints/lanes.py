@@ -74,10 +74,12 @@ class ContentTest:
         self.mask_like = True
 
     def feed(self, chunk: memoryview) -> None:
-        """Look at the next chunk; its length is a multiple of the lane's width."""
+        """Look at the next chunk; of what is cut off in the middle of a number, the piece is left out."""
         if self.lane is None:
             self.all_zero = self.all_zero and not any_set(chunk)
             return
+        if len(chunk) % self.lane.width:
+            chunk = chunk[: len(chunk) // self.lane.width * self.lane.width]
         trips, zero = self._trips(chunk, self.lane, self.byteorder)
         self.all_zero = self.all_zero and zero
         if trips:

@@ -153,6 +153,11 @@ def test_a_tensor_of_a_subclass_is_looked_at_like_any_other(tmp_path: Path) -> N
     assert (codes(report), report.tensors) == (["pickle-foreign", "non-finite"], 1)
 
 
+def test_a_storage_that_unpacks_to_half_a_number_is_told_as_damage(tmp_path: Path) -> None:
+    report = looked_at(tmp_path, torch_file(deflated=True, data=GOOD_DATA[:-2], sizes={"a/data/0": 16}))
+    assert (codes(report), report.verdict) == (["zip-crc"], Verdict.INVALID)
+
+
 def test_big_endian_numbers_are_read_as_such(tmp_path: Path) -> None:
     members = [
         ("a/data.pkl", GOOD_PICKLE),
