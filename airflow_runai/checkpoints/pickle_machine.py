@@ -6,6 +6,7 @@ It understands what PyTorch and Python write with protocols 2 to 5. ``pickle.Unp
 refused, not guessed at.
 """
 
+# ruff: noqa: D102 - what a method of the machine does, its opcode says
 from __future__ import annotations
 
 import struct
@@ -15,11 +16,9 @@ from typing import NoReturn
 from airflow_runai.checkpoints.examination import Damage, shown
 from airflow_runai.checkpoints.pickle_values import Call, Global, Opaque, Persistent, safe_key
 
-__all__ = ["PICKLE_SIZE_LIMIT", "load_first", "load_inert"]
+__all__ = ["PICKLE_SIZE_LIMIT", "Machine", "load_first", "load_inert"]
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
-_OPCODE_LIMIT = 3_000_000
-_OBJECT_LIMIT = 1_200_000
 _INT_SIZE_LIMIT = 16
 _SHORT_TEXT = 4096
 _NAME_SIZE_LIMIT = 512
@@ -58,15 +57,18 @@ def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -
     :return: the inert value, and one after its last byte.
     :raises Damage: as :func:`load_inert`.
     """
-    machine = _Machine(data, begin, on_global)
+    machine = Machine(data, begin, on_global)
     try:
         return machine.run(), machine.at
     except (IndexError, KeyError):
         machine.malformed("takes more from the stack or memo than was put there")
 
 
-class _Machine:
+class Machine:
     """Stack, memo and position; one method per opcode below."""
+
+    opcode_limit = 3_000_000
+    object_limit = 1_200_000
 
     def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
         self.data = data
@@ -84,8 +86,8 @@ class _Machine:
             opcode = data[self.at]
             self.at += 1
             self.opcodes += 1
-            if self.opcodes > _OPCODE_LIMIT or self.objects > _OBJECT_LIMIT:
-                raise Damage("pickle-limit", f"more than {_OPCODE_LIMIT} opcodes or {_OBJECT_LIMIT} objects")
+            if self.opcodes > self.opcode_limit or self.objects > self.object_limit:
+                raise Damage("pickle-limit", f"more than {self.opcode_limit} opcodes or {self.object_limit} objects")
             if opcode == 0x2E:
                 return self.stop()
             action = _ACTIONS.get(opcode)
@@ -146,11 +148,12 @@ class _Machine:
         self.objects += 1
         self.memo[index] = self.stack[-1]
 
+    def memoize(self) -> None:
+        self.remember(len(self.memo))
+
     def text(self, size: int) -> None:
-        if size > _SHORT_TEXT:
-            self.take(size)
-            return self.push(Opaque(size))
-        return self.push(self.decoded(self.take(size)))
+        content = self.take(size)
+        self.push(self.decoded(content) if size <= _SHORT_TEXT else Opaque(size))
 
     def binary(self, size: int) -> None:
         content = self.take(size)
@@ -186,17 +189,13 @@ class _Machine:
         given = [self.stack.pop() for _ in range(arguments)][::-1]
         function = self.stack.pop()
         if not isinstance(function, Global):
-            raise Damage(
-                "pickle-opcode", f"byte {self.at}: calls {shown(function)}, which is not a named class or function"
-            )
+            raise Damage("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
         self.push(Call(function, given[0] if arguments == 1 else tuple(given)))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if not isinstance(target, Call):
-            raise Damage(
-                "pickle-opcode", f"byte {self.at}: sets attributes of {shown(target)}, which is not a new object"
-            )
+            raise Damage("pickle-opcode", f"byte {self.at}: sets attributes of {shown(target)}, which is no new object")
         target.state = state
 
     def set_items(self, pairs: list[object]) -> None:
@@ -243,11 +242,11 @@ def _pairs(values: list[object]) -> dict[object, object]:
     return {safe_key(values[at]): values[at + 1] for at in range(0, len(values) - 1, 2)}
 
 
-_ACTIONS: dict[int, Callable[[_Machine], None]] = {
-    0x80: _Machine.protocol,
-    0x95: _Machine.frame,
-    ord("("): _Machine.set_mark,
-    ord("0"): _Machine.drop,
+_ACTIONS: dict[int, Callable[[Machine], None]] = {
+    0x80: Machine.protocol,
+    0x95: Machine.frame,
+    ord("("): Machine.set_mark,
+    ord("0"): Machine.drop,
     ord("1"): lambda m: (m.since_mark(), None)[1],
     ord("2"): lambda m: m.push(m.stack[-1]),
     ord("N"): lambda m: m.push(None),
@@ -285,15 +284,15 @@ _ACTIONS: dict[int, Callable[[_Machine], None]] = {
     0x90: lambda m: m.append(m.since_mark()),
     0x91: lambda m: m.push(m.since_mark()),
     ord("c"): lambda m: m.name_global(m.line(), m.line()),
-    0x93: _Machine.stack_global,
+    0x93: Machine.stack_global,
     ord("R"): lambda m: m.reduce(1),
     0x81: lambda m: m.reduce(1),
     0x92: lambda m: m.reduce(2),
-    ord("b"): _Machine.build,
+    ord("b"): lambda m: m.build(),
     ord("Q"): lambda m: m.push(Persistent(m.stack.pop())),
     ord("h"): lambda m: m.push(m.memo[m.take(1)[0]]),
     ord("j"): lambda m: m.push(m.memo[m.number("<I", 4)]),
     ord("q"): lambda m: m.remember(m.take(1)[0]),
     ord("r"): lambda m: m.remember(m.number("<I", 4)),
-    0x94: lambda m: m.remember(len(m.memo)),
+    0x94: lambda m: m.memoize(),
 }

@@ -19,7 +19,7 @@ from typing import TypeGuard
 
 from airflow_runai.checkpoints.examination import Damage, Examination, shown
 from airflow_runai.checkpoints.pickle_globals import note_globals, trust
-from airflow_runai.checkpoints.pickle_machine import load_inert
+from airflow_runai.checkpoints.pickle_lean import Flat, load_lean
 from airflow_runai.checkpoints.pickle_values import Call, Global, Key, walk
 
 __all__ = ["Index", "Item", "Stored", "read_index"]
@@ -86,20 +86,20 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
     """
     met: dict[tuple[str, str], None] = {}
     try:
-        root = load_inert(data, lambda *name: met.setdefault(name))
+        root = load_lean(data, lambda *name: met.setdefault(name))
         for _ in walk(root):
             pass
     finally:
         note_globals(met, label, seen)
     fields = _fields(root, "Metadata")
-    for name, value in _pairs(fields.get("state_dict_metadata"), "state_dict_metadata"):
+    if "planner_data" not in fields:
+        raise _damaged("planner_data is missing")
+    for name, value in _taken(fields, "state_dict_metadata"):
         _add_entry(index, _text(name, "name"), value)
-    for key, value in _pairs(fields.get("storage_data"), "storage_data"):
+    for key, value in _taken(fields, "storage_data"):
         item = _item(_fields(key, "MetadataIndex"), _fields(value, "_StorageInfo"))
         if index.items.setdefault((item.name, item.offsets), item) != item:
             raise _damaged(f"{shown(item.place)} lies in two places")
-    if "planner_data" not in fields:
-        raise _damaged("planner_data is missing")
     _check_paths(fields["planner_data"], index)
 
 
@@ -107,25 +107,30 @@ def _damaged(what: str) -> Damage:
     return Damage("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
 
 
-def _is(value: object, kind: str) -> TypeGuard[Call]:
+def _is(value: object, kind: str) -> TypeGuard[Call | Flat]:
     """Whether it is an object of PyTorch's class of that name, and of no other module's."""
-    if not isinstance(value, Call) or value.function.name != kind:
+    if not isinstance(value, Call | Flat) or value.function.name != kind:
         return False
     return trust(value.function.module, kind) == "allowed"
 
 
 def _fields(value: object, kind: str) -> dict[object, object]:
     """What is stored into an object of one class."""
-    if not _is(value, kind) or not isinstance(value.state, dict):
-        found = str(value.function) if isinstance(value, Call) else value
+    state = value.state if _is(value, kind) else None
+    if not isinstance(state, dict):
+        found = str(value.function) if isinstance(value, Call | Flat) else value
         raise _damaged(f"{shown(found)} where an object of class {kind} is expected")
-    return value.state
+    return state
 
 
-def _pairs(mapping: object, place: str) -> Iterator[tuple[object, object]]:
+def _taken(fields: dict[object, object], name: str) -> Iterator[tuple[object, object]]:
+    """Entries of a mapping, which is emptied meanwhile: there may be a hundred thousand, and each is needed once."""
+    mapping = fields.get(name)
     if not isinstance(mapping, dict):
-        raise _damaged(f"{place} is {shown(mapping)}, not a mapping")
-    return ((key.value if isinstance(key, Key) else key, value) for key, value in mapping.items())
+        raise _damaged(f"{name} is {shown(mapping)}, not a mapping")
+    while mapping:
+        key, value = mapping.popitem()
+        yield key.value if isinstance(key, Key) else key, value
 
 
 def _add_entry(index: Index, name: str, value: object) -> None:
@@ -159,16 +164,17 @@ def _dtype(properties: object, name: str) -> str:
     """Of a ``TensorProperties``: its state is (dtype, layout, requires_grad, memory format, pin_memory)."""
     match properties.state if _is(properties, "TensorProperties") else None:
         case (Global("torch", dtype), layout, bool(), memory, bool()) if _is(layout, "_get_layout"):
-            if layout.args == ("torch.strided",) and any(map(partial(_is, memory), _MEMORY_FORMATS)):
+            if (
+                isinstance(layout, Call)
+                and layout.args == ("torch.strided",)
+                and any(map(partial(_is, memory), _MEMORY_FORMATS))
+            ):
                 return dtype
     raise _damaged(f"tensor {shown(name)} has no dtype, or a layout that is not strided")
 
 
 def _size(value: object, name: str) -> tuple[int, ...]:
-    """A ``torch.Size``, or a tuple."""
-    if _is(value, "Size"):
-        arguments = value.args
-        value = arguments[0] if isinstance(arguments, tuple) and len(arguments) == 1 else None
+    """A ``torch.Size`` is read as a tuple already."""
     if not isinstance(value, tuple) or len(value) > 64 or not all(map(_natural, value)):
         raise _damaged(f"tensor {shown(name)} has a size or offset that is not made of numbers from 0")
     return value
