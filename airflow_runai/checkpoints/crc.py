@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 
-__all__ = ["combine", "crc32"]
+__all__ = ["combine", "combine_slowly", "crc32"]
 
 _POLYNOMIAL = 0xEDB88320
 _ONE = 0x80000000

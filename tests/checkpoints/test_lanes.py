@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.checkpoints.crc import combine
+from airflow_runai.checkpoints.crc import combine, combine_slowly, crc32
 from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest, trips_integers, trips_numpy
+from tests.checkpoints.samples import GOLDEN
 
 
 def _bfloat16(pattern: int) -> float:
@@ -66,11 +70,38 @@ def test_a_mask_of_zeros_and_minus_infinity_is_told_from_broken_weights() -> Non
     assert (weights.non_finite, weights.mask_like) == (True, False)
 
 
+@pytest.mark.parametrize("joined", [combine, combine_slowly])
 @given(first=st.binary(max_size=300), second=st.binary(max_size=300))
-def test_joined_sums_are_the_sum_of_the_joined_bytes(first: bytes, second: bytes) -> None:
-    assert combine(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
+def test_joined_sums_are_the_sum_of_the_joined_bytes(
+    joined: Callable[[int, int, int], int], first: bytes, second: bytes
+) -> None:
+    assert crc32(first + second) == zlib.crc32(first + second)
+    assert joined(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
 
 
-def test_joined_sums_hold_for_large_runs() -> None:
+@pytest.mark.parametrize("joined", [combine, combine_slowly])
+def test_joined_sums_hold_for_large_runs(joined: Callable[[int, int, int], int]) -> None:
     first, second = bytes(range(256)) * 17, b"\x5a" * 3_000_001
-    assert combine(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
+    assert joined(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
+
+
+PROGRAM = """
+import json, sys
+for name in sys.argv[2:]:
+    sys.modules[name] = None
+from pathlib import Path
+from airflow_runai.checkpoints import check
+for path in sorted(set(Path(sys.argv[1]).iterdir()) - {Path(sys.argv[1], "other")}):
+    report = check(path)
+    print(json.dumps([report.to_json(), report.ledger.to_json()]))
+"""
+
+
+def test_the_standard_library_alone_says_the_same_of_everything() -> None:
+    """Verdicts, findings, digests and ledgers of all golden checkpoints, with and without isal and NumPy."""
+    told = []
+    for without in ([], ["isal"], ["isal", "numpy"]):
+        command = [sys.executable, "-c", PROGRAM, str(GOLDEN), *without]
+        told.append(subprocess.run(command, capture_output=True, text=True, check=True, cwd=GOLDEN.parents[2]).stdout)
+    assert told[0].count("\n") > 15
+    assert told[0] == told[1] == told[2]
