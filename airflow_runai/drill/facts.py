@@ -160,6 +160,16 @@ class Facts:
         return self.references[0]
 
     @property
+    def cut_short(self) -> bool:
+        """Whether it ended as finished when it was told to stop, before it was where the uninterrupted run ends."""
+        if self.run.ended != "completed" or self.run.starts[-1].signalled_at is None:
+            return False
+        mine, other = self.run.final, self.reference.final
+        if mine is None or other is None:
+            return True
+        return mine.step != other.step if mine.step is not None else mine.digest != other.digest
+
+    @property
     def pace(self) -> float | None:
         """Training steps a second of the uninterrupted run; ``None`` where checkpoints tell no steps."""
         told = [(write.at, write.step) for write in self.reference.writes if write.step is not None]

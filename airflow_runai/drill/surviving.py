@@ -28,7 +28,7 @@ def finished(facts: Facts) -> Answer:
             f"was stopped after {facts.plan.limit:g} s, {had} of {wanted} preemptions done",
             "let it train less (fewer epochs, by an argument or --env), or give a longer --limit",
         )
-    if run.preempted and run.preempted[-1] is run.starts[-1]:
+    if facts.cut_short:
         return unknown(
             "ended when it was told to stop, see sigterm; whether it would have reached its end is not known"
         )
@@ -42,7 +42,8 @@ def finished(facts: Facts) -> Answer:
 
 def sigterm(facts: Facts) -> Answer:
     """Whether each SIGTERM was followed by a checkpoint and an end."""
-    preempted = facts.run.preempted
+    # Who was told to stop on its last steps, and made them, is no example.
+    preempted = [start for start in facts.run.preempted if start.exit_code != 0 or facts.cut_short]
     # Who was preempted while it was still importing had nothing to save; unless it never gets any further.
     judged = [start for start in preempted if start.reach in ("first", "child", "ignored")] or list(preempted)
     if not judged:

@@ -105,7 +105,6 @@ def _unfinished(facts: Facts) -> Answer | None:
     for run in (facts.run, facts.reference):
         if run.blind or not run.saved:
             return unknown(f"no checkpoint was seen{': ' * bool(run.blind)}{run.blind}")
-    stopped = bool(facts.run.preempted) and facts.run.preempted[-1] is facts.run.starts[-1]
-    if facts.run.ended != "completed" or facts.reference.ended != "completed" or stopped:
+    if facts.run.ended != "completed" or facts.reference.ended != "completed" or facts.cut_short:
         return unknown("one of the runs did not reach its end")
     return None

@@ -82,6 +82,18 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         {"finished": "unknown", "sigterm": "fail", **dict.fromkeys(("resumed", "position", "result"), "unknown")},
         ("sigterm", "with exit code 0: that means finished"),
     ),
+    "done within the grace": (
+        facts(
+            Run(
+                "drill",
+                "completed",
+                (GOOD.starts[0], preempted(2, 10, lying(120), exit_code=0)),
+                writes((3, 20), (5, 40), (6.2, 50), (12, 60), (16.2, 120)),
+            )
+        ),
+        {},
+        ("sigterm", "saved and ended by itself 1 of 1 times"),
+    ),
     "a shell keeps the signal": (
         facts(but(GOOD, 1, reach="child", first_process="sh")),
         {"sigterm": "fail"},

@@ -77,9 +77,9 @@ def test_a_training_that_forgets_its_epoch_does_not() -> None:
 
 
 def test_a_training_that_ignores_sigterm_does_not() -> None:
-    outcome = held(replace(copy("ignores_sigterm"), grace=1.0))
+    outcome = held(replace(plan(HERE / "scripts" / "ignores_sigterm" / "startup.sh", EPOCHS="4"), grace=0.5))
     assert differing(outcome) == {"sigterm": "fail"}
-    assert "did not end within the grace of 1 s after SIGTERM and was killed" in reason(outcome, "sigterm")
+    assert "did not end within the grace of 0.5 s after SIGTERM and was killed" in reason(outcome, "sigterm")
     assert [start.killed for start in outcome.facts.run.preempted] == [True, True]
 
 
