@@ -25,9 +25,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks", "runai")],
-        "operators": [_modules("operators", "training", "lifecycle", "checkpoint", "evaluation", "promotion")],
-        "sensors": [_modules("sensors", "workload")],
-        "triggers": [_modules("triggers", "workload")],
+        "operators": [
+            _modules("operators", "training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention")
+        ],
+        "sensors": [_modules("sensors", "workload", "checkpoint")],
+        "triggers": [_modules("triggers", "workload", "checkpoint")],
         "connection-types": [_connection_type()],
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
         "cli": ["airflow_runai.cli.commands.get_commands"],

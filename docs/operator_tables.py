@@ -17,8 +17,10 @@ MODULES = (
     "operators/checkpoint.py",
     "operators/evaluation.py",
     "operators/promotion.py",
+    "operators/retention.py",
     "operators/lifecycle.py",
     "sensors/workload.py",
+    "sensors/checkpoint.py",
 )
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]

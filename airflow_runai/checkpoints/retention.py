@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 from airflow_runai.checkpoints.champion import read_champion
 from airflow_runai.checkpoints.companions import list_checkpoint
@@ -30,7 +29,15 @@ _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
 
 class RetentionProblem(ValueError):
-    """Nothing was removed, because the rules make no sense or it cannot be known what is needed."""
+    """
+    Nothing was removed, because the rules make no sense or it cannot be known what is needed.
+
+    :param problems: all mistakes, each with its place, what was found and what is allowed.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Retention:
     :param keep_last: so many of the newest valid ones; at least 1.
     :param keep_best: so many valid ones with the best metric.
     :param metric: which one, from the manifest.
-    :param best: whether the highest or the lowest is best.
+    :param best: ``highest`` or ``lowest``.
     :param pinned: names or patterns (``step-*0000``) of what always stays.
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count as valid what nothing can prove, too.
@@ -52,7 +59,7 @@ class Retention:
     keep_last: int = 3
     keep_best: int = 0
     metric: str | None = None
-    best: Literal["highest", "lowest"] = "highest"
+    best: str = "highest"
     pinned: tuple[str, ...] = ()
     level: int = 2
     accept_unverifiable: bool = False
@@ -71,7 +78,7 @@ class Retention:
         if self.level not in (0, 1, 2, 3):
             problems.append(f"level: {self.level!r}; allowed: 0 to 3")
         if problems:
-            raise RetentionProblem("; ".join(problems))
+            raise RetentionProblem(*problems)
 
 
 @dataclass(frozen=True)

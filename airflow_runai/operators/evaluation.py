@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -17,8 +19,14 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_runai.core.outcome import Outcome
+
 #: metrics.json is a handful of numbers; whatever is larger was written by mistake. Bytes.
 LARGEST_METRICS = 1024 * 1024
+
+
+#: An evaluation that takes longer is protected no more; one whose end nobody saw is forgotten then. Seconds.
+LONGEST_LEASE = 30 * 24 * 3600.0
 
 
 class RunaiEvaluationOperator(RunaiTrainingOperator):
@@ -78,6 +86,35 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             # What is wrong with it, the specification says better.
             return told
         return {**told, "environment": {**own, **given}}
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Hold the checkpoint, so that no retention removes it meanwhile; then submit or adopt, and wait."""
+        self._lease(context, hold=True)
+        return super().execute(context)
+
+    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+        try:
+            return super()._finish(context, outcome)
+        finally:
+            self._lease(context, hold=False)
+
+    def _lease(self, context: Context, *, hold: bool) -> None:
+        """Take or give back the lease; workers that cannot write beside checkpoints do without, and say so."""
+        # Imported here: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints import leases
+
+        ti = context["ti"]
+        holder = f"evaluation {ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}"
+        try:
+            path = location(self._checkpoint_path(), self.path_map)
+            if not isinstance(path, Path):
+                return
+            if hold:
+                leases.hold(path, holder, until=time.time() + LONGEST_LEASE)
+            else:
+                leases.release(path, holder)
+        except (OSError, SpecError) as error:
+            self.log.info("the checkpoint is not held against retention (%s)", error)
 
     def _checkpoint_path(self) -> str:
         found = self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint

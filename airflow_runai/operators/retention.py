@@ -1,0 +1,126 @@
+"""Let old checkpoints go, and never one that somebody needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
+from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.hooks.locations import location
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_runai.checkpoints.retention import Plan, Retention
+
+#: A result goes to XCom: no more names than this are listed in it (the log has all).
+MOST_NAMES = 100
+
+
+class RunaiRetentionOperator(BaseOperator):
+    """
+    Remove old checkpoints of a training by rule.
+
+    Never removed are the newest valid one and whatever is newer, the champion, what is being evaluated (by
+    :class:`RunaiEvaluationOperator`), what is being written, and what could not be read; where none is valid, nothing
+    is. The result is ``{removed, kept}``: names, and for what is kept the reason. Not for object storage.
+
+    :param root: directory with checkpoints, as the container calls it; templated.
+    :param keep_last: so many of the newest valid ones; at least 1.
+    :param keep_best: so many valid ones with the best ``metric``.
+    :param metric: a metric in the manifests, from ``save_checkpoint(…, metrics=…)``.
+    :param best: ``highest`` or ``lowest``.
+    :param pinned: names or patterns (``step-*0000``) of what always stays; templated.
+    :param champion: the champion pointer that :class:`RunaiPromoteOperator` writes; templated.
+    :param path_map: container prefixes to worker prefixes; templated.
+    :param level: how deep to look at those that are to count as valid, 0 to 3.
+    :param accept_unverifiable: count formats that carry no checksums as valid, too.
+    :param settled_seconds: what was changed less than so many seconds ago stays.
+    :param dry_run: only say what would go.
+    """
+
+    template_fields: Sequence[str] = ("root", "pinned", "champion", "path_map")
+    template_fields_renderers = {"path_map": "json"}
+    ui_color = "#e3e3e3"
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        keep_last: int = 3,
+        keep_best: int = 0,
+        metric: str | None = None,
+        best: str = "highest",
+        pinned: Sequence[str] = (),
+        champion: str | None = None,
+        path_map: Mapping[str, str] | None = None,
+        level: int = 2,
+        accept_unverifiable: bool = False,
+        settled_seconds: float = 600.0,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.root = root
+        self.keep_last = keep_last
+        self.keep_best = keep_best
+        self.metric = metric
+        self.best = best
+        self.pinned = pinned
+        self.champion = champion
+        self.path_map = path_map
+        self.level = level
+        self.accept_unverifiable = accept_unverifiable
+        self.settled_seconds = settled_seconds
+        self.only_tell = dry_run
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan, tell, remove."""
+        # Imported here: reading checkpoints is not needed to parse a DAG.
+        from airflow_runai.checkpoints.removal import remove
+
+        with without_hope_no_retry():
+            plan = self._plan()
+            for name, why in plan.keep.items():
+                self.log.info("kept: %s (%s)", name, why)
+            gone = plan.remove if self.only_tell else remove(plan, now=time.time())
+        names = [checkpoint.name for checkpoint in gone]
+        self.log.info("%s: %s", "would be removed" if self.only_tell else "removed", ", ".join(names) or "nothing")
+        return {"removed": names[:MOST_NAMES], "kept": dict(list(plan.keep.items())[:MOST_NAMES])}
+
+    def _plan(self) -> Plan:
+        from airflow_runai.checkpoints import RootProblem
+        from airflow_runai.checkpoints.retention import RetentionProblem, plan
+
+        root = location(self.root, self.path_map)
+        champion = location(self.champion, self.path_map) if self.champion else None
+        try:
+            return plan(root, self._rules(), now=time.time(), champion=champion)
+        except RootProblem as error:
+            kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
+            raise kind(str(error)) from error
+        except RetentionProblem as error:
+            raise CheckpointInvalid(str(error)) from error
+
+    def _rules(self) -> Retention:
+        from airflow_runai.checkpoints.retention import Retention, RetentionProblem
+
+        if isinstance(self.pinned, str) or not all(isinstance(name, str) for name in self.pinned):
+            raise SpecError([f"pinned: {self.pinned!r}; allowed: a list of names or patterns"])
+        try:
+            return Retention(
+                keep_last=self.keep_last,
+                keep_best=self.keep_best,
+                metric=self.metric,
+                best=self.best,
+                pinned=tuple(self.pinned),
+                level=self.level,
+                accept_unverifiable=self.accept_unverifiable,
+                settled_seconds=self.settled_seconds,
+            )
+        except RetentionProblem as error:
+            raise SpecError(error.problems) from error
