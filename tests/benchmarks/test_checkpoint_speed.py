@@ -72,19 +72,19 @@ def test_memory_does_not_grow_with_twenty_gigabytes() -> None:
     assert found.growth <= 64 * 1024
 
 
-def test_a_root_of_a_thousand_checkpoints_is_listed_and_opened_in_two_seconds(tmp_path: Path) -> None:
-    for step in range(1000):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        pickle = state_dict({"weight": tensor("0", 4, (2, 2), (2, 1))})
-        (folder / "model.pt").write_bytes(torch_file(pickle, GOOD_DATA))
-        (folder / "model.safetensors").write_bytes(safetensors_file())
-        (folder / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
-    for level in (0, 1):
-        tries = (_seconds(tmp_path, level) for _ in range(TRIES))
-        seconds = next((seconds for seconds in tries if seconds < 2), None)
-        print(f"\nlevel {level}: {seconds} s for 1,000 checkpoints")
-        assert seconds is not None, f"level {level} took more than 2 s, three times"
+def test_a_root_of_a_thousand_checkpoints_is_listed_and_opened_in_two_seconds() -> None:
+    pickle = state_dict({"weight": tensor("0", 4, (2, 2), (2, 1))})
+    with hot_folder() as root:
+        for step in range(1000):
+            folder = root / f"checkpoint-{step}"
+            folder.mkdir()
+            (folder / "model.pt").write_bytes(torch_file(pickle, GOOD_DATA))
+            (folder / "model.safetensors").write_bytes(safetensors_file())
+            (folder / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
+        for level in (0, 1):
+            tries = (_seconds(root, level) for _ in range(TRIES))
+            seconds = next((seconds for seconds in tries if seconds < 2), None)
+            assert seconds is not None, f"level {level} took more than 2 s, three times"
 
 
 def _seconds(root: Path, level: int) -> float:
