@@ -90,16 +90,17 @@ def _fetched(data: bytes) -> set[int]:
 
 
 class _LeanMachine(Machine):
-    """An object costs more here than in a large dictionary of tensors, and most are let go of again."""
+    """An honest pickle may be larger than the limits, so that beyond them it is not unsafe, but not read."""
 
-    opcode_limit = 10_000_000
+    opcode_limit = 9_000_000
     object_limit = 1_500_000
+    limit_code = "too-large"
 
     def __init__(self, data: bytes, on_global: Callable[[str, str], None]) -> None:
         super().__init__(data, 0, on_global)
         self.fetched = _fetched(data)
         if len(self.fetched) > _FETCHED_LIMIT:
-            raise Damage("pickle-limit", f"fetches more than {_FETCHED_LIMIT} objects from its memo")
+            raise Damage(self.limit_code, f"fetches more than {_FETCHED_LIMIT} objects from its memo")
         self.remembered = 0
         self.kept: set[int] = set()
         self.layouts: dict[tuple[str, ...], tuple[str, ...]] = {}

@@ -69,6 +69,7 @@ class Machine:
 
     opcode_limit = 3_000_000
     object_limit = 1_200_000
+    limit_code = "pickle-limit"
 
     def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
         self.data = data
@@ -87,7 +88,7 @@ class Machine:
             self.at += 1
             self.opcodes += 1
             if self.opcodes > self.opcode_limit or self.objects > self.object_limit:
-                raise Damage("pickle-limit", f"more than {self.opcode_limit} opcodes or {self.object_limit} objects")
+                raise Damage(self.limit_code, f"more than {self.opcode_limit} opcodes or {self.object_limit} objects")
             if opcode == 0x2E:
                 return self.stop()
             action = _ACTIONS.get(opcode)

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.checkpoints import Report, Verdict, check, select
+from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
+from airflow_runai.checkpoints.examination import Examination
+from airflow_runai.checkpoints.formats.dcp_metadata import Index, read_index
+from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
 from tests.checkpoints.distributed_samples import (
     GOOD,
     PIECES,
@@ -182,6 +185,17 @@ def test_ranks_that_each_wrote_a_metadata_file_are_read_as_one(tmp_path: Path) -
 def write_all(folder: Path, save: Save, metadata: str) -> None:
     save.write(folder)
     (folder / ".metadata").rename(folder / metadata)
+
+
+@pytest.mark.slow
+def test_a_large_run_has_more_pieces_than_another_pickle_may_have_objects() -> None:
+    count = 25_000
+    chunks: Pieces = {(row,): (1,) for row in range(count)}
+    save = Save({"w": Announced((count,), chunks)}, [Piece("w", place, b"x") for place in chunks], objects=())
+    index = Index()
+    read_index(save.metadata(), index, Examination(1, Policy(), ()), ".metadata")
+    check_tiles(index)
+    assert [len(index.items), len(index.tensors["w"].chunks)] == [count, count]
 
 
 # -- damage to what real ranks wrote -----------------------------------------------------------------------------------

@@ -39,7 +39,13 @@ class Part(Source):
         self._tail = self._head if edge == self.size else whole.at(end - edge, edge)
 
     def at(self, offset: int, size: int) -> bytes:
-        """As :meth:`Source.at`, counted from the beginning of the part."""
+        """
+        As :meth:`Source.at`, counted from the beginning of the part.
+
+        :raises Damage: ``zip-structure`` for a place outside of it, or as there.
+        """
+        if offset < 0 or offset + size > self.size:
+            raise Damage("zip-structure", f"{size} bytes at {offset} of a piece of {self.size}; it was cut")
         if offset + size <= len(self._head):
             return self._head[offset : offset + size]
         behind = offset - (self.size - len(self._tail))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_first
@@ -28,32 +29,28 @@ __all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_OPCODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
 _PROTOCOL = 1001
-_HEAD = 512
 _TAR_MEMBERS = (b"sys_info", b"pickle", b"storages", b"tensors")
 # How much is read in search of the pickles' end.
 _READS = (256 * 1024, 8 * 1024 * 1024, PICKLE_SIZE_LIMIT)
 _SMALL_LIMIT = 4096
 
 
-def is_legacy(head: bytes) -> bool:
+def is_legacy(first: bytes) -> bool:
     """
     Whether a file begins like one.
 
-    :param head: its first bytes.
+    :param first: its first bytes.
     """
-    return head[:1] == b"\x80" and _MAGIC_OPCODE in head[:32]
+    return first[:1] == b"\x80" and _MAGIC_OPCODE in first[:32]
 
 
-def _is_tar(head: bytes) -> bool:
-    return head[257:262] == b"ustar" and head[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
+def _is_tar(first: bytes) -> bool:
+    return first[257:262] == b"ustar" and first[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
-        return False
-    with Source(tree, seen) as source:
-        head = source.at(0, min(_HEAD, source.size))
-    return is_legacy(head) or _is_tar(head)
+    first = head(tree, seen)
+    return is_legacy(first) or _is_tar(first)
 
 
 def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
@@ -65,7 +62,7 @@ def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], No
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
-        if _is_tar(source.at(0, min(_HEAD, source.size))):
+        if _is_tar(head(tree, seen)):
             text = "a tar file of PyTorch before 0.1.10; load it and save it again with a newer PyTorch"
             raise Damage("format-too-old", text)
         contents, runs = _read_structure(source, seen, tree.label, inspect)

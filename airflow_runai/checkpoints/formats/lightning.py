@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
 from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
 from airflow_runai.checkpoints.pickle_values import walk
-from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.steps import step_in_name
 from airflow_runai.checkpoints.tree import Tree
 
@@ -24,22 +24,14 @@ __all__ = ["LIGHTNING"]
 
 # The first keys of the dictionary (lightning 2.6, dump_checkpoint); the pickle lies at the beginning of both formats.
 _MARK = b"pytorch-lightning_version"
-_HEAD = 4096
 _REQUIRED = ("epoch", "global_step", "state_dict")
 # Until 1.5 the name counted from 0 and the content from 1.
 _OLD = re.compile(r"0\.|1\.[0-5]\.")
 
 
-def _head(tree: Tree, seen: Examination) -> bytes:
-    with Source(tree, seen) as source:
-        return source.at(0, min(_HEAD, source.size))
-
-
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
-        return False
-    head = _head(tree, seen)
-    return _MARK in head and (head.startswith(b"PK\3\4") or is_legacy(head))
+    first = head(tree, seen)
+    return _MARK in first and (first.startswith(b"PK\3\4") or is_legacy(first))
 
 
 def _examine(tree: Tree, seen: Examination) -> None:

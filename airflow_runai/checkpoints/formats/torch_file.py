@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_runai.checkpoints.examination import Damage, Examination
+from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_legacy
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
-from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["examine_part", "examine_torch_file"]
@@ -20,9 +20,7 @@ def examine_torch_file(tree: Tree, seen: Examination, inspect: Callable[[object]
     :param inspect: told the inert root of its pickle.
     :raises Damage: as the format that it is, or was meant to be.
     """
-    with Source(tree, seen) as source:
-        head = source.at(0, min(32, source.size))
-    (examine_legacy if is_legacy(head) else examine_archive)(tree, seen, inspect)
+    (examine_legacy if is_legacy(head(tree, seen)) else examine_archive)(tree, seen, inspect)
 
 
 def examine_part(tree: Tree, seen: Examination, name: str, inspect: Callable[[object], None]) -> None:
