@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,3 +207,29 @@ def test_the_libraries_that_made_the_files_are_recorded() -> None:
 def test_every_format_has_a_row_in_the_documentation() -> None:
     assert set(format_table.ROWS) == {form.name for form in FORMATS}
     assert all(all(row) for row in format_table.ROWS.values())
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    """All samples on an object store, which has no rename and no local files."""
+    io = pytest.importorskip("airflow.sdk.io")
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    io.attach("memory", conn_id="others", fs=store)
+    for path in OTHER.rglob("*"):
+        if path.is_file():
+            store.pipe(f"/others/{path.relative_to(OTHER).as_posix()}", path.read_bytes())
+    yield pytest.importorskip("airflow.sdk").ObjectStoragePath("memory://others@others")
+    store.rm("/others", recursive=True)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_object_store_gets_the_same_verdicts_but_for_hdf5(bucket: Any, name: str) -> None:
+    report = check(bucket / name)
+    expected = UNVERIFIABLE if name.endswith(".h5") else EXPECTED[name][0]
+    assert (report.verdict, report.step) == (expected, EXPECTED[name][1]), report.findings
+
+
+def test_an_object_store_that_holds_no_commit_file_of_orbax_is_in_progress(bucket: Any) -> None:
+    bucket.fs.rm("/others/orbax/7/commit_success.txt")
+    assert check(bucket / "orbax/7").verdict is Verdict.IN_PROGRESS

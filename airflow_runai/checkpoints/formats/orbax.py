@@ -10,6 +10,7 @@ file which is missing or cut is not seen either.
 
 from __future__ import annotations
 
+from airflow_runai.checkpoints.access import is_remote
 from airflow_runai.checkpoints.crc32c import crc32c
 from airflow_runai.checkpoints.documents import read_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
@@ -75,8 +76,10 @@ def _check_committed(tree: Tree, seen: Examination) -> None:
     except Damage as damage:
         seen.note(damage.code, _STEP_METADATA, damage.message)
         return
-    if metadata.get("commit_timestamp_nsecs") is None and not tree.beside(_COMMITTED):
-        text = "has no time of commit; the checkpoint was not finished, or is being written"
+    # An object store has no rename; there the commit file decides, whatever the metadata says.
+    told = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
+    if not told and not tree.beside(_COMMITTED):
+        text = f"no {_COMMITTED} and no time of commit; the checkpoint was not finished, or is being written"
         seen.note("orbax-unfinished", _STEP_METADATA, text)
 
 
