@@ -57,6 +57,17 @@ def test_what_two_ranks_wrote_is_valid(level: int) -> None:
     assert (report.digest is not None) == (level >= 2)
 
 
+def test_small_pieces_are_read_ahead_together_and_then_once(tmp_path: Path) -> None:
+    names = [f"object{number}" for number in range(200)]
+    save = Save({}, [Piece(name, None, object_piece(b"N")) for name in names], objects=names)
+    folder = save.write(tmp_path / "step-4")
+    told: list[int] = []
+    report = check(folder, level=1, progress=told.append)
+    assert (report.verdict, told[-1] <= report.bytes) == (Verdict.VALID, True)
+    assert len(told) < 10
+    assert check(folder, level=3, progress=told.append).bytes * 2 >= told[-1]
+
+
 def test_the_sample_itself_is_good(tmp_path: Path) -> None:
     report = check(GOOD.write(tmp_path / "step-4"))
     assert (report.verdict, report.step, report.tensors, codes(report)) == (Verdict.VALID, 4, 1, [])

@@ -16,9 +16,11 @@ from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.torch_zip import MemberPass, TorchArchive
 from airflow_runai.checkpoints.reader import Source, Span
 
-__all__ = ["ItemReader", "Part"]
+__all__ = ["Ahead", "ItemReader", "Part"]
 
 _EDGE = 4096
+# Up to this size a piece is read whole, together with what follows.
+_SMALL, _BLOCK = 64 * 1024, 256 * 1024
 _DTYPES = {
     **{"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool"},
     **{"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8"},
@@ -27,16 +29,21 @@ _DTYPES = {
 
 
 class Part(Source):
-    """A run of bytes of an open file, as a file of its own; head and tail, where the structure lies, are read once."""
+    """
+    A run of bytes of an open file, as a file of its own.
 
-    def __init__(self, whole: Source, begin: int, end: int) -> None:
+    Head and tail, where the structure lies, are read once; of a small part all.
+    """
+
+    def __init__(self, whole: Source, begin: int, end: int, ahead: Ahead | None = None) -> None:
         self.name = whole.name
         self.size = end - begin
         self._whole = whole
         self._begin = begin
-        edge = min(_EDGE, self.size)
-        self._head = whole.at(begin, edge)
-        self._tail = self._head if edge == self.size else whole.at(end - edge, edge)
+        if self.size <= _SMALL:
+            self._head = self._tail = (ahead or whole).at(begin, self.size)
+        else:
+            self._head, self._tail = whole.at(begin, _EDGE), whole.at(end - _EDGE, _EDGE)
 
     def at(self, offset: int, size: int) -> bytes:
         """
@@ -52,6 +59,22 @@ class Part(Source):
         if behind >= 0:
             return self._tail[behind : behind + size]
         return self._whole.at(self._begin + offset, size)
+
+
+class Ahead:
+    """Small runs of bytes that lie one behind the other, fetched many at a time: on object stores each read counts."""
+
+    def __init__(self, whole: Source) -> None:
+        self._whole = whole
+        self._begin = 0
+        self._block = b""
+
+    def at(self, offset: int, size: int) -> bytes:
+        """As :meth:`Source.at`."""
+        if not self._begin <= offset <= offset + size <= self._begin + len(self._block):
+            self._begin = offset
+            self._block = self._whole.at(offset, max(size, min(_BLOCK, self._whole.size - offset)))
+        return self._block[offset - self._begin : offset - self._begin + size]
 
 
 @dataclass
@@ -78,6 +101,9 @@ class ItemReader:
     steps: set[int] = field(default_factory=set)
     _opened: _Opened | None = None
 
+    def __post_init__(self) -> None:
+        self._ahead = Ahead(self.source)
+
     def spans(self, items: list[Item]) -> Iterator[Span]:
         """Levels 2 and 3: what the one pass over the file has to sum; :meth:`close` comes after it."""
         for item in items:
@@ -98,7 +124,9 @@ class ItemReader:
         before = self.seen.verdict, len(self.seen.findings)
         inspect = partial(self._claim_object, item) if item.offsets is None else None
         try:
-            archive = TorchArchive(Part(self.source, item.begin, item.end), self.seen, self.label, item.place, inspect)
+            archive = TorchArchive(
+                Part(self.source, item.begin, item.end, self._ahead), self.seen, self.label, item.place, inspect
+            )
             archive.read_structure()
             self._compare(item, archive)
         except Damage as damage:
