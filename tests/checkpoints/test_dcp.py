@@ -170,6 +170,15 @@ def test_compressed_pieces_are_left_alone_and_said_to_be_unproven(tmp_path: Path
     assert (codes(report), report.verdict) == (["not-examined"], Verdict.UNVERIFIABLE)
 
 
+def test_pieces_without_checksums_are_said_to_be_unproven_once(tmp_path: Path) -> None:
+    members = ("a/data.pkl", "a/byteorder", "a/data/0", "a/version")
+    plain = torch_file(b"\x80\x02" + tensor("0", 6, (2, 3), (3, 1)) + b".", bytes(24), crcs=dict.fromkeys(members, 0))
+    changed = pieces(OBJECT, replace(FIRST, content=plain), replace(SECOND, content=plain, file="__0_0.distcp"))
+    report = check(changed.write(tmp_path / "step-4"))
+    unproven = [code for code in codes(report) if code != "all-zero"]
+    assert (unproven, report.verdict) == (["zip-no-checksums"], Verdict.UNVERIFIABLE)
+
+
 def test_pieces_along_two_dimensions_are_compared_on_their_grid(tmp_path: Path) -> None:
     quarters: Pieces = {(row, column): (2, 3) for row in (0, 2) for column in (0, 3)}
     made = [Piece("w", place, tensor_piece((2, 3))) for place in quarters]

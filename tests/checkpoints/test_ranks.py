@@ -262,6 +262,21 @@ def test_lightnings_directory_is_a_distributed_checkpoint_with_the_rest_beside_i
     assert "step-disagrees" in codes(check(folder))
 
 
+def test_lightnings_keys_are_split_between_the_files(tmp_path: Path) -> None:
+    folder = GOOD.write(tmp_path / "epoch=0-step=4.ckpt")
+    mark = {"pytorch-lightning_version": text("2.6.6"), "epoch": b"K\x00", "global_step": b"K\x04"}
+    content = b"\x80\x02}(" + b"".join(text(key) + value for key, value in mark.items()) + b"u."
+    write(folder / "meta.pt", zip_file([("a/data.pkl", content), ("a/byteorder", b"little"), ("a/version", b"3\n")]))
+    assert (check(folder).format, codes(check(folder))) == ("fsdp", [])
+
+
+def test_a_root_of_several_saves_is_not_one_checkpoint(tmp_path: Path) -> None:
+    for step in (4, 8):
+        GOOD.write(tmp_path / "run" / f"step-{step}")
+    assert check(tmp_path / "run").verdict is Verdict.INVALID
+    assert [found.step for found in candidates(tmp_path / "run")] == [8, 4]
+
+
 def test_one_file_for_each_rank_must_be_complete(tmp_path: Path) -> None:
     for rank in range(4):
         write(tmp_path / f"model_world_size_4_rank_{rank}.pt", torch_file())

@@ -13,6 +13,8 @@ import re
 from airflow_runai.checkpoints.examination import Examination, Format
 from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
+from airflow_runai.checkpoints.formats.torch_file import examine_part
+from airflow_runai.checkpoints.steps import step_in_name
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
@@ -24,9 +26,10 @@ _RANK = re.compile(r"(pytorch_model_fsdp(?:_\d+)?|optimizer(?:_\d+)?|.*_world_si
 
 
 def _folders(tree: Tree) -> list[str]:
-    """Folders that hold, or were meant to hold, a distributed checkpoint."""
+    """Folders that hold, or were meant to hold, a distributed checkpoint that is a part of this one."""
     inside = {name.rpartition("/")[0] + "/" for name in tree.files if "/" in name}
-    return sorted(folder for folder in inside if dcp_files(tree, folder) or _FOLDER.fullmatch(f"{folder}x"))
+    parts = {folder for folder in inside if step_in_name(folder.rstrip("/").rpartition("/")[2]) is None}
+    return sorted(folder for folder in parts if dcp_files(tree, folder) or _FOLDER.fullmatch(f"{folder}x"))
 
 
 def holds_fsdp(tree: Tree) -> bool:
@@ -61,6 +64,10 @@ def _detect(tree: Tree, seen: Examination) -> bool:
 
 def _examine(tree: Tree, seen: Examination) -> None:
     known = examine_dcp(tree, seen) if holds_dcp(tree) else []
+    if tree.beside(_META):
+        # Lightning's keys without weights and optimizers, which lie in the other files.
+        examine_part(tree, seen, _META, lambda root: None)
+        known.append(_META)
     examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
 
 

@@ -113,7 +113,8 @@ class TorchArchive:
             self._unproven(text)
 
     def _unproven(self, text: str) -> None:
-        if self.source.name not in self.seen.proven_elsewhere:
+        said = any(it.code == "zip-no-checksums" and it.path == self.label for it in self.seen.findings)
+        if self.source.name not in self.seen.proven_elsewhere and not said:
             self.seen.note("zip-no-checksums", self.label, text)
 
     @property
