@@ -87,7 +87,8 @@ def test_a_file_is_recognised_by_content_under_any_name(tmp_path: Path, name: st
     assert check(tmp_path / "weights", level=1).format == SINGLE[name]
 
 
-@pytest.mark.parametrize("name", [name for name in EXPECTED if not name.endswith(".h5")])
+@needs_h5py
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_shallower_look_never_finds_more(name: str) -> None:
     deep = {finding.code for finding in check(OTHER / name).findings}
     for level in (0, 1, 2):

@@ -31,12 +31,13 @@ _SUFFIXES = (".h5", ".hdf5")
 _SWMR, _WRITING = 4, 1
 
 
-def check_superblock(read: Callable[[int, int], bytes], size: int) -> None:
+def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     """
     Compare the length that the file says it has with the one it has.
 
     :param read: offset and size to bytes.
     :param size: of the file, in bytes.
+    :return: version of the superblock; from 2 on the file's own structure has checksums.
     :raises Damage: ``hdf5-superblock``, or ``hdf5-open`` when its writer has not closed it.
     """
     # A user's own bytes may lie in front, in a power of two.
@@ -57,6 +58,7 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> None:
     base, end = (int.from_bytes(data[at + offset : at + offset + 8], "little") for offset in (0, 16))
     if base != begin or size not in (end, base + end):
         raise Damage("hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed")
+    return version
 
 
 class Datasets:
@@ -115,22 +117,27 @@ def _examine(tree: Tree, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
-        check_superblock(source.at, source.size)
+        version = check_superblock(source.at, source.size)
         if seen.level >= 2:
             source.scan([])
     proven = source.name in seen.proven_elsewhere
     if seen.level < 2:
-        if not proven:
-            seen.note("hdf5-no-checksum", tree.label, "only from level 2 on its checksums are looked for")
-        return
-    datasets = Datasets(seen, tree.label)
-    unread = read_hdf5(tree.root, 0, source.size, datasets.listen)
-    datasets.finish()
+        unread, sealed = None, version >= 2
+    else:
+        unread, sealed = _read_datasets(tree, source.size, seen)
     if unread is not None and not proven:
         seen.note("hdf5-structure-only", tree.label, f"nothing but its length was checked: {shown(unread)}")
-    elif not datasets.sealed and not proven:
+    elif not sealed and not proven:
         text = "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
         seen.note("hdf5-no-checksum", tree.label, text)
+
+
+def _read_datasets(tree: Tree, size: int, seen: Examination) -> tuple[str | None, bool]:
+    """Return why nothing was read, if so, and whether everything has a checksum."""
+    datasets = Datasets(seen, tree.label)
+    unread = read_hdf5(tree.root, 0, size, datasets.listen)
+    datasets.finish()
+    return unread, datasets.sealed
 
 
 HDF5 = Format("hdf5", _detect, _examine)
