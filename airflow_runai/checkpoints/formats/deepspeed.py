@@ -109,7 +109,7 @@ class _Save:
     def compare(self) -> None:
         """Level 1 and up: all files must tell one story."""
         for key in ("global_steps", "dp_world_size", "mp_world_size", "zero_stage"):
-            told = {name: facts[key] for name, facts in self.facts.items() if key in facts}
+            told = {name: self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]}
             for name, value in told.items():
                 first = next(iter(told))
                 if value != told[first]:
@@ -122,7 +122,7 @@ class _Save:
         self._judge_steps(self._first("global_steps"), self._first("skipped_steps") or 0)
 
     def _first(self, key: str) -> int | None:
-        return next((facts[key] for facts in self.facts.values() if key in facts), None)
+        return next((self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]), None)
 
     def _check_world_size(self, size: int | None) -> None:
         if size is None or size > 1_000_000:
