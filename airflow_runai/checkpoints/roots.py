@@ -126,10 +126,11 @@ def _entries(root: Location, limit: int) -> list[Entry]:
         text = "is a file; a directory with checkpoints is expected; to look at one file use check"
         raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
     try:
-        listed = list(islice(children(root), limit + 1))
+        found = children(root, limit)
+        listed = None if found is None else list(islice(found, limit + 1))
     except Exception as error:
         raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
-    if len(listed) > limit:
+    if listed is None or len(listed) > limit:
         text = f"more than {limit} entries; at most {limit} are listed; remove old ones or name a directory below"
         raise RootProblem("root-too-large", f"checkpoint root {root}: {text}")
     return [_entry(child) for child in listed]

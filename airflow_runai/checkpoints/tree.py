@@ -69,6 +69,7 @@ class Tree:
     :param others: everything that is neither a regular file nor a directory, by relative path.
     :param single: the checkpoint is a file, not a directory.
     :param truncated: there was more than the limit allows to list.
+    :param listed: entries that were looked at, directories too.
     """
 
     root: Location
@@ -77,6 +78,7 @@ class Tree:
     others: dict[str, Entry] = field(default_factory=dict)
     single: bool = False
     truncated: bool = False
+    listed: int = 0
 
     def only(self, name: str) -> Tree:
         """The same checkpoint seen as one of its files."""
@@ -138,18 +140,38 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     return tree
 
 
-def children(folder: Any) -> Iterator[Any]:
+def children(folder: Any, limit: int) -> Iterator[Any] | None:
     """
-    What lies in a directory, one after the other.
+    What lies in a directory, one after the other; ``None`` when S3 says that it is more than the limit.
 
-    A million names are not collected first, as ``Path.iterdir`` does; an object store hands over whole listings.
+    A million names are not collected first, as ``Path.iterdir`` does, nor asked for, as s3fs does. Of other object
+    stores fsspec hands over whole listings.
     """
-    if not isinstance(folder, Path):
-        yield from folder.iterdir()
-        return
+    if isinstance(folder, Path):
+        return _scanned(folder)
+    return iter(folder.iterdir()) if _fits(folder, limit) else None
+
+
+def _scanned(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             yield folder / entry.name
+
+
+def _fits(folder: Any, limit: int) -> bool:
+    """Whether S3 has no more entries there; a request for each thousand, up to the limit."""
+    system: Any = getattr(folder, "fs", None)
+    if "s3" not in getattr(system, "protocol", ()):
+        return True
+    bucket, key, _ = system.split_path(folder.path)
+    prefix, found, more = key.rstrip("/") + "/" if key else "", 0, {"MaxKeys": min(limit + 1, 1000)}
+    while found <= limit:
+        page = system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more)
+        found += page.get("KeyCount", 0)
+        if not page.get("IsTruncated"):
+            break
+        more["ContinuationToken"] = page["NextContinuationToken"]
+    return found <= limit
 
 
 def forget_listings(root: Any) -> None:
@@ -163,10 +185,11 @@ def _children(
     tree: Tree, prefix: str, folder: Location, limit: int, on_error: Callable[[str, Exception], None]
 ) -> Iterable[tuple[str, Entry]]:
     try:
-        for child in children(folder):
-            if len(tree.files) + len(tree.others) >= limit:
+        for child in children(folder, limit) or _refused(tree):
+            if tree.listed >= limit:
                 tree.truncated = True
                 return
+            tree.listed += 1
             name = prefix + child.name
             try:
                 yield name, _look_at_child(child)
@@ -175,6 +198,11 @@ def _children(
                 on_error(name, error)
     except Exception as error:
         on_error(prefix.rstrip("/") or tree.label, error)
+
+
+def _refused(tree: Tree) -> Iterator[Any]:
+    tree.truncated = True
+    return iter(())
 
 
 def _look_at_child(child: Any) -> Entry:

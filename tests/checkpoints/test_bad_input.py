@@ -99,8 +99,9 @@ class Endless:
 
     name = "runs"
 
-    def __init__(self) -> None:
+    def __init__(self, mode: int = 0o100600) -> None:
         self.taken = 0
+        self.mode = mode
 
     def __str__(self) -> str:
         return "s3://bucket/runs"
@@ -111,14 +112,16 @@ class Endless:
     def iterdir(self) -> Iterator[Any]:
         for number in range(1_000_000):
             self.taken += 1
-            yield SimpleNamespace(name=f"step-{number}", stat=lambda: SimpleNamespace(st_mode=0o100600, st_size=1))
+            seen = SimpleNamespace(st_mode=self.mode, st_size=1)
+            yield SimpleNamespace(name=f"step-{number}", stat=lambda: seen, iterdir=lambda: iter(()))  # noqa: B023
 
     def open(self, mode: str) -> Any:
         raise IsADirectoryError(self.name)
 
 
-def test_a_million_entries_are_not_listed_and_it_is_said() -> None:
-    endless = Endless()
+@pytest.mark.parametrize("mode", [0o100600, 0o040700])
+def test_a_million_entries_are_not_listed_and_it_is_said(mode: int) -> None:
+    endless = Endless(mode)
     with pytest.raises(RootProblem, match="more than 10000 entries; at most 10000 are listed") as problem:
         candidates(endless)
     assert (problem.value.code, endless.taken) == ("root-too-large", 10_001)

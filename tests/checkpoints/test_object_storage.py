@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints import Report, Verdict, candidates, check, select
+from airflow_runai.checkpoints import Policy, Report, RootProblem, Verdict, candidates, check, select
 from tests.checkpoints.object_store import LOGIN, SECRET, Wire, running_store, s3, s3_options, server_program, wired
 from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file
 
@@ -208,6 +208,21 @@ def test_an_attached_file_system_is_read_through_airflows_path(bucket: Any, stor
     attach("s3", conn_id="attached", fs=s3(store))
     (candidate,) = candidates(ObjectStoragePath(f"s3://attached@{bucket.path}"))
     assert (candidate.step, check(candidate.path).verdict) == (7, Verdict.VALID)
+
+
+@pytest.mark.parametrize("count", [4, 1100])
+def test_a_prefix_with_more_than_the_limit_is_not_listed_to_its_end(bucket: Any, wire: Wire, count: int) -> None:
+    places = {f"{bucket.path}/run/step-{number}.pt": b"x" for number in range(count)}
+    bucket.fs.pipe(places)
+    there = seen_through(wire, bucket / "run")
+    with pytest.raises(RootProblem, match="more than 3 entries"):
+        candidates(there, policy=Policy(entry_limit=3))
+    assert check(there, policy=Policy(entry_limit=3)).findings[0].code == "too-many-entries"
+    assert wire.received < 20_000
+    if count == 1100:
+        assert len(candidates(there)) == count
+        with pytest.raises(RootProblem, match="more than 1099 entries"):
+            candidates(there, policy=Policy(entry_limit=1099))
 
 
 class Meeting:
