@@ -49,8 +49,8 @@ def metadata(**fields: bytes) -> Save:
 
 
 HOSTILE: dict[str, Callable[[Path], Path]] = {
-    "many pieces of a byte": distributed(pieces(20_000, b"x")),
-    "many pieces of nothing": distributed(pieces(20_000, b"")),
+    "many pieces of a byte": distributed(pieces(10_000, b"x")),
+    "many pieces of nothing": distributed(pieces(10_000, b"")),
     "many small pieces": distributed(pieces(4_000, object_piece(b"N"))),
     "many ways to cut a tensor": distributed(staggered(3_000)),
     "a tensor of astronomical size": distributed(
@@ -63,9 +63,9 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
     "many lists in an old file": old(HEAD + b"\x80\x02" + b"]\x94" * 20_000_000 + b"."),
     "many storages in an old file": old(
         legacy_file(
-            {f"t{index}": tensor(str(index), 0) for index in range(20_000)},
-            keys=tuple(str(index) for index in range(20_000)),
-            storages=bytes(8 * 20_000),
+            {f"t{index}": tensor(str(index), 0) for index in range(10_000)},
+            keys=tuple(str(index) for index in range(10_000)),
+            storages=bytes(8 * 10_000),
         )
     ),
     "a huge number in an old file": old(HEAD + b"\x80\x02\x8b\x00\x00\x10\x00" + bytes(0x100000) + b"."),
