@@ -36,7 +36,8 @@ lint: $(INSTALLED)  ## format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: lint  ## everything: lint, types, contracts and all tests, the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --ignore tests/benchmarks
+	$(BIN)/python -m pytest tests/benchmarks  # alone: they measure
 
 quick: $(INSTALLED)  ## the fast tests only
 	$(BIN)/python -m pytest -m "not slow and not standalone"
