@@ -152,7 +152,7 @@ class Examination:
         """Compare what was entered with the last accepted checkpoint, unless this one is refused already."""
         if self.refused:
             return
-        intact = self.level >= 2 and self.verdict is Verdict.VALID
+        intact = self.level < 2 or self.verdict is Verdict.VALID
         for finding in compare(before, self.ledger(tree, step), intact=intact, written=self.proven_elsewhere):
             self.note(finding.code, finding.path or tree.label, finding.message)
 

@@ -8,14 +8,17 @@ Where nothing was accepted, the ledger of before is kept.
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from airflow_runai.checkpoints.demands import DemandError, Demands, Expected
 from airflow_runai.checkpoints.durable import replace_text
 from airflow_runai.checkpoints.ledger import Ledger
+from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.selection import Selection
 from airflow_runai.checkpoints.tree import Location
 
-__all__ = ["read_ledger", "write_report"]
+__all__ = ["read_demands", "read_ledger", "write_report"]
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other file.
@@ -29,19 +32,47 @@ def read_ledger(path: Location) -> Ledger | None:
     :raises ValueError: if there is something, but it is no report of ours: it must not be overwritten.
     :raises OSError: if it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_REPORT + 1)
-    except FileNotFoundError:
-        return None
     advice = "move it away to begin a new ledger, or name another file"
     try:
-        found = json.loads(raw) if len(raw) <= LARGEST_REPORT else None
-        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        found = _read(path)
+        if found.get("schema") != SCHEMA:
             raise ValueError(f"schema {SCHEMA!r} is expected")
         return None if found.get("ledger") is None else Ledger.from_json(found["ledger"])
+    except FileNotFoundError:
+        return None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
+
+
+def read_demands(path: Location) -> Demands:
+    """
+    Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
+
+    :raises DemandError: if it is neither, or cannot be read.
+    """
+    try:
+        found = _read(path)
+        if found.get("schema") != SCHEMA:
+            return Demands.from_mapping(found)
+        known = Ledger.from_json(found.get("ledger")).tensors
+    except DemandError as error:
+        raise DemandError([f"{path}: {problem}" for problem in error.problems]) from None
+    except (ValueError, RecursionError) as error:
+        raise DemandError([f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]) from None
+    except Exception as error:  # storage libraries raise what they like
+        raise DemandError([f"{path}: {unreadable(error)}"]) from None
+    return Demands(tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()})
+
+
+def _read(path: Location) -> dict[str, Any]:
+    with path.open("rb") as file:
+        raw = file.read(LARGEST_REPORT + 1)
+    if len(raw) > LARGEST_REPORT:
+        raise ValueError(f"more than {LARGEST_REPORT} bytes")
+    found = json.loads(raw)
+    if not isinstance(found, dict):
+        raise ValueError("is not a JSON object")
+    return found
 
 
 def write_report(path: Location, selection: Selection, before: Ledger | None) -> None:

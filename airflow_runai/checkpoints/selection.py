@@ -70,7 +70,8 @@ def select(
         unmet = asked.judge(report) if accepted else ()
         if accepted and not unmet:
             return Selection(report, tuple(rejected))
-        rejected.append(replace(report, findings=(*report.findings, *unmet)))
+        # Of many rejected ones nobody needs the tensors, and they may be a lot.
+        rejected.append(replace(report, findings=(*report.findings, *unmet), ledger=Ledger()))
     return Selection(None, tuple(rejected))
 
 

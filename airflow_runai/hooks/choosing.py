@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
@@ -19,7 +19,7 @@ from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecErr
 from airflow_runai.hooks.locations import location, without_connection
 
 if TYPE_CHECKING:
-    from airflow_runai.checkpoints import Demands, Report, Selection
+    from airflow_runai.checkpoints import Demands, Ledger, Report, Selection
     from airflow_runai.checkpoints.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Search:
     accept_unverifiable: bool = False
     strict: bool = False
     min_step: int | str | None = None
-    expect: Mapping[str, Any] | None = None
+    expect: Mapping[str, Any] | str | None = None
     report_path: str | None = None
 
     @classmethod
@@ -69,17 +69,24 @@ class Search:
         :raises SpecError: for what cannot be met.
         """
         # Imported here, and below: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints import DemandError, Demands
+        from airflow_runai.checkpoints import DemandError
 
-        least, told = self._least_step(), self.expect or {}
-        if least is not None and isinstance(told, Mapping):
-            told = {"min_step": least, **told}
-            if told["min_step"] != least:
-                raise SpecError([f"min_step: {least}, and {told['min_step']!r} in expect; name it once"])
+        least = self._least_step()
         try:
-            return Demands.from_mapping(told)
+            asked = self._expected()
+            if least is not None and asked.min_step not in (None, least):
+                raise DemandError([f"min_step: {asked.min_step} here, and {least} beside it; name it once"])
+            return asked if least is None else replace(asked, min_step=least)
         except DemandError as error:
             raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
+
+    def _expected(self) -> Demands:
+        from airflow_runai.checkpoints import Demands
+        from airflow_runai.checkpoints.report_file import read_demands
+
+        if not isinstance(self.expect, str):
+            return Demands.from_mapping(self.expect or {})
+        return read_demands(location(self.expect, self.path_map, self.storage_conn_id))
 
     def _least_step(self) -> int | None:
         if self.min_step in (None, "", "None"):
@@ -114,11 +121,9 @@ class Search:
         :raises CheckpointInvalid: if the root cannot be used, or the report is none.
         """
         from airflow_runai.checkpoints import RootProblem, select
-        from airflow_runai.checkpoints.report_file import read_ledger, write_report
 
-        demands, report = self.demands(), self.report_place()
+        demands, ledger = self.demands(), self._ledger()
         try:
-            ledger = None if report is None else read_ledger(report)
             found = select(
                 self.place(),
                 level=self.level,
@@ -128,16 +133,37 @@ class Search:
                 ledger=ledger,
                 progress=progress,
             )
-            if report is not None:
-                write_report(report, found, ledger)
         except RootProblem as error:
             kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
             raise kind(str(error)) from error
+        self._report(found, ledger)
+        return found
+
+    def _ledger(self) -> Ledger | None:
+        from airflow_runai.checkpoints.report_file import read_ledger
+
+        place = self.report_place()
+        try:
+            return None if place is None else read_ledger(place)
         except ValueError as error:
             raise CheckpointInvalid(str(error)) from error
-        except OSError as error:
-            raise CheckpointUndecided(f"report_path: {self.report_path}: {error}") from error
-        return found
+        except Exception as error:  # storage libraries raise what they like
+            raise self._no_report(error) from error
+
+    def _report(self, found: Selection, ledger: Ledger | None) -> None:
+        from airflow_runai.checkpoints.report_file import write_report
+
+        place = self.report_place()
+        try:
+            if place is not None:
+                write_report(place, found, ledger)
+        except Exception as error:
+            raise self._no_report(error) from error
+
+    def _no_report(self, error: Exception) -> CheckpointUndecided:
+        from airflow_runai.checkpoints.reader import unreadable
+
+        return CheckpointUndecided(f"report_path: {self.report_path}: {unreadable(error)}")
 
     def result(self, selection: Selection, aside: Mapping[str, str] | None = None) -> dict[str, Any]:
         """

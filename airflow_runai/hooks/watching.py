@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
@@ -28,6 +28,9 @@ from airflow_runai.core.waiting import look
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, RunaiError
 from airflow_runai.hooks.choosing import Search, nothing_passed, put_aside
+
+if TYPE_CHECKING:
+    from airflow_runai.checkpoints import Selection
 
 log = logging.getLogger(__name__)
 
@@ -165,15 +168,14 @@ class Watch:
             self.mark, self.words = "", str(error)
             return None
         if found.chosen is None:
-            # What could not be decided may become readable without a trace in the listing.
-            settled = all(report.verdict not in _UNDECIDED for report in found.rejected)
-            self.mark, self.words = mark if settled else "", str(nothing_passed(self.search.root, found))
+            self.mark, self.words = mark if _settled(found) else "", str(nothing_passed(self.search.root, found))
         return found
 
     def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
         everything = replace(self.search, min_step=None, expect=None, report_path=None)
         try:
-            if self.guarded == f"{before.since} {(yield Read(lambda _: everything.mark()))}":
+            seen = f"{before.since} {(yield Read(lambda _: everything.mark()))}"
+            if seen == self.guarded:
                 return
             found = yield Read(everything.select)
         except CheckpointInvalid:
@@ -183,10 +185,16 @@ class Watch:
             log.info("the workload goes on; nothing is put aside")
             return
         self.aside.update((yield Read(lambda _: put_aside(found, everything.place()))))
-        self.guarded = f"{before.since} {(yield Read(lambda _: everything.mark()))}"
+        # Of the root before it was read: what has come since then was not looked at.
+        self.guarded = seen if _settled(found) else ""
         after = yield from self._standing()
         if not after.idle:
             log.warning("the workload came back meanwhile; its log tells which checkpoint it resumed from")
+
+
+def _settled(found: Selection) -> bool:
+    """Whether another look is in vain: what could not be decided may become readable without a trace in the listing."""
+    return all(report.verdict not in _UNDECIDED for report in found.rejected)
 
 
 def drive(steps: Round, do: Callable[[Step], Any]) -> dict[str, Any] | None:

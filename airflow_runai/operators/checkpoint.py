@@ -31,7 +31,8 @@ class RunaiCheckpointOperator(BaseOperator):
     :param strict: refuse pickles that name classes other than PyTorch's own.
     :param min_step: refuse older ones; templated.
     :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached already),
-        ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``); templated.
+        ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a JSON file with one. A report
+        from ``report_path`` will do as well: then the tensors must be as they were; templated.
     :param report_path: JSON file for the full report, as the container calls it, or a URI. Name one for each training:
         the ledger in it is what the next selection is compared with; templated.
     :param on_invalid: what becomes of newer ones that are known to be bad: ``keep`` leaves them, ``quarantine`` moves
@@ -52,7 +53,7 @@ class RunaiCheckpointOperator(BaseOperator):
         accept_unverifiable: bool = False,
         strict: bool = False,
         min_step: int | str | None = None,
-        expect: Mapping[str, Any] | None = None,
+        expect: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         on_invalid: str = "keep",
         **kwargs: Any,

@@ -74,7 +74,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         level: int = 3,
         accept_unverifiable: bool = False,
         strict: bool = False,
-        expect: Mapping[str, Any] | None = None,
+        expect: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         workload: Mapping[str, str] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,

@@ -97,6 +97,19 @@ def test_what_is_expected_decides(run: Runner, root: Path) -> None:
     assert "none of 1 checkpoints passed" in done.words
 
 
+def test_what_is_expected_may_stand_in_a_file_or_in_a_report(run: Runner, root: Path) -> None:
+    publish_tensors(root, 1, a=[1.0, 2.0])
+    run(dag_of(choosing(report_path="/shared/report.json")))
+    publish_tensors(root, 2, a=[1.0])
+    assert run(dag_of(choosing(expect="/shared/report.json"))).xcom()["step"] == 1
+    (root.parent / "expect.json").write_text('{"not_behind": 3}')
+    assert run(dag_of(choosing(expect="/shared/expect.json"))).state == "failed"
+    (root.parent / "expect.json").write_text('{"not_behind": ')
+    done = run(dag_of(choosing(expect="/shared/expect.json", retries=2)))
+    assert f"expect: {root.parent}/expect.json: Expecting value" in done.words
+    assert done.task().try_number == 1
+
+
 # -- quarantine --------------------------------------------------------------------------------------------------------
 def test_bad_ones_are_put_aside_where_asked_for(run: Runner, root: Path) -> None:
     publish(root, 10)

@@ -21,7 +21,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Flow
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.choosing import Search
-from airflow_runai.hooks.watching import Ask, Read, Recall, Step, Watch, drive
+from airflow_runai.hooks.watching import Ask, Read, Recall, Standing, Step, Watch, drive
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.training import preemptible
@@ -47,8 +47,15 @@ def root(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
-@both
-def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: Path, deferrable: bool) -> None:
+MODES: dict[str, dict[str, Any]] = {
+    "deferred": {},
+    "poking": {"deferrable": False},
+    "rescheduled": {"deferrable": False, "mode": "reschedule", "poke_interval": 0.5},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: Path, mode: str) -> None:
     asset, seen = Asset("sensed_checkpoint"), threading.Event()
 
     def train() -> None:
@@ -59,7 +66,7 @@ def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: 
             seen.wait(0.3)
 
     with meanwhile(train):
-        done = run(dag_of(sensor(min_step="{{ 15 }}", deferrable=deferrable, outlets=[asset])))
+        done = run(dag_of(sensor(min_step="{{ 15 }}", outlets=[asset], **MODES[mode])))
     assert done.state == "success", done.words
     result = done.xcom()
     assert (result["step"], result["path"]) == (30, "/shared/ckpt/step-00000030")
@@ -118,7 +125,7 @@ def test_a_root_that_cannot_become_one_ends_the_wait(run: Runner, root: Path, de
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"min_step": "{{ 'soon' }}"}, "min_step: 'soon'"),
-    ({"min_step": 5, "expect": {"min_step": 6}}, "min_step: 5, and 6 in expect; name it once"),
+    ({"min_step": 5, "expect": {"min_step": 6}}, "expect: min_step: 6 here, and 5 beside it; name it once"),
     ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
     ({"root": "s4://bucket"}, "path: 's4://bucket'"),
     ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
@@ -209,7 +216,6 @@ def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> Non
 def ended(flow: Flow[Any]) -> Any:
     """What the control plane says of a workload that has completed."""
     from airflow_runai.core.outcome import SUCCEEDED, Outcome
-    from airflow_runai.hooks.watching import Standing
 
     flow.close()
     return Standing(Outcome(SUCCEEDED, "7", "train-g1", "Completed", "completed", 0.0))
@@ -358,3 +364,25 @@ def test_while_the_training_runs_nothing_is_put_aside(run: Runner, emulator: Emu
     assert done.task().state == "failed"
     assert (root / "step-00000020").exists()
     assert not (root / "quarantine").exists()
+
+
+def test_what_arrives_while_the_veto_reads_is_looked_at_next(tmp_path: Path) -> None:
+    publish(tmp_path, 10)
+    watch = Watch(Search(str(tmp_path), min_step=99), WORKLOAD, veto=True)
+    standing, reads = Standing(idle=True), list[int]()
+
+    def do(step: Step) -> Any:
+        if isinstance(step, Recall):
+            return {"id": "7", "name": "train-g1"}
+        if isinstance(step, Ask):
+            return standing
+        found = step.call(lambda _: None)
+        reads.append(1)
+        if len(reads) == 4:  # the veto has read everything, and has not acted yet
+            os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
+        return found
+
+    assert drive(watch.round(), do) is None
+    assert not watch.aside
+    assert drive(watch.round(), do) is None
+    assert list(watch.aside) == [str(tmp_path / "step-00000020")]
