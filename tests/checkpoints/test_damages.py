@@ -2,8 +2,9 @@
 The catalogue of damages, row by row: what standard loaders accept and this reader must not.
 
 Numbers are those of the catalogue that the issue is built on. Rows of formats that have a test file of their own
-(26, 27 legacy; 35-37 DCP; 45 DeepSpeed; 46, 47 TensorFlow; 48-50 Orbax; 51-53 npz, HDF5, GGUF, ONNX) stand there.
-Each case damages small real files; where a row needs a manifest or a ledger, it is told with and without one.
+(26, 27 legacy; 35, 36 DCP; 45 DeepSpeed's missing ranks; 46, 47 TensorFlow; 48-50 Orbax; 51-53 npz, HDF5, GGUF, ONNX)
+stand there. Each case damages small real files; where a row needs a manifest or a ledger, it is told with and without
+one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -304,6 +306,18 @@ def test_31_a_shard_of_the_previous_step_is_refused_once_it_is_known_to_be_train
 
 
 STALE = ("stale-file", "file-unchanged")
+
+
+@pytest.mark.parametrize(("name", "stale"), [("dcp-step-4", "__1_0.distcp"), ("deepspeed", "zero_pp_rank_1")])
+def test_37_45_a_rank_that_is_a_step_behind_is_refused_once_it_is_known_to_be_trained(name: str, stale: str) -> None:
+    now = check(GOLDEN / name).ledger
+    before = {
+        (file, tensor): replace(entry, moved=True, crc32=(entry.crc32 or 0) ^ (stale not in file))
+        for (file, tensor), entry in now.tensors.items()
+    }
+    report = check(GOLDEN / name, ledger=replace(now, step=3, tensors=before))
+    assert report.verdict is INVALID
+    assert [stale in found.path for found in report.findings if found.code == "stale-file"] == [True]
 
 
 # -- rows that need a manifest -----------------------------------------------------------------------------------------

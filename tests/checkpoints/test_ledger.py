@@ -177,6 +177,12 @@ def test_healthy_steps_follow_each_other_without_a_finding(tmp_path: Path) -> No
     }
 
 
+def test_a_look_at_the_structure_alone_calls_nothing_damaged_that_may_have_been_saved_again(tmp_path: Path) -> None:
+    known = check(write(tmp_path / "step-1.pt", torch_state(weights(1), 1))).ledger
+    report = check(write(tmp_path / "step-1.pt", torch_state(weights(2), 1)), level=1, ledger=known)
+    assert (report.verdict, codes(report)) == (Verdict.VALID, {"saved-again"})
+
+
 def test_shards_are_recognised_under_another_number_of_shards(tmp_path: Path) -> None:
     known = check(sharded(tmp_path, 1)).ledger
     two = sharded(tmp_path, 2)
