@@ -183,3 +183,11 @@ def _files(path: Path) -> list[Path]:
 def _defects(report: Report) -> list[str]:
     json.dumps([report.to_json(), report.ledger.to_json()])
     return [finding.message for finding in report.findings if finding.code == "reader-defect"]
+
+
+def test_a_number_in_blocks_is_a_finding(tmp_path: Path) -> None:
+    """What a long run of this found: a GGUF tensor without dimensions, of a type that comes in blocks."""
+    data = (GOLDEN / "other" / "model.gguf").read_bytes()
+    report = check(write(tmp_path / "model.gguf", data[:342] + bytes(16) + data[358:]))
+    assert _defects(report) == []
+    assert not report.accepted()

@@ -154,8 +154,9 @@ def _entry(header: _Header) -> _Entry:
     dtype, items, width = _TYPES.get(kind, ("", 1, 0))
     if not dtype:
         raise Damage("not-examined", f"tensor {shown(name)} has type {kind}, which is not known; nothing was examined")
-    if (shape[0] if shape else 1) % items:
-        raise header.window.damage(f"tensor {shown(name)} has rows of {shape[0]} in blocks of {items}")
+    row = shape[0] if shape else 1
+    if row % items:
+        raise header.window.damage(f"tensor {shown(name)} has rows of {row} in blocks of {items}")
     return _Entry(name, shape, dtype, prod(shape) // items * width, offset)
 
 
