@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["Answer", "Check", "Verdict", "fails", "passes", "unknown"]
+__all__ = ["Answer", "Check", "Verdict", "counted", "fails", "passes", "unknown"]
 
 Verdict = Literal["pass", "fail", "unknown"]
 
@@ -32,6 +32,11 @@ class Check:
     verdict: Verdict
     reason: str
     advice: str = ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many of something: ``1 start``, ``2 starts``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def passes(reason: str) -> Answer:

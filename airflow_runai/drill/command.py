@@ -89,12 +89,16 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM end a drill as Ctrl-C does, so that whatever it started is stopped."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM, and a terminal that is closed, end a drill as Ctrl-C does: whatever it started is stopped."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _completed(arguments: argparse.Namespace) -> argparse.Namespace:

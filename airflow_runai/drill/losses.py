@@ -67,8 +67,9 @@ class Cost:
 
 
 def losses(facts: Facts) -> tuple[Loss, ...]:
-    """Account for every preemption after which the training was started again."""
-    return tuple(_loss(facts, one, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None)
+    """Account for every preemption that the training came back from; one after which it crashes has no price."""
+    starts = facts.run.starts[:-1] if facts.run.ended == "failed" else facts.run.starts
+    return tuple(_loss(facts, one, then) for one, then in pairwise(starts) if one.signalled_at is not None)
 
 
 def cost(facts: Facts, found: tuple[Loss, ...]) -> Cost | None:

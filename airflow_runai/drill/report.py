@@ -47,8 +47,11 @@ def text(report: Mapping[str, Any]) -> str:
 
 
 def _check_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    before = None
     for check in report["checks"]:
-        yield from _wrapped(f"{_SHOWN[check['verdict']]:<5} {check['name']:<9} ", check["reason"])
+        reason = "as above" if check["reason"] == before else check["reason"]
+        yield from _wrapped(f"{_SHOWN[check['verdict']]:<5} {check['name']:<9} ", reason)
+        before = check["reason"]
         if check["advice"]:
             yield from _wrapped(" " * 16 + "→ ", f"{check['advice']} ({check['page']})")
 
@@ -89,8 +92,8 @@ def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
         f"At {report['plan']['preemptions_per_day']:g} preemptions a day: {cost['overhead_seconds']:.1f} s each, "
         f"{cost['seconds_per_day']:.0f} s a day, {cost['share_of_day']:.2%} of it (waiting for a node not counted)."
     )
-    kept = run["checkpoints"] or any((start["standing"] or {}).get("newest") for start in run["starts"])
-    if not kept and not run["blind"]:
+    preempted = [start for start in run["starts"] if start["signalled_at"] is not None]
+    if not run["blind"] and not any((start["standing"] or {}).get("newest") for start in preempted):
         yield "Nothing is kept: a training that takes longer than one stretch between two preemptions never ends."
 
 

@@ -27,21 +27,21 @@ from airflow_runai.emulator import phases as phase
 from airflow_runai.emulator.admission import admit
 from airflow_runai.emulator.records import Workload
 
-__all__ = ["Kind", "perform"]
+__all__ = ["READY_SECONDS", "Kind", "perform"]
 
 Kind = Literal["reference", "drill", "strike"]
+#: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a busy machine.
+READY_SECONDS = 15.0
 
 # As a container would see them; nothing else begins like this, so that nothing else is rewritten.
 _WORK, _SAVES = "/runai-drill/work", "/runai-drill/checkpoints"
 _LOOK_SECONDS = 0.02
 #: The same in all runs: a checkpoint that holds it must not differ for that.
 _NAME = "training"
-#: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a busy machine.
-_READY_SECONDS = 15.0
 _LOG_BYTES = 4000
 
 
-def perform(plan: Plan, kind: Kind, home: Path, say: Callable[[str], None]) -> Run:
+def perform(plan: Plan, kind: Kind, home: Path, say: Callable[[str], None], patience: float = READY_SECONDS) -> Run:
     """
     Let a training run to its end.
 
@@ -49,6 +49,7 @@ def perform(plan: Plan, kind: Kind, home: Path, say: Callable[[str], None]) -> R
         middle of its second checkpoint.
     :param home: an empty directory for everything that this run needs.
     :param say: told what happens.
+    :param patience: seconds to wait for a start to handle SIGTERM, before the time until its preemption counts.
     """
     work, saves = home / "work", home / "checkpoints"
     folder.copy(plan.folder, work, plan.saves_inside)
@@ -63,7 +64,7 @@ def perform(plan: Plan, kind: Kind, home: Path, say: Callable[[str], None]) -> R
         backoff_seconds=1e9,
     )
     with serve(settings) as emulator:
-        stage = _Stage(plan, kind, emulator, saves, say)
+        stage = _Stage(plan, kind, emulator, saves, say, patience)
         run = stage.play(work)
         stage.keep_logs(home / "logs")
         return run
@@ -105,11 +106,13 @@ class _Under:
 
 
 class _Stage:
-    def __init__(self, plan: Plan, kind: Kind, emulator: Emulator, saves: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: Plan, kind: Kind, emulator: Emulator, saves: Path, say: Callable[[str], None], patience: float
+    ) -> None:
         self._plan, self._kind, self._say = plan, kind, say
         self._emulator, self._plane, self._saves = emulator, emulator.plane, saves
         self._struck = False
-        self._patience = _READY_SECONDS
+        self._patience = patience
         self._watch = Watch(saves, self._now, self._strike)
         self._begin = self._deadline = 0.0
         self._workload: Workload
@@ -165,7 +168,6 @@ class _Stage:
             if under.ready_at is None:
                 self._look_for_handlers(under)
             if wanted and self._now() >= self._due(under):
-                self._patience = 0.0 if under.ready_at is None else self._patience
                 return True
             time.sleep(_LOOK_SECONDS)
         return False
@@ -252,7 +254,10 @@ class _Stage:
         with suppress(OSError):
             found = sorted(path.name for path in self._saves.iterdir() if not path.name.startswith("."))
             if found:
-                return f"it saved {', '.join(found[:3])}, which is no checkpoint that can be read here"
+                return (
+                    f"it saved {', '.join(found[:3])}, which is no checkpoint that can be read here; save with "
+                    "save_checkpoint of training/preemptible.py, or in a format of docs/checkpoints.md"
+                )
         elsewhere = folder.strangers(work, self._plan.folder)
         return (
             f"it saved elsewhere in its folder: {', '.join(elsewhere)}; name that place with --checkpoints"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_runai.drill.answers import Answer, fails, passes, unknown
+from airflow_runai.drill.answers import Answer, counted, fails, passes, unknown
 from airflow_runai.drill.facts import Facts, Run, Seen, Start, Write
 
 __all__ = ["atomic", "finished", "sigterm", "valid"]
 
 #: A checkpoint that is at most one step old when the signal comes need not be written again.
 _STEPS_NOT_LOST = 2.0
+_HANDLE = "handle SIGTERM: poll a flag after every step, save, and end"
 _PUBLISH = "write to a temporary name and rename when it is whole (training/preemptible.py does)"
 
 
@@ -20,12 +21,13 @@ def finished(facts: Facts) -> Answer:
     if run.ended == "failed":
         code, log = run.starts[-1].exit_code, run.log.splitlines()[-1:] or ["(nothing)"]
         return fails(
-            f"start {len(run.starts)} ended with exit code {code}, after {had} preemptions; its last line: {log[0]}",
+            f"start {len(run.starts)} ended with exit code {code}, after {counted(had, 'preemption')}; its last line: "
+            f"{log[0]}",
             "see its log; every start must cope with what the one before left behind",
         )
     if run.ended == "limit":
         return unknown(
-            f"was stopped after {facts.plan.limit:g} s, {had} of {wanted} preemptions done",
+            f"was stopped after {facts.plan.limit:g} s, {had} of {counted(wanted, 'preemption')} done",
             "let it train less (fewer epochs, by an argument or --env), or give a longer --limit",
         )
     if facts.cut_short:
@@ -34,10 +36,10 @@ def finished(facts: Facts) -> Answer:
         )
     if had < wanted:
         return unknown(
-            f"ended by itself after {had} of {wanted} preemptions",
+            f"ended by itself after {had} of {counted(wanted, 'preemption')}",
             "use a shorter --preempt-after, or let it train longer",
         )
-    return passes(f"reached its end after {had} preemptions, in {len(run.starts)} starts")
+    return passes(f"reached its end after {counted(had, 'preemption')}, in {counted(len(run.starts), 'start')}")
 
 
 def sigterm(facts: Facts) -> Answer:
@@ -63,9 +65,11 @@ def sigterm(facts: Facts) -> Answer:
 def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
     seconds = start.ended_at - (start.signalled_at or 0.0)
     if start.killed:
+        return _too_slow(facts, start)
+    if start.reach == facts.reference.starts[0].reach == "nobody":
         return fails(
-            f"start {start.number} did not end within the grace of {facts.plan.grace:g} s after SIGTERM and was killed",
-            "handle SIGTERM: poll a flag after every step, save, and end",
+            "nobody in it handles SIGTERM: in a container it goes unheard, and after the grace the training is killed",
+            _HANDLE,
         )
     if start.exit_code == 0:
         return fails(
@@ -80,6 +84,23 @@ def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
             'start the training with exec (exec python train.py "$@"), or forward the signal with trap',
         )
     return None
+
+
+def _too_slow(facts: Facts, start: Start) -> Answer:
+    late = f"did not end within the grace of {facts.plan.grace:g} s after SIGTERM and was killed"
+    if start.reach not in ("first", "child"):
+        return fails(f"start {start.number} {late}{'; it ignores SIGTERM' * (start.reach == 'ignored')}", _HANDLE)
+    saved = [write.at for write in facts.run.written(start) if write.at >= (start.signalled_at or 0.0)]
+    if saved:
+        done = saved[0] - (start.signalled_at or 0.0)
+        return fails(
+            f"start {start.number} saved {done:.2f} s after SIGTERM, but {late}",
+            "end at once when the checkpoint is saved: leave the training loop, stop workers and threads",
+        )
+    return fails(
+        f"start {start.number} handles SIGTERM, but saved nothing after it and {late}",
+        "poll the flag after every step, not every epoch; if saving takes that long, save less, or give a longer grace",
+    )
 
 
 def _not_saved(facts: Facts, start: Start) -> Answer | None:
@@ -125,7 +146,9 @@ def valid(facts: Facts) -> Answer:
         )
     unproven = sum(seen.verdict != "valid" for _, seen in found)
     note = f"; {unproven} of them whole, but without checksums in their format that would prove it" if unproven else ""
-    return passes(f"valid after each of {len(found)} starts{note}")
+    none = len(standings) - len(found)
+    without = f"; {none} left none" if none else ""
+    return passes(f"valid after {'each of ' * (not none)}{counted(len(found), 'start')}{without}{note}")
 
 
 def atomic(facts: Facts) -> Answer:
@@ -135,7 +158,7 @@ def atomic(facts: Facts) -> Answer:
     if not writes:
         return _none(facts.run)
     if not filled:
-        return passes(f"{len(writes)} checkpoints, each renamed into place")
+        return passes(f"{counted(len(writes), 'checkpoint')}, each renamed into place")
     seen = f"{len(filled)} of {len(writes)} checkpoints were written in place, under their final name"
     return _struck(seen, filled, facts.strike)
 
@@ -163,5 +186,5 @@ def _came_back(strike: Run, older: Seen | None) -> bool:
 def _none(run: Run) -> Answer:
     return unknown(
         f"no checkpoint was seen{': ' * bool(run.blind)}{run.blind}",
-        "save where $CHECKPOINTS says, or name the place with --checkpoints",
+        "" if run.blind else "save where $CHECKPOINTS says, or name the place with --checkpoints",
     )

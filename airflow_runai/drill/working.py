@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from airflow_runai.drill.answers import Answer, fails, passes, unknown
+from airflow_runai.drill.answers import Answer, counted, fails, passes, unknown
 from airflow_runai.drill.facts import Facts, Seen
 from airflow_runai.drill.losses import steps_back
 
@@ -25,7 +26,7 @@ def resumed(facts: Facts) -> Answer:
         return unknown("it was never started again")
     if not facts.run.saved:
         return fails(
-            f"there was no checkpoint to go on from: each of {len(pairs)} further starts began anew",
+            f"there was no checkpoint to go on from: each of {counted(len(pairs), 'further start')} began anew",
             "save checkpoints, and load the newest valid one at every start",
         )
     kept = [(then, one.kept) for one, then in pairs]
@@ -37,15 +38,19 @@ def resumed(facts: Facts) -> Answer:
             )
     known = [back for *_, back in backs if back is not None]
     if known:
-        return passes(f"{len(known)} of {len(pairs)} further starts went on from the newest checkpoint")
-    no_step = any(seen is not None and seen.step is None for _, seen in kept)
-    return (
-        unknown("checkpoints tell no step", _NO_STEP)
-        if no_step
-        else unknown(
-            "no start lived long enough to show it by a checkpoint", "use a longer --preempt-after, or save more often"
-        )
-    )
+        return passes(f"{len(known)} of {counted(len(pairs), 'further start')} went on from the newest checkpoint")
+    return _not_shown(facts, [seen for _, seen in kept if seen is not None])
+
+
+def _not_shown(facts: Facts, kept: Sequence[Seen]) -> Answer:
+    often = "use a longer --preempt-after, or save more often"
+    if not kept:
+        return unknown("no start that was preempted left a checkpoint to go on from", often)
+    if any(seen.step is None for seen in kept):
+        return unknown("checkpoints tell no step", _NO_STEP)
+    if facts.run.ended == "failed":
+        return unknown(f"start {len(facts.run.starts)} crashed before it saved a checkpoint")
+    return unknown("no further start lived long enough to show it by a checkpoint", often)
 
 
 def _fell_back(number: int, seen: Seen, back: int) -> str:
@@ -91,7 +96,8 @@ def result(facts: Facts) -> Answer:
             "fix seeds and let frameworks work deterministically for the drill; leave times and host names out of "
             "checkpoints",
         )
-    return fails(f"{mine.name} differs from that of an uninterrupted run{_metrics(mine, other)}", _WHOLE_STATE)
+    chance = "" if len(facts.references) > 1 else "; if it is never the same twice, --references 2 will tell"
+    return fails(f"{mine.name} differs from that of an uninterrupted run{_metrics(mine, other)}", _WHOLE_STATE + chance)
 
 
 def _metrics(mine: Seen, other: Seen) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 
 from airflow_runai.drill import command
 from airflow_runai.drill.__main__ import main
+from airflow_runai.drill.plan import duration
+from airflow_runai.drill.rehearsal import fitting
 
 ROOT = Path(__file__).parents[2]
 SAVES = """#!{python}
@@ -123,7 +126,25 @@ def test_a_script_that_ends_before_the_first_preemption_is_refused_with_advice(
     assert drill(script(tmp_path / "project", "#!/bin/sh\nexit 0\n"), *QUICK) == 2
     told = capsys.readouterr().err
     assert "--preempt-after: 0.3 s is too late, the training ends by itself after" in told
-    assert "use a shorter one" in told
+    assert re.search(r"use a shorter one \(1 preemption fit with \d+ms\)", told)
+
+
+@pytest.mark.parametrize(("seconds", "proposed"), [(0.6, "120ms"), (50, "10s"), (9000, "1800s"), (0.0, "1ms")])
+def test_a_proposed_time_is_a_duration_that_leaves_room_for_all_preemptions(seconds: float, proposed: str) -> None:
+    assert fitting(seconds, 3) == proposed
+    assert duration(proposed) * 3 <= max(seconds, 0.003)
+
+
+@pytest.mark.slow
+def test_a_script_that_handles_no_sigterm_is_preempted_in_time_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = "#!/bin/sh\nfor i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> $CHECKPOINTS/progress.txt; sleep 0.1; done\n"
+    assert drill(script(tmp_path / "project", loop), *QUICK) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "reached its end after 1 preemption, in 2 starts" in told
+    assert "nobody in it handles SIGTERM" in told
+    assert "it saved progress.txt, which is no checkpoint that can be read here; save with save_checkpoint" in told
 
 
 SCHEMA: dict[str, Any] = {
@@ -219,12 +240,14 @@ def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_drill_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
     note, temporary = tmp_path / "pids", tmp_path / "tmp"
     temporary.mkdir()
     path = script(tmp_path / "project", '#!/bin/sh\nsleep 300 &\necho $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300\n')
-    words = [sys.executable, "-m", "airflow_runai.drill", str(path), "--", str(note)]
+    # A shell lets what it puts in the background ignore Ctrl-C.
+    words = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    words += [sys.executable, "-m", "airflow_runai.drill", str(path), "--", str(note)]
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as child:
         until(note.exists)

@@ -42,6 +42,7 @@ STRUCK = Run(
     writes((3, 20), in_place=True),
 )
 RECOVERED = replace(STRUCK, ended="completed", writes=writes((3, 20), (6.5, 40), in_place=True))
+KILLED = but(GOOD, 2, killed=True, exit_code=137, ended_at=19.0)
 IN_PLACE = replace(GOOD, writes=tuple(replace(write, in_place=True) for write in GOOD.writes))
 
 
@@ -73,9 +74,38 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("sigterm", "it saved elsewhere"),
     ),
     "killed after the grace": (
-        facts(but(GOOD, 2, killed=True, exit_code=137, ended_at=19.0)),
+        facts(replace(KILLED, writes=GOOD.writes[:5] + GOOD.writes[7:])),
         {"sigterm": "fail"},
-        ("sigterm", "start 2 did not end within the grace of 3 s"),
+        ("sigterm", "start 2 handles SIGTERM, but saved nothing after it and did not end within the grace of 3 s"),
+    ),
+    "killed although it had saved": (
+        facts(replace(KILLED, writes=writes((3, 20), (5, 40), (6.2, 50), (12, 60), (14, 80), (16.5, 100), (23, 120)))),
+        {"sigterm": "fail"},
+        ("sigterm", "start 2 saved 0.50 s after SIGTERM, but did not end within the grace of 3 s"),
+    ),
+    "ignores SIGTERM": (
+        facts(but(KILLED, 2, reach="ignored")),
+        {"sigterm": "fail"},
+        ("sigterm", "start 2 did not end within the grace of 3 s after SIGTERM and was killed; it ignores SIGTERM"),
+    ),
+    "nobody handles SIGTERM": (
+        facts(but(but(GOOD, 1, reach="nobody"), 2, reach="nobody"), but(REFERENCE, 1, reach="nobody")),
+        {"sigterm": "fail"},
+        ("sigterm", "nobody in it handles SIGTERM: in a container it goes unheard"),
+    ),
+    "preempted before it had saved anything": (
+        facts(
+            replace(
+                GOOD,
+                starts=(
+                    *(preempted(n, 10 * n - 10, Standing(), killed=True, exit_code=137, seconds=9) for n in (1, 2)),
+                    start(3, 20, 13, lying(120)),
+                ),
+                writes=writes((33, 120)),
+            )
+        ),
+        {"sigterm": "fail", "resumed": "unknown"},
+        ("resumed", "no start that was preempted left a checkpoint to go on from"),
     ),
     "exit code 0": (
         facts(Run("drill", "completed", (preempted(1, 0, lying(50), exit_code=0),), GOOD.writes[:3])),
@@ -169,6 +199,17 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         facts(replace(but(GOOD, 3, exit_code=1), ended="failed", log="Traceback\nKeyError: 'epoch'")),
         {"finished": "fail", "position": "unknown", "result": "unknown"},
         ("finished", "start 3 ended with exit code 1, after 2 preemptions; its last line: KeyError: 'epoch'"),
+    ),
+    "crashes at once when it comes back": (
+        facts(
+            replace(
+                but(GOOD, 3, exit_code=1),
+                ended="failed",
+                starts=(GOOD.starts[0], start(2, 10, 1, lying(50), exit_code=1)),
+            )
+        ),
+        {"finished": "fail", **dict.fromkeys(("resumed", "position", "result"), "unknown")},
+        ("resumed", "start 2 crashed before it saved a checkpoint"),
     ),
     "took too long": (
         facts(replace(GOOD, ended="limit")),
@@ -302,3 +343,8 @@ def test_cost_is_never_more_than_the_whole_day_and_unknown_without_preemption() 
     none: Any = facts(replace(REFERENCE, kind="drill"))
     assert losses(none) == ()
     assert cost(none, ()) is None
+
+
+def test_a_preemption_after_which_it_crashes_has_no_price() -> None:
+    crashed = replace(but(GOOD, 3, exit_code=1), ended="failed")
+    assert [loss.number for loss in losses(facts(crashed))] == [1]
