@@ -149,7 +149,8 @@ def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> U
             f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
             "name its CA file in the connection, or ask who answers at this address"
         )
-    return Unreachable(f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}")
+    remedy = "; check the connection's host" if isinstance(error, httpx.ConnectError) else ""
+    return Unreachable(f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}{remedy}")
 
 
 def _refuse_inside_a_loop() -> None:

@@ -1,8 +1,8 @@
 """
 How every command ends: its exit code, and what goes wrong as one sentence.
 
-0: fine. 1: something was found, or went wrong. 2: the command was not used as it is meant. Never a traceback for an
-error of ours: those say what to do.
+0: fine. 1: something was found, or went wrong. 2: the command was not used as it is meant. 130: Ctrl-C, as in every
+shell. Never a traceback for an error of ours: those say what to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_runai.errors import RunaiError
+from airflow_runai.errors import RunaiError, SpecError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -58,9 +58,22 @@ def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunaiError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return code
+
+
+def sentence(error: RunaiError) -> str:
+    """Say what went wrong, one mistake a line; that nothing was submitted needs no saying: no command submits."""
+    return "\n".join(error.problems) if isinstance(error, SpecError) else str(error)
+
+
+def complain(error: RunaiError, where: str = "") -> None:
+    """Print what went wrong; ``where`` goes before each mistake."""
+    for line in sentence(error).splitlines():
+        print(f"error: {where}{line}", file=sys.stderr)
 
 
 @contextmanager

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from airflow_runai.cli.running import command
 from airflow_runai.cli.table import COMMANDS, Command
 from airflow_runai.emulator import Emulator
 from airflow_runai.provider_info import get_provider_info
@@ -45,10 +48,10 @@ def test_airflow_finds_the_commands_by_the_provider_s_description() -> None:
     assert isinstance(ours, GroupCommand)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.own], ids=lambda command: command.name)
-def test_every_command_has_a_help_and_refuses_what_it_does_not_know(command: Command, airflow: Airflow) -> None:
-    assert airflow(command.name, "--help").code == 0
-    assert airflow(command.name, "--no-such-option").code == 2
+@pytest.mark.parametrize("each", [c for c in COMMANDS if not c.own], ids=lambda each: each.name)
+def test_every_command_has_a_help_and_refuses_what_it_does_not_know(each: Command, airflow: Airflow) -> None:
+    assert airflow(each.name, "--help").code == 0
+    assert airflow(each.name, "--no-such-option").code == 2
 
 
 def test_drill_reads_its_words_itself(airflow: Airflow) -> None:
@@ -63,6 +66,24 @@ def test_help_lists_them_all(airflow: Airflow) -> None:
     shown = airflow("--help")
     assert shown.code == 0
     assert [command.name for command in COMMANDS if command.name not in shown.out] == []
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    @command
+    def patient(arguments: Namespace) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        patient(Namespace())
+    assert end.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_unreachable_server_says_where_to_look(airflow: Airflow, connect: Callable[..., None]) -> None:
+    connect("http://127.0.0.1:9")
+    shown = airflow("ps")
+    assert shown.code == 1
+    assert shown.err.endswith("Connection refused; check the connection's host\n")
 
 
 @pytest.mark.slow
