@@ -7,8 +7,10 @@ Whoever wrote the file is trusted as everywhere in Airflow: reading a DAG runs i
 from __future__ import annotations
 
 import logging
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,9 +80,16 @@ def _dag(arguments: Namespace) -> DAG:
         if arguments.dag_id in bag.dags:
             return bag.dags[arguments.dag_id]
         errors.update(bag.import_errors)
-    broken = "".join(f"\n  {file}: {cut(error.strip().splitlines()[-1])}" for file, error in errors.items())
+    broken = "".join(f"\n  {file}: {_said(error)}" for file, error in errors.items())
     words = f"; these files could not be read:{broken}" if broken else "; name its file or folder with -S"
     raise Misuse(f"DAG {arguments.dag_id!r}: not found{words}")
+
+
+def _said(trace: str) -> str:
+    """Return what an error said, without the way to it; ours list several mistakes in lines of their own."""
+    lines = trace.strip().splitlines() or ["no reason is told"]
+    begin = max((number for number, line in enumerate(lines) if line[:1].strip()), default=0)
+    return "\n    ".join(cut(line.strip()) for line in lines[begin:])
 
 
 def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
@@ -106,19 +115,23 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
 
 
 def _bag(**where: Any) -> DagBag:
-    """Read DAG files; what is wrong with one is in the bag."""
+    """Read DAG files; what is wrong with one is in the bag, what is wrong with their folder is :class:`Misuse`."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
-    return _silently(lambda: BundleDagBag(**where))
+    try:
+        return _silently(lambda: BundleDagBag(**where))
+    except (AirflowException, OSError, RuntimeError) as error:
+        raise Misuse(f"{where['dag_folder']}: cannot be read as a folder of DAGs: {cut(str(error))}") from None
 
 
 def _silently(do: Callable[[], T]) -> T:
-    """Keep Airflow's log to itself, as its own commands do."""
+    """Keep Airflow's log to itself, as its own commands do; what a DAG file prints is no output of ours."""
     from airflow.utils.cli import suppress_logs_and_warning
 
     done: list[T] = []
     before = logging.root.manager.disable
-    suppress_logs_and_warning(lambda _: done.append(do()))(Namespace(verbose=False))
+    with redirect_stdout(sys.stderr):
+        suppress_logs_and_warning(lambda _: done.append(do()))(Namespace(verbose=False))
     logging.disable(before)  # Airflow forgets what was disabled before
     return done[0]
 
@@ -127,7 +140,7 @@ def _found(dag: DAG, task: Any) -> FoundTask:
     kind = _class(task)
     if not issubclass(kind, RunaiTrainingOperator):
         words = "only RunaiTrainingOperator and RunaiEvaluationOperator submit something"
-        raise Misuse(f"task {task.task_id!r}: a {kind.__name__}; {words}")
+        raise Misuse(f"task {task.task_id!r}: made by {kind.__name__}; {words}")
     file = Path(dag.fileloc)
     if not task.is_mapped:
         given = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is Airflow's callback

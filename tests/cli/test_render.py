@@ -132,7 +132,7 @@ def test_dags_are_found_in_the_configured_bundle_too(airflow: Airflow) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("example", "other"), 2, "task 'other': a EmptyOperator; only RunaiTrainingOperator"),
+        (("example", "other"), 2, "task 'other': made by EmptyOperator; only RunaiTrainingOperator"),
         (("example", "trian"), 2, "DAG 'example' has no such task; it has: other, train"),
         (("nothing", "train"), 2, "DAG 'nothing': not found"),
         (("example",), 2, "task_id"),
@@ -152,7 +152,25 @@ def test_files_that_cannot_be_read_are_named(airflow: Airflow, dags: Dags, tmp_p
     assert shown.code == 2
     assert "example.py" in shown.err
     assert "spec.imagee" in shown.err
+    dags('RunaiTrainingOperator(task_id="train", command_line="runai submit t -i x --gpus 1 --jupyter")')
+    shown = airflow("render", "example", "train", "-S", str(tmp_path / "dags"))
+    assert "--gpus: unknown flag" in shown.err, "the first mistake is told, not only the last"
+    assert "--jupyter: for interactive work" in shown.err
     assert airflow("render", "example", "train", "-S", str(tmp_path / "nowhere")).code == 2
+
+
+def test_what_a_dag_file_prints_is_no_output_of_ours(airflow: Airflow, dags: Dags) -> None:
+    path = dags("RunaiTrainingOperator(task_id='train', spec={'image': 'x:1'})", "print('from the DAG file')")
+    shown = airflow("render", "example", "train", "-S", str(path), "-o", "json")
+    assert [row["key"] for row in json.loads(shown.out)] == ["spec.image"]
+    assert "from the DAG file" in shown.err
+
+
+def test_folder_that_cannot_be_walked_is_named(airflow: Airflow, tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to(tmp_path)
+    shown = airflow("render", "example", "train", "-S", str(tmp_path))
+    assert (shown.code, shown.out) == (2, "")
+    assert f"error: {tmp_path}: cannot be read as a folder of DAGs: " in shown.err
 
 
 def test_locked_key_and_template_known_only_later_are_errors(airflow: Airflow, dags: Dags) -> None:
