@@ -15,19 +15,20 @@ from airflow_runai.backends.control_plane import Project
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.naming import Naming, naming
 from airflow_runai.cli.told import Told
-from airflow_runai.cli.unrendered import unrendered, without_unrendered
+from airflow_runai.cli.unrendered import known_part
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Adopt, Tries, plan
 from airflow_runai.core.workload import Workload, fingerprint_in
-from airflow_runai.errors import Refused, SpecError
+from airflow_runai.errors import Refused
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.early import is_templated
 
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 _OLDEST = (2, 18)
+_DECIDE_GPUS = ("compute", "distributed", "parallelism", "raw")
 
 Verdict = tuple[str, str]
 
@@ -42,6 +43,7 @@ class DryRun:
     What one dry run is about, and what it has found out so far.
 
     :param run_id: DAG run whose workload it is about, if known.
+    :param later: keys that only rendering, or an instance of a mapped task, will tell.
     """
 
     told: Told
@@ -54,6 +56,7 @@ class DryRun:
     found_project: Project | None = None
     record: Mapping[str, Any] | None = None
     spec: WorkloadSpec | None = None
+    later: Sequence[str] = ()
 
     @property
     def reachable(self) -> RunaiHook:
@@ -145,15 +148,9 @@ def _cluster(run: DryRun) -> Mapping[str, Any]:
 
 def specification(run: DryRun) -> Verdict:
     """Check the specification, as far as it is known before rendering."""
-    try:
-        run.spec, later = WorkloadSpec.from_mapping(run.told.spec), []
-    except SpecError:
-        later = unrendered(run.told.spec)
-        if not later:
-            raise
-        run.spec = WorkloadSpec.from_mapping(without_unrendered(run.told.spec))
-    if later:
-        return UNKNOWN, f"right as far as can be seen; known only when the task runs: {', '.join(later)}"
+    run.spec, run.later = known_part(run.told.spec, run.told.task.expanded if run.told.task else ())
+    if run.later:
+        return UNKNOWN, f"right as far as can be seen; known only when the task runs: {', '.join(run.later)}"
     return OK, f"{run.spec.kind}, {run.spec.preemptibility or 'preemptible'}"
 
 
@@ -162,6 +159,8 @@ def policy(run: DryRun) -> Verdict:
     hook, place, spec = run.reachable, run.project, run.checked_spec
     found = hook.run(limits.effective_policy(place, spec.kind))
     broken = breaches(found, spec.to_wire()["spec"])
+    if broken and run.later:
+        return UNKNOWN, f"as far as can be seen: {'; '.join(broken)}"
     if broken:
         return PROBLEM, "; ".join(broken)
     return OK, "nothing in it stands against this" if found.get("rules") else "no rules"
@@ -179,7 +178,8 @@ def time_limits(run: DryRun) -> Verdict:
 
 def quota(run: DryRun) -> Verdict:
     """Compare what is asked for with what the project may have."""
-    asked, have = gpus_asked(run.checked_spec), Quota.from_wire(_record(run))
+    have = Quota.from_wire(_record(run))
+    asked = _gpus_known(run)
     if asked is None:
         return UNKNOWN, "asks for GPU memory; the share of a GPU depends on the node"
     if have.limit is not None and asked > have.limit:
@@ -199,7 +199,8 @@ def quota(run: DryRun) -> Verdict:
 
 def free_gpus(run: DryRun) -> Verdict:
     """Ask how many GPUs are free now in the cluster."""
-    asked, hook, where = gpus_asked(run.checked_spec), run.reachable, run.project.cluster_id
+    hook, where = run.reachable, run.project.cluster_id
+    asked = _gpus_known(run)
     total = hook.run(limits.gpus_of_nodes(where, "TOTAL_GPUS"))
     free = hook.run(limits.gpus_of_nodes(where, "FREE_GPUS"))
     if asked is not None and asked > total:
@@ -210,6 +211,9 @@ def free_gpus(run: DryRun) -> Verdict:
 
 def name(run: DryRun) -> Verdict:
     """Look for workloads of the name that it would get."""
+    mapped = bool(run.told.task and run.told.task.expanded)
+    if mapped and run.run_id is not None and run.map_index < 0:
+        raise NotAsked("the task is mapped; name one of its instances with --map-index")
     wanted = naming(run.told, run.run_id, run.map_index)
     found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
     if wanted.complete:
@@ -237,6 +241,12 @@ def _would(run: DryRun, wanted: Naming, found: Sequence[Workload]) -> Verdict:
 
 def _gpus(count: float) -> str:
     return f"{count:g} GPU{'' if count == 1 else 's'}"
+
+
+def _gpus_known(run: DryRun) -> float | None:
+    if any(not key.startswith("spec.") or key.split(".")[1] in _DECIDE_GPUS for key in run.later):
+        raise NotAsked("how many GPUs is known only when the task runs")
+    return gpus_asked(run.checked_spec)
 
 
 def _record(run: DryRun) -> Mapping[str, Any]:

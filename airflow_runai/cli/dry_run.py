@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from airflow_runai.cli import checks
 from airflow_runai.cli.checks import PROBLEM, UNKNOWN, DryRun, NotAsked
-from airflow_runai.cli.running import Misuse, command
+from airflow_runai.cli.running import Misuse, command, sentence
 from airflow_runai.cli.showing import show
 from airflow_runai.cli.told import Told, told
 from airflow_runai.errors import RunaiError
@@ -60,5 +60,7 @@ def _checked(run: DryRun) -> Iterator[tuple[str, str, str]]:
         except NotAsked as reason:
             verdict, says = UNKNOWN, f"not asked: {reason}"
         except RunaiError as error:
-            verdict, says = (PROBLEM, str(error)) if essential else (UNKNOWN, f"no answer: {error}")
+            verdict, says = (
+                (PROBLEM, " | ".join(sentence(error).splitlines())) if essential else (UNKNOWN, f"no answer: {error}")
+            )
         yield name, verdict, says

@@ -5,10 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.merging import leaves
+from airflow_runai.errors import SpecError
 from airflow_runai.operators.early import is_templated
 
+#: Arguments of an operator that add nothing to the specification.
+_BESIDE = ("project", "cluster", "workload_name", "runai_conn_id", "limits")
 _PLAIN = (str, int, float, bool, type(None), Mapping, list, tuple)
+
+
+def known_part(spec: Any, expanded: tuple[str, ...] = ()) -> tuple[WorkloadSpec, list[str]]:
+    """
+    Check what is final.
+
+    :param expanded: arguments that differ between the instances of a mapped task.
+    :return: the checked part, and the keys of all that keeps it from being the whole.
+    :raises SpecError: if something final is wrong.
+    """
+    differing = [name for name in expanded if name not in _BESIDE]
+    try:
+        return WorkloadSpec.from_mapping(spec), differing
+    except SpecError:
+        later = [*unrendered(spec), *differing]
+        if not later:
+            raise
+    return WorkloadSpec.from_mapping({"image": "known later", **without_unrendered(spec)}), later
 
 
 def unrendered(spec: Any) -> list[str]:
@@ -19,7 +41,7 @@ def unrendered(spec: Any) -> list[str]:
 def without_unrendered(spec: Any) -> dict[str, Any]:
     """Return what is final; an image that is not stays, because without one nothing can be checked."""
     if not isinstance(spec, Mapping):
-        return {"image": "known later"}
+        return {}
     found = {key: _final_part(value) for key, value in spec.items() if key == "image" or _has_final(value)}
     return found | ({"image": str(spec["image"])} if spec.get("image") is not None else {})
 

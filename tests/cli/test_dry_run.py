@@ -177,3 +177,31 @@ def test_what_it_is_about_must_be_one_thing(words: tuple[str, ...], airflow: Air
     shown = airflow("dry-run", *words)
     assert (shown.code, shown.out) == (2, "")
     assert "error: " in shown.err
+
+
+def test_gpus_that_are_rendered_later_are_not_taken_for_none(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+    later = (
+        "RunaiTrainingOperator(task_id='train', spec={'image': 'x:1', 'compute': {'gpu_devices': '{{ params.g }}'}})"
+    )
+    found = checked(airflow, "example", "train", "-S", str(dags(later)))
+    said = ("unknown", "not asked: how many GPUs is known only when the task runs")
+    assert (found["quota"], found["free GPUs"]) == (said, said)
+    known = "RunaiTrainingOperator(task_id='train', spec={'image': '{{ params.i }}', 'working_dir': '{{ params.w }}'})"
+    assert checked(airflow, "example", "train", "-S", str(dags(known)))["quota"][1].startswith("asks for 0 GPUs")
+
+
+def test_what_differs_between_instances_of_a_mapped_task_is_unknown(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
+    body = "RunaiTrainingOperator.partial(task_id='train', workload_name='long').expand(spec=[{'image': 'x:1'}])"
+    path = str(dags(body))
+    found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1")
+    assert found["specification"] == (
+        "unknown",
+        "right as far as can be seen; known only when the task runs: spec",
+    )
+    assert found["quota"][0] == "unknown"
+    assert found["name"] == ("unknown", "not asked: the task is mapped; name one of its instances with --map-index")
+    one = checked(airflow, "example", "train", "-S", path, "--run-id", "run1", "--map-index", "3")
+    name = generation_name(base_name(TaskIdentity("airflow", "example", "run1", "train", 3), "long"), 1)
+    assert one["name"][1] == f"{name} is free"
