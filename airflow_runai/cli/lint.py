@@ -8,22 +8,24 @@ prints what ``core/lint`` finds in it. Asks the control plane only if ``--conn``
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow_runai.backends import limits
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.reading import regular
-from airflow_runai.cli.running import Misuse, command
+from airflow_runai.cli.running import Misuse, command, complain
 from airflow_runai.cli.saving import longest_save
 from airflow_runai.cli.showing import show
 from airflow_runai.cli.tasks import trainings
 from airflow_runai.cli.told import Told, of_task, told
+from airflow_runai.cli.unrendered import known_part
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.quota import Quota
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.operators.linting import silenced_for
 
 #: Larger ones are no start-up scripts. Bytes.
@@ -32,11 +34,13 @@ LARGEST_SCRIPT = 1024 * 1024
 
 @command
 def main(arguments: Namespace) -> int:
-    """Print one row for each finding; exit code 1 if one is graver than ``info``."""
+    """Print one row for each finding; exit code 1 if one is graver than ``info``, or if something is wrong at all."""
     _check_silenced(arguments.silence)
     beside = _beside(arguments)
-    rows, grave = [], False
-    for about in _subjects(arguments):
+    subjects, grave = _subjects(arguments)
+    rows = []
+    for about in subjects:
+        grave = _mistaken(about) or grave
         subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
         own = about.task.get("lint_silence", ()) if about and about.task else ()
         for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
@@ -53,13 +57,39 @@ def _check_silenced(codes: list[str]) -> None:
         raise Misuse("; ".join(error.problems)) from None
 
 
-def _subjects(arguments: Namespace) -> Iterator[Told | None]:
+def _subjects(arguments: Namespace) -> tuple[Sequence[Told | None], bool]:
+    """Return what to look at, and whether something is wrong already."""
     if arguments.dag_id is not None and arguments.task_id is None and arguments.line is arguments.spec is None:
-        yield from (of_task(task) for task in trainings(arguments))
-    elif arguments.script is not None and arguments.dag_id is arguments.line is arguments.spec is None:
-        yield None
-    else:
-        yield told(arguments)
+        return _of_dag(arguments)
+    if arguments.script is not None and arguments.dag_id is arguments.line is arguments.spec is None:
+        return (None,), False
+    return (told(arguments),), False
+
+
+def _of_dag(arguments: Namespace) -> tuple[Sequence[Told], bool]:
+    """Take all trainings of a DAG: one that cannot be looked at must not hide what is found in the others."""
+    found, wrong = [], False
+    for task in trainings(arguments):
+        try:
+            found.append(of_task(task))
+        except Misuse as reason:
+            print(f"warning: {reason}; not looked at", file=sys.stderr)
+        except RunaiError as error:
+            complain(error, f"task {task.task_id}: ")
+            wrong = True
+    return found, wrong
+
+
+def _mistaken(about: Told | None) -> bool:
+    """Say what is no finding but a mistake: rules read keys, and would pass over a misspelt one in silence."""
+    if about is None:
+        return False
+    try:
+        known_part(about.spec, about.task.expanded if about.task else ())
+    except SpecError as error:
+        complain(error, f"{about.what}: ")
+        return True
+    return False
 
 
 def _of(about: Told | None) -> dict[str, Any]:

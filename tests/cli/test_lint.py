@@ -122,3 +122,26 @@ def test_measured_save_time_and_limit_of_the_project_reach_the_rules(
 def test_it_needs_something_to_look_at(airflow: Airflow) -> None:
     assert airflow("lint").code == 2
     assert airflow("lint", "--line", "runai submit t -i x", "--spec", "f").code == 2
+
+
+def test_one_task_that_cannot_be_looked_at_hides_nothing_in_the_others(airflow: Airflow, dags: Dags) -> None:
+    body = """
+RunaiTrainingOperator(task_id="later", template="{{ params.t }}")
+RunaiTrainingOperator(task_id="lost", template="nowhere", templates={"team": {"spec": {"image": "x:1"}}})
+RunaiTrainingOperator(task_id="one", spec={"image": "x:1"})
+"""
+    shown = airflow("lint", "example", "-S", str(dags(body)), "-o", "json")
+    assert {row["task"] for row in json.loads(shown.out)} == {"one"}
+    assert "warning: task later: template '{{ params.t }}' is known only when the task runs; not looked" in shown.err
+    assert "error: task lost: template: no template is called 'nowhere'" in shown.err
+    assert shown.code == 1
+
+
+def test_mistakes_in_a_specification_are_told_beside_the_findings(airflow: Airflow, tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("image: x:1\ncomand: ./start.sh\ncompute: {gpu_devices: two}\n")
+    shown = airflow("lint", "--spec", str(path), "--silence", "no-checkpoint-path", "-o", "json")
+    assert shown.code == 1
+    assert f"error: {path}: spec.comand: unknown key; did you mean 'command'?\n" in shown.err
+    assert "spec.compute.gpu_devices: 'two'" in shown.err
+    assert "submitted" not in shown.err
