@@ -67,7 +67,13 @@ class Cost:
 
 
 def losses(facts: Facts) -> tuple[Loss, ...]:
-    """Account for every preemption that the training came back from; one after which it crashes has no price."""
+    """
+    Account for every preemption that the training came back from; one after which it crashes has no price.
+
+    Nothing is said of a training whose checkpoints could not be seen: it may have lost nothing.
+    """
+    if facts.run.blind:
+        return ()
     starts = facts.run.starts[:-1] if facts.run.ended == "failed" else facts.run.starts
     return tuple(_loss(facts, one, then) for one, then in pairwise(starts) if one.signalled_at is not None)
 

@@ -256,7 +256,8 @@ class _Stage:
             if found:
                 return (
                     f"it saved {', '.join(found[:3])}, which is no checkpoint that can be read here; save with "
-                    "save_checkpoint of training/preemptible.py, or in a format of docs/checkpoints.md"
+                    "save_checkpoint of training/preemptible.py, or in a format of docs/checkpoints.md under a name "
+                    "with its step, such as checkpoint-42"
                 )
         elsewhere = folder.strangers(work, self._plan.folder)
         return (

@@ -345,6 +345,10 @@ def test_cost_is_never_more_than_the_whole_day_and_unknown_without_preemption() 
     assert cost(none, ()) is None
 
 
+def test_what_a_training_lost_is_not_guessed_where_its_checkpoints_cannot_be_read() -> None:
+    assert losses(facts(replace(NOTHING, blind="it saved progress.txt"))) == ()
+
+
 def test_a_preemption_after_which_it_crashes_has_no_price() -> None:
     crashed = replace(but(GOOD, 3, exit_code=1), ended="failed")
     assert [loss.number for loss in losses(facts(crashed))] == [1]
