@@ -1,13 +1,17 @@
 """
-``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane; Airflow's database is not asked.
+``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane, and what Airflow says of its tasks.
 
 A workload is ours if it carries the provider's fingerprint (or, where a server's lists leave variables out, has a name
 of our form), and of *this* Airflow if the hash in its name is that of ``[runai] instance_name`` and the run that its
 variables name.
+
+An *orphan* is unfinished, but its task is over in Airflow, or unknown there: nobody will see to it. Such are left
+behind when a task is ended between its deferral and the triggerer's taking over, and when a DAG or run is deleted.
 """
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +21,13 @@ from airflow_runai.backends.paging import read_all
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import command
 from airflow_runai.cli.showing import seconds, show
+from airflow_runai.cli.states import OVER_IN_AIRFLOW, states_of
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.origin import Origin, origin
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.timeline import Clocks, clocks
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotFound, RunaiError, Unreadable
+from airflow_runai.errors import RunaiError, Unreachable, Unreadable
 from airflow_runai.hooks import configuration
 from airflow_runai.hooks.runai import RunaiHook
 
@@ -31,20 +36,46 @@ Item = Mapping[str, Any]
 
 @command
 def main(arguments: Namespace) -> int:
-    """Print one row for each workload, oldest first."""
+    """Print one row for each workload, oldest first; exit code 1 if ``--orphans`` finds some."""
     hook = hook_of(arguments.conn)
-    listed = _listed(hook, arguments.project, deleted=False)
-    if arguments.all:
-        listed += _listed(hook, arguments.project, deleted=True)
+    ours = _ours(hook, arguments)
+    states = _states([found for _, _, found in ours], needed=arguments.orphans)
+    if arguments.orphans:
+        ours = [entry for entry in ours if states.get(entry[2]) in OVER_IN_AIRFLOW]
     at = hook.run(now())
-    instance, rows = configuration.option("instance_name"), []
-    for item, workload in listed:
-        found = origin(item, instance)
-        if found is not None and (arguments.all or workload.meaning not in OVER):
-            rows.append(_row(item, workload, found, _clocks(hook, workload, at), at))
+    rows = [
+        _row(item, workload, found, states.get(found), _clocks(hook, workload, at), at)
+        for item, workload, found in ours
+    ]
     exact = arguments.output in ("json", "yaml")
-    show(rows if exact else [_short(row) for row in rows], arguments.output, "nothing of this Airflow is there")
-    return 0
+    nothing = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
+    show(rows if exact else [_short(row) for row in rows], arguments.output, nothing)
+    return 1 if rows and arguments.orphans else 0
+
+
+def _ours(hook: RunaiHook, arguments: Namespace) -> list[tuple[Item, Workload, Origin]]:
+    """Return what this Airflow made; what has ended is no orphan, whatever became of its task."""
+    ended = arguments.all and not arguments.orphans
+    listed = _listed(hook, arguments.project, deleted=False)
+    if ended:
+        listed += _listed(hook, arguments.project, deleted=True)
+    instance = configuration.option("instance_name")
+    wanted = [(item, workload) for item, workload in listed if ended or workload.meaning not in OVER]
+    return [(item, workload, found) for item, workload in wanted if (found := origin(item, instance))]
+
+
+def _states(origins: list[Origin], *, needed: bool) -> Mapping[Origin, str]:
+    """Return the tasks' states; without a database none, unless the answer rests on them."""
+    nameless = sum(found.dag_id is None for found in origins)
+    if nameless and needed:
+        print(f"warning: {nameless} workload(s) name no task, and are left out", file=sys.stderr)
+    try:
+        return states_of(origins)
+    except Unreachable as error:
+        if needed:
+            raise
+        print(f"warning: states of tasks are not known; {error}", file=sys.stderr)
+        return {}
 
 
 def _listed(hook: RunaiHook, project: str | None, *, deleted: bool) -> list[tuple[Item, Workload]]:
@@ -71,19 +102,20 @@ def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
     """Return the clocks; ``None`` where the server keeps no history, or keeps it no longer."""
     try:
         moments = hook.run(control_plane.history(workload.id))
-    except NotFound:
-        return None
     except RunaiError:
         return None
     return clocks(moments, at) if moments else None
 
 
-def _row(item: Item, workload: Workload, found: Origin, spent: Clocks | None, at: float) -> dict[str, Any]:
+def _row(
+    item: Item, workload: Workload, found: Origin, state: str | None, spent: Clocks | None, at: float
+) -> dict[str, Any]:
     known = spent.to_dict() if spent else {}
     return {
         "name": workload.name,
         "project": str(item.get("projectName") or workload.project_id),
         "phase": "Deleted" if workload.deleted else workload.phase,
+        "airflow": state,
         "age": round(at - workload.created_at, 3) if workload.created_at else None,
         **{clock: known.get(clock) for clock in ("queue", "running", "interrupted_total", "interruptions")},
         "dag": found.dag_id,
@@ -98,7 +130,7 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     """Say durations as people do, in fewer columns."""
     mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {
-        **{key: row[key] for key in ("name", "project", "phase")},
+        **{key: row[key] for key in ("name", "project", "phase", "airflow")},
         **{key: seconds(row[key]) for key in ("age", "queue", "running")},
         "interrupted": _interrupted(row),
         "dag": row["dag"],

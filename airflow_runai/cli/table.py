@@ -128,8 +128,15 @@ COMMANDS = (
             _CONN,
             Option(("--project",), "Run:ai project (default: the connection's, else all that can be seen)"),
             Option(("-a", "--all"), "Also those that have ended", {"action": "store_true"}),
+            Option(
+                ("--orphans",),
+                "Only those that nobody waits for: unfinished, but their task is over or unknown in Airflow",
+                {"action": "store_true"},
+            ),
             _OUTPUT,
         ),
+        "List what this Airflow has on Run:ai: phase, clocks, and the state of the task that made it. Asks Airflow's "
+        "database for the state.",
     ),
     Command(
         "logs",

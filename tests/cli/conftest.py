@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.airflow.conftest import connect, emulator, shared
+from tests.airflow.conftest import connect, database, emulator, run, shared
 
-__all__ = ["connect", "emulator", "shared"]
+__all__ = ["connect", "database", "emulator", "run", "shared"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,12 @@ class Ran:
 
 
 Airflow = Callable[..., Ran]
+
+
+def executable(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real ``airflow runai WORDS``."""
+    program, around = Path(sys.executable).with_name("airflow"), {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=around, timeout=120)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from airflow_runai.core.naming import TaskIdentity, base_name
 from airflow_runai.emulator import Emulator
 from tests.airflow.running import Person
 from tests.cli.conftest import Airflow
-from tests.cli.test_ps import submit
+from tests.cli.test_ps import set_state, submit
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 EXAMPLES = [
@@ -37,13 +37,20 @@ def printed(airflow: Airflow, emulator: Emulator, line: str) -> str:
 
 @pytest.mark.parametrize(("line", "output"), EXAMPLES, ids=lambda text: text.split("\n")[0][14:60])
 def test_example_prints_what_the_page_says(
-    line: str, output: str, airflow: Airflow, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: str,
+    output: str,
+    airflow: Airflow,
+    emulator: Emulator,
+    database: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (source,) = re.findall(r"^```python dag\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     (tmp_path / "nightly.py").write_text(source)
     monkeypatch.chdir(tmp_path)
     if line.split()[2] in ("ps", "logs"):
         Person(emulator).wait_for(submit(emulator, "train1", command="sleep 60"), "Running")
+        set_state("failed" if "--orphans" in line else "deferred")
     assert same(printed(airflow, emulator, line)) == same(output)
     assert "not-for-you" not in output
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_runai.backends.control_plane import create, delete, find_project
 from airflow_runai.backends.submission import Order
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.emulator import Emulator
-from tests.airflow.running import Person
-from tests.cli.conftest import Airflow
+from airflow_runai.operators.training import RunaiTrainingOperator
+from tests.airflow.running import Person, Run, register
+from tests.cli.conftest import Airflow, executable
 
 
 def submit(
@@ -35,6 +39,29 @@ def submit(
     order = Order(generation_name(base_name(identity, slug), 1), whole, 1)
     place = person.do(find_project("team-a"))
     return person.do(create(place, order.spec.kind, order.name, order.body())).name
+
+
+def set_state(state: str | None, dag_id: str = "nightly") -> None:
+    """Let Airflow know the run of :func:`submit`, and be so far with it."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+    from sqlalchemy import update
+
+    same = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == "run1")
+    with DAG(dag_id, schedule=None) as dag:
+        RunaiTrainingOperator(task_id="train", spec={"image": "x:1"})
+    register(dag)
+    scheduled = SerializedDagModel.get_dag(dag_id)
+    assert scheduled is not None
+    with create_session() as session:
+        if not session.query(TaskInstance).filter(*same).count():
+            how: dict[str, Any] = {"run_type": DagRunType.MANUAL, "triggered_by": DagRunTriggeredByType.TEST}
+            begun: dict[str, Any] = {"run_after": datetime.now(timezone.utc), "state": DagRunState.RUNNING}
+            scheduled.create_dagrun(run_id="run1", **how, **begun, session=session)
+        session.execute(update(TaskInstance).where(*same).values(state=state))
 
 
 def listed(airflow: Airflow, *words: str) -> list[dict[str, Any]]:
@@ -64,7 +91,7 @@ def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emula
     (row,) = listed(airflow)
     assert (row["map_index"], row["interruptions"]) == (7, 1)
     shown = airflow("ps").out.splitlines()
-    head = ["name", "project", "phase", "age", "queue", "running", "interrupted", "dag", "task", "run"]
+    head = ["name", "project", "phase", "airflow", "age", "queue", "running", "interrupted", "dag", "task", "run"]
     assert shown[0].split() == head
     assert "train[7]" in shown[2]
 
@@ -90,6 +117,71 @@ def test_without_a_project_all_that_can_be_seen_is_listed(
     assert listed(airflow, "--project", "team-b") == []
     shown = airflow("ps", "--project", "team-x")
     assert (shown.code, "project 'team-x': no such project" in shown.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "shown", "orphan"),
+    [
+        ("deferred", "deferred", False),
+        (None, "none", False),
+        ("up_for_retry", "up_for_retry", False),
+        ("failed", "failed", True),
+        ("success", "success", True),
+    ],
+)
+def test_state_of_the_task_tells_whether_anybody_sees_to_its_workload(
+    state: str | None, shown: str, orphan: bool, airflow: Airflow, emulator: Emulator, database: None
+) -> None:
+    name = submit(emulator, "long")
+    set_state(state)
+    (row,) = listed(airflow)
+    assert (row["name"], row["airflow"]) == (name, shown)
+    assert airflow("ps", "--orphans").code == int(orphan)
+    assert (name in airflow("ps", "--orphans").out) == orphan
+
+
+def test_workload_whose_run_airflow_does_not_know_is_an_orphan_until_it_ends(
+    airflow: Airflow, emulator: Emulator, database: None
+) -> None:
+    alive, mapped = submit(emulator, "long", dag_id="deleted"), submit(emulator, "long", dag_id="deleted", map_index=3)
+    done = submit(emulator, "short", dag_id="deleted")
+    Person(emulator).wait_for(done, "Completed")
+    shown = airflow("ps", "--orphans", "--all", "-o", "json")
+    assert {row["name"]: row["airflow"] for row in json.loads(shown.out)} == {alive: "missing", mapped: "missing"}
+    assert shown.code == 1
+
+
+@pytest.mark.slow
+def test_workload_that_a_limit_left_alive_is_found_by_its_real_run(
+    airflow: Airflow, emulator: Emulator, run: Callable[..., Run]
+) -> None:
+    with DAG("limited", schedule=None) as dag:
+        RunaiTrainingOperator(
+            task_id="train", workload_name="long", spec={"image": "x:1"}, limits={"running": 0.2}, on_kill="keep"
+        )
+    done = run(dag)
+    assert done.state == "failed"
+    (row,) = json.loads(airflow("ps", "--orphans", "-o", "json").out)
+    assert (row["dag"], row["run"], row["phase"], row["airflow"]) == ("limited", done.run_id, "Running", "failed")
+
+
+def test_no_orphans_is_fine(airflow: Airflow, emulator: Emulator, database: None) -> None:
+    shown = airflow("ps", "--orphans")
+    assert (shown.code, shown.out) == (0, "no orphans\n")
+
+
+@pytest.mark.slow
+def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guessed(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    name = submit(emulator, "long")
+    empty = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/none.db"}
+    plain, orphans = executable("ps", **empty), executable("ps", "--orphans", **empty)
+    assert (plain.returncode, name in plain.stdout) == (0, True)
+    assert "warning: states of tasks are not known; Airflow's database: OperationalError: no such table" in plain.stderr
+    assert (orphans.returncode, orphans.stdout) == (1, "")
+    assert "error: Airflow's database: " in orphans.stderr
+    assert "Traceback" not in plain.stderr + orphans.stderr
 
 
 def test_logs_says_what_the_api_lacks_and_where_to_look(airflow: Airflow, emulator: Emulator) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ from airflow_runai.cli.running import command
 from airflow_runai.cli.table import COMMANDS, Command
 from airflow_runai.emulator import Emulator
 from airflow_runai.provider_info import get_provider_info
-from tests.cli.conftest import Airflow
+from tests.cli.conftest import Airflow, executable
 
 IMPORTS = """
 import json, sys
@@ -88,7 +86,7 @@ def test_unreachable_server_says_where_to_look(airflow: Airflow, connect: Callab
 
 @pytest.mark.slow
 def test_real_executable_asks_a_real_socket_and_prints_nothing_but_json(emulator: Emulator) -> None:
-    done = _executable("dry-run", "--line", "runai submit train1 -i repo/image:1 -g 1", "-o", "json")
+    done = executable("dry-run", "--line", "runai submit train1 -i repo/image:1 -g 1", "-o", "json")
     assert done.returncode == 0, done.stderr
     assert {row["verdict"] for row in json.loads(done.stdout)} == {"ok"}
     assert {request.method for request in emulator.requests} == {"GET", "POST"}
@@ -96,13 +94,7 @@ def test_real_executable_asks_a_real_socket_and_prints_nothing_but_json(emulator
 
 @pytest.mark.slow
 def test_real_executable_says_what_is_wrong_without_a_traceback() -> None:
-    done = _executable("translate", "runai submit train1 --imagee x")
+    done = executable("translate", "runai submit train1 --imagee x")
     assert (done.returncode, done.stdout) == (1, "")
     assert "--imagee: unknown flag; did you mean '--image'?" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def _executable(*words: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("airflow")
-    environment = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=environment, timeout=120)
