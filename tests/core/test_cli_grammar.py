@@ -308,6 +308,16 @@ def test_a_scalar_that_is_given_twice_counts_last_and_is_said() -> None:
     parsed = v1("-g 1 --gpu 2")
     assert parsed.spec["compute"] == {"gpu_devices": 2}
     assert parsed.warnings == ("--gpu: given 2 times; the last one counts",)
+    pools = v1("--node-pools 'a b' --node-pools c")
+    assert pools.spec["node_pools"] == ["c"], "a list in one value is a scalar, too"
+    assert pools.warnings == ("--node-pools: given 2 times; the last one counts",)
+
+
+def test_quotes_of_word_processors_are_kept_and_said() -> None:
+    parsed = v1("-e A=\u201cb\u201d")
+    assert parsed.spec["environment"] == {"A": "\u201cb\u201d"}
+    assert parsed.warnings == ("\u201c \u201d: kept as it stands, for it is no quote to a shell; type ' or \" instead",)
+    assert v1("-e 'A=\u201cb\u201d'").warnings == ()
 
 
 COPIED = {

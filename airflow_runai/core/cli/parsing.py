@@ -80,7 +80,9 @@ def _as_words(line: Sequence[str]) -> list[str]:
 def _apply(draft: Draft, scanned: Scan) -> None:
     draft.given = {given.flag.names[0] for given in scanned.given}
     times = Counter(given.flag.names[0] for given in scanned.given if given.flag.takes is not Takes.MANY)
-    for given in sorted(scanned.given, key=lambda given: given.flag.names[0] not in _FIRST):
+    last = {given.flag.names[0]: given for given in scanned.given}
+    counted = [g for g in scanned.given if g.flag.takes is Takes.MANY or g is last[g.flag.names[0]]]
+    for given in sorted(counted, key=lambda given: given.flag.names[0] not in _FIRST):
         draft.at = given.shown
         if given.flag.names[0] == "template" and given.shown == "-t":
             draft.warn(f"read as --template {given.value}, as until mid-2020; a terminal is --tty")

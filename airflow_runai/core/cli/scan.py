@@ -18,6 +18,8 @@ from airflow_runai.errors import cut
 
 #: Their values are words for the container, which may look like any flag.
 _OPAQUE = {"args", "command"}
+#: What word processors, wikis and chats make of hyphens.
+_DASHES = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,20 @@ class _Reader:
     def take(self, word: str) -> None:
         if word.startswith("--"):
             self.long(word)
+        elif word.startswith(_DASHES) or (len(word) > 2 and f"-{word}".partition("=")[0] in self.flags):
+            self.mistyped(word)
         elif word.startswith("-") and len(word) > 1:
             self.short(word[1:])
         else:
             self.found.positionals.append(word)
+
+    def mistyped(self, word: str) -> None:
+        """Refuse a word processor's dash, and ``-image x``, which pflag takes for the image ``mage`` and a word."""
+        name, equals, _ = word.partition("=")
+        bare = name.lstrip("-" + "".join(_DASHES))
+        found = "one hyphen in place of two" if word.startswith("-") else f"U+{ord(word[0]):04X} in place of hyphens"
+        self.found.problems.append(f"{cut(name, 40)}: begins with {found}; write {'--' if bare[1:] else '-'}{bare}")
+        self.skip(not equals)
 
     def long(self, word: str) -> None:
         name, equals, value = word.partition("=")
@@ -125,5 +137,9 @@ class _Reader:
         hint = nearest(name, names) if name.startswith("--") else "allowed: one of the command's own short flags"
         hint = self.elsewhere.get(name, cut(hint, 2000))
         self.found.problems.append(f"{cut(name, 40)}: unknown flag; {hint}")
-        if skip and self.rest and not self.rest[0].startswith("-"):
+        self.skip(skip)
+
+    def skip(self, likely: bool) -> None:
+        """Pass over what is likely the value of a flag that cannot be read: it is no mistake of its own."""
+        if likely and self.rest and not self.rest[0].startswith("-"):
             self.rest.popleft()

@@ -21,13 +21,14 @@ _PIECE = re.compile(
     (?P<continued>\\(?P<loose>[ \t]*)\n(?:[ \t]*>[ \t])?)
   | (?P<end>\n)
   | (?P<space>[ \t]+)
+  | (?P<odd>[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u2060\ufeff])
   | (?P<comment>(?<!\S)\#[^\n]*)
   | (?P<single>'[^']*')
   | (?P<double>"(?:[^"\\]|\\.)*")
   | (?P<escaped>\\.)
   | (?P<template>\{\{.*?\}\}|\{%.*?%\})
   | (?P<shell>[|&;<>()`]|\$[('"])
-  | (?P<plain>[^\s'"\\|&;<>()`$\#{]+|[$\#{])
+  | (?P<plain>[^\s'"\\|&;<>()`$\#{\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]+|[$\#{])
   | (?P<broken>.)
     """,
     re.VERBOSE | re.DOTALL,
@@ -68,6 +69,11 @@ def _unexpanded(text: str) -> Iterator[str]:
             f"{', '.join(names)}: kept as it stands; no shell expands it here, so the container gets this very text. "
             "Write the value, or a Jinja template, if your shell was to fill it in"
         )
+    quotes = list(
+        dict.fromkeys(re.findall("[\u201c\u201d\u201e\u2018\u2019]", re.sub(r"'[^']*'|\"[^\"]*\"", "", text)))
+    )
+    if quotes:
+        yield f"{' '.join(quotes)}: kept as it stands, for it is no quote to a shell; type ' or \" instead"
     if re.search(r"(?<=[\s=,:])~/", text):
         yield "~/: kept as it stands; no shell expands it here. Write the whole path"
 
@@ -95,6 +101,10 @@ class _Reader:
         if self.ended:
             raise self.wrong(
                 piece, "a second line", "allowed: one command; end each line but the last with a backslash"
+            )
+        if kind == "odd":
+            raise self.wrong(
+                piece, f"U+{ord(piece[0]):04X}, which looks like a blank or like nothing", "type a plain blank, or none"
             )
         if kind == "broken":
             raise self.wrong(
