@@ -65,9 +65,9 @@ def _hold(arguments: argparse.Namespace) -> int:
     if arguments.report:
         _make(arguments.report)
     # Web server, HTTP client and formats: nobody shall wait for them who only asks for help.
-    from airflow_runai.drill import rehearsal, report
+    from airflow_runai.drill import report, whole_drill
 
-    outcome = rehearsal.hold(plan, _say, arguments.report)
+    outcome = whole_drill.hold(plan, _say, arguments.report)
     if arguments.report:
         report.write(outcome, arguments.report)
     found = report.to_json(outcome)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from airflow_runai.drill import surviving, working
+from airflow_runai.drill import progress_checks, survival_checks
 from airflow_runai.drill.answers import Answer, Check
 from airflow_runai.drill.facts import Facts
 from airflow_runai.drill.losses import Cost, Loss, cost, losses
@@ -19,13 +19,13 @@ __all__ = ["QUESTIONS", "Outcome", "judge"]
 
 #: Name of a check, its question, and who answers it.
 QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
-    "finished": ("Does it reach its end through the preemptions?", surviving.finished),
-    "sigterm": ("Does SIGTERM lead to a saved checkpoint and an end, within the grace?", surviving.sigterm),
-    "valid": ("Is the newest checkpoint valid every time?", surviving.valid),
-    "atomic": ("Do checkpoints get their final name only when they are whole?", surviving.atomic),
-    "resumed": ("Does every start go on from the newest checkpoint?", working.resumed),
-    "position": ("Does it do each step once, as without preemptions?", working.position),
-    "result": ("Is the result that of an uninterrupted run?", working.result),
+    "finished": ("Does it reach its end through the preemptions?", survival_checks.finished),
+    "sigterm": ("Does SIGTERM lead to a saved checkpoint and an end, within the grace?", survival_checks.sigterm),
+    "valid": ("Is the newest checkpoint valid every time?", survival_checks.valid),
+    "atomic": ("Do checkpoints get their final name only when they are whole?", survival_checks.atomic),
+    "resumed": ("Does every start go on from the newest checkpoint?", progress_checks.resumed),
+    "position": ("Does it do each step once, as without preemptions?", progress_checks.position),
+    "result": ("Is the result that of an uninterrupted run?", progress_checks.result),
 }
 
 

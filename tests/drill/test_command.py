@@ -21,7 +21,7 @@ import pytest
 from airflow_runai.drill import command
 from airflow_runai.drill.__main__ import main
 from airflow_runai.drill.plan import duration
-from airflow_runai.drill.rehearsal import fitting
+from airflow_runai.drill.whole_drill import fitting
 
 ROOT = Path(__file__).parents[2]
 SAVES = """#!{python}

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_runai.drill.judgement import Outcome
 from airflow_runai.drill.plan import Plan
-from airflow_runai.drill.rehearsal import hold
+from airflow_runai.drill.whole_drill import hold
 
 HERE = Path(__file__).parent
 DIGITS = HERE.parents[1] / "dags" / "digits"

@@ -17,7 +17,7 @@ from airflow_runai.drill.answers import counted
 from airflow_runai.drill.facts import Facts, Run
 from airflow_runai.drill.judgement import Outcome, judge
 from airflow_runai.drill.plan import DrillProblem, Plan
-from airflow_runai.drill.stage import READY_SECONDS, Kind, perform
+from airflow_runai.drill.single_run import READY_SECONDS, Kind, perform
 
 __all__ = ["fitting", "hold"]
 
