@@ -30,12 +30,28 @@ def main(arguments: Namespace) -> int:
 
 def by_layer(told: Told) -> Iterator[tuple[str, Any, str]]:
     """Return key, value and layer of each single value; what the operator adds by itself comes last."""
-    for name in ("project", "template", "workload_name"):
-        if told.task and told.task.get(name) is not None:
-            yield name, told.task.get(name), "task"
+    yield from _beside(told)
     yield from _specification(told.instructions)
     if told.task:
         yield from _added(told.task)
+
+
+def _beside(told: Told) -> Iterator[tuple[str, Any, str]]:
+    """Return what is no part of a specification; the task wins over its line, and both over a template."""
+    found = told.instructions
+    # A template that says the same project said it first.
+    of_template = found.effective is not None and found.project == found.effective.project
+    beneath = {
+        "project": (found.project, "a template" if of_template else "command_line"),
+        "template": (found.template, "command_line"),
+        "workload_name": (found.slug, "command_line"),
+    }
+    for name, (said, layer) in beneath.items():
+        given = told.task.get(name) if told.task else None
+        if given is not None:
+            yield name, given, "task"
+        elif said is not None:
+            yield name, said, layer
 
 
 def _specification(found: Instructions) -> Iterator[tuple[str, Any, str]]:

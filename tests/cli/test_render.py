@@ -50,6 +50,7 @@ def test_each_value_names_the_layer_that_set_it(airflow: Airflow, dags: Dags) ->
     assert layers == {
         "project": "task",
         "template": "task",
+        "workload_name": "command_line",
         "image": "base",
         "compute.gpu_devices": "base",
         "environment.A": "base",
@@ -64,6 +65,20 @@ def test_each_value_names_the_layer_that_set_it(airflow: Airflow, dags: Dags) ->
         "raw.environmentVariables[0]": "spec",
     }
     assert found["spec.environment.D"][0] == 4
+
+
+def test_what_stands_beside_the_specification_names_its_layer_too(airflow: Airflow, dags: Dags) -> None:
+    team = "TEAM = {'base': {'project': 'team-b', 'spec': {'image': 'x:1'}}}"
+    body = """
+RunaiTrainingOperator(task_id="line", command_line="runai submit t -p team-a --template base", templates=TEAM)
+RunaiTrainingOperator(task_id="plain", command_line="runai submit t -p team-a -i x:1", workload_name="other")
+RunaiTrainingOperator(task_id="team", template="base", templates=TEAM)
+"""
+    path = str(dags(body, team))
+    line, plain, of_team = (rows(airflow, "example", task, "-S", path) for task in ("line", "plain", "team"))
+    assert (line["project"], line["template"]) == (("team-a", "command_line"), ("base", "command_line"))
+    assert (plain["project"], plain["workload_name"]) == (("team-a", "command_line"), ("other", "task"))
+    assert (of_team["project"], of_team["template"]) == (("team-b", "a template"), ("base", "task"))
 
 
 def test_jinja_stays_and_secrets_are_masked(airflow: Airflow, dags: Dags) -> None:
@@ -92,6 +107,7 @@ def test_what_is_shown_is_what_the_operator_gathers(airflow: Airflow, dags: Dags
     task = f"RunaiTrainingOperator(task_id='train', command_line={line!r}, spec={{'environment': {{'B': '2'}}}})"
     found = rows(airflow, "example", "train", "-S", str(dags(task)))
     spec = gather({"environment": {"B": "2"}}, line, None, None, lambda value: value).spec
+    assert found.pop("workload_name") == ("t", "command_line")
     assert {key.removeprefix("spec."): value for key, (value, _) in found.items()} == {
         "image": spec["image"],
         "args": spec["args"],
