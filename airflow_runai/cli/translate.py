@@ -27,10 +27,10 @@ _HEADS = {"operator": "# DAG file", "yaml": "# specification", "line": "# CLI v2
 def main(arguments: Namespace) -> int:
     """Print the line in one form, or in all; exit code 1 if a form cannot express it."""
     parsed = parse_command(_line(arguments.line))
-    warnings = [*parsed.warnings, *_secrets(parsed.spec)]
+    wanted = FORMS if arguments.to == "all" else (arguments.to,)
+    warnings = [*parsed.warnings, *_secrets(parsed.spec), *_without_template(parsed, wanted)]
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    wanted = FORMS if arguments.to == "all" else (arguments.to,)
     found, problems = _forms(wanted, parsed)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
@@ -53,6 +53,8 @@ def _line(words: list[str]) -> str | list[str]:
         raise Misuse("line: missing; give a `runai submit …` line, or - to read it from standard input")
     if len(words) > 1 and any(character.isspace() for character in words[0]):
         raise Misuse(f"{words[1]}: stands behind the line; options of `translate` go before it")
+    if "--to" in words[: words.index("--") if "--" in words else None]:
+        raise Misuse("--to: stands behind the line, and is no flag of it; options of `translate` go before it")
     return words[0] if len(words) == 1 else words
 
 
@@ -63,6 +65,16 @@ def _secrets(spec: Mapping[str, Any]) -> list[str]:
         f"better: {name}: {{secret: {{name: …, key: …}}}}"
         for name, value in variables.items()
         if looks_secret(name) and not isinstance(value, Mapping)
+    ]
+
+
+def _without_template(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
+    poorer = [form for form in wanted if form != "operator"]
+    if parsed.template is None or not poorer:
+        return []
+    return [
+        f"template {parsed.template!r}: what it holds is not part of {', '.join(poorer)}, "
+        "where only the line itself is written; `render` shows a task with its template"
     ]
 
 

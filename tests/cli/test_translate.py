@@ -102,3 +102,16 @@ def test_bad_input_is_named(words: tuple[str, ...], code: int, says: str, airflo
     assert shown.code == code
     assert says in shown.err
     assert "Traceback" not in shown.err
+
+
+def test_forms_without_the_template_say_so(airflow: Airflow) -> None:
+    line = "runai submit a -i x --template small"
+    assert "template 'small': what it holds is not part of json" in airflow("translate", "--to", "json", line).err
+    assert airflow("translate", line).err == "", "the operator's form names it"
+
+
+def test_option_behind_the_line_is_told_where_it_belongs(airflow: Airflow) -> None:
+    shown = airflow("translate", "runai", "submit", "a", "-i", "x", "--to", "line")
+    assert (shown.code, shown.out) == (2, "")
+    assert "options of `translate` go before it" in shown.err
+    assert airflow("translate", "runai", "submit", "a", "-i", "x", "--", "run", "--to", "line").code == 0
