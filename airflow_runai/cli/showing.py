@@ -7,8 +7,15 @@ Not Airflow's own printer: that takes square brackets in a cell for markup, and 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
+
+#: A column is not made narrower than this, however small the terminal. Characters.
+NARROWEST = 24
 
 Row = Mapping[str, Any]
 
@@ -25,7 +32,9 @@ def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
     elif not rows:
         print(nothing)
     else:
-        print("\n".join(_lines(rows, rule=output == "table")))
+        # A file or a pipe has no width: there, one row stays one line.
+        room = shutil.get_terminal_size().columns if output == "table" and sys.stdout.isatty() else None
+        print("\n".join(lines(rows, rule=output == "table", room=room)))
 
 
 def written(value: Any, output: str) -> str:
@@ -37,13 +46,30 @@ def written(value: Any, output: str) -> str:
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
 
 
-def _lines(rows: Sequence[Row], rule: bool) -> Iterator[str]:
+def lines(rows: Sequence[Row], *, rule: bool, room: int | None) -> Iterator[str]:
+    """
+    Lay out a table.
+
+    :param room: characters of a line; the widest column is wrapped to fit. ``None``: as wide as it gets.
+    """
     table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    if room is not None:
+        widest = widths.index(max(widths))
+        spare = room - sum(widths) - 2 * (len(widths) - 1)
+        widths[widest] = max(min(NARROWEST, widths[widest]), widths[widest] + min(0, spare))
     for number, cells in enumerate(table):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        parts = [_wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        for line in zip_longest(*parts, fillvalue=""):
+            yield "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
         if rule and number == 0:
             yield "  ".join("-" * width for width in widths)
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Break between words only, so that a path or a flag can still be copied."""
+    fits = len(cell) <= width
+    return [cell] if fits else textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _cell(value: Any) -> str:
