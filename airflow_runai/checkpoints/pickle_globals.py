@@ -24,12 +24,14 @@ Trust = Literal["allowed", "foreign", "dangerous"]
 
 _BUILTINS = {
     *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set"),
-    *("slice", "str", "tuple"),
+    *("slice", "str", "tuple", "Ellipsis", "NotImplemented"),
 }
 _DTYPES = {
     *("float16", "float32", "float64", "bfloat16", "half", "float", "double", "complex32", "complex64", "complex128"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "qint8", "quint8", "qint32"),
     *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "quint4x2", "quint2x4"),
+    *("bits1x8", "bits2x4", "bits4x2", "bits8", "bits16", "float4_e2m1fn_x2"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
 }
 _STORAGES = {
     f"{kind}Storage"
@@ -40,7 +42,8 @@ _STORAGES = {
 }
 _LAYOUTS = {
     *("strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "per_tensor_symmetric"),
-    *("per_channel_symmetric", "contiguous_format", "channels_last", "channels_last_3d", "preserve_format"),
+    *("per_channel_affine_float_qparams", "per_channel_symmetric", "contiguous_format"),
+    *("channels_last", "channels_last_3d", "preserve_format"),
 }
 _REBUILDERS = {
     *("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter", "_rebuild_qtensor"),
@@ -58,16 +61,44 @@ _CHECKPOINT_METADATA = {
     *("TensorProperties", "_MEM_FORMAT_ENCODING", "StorageMeta"),
 }
 _ARRAYS = {"_reconstruct", "scalar", "_frombuffer"}
+_NUMPY_TYPES = {
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *("float16", "float32", "float64", "longdouble", "complex64", "complex128", "clongdouble", "bool", "bool_"),
+    *("bytes_", "str_", "void", "object_", "datetime64", "timedelta64", "longlong", "ulonglong", "generic"),
+}
+# What models and hyper-parameters name: functions of numbers, and none that takes a function.
+_ACTIVATIONS = {
+    *("celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid"),
+    *("mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus"),
+    *("softsign", "tanh", "tanhshrink"),
+}
+_LOSSES = {
+    *("binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy"),
+    *("huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss"),
+}
+_INITIALISERS = {
+    *("constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "trunc_normal_"),
+    *("uniform_", "xavier_normal_", "xavier_uniform_", "zeros_"),
+}
+_TYPING = {"Any", "Callable", "Dict", "List", "Mapping", "Optional", "Sequence", "Set", "Tuple", "Type", "Union"}
 
 _ALLOWED: dict[str, set[str]] = {
     "builtins": _BUILTINS,
-    "__builtin__": _BUILTINS | {"unicode", "long"},
+    "__builtin__": _BUILTINS | {"unicode", "long", "xrange"},
     "collections": {"OrderedDict", "Counter", "defaultdict", "deque"},
     "_codecs": {"encode"},
     "copyreg": {"_reconstructor"},
     "copy_reg": {"_reconstructor"},
     "argparse": {"Namespace"},
-    "types": {"SimpleNamespace"},
+    "types": {"GenericAlias", "NoneType", "SimpleNamespace"},
+    "typing": _TYPING,
+    # Keeps a function and arguments, and calls nothing; the function has to be named, too, and is judged by its name.
+    "functools": {"partial"},
+    "itertools": {"count"},
+    "_io": {"BytesIO"},
+    "random": {"Random"},
+    "re": {"_compile"},
+    "signal": {"Signals"},
     "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
     "decimal": {"Decimal"},
     "fractions": {"Fraction"},
@@ -78,18 +109,33 @@ _ALLOWED: dict[str, set[str]] = {
     "torch._utils": _REBUILDERS,
     "torch._tensor": {"_rebuild_from_type_v2", "Tensor"},
     "torch.nn.parameter": {"Parameter", "Buffer"},
+    "torch.nn.functional": _ACTIVATIONS | _LOSSES,
+    "torch.nn.init": _INITIALISERS,
+    "torch._C": {f"_VariableFunctionsClass.{name}" for name in _ACTIVATIONS} | {"_VariableFunctionsClass"},
+    "torch._C._nn": _ACTIVATIONS,
+    "torch.nested._internal.nested_tensor": {"_rebuild_njt", "NestedTensor"},
+    "torch._dynamo.decorators": {"_DimRange"},
     "torch.storage": {"UntypedStorage", "TypedStorage"},
     "torch.serialization": {"_get_layout"},
     "torch.distributed.checkpoint.metadata": _CHECKPOINT_METADATA,
     "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
     "torch.distributed._shard.sharded_tensor.metadata": {"TensorProperties", "MEM_FORMAT_ENCODING"},
     "deepspeed.utils.tensor_fragment": {"fragment_address"},
-    "numpy": {"ndarray", "dtype"},
+    "numpy": {"ndarray", "dtype"} | _NUMPY_TYPES,
+    "numpy.random.bit_generator": {"__pyx_unpickle_SeedSequence", "SeedSequence"},
     "numpy.random._pickle": {"__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor"},
     "numpy.core.multiarray": _ARRAYS,
     "numpy._core.multiarray": _ARRAYS,
     "numpy.core.numeric": _ARRAYS,
     "numpy._core.numeric": _ARRAYS,
+    "jax._src.array": {"_reconstruct_array"},
+    "pandas._libs.arrays": {"__pyx_unpickle_NDArrayBacked"},
+    "pandas._libs.internals": {"_unpickle_block"},
+    "pandas._libs.tslibs.nattype": {"_nat_unpickle"},
+    "pandas._libs.tslibs.timedeltas": {"_timedelta_unpickle"},
+    "pandas._libs.tslibs.timestamps": {"_unpickle_timestamp"},
+    "pandas.core.indexes.base": {"_new_Index"},
+    "pandas.core.indexes.datetimes": {"_new_DatetimeIndex"},
 }
 _ALLOWED["numpy.dtypes"] = {f"{kind}DType" for kind in ("Float16", "Float32", "Float64", "Int32", "Int64", "UInt32")}
 

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from airflow_runai.checkpoints.examination import Damage, shown
-from airflow_runai.checkpoints.pickle_values import Call, Global, Opaque, Persistent, safe_key
+from airflow_runai.checkpoints.pickle_bytes import PickleBytes
+from airflow_runai.checkpoints.pickle_values import GETATTR, Call, Global, Opaque, Persistent, inside, safe_key
 
 __all__ = ["PICKLE_SIZE_LIMIT", "Machine", "load_first", "load_inert"]
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
-_INT_SIZE_LIMIT = 16
+# States and seeds of random generators have 128 bits and a sign, or more.
+_INT_SIZE_LIMIT = 256
 _SHORT_TEXT = 4096
-_NAME_SIZE_LIMIT = 512
 
 _REFUSED = {
     **dict.fromkeys((0x82, 0x83, 0x84), "EXT: an object from the extension registry"),
@@ -64,24 +65,32 @@ def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -
         machine.malformed("takes more from the stack or memo than was put there")
 
 
-class Machine:
-    """Stack, memo and position; one method per opcode below."""
+class Machine(PickleBytes):
+    """Stack and memo; one method per opcode below."""
 
     opcode_limit = 3_000_000
     object_limit = 1_200_000
     limit_code = "pickle-limit"
 
     def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
-        self.data = data
+        super().__init__(data, begin)
         self.on_global = on_global
-        self.at = begin
         self.opcodes = 0
         self.objects = 0
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
+        self.loose = 0
+        """Copies of ``getattr`` on the stack or in values, that did more than to name a class inside a class."""
 
     def run(self) -> object:
+        try:
+            return self._run()
+        finally:
+            if self.loose:
+                self.on_global("builtins", "getattr")
+
+    def _run(self) -> object:
         data, end = self.data, len(self.data)
         while self.at < end:
             opcode = data[self.at]
@@ -102,40 +111,15 @@ class Machine:
             self.malformed("leaves other than one value on the stack")
         return self.stack[0]
 
-    def malformed(self, what: str) -> NoReturn:
-        raise Damage("pickle-malformed", f"pickle, byte {self.at}: {what}")
-
     def refuse(self, opcode: int) -> NoReturn:
         what = _REFUSED.get(opcode)
         if what is None:
             self.malformed(f"opcode 0x{opcode:02x} is not one that PyTorch writes (protocols 2 to 5)")
         raise Damage("pickle-opcode", f"pickle, byte {self.at}: {what}; PyTorch never writes this")
 
-    def take(self, size: int) -> bytes:
-        if size > len(self.data) - self.at:
-            self.malformed(f"announces {size} bytes, {len(self.data) - self.at} are left")
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def number(self, layout: str, size: int) -> int:
-        return int(struct.unpack(layout, self.take(size))[0])
-
-    def line(self) -> str:
-        end = self.data.find(b"\n", self.at, self.at + _NAME_SIZE_LIMIT)
-        if end < 0:
-            self.malformed("a name is not ended by a line feed within 512 bytes")
-        text = self.take(end - self.at)
-        self.at += 1
-        return self.decoded(text)
-
-    def decoded(self, text: bytes) -> str:
-        try:
-            return text.decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError:
-            self.malformed("text is not UTF-8")
-
     def push(self, value: object) -> None:
         self.objects += 1
+        self.loose += value is GETATTR
         self.stack.append(value)
 
     def since_mark(self) -> list[object]:
@@ -178,6 +162,9 @@ class Machine:
     def name_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise Damage("pickle-opcode", f"global named by {shown(module)} and {shown(name)} instead of two texts")
+        if name == "getattr" and module in ("builtins", "__builtin__"):
+            self.push(GETATTR)
+            return
         self.on_global(module, name)
         self.push(Global(module, name))
 
@@ -189,6 +176,11 @@ class Machine:
         """Record a call; for NEWOBJ_EX the keyword arguments stay in the recorded arguments."""
         given = [self.stack.pop() for _ in range(arguments)][::-1]
         function = self.stack.pop()
+        inner = inside(given[0]) if function is GETATTR else None
+        if inner is not None:
+            self.loose -= 1
+            self.name_global(inner.module, inner.name)
+            return
         if not isinstance(function, Global):
             raise Damage("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
         self.push(Call(function, given[0] if arguments == 1 else tuple(given)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from airflow_runai.checkpoints.examination import Damage
 
-__all__ = ["Call", "Global", "Key", "Opaque", "Persistent", "Place", "safe_key", "walk"]
+__all__ = ["GETATTR", "Call", "Global", "Key", "Opaque", "Persistent", "Place", "inside", "safe_key", "walk"]
 
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
@@ -29,6 +29,19 @@ class Global:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
+
+
+#: Up to protocol 3 Python writes a class inside a class as ``getattr(outer, name)``, which is as harmless as its name.
+#: There is one object of it only, to be told apart by identity: any other use is that of a dangerous function.
+GETATTR = Global("builtins", "getattr")
+
+
+def inside(args: object) -> Global | None:
+    """Name of what ``getattr`` with these arguments takes out of a class; ``None`` for any other use of it."""
+    match args:
+        case (Global() as outer, str() as name) if outer is not GETATTR:
+            return Global(outer.module, f"{outer.name}.{name}")
+    return None
 
 
 class Call:

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import enum
+import functools
+import io
 import pickle
+import random
+import re
 import struct
+import typing
 from pathlib import Path
 
 import pytest
@@ -33,7 +39,10 @@ def hostile(canary: Path) -> dict[str, bytes]:
         "STACK_GLOBAL by memo": b"\x80\x04" + short("posix") + b"\x940" + short("system") + b"\x940"
         b"h\x00h\x01\x93" + short(command) + b"\x85R.",
         "called, then dropped": touch[:-1] + b"0}.",
-        "functools.partial": calls("functools", "partial", "x"),
+        "functools.partial": b"\x80\x02cfunctools\npartial\n(cos\nsystem\n" + short(command) + b"tR.",
+        "getattr of a module": b"\x80\x02cbuiltins\ngetattr\n(cos\nsystem\n" + short("__call__") + b"tR" + b".",
+        "getattr fetched twice": b"\x80\x02cbuiltins\ngetattr\nq\x00(cmy\nA\n" + short("B") + b"tRh\x00\x86.",
+        "getattr thrown away": b"\x80\x02cmy\napply\n(cbuiltins\ngetattr\ntR0N.",
         "pkgutil.resolve_name": calls("pkgutil", "resolve_name", "os:system"),
         "numpy runstring": calls("numpy.testing._private.utils", "runstring", "import os", "{}"),
         "collect_env.run": calls("torch.utils.collect_env", "run", command),
@@ -136,10 +145,49 @@ def test_foreign_classes_are_reported_and_a_strict_policy_refuses_them(tmp_path:
         ("mylib", "Outer.Inner", "foreign"),
         ("mylib", "Model.__init__", "dangerous"),
         ("transformers.training_args", "TrainingArguments", "foreign"),
+        ("functools", "partial", "allowed"),
+        ("functools", "reduce", "dangerous"),
+        ("typing", "Any", "allowed"),
+        ("typing", "get_type_hints", "dangerous"),
+        ("numpy", "float32", "allowed"),
+        ("torch", "uint4", "allowed"),
+        ("torch.nn.functional", "gelu", "allowed"),
+        ("torch.nn.functional", "handle_torch_function", "dangerous"),
+        ("random", "Random", "allowed"),
     ],
 )
 def test_names_are_trusted_by_what_they_can_do(module: str, name: str, expected: str) -> None:
     assert trust(module, name) == expected
+
+
+class Training:
+    """A class with one inside, as configurations have."""
+
+    class Mode(enum.Enum):
+        FAST = 1
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_class_inside_a_class_is_told_by_its_name(protocol: int) -> None:
+    met: list[tuple[str, str]] = []
+    load_inert(pickle.dumps([Training.Mode.FAST] * 2, protocol), lambda *name: met.append(name))
+    assert {(__name__, "Training.Mode"), (__name__, "Training")} >= set(met)
+    assert (__name__, "Training.Mode") in met
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_what_trainings_remember_is_not_dangerous(protocol: int) -> None:
+    remembered = {
+        "seed": 2**128 - 1,
+        "random": random.Random(1),
+        "optimizer": functools.partial(Training, lr=0.1),
+        "any": typing.Any,
+        "buffer": io.BytesIO(b"state"),
+        "pattern": re.compile("a+"),
+    }
+    met: list[tuple[str, str]] = []
+    load_inert(pickle.dumps(remembered, protocol), lambda *name: met.append(name))
+    assert {trust(*name) for name in met} == {"allowed", "foreign"}
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

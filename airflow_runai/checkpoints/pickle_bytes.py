@@ -1,0 +1,47 @@
+"""The bytes of a pickle, taken from front to back; whoever asks for more than there is gets :class:`Damage`."""
+
+# ruff: noqa: D102 - what a method takes, its name says
+from __future__ import annotations
+
+import struct
+from typing import NoReturn
+
+from airflow_runai.checkpoints.examination import Damage
+
+__all__ = ["PickleBytes"]
+
+_NAME_SIZE_LIMIT = 512
+
+
+class PickleBytes:
+    """A position in a pickle."""
+
+    def __init__(self, data: bytes, begin: int) -> None:
+        self.data = data
+        self.at = begin
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.data) - self.at:
+            self.malformed(f"announces {size} bytes, {len(self.data) - self.at} are left")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def number(self, layout: str, size: int) -> int:
+        return int(struct.unpack(layout, self.take(size))[0])
+
+    def line(self) -> str:
+        end = self.data.find(b"\n", self.at, self.at + _NAME_SIZE_LIMIT)
+        if end < 0:
+            self.malformed("a name is not ended by a line feed within 512 bytes")
+        text = self.take(end - self.at)
+        self.at += 1
+        return self.decoded(text)
+
+    def decoded(self, text: bytes) -> str:
+        try:
+            return text.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            self.malformed("text is not UTF-8")
+
+    def malformed(self, what: str) -> NoReturn:
+        raise Damage("pickle-malformed", f"pickle, byte {self.at}: {what}")
