@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.errors import ConnectionSettingsError
@@ -18,8 +20,13 @@ def hook_of(conn_id: str) -> RunaiHook:
     try:
         _ = hook.settings
     except AirflowException:  # Airflow's own words differ between its versions, and name no remedy
+        variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+        # Airflow calls a connection whose text it cannot read undefined, too.
+        broken = (
+            "" if not os.environ.get(variable) else f" as far as {variable} can be read (one JSON object or one URI)"
+        )
         raise ConnectionSettingsError(
-            f"connection {conn_id!r}: not defined; make it in Airflow (Admin → Connections, type Run:ai), set "
-            f"AIRFLOW_CONN_{conn_id.upper()}, or name another one with --conn"
+            f"connection {conn_id!r}: not defined{broken}; make it in Airflow (Admin → Connections, type Run:ai), set "
+            f"{variable}, or name another one with --conn"
         ) from None
     return hook

@@ -84,6 +84,17 @@ def test_unreachable_server_says_where_to_look(airflow: Airflow, connect: Callab
     assert shown.err.endswith("Connection refused; check the connection's host\n")
 
 
+def test_connection_whose_text_cannot_be_read_is_told_from_one_that_is_missing(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", '{"password": "not-for-you"')
+    shown = airflow("ps", "--conn", "broken")
+    assert shown.code == 1
+    assert "not defined as far as AIRFLOW_CONN_BROKEN can be read (one JSON object or one URI); make it" in shown.err
+    assert "not-for-you" not in shown.err
+    assert "connection 'nowhere': not defined; make it" in airflow("ps", "--conn", "nowhere").err
+
+
 @pytest.mark.slow
 def test_real_executable_asks_a_real_socket_and_prints_nothing_but_json(emulator: Emulator) -> None:
     done = executable("dry-run", "--line", "runai submit train1 -i repo/image:1 -g 1", "-o", "json")
