@@ -28,7 +28,13 @@ log = logging.getLogger(__name__)
 MOST_REFUSED = 20
 #: Between two lines in the log about a check that takes long.
 PROGRESS_SECONDS = 30.0
-_NOT_YET = ("root-missing", "root-empty", "root-unreadable")
+
+
+class NotThereYet(CheckpointUndecided):
+    """There is no checkpoint, and there may be one later."""
+
+
+_NOT_YET = {"root-missing": NotThereYet, "root-empty": NotThereYet, "root-unreadable": CheckpointUndecided}
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,7 @@ class Search:
         try:
             seen = root_mark(self.place(), least_step=self.demands().least_step)
         except RootProblem as error:
-            kind = CheckpointUndecided if error.code in _NOT_YET else CheckpointInvalid
-            raise kind(str(error)) from error
+            raise _NOT_YET.get(error.code, CheckpointInvalid)(str(error)) from error
         return hashlib.sha256(f"{seen} {self!r}".encode()).hexdigest()
 
     def select(self, progress: Callable[[int], None] | None = None) -> Selection:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
@@ -27,7 +28,7 @@ from airflow_runai.core.verdict import WaitPolicy, decide
 from airflow_runai.core.waiting import look
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, RunaiError
-from airflow_runai.hooks.choosing import Search, nothing_passed, put_aside
+from airflow_runai.hooks.choosing import NotThereYet, Search, nothing_passed, put_aside
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints import Selection
@@ -38,6 +39,8 @@ FOUND, ENDED = "found", "ended"
 #: In these nothing of the workload runs, and nothing can begin to run before it was placed on a node.
 _IDLE = (Meaning.WAITING, Meaning.SUSPENDED)
 _UNDECIDED = ("unknown", "in_progress")
+#: States in which Airflow is done with a task; in any other it may submit once more.
+_DONE = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 Progress = Callable[[int], None]
 
@@ -58,6 +61,19 @@ class Recall:
     task_id: str
     map_index: int = -1
 
+    def question(self) -> dict[str, Any]:
+        """What Airflow wants to be given to tell the task's state; the answer is for :func:`state_in`."""
+        known = asdict(self)
+        task_id, run_id = known.pop("task_id"), known.pop("run_id")
+        return {**known, "task_ids": [task_id], "run_ids": [run_id]}
+
+
+@dataclass(frozen=True)
+class State:
+    """Ask Airflow how far that task is; ``None`` where it does not say."""
+
+    task: Recall
+
 
 @dataclass(frozen=True)
 class Read:
@@ -66,7 +82,7 @@ class Read:
     call: Callable[[Progress], Any]
 
 
-Step = Ask | Recall | Read
+Step = Ask | Recall | State | Read
 Round = Generator[Step, Any, "dict[str, Any] | None"]
 
 
@@ -75,12 +91,12 @@ class Standing:
     """
     What is known of the workload.
 
-    :param outcome: how it ended, if it did.
+    :param end: how it ended for good, in words; empty while it has not.
     :param idle: nothing of it runs now.
     :param since: epoch seconds of its last change of phase, if the server says.
     """
 
-    outcome: Outcome | None = None
+    end: str = ""
     idle: bool = False
     since: float | None = None
 
@@ -105,6 +121,8 @@ class Watch:
     aside: dict[str, str] = field(default_factory=dict)
     words: str = "nobody has looked yet"
     guarded: str = ""
+    _unread: bool = False
+    _told: str = ""
     _trouble: str = ""
     _absent_since: float | None = None
 
@@ -116,35 +134,51 @@ class Watch:
         :raises CheckpointInvalid: for what no waiting mends; ``SpecError`` likewise.
         """
         standing = yield from self._standing()
-        found = yield from self._selection(last=standing.outcome is not None)
+        found = yield from self._selection(last=bool(standing.end))
         if found is not None and found.chosen is not None:
             told = {"result": self.search.result(found, self.aside), "refused": len(found.rejected)}
             return {"status": FOUND, **told}
-        if standing.outcome is not None:
-            end = standing.outcome
-            words = f"workload {end.name} {end.status} ({end.reason}) without a checkpoint that passes"
-            return {"status": ENDED, "words": f"{words}: {self.words}"}
+        # What cannot be read just now may be the very checkpoint.
+        if standing.end and not self._unread:
+            return {"status": ENDED, "words": f"{standing.end} without a checkpoint that passes: {self.words}"}
+        self._tell()
         if self.veto and standing.idle:
             yield from self._put_bad_ones_aside(standing)
         return None
 
+    def _tell(self) -> None:
+        """Say why the wait goes on, whenever that has changed."""
+        if self.words != self._told:
+            self._told = self.words
+            log.info("waiting on: %s", self.words)
+
     def _standing(self) -> Generator[Step, Any, Standing]:
         """What is known of the workload; nothing, where it cannot be asked: that says nothing about it."""
         try:
-            known = self.workload
-            if known is not None and "task_id" in known:
-                told = yield Recall(**known)
-                known = {"id": told["id"], "name": told["name"], "phase": ""} if told else None
-            if known is None:
+            if self.workload is None:
                 return Standing()
-            wanted = Workload(**known)
-            seen: Standing = yield Ask(lambda: self._looked_at(wanted))
+            if "task_id" in self.workload:
+                return (yield from self._standing_of_task(Recall(**self.workload)))
+            seen: Standing = yield Ask(partial(self._looked_at, Workload(**self.workload)))
+            return seen
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning("cannot look at the workload (%s); this says nothing about it, waiting on", error)
             return Standing()
-        return seen
+
+    def _standing_of_task(self, task: Recall) -> Generator[Step, Any, Standing]:
+        """A task that is tried again submits the next generation, so its workload's end is not yet the end."""
+        told = yield task
+        seen = Standing()
+        if told:
+            seen = yield Ask(partial(self._looked_at, Workload(told["id"], told["name"], "")))
+        if told and not seen.end:
+            return seen
+        state = yield State(task)
+        if state in _DONE:
+            return seen if seen.end else Standing(f"task {task.task_id} is {state} and has left no workload; it ended")
+        return replace(seen, end="", idle=bool(seen.end))
 
     def _looked_at(self, wanted: Workload) -> Flow[Standing]:
         found = wanted if wanted.id else (yield from control_plane.finder(wanted)())
@@ -153,9 +187,9 @@ class Watch:
         seen = yield from look(control_plane.eyes(found), found)
         self._absent_since = seen.absent_since and (self._absent_since or seen.absent_since)
         verdict = decide(WaitPolicy(), replace(seen, absent_since=self._absent_since))
-        outcome = verdict if isinstance(verdict, Outcome) else None
+        end = isinstance(verdict, Outcome) and f"workload {verdict.name} {verdict.status} ({verdict.reason})"
         idle = seen.absent_since is None and seen.workload.meaning in _IDLE
-        return Standing(outcome, idle, seen.workload.phase_updated_at)
+        return Standing(end or "", idle, seen.workload.phase_updated_at)
 
     def _selection(self, *, last: bool) -> Generator[Step, Any, Any]:
         """Choose, unless nothing has changed since the last look."""
@@ -165,8 +199,9 @@ class Watch:
                 return None
             found = yield Read(self.search.select)
         except CheckpointUndecided as error:
-            self.mark, self.words = "", str(error)
+            self.mark, self.words, self._unread = "", str(error), not isinstance(error, NotThereYet)
             return None
+        self._unread = any(report.verdict == "unknown" for report in found.rejected)
         if found.chosen is None:
             self.mark, self.words = mark if _settled(found) else "", str(nothing_passed(self.search.root, found))
         return found
@@ -195,6 +230,11 @@ class Watch:
 def _settled(found: Selection) -> bool:
     """Whether another look is in vain: what could not be decided may become readable without a trace in the listing."""
     return all(report.verdict not in _UNDECIDED for report in found.rejected)
+
+
+def state_in(answer: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Read the state from Airflow's answer about one task; its key in there has the map index behind it, or not."""
+    return next((str(state) for states in answer.values() for state in states.values() if state), None)
 
 
 def drive(steps: Round, do: Callable[[Step], Any]) -> dict[str, Any] | None:

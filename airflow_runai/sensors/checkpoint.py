@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from airflow_runai.hooks import configuration
 from airflow_runai.hooks.choosing import Search, check_level, telling
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.hooks.watching import FOUND, Read, Recall, Step, Watch, drive
+from airflow_runai.hooks.watching import FOUND, Read, Recall, State, Step, Watch, drive, state_in
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 #: Key in Airflow's task state store.
 MEMORY_KEY = "runai_checkpoint_watch"
+_WORKLOADS = "allowed: {'task_id': …}, with 'map_index' for a mapped task, or the name of a workload"
 
 
 class RunaiCheckpointSensor(BaseSensorOperator):
@@ -49,11 +52,13 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     :param expect: what else it has to be, as in :class:`RunaiCheckpointOperator`; templated.
     :param report_path: JSON file for the full report and its ledger, as in :class:`RunaiCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which need not be
-        submitted yet; or the name of a workload; templated.
+        submitted yet and ends with its last try (``"map_index"`` beside it for a mapped task); or the name of a
+        workload; templated.
     :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
     :param project: Run:ai project of a workload given by name; default: the connection's.
-    :param veto: while the workload is interrupted (queued, preempted, suspended), move newer checkpoints that are known
-        to be bad to ``ROOT/quarantine``, if an older one is good, so that the resumed process starts from that.
+    :param veto: while the workload is interrupted (queued, preempted, suspended, between two tries), move newer
+        checkpoints that are known to be bad to ``ROOT/quarantine``, if an older one is good, so that the resumed
+        process starts from that.
     :param deferrable: wait on the triggerer; ``False`` pokes.
     """
 
@@ -76,7 +81,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         strict: bool = False,
         expect: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
-        workload: Mapping[str, str] | str | None = None,
+        workload: Mapping[str, Any] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
         veto: bool = False,
@@ -135,16 +140,24 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         if self.workload is None:
             return None
         if isinstance(self.workload, Mapping):
-            if set(self.workload) != {"task_id"} or not isinstance(self.workload["task_id"], str):
-                raise SpecError([f"workload: {self.workload!r}; allowed: {{'task_id': …}}, or the name of a workload"])
-            ti = context["ti"]
-            return asdict(Recall(ti.dag_id, ti.run_id, self.workload["task_id"]))
+            return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
-            raise SpecError([f"workload: {self.workload!r}; allowed: {{'task_id': …}}, or the name of a workload"])
+            raise SpecError([f"workload: {self.workload!r}; {_WORKLOADS}"])
         control_plane.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
         wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
         return workload_to_json(wanted)
+
+    def _task(self, told: Mapping[str, Any], context: Context) -> Recall:
+        """The training's task; one that does not exist would be waited for until the time is over."""
+        ti, known = context["ti"], context["dag"].task_ids
+        task_id, map_index = told.get("task_id"), str(told.get("map_index", -1))
+        if set(told) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
+            raise SpecError([f"workload: {dict(told)!r}; {_WORKLOADS}"])
+        if task_id not in known:
+            near = get_close_matches(str(task_id), known, 3, 0.0)
+            raise SpecError([f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"])
+        return Recall(ti.dag_id, ti.run_id, task_id, int(map_index))
 
     @cached_property
     def _hook(self) -> RunaiHook:
@@ -178,6 +191,8 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             return step.call(telling())
         if isinstance(step, Recall):
             return context["ti"].xcom_pull(task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index)
+        if isinstance(step, State):
+            return state_in(context["ti"].get_task_states(**step.task.question()))
         return self._hook.run(step.flow())
 
     def _finish(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_runai.errors import CheckpointInvalid, SpecError
 from airflow_runai.hooks.choosing import Search, telling
 from airflow_runai.hooks.sessions import session
-from airflow_runai.hooks.watching import Progress, Read, Recall, Step, Watch, adrive
+from airflow_runai.hooks.watching import Progress, Read, Recall, State, Step, Watch, adrive, state_in
 from airflow_runai.links import WORKLOAD_KEY
 
 T = TypeVar("T")
@@ -97,6 +97,8 @@ class RunaiCheckpointTrigger(BaseTrigger):
             return await in_thread(step.call)
         if isinstance(step, Recall):
             return await _recall(step)
+        if isinstance(step, State):
+            return await asyncio.to_thread(_state, step.task)
         async with session(self.runai_conn_id) as joined:
             return await joined.run(step.flow())
 
@@ -108,6 +110,13 @@ async def _recall(step: Recall) -> Mapping[str, Any] | None:
     # In a thread: the supervisor of ``dag.test`` cannot be asked in another way.
     found = await asyncio.to_thread(XCom.get_one, key=WORKLOAD_KEY, **asdict(step))
     return found if isinstance(found, Mapping) else None
+
+
+def _state(task: Recall) -> str | None:
+    # Imported here, and asked in a thread, for the same reasons.
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    return state_in(RuntimeTaskInstance.get_task_states(**task.question()))
 
 
 class _Abandoned(BaseException):

@@ -21,7 +21,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Flow
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.choosing import Search
-from airflow_runai.hooks.watching import Ask, Read, Recall, Standing, Step, Watch, drive
+from airflow_runai.hooks.watching import Ask, Read, Recall, Standing, State, Step, Watch, drive
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.training import preemptible
@@ -108,7 +108,8 @@ def test_a_workload_that_nobody_has_submitted_yet_ends_nothing(
     run: Runner, emulator: Emulator, root: Path, deferrable: bool
 ) -> None:
     publish(root, 10)
-    done = run(dag_of(sensor(workload={"task_id": "train"}, deferrable=deferrable)))
+    later = partial(BaseOperator, task_id="train")
+    done = run(dag_of(sensor(workload={"task_id": "train"}, deferrable=deferrable), later))
     assert done.xcom()["step"] == 10
     emulator.faults.add("status", status=503, times=1, path="/api/v1/workloads*")
     done = run(dag_of(sensor(workload="never-submitted", deferrable=deferrable)))
@@ -129,6 +130,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
     ({"root": "s4://bucket"}, "path: 's4://bucket'"),
     ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
+    ({"workload": {"task_id": "tsk"}}, "workload: no task 'tsk' in DAG 'dag'; there are task"),
+    ({"workload": {"task_id": "task", "map_index": "x"}}, "'map_index': 'x'}; allowed"),
     ({"workload": "{{ 'a,b' }}"}, "workload: 'a,b' cannot be looked up"),
 ]
 
@@ -205,20 +208,85 @@ def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> Non
         if isinstance(step, Ask):
             publish(tmp_path, 10)  # its last checkpoint, and then it ends
             return ended(step.flow())
+        if isinstance(step, State):
+            return "failed"
         return step.call(lambda _: None)
 
     event = drive(watch.round(), do)
-    assert order == ["Recall", "Ask", "Read", "Read"]
+    assert order == ["Recall", "Ask", "State", "Read", "Read"]
     assert event is not None
     assert event["status"] == "found"
 
 
 def ended(flow: Flow[Any]) -> Any:
     """What the control plane says of a workload that has completed."""
-    from airflow_runai.core.outcome import SUCCEEDED, Outcome
-
     flow.close()
-    return Standing(Outcome(SUCCEEDED, "7", "train-g1", "Completed", "completed", 0.0))
+    return Standing("workload train-g1 failed (Failed)")
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [("up_for_retry", None), ("deferred", None), (None, None), ("failed", "ended"), ("success", "ended")],
+)
+def test_a_training_that_airflow_tries_again_has_not_ended(tmp_path: Path, state: str | None, end: str | None) -> None:
+    watch = Watch(Search(str(tmp_path)), WORKLOAD)
+    event = drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, state))
+    assert (event and event["status"]) == end
+
+
+def test_a_task_that_failed_before_it_submitted_ends_the_wait(tmp_path: Path) -> None:
+    watch = Watch(Search(str(tmp_path)), WORKLOAD)
+    assert drive(watch.round(), training_task(None, "running")) is None
+    event = drive(watch.round(), training_task(None, "failed"))
+    assert event is not None
+    assert event["words"].startswith("task train is failed and has left no workload; it ended without a checkpoint")
+
+
+def training_task(workload: dict[str, str] | None, state: str | None) -> Callable[[Step], Any]:
+    """Answer a round as Airflow and a control plane do; the workload has ended."""
+
+    def do(step: Step) -> Any:
+        if isinstance(step, Recall):
+            return workload
+        if isinstance(step, State):
+            return state
+        if isinstance(step, Ask):
+            return ended(step.flow())
+        return step.call(lambda _: None)
+
+    return do
+
+
+def test_between_two_tries_the_veto_acts(tmp_path: Path) -> None:
+    publish(tmp_path, 10)
+    os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
+    watch = Watch(Search(str(tmp_path), min_step=11), WORKLOAD, veto=True)
+    assert drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
+    assert (tmp_path / "quarantine" / "step-00000020" / "report.json").exists()
+
+
+def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(tmp_path: Path) -> None:
+    publish(tmp_path, 10)
+    report = tmp_path / "report.json"
+    report.mkdir()
+    watch = Watch(Search(str(tmp_path), report_path=str(report)), WORKLOAD)
+    task = training_task({"id": "7", "name": "train-g1"}, "failed")
+    assert drive(watch.round(), task) is None
+    report.rmdir()
+    event = drive(watch.round(), task)
+    assert event is not None
+    assert event["status"] == "found"
+
+
+def test_why_the_wait_goes_on_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="airflow_runai")
+    watch = Watch(Search(str(tmp_path), min_step=20))
+    for step in (10, 11, 12):
+        publish(tmp_path, step)
+        assert drive(watch.round(), reading([])) is None
+    assert [record.message for record in caplog.records if "waiting on" in record.message] == [
+        f"waiting on: {tmp_path}: none of 0 checkpoints passed: there was no candidate"
+    ]
 
 
 # -- the trigger -------------------------------------------------------------------------------------------------------
@@ -356,11 +424,11 @@ def test_a_poisoned_newest_is_put_aside_while_the_training_is_interrupted(
 
 def test_while_the_training_runs_nothing_is_put_aside(run: Runner, emulator: Emulator, root: Path) -> None:
     person = Person(emulator)
-    person.submit("team-a", "patient-train")
-    person.wait_for("patient-train", "Running")
+    person.submit("team-a", "long-train")
+    person.wait_for("long-train", "Running")
     publish(root, 10)
     os.truncate(publish(root, 20) / "model.safetensors", 100)
-    done = run(dag_of(sensor(min_step=20, workload="patient-train", veto=True)))
+    done = run(dag_of(sensor(min_step=20, workload="long-train", veto=True, timeout=0.5)))
     assert done.task().state == "failed"
     assert (root / "step-00000020").exists()
     assert not (root / "quarantine").exists()
@@ -376,6 +444,7 @@ def test_what_arrives_while_the_veto_reads_is_looked_at_next(tmp_path: Path) -> 
             return {"id": "7", "name": "train-g1"}
         if isinstance(step, Ask):
             return standing
+        assert isinstance(step, Read)
         found = step.call(lambda _: None)
         reads.append(1)
         if len(reads) == 4:  # the veto has read everything, and has not acted yet
