@@ -211,8 +211,7 @@ def free_gpus(run: DryRun) -> Verdict:
 
 def name(run: DryRun) -> Verdict:
     """Look for workloads of the name that it would get."""
-    mapped = bool(run.told.task and run.told.task.expanded)
-    if mapped and run.run_id is not None and run.map_index < 0:
+    if run.told.task and run.told.task.mapped and run.run_id is not None and run.map_index < 0:
         raise NotAsked("the task is mapped; name one of its instances with --map-index")
     wanted = naming(run.told, run.run_id, run.map_index)
     found = run.reachable.run(control_plane.find(run.project, wanted.prefix))

@@ -36,6 +36,7 @@ class FoundTask:
     :param arguments: what its operator was given; a mapped task's are those that all of its instances share.
     :param expanded: names of the arguments that differ between its instances.
     :param file: where the DAG is written.
+    :param mapped: whether it has several instances in a run, by itself or with its task group.
     """
 
     dag_id: str
@@ -44,6 +45,7 @@ class FoundTask:
     arguments: dict[str, Any]
     expanded: tuple[str, ...]
     file: Path
+    mapped: bool = False
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an argument, or ``default`` where it was not given."""
@@ -144,10 +146,11 @@ def _found(dag: DAG, task: Any) -> FoundTask:
     file = Path(dag.fileloc)
     if not task.is_mapped:
         given = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is Airflow's callback
-        return FoundTask(dag.dag_id, task.task_id, kind, given, (), file)
+        in_mapped_group = task.get_closest_mapped_task_group() is not None
+        return FoundTask(dag.dag_id, task.task_id, kind, given, (), file, in_mapped_group)
     shared, differing = dict(task.partial_kwargs), task._get_specified_expand_input().value
     expanded = tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
-    return FoundTask(dag.dag_id, task.task_id, kind, shared, expanded, file)
+    return FoundTask(dag.dag_id, task.task_id, kind, shared, expanded, file, mapped=True)
 
 
 def _class(task: Any) -> type:

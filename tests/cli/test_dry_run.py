@@ -205,3 +205,20 @@ def test_what_differs_between_instances_of_a_mapped_task_is_unknown(
     one = checked(airflow, "example", "train", "-S", path, "--run-id", "run1", "--map-index", "3")
     name = generation_name(base_name(TaskIdentity("airflow", "example", "run1", "train", 3), "long"), 1)
     assert one["name"][1] == f"{name} is free"
+
+
+def test_task_of_a_mapped_group_has_no_name_without_its_index(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+    before = """
+from airflow.sdk import task_group
+
+@task_group
+def tried(rate):
+    RunaiTrainingOperator(task_id="train", workload_name="long", spec={"image": "x:1", "args": rate})
+"""
+    path = str(dags("tried.expand(rate=['0.1', '0.2'])", before))
+    words = ("example", "tried.train", "-S", path, "--run-id", "run1")
+    assert checked(airflow, *words)["name"] == (
+        "unknown",
+        "not asked: the task is mapped; name one of its instances with --map-index",
+    )
+    assert checked(airflow, *words, "--map-index", "1")["name"][1].endswith("-g1 is free")
