@@ -14,7 +14,9 @@ from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest
 __all__ = ["TensorContent"]
 
 _MOMENTS = ("exp_avg", "momentum_buffer", "square_avg", "max_exp_avg_sq")
-_SCORES = ("best", "score", "loss", "metric", "kth_value")
+_SCORES = ("best", "score", "loss", "metric", "kth_value", "grad_norm", "perplexity")
+# Of observers (quantization) and torchmetrics, which begin as infinity.
+_EXTREMES = ("min_val", "max_val", "min_value", "max_value")
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *_MOMENTS)
 
 
@@ -61,9 +63,9 @@ class TensorContent:
 
     def note(self, seen: Examination, path: str) -> None:
         """Record what was found, once the run is over."""
-        last_part = self.name.rpartition(".")[2]
+        last_part = next((part for part in reversed(self.name.split(".")) if not part.isdigit()), "")
         is_moment = any(moment in last_part for moment in _MOMENTS)
-        if self._test.non_finite and (not self.is_state or any(part in last_part for part in _SCORES)):
+        if self._test.non_finite and (not self.is_state or any(part in last_part for part in (*_SCORES, *_EXTREMES))):
             seen.note("score-non-finite", path, f"{shown(self.name)} is NaN or infinite; it is not a weight")
         elif self._test.non_finite:
             code, text = self._non_finite_as(is_moment, last_part, seen.was_non_finite(path, self.name))

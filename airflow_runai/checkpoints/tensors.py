@@ -37,6 +37,7 @@ _DTYPES: dict[str, tuple[str, int]] = {
     **{"uint32": ("i32", 4), "uint64": ("i64", 8)},
 }
 _BOOKKEEPING = ("callbacks", "loops", "lr_schedulers")
+_PER_BYTE = {"QUInt4x2": 2, "QUInt2x4": 4}
 _VIEWS = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 4, "_rebuild_tensor_v3": 7, "_rebuild_qtensor": 4}
 
 
@@ -170,6 +171,8 @@ def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:
         dtype = args[6].name if isinstance(args[6], Global) else ""
         kind, itemsize = _DTYPES.get(dtype, ("bytes", 1))
     first, last = _extent(args[1], args[2], args[3], name)
+    packed = _PER_BYTE.get(storage.dtype, 1)
+    first, last = first // packed, -(-last // packed)
     if last * itemsize > storage.nbytes:
         raise Damage(
             "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
@@ -205,8 +208,10 @@ def _steps_of(mapping: dict[object, object], by_call: dict[int, Tensor], content
                 contents.optimizer_steps.append(step)
             elif id(step) in by_call:
                 contents.optimizer_steps.append(by_call[id(step)])
-    # ReduceLROnPlateau counts evaluations, not steps; it is told apart by the keys only it has.
-    if "last_epoch" in mapping and "_step_count" in mapping and "num_bad_epochs" not in mapping:
+    # ReduceLROnPlateau counts evaluations, not steps; it is told apart by the keys only it has. SequentialLR counts
+    # itself without _step_count; those inside it, which are met later, count from when their turn comes.
+    counts = "_step_count" in mapping or "_schedulers" in mapping
+    if "last_epoch" in mapping and counts and "num_bad_epochs" not in mapping:
         epoch = mapping["last_epoch"]
         if isinstance(epoch, int) and not isinstance(epoch, bool):
             contents.scheduler_steps.append(epoch)

@@ -145,4 +145,5 @@ def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
         return seen.steps
     # A directory that is called 7 may as well be a version of TensorFlow Serving.
     binding = not (tree.single or tree.label.isdigit()) or "step" in tree.label.lower()
-    return [StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory"), *seen.steps]
+    claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
+    return [*seen.steps, claim] if tree.single else [claim, *seen.steps]

@@ -178,13 +178,3 @@ def test_content_is_not_looked_at_below_level_three(tmp_path: Path) -> None:
     data = torch_file(data=struct.pack("<4f", 1, 2, 3, math.nan))
     verdicts = [looked_at(tmp_path, data, level=level).verdict for level in range(4)]
     assert verdicts == [Verdict.VALID] * 3 + [Verdict.POISONED]
-
-
-def test_a_number_in_the_name_that_may_be_an_epoch_is_only_pointed_out(tmp_path: Path) -> None:
-    report = check(write(tmp_path / "checkpoint_3.pt", torch_file()))
-    assert (codes(report), report.verdict, report.step) == (["step-differs"], Verdict.VALID, 7)
-
-
-def test_a_step_in_the_name_that_the_content_denies_is_refused(tmp_path: Path) -> None:
-    report = check(write(tmp_path / "epoch=1-step=8.ckpt", torch_file()))
-    assert (codes(report), report.verdict) == (["step-disagrees"], Verdict.INVALID)

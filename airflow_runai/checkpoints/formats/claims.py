@@ -16,9 +16,14 @@ _SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
 
 
 def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
-    """Enter what plain numbers say: ``global_step``, ``step`` and the first scheduler."""
+    """
+    Enter what plain numbers say: ``global_step``, ``step`` and the first scheduler.
+
+    None of them binds: in a script of which nothing is known ``global_step`` may count from 0, or optimizer steps where
+    the name counts batches.
+    """
     for key, step in contents.steps.items():
-        seen.steps.append(StepClaim(f"{key} in {label}", step, "binding" if key == "global_step" else "advisory"))
+        seen.steps.append(StepClaim(f"{key} in {label}", step, "advisory"))
     for step in contents.scheduler_steps[:1]:
         seen.steps.append(StepClaim(f"scheduler in {label}", step, "hint"))
 

@@ -9,6 +9,7 @@ names), and one file for each rank, as accelerate's local state and ``…_world_
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from airflow_runai.checkpoints.examination import Examination, Format
 from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
@@ -67,6 +68,10 @@ def _examine(tree: Tree, seen: Examination) -> None:
     if tree.beside(_META):
         # Lightning's keys without weights and optimizers, which lie in the other files.
         examine_part(tree, seen, _META, lambda root: None)
+        seen.steps[:] = [
+            replace(claim, weight="binding") if claim.place == f"global_step in {_META}" else claim
+            for claim in seen.steps
+        ]
         known.append(_META)
     examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
 

@@ -77,8 +77,8 @@ class _Keys:
         One optimizer cannot be ahead of ``global_step``, but may lag when steps were skipped or it was made anew. Of
         several, each counts its own steps, and ``global_step`` their sum.
         """
-        if claim.place == f"global_step in {self.label}" and self.old:
-            return replace(claim, weight="advisory")
+        if claim.place == f"global_step in {self.label}":
+            return replace(claim, weight="advisory" if self.old else "binding")
         if claim.place != f"optimizer in {self.label}":
             return claim
         if claim.step == self.step or (claim.step < self.step and self.optimizers != 1):

@@ -14,7 +14,7 @@ __all__ = ["WEIGHTS", "examine_parts", "holds_weights", "side_by_side"]
 
 #: Endings of files that hold weights or training state.
 WEIGHTS = (
-    *(".pt", ".pth", ".ckpt", ".bin", ".safetensors"),
+    *(".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".safetensors"),
     *(".keras", ".h5", ".hdf5", ".npz", ".gguf", ".onnx"),
 )
 

@@ -17,7 +17,9 @@ def _detect(tree: Tree, seen: Examination) -> bool:
         return False
     with Source(tree, seen) as source:
         head = source.at(0, min(2, source.size))
-    return tree.label.endswith((".pkl", ".pickle")) or (len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5)
+    if tree.label.endswith((".pkl", ".pickle")):
+        return head != b"PK"  # accelerate's random_states_0.pkl is a file of torch.save
+    return len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5
 
 
 def _examine(tree: Tree, seen: Examination) -> None:

@@ -25,7 +25,7 @@ from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["TORCH_ZIP", "MemberPass", "TorchArchive", "examine_archive"]
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar")
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _SMALL_LIMIT = 4096
 _TAIL = 64 * 1024

@@ -25,6 +25,8 @@ __all__ = ["TRAINER"]
 
 _STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-\d+")
+# accelerate writes it last; who saves with accelerate (diffusers' scripts do) likes the names of the Trainer, too.
+_ACCELERATE = re.compile(r"random_states_\d+\.pkl")
 _RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
 _MODELS = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin")
 # What FSDP writes in place of optimizer.pt.
@@ -32,7 +34,9 @@ _OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*"
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return not tree.single and (tree.beside(_STATE) or _NAME.fullmatch(tree.root.name) is not None)
+    if tree.single or tree.beside(_STATE):
+        return not tree.single
+    return _NAME.fullmatch(tree.root.name) is not None and not any(map(_ACCELERATE.fullmatch, tree.files))
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
