@@ -6,6 +6,7 @@ A pointer file such as ``latest`` is not followed: it may name what was never fi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -30,6 +31,10 @@ _SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
 _POINTER = "latest"
 # Parts of a checkpoint that would pass as one of their own.
 _COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
+# Directories that count epochs, as accelerate's examples name them, go by time.
+_EPOCH = re.compile(r"(?:^|[^a-z])epoch[-_=]?\d+", re.IGNORECASE)
+# Lightning's last.ckpt and its like are newer than the best one, whose name has a step.
+_LAST = re.compile(r"(?:^|[^a-z])(?:last|latest)(?:[^a-z]|$)", re.IGNORECASE)
 
 
 class RootProblem(ValueError):
@@ -62,9 +67,9 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     """
     List what looks like a checkpoint, newest first: by step in the name, then by time.
 
-    Names without a step come last, and files without one count only where no ``step-N`` or ``checkpoint-N`` lies
-    beside them. Names of checkpoints still being written or already being deleted (``.tmp-*``, ``.trash-*``,
-    ``*.tmp``) are left out.
+    Names without a step come last, except that one called ``last`` or ``latest`` goes by its time. Files without one
+    count only where no ``step-N`` or ``checkpoint-N`` lies beside them. Names of checkpoints still being written or
+    already being deleted (``.tmp-*``, ``.trash-*``, ``*.tmp``) are left out.
 
     :param root: directory that holds checkpoints; a directory that is itself one is its own only candidate.
     :raises RootProblem: when there is nothing to choose from.
@@ -79,7 +84,7 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     if not chosen:
         raise RootProblem("root-empty", _nothing_in(root, entries))
     listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
-    return tuple(sorted(listed, key=_age, reverse=True))
+    return tuple(sorted(listed, key=lambda candidate: _age(candidate, listed), reverse=True))
 
 
 def _is_itself(entries: list[Entry], named: list[str]) -> bool:
@@ -96,15 +101,20 @@ def _is_itself(entries: list[Entry], named: list[str]) -> bool:
     )
 
 
-def _age(candidate: Candidate) -> tuple[int, float, str]:
-    return (-1 if candidate.step is None else candidate.step, candidate.mtime, candidate.path.name)
+def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, bool, str]:
+    """Step, then time; of equally old ones the one with a step in its name comes first, for the other may be a link."""
+    name, step = candidate.path.name, candidate.step
+    if step is None and _LAST.search(name):
+        older = (other.step for other in others if other.step is not None and other.mtime <= candidate.mtime)
+        step = max(older, default=None)
+    return (-1 if step is None else step, candidate.mtime, candidate.step is not None, name)
 
 
 def _is_checkpoint(entry: Entry) -> bool:
     name = entry.path.name
     if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
         return False
-    if entry.kind in ("directory", "gone") and step_in_name(name) is not None:
+    if entry.kind in ("directory", "gone") and (step_in_name(name) is not None or _EPOCH.search(name)):
         return True
     if name.endswith(_NUMBERS) and step_in_name(name) is None:
         return False
