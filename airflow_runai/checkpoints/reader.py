@@ -158,13 +158,17 @@ def _refused(error: Exception) -> Damage:
 
 def unreadable(error: Exception) -> str:
     """Say why something could not be read and what to do."""
-    # Object stores put signed URLs into their errors.
-    text = re.sub(r"\?\S+", "?…", re.sub(r"//[^/@\s]+@", "//…@", str(error)))
-    cause = f"{type(error).__name__}: {text}"[:200]
     advice = (
         "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
     )
-    return f"cannot be read ({cause}); this says nothing about its content; {advice}"
+    return f"cannot be read ({cause(error)}); this says nothing about its content; {advice}"
+
+
+def cause(error: Exception) -> str:
+    """Say what a storage library complains of, in one line without secrets."""
+    # Object stores put signed URLs into their errors.
+    text = re.sub(r"\?\S+", "?…", re.sub(r"//[^/@\s]+@", "//…@", str(error)))
+    return f"{type(error).__name__}: {text}"[:200]
 
 
 def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:

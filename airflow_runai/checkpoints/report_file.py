@@ -8,17 +8,18 @@ Where nothing was accepted, the ledger of before is kept.
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from airflow_runai.checkpoints.demands import DemandError, Demands, Expected
 from airflow_runai.checkpoints.durable import replace_text
 from airflow_runai.checkpoints.ledger import Ledger
-from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.selection import Selection
 from airflow_runai.checkpoints.tree import Location
 
-__all__ = ["read_demands", "read_ledger", "write_report"]
+__all__ = ["make_room", "read_demands", "read_ledger", "write_report"]
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other file.
@@ -48,7 +49,8 @@ def read_demands(path: Location) -> Demands:
     """
     Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
 
-    :raises DemandError: if it is neither, or cannot be read.
+    :raises DemandError: if it is neither, or not there.
+    :raises OSError: if it cannot be read; storage libraries raise other errors, too.
     """
     try:
         found = _read(path)
@@ -59,8 +61,8 @@ def read_demands(path: Location) -> Demands:
         raise DemandError([f"{path}: {problem}" for problem in error.problems]) from None
     except (ValueError, RecursionError) as error:
         raise DemandError([f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]) from None
-    except Exception as error:  # storage libraries raise what they like
-        raise DemandError([f"{path}: {unreadable(error)}"]) from None
+    except FileNotFoundError:
+        raise DemandError([f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]) from None
     return Demands(tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()})
 
 
@@ -73,6 +75,18 @@ def _read(path: Location) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("is not a JSON object")
     return found
+
+
+def make_room(path: Location) -> None:
+    """
+    Make the folder for a report, so that it is known early whether one can be written.
+
+    :raises OSError: if there will be no report; of object storage only the writing itself can tell.
+    """
+    if isinstance(path, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(f"{path.parent} is not writable")
 
 
 def write_report(path: Location, selection: Selection, before: Ledger | None) -> None:

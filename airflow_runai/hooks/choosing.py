@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
-from airflow_runai.hooks.locations import location, without_connection
+from airflow_runai.hooks.locations import location, refuse_missing_connection, without_connection
 
 if TYPE_CHECKING:
-    from airflow_runai.checkpoints import Demands, Ledger, Report, Selection
+    from airflow_runai.checkpoints import Demands, Ledger, Report, RootProblem, Selection
     from airflow_runai.checkpoints.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Search:
         What is asked of a checkpoint beside being whole.
 
         :raises SpecError: for what cannot be met.
+        :raises CheckpointUndecided: when the file that says it cannot be read now.
         """
         # Imported here, and below: reading checkpoints is not needed to parse a DAG.
         from airflow_runai.checkpoints import DemandError
@@ -87,12 +88,18 @@ class Search:
             raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
 
     def _expected(self) -> Demands:
-        from airflow_runai.checkpoints import Demands
+        from airflow_runai.checkpoints import DemandError, Demands
+        from airflow_runai.checkpoints.reader import unreadable
         from airflow_runai.checkpoints.report_file import read_demands
 
         if not isinstance(self.expect, str):
             return Demands.from_mapping(self.expect or {})
-        return read_demands(location(self.expect, self.path_map, self.storage_conn_id))
+        try:
+            return read_demands(location(self.expect, self.path_map, self.storage_conn_id))
+        except (DemandError, SpecError):
+            raise
+        except Exception as error:  # storage libraries raise what they like
+            raise CheckpointUndecided(f"expect: {self.expect}: {unreadable(error)}") from error
 
     def _least_step(self) -> int | None:
         if self.min_step in (None, "", "None"):
@@ -115,7 +122,7 @@ class Search:
         try:
             seen = root_mark(self.place(), least_step=self.demands().least_step)
         except RootProblem as error:
-            raise _NOT_YET.get(error.code, CheckpointInvalid)(str(error)) from error
+            raise self._no_root(error, _NOT_YET) from error
         return hashlib.sha256(f"{seen} {self!r}".encode()).hexdigest()
 
     def select(self, progress: Callable[[int], None] | None = None) -> Selection:
@@ -139,19 +146,27 @@ class Search:
                 progress=progress,
             )
         except RootProblem as error:
-            kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
-            raise kind(str(error)) from error
+            raise self._no_root(error, {"root-unreadable": CheckpointUndecided}) from error
         self._report(found, ledger)
         return found
 
+    def _no_root(self, error: RootProblem, kinds: Mapping[str, type[CheckpointInvalid]]) -> CheckpointInvalid:
+        if error.code == "root-unreadable":
+            refuse_missing_connection(self.storage_conn_id)
+        return kinds.get(error.code, CheckpointInvalid)(str(error))
+
     def _ledger(self) -> Ledger | None:
-        from airflow_runai.checkpoints.report_file import read_ledger
+        """What the last report remembers; learns before anything is read whether the next can be written."""
+        from airflow_runai.checkpoints.report_file import make_room, read_ledger
 
         place = self.report_place()
         try:
-            return None if place is None else read_ledger(place)
+            if place is None:
+                return None
+            make_room(place)
+            return read_ledger(place)
         except ValueError as error:
-            raise CheckpointInvalid(str(error)) from error
+            raise CheckpointInvalid(f"report_path: {error}") from error
         except Exception as error:  # storage libraries raise what they like
             raise self._no_report(error) from error
 
@@ -166,9 +181,10 @@ class Search:
             raise self._no_report(error) from error
 
     def _no_report(self, error: Exception) -> CheckpointUndecided:
-        from airflow_runai.checkpoints.reader import unreadable
+        from airflow_runai.checkpoints.reader import cause
 
-        return CheckpointUndecided(f"report_path: {self.report_path}: {unreadable(error)}")
+        advice = "name a file in a folder that this worker may write to, or look again when the storage answers"
+        return CheckpointUndecided(f"report_path: {self.report_path} cannot be used ({cause(error)}); {advice}")
 
     def result(self, selection: Selection, aside: Mapping[str, str] | None = None) -> dict[str, Any]:
         """
@@ -195,7 +211,7 @@ class Search:
         return without_connection(report.path, self.storage_conn_id)
 
     def _refused(self, report: Report, aside: Mapping[str, str]) -> dict[str, Any]:
-        told = {"path": report.path, "verdict": str(report.verdict), "reasons": reasons(report)}
+        told = {"path": self._uri(report), "verdict": str(report.verdict), "reasons": reasons(report)}
         return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
 
 

@@ -43,6 +43,24 @@ def location(
         ) from error
 
 
+def refuse_missing_connection(storage_conn_id: str | None) -> None:
+    """
+    Name a connection that is not there; providers go on without credentials then, and blame the storage.
+
+    :raises SpecError: if there is none of that name.
+    """
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        if storage_conn_id:
+            BaseHook.get_connection(storage_conn_id)
+    except AirflowNotFoundException:
+        raise SpecError(
+            [f"storage_conn_id: {storage_conn_id!r} is no connection that Airflow can read; define it, or name another"]
+        ) from None
+
+
 def without_connection(uri: str, storage_conn_id: str | None) -> str:
     """Return a URI as others write it: Airflow puts the connection's id in front of the bucket."""
     return uri.replace(f"://{storage_conn_id}@", "://", 1) if storage_conn_id else uri

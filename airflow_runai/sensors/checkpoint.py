@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from difflib import get_close_matches
 from functools import cached_property
@@ -15,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import CheckpointInvalid, SpecError
+from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError, Unreachable, Untrusted
 from airflow_runai.hooks import configuration
 from airflow_runai.hooks.choosing import Search, check_level, telling
 from airflow_runai.hooks.failing import without_hope_no_retry
@@ -131,8 +132,9 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     def _search(self) -> Search:
         """What to look for; all that can be wrong about it is known before the first look."""
         search = Search.of(self)
-        search.demands()
         search.place()
+        with suppress(CheckpointUndecided):
+            search.demands()
         return search
 
     def _wanted(self, context: Context) -> dict[str, Any] | None:
@@ -173,13 +175,22 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         with without_hope_no_retry():
             store = context.get("task_state_store")
             mark, guarded = self._remembered(store)
-            watch = Watch(self._search(), self._wanted(context), self.veto, mark=mark, guarded=guarded)
+            watch = Watch(self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded)
             event = drive(watch.round(), lambda step: self._do(step, context))
             if event is not None:
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(context, event))
             if store is not None:
                 store.set(MEMORY_KEY, {"mark": watch.mark, "guarded": watch.guarded})
             return False
+
+    def _wanted_now(self, context: Context) -> dict[str, Any] | None:
+        try:
+            return self._wanted(context)
+        except Untrusted:
+            raise
+        except Unreachable as error:
+            self.log.warning("cannot look at the workload (%s); this says nothing about it, waiting on", error)
+            return None
 
     def _remembered(self, store: Any) -> tuple[str, str]:
         found = store.get(MEMORY_KEY) if store is not None else None

@@ -110,6 +110,33 @@ def test_what_is_expected_may_stand_in_a_file_or_in_a_report(run: Runner, root: 
     assert done.task().try_number == 1
 
 
+def test_a_file_of_expectations_that_cannot_be_read_now_may_be_read_later(run: Runner, root: Path) -> None:
+    publish_tensors(root, 1, a=[1.0])
+    (root.parent / "expect.json").mkdir()
+    done = run(dag_of(choosing(expect="/shared/expect.json", retries=1)))
+    assert "CheckpointUndecided: expect: /shared/expect.json: cannot be read (IsADirectoryError" in done.words
+    assert done.task().try_number == 2
+    done = run(dag_of(choosing(expect="/shared/nothing.json", retries=1)))
+    assert "nothing.json: does not exist; a JSON object, or a checkpoint report, is expected" in done.words
+    assert done.task().try_number == 1
+
+
+def test_that_no_report_can_be_written_is_told_before_anything_is_read(run: Runner, root: Path) -> None:
+    torn = publish(root, 1)
+    os.truncate(torn / "model.safetensors", 100)
+    (root.parent / "file").touch()
+    done = run(dag_of(choosing(report_path="/shared/file/report.json")))
+    assert "report_path: /shared/file/report.json cannot be used (FileExistsError" in done.words
+    assert "name a file in a folder that this worker may write to" in done.words
+    assert "none of 1 checkpoints" not in done.words
+
+
+def test_a_storage_connection_that_is_not_there_is_named(run: Runner, root: Path) -> None:
+    done = run(dag_of(choosing(root="memory:///nobodys", storage_conn_id="nobody", retries=2)))
+    assert "storage_conn_id: 'nobody' is no connection that Airflow can read" in done.words
+    assert done.task().try_number == 1
+
+
 # -- quarantine --------------------------------------------------------------------------------------------------------
 def test_bad_ones_are_put_aside_where_asked_for(run: Runner, root: Path) -> None:
     publish(root, 10)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Flow
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.choosing import Search
+from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.hooks.watching import Ask, Read, Recall, Standing, State, Step, Watch, drive
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
@@ -31,6 +32,7 @@ from tests.airflow.test_checkpoints import publish
 from tests.airflow.test_trigger import soon
 
 Runner = Callable[..., Run]
+T = TypeVar("T")
 both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "poking"])
 
 
@@ -114,6 +116,31 @@ def test_a_workload_that_nobody_has_submitted_yet_ends_nothing(
     emulator.faults.add("status", status=503, times=1, path="/api/v1/workloads*")
     done = run(dag_of(sensor(workload="never-submitted", deferrable=deferrable)))
     assert done.xcom()["step"] == 10
+
+
+def test_a_control_plane_that_does_not_answer_says_nothing_about_checkpoints(
+    run: Runner, root: Path, connect: Callable[..., None]
+) -> None:
+    connect("http://127.0.0.1:9")
+    publish(root, 10)
+    looking = partial(NoPatience, task_id="task", root=str(root), workload="theirs", deferrable=False)
+    assert run(dag_of(looking)).xcom()["step"] == 10
+
+
+class NoPatience(RunaiCheckpointSensor):
+    """Takes the first "nobody answers" for an answer."""
+
+    @property
+    def _hook(self) -> Any:
+        return NoPatienceHook(self.runai_conn_id)
+
+
+class NoPatienceHook(RunaiHook):
+    """Sleeps not at all."""
+
+    def run(self, flow: Flow[T], tell: Any = None, sleep: Any = None) -> T:
+        """Drive a flow without its sleeps."""
+        return super().run(flow, tell, lambda _: None)
 
 
 @both
