@@ -23,6 +23,7 @@ from airflow_runai.checkpoints.tree import Location, Tree, is_temporary
 __all__ = ["check"]
 
 _MARKERS = ("checkpoint-is-incomplete.txt",)
+_UNFINISHED = ("tmp", "part", "incomplete")
 
 
 def check(
@@ -90,6 +91,9 @@ def _note_unusual(tree: Tree, seen: Examination) -> None:
     if not tree.single and not tree.files and not seen.refused:
         seen.note("empty-directory", tree.label, "an empty directory; the trainer was probably killed before it wrote")
     for name, entry in tree.files.items():
+        final, _, ending = name.rpartition(".")
+        if ending in _UNFINISHED and final.endswith(WEIGHTS) and final not in tree.files:
+            seen.note("incomplete-marker", name, f"{final} is not there yet; look again later")
         if entry.size == 0 and (tree.single or name.endswith((*WEIGHTS, ".json", ".index", ".metadata"))):
             seen.note("empty-file", name, "0 bytes; the trainer or its node died before the content reached the disk")
 

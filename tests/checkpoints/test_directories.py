@@ -263,3 +263,28 @@ def test_a_manifest_that_breaks_its_own_rules_is_refused(tmp_path: Path, changes
 def test_a_manifest_of_another_step_than_the_name_is_refused(tmp_path: Path) -> None:
     folder = publish(tmp_path, 42).rename(tmp_path / "step-00000043")
     assert codes(check(folder)) == {"step-disagrees"}
+
+
+# -- files that no format knows ----------------------------------------------------------------------------------------
+def test_valid_is_not_said_of_bytes_that_nobody_looked_at(tmp_path: Path) -> None:
+    write(tmp_path / "model.pt", torch_file())
+    write(tmp_path / "README.md", "Läuft.".encode())
+    assert check(tmp_path).verdict is Verdict.VALID
+    write(tmp_path / "optimizer.msgpack", b"\x82\xa1w\xc4\x00\x00")
+    report = check(tmp_path)
+    assert (codes(report), report.verdict) == ({"not-examined"}, Verdict.UNVERIFIABLE)
+
+
+def test_a_manifest_proves_files_of_no_known_format(tmp_path: Path) -> None:
+    report = check(publish(tmp_path, content={"model.pt": torch_file(), "optimizer.msgpack": b"\x82\xa1w\xc4\x00\x00"}))
+    assert (codes(report) - {"step-differs"}, report.verdict) == (set(), Verdict.VALID)
+
+
+@pytest.mark.parametrize("ending", ["tmp", "part", "incomplete"])
+def test_a_part_that_has_not_its_final_name_yet_is_in_progress(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / "model.pt", torch_file())
+    half = write(tmp_path / f"optimizer.pt.{ending}", torch_file()[:50])
+    assert check(tmp_path).verdict is Verdict.IN_PROGRESS
+    write(tmp_path / "optimizer.pt", torch_file())
+    half.unlink()
+    assert check(tmp_path).verdict is Verdict.VALID

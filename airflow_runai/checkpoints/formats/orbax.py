@@ -10,6 +10,8 @@ file which is missing or cut is not seen either.
 
 from __future__ import annotations
 
+import re
+
 from airflow_runai.checkpoints.access import is_remote
 from airflow_runai.checkpoints.crc32c import crc32c
 from airflow_runai.checkpoints.documents import read_object
@@ -24,6 +26,8 @@ _STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
 _COMMITTED = "commit_success.txt"
 _MANIFEST = "manifest.ocdbt"
 _MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
+# Values without OCDBT: a file for each piece of an array, such as w/0.0.
+_CHUNK = re.compile(r"/\d+(?:\.\d+)*$")
 _RECORD_LIMIT = 64 * 1024 * 1024
 _FRAME = 4 + 8 + 4
 
@@ -47,7 +51,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
     if owned - seen.proven_elsewhere or not owned:
         text = "the values of Orbax hold no checksum and there is no manifest; damage to them cannot be seen"
         seen.note("orbax-no-checksum", tree.label, text)
-    examine_parts(tree, seen, owned)
+    examine_parts(tree, seen, [name for name in tree.files if _is_values(name)])
 
 
 def _items(tree: Tree) -> list[str]:
@@ -62,6 +66,11 @@ def _is(name: str, last: str) -> bool:
 
 def _belongs(name: str) -> bool:
     return "/d/" in f"/{name}"
+
+
+def _is_values(name: str) -> bool:
+    """Whether a file needs no other look: of values, in one of both layouts, or what says where they are."""
+    return _belongs(name) or _is(name, _MANIFEST) or _CHUNK.search(name) is not None
 
 
 def _check_committed(tree: Tree, seen: Examination) -> None:

@@ -1,4 +1,4 @@
-"""Files inside a checkpoint directory: each is opened by its own format, every other one is only summed."""
+"""Files inside a checkpoint directory: each is opened by its own format; every other one is only summed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from airflow_runai.checkpoints.access import is_remote
 from airflow_runai.checkpoints.examination import Damage, Examination
+from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
@@ -63,9 +64,15 @@ def _looked_at(seen: Examination, name: str, look: Callable[[Examination, str], 
 def _examine_part(tree: Tree, seen: Examination, name: str, known: Collection[str]) -> None:
     part = tree.only(name)
     if tree.files[name].size and name not in known:
-        seen.examine(part)
+        _look(part, seen, name)
     if seen.level >= 2 and name not in seen.crcs:
         _sum(part, seen)
+
+
+def _look(part: Tree, seen: Examination, name: str) -> None:
+    """Text of no known format describes the checkpoint; what is no text may be a part of it, and nothing proves it."""
+    if seen.examine(part) is None and name not in seen.proven_elsewhere and b"\0" in head(part, seen):
+        seen.note("not-examined", name, "of no format that is known here; its bytes were not looked at")
 
 
 def holds_weights(name: str) -> bool:
