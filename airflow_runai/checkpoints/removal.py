@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airflow_runai.checkpoints.companions import pieces
 from airflow_runai.checkpoints.leases import forget_expired
-from airflow_runai.checkpoints.retention import Plan, needed_by_others
+from airflow_runai.checkpoints.retention import Plan, RetentionProblem, needed_by_others
 
 __all__ = ["remove"]
 
@@ -28,7 +28,8 @@ def remove(plan: Plan, *, now: float) -> tuple[Path, ...]:
 
     :param now: epoch seconds, for leases.
     :return: what is gone; less than planned where something is needed by now, or was gone already.
-    :raises RetentionProblem: when it cannot be known what is needed; then nothing more is removed.
+    :raises RetentionProblem: when it cannot be known what is needed, or a name cannot be taken; then nothing more is
+        removed.
     """
     _sweep(plan, now)
     return tuple(checkpoint for checkpoint in plan.remove if _removed(checkpoint, plan, now))
@@ -38,13 +39,15 @@ def _removed(checkpoint: Path, plan: Plan, now: float) -> bool:
     if checkpoint.name in needed_by_others(plan.root, plan.champion, now):
         return False
     trash = plan.root / f"{_TRASH}{uuid.uuid4().hex}"
-    trash.mkdir()
     try:
+        trash.mkdir()
         for piece in pieces(checkpoint):
             os.rename(piece, trash / piece.name)
-    except FileNotFoundError:
+    except OSError as error:
         _put_back(trash)
-        return False
+        if isinstance(error, FileNotFoundError):
+            return False
+        raise RetentionProblem(f"{checkpoint}: cannot be renamed ({error}); nothing more was removed") from error
     return _settle(trash, checkpoint.name, plan, now)
 
 
@@ -75,11 +78,12 @@ def _put_back(trash: Path) -> None:
 
 
 def _sweep(plan: Plan, now: float) -> None:
-    """Finish what an interrupted removal began."""
+    """Finish what an interrupted removal began, or one that is under way elsewhere."""
     forget_expired(plan.root, now=now)
-    needed = needed_by_others(plan.root, plan.champion, now)
     for trash in sorted(plan.root.glob(f"{_TRASH}*")):
-        if needed.keys() & set(os.listdir(trash)):
+        held = {piece.name for piece in trash.glob("*")}
+        # Asked after the look: whoever holds it by now has asked for it before it lost its name.
+        if needed_by_others(plan.root, plan.champion, now).keys() & held:
             _put_back(trash)
         else:
             shutil.rmtree(trash, ignore_errors=True)

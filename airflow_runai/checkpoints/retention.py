@@ -9,15 +9,18 @@ would look like a checkpoint.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeGuard
 
 from airflow_runai.checkpoints.champion import read_champion
 from airflow_runai.checkpoints.companions import list_checkpoint
 from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.leases import leased
+from airflow_runai.checkpoints.reader import cause
 from airflow_runai.checkpoints.report import Report, Verdict
 from airflow_runai.checkpoints.roots import Candidate, candidates
 from airflow_runai.checkpoints.tree import Location
@@ -77,6 +80,8 @@ class Retention:
             problems.append(f"best: {self.best!r}; allowed: 'highest' or 'lowest'")
         if self.level not in (0, 1, 2, 3):
             problems.append(f"level: {self.level!r}; allowed: 0 to 3")
+        if not _is_number(self.settled_seconds) or self.settled_seconds < 0:
+            problems.append(f"settled_seconds: {self.settled_seconds!r}; allowed: seconds from 0")
         if problems:
             raise RetentionProblem(*problems)
 
@@ -137,8 +142,9 @@ def needed_by_others(root: Path, champion: Location | None, now: float) -> dict[
     try:
         needed = {name: f"held by {holder}" for name, holder in leased(root, now=now).items()}
         present = None if champion is None else read_champion(champion)
-    except (OSError, ValueError) as error:
-        raise RetentionProblem(f"{root}: what is needed cannot be known ({error}); nothing was removed") from error
+    except Exception as error:  # the pointer may lie in any storage, and their libraries raise what they like
+        words = str(error) if isinstance(error, ValueError) else cause(error)
+        raise RetentionProblem(f"{root}: what is needed cannot be known ({words}); nothing was removed") from error
     if present is not None:
         # By name alone: two mounts call one checkpoint by two paths, and keeping one too many harms nobody.
         needed[str(present["uri"]).rstrip("/").rpartition("/")[2]] = "the champion"
@@ -177,7 +183,7 @@ class _Judge:
         rated = []
         for found in listed if self.rules.keep_best else ():
             value = check(found.path, level=0).metrics.get(str(metric))
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if _is_number(value):
                 rated.append((sign * value, found))
         passing = (found for _, found in sorted(rated, key=lambda pair: pair[0]) if self.passes(found))
         chosen = [found for found, _ in zip(passing, range(self.rules.keep_best), strict=False)]
@@ -197,6 +203,11 @@ class _Judge:
         if now - _changed_at(found) < self.rules.settled_seconds:
             return f"changed less than {self.rules.settled_seconds:g} s ago"
         return None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether something can be compared; one NaN would mix up the order of all others."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _changed_at(found: Candidate) -> float:

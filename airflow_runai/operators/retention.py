@@ -82,12 +82,16 @@ class RunaiRetentionOperator(BaseOperator):
         """Plan, tell, remove."""
         # Imported here: reading checkpoints is not needed to parse a DAG.
         from airflow_runai.checkpoints.removal import remove
+        from airflow_runai.checkpoints.retention import RetentionProblem
 
         with without_hope_no_retry():
             plan = self._plan()
             for name, why in plan.keep.items():
                 self.log.info("kept: %s (%s)", name, why)
-            gone = plan.remove if self.only_tell else remove(plan, now=time.time())
+            try:
+                gone = plan.remove if self.only_tell else remove(plan, now=time.time())
+            except RetentionProblem as error:
+                raise CheckpointUndecided(str(error)) from error
         names = [checkpoint.name for checkpoint in gone]
         self.log.info("%s: %s", "would be removed" if self.only_tell else "removed", ", ".join(names) or "nothing")
         return {"removed": names[:MOST_NAMES], "kept": dict(list(plan.keep.items())[:MOST_NAMES])}
@@ -109,7 +113,7 @@ class RunaiRetentionOperator(BaseOperator):
     def _rules(self) -> Retention:
         from airflow_runai.checkpoints.retention import Retention, RetentionProblem
 
-        if isinstance(self.pinned, str) or not all(isinstance(name, str) for name in self.pinned):
+        if not isinstance(self.pinned, list | tuple) or not all(isinstance(name, str) for name in self.pinned):
             raise SpecError([f"pinned: {self.pinned!r}; allowed: a list of names or patterns"])
         try:
             return Retention(

@@ -195,6 +195,7 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"keep_last": 0}, "keep_last: 0; allowed: a whole number from 1"),
     ({"keep_best": 1, "best": "most"}, "best: 'most'; allowed: 'highest' or 'lowest'"),
     ({"pinned": "step-1"}, "pinned: 'step-1'; allowed: a list"),
+    ({"pinned": None}, "pinned: None; allowed: a list"),
     ({"root": "/shared/nothing"}, "does not exist"),
 ]
 

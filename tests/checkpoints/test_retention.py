@@ -63,6 +63,12 @@ def test_the_highest_is_best_by_default(root: Path) -> None:
     assert kept(root, keep_last=1, keep_best=3, metric="note") == {7}
 
 
+def test_a_metric_that_is_no_number_mixes_up_nothing(tmp_path: Path) -> None:
+    for step, loss in enumerate((2.0, float("nan"), 1.0, float("nan"), 3.0), start=1):
+        publish(tmp_path, step, metrics={"loss": loss})
+    assert kept(tmp_path, keep_last=1, keep_best=1, metric="loss", best="lowest") == {5, 3}
+
+
 def test_pinned_ones_are_kept(root: Path) -> None:
     assert kept(root, keep_last=1, pinned=("step-0000000[12]",)) == {7, 1, 2}
 
@@ -155,6 +161,18 @@ def test_a_pointer_that_cannot_be_read_stops_everything(root: Path) -> None:
     pointer = write(root / "champion.json", b"{")
     with pytest.raises(RetentionProblem, match="what is needed cannot be known"):
         plan(root, Retention(keep_last=1), now=NOW, champion=pointer)
+    silent: Any = Silent()
+    with pytest.raises(RetentionProblem, match=r"cannot be known \(RuntimeError: no answer\); nothing was removed"):
+        plan(root, Retention(keep_last=1), now=NOW, champion=silent)
+
+
+class Silent:
+    """A pointer in a storage whose library raises errors of its own."""
+
+    name = "champion.json"
+
+    def open(self, mode: str) -> Any:
+        raise RuntimeError("no answer")
 
 
 def test_what_became_needed_after_the_plan_is_not_removed(root: Path) -> None:
@@ -174,10 +192,46 @@ def test_an_interrupted_removal_is_finished_by_the_next_one(root: Path) -> None:
     assert not list(root.glob(".trash-*"))
 
 
+class TakenUp:
+    """A pointer, at the reading of which another removal takes a checkpoint that somebody has just begun to read."""
+
+    name = "champion.json"
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+
+    def open(self, mode: str) -> Any:
+        trash = self.checkpoint.parent / ".trash-retention-other"
+        if self.checkpoint.exists():
+            hold(self.checkpoint, "evaluation", until=NOW + 1)
+            trash.mkdir()
+            self.checkpoint.rename(trash / self.checkpoint.name)
+        raise FileNotFoundError
+
+
+def test_what_another_removal_has_under_way_is_not_deleted_on_old_news(root: Path) -> None:
+    pointer: Any = TakenUp(root / "step-00000004")
+    rules = Plan(root, champion=pointer)
+    (root / ".trash-retention-begun").mkdir()
+    remove(rules, now=NOW)
+    assert (root / ".trash-retention-other" / "step-00000004").exists()
+    remove(rules, now=NOW)
+    assert (root / "step-00000004").exists()
+
+
+def test_a_name_that_cannot_be_taken_stops_the_removal_and_says_so(root: Path) -> None:
+    elsewhere = Path("/proc/self/fdinfo")  # of another file system
+    with pytest.raises(RetentionProblem, match=r"cannot be renamed .*; nothing more was removed"):
+        remove(Plan(root, remove=(elsewhere, root / "step-00000001")), now=NOW)
+    assert (root / "step-00000001").exists()
+    assert not list(root.glob(".trash-*"))
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
         ({"keep_last": 0}, "keep_last: 0; allowed: a whole number from 1"),
+        ({"settled_seconds": float("nan")}, "settled_seconds: nan; allowed: seconds from 0"),
         ({"keep_best": 2}, "keep_best: 2 of metric None; name both or neither"),
         ({"metric": "loss"}, "keep_best: 0 of metric 'loss'; name both or neither"),
         ({"keep_best": -1, "best": "most", "level": 9}, "best: 'most'; allowed: 'highest' or 'lowest'; level: 9"),
