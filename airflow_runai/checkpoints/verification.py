@@ -94,7 +94,9 @@ def _note_unusual(tree: Tree, seen: Examination) -> None:
         final, _, ending = name.rpartition(".")
         if ending in _UNFINISHED and final.endswith(WEIGHTS) and final not in tree.files:
             seen.note("incomplete-marker", name, f"{final} is not there yet; look again later")
-        if entry.size == 0 and (tree.single or name.endswith((*WEIGHTS, ".json", ".index", ".metadata"))):
+        if entry.size == 0 and (
+            tree.single or name.endswith((*WEIGHTS, ".pkl", ".pickle", ".json", ".index", ".metadata"))
+        ):
             seen.note("empty-file", name, "0 bytes; the trainer or its node died before the content reached the disk")
 
 

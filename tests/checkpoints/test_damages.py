@@ -161,6 +161,7 @@ FROM_THE_BYTES: dict[str, Row] = {
         file("x.safetensors", safetensors_state({"w": [1.0, float("nan")]})), POISONED, "non-finite"
     ),
     "30 shard missing": Row(shards(lambda d: (d / SHARD_1).unlink()), INVALID, "shard-missing"),
+    "30 index missing": Row(shards(lambda d: (d / INDEX).unlink()), INVALID, "file-missing"),
     "30 index torn": Row(shards(lambda d: write(d / INDEX, b'{"weight_map": {')), INVALID, "json-malformed"),
     "32 shard 2 is a copy of shard 1": Row(
         shards(lambda d: shutil.copy(d / SHARD_1, d / SHARD_2)), INVALID, "index-mismatch"

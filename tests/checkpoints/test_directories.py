@@ -288,3 +288,24 @@ def test_a_part_that_has_not_its_final_name_yet_is_in_progress(tmp_path: Path, e
     write(tmp_path / "optimizer.pt", torch_file())
     half.unlink()
     assert check(tmp_path).verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "tokens.json", "pad.json"])
+def test_text_beside_the_weights_is_no_reason_to_doubt_them(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "model.pt", torch_file())
+    write(tmp_path / name, {"config.json": b'{"a": NaN}\n', "tokens.json": b"[1]\n", "pad.json": b"3"}.get(name, b"{"))
+    assert (codes(check(tmp_path)), check(tmp_path).verdict) == (set(), Verdict.VALID)
+
+
+@pytest.mark.parametrize("torn", [b'{"a": 1, ', b"[1, 2", b'{"a": 1\0\0\0\0', bytes(9)])
+def test_json_that_lost_its_end_is_refused(tmp_path: Path, torn: bytes) -> None:
+    write(tmp_path / "model.pt", torch_file())
+    write(tmp_path / "config.json", torn)
+    assert codes(check(tmp_path)) == {"json-malformed"}
+
+
+@pytest.mark.parametrize("name", ["random_states_0.pkl", "model.pt", "state.json"])
+def test_an_empty_file_that_should_hold_something_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "weights.pt", torch_file())
+    write(tmp_path / name, b"")
+    assert codes(check(tmp_path)) == {"empty-file"}

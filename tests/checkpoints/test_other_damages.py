@@ -195,6 +195,7 @@ PARTS: dict[str, tuple[str, str, Callable[[Path], None], Verdict, str]] = {
         *("two-shards", "", rewritten("model.ckpt-500.data-00001-of-00002", lambda data: data + b"x")),
         *(INVALID, "tensorflow-data"),
     ),
+    "a SavedModel without its graph": ("saved_model", "", without("saved_model.pb"), INVALID, "file-missing"),
     "a SavedModel without variables": ("saved_model", "", without("variables"), INVALID, "saved-model"),
     "a SavedModel without their index": (
         *("saved_model", "", without("variables/variables.index")),

@@ -19,6 +19,8 @@ WEIGHTS = (
     *(".keras", ".h5", ".hdf5", ".npz", ".gguf", ".onnx"),
 )
 
+_TAIL = 64
+
 #: Files of one checkpoint on an object store that are looked at at the same time.
 SIDE_BY_SIDE = 4
 
@@ -71,8 +73,21 @@ def _examine_part(tree: Tree, seen: Examination, name: str, known: Collection[st
 
 def _look(part: Tree, seen: Examination, name: str) -> None:
     """Text of no known format describes the checkpoint; what is no text may be a part of it, and nothing proves it."""
-    if seen.examine(part) is None and name not in seen.proven_elsewhere and b"\0" in head(part, seen):
+    if seen.examine(part) is not None or name in seen.proven_elsewhere:
+        return
+    if name.endswith(".json") and _is_torn(part, seen):
+        seen.note("json-malformed", name, "does not end as it begins; it was cut or overwritten")
+    elif b"\0" in head(part, seen):
         seen.note("not-examined", name, "of no format that is known here; its bytes were not looked at")
+
+
+def _is_torn(part: Tree, seen: Examination) -> bool:
+    """Whether an object or a list in JSON has lost its end; a tokenizer is too large to be parsed for that."""
+    first = head(part, seen).lstrip()[:1]
+    with Source(part, seen) as source:
+        size = min(source.size, _TAIL)
+        last = source.at(source.size - size, size).rstrip()[-1:]
+    return first + last not in (b"{}", b"[]") and first in (b"{", b"[", b"\0")
 
 
 def holds_weights(name: str) -> bool:

@@ -17,7 +17,7 @@ from airflow_runai.checkpoints.window import Field, Window
 
 __all__ = ["SAVED_MODEL"]
 
-_MODEL, _VARIABLES = "saved_model.pb", "variables/variables"
+_MODEL, _TEXT, _VARIABLES = "saved_model.pb", "saved_model.pbtxt", "variables/variables"
 # SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes, SavedObject.variable
 # (saved_model.proto, meta_graph.proto, saved_object_graph.proto; TensorFlow 2.21).
 _PATH_TO_VARIABLE = (2, 7, 1, 7)
@@ -25,7 +25,8 @@ _FIELD_LIMIT = 1_000_000
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return tree.beside(_MODEL) or (tree.beside("saved_model.pbtxt") and not tree.single)
+    names = (_MODEL, _TEXT, f"{_VARIABLES}.index")
+    return not tree.single and any(name in tree.files for name in names)
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -41,6 +42,8 @@ def _examine(tree: Tree, seen: Examination) -> None:
 
 
 def _check_model(tree: Tree, seen: Examination, *, has_variables: bool) -> None:
+    if not tree.beside(_MODEL) and not tree.beside(_TEXT):
+        raise Damage("file-missing", "is missing; the variables beside it are not the model")
     if not tree.beside(_MODEL):
         raise Damage("not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form")
     with Source(tree.only(_MODEL), seen) as source:

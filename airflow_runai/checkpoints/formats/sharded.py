@@ -7,6 +7,8 @@ sharding may lie beside; so index and files must name exactly the same tensors.
 
 from __future__ import annotations
 
+import re
+
 from airflow_runai.checkpoints.documents import read_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.parts import examine_parts
@@ -15,6 +17,7 @@ from airflow_runai.checkpoints.tree import Tree
 __all__ = ["SHARDED", "check_indices", "indices"]
 
 _ENDINGS = (".safetensors.index.json", ".bin.index.json")
+_SHARD = re.compile(r"([^/]+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 
 
 def indices(tree: Tree) -> list[str]:
@@ -22,8 +25,20 @@ def indices(tree: Tree) -> list[str]:
     return [] if tree.single else sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
 
 
+def _without_index(tree: Tree) -> list[str]:
+    """Indices that are not there, of models whose shards are."""
+    found = [] if tree.single else [match for match in map(_SHARD.fullmatch, tree.files) if match]
+    there = tuple(name.rpartition(".")[0].rpartition(".")[0] for name in indices(tree))
+    lonely = [match for match in found if int(match[3]) > 1 and not any(name.endswith(match[4]) for name in there)]
+    return sorted({f"{match[1]}{match[4]}.index.json" for match in lonely})
+
+
 def check_indices(tree: Tree, seen: Examination) -> None:
     """Compare every index with the tensors that its files hold; after those files were examined."""
+    for name in _without_index(tree):
+        seen.note(
+            "file-missing", name, "is missing, but its shards are there; it is written last, so that was not done"
+        )
     for name in indices(tree):
         try:
             _check_index(tree, seen, name)
@@ -66,7 +81,7 @@ def _note_difference(seen: Examination, index: str, shard: str, there: frozenset
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return bool(indices(tree))
+    return bool(indices(tree) or _without_index(tree))
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
