@@ -16,6 +16,7 @@ from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 
+from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
 from airflow_runai.checkpoints.report import CODES
 from airflow_runai.core import cli, spec, storage
 from airflow_runai.core.fields import declared
@@ -94,6 +95,25 @@ def emulator_options() -> str:
     return table(("option", "meaning"), rows)
 
 
+def checkpoint_options() -> str:
+    """The checkpoints' command line: every option, and which commands have it."""
+    commands: dict[str, argparse.ArgumentParser] = {}
+    for action in checkpoint_parser()._actions:
+        if isinstance(action.choices, dict):
+            commands = action.choices
+    having: dict[tuple[str, str], list[str]] = {}
+    for name, command in commands.items():
+        for action in command._actions:
+            if action.option_strings and action.dest != "help":
+                usage = f"{action.option_strings[0]} {action.metavar or _values(action)}".strip()
+                having.setdefault((usage, action.help or ""), []).append(f"`{name}`")
+    return table(("option", "of", "meaning"), [(f"`{u}`", ", ".join(of), text) for (u, text), of in having.items()])
+
+
+def _values(action: argparse.Action) -> str:
+    return "|".join(map(str, action.choices or ()))
+
+
 def _usage(action: argparse.Action) -> str:
     return f"{action.option_strings[0]} {action.metavar or ''}".strip()
 
@@ -111,6 +131,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "phases": phases,
     "checkpoint-formats": lambda: format_table.formats(table),
     "finding-codes": codes,
+    "checkpoint-options": checkpoint_options,
     "options": options,
     "emulator-options": emulator_options,
     "faults": faults,

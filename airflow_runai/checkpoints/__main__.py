@@ -1,23 +1,28 @@
 """
-The command line: ``check PATH…`` and ``select ROOT``, one JSON object a line.
+The command line of checkpoints: ``check``, ``select``, ``quarantine`` and ``retain``.
 
-Exit code 0 when all were accepted (one was chosen), 1 when not, 2 for a wrong command line or a root that is no
-directory. Knows local paths only; operators give object storage to the same functions.
+``check`` and ``select`` print one JSON object a line and change nothing. ``quarantine`` moves a bad checkpoint aside,
+``retain`` removes old ones by rule; both say what they did as one JSON object. Exit code 0 when all were accepted (one
+was chosen, moved, the rules were applied), 1 when not, 2 for a wrong command line or a root that is no directory.
+Knows local paths only; operators give object storage to the same functions. What a command does is in
+:mod:`~airflow_runai.checkpoints.commands`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_runai.checkpoints import Policy, Report, RootProblem, check, select
-from airflow_runai.checkpoints.progress import Progress, bar
+from airflow_runai.checkpoints import DemandError, RootProblem, commands
+from airflow_runai.checkpoints.quarantine import QuarantineProblem
+from airflow_runai.checkpoints.retention import Retention, RetentionProblem
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
+
+_SUMMARY = "Look at checkpoints, choose the newest that passes, put bad ones aside, let old ones go."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: without the program's name; those of the process by default.
     :return: the exit code.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        return _check(options) if options.command == "check" else _select(options)
+        return int(options.run(options))
     except BrokenPipeError:
         # Whoever read our output has enough; without this Python complains once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,65 +42,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RootProblem as problem:
         print(f"{problem.code}: {problem}", file=sys.stderr)
         return 2 if problem.code in ("root-missing", "root-is-file") else 1
+    except QuarantineProblem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except (DemandError, RetentionProblem, commands.FileProblem) as problem:
+        print(problem, file=sys.stderr)
+        return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m airflow_runai.checkpoints", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    checking = commands.add_parser("check", help="look at checkpoints")
+def parser() -> argparse.ArgumentParser:
+    """What can be said; the documentation's table of options is made from it."""
+    made = argparse.ArgumentParser("python -m airflow_runai.checkpoints", description=_SUMMARY)
+    found = made.add_subparsers(dest="command", required=True)
+    checking = found.add_parser("check", help="look at checkpoints")
     checking.add_argument("paths", nargs="+", metavar="PATH", type=Path)
-    selecting = commands.add_parser("select", help="find the newest checkpoint that passes")
+    selecting = found.add_parser("select", help="find the newest checkpoint that passes")
     selecting.add_argument("root", metavar="ROOT", type=Path)
     selecting.add_argument("--min-step", type=int, metavar="N", help="refuse checkpoints of a lower step")
-    for command in (checking, selecting):
-        depth = "0 listing, 1 structure, 2 integrity, 3 content (default)"
-        command.add_argument("--level", type=int, choices=(0, 1, 2, 3), default=3, help=depth)
+    selecting.add_argument("--report", type=Path, metavar="FILE", help="write the full report, and compare as --ledger")
+    aside = found.add_parser("quarantine", help="move a bad checkpoint to quarantine/ beside it")
+    aside.add_argument("path", metavar="PATH", type=Path)
+    for command, run in ((checking, commands.check), (selecting, commands.select), (aside, commands.quarantine)):
+        _add_depth(command, 3)
         command.add_argument("--strict", action="store_true", help="refuse pickles that name foreign classes")
+        command.add_argument("--ledger", type=Path, metavar="FILE", help="a report to compare with")
+        command.set_defaults(run=run)
+    for command in (checking, selecting):
+        command.add_argument("--expect", type=Path, metavar="FILE", help="what it has to be: demands, or a report")
+    _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
+    for command in (checking, selecting, found.choices["retain"]):
         command.add_argument("--accept-unverifiable", action="store_true", help="accept what nothing can prove")
-    return parser
+    return made
 
 
-def _check(options: argparse.Namespace) -> int:
-    policy, progress = Policy(strict=options.strict), _progress()
-    reports = (check(path, level=options.level, policy=policy, progress=progress) for path in options.paths)
-    accepted = [report.accepted(accept_unverifiable=options.accept_unverifiable) for report in _printed(reports)]
-    return 0 if all(accepted) else 1
+def _add_depth(command: argparse.ArgumentParser, default: int) -> None:
+    depth = f"0 listing, 1 structure, 2 integrity, 3 content; default {default}"
+    command.add_argument("--level", type=int, choices=(0, 1, 2, 3), default=default, help=depth)
 
 
-def _select(options: argparse.Namespace) -> int:
-    selection = select(
-        options.root,
-        level=options.level,
-        accept_unverifiable=options.accept_unverifiable,
-        strict=options.strict,
-        min_step=options.min_step,
-        progress=_progress(),
+def _add_retain(command: argparse.ArgumentParser) -> None:
+    rules = Retention()
+    command.add_argument("root", metavar="ROOT", type=Path)
+    command.add_argument("--keep-last", type=int, required=True, metavar="N", help="the newest valid ones; at least 1")
+    command.add_argument("--keep-best", type=int, default=0, metavar="N", help="valid ones with the best metric")
+    command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
+    command.add_argument("--best", choices=("highest", "lowest"), default=rules.best, help="which values are best")
+    command.add_argument("--pin", action="append", default=[], metavar="NAME", help="name or pattern that always stays")
+    command.add_argument("--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays")
+    command.add_argument(
+        "--settled",
+        type=float,
+        default=rules.settled_seconds,
+        metavar="S",
+        help="what changed in so many seconds stays",
     )
-    chosen = () if selection.chosen is None else (selection.chosen,)
-    for _ in _printed((*selection.rejected, *chosen)):
-        pass
-    return 0 if chosen else 1
-
-
-def _progress() -> Progress | None:
-    """Draw a bar where somebody is looking; a log or a pipe gets none."""
-    if not sys.stderr.isatty():
-        return None
-    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    return Progress(lambda moment: _draw("\r" + bar(moment, width - 1)), every=0.05)
-
-
-def _draw(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
-def _printed(reports: Iterable[Report]) -> Iterable[Report]:
-    for report in reports:
-        if sys.stderr.isatty():
-            _draw("\r\x1b[K")
-        print(json.dumps(report.to_json()), flush=True)
-        yield report
+    command.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _add_depth(command, rules.level)
+    command.set_defaults(run=commands.retain)
 
 
 if __name__ == "__main__":

@@ -130,8 +130,8 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         stale = location(self.metrics, self.path_map, self.storage_conn_id)
         try:
             stale.unlink(missing_ok=True)
-        except OSError as error:
-            raise MetricsError(f"{stale}: an earlier file cannot be removed: {error.strerror or error}") from error
+        except Exception as error:  # storage libraries raise what they like
+            raise MetricsError(f"{stale}: an earlier file cannot be removed: {_complaint(error)}") from error
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         gates = parse_gates(self.gates)
@@ -161,11 +161,18 @@ def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id:
             raw = file.read(LARGEST_METRICS + 1)
     except FileNotFoundError:
         raise MetricsError(f"{where}: missing; the evaluation must write its metrics to the path in $METRICS") from None
-    except OSError as error:
-        raise MetricsError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:
+        raise MetricsError(f"{where}: cannot be read: {_complaint(error)}") from error
     if len(raw) > LARGEST_METRICS:
         raise MetricsError(f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers")
     return _parsed(raw, str(where))
+
+
+def _complaint(error: Exception) -> str:
+    # Imported here: reading checkpoints is not needed to parse a DAG.
+    from airflow_runai.checkpoints.reader import cause
+
+    return getattr(error, "strerror", None) or cause(error)
 
 
 def _plain(value: Any) -> Any:

@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 
 from airflow_runai.checkpoints.champion import write_champion
 from airflow_runai.emulator import Emulator
+from airflow_runai.errors import MetricsError
 from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
-from airflow_runai.operators.evaluation import RunaiEvaluationOperator
+from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
 from airflow_runai.operators.promotion import RunaiPromoteOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of
@@ -296,3 +297,16 @@ def test_skipped_evaluation_skips_the_promotion(run: Runner, emulator: Emulator,
     done = run(dag)
     assert done.task("promote").state == "skipped"
     assert not (tmp_path / "champion.json").exists()
+
+
+def test_metrics_in_a_storage_that_does_not_answer_are_told_without_a_traceback(database: None) -> None:
+    from airflow.sdk.io import attach
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Silent(MemoryFileSystem):  # type: ignore[misc]  # has no types
+        def _open(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("no answer from https://u:p@host/x?signature=7")
+
+    attach("memory", conn_id="silent", fs=Silent(skip_instance_cache=True))
+    with pytest.raises(MetricsError, match=r"cannot be read: RuntimeError: no answer from https://…@host/x\?…$"):
+        read_metrics("memory:///m.json", None, "silent")

@@ -72,3 +72,67 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "")
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["invalid", "invalid"]
+
+
+def test_the_report_of_one_selection_is_what_others_are_compared_with(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root, report = tmp_path / "root", tmp_path / "reports" / "report.json"
+    publish(root, 1)
+    assert run(capsys, "select", root, "--report", report)[0] == 0
+    other = {"other": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
+    lost = publish(root, 2, {"model.safetensors": safetensors_file(other)})
+    code, lines, _ = run(capsys, "check", lost, "--ledger", report)
+    assert (code, lines[0]["verdict"]) == (1, "invalid")
+    assert "tensor-lost" in json.dumps(lines)
+    code, lines, _ = run(capsys, "check", lost, "--expect", report)
+    assert (code, lines[0]["verdict"]) == (1, "valid")
+    assert "not-as-expected" in json.dumps(lines)
+    assert [line["step"] for line in run(capsys, "select", root, "--expect", report)[1]] == [2, 1]
+
+
+FILES = [
+    (["--ledger", "gone"], "--ledger: gone: does not exist"),
+    (["--ledger", "/"], "/: cannot be used (IsADirectoryError"),
+    (["--expect", "gone"], "gone: does not exist; a JSON object"),
+    (["--report", "/dev/null/x"], "/dev/null/x: cannot be used (FileExistsError"),
+    (["--report", "x", "--ledger", "x"], "--report and --ledger: both name"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), FILES, ids=[words for _, words in FILES])
+def test_a_file_that_cannot_be_used_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str], words: str
+) -> None:
+    publish(tmp_path, 1)
+    code, lines, errors = run(capsys, "select", tmp_path, *options)
+    assert (code, lines) == (2, [])
+    assert words in errors
+
+
+def test_only_what_is_known_to_be_bad_is_put_aside(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    good = publish(tmp_path, 1)
+    assert run(capsys, "quarantine", good) == (
+        1,
+        [],
+        f"{good}: is valid; only invalid, poisoned, unsafe ones are put aside\n",
+    )
+    assert run(capsys, "quarantine", tmp_path / "gone")[0] == 1
+    write(good / "model.safetensors", b"torn")
+    code, (told,), _ = run(capsys, "quarantine", good)
+    assert (code, told["verdict"]) == (0, "invalid")
+    assert Path(str(told["quarantined"]), "manifest.json").exists()
+    assert not good.exists()
+
+
+def test_old_ones_go_by_rule_and_a_dry_run_only_tells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        publish(tmp_path, step)
+    rules = ("retain", tmp_path, "--keep-last", 1, "--settled", 0, "--pin", "*1")
+    _, (told,), _ = run(capsys, *rules, "--dry-run")
+    assert told["removed"] == ["step-00000002"]
+    assert (tmp_path / "step-00000002").exists()
+    code, (told,), _ = run(capsys, *rules)
+    assert (code, told["removed"], told["dry_run"]) == (0, ["step-00000002"], False)
+    assert not (tmp_path / "step-00000002").exists()
+    assert run(capsys, "retain", tmp_path, "--keep-last", 0)[2] == "keep_last: 0; allowed: a whole number from 1\n"

@@ -1,0 +1,145 @@
+"""What each command of the command line does with its options; prints JSON, and returns the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+
+from airflow_runai import checkpoints
+from airflow_runai.checkpoints import Demands, Ledger, Policy, Report, Selection
+from airflow_runai.checkpoints.progress import Progress, bar
+from airflow_runai.checkpoints.quarantine import quarantine as put_aside
+from airflow_runai.checkpoints.reader import cause
+from airflow_runai.checkpoints.removal import remove
+from airflow_runai.checkpoints.report_file import make_room, read_demands, read_ledger, write_report
+from airflow_runai.checkpoints.retention import Retention, plan
+
+__all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
+
+
+class FileProblem(ValueError):
+    """A file that an option names cannot be used."""
+
+
+def check(options: Namespace) -> int:
+    """Look at each path."""
+    demands, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
+    passed = []
+    for path in options.paths:
+        report = _looked_at(path, options, ledger, progress)
+        accepted = report.accepted(accept_unverifiable=options.accept_unverifiable)
+        unmet = demands.judge(report) if accepted else ()
+        _print({**report.to_json(), "findings": _findings(report, unmet)})
+        passed.append(accepted and not unmet)
+    return 0 if all(passed) else 1
+
+
+def select(options: Namespace) -> int:
+    """Find the newest that passes; the refused ones are printed first."""
+    if options.report and options.ledger:
+        raise FileProblem("--report and --ledger: both name what is compared with; name one")
+    ledger = _known(options.report or options.ledger, room=bool(options.report))
+    found = checkpoints.select(
+        options.root,
+        level=options.level,
+        accept_unverifiable=options.accept_unverifiable,
+        strict=options.strict,
+        min_step=options.min_step,
+        demands=_demands(options.expect),
+        ledger=ledger,
+        progress=_progress(),
+    )
+    if options.report:
+        _write(options.report, found, ledger)
+    for report in (*found.rejected, *([found.chosen] if found.chosen else [])):
+        _print(report.to_json())
+    return 0 if found.chosen else 1
+
+
+def quarantine(options: Namespace) -> int:
+    """Look once more, and move what is known to be bad."""
+    report = _looked_at(options.path, options, _known(options.ledger), _progress())
+    _print({**report.to_json(), "quarantined": str(put_aside(options.path, report))})
+    return 0
+
+
+def retain(options: Namespace) -> int:
+    """Plan, and remove unless it is a dry run."""
+    rules = Retention(
+        keep_last=options.keep_last,
+        keep_best=options.keep_best,
+        metric=options.metric,
+        best=options.best,
+        pinned=tuple(options.pin),
+        level=options.level,
+        accept_unverifiable=options.accept_unverifiable,
+        settled_seconds=options.settled,
+    )
+    now = time.time()
+    found = plan(options.root, rules, now=now, champion=options.champion)
+    gone = found.remove if options.dry_run else remove(found, now=now)
+    _print({"dry_run": options.dry_run, "removed": [path.name for path in gone], "kept": dict(found.keep)})
+    return 0
+
+
+def _looked_at(path: Path, options: Namespace, ledger: Ledger | None, progress: Progress | None) -> Report:
+    policy = Policy(strict=options.strict)
+    return checkpoints.check(path, level=options.level, policy=policy, ledger=ledger, progress=progress)
+
+
+def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict[str, str]]:
+    return [vars(finding) for finding in (*report.findings, *unmet)]
+
+
+def _demands(path: Path | None) -> Demands:
+    try:
+        return Demands() if path is None else read_demands(path)
+    except OSError as error:
+        raise FileProblem(f"--expect: {path}: cannot be read ({cause(error)})") from None
+
+
+def _known(path: Path | None, *, room: bool = False) -> Ledger | None:
+    """Read the ledger of a report; only a report that is going to be written need not be there."""
+    try:
+        if path is None:
+            return None
+        if room:
+            make_room(path)
+        elif not path.exists():
+            raise FileProblem(f"--ledger: {path}: does not exist; name a report that --report or report_path wrote")
+        return read_ledger(path)
+    except OSError as error:
+        raise FileProblem(f"{path}: cannot be used ({cause(error)})") from None
+    except ValueError as error:
+        raise FileProblem(str(error)) from None
+
+
+def _write(path: Path, found: Selection, ledger: Ledger | None) -> None:
+    try:
+        write_report(path, found, ledger)
+    except OSError as error:
+        raise FileProblem(f"--report: {path}: cannot be written ({cause(error)})") from None
+
+
+def _progress() -> Progress | None:
+    """Draw a bar where somebody is looking; a log or a pipe gets none."""
+    if not sys.stderr.isatty():
+        return None
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return Progress(lambda moment: _draw("\r" + bar(moment, width - 1)), every=0.05)
+
+
+def _draw(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _print(told: dict[str, object]) -> None:
+    if sys.stderr.isatty():
+        _draw("\r\x1b[K")
+    print(json.dumps(told), flush=True)
