@@ -156,6 +156,8 @@ def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | No
     """
     Delete old checkpoints, but never the newest valid one (it is read in full), nor any while none is valid.
 
+    What an evaluation has leased (``ROOT/.leases/NAME@….json``, until a time in it) stays, too.
+
     :param keep_last: how many of the highest steps to keep, at least 1.
     :param keep_every: keep also the steps divisible by this.
     :return: what was deleted.
@@ -166,10 +168,24 @@ def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | No
     if newest is None:
         return []
     old = [path for path in _published(Path(root))[keep_last:] if path != newest.path]
-    doomed = [path for path in old if not (keep_every and _step(path) % keep_every == 0)]
+    rare = [path for path in old if not (keep_every and _step(path) % keep_every == 0)]
+    doomed = [path for path in rare if not _leased(path)]
     for path in doomed:
         discard(path)
     return doomed
+
+
+def _leased(path: Path) -> bool:
+    """Whether somebody reads it; a lease that cannot be read counts, because deleting cannot be undone."""
+    for lease in path.parent.joinpath(".leases").glob("*@*.json"):
+        try:
+            if lease.name.rpartition("@")[0] == path.name and json.loads(lease.read_bytes())["until"] > time.time():
+                return True
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, KeyError):
+            return True
+    return False
 
 
 class PreemptionGuard:
@@ -475,7 +491,9 @@ def _sweep(root: Path) -> None:
     for path in root.iterdir():
         match = _TEMPORARY.match(path.name)
         abandoned = match and _is_abandoned(path, *match.groups())
-        if abandoned or path.name.startswith(".trash-"):
+        # What Airflow's retention has under way it may still give back.
+        trash = path.name.startswith(".trash-") and not path.name.startswith(".trash-retention-")
+        if abandoned or trash:
             discard(path)
 
 

@@ -15,7 +15,9 @@ from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.lifecycle import RunaiDeleteOperator, RunaiResumeOperator, RunaiSuspendOperator
 from airflow_runai.operators.promotion import RunaiPromoteOperator
+from airflow_runai.operators.retention import RunaiRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from airflow_runai.triggers.workload import TIMELINE_KEY
 from tests.airflow.conftest import ROOT, SECRET
@@ -25,6 +27,7 @@ Runner = Callable[..., Run]
 EXPECTED = {
     "digits_retraining",
     "digits_from_ui",
+    "digits_early_evaluation",
     "digits_ingest",
     "digits_train_on_new_data",
     "digits_evaluate_checkpoint",
@@ -89,6 +92,19 @@ def test_retraining_from_the_ui_takes_its_settings(run: Runner, emulator: Emulat
 
 
 @pytest.mark.slow
+def test_early_evaluation_takes_a_checkpoint_of_the_step_that_is_wanted(
+    run: Runner, emulator: Emulator, shared: Path
+) -> None:
+    """``dag.test`` runs one task after the other; that the sensor sees a running training is shown beside it."""
+    done = run(bag().dags["digits_early_evaluation"])
+    assert done.state == "success", done.words
+    assert done.xcom(task_id="half_way")["step"] >= 300
+    judged = done.xcom(task_id="evaluate")
+    assert judged["passed"]
+    assert judged["checkpoint"] == done.xcom(task_id="half_way")
+
+
+@pytest.mark.slow
 def test_pipeline_hands_on_data_and_checkpoints_as_asset_events(run: Runner, emulator: Emulator, shared: Path) -> None:
     """What ``dag.test`` cannot do is start the third DAG with its event; the real scheduler does, in another test."""
     dags = bag().dags
@@ -121,6 +137,8 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
         lambda: RunaiDeleteOperator(task_id="delete", **common),
         lambda: RunaiCheckpointOperator(task_id="checkpoint", root="/shared", path_map=paths),
         lambda: RunaiEvaluationOperator(task_id="evaluate", path_map=paths, **evaluating),
+        lambda: RunaiCheckpointSensor(task_id="half_way", root="/shared", workload={"task_id": "train"}),
+        lambda: RunaiRetentionOperator(task_id="retain", root="/shared", pinned=["step-1"], path_map=paths),
         lambda: RunaiPromoteOperator(task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths),
     ]
 
@@ -130,7 +148,7 @@ def test_every_operator_survives_serialization_with_its_link(database: None) -> 
 
     dag = dag_of(*_all_operators(), params={"gpus": 1})
     read = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert len(read.task_dict) == 8
+    assert len(read.task_dict) == 10
     for task in dag.tasks:
         again = read.get_task(task.task_id)
         for field in task.template_fields:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_runai.checkpoints.leases import hold
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import (
     Checkpoint,
@@ -370,6 +371,22 @@ def test_prune_keeps_the_last_ones_and_every_nth(tmp_path: Path) -> None:
     deleted = prune(tmp_path, keep_last=2, keep_every=4)
     assert sorted(path.name[-2:] for path in deleted) == ["01", "02", "03", "05", "06", "07"]
     assert names(tmp_path) == ["latest", "step-00000004", "step-00000008", "step-00000009", "step-00000010"]
+
+
+def test_prune_leaves_what_is_being_evaluated(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4, 5):
+        save(tmp_path, step)
+    for step, until in ((1, time.time() + 60), (2, time.time() - 60)):
+        hold(tmp_path / f"step-{step:08d}", "evaluation", until=until)
+    (tmp_path / ".leases" / "step-00000003@x.json").write_text("{")
+    assert [path.name for path in prune(tmp_path, keep_last=1)] == ["step-00000004", "step-00000002"]
+
+
+def test_a_save_sweeps_our_trash_and_not_what_retention_may_give_back(tmp_path: Path) -> None:
+    for name in (".trash-step-1-x", ".trash-retention-x"):
+        (tmp_path / name).mkdir()
+    save(tmp_path, 1)
+    assert names(tmp_path) == [".trash-retention-x", "latest", "step-00000001"]
 
 
 def test_prune_never_deletes_the_newest_valid_one(tmp_path: Path) -> None:
