@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CHECKED := airflow_runai demo dags docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test quick lint docs clean
+.PHONY: help install demo up down test test-airflow test-parts quick lint docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,14 @@ lint: $(INSTALLED)  ## format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: lint  ## everything: lint, types, contracts and all tests, the slow ones too
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --ignore tests/benchmarks
+	@$(MAKE) --no-print-directory --jobs 2 test-airflow test-parts
 	$(BIN)/python -m pytest tests/benchmarks  # alone: they measure
+
+test-airflow: $(INSTALLED)  # waits more than it works, so that the parts are tested beside it
+	$(BIN)/python -m pytest tests/end_to_end
+
+test-parts: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/end_to_end --ignore tests/benchmarks
 
 quick: $(INSTALLED)  ## the fast tests only
 	$(BIN)/python -m pytest -m "not slow and not standalone"

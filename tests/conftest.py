@@ -64,12 +64,3 @@ def settings_for(emulator: Emulator, **more: Any) -> Settings:
 def _stepped(**details: Any) -> EmulatorSettings:
     # It begins now, so that its moments fit those of the drivers.
     return EmulatorSettings(**{"clock": SteppedClock(time.time()), "scenarios": {"train": TRAINING}, **details})
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, one process takes all that share the big Airflow, and takes them first."""
-    for item in items:
-        shares_airflow = "airflow" in getattr(item, "fixturenames", ()) and "end_to_end" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("airflow" if shares_airflow else item.path.as_posix()))
-    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
