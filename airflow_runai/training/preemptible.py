@@ -177,14 +177,13 @@ def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | No
 
 def _leased(path: Path) -> bool:
     """Whether somebody reads it; a lease that cannot be read counts, because deleting cannot be undone."""
-    for lease in path.parent.joinpath(".leases").glob("*@*.json"):
+    for lease in path.parent.glob(f".leases/{path.name}@*.json"):
         try:
-            if lease.name.rpartition("@")[0] == path.name and json.loads(lease.read_bytes())["until"] > time.time():
+            if json.loads(lease.read_bytes())["until"] > time.time():
                 return True
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, TypeError, KeyError):
-            return True
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            if not isinstance(error, FileNotFoundError):
+                return True
     return False
 
 
@@ -491,9 +490,8 @@ def _sweep(root: Path) -> None:
     for path in root.iterdir():
         match = _TEMPORARY.match(path.name)
         abandoned = match and _is_abandoned(path, *match.groups())
-        # What Airflow's retention has under way it may still give back.
-        trash = path.name.startswith(".trash-") and not path.name.startswith(".trash-retention-")
-        if abandoned or trash:
+        # Not .trash-retention-…: what Airflow's retention has under way it may still give back.
+        if abandoned or re.match(r"\.trash-(?!retention-)", path.name):
             discard(path)
 
 

@@ -423,10 +423,25 @@ def poison(root: Path) -> Path:
     return root / f"step-{held.step + 1:08d}"
 
 
-@pytest.mark.slow
 @both
-def test_a_poisoned_newest_is_put_aside_while_the_training_is_interrupted(
+def test_while_the_workload_is_suspended_a_bad_newest_is_put_aside(
     run: Runner, emulator: Emulator, root: Path, deferrable: bool
+) -> None:
+    person = Person(emulator)
+    person.submit("team-a", "long-train")
+    person.wait_for("long-train", "Running")
+    person.steer(control_plane.suspend, "long-train")
+    person.wait_for("long-train", "Stopped")
+    publish(root, 10)
+    os.truncate(publish(root, 20) / "model.safetensors", 100)
+    run(dag_of(sensor(min_step=20, workload="long-train", veto=True, timeout=0.5, deferrable=deferrable)))
+    assert (root / "quarantine" / "step-00000020" / "report.json").exists()
+    assert (root / "step-00000010").exists()
+
+
+@pytest.mark.slow
+def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
+    run: Runner, emulator: Emulator, root: Path
 ) -> None:
     person = Person(emulator)
     name = start_digits(person, emulator)
@@ -443,7 +458,7 @@ def test_a_poisoned_newest_is_put_aside_while_the_training_is_interrupted(
         person.steer(control_plane.resume, "digits")
 
     with meanwhile(interrupt):
-        done = run(dag_of(sensor(min_step=184, workload=name, veto=True, deferrable=deferrable, timeout=60)))
+        done = run(dag_of(sensor(min_step=184, workload=name, veto=True, timeout=60)))
     assert done.state == "success", done.words
     assert done.xcom()["step"] >= 184
     assert f"resumed from step {steps['good']} " in emulator.log(name)
