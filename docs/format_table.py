@@ -112,7 +112,8 @@ ROWS: dict[str, Row] = {
     "directory": Row(
         "files of weights and no known trainer",
         "each file by its own format",
-        "`valid`: these files are whole; what else should be there, nobody can know",
+        "`valid`: these files are whole; what else should be there, nobody can know. A binary file of no known format: "
+        "`unverifiable`",
         "as the files' own formats",
         "that nothing is missing",
     ),
