@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.errors import GateFailed, MetricsError, SpecError
@@ -90,7 +90,12 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Hold the checkpoint, so that no retention removes it meanwhile; then submit or adopt, and wait."""
         self._lease(context, hold=True)
-        return super().execute(context)
+        try:
+            return super().execute(context)
+        except AirflowFailException:
+            # There is no further try, so nobody reads it any more.
+            self._lease(context, hold=False)
+            raise
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         try:
