@@ -233,8 +233,8 @@ def test_what_is_being_evaluated_stays_until_that_is_over(run: Runner, emulator:
 def test_an_evaluation_that_is_never_submitted_holds_nothing(run: Runner, emulator: Emulator, root: Path) -> None:
     publish(root, 1)
     checkpoint = {"path": "/shared/ckpt/step-00000001"}
-    done = run(dag_of(evaluating("true", checkpoint=checkpoint, spec={"image": "x", "colour": "red"}, retries=2)))
-    assert "colour" in done.words
+    done = run(dag_of(evaluating("true", checkpoint=checkpoint, project="nobodys", retries=2)))
+    assert "nobodys" in done.words
     assert done.task().try_number == 1
     assert (root / ".leases").is_dir()
     assert leased(root, now=0) == {}
