@@ -64,3 +64,14 @@ def settings_for(emulator: Emulator, **more: Any) -> Settings:
 def _stepped(**details: Any) -> EmulatorSettings:
     # It begins now, so that its moments fit those of the drivers.
     return EmulatorSettings(**{"clock": SteppedClock(time.time()), "scenarios": {"train": TRAINING}, **details})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what fuzzing tried; what a test prints itself is lost where several processes test side by side."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lines = [
+        value for report in reports for key, value in getattr(report, "user_properties", ()) if key == "statistics"
+    ]
+    if lines:
+        terminalreporter.section("fuzzing")
+        terminalreporter.write_line("\n".join(sorted(set(lines))))

@@ -145,7 +145,9 @@ def test_every_format_has_a_sample() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_is_done_to_a_file_is_a_finding(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whatever_is_done_to_a_file_is_a_finding(
+    tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
     good = samples(name, tmp_path)
     files = [(path, file) for path in good for file in _files(path)]
     originals = {file: file.read_bytes() for _, file in files}
@@ -171,8 +173,7 @@ def test_whatever_is_done_to_a_file_is_a_finding(tmp_path: Path, name: str, caps
         codes.update({finding.code for finding in report.findings})
 
     fuzz()
-    with capsys.disabled():
-        print(f"\n  {name}: {sum(verdicts.values())} damaged, {dict(verdicts)}, {len(codes)} codes", end="")
+    record_property("statistics", f"{name}: {sum(verdicts.values())} damaged, {dict(verdicts)}, {len(codes)} codes")
     assert sum(verdicts.values()) > 0
 
 
