@@ -26,6 +26,8 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 SECRET = "a-secret-of-these-tests"
 ENVIRONMENT = {
     "AIRFLOW_HOME": str(HOME),
+    # Its alarm would take the place of pytest's own, and a test that hangs would hang for ever.
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
