@@ -13,7 +13,7 @@ from functools import partial
 from airflow_runai.checkpoints.examination import Damage, Examination, StepClaim, shown
 from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
-from airflow_runai.checkpoints.formats.torch_zip import MemberPass, TorchArchive
+from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
 from airflow_runai.checkpoints.reader import Source, Span
 
 __all__ = ["Ahead", "ItemReader", "Part"]
@@ -81,7 +81,7 @@ class Ahead:
 class _Opened:
     item: Item
     archive: TorchArchive
-    passes: list[MemberPass]
+    passes: list[TorchMemberPass]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Members of a zip file that is not PyTorch's: a look at the beginning of one, and the pass that proves all of them."""
+"""Members of a zip file: a look at the beginning of one, and the pass that proves all of them."""
 
 from __future__ import annotations
 
@@ -50,10 +50,14 @@ class MemberPass:
 
         :raises Damage: when less was unpacked than announced.
         """
-        if self._inflater is None:
-            return self.span.crc == self.member.crc
-        self._inflater.finish()
-        return self._inflater.crc == self.member.crc
+        if self._inflater is not None:
+            self._inflater.finish()
+        return self.crc == self.member.crc
+
+    @property
+    def crc(self) -> int:
+        """CRC32 of its content, once the pass is over."""
+        return self.span.crc if self._inflater is None else self._inflater.crc
 
 
 def prove(source: Source, passes: Sequence[MemberPass], seen: Examination, label: str) -> list[MemberPass]:

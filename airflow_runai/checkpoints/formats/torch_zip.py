@@ -15,15 +15,16 @@ from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_dir
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.members import MemberPass
 from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
-from airflow_runai.checkpoints.reader import Source, Span
+from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["TORCH_ZIP", "MemberPass", "TorchArchive", "examine_archive"]
+__all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar")
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
@@ -179,11 +180,11 @@ class TorchArchive:
         self.source.scan([member_pass.span for member_pass in passes])
         self.close(passes)
 
-    def passes(self) -> list[MemberPass]:
+    def passes(self) -> list[TorchMemberPass]:
         """What each member needs of the pass over the bytes, in the order of the file."""
-        return [MemberPass(self, name, member) for name, member in self.members.items() if member.packed]
+        return [TorchMemberPass(self, name, member) for name, member in self.members.items() if member.packed]
 
-    def close(self, passes: list[MemberPass]) -> None:
+    def close(self, passes: list[TorchMemberPass]) -> None:
         """Say what came out, once the bytes have been read."""
         for member_pass in passes:
             member_pass.finish()
@@ -206,8 +207,8 @@ class TorchArchive:
                 self.seen.enter(self.label, tensor.name, entry)
 
 
-class MemberPass:
-    """What one member needs during the pass over the file."""
+class TorchMemberPass:
+    """What PyTorch's members need besides: small ones are kept, tensors are looked at."""
 
     def __init__(self, archive: TorchArchive, name: str, member: Member) -> None:
         self.archive = archive
@@ -215,9 +216,8 @@ class MemberPass:
         self.member = member
         self.kept = b""
         self.content = self._content() if archive.seen.level >= 3 else None
-        self.inflater = None if member.method == STORED else Inflater(member, self._feed)
-        feed = self._feed if self.inflater is None else self.inflater.push
-        self.span = Span(member.begin, member.end, feed, summed=self.inflater is None)
+        self.read = MemberPass(member, self._feed)
+        self.span = self.read.span
 
     def _content(self) -> TensorContent | None:
         tensors = self.archive.tensors_in(self.name)
@@ -239,10 +239,8 @@ class MemberPass:
     def finish(self) -> None:
         """Compare the CRC, then say what the numbers are; numbers of damaged bytes mean nothing."""
         seen, label = self.archive.seen, self.archive.label
-        if self.inflater is not None:
-            self.inflater.finish()
-        crc = self.span.crc if self.inflater is None else self.inflater.crc
-        if self.archive.checksums and crc != self.member.crc:
+        intact, crc = self.read.finish(), self.read.crc
+        if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
             seen.note("zip-crc", label, f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match")
         else:
