@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 CHECKED := airflow_runai demo dags docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-airflow test-parts quick lint docs clean
+.PHONY: help install demo up down test test-airflow test-parts quick lint docs rig clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ quick: $(INSTALLED)  ## the fast tests only
 
 docs: $(INSTALLED)  ## write the generated tables of docs/ anew
 	$(BIN)/python -m docs.generate
+
+rig: $(INSTALLED)  ## build the Kubernetes that tests run on, into a cache (Go >= 1.26; 12 minutes, once)
+	@$(BIN)/python -m tests.rig.building
 
 clean:  ## remove what demo, up and test left behind (not .venv)
 	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
