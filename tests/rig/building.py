@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _LAYOUT = "1"  # of the result; raise it when what lies where changes
 #: Whose manifests belong to a family, by the family's name.
 _MODULES = {"jobset": "sigs.k8s.io/jobset", "kueue": "sigs.k8s.io/kueue"}
 _RENAMED = {"server": "etcd"}  # Go names a program after the last part of its path
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MB = 1_000_000
 
 
@@ -121,9 +122,9 @@ def build(inputs: Inputs | None = None) -> Programs:
 
 def main(inputs: Inputs | None = None) -> int:
     """Build on the command line; return the exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    for number in _INTERRUPTS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         build(inputs)
     except BuildError as error:
@@ -133,6 +134,12 @@ def main(inputs: Inputs | None = None) -> int:
         print("make rig: interrupted; nothing half-built is kept, run `make rig` again to go on", file=sys.stderr)
         return 1
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    for other in _INTERRUPTS:  # once is enough: what follows only tidies up
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _build(inputs: Inputs, go: Go) -> Programs:
@@ -188,8 +195,7 @@ def _copy_manifests(go: Go, family: Path, into: Path) -> None:
 
 def _check_room(inputs: Inputs, go: Go) -> None:
     caches = go.caches()
-    lacking = max(0, inputs.go_bytes - sum(size(path) for path in caches))
-    needs = {caches[0]: lacking, inputs.cache: inputs.result_bytes}
+    needs = {caches[0]: _lacking(caches, inputs.go_bytes), inputs.cache: inputs.result_bytes}
     disks = {path: _nearest(path).stat().st_dev for path in needs}
     for path in needs:
         needed = sum(amount for other, amount in needs.items() if disks[other] == disks[path])
@@ -199,6 +205,15 @@ def _check_room(inputs: Inputs, go: Go) -> None:
                 f"the disk of {path} has {free // _MB} MB free, and the rig needs {needed // _MB} MB there; make room,"
                 " or name other folders with RUNAI_RIG_CACHE and GOCACHE"
             )
+
+
+def _lacking(folders: list[Path], wanted: int) -> int:
+    for file in (file for folder in folders for file in folder.rglob("*")):
+        if wanted <= 0:
+            return 0
+        with suppress(FileNotFoundError):  # another build may tidy up
+            wanted -= file.lstat().st_size
+    return max(0, wanted)
 
 
 def _nearest(path: Path) -> Path:
@@ -211,7 +226,11 @@ def _one_sentence(cache: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename or cache
-        advice = "make room" if error.errno == errno.ENOSPC else "name a folder that you may write to: RUNAI_RIG_CACHE"
+        advice = (
+            "make room"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "name a folder that you may write to: RUNAI_RIG_CACHE"
+        )
         raise BuildError(f"{place}: {os.strerror(error.errno or 0)}; {advice}, and run `make rig` again") from error
 
 

@@ -32,7 +32,7 @@ def default_folder() -> Path:
     """Return ``$RUNAI_RIG_CACHE``, or a folder of ours among the user's caches."""
     own = os.environ.get("RUNAI_RIG_CACHE")
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(caches) / "airflow-provider-runai" / "rig"
+    return Path(own).absolute() if own else Path(caches) / "airflow-provider-runai" / "rig"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ _GET_GO = "install a newer one from https://go.dev/dl/, put it on PATH and run `
 _TROUBLES = (
     (re.compile(r"no space left on device|disk quota exceeded", re.I), "the disk is full: {line}; make room"),
     (
-        re.compile(r'dial tcp|no such host|Get "http|proxyconnect|TLS handshake|i/o timeout|GOPROXY=off', re.I),
+        re.compile(
+            r'dial tcp|no such host|Get "http|reading https?:|proxyconnect|TLS handshake|i/o timeout|GOPROXY=off', re.I
+        ),
         "Go cannot download a module: {line}; connect to the network (or set GOPROXY)",
     ),
 )
@@ -57,7 +59,7 @@ class Go:
         if not shutil.which(command):
             raise BuildError(f"{needed}, and there is no `{command}` on PATH; {_GET_GO}")
         said = _output([command, "version"], Path.cwd())
-        found = re.search(r"\bgo(\d+)\.(\d+)", said)
+        found = re.search(r"\bgo(\d+)\.(\d+)\S*", said)
         if not found:
             raise BuildError(f"{needed}, and `{command} version` said {said[:100]!r}; {_GET_GO}")
         if (int(found[1]), int(found[2])) < least:
@@ -83,7 +85,7 @@ class Go:
         words = [self.command, "build", *_FLAGS, f"-ldflags={linker}", "-o", f"{into}{os.sep}", "tool"]
         said, failed = _run(words, family, lock, say)
         if failed:
-            raise BuildError(_why(f"building {family.name}", said))
+            raise BuildError(_why(f"building {family}", said))
 
 
 def _run(words: list[str], folder: Path, lock: int, say: Callable[[str], None]) -> tuple[str, int]:
@@ -122,9 +124,14 @@ def _output(words: list[str], folder: Path) -> str:
 
 
 def _why(what: str, said: str) -> str:
-    lines = [line.strip()[:300] for line in said.strip().splitlines()] or ["it said nothing"]
+    lines = said.strip().splitlines() or ["it said nothing"]
     for pattern, explanation in _TROUBLES:
         telling = next((line for line in lines if pattern.search(line)), None)
         if telling:
-            return f"{what} failed: {explanation.format(line=telling)} and run `make rig` again"
-    return f"{what} failed: {' / '.join(lines[-5:])}"
+            return f"{what} failed: {explanation.format(line=_cut(telling))} and run `make rig` again"
+    return f"{what} failed: {' / '.join(_cut(line) for line in lines[-5:])}"
+
+
+def _cut(line: str) -> str:
+    # Go names the cause at the end, behind long paths.
+    return line.strip()[-300:]

@@ -1,0 +1,160 @@
+"""What `make rig` leaves in its cache, when it builds again, and what it never uses."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.rig.building import Inputs, Programs, build, programs
+from tests.rig.cache import Cache
+from tests.rig.tiny import ROOT, TinyRig, real_go
+
+NEWER = "go version go1.99.0 linux/amd64"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> TinyRig:
+    real_go()
+    return TinyRig(tmp_path)
+
+
+def says(program: Path) -> str:
+    """Return what a built program prints."""
+    return subprocess.run([program], capture_output=True, text=True, check=True).stderr
+
+
+def test_programs_and_manifests_lie_under_the_names_that_people_know(tiny: TinyRig) -> None:
+    built = build(tiny.inputs())
+    assert says(built.path("jobset")) == "jobset"
+    assert says(built.path("etcd")) == "server"
+    assert [crd.read_text() for crd in built.crds("jobset")] == ["kind: CustomResourceDefinition\n"]
+    assert built.webhooks("jobset").read_text() == "kind: ValidatingWebhookConfiguration\n"
+    assert tiny.left() == [built.folder.name]
+
+
+def test_what_is_not_there_is_named_beside_what_is(tiny: TinyRig) -> None:
+    built = build(tiny.inputs())
+    with pytest.raises(LookupError, match=r"no kubelet in .*; it has etcd, jobset"):
+        built.path("kubelet")
+
+
+def test_a_second_build_compiles_nothing(tiny: TinyRig, capsys: pytest.CaptureFixture[str]) -> None:
+    built = build(tiny.inputs())
+    (tiny.family / "jobset" / "main.go").write_text("this would not compile")
+    capsys.readouterr()
+    assert build(tiny.inputs()) == built
+    assert capsys.readouterr().out.startswith(f"rig: ready: {built.folder}")
+
+
+def flip_a_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a program is cut off": lambda folder: os.truncate(folder / "bin/jobset", 1000),
+    "a program has another byte": lambda folder: flip_a_byte(folder / "bin/jobset"),
+    "a program cannot be run": lambda folder: (folder / "bin/jobset").chmod(0o644),
+    "a program is gone": lambda folder: (folder / "bin/jobset").unlink(),
+    "a manifest is gone": lambda folder: (folder / "manifests/jobset/webhooks.yaml").unlink(),
+    "the index is gone": lambda folder: (folder / "index.json").unlink(),
+    "the index is cut off": lambda folder: os.truncate(folder / "index.json", 40),
+    "the index is empty": lambda folder: (folder / "index.json").write_text("{}"),
+    "the index is another thing": lambda folder: (folder / "index.json").write_text('["bin/jobset"]'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_result_is_built_again_and_never_used(tiny: TinyRig, damage: str) -> None:
+    built = build(tiny.inputs())
+    DAMAGES[damage](built.folder)
+    assert programs(tiny.inputs()) is None
+    assert says(build(tiny.inputs()).path("jobset")) == "jobset"
+    assert tiny.left() == [built.folder.name]
+
+
+def test_a_result_that_was_copied_here_is_used(tiny: TinyRig) -> None:
+    built = build(tiny.inputs())
+    os.utime(built.path("jobset"), (1, 1))
+    assert programs(tiny.inputs()) == built
+
+
+def test_other_sources_are_built_and_the_old_result_goes(tiny: TinyRig, capsys: pytest.CaptureFixture[str]) -> None:
+    old = build(tiny.inputs())
+    (tiny.cache / "something of yours").mkdir()
+    with (tiny.family / "go.mod").open("a") as sources:
+        sources.write("\n// another version\n")
+    assert programs(tiny.inputs()) is None
+    new = build(tiny.inputs())
+    assert tiny.left() == sorted([new.folder.name, "something of yours"])
+    assert f"removed what other sources or another Go had built: {old.folder}\n" in capsys.readouterr().out
+
+
+def test_another_go_builds_anew(tiny: TinyRig) -> None:
+    build(tiny.inputs())
+    assert programs(tiny.inputs(tiny.fake_go("", NEWER))) is None
+
+
+@pytest.mark.parametrize("version", [None, "go version go1.19.8 linux/amd64"], ids=["no Go", "an old Go"])
+def test_a_machine_that_cannot_build_uses_what_another_built(tiny: TinyRig, version: str | None) -> None:
+    built = build(tiny.inputs())
+    go = tiny.fake_go("", version) if version else "no-such-go"
+    assert programs(tiny.inputs(go)) == built
+    assert tiny.main(go) == (0, "")
+
+
+def test_two_builds_at_once_build_one_after_the_other(tiny: TinyRig) -> None:
+    with Cache(tiny.cache).lock(print):
+        process = subprocess.Popen(tiny.command(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        assert process.stdout.readline() == f"rig: waiting: another build of the rig writes to {tiny.cache}\n"
+        assert tiny.left() == []
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "rig: jobset: built" in said
+
+
+def test_the_second_of_two_builds_takes_what_the_first_built(tiny: TinyRig) -> None:
+    with Cache(tiny.cache).lock(print):
+        process = subprocess.Popen(tiny.command(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        process.stdout.readline()
+        elsewhere = TinyRig(tiny.folder / "elsewhere")
+        built = build(elsewhere.inputs()).folder
+        built.rename(tiny.cache / built.name)
+    said, _ = process.communicate(timeout=120)
+    assert said.startswith("rig: ready: ")
+
+
+def test_the_cache_lies_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert Inputs().cache == tmp_path / "airflow-provider-runai" / "rig"
+    monkeypatch.setenv("RUNAI_RIG_CACHE", str(tmp_path / "own"))
+    assert Inputs().cache == tmp_path / "own"
+
+
+def test_versions_are_exact_and_nothing_is_replaced() -> None:
+    families = sorted(Inputs().families.glob("*/go.mod"))
+    assert [family.parent.name for family in families] == ["controlplane", "jobset", "kueue"]
+    for family in families:
+        assert not re.search(r"^\s*(replace|exclude|toolchain)\b", family.read_text(), re.M)
+        assert family.with_name("go.sum").stat().st_size
+
+
+@pytest.mark.rig
+def test_the_rig_has_all_its_programs_and_they_know_their_version() -> None:
+    built = programs()
+    assert isinstance(built, Programs)
+    for program in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "jobset", "kueue"):
+        assert os.access(built.path(program), os.X_OK)
+    wanted = re.search(r"k8s\.io/kubernetes (v\S+)", (Inputs().families / "controlplane/go.mod").read_text())
+    said = subprocess.run([built.path("kube-apiserver"), "--version"], capture_output=True, text=True, check=True)
+    assert wanted
+    assert said.stdout == f"Kubernetes {wanted[1]}\n"
+    assert [len(built.crds(family)) for family in ("jobset", "kueue")] == [1, 11]
+    assert all(built.webhooks(family).read_text() for family in ("jobset", "kueue"))
