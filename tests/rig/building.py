@@ -16,10 +16,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.rig import room
 from tests.rig.cache import Cache, default_folder, key, size
 from tests.rig.go import RECIPE, STRIPPED, BuildError, Go
 
@@ -149,7 +150,8 @@ def _build(inputs: Inputs, go: Go) -> Programs:
         if found:
             return _told(Programs(found))
         began = time.monotonic()
-        _check_room(inputs, go)
+        caches = go.caches()
+        room.check({caches[0]: room.lacking(caches, inputs.go_bytes), inputs.cache: inputs.result_bytes})
         with cache.filling() as unfinished:
             for family in inputs.names():
                 _build_family(go, inputs.families / family, unfinished, lock)
@@ -191,33 +193,6 @@ def _copy_manifests(go: Go, family: Path, into: Path) -> None:
     for crd in (source / "crd" / "bases").glob("*.yaml"):
         shutil.copyfile(crd, into / "crds" / crd.name)
     shutil.copyfile(source / "webhook" / "manifests.yaml", into / "webhooks.yaml")
-
-
-def _check_room(inputs: Inputs, go: Go) -> None:
-    caches = go.caches()
-    needs = {caches[0]: _lacking(caches, inputs.go_bytes), inputs.cache: inputs.result_bytes}
-    disks = {path: _nearest(path).stat().st_dev for path in needs}
-    for path in needs:
-        needed = sum(amount for other, amount in needs.items() if disks[other] == disks[path])
-        free = shutil.disk_usage(_nearest(path)).free
-        if free < needed:
-            raise BuildError(
-                f"the disk of {path} has {free // _MB} MB free, and the rig needs {needed // _MB} MB there; make room,"
-                " or name other folders with RUNAI_RIG_CACHE and GOCACHE"
-            )
-
-
-def _lacking(folders: list[Path], wanted: int) -> int:
-    for file in (file for folder in folders for file in folder.rglob("*")):
-        if wanted <= 0:
-            return 0
-        with suppress(FileNotFoundError):  # another build may tidy up
-            wanted -= file.lstat().st_size
-    return max(0, wanted)
-
-
-def _nearest(path: Path) -> Path:
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 @contextmanager
