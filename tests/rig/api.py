@@ -65,7 +65,7 @@ class Api:
     """
 
     def __init__(self, server: str, token: str | None, authority: Path | None, timeout: float = 30) -> None:
-        self.server, self.token = server, token
+        self.server, self.token, self._authority = server, token, authority
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         trust = ssl.create_default_context(cafile=str(authority)) if authority else False
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
@@ -81,6 +81,14 @@ class Api:
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
         user = _named(config["users"], context["user"])["user"]
         return cls(cluster["server"], user.get("token"), Path(cluster["certificate-authority"]))
+
+    def at(self, server: str, timeout: float = 30) -> Api:
+        """Return a client of the same identity at another address of the same server."""
+        return Api(server, self.token, self._authority, timeout)
+
+    def with_token(self, token: str | None) -> Api:
+        """Return a client with another token, or with none."""
+        return Api(self.server, token, self._authority)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -135,7 +135,7 @@ class Cluster:
             cluster = cls(Options(**record["options"]), folder=folder)
             cluster._settle(Site(folder, Programs(Path(record["programs"])), record["ports"]))
         except (OSError, ValueError, KeyError, TypeError):
-            raise RigError(f"{folder}: there is no cluster. Start one with `python -m tests.rig up`") from None
+            raise RigError(f"{folder}: there is no cluster here. `python -m tests.rig up` starts one") from None
         return cluster
 
     @property

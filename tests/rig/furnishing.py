@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import partial
 
 from tests.rig import extensions, objects
 from tests.rig.api import Api, Object, name_of
@@ -37,7 +38,7 @@ def apply_kinds(api: Api, site: Site, families: Sequence[str], webhooks: Authori
 def await_kinds(api: Api, kinds: Sequence[Object]) -> None:
     """Wait until the server serves all kinds."""
     for kind in kinds:
-        until(lambda kind=kind: extensions.served(api, kind), f"the kind {name_of(kind)}")  # type: ignore[misc]
+        until(partial(extensions.served, api, kind), f"the kind {name_of(kind)}")
 
 
 def open_webhooks(api: Api, site: Site, families: Sequence[str], authority: bytes) -> None:
@@ -62,8 +63,7 @@ def make_kueue_queues(api: Api) -> None:
         objects.add_quota_queue(api, team, cohort=COHORT)
         objects.add_local_queue(api, team, LOCAL_QUEUE, team)
     for team in TEAMS:
-        queue = f"{objects.KUEUE}/clusterqueues/{team}"
-        until(lambda queue=queue: objects.is_active(api.get(queue)), f"the ClusterQueue {team}")  # type: ignore[misc]
+        until(partial(objects.takes_work, api, team), f"the ClusterQueue {team}")
 
 
 def _give_kueue_its_certificate(api: Api, site: Site, webhooks: Authority) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from tests.rig.api import Api, Object
 
-__all__ = ["add_namespace", "add_node", "add_queue", "add_quota_queue", "prepare_kai", "prepare_kueue"]
-
 #: Run:ai's, and so KAI's, priority classes. From 100 on a workload is not preemptible.
 PRIORITIES = {"train": 50, "build-preemptible": 75, "build": 100, "inference": 125}
 #: Kueue's own priority classes, made for the tests.
@@ -22,11 +20,6 @@ def prepare(api: Api) -> None:
     for name, value in PRIORITIES.items():
         body = _object("scheduling.k8s.io/v1", "PriorityClass", name)
         api.apply("/apis/scheduling.k8s.io/v1/priorityclasses", body | {"value": value, "globalDefault": False})
-
-
-def prepare_kai(api: Api) -> None:
-    """Make the parent of all KAI queues."""
-    add_queue(api, "parent", quota=-1, parent=None)
 
 
 def prepare_kueue(api: Api) -> None:
@@ -112,9 +105,9 @@ def add_local_queue(api: Api, namespace: str, name: str, queue: str) -> None:
     api.apply(f"{KUEUE}/namespaces/{namespace}/localqueues", body)
 
 
-def is_active(thing: Object) -> bool:
-    """Tell whether a queue of Kueue takes work."""
-    conditions = thing.get("status", {}).get("conditions") or []
+def takes_work(api: Api, queue: str) -> bool:
+    """Tell whether a ClusterQueue of Kueue is active."""
+    conditions = api.get(f"{KUEUE}/clusterqueues/{queue}").get("status", {}).get("conditions") or []
     return any(one["type"] == "Active" and one["status"] == "True" for one in conditions)
 
 

@@ -18,6 +18,7 @@ import yaml
 from tests.rig.api import Object
 from tests.rig.building import Programs
 from tests.rig.certificates import Pair
+from tests.rig.waiting import RigError
 
 __all__ = ["USES", "Part", "Site", "kai_directory"]
 
@@ -180,8 +181,9 @@ class Site:
         }
         file = self._write("kube-scheduler", configuration)
         flags = [f"--config={file}", f"--bind-address={LOOPBACK}", f"--secure-port={port}", *self._tls()]
-        command = [self.programs.path("kube-scheduler"), *flags, "--authentication-skip-lookup=true"]
-        return Part("kube-scheduler", command, ready=f"https://{LOOPBACK}:{port}/readyz")
+        flags.append("--authentication-skip-lookup=true")
+        program = self.programs.path("kube-scheduler")
+        return Part("kube-scheduler", [program, *flags], ready=f"https://{LOOPBACK}:{port}/readyz")
 
     def kubelet(self, node: str) -> Part:
         """Build a node's stand-in for the kubelet."""
@@ -252,14 +254,14 @@ def kai_directory() -> Path:
     """
     Where KAI lies: the stand-in, or what ``RUNAI_RIG_KAI`` names.
 
-    :raises ValueError: if that is not a folder with an executable ``start``.
+    :raises RigError: if that is not a folder with an executable ``start``.
     """
     chosen = os.environ.get("RUNAI_RIG_KAI")
     directory = Path(chosen).resolve() if chosen else Path(__file__).parent / "kai"
     start = directory / "start"
     if not os.access(start, os.X_OK) or not start.is_file():
         origin = f"RUNAI_RIG_KAI={chosen}" if chosen else str(directory)
-        raise ValueError(
+        raise RigError(
             f"{origin}: there is no executable file `start`. Name a folder that holds `start` and `crds/*.yaml`, "
             "or unset RUNAI_RIG_KAI to use the stand-in"
         )
