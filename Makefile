@@ -51,7 +51,7 @@ quick: $(INSTALLED)  ## the fast tests only
 docs: $(INSTALLED)  ## write the generated tables of docs/ anew
 	$(BIN)/python -m docs.generate
 
-rig: $(INSTALLED)  ## build the Kubernetes that tests run on, into a cache (Go >= 1.26; 12 minutes, once)
+rig: $(INSTALLED)  ## build the Kubernetes that tests run on, into a cache (Go >= 1.26; 15 minutes, once)
 	@$(BIN)/python -m tests.rig.building
 
 clean:  ## remove what demo, up and test left behind (not .venv)

@@ -15,7 +15,7 @@ from tests.rig.building import programs
 
 __all__ = ["pytest_runtest_setup"]
 
-NOT_BUILT = "the rig is not built: run `make rig` (needs Go; 12 minutes, once)"
+NOT_BUILT = "the rig is not built: run `make rig` (needs Go; 15 minutes, once)"
 
 
 @pytest.hookimpl(tryfirst=True)
