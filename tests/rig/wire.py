@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -91,14 +92,11 @@ class Wire:
             return
         ends = {writer, inner_writer}
         self._open |= ends
-        try:
+        with suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(self._pump(reader, inner_writer, False), self._pump(inner_reader, writer, True))
-        except OSError:
-            pass
-        finally:
-            self._open -= ends
-            for end in ends:
-                end.transport.abort()
+        self._open -= ends
+        for end in ends:
+            end.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:
         while piece := await reader.read(CHUNK):
