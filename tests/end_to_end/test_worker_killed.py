@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # part of every Airflow, but ships no types
+import psutil
 import pytest
 
 from tests.end_to_end.polling import wait_until
