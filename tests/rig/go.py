@@ -47,10 +47,12 @@ class Go:
 
     :param command: name or path of the program.
     :param version: all that `go version` says, such as ``go version go1.26.8 linux/amd64``.
+    :param heartbeat: seconds between two signs of life of a build.
     """
 
     command: str
     version: str
+    heartbeat: float = HEARTBEAT
 
     @classmethod
     def find(cls, command: str, least: tuple[int, int]) -> Go:
@@ -76,42 +78,41 @@ class Go:
 
     def build(self, family: Path, into: Path, linker: str, lock: int, say: Callable[[str], None]) -> None:
         """
-        Build every `tool` of a family.
+        Build every `tool` of a family. Go works in the folder that it fills, so that nothing stays elsewhere.
 
         :param linker: flags for the linker.
         :param lock: a descriptor that the compiler's processes keep open until the last of them has ended.
-        :param say: gets a sign of life every ten seconds.
+        :param say: gets the signs of life.
         """
         words = [self.command, "build", *_FLAGS, f"-ldflags={linker}", "-o", f"{into}{os.sep}", "tool"]
-        said, failed = _run(words, family, lock, say)
-        if failed:
+        process = subprocess.Popen(
+            words,
+            cwd=family,
+            env={**os.environ, **_SETTINGS, "GOTMPDIR": str(into)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            pass_fds=(lock,),
+            start_new_session=True,  # so that its compilers can be ended with it
+        )
+        said = self._wait(process, lambda seconds: say(f"{family.name}: building, {seconds:.0f} s"))
+        if process.returncode:
             raise BuildError(_why(f"building {family}", said))
 
-
-def _run(words: list[str], folder: Path, lock: int, say: Callable[[str], None]) -> tuple[str, int]:
-    began = time.monotonic()
-    process = subprocess.Popen(
-        words,
-        cwd=folder,
-        env={**os.environ, **_SETTINGS},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        pass_fds=(lock,),
-        start_new_session=True,  # so that its compilers can be ended with it
-    )
-    try:
-        while True:
-            try:
-                return process.communicate(timeout=HEARTBEAT)[0], process.returncode
-            except subprocess.TimeoutExpired:
-                say(f"{folder.name}: building, {time.monotonic() - began:.0f} s")
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    def _wait(self, process: subprocess.Popen[str], sign_of_life: Callable[[float], None]) -> str:
+        began = time.monotonic()
+        try:
+            while True:
+                try:
+                    return process.communicate(timeout=self.heartbeat)[0]
+                except subprocess.TimeoutExpired:
+                    sign_of_life(time.monotonic() - began)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _output(words: list[str], folder: Path) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.rig.building import Inputs, Programs, build, programs
 from tests.rig.cache import Cache
+from tests.rig.go import Go
 from tests.rig.tiny import ROOT, TinyRig, real_go
 
 NEWER = "go version go1.99.0 linux/amd64"
@@ -129,6 +130,21 @@ def test_the_second_of_two_builds_takes_what_the_first_built(tiny: TinyRig) -> N
         built.rename(tiny.cache / built.name)
     said, _ = process.communicate(timeout=120)
     assert said.startswith("rig: ready: ")
+
+
+def test_a_long_build_gives_signs_of_life(tiny: TinyRig) -> None:
+    os.mkfifo(tiny.folder / "go-on")
+    said: list[str] = []
+
+    def heard(text: str) -> None:
+        said.append(text)
+        if len(said) == 2:
+            (tiny.folder / "go-on").write_text("")
+
+    go = Go(str(tiny.fake_go(f"cat {tiny.folder}/go-on")), NEWER, heartbeat=0.01)
+    with Cache(tiny.cache).lock(print) as lock:
+        go.build(tiny.family, tiny.folder, "", lock, heard)
+    assert said[0].startswith("jobset: building, 0 s")
 
 
 def test_the_cache_lies_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

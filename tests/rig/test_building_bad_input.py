@@ -101,7 +101,7 @@ def test_a_disk_that_is_too_small(tiny: TinyRig, size: str, who: str) -> None:
 def test_too_little_room_from_the_start(tiny: TinyRig) -> None:
     said = refusal(tiny, tiny.main(tiny.fake_go("exit 3"), needs=10**18))
     assert f"the disk of {tiny.folder}/go-build has " in said
-    assert " MB free, and the rig needs 2000000000000 MB there; make room" in said
+    assert " MB free, and the rig needs 2000000003000 MB there; make room" in said
 
 
 def test_a_cache_that_cannot_be_written(tiny: TinyRig) -> None:
