@@ -1,0 +1,269 @@
+"""
+The picture of a cluster that one scheduling cycle works on, read from API objects.
+
+It is pure: the same objects give the same picture. What an object says is taken as data; what cannot be read counts as
+absent, as a scheduler must not stop for one broken object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.rig.kai import amounts
+from tests.rig.kai.amounts import Amount
+
+__all__ = ["SCHEDULER", "Group", "Node", "Pod", "Queue", "Snapshot", "ended", "take"]
+
+Object = dict[str, Any]
+SCHEDULER = "kai-scheduler"
+GROUP_ANNOTATION = "pod-group-name"
+STALE_ANNOTATION = "kai.scheduler/stale-podgroup-timestamp"
+PREEMPTIBLE_BELOW = 100
+DEFAULT_PRIORITY = 50
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that is there: what it has, and what else tells which pods may run on it."""
+
+    name: str
+    room: Amount
+    labels: Mapping[str, str]
+    taints: tuple[Object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pod:
+    """
+    A pod that has not ended.
+
+    :param node: where it is bound; empty while it waits.
+    :param leaving: it has been told to go.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    asks: Amount
+    node: str
+    leaving: bool
+    raw: Object = field(repr=False, compare=False)
+
+    @property
+    def path(self) -> str:
+        """``namespace/name``, as KAI's texts have it."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """
+    A queue; None where a number is unlimited.
+
+    :param age: rank by creation, 0 is the oldest.
+    """
+
+    name: str
+    parent: str
+    age: int
+    quota: Mapping[str, float | None]
+    limit: float | None
+    weight: float
+    priority: int = 100
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    A PodGroup with those of its pods that have not ended.
+
+    :param minimum: pods that start and stay together.
+    :param succeeded: one of its pods has ended well (KAI then never calls the group stale).
+    """
+
+    namespace: str
+    name: str
+    queue: str
+    priority: int
+    preemptible: bool
+    created: float
+    minimum: int
+    pods: tuple[Pod, ...]
+    succeeded: bool
+    raw: Object = field(repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def waiting(self) -> tuple[Pod, ...]:
+        """Pods that want a node."""
+        return tuple(pod for pod in self.pods if not pod.node and not pod.leaving)
+
+    @property
+    def active(self) -> tuple[Pod, ...]:
+        """Pods on a node, those that are leaving too."""
+        return tuple(pod for pod in self.pods if pod.node)
+
+    @property
+    def running(self) -> tuple[Pod, ...]:
+        """Pods on a node that have not been told to go."""
+        return tuple(pod for pod in self.active if not pod.leaving)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """
+    All that a cycle knows.
+
+    :param strangers: GPUs per node that pods of other schedulers hold.
+    """
+
+    nodes: tuple[Node, ...]
+    queues: Mapping[str, Queue]
+    groups: tuple[Group, ...]
+    strangers: Mapping[str, Amount]
+
+    def asked(self, queue: str) -> Amount:
+        """What all pods of a queue ask for together."""
+        return self._sum(queue, lambda group: group.pods)
+
+    def used(self, queue: str) -> Amount:
+        """What the pods of a queue hold, without those that are leaving."""
+        return self._sum(queue, lambda group: group.running)
+
+    def firm(self, queue: str) -> Amount:
+        """The part of it that cannot be taken away."""
+        return self._sum(queue, lambda group: () if group.preemptible else group.running)
+
+    def is_parent(self, queue: str) -> bool:
+        """Whether the queue has queues below it."""
+        return any(other.parent == queue for other in self.queues.values())
+
+    def _sum(self, queue: str, pods: Any) -> Amount:
+        return amounts.total(pod.asks for group in self.groups if group.queue == queue for pod in pods(group))
+
+
+def take(
+    nodes: Iterable[Object],
+    queues: Iterable[Object],
+    groups: Iterable[Object],
+    pods: Iterable[Object],
+    priorities: Iterable[Object],
+    assumed: Mapping[str, str] | None = None,
+) -> Snapshot:
+    """
+    Read the objects of five collections.
+
+    :param assumed: nodes of pods, by uid, that were bound a moment ago and are not yet seen there; empty for a pod that
+        was told to go.
+    """
+    members: dict[str, list[Object]] = {}
+    strangers: dict[str, Amount] = {}
+    for pod in pods:
+        if pod["spec"].get("schedulerName") == SCHEDULER:
+            name = (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION)
+            members.setdefault(f"{pod['metadata']['namespace']}/{name}", []).append(pod)
+        elif (node := pod["spec"].get("nodeName")) and not ended(pod):
+            strangers[node] = strangers.get(node, Amount()) + amounts.of_pod(pod)
+    values = {one["metadata"]["name"]: int(one.get("value", 0)) for one in priorities}
+    return Snapshot(
+        nodes=tuple(sorted((_node(node) for node in nodes if _is_ready(node)), key=lambda node: node.name)),
+        queues=_queues(queues),
+        groups=tuple(_group(group, members, values, assumed or {}) for group in groups),
+        strangers=strangers,
+    )
+
+
+def ended(pod: Object) -> bool:
+    """Whether a pod holds nothing any more."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def seconds(timestamp: str) -> float:
+    """Read an RFC 3339 time as seconds since 1970."""
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+
+
+def _group(
+    group: Object, members: Mapping[str, list[Object]], values: Mapping[str, int], assumed: Mapping[str, str]
+) -> Group:
+    metadata, spec = group["metadata"], group.get("spec") or {}
+    mine = members.get(f"{metadata['namespace']}/{metadata['name']}", [])
+    priority = values.get(spec.get("priorityClassName", ""), DEFAULT_PRIORITY)
+    told = spec.get("preemptibility")
+    return Group(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        queue=spec.get("queue", ""),
+        priority=priority,
+        preemptible=told == "preemptible" if told else priority < PREEMPTIBLE_BELOW,
+        created=seconds(metadata["creationTimestamp"]),
+        minimum=int(spec.get("minMember", 1)),
+        pods=tuple(_pod(pod, assumed) for pod in mine if not ended(pod) and not _is_gated(pod)),
+        succeeded=any((pod.get("status") or {}).get("phase") == "Succeeded" for pod in mine),
+        raw=group,
+    )
+
+
+def _pod(pod: Object, assumed: Mapping[str, str]) -> Pod:
+    metadata = pod["metadata"]
+    uid = metadata["uid"]
+    return Pod(
+        uid=uid,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        asks=amounts.of_pod(pod),
+        node=pod["spec"].get("nodeName") or assumed.get(uid, ""),
+        leaving="deletionTimestamp" in metadata or assumed.get(uid) == "",
+        raw=pod,
+    )
+
+
+def _node(node: Object) -> Node:
+    return Node(
+        name=node["metadata"]["name"],
+        room=amounts.of_list(node["status"].get("allocatable") or node["status"].get("capacity") or {}),
+        labels=node["metadata"].get("labels") or {},
+        taints=tuple(node["spec"].get("taints") or ()),
+    )
+
+
+def _is_ready(node: Object) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and not (node.get("spec") or {}).get("unschedulable")
+
+
+def _is_gated(pod: Object) -> bool:
+    return bool(pod["spec"].get("schedulingGates"))
+
+
+def _queues(queues: Iterable[Object]) -> dict[str, Queue]:
+    by_age = sorted(queues, key=lambda queue: (queue["metadata"]["creationTimestamp"], queue["metadata"]["name"]))
+    return {queue["metadata"]["name"]: _queue(queue, age) for age, queue in enumerate(by_age)}
+
+
+def _queue(queue: Object, age: int) -> Queue:
+    spec = queue.get("spec") or {}
+    resources = spec.get("resources") or {}
+    gpu = resources.get("gpu") or {}
+    return Queue(
+        name=queue["metadata"]["name"],
+        parent=spec.get("parentQueue") or "",
+        age=age,
+        quota={name: _limited((resources.get(name) or {}).get("quota")) for name in ("cpu", "memory", "gpu")},
+        limit=_limited(gpu.get("limit", -1)),
+        weight=float(gpu.get("overQuotaWeight", 1)),
+        priority=int(spec.get("priority") or 100),
+    )
+
+
+def _limited(number: float | None) -> float | None:
+    """KAI writes -1 for unlimited; a quota that is not written is 0."""
+    return None if number is not None and number < 0 else float(number or 0)
