@@ -79,7 +79,8 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         "--project",
         action="append",
         metavar="NAME:GPUS",
-        help="project and its quota, NAME@CLUSTER:GPUS for another cluster; repeat (default: team-a:2 team-b:2)",
+        help="project and its quota, NAME@CLUSTER:GPUS for another cluster; limit and over-quota weight may follow, as "
+        "in team-a:2,limit=4,weight=3; repeat (default: team-a:2 team-b:2)",
     )
     group.add_argument("--cluster", action="append", metavar="NAME", help="cluster; repeat (default: embedded)")
     group.add_argument("--nodes", type=int, default=2, help="nodes of each cluster (default: %(default)s)")

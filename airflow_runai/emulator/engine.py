@@ -253,17 +253,15 @@ class Engine:
 
     def _schedule(self, cluster: Cluster, now: float) -> None:
         mine = [w for w in self._active() if w.cluster_id == cluster.id]
-        quotas = {project.name: project.quota for project in self.world.projects if project.cluster_id == cluster.id}
-        for decision in scheduler.plan(cluster.nodes, quotas, self._jobs(mine)):
+        queues = [project.queue for project in self.world.projects if project.cluster_id == cluster.id]
+        for decision in scheduler.plan(cluster.nodes, queues, self._jobs(mine)):
             workload = self.world.workloads[decision.job]
             if isinstance(decision, scheduler.Place):
-                workload.claims = False
                 lifecycle.place(workload, decision.slots, now)
                 self._store.touch(workload)
             elif isinstance(decision, scheduler.Evict):
                 self.preempt(workload, decision.message, now)
             else:
-                workload.claims = decision.claims
                 lifecycle.explain(workload, decision.reason, decision.message)
 
     def _jobs(self, workloads: Iterable[Workload]) -> Iterable[scheduler.Job]:
@@ -282,7 +280,6 @@ class Engine:
                 placed=tuple(pod.slot for pod in workload.live_pods),
                 leaving=workload.departure is not None,
                 avoid=frozenset(workload.last_nodes),
-                claims=workload.claims,
             )
 
 

@@ -1,5 +1,5 @@
 """
-Free GPUs of a cluster, device by device, and how a gang of pods fits on them.
+Free GPUs of a cluster, device by device, and on which node a pod goes.
 
 Pure arithmetic: it does not know who may have what (that is ``scheduler.py``).
 """
@@ -27,79 +27,135 @@ class Slot:
     share: float = 1.0
 
 
-class Free:
-    """An immutable picture of what is free: per node, the free ten-thousandths of each device."""
+class Room:
+    """
+    What is free, seen twice: now, and soon, when everybody who has been told to go is gone.
 
-    def __init__(self, devices: Mapping[str, Sequence[int]]) -> None:
-        self._devices = {node: list(parts) for node, parts in devices.items()}
+    A reservation takes from soon only, preferably what is not free now: others may start there meanwhile.
+    """
+
+    def __init__(self, nodes: Mapping[str, _Node]) -> None:
+        self._nodes = dict(nodes)
 
     @classmethod
-    def of(cls, nodes: Mapping[str, int], held: Iterable[Slot]) -> Free:
-        """Take what is held from what there is."""
-        return cls({node: [_GRAIN] * count for node, count in nodes.items()}).taking(held)
+    def of(cls, nodes: Mapping[str, int]) -> Room:
+        """Give the picture of an empty cluster, from the number of GPUs per node."""
+        return cls({name: _Node((_GRAIN,) * gpus, (_GRAIN,) * gpus) for name, gpus in nodes.items()})
 
-    def copy(self) -> Free:
-        """Give an equal picture."""
-        return Free(self._devices)
+    def copy(self) -> Room:
+        """Give an equal picture to try things on."""
+        return Room(self._nodes)
 
-    def taking(self, slots: Iterable[Slot]) -> Free:
-        """Give the picture after these slots were taken (negative counts mean: not yet released)."""
-        return self._changed(slots, -1)
+    @property
+    def soon(self) -> float:
+        """GPUs of the whole cluster that are free soon."""
+        return sum(node.free for node in self._nodes.values()) / _GRAIN
 
-    def without(self, slots: Iterable[Slot]) -> Free:
-        """Give the picture after these slots were released."""
-        return self._changed(slots, +1)
+    def take(self, slots: Iterable[Slot]) -> None:
+        """Let somebody hold these slots."""
+        for slot in slots:
+            self._change(slot, now=-1, soon=-1)
 
-    def fit(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> tuple[Slot, ...] | None:
+    def expect(self, slots: Iterable[Slot]) -> None:
+        """Take note that whoever holds these slots is leaving."""
+        for slot in slots:
+            self._change(slot, now=0, soon=+1)
+
+    def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> tuple[Slot, ...] | None:
         """
-        Find room for all pods at once.
+        Find slots that are free now, and take them.
 
         :param pods: GPUs per pod, as in :class:`Job`.
         :param avoid: nodes to use only when nothing else is free.
         :return: one slot a pod in the same order, or None when they do not all fit.
         """
-        biggest_first = sorted(range(len(pods)), key=lambda index: -pods[index])
-        room, found = self.copy(), {}
-        for index in biggest_first:
-            slot = room._fit_one(pods[index], avoid)
+        return self._fit(pods, now=True, avoid=avoid)
+
+    def reserve(
+        self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
+    ) -> tuple[Slot, ...] | None:
+        """
+        Find slots that are free soon, and keep them from those who come later.
+
+        :param home: where the pods were until now; the same slot is preferred to another one on the same node.
+        """
+        return self._fit(pods, now=False, avoid=avoid, home=home)
+
+    def _fit(
+        self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
+    ) -> tuple[Slot, ...] | None:
+        after, found = self.copy(), dict[int, Slot]()
+        for index in sorted(range(len(pods)), key=lambda index: -pods[index]):
+            slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
+            after._change(slot, now=-1 if now else 0, soon=-1)
             found[index] = slot
-            room._take(slot, -1)
+        self._nodes = after._nodes
         return tuple(found[index] for index in range(len(pods)))
 
-    def _fit_one(self, gpus: float, avoid: frozenset[str]) -> Slot | None:
-        for node in sorted(self._devices, key=lambda name: self._preference(name, avoid)):
-            slot = self._fit_on(node, gpus)
-            if slot is not None:
-                return slot
-        return None
+    def _choose(self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None) -> Slot | None:
+        """Prefer a node where it fits now, then one not to be avoided, then the fullest, then the first by name."""
+        best: tuple[bool, bool, int, str] | None = None
+        for name, node in self._nodes.items():
+            at_once = node.fits(gpus, now=True)
+            if at_once or (not now and node.fits(gpus, now=False)):
+                rank = (not at_once, name in avoid, node.free, name)
+                best = min(best, rank) if best else rank
+        if best is None:
+            return None
+        node = self._nodes[best[3]]
+        if home and home.node == best[3] and node.can_give(home):
+            return home
+        return node.slot(best[3], gpus, now)
 
-    def _preference(self, node: str, avoid: frozenset[str]) -> tuple[bool, int, str]:
-        """Order nodes: not avoided, then fullest first (Run:ai packs by default), then by name."""
-        return (node in avoid, sum(self._devices[node]), node)
+    def _change(self, slot: Slot, now: int, soon: int) -> None:
+        if slot.gpus and slot.node in self._nodes:
+            self._nodes[slot.node] = self._nodes[slot.node].changed(slot, now, soon)
 
-    def _fit_on(self, node: str, gpus: float) -> Slot | None:
-        parts = self._devices[node]
+
+class _Node:
+    """The free ten-thousandths of each device of a node, now and soon."""
+
+    __slots__ = ("_now", "_soon", "free")
+
+    def __init__(self, now: tuple[int, ...], soon: tuple[int, ...]) -> None:
+        self._now, self._soon = now, soon
+        self.free = sum(soon)
+
+    def fits(self, gpus: float, now: bool) -> bool:
+        """Whether a pod finds its devices here."""
+        if self.free < gpus * _GRAIN:
+            return False
+        return len(self._devices(gpus, now)) >= max(1, int(gpus)) if gpus > 0 else True
+
+    def slot(self, name: str, gpus: float, now: bool) -> Slot:
+        """Give a pod that fits its devices; a share goes to the fullest."""
         if gpus <= 0:
-            return Slot(node)
+            return Slot(name)
+        devices = self._devices(gpus, now)
         if gpus < 1:
-            need = _grains(gpus)
-            roomy = [(part, number) for number, part in enumerate(parts) if part >= need]
-            return Slot(node, (min(roomy)[1],), gpus) if roomy else None
-        whole = [number for number, part in enumerate(parts) if part == _GRAIN]
-        return Slot(node, tuple(whole[: int(gpus)])) if len(whole) >= int(gpus) else None
+            return Slot(name, (min(devices, key=lambda number: (self._soon[number], number)),), gpus)
+        later_first = sorted(devices, key=lambda number: (self._now[number] == _GRAIN, number))
+        return Slot(name, tuple(sorted(later_first[: int(gpus)])))
 
-    def _changed(self, slots: Iterable[Slot], sign: int) -> Free:
-        after = self.copy()
-        for slot in slots:
-            after._take(slot, sign)
-        return after
+    def can_give(self, slot: Slot) -> bool:
+        """Whether exactly these devices are free soon."""
+        return all(self._soon[number] >= _grains(slot.share) for number in slot.gpus)
 
-    def _take(self, slot: Slot, sign: int) -> None:
+    def changed(self, slot: Slot, now: int, soon: int) -> _Node:
+        """Give the node after a slot was taken (-1), released (+1) or left as it is (0), now and soon."""
+        before, after = list(self._now), list(self._soon)
         for number in slot.gpus:
-            if slot.node in self._devices and number < len(self._devices[slot.node]):
-                self._devices[slot.node][number] += sign * _grains(slot.share)
+            if number < len(before):
+                before[number] += now * _grains(slot.share)
+                after[number] += soon * _grains(slot.share)
+        return _Node(tuple(before), tuple(after))
+
+    def _devices(self, gpus: float, now: bool) -> list[int]:
+        need = _grains(min(gpus, 1.0))
+        pairs = enumerate(zip(self._now, self._soon, strict=True))
+        return [number for number, (at_once, later) in pairs if later >= need and (at_once >= need or not now)]
 
 
 def _grains(share: float) -> int:

@@ -9,6 +9,7 @@ from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.filters import Items, filtered, ordered, page
 from airflow_runai.emulator.records import PRIORITIES
 from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.scheduler import Queue
 from airflow_runai.emulator.world import TENANT_ID, Cluster, Project
 
 _UNIT_FIELDS = {name: name for name in ("id", "name", "clusterId", "createdAt", "departmentId")}
@@ -90,13 +91,14 @@ def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _unit(plane: ControlPlane, unit_id: str, name: str, cluster_id: str, quota: float) -> dict[str, Any]:
+def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> dict[str, Any]:
     """Write what projects and departments have in common."""
-    gpu = {"deserved": quota, "limit": -1, "overQuotaWeight": 1}
+    limit = -1 if queue.limit is None else queue.limit
+    gpu = {"deserved": queue.deserved, "limit": limit, "overQuotaWeight": queue.weight}
     pool = {"id": "1", "name": "default"}
     return {
         "id": unit_id,
-        "name": name,
+        "name": queue.name,
         "clusterId": cluster_id,
         "tenantId": TENANT_ID,
         "description": "",
@@ -105,7 +107,7 @@ def _unit(plane: ControlPlane, unit_id: str, name: str, cluster_id: str, quota: 
         "createdBy": "emulator",
         "updatedBy": "emulator",
         "resources": [{"nodePool": pool, "gpu": gpu, "cpu": None, "memory": None, "priority": 1}],
-        "totalResources": {"gpuQuota": quota},
+        "totalResources": {"gpuQuota": queue.deserved},
         "defaultNodePools": ["default"],
         "schedulingRules": {},
     }
@@ -113,7 +115,7 @@ def _unit(plane: ControlPlane, unit_id: str, name: str, cluster_id: str, quota: 
 
 def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
     department = plane.world.department_id(project.cluster_id)
-    unit = _unit(plane, project.id, project.name, project.cluster_id, project.quota)
+    unit = _unit(plane, project.id, project.cluster_id, project.queue)
     parent = {"id": department, "name": "default", "type": "department", "parentId": str(TENANT_ID)}
     status = {"namespace": project.namespace, "phase": "Ready", "phaseMessage": ""}
     return unit | {
@@ -128,7 +130,7 @@ def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
 def _department(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
     mine = [project for project in plane.world.projects if project.cluster_id == cluster.id]
     quota = sum(project.quota for project in mine)
-    unit = _unit(plane, plane.world.department_id(cluster.id), "default", cluster.id, quota)
+    unit = _unit(plane, plane.world.department_id(cluster.id), cluster.id, Queue("default", quota))
     children = [{"id": project.id, "name": project.name, "type": "project"} for project in mine]
     return unit | {"parentId": str(TENANT_ID), "status": {"phase": "Ready"}, "projectsChildren": children}
 

@@ -24,11 +24,19 @@ VERSIONS = (*(f"2.{minor}" for minor in range(18, 27)), "3.0")
 
 @dataclass(frozen=True)
 class ProjectQuota:
-    """A project, its guaranteed GPUs and its cluster."""
+    """
+    A project and what it may use.
+
+    :param quota: guaranteed GPUs.
+    :param limit: the most GPUs it may use; None for no limit.
+    :param weight: its part of what nobody is guaranteed, relative to the other projects of the cluster.
+    """
 
     name: str
     quota: float
     cluster: str
+    limit: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,8 @@ class Settings:
     """
     What one embedded Run:ai is made of.
 
-    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one.
+    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. What may follow:
+        ``,limit=GPUS``, the most it may use, and ``,weight=NUMBER``, its part of what is over all quotas.
     :param clusters: names of the clusters; each has ``nodes`` nodes with ``gpus_per_node`` GPUs.
     :param state: directory that survives a restart; None for a temporary one that is removed at the end.
     :param volumes: PVC claim name, NFS or host path, or container path, to a local directory.
@@ -146,15 +155,27 @@ def _is_loopback(host: str) -> bool:
 
 
 def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
-    name, colon, quota = text.rpartition(":")
+    name, colon, amounts = text.rpartition(":")
     name, _, cluster = name.partition("@")
     cluster = cluster or clusters[0]
-    try:
-        gpus = float(quota)
-    except ValueError:
-        gpus = -1.0
-    if not name or not colon or not 0 <= gpus < float("inf"):
-        raise ValueError(f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2")
+    quota, *more = amounts.split(",")
+    options = dict(option.partition("=")[::2] for option in more)
+    told = {key: _amount(value) for key, value in {"quota": quota, **options}.items()}
+    known = len(options) == len(more) and told.keys() <= {"quota", "limit", "weight"}
+    if not name or not colon or not known or None in told.values():
+        raise ValueError(
+            f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2, with limit and weight after "
+            "it if wanted, such as team-a:2,limit=4,weight=3"
+        )
     if cluster not in clusters:
         raise ValueError(f"projects: {text!r} names cluster {cluster!r}, but there is only {', '.join(clusters)}")
-    return ProjectQuota(name, gpus, cluster)
+    return ProjectQuota(name, told["quota"] or 0.0, cluster, told.get("limit"), told.get("weight", 1.0) or 0.0)
+
+
+def _amount(text: str) -> float | None:
+    """Read a number that is not negative; None if it is none."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found < float("inf") else None

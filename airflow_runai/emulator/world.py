@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.emulator.records import Workload
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.scheduler import Queue
+from airflow_runai.emulator.settings import ProjectQuota, Settings
 
 TENANT_ID = 1001
 _NAMESPACE = uuid.UUID("6f3b0f0e-8a0c-4e43-9a55-3c1d1f5b7a10")
@@ -29,12 +30,17 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Project:
-    """A project of one cluster with its guaranteed GPUs."""
+    """A project of one cluster, and what it may use."""
 
     id: str
     name: str
     cluster_id: str
-    quota: float
+    queue: Queue
+
+    @property
+    def quota(self) -> float:
+        """Guaranteed GPUs."""
+        return self.queue.deserved
 
     @property
     def namespace(self) -> str:
@@ -54,7 +60,7 @@ class World:
         self.clusters = [_cluster(name, settings, first=not i) for i, name in enumerate(settings.clusters)]
         by_name = {cluster.name: cluster.id for cluster in self.clusters}
         self.projects = [
-            Project(str(4501 + number), project.name, by_name[project.cluster], project.quota)
+            Project(str(4501 + number), project.name, by_name[project.cluster], _queue(project))
             for number, project in enumerate(settings.project_quotas)
         ]
         self.workloads: dict[str, Workload] = {}
@@ -70,8 +76,8 @@ class World:
 
     def project_of(self, workload: Workload) -> Project:
         """Get the project of a workload; one that is no longer configured keeps its name as id and no quota."""
-        found = self.project(workload.project_id)
-        return found or Project(workload.project_id, workload.project_id, workload.cluster_id, 0.0)
+        name = workload.project_id
+        return self.project(name) or Project(name, name, workload.cluster_id, Queue(name, 0.0))
 
     def department_id(self, cluster_id: str) -> str:
         """Get the id of the cluster's only department, ``default``."""
@@ -101,6 +107,10 @@ class World:
         workload = Workload(id=str(uuid.uuid4()), created_at=created_at, phase_at=now, **fields)
         self.workloads[workload.id] = workload
         return workload
+
+
+def _queue(project: ProjectQuota) -> Queue:
+    return Queue(project.name, project.quota, project.limit, project.weight)
 
 
 def _cluster(name: str, settings: Settings, first: bool) -> Cluster:

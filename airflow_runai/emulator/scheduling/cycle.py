@@ -1,0 +1,128 @@
+"""One cycle: allocate, consolidate, reclaim, preempt. What one action decides, the next ones take as given."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+
+from airflow_runai.emulator.placement import Room
+from airflow_runai.emulator.scheduling.entitlement import is_firm_over_quota, may_hold, may_lose, may_reclaim
+from airflow_runai.emulator.scheduling.fair_share import fair_shares
+from airflow_runai.emulator.scheduling.jobs import Action, Decision, Evict, Job, Place, Queue
+from airflow_runai.emulator.scheduling.order import Standing, Standings, by_dispensability, in_turn
+from airflow_runai.emulator.scheduling.reasons import why_stopped, why_waiting
+from airflow_runai.emulator.scheduling.search import Search, Try
+from airflow_runai.emulator.scheduling.skips import Failures
+from airflow_runai.emulator.scheduling.state import State
+
+#: So many jobs may move for one; KAI's setting is 16, of which it allows one more.
+_MOST_MOVED = 17
+
+
+class Cycle:
+    """
+    The working memory of one cycle.
+
+    :ivar decisions: what was decided so far.
+    """
+
+    def __init__(self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job]) -> None:
+        self._jobs = {job.id: job for job in jobs}
+        self._waiting = {job.id: job for job in self._jobs.values() if not job.placed and not job.leaving}
+        self._state = State(Room.of(nodes), self._jobs.values())
+        self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
+        self.decisions: list[Decision] = []
+
+    def allocate(self) -> None:
+        """Give what is free to everybody in turn; who does not fit is passed over."""
+        for job in self._in_turn():
+            if not may_hold(self._standings, self._state, job):
+                continue
+            slots = self._state.room.place(job.pods, job.avoid)
+            if slots is not None:
+                self.decisions.append(Place(job.id, slots))
+            else:
+                slots = self._state.room.reserve(job.pods, job.avoid)
+            if slots is not None:
+                self._state.enter(job, slots)
+                del self._waiting[job.id]
+
+    def consolidate(self) -> None:
+        """Move jobs of any queue, so that a preemptible one fits into what is free in pieces."""
+        failures = Failures()
+        for job in self._in_turn():
+            if not job.preemptible or failures.is_hopeless(job):
+                continue
+            movable = by_dispensability(self._running(), self._standings, self._state.used)
+            enough = self._state.room.soon >= job.gpus
+            if not (enough and self._make_room(job, "consolidation", islice(movable, _MOST_MOVED), _stops_nobody)):
+                failures.add(job)
+
+    def reclaim(self) -> None:
+        """Take back from other queues what a queue's fair share gives it."""
+        failures: defaultdict[str, Failures] = defaultdict(Failures)
+        for job in self._in_turn():
+            if not may_reclaim(self._standings, self._state, job) or failures[job.project].is_hopeless(job):
+                continue
+            others = [one for one in self._running() if one.project != job.project]
+            if not self._make_room(job, "reclaim", others, self._takes_excess):
+                failures[job.project].add(job)
+
+    def preempt(self) -> None:
+        """Stop less important jobs of the same queue."""
+        failures: defaultdict[str, Failures] = defaultdict(Failures)
+        for job in self._in_turn():
+            if failures[job.project].is_hopeless(job):
+                continue
+            lesser = [one for one in self._running() if one.project == job.project and one.priority < job.priority]
+            firm = is_firm_over_quota(self._standings, self._state, job)
+            if firm or not self._make_room(job, "preempt", lesser, lambda found: True):
+                failures[job.project].add(job)
+
+    def explain(self) -> None:
+        """Say to everybody who still waits why."""
+        placed = {decision.job for decision in self.decisions if isinstance(decision, Place)}
+        evicted = {decision.job for decision in self.decisions if isinstance(decision, Evict)}
+        for job in self._jobs.values():
+            if not job.placed and not job.leaving and job.id not in placed - evicted:
+                self.decisions.append(why_waiting(self._standings, self._state, job))
+
+    def _in_turn(self) -> Iterator[Job]:
+        return in_turn(self._waiting.values(), self._standings, lambda queue: self._state.used(queue))
+
+    def _running(self) -> list[Job]:
+        """List who could be stopped; what was given a place since the cycle began counts, too."""
+        return [job for job in map(self._jobs.__getitem__, self._state.held) if job.preemptible and job.gpus > 0]
+
+    def _make_room(self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]) -> bool:
+        allowed = partial(may_hold, self._standings)
+        found = Search(self._state, self._standings, candidates, allowed, valid).run(job)
+        if found is None:
+            return False
+        self._state = found.state
+        del self._waiting[job.id]
+        for victim in (*found.stopped, *found.moved):
+            self.decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
+        return True
+
+    def _takes_excess(self, found: Try) -> bool:
+        return may_lose(self._standings, self._state, found.job, found.stopped)
+
+
+def _stops_nobody(found: Try) -> bool:
+    return not found.stopped
+
+
+def _standings(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> Standings:
+    """Compare the queues; one that only a job knows has no quota and is the youngest."""
+    asked: defaultdict[str, float] = defaultdict(float)
+    for job in jobs:
+        asked[job.project] += 0.0 if job.leaving else job.gpus
+    known = {queue.name for queue in queues}
+    every = [*queues, *(Queue(name, 0.0) for name in asked if name not in known)]
+    fair = fair_shares(gpus, every, asked)
+    return {
+        queue.name: Standing(age, queue.deserved, queue.ceiling, fair[queue.name]) for age, queue in enumerate(every)
+    }

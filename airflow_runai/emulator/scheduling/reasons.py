@@ -1,0 +1,46 @@
+"""What users read about a decision: why a workload waits, why it was stopped."""
+
+from __future__ import annotations
+
+from airflow_runai.emulator.scheduling.entitlement import is_firm_over_quota, is_over_limit
+from airflow_runai.emulator.scheduling.jobs import Action, Job, Wait
+from airflow_runai.emulator.scheduling.order import Standings
+from airflow_runai.emulator.scheduling.state import State
+
+OVER_QUOTA = "NonPreemptibleOverQuota"
+OVER_LIMIT = "OverLimit"
+
+
+def why_stopped(victim: Job, job: Job, action: Action) -> str:
+    """Tell a victim what it had to go for."""
+    if action == "reclaim":
+        return f"Preempted: GPUs reclaimed by project {job.project}"
+    if action == "preempt":
+        return f"Preempted by higher priority workload {job.name or job.id}"
+    return f"Preempted: moved to make room for workload {job.name or job.id}"
+
+
+def why_waiting(standings: Standings, state: State, job: Job) -> Wait:
+    """Tell a job why it waits."""
+    if job.id in state.held:
+        return Wait(job.id, "", "Waiting for GPUs that are being released")
+    if is_firm_over_quota(standings, state, job):
+        return Wait(job.id, OVER_QUOTA, _over_quota(standings, state, job))
+    if is_over_limit(standings, state, job):
+        return Wait(job.id, OVER_LIMIT, _over_limit(standings, state, job))
+    return Wait(job.id, "", f"Not enough free GPUs for {job.gpus:g} in the node pool default")
+
+
+def _over_quota(standings: Standings, state: State, job: Job) -> str:
+    return (
+        f"Non-preemptible workload over quota: project {job.project} has a quota of "
+        f"{standings[job.project].deserved:g} GPUs, {state.firm(job.project):g} of it in use by non-preemptible "
+        f"workloads, {job.gpus:g} asked for"
+    )
+
+
+def _over_limit(standings: Standings, state: State, job: Job) -> str:
+    return (
+        f"Workload over limit: project {job.project} may use {standings[job.project].ceiling:g} GPUs at most, "
+        f"{state.used(job.project):g} of them in use, {job.gpus:g} asked for"
+    )

@@ -1,0 +1,35 @@
+"""``python -m tests.scheduling FILE…``: play recorded scenarios and print, for each, how alike the decisions are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.scheduling.playing import play
+from tests.scheduling.scenario import read
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Play the files.
+
+    :return: 0 when all were played, however alike the decisions are; 2 if a file is no scenario.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.scheduling", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    for file in parser.parse_args(argv).files:
+        try:
+            score = play(read(file))
+        except ValueError as error:
+            print(f"{parser.prog}: error: {error}", file=sys.stderr)
+            return 2
+        print(json.dumps({"file": str(file), **asdict(score)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

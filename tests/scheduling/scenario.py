@@ -1,0 +1,81 @@
+"""
+Scenarios: what happened to a small cluster, step by step, and what the real KAI made of each step.
+
+A file is data from elsewhere; it is checked against a schema before anything is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # ships no types
+
+_NAME = {"type": "string", "maxLength": 100}
+_GPUS = {"type": "number", "minimum": 0, "maximum": 10_000}
+_NAMES = {"type": "array", "items": _NAME, "maxItems": 1_000}
+
+
+def _thing(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": required | optional, "required": list(required)}
+
+
+_QUOTA = {"limit": _GPUS, "weight": _GPUS}
+_JOB = _thing(
+    {
+        "name": _NAME,
+        "queue": _NAME,
+        "pods": {"type": "integer", "minimum": 1, "maximum": 1_000},
+        "gpus": {"type": "integer", "minimum": 0, "maximum": 10_000},
+        "priority": {"type": ["integer", "string"]},
+    },
+    preemptible={"type": "boolean"},
+    min={"type": "integer", "minimum": 1},
+)
+_EVICTED = _thing({"job": _NAME, "by": {"enum": ["reclaim", "preempt", "consolidation", "node"]}})
+_OUTCOME = _thing(
+    {
+        "running": {"type": "object", "additionalProperties": _NAMES, "maxProperties": 1_000},
+        "evicted": {"type": "array", "items": _EVICTED},
+        "gpus": {"type": "object", "additionalProperties": _GPUS},
+    }
+)
+_STEPS = {
+    "submit": {"job": _JOB},
+    "finish": {"job": _NAME},
+    "quota": {"queue": _NAME, "deserved": _GPUS},
+    "add_node": {"node": _NAME, "gpus": {"type": "integer", "minimum": 0, "maximum": 100}},
+    "remove_node": {"node": _NAME},
+}
+_STEP = {
+    "oneOf": [
+        _thing({"do": {"const": do}, **fields, "real": _OUTCOME}, unsure={"type": "array", "items": _OUTCOME}, **_QUOTA)
+        for do, fields in _STEPS.items()
+    ]
+}
+SCHEMA = _thing(
+    {
+        "nodes": {"type": "array", "items": _thing({"name": _NAME, "gpus": {"type": "integer", "minimum": 0}})},
+        "queues": {"type": "array", "items": _thing({"name": _NAME, "deserved": _GPUS}, **_QUOTA)},
+        "steps": {"type": "array", "items": _STEP},
+    }
+)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """
+    Read a scenario.
+
+    :raises ValueError: there is no such file, or it is no scenario; says where, and what is wrong.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not JSON: {error}") from error
+    worst = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(found))
+    if worst is not None:
+        raise ValueError(f"{path}: is not a scenario: {worst.json_path}: {worst.message[:200]}")
+    return dict(found)
