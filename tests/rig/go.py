@@ -23,7 +23,7 @@ _FLAGS = ("-mod=readonly", "-trimpath", "-p=2")  # two at a time: one compiler t
 _SETTINGS = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 #: What a result depends on beside its sources and Go's version.
 RECIPE = repr((STRIPPED, _FLAGS, _SETTINGS))
-_GET_GO = "install a newer one from https://go.dev/dl/, put it on PATH and run `make rig` again"
+_GET_GO = "get it from https://go.dev/dl/, put it on PATH and run `make rig` again"
 #: Go's own words for two troubles that are not the project's, and what to do about them.
 _TROUBLES = (
     (re.compile(r"no space left on device|disk quota exceeded", re.I), "the disk is full: {line}; make room"),

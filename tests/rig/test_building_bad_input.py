@@ -14,7 +14,7 @@ import pytest
 
 from tests.rig.building import build, programs
 from tests.rig.cache import Cache
-from tests.rig.tiny import ROOT, TinyRig, real_go
+from tests.rig.tiny import ROOT, TinyRig, go_version, needs_go
 
 #: Runs a command that sees a small disk at a folder; nobody else sees it.
 ON_SMALL_DISK = ("unshare", "--mount", "--map-root-user", "sh", "-c")
@@ -44,19 +44,19 @@ def refusal(tiny: TinyRig, ended: tuple[int, str]) -> str:
 
 def test_no_go(tiny: TinyRig) -> None:
     said = refusal(tiny, tiny.main(PATH=str(tiny.folder)))
-    assert "Go 1.24 or later builds the rig, and there is no `go` on PATH; install" in said
+    assert "Go 1.24 or later builds the rig, and there is no `go` on PATH; get it from" in said
 
 
 @pytest.mark.parametrize("version", ["go version go1.23.12 linux/amd64", "go version go1.4 linux/arm"])
 def test_an_old_go(tiny: TinyRig, version: str) -> None:
     old = tiny.fake_go("", version)
-    assert f"Go 1.24 or later builds the rig, and {old} is {version.split()[2]}; install" in refusal(
+    assert f"Go 1.24 or later builds the rig, and {old} is {version.split()[2]}; get it from" in refusal(
         tiny, tiny.main(old)
     )
 
 
 def test_something_else_is_called_go(tiny: TinyRig) -> None:
-    assert "said 'Baduk 3.1'; install" in refusal(tiny, tiny.main(tiny.fake_go("", "Baduk 3.1")))
+    assert "said 'Baduk 3.1'; get it from" in refusal(tiny, tiny.main(tiny.fake_go("", "Baduk 3.1")))
 
 
 def test_a_new_development_version_of_go_will_do(tiny: TinyRig) -> None:
@@ -64,8 +64,8 @@ def test_a_new_development_version_of_go_will_do(tiny: TinyRig) -> None:
     assert said.endswith(f"building {tiny.family} failed: broken\n")
 
 
+@needs_go
 def test_no_network(tiny: TinyRig) -> None:
-    real_go()
     with (tiny.family / "go.mod").open("a") as sources:
         sources.write(f"require {ABSENT}\n")
     (tiny.family / "jobset" / "main.go").write_text(f'package main\n\nimport _ "{ABSENT.split()[0]}"\n')
@@ -83,9 +83,9 @@ def test_a_disk_that_fills_up_while_go_compiles(tiny: TinyRig, words: str) -> No
     assert f"the disk is full: compile: {words}; make room" in refusal(tiny, tiny.main(full))
 
 
+@needs_go
 @pytest.mark.parametrize(("size", "who"), [("256k", "building"), ("8m", "")], ids=["while linking", "while copying"])
 def test_a_disk_that_is_too_small(tiny: TinyRig, size: str, who: str) -> None:
-    real_go()
     crd = tiny.family / "config/components/crd/bases/jobsets.yaml"
     crd.write_bytes(bytes(8_000_000))
     command = [*ON_SMALL_DISK, MOUNT, "sh", str(tiny.cache), size]
@@ -105,16 +105,15 @@ def test_too_little_room_from_the_start(tiny: TinyRig) -> None:
 
 
 def test_a_cache_that_cannot_be_written(tiny: TinyRig) -> None:
-    real_go()
     taken = tiny.folder / "taken"
     taken.write_text("a file, not a folder")
-    said = refusal(tiny, tiny.main(cache=taken / "cache"))
+    said = refusal(tiny, tiny.main(tiny.fake_go("exit 3"), cache=taken / "cache"))
     assert f"{taken}/cache: Not a directory; name a folder that you may write to" in said
     assert taken.read_text() == "a file, not a folder"
 
 
+@needs_go
 def test_sources_that_do_not_compile(tiny: TinyRig) -> None:
-    real_go()
     (tiny.family / "jobset" / "main.go").write_text("package main\n\nfunc main() { nonsense }\n")
     assert "undefined: nonsense" in refusal(tiny, tiny.main())
 
@@ -143,8 +142,9 @@ def test_an_interrupt(tiny: TinyRig, number: signal.Signals) -> None:
         pass  # would wait for ever if anything of the compiler were still running
 
 
+@needs_go
 def test_a_killed_build_is_waited_out_and_nothing_of_it_is_used(tiny: TinyRig) -> None:
-    version = real_go()
+    version = go_version()
     with blocked_build(tiny, version) as process:
         process.kill()
         process.wait()

@@ -23,6 +23,11 @@ families, cache, go, needs = sys.argv[1:]
 sys.exit(main(Inputs(Path(families), Path(cache), go, int(needs), int(needs))))
 """
 
+#: Builds by the real Go. Where the rig is required they run without it, too, and fail.
+needs_go = pytest.mark.skipif(
+    shutil.which("go") is None and os.environ.get("RUNAI_REQUIRE_RIG") != "1", reason="needs Go: https://go.dev/dl/"
+)
+
 
 @dataclass(frozen=True)
 class TinyRig:
@@ -84,8 +89,6 @@ class TinyRig:
         path.write_text(text)
 
 
-def real_go() -> str:
-    """Return the version of the real Go; skip the test where there is none (``RUNAI_REQUIRE_RIG=1``: fail)."""
-    if not shutil.which("go"):
-        (pytest.fail if os.environ.get("RUNAI_REQUIRE_RIG") == "1" else pytest.skip)("needs Go: https://go.dev/dl/")
+def go_version() -> str:
+    """Return what the real Go says of itself."""
     return subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout.strip()
