@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # One place decides what is checked.
 CHECKED := airflow_runai demo dags docs tests
+ON_THE_RIG := tests/rig tests/referee
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-airflow test-parts quick lint docs rig clean
+.PHONY: help install demo up down test test-airflow test-parts test-rig quick qualify lint docs rig oracles clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,23 +37,32 @@ lint: $(INSTALLED)  ## format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: lint  ## everything: lint, types, contracts and all tests, the slow ones too
-	@$(MAKE) --no-print-directory --jobs 2 test-airflow test-parts
+	@$(MAKE) --no-print-directory --jobs 3 test-airflow test-rig test-parts
 	$(BIN)/python -m pytest tests/benchmarks  # alone: they measure
 
 test-airflow: $(INSTALLED)  # waits more than it works, so that the parts are tested beside it
 	$(BIN)/python -m pytest tests/end_to_end
 
+test-rig: $(INSTALLED)  # waits, too; in one process, because a cluster takes 0.9 GB
+	$(BIN)/python -m pytest $(ON_THE_RIG)
+
 test-parts: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/end_to_end --ignore tests/benchmarks
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,tests/end_to_end tests/benchmarks $(ON_THE_RIG))
 
 quick: $(INSTALLED)  ## the fast tests only
 	$(BIN)/python -m pytest -m "not slow and not standalone"
+
+qualify: rig  ## what takes too long for `make test`: every start-stop cycle, every recording
+	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
 
 docs: $(INSTALLED)  ## write the generated tables of docs/ anew
 	$(BIN)/python -m docs.generate
 
 rig: $(INSTALLED)  ## build the Kubernetes that tests run on, into a cache (Go >= 1.26; 15 minutes, once)
 	@$(BIN)/python -m tests.rig.building
+
+oracles: $(INSTALLED)  ## install the real libraries that checkpoints are compared with, into a cache (6 GB, once)
+	@$(BIN)/python -m tests.oracles
 
 clean:  ## remove what demo, up and test left behind (not .venv)
 	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
