@@ -21,7 +21,7 @@ from tests.rig.api import Api
 from tests.rig.building import Programs, programs
 from tests.rig.certificates import Authority, write_signing_key
 from tests.rig.parts import USES, Part, Site, kai_directory
-from tests.rig.processes import Processes, marked, sweep
+from tests.rig.processes import NODE, Processes, kill, sweep
 from tests.rig.starting import PortTaken, Starter
 from tests.rig.waiting import RigError, until
 
@@ -188,10 +188,14 @@ class Cluster:
     def lose_node(self, name: str) -> None:
         """Let a machine die: its kubelet and all that runs on it end at once. Its Node object stays."""
         self.stop_part(f"kubelet-{name}", grace=0)
-        home = str(self.folder / "nodes" / name)
-        for process in marked(self.folder):
-            if process.environ().get("RUNAI_RIG_NODE") == home:
-                process.kill()
+        kill(self.folder / "nodes" / name, NODE)
+
+    def remove_node(self, name: str) -> None:
+        """Take a node out of the cluster: its kubelet, what runs on it, and its object."""
+        self.lose_node(name)
+        self.api.remove(f"/api/v1/nodes/{name}")
+        del self.site.ports[f"kubelet-{name}"]
+        self._record()
 
     def add_queue(
         self, name: str, quota: float = 1, limit: float = -1, weight: float = 1, parent: str | None = "parent"
@@ -205,7 +209,7 @@ class Cluster:
     def parts(self) -> dict[str, Callable[[], Part]]:
         """Name of each part of this cluster to what builds it, in the order of their start."""
         site = self.site
-        nodes = [use.removeprefix("kubelet-") for use in site.ports if use.startswith("kubelet-")]
+        nodes = [use.removeprefix("kubelet-") for use in list(site.ports) if use.startswith("kubelet-")]
         condition = self.options.eviction_condition
         optional = {
             "kai": lambda: site.kai(kai_directory(), condition),

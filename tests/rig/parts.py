@@ -18,6 +18,7 @@ import yaml
 from tests.rig.api import Object
 from tests.rig.building import Programs
 from tests.rig.certificates import Pair
+from tests.rig.processes import NODE
 from tests.rig.waiting import RigError
 
 __all__ = ["USES", "Part", "Site", "kai_directory"]
@@ -191,7 +192,7 @@ class Site:
         flags = ["--node", node, "--port", str(port), "--folder", str(home)]
         command = [sys.executable, "-m", "tests.rig.kubelet", "--kubeconfig", str(self.kubeconfig()), *flags]
         ready = f"https://{LOOPBACK}:{port}/healthz"
-        return Part(f"kubelet-{node}", command, ready, environment={"RUNAI_RIG_NODE": str(home)})
+        return Part(f"kubelet-{node}", command, ready, environment={NODE: str(home)})
 
     def kai(self, directory: Path, eviction_condition: bool) -> Part:
         """Build KAI or its stand-in: whatever ``start`` in a directory runs."""

@@ -20,12 +20,14 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["MARK", "Processes", "marked", "sweep"]
+__all__ = ["MARK", "NODE", "Processes", "kill", "marked", "sweep"]
 
 #: The environment variable that says to which cluster a process belongs: the cluster's folder.
 MARK = "RUNAI_RIG_FOLDER"
 #: And which part of it; only the parts have one, not what they start.
 PART = "RUNAI_RIG_PART"
+#: The node that a process runs on, if any, so that a whole machine can be lost: the kubelet's folder.
+NODE = "RUNAI_RIG_NODE"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -103,22 +105,27 @@ class Processes:
         return self._folder / "pids" / name
 
 
-def marked(folder: Path) -> list[psutil.Process]:
-    """Find every living process that carries the folder's mark."""
+def marked(folder: Path, mark: str = MARK) -> list[psutil.Process]:
+    """Find every living process that carries a folder's mark, as of a cluster or, with :data:`NODE`, of a node."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(mark) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
     return found
 
 
+def kill(folder: Path, mark: str = MARK) -> None:
+    """End everything that carries a mark, at once, and what it starts meanwhile."""
+    while left := marked(folder, mark):
+        _end(left, 0, signal.SIGKILL)
+
+
 def sweep(folder: Path) -> None:
     """End everything that belongs to a cluster, at once, and remove its folder."""
-    while left := marked(folder):
-        _end(left, 0, signal.SIGKILL)
+    kill(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

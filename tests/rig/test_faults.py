@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from tests.rig import faults, users
 from tests.rig.api import Api, ApiError, Expired, Object
 from tests.rig.cluster import Cluster, Options
+from tests.rig.processes import NODE, marked
 from tests.rig.waiting import until
 from tests.rig.wire import Wire
 
@@ -97,6 +98,20 @@ def test_a_webhook_that_is_down_fails_every_creation_of_a_job_and_nothing_else(c
     airflow.create(JOBS, job("seen"))
 
 
+def test_a_lost_node_takes_its_processes_with_it_and_tells_so_when_it_is_back(cluster: Cluster) -> None:
+    cluster.api.create(JOBS, job("runs", ["sleep", "1000"], suspend=False))
+    of_the_job = {"labelSelector": "job-name=runs"}
+    until(lambda: phases(cluster, **of_the_job) == ["Running"], "the pod")
+    home = cluster.folder / "nodes" / "node-0"
+    assert len(marked(home, NODE)) > 1  # the kubelet, and what it runs
+    cluster.lose_node("node-0")
+    assert marked(home, NODE) == []
+    assert phases(cluster, **of_the_job) == ["Running"]  # nobody has said anything else yet
+    cluster.add_node("node-0")
+    until(lambda: "Failed" in phases(cluster, **of_the_job), "what became of the pod")
+    cluster.api.delete(f"{JOBS}/runs")
+
+
 def test_a_cut_line_breaks_what_is_open_and_carries_what_is_new(cluster: Cluster, wire: Wire) -> None:
     client = wire.client(cluster.user("airflow"))
     watch = Watching(client)
@@ -137,10 +152,14 @@ def test_a_line_that_refuses_takes_nobody_until_it_accepts_again(cluster: Cluste
     assert client.get(JOBS)["kind"] == "JobList"
 
 
-def job(name: str) -> Object:
-    container = {"name": "main", "image": "registry.example/train:1", "command": ["true"]}
+def job(name: str, command: Sequence[str] = ("true",), suspend: bool = True) -> Object:
+    container = {"name": "main", "image": "registry.example/train:1", "command": list(command)}
     template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
-    return {"metadata": {"name": name}, "spec": {"suspend": True, "template": template}}
+    return {"metadata": {"name": name}, "spec": {"suspend": suspend, "template": template}}
+
+
+def phases(cluster: Cluster, **selector: str) -> list[str]:
+    return [pod["status"]["phase"] for pod in cluster.api.get(PODS, **selector)["items"]]
 
 
 def refused(api: Api, path: str, **params: str) -> tuple[int, str]:

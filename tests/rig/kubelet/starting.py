@@ -18,8 +18,8 @@ __all__ = ["Launch", "memory_lasts", "obey", "prepare"]
 
 Object = Mapping[str, Any]
 PREFIX = "rig.airflow-runai/"
-#: What a command finds in its environment besides its own: what an image brings, and to which cluster it belongs.
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "RUNAI_RIG_FOLDER")
+#: What a command finds in its environment besides its own: what an image brings, and where it belongs.
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "RUNAI_RIG_FOLDER", "RUNAI_RIG_NODE")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ def prepare(pod: Object, container: Object, folder: Path, ip: str, read: Callabl
     own = {"status.podIP": ip, "status.podIPs": ip, "status.hostIP": HOST}
     known = variables(container, pod, own, read)
     words = [expanded(word, known) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
+    if not words:
+        raise CannotStart("RunContainerError", "no command: there is no image whose entry point could be run")
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    given = {"HOSTNAME": pod["metadata"]["name"], "RUNAI_RIG_NODE": spec["nodeName"], **known}
+    given = {"HOSTNAME": pod["metadata"]["name"], **known}
     return Launch(
         [localized(word, places) for word in words],
         inherited | {name: localized(value, places) for name, value in given.items()},
