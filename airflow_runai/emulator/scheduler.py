@@ -17,20 +17,22 @@ from airflow_runai.emulator.scheduling.reasons import OVER_LIMIT, OVER_QUOTA
 __all__ = ["OVER_LIMIT", "OVER_QUOTA", "Decision", "Evict", "Job", "Place", "Queue", "Wait", "plan"]
 
 
-def plan(nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job]) -> list[Decision]:
+def plan(
+    nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], *, flaws: bool = False
+) -> list[Decision]:
     """
     Decide once about every waiting job.
 
     :param nodes: GPUs per node.
     :param queues: the oldest first.
     :param jobs: all jobs that hold or want GPUs.
+    :param flaws: decide as KAI does also where that is held to be wrong.
     :return: decisions in the order in which they were taken, and at the end a :class:`Wait` for each job that goes on
-        waiting. A job may be placed and then evicted by the same plan.
+        waiting. With flaws, a plan may evict a job that it has just placed.
     """
-    cycle = Cycle(nodes, queues, jobs)
+    cycle = Cycle(nodes, queues, jobs, flaws)
     cycle.allocate()
     cycle.consolidate()
     cycle.reclaim()
     cycle.preempt()
-    cycle.explain()
-    return cycle.decisions
+    return cycle.close()

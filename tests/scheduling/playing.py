@@ -56,7 +56,8 @@ class Score:
 class Board:
     """A small cluster at one moment of a scenario."""
 
-    def __init__(self, scenario: Mapping[str, Any]) -> None:
+    def __init__(self, scenario: Mapping[str, Any], flaws: bool) -> None:
+        self.flaws = flaws
         self.nodes: dict[str, int] = {node["name"]: node["gpus"] for node in scenario["nodes"]}
         self.queues: dict[str, Queue] = {queue["name"]: _queue(queue["name"], queue) for queue in scenario["queues"]}
         self.jobs: dict[str, Job] = {}
@@ -82,7 +83,7 @@ class Board:
         """Let the scheduler decide until it has nothing more to do."""
         victims: set[tuple[str, str]] = set()
         for _ in range(_MOST_CYCLES):
-            decisions = plan(self.nodes, list(self.queues.values()), self.jobs.values())
+            decisions = plan(self.nodes, list(self.queues.values()), self.jobs.values(), flaws=self.flaws)
             for decision in decisions:
                 if isinstance(decision, Place):
                     self._put(self.jobs[decision.job], decision.slots)
@@ -114,9 +115,13 @@ class Board:
         return used
 
 
-def play(scenario: Mapping[str, Any]) -> Score:
-    """Play a scenario that was read and checked."""
-    board, score = Board(scenario), Score()
+def play(scenario: Mapping[str, Any], flaws: bool = True) -> Score:
+    """
+    Play a scenario that was read and checked.
+
+    :param flaws: with what is held to be wrong in KAI, as KAI's stand-in does; without it, as the embedded Run:ai does.
+    """
+    board, score = Board(scenario, flaws), Score()
     for number, step in enumerate(scenario["steps"]):
         board.happen(step, number)
         score.count(board.settle(), [_outcome(real) for real in (step["real"], *step.get("unsure", ()))])

@@ -25,15 +25,16 @@ class Cycle:
     """
     The working memory of one cycle.
 
-    :ivar decisions: what was decided so far.
-    """
+    :param flaws: as in :func:`airflow_runai.emulator.scheduler.plan`."""
 
-    def __init__(self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job]) -> None:
+    def __init__(self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool) -> None:
+        self._flaws = flaws
         self._jobs = {job.id: job for job in jobs}
         self._waiting = {job.id: job for job in self._jobs.values() if not job.placed and not job.leaving}
         self._state = State(Room.of(nodes), self._jobs.values())
         self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
-        self.decisions: list[Decision] = []
+        self._decisions: list[Decision] = []
+        self._evicted: set[str] = set()
 
     def allocate(self) -> None:
         """Give what is free to everybody in turn; who does not fit is passed over."""
@@ -42,7 +43,7 @@ class Cycle:
                 continue
             slots = self._state.room.place(job.pods, job.avoid)
             if slots is not None:
-                self.decisions.append(Place(job.id, slots))
+                self._decisions.append(Place(job.id, slots))
             else:
                 slots = self._state.room.reserve(job.pods, job.avoid)
             if slots is not None:
@@ -51,7 +52,7 @@ class Cycle:
 
     def consolidate(self) -> None:
         """Move jobs of any queue, so that a preemptible one fits into what is free in pieces."""
-        failures = Failures()
+        failures = Failures(everywhere=self._flaws)
         for job in self._in_turn():
             if not job.preemptible or failures.is_hopeless(job):
                 continue
@@ -62,32 +63,35 @@ class Cycle:
 
     def reclaim(self) -> None:
         """Take back from other queues what a queue's fair share gives it."""
-        failures: defaultdict[str, Failures] = defaultdict(Failures)
+        failures = Failures()
         for job in self._in_turn():
-            if not may_reclaim(self._standings, self._state, job) or failures[job.project].is_hopeless(job):
+            if not may_reclaim(self._standings, self._state, job) or failures.is_hopeless(job):
                 continue
             others = [one for one in self._running() if one.project != job.project]
             if not self._make_room(job, "reclaim", others, self._takes_excess):
-                failures[job.project].add(job)
+                failures.add(job)
 
     def preempt(self) -> None:
         """Stop less important jobs of the same queue."""
-        failures: defaultdict[str, Failures] = defaultdict(Failures)
+        failures = Failures()
         for job in self._in_turn():
-            if failures[job.project].is_hopeless(job):
+            if failures.is_hopeless(job):
                 continue
             lesser = [one for one in self._running() if one.project == job.project and one.priority < job.priority]
-            firm = is_firm_over_quota(self._standings, self._state, job)
-            if firm or not self._make_room(job, "preempt", lesser, lambda found: True):
-                failures[job.project].add(job)
+            if is_firm_over_quota(self._standings, self._state, job):
+                if self._flaws:
+                    failures.add(job)
+            elif not self._make_room(job, "preempt", lesser, lambda found: True):
+                failures.add(job)
 
-    def explain(self) -> None:
-        """Say to everybody who still waits why."""
-        placed = {decision.job for decision in self.decisions if isinstance(decision, Place)}
-        evicted = {decision.job for decision in self.decisions if isinstance(decision, Evict)}
-        for job in self._jobs.values():
-            if not job.placed and not job.leaving and job.id not in placed - evicted:
-                self.decisions.append(why_waiting(self._standings, self._state, job))
+    def close(self) -> list[Decision]:
+        """Give all that was decided, and to everybody who goes on waiting the reason."""
+        # Who started in a hole and had to go again in the same cycle had better not started.
+        undone = {job for job in self._evicted if not self._jobs[job].placed}
+        decided = [one for one in self._decisions if self._flaws or one.job not in undone]
+        moving = {one.job for one in decided if one.job not in undone}
+        waiting = [job for job in self._jobs.values() if not job.placed and not job.leaving and job.id not in moving]
+        return [*decided, *(why_waiting(self._standings, self._state, job) for job in waiting)]
 
     def _in_turn(self) -> Iterator[Job]:
         return in_turn(self._waiting.values(), self._standings, lambda queue: self._state.used(queue))
@@ -98,13 +102,16 @@ class Cycle:
 
     def _make_room(self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]) -> bool:
         allowed = partial(may_hold, self._standings)
-        found = Search(self._state, self._standings, candidates, allowed, valid).run(job)
+        bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
+        found = Search(self._state, self._standings, candidates, allowed, valid, bystanders).run(job)
         if found is None:
             return False
         self._state = found.state
         del self._waiting[job.id]
         for victim in (*found.stopped, *found.moved):
-            self.decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
+            if victim.id not in self._evicted:  # who was to be moved may be stopped by a later action
+                self._evicted.add(victim.id)
+                self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
         return True
 
     def _takes_excess(self, found: Try) -> bool:

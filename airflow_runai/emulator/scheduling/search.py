@@ -4,9 +4,6 @@ Making room for one job: whom to stop, and who of those finds another place.
 KAI does not look for the fewest victims. It adds one at a time, the most dispensable first, and after each tries the
 nodes of the latest: stop those chosen there, then place the waiting job *and* them anew in the usual order. Who gets
 the old node back is left alone, who gets another one is moved, the rest is stopped. The first try that works counts.
-
-One thing KAI does is left out: it ranks a queue in such a try by the first of *all* its waiting jobs, so that a big job
-that cannot run keeps a small one behind it from getting back what its queue is guaranteed.
 """
 
 from __future__ import annotations
@@ -45,6 +42,7 @@ class Search:
     :param candidates: who may have to give way.
     :param allowed: whether quota and limit of its queue let a job have a place.
     :param valid: whether a try may be carried out.
+    :param bystanders: jobs that get nothing, but count where it is asked which queue is next.
     """
 
     def __init__(
@@ -54,10 +52,12 @@ class Search:
         candidates: Iterable[Job],
         allowed: Callable[[State, Job], bool],
         valid: Callable[[Try], bool],
+        bystanders: Iterable[Job] = (),
     ) -> None:
         self._state, self._standings = state, standings
         self._candidates = list(candidates)
         self._allowed, self._valid = allowed, valid
+        self._bystanders = list(bystanders)
 
     def run(self, job: Job) -> Try | None:
         """Find room pod by pod; who had to give way for one pod gives way for the next one, too."""
@@ -100,7 +100,10 @@ class Search:
         for victim in victims:
             state.leave(victim)
         stopped, moved = [], []
-        for one in in_turn([job, *victims], self._standings, state.used):
+        members = {one.id for one in (job, *victims)}
+        for one in in_turn([job, *victims, *self._bystanders], self._standings, state.used):
+            if one.id not in members:
+                continue
             home = self._state.held.get(one.id, ())
             slots = self._place(state, one, home)
             if slots is None and one is job:
