@@ -7,7 +7,7 @@ yet. They are looked at before, and what the plan leaves waiting is explained af
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from airflow_runai.emulator.scheduling.fair_share import fair_shares
 from tests.rig.kai import amounts, fitting, planning, words
@@ -18,17 +18,24 @@ from tests.rig.kai.planning import Plan, Victim
 from tests.rig.kai.queue_details import queue_details
 from tests.rig.kai.snapshot import STALE_ANNOTATION, Group, Pod, Queue, Snapshot, seconds
 
-__all__ = ["decide"]
+__all__ = ["decide", "lacks_members"]
 
 
-def decide(snapshot: Snapshot, now: float, grace: float) -> list[Action]:
+def decide(snapshot: Snapshot, now: float, grace: float, short: Collection[str] = ()) -> list[Action]:
     """
     Decide about every group that waits, and about gangs that have lost a member.
 
     :param now: seconds since 1970.
     :param grace: seconds that a gang may run with too few members.
+    :param short: ids of the groups that lacked members in the cycle before. KAI notes a gang as stale the first time it
+        sees it so; whether it sees the moment between two members' ends is chance there, and must not be here.
     """
-    return [*_Cycle(snapshot).run(), *_stale(snapshot, now, grace)]
+    return [*_Cycle(snapshot).run(), *_stale(snapshot, now, grace, short)]
+
+
+def lacks_members(group: Group) -> bool:
+    """Whether a gang runs with too few members. Those that are leaving count; one that has succeeded excuses all."""
+    return 0 < len(group.active) < group.minimum and not group.succeeded
 
 
 class _Cycle:
@@ -138,8 +145,7 @@ class _Cycle:
         if not group.preemptible and self._is_over_quota(queue, group):
             details = queue_details(self.snapshot, queue, group)
             return words.over_quota(queue, self.firm[queue.name], _asks(group), details)
-        fits, stuck = fitting.fitting(group.waiting, self.room)
-        why = fitting.why_not(stuck, self.room)
+        fits, stuck, why = fitting.first_without_place(group.waiting, self.room)
         if group.minimum > 1 and len(group.running) < group.minimum:
             return words.gang_too_big(fits, group.minimum, why)
         return words.nowhere(stuck, why)
@@ -163,15 +169,15 @@ class _Cycle:
         """Give the pod that found no place its own reason, and the others that of the group."""
         texts = {pod.uid: reason.pod_message for pod in group.waiting}
         if reason.code == "PodSchedulingErrors":
-            _, stuck = fitting.fitting(group.waiting, self.room)
-            texts[stuck.uid] = fitting.why_not(stuck, self.room)
+            _, stuck, why = fitting.first_without_place(group.waiting, self.room)
+            texts[stuck.uid] = why
         return Explain(group, reason, tuple((pod, texts[pod.uid]) for pod in group.waiting))
 
 
-def _stale(snapshot: Snapshot, now: float, grace: float) -> Iterator[Action]:
+def _stale(snapshot: Snapshot, now: float, grace: float, short: Collection[str]) -> Iterator[Action]:
     """Look for gangs that run with too few members: noted first, then told in every cycle, ended after the grace."""
     for group in snapshot.groups:
-        if not 0 < len(group.active) < group.minimum or group.succeeded:
+        if not lacks_members(group) or group.id not in short:
             continue
         since = (group.raw["metadata"].get("annotations") or {}).get(STALE_ANNOTATION)
         if since is None:

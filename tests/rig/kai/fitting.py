@@ -14,7 +14,7 @@ from tests.rig.kai import words
 from tests.rig.kai.amounts import NOTHING, Amount
 from tests.rig.kai.snapshot import Node, Pod, Snapshot
 
-__all__ = ["Room", "may_run_on", "why_not"]
+__all__ = ["Room", "first_without_place", "may_run_on", "why_not"]
 
 SELECTOR = "didn't match Pod's node affinity/selector"
 
@@ -77,15 +77,19 @@ def why_not(pod: Pod, room: Room) -> str:
     return words.no_room(causes)
 
 
-def fitting(pods: Sequence[Pod], room: Room) -> tuple[int, Pod]:
-    """Place pods one after the other; tell how many found a place, and the first one that did not (or the last)."""
+def first_without_place(pods: Sequence[Pod], room: Room) -> tuple[int, Pod, str]:
+    """
+    Place pods one after the other.
+
+    :return: how many found a place; the first one that did not (or the last); and why.
+    """
     trial = room.copy()
     for count, pod in enumerate(pods):
         node = first_fit(pod, trial)
         if node is None:
-            return count, pod
+            return count, pod, why_not(pod, trial)
         trial.use(node.name, pod.asks)
-    return len(pods), pods[-1]
+    return len(pods), pods[-1], why_not(pods[-1], trial)
 
 
 def _refusal(pod: Pod, node: Node) -> str | None:

@@ -1,15 +1,14 @@
 """
 KAI's pod grouper: gives each pod of its scheduler a PodGroup, and looks at it again whenever the pod changes.
 
-It reads PodGroups from a cache that is a moment behind, as the real one does. From that come the two warnings on nearly
-every healthy pod: the group that it would make exists already, or has changed since it was read. A pod that met such a
-warning is grouped at the next try, a second later.
+The real one reads PodGroups from a cache that is behind, and writes back what it read. From that come the two warnings
+that nearly every healthy pod has: the group that it would make exists already (then the pod is grouped a second later),
+and the group has changed since it was read. Here they come every time, not by chance.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable
 
 import httpx
@@ -20,12 +19,12 @@ from tests.rig.kai.grouping import group_for
 from tests.rig.kai.recorder import Recorder
 from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER
 
-__all__ = ["PODGROUPS", "Grouper", "LateCache"]
+__all__ = ["PODGROUPS", "Grouper"]
 
 PODGROUPS = "/apis/scheduling.run.ai/v2alpha2"
 MANAGER = "kai-podgrouper"
-#: What an informer of a busy controller is behind.
-LAG_SECONDS = 0.02
+#: A group that was made less than this ago is not yet in the cache.
+LAG_SECONDS = 0.2
 #: Owners that are asked for; a pod of any other is grouped by that owner's reference alone.
 COLLECTIONS = {("batch", "Job"): "jobs", ("jobset.x-k8s.io", "JobSet"): "jobsets"}
 
@@ -34,36 +33,19 @@ class OwnerMissing(Exception):
     """The owner of a pod is not there, or is another one of the same name."""
 
 
-class LateCache:
-    """Objects by key as they were a moment ago."""
-
-    def __init__(self, lag: float = LAG_SECONDS) -> None:
-        self._lag = lag
-        self._states: dict[str, deque[tuple[float, Object | None]]] = {}
-
-    def put(self, key: str, thing: Object | None) -> None:
-        """Note the newest state; None if it is gone."""
-        self._states.setdefault(key, deque(maxlen=64)).append((time.monotonic(), thing))
-
-    def get(self, key: str) -> Object | None:
-        """Give the newest state that is old enough."""
-        states, known = self._states.get(key, deque()), time.monotonic() - self._lag
-        while len(states) > 1 and states[1][0] <= known:
-            states.popleft()
-        return states[0][1] if states and states[0][0] <= known else None
-
-
 class Grouper:
     """
     The controller; its :class:`Agenda` works on the uids of pods.
 
+    :param groups: mirror of the PodGroups.
     :param priorities: mirror of the priority classes.
     """
 
-    def __init__(self, api: Api, recorder: Recorder, pods: Mirror, priorities: Mirror) -> None:
-        self._api, self._recorder, self._pods, self._priorities = api, recorder, pods, priorities
-        self._cache = LateCache()
-        self._made: dict[str, Object] = {}
+    def __init__(self, api: Api, recorder: Recorder, pods: Mirror, groups: Mirror, priorities: Mirror) -> None:
+        self._api, self._recorder = api, recorder
+        self._pods, self._groups, self._priorities = pods, groups, priorities
+        self._made: dict[str, float] = {}
+        self._read: dict[str, Object] = {}
         self.agenda = Agenda("pod grouper", self._look_at)
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
@@ -71,12 +53,7 @@ class Grouper:
         if new is not None and new["spec"].get("schedulerName") == SCHEDULER:
             self.agenda.add(new["metadata"]["uid"])
         elif new is None and old is not None:
-            self._made.pop(old["metadata"]["uid"], None)
-
-    def group_changed(self, old: Object | None, new: Object | None) -> None:
-        """Learn of a PodGroup, a moment later."""
-        metadata = (new or old or {})["metadata"]
-        self._cache.put(f"{metadata['namespace']}/{metadata['name']}", new)
+            self._read.pop(old["metadata"]["uid"], None)
 
     def _look_at(self, uid: str) -> None:
         pod = self._pods.get(uid)
@@ -85,6 +62,7 @@ class Grouper:
         try:
             self._group(pod)
         except (ApiError, OwnerMissing) as error:
+            self._read.pop(uid, None)
             text = error.message if isinstance(error, ApiError) else str(error)
             self._recorder.tell("Pod", pod, "Warning", "PodGrouperWarning", text)
             raise Again from error
@@ -94,17 +72,30 @@ class Grouper:
     def _group(self, pod: Object) -> None:
         names = [one["metadata"]["name"] for one in self._priorities.objects]
         wanted = group_for(pod, self._top_owner(pod), names)
-        collection = f"{PODGROUPS}/namespaces/{wanted['metadata']['namespace']}/podgroups"
         uid, name = pod["metadata"]["uid"], wanted["metadata"]["name"]
-        known = self._cache.get(f"{wanted['metadata']['namespace']}/{name}") or self._made.get(uid)
+        grouped = (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION) == name
+        known = self._read.get(uid) or self._cached(wanted)
         if known is None:
-            self._made[uid] = self._api.create(collection, wanted, fieldManager=MANAGER)
+            known = self._make(wanted)
         else:
-            # Nothing changes by it; but it fails, as KAI's does, if somebody else wrote in the meantime.
-            self._api.replace(f"{collection}/{name}?fieldManager={MANAGER}", known)
-        if (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION) != name:
+            # Changes nothing; but fails, as KAI's does, if somebody wrote since it was read.
+            self._api.replace(f"{_path(wanted, 'podgroups', PODGROUPS)}?fieldManager={MANAGER}", known)
+        if not grouped:
+            self._read[uid] = known
             change = {"metadata": {"uid": uid, "annotations": {GROUP_ANNOTATION: name}}}
             self._api.merge(f"{_path(pod, 'pods', '/api/v1')}?fieldManager={MANAGER}", change)
+
+    def _cached(self, wanted: Object) -> Object | None:
+        key = _path(wanted, "podgroups", PODGROUPS)
+        if time.monotonic() - self._made.get(key, 0.0) < LAG_SECONDS:
+            return None
+        return next((one for one in self._groups.objects if _path(one, "podgroups", PODGROUPS) == key), None)
+
+    def _make(self, wanted: Object) -> Object:
+        key = _path(wanted, "podgroups", PODGROUPS)
+        made = self._api.create(key.rpartition("/")[0], wanted, fieldManager=MANAGER)
+        self._made[key] = time.monotonic()
+        return made
 
     def _top_owner(self, pod: Object) -> Object:
         """Follow the controllers of a pod upwards as far as there is somebody who is known."""

@@ -11,7 +11,7 @@ import httpx
 from tests.rig.api import Api, ApiError, Mirror, Object
 from tests.rig.kai import snapshot
 from tests.rig.kai.accounting import QUEUES, Accounting
-from tests.rig.kai.cycle import decide
+from tests.rig.kai.cycle import decide, lacks_members
 from tests.rig.kai.grouper import PODGROUPS, Grouper
 from tests.rig.kai.hands import Hands
 from tests.rig.kai.recorder import Recorder
@@ -30,6 +30,7 @@ class Parts:
 
     def __init__(self, api: Api, eviction_condition: bool, staleness_grace: float) -> None:
         self._grace = staleness_grace
+        self._short: frozenset[str] = frozenset()
         self._listeners: dict[str, list[Changed]] = {"pods": [], "groups": []}
         self._nodes = Mirror(api, "/api/v1/nodes")
         self._priorities = Mirror(api, "/apis/scheduling.k8s.io/v1/priorityclasses")
@@ -41,10 +42,10 @@ class Parts:
         binder = Recorder(api, "binder", "kai-binder").start()
         self._hands = Hands(api, scheduler, binder, eviction_condition)
         grouper = Recorder(api, "pod-grouper", "kai-podgrouper").start()
-        self._grouper = Grouper(api, grouper, self._pods, self._priorities)
+        self._grouper = Grouper(api, grouper, self._pods, self._groups, self._priorities)
         self._accounting = Accounting(api, self._pods, self._groups, self._queues, self._priorities)
         self._listeners["pods"] += [self._grouper.pod_changed, self._accounting.pod_changed]
-        self._listeners["groups"] += [self._grouper.group_changed, self._accounting.group_changed]
+        self._listeners["groups"] += [self._accounting.group_changed]
 
     def start(self) -> None:
         """Begin to read; then group and count whatever comes."""
@@ -72,9 +73,10 @@ class Parts:
             self._hands.assumed,
         )
         try:
-            self._hands.carry_out(decide(picture, time.time(), self._grace))
+            self._hands.carry_out(decide(picture, time.time(), self._grace, self._short))
         except (ApiError, httpx.HTTPError) as error:
             print(f"this cycle was cut short: {error}", file=sys.stderr, flush=True)
+        self._short = frozenset(group.id for group in picture.groups if lacks_members(group))
 
     def _telling(self, what: str) -> Changed:
         def tell(old: Object | None, new: Object | None) -> None:
