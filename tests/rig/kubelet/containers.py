@@ -1,9 +1,9 @@
 """
-One attempt to run a container: a folder, and the processes that belong to it.
+The containers of a pod on disk: for each attempt to run one a folder, and the processes that belong to it.
 
-In the folder: ``lock`` (held by the shim as long as it lives), ``started`` and ``ended`` (written by it), ``log``, and
-``oom`` if the stand-in killed it for its memory. So nothing has to be remembered, and no process id is believed that
-the kernel may have given to another: while the shim lives, its child's id is taken.
+In an attempt's folder: ``lock``, held by the shim as long as it lives; ``started`` and ``ended``, written by it;
+``log``; ``oom``, if the stand-in killed it for its memory. So nothing has to be remembered, and no process id is
+believed that the kernel may have given to another: while the shim lives, its child's id is taken.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.rig.kubelet import shim
 from tests.rig.kubelet.statuses import Ended, Running, lost
 
-__all__ = ["Container", "attempts"]
+__all__ = ["Container", "Containers"]
 
 SETTLING_SECONDS = 0.005
 
 
 class Container:
     """
-    An attempt, run by this process, by one before it, or not yet.
+    An attempt to run a container: run by this process, by one before it, or not yet.
 
     :param folder: ``POD UID/containers/NAME/ATTEMPT``; it need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.name = folder.parent.name
         self.log = folder / "log"
         self._shim: subprocess.Popen[bytes] | None = None
 
@@ -50,22 +51,20 @@ class Container:
     def start(self, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> None:
         """Run a command; it has started, or failed to, when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.touch()
         program = [sys.executable, "-I", "-S", shim.__file__, *command]
-        lock = self._open_lock()
-        try:
+        with self._lock() as lock, (self.folder / "shim.log").open("wb") as words:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._shim = subprocess.Popen(
                 program,
                 cwd=directory,
-                env={**environment, "SHIM_FOLDER": str(self.folder.absolute())},
+                env={**environment, "SHIM_FOLDER": str(self.folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=(self.folder / "shim.log").open("wb"),
+                stderr=words,
                 start_new_session=True,
-                pass_fds=[lock],
+                pass_fds=[lock.fileno()],
             )
-        finally:
-            os.close(lock)
         self._settle()
 
     def state(self) -> Running | Ended | None:
@@ -92,11 +91,8 @@ class Container:
 
     def wait(self) -> None:
         """Return when it has ended."""
-        lock = self._open_lock()
-        try:
+        with self._lock() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
-        finally:
-            os.close(lock)
         if self._shim:
             self._shim.wait()
 
@@ -123,17 +119,15 @@ class Container:
     def _alive(self) -> bool:
         if not self.folder.exists():
             return False
-        lock = self._open_lock()
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
         return False
 
-    def _open_lock(self) -> int:
-        return os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _lock(self) -> IO[bytes]:
+        return (self.folder / "lock").open("ab")
 
     def _read(self, name: str) -> dict[str, Any]:
         with contextlib.suppress(FileNotFoundError):
@@ -141,7 +135,37 @@ class Container:
         return {}
 
 
-def attempts(folder: Path) -> list[Container]:
-    """List the attempts of one container, ``POD UID/containers/NAME``, oldest first."""
-    found = sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
-    return [Container(path) for path in found]
+class Containers:
+    """
+    All containers of a pod.
+
+    :param folder: the pod's own, absolute; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "containers"
+
+    def attempts(self, name: str) -> list[Container]:
+        """List the attempts to run one container, oldest first."""
+        found = sorted((self._folder / name).glob("*"), key=lambda path: int(path.name))
+        return [Container(path) for path in found]
+
+    def next(self, name: str) -> Container:
+        """Return the attempt that is to be made: the last, if it never started, or one more."""
+        runs = self.attempts(name)
+        if runs and runs[-1].state() is None:
+            return runs[-1]
+        return Container(self._folder / name / str(len(runs)))
+
+    def running(self) -> list[Container]:
+        """List what runs."""
+        last = [self.attempts(path.name)[-1:] for path in self._folder.glob("*")]
+        return [run for runs in last for run in runs if isinstance(run.state(), Running)]
+
+    def kill(self) -> None:
+        """Kill what runs, and return when it is gone."""
+        running = self.running()
+        for run in running:
+            run.signal(signal.SIGKILL)
+        for run in running:
+            run.wait()

@@ -4,6 +4,7 @@ All pods of one node: a worker for each, and the way from a pod's name to its lo
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import threading
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.rig.api import Api, Mirror
-from tests.rig.kubelet.containers import attempts
+from tests.rig.kubelet.containers import Containers
 from tests.rig.kubelet.logs import Query, read
-from tests.rig.kubelet.pods import PodWorker, kill
+from tests.rig.kubelet.pods import PodWorker
 from tests.rig.kubelet.reporting import Reporter
 from tests.rig.kubelet.server import Refused
 from tests.rig.kubelet.statuses import Running
@@ -65,7 +66,7 @@ class Node:
         specs = [*(found["spec"].get("initContainers") or []), *found["spec"]["containers"]]
         if container not in [spec["name"] for spec in specs]:
             raise Refused(404, f'container "{container}" not found in pod "{pod}"\n')
-        runs = [run for run in attempts(self._folder / found["metadata"]["uid"] / "containers" / container)]
+        runs = Containers(self._folder / found["metadata"]["uid"]).attempts(container)
         if query.previous:
             if len(runs) < 2:
                 raise Refused(400, f'previous terminated container "{container}" in pod "{pod}" not found')
@@ -76,15 +77,15 @@ class Node:
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         uid = (new or old or {})["metadata"]["uid"]
-        worker = self._workers.get(uid)
-        if worker:
+        if worker := self._workers.get(uid):
             worker.wake()
         elif new:
-            threading.Thread(target=self._live, args=(uid, new), name=f"pod {uid}", daemon=True).start()
+            current = functools.partial(self._pods.get, uid)
+            worker = PodWorker(self._reporter, self._folder / uid, self._address(new), new, current)
+            self._workers[uid] = worker
+            threading.Thread(target=self._live, args=(uid, worker), name=f"pod {uid}", daemon=True).start()
 
-    def _live(self, uid: str, pod: Object) -> None:
-        worker = PodWorker(self._reporter, self._folder / uid, self._address(pod), pod, lambda: self._pods.get(uid))
-        self._workers[uid] = worker
+    def _live(self, uid: str, worker: PodWorker) -> None:
         worker.run()
         del self._workers[uid]
 
@@ -92,7 +93,7 @@ class Node:
         self._pods.synced.wait()
         for folder in self._folder.iterdir():
             if self._pods.get(folder.name) is None and folder.name not in self._workers:
-                kill(folder)
+                Containers(folder).kill()
                 shutil.rmtree(folder, ignore_errors=True)
         self._swept.set()
 

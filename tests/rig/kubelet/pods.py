@@ -20,12 +20,12 @@ from typing import Any
 import httpx
 
 from tests.rig.kubelet import starting
-from tests.rig.kubelet.containers import Container, attempts
+from tests.rig.kubelet.containers import Container, Containers
 from tests.rig.kubelet.environment import CannotStart
 from tests.rig.kubelet.reporting import Reporter
 from tests.rig.kubelet.statuses import TERMINAL, Ended, Report, Running, Waiting, lost, phase_of, status_of
 
-__all__ = ["PodWorker", "kill"]
+__all__ = ["PodWorker"]
 
 Object = dict[str, Any]
 #: Until a container that could not start is tried again, and until the API server is asked again.
@@ -47,6 +47,7 @@ class PodWorker:
         self, reporter: Reporter, folder: Path, ip: str, pod: Object, current: Callable[[], Object | None]
     ) -> None:
         self._reporter, self._folder, self._ip, self._current = reporter, folder, ip, current
+        self._containers = Containers(folder)
         self._pod, self._was = pod, pod.get("status") or {}
         self._wake = threading.Event()
         self._said: Object = {}
@@ -83,7 +84,7 @@ class PodWorker:
         if "deletionTimestamp" in seen["metadata"]:
             self._end()
         elif self._over:
-            kill(self._folder)
+            self._containers.kill()
         else:
             self._advance()
         return False
@@ -106,7 +107,7 @@ class PodWorker:
         """Start a container, or start it again, if it is time; watch one that runs."""
         report, name = self._look(spec), spec["name"]
         if isinstance(report.state, Running):
-            self._watch(self._attempts(name)[-1])
+            self._watch(self._containers.attempts(name)[-1])
         elif isinstance(report.state, Waiting):
             due = max(self._retries.get(name, 0.0), _again(report))
             if due <= time.time():
@@ -123,11 +124,15 @@ class PodWorker:
         except CannotStart as why:
             self._wait(name, before, why)
             return
-        container = self._next(name)
+        container = self._containers.next(name)
         container.start(launch.command, launch.environment, launch.directory)
+        state = container.state()
+        if state is None:
+            self._wait(name, before, CannotStart("RunContainerError", f"see shim.log in {container.folder}"))
+            return
         self._waits.pop(name, None)
         self._watch(container)
-        if (state := container.state()) and state.started:
+        if state.started:
             self._event("Normal", "Started", f"Started container {name}")
 
     def _wait(self, name: str, before: CannotStart | None, why: CannotStart) -> None:
@@ -179,15 +184,15 @@ class PodWorker:
 
     def _down(self, grace: float) -> bool:
         """Tell whether no container runs any more; the shortest grace is one second, as in a kubelet."""
-        running = [run for folder in _containers(self._folder) if _runs(run := attempts(folder)[-1])]
+        running = self._containers.running()
         if self._deadline == math.inf:
             for run in running:
-                self._event("Normal", "Killing", f"Stopping container {run.folder.parent.name}")
+                self._event("Normal", "Killing", f"Stopping container {run.name}")
                 run.signal(signal.SIGTERM)
         self._deadline = min(self._deadline, time.time() + max(1.0, grace))
         if running and self._deadline <= time.time():
             self._killed = True
-            kill(self._folder)
+            self._containers.kill()
             return True
         if running:
             self._due.append(self._deadline)
@@ -222,7 +227,7 @@ class PodWorker:
     def _look(self, spec: Object) -> Report:
         """Tell how a container is, from what is on disk; what the API server knows better was lost."""
         name, image = spec["name"], spec.get("image", "")
-        runs = self._attempts(name)
+        runs = self._containers.attempts(name)
         states = [state for run in runs[-2:] if isinstance(state := run.state(), (Running, Ended))]
         if not states and not runs and (identity := self._known(name)):
             states = [lost(identity)]
@@ -254,15 +259,6 @@ class PodWorker:
     def _specs(self, kind: str) -> list[Object]:
         return self._pod["spec"].get(kind) or []
 
-    def _attempts(self, name: str) -> list[Container]:
-        return attempts(self._folder / "containers" / name)
-
-    def _next(self, name: str) -> Container:
-        runs = self._attempts(name)
-        if runs and runs[-1].state() is None:
-            return runs[-1]
-        return Container(self._folder / "containers" / name / str(len(runs)))
-
     def _read(self, plural: str, name: str) -> Mapping[str, Any] | None:
         return self._reporter.read(self._pod["metadata"]["namespace"], plural, name)
 
@@ -273,23 +269,6 @@ class PodWorker:
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._reporter.event(self._pod, kind, reason, message)
-
-
-def kill(folder: Path) -> None:
-    """Kill what runs of a pod, and return when it is gone."""
-    runs = [run for container in _containers(folder) for run in attempts(container)[-1:] if _runs(run)]
-    for run in runs:
-        run.signal(signal.SIGKILL)
-    for run in runs:
-        run.wait()
-
-
-def _containers(folder: Path) -> list[Path]:
-    return [path for path in (folder / "containers").glob("*") if attempts(path)]
-
-
-def _runs(run: Container) -> bool:
-    return isinstance(run.state(), Running)
 
 
 def _ends_badly(report: Report) -> bool:
