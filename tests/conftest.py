@@ -14,11 +14,8 @@ import pytest
 from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator import Emulator, Scenario, SteppedClock, serve
 from airflow_runai.emulator import Settings as EmulatorSettings
-from tests.rig.fixtures import rig_cluster, rig_lane
 
-__all__ = ["rig_cluster", "rig_lane"]
-
-pytest_plugins = ["tests.skips"]
+pytest_plugins = ["tests.rig.fixtures", "tests.skips"]
 
 # What decides whether a change lands must not depend on dice; everywhere else new examples are wanted.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
