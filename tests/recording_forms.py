@@ -20,6 +20,7 @@ STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 Ended = Literal["succeeded", "failed", "preempted", "suspended", "infrastructure", "deadline", "removed"]
 Final = Literal["succeeded", "failed", "deleted"]
 Story = Literal["succeeded", "failed", "preempted-and-resumed", "evicted-exit-0", "deleted"]
+Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 StreamEnd = Literal[
     "closed by server", "closed by client", "broken: ClientPayloadError", "broken: ClientConnectorError"
 ]
@@ -46,7 +47,7 @@ class Request:
 
     t: NonNegativeFloat
     id: PositiveInt
-    method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+    method: Method
     path: Annotated[str, Field(pattern="^/")]
     user: str
     accept: str | None = None

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 Fact: TypeAlias = tuple[str, str]
 State: TypeAlias = Mapping[str, str]
 
-#: Written by clients for their own comparisons; says no more than the object itself.
-COPIES = ("kubectl.kubernetes.io/last-applied-configuration",)
+#: Annotations that order the stand-in for the kubelet about; taken out of the recordings, too.
+ORDERS = "rig.airflow-runai/"
 
 
 def state(kind: str, found: Mapping[str, Any], plain: Callable[[str], str]) -> State:
@@ -35,7 +35,7 @@ def _metadata(metadata: Mapping[str, Any]) -> Iterator[Fact]:
         yield "deletion", f"with a grace of {metadata.get('deletionGracePeriodSeconds')} s"
     for form in ("annotations", "labels"):
         for key, value in (metadata.get(form) or {}).items():
-            if key not in COPIES:
+            if not key.startswith(ORDERS):
                 yield f"{form.removesuffix('s')} {key}", str(value)
     owners = sorted(f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ())
     if owners:

@@ -40,18 +40,28 @@ class Roles:
         numbers = defaultdict[str, int](int)
         self.of_uid: dict[str, str] = {}
         self._of_name: dict[str, str] = {}
+        self._players: dict[str, Appearance] = {}
         for one in sorted(_appearances(seen), key=lambda one: one.version):
             if one.uid in self.of_uid:
                 continue
             stem = f"{one.kind} {stem_of(one.kind, one.name)}"
             numbers[stem] += 1
             self.of_uid[one.uid] = f"{stem} #{numbers[stem]}"
+            self._players[self.of_uid[one.uid]] = one
             if one.name != stem_of(one.kind, one.name):
                 self._of_name[one.name] = f"{stem_of(one.kind, one.name)} #{numbers[stem]}"
 
     def plain(self, text: str) -> str:
         """Put roles for names and uids into a text, and nothing for times."""
         return TOKEN.sub(lambda found: self._role(found[0]), TIME.sub("<time>", text))
+
+    def recast(self, text: str, others: Roles) -> str:
+        """Put the names and uids of others, in the same roles, for ours into a text."""
+        words: dict[str, str] = {}
+        for role in self._players.keys() & others._players.keys():
+            ours, theirs = self._players[role], others._players[role]
+            words |= {ours.uid: theirs.uid, ours.name: theirs.name}
+        return TOKEN.sub(lambda found: words.get(found[0], found[0]), text)
 
     def _role(self, word: str) -> str:
         if word in self.of_uid:
