@@ -71,7 +71,7 @@ class _Cycle:
         if there < group.minimum:
             return Remark(group, "NotReady", words.gang_incomplete(group.minimum, there))
         above = self.snapshot.queues.get(queue.parent)
-        if above and self._is_over_limit(above, group):
+        if above and above.limit is not None and _asks(group).gpus > above.limit:
             return self._explain(group, self._over_limit(above, group))
         return None
 
@@ -96,8 +96,9 @@ class _Cycle:
                 yield self._explain(group, self._why(group))
 
     def _start(self, places: planning.Places, group: Group) -> bool:
-        """Take the room for pods that start, unless CPU or memory are short, which the plan does not know."""
-        if not places:
+        """Take the room for pods that start, unless they break what the plan does not know: CPU, memory, a limit above."""
+        above = self.snapshot.queues.get(self.snapshot.queues[group.queue].parent)
+        if not places or (above and self._is_over_limit(above, group)):
             return False
         after = self.room.copy()
         for pod, node in places:
@@ -142,6 +143,9 @@ class _Cycle:
         queue = self.snapshot.queues[group.queue]
         if self._is_over_limit(queue, group):
             return self._over_limit(queue, group)
+        above = self.snapshot.queues.get(queue.parent)
+        if above and self._is_over_limit(above, group):
+            return self._over_limit(above, group)
         if not group.preemptible and self._is_over_quota(queue, group):
             details = queue_details(self.snapshot, queue, group)
             return words.over_quota(queue, self.firm[queue.name], _asks(group), details)

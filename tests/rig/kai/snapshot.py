@@ -130,8 +130,8 @@ class Snapshot:
     strangers: Mapping[str, Amount]
 
     def asked(self, queue: str) -> Amount:
-        """What all pods of a queue ask for together."""
-        return self._sum(queue, lambda group: group.pods)
+        """What all pods of a queue ask for together, without those that are leaving."""
+        return self._sum(queue, lambda group: (*group.waiting, *group.running))
 
     def used(self, queue: str) -> Amount:
         """What the pods of a queue hold, without those that are leaving."""
