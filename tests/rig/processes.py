@@ -71,6 +71,9 @@ class Processes:
 
     def find(self, name: str) -> psutil.Process | None:
         """Return a part's process if it runs; a pid of another boot, or of a stranger, is no such process."""
+        child = self._children.get(name)
+        if child is not None and child.poll() is None:
+            return psutil.Process(child.pid)  # its environment reads as empty while it turns into its program
         try:
             process = psutil.Process(int(self._pid_file(name).read_text()))
             environment = process.environ()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.rig import ports
 from tests.rig.api import Api, ApiError
+from tests.rig.building import programs
 from tests.rig.cluster import Cluster, Options, RigError
 from tests.rig.processes import ROOT, Processes, marked
 from tests.rig.waiting import until
@@ -89,6 +90,16 @@ def test_a_pid_of_another_boot_is_no_part_of_the_cluster(tmp_path: Path) -> None
     assert processes.find("etcd") is None
     processes.stop("etcd", grace=0)  # would end this very process if it believed the file
     assert not (tmp_path / "pids" / "etcd").exists()
+
+
+def test_a_part_is_found_from_the_moment_of_its_start(tmp_path: Path) -> None:
+    found = programs()
+    assert found is not None
+    processes = Processes(tmp_path)
+    for number in range(20):
+        processes.start(f"part-{number}", [found.path("kube-apiserver"), "--version"])
+        assert processes.find(f"part-{number}") is not None
+        processes.stop(f"part-{number}", grace=0)
 
 
 def test_a_port_that_is_taken_before_its_use_costs_one_more_try() -> None:
