@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.rig.cluster import Cluster, Options
+from tests.rig.kubelet import shim
 from tests.rig.pods import PATIENT, Client
 from tests.rig.processes import ROOT, marked
 from tests.rig.waiting import until
@@ -72,7 +73,7 @@ def test_what_ended_in_between_is_told_with_its_true_end(cluster: Cluster, clien
     client.wait("p", "Running")
     with _away(cluster):
         go.touch()
-        until(lambda: not _shims(cluster, client, "p"), "the end of the container")
+        until(lambda: not _processes(cluster, client, "p"), "the end of the container")
     client.wait("p", "Succeeded")
     assert client.log("p") == "done\n"
 
@@ -81,9 +82,9 @@ def test_what_was_killed_with_all_its_traces_has_an_unknown_end(cluster: Cluster
     client.run("p", "sleep 60")
     client.wait("p", "Running")
     with _away(cluster):
-        for process in _shims(cluster, client, "p"):
-            process.kill()
-        until(lambda: not _shims(cluster, client, "p"), "the end of the container")
+        while processes := _processes(cluster, client, "p"):
+            for process in processes:  # the shim first: it is to write nothing more
+                process.kill()
     ended = client.wait("p", "Failed")["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
     assert ended["message"] == "The container could not be located when the pod was terminated"
@@ -107,8 +108,8 @@ def test_a_pod_whose_object_went_in_between_leaves_nothing(cluster: Cluster, cli
     assert folder.exists()
     with _away(cluster):
         client.delete("p", grace=0)
-        assert _shims(cluster, client, uid)
-    assert _shims(cluster, client, uid) == []
+        assert _processes(cluster, client, uid)
+    assert _processes(cluster, client, uid) == []
     assert not folder.exists()
 
 
@@ -117,7 +118,7 @@ def test_a_forced_deletion_ends_the_processes_too(cluster: Cluster, client: Clie
     uid = client.wait("p", "Running")["metadata"]["uid"]
     client.delete("p", grace=0)
     until(lambda: not (cluster.folder / "nodes" / "node-0" / "pods" / uid).exists(), "the end of the pod's folder")
-    assert _shims(cluster, client, uid) == []
+    assert _processes(cluster, client, uid) == []
 
 
 def test_a_pod_goes_on_while_the_api_server_is_away(cluster: Cluster, client: Client) -> None:
@@ -149,12 +150,12 @@ def _away(cluster: Cluster) -> Iterator[None]:
     cluster.start_part(KUBELET)
 
 
-def _shims(cluster: Cluster, client: Client, pod: str) -> list[psutil.Process]:
-    """All processes of a pod, by name (while it is there) or uid."""
+def _processes(cluster: Cluster, client: Client, pod: str) -> list[psutil.Process]:
+    """All processes of a pod, by name (while it is there) or uid; shims first."""
     uid = pod if "-" in pod else client.get(pod)["metadata"]["uid"]
     found = []
     for process in marked(cluster.folder):
         with contextlib.suppress(psutil.Error, OSError):
             if f"/{uid}/" in f"{process.cwd()}/":
-                found.append(process)
-    return found
+                found.append((shim.__file__ not in process.cmdline(), process))
+    return [process for _, process in sorted(found, key=lambda entry: entry[0])]

@@ -74,9 +74,9 @@ class Container:
         since = started.get("at")
         if ended:
             return self._ended(ended, since)
-        if since is None or alive:
-            return None if since is None else Running(self.identity, since)
-        return lost(self.identity, since, self._missed())
+        if since is None:
+            return None
+        return Running(self.identity, since) if alive else lost(self.identity, self.log.stat().st_mtime, since)
 
     def signal(self, number: int) -> None:
         """Signal the command's process group, if it still runs."""
@@ -102,13 +102,6 @@ class Container:
         if (self.folder / "oom").exists() and code == 128 + signal.SIGKILL:
             reason = "OOMKilled"
         return Ended(self.identity, code, reason, ended["at"], since, message)
-
-    def _missed(self) -> float:
-        """Return when it was first found to be gone."""
-        mark = self.folder / "lost"
-        if not mark.exists():
-            mark.touch()
-        return mark.stat().st_mtime
 
     def _settle(self) -> bool:
         """Wait until the shim has said something or is gone; return whether it lives."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-__all__ = ["CannotStart", "decoded", "expanded", "variables"]
+from tests.rig.api import Object
 
-Object = Mapping[str, Any]
-#: Reads an object of the pod's namespace: plural kind and name; None if it is not there.
+__all__ = ["CannotStart", "Reader", "decoded", "expanded", "variables"]
+
+#: Reads an object that a pod names: plural kind and name; None if it is not there.
 Reader = Callable[[str, str], Object | None]
 _REFERENCE = re.compile(r"\$\$|\$\(([^()]*)\)")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")

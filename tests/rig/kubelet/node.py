@@ -11,9 +11,8 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tests.rig.api import Api, Mirror
+from tests.rig.api import Api, Mirror, Object
 from tests.rig.kubelet.containers import Containers
 from tests.rig.kubelet.logs import Query, read
 from tests.rig.kubelet.pods import PodWorker
@@ -23,7 +22,6 @@ from tests.rig.kubelet.statuses import Running
 
 __all__ = ["Node"]
 
-Object = dict[str, Any]
 _PULLING = {
     "ErrImagePull": "image can't be pulled",
     "ImagePullBackOff": "trying and failing to pull image",

@@ -13,21 +13,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from tests.rig.api import Object
 from tests.rig.kubelet import starting
 from tests.rig.kubelet.containers import Container, Containers
 from tests.rig.kubelet.environment import CannotStart
 from tests.rig.kubelet.reporting import Reporter
-from tests.rig.kubelet.statuses import TERMINAL, Ended, Report, Running, Waiting, lost, phase_of, status_of
+from tests.rig.kubelet.statuses import TERMINAL, Ended, Report, Running, Waiting, lost, phase_of, status_of, succeeded
 
 __all__ = ["PodWorker"]
 
-Object = dict[str, Any]
 #: Until a container that could not start is tried again, and until the API server is asked again.
 RETRY_SECONDS, RECONNECT_SECONDS = 3.0, 0.3
 #: Wait before the second restart of a container; the first comes at once, each later one after twice as long.
@@ -70,8 +70,10 @@ class PodWorker:
             try:
                 if self._sync():
                     return
-            except Exception as error:  # the next look may do better, and no other pod shall suffer
-                self._complain(error)
+            except httpx.TransportError:  # the API server may be away
+                self._due.append(time.time() + RECONNECT_SECONDS)
+            except Exception as error:  # no other pod shall suffer
+                print(f"pod {self._folder.name}: {error!r}", file=sys.stderr, flush=True)
                 self._due.append(time.time() + RECONNECT_SECONDS)
             self._wake.wait(max(0.0, min(self._due) - time.time()) if self._due else None)
 
@@ -96,7 +98,7 @@ class PodWorker:
             self._report()  # a client sees that it is being created before it runs
         for spec in self._specs("initContainers"):
             self._step(spec)
-            if _ends_badly(self._look(spec)):
+            if not succeeded(self._look(spec)):
                 break
         else:
             for spec in self._specs("containers"):
@@ -189,6 +191,7 @@ class PodWorker:
             for run in running:
                 self._event("Normal", "Killing", f"Stopping container {run.name}")
                 run.signal(signal.SIGTERM)
+                self._watch(run)
         self._deadline = min(self._deadline, time.time() + max(1.0, grace))
         if running and self._deadline <= time.time():
             self._killed = True
@@ -205,6 +208,11 @@ class PodWorker:
         """Whether the pod has ended, by our word or another's."""
         return any(status.get("phase") in TERMINAL for status in (self._was, self._pod["status"]))
 
+    @property
+    def _policy(self) -> str:
+        """Whether containers start again; not in a pod that is deleted."""
+        return "Never" if "deletionTimestamp" in self._pod["metadata"] else str(self._pod["spec"]["restartPolicy"])
+
     def _report(self, final: bool = False) -> None:
         """
         Patch the status, if there is anything new.
@@ -213,11 +221,10 @@ class PodWorker:
         """
         first = [self._look(spec) for spec in self._specs("initContainers")]
         main = [self._look(spec) for spec in self._specs("containers")]
-        phase = phase_of(self._pod["spec"]["restartPolicy"], first, main)
         if final:
-            first, main = _closed(first), _closed(main)
-            phase = phase_of("Never", first, main)
-        elif phase in TERMINAL and "deletionTimestamp" in self._pod["metadata"]:
+            first, main = [_closed(one) for one in first], [_closed(one) for one in main]
+        phase = phase_of(self._policy, first, main)
+        if phase in TERMINAL and "deletionTimestamp" in self._pod["metadata"] and not final:
             phase = "Running"
         status = status_of(phase, first, main, self._was, self._ip)
         if status != self._said:
@@ -225,55 +232,45 @@ class PodWorker:
             self._said = status_of(phase, first, main, self._was, self._ip)
 
     def _look(self, spec: Object) -> Report:
-        """Tell how a container is, from what is on disk; what the API server knows better was lost."""
+        """Tell how a container is: from what is on disk, and what the API server knows better was lost."""
         name, image = spec["name"], spec.get("image", "")
         runs = self._containers.attempts(name)
-        states = [state for run in runs[-2:] if isinstance(state := run.state(), (Running, Ended))]
-        if not states and not runs and (identity := self._known(name)):
-            states = [lost(identity)]
-        last = states[-2] if len(states) > 1 else None
         restarts = max(0, len(runs) - 1)
+        states = [state for run in runs[-2:] if (state := run.state())] or self._lost(name, runs)
+        ended = [state for state in states if isinstance(state, Ended)]
         if not states:
             return Report(name, image, self._waiting(spec), restarts)
-        state = states[-1]
-        if isinstance(state, Ended) and self._restarts(spec, state.code):
-            backing_off = Waiting("CrashLoopBackOff", f"back-off restarting failed container={name}")
-            return Report(name, image, self._waiting(spec) if name in self._waits else backing_off, restarts, state)
-        return Report(name, image, state, restarts, last if isinstance(last, Ended) else None)
+        if isinstance(states[-1], Ended) and self._restarts(spec, states[-1].code):
+            return Report(name, image, self._waiting(spec), restarts, states[-1])
+        return Report(name, image, states[-1], restarts, ended[0] if len(states) > 1 else None)
+
+    def _lost(self, name: str, runs: list[Container]) -> list[Ended]:
+        known = [*(self._was.get("initContainerStatuses") or []), *(self._was.get("containerStatuses") or [])]
+        identity = next((one.get("containerID") for one in known if one["name"] == name), None)
+        return [lost(identity, time.time())] if identity and not runs else []
 
     def _waiting(self, spec: Object) -> Waiting:
-        if wait := self._waits.get(spec["name"]):
+        name = spec["name"]
+        if wait := self._waits.get(name):
             return Waiting(wait.reason, wait.message)
+        if self._containers.attempts(name):
+            return Waiting("CrashLoopBackOff", f"back-off restarting failed container={name}")
         return Waiting("PodInitializing") if self._specs("initContainers") else Waiting()
 
     def _restarts(self, spec: Object, code: int) -> bool:
-        policy, names = self._pod["spec"]["restartPolicy"], [one["name"] for one in self._specs("initContainers")]
-        return policy != "Never" and (code != 0 or (policy == "Always" and spec["name"] not in names))
-
-    def _known(self, name: str) -> str:
-        statuses = [*(self._was.get("initContainerStatuses") or []), *(self._was.get("containerStatuses") or [])]
-        return next((str(one.get("containerID", "")) for one in statuses if one["name"] == name), "")
+        always = self._policy == "Always" and spec not in self._specs("initContainers")
+        return self._policy != "Never" and (code != 0 or always)
 
     # -- small change -------------------------------------------------------------------------------------
 
     def _specs(self, kind: str) -> list[Object]:
         return self._pod["spec"].get(kind) or []
 
-    def _read(self, plural: str, name: str) -> Mapping[str, Any] | None:
+    def _read(self, plural: str, name: str) -> Object | None:
         return self._reporter.read(self._pod["metadata"]["namespace"], plural, name)
-
-    def _complain(self, error: Exception) -> None:
-        if not isinstance(error, httpx.TransportError):  # an API server may be away
-            meta = self._pod["metadata"]
-            print(f"pod {meta['namespace']}/{meta['name']}: {error!r}", file=sys.stderr, flush=True)
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._reporter.event(self._pod, kind, reason, message)
-
-
-def _ends_badly(report: Report) -> bool:
-    """Tell whether an init container has not succeeded (yet)."""
-    return not (isinstance(report.state, Ended) and report.state.code == 0)
 
 
 def _again(report: Report) -> float:
@@ -283,8 +280,6 @@ def _again(report: Report) -> float:
     return report.last.finished + min(LONGEST_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (report.restarts - 1))
 
 
-def _closed(reports: list[Report]) -> list[Report]:
-    return [
-        Report(one.name, one.image, one.last or lost(), one.restarts) if isinstance(one.state, Waiting) else one
-        for one in reports
-    ]
+def _closed(report: Report) -> Report:
+    """Give up what still waits."""
+    return replace(report, state=lost("", time.time())) if isinstance(report.state, Waiting) else report

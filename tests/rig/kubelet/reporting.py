@@ -8,16 +8,14 @@ import contextlib
 import json
 import secrets
 import time
-from typing import Any
 
 import httpx
 
-from tests.rig.api import STRATEGIC, Api, ApiError
+from tests.rig.api import STRATEGIC, Api, ApiError, Object
 from tests.rig.kubelet.statuses import stamp
 
 __all__ = ["Reporter"]
 
-Object = dict[str, Any]
 #: Other writers of a pod's fields are told apart by this name in its ``managedFields``.
 MANAGER = {"fieldManager": "kubelet"}
 

@@ -5,18 +5,17 @@ All that a container needs before its command can run, and the orders of a test 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.rig.kubelet.environment import CannotStart, expanded, variables
+from tests.rig.api import Object
+from tests.rig.kubelet.environment import CannotStart, Reader, expanded, variables
 from tests.rig.kubelet.statuses import HOST
 from tests.rig.kubelet.volumes import folder_of, localized, mounts
 
 __all__ = ["Launch", "memory_lasts", "obey", "prepare"]
 
-Object = Mapping[str, Any]
 PREFIX = "rig.airflow-runai/"
 #: What a command finds in its environment besides its own: what an image brings, and where it belongs.
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "RUNAI_RIG_FOLDER", "RUNAI_RIG_NODE")
@@ -64,7 +63,7 @@ def obey(pod: Object, container: Object, before: str) -> None:
     raise CannotStart("ErrImagePull", words, words=f'Failed to pull image "{image}": {words}')
 
 
-def prepare(pod: Object, container: Object, folder: Path, ip: str, read: Callable[[str, str], Object | None]) -> Launch:
+def prepare(pod: Object, container: Object, folder: Path, ip: str, read: Reader) -> Launch:
     """
     Make the volumes of a pod and evaluate one container's environment.
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Ended", "Report", "Running", "State", "Waiting", "lost", "phase_of", "stamp", "status_of"]
+from tests.rig.api import Object
 
-Object = dict[str, Any]
+__all__ = ["Ended", "Report", "Running", "State", "Waiting", "lost", "phase_of", "stamp", "status_of", "succeeded"]
+
 HOST = "127.0.0.1"
 TERMINAL = ("Succeeded", "Failed")
 
@@ -61,14 +62,15 @@ class Report:
     last: Ended | None = None
 
 
-def lost(identity: str = "", started: float | None = None, missed: float | None = None) -> Ended:
-    """
-    Return the end of a container that nobody saw ending, or that could not start any more.
-
-    :param missed: when this was found out; None for now.
-    """
+def lost(identity: str, finished: float, started: float | None = None) -> Ended:
+    """Return the end of a container that nobody saw ending, or that could not start any more."""
     message = "The container could not be located when the pod was terminated"
-    return Ended(identity, 137, "ContainerStatusUnknown", missed or time.time(), started, message)
+    return Ended(identity, 137, "ContainerStatusUnknown", finished, started, message)
+
+
+def succeeded(report: Report) -> bool:
+    """Tell whether a container has done its work; the next init container waits for this."""
+    return isinstance(report.state, Ended) and report.state.code == 0
 
 
 def stamp(seconds: float | None) -> str | None:
@@ -87,7 +89,7 @@ def phase_of(policy: str, first: Sequence[Report], main: Sequence[Report]) -> st
     failed = [report for report in first if isinstance(report.state, Ended) and report.state.code]
     if failed and policy == "Never":
         return "Failed"
-    if not _initialized(first) or any(isinstance(one.state, Waiting) and not one.last for one in main):
+    if not all(map(succeeded, first)) or any(isinstance(one.state, Waiting) and not one.last for one in main):
         return "Pending"
     codes = [report.state.code for report in main if isinstance(report.state, Ended)]
     if len(codes) < len(main) or policy == "Always" or (policy == "OnFailure" and any(codes)):
@@ -117,15 +119,11 @@ def status_of(phase: str, first: Sequence[Report], main: Sequence[Report], was: 
     return status
 
 
-def _initialized(first: Sequence[Report]) -> bool:
-    return all(isinstance(report.state, Ended) and report.state.code == 0 for report in first)
-
-
 def _conditions(phase: str, first: Sequence[Report], main: Sequence[Report], was: Mapping[str, Any]) -> list[Object]:
     ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase)
     unready = " ".join(report.name for report in main if not isinstance(report.state, Running))
     ready = (False, ended, None) if ended else _all(unready, "ContainersNotReady", "containers with unready status")
-    late = " ".join(report.name for report in first if not _initialized([report]))
+    late = " ".join(report.name for report in first if not succeeded(report))
     initialized = _all(late, "ContainersNotInitialized", "containers with incomplete status")
     if phase == "Succeeded":
         initialized = (True, ended, None)

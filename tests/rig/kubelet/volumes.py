@@ -8,17 +8,14 @@ environment is replaced by the folder. What a program builds from parts itself e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tests.rig.kubelet.environment import CannotStart, decoded
+from tests.rig.api import Object
+from tests.rig.kubelet.environment import CannotStart, Reader, decoded
 
 __all__ = ["folder_of", "localized", "mounts"]
 
-Object = Mapping[str, Any]
-#: Reads an object: plural kind and name; None if it is not there.
-Reader = Callable[[str, str], Object | None]
 _EMPTY = ("emptyDir", "projected", "downwardAPI", "ephemeral")
 
 
