@@ -307,9 +307,10 @@ class Cluster:
         objects.prepare(self.api)
         users.permit_in_cluster(self.api)
         objects.add_node(self.api, "node-0", self.site.ports["kubelet-node-0"], self.options.gpus)
-        begun = [self._begin(name) for name in ("kube-controller-manager", "kube-scheduler", "kubelet-node-0")]
+        begun = [self._begin(name) for name in ("kube-scheduler", "kubelet-node-0")]
         furnishing.await_kinds(self.api, kinds)
-        begun += [self._begin(name) for name in families]
+        # The garbage collector and the quotas look for new kinds at their start, and then every 30 s only.
+        begun += [self._begin(name) for name in ("kube-controller-manager", *families)]
         for team in furnishing.TEAMS:
             self.add_namespace(team)
         if "kai" in families:
