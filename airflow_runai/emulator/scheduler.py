@@ -28,7 +28,7 @@ def plan(
     :param jobs: all jobs that hold or want GPUs.
     :param flaws: decide as KAI does also where that is held to be wrong.
     :return: decisions in the order in which they were taken, and at the end a :class:`Wait` for each job that goes on
-        waiting. With flaws, a plan may evict a job that it has just placed.
+        waiting. Applying them in this order is safe: each job is named once.
     """
     cycle = Cycle(nodes, queues, jobs, flaws)
     cycle.allocate()

@@ -25,16 +25,17 @@ class Cycle:
     """
     The working memory of one cycle.
 
-    :param flaws: as in :func:`airflow_runai.emulator.scheduler.plan`."""
+    :param flaws: as in :func:`airflow_runai.emulator.scheduler.plan`.
+    """
 
     def __init__(self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool) -> None:
         self._flaws = flaws
         self._jobs = {job.id: job for job in jobs}
         self._waiting = {job.id: job for job in self._jobs.values() if not job.placed and not job.leaving}
+        self._running = {job.id: job for job in self._jobs.values() if job.placed and not job.leaving}
         self._state = State(Room.of(nodes), self._jobs.values())
         self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
         self._decisions: list[Decision] = []
-        self._evicted: set[str] = set()
 
     def allocate(self) -> None:
         """Give what is free to everybody in turn; who does not fit is passed over."""
@@ -56,7 +57,7 @@ class Cycle:
         for job in self._in_turn():
             if not job.preemptible or failures.is_hopeless(job):
                 continue
-            movable = by_dispensability(self._running(), self._standings, self._state.used)
+            movable = by_dispensability(self._stoppable(), self._standings, self._state.used)
             enough = self._state.room.soon >= job.gpus
             if not (enough and self._make_room(job, "consolidation", islice(movable, _MOST_MOVED), _stops_nobody)):
                 failures.add(job)
@@ -67,7 +68,7 @@ class Cycle:
         for job in self._in_turn():
             if not may_reclaim(self._standings, self._state, job) or failures.is_hopeless(job):
                 continue
-            others = [one for one in self._running() if one.project != job.project]
+            others = [one for one in self._stoppable() if one.project != job.project]
             if not self._make_room(job, "reclaim", others, self._takes_excess):
                 failures.add(job)
 
@@ -77,7 +78,7 @@ class Cycle:
         for job in self._in_turn():
             if failures.is_hopeless(job):
                 continue
-            lesser = [one for one in self._running() if one.project == job.project and one.priority < job.priority]
+            lesser = [one for one in self._stoppable() if one.project == job.project and one.priority < job.priority]
             if is_firm_over_quota(self._standings, self._state, job):
                 if self._flaws:
                     failures.add(job)
@@ -86,19 +87,16 @@ class Cycle:
 
     def close(self) -> list[Decision]:
         """Give all that was decided, and to everybody who goes on waiting the reason."""
-        # Who started in a hole and had to go again in the same cycle had better not started.
-        undone = {job for job in self._evicted if not self._jobs[job].placed}
-        decided = [one for one in self._decisions if self._flaws or one.job not in undone]
-        moving = {one.job for one in decided if one.job not in undone}
-        waiting = [job for job in self._jobs.values() if not job.placed and not job.leaving and job.id not in moving]
-        return [*decided, *(why_waiting(self._standings, self._state, job) for job in waiting)]
+        started = {one.job for one in self._decisions if isinstance(one, Place)}
+        waiting = (job for job in self._jobs.values() if not job.placed and not job.leaving and job.id not in started)
+        return [*self._decisions, *(why_waiting(self._standings, self._state, job) for job in waiting)]
 
     def _in_turn(self) -> Iterator[Job]:
         return in_turn(self._waiting.values(), self._standings, lambda queue: self._state.used(queue))
 
-    def _running(self) -> list[Job]:
-        """List who could be stopped; what was given a place since the cycle began counts, too."""
-        return [job for job in map(self._jobs.__getitem__, self._state.held) if job.preemptible and job.gpus > 0]
+    def _stoppable(self) -> list[Job]:
+        """List who may have to give way. Who got a place in this cycle may not: it would be for nothing."""
+        return [job for job in self._running.values() if job.preemptible and job.gpus > 0]
 
     def _make_room(self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]) -> bool:
         allowed = partial(may_hold, self._standings)
@@ -109,9 +107,8 @@ class Cycle:
         self._state = found.state
         del self._waiting[job.id]
         for victim in (*found.stopped, *found.moved):
-            if victim.id not in self._evicted:  # who was to be moved may be stopped by a later action
-                self._evicted.add(victim.id)
-                self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
+            del self._running[victim.id]
+            self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
         return True
 
     def _takes_excess(self, found: Try) -> bool:

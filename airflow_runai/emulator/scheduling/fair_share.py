@@ -23,9 +23,9 @@ def fair_shares(gpus: float, queues: Sequence[Queue], asked: Mapping[str, float]
     :param asked: what all jobs of a queue ask for together, running and waiting.
     :return: GPUs per queue. Overcommitted quotas are not cut.
     """
-    wanted = {queue.name: Fraction(min(asked.get(queue.name, 0.0), queue.ceiling)) for queue in queues}
-    given = {queue.name: min(Fraction(queue.deserved), wanted[queue.name]) for queue in queues}
-    left = Fraction(gpus) - sum(given.values())
+    wanted = {queue.name: _fraction(min(asked.get(queue.name, 0.0), queue.ceiling)) for queue in queues}
+    given = {queue.name: min(_fraction(queue.deserved), wanted[queue.name]) for queue in queues}
+    left = _fraction(gpus) - sum(given.values())
     remainders: dict[str, Fraction] = {}
     again = True
     while again and left > 0:
@@ -37,6 +37,10 @@ def fair_shares(gpus: float, queues: Sequence[Queue], asked: Mapping[str, float]
         given[name] += gift
         left -= gift
     return {name: float(share) for name, share in given.items()}
+
+
+def _fraction(gpus: float) -> Fraction:
+    return Fraction(gpus).limit_denominator(10_000)
 
 
 def _round(
