@@ -93,7 +93,9 @@ def _pod_group(group: Mapping[str, Any]) -> Iterator[Fact]:
     status = group.get("status", {})
     yield from _conditions(status.get("schedulingConditions"), "scheduling condition")
     for key, amounts in (status.get("resourcesStatus") or {}).items():
-        yield key, ", ".join(f"{resource}: {amount}" for resource, amount in sorted(amounts.items()))
+        part = int(amounts.get("nvidia.com/gpu", 0)) < group["spec"]["minMember"]
+        words = ", ".join(f"{resource}: {amount}" for resource, amount in sorted(amounts.items()))
+        yield key, words + " for a part of the gang" * part
 
 
 def _workload(workload: Mapping[str, Any]) -> Iterator[Fact]:

@@ -27,17 +27,26 @@ ABSENT = "absent"
 PASSING = {
     r"Pod container .*": r"waiting (ContainerCreating|PodInitializing)",
     r"Pod condition (Ready|ContainersReady)": r"False ContainersNotReady",
+    r"Pod finalizer foregroundDeletion": r".*",  # of a Job that goes: who deletes its pods first, decides
     r"Job (active|ready|terminating|uncounted .*)": r".*",
     r"JobSet .* of .*": r".*",
+    r"PodGroup (allocated|requested)": rf"{ABSENT}|.* for a part of the gang",
+    r"Workload (deletion|finalizer .*)": rf"with .*|{ABSENT}",  # of a Job that goes: its collector, or Kueue, is first
 }
 #: Pairs of kind and aspect whose order is decided by two writers who do not know of each other.
 UNORDERED = (
     # KAI's binder and the kubelet.
     (r"Pod condition PodBound: .*", r"Pod (condition|container|phase|restarts|reason).*"),
-    # The Job controller and the garbage collector, or whoever else deletes a pod of a Job that goes.
-    (r"Pod finalizer batch.kubernetes.io/job-tracking: absent", r"Pod deletion: .*"),
+    # The Job controller, which gives a pod up and deletes it, and the end of a container that obeys at once. (Who is
+    # evicted keeps the finalizer to the end; that is seen by its values.)
+    (
+        r"Pod finalizer batch.kubernetes.io/job-tracking: absent",
+        r"Pod (deletion: .*|container .*: terminated Error 143)",
+    ),
     # The JobSet controller deletes a Job as soon as one end is enough for it.
     (r"Job (deletion|finalizer).*", r"Job (condition|failed|succeeded).*"),
+    # Kueue, which suspends, and the Job controller.
+    (r"Job startTime: absent", r"Job condition Suspended: .*"),
     # KAI's pod group controller and its scheduler.
     (r"PodGroup (allocated|requested): .*", r"PodGroup scheduling condition.*"),
 )
@@ -85,16 +94,19 @@ def _values(role: str, recorded: Sequence[State], live: Sequence[State]) -> Iter
     kind = role.split()[0]
     for aspect in sorted({aspect for state in (*recorded, *live) for aspect in state}):
         passing = _matches(PASSING, f"{kind} {aspect}")
-        one, other = (_course([state.get(aspect, ABSENT) for state in states], passing) for states in (recorded, live))
+        one, other = (
+            _course([state.get(aspect, ABSENT) for state in states], passing, gone="gone" in states[-1])
+            for states in (recorded, live)
+        )
         if one != other:
             yield f"{role}: {aspect}: {' → '.join(one)} in the recording, {' → '.join(other)} on the rig"
 
 
-def _course(values: Sequence[str], passing: str | None) -> list[str]:
-    """Return the distinct values in order, without what only passes; how it ended stays, whatever it is."""
+def _course(values: Sequence[str], passing: str | None = None, gone: bool = False) -> list[str]:
+    """Return the distinct values in order, without what only passes; what stays to the end did not pass."""
     course: list[str] = []
     for place, value in enumerate(values):
-        passes = passing and place < len(values) - 1 and re.fullmatch(passing, value)
+        passes = passing and re.fullmatch(passing, value) and (gone or place < len(values) - 1)
         if not passes and value not in course[-1:] and (course or value != ABSENT):
             course.append(value)
     return course
@@ -169,7 +181,7 @@ def _outcomes(
 ) -> Iterator[str]:
     for asked in sorted(recorded.keys() | live.keys()):
         one, other = (
-            _course([text for text in outcomes.get(asked, ()) if not (passing and passing.fullmatch(text))], None)
+            _course([text for text in outcomes.get(asked, ()) if not (passing and passing.fullmatch(text))])
             for outcomes in (recorded, live)
         )
         if one != other:

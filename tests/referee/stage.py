@@ -103,8 +103,13 @@ class Stage:
         return list(newest.values())
 
     def shown(self, words: str) -> bool:
-        """Tell whether any line of a watch, as JSON, had these words."""
-        return any(words in str(getattr(entry, "line", "")) for entry in self.client.entries)
+        """Tell whether anything that was seen has these words, by its newest state."""
+        return any(words in str(one.object) for kind in ("Pod", "PodGroup", "Workload") for one in self.seen(kind))
+
+    def told(self, reason: str, name: str = "") -> bool:
+        """Tell whether an event with this reason came, about anything of this name if one is given."""
+        events = [one.object for one in self.seen("Event")]
+        return any(event["reason"] == reason and name in ("", event["involvedObject"]["name"]) for event in events)
 
     def pod(self, number: int = 1) -> Object:
         """Return the n-th pod that the client saw; empty as long as it did not."""

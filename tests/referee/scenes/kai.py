@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import shutil
 from collections.abc import Mapping
 
 from tests.referee.others import kai_job
@@ -47,38 +48,28 @@ def failures(stage: Stage) -> int:
 
 
 async def fails_then_succeeds(stage: Stage) -> None:
-    folder = stage.cluster.folder / "checkpoints" / stage.recording.header.scenario
-    folder.mkdir(parents=True)
-    claim = bind(stage, "checkpoints", {"hostPath": {"path": str(folder)}})
-    stage.afterwards.callback(claim)
+    bind_claim(stage, "checkpoints")
     await begin(stage)
     await stage.until(lambda: failures(stage) == 1, "the first failure")
     await stage.say(3)
     await stage.finish()
 
 
-def bind(stage: Stage, name: str, source: Object) -> functools.partial[None]:
-    """Make a claim that is bound by hand, as no controller does it here; return what removes it."""
-    api, size = stage.cluster.api, {"storage": "1Gi"}
-    claims, volumes = stage.path("persistentvolumeclaims"), "/api/v1/persistentvolumes"
-    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    claimed = {"kind": "PersistentVolumeClaim", "name": name, "namespace": stage.recording.header.namespace}
-    volume = {"capacity": size, "claimRef": claimed, "persistentVolumeReclaimPolicy": "Retain", **spec, **source}
-    api.apply(volumes, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume})
+def bind_claim(stage: Stage, name: str) -> None:
+    """Make an empty volume and a claim that is bound to it by hand: the controller for that does not run."""
+    api, claims, volumes = stage.cluster.api, stage.path("persistentvolumeclaims"), "/api/v1/persistentvolumes"
+    folder = stage.cluster.folder / "volumes" / name
+    stage.afterwards.callback(shutil.rmtree, folder, ignore_errors=True)
+    stage.afterwards.callback(api.remove, f"{volumes}/{name}")
+    stage.afterwards.callback(api.remove, f"{claims}/{name}")
+    size, modes = {"storage": "1Gi"}, {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    owner = {"kind": "PersistentVolumeClaim", "name": name, "namespace": stage.recording.header.namespace}
+    volume = {"capacity": size, "claimRef": owner, "hostPath": {"path": str(folder)}, **modes}
+    api.create(volumes, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume})
     bound = {"name": name, "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
-    claim = {"volumeName": name, "resources": {"requests": size}, **spec}
-    api.apply(claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": claim})
-    api.merge(f"{claims}/{name}/status", {"status": {"phase": "Bound", "capacity": size, **_modes(spec)}})
-
-    def remove(api: object) -> None:
-        stage.cluster.api.remove(f"{claims}/{name}")
-        stage.cluster.api.remove(f"{volumes}/{name}")
-
-    return functools.partial(remove, api)
-
-
-def _modes(spec: Mapping[str, object]) -> dict[str, object]:
-    return {"accessModes": spec["accessModes"]}
+    claim = {"volumeName": name, "resources": {"requests": size}, **modes}
+    api.create(claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": claim})
+    api.merge(f"{claims}/{name}/status", {"status": {"phase": "Bound"}})
 
 
 async def spends_its_budget(stage: Stage) -> None:

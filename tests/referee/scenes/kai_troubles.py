@@ -146,7 +146,7 @@ async def no_room_for_pods(stage: Stage) -> None:
     stage.afterwards.callback(stage.cluster.api.remove, f"{quotas}/limits")
     await stage.until(lambda: stage.cluster.api.get(f"{quotas}/limits")["status"].get("used"), "the quota in force")
     await begin(stage)
-    await stage.until(lambda: stage.shown("FailedCreate"), "a refused pod", then=1)
+    await stage.until(lambda: stage.told("FailedCreate"), "a refused pod", then=1)
     await stage.say()
     await asyncio.sleep(9)
     await stage.say(2)

@@ -1,0 +1,56 @@
+"""What the real clusters showed when they were recorded, the rig shows, too, from the same causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import recordings
+from tests.referee.comparing import differences
+from tests.referee.facts import facts_of
+from tests.referee.playing import play
+from tests.referee.scenes import SCENES
+from tests.rig.cluster import Cluster
+
+#: One short recording of each kind; all others take half an hour, and run in `make qualify`.
+ONE_OF_EACH = (
+    "kai/12-evict-exit-0",
+    "kai-jobset/gang-succeed",
+    "jobset/gang-succeed",
+    "kueue/admitted-and-succeed",
+    "plain/preempt-exit-0",
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of its own: scenes reconfigure it, and use all that both teams have."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+def check(cluster: Cluster, name: str) -> None:
+    recorded = recordings.named(name)
+    live = play(cluster, recorded)
+    assert differences(facts_of(recorded.entries), facts_of(live.entries)) == []
+
+
+def test_every_recording_has_its_scene() -> None:
+    assert sorted(SCENES) == recordings.names()
+
+
+@pytest.mark.rig
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_the_rig_shows_what_was_recorded(cluster: Cluster, name: str) -> None:
+    check(cluster, name)
+
+
+@pytest.mark.rig
+@pytest.mark.slow
+@pytest.mark.qualify
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", recordings.names())
+def test_the_rig_shows_all_that_was_recorded(cluster: Cluster, name: str) -> None:
+    check(cluster, name)
