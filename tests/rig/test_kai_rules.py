@@ -244,6 +244,15 @@ def test_a_node_that_is_not_ready_holds_nobody(world: World) -> None:
     assert _bound(world.decide()) == {}
 
 
+def test_numbers_that_are_none_count_as_not_written(world: World) -> None:
+    """The API server of the rig does not check these kinds."""
+    world.group("train", "", "")
+    world.groups[0]["spec"]["minMember"] = "two"
+    world.queues[1]["spec"]["resources"]["gpu"] = {"quota": "all", "limit": float("nan"), "overQuotaWeight": None}
+    (group,), queue = world.picture.groups, world.picture.queues["team-a"]
+    assert (group.minimum, queue.quota["gpu"], queue.limit, queue.weight) == (1, 0, None, 1)
+
+
 def test_a_gang_that_lost_a_member_is_noted_then_told_then_ended(world: World) -> None:
     world.group("gang", "node-0", minimum=2)
     assert lacks_members(world.picture.groups[0])

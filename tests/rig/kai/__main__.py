@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.rig.kai.parts import Parts
 def main() -> None:
     """Work until SIGTERM or SIGINT; print ``ready`` once all collections have been read."""
     asked = _arguments()
+    threading.excepthook = _end
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -25,6 +28,12 @@ def main() -> None:
     print("ready", flush=True)
     while not stop.wait(asked.period):
         parts.cycle()
+
+
+def _end(what: threading.ExceptHookArgs) -> None:
+    """A part that fails takes all with it: without it the rest would only seem to work."""
+    sys.excepthook(what.exc_type, what.exc_value or what.exc_type(), what.exc_traceback)
+    os._exit(1)
 
 
 def _arguments() -> argparse.Namespace:

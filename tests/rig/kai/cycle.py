@@ -96,7 +96,7 @@ class _Cycle:
                 yield self._explain(group, self._why(group))
 
     def _start(self, places: planning.Places, group: Group) -> bool:
-        """Take the room for pods that start, unless they break what the plan does not know: CPU, memory, a limit above."""
+        """Take the room for pods that start; the plan knows nothing of CPU, memory and limits further up."""
         above = self.snapshot.queues.get(self.snapshot.queues[group.queue].parent)
         if not places or (above and self._is_over_limit(above, group)):
             return False

@@ -7,6 +7,7 @@ absent, as a scheduler must not stop for one broken object.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -171,7 +172,7 @@ def take(
             members.setdefault(f"{pod['metadata']['namespace']}/{name}", []).append(pod)
         elif (node := pod["spec"].get("nodeName")) and not ended(pod):
             strangers[node] = strangers.get(node, Amount()) + amounts.of_pod(pod)
-    values = {one["metadata"]["name"]: int(one.get("value", 0)) for one in priorities}
+    values = {one["metadata"]["name"]: int(one["value"]) for one in priorities}
     return Snapshot(
         nodes=tuple(sorted((_node(node) for node in nodes if _is_ready(node)), key=lambda node: node.name)),
         queues=_queues(queues),
@@ -204,7 +205,7 @@ def _group(
         priority=priority,
         preemptible=told == "preemptible" if told else priority < PREEMPTIBLE_BELOW,
         created=seconds(metadata["creationTimestamp"]),
-        minimum=int(spec.get("minMember", 1)),
+        minimum=int(_number(spec.get("minMember"), 1)),
         pods=tuple(_pod(pod, assumed) for pod in mine if not ended(pod) and not _is_gated(pod)),
         succeeded=any((pod.get("status") or {}).get("phase") == "Succeeded" for pod in mine),
         raw=group,
@@ -257,13 +258,19 @@ def _queue(queue: Object, age: int) -> Queue:
         name=queue["metadata"]["name"],
         parent=spec.get("parentQueue") or "",
         age=age,
-        quota={name: _limited((resources.get(name) or {}).get("quota")) for name in ("cpu", "memory", "gpu")},
-        limit=_limited(gpu.get("limit", -1)),
-        weight=float(gpu.get("overQuotaWeight", 1)),
-        priority=int(spec.get("priority") or 100),
+        quota={name: _limited((resources.get(name) or {}).get("quota"), 0) for name in ("cpu", "memory", "gpu")},
+        limit=_limited(gpu.get("limit"), -1),
+        weight=_number(gpu.get("overQuotaWeight"), 1),
+        priority=int(_number(spec.get("priority"), 100)),
     )
 
 
-def _limited(number: float | None) -> float | None:
-    """KAI writes -1 for unlimited; a quota that is not written is 0."""
-    return None if number is not None and number < 0 else float(number or 0)
+def _limited(written: Any, default: float) -> float | None:
+    """KAI writes -1 for unlimited."""
+    number = _number(written, default)
+    return None if number < 0 else number
+
+
+def _number(written: Any, default: float) -> float:
+    """Read a number of a kind that the API server does not check."""
+    return float(written) if isinstance(written, int | float) and math.isfinite(written) else default
