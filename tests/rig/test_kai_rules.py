@@ -22,6 +22,7 @@ class World:
         self.queues: list[Object] = []
         self.groups: list[Object] = []
         self.pods: list[Object] = []
+        self.claims: list[Object] = []
         self.node("node-0", gpus=2)
         self.queue("parent", quota=-1, parent="")
         self.queue("team-a")
@@ -71,7 +72,7 @@ class World:
     @property
     def picture(self) -> snapshot.Snapshot:
         classes = [{"metadata": {"name": name}, "value": value} for name, value in (("train", 50), ("build", 100))]
-        return snapshot.take(self.nodes, self.queues, self.groups, self.pods, classes)
+        return snapshot.take(self.nodes, self.queues, self.groups, self.pods, classes, self.claims)
 
 
 def _pod(
@@ -190,6 +191,19 @@ def test_a_pod_that_no_node_could_ever_hold_is_told_the_largest(world: World) ->
         "MaxNodePoolResources: The pod team-a/train-0 requires GPU: 3, CPU: 0.1 (cores), memory: 0.067 (GB), pods: 1. "
         "Max GPU resources available in a single node in the default node-pool is topped at 2.\n"
     )
+
+
+def test_a_claim_that_does_not_exist_is_named(world: World) -> None:
+    world.group("train", "", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "nosuch"}}])
+    (explain,) = world.decide()
+    assert isinstance(explain, Explain)
+    ((_, text),) = explain.pods
+    assert text == (
+        "Scheduling conditions were not met for pod team-a/train-0:\n"
+        'VolumeBinding: persistentvolumeclaim "nosuch" not found.\n'
+    )
+    world.claims.append({"metadata": {"namespace": "team-a", "name": "nosuch"}})
+    assert _bound(world.decide()) == {"train-0": "node-0"}
 
 
 def test_a_node_selector_is_obeyed_and_explained(world: World) -> None:

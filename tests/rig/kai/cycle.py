@@ -78,7 +78,7 @@ class _Cycle:
     def _pools(self, groups: list[Group]) -> dict[frozenset[str], list[Group]]:
         pools: dict[frozenset[str], list[Group]] = {}
         for group in groups:
-            allowed = [fitting.may_run_on(pod, self.snapshot.nodes) for pod in group.waiting]
+            allowed = [fitting.may_run_on(pod, self.room) for pod in group.waiting]
             pools.setdefault(frozenset.intersection(*allowed), []).append(group)
         return pools
 

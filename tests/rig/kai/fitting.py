@@ -1,7 +1,7 @@
 """
 Where a pod may run, and what is missing where it cannot: node selectors, taints, free resources.
 
-Not looked at: affinities, volumes, ports, topology.
+Not looked at: affinities, ports, topology, and of volumes only whether the claim is there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Room:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.nodes = {node.name: node for node in snapshot.nodes}
+        self.claims = snapshot.claims
         self._used = dict(snapshot.strangers)
         for group in snapshot.groups:
             for pod in group.active:
@@ -46,25 +47,29 @@ class Room:
     def copy(self) -> Room:
         """Give an independent picture of the same."""
         other = object.__new__(Room)
-        other.nodes, other._used = self.nodes, dict(self._used)
+        other.nodes, other.claims, other._used = self.nodes, self.claims, dict(self._used)
         return other
 
 
-def may_run_on(pod: Pod, nodes: Iterable[Node]) -> frozenset[str]:
-    """Name the nodes that a pod's node selector and tolerations allow, full or not."""
-    return frozenset(node.name for node in nodes if _refusal(pod, node) is None)
+def may_run_on(pod: Pod, room: Room) -> frozenset[str]:
+    """Name the nodes that a pod may run on, full or not: by its claims, its node selector and its tolerations."""
+    if missing_claims(pod, room):
+        return frozenset()
+    return frozenset(node.name for node in room.nodes.values() if _refusal(pod, node) is None)
 
 
 def first_fit(pod: Pod, room: Room) -> Node | None:
     """Find a node that is allowed and has room."""
-    for node in room.nodes.values():
-        if _refusal(pod, node) is None and not room.missing(node, pod.asks):
-            return node
-    return None
+    allowed = may_run_on(pod, room)
+    return next(
+        (node for node in room.nodes.values() if node.name in allowed and not room.missing(node, pod.asks)), None
+    )
 
 
 def why_not(pod: Pod, room: Room) -> str:
     """Tell in KAI's words why a pod has no place now."""
+    for claim in missing_claims(pod, room):
+        return words.no_claim(pod, claim)
     most = max((node.room.gpus for node in room.nodes.values()), default=0.0)
     if pod.asks.gpus > most:
         return words.too_big(pod, most)
@@ -90,6 +95,13 @@ def first_without_place(pods: Sequence[Pod], room: Room) -> tuple[int, Pod, str]
             return count, pod, why_not(pod, trial)
         trial.use(node.name, pod.asks)
     return len(pods), pods[-1], why_not(pods[-1], trial)
+
+
+def missing_claims(pod: Pod, room: Room) -> list[str]:
+    """Name the persistent volume claims of a pod that do not exist."""
+    volumes = [volume.get("persistentVolumeClaim") or {} for volume in pod.raw["spec"].get("volumes") or []]
+    names = [volume["claimName"] for volume in volumes if volume]
+    return [name for name in names if f"{pod.namespace}/{name}" not in room.claims]
 
 
 def _refusal(pod: Pod, node: Node) -> str | None:

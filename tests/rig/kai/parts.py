@@ -35,9 +35,10 @@ class Parts:
         self._nodes = Mirror(api, "/api/v1/nodes")
         self._priorities = Mirror(api, "/apis/scheduling.k8s.io/v1/priorityclasses")
         self._queues = Mirror(api, QUEUES)
+        self._claims = Mirror(api, "/api/v1/persistentvolumeclaims")
         self._pods = Mirror(api, "/api/v1/pods", self._telling("pods"))
         self._groups = Mirror(api, f"{PODGROUPS}/podgroups", self._telling("groups"))
-        self._mirrors = (self._nodes, self._priorities, self._queues, self._pods, self._groups)
+        self._mirrors = (self._nodes, self._priorities, self._queues, self._claims, self._pods, self._groups)
         scheduler = Recorder(api, "kai-scheduler", "kai-scheduler").start()
         binder = Recorder(api, "binder", "kai-binder").start()
         self._hands = Hands(api, scheduler, binder, eviction_condition)
@@ -70,6 +71,7 @@ class Parts:
             self._groups.objects,
             pods,
             self._priorities.objects,
+            self._claims.objects,
             self._hands.assumed,
         )
         try:

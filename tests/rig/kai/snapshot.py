@@ -122,13 +122,15 @@ class Snapshot:
     """
     All that a cycle knows.
 
-    :param strangers: GPUs per node that pods of other schedulers hold.
+    :param strangers: what pods of other schedulers hold on each node.
+    :param claims: ``namespace/name`` of the persistent volume claims that exist.
     """
 
     nodes: tuple[Node, ...]
     queues: Mapping[str, Queue]
     groups: tuple[Group, ...]
     strangers: Mapping[str, Amount]
+    claims: frozenset[str] = frozenset()
 
     def asked(self, queue: str) -> Amount:
         """What all pods of a queue ask for together, without those that are leaving."""
@@ -156,10 +158,11 @@ def take(
     groups: Iterable[Object],
     pods: Iterable[Object],
     priorities: Iterable[Object],
+    claims: Iterable[Object] = (),
     assumed: Mapping[str, str] | None = None,
 ) -> Snapshot:
     """
-    Read the objects of five collections.
+    Read the objects of six collections.
 
     :param assumed: nodes of pods, by uid, that were bound a moment ago and are not yet seen there; empty for a pod that
         was told to go.
@@ -178,6 +181,7 @@ def take(
         queues=_queues(queues),
         groups=tuple(_group(group, members, values, assumed or {}) for group in groups),
         strangers=strangers,
+        claims=frozenset(f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in claims),
     )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "gang_incomplete",
     "gang_too_big",
     "moved",
+    "no_claim",
     "no_room",
     "nowhere",
     "outranked",
@@ -101,6 +102,14 @@ def too_big(pod: Pod, most: float) -> str:
         f"Scheduling conditions were not met for pod {pod.path}:\n"
         f"MaxNodePoolResources: The pod {pod.path} requires {wants}. "
         f"Max GPU resources available in a single node in the {POOL} node-pool is topped at {number(most)}.\n"
+    )
+
+
+def no_claim(pod: Pod, name: str) -> str:
+    """Say that a persistent volume claim does not exist."""
+    return (
+        f"Scheduling conditions were not met for pod {pod.path}:\n"
+        f'VolumeBinding: persistentvolumeclaim "{name}" not found.\n'
     )
 
 
