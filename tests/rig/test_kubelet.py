@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rig.api import ApiError
-from tests.rig.cluster import Cluster, Options
+from tests.rig.cluster import Cluster
 from tests.rig.pods import PATIENT, Client
 from tests.rig.waiting import until
 
@@ -24,15 +24,9 @@ BEGIN = [BOUND, CREATING, RUNNING]
 PULL = 'failed to pull and unpack image "registry.example/train:1": failed to resolve reference'
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(Options(kai=False, jobset=False, kueue=False)) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with Client(cluster) as client:
+def client(rig_cluster: Cluster) -> Iterator[Client]:
+    with Client(rig_cluster) as client:
         yield client
 
 

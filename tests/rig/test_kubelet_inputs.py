@@ -11,41 +11,37 @@ import psutil
 import pytest
 
 from tests.rig.api import ApiError
-from tests.rig.cluster import Cluster, Options
+from tests.rig.cluster import Cluster
 from tests.rig.pods import PATIENT, Client
 from tests.rig.waiting import until
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(Options(kai=False, jobset=False, kueue=False)) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def client(cluster: Cluster) -> Iterator[Client]:
-    with Client(cluster) as client:
+def client(rig_cluster: Cluster) -> Iterator[Client]:
+    with Client(rig_cluster) as client:
         yield client
 
 
-def test_the_environment_comes_from_values_fields_config_maps_and_secrets(client: Client) -> None:
+def test_the_environment_comes_from_values_fields_config_maps_and_secrets(rig_cluster: Cluster, client: Client) -> None:
     client.make("configmaps", "settings", data={"RATE": "0.1", "mode": "fast"})
     client.make("secrets", "access", stringData={"TOKEN": "s3cret"})
     env = [
         {"name": "PLAIN", "value": "rate=$(RATE) $(UNKNOWN)"},
+        {"name": "RUNAI_RIG_FOLDER", "value": "/elsewhere"},
         {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['team']"}}},
         {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "mode"}}},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "access", "key": "TOKEN"}}},
         {"name": "ABSENT", "valueFrom": {"secretKeyRef": {"name": "nothing", "key": "x", "optional": True}}},
     ]
-    script = 'echo "$PLAIN|$NAME|$LABEL|$MODE|$TOKEN|${ABSENT-unset}|$X_RATE|$(NAME)"'
+    script = 'echo "$RUNAI_RIG_FOLDER|$HOSTNAME|$PLAIN|$NAME|$LABEL|$MODE|$TOKEN|${ABSENT-unset}|$X_RATE|$(NAME)"'
     source = [{"configMapRef": {"name": "settings"}}, {"prefix": "X_", "configMapRef": {"name": "settings"}}]
-    client.run("p", script, labels={"team": "nlp"}, main={"env": env, "envFrom": source})
+    client.run("p", script, labels={"team": "nlp"}, hostname="worker-0", main={"env": env, "envFrom": source})
     client.wait("p", "Succeeded")
-    assert client.log("p") == "rate=0.1 $(UNKNOWN)|p|nlp|fast|s3cret|unset|0.1|p\n"
+    marks = f"{rig_cluster.folder}|worker-0"  # what is left over is found by the first: no pod may change it
+    assert client.log("p") == f"{marks}|rate=0.1 $(UNKNOWN)|p|nlp|fast|s3cret|unset|0.1|p\n"
 
 
 def test_volumes_are_folders_that_containers_share_and_pods_keep(client: Client, tmp_path: Path) -> None:

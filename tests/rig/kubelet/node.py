@@ -10,6 +10,7 @@ import shutil
 import threading
 import zlib
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 from tests.rig.api import Api, Mirror, Object
@@ -39,6 +40,7 @@ class Node:
         self._name, self._folder = name, folder
         self._reporter = Reporter(api, name)
         self._workers: dict[str, PodWorker] = {}
+        self._network = ip_address(f"10.{64 + zlib.crc32(name.encode()) % 64}.0.0")
         self._numbers = itertools.count(2)
         self._pods = Mirror(api, "/api/v1/pods", self._changed, fieldSelector=f"spec.nodeName={name}")
         self._swept = threading.Event()
@@ -100,18 +102,13 @@ class Node:
         if known := pod["status"].get("podIP"):
             return str(known)
         used = {other["status"].get("podIP") for other in self._pods.objects}
-        second = 64 + zlib.crc32(self._name.encode()) % 64
-        return next(ip for number in self._numbers if (ip := _numbered(second, number)) not in used)
+        return next(ip for number in self._numbers if (ip := str(self._network + number)) not in used)
 
     def _find(self, namespace: str, name: str) -> Object | None:
         for pod in self._pods.objects:
             if (pod["metadata"]["namespace"], pod["metadata"]["name"]) == (namespace, name):
                 return pod
         return None
-
-
-def _numbered(second: int, number: int) -> str:
-    return f"10.{second}.{number // 250 % 256}.{number % 250 + 2}"
 
 
 def _why(pod: Object, container: str) -> str:

@@ -66,7 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = place.path.strip("/").split("/")
         try:
             if parts == ["healthz"]:
-                self._say(*((200, "ok") if self.server.ready() else (503, "not yet")))
+                ready = self.server.ready()
+                self._say(200 if ready else 503, "ok" if ready else "not yet")
             elif parts[0] == "containerLogs" and len(parts) == 4:
                 self._stream(self.server.logs(parts[1], parts[2], parts[3], _query(place.query)))
             else:

@@ -5,7 +5,7 @@ All that a container needs before its command can run, and the orders of a test 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from tests.rig.kubelet.volumes import folder_of, localized, mounts
 __all__ = ["Launch", "memory_lasts", "obey", "prepare"]
 
 PREFIX = "rig.airflow-runai/"
-#: What a command finds in its environment besides its own: what an image brings, and where it belongs.
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "RUNAI_RIG_FOLDER", "RUNAI_RIG_NODE")
+#: What an image would bring, and, never changed by a pod, what tells to which cluster and node a process belongs.
+_IMAGE, _MARKS = ("PATH", "HOME", "LANG", "TMPDIR"), ("RUNAI_RIG_FOLDER", "RUNAI_RIG_NODE")
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,16 @@ def prepare(pod: Object, container: Object, folder: Path, ip: str, read: Reader)
     words = [expanded(word, known) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
     if not words:
         raise CannotStart("RunContainerError", "no command: there is no image whose entry point could be run")
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    given = {"HOSTNAME": pod["metadata"]["name"], **known}
+    given = {"HOSTNAME": spec.get("hostname") or pod["metadata"]["name"], **known}
     return Launch(
         [localized(word, places) for word in words],
-        inherited | {name: localized(value, places) for name, value in given.items()},
+        _inherited(_IMAGE) | {name: localized(value, places) for name, value in given.items()} | _inherited(_MARKS),
         _directory(container, folder, places),
     )
+
+
+def _inherited(names: Iterable[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _order(pod: Object, name: str) -> str | None:

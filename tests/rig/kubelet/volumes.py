@@ -24,9 +24,7 @@ def mounts(container: Object, folders: Mapping[str, Path]) -> dict[str, Path]:
     found = {}
     for mount in container.get("volumeMounts") or []:
         place = folders[mount["name"]] / mount.get("subPath", "").lstrip("/")
-        if not place.exists():
-            place.mkdir(parents=True)
-        found[mount["mountPath"].rstrip("/") or "/"] = place
+        found[mount["mountPath"].rstrip("/") or "/"] = _made(place)
     return dict(sorted(found.items(), key=lambda entry: -len(entry[0])))
 
 
@@ -59,10 +57,10 @@ def folder_of(volume: Object, own: Path, read: Reader) -> Path:
     return own
 
 
-def _made(folder: Path) -> Path:
-    if not folder.exists():
-        folder.mkdir(parents=True)
-    return folder
+def _made(place: Path) -> Path:
+    if not place.exists():
+        place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _claimed(name: str, read: Reader) -> Path:
