@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
+from tests.polling import PATIENCE, wait_until
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class Person:
             found = self.emulator.workloads_named(slug)
             return bool(found) and found[-1].phase == phase
 
-        until(look)
+        wait_until(look, f"{slug} is {phase}")
 
 
 @contextlib.contextmanager
@@ -171,17 +171,6 @@ def meanwhile(act: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join(60)
+        thread.join(PATIENCE)
     if trouble:
         raise trouble[0]
-
-
-def until(look: Callable[[], Any], seconds: float = 10) -> Any:
-    """Look again and again until something true is seen."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, f"nothing seen in {seconds} s"
-        time.sleep(0.02)

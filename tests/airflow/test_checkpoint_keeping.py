@@ -18,8 +18,9 @@ from airflow_runai.checkpoints.leases import leased
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.retention import RunaiRetentionOperator
 from airflow_runai.training import preemptible
-from tests.airflow.running import Run, dag_of, event_of, meanwhile, until
+from tests.airflow.running import Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import choosing, evaluating, publish, root
+from tests.polling import wait_until
 
 Runner = Callable[..., Run]
 __all__ = ["root"]  # a fixture
@@ -219,7 +220,7 @@ def test_what_is_being_evaluated_stays_until_that_is_over(run: Runner, emulator:
     spec = {"image": "x", "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]}, "command": metrics}
 
     def look() -> None:
-        held.append(until(lambda: leased(root, now=0), 20))
+        held.append(wait_until(lambda: leased(root, now=0)))
         (root.parent / "go").touch()
 
     with meanwhile(look):

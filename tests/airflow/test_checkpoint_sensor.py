@@ -27,9 +27,10 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
-from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile, until
+from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import publish
 from tests.airflow.test_trigger import soon
+from tests.polling import PATIENCE, wait_until
 
 Runner = Callable[..., Run]
 T = TypeVar("T")
@@ -38,7 +39,7 @@ both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "po
 
 def sensor(**given: Any) -> Callable[[], RunaiCheckpointSensor]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
-    known = {"task_id": "task", "root": "/shared/ckpt", "path_map": paths, "poke_interval": 0.1, "timeout": 20}
+    known = {"task_id": "task", "root": "/shared/ckpt", "path_map": paths, "poke_interval": 0.1, "timeout": PATIENCE}
     return lambda: RunaiCheckpointSensor(**{**known, **given})
 
 
@@ -355,7 +356,7 @@ def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
 
         def block(number: int) -> int:
             began.append(number)
-            assert release.wait(20)
+            assert release.wait(PATIENCE)
             return number
 
         waiting = [asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)]
@@ -448,17 +449,17 @@ def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
     steps: dict[str, int] = {}
 
     def interrupt() -> None:
-        until(lambda: len(list(root.glob("step-*"))) >= 2, 30)
+        wait_until(lambda: len(list(root.glob("step-*"))) >= 2)
         person.steer(control_plane.suspend, "digits")
         person.wait_for("digits", "Stopped")
         steps["good"] = max(int(path.name[5:]) for path in root.glob("step-*"))
         aside = root / "quarantine" / poison(root).name
-        until(lambda: (aside / "report.json").exists(), 20)
+        wait_until(lambda: (aside / "report.json").exists())
         assert json.loads((aside / "report.json").read_text())["verdict"] == "poisoned"
         person.steer(control_plane.resume, "digits")
 
     with meanwhile(interrupt):
-        done = run(dag_of(sensor(min_step=184, workload=name, veto=True, timeout=60)))
+        done = run(dag_of(sensor(min_step=184, workload=name, veto=True)))
     assert done.state == "success", done.words
     assert done.xcom()["step"] >= 184
     assert f"resumed from step {steps['good']} " in emulator.log(name)

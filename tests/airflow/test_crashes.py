@@ -17,7 +17,8 @@ from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import ROOT, fast
 from tests.airflow.crashing import DAY, crash_dag
-from tests.airflow.running import Run, clear, dag_of, until
+from tests.airflow.running import Run, clear, dag_of
+from tests.polling import PATIENCE, wait_until
 
 Runner = Callable[..., Run]
 
@@ -76,7 +77,7 @@ def test_killed_at_any_point_there_is_one_workload(
     if fault:
         emulator.faults.add(**{**fault, "seconds": 60})
     process = worker("blocking", "0")
-    until(lambda: reached(emulator), 60)
+    wait_until(lambda: reached(emulator))
     process.kill()
     process.wait()
     assert len(emulator.workloads_named("crash")) == left
@@ -90,9 +91,9 @@ def test_sigterm_leaves_the_workload_alone_and_the_retry_adopts_it(
     emulator: Emulator, worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = worker("blocking", "1")
-    until(lambda: _runs(emulator), 60)
+    wait_until(lambda: _runs(emulator))
     process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=PATIENCE)
     ended = json.loads(printed.splitlines()[-1])
     assert ended["state"] == "success"
     assert ended["try"] == 2

@@ -21,7 +21,8 @@ from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from airflow_runai.triggers.workload import TIMELINE_KEY
 from tests.airflow.conftest import ROOT, SECRET
-from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile, until
+from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
+from tests.polling import wait_until
 
 Runner = Callable[..., Run]
 EXPECTED = {
@@ -63,7 +64,7 @@ def test_retraining_is_preempted_resumed_and_promoted(
 
     def preempt() -> None:
         Person(emulator).wait_for("train", "Running")
-        until(lambda: list(shared.glob("runs/*/*/checkpoints/step-*")), 30)
+        wait_until(lambda: list(shared.glob("runs/*/*/checkpoints/step-*")))
         emulator.preempt(emulator.workloads_named("train")[0].name)
 
     with meanwhile(preempt):

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.lifecycle import RunaiDeleteOperator, RunaiResumeOperator, RunaiSuspendOperator
-from tests.airflow.running import Person, Run, dag_of, until
+from tests.airflow.running import Person, Run, dag_of
+from tests.polling import wait_until
 
 Runner = Callable[..., Run]
 
@@ -27,11 +28,11 @@ def test_suspended_resumed_and_deleted_each_twice(run: Runner, emulator: Emulato
     done = twice(RunaiSuspendOperator)
     assert done.state == "success"
     assert done.xcom(task_id="t1") == {"workload_id": made.id, "name": "long-theirs", "phase": "Running"}
-    until(lambda: found.phase == "Stopped")
+    wait_until(lambda: found.phase == "Stopped")
     assert twice(RunaiResumeOperator).state == "success"
     person.wait_for("long-theirs", "Running")
     assert twice(RunaiDeleteOperator).state == "success"
-    until(lambda: found.deleted_at)
+    wait_until(lambda: found.deleted_at)
     done = twice(RunaiDeleteOperator)
     assert done.state == "success"
     assert done.xcom(task_id="t2")["workload_id"] is None

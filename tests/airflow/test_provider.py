@@ -20,6 +20,7 @@ from airflow_runai.emulator import Emulator, serve
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.provider_info import get_provider_info
 from tests.airflow.conftest import ROOT, SECRET, fast
+from tests.polling import PATIENCE
 
 
 def test_provider_info_fits_the_schema_of_airflow() -> None:
@@ -61,7 +62,7 @@ def test_command_line_of_airflow_shows_it(arguments: list[str], shown: list[str]
         [sys.executable, "-m", "airflow", *arguments, *(["-o", "json"] if "config" not in arguments else [])],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -105,7 +106,7 @@ def test_parsing_and_discovery_import_nothing_heavy(tmp_path: Path) -> None:
 
 def _modules(paths: list[Path]) -> set[str]:
     code = "import importlib.metadata, importlib.util\n" + COUNT.replace("{paths}", repr([str(p) for p in paths]))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return set(json.loads(done.stdout.splitlines()[-1]))
 

@@ -73,7 +73,7 @@ def test_deleted_under_its_eyes_it_fails(run: Runner, emulator: Emulator, deferr
         person.steer(control_plane.suspend, "long-theirs")
 
     with meanwhile(remove):
-        done = run(dag_of(sensor("long-theirs", when_suspended="end", timeout=8, deferrable=deferrable)))
+        done = run(dag_of(sensor("long-theirs", when_suspended="end", deferrable=deferrable)))
     assert "suspended by someone else" in done.words
 
 

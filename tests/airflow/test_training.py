@@ -14,7 +14,8 @@ from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.emulator.records import Workload
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import SECRET, fast
-from tests.airflow.running import Person, Run, dag_of, meanwhile, until
+from tests.airflow.running import Person, Run, dag_of, meanwhile
+from tests.polling import wait_until
 
 Runner = Callable[..., Run]
 SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
@@ -154,9 +155,9 @@ def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
     assert "its limit is" in done.words
     found = the_one(emulator)
     if action == "stop":
-        until(lambda: found.deleted_at)
+        wait_until(lambda: found.deleted_at)
     elif action == "suspend":
-        until(lambda: found.phase == "Stopped")
+        wait_until(lambda: found.phase == "Stopped")
     else:
         assert found.phase == "Running"
         assert "left alone" in done.words
@@ -177,7 +178,7 @@ def test_queueing_too_long_is_a_limit_of_its_own(run: Runner, emulator: Emulator
     spec = {**SPEC, "compute": {"gpu_devices": 9}}
     done = run(dag_of(training("long", spec=spec, limits={"queue": 0.3}, deferrable=deferrable)))
     assert "the queue clock reached" in done.words
-    until(lambda: the_one(emulator).deleted_at)
+    wait_until(lambda: the_one(emulator).deleted_at)
 
 
 @both
@@ -205,7 +206,7 @@ def test_suspended_by_a_person_it_ends_where_the_author_says_so(
     assert done.state == "failed"
     assert "suspended by someone else" in done.words
     assert done.task().try_number == 1, "a retry would undo what a person did"
-    assert until(lambda: the_one(emulator).phase == "Stopped")
+    assert wait_until(lambda: the_one(emulator).phase == "Stopped")
 
 
 @both

@@ -16,7 +16,8 @@ from airflow_runai.hooks import sessions
 from airflow_runai.triggers.killing import FINISHED
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import SECRET
-from tests.airflow.running import Person, until
+from tests.airflow.running import Person
+from tests.polling import PATIENCE, wait_until
 
 
 def trigger(emulator: Emulator, slug: str = "short-t", on_kill: str = "stop", **given: Any) -> RunaiWorkloadTrigger:
@@ -32,9 +33,9 @@ async def first(made: RunaiWorkloadTrigger) -> dict[str, Any]:
     raise AssertionError("ended without an event")
 
 
-async def soon(look: Callable[[], bool], seconds: float = 10) -> None:
+async def soon(look: Callable[[], bool]) -> None:
     """Wait without blocking the loop until something is so."""
-    deadline = asyncio.get_running_loop().time() + seconds
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     while not look():
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.02)
@@ -42,7 +43,7 @@ async def soon(look: Callable[[], bool], seconds: float = 10) -> None:
 
 def test_it_does_not_fire_before_its_time(emulator: Emulator) -> None:
     made = trigger(emulator, min_defer_seconds=1.2)
-    until(lambda: emulator.workloads_named("short-t")[0].phase == "Completed")
+    wait_until(lambda: emulator.workloads_named("short-t")[0].phase == "Completed")
     began = time.monotonic()
     event = asyncio.run(first(made))
     assert time.monotonic() - began >= 1.2
@@ -179,7 +180,7 @@ def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
     supervised(state)
     asyncio.run(made.on_kill())
     assert deletes(emulator) == 1
-    until(lambda: emulator.workloads_named("long-t")[0].deleted_at)
+    wait_until(lambda: emulator.workloads_named("long-t")[0].deleted_at)
 
 
 def test_killed_it_suspends_where_the_author_says_so(
@@ -188,7 +189,7 @@ def test_killed_it_suspends_where_the_author_says_so(
     made = with_task(trigger(emulator, "long-t", on_kill="suspend"))
     supervised("failed")
     asyncio.run(made.on_kill())
-    until(lambda: emulator.workloads_named("long-t")[0].phase == "Stopped")
+    wait_until(lambda: emulator.workloads_named("long-t")[0].phase == "Stopped")
 
 
 def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(

@@ -18,6 +18,7 @@ from airflow_runai.backends import clients, drivers
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Tell, now
 from airflow_runai.errors import ConnectionSettingsError, Unreachable, Unreadable, Untrusted
+from tests.polling import PATIENCE
 
 T = TypeVar("T")
 Run = Callable[..., Any]
@@ -263,7 +264,7 @@ def listening(treat: Callable[[socket.socket], None]) -> Iterator[int]:
             stopped.set()
             with socket.create_connection(door.getsockname()):
                 pass  # wakes the accept
-            thread.join(5)
+            thread.join(PATIENCE)
 
 
 def _reset(visitor: socket.socket) -> None:
@@ -272,7 +273,7 @@ def _reset(visitor: socket.socket) -> None:
 
 
 def _never_answer(visitor: socket.socket) -> None:
-    visitor.settimeout(5)
+    visitor.settimeout(PATIENCE)
     while visitor.recv(65536):
         pass
 
@@ -315,7 +316,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     key, cert = folder / "key.pem", folder / "cert.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     who = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*made, *who, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=30)
+    subprocess.run([*made, *who, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=PATIENCE)
     return key, cert
 
 

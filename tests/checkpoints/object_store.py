@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ from typing import Any
 
 import pytest
 
+from tests.polling import wait_until
+
 LOGIN, SECRET = "AKTEST", "SKTEST"
-PATIENCE = 30.0
 
 
 def server_program() -> str | None:
@@ -45,7 +45,7 @@ def running_store(folder: Path) -> Iterator[int]:
         command = [program, "-logtostderr=true", "server", f"-dir={folder}", *options]
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
-            _await_answer(ports[6], folder / "log")
+            wait_until(lambda: _answers(ports[6]), lambda: f"an S3 server: {(folder / 'log').read_text()[-2000:]}")
             yield ports[6]
         finally:
             process.kill()
@@ -60,18 +60,14 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _await_answer(port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
-        except urllib.error.HTTPError:
-            return  # it wants credentials: it is there
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(f"no S3 server after {PATIENCE} s: {log.read_text()[-2000:]}")
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
+    except urllib.error.HTTPError:
+        return True  # it wants credentials: it is there
+    except OSError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ import pytest
 from airflow_runai.checkpoints import Policy, Report, RootProblem, Verdict, candidates, check, select
 from tests.checkpoints.object_store import LOGIN, SECRET, Wire, running_store, s3, s3_options, server_program, wired
 from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file
+from tests.polling import PATIENCE
 
 upath = pytest.importorskip("upath")
 pytest.importorskip("s3fs")
@@ -232,7 +233,7 @@ class Meeting:
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
-        self.together = threading.Barrier(2, timeout=10)
+        self.together = threading.Barrier(2, timeout=PATIENCE)
         self.fetched: list[tuple[str, int, int]] = []
 
     def invalidate_cache(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.airflow.conftest import connect, database, emulator, run, shared
+from tests.polling import PATIENCE
 
 __all__ = ["connect", "database", "emulator", "run", "shared"]
 
@@ -32,7 +33,7 @@ Airflow = Callable[..., Ran]
 def executable(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the real ``airflow runai WORDS``."""
     program, around = Path(sys.executable).with_name("airflow"), {**os.environ, "COLUMNS": "200", **environment}
-    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=around, timeout=120)
+    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=around, timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.core.test_lint_scripts import CASES, Case
+from tests.polling import PATIENCE, wait_until
 
 STAND_IN = '#!/bin/sh\nprintf "%s\\n" "$@" > "$NOTED"\nexit 3\n'
 SAVES = """#!/bin/sh
@@ -86,17 +85,10 @@ def start(folder: Path, case: Case) -> subprocess.Popen[bytes]:
     )
 
 
-def happens(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
-
-
 @pytest.mark.parametrize(("name", "case"), RUN.items(), ids=RUN.keys())
 def test_a_shell_agrees_on_failures_and_arguments(folder: Path, name: str, case: Case) -> None:
     codes = {code for code, _ in case.codes}
-    assert (start(folder, case).wait(timeout=30) == 0) is ("script-hides-failure" in codes)
+    assert (start(folder, case).wait(PATIENCE) == 0) is ("script-hides-failure" in codes)
     arrived = (folder / "noted").read_text().splitlines()
     if name not in PICKS:
         whole = arrived[-len(GIVEN) :] == GIVEN
@@ -114,17 +106,19 @@ SIGNALLED = {
 
 @pytest.mark.parametrize("case", SIGNALLED.values(), ids=SIGNALLED.keys())
 def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, case: Case) -> None:
+    unheard = bool({code for code, _ in case.codes} & UNHEARD)
     for name in ("python", "torchrun"):
         (folder / "bin" / name).write_text(SAVES)
     shell = start(folder, case)
     try:
-        assert happens((folder / "noted").exists, 20), "the training was not started"
+        wait_until((folder / "noted").exists, "the training was started")
         os.kill(shell.pid, signal.SIGTERM)  # to process 1 only, as a platform does
-        ended = happens(lambda: shell.poll() is not None, 1.0)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            shell.wait(1.0 if unheard else PATIENCE)  # that it never ends can only be seen by waiting
         # When process 1 has ended, the container ends: what is saved later is not saved.
-        saved = ended and (folder / "noted.saved").exists()
+        saved = shell.poll() is not None and (folder / "noted.saved").exists()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()
-    assert saved is not bool({code for code, _ in case.codes} & UNHEARD)
+    assert saved is not unheard

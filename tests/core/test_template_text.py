@@ -62,12 +62,12 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "sentence"), BAD.values(), ids=BAD)
 def test_bad_yaml_is_named_with_its_line(text: object, sentence: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     (found,) = problems(text)
     assert sentence in found
     assert found.startswith("a.yaml")
     assert "secret1" not in found
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(

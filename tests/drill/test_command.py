@@ -9,8 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,6 +22,7 @@ from airflow_runai.drill import command
 from airflow_runai.drill.__main__ import main
 from airflow_runai.drill.plan import duration
 from airflow_runai.drill.whole_drill import fitting
+from tests.polling import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 SAVES = """#!{python}
@@ -232,30 +233,47 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not seen in {seconds} s"
-        time.sleep(0.02)
+#: What a signal does is inherited: from a shell that puts its command in the background, and from `nohup`.
+WITH_SIGNALS = """
+import os, signal, sys
+for name, action in (word.split("=") for word in sys.argv[1].split()):
+    signal.signal(signal.Signals[name], signal.Handlers[action])
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@contextmanager
+def running_drill(folder: Path, actions: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Run a drill whose script waits, with signals as somebody left them; its process, and those of the script."""
+    note, temporary = folder / "pids", folder / "tmp"
+    temporary.mkdir()
+    path = script(folder / "project", '#!/bin/sh\nsleep 300 &\necho $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300\n')
+    drill = [sys.executable, "-m", "airflow_runai.drill", str(path), "--", str(note)]
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WITH_SIGNALS, actions, *drill]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
+        wait_until(note.exists)
+        yield child, [int(pid) for pid in note.read_text().split()]
+        assert child.wait(PATIENCE) == 130
+        assert child.stderr is not None
+        assert "interrupted; everything that it started was stopped" in child.stderr.read()
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_drill_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    note, temporary = tmp_path / "pids", tmp_path / "tmp"
-    temporary.mkdir()
-    path = script(tmp_path / "project", '#!/bin/sh\nsleep 300 &\necho $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300\n')
-    # A shell lets what it puts in the background ignore Ctrl-C.
-    words = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
-    words += [sys.executable, "-m", "airflow_runai.drill", str(path), "--", str(note)]
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as child:
-        until(note.exists)
-        pids = [int(pid) for pid in note.read_text().split()]
+    with running_drill(tmp_path, "SIGINT=SIG_IGN SIGHUP=SIG_DFL") as (child, pids):
         assert all(map(is_alive, pids))
         child.send_signal(number)
-        assert child.wait(timeout=20) == 130
-        assert child.stderr is not None
-        assert "interrupted; everything that it started was stopped" in child.stderr.read()
-    until(lambda: not any(map(is_alive, pids)))
-    assert list(temporary.iterdir()) == []
+    wait_until(lambda: not any(map(is_alive, pids)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_under_nohup_a_drill_outlives_its_terminal(tmp_path: Path) -> None:
+    with running_drill(tmp_path, "SIGHUP=SIG_IGN") as (child, _):
+        found = re.search(r"^SigIgn:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text(), re.MULTILINE)
+        assert found is not None
+        assert int(found[1], 16) & 1 << (signal.SIGHUP - 1)
+        child.terminate()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,13 +17,6 @@ from airflow_runai.drill.signals import reach
 from airflow_runai.drill.watch import Watch
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs inotify and /proc")
-
-
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not seen in {seconds} s"
-        time.sleep(0.01)
 
 
 @contextmanager

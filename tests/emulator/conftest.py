@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
+from tests.polling import PATIENCE, wait_until
 
 
 class Client:
@@ -17,7 +17,7 @@ class Client:
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
-        self.http = httpx.Client(base_url=emulator.url, timeout=10)
+        self.http = httpx.Client(base_url=emulator.url, timeout=PATIENCE)
         self.log_in()
         self.cluster_id: str = self.http.get("/api/v1/clusters").json()[0]["uuid"]
 
@@ -78,25 +78,14 @@ class Client:
         updates = [record["spec"]["phaseUpdate"] for record in reversed(records) if "phaseUpdate" in record["spec"]]
         return [(update["phase"], update["phaseMessage"]) for update in updates]
 
-    def wait_for(self, workload_id: str, *phases: str, seconds: float = 15) -> dict[str, Any]:
+    def wait_for(self, workload_id: str, *phases: str) -> dict[str, Any]:
         """Wait until a workload is in one of these phases."""
-        found: dict[str, Any] = wait_until(lambda: self._if_in(workload_id, phases), seconds)
+        found: dict[str, Any] = wait_until(lambda: self._if_in(workload_id, phases), f"{workload_id} is {phases}")
         return found
 
     def _if_in(self, workload_id: str, phases: tuple[str, ...]) -> dict[str, Any] | None:
         found = self.workload(workload_id)
         return found if found["phase"] in phases else None
-
-
-def wait_until(look: Callable[[], Any], seconds: float = 15) -> Any:
-    """Look again and again until something true is seen."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, f"nothing seen in {seconds} s"
-        time.sleep(0.02)
 
 
 @pytest.fixture

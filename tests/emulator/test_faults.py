@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from airflow_runai.emulator import Emulator
+from tests.polling import wait_until
 
 from .conftest import Client
 
@@ -27,6 +28,7 @@ def test_stalled_reply_has_done_its_work(stepped: Emulator, steps: Client) -> No
     body = steps.body("once")
     with pytest.raises(httpx.ReadTimeout):
         steps.http.post("/api/v1/workloads/trainings", json=body, timeout=0.3)
+    wait_until(lambda: stepped.workloads_named("once"))
     assert len(stepped.workloads_named("once")) == 1
 
 

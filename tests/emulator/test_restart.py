@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from airflow_runai.emulator import Settings, SteppedClock, serve
+from tests.polling import PATIENCE, wait_until
 
-from .conftest import Client, wait_until
+from .conftest import Client
 from .test_processes import is_alive
 
 RESTARTED = "The control plane restarted; the workload is queued again"
@@ -60,11 +61,11 @@ def test_sigkill_loses_no_workload_and_leaves_no_process(tmp_path: Path) -> None
         client.wait_for(done, "Completed")
         client.wait_for(running, "Running")
         log = tmp_path / "logs" / "running" / "1.log"
-        pid = int(wait_until(lambda: log.exists() and log.read_text()))
+        pid = int(wait_until(lambda: log.read_text() if log.exists() else ""))
         before = client.phases(running)
         emulator.process.send_signal(signal.SIGKILL)
         emulator.process.wait()
-        wait_until(lambda: not is_alive(pid), seconds=5)
+        wait_until(lambda: not is_alive(pid))
     with command(tmp_path) as emulator:
         client = Client(emulator)  # type: ignore[arg-type]  # see above
         client.wait_for(running, "Running")
@@ -85,9 +86,9 @@ def test_sigterm_ends_processes_orderly_and_queues_them_again(tmp_path: Path) ->
         saver = "bash -c 'trap \"echo saved; exit 1\" TERM; echo ready; sleep 100 & wait'"
         created = client.create("saver", command=saver)
         log = tmp_path / "logs" / "saver" / "1.log"
-        wait_until(lambda: log.exists() and log.read_text())
+        wait_until(lambda: log.read_text() if log.exists() else "")
         emulator.process.terminate()
-        assert emulator.process.wait(timeout=10) == 0
+        assert emulator.process.wait(PATIENCE) == 0
         assert log.read_text() == "ready\nsaved\n"
     with command(tmp_path) as emulator:
         client = Client(emulator)  # type: ignore[arg-type]  # see above

@@ -11,14 +11,15 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.polling import PATIENCE, wait_until
 
 _MISSING = "needs chromium and chromedriver: apt-get install chromium chromium-driver"
 _ARGUMENTS = (
@@ -67,13 +68,13 @@ class Browser:
         """Type into a field."""
         self._on(selector, "value", text=text + (_ENTER if enter else ""))
 
-    def until(self, script: str, *arguments: Any, seconds: float = 20) -> Any:
+    def until(self, script: str, *arguments: Any) -> Any:
         """Wait until a script returns something true."""
-        return until(lambda: self.run(script, *arguments), seconds, lambda: f"{script}; the page says:\n{self.text()}")
+        return wait_until(lambda: self.run(script, *arguments), lambda: self._lacks(script), pause=0.1)
 
-    def until_text(self, wanted: str, selector: str = "body", seconds: float = 20) -> None:
+    def until_text(self, wanted: str, selector: str = "body") -> None:
         """Wait until a reader sees this."""
-        until(lambda: wanted in self.text(selector), seconds, lambda: f"{wanted!r}; the page says:\n{self.text()}")
+        wait_until(lambda: wanted in self.text(selector), lambda: self._lacks(wanted), pause=0.1)
 
     def accept(self) -> None:
         """Say yes to the question that is open."""
@@ -87,6 +88,9 @@ class Browser:
         """End the browser."""
         self._http.delete(self._session)
         self._http.close()
+
+    def _lacks(self, what: str) -> str:
+        return f"{what!r}; the page says:\n{self.text()}\n"
 
     def _on(self, selector: str, action: str, **body: Any) -> None:
         found = self._call("element", using="css selector", value=selector)
@@ -117,7 +121,7 @@ def browser(profile: Path) -> Iterator[Browser]:
         port = door.getsockname()[1]
     process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: _answers(port), 30, lambda: "chromedriver listens")
+        wait_until(lambda: _answers(port), "chromedriver listens")
         window = Browser(f"http://127.0.0.1:{port}", profile)
         try:
             yield window
@@ -125,16 +129,7 @@ def browser(profile: Path) -> Iterator[Browser]:
             window.close()
     finally:
         process.terminate()
-        process.wait(10)
-
-
-def until(look: Callable[[], Any], seconds: float, words: Callable[[], str]) -> Any:
-    """Look again and again until something true is seen."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"not seen in {seconds:g} s: {words()}"
-        time.sleep(0.1)
-    return seen
+        process.wait(PATIENCE)
 
 
 def _answers(port: int) -> bool:

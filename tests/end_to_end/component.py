@@ -10,7 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-#: How long (seconds) a component may take to end by itself.
+from tests.polling import PATIENCE
+
+#: How long (seconds) a component may take to end by itself, before it is killed.
 GRACE = 4.0
 
 
@@ -48,7 +50,7 @@ class Component:
     def kill(self) -> None:
         """End all its processes at once, as a lost node does."""
         self._signal(signal.SIGKILL)
-        self._process.wait(GRACE)
+        self._process.wait(PATIENCE)
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

@@ -50,7 +50,7 @@ class Airflow:
         self.run("scheduler")
         self.run("dag-processor")
         self.run_triggerer()
-        wait_until(self.rest.healthy, "Airflow is healthy", 120)
+        wait_until(self.rest.healthy, "Airflow is healthy")
 
     def run(self, *arguments: str) -> Component:
         log = self.home / "components" / f"{len(self._components)}-{arguments[0]}.log"
@@ -72,7 +72,7 @@ class Airflow:
         if not self.triggerers[0].running:
             self.run_triggerer()
             del self.triggerers[0]
-        wait_until(self.rest.healthy, "Airflow is healthy", 120)
+        wait_until(self.rest.healthy, "Airflow is healthy")
 
     def stop(self) -> None:
         running = [component for component in self._components if component.running]

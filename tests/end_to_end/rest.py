@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from tests.end_to_end.polling import wait_until
+from tests.polling import PATIENCE
 
 
 class Rest:
@@ -17,7 +18,7 @@ class Rest:
     """
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=30)
+        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=PATIENCE)
 
     def healthy(self) -> bool:
         """Whether scheduler, DAG processor and triggerer have all been heard of lately."""
@@ -89,10 +90,10 @@ class Run:
         """Wait until the trigger has looked at the workload and shown what it saw."""
         wait_until(lambda: self.xcom(key="runai_timeline"), f"{self.run_id} is watched")
 
-    def succeeds(self, task_id: str = "train", seconds: float = 60) -> None:
+    def succeeds(self, task_id: str = "train") -> None:
         """Wait until a task has ended well; an end that is not good ends the wait too."""
         ends = ("success", "failed", "skipped", "upstream_failed", "removed")
-        wait_until(lambda: self.task(task_id)["state"] in ends, f"{task_id} of {self.run_id} ends", seconds)
+        wait_until(lambda: self.task(task_id)["state"] in ends, f"{task_id} of {self.run_id} ends")
         assert self.task(task_id)["state"] == "success"
 
     def mark(self, state: str, task_id: str = "train") -> None:

@@ -40,7 +40,7 @@ def test_retraining_through_a_preemption_ends_in_a_promotion(airflow: Airflow, e
     assert any("reclaimed by project team-b" in moment["message"] for moment in live["timeline"])
     assert run.task()["state"] == "deferred"
     examples.delete(full)
-    wait_until(lambda: run.state == "success", "the run succeeds", 120)
+    wait_until(lambda: run.state == "success", "the run succeeds")
     _check_training(run, examples, training)
     _check_promotion(run, examples)
 
@@ -73,8 +73,8 @@ def test_new_data_starts_a_training_and_its_checkpoint_an_evaluation(airflow: Ai
     for dag_id in PIPELINE:
         airflow.rest.patch(f"/dags/{dag_id}", {"is_paused": False})
     Run.start(airflow.rest, PIPELINE[0])
-    training, evaluating = (_only_run(airflow.rest, dag_id, 120) for dag_id in PIPELINE[1:])
-    wait_until(lambda: evaluating.state == "success", "the evaluation succeeds", 120)
+    training, evaluating = (_only_run(airflow.rest, dag_id) for dag_id in PIPELINE[1:])
+    wait_until(lambda: evaluating.state == "success", "the evaluation succeeds")
     event = _checkpoint_event(airflow.rest, evaluating)
     chosen = training.xcom("checkpoint")
     wanted = {key: chosen[key] for key in ("uri", "step", "digest")}
@@ -99,8 +99,8 @@ def _scheduled(rest: Rest, dag_id: str) -> Run:
     return _only_run(rest, dag_id)
 
 
-def _only_run(rest: Rest, dag_id: str, seconds: float = 60) -> Run:
-    found = wait_until(lambda: rest.get(f"/dags/{dag_id}/dagRuns")["dag_runs"], f"a run of {dag_id}", seconds)
+def _only_run(rest: Rest, dag_id: str) -> Run:
+    found = wait_until(lambda: rest.get(f"/dags/{dag_id}/dagRuns")["dag_runs"], f"a run of {dag_id}")
     assert len(found) == 1
     return Run(rest, dag_id, found[0]["dag_run_id"])
 

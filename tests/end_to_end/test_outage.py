@@ -38,7 +38,7 @@ def after_outages(places: dict[str, tuple[Site, Run]]) -> dict[str, tuple[Site, 
     for name, (here, _) in cut_off.items():
         here.emulator.faults.add(**OUTAGES[name], times=None)
     for here, run in cut_off.values():
-        wait_until(lambda: _refusals(here) >= FAILURES, "the trigger asks in vain", 90)  # noqa: B023  # called at once
+        wait_until(lambda: _refusals(here) >= FAILURES, "the trigger asks in vain")  # noqa: B023  # called at once
         assert run.task()["state"] == "deferred"
     for here, run in cut_off.values():
         here.finish()
@@ -55,7 +55,7 @@ def _refusals(here: Site) -> int:
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_a_task_outlives_an_outage(airflow: Airflow, after_outages: dict[str, tuple[Site, Run]], outage: str) -> None:
     here, run = after_outages[outage]
-    run.succeeds(seconds=90)
+    run.succeeds()
     assert here.only_workload(run).deleted_at is None
     assert run.xcom()["workload_id"] == here.only_workload(run).id
     assert run.task()["try_number"] == 1

@@ -163,7 +163,7 @@ def test_restarted_emulator_is_found_again(tmp_path: Path, window: Browser) -> N
         window.open(address(emulator))
         window.until_text("train-1")
         emulator.restart()
-        window.until_text("live", "#state", seconds=30)
+        window.until_text("live", "#state")
         window.until_text("train-1", "#rows")
 
 
@@ -294,7 +294,7 @@ def test_tab_goes_on_by_itself_and_stops_when_the_task_has_ended(airflow: Airflo
     running = window.text("[data-clock=running] dd")
     assert running.startswith("16 min"), "the clock goes on since the last change"
     airflow.knows("success", _LIFE, _START + 900)
-    window.until_text("Completed", "[data-part=phase]", seconds=15)
+    window.until_text("Completed", "[data-part=phase]")
     asked = len(airflow.asked)
     time.sleep(6)  # longer than the time between two looks: that nothing is asked can only be seen by waiting
     assert len(airflow.asked) == asked

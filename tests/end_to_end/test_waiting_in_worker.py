@@ -27,6 +27,6 @@ def test_marking_a_waiting_worker_failed_stops_its_workload(start: Start) -> Non
     here, run = start(DAG_ID)
     workload = here.runs_deferred(run, "running")
     run.mark("failed")
-    wait_until(lambda: workload.deleted_at, "the workload is stopped and deleted", 20)
+    wait_until(lambda: workload.deleted_at, "the workload is stopped and deleted")
     assert run.task()["state"] == "failed"
     assert here.only_workload(run).incarnation == 1

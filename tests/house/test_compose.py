@@ -14,6 +14,8 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
+from tests.polling import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yaml"
 LOCAL_DEFAULT = re.compile(r"\$\{[A-Z_]+:-([^}]+)\}")
@@ -31,7 +33,7 @@ def compose() -> Compose:
 def schema_errors(path: Path) -> str:
     """What the Compose specification's own JSON schema, as check-jsonschema ships it, says against a file."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 

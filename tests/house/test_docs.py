@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import pytest
 
 from airflow_runai.core.spec import WorkloadSpec
+from tests.polling import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "dags" / "digits" / "README.md"]
@@ -85,7 +86,13 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 def run(*words: str | Path, cwd: Path = ROOT, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **variables}
     return subprocess.run(
-        [sys.executable, *words], cwd=cwd, input=stdin, capture_output=True, text=True, timeout=120, env=environment
+        [sys.executable, *words],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment,
     )
 
 

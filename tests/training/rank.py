@@ -22,7 +22,7 @@ def publish(root: Path, step: int, ranks: Ranks) -> None:
 
 
 def run(root: Path, last: int) -> None:
-    ranks = Ranks.from_environment(timeout=30.0)
+    ranks = Ranks.from_environment(timeout=240.0)
     found = newest_valid(root)
     step = found.step if found else 0
     print(f"resumed {step}", flush=True)

@@ -19,6 +19,7 @@ import pytest
 
 from airflow_runai.checkpoints import Verdict, check, select
 from airflow_runai.training.preemptible import newest_valid
+from tests.polling import PATIENCE
 
 HERE = Path(__file__).parents[2]
 STEPS = "10"
@@ -59,7 +60,7 @@ def ranks(program: str, root: Path, seconds: float, world: int) -> list[subproce
 def finish(program: str, root: Path, world: int) -> str:
     """Run to the end, and return the digest of the weights."""
     children = ranks(program, root, 0.0, world)
-    said = [child.communicate(timeout=120)[0] for child in children]
+    said = [child.communicate(timeout=PATIENCE)[0] for child in children]
     assert [child.returncode for child in children] == [0] * world, said
     digests = {line for text in said for line in text.splitlines() if line.startswith("weights ")}
     assert len(digests) == 1
@@ -67,14 +68,14 @@ def finish(program: str, root: Path, world: int) -> str:
 
 
 def preempt(program: str, root: Path, world: int) -> None:
-    """Send SIGTERM to the last rank in the middle of an epoch; all must leave, saying that they were preempted."""
+    """Send SIGTERM to the last rank in the middle of the training; all must leave, saying that they were preempted."""
     children = ranks(program, root, 0.5, world)
     said = children[-1].stdout
     assert said is not None
     for line in said:
         if line.startswith("step 4"):
             children[-1].send_signal(signal.SIGTERM)
-    assert [child.wait(timeout=60) for child in children] == [143] * world
+    assert [child.wait(timeout=PATIENCE) for child in children] == [143] * world
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,8 @@ def test_preempted_and_resumed_training_ends_bit_for_bit_like_an_undisturbed_one
     found, chosen = newest_valid(tmp_path / "cut"), select(tmp_path / "cut").chosen
     assert found is not None
     assert chosen is not None
-    assert (found.step, chosen.step, chosen.verdict) == (5, 5, Verdict.VALID)
+    assert (found.step, chosen.verdict) == (chosen.step, Verdict.VALID)
+    assert 4 < found.step < int(STEPS), "it went on to its end"
     assert finish(program, tmp_path / "cut", world) == finish(program, tmp_path / "whole", world)
 
 
@@ -98,7 +100,7 @@ def test_both_ranks_of_lightning_leave_when_one_is_preempted(tmp_path: Path) -> 
     preempt("lightning", tmp_path, 2)
     found = newest_valid(tmp_path)
     assert found is not None
-    assert found.path.name == "preempted-step=5.ckpt"
+    assert found.path.name.startswith("preempted-step=")
     assert finish("lightning", tmp_path, 2).startswith("weights ")
 
 
@@ -111,7 +113,7 @@ def test_training_killed_at_any_moment_resumes_from_what_proves_itself(tmp_path:
         for said in child.stdout:
             if said.startswith(line):
                 child.kill()
-        child.wait(timeout=60)
+        child.wait(timeout=PATIENCE)
         found = newest_valid(tmp_path)
         assert found is None or check(found.path).verdict is Verdict.VALID
     assert finish(program, tmp_path, 1).startswith("weights ")
@@ -126,4 +128,4 @@ def test_lightning_left_to_itself_says_finished_when_it_was_preempted(tmp_path: 
         for line in child.stdout:
             if re.match("step 2", line):
                 child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=60) == 0
+        assert child.wait(timeout=PATIENCE) == 0

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import PreemptionGuard, newest_valid
+from tests.polling import PATIENCE
 
 TRAINING = """
 import sys, time
@@ -21,13 +22,13 @@ from preemptible import PreemptionGuard, save_checkpoint
 
 with PreemptionGuard() as guard:
     print("ready", flush=True)
-    step, deadline = 0, time.monotonic() + 30
-    while time.monotonic() < deadline:
+    step = 0
+    while True:
         step += 1
         time.sleep(0.001)
         if guard.should_stop:
             with save_checkpoint(sys.argv[1], step) as folder:
-                (folder / "model.bin").write_text(f"{guard.remaining():.1f}")
+                (folder / "model.bin").write_text(str(guard.deadline))
             guard.exit()
 """
 
@@ -38,25 +39,26 @@ def test_terminated_training_saves_and_leaves_with_143(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
+        before = time.monotonic()  # the clock of all processes of this machine
         child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=20) == 143
+        assert child.wait(timeout=PATIENCE) == 143
     found = newest_valid(tmp_path)
     assert found is not None
-    assert 11 < float((found.path / "model.bin").read_text()) <= 12.5
+    assert before + 12.5 <= float((found.path / "model.bin").read_text()) <= time.monotonic() + 12.5
 
 
 def test_signal_sets_only_a_flag_and_a_deadline() -> None:
-    with PreemptionGuard(grace_seconds=5, signals=[signal.SIGUSR1]) as guard:
+    with PreemptionGuard(grace_seconds=500, signals=[signal.SIGUSR1]) as guard:
         assert (guard.should_stop, guard.deadline, guard.remaining()) == (False, None, math.inf)
         before = time.monotonic()
         os.kill(os.getpid(), signal.SIGUSR1)
         assert guard.should_stop
         assert guard.deadline is not None
-        assert before + 5 <= guard.deadline <= time.monotonic() + 5
+        assert before + 500 <= guard.deadline <= time.monotonic() + 500
         first = guard.deadline
         os.kill(os.getpid(), signal.SIGUSR1)
         assert guard.deadline == first
-        assert 0 < guard.remaining() <= 5
+        assert 0 < guard.remaining() <= 500
 
 
 def test_time_that_ran_out_is_zero_and_not_negative() -> None:
