@@ -21,10 +21,11 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     parts = Parts(Api.from_kubeconfig(asked.kubeconfig), asked.eviction_condition, asked.staleness_grace)
-    parts.start()
-    while not parts.synced(0.1):
+    parts.read()
+    while not parts.has_read(seconds=0.1):
         if stop.is_set():
             return
+    parts.work()
     print("ready", flush=True)
     while not stop.wait(asked.period):
         parts.cycle()

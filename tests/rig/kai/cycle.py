@@ -88,6 +88,7 @@ class _Cycle:
             yield Bind(group, plan.places[group.id])
         for places in plan.pipelined.values():
             for pod, node in places:
+                self.room.use(node, pod.asks)
                 yield Pipeline(pod, node)
         for victim in plan.victims:
             yield self._evict(victim, plan.victims, nodes)
@@ -97,8 +98,7 @@ class _Cycle:
 
     def _start(self, places: planning.Places, group: Group) -> bool:
         """Take the room for pods that start; the plan knows nothing of CPU, memory and limits further up."""
-        above = self.snapshot.queues.get(self.snapshot.queues[group.queue].parent)
-        if not places or (above and self._is_over_limit(above, group)):
+        if not places or self._exceeded(group):
             return False
         after = self.room.copy()
         for pod, node in places:
@@ -141,11 +141,8 @@ class _Cycle:
 
     def _why(self, group: Group) -> words.Reason:
         queue = self.snapshot.queues[group.queue]
-        if self._is_over_limit(queue, group):
-            return self._over_limit(queue, group)
-        above = self.snapshot.queues.get(queue.parent)
-        if above and self._is_over_limit(above, group):
-            return self._over_limit(above, group)
+        if exceeded := self._exceeded(group):
+            return self._over_limit(exceeded, group)
         if not group.preemptible and self._is_over_quota(queue, group):
             details = queue_details(self.snapshot, queue, group)
             return words.over_quota(queue, self.firm[queue.name], _asks(group), details)
@@ -153,6 +150,12 @@ class _Cycle:
         if group.minimum > 1 and len(group.running) < group.minimum:
             return words.gang_too_big(fits, group.minimum, why)
         return words.nowhere(stuck, why)
+
+    def _exceeded(self, group: Group) -> Queue | None:
+        """Find a queue whose limit the group would break: its own, or the one above that."""
+        queue = self.snapshot.queues[group.queue]
+        line = (queue, self.snapshot.queues.get(queue.parent))
+        return next((one for one in line if one and self._is_over_limit(one, group)), None)
 
     def _is_over_limit(self, queue: Queue, group: Group) -> bool:
         return queue.limit is not None and self._used_below(queue).gpus + _asks(group).gpus > queue.limit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 
 import httpx
 
@@ -18,8 +17,6 @@ from tests.rig.kai.recorder import Recorder
 
 __all__ = ["Parts"]
 
-Changed = Callable[[Object | None, Object | None], None]
-
 
 class Parts:
     """
@@ -31,13 +28,12 @@ class Parts:
     def __init__(self, api: Api, eviction_condition: bool, staleness_grace: float) -> None:
         self._grace = staleness_grace
         self._short: frozenset[str] = frozenset()
-        self._listeners: dict[str, list[Changed]] = {"pods": [], "groups": []}
         self._nodes = Mirror(api, "/api/v1/nodes")
         self._priorities = Mirror(api, "/apis/scheduling.k8s.io/v1/priorityclasses")
         self._queues = Mirror(api, QUEUES)
         self._claims = Mirror(api, "/api/v1/persistentvolumeclaims")
-        self._pods = Mirror(api, "/api/v1/pods", self._telling("pods"))
-        self._groups = Mirror(api, f"{PODGROUPS}/podgroups", self._telling("groups"))
+        self._pods = Mirror(api, "/api/v1/pods", self._pod_changed)
+        self._groups = Mirror(api, f"{PODGROUPS}/podgroups", self._group_changed)
         self._mirrors = (self._nodes, self._priorities, self._queues, self._claims, self._pods, self._groups)
         scheduler = Recorder(api, "kai-scheduler", "kai-scheduler").start()
         binder = Recorder(api, "binder", "kai-binder").start()
@@ -45,21 +41,20 @@ class Parts:
         grouper = Recorder(api, "pod-grouper", "kai-podgrouper").start()
         self._grouper = Grouper(api, grouper, self._pods, self._groups, self._priorities)
         self._accounting = Accounting(api, self._pods, self._groups, self._queues, self._priorities)
-        self._listeners["pods"] += [self._grouper.pod_changed, self._accounting.pod_changed]
-        self._listeners["groups"] += [self._accounting.group_changed]
 
-    def start(self) -> None:
-        """Begin to read; then group and count whatever comes."""
+    def read(self) -> None:
+        """Begin to read all collections."""
         for mirror in self._mirrors:
             mirror.start()
-        for mirror in self._mirrors:
-            mirror.synced.wait()
-        for agenda in (self._grouper.agenda, self._accounting.groups, self._accounting.queues):
-            agenda.start()
 
-    def synced(self, seconds: float) -> bool:
+    def has_read(self, seconds: float) -> bool:
         """Wait a while until every collection has been read once; tell whether that is so."""
         return all(mirror.synced.wait(seconds) for mirror in self._mirrors)
+
+    def work(self) -> None:
+        """Begin to group and count whatever comes."""
+        for agenda in (self._grouper.agenda, self._accounting.groups, self._accounting.queues):
+            agenda.start()
 
     def cycle(self) -> None:
         """Look and act once. An API server that cannot be reached now costs this cycle only."""
@@ -80,9 +75,9 @@ class Parts:
             print(f"this cycle was cut short: {error}", file=sys.stderr, flush=True)
         self._short = frozenset(group.id for group in picture.groups if lacks_members(group))
 
-    def _telling(self, what: str) -> Changed:
-        def tell(old: Object | None, new: Object | None) -> None:
-            for listener in self._listeners[what]:
-                listener(old, new)
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        self._grouper.pod_changed(old, new)
+        self._accounting.pod_changed(old, new)
 
-        return tell
+    def _group_changed(self, old: Object | None, new: Object | None) -> None:
+        self._accounting.group_changed(old, new)
