@@ -16,15 +16,17 @@ from tests.recording_checks import sightings
 from tests.recording_forms import Answer, Entry, Recording, Request
 from tests.referee.roles import Roles
 
-#: In seconds: the client begins to list and watch what it mirrors; later lists are commands, or follow a 410.
-BEGIN = 1.4
-
 
 def listings(recording: Recording) -> list[str]:
-    """Return the paths of the lists with which the client began to mirror, in order."""
-    user = recording.header.user
-    found = [one for one in _requests(recording) if "limit=500" in one.path and one.user == user and one.t < BEGIN]
-    return list(dict.fromkeys(unquote(one.path) for one in found))
+    """Return the paths of what the client mirrored, or would have if it had been allowed to, in order."""
+    watched = {_collection(one) for one in _requests(recording) if "allowWatchBookmarks" in one.path}
+    refused = {one.id for one in recording.entries if isinstance(one, Answer) and one.status == 403}
+    found = [
+        unquote(one.path)
+        for one in _requests(recording)
+        if "limit=500" in one.path and (_collection(one) in watched or one.id in refused)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def commands(recording: Recording) -> list[Request]:
@@ -44,6 +46,10 @@ def recast(command: Request, recording: Recording, live: Sequence[Entry]) -> Req
     if body and "resourceVersion" in body.get("metadata", {}):
         body["metadata"]["resourceVersion"] = _last_version(live)
     return dataclasses.replace(command, path=then.recast(unquote(command.path), today), body=body)
+
+
+def _collection(request: Request) -> str:
+    return request.path.partition("?")[0]
 
 
 def _requests(recording: Recording) -> list[Request]:
