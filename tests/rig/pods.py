@@ -55,6 +55,10 @@ class Client:
         }
         self.api.create(self.path, body)
 
+    def order(self, name: str, order: str, value: str | None) -> None:
+        """Give an order to the stand-in for the kubelet, or take it back; see :mod:`tests.rig.kubelet`."""
+        self.api.merge(f"{self.path}/{name}", {"metadata": {"annotations": {f"rig.airflow-runai/{order}": value}}})
+
     def get(self, name: str) -> Object:
         return self.api.get(f"{self.path}/{name}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,22 +32,40 @@ def client(rig_cluster: Cluster) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize(
-    ("script", "orders", "end"),
+    ("last", "end"),
     [
-        pytest.param("echo start; sleep 0.5", {}, f"Succeeded ip [terminated 0 Completed] {SUCCEEDED}", id="succeeds"),
-        pytest.param("sleep 0.5; exit 3", {}, f"Failed ip [terminated 3 Error] {FAILED}", id="fails"),
-        pytest.param("sleep 0.5; kill -9 $$$$", {}, f"Failed ip [terminated 137 Error] {FAILED}", id="kills itself"),
-        pytest.param(PATIENT, {"oom-after": "0.5"}, f"Failed ip [terminated 137 OOMKilled] {FAILED}", id="memory"),
+        pytest.param("true", f"Succeeded ip [terminated 0 Completed] {SUCCEEDED}", id="succeeds"),
+        pytest.param("exit 3", f"Failed ip [terminated 3 Error] {FAILED}", id="fails"),
+        pytest.param("kill -9 $$$$", f"Failed ip [terminated 137 Error] {FAILED}", id="kills itself"),
     ],
 )
 def test_a_pod_that_ends_by_itself_is_seen_as_in_the_recordings(
-    client: Client, script: str, orders: dict[str, str], end: str
+    client: Client, last: str, end: str, tmp_path: Path
 ) -> None:
-    client.run("p", script, orders)
+    gate = tmp_path / "gate"
+    client.run("p", f"until [ -e {gate} ]; do sleep 0.02; done; {last}")
+    client.wait("p", "Running")
+    gate.touch()
     client.wait("p", "Succeeded", "Failed")
     until(lambda: len(client.seen["p"]) == 4, "the end in the watch")
     assert client.seen["p"] == [*BEGIN, end]
     assert client.events("p") == ["Normal Started: Started container main"]
+
+
+def test_a_container_can_be_ordered_to_take_too_much_memory(client: Client) -> None:
+    client.run("p", PATIENT)
+    client.wait("p", "Running")
+    client.order("p", "oom-after", "0.1")
+    client.wait("p", "Failed")
+    until(lambda: len(client.seen["p"]) == 4, "the end in the watch")
+    assert client.seen["p"] == [*BEGIN, f"Failed ip [terminated 137 OOMKilled] {FAILED}"]
+
+
+def test_an_order_that_cannot_be_understood_is_said_on_the_pod(client: Client) -> None:
+    client.run("p", PATIENT, {"oom-after": "soon"})
+    until(lambda: client.events("p"), "the complaint")
+    words = "annotation rig.airflow-runai/oom-after: 'soon' is not a number of seconds"
+    assert client.events("p") == [f"Warning Failed: {words}"]
 
 
 def test_a_deleted_pod_that_obeys_is_seen_ending_before_it_is_gone(client: Client) -> None:
@@ -105,7 +124,7 @@ def test_an_image_that_cannot_be_pulled_alternates_and_its_pod_ends_unknown(clie
 
 def test_a_missing_secret_is_named_and_waited_for(client: Client) -> None:
     source = {"secretKeyRef": {"name": "dataset-access", "key": "key"}}
-    client.run("p", "echo $KEY; sleep 0.5", main={"env": [{"name": "KEY", "valueFrom": source}]})
+    client.run("p", "echo $KEY", main={"env": [{"name": "KEY", "valueFrom": source}]})
     until(lambda: client.events("p"), "the complaint")
     client.make("secrets", "dataset-access", stringData={"key": "open sesame"})
     client.wait("p", "Succeeded")
@@ -115,13 +134,13 @@ def test_a_missing_secret_is_named_and_waited_for(client: Client) -> None:
 
 
 def test_a_pod_ordered_never_to_start_starts_when_the_order_is_taken_back(client: Client) -> None:
-    client.run("p", "sleep 0.5", {"never-start": "yes"})
+    client.run("p", "true", {"never-start": "yes"})
     until(lambda: len(client.seen.get("p", [])) == 2, "the creation")
     with pytest.raises(ApiError, match="is waiting to start: ContainerCreating"):
         client.log("p")
-    client.api.merge(f"{client.path}/p", {"metadata": {"annotations": {"rig.airflow-runai/never-start": None}}})
+    client.order("p", "never-start", None)
     client.wait("p", "Succeeded")
-    assert client.seen["p"][:3] == BEGIN
+    assert client.seen["p"][:2] == [BOUND, CREATING]
 
 
 def test_a_container_that_fails_is_started_again_at_once_and_then_only_after_a_while(client: Client) -> None:

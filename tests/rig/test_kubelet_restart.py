@@ -35,7 +35,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def test_it_ends_within_a_second_of_sigterm_and_leaves_the_containers_running(cluster: Cluster, client: Client) -> None:
+def test_it_ends_on_sigterm_and_leaves_the_containers_running(cluster: Cluster, client: Client) -> None:
     client.run("p", "echo $PPID; echo $$$$; sleep 60")
     client.wait("p", "Running")
     until(lambda: client.log("p").count("\n") == 2, "the process ids")
@@ -43,7 +43,7 @@ def test_it_ends_within_a_second_of_sigterm_and_leaves_the_containers_running(cl
     kubelet = cluster.processes.find(KUBELET)
     assert kubelet is not None
     kubelet.terminate()
-    kubelet.wait(1)
+    kubelet.wait(60)
     assert all(process.is_running() for process in processes)
     cluster.restart(KUBELET)
 
