@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.rig import building, faults
+from tests.rig.api import ApiError
 from tests.rig.cluster import Cluster, Options, RigError
 from tests.rig.processes import ROOT, marked, sweep
 
@@ -25,7 +26,7 @@ def main(words: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int | None] = arguments.command
     try:
         return command(arguments) or 0
-    except RigError as error:
+    except (RigError, ApiError) as error:
         print(f"rig: {error}", file=sys.stderr)
         return 1
 
@@ -67,9 +68,12 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _down(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.folder.resolve()
-    if not marked(folder):
-        Cluster.attach(folder)  # never remove a folder that is not a cluster's
-    sweep(folder)
+    try:
+        Cluster.attach(folder).close()
+    except RigError:
+        if not marked(folder):  # never remove a folder that is not a cluster's
+            raise
+        sweep(folder)
 
 
 def _restart(arguments: argparse.Namespace) -> None:

@@ -105,11 +105,12 @@ class Cluster:
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
-        """End every process of the cluster, what its containers run included, and remove its folder."""
+        """End every process of the cluster, KAI by SIGTERM and all others at once, and remove its folder."""
         for api in self._open.values():
             api.close()
         self._open.clear()
         if self._site is not None:
+            self.processes.stop("kai", IMPATIENCE)  # a folder of one's own may have more to end than processes
             sweep(self.folder)
             self.processes.forget()
             self._site = None

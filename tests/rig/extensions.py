@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from tests.rig.api import Api, ApiError, Object, name_of
+from tests.rig.waiting import RigError
 
-__all__ = ["apply_kinds", "apply_webhooks", "served"]
+__all__ = ["apply_kinds", "apply_webhooks", "definitions", "served"]
 
 #: Kueue converts these between its versions; the others have one version only (rig.md).
 CONVERTED = ("localqueues", "clusterqueues", "cohorts", "workloads", "multikueueclusters")
@@ -26,6 +27,7 @@ ASKED = {
     "kueue": {"jobs", "jobsets", "clusterqueues", "cohorts", "resourceflavors", "workloads"},
 }
 KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEFINITION = "CustomResourceDefinition"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 #: The C loader reads the 12 files in 0.2 s, the other one in 3.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,13 +41,29 @@ def apply_kinds(api: Api, files: Iterable[Path], converter: Mapping[str, Any] | 
     """
     made = []
     for file in files:
-        for kind in yaml.load_all(file.read_text(), LOADER):
+        for kind in definitions(file):
             if converter and kind["spec"]["names"]["plural"] in CONVERTED:
                 webhook = {"clientConfig": dict(converter), "conversionReviewVersions": ["v1"]}
                 kind["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
             kind.pop("status", None)
             made.append(api.apply(KINDS, kind))
     return made
+
+
+def definitions(file: Path) -> list[Object]:
+    """
+    Read custom resource definitions.
+
+    :raises RigError: if a file holds anything else.
+    """
+    try:
+        documents = [one for one in yaml.load_all(file.read_text(), LOADER) if one is not None]
+    except yaml.YAMLError as error:
+        raise RigError(f"{file} is no YAML: {error}") from None
+    for document in documents:
+        if not isinstance(document, dict) or document.get("kind") != DEFINITION:
+            raise RigError(f"{file}: each document must be a {DEFINITION}, not {str(document)[:100]!r}")
+    return documents
 
 
 def served(api: Api, kind: Object) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from tests.rig import extensions, objects
 from tests.rig.api import Api, Object, name_of
 from tests.rig.certificates import Authority
 from tests.rig.parts import Site, kai_directory
-from tests.rig.waiting import until
+from tests.rig.waiting import RigError, until
 
 __all__ = ["TEAMS", "apply_kinds", "await_kinds", "make_kueue_queues", "open_webhooks"]
 
@@ -19,13 +20,14 @@ TEAMS = ("team-a", "team-b")
 #: All ClusterQueues of the teams lend to each other.
 COHORT = "pool"
 LOCAL_QUEUE = "train"
+QUEUES = "queues.scheduling.run.ai"
 
 
 def apply_kinds(api: Api, site: Site, families: Sequence[str], webhooks: Authority) -> list[Object]:
     """Make the custom resource definitions of some of ``kai``, ``jobset`` and ``kueue``."""
     kinds: list[Object] = []
     if "kai" in families:
-        kinds += extensions.apply_kinds(api, sorted((kai_directory() / "crds").glob("*.yaml")))
+        kinds += _apply_kinds_of_kai(api, kai_directory() / "crds")
     if "jobset" in families:
         kinds += extensions.apply_kinds(api, site.programs.crds("jobset"))
     if "kueue" in families:
@@ -64,6 +66,14 @@ def make_kueue_queues(api: Api) -> None:
         objects.add_local_queue(api, team, LOCAL_QUEUE, team)
     for team in TEAMS:
         until(partial(objects.takes_work, api, team), f"the ClusterQueue {team}")
+
+
+def _apply_kinds_of_kai(api: Api, folder: Path) -> list[Object]:
+    """Make what a folder defines, which may be anybody's."""
+    kinds = extensions.apply_kinds(api, sorted(folder.glob("*.yaml")))
+    if QUEUES not in map(name_of, kinds):
+        raise RigError(f"{folder}: no *.yaml in it defines {QUEUES}, of which the rig makes some")
+    return kinds
 
 
 def _give_kueue_its_certificate(api: Api, site: Site, webhooks: Authority) -> None:

@@ -22,10 +22,14 @@ class PortTaken(RigError):
 
 
 class Starter:
-    """Starts the parts of one cluster."""
+    """
+    Starts the parts of one cluster.
 
-    def __init__(self, processes: Processes) -> None:
-        self._processes = processes
+    :param silence: seconds without a word after which a part that is not ready is given up.
+    """
+
+    def __init__(self, processes: Processes, silence: float = SILENCE) -> None:
+        self._processes, self._silence = processes, silence
         # A question asked on loopback to a process that we started: there is nothing to check a certificate for.
         self._http = httpx.Client(verify=False, timeout=5, trust_env=False)
 
@@ -43,7 +47,10 @@ class Starter:
         """Start a part and return what waits for it."""
         log = self._processes.log(part.name)
         offset = log.stat().st_size if log.exists() else 0
-        self._processes.start(part.name, part.command, part.environment)
+        try:
+            self._processes.start(part.name, part.command, part.environment)
+        except OSError as error:
+            raise RigError(f"{part.name}: {part.command[0]} cannot be run: {error.strerror}") from None
         return lambda: self._await(part, offset)
 
     def _await(self, part: Part, offset: int) -> None:
@@ -54,7 +61,7 @@ class Starter:
             size = self._processes.log(part.name).stat().st_size
             if size > said:
                 said, since = size, time.monotonic()
-            if time.monotonic() - since > SILENCE:
+            if time.monotonic() - since > self._silence:
                 raise RigError(f"{part.name} is not ready and silent. Its last words:\n{self._words(part.name)}")
             time.sleep(SECONDS_PER_LOOK)
 
@@ -75,4 +82,4 @@ class Starter:
         return RigError(f"{name} ended before it was ready. Its last words:\n{words}")
 
     def _words(self, name: str) -> str:
-        return self._processes.last_words(name)
+        return self._processes.last_words(name) or "(none)"
