@@ -7,7 +7,6 @@ The Airflow connection of type ``runai``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,7 +66,7 @@ class RunaiHook(BaseHook):
         self,
         flow: Flow[T],
         tell: Callable[[Tell], None] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
         return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep)
