@@ -257,11 +257,13 @@ class Engine:
         for decision in scheduler.plan(cluster.nodes, queues, self._jobs(mine)):
             workload = self.world.workloads[decision.job]
             if isinstance(decision, scheduler.Place):
+                workload.claims = False
                 lifecycle.place(workload, decision.slots, now)
                 self._store.touch(workload)
             elif isinstance(decision, scheduler.Evict):
                 self.preempt(workload, decision.message, now)
             else:
+                workload.claims = decision.claims
                 lifecycle.explain(workload, decision.reason, decision.message)
 
     def _jobs(self, workloads: Iterable[Workload]) -> Iterable[scheduler.Job]:
@@ -280,6 +282,7 @@ class Engine:
                 placed=tuple(pod.slot for pod in workload.live_pods),
                 leaving=workload.departure is not None,
                 avoid=frozenset(workload.last_nodes),
+                claims=workload.claims,
             )
 
 

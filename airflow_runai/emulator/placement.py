@@ -97,7 +97,10 @@ class Room:
     def _choose(self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None) -> Slot | None:
         """Prefer a node where it fits now, then one not to be avoided, then the fullest, then the first by name."""
         best: tuple[bool, bool, int, str] | None = None
+        need = gpus * _GRAIN
         for name, node in self._nodes.items():
+            if node.free < need:
+                continue
             at_once = node.fits(gpus, now=True)
             if at_once or (not now and node.fits(gpus, now=False)):
                 rank = (not at_once, name in avoid, node.free, name)
@@ -125,9 +128,7 @@ class _Node:
 
     def fits(self, gpus: float, now: bool) -> bool:
         """Whether a pod finds its devices here."""
-        if self.free < gpus * _GRAIN:
-            return False
-        return len(self._devices(gpus, now)) >= max(1, int(gpus)) if gpus > 0 else True
+        return gpus <= 0 or len(self._devices(gpus, now)) >= max(1, int(gpus))
 
     def slot(self, name: str, gpus: float, now: bool) -> Slot:
         """Give a pod that fits its devices; a share goes to the fullest."""

@@ -101,6 +101,7 @@ class Workload:
     desired: str = "Running"
     incarnation: int = 0
     failures: int = 0
+    claims: bool = False
     not_before: float = 0.0
     pending_seconds: float = 0.0
     running_seconds: float = 0.0

@@ -1,20 +1,19 @@
-"""The scheduler's one step, as tables of cases and as properties of any sequence of steps."""
+"""
+The scheduler's one step, case by case.
+
+The rules that are KAI's are in ``tests/scheduling``, and so is what holds for any sequence of steps.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.scheduler import OVER_QUOTA, Decision, Evict, Job, Place, Wait, plan
+from airflow_runai.emulator.scheduler import OVER_QUOTA, Decision, Evict, Job, Place, Queue, Wait, plan
 
 NODES = {"n1": 2, "n2": 2}
-QUOTAS = {"a": 2.0, "b": 2.0}
+QUEUES = (Queue("a", 2.0), Queue("b", 2.0))
 
 
 def job(name: str, project: str = "a", *pods: float, **more: object) -> Job:
@@ -26,7 +25,7 @@ def on(one: Job, *slots: tuple[str, tuple[int, ...]]) -> Job:
 
 
 def step(jobs: Sequence[Job], nodes: dict[str, int] = NODES) -> list[Decision]:
-    return plan(nodes, QUOTAS, jobs)
+    return plan(nodes, QUEUES, jobs)
 
 
 def evicted(decisions: Sequence[Decision]) -> dict[str, str]:
@@ -65,10 +64,17 @@ def test_nobody_else_is_stopped_while_gpus_are_being_released() -> None:
     assert [one.message for one in decisions if isinstance(one, Wait)] == ["Waiting for GPUs that are being released"]
 
 
-def test_released_gpus_are_not_grabbed_by_a_borrower() -> None:
-    decisions = step([*FULL[:3], job("b1", "b", 2.0, submitted=9), job("a5", submitted=0)])
-    assert "a5" not in placed(decisions)
-    assert set(evicted(decisions)) == {"a3"}
+def test_released_gpus_are_kept_for_the_one_they_are_released_for() -> None:
+    jobs = [*FULL[:2], replace(FULL[3], leaving=True), job("b1", "b", 2.0, submitted=9), job("a5", submitted=0)]
+    decisions = step(jobs)
+    assert placed(decisions) == evicted(decisions) == {}
+    assert {one.job: one.claims for one in decisions if isinstance(one, Wait)} == {"b1": True, "a5": False}
+
+
+def test_who_claims_gpus_goes_first() -> None:
+    """They were released for it; the others had to go for it."""
+    jobs = [*FULL[:2], job("b1", "b", submitted=1), job("b2", "b", submitted=2), job("a5", "a", 2.0, claims=True)]
+    assert set(placed(step(jobs))) == {"a5"}
 
 
 def test_higher_priority_preempts_the_lowest_of_its_own_project() -> None:
@@ -144,122 +150,3 @@ def test_workload_without_gpu_always_fits() -> None:
 def test_the_poorer_project_goes_first() -> None:
     jobs = [*FULL[:3], job("a9", submitted=0), job("b9", "b", submitted=9)]
     assert set(placed(step(jobs))) == {"b9"}
-
-
-# -- properties -------------------------------------------------------------------------------------------
-
-PROJECTS = ("a", "b", "c")
-wholes = st.lists(
-    st.builds(
-        Job,
-        id=st.uuids().map(str),
-        project=st.sampled_from(PROJECTS),
-        pods=st.lists(st.just(1.0), min_size=1, max_size=3).map(tuple),
-        priority=st.sampled_from((25, 40, 80, 125)),
-        preemptible=st.booleans(),
-        submitted=st.integers(0, 100).map(float),
-    ),
-    max_size=14,
-)
-mixed = st.lists(
-    st.builds(
-        Job,
-        id=st.uuids().map(str),
-        project=st.sampled_from(PROJECTS),
-        pods=st.lists(st.sampled_from((0.0, 0.1, 0.25, 0.5, 0.9, 1.0, 2.0, 3.0)), min_size=1, max_size=3).map(tuple),
-        priority=st.sampled_from((25, 40, 80, 125)),
-        preemptible=st.booleans(),
-        submitted=st.integers(0, 100).map(float),
-        avoid=st.sets(st.sampled_from(("n0", "n1"))).map(frozenset),
-    ),
-    max_size=14,
-)
-clusters = st.lists(st.integers(0, 4), min_size=1, max_size=3).map(
-    lambda gpus: {f"n{number}": count for number, count in enumerate(gpus)}
-)
-
-
-class World:
-    """Applies decisions; those who are told to go are gone one step later."""
-
-    def __init__(self, nodes: dict[str, int], quotas: dict[str, float]) -> None:
-        self.nodes, self.quotas = nodes, quotas
-        self.jobs: dict[str, Job] = {}
-
-    def run(self, limit: int = 60) -> int:
-        """Step until nothing changes; give the number of steps."""
-        for count in range(limit):
-            before = dict(self.jobs)
-            self.step()
-            if self.jobs == before:
-                return count
-        raise AssertionError(f"still changing after {limit} steps")
-
-    def step(self) -> None:
-        decisions = plan(self.nodes, self.quotas, self.jobs.values())
-        for one in self.jobs.values():
-            if one.leaving:
-                self.jobs[one.id] = replace(one, placed=(), leaving=False)
-        for decision in decisions:
-            one = self.jobs[decision.job]
-            if isinstance(decision, Place):
-                assert not one.placed
-                assert len(decision.slots) == len(one.pods)
-                self.jobs[one.id] = replace(one, placed=decision.slots, claims=False)
-            elif isinstance(decision, Evict):
-                assert one.preemptible, "a non-preemptible workload was evicted"
-                self.jobs[one.id] = replace(one, leaving=True)
-            else:
-                self.jobs[one.id] = replace(one, claims=decision.claims)
-            self.check()
-
-    def check(self) -> None:
-        taken: Counter[tuple[str, int]] = Counter()
-        for one in self.jobs.values():
-            for slot, wanted in zip(one.placed, one.pods, strict=bool(one.placed)):
-                assert slot.share * len(slot.gpus) == pytest.approx(wanted)
-                for gpu in slot.gpus:
-                    assert gpu < self.nodes[slot.node], "a GPU that does not exist"
-                    taken[slot.node, gpu] += round(slot.share * 10_000)
-        assert all(parts <= 10_000 for parts in taken.values()), "a GPU was given away twice"
-        firm = Counter[str]()
-        for one in self.jobs.values():
-            if one.placed and not one.preemptible:
-                firm[one.project] += round(sum(one.pods) * 10_000)
-        assert all(parts <= self.quotas[project] * 10_000 for project, parts in firm.items())
-
-    def used(self, project: str) -> float:
-        return sum(sum(one.pods) for one in self.jobs.values() if one.project == project and one.placed)
-
-
-@settings(max_examples=150, deadline=None)
-@given(nodes=clusters, waves=st.lists(mixed, min_size=1, max_size=3))
-def test_no_gpu_is_given_away_twice_and_it_always_settles(nodes: dict[str, int], waves: list[list[Job]]) -> None:
-    world = World(nodes, {"a": 2.0, "b": 1.0, "c": 0.0})
-    for wave in waves:
-        world.jobs |= {one.id: one for one in wave}
-        world.run()
-
-
-@settings(max_examples=200, deadline=None)
-@given(waves=st.lists(wholes, min_size=1, max_size=3))
-def test_guaranteed_quota_is_always_regained(waves: list[list[Job]]) -> None:
-    """Quotas sum to the GPUs there are: nobody within quota waits in the end."""
-    world = World({"n0": 2, "n1": 2, "n2": 1}, {"a": 2.0, "b": 2.0, "c": 1.0})
-    for wave in waves:
-        world.jobs |= {one.id: one for one in wave}
-        world.run()
-    for one in world.jobs.values():
-        if not one.placed and one.preemptible:
-            assert world.used(one.project) + len(one.pods) > world.quotas[one.project]
-
-
-@settings(max_examples=100, deadline=None)
-@given(jobs=wholes)
-def test_no_lesser_workload_of_a_project_runs_while_a_greater_one_of_its_size_waits(jobs: list[Job]) -> None:
-    world = World({"n0": 2, "n1": 2}, {"a": 2.0, "b": 2.0, "c": 0.0})
-    world.jobs = {one.id: replace(one, pods=(1.0,), preemptible=True) for one in jobs}
-    world.run()
-    for waiting in (one for one in world.jobs.values() if not one.placed):
-        mine = [one for one in world.jobs.values() if one.project == waiting.project and one.placed]
-        assert all(one.priority >= waiting.priority for one in mine)

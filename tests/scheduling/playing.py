@@ -86,10 +86,12 @@ class Board:
             decisions = plan(self.nodes, list(self.queues.values()), self.jobs.values(), flaws=self.flaws)
             for decision in decisions:
                 if isinstance(decision, Place):
-                    self._put(self.jobs[decision.job], decision.slots)
+                    self._put(replace(self.jobs[decision.job], claims=False), decision.slots)
                 elif isinstance(decision, Evict):
                     self._put(self.jobs[decision.job], ())
                     victims.add((decision.job, decision.by))
+                elif not self.flaws:
+                    self.jobs[decision.job] = replace(self.jobs[decision.job], claims=decision.claims)
             if not any(isinstance(decision, Place | Evict) for decision in decisions):
                 break
         running = {job.id: tuple(slot.node for slot in job.placed) for job in self.jobs.values() if job.placed}
@@ -102,7 +104,7 @@ class Board:
             nodes = real["running"].get(job.id, ())
             pods = job.pods[: len(nodes)] if nodes else job.pods
             slots = (Slot(node, _take(free.get(node, []), int(pod))) for node, pod in zip(nodes, pods, strict=True))
-            self._put(replace(job, pods=pods), tuple(slots) if nodes else ())
+            self._put(replace(job, pods=pods, claims=False), tuple(slots) if nodes else ())
 
     def _put(self, job: Job, slots: tuple[Slot, ...]) -> None:
         self.jobs[job.id] = replace(job, placed=slots)

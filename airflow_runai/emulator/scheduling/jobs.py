@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from airflow_runai.emulator.placement import Slot
@@ -40,7 +41,8 @@ class Job:
     :param pods: GPUs per pod: whole devices, or a share in (0, 1), or 0. All pods start together.
     :param placed: what it holds now, one slot a pod; empty while it waits.
     :param leaving: its pods are being stopped; it still holds its GPUs.
-    :param avoid: nodes it would rather not get. KAI knows nothing of the kind; empty means KAI's choice.
+    :param avoid: nodes it would rather not get. KAI knows nothing of the kind.
+    :param claims: an earlier plan said so about its wait: it goes before everybody else. KAI knows nothing of the kind.
     """
 
     id: str
@@ -53,8 +55,9 @@ class Job:
     leaving: bool = False
     avoid: frozenset[str] = frozenset()
     name: str = ""
+    claims: bool = False
 
-    @property
+    @cached_property
     def gpus(self) -> float:
         """All GPUs it asks for."""
         return exact(sum(self.pods))
@@ -93,11 +96,13 @@ class Wait:
     Keep this job in the queue, and say why.
 
     :param reason: one of the vendor's phase reasons, or empty.
+    :param claims: GPUs are being released for it.
     """
 
     job: str
     reason: str
     message: str
+    claims: bool = False
 
 
 Decision = Place | Evict | Wait

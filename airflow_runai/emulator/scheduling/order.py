@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from airflow_runai.emulator.scheduling.jobs import Job, exact
 
@@ -34,7 +35,7 @@ class Standing:
     ceiling: float
     fair: float
 
-    @property
+    @cached_property
     def share(self) -> float:
         """What its use is measured by: the fair share, but never less than the quota nor more than the limit."""
         return min(self.ceiling, max(self.deserved, self.fair))
@@ -75,24 +76,32 @@ def in_turn(jobs: Iterable[Job], standings: Standings, used: Callable[[str], flo
 
     :param used: GPUs that a queue uses, asked anew before every job.
     """
+
+    def rank(name: str) -> tuple[bool, Rank]:
+        first = lines[name][-1]
+        return (not first.claims, standings[name].rank(used(name), first.gpus))
+
     lines = _lines(sorted(jobs, key=_foremost, reverse=True))
     while lines:
-        name = min(lines, key=lambda name: standings[name].rank(used(name), lines[name][-1].gpus))
-        yield _pop(lines, name)
+        yield _pop(lines, min(lines, key=rank))
 
 
 def by_dispensability(jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]) -> Iterator[Job]:
     """Give the jobs in the order in which they are stopped: from the queue that has the most, the least important."""
+
+    def excess(name: str) -> Rank:
+        return standings[name].excess(used(name), taken[name] + lines[name][-1].gpus)
+
     lines = _lines(sorted(jobs, key=_foremost))
     taken = dict.fromkeys(lines, 0.0)
     while lines:
-        name = max(lines, key=lambda name: standings[name].excess(used(name), taken[name] + lines[name][-1].gpus))
+        name = max(lines, key=excess)
         taken[name] += lines[name][-1].gpus
         yield _pop(lines, name)
 
 
-def _foremost(job: Job) -> tuple[int, float, str]:
-    return (-job.priority, job.submitted, job.name or job.id)
+def _foremost(job: Job) -> tuple[bool, int, float, str]:
+    return (not job.claims, -job.priority, job.submitted, job.name or job.id)
 
 
 def _lines(jobs: Iterable[Job]) -> dict[str, list[Job]]:

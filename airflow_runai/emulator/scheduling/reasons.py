@@ -23,7 +23,7 @@ def why_stopped(victim: Job, job: Job, action: Action) -> str:
 def why_waiting(standings: Standings, state: State, job: Job) -> Wait:
     """Tell a job why it waits."""
     if job.id in state.held:
-        return Wait(job.id, "", "Waiting for GPUs that are being released")
+        return Wait(job.id, "", "Waiting for GPUs that are being released", claims=True)
     if is_firm_over_quota(standings, state, job):
         return Wait(job.id, OVER_QUOTA, _over_quota(standings, state, job))
     if is_over_limit(standings, state, job):

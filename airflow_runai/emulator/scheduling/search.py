@@ -100,9 +100,11 @@ class Search:
         for victim in victims:
             state.leave(victim)
         stopped, moved = [], []
-        members = {one.id for one in (job, *victims)}
-        for one in in_turn([job, *victims, *self._bystanders], self._standings, state.used):
-            if one.id not in members:
+        members = {one.id: one for one in (job, *victims)}
+        queues = {one.project for one in members.values()}
+        rivals = [one for one in self._bystanders if one.project in queues]
+        for one in in_turn([*members.values(), *rivals], self._standings, state.used):
+            if not members.pop(one.id, None):
                 continue
             home = self._state.held.get(one.id, ())
             slots = self._place(state, one, home)
