@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -30,12 +30,15 @@ class Facts:
 
     :param objects: role → its distinct states; the last has the aspect `gone` if a watch said DELETED.
     :param events: role → what events said about it, repeated ones once for each event object.
+    :param words: what events and conditions of pods and PodGroups said, under kind and reason (type): those are what
+        stand-ins write. The others come from the real controllers.
     :param commands: a command of the client → its outcomes; a log's are the kinds of its lines.
     :param streams: a collection → the outcomes of all lists and watches of it.
     """
 
     objects: Mapping[str, Sequence[State]]
     events: Mapping[str, Sequence[str]]
+    words: Mapping[str, frozenset[str]]
     commands: Mapping[str, Sequence[str]]
     streams: Mapping[str, Sequence[str]]
 
@@ -48,6 +51,7 @@ def facts_of(entries: Sequence[Entry]) -> Facts:
     return Facts(
         objects=_objects([one for one in seen if one.kind != "Event"], roles),
         events=_events([one for one in seen if one.kind == "Event"], roles),
+        words=_words(seen, roles),
         commands=commands,
         streams=streams,
     )
@@ -88,6 +92,25 @@ def event_text(event: Mapping[str, Any]) -> str:
     if ACTION in annotations:
         words.append(f"for {annotations[ACTION]} of {annotations.get('num-evicted-pods')}")
     return " ".join(words)
+
+
+def _words(seen: Sequence[Sighting], roles: Roles) -> dict[str, frozenset[str]]:
+    said = defaultdict[str, set[str]](set)
+    for one in seen:
+        for what, text in _said(one):
+            if what.startswith(("Pod ", "PodGroup ")):
+                said[what].add(re.sub(r"\b\d+s\b", "<seconds>", roles.plain(text or "")))
+    return {what: frozenset(texts) for what, texts in said.items()}
+
+
+def _said(one: Sighting) -> Iterator[tuple[str, str | None]]:
+    if one.kind == "Event":
+        yield f"{one.object['involvedObject']['kind']} {one.object['reason']}", one.object.get("message")
+        return
+    status = one.object.get("status") or {}
+    for form in ("conditions", "schedulingConditions"):
+        for condition in status.get(form) or ():
+            yield f"{one.kind} {condition['type']}", condition.get("message")
 
 
 def _exchanges(entries: Sequence[Entry], roles: Roles) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -124,6 +124,11 @@ def preempt(entries: list[Entry]) -> None:
         event["metadata"]["annotations"]["evictor-action-type"] = "preempt"
 
 
+def reword(entries: list[Entry]) -> None:
+    for event in events(entries, "Evict"):
+        event["message"] = "evicted"
+
+
 def evict_twice(entries: list[Entry]) -> None:
     place, line = next(
         (place, entry)
@@ -207,6 +212,7 @@ WRONG: dict[str, tuple[str, Callable[[list[Entry]], None], str]] = {
     "an annotation is missing": (RECLAIM, lose_action, "Evict Normal from kai-scheduler with evictor-pod-group-name"),
     "another action": (RECLAIM, preempt, "for preempt of 1"),
     "an eviction too many": (RECLAIM, evict_twice, "of 1', 'Evict"),
+    "an eviction in other words": (RECLAIM, reword, "PodGroup Evict: words ['Pod team-b/nightly-bert-8 #1 was preempt"),
     "no Evict event": (RECLAIM, no_event("Evict"), "None on the rig"),
     "no Killing event": (RECLAIM, no_event("Killing"), "'Killing Normal from kubelet'] in the recording"),
     "no noise": (RECLAIM, no_event("PodGrouperWarning"), "nobody had the event PodGrouperWarning"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,12 @@ ONE_OF_EACH = (
     "kueue/admitted-and-succeed",
     "plain/preempt-exit-0",
 )
+#: Differences that are no fault of the rig's: two outcomes of a race, of which the recording has one.
+BY_CHANCE = {
+    # The grouper restores the owner of the orphan's PodGroup, which is then collected, if it looks before the pod has
+    # lost its own owner; else the group stays until its end without an owner.
+    "kai/32-orphaned-by-delete": r"PodGroup pg-nightly-bert-32 #1: (owner|gone|allocated|requested): ",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,8 @@ def cluster() -> Iterator[Cluster]:
 def check(cluster: Cluster, name: str) -> None:
     recorded = recordings.named(name)
     live = play(cluster, recorded)
-    assert differences(facts_of(recorded.entries), facts_of(live.entries)) == []
+    found = differences(facts_of(recorded.entries), facts_of(live.entries))
+    assert [one for one in found if not re.match(BY_CHANCE.get(name, "$^"), one)] == []
 
 
 def test_every_recording_has_its_scene() -> None:

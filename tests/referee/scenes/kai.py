@@ -136,8 +136,7 @@ async def followed_over_an_eviction(stage: Stage) -> None:
 
 async def consolidated(stage: Stage) -> None:
     """Two trainings on two nodes; who wants a whole node makes one of them move."""
-    stage.afterwards.callback(stage.cluster.api.remove, "/api/v1/nodes/node-1")
-    stage.afterwards.callback(stage.cluster.lose_node, "node-1")
+    stage.afterwards.callback(stage.cluster.remove_node, "node-1")
     await asyncio.to_thread(stage.cluster.add_node, "node-1")
     await begin(stage)
     await stage.until_runs()

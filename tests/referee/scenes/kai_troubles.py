@@ -88,10 +88,9 @@ async def quota_too_small(stage: Stage) -> None:
 
 
 def refresh(stage: Stage) -> None:
-    """Start anew who else talks to the API server: after its restart they come back only after up to two minutes."""
-    for part in stage.cluster.parts:
-        if part not in ("etcd", "kube-apiserver"):
-            stage.cluster.restart(part)
+    """Start anew who watches the API server: after its restart they come back by themselves only within two minutes."""
+    for part in ("kube-controller-manager", "kube-scheduler", "kai", "jobset", "kueue"):
+        stage.cluster.restart(part)
 
 
 async def history_lost_in_an_eviction(stage: Stage) -> None:
