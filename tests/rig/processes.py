@@ -29,6 +29,8 @@ PART = "RUNAI_RIG_PART"
 #: The node that a process runs on, if any, so that a whole machine can be lost: the kubelet's folder.
 NODE = "RUNAI_RIG_NODE"
 ROOT = Path(__file__).resolve().parents[2]
+#: Nothing is left when nothing was seen so often: while a process replaces its program, Linux shows no environment.
+LOOKS = 2
 
 
 class Processes:
@@ -122,8 +124,11 @@ def marked(folder: Path, mark: str = MARK) -> list[psutil.Process]:
 
 def kill(folder: Path, mark: str = MARK) -> None:
     """End everything that carries a mark, at once, and what it starts meanwhile."""
-    while left := marked(folder, mark):
+    looks = 0
+    while looks < LOOKS:
+        left = marked(folder, mark)
         _end(left, 0, signal.SIGKILL)
+        looks = 0 if left else looks + 1
 
 
 def sweep(folder: Path) -> None:
