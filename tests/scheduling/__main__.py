@@ -20,10 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: 0 when all were played, however alike the decisions are; 2 if a file is no scenario.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.scheduling", description=__doc__)
+    parser.add_argument(
+        "--without-flaws", action="store_true", help="decide as the embedded Run:ai does, not as KAI where it is wrong"
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    for file in parser.parse_args(argv).files:
+    arguments = parser.parse_args(argv)
+    for file in arguments.files:
         try:
-            score = play(read(file))
+            score = play(read(file), flaws=not arguments.without_flaws)
         except ValueError as error:
             print(f"{parser.prog}: error: {error}", file=sys.stderr)
             return 2

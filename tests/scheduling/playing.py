@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow_runai.emulator.placement import Slot
 from airflow_runai.emulator.scheduler import Evict, Job, Place, Queue, plan
+from tests.scheduling.scenario import PRIORITIES
 
-_PRIORITIES = {"train": 50, "build-preemptible": 75, "build": 100, "inference": 125}
 #: More cycles than any step needs; who is not quiet by then never will be.
 _MOST_CYCLES = 60
 
@@ -142,7 +142,7 @@ def _queue(name: str, told: Mapping[str, Any]) -> Queue:
 
 
 def _job(told: Mapping[str, Any], at: int) -> Job:
-    priority = _PRIORITIES.get(told["priority"], told["priority"])
+    priority = PRIORITIES.get(told["priority"], told["priority"])
     return Job(
         id=told["name"],
         project=told["queue"],

@@ -7,10 +7,13 @@ A file is data from elsewhere; it is checked against a schema before anything is
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # ships no types
+
+PRIORITIES = {"train": 50, "build-preemptible": 75, "build": 100, "inference": 125}
 
 _NAME = {"type": "string", "maxLength": 100}
 _GPUS = {"type": "number", "minimum": 0, "maximum": 10_000}
@@ -28,7 +31,7 @@ _JOB = _thing(
         "queue": _NAME,
         "pods": {"type": "integer", "minimum": 1, "maximum": 1_000},
         "gpus": {"type": "integer", "minimum": 0, "maximum": 10_000},
-        "priority": {"type": ["integer", "string"]},
+        "priority": {"anyOf": [{"type": "integer"}, {"enum": list(PRIORITIES)}]},
     },
     preemptible={"type": "boolean"},
     min={"type": "integer", "minimum": 1},
@@ -78,4 +81,22 @@ def read(path: Path) -> dict[str, Any]:
     worst = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(found))
     if worst is not None:
         raise ValueError(f"{path}: is not a scenario: {worst.json_path}: {worst.message[:200]}")
+    for wrong in _dangling(found):
+        raise ValueError(f"{path}: is not a scenario: {wrong}")
     return dict(found)
+
+
+def _dangling(scenario: dict[str, Any]) -> Iterator[str]:
+    """Find queues and pods that a step speaks of but nobody has made."""
+    queues = {queue["name"] for queue in scenario["queues"]}
+    pods: dict[str, int] = {}
+    for number, step in enumerate(scenario["steps"]):
+        queue = step["job"]["queue"] if step["do"] == "submit" else step.get("queue")
+        if queue is not None and queue not in queues:
+            yield f"$.steps[{number}]: there is no queue {queue!r}"
+        if step["do"] == "submit":
+            pods[step["job"]["name"]] = step["job"]["pods"]
+        for outcome in (step["real"], *step.get("unsure", ())):
+            for job, nodes in outcome["running"].items():
+                if len(nodes) > pods.get(job, 0):
+                    yield f"$.steps[{number}]: of job {job!r}, {len(nodes)} pods run, but {pods.get(job, 0)} were made"
