@@ -23,22 +23,14 @@ Everything that can go wrong, as one tree.
     ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
     └── GateFailed                  metrics were read and did not pass
 
-*Unreachable is never failed*: whoever waits must survive it. Text that came from a server is cut
-at :data:`SERVER_TEXT_LIMIT` characters, because gateways answer with whole pages.
+*Unreachable is never failed*: whoever waits must survive it. Text that came from a server has passed
+``core/texts.py`` before it gets here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-SERVER_TEXT_LIMIT = 256
-
-
-def cut(text: str, limit: int = SERVER_TEXT_LIMIT) -> str:
-    """Return ``text`` on one line, at most ``limit`` characters long."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 class RunaiError(Exception):

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from airflow_runai.backends import clients, control_plane, drivers
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends import clients, control_plane, drivers, organization
+from airflow_runai.backends.organization import Project
 from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
@@ -59,7 +59,7 @@ class Story:
     def tell(self) -> bool:
         """Let it happen; return whether everything was as promised."""
         say = self.account.say
-        team_a, team_b = (self.ask(control_plane.find_project(name)) for name in ("team-a", "team-b"))
+        team_a, team_b = (self.ask(organization.find_project(name)) for name in ("team-a", "team-b"))
         baseline = self._submit(team_a, "baseline", "sleep 600")
         say("Run:ai", "team-a's baseline holds 2 GPUs: its whole quota")
         say("Airflow", "is starting (this takes the longest)")

@@ -9,91 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from airflow_runai.backends.organization import Project, refuse_commas
 from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.waiting import Eyes
 from airflow_runai.core.workload import Workload, epoch
-from airflow_runai.errors import NotFound, NotResolved, Refused, SpecError, Unauthorized, Unreadable
+from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
 
 _WORKLOADS = "/api/v1/workloads"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Project:
-    """
-    A project and the cluster it lives on.
-
-    :param namespace: its Kubernetes namespace, empty if the server does not say.
-    """
-
-    id: str
-    name: str
-    cluster_id: str
-    namespace: str = ""
-
-
-def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
-    """
-    Resolve a project by name; ``cluster`` (name or id) decides where several clusters have one of that name.
-
-    :raises NotResolved: for 0 or more than 1 hits; the message says what there is.
-    """
-    refuse_commas("project", name)
-    hits = yield from read_all("/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")])
-    # Servers may compare without case or by prefix: names are compared again here.
-    found = [p for p in hits if p.get("name") == name]
-    if cluster is not None:
-        cluster_id = yield from find_cluster(cluster)
-        found = [p for p in found if p.get("clusterId") == cluster_id]
-    if not found:
-        where = f" on cluster {cluster!r}" if cluster else ""
-        raise NotResolved(
-            f"project {name!r}: no such project{where}, or this identity may not see it; "
-            "check the spelling (case matters) and the scope of the access rule"
-        )
-    if len(found) > 1:
-        clusters = ", ".join(sorted(str(p.get("clusterId")) for p in found))
-        raise NotResolved(
-            f"project {name!r}: {len(found)} projects have this name, on the clusters {clusters}; "
-            "name the cluster in the connection or in the operator"
-        )
-    return _project(found[0])
-
-
-def _project(item: Mapping[str, Any]) -> Project:
-    status = item.get("status")
-    namespace = status.get("namespace") if isinstance(status, Mapping) else None
-    if not item.get("id"):
-        raise Unreadable(f"project {item.get('name')!r}: listed without an id")
-    return Project(str(item["id"]), str(item.get("name")), str(item.get("clusterId") or ""), str(namespace or ""))
-
-
-def find_cluster(name_or_id: str) -> Flow[str]:
-    """
-    Resolve a cluster to its id.
-
-    :raises NotResolved: for 0 or more than 1 hits, naming the clusters there are.
-    """
-    clusters = yield from list_clusters()
-    found = [c for c in clusters if name_or_id in (c.get("name"), c.get("uuid"))]
-    if len(found) != 1:
-        names = ", ".join(sorted(str(c.get("name")) for c in clusters)) or "none"
-        raise NotResolved(f"cluster {name_or_id!r}: {len(found)} hits; the control plane has: {names}")
-    return str(found[0].get("uuid"))
-
-
-def list_clusters() -> Flow[list[Mapping[str, Any]]]:
-    """Return the clusters as the server describes them (a bare array: no filter, no paging)."""
-    request = Request("GET", "/api/v1/clusters", [("verbosity", "metadata")])
-    body = accept(request, (yield request))
-    return [c for c in body if isinstance(c, Mapping)] if isinstance(body, list) else []
 
 
 def create(project: Project, kind: str, name: str, body: Mapping[str, Any]) -> Flow[Workload]:
@@ -137,21 +68,32 @@ def find(project: Project, prefix: str, *, exact: bool = False, deleted: bool = 
     operator = "==" if exact else "=^"
     within = [f"projectId=={project.id}"] if project.id else []
     params = [("filterBy", ",".join([*within, f"name{operator}{prefix}"]))]
-    found = yield from list_workloads(params, deleted=deleted)
-    return [w for w in found if (w.name == prefix if exact else w.name.startswith(prefix))]
+    items = yield from _listed(params, deleted)
+    named = [item for item in items if _is_named(item, prefix, whole=exact)]
+    # One of ours that cannot be read is no absence: it would lead to a second one.
+    return [Workload.from_wire(item) for item in named]
+
+
+def _is_named(item: Mapping[str, Any], prefix: str, *, whole: bool) -> bool:
+    name = item.get("name")
+    return isinstance(name, str) and (name == prefix if whole else name.startswith(prefix))
 
 
 def list_workloads(params: Sequence[tuple[str, str]], *, deleted: bool = False) -> Flow[list[Workload]]:
     """List workloads, all pages, oldest first; an item that cannot be read is left out, not fatal."""
+    return list(_readable((yield from _listed(params, deleted))))
+
+
+def _listed(params: Sequence[tuple[str, str]], deleted: bool) -> Flow[list[Mapping[str, Any]]]:
     query = [*params, ("sortBy", "createdAt"), ("sortOrder", "asc")]
     items = yield from read_all(_WORKLOADS, "workloads", [*query, *([("deleted", "true")] if deleted else [])])
-    return list(_readable(items, deleted))
+    return [{**item, "deletedAt": item.get("deletedAt") or "listed"} for item in items] if deleted else items
 
 
-def _readable(items: Sequence[Mapping[str, Any]], deleted: bool) -> Iterator[Workload]:
+def _readable(items: Sequence[Mapping[str, Any]]) -> Iterator[Workload]:
     for item in items:
         try:
-            yield Workload.from_wire({**item, "deletedAt": item.get("deletedAt") or "listed"} if deleted else item)
+            yield Workload.from_wire(item)
         except Unreadable:
             continue
 
@@ -209,16 +151,11 @@ def _moments(records: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
         update = spec.get("phaseUpdate") if isinstance(spec, Mapping) else None
         at = epoch(meta.get("creationTimestamp")) if isinstance(meta, Mapping) else None
         if isinstance(update, Mapping) and isinstance(update.get("phase"), str) and at is not None:
-            yield Moment(at, update["phase"], str(update.get("phaseMessage") or ""))
-
-
-def events(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's events as the server words them."""
-    return (yield from read_all(_path(workload_id, "events"), "events", []))
+            yield Moment(at, printable(update["phase"], PHASE_LIMIT), cut(str(update.get("phaseMessage") or "")))
 
 
 def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's present pods (node, phase, containers)."""
+    """Return the workload's present pods (node, phase, containers) in the server's words, which nobody has cleaned."""
     return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
@@ -260,13 +197,3 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
     if not listed:
         raise NotResolved(f"workload {name_or_id!r}: project {project.name!r} has none of this name or id")
     return listed[-1]
-
-
-def refuse_commas(what: str, name: object) -> None:
-    """
-    Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
-
-    :raises SpecError: also for an empty name.
-    """
-    if not isinstance(name, str) or "," in name or not name.strip():
-        raise SpecError([f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"])

@@ -16,7 +16,8 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Step, Tell
-from airflow_runai.errors import SERVER_TEXT_LIMIT, Unreachable, Untrusted, cut
+from airflow_runai.core.texts import TEXT_LIMIT, cut
+from airflow_runai.errors import Unreachable, Untrusted
 
 T = TypeVar("T")
 
@@ -143,7 +144,7 @@ def _reply(response: httpx.Response) -> Reply:
     except (ValueError, RecursionError):
         body = None
     # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event loop.
-    text = response.content[: 4 * SERVER_TEXT_LIMIT].decode("utf-8", "replace")
+    text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
     return Reply(response.status_code, time.time(), body, cut(text), dict(response.headers))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends.organization import Project
 from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
@@ -71,5 +71,5 @@ def _object(body: Any) -> Mapping[str, Any]:
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0

@@ -43,7 +43,7 @@ def read_all(path: str, key: str, params: Sequence[tuple[str, str]]) -> Flow[lis
 
 
 def _number(value: object) -> int:
-    return int(value) if isinstance(value, (int, str)) and str(value).isdecimal() else 0
+    return int(value) if isinstance(value, (int, str)) and len(str(value)) < 10 and str(value).isdecimal() else 0
 
 
 def _rows(path: str, key: str, body: object) -> list[Mapping[str, Any]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.texts import TEXT_LIMIT, cut
 from airflow_runai.errors import (
-    SERVER_TEXT_LIMIT,
     Conflict,
     Forbidden,
     NotFound,
@@ -16,7 +16,6 @@ from airflow_runai.errors import (
     Unauthorized,
     Unreachable,
     Unreadable,
-    cut,
 )
 
 _REFUSALS: dict[int, type[Refused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
@@ -59,12 +58,12 @@ def _words(reply: Reply) -> str:
     issues = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
     words += [f"{i.get('field')}: {i.get('details')}" for i in issues]
     # What breaks a policy is what the author has to change: leave room for several.
-    limit = SERVER_TEXT_LIMIT * (4 if issues else 1)
+    limit = TEXT_LIMIT * (4 if issues else 1)
     return cut("; ".join(str(word) for word in words if word), limit) or "(no message)"
 
 
 def _not_json(reply: Reply) -> str:
-    kind = reply.headers.get("content-type", "no content type").split(";")[0]
+    kind = cut(reply.headers.get("content-type", "no content type").split(";")[0], 80)
     return (
         f"answered {kind} where JSON is expected ({cut(reply.text, 80)!r}); "
         "is this the control plane's URL, or does a gateway or login page answer?"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends.organization import Project
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.spec import WorkloadSpec

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Reply, Request, Sleep, now
+from airflow_runai.core.texts import cut
 from airflow_runai.errors import Refused, Unauthorized, Unreachable, Unreadable
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ RENEW_AT = 0.8
 _NAP = 0.05
 #: Assumed life, seconds, where the server names none.
 DEFAULT_LIFE = 300.0
+#: What a server says beyond a year (also "infinite", or no number at all) is taken for nothing said.
+LONGEST_LIFE = 366 * 86400.0
 
 
 class Tokens:
@@ -125,12 +128,22 @@ def _refusal(request: Request, reply: Reply) -> str:
 def _text(body: Mapping[str, Any], *keys: str) -> str:
     for key in keys:
         if isinstance(body.get(key), str) and body[key]:
-            return str(body[key])
-    raise Unreadable(f"the token answer has none of {', '.join(keys)}; its keys are {sorted(map(str, body))[:8]}")
+            return _header(body[key])
+    raise Unreadable(
+        f"the token answer has none of {', '.join(keys)}; its keys are {cut(str(sorted(map(str, body))[:8]))}"
+    )
+
+
+def _header(token: str) -> str:
+    """Refuse what no header can carry; the token itself is a secret, so it is not shown."""
+    if not (token.isascii() and token.isprintable()):
+        raise Unreadable("the token answer holds characters that no token has")
+    return token
 
 
 def _life(body: Mapping[str, Any]) -> float:
     for key in ("expires_in", "expiresIn"):
-        if isinstance(body.get(key), (int, float)):
-            return float(body[key])
+        told = body.get(key)
+        if isinstance(told, (int, float)) and 0 <= told < LONGEST_LIFE:
+            return float(told)
     return DEFAULT_LIFE

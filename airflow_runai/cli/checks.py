@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.backends import control_plane, limits
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends import control_plane, limits, organization
+from airflow_runai.backends.organization import Cluster, Project
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.naming import Naming, naming
 from airflow_runai.cli.told import Told
@@ -21,6 +21,7 @@ from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Adopt, Tries, plan
+from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import Refused
 from airflow_runai.hooks.runai import RunaiHook
@@ -52,7 +53,7 @@ class DryRun:
     run_id: str | None
     map_index: int
     hook: RunaiHook | None = None
-    clusters: Sequence[Mapping[str, Any]] | None = None
+    clusters: Sequence[Cluster] | None = None
     found_project: Project | None = None
     record: Mapping[str, Any] | None = None
     spec: WorkloadSpec | None = None
@@ -95,7 +96,7 @@ def token(run: DryRun) -> Verdict:
     if run.hook is None:
         raise NotAsked("there is no connection")
     try:
-        run.clusters = run.hook.run(control_plane.list_clusters())
+        run.clusters = run.hook.run(organization.list_clusters())
     except Refused as error:
         if error.status == 401:
             raise
@@ -115,32 +116,30 @@ def project(run: DryRun) -> Verdict:
     place = (task.get("cluster") if task else None) or hook.settings.cluster
     if place is not None and (not isinstance(place, str) or is_templated(place)):
         raise NotAsked("the task's cluster is known only when it runs")
-    run.found_project = found = hook.run(control_plane.find_project(named, place))
+    run.found_project = found = hook.run(organization.find_project(named, place))
     return OK, f"{found.name} (id {found.id}{f', namespace {found.namespace}' if found.namespace else ''})"
 
 
 def cluster(run: DryRun) -> Verdict:
     """Tell whether the project's cluster is connected."""
     found = _cluster(run)
-    status = found.get("status")
-    state = str(status.get("state") or "") if isinstance(status, Mapping) else ""
-    if not state:
-        return UNKNOWN, f"{found.get('name')}: the server does not tell its state"
-    return (OK if state == "Connected" else PROBLEM), f"{found.get('name')}: {state}"
+    if not found.state:
+        return UNKNOWN, f"{found.name}: the server does not tell its state"
+    return (OK if found.state == "Connected" else PROBLEM), f"{found.name}: {found.state}"
 
 
 def version(run: DryRun) -> Verdict:
     """Tell the cluster's version; this provider was made for 2.18 and later."""
-    text = str(_cluster(run).get("version") or "")
+    text = _cluster(run).version
     numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2:
         return UNKNOWN, "the server does not tell it"
     return (OK, text) if numbers >= _OLDEST else (UNKNOWN, f"{text}; this provider was made for 2.18 and later")
 
 
-def _cluster(run: DryRun) -> Mapping[str, Any]:
+def _cluster(run: DryRun) -> Cluster:
     _, wanted = run.reachable, run.project.cluster_id
-    found = next((c for c in run.clusters or () if c.get("uuid") == wanted), None)
+    found = next((c for c in run.clusters or () if c.id == wanted), None)
     if found is None:
         raise NotAsked(f"cluster {wanted or '(not told)'} is not among those that can be seen")
     return found
@@ -172,8 +171,8 @@ def time_limits(run: DryRun) -> Verdict:
     rules = found.get("schedulingRules") if isinstance(found, Mapping) else None
     if not isinstance(rules, Mapping):
         return UNKNOWN, "the server does not tell"
-    told = [f"{name}: {value:g}" for name, value in rules.items() if name.startswith("training") and value]
-    return (UNKNOWN, f"the project ends trainings by itself: {', '.join(told)}") if told else (OK, "none")
+    told = cut(", ".join(f"{name}: {value}" for name, value in rules.items() if name.startswith("training") and value))
+    return (UNKNOWN, f"the project ends trainings by itself: {told}") if told else (OK, "none")
 
 
 def quota(run: DryRun) -> Verdict:

@@ -11,10 +11,11 @@ import shlex
 from argparse import Namespace
 from typing import Any
 
-from airflow_runai.backends import control_plane
+from airflow_runai.backends import control_plane, organization
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import Misuse, command
 from airflow_runai.cli.showing import written
+from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
@@ -28,13 +29,16 @@ def main(arguments: Namespace) -> int:
     named = arguments.project or hook.settings.project
     if named is None:
         raise Misuse("--project: missing; the connection names none")
-    place = hook.run(control_plane.find_project(named, hook.settings.cluster))
+    place = hook.run(organization.find_project(named, hook.settings.cluster))
     workload = hook.run(control_plane.resolve(place, arguments.workload))
     words = f"runai training logs {shlex.quote(workload.name)} -p {shlex.quote(place.name)}"
     ways = {
         "runai": words if workload.path == "trainings" else None,  # others have verbs of their own
         "page": workload_page(hook.settings.url, workload, place.name),
-        "kubectl": [f"kubectl logs -n {place.namespace or 'NAMESPACE'} {pod}" for pod in _pods(hook, workload)],
+        "kubectl": [
+            f"kubectl logs -n {shlex.quote(place.namespace or 'NAMESPACE')} {shlex.quote(pod)}"
+            for pod in _pods(hook, workload)
+        ],
     }
     if arguments.output in ("json", "yaml"):
         print(written({"name": workload.name, "phase": workload.phase, "logs": None, **ways}, arguments.output), end="")
@@ -45,7 +49,7 @@ def main(arguments: Namespace) -> int:
 
 def _pods(hook: RunaiHook, workload: Workload) -> list[str]:
     try:
-        return [str(pod.get("name")) for pod in hook.run(control_plane.pods(workload.id))]
+        return [exact(pod.get("name"), "pod's name") for pod in hook.run(control_plane.pods(workload.id))]
     except RunaiError:
         return []
 

@@ -16,7 +16,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_runai.backends import control_plane
+from airflow_runai.backends import control_plane, organization
 from airflow_runai.backends.paging import read_all
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import command
@@ -25,6 +25,7 @@ from airflow_runai.cli.states import OVER_IN_AIRFLOW, states_of
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.origin import Origin, origin
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError, Unreachable, Unreadable
@@ -82,7 +83,7 @@ def _listed(hook: RunaiHook, project: str | None, *, deleted: bool) -> list[tupl
     wanted = project or hook.settings.project
     params = [("sortBy", "createdAt"), ("sortOrder", "asc"), *([("deleted", "true")] if deleted else [])]
     if wanted is not None:
-        found = hook.run(control_plane.find_project(wanted, hook.settings.cluster))
+        found = hook.run(organization.find_project(wanted, hook.settings.cluster))
         params.append(("filterBy", f"projectId=={found.id}"))
     return [(item, workload) for item in hook.run(_items(params)) if (workload := _read(item))]
 
@@ -113,7 +114,7 @@ def _row(
     known = spent.to_dict() if spent else {}
     return {
         "name": workload.name,
-        "project": str(item.get("projectName") or workload.project_id),
+        "project": cut(str(item.get("projectName") or workload.project_id)),
         "phase": "Deleted" if workload.deleted else workload.phase,
         "airflow": state,
         "age": round(at - workload.created_at, 3) if workload.created_at else None,

@@ -14,8 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from airflow_runai.core.texts import cut
+
 #: A column is not made narrower than this, however small the terminal. Characters.
 NARROWEST = 24
+#: Characters of a cell.
+MOST = 10_000
 
 Row = Mapping[str, Any]
 
@@ -76,8 +80,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # One row, one line: what a server says may hold more, and control characters.
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return cut(text, MOST)  # one row, one line
 
 
 def seconds(value: float | None) -> str:

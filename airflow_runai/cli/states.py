@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from airflow_runai.core.origin import Origin
-from airflow_runai.errors import Unreachable, cut
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import Unreachable
 from airflow_runai.triggers.killing import FINISHED
 
 #: Airflow has no such task instance: its DAG or its run was deleted, or it is another Airflow's.

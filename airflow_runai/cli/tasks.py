@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.cli.running import Misuse
-from airflow_runai.errors import cut
+from airflow_runai.core.texts import cut
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 if TYPE_CHECKING:

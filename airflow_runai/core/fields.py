@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
-from airflow_runai.errors import cut
+from airflow_runai.core.texts import cut
 
 P = TypeVar("P")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.core.fields import nearest
-from airflow_runai.errors import MetricsError, SpecError, cut
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import MetricsError, SpecError
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,

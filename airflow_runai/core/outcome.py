@@ -13,8 +13,8 @@ from inspect import signature
 from typing import Any, TypeVar
 
 from airflow_runai.core.phases import Meaning, meaning
+from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, Moment, bounded
-from airflow_runai.errors import cut
 
 T = TypeVar("T")
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_runai.core.texts import cut
+
 _RULES = {"required", "canEdit", "min", "max", "step", "options"}
 _SUFFIXES = {"": 1, "m": 1e-3, **{unit: 1000**n for n, unit in enumerate("kMGTPE", 1)}}
 _SUFFIXES |= {f"{unit.upper()}i": 1024**n for n, unit in enumerate("kMGTPE", 1)}
@@ -27,7 +29,7 @@ def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
     rules, defaults = _mapping(policy.get("rules")), _mapping(policy.get("defaults"))
     if {"worker", "master"} & set(rules):  # a distributed workload's; its master is left to the server
         rules, defaults = _mapping(rules.get("worker")), _mapping(defaults.get("worker"))
-    return list(_walk(rules, spec, defaults, "spec"))
+    return [cut(words) for words in _walk(rules, spec, defaults, "spec")]
 
 
 def _walk(rules: Mapping[str, Any], value: Any, default: Any, path: str) -> Iterator[str]:

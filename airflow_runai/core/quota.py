@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow_runai.core.spec import WorkloadSpec
 
+#: Beyond it nothing counts GPUs; and a float cannot hold every number that JSON can.
+_BOUND = 1e9
+
 
 @dataclass(frozen=True)
 class Quota:
@@ -60,4 +63,5 @@ def _of_pod(spec: Mapping[str, Any]) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _BOUND
+    return float(value) if known else None

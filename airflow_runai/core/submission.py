@@ -16,8 +16,8 @@ from typing import Any
 
 from airflow_runai.core.naming import generation_of
 from airflow_runai.core.phases import FINAL, Meaning
+from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import cut
 
 ON_CLEAR = ("restart", "reattach")
 _BAD_ENDS = (Meaning.FAILED, Meaning.DELETING)
@@ -132,7 +132,7 @@ def _variables_that_differ(ours: object, theirs: object, path: str) -> Iterator[
     mine, other = _by_name(ours), _by_name(theirs)
     for name in sorted({*mine, *other}):
         if mine.get(name) != other.get(name) and not name.startswith("AIRFLOW_RUNAI_"):
-            yield f"{path}[{name}]: another value (not shown)"
+            yield f"{path}[{cut(name, 80)}]: another value (not shown)"
 
 
 def _by_name(entries: object) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_runai.core.phases import FINAL, Meaning, meaning
+from airflow_runai.core.texts import PHASE_LIMIT, cut, exact, printable
 from airflow_runai.errors import Unreadable
 
 #: Names of the variables by which a workload says who made it and from what.
@@ -40,7 +41,7 @@ class Workload:
     """
     One reading of a workload.
 
-    :param phase: the server's spelling; may be a word that this version does not know.
+    :param phase: the server's spelling, printable; may be a word that this version does not know.
     :param created_at: epoch seconds, 0 if the server did not say.
     :param phase_updated_at: epoch seconds of the last phase change, if the server says (2.21 on).
     :param kind: the server's ``type`` (``Training``, ``Distributed``, ...); empty where the shape lacks it.
@@ -82,25 +83,27 @@ class Workload:
 
         :param item: decoded JSON.
         :param kind: the type where the shape does not carry it (single reads).
-        :raises Unreadable: if it is no object, lacks an id, or has a phase that is no text. A create may be answered
-            before there is a phase; that is the phase ``Unknown``.
+        :raises Unreadable: if it is no object, lacks an id, has a phase that is no text, or a name or id that does not
+            print. A create may be answered before there is a phase; that is the phase ``Unknown``.
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
         identity = item.get("id") or item.get("workloadId")
         phase = item.get("phase") or item.get("actualPhase") or "Unknown"
         if not isinstance(identity, str) or not isinstance(phase, str):
-            raise Unreadable(f"a workload without id or readable phase; its keys are {sorted(map(str, item))[:12]}")
+            raise Unreadable(
+                f"a workload without id or readable phase; its keys are {cut(str(sorted(map(str, item))[:12]))}"
+            )
         variables = _own_variables(item)
         return cls(
-            id=identity,
-            name=str(item.get("name") or item.get("requestedName") or ""),
-            phase=phase,
-            project_id=str(item.get("projectId") or ""),
-            cluster_id=str(item.get("clusterId") or ""),
-            kind=str(item.get("type") or kind),
-            desired_phase=str(item.get("desiredPhase") or ""),
-            message=str(item.get("phaseMessage") or ""),
+            id=exact(identity, "workload's id"),
+            name=exact(item.get("name") or item.get("requestedName"), "workload's name"),
+            phase=printable(phase, PHASE_LIMIT),
+            project_id=exact(item.get("projectId"), "workload's project id"),
+            cluster_id=exact(item.get("clusterId"), "workload's cluster id"),
+            kind=printable(str(item.get("type") or kind), PHASE_LIMIT),
+            desired_phase=printable(str(item.get("desiredPhase") or ""), PHASE_LIMIT),
+            message=cut(str(item.get("phaseMessage") or "")),
             created_at=epoch(item.get("createdAt")) or 0.0,
             phase_updated_at=epoch(item.get("phaseUpdatedAt")),
             deleted=bool(item.get("deletedAt")),

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_runai.backends import clients, control_plane, drivers
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends import clients, drivers, organization
+from airflow_runai.backends.organization import Project
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import patiently
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.core.texts import cut
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
 
 if TYPE_CHECKING:
@@ -83,16 +84,16 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        return self.run(patiently(lambda: control_plane.find_project(wanted, cluster or self.settings.cluster)))
+        return self.run(patiently(lambda: organization.find_project(wanted, cluster or self.settings.cluster)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in and look around; the text says what works or what is wrong."""
         try:
-            clusters = self.run(control_plane.list_clusters())
-            names = ", ".join(f"{c.get('name')} ({c.get('version') or 'version unknown'})" for c in clusters)
-            words = f"Logged in to {self.settings.url}; clusters: {names or 'none visible'}"
+            clusters = self.run(organization.list_clusters())
+            names = ", ".join(f"{c.name} ({c.version or 'version unknown'})" for c in clusters)
+            words = f"Logged in to {self.settings.url}; clusters: {cut(names) or 'none visible'}"
             if self.settings.project:
-                found = self.run(control_plane.find_project(self.settings.project, self.settings.cluster))
+                found = self.run(organization.find_project(self.settings.project, self.settings.cluster))
                 words += f"; project {found.name} found"
         except Untrusted as error:
             return False, str(error)

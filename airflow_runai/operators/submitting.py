@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends.organization import Project
 from airflow_runai.backends.submission import Order, patiently
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.phases import OVER, Meaning

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_runai.backends import control_plane
+from airflow_runai.backends import organization
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError, Unreachable, Untrusted
 from airflow_runai.hooks import configuration
@@ -145,7 +145,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
             raise SpecError([f"workload: {self.workload!r}; {_WORKLOADS}"])
-        control_plane.refuse_commas("workload", self.workload)
+        organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
         wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
         return workload_to_json(wanted)

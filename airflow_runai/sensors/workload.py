@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_runai.backends import control_plane
+from airflow_runai.backends import control_plane, organization
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.verdict import WaitPolicy, decide
 from airflow_runai.core.waiting import look
@@ -72,7 +72,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         """Wait, deferred or by poking."""
         with without_hope_no_retry():
             # The server refuses such a filter each time, and whoever waits takes no refusal for an end.
-            control_plane.refuse_commas("workload", self.workload)
+            organization.refuse_commas("workload", self.workload)
             if not self.deferrable:
                 return super().execute(context)
             project = self._hook.project(self.project, self.cluster)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from airflow.sdk import DAG, BaseOperator
 
-from airflow_runai.backends import clients, control_plane, drivers
+from airflow_runai.backends import clients, control_plane, drivers, organization
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
@@ -139,7 +139,7 @@ class Person:
 
     def submit(self, project: str, name: str, gpus: int = 1, **spec: Any) -> Workload:
         body = {"spec": {"image": "x", "compute": {"gpuDevicesRequest": gpus}, **spec}}
-        where = self.do(control_plane.find_project(project))
+        where = self.do(organization.find_project(project))
         return self.do(control_plane.create(where, "trainings", name, body))
 
     def steer(self, call: Callable[[Workload], Flow[None]], slug: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.backends import organization
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks import sessions
 from airflow_runai.triggers.killing import FINISHED
@@ -260,9 +261,8 @@ def test_two_hundred_waits_share_one_client_one_login_and_few_lists(emulator: Em
 
 
 def _project() -> Any:
-    from airflow_runai.backends import control_plane
 
-    return control_plane.find_project("team-a")
+    return organization.find_project("team-a")
 
 
 def _submit(person: Person, project: Any, number: int) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends.organization import Project
 from airflow_runai.backends.submission import Order
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.spec import WorkloadSpec

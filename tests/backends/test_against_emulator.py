@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from airflow_runai.backends import clients, control_plane, drivers
-from airflow_runai.backends.control_plane import Project
+from airflow_runai.backends import clients, control_plane, drivers, organization
+from airflow_runai.backends.organization import Project
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.shared_reads import SharedReads
 from airflow_runai.backends.submission import create_or_adopt, end_and_wait, generations
@@ -47,7 +47,7 @@ class Blocking:
 
     @property
     def project(self) -> Project:
-        return self.run(control_plane.find_project("team-a"))
+        return self.run(organization.find_project("team-a"))
 
 
 class Awaiting(Blocking):
@@ -227,7 +227,7 @@ def test_a_distributed_training_is_made_and_removed_through_its_own_calls(talk: 
 def test_a_wrong_secret_is_told_without_it(emulator: Emulator) -> None:
     talk = Blocking(emulator, settings_for(emulator, client_secret="hunter2"))
     with pytest.raises(Unauthorized, match="check the connection") as caught:
-        talk.run(control_plane.list_clusters())
+        talk.run(organization.list_clusters())
     assert "hunter2" not in str(caught.value)
 
 
@@ -240,12 +240,12 @@ def test_a_token_that_is_no_longer_accepted_is_renewed(talk: Blocking) -> None:
 def test_projects_are_resolved_or_told_apart(emulate: Serve) -> None:
     talk = Blocking(emulate(clusters=("east", "west"), projects=("team-a@east:2", "team-a@west:2", "only@west:1")))
     with pytest.raises(NotResolved, match="2 projects have this name"):
-        talk.run(control_plane.find_project("team-a"))
-    west = talk.run(control_plane.find_cluster("west"))
-    assert talk.run(control_plane.find_project("team-a", "west")).cluster_id == west
-    assert talk.run(control_plane.find_project("only")).namespace == "runai-only"
+        talk.run(organization.find_project("team-a"))
+    west = talk.run(organization.find_cluster("west"))
+    assert talk.run(organization.find_project("team-a", "west")).cluster_id == west
+    assert talk.run(organization.find_project("only")).namespace == "runai-only"
     with pytest.raises(NotResolved, match="no such project"):
-        talk.run(control_plane.find_project("nobody"))
+        talk.run(organization.find_project("nobody"))
 
 
 def test_a_policy_of_the_platform_is_told(emulate: Serve) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.backends import control_plane as cp
+from airflow_runai.backends import organization
 from airflow_runai.backends.paging import MOST_PAGES, PAGE, read_all
 from airflow_runai.core.flow import Flow, Reply, Request
 from airflow_runai.core.workload import Workload
@@ -27,40 +28,42 @@ def clusters(*names: str) -> Reply:
 def test_a_project_is_found_with_its_cluster_and_namespace() -> None:
     row = {"id": 4501, "name": "team-a", "clusterId": "c", "status": {"namespace": "runai-team-a"}, "new": 1}
     hand = Answers.hand(reply({"projects": [row]}))
-    assert hand.run(cp.find_project("team-a")) == cp.Project("4501", "team-a", "c", "runai-team-a")
+    assert hand.run(organization.find_project("team-a")) == organization.Project("4501", "team-a", "c", "runai-team-a")
     assert ("filterBy", "name==team-a") in hand.asked[0].params
 
 
 @pytest.mark.parametrize("found", [(), (("Team-A", "c"), ("team-a-2", "c"))])
 def test_an_unknown_project_is_a_clear_error(found: Any) -> None:
     with pytest.raises(NotResolved, match=r"project 'team-a': no such project.*check the spelling"):
-        Answers.hand(projects(*found)).run(cp.find_project("team-a"))
+        Answers.hand(projects(*found)).run(organization.find_project("team-a"))
 
 
 def test_two_projects_of_one_name_ask_for_the_cluster_and_it_decides() -> None:
     two = projects(("team-a", "id-of-east"), ("team-a", "id-of-west"))
     with pytest.raises(NotResolved, match="2 projects have this name, on the clusters id-of-east, id-of-west; name"):
-        Answers.hand(two).run(cp.find_project("team-a"))
-    found = Answers.hand(two, clusters("east", "west")).run(cp.find_project("team-a", "west"))
+        Answers.hand(two).run(organization.find_project("team-a"))
+    found = Answers.hand(two, clusters("east", "west")).run(organization.find_project("team-a", "west"))
     assert found.cluster_id == "id-of-west"
 
 
 def test_an_unknown_cluster_is_told_with_those_there_are() -> None:
     with pytest.raises(NotResolved, match="cluster 'north': 0 hits; the control plane has: east, west"):
-        Answers.hand(projects(("team-a", "x")), clusters("west", "east")).run(cp.find_project("team-a", "north"))
+        Answers.hand(projects(("team-a", "x")), clusters("west", "east")).run(
+            organization.find_project("team-a", "north")
+        )
 
 
 @pytest.mark.parametrize("name", ["a,b", "", "  "])
 def test_a_name_that_a_filter_cannot_say_is_refused_before_it_is_sent(name: str) -> None:
     hand = Hand()
     with pytest.raises(SpecError, match="allowed: a name without commas that is not empty"):
-        hand.run(cp.find_project(name))
+        hand.run(organization.find_project(name))
     assert not hand.asked
 
 
 def test_a_project_without_id_is_unreadable_not_a_crash() -> None:
     with pytest.raises(Unreadable, match="without an id"):
-        Answers.hand(reply({"projects": [{"name": "team-a"}]})).run(cp.find_project("team-a"))
+        Answers.hand(reply({"projects": [{"name": "team-a"}]})).run(organization.find_project("team-a"))
 
 
 class Pages:
@@ -298,7 +301,7 @@ def test_the_eyes_find_a_deleted_workload_by_name_and_id() -> None:
     assert hand.run(cp.eyes(WORKLOAD).find_deleted("w-9")) is None
 
 
-@pytest.mark.parametrize("read", [cp.events, cp.pods])
+@pytest.mark.parametrize("read", [cp.pods])
 def test_other_lists_come_as_the_server_words_them(read: Any) -> None:
     flow: Flow[Any] = read("w-1")
     rows = [{"id": "1", "reason": "Preempted"}]

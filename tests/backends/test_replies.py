@@ -6,8 +6,8 @@ import pytest
 
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Reply, Request
+from airflow_runai.core.texts import TEXT_LIMIT
 from airflow_runai.errors import (
-    SERVER_TEXT_LIMIT,
     Conflict,
     Forbidden,
     NotFound,
@@ -121,4 +121,4 @@ def test_error_bodies_of_every_shape_are_worded(body: Any, words: str) -> None:
 
 def test_whole_pages_are_cut() -> None:
     error = failed(reply({"message": "word " * 5000}, 500))
-    assert len(str(error)) < 2 * SERVER_TEXT_LIMIT
+    assert len(str(error)) < 2 * TEXT_LIMIT

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_runai.backends.control_plane import create, delete, find_project
+from airflow_runai.backends.control_plane import create, delete
+from airflow_runai.backends.organization import find_project
 from airflow_runai.backends.submission import Order
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from airflow_runai.core.cli.flags import Flag, Takes
 from airflow_runai.core.cli.values import go_boolean
 from airflow_runai.core.fields import nearest
-from airflow_runai.errors import cut
+from airflow_runai.core.texts import cut
 
 #: Their values are words for the container, which may look like any flag.
 _OPAQUE = {"args", "command"}

@@ -8,7 +8,8 @@ from airflow_runai.core.cli.flags import Flag
 from airflow_runai.core.cli.rows_v1 import V1
 from airflow_runai.core.cli.rows_v2 import V2
 from airflow_runai.core.fields import nearest
-from airflow_runai.errors import SpecError, cut
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import SpecError
 
 
 @dataclass(frozen=True)

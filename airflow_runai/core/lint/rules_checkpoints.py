@@ -9,7 +9,7 @@ from airflow_runai.core.lint.checkpoint_paths import Place
 from airflow_runai.core.lint.facts import Facts, Unknown, is_open
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import rule
-from airflow_runai.errors import cut
+from airflow_runai.core.texts import cut
 
 Hits = Iterator[tuple[str, str]]
 

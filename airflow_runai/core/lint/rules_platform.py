@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from airflow_runai.core.lint.facts import Facts, Unknown, is_open
 from airflow_runai.core.lint.rule import rule
-from airflow_runai.errors import cut
+from airflow_runai.core.texts import cut
 
 Hits = Iterator[tuple[str, str]]
 

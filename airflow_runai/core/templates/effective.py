@@ -17,7 +17,8 @@ from airflow_runai.core.templates.keys import MISSING, says, value_at, ways, wit
 from airflow_runai.core.templates.merging import laid, leaves, same
 from airflow_runai.core.templates.template import ADMIN, CALL, Template, alternatives
 from airflow_runai.core.templates.text import Path
-from airflow_runai.errors import SpecError, cut
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import SpecError
 
 #: Values below them may be secrets.
 _NOT_SHOWN = {"environment", "raw", "environmentVariables", "command", "args"}

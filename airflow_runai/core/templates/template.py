@@ -11,7 +11,8 @@ from airflow_runai.core.fields import nearest, one_of, read, text, texts
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.keys import path_of
 from airflow_runai.core.templates.text import Document, Path
-from airflow_runai.errors import SpecError, cut
+from airflow_runai.core.texts import cut
+from airflow_runai.errors import SpecError
 
 #: The template that lies beneath all others.
 ADMIN = "admin"

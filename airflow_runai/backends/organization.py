@@ -1,0 +1,138 @@
+"""
+Where workloads live: projects and clusters, found by name.
+
+What cannot be used, because its name or id does not print, is left out of a list, and refused where it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.backends.paging import read_all
+from airflow_runai.backends.replies import accept
+from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.texts import cut, exact
+from airflow_runai.errors import NotResolved, SpecError, Unreadable
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """
+    A cluster.
+
+    :param version: empty if the server does not say, as is ``state`` (``Connected``, …).
+    """
+
+    id: str
+    name: str
+    version: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """
+    A project and the cluster it lives on.
+
+    :param namespace: its Kubernetes namespace, empty if the server does not say.
+    """
+
+    id: str
+    name: str
+    cluster_id: str
+    namespace: str = ""
+
+
+def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
+    """
+    Resolve a project by name; ``cluster`` (name or id) decides where several clusters have one of that name.
+
+    :raises NotResolved: for 0 or more than 1 hits; the message says what there is.
+    """
+    refuse_commas("project", name)
+    hits = yield from read_all("/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")])
+    # Servers may compare without case or by prefix: names are compared again here.
+    found = [p for p in hits if p.get("name") == name]
+    if cluster is not None:
+        cluster_id = yield from find_cluster(cluster)
+        found = [p for p in found if p.get("clusterId") == cluster_id]
+    if not found:
+        where = f" on cluster {cluster!r}" if cluster else ""
+        raise NotResolved(
+            f"project {name!r}: no such project{where}, or this identity may not see it; "
+            "check the spelling (case matters) and the scope of the access rule"
+        )
+    if len(found) > 1:
+        clusters = cut(", ".join(sorted(str(p.get("clusterId")) for p in found)))
+        raise NotResolved(
+            f"project {name!r}: {len(found)} projects have this name, on the clusters {clusters}; "
+            "name the cluster in the connection or in the operator"
+        )
+    return _project(found[0])
+
+
+def _project(item: Mapping[str, Any]) -> Project:
+    status = item.get("status")
+    namespace = status.get("namespace") if isinstance(status, Mapping) else None
+    if not item.get("id"):
+        raise Unreadable(f"project {cut(str(item.get('name')))!r}: listed without an id")
+    return Project(
+        id=exact(item["id"], "project's id"),
+        name=exact(item.get("name"), "project's name"),
+        cluster_id=exact(item.get("clusterId"), "project's cluster id"),
+        namespace=exact(namespace, "project's namespace"),
+    )
+
+
+def find_cluster(name_or_id: str) -> Flow[str]:
+    """
+    Resolve a cluster to its id.
+
+    :raises NotResolved: for 0 or more than 1 hits, naming the clusters there are.
+    """
+    clusters = yield from list_clusters()
+    found = [c for c in clusters if name_or_id in (c.name, c.id)]
+    if len(found) != 1:
+        names = cut(", ".join(sorted(c.name for c in clusters))) or "none"
+        raise NotResolved(f"cluster {name_or_id!r}: {len(found)} hits; the control plane has: {names}")
+    return found[0].id
+
+
+def list_clusters() -> Flow[list[Cluster]]:
+    """Return the clusters whose name and id can be read (a bare array: no filter, no paging)."""
+    request = Request("GET", "/api/v1/clusters", [("verbosity", "metadata")])
+    body = accept(request, (yield request))
+    return list(_clusters(body)) if isinstance(body, list) else []
+
+
+def _clusters(items: Sequence[Any]) -> Iterator[Cluster]:
+    for item in items:
+        try:
+            yield _cluster(item)
+        except Unreadable:
+            continue
+
+
+def _cluster(item: object) -> Cluster:
+    told = item if isinstance(item, Mapping) else {}
+    identity, status = exact(told.get("uuid"), "cluster's id"), told.get("status")
+    if not identity:
+        raise Unreadable("cluster: listed without an id")
+    return Cluster(
+        id=identity,
+        name=exact(told.get("name"), "cluster's name"),
+        version=cut(str(told.get("version") or "")),
+        state=cut(str(status.get("state") or "")) if isinstance(status, Mapping) else "",
+    )
+
+
+def refuse_commas(what: str, name: object) -> None:
+    """
+    Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
+
+    :raises SpecError: also for an empty name.
+    """
+    if not isinstance(name, str) or "," in name or not name.strip():
+        raise SpecError([f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"])
