@@ -246,6 +246,16 @@ def test_gpus_that_pods_of_another_scheduler_hold_are_not_free(world: World) -> 
     assert "didn't have enough resources: GPUs" in _text(world.decide())
 
 
+def test_who_still_ends_after_its_group_is_gone_is_waited_for(world: World) -> None:
+    """A Job deleted in the background takes its group with it at once, its pods after their grace only."""
+    world.pods.append(_pod("old", "gone", "team-a", "-node-0", gpus=1))
+    world.group("borrower", "node-0", queue="team-b")
+    world.group("next", "", queue="team-a")
+    (pipelined,) = world.decide()
+    assert isinstance(pipelined, Pipeline)
+    assert pipelined.pod.name == "next-0"
+
+
 def test_a_pod_that_wants_part_of_a_gpu_waits_without_a_word(world: World) -> None:
     world.group("notebook", "", gpus=0.5)
     assert world.decide() == []

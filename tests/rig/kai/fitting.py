@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from tests.rig.kai import words
@@ -25,10 +26,9 @@ class Room:
     def __init__(self, snapshot: Snapshot) -> None:
         self.nodes = {node.name: node for node in snapshot.nodes}
         self.claims = snapshot.claims
-        self._used = dict(snapshot.strangers)
-        for group in snapshot.groups:
-            for pod in group.active:
-                self.use(pod.node, pod.asks)
+        self._used: dict[str, Amount] = {}
+        for pod in chain(snapshot.strangers, *(group.active for group in snapshot.groups)):
+            self.use(pod.node, pod.asks)
 
     def use(self, node: str, amount: Amount) -> None:
         """Take room on a node."""

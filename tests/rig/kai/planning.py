@@ -86,8 +86,7 @@ class _Question:
                 self._add_placed(group)
             else:
                 self._lose(group.active)
-        for node, amount in snapshot.strangers.items():
-            self._lose_gpus(node, amount.gpus)
+        self._lose(snapshot.strangers)
         for group in waiting:
             self._add(Part(group, group.waiting), group.id)
 
@@ -119,13 +118,12 @@ class _Question:
             self._add(Part(group, leaving), f"{group.id}#leaving", self._slots(leaving), leaving=True)
 
     def _lose(self, pods: Iterable[Pod]) -> None:
+        """Leave out what pods hold that stand in no queue; what is being released counts as such for everybody."""
         for pod in pods:
-            self._lose_gpus(pod.node, pod.asks.gpus)
-
-    def _lose_gpus(self, node: str, gpus: float) -> None:
-        """Leave out what others hold: the scheduler's own jobs all stand in a queue."""
-        if node in self.gpus:
-            self.gpus[node] -= int(gpus)
+            if pod.node in self.gpus and pod.leaving:
+                self.jobs.append(_leaving(pod, self._slots([pod])))
+            elif pod.node in self.gpus:
+                self.gpus[pod.node] -= int(pod.asks.gpus)
 
     def _add(self, part: Part, id: str, placed: tuple[Slot, ...] = (), leaving: bool = False) -> None:
         group = part.group
@@ -152,6 +150,10 @@ class _Question:
             self._devices[pod.node] += int(pod.asks.gpus)
             slots.append(Slot(pod.node, tuple(range(first, self._devices[pod.node]))))
         return tuple(slots)
+
+
+def _leaving(pod: Pod, slots: tuple[Slot, ...]) -> scheduler.Job:
+    return scheduler.Job(id=pod.uid, project="", pods=(pod.asks.gpus,), placed=slots, leaving=True)
 
 
 def _stays(job: scheduler.Job, evicted: Mapping[str, str]) -> bool:

@@ -72,17 +72,26 @@ class Recorder:
 
     def _write(self, written: Written, version: str) -> None:
         events = f"/api/v1/namespaces/{written.happening.on[1]}/events"
-        if written.count > 1 and written.name:
-            change = {
-                "count": written.count,
-                "lastTimestamp": timestamp(written.last),
-                "message": written.happening.message,
-            }
-            self._api.merge(f"{events}/{written.name}?fieldManager={self._manager}", change)
+        if written.name and self._raise_count(f"{events}/{written.name}?fieldManager={self._manager}", written):
             return
         name = f"{written.happening.on[2]}.{time.time_ns():x}"
         self._api.create(events, self._body(written, name, version), fieldManager=self._manager)
         written.name = name
+
+    def _raise_count(self, path: str, written: Written) -> bool:
+        """Change the event that stands; false if it is gone, as the API server keeps events for a while only."""
+        change = {
+            "count": written.count,
+            "lastTimestamp": timestamp(written.last),
+            "message": written.happening.message,
+        }
+        try:
+            self._api.merge(path, change)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
 
     def _body(self, written: Written, name: str, version: str) -> Object:
         happening = written.happening

@@ -8,7 +8,7 @@ absent, as a scheduler must not stop for one broken object.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -122,14 +122,15 @@ class Snapshot:
     """
     All that a cycle knows.
 
-    :param strangers: what pods of other schedulers hold on each node.
+    :param strangers: pods on a node that are in no group: of another scheduler, or of a group that is gone already, as
+        it is for the grace of a pod whose Job was deleted.
     :param claims: ``namespace/name`` of the persistent volume claims that exist.
     """
 
     nodes: tuple[Node, ...]
     queues: Mapping[str, Queue]
     groups: tuple[Group, ...]
-    strangers: Mapping[str, Amount]
+    strangers: tuple[Pod, ...]
     claims: frozenset[str] = frozenset()
 
     def asked(self, queue: str) -> Amount:
@@ -155,7 +156,7 @@ class Snapshot:
 def take(
     nodes: Iterable[Object],
     queues: Iterable[Object],
-    groups: Iterable[Object],
+    groups: Collection[Object],
     pods: Iterable[Object],
     priorities: Iterable[Object],
     claims: Iterable[Object] = (),
@@ -167,21 +168,22 @@ def take(
     :param assumed: nodes of pods, by uid, that were bound a moment ago and are not yet seen there; empty for a pod that
         was told to go.
     """
-    members: dict[str, list[Object]] = {}
-    strangers: dict[str, Amount] = {}
+    members: dict[str, list[Object]] = {f"{_namespace(group)}/{_name(group)}": [] for group in groups}
+    strangers: list[Pod] = []
     for pod in pods:
-        if pod["spec"].get("schedulerName") == SCHEDULER:
-            name = (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION)
-            members.setdefault(f"{pod['metadata']['namespace']}/{name}", []).append(pod)
-        elif (node := pod["spec"].get("nodeName")) and not ended(pod):
-            strangers[node] = strangers.get(node, Amount()) + amounts.of_pod(pod)
-    values = {one["metadata"]["name"]: int(one["value"]) for one in priorities}
+        name = (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION)
+        mine = members.get(f"{_namespace(pod)}/{name}")
+        if mine is not None and pod["spec"].get("schedulerName") == SCHEDULER:
+            mine.append(pod)
+        elif pod["spec"].get("nodeName") and not ended(pod):
+            strangers.append(_pod(pod, {}))
+    values = {_name(one): int(one["value"]) for one in priorities}
     return Snapshot(
         nodes=tuple(sorted((_node(node) for node in nodes if _is_ready(node)), key=lambda node: node.name)),
         queues=_queues(queues),
         groups=tuple(_group(group, members, values, assumed or {}) for group in groups),
-        strangers=strangers,
-        claims=frozenset(f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in claims),
+        strangers=tuple(strangers),
+        claims=frozenset(f"{_namespace(one)}/{_name(one)}" for one in claims),
     )
 
 
@@ -195,11 +197,19 @@ def seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
 
 
+def _name(thing: Object) -> str:
+    return str(thing["metadata"]["name"])
+
+
+def _namespace(thing: Object) -> str:
+    return str(thing["metadata"].get("namespace", ""))
+
+
 def _group(
     group: Object, members: Mapping[str, list[Object]], values: Mapping[str, int], assumed: Mapping[str, str]
 ) -> Group:
     metadata, spec = group["metadata"], group.get("spec") or {}
-    mine = members.get(f"{metadata['namespace']}/{metadata['name']}", [])
+    mine = members[f"{metadata['namespace']}/{metadata['name']}"]
     priority = values.get(spec.get("priorityClassName", ""), DEFAULT_PRIORITY)
     told = spec.get("preemptibility")
     return Group(
