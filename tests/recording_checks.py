@@ -96,12 +96,17 @@ def problems(recording: Recording) -> list[str]:
     seen = list(sightings(recording.entries))
     last = len(recording.entries) + 2
     found = chain(
-        _exchanges(recording.entries),
-        _streams(recording.entries),
+        talk_problems(recording.entries),
         _truths(recording),
         *([(last, f"{label.name}: {text}") for text in _label(label, seen)] for label in recording.labels),
     )
     return [f"line {line}: {text}" for line, text in sorted(found)]
+
+
+def talk_problems(entries: Sequence[Entry]) -> Iterator[Problem]:
+    """Say what cannot be true of a conversation, whatever it is about."""
+    yield from _exchanges(entries)
+    yield from _streams(entries)
 
 
 def _exchanges(entries: Sequence[Entry]) -> Iterator[Problem]:
@@ -153,10 +158,11 @@ def _streams(entries: Sequence[Entry]) -> Iterator[Problem]:
         if entry.line.type == "ERROR":
             continue
         version = str(_at(entry.line.object, "metadata", "resourceVersion"))
+        known = newest.get(entry.id, -1)
         if not version.isdecimal():
             yield number, f"resourceVersion is {version}, and not a number"
-        elif int(version) <= newest.get(entry.id, -1):
-            yield number, f"resourceVersion {version} after {newest[entry.id]} in the same watch"
+        elif int(version) < known or (int(version) == known and entry.line.type != "BOOKMARK"):
+            yield number, f"resourceVersion {version} after {known} in the same watch"
         else:
             newest[entry.id] = int(version)
 

@@ -137,9 +137,6 @@ class Client:
         try:
             async with self._http.stream(method, path, headers=headers, content=content) as reply:
                 yield number, reply
-        except httpx.ConnectError:
-            self._end(number, "broken: ClientConnectorError")
-            raise
         except httpx.TransportError:
             self._end(number, "broken: ClientPayloadError")
             raise
@@ -158,7 +155,8 @@ class Client:
         return answer
 
     def _end(self, number: int, end: StreamEnd) -> None:
-        self._note(End(t=self._now(), id=number, end=end))
+        answered = any(isinstance(entry, Answer) and entry.id == number for entry in self.entries)
+        self._note(End(t=self._now(), id=number, end=end if answered else "broken: ClientConnectorError"))
 
     def _note(self, entry: Entry) -> None:
         self.entries.append(entry)

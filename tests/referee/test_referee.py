@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import recordings
+from tests.recording_checks import talk_problems
 from tests.referee.comparing import differences
 from tests.referee.facts import facts_of
 from tests.referee.playing import play
@@ -40,6 +41,7 @@ def cluster() -> Iterator[Cluster]:
 def check(cluster: Cluster, name: str) -> None:
     recorded = recordings.named(name)
     live = play(cluster, recorded)
+    assert list(talk_problems(live.entries)) == []
     found = differences(facts_of(recorded.entries), facts_of(live.entries))
     assert [one for one in found if not re.match(BY_CHANCE.get(name, "$^"), one)] == []
 
