@@ -53,6 +53,8 @@ class Stage:
         strangers = {"<unknown token>": "unknown", "<none>": None}
         self.client = Client(cluster.site.server, cluster.site.authority, tokens | strangers, recording.header.user)
         self._commands = deque(commands(recording))
+        self._newest: dict[str, Sighting] = {}
+        self._read = 0
 
     # -- the client ---------------------------------------------------------------------------------------
 
@@ -96,11 +98,11 @@ class Stage:
 
     def seen(self, kind: str) -> list[Sighting]:
         """Return the newest sighting of each object of a kind, in order of appearance."""
-        newest: dict[str, Sighting] = {}
-        for one in sightings(self.client.entries):
-            if one.kind == kind and (one.uid not in newest or _version(one) >= _version(newest[one.uid])):
-                newest[one.uid] = one
-        return list(newest.values())
+        new, self._read = self.client.entries[self._read :], len(self.client.entries)
+        for one in sightings(new):
+            if one.uid not in self._newest or _version(one) >= _version(self._newest[one.uid]):
+                self._newest[one.uid] = one
+        return [one for one in self._newest.values() if one.kind == kind]
 
     def shown(self, words: str) -> bool:
         """Tell whether anything that was seen has these words, by its newest state."""
@@ -160,10 +162,11 @@ class Stage:
         """Let somebody else make a Job, and wait until it runs."""
         self.make(job)
         name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
-        pods, selector = self.path("pods", namespace=namespace), f"job-name={name}"
+        pods = self.path("pods", namespace=namespace)
 
         def running() -> bool:
-            return any(_phase(pod) == "Running" for pod in self.cluster.api.get(pods, labelSelector=selector)["items"])
+            items = self.cluster.api.get(pods, labelSelector=f"job-name={name}")["items"]
+            return any(_phase(pod) == "Running" for pod in items)
 
         await self.until(running, f"a running pod of {name}")
 

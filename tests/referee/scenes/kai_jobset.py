@@ -45,10 +45,14 @@ async def reclaimed_with_condition(stage: Stage) -> None:
     await reclaimed(stage)
 
 
+def phases(stage: Stage) -> list[str]:
+    """Return the phases of all pods that the client saw."""
+    return [pod.object["status"]["phase"] for pod in stage.seen("Pod")]
+
+
 async def member_fails(stage: Stage) -> None:
     await begin(stage)
-    failed = lambda: any(pod.object["status"].get("phase") == "Failed" for pod in stage.seen("Pod"))  # noqa: E731
-    await stage.until(failed, "the failure of the worker")
+    await stage.until(lambda: "Failed" in phases(stage), "the failure of the worker")
     await stage.say(2)
     await until_all_run(stage, (3, 4))
     await stage.say(3)

@@ -163,8 +163,7 @@ async def nothing_but_jobs_allowed(stage: Stage) -> None:
 
 async def token_void(stage: Stage) -> None:
     await stage.say(9)
-    ready = lambda: "completionTime" in stage.cluster.api.get(job_of(stage)).get("status", {})  # noqa: E731
-    await stage.until(ready, "the Job's end")
+    await stage.until(lambda: stage.cluster.api.get(job_of(stage))["status"].get("completionTime"), "the Job's end")
     await stage.leave()
 
 

@@ -18,17 +18,8 @@ async def preempted(stage: Stage) -> None:
     stage.make(plain_job("urgent-eval-1", 4, gpus=2, priority="build"))
     await stage.until_gone()
     await stage.say()
-    await stage.finish()
-
-
-async def preempted_for_good(stage: Stage) -> None:
-    await begin(stage)
-    await stage.until_runs(then=2)
-    stage.make(plain_job("urgent-eval-1", 4, gpus=2, priority="build"))
-    await stage.until_gone()
-    await stage.say()
     await stage.until(lambda: stage.told("Completed", "urgent-eval-1"), "the rival's end")
-    await stage.leave()
+    await stage.finish()
 
 
 async def unschedulable(stage: Stage) -> None:
@@ -43,7 +34,7 @@ async def unschedulable(stage: Stage) -> None:
 
 SCENES: Mapping[str, Scene] = {
     "plain/drain": drain,
-    "plain/preempt-exit-0": preempted_for_good,
+    "plain/preempt-exit-0": preempted,
     "plain/priority-preempt": preempted,
     "plain/run-succeed": ends_by_itself,
     "plain/unschedulable": unschedulable,
