@@ -81,6 +81,7 @@ def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
         "name": project.name,
         "cluster": next(cluster.name for cluster in plane.world.clusters if cluster.id == project.cluster_id),
         "quota": project.quota,
+        "limit": project.queue.limit,
         "used": round(used, 4),
         "over_quota": round(max(0.0, used - project.quota), 4),
         "waiting": sum(one.phase == phases.PENDING for one in mine),

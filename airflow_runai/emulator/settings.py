@@ -7,6 +7,7 @@ The command line (``__main__``) and the tests (``serve``) build the same object.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ __all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "ProjectQuota", "Settin
 DEFAULT_CLIENT_ID = "airflow"
 # Public on purpose: it only works on the loopback interface, where everybody may run commands anyway.
 DEFAULT_CLIENT_SECRET = "airflow-local"
+_NUMBER = r"(\d{1,9}(?:\.\d{0,9})?)"
+_PROJECT = re.compile(rf"([^@:]+)(?:@([^:]+))?:{_NUMBER}(?:,limit={_NUMBER})?(?:,weight={_NUMBER})?")
 VERSIONS = (*(f"2.{minor}" for minor in range(18, 27)), "3.0")
 
 
@@ -44,8 +47,8 @@ class Settings:
     """
     What one embedded Run:ai is made of.
 
-    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. What may follow:
-        ``,limit=GPUS``, the most it may use, and ``,weight=NUMBER``, its part of what is over all quotas.
+    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. What may follow, in
+        this order: ``,limit=GPUS``, the most it may use, and ``,weight=NUMBER``, its part of what is over all quotas.
     :param clusters: names of the clusters; each has ``nodes`` nodes with ``gpus_per_node`` GPUs.
     :param state: directory that survives a restart; None for a temporary one that is removed at the end.
     :param volumes: PVC claim name, NFS or host path, or container path, to a local directory.
@@ -155,27 +158,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
-    name, colon, amounts = text.rpartition(":")
-    name, _, cluster = name.partition("@")
-    cluster = cluster or clusters[0]
-    quota, *more = amounts.split(",")
-    options = dict(option.partition("=")[::2] for option in more)
-    told = {key: _amount(value) for key, value in {"quota": quota, **options}.items()}
-    known = len(options) == len(more) and told.keys() <= {"quota", "limit", "weight"}
-    if not name or not colon or not known or None in told.values():
+    match = _PROJECT.fullmatch(text)
+    if match is None:
         raise ValueError(
-            f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2, with limit and weight after "
-            "it if wanted, such as team-a:2,limit=4,weight=3"
+            f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2; a limit and a weight may "
+            "follow, as in team-a:2,limit=4,weight=3"
         )
+    name, cluster, quota, limit, weight = match.groups()
+    cluster = cluster or clusters[0]
     if cluster not in clusters:
         raise ValueError(f"projects: {text!r} names cluster {cluster!r}, but there is only {', '.join(clusters)}")
-    return ProjectQuota(name, told["quota"] or 0.0, cluster, told.get("limit"), told.get("weight", 1.0) or 0.0)
-
-
-def _amount(text: str) -> float | None:
-    """Read a number that is not negative; None if it is none."""
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if 0 <= found < float("inf") else None
+    return ProjectQuota(name, float(quota), cluster, float(limit) if limit else None, float(weight) if weight else 1.0)

@@ -12,6 +12,7 @@ from typing import Any
 from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.records import GPU_MEMORY_BYTES, Pod, Record, Workload
+from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
 KIND_NAMES = {"training": "Training", "distributed": "Distributed"}
@@ -231,7 +232,7 @@ def _pending_messages(workload: Workload) -> list[dict[str, Any]]:
         {
             "nodePool": "default",
             "phaseReason": workload.phase_reason,
-            "reason": "Non-preemptible over quota",
+            "reason": "Over limit" if workload.phase_reason == OVER_LIMIT else "Non-preemptible over quota",
             "orgType": "PROJECT",
             "userMessage": workload.phase_message,
         }

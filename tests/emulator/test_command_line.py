@@ -11,6 +11,7 @@ import pytest
 
 from airflow_runai.emulator import Settings, SteppedClock, serve
 from airflow_runai.emulator.__main__ import main
+from airflow_runai.emulator.settings import ProjectQuota
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,10 @@ from airflow_runai.emulator.__main__ import main
         (["--project", "team-a"], "'team-a' is not NAME:GPUS"),
         (["--project", "team-a:two"], "'team-a:two' is not NAME:GPUS"),
         (["--project", "team-a:-1"], "'team-a:-1' is not NAME:GPUS"),
+        (["--project", "team-a:2,limit=some"], "'team-a:2,limit=some' is not NAME:GPUS"),
+        (["--project", "team-a:2,weight=-1"], "'team-a:2,weight=-1' is not NAME:GPUS"),
+        (["--project", "team-a:2,colour=3"], "'team-a:2,colour=3' is not NAME:GPUS"),
+        (["--project", "team-a:" + "9" * 400], "is not NAME:GPUS"),
         (["--project", "a@other:1"], "names cluster 'other'"),
         (["--project", "a:1", "--project", "a:2"], "names a project twice"),
         (["--nodes", "0"], "nodes: 0 is too small"),
@@ -73,6 +78,18 @@ def test_help_tells_what_is_run(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+def test_projects_have_a_quota_and_may_have_a_limit_and_a_weight() -> None:
+    told = Settings(
+        clusters=("a", "b"), projects=("one:2", "two@b:0.5,limit=4", "three:1,limit=2,weight=0", "four:0,weight=3")
+    )
+    assert told.project_quotas == (
+        ProjectQuota("one", 2, "a", None, 1),
+        ProjectQuota("two", 0.5, "b", 4, 1),
+        ProjectQuota("three", 1, "a", 2, 0),
+        ProjectQuota("four", 0, "a", None, 3),
+    )
 
 
 def test_other_interface_needs_a_secret_of_its_own() -> None:

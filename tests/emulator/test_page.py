@@ -88,7 +88,7 @@ def test_overview_counts_what_a_project_borrows_and_who_waits(stepped: Emulator,
         steps.create(f"endless-{number}", gpus=2)
     stepped.advance(5)
     team = steps.get("/_emulator/overview")["projects"][0]
-    assert (team["quota"], team["used"], team["over_quota"], team["waiting"]) == (2, 4, 2, 1)
+    assert (team["quota"], team["limit"], team["used"], team["over_quota"], team["waiting"]) == (2, None, 4, 2, 1)
 
 
 def test_preempted_workload_shows_its_stretches_and_the_words(stepped: Emulator, steps: Client) -> None:

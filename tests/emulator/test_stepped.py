@@ -99,6 +99,30 @@ def test_reclaim_and_return_are_told_in_the_history(stepped: Emulator, steps: Cl
     assert [phase for phase, _ in history[5:]] == ["Pending", "Initializing", "Running"]
 
 
+def test_borrowers_share_what_nobody_is_guaranteed_by_weight() -> None:
+    settings = Settings(
+        clock=SteppedClock(), projects=("a:0", "b:0,weight=3"), scenarios={"endless": Scenario(run_seconds=None)}
+    )
+    with serve(settings) as emulator:
+        client = Client(emulator)
+        for project in ("a", "b"):
+            for number in range(4):
+                client.create(f"endless-{project}{number}", project)
+            emulator.advance(100)
+        assert [project["used"] for project in client.get("/_emulator/overview")["projects"]] == [1, 3]
+
+
+def test_workload_is_moved_so_that_a_larger_one_finds_its_node(stepped: Emulator, steps: Client) -> None:
+    ids = [steps.create(f"endless-{number}") for number in range(3)]
+    stepped.advance(10)
+    steps.http.delete(f"/api/v1/workloads/trainings/{ids[1]}")
+    stepped.advance(10)
+    large = steps.create("endless-large", gpus=2)
+    stepped.advance(100)
+    assert [steps.phase(created) for created in (ids[0], ids[2], large)] == ["Running"] * 3
+    assert ("Terminating", "Preempted: moved to make room for workload endless-large") in steps.history(ids[2])
+
+
 def test_priority_preempts_inside_a_project_and_names_who(stepped: Emulator, steps: Client) -> None:
     ids = [steps.create(f"endless-{number}", gpus=2) for number in range(2)]
     stepped.advance(10)

@@ -26,7 +26,7 @@ from tests.polling import wait_until
 
 SETTINGS = Settings(
     clock=SteppedClock(),
-    projects=("team-a:2", "team-b:2", "twin:0", "twin@second:0"),
+    projects=("team-a:2", "team-b:2", "twin:0", "twin@second:0", "capped:1,limit=2,weight=0.5"),
     clusters=("embedded", "second"),
     scenarios={"endless": Scenario(run_seconds=None)},
     policy_max_gpus=8,
@@ -135,6 +135,16 @@ def test_06_project_name_and_cluster_together_are_one(runai: RunaiClient) -> Non
     assert len(runai.organizations.projects.get_projects(filter_by=wanted).data["projects"]) == 1
 
 
+@pytest.mark.parametrize(("name", "deserved", "limit", "weight"), [("team-a", 2, -1, 1), ("capped", 1, 2, 0.5)])
+def test_06_project_tells_quota_limit_and_weight(
+    runai: RunaiClient, name: str, deserved: float, limit: float, weight: float
+) -> None:
+    [found] = runai.organizations.projects.get_projects(filter_by=[f"name=={name}"]).data["projects"]
+    gpu = models.Resource.from_dict(found["resources"][0]["gpu"])
+    assert gpu == models.Resource(deserved=deserved, limit=limit, over_quota_weight=weight)
+    assert models.TotalResources.from_dict(found["totalResources"]).gpu_quota == deserved
+
+
 def test_07_departments(runai: RunaiClient) -> None:
     found = runai.organizations.departments.get_departments(filter_by=["name==default"]).data["departments"]
     assert [one["name"] for one in found] == ["default", "default"]
@@ -208,6 +218,17 @@ def test_16_get_workload_tells_why_it_waits(runai: RunaiClient, emulator: Emulat
     assert found.id == created
     assert found.phase == models.Phase.PENDING
     assert found.pending_scheduling_messages[0].phase_reason == "NonPreemptibleOverQuota"
+
+
+def test_16_get_workload_tells_that_its_project_is_at_its_limit(
+    runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
+) -> None:
+    created = create("too-many", project="capped", gpus=3)
+    emulator.advance(1)
+    found = models.WorkloadDetailed.from_dict(runai.workloads.workloads.get_workload(created).data)
+    [told] = found.pending_scheduling_messages
+    assert (told.phase_reason, told.reason) == ("OverLimit", "Over limit")
+    assert "project capped may use 2 GPUs at most" in told.user_message
 
 
 def test_16_get_workload_that_does_not_exist(runai: RunaiClient) -> None:
