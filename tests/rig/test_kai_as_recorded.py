@@ -9,11 +9,11 @@ import pytest
 
 from tests import recordings
 from tests.recording_forms import Line, Recording
-from tests.rig.kai import snapshot
 from tests.rig.kai.actions import Evict, Explain
 from tests.rig.kai.correlator import Correlator, Happening
 from tests.rig.kai.cycle import decide
 from tests.rig.kai.grouping import group_for
+from tests.rig.kai.reading import take
 
 Object = dict[str, Any]
 PRIORITIES = {"train": 50, "build-preemptible": 75, "build": 100, "inference": 125}
@@ -75,7 +75,7 @@ def test_why_a_group_waits_is_told_as_the_real_one_told_it(name: str, words: str
     group = next(one for one in groups if words in _condition(one).get("message", ""))
     pods = [pod for pod in seen if pod["kind"] == "Pod" and _is_of(pod, group) and _why_unbound(pod)]
     waiting = list({pod["metadata"]["uid"]: pod for pod in pods}.values())
-    picture = snapshot.take([NODE], QUEUES, [group], [*waiting, _stranger(gpus=2 - free)], CLASSES)
+    picture = take([NODE], QUEUES, [group], [*waiting, _stranger(gpus=2 - free)], CLASSES)
     (explain,) = decide(picture, now=0, grace=5)
     assert isinstance(explain, Explain)
     (reason,) = _condition(group)["reasons"]
@@ -106,7 +106,7 @@ def test_a_victim_is_told_why_as_the_real_one_told_it(name: str, priority: str) 
     ]
     running = {pod["metadata"]["uid"]: pod for pod in pods if "deletionTimestamp" not in pod["metadata"]}
     rival = _rival(annotations["evictor-pod-group-name"], annotations["evictor-pod-group-namespace"], priority)
-    picture = snapshot.take([NODE], QUEUES, [group, rival], [*running.values(), _only_pod_of(rival, pods[0])], CLASSES)
+    picture = take([NODE], QUEUES, [group, rival], [*running.values(), _only_pod_of(rival, pods[0])], CLASSES)
     (evict,) = (action for action in decide(picture, now=0, grace=5) if isinstance(action, Evict))
     assert sorted(evict.messages.values()) == sorted(event["message"] for event in told)
     assert (evict.by, str(evict.count)) == (annotations["evictor-action-type"], annotations["num-evicted-pods"])

@@ -2,92 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.rig.kai import snapshot
+from tests.rig.kai import reading
 from tests.rig.kai.actions import Action, Bind, Evict, Explain, MarkStale, Pipeline, Remark
-from tests.rig.kai.cycle import decide, lacks_members
+from tests.rig.kai.cycle import lacks_members
+from tests.rig.kai_world import World, pod
 
-Object = dict[str, Any]
 STALE = "kai.scheduler/stale-podgroup-timestamp"
-
-
-class World:
-    """Objects as an API server gives them: one node with two GPUs, two queues with a quota of one each."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Object] = []
-        self.queues: list[Object] = []
-        self.groups: list[Object] = []
-        self.pods: list[Object] = []
-        self.claims: list[Object] = []
-        self.node("node-0", gpus=2)
-        self.queue("parent", quota=-1, parent="")
-        self.queue("team-a")
-        self.queue("team-b")
-
-    def node(self, name: str, gpus: int, cpu: int = 64, taints: tuple[Object, ...] = (), ready: bool = True) -> None:
-        room = {"cpu": str(cpu), "memory": "256Gi", "nvidia.com/gpu": str(gpus)}
-        conditions = [{"type": "Ready", "status": str(ready)}]
-        metadata = {"name": name, "labels": {"kubernetes.io/hostname": name}}
-        status = {"allocatable": room, "conditions": conditions}
-        self.nodes.append({"metadata": metadata, "spec": {"taints": list(taints)}, "status": status})
-
-    def queue(self, name: str, quota: int = 1, limit: int = -1, parent: str = "parent") -> None:
-        gpu = {"quota": quota, "limit": limit, "overQuotaWeight": 1}
-        metadata = {"name": name, "creationTimestamp": "2026-11-26T13:00:00Z"}
-        self.queues = [queue for queue in self.queues if queue["metadata"]["name"] != name]
-        self.queues.append({"metadata": metadata, "spec": {"parentQueue": parent, "resources": {"gpu": gpu}}})
-
-    def group(
-        self,
-        name: str,
-        *pods: str,
-        queue: str = "team-a",
-        gpus: float = 1,
-        minimum: int = 1,
-        priority: str = "train",
-        annotations: Object | None = None,
-        **more: Any,
-    ) -> None:
-        """Add a group; each word of ``pods`` is the node of a pod, with a minus if it is leaving; empty if it waits."""
-        born = f"2026-11-26T14:00:{len(self.groups):02d}Z"
-        metadata = {
-            "name": name,
-            "namespace": queue,
-            "uid": name,
-            "creationTimestamp": born,
-            "annotations": annotations,
-        }
-        spec = {"queue": queue, "minMember": minimum, "priorityClassName": priority}
-        self.groups.append({"metadata": metadata, "spec": spec})
-        for number, where in enumerate(pods):
-            self.pods.append(_pod(f"{name}-{number}", name, queue, where, gpus, **more))
-
-    def decide(self, now: float = 0, short: tuple[str, ...] = ()) -> list[Action]:
-        return decide(self.picture, now=now, grace=5, short=short)
-
-    @property
-    def picture(self) -> snapshot.Snapshot:
-        classes = [{"metadata": {"name": name}, "value": value} for name, value in (("train", 50), ("build", 100))]
-        return snapshot.take(self.nodes, self.queues, self.groups, self.pods, classes, self.claims)
-
-
-def _pod(
-    name: str, group: str, namespace: str, where: str, gpus: float, cpu: str = "100m", phase: str = "", **spec: Any
-) -> Object:
-    metadata: Object = {"name": name, "namespace": namespace, "uid": name, "annotations": {"pod-group-name": group}}
-    if where.startswith("-"):
-        metadata["deletionTimestamp"] = "2026-11-26T15:00:00Z"
-    asks = {"cpu": cpu, "memory": "64Mi", "nvidia.com/gpu": str(int(gpus))}
-    if 0 < gpus < 1:
-        metadata["annotations"]["gpu-fraction"] = str(gpus)
-    body = {"schedulerName": "kai-scheduler", "containers": [{"name": "main", "resources": {"requests": asks}}], **spec}
-    if node := where.removeprefix("-"):
-        body["nodeName"] = node
-    return {"metadata": metadata, "spec": body, "status": {"phase": phase or ("Running" if node else "Pending")}}
 
 
 @pytest.fixture
@@ -125,7 +47,7 @@ def test_a_member_that_was_made_again_starts_beside_those_that_run(world: World)
 def test_a_member_that_was_made_again_waits_for_ever_if_another_has_succeeded(world: World) -> None:
     """The deadlock of kai-jobset-facts §3, B."""
     world.group("gang", "", minimum=2)
-    world.pods.append(_pod("gang-done", "gang", "team-a", "node-0", 1, phase="Succeeded"))
+    world.pods.append(pod("gang-done", "gang", "team-a", "node-0", 1, phase="Succeeded"))
     assert [type(action) for action in world.decide()] == [Remark]
 
 
@@ -239,7 +161,7 @@ def test_without_cpu_a_free_gpu_is_of_no_use(world: World) -> None:
 
 
 def test_gpus_that_pods_of_another_scheduler_hold_are_not_free(world: World) -> None:
-    stranger = _pod("stranger", "", "default", "node-0", gpus=2)
+    stranger = pod("stranger", "", "default", "node-0", gpus=2)
     del stranger["spec"]["schedulerName"]
     world.pods.append(stranger)
     world.group("train", "")
@@ -248,7 +170,7 @@ def test_gpus_that_pods_of_another_scheduler_hold_are_not_free(world: World) -> 
 
 def test_who_still_ends_after_its_group_is_gone_is_waited_for(world: World) -> None:
     """A Job deleted in the background takes its group with it at once, its pods after their grace only."""
-    world.pods.append(_pod("old", "gone", "team-a", "-node-0", gpus=1))
+    world.pods.append(pod("old", "gone", "team-a", "-node-0", gpus=1))
     world.group("borrower", "node-0", queue="team-b")
     world.group("next", "", queue="team-a")
     (pipelined,) = world.decide()
@@ -284,7 +206,7 @@ def test_a_gang_that_lost_a_member_is_noted_then_told_then_ended(world: World) -
     (noted,) = world.decide(short=("team-a/gang",))
     assert isinstance(noted, MarkStale)
     world.groups[0]["metadata"]["annotations"] = {STALE: "2026-11-26T14:00:00Z"}
-    since = snapshot.seconds("2026-11-26T14:00:00Z")
+    since = reading.seconds("2026-11-26T14:00:00Z")
     (told,) = world.decide(since + 4, short=("team-a/gang",))
     assert isinstance(told, Remark)
     assert (told.reason, told.message) == ("StaleJob", "Job is stale. 1 pods are active, minMember is 2")
@@ -298,7 +220,7 @@ def test_a_gang_that_lost_a_member_is_noted_then_told_then_ended(world: World) -
 
 def test_a_member_that_succeeded_excuses_those_that_are_missing(world: World) -> None:
     world.group("gang", "node-0", minimum=2)
-    world.pods.append(_pod("gang-done", "gang", "team-a", "node-0", 1, phase="Succeeded"))
+    world.pods.append(pod("gang-done", "gang", "team-a", "node-0", 1, phase="Succeeded"))
     assert world.decide(short=("team-a/gang",)) == []
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import httpx
 
 from tests.rig.api import Api, ApiError, Mirror, Object
-from tests.rig.kai import amounts, snapshot
+from tests.rig.kai import amounts, reading
 from tests.rig.kai.agenda import Again, Agenda
 from tests.rig.kai.amounts import Amount
 from tests.rig.kai.grouper import PODGROUPS
@@ -55,7 +55,7 @@ class Accounting:
         group = next((one for one in self._groups.objects if _key(one) == key), None)
         if group is None:
             return
-        counted = snapshot.take([], [], [group], self._pods.objects, self._priorities.objects).groups[0]
+        counted = reading.take([], [], [group], self._pods.objects, self._priorities.objects).groups[0]
         path = f"{PODGROUPS}/namespaces/{counted.namespace}/podgroups/{counted.name}"
         stands = (group.get("status") or {}).get("resourcesStatus")
         change = _changes(stands, _status(counted))

@@ -16,7 +16,8 @@ from tests.rig.kai.amounts import Amount
 from tests.rig.kai.fitting import Room
 from tests.rig.kai.planning import Plan, Victim
 from tests.rig.kai.queue_details import queue_details
-from tests.rig.kai.snapshot import STALE_ANNOTATION, Group, Pod, Queue, Snapshot, seconds
+from tests.rig.kai.reading import seconds
+from tests.rig.kai.snapshot import STALE_ANNOTATION, Group, Pod, Queue, Snapshot
 
 __all__ = ["decide", "lacks_members"]
 

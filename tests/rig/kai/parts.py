@@ -8,7 +8,7 @@ import time
 import httpx
 
 from tests.rig.api import Api, ApiError, Mirror, Object
-from tests.rig.kai import snapshot
+from tests.rig.kai import reading
 from tests.rig.kai.accounting import QUEUES, Accounting
 from tests.rig.kai.cycle import decide, lacks_members
 from tests.rig.kai.grouper import PODGROUPS, Grouper
@@ -60,7 +60,7 @@ class Parts:
         """Look and act once. An API server that cannot be reached now costs this cycle only."""
         pods = self._pods.objects
         self._hands.forget(pods)
-        picture = snapshot.take(
+        picture = reading.take(
             self._nodes.objects,
             self._queues.objects,
             self._groups.objects,
