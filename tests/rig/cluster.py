@@ -8,13 +8,15 @@ a container's command is a process of this machine, so a cluster is as trustwort
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tests.rig import furnishing, janitor, objects, ports, users
 from tests.rig.api import Api
@@ -134,7 +136,7 @@ class Cluster:
         try:
             record = json.loads((folder / "cluster.json").read_text())
             cluster = cls(Options(**record["options"]), folder=folder)
-            cluster._settle(Site(folder, Programs(Path(record["programs"])), record["ports"]))
+            cluster._settle(_site(folder, record))
         except (OSError, ValueError, KeyError, TypeError):
             raise RigError(f"{folder}: there is no cluster here. `python -m tests.rig up` starts one") from None
         return cluster
@@ -194,6 +196,7 @@ class Cluster:
     def remove_node(self, name: str) -> None:
         """Take a node out of the cluster: its kubelet, what runs on it, and its object."""
         self.lose_node(name)
+        shutil.rmtree(self.folder / "nodes" / name, ignore_errors=True)
         self.api.remove(f"/api/v1/nodes/{name}")
         del self.site.ports[f"kubelet-{name}"]
         self._record()
@@ -213,7 +216,7 @@ class Cluster:
         nodes = [use.removeprefix("kubelet-") for use in list(site.ports) if use.startswith("kubelet-")]
         condition = self.options.eviction_condition
         optional = {
-            "kai": lambda: site.kai(kai_directory(), condition),
+            "kai": lambda: site.kai(condition),
             "jobset": site.jobset,
             "kueue": site.kueue,
         }
@@ -266,11 +269,11 @@ class Cluster:
             raise
 
     def _start(self) -> None:
-        kai_directory()
+        kai_home = kai_directory()
         built = self._built or _built()
         folder = (self._wanted_folder or Path(tempfile.mkdtemp(prefix="runai-rig-"))).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        self._settle(Site(folder, built, self._choose([*USES, "kubelet-node-0"])))
+        self._settle(Site(folder, built, kai_home, self._choose([*USES, "kubelet-node-0"])))
         self._janitor = janitor.station(folder)
         self._record()
         webhooks = self._write_secrets()
@@ -287,7 +290,12 @@ class Cluster:
         self.starter = Starter(self.processes)
 
     def _record(self) -> None:
-        record = {"options": asdict(self.options), "ports": self.site.ports, "programs": str(self.site.programs.folder)}
+        record = {
+            "options": asdict(self.options),
+            "ports": self.site.ports,
+            "programs": str(self.site.programs.folder),
+            "kai": str(self.site.kai_home),
+        }
         (self.folder / "cluster.json").write_text(json.dumps(record, indent=1))
 
     def _write_secrets(self) -> Authority:
@@ -323,6 +331,10 @@ class Cluster:
             furnishing.make_kueue_queues(self.api)
 
 
+def _site(folder: Path, record: Mapping[str, Any]) -> Site:
+    return Site(folder, Programs(Path(record["programs"])), Path(record["kai"]), record["ports"])
+
+
 def _kubelet(site: Site, node: str) -> Callable[[], Part]:
     return lambda: site.kubelet(node)
 
@@ -330,5 +342,5 @@ def _kubelet(site: Site, node: str) -> Callable[[], Part]:
 def _built() -> Programs:
     found = programs()
     if found is None:
-        raise RigError("the rig is not built: run `make rig` (12 minutes once, and 4 GB for Go's caches)")
+        raise RigError("the rig is not built: run `make rig` (needs Go; 15 minutes and 6.5 GB, once)")
     return found

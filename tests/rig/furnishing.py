@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.rig import extensions, objects
 from tests.rig.api import Api, Object, name_of
 from tests.rig.certificates import Authority
-from tests.rig.parts import Site, kai_directory
+from tests.rig.parts import Site
 from tests.rig.waiting import RigError, until
 
 __all__ = ["TEAMS", "apply_kinds", "await_kinds", "make_kueue_queues", "open_webhooks"]
@@ -27,7 +27,7 @@ def apply_kinds(api: Api, site: Site, families: Sequence[str], webhooks: Authori
     """Make the custom resource definitions of some of ``kai``, ``jobset`` and ``kueue``."""
     kinds: list[Object] = []
     if "kai" in families:
-        kinds += _apply_kinds_of_kai(api, kai_directory() / "crds")
+        kinds += _apply_kinds_of_kai(api, site.kai_home / "crds")
     if "jobset" in families:
         kinds += extensions.apply_kinds(api, site.programs.crds("jobset"))
     if "kueue" in families:

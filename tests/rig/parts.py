@@ -69,11 +69,13 @@ class Site:
     """
     Where a cluster lives: its folder, programs, ports and certificates.
 
+    :param kai_home: KAI's folder, see :func:`kai_directory`.
     :param ports: name of a use to port: :data:`USES`, and ``kubelet-NODE`` for each node.
     """
 
     folder: Path
     programs: Programs
+    kai_home: Path
     ports: dict[str, int]
 
     @property
@@ -194,10 +196,10 @@ class Site:
         ready = f"https://{LOOPBACK}:{port}/healthz"
         return Part(f"kubelet-{node}", command, ready, environment={NODE: str(home)})
 
-    def kai(self, directory: Path, eviction_condition: bool) -> Part:
-        """Build KAI or its stand-in: whatever ``start`` in a directory runs."""
+    def kai(self, eviction_condition: bool) -> Part:
+        """Build KAI or its stand-in: whatever ``start`` in its folder runs."""
         flags = ["--eviction-condition"] if eviction_condition else []
-        return Part("kai", [directory / "start", "--kubeconfig", str(self.kubeconfig()), *flags], says="ready")
+        return Part("kai", [self.kai_home / "start", "--kubeconfig", str(self.kubeconfig()), *flags], says="ready")
 
     def jobset(self) -> Part:
         """Build the JobSet controller."""

@@ -57,14 +57,18 @@ def test_its_kinds_are_applied_its_program_runs_and_ends_by_sigterm(folder: Path
     assert said(folder)[3:] == ["ended"]
 
 
-def test_it_ends_by_sigterm_on_the_command_line_too(folder: Path, tmp_path: Path) -> None:
+def test_the_command_line_does_the_same_and_remembers_the_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "cluster"
     rig = [sys.executable, "-m", "tests.rig", f"--folder={place}"]
     try:
         subprocess.run([*rig, "up", "--no-jobset", "--no-kueue"], cwd=ROOT, check=True)
+        monkeypatch.delenv("RUNAI_RIG_KAI")  # as in another shell
+        subprocess.run([*rig, "restart", "kai"], cwd=ROOT, check=True)
     finally:
         subprocess.run([*rig, "down"], cwd=ROOT, check=True)
-    assert said(folder) == [f"--kubeconfig {place}/kubeconfigs/admin", "ended"]
+    assert said(folder) == [f"--kubeconfig {place}/kubeconfigs/admin", "ended"] * 2
 
 
 @pytest.mark.parametrize(
