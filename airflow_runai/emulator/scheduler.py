@@ -1,9 +1,19 @@
 """
 Who gets which GPU, who waits and who must go: one pure step over a picture of a cluster.
 
-It follows the rules of KAI, the scheduler of Run:ai, as version 0.13.0 was seen to decide: fair shares with weights and
-limits, reclaim between projects, preemption by priority inside one, consolidation, gangs. It does not know processes,
-phases or time.
+Run:ai's scheduler is KAI. These are the rules of its version 0.13.0: fair shares with weights and limits, the order of
+queues and of victims, consolidation, reclaim, preemption by priority, gangs. ``tests/scheduling`` compares the decisions
+with recorded ones. It does not know processes, phases or time, no CPU or memory, no departments, no gangs that shrink.
+
+Three of KAI's rules are held to be flaws, and followed on demand only:
+
+- Whether a queue gets what a victim frees is judged by its first waiting job, even if that can never run and another
+  one asks. So a queue starves within its quota.
+- Who had to stop others forgets it: in the next cycle what they freed is given out anew. KAI needs the first rule to
+  foresee to whom; without both, two queues that wait with many jobs evict each other for ever. Here a job keeps a claim.
+- A job that is refused for its quota stands for all that are like it, whatever their class or queue.
+
+Two things are never followed: the order of a Go map, and to stop in a cycle what was started in it.
 """
 
 from __future__ import annotations

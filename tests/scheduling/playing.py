@@ -90,7 +90,7 @@ class Board:
                 elif isinstance(decision, Evict):
                     self._put(self.jobs[decision.job], ())
                     victims.add((decision.job, decision.by))
-                elif not self.flaws:
+                else:
                     self.jobs[decision.job] = replace(self.jobs[decision.job], claims=decision.claims)
             if not any(isinstance(decision, Place | Evict) for decision in decisions):
                 break

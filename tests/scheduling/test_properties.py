@@ -78,7 +78,7 @@ class World:
                 self.jobs[job.id] = replace(job, placed=one.slots, claims=False)
             elif isinstance(one, Evict):
                 self._evict(job, one)
-            elif not self.flaws:
+            else:
                 self.jobs[job.id] = replace(job, claims=one.claims)
             self._check()
         return not all(isinstance(one, Wait) for one in decisions)

@@ -89,7 +89,7 @@ class Cycle:
         """Give all that was decided, and to everybody who goes on waiting the reason."""
         started = {one.job for one in self._decisions if isinstance(one, Place)}
         waiting = (job for job in self._jobs.values() if not job.placed and not job.leaving and job.id not in started)
-        return [*self._decisions, *(why_waiting(self._standings, self._state, job) for job in waiting)]
+        return [*self._decisions, *(why_waiting(self._standings, self._state, job, not self._flaws) for job in waiting)]
 
     def _in_turn(self) -> Iterator[Job]:
         return in_turn(self._waiting.values(), self._standings, lambda queue: self._state.used(queue))

@@ -20,10 +20,14 @@ def why_stopped(victim: Job, job: Job, action: Action) -> str:
     return f"Preempted: moved to make room for workload {job.name or job.id}"
 
 
-def why_waiting(standings: Standings, state: State, job: Job) -> Wait:
-    """Tell a job why it waits."""
+def why_waiting(standings: Standings, state: State, job: Job, claims: bool) -> Wait:
+    """
+    Tell a job why it waits.
+
+    :param claims: whether it keeps what is being released for it.
+    """
     if job.id in state.held:
-        return Wait(job.id, "", "Waiting for GPUs that are being released", claims=True)
+        return Wait(job.id, "", "Waiting for GPUs that are being released", claims)
     if is_firm_over_quota(standings, state, job):
         return Wait(job.id, OVER_QUOTA, _over_quota(standings, state, job))
     if is_over_limit(standings, state, job):
