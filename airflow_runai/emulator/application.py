@@ -7,8 +7,12 @@ Endpoints are plain functions of the control plane and a call; everything about 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,7 +24,6 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from airflow_runai.emulator import (
-    phases,
     routes_control,
     routes_limits,
     routes_organization,
@@ -29,6 +32,7 @@ from airflow_runai.emulator import (
 )
 from airflow_runai.emulator import routes_watch as watch
 from airflow_runai.emulator import routes_workloads as workloads
+from airflow_runai.emulator.colours import coloured
 from airflow_runai.emulator.connections import cut
 from airflow_runai.emulator.control_plane import ControlPlane, SeenRequest
 from airflow_runai.emulator.faults import Fault
@@ -116,6 +120,8 @@ class _Handler:
         own = path.startswith("/_emulator")
         faults = [] if own else self._plane.faults.take(method, path)
         response = await self._spoiled(request, faults)
+        skew = next((fault.seconds for fault in faults if fault.kind == "skew"), 0.0)
+        response.headers["Date"] = formatdate(self._plane.clock.now() + skew, usegmt=True)
         status = 0 if isinstance(response, _Nothing) else response.status_code
         self._plane.requests.append(SeenRequest(method, path, request.url.query, status))
         return response
@@ -130,28 +136,49 @@ class _Handler:
         for kind in ("status", "html"):
             if kind in kinds:
                 return _refusal(kinds[kind])
-        response = _json(_colour(await self._reply(request, kinds), kinds))
+        if "deliver_late" in kinds:
+            with contextlib.suppress(Refused):  # what cannot be read never arrives
+                await self._deliver_late(request, kinds["deliver_late"].seconds)
+            return _Nothing(reset=False)
+        reply = await self._reply(request, kinds)
+        response = _json(Reply(coloured(reply.payload, kinds), reply.status))
         if "lose_reply" in kinds:
             await asyncio.sleep(kinds["lose_reply"].pause())
             return _Nothing(reset=False)
         return response
 
     async def _reply(self, request: Request, kinds: dict[str, Fault]) -> Reply:
-        plane = self._plane
-        if not self._open and not plane.tokens.accepts(request.headers.get("authorization")):
-            return Reply({"code": 401, "message": "Unauthorized", "details": "the token is missing or not valid"}, 401)
         try:
-            body = await _body(request)
-            params = {**request.path_params, **self._fixed}
-            if "stale_list" in kinds:
-                params["staleness"] = str(kinds["stale_list"].seconds)
-            call = Call(request.method, request.url.path, params, dict(request.query_params), body)
-            with plane.lock:
-                self._look(call)
-                self._hide(call, kinds)
-                return self._endpoint(plane, call)
+            return self._done(await self._read(request), kinds)
         except Refused as refused:
             return Reply(refused.body, refused.status)
+
+    async def _deliver_late(self, request: Request, seconds: float) -> None:
+        call = await self._read(request)
+
+        def deliver() -> None:
+            try:
+                status = self._done(call, {}).status
+            except Refused as refused:
+                status = refused.status
+            self._plane.requests.append(SeenRequest(call.method, call.path, request.url.query, status))
+
+        self._plane.later(seconds, deliver)
+
+    async def _read(self, request: Request) -> Call:
+        if not self._open and not self._plane.tokens.accepts(request.headers.get("authorization")):
+            raise Refused(401, "Unauthorized", "the token is missing or not valid")
+        params = {**request.path_params, **self._fixed}
+        return Call(request.method, request.url.path, params, dict(request.query_params), await _body(request))
+
+    def _done(self, call: Call, kinds: dict[str, Fault]) -> Reply:
+        lag = {"staleness": str(kinds["stale_list"].seconds)} if "stale_list" in kinds else {}
+        hidden = {"hidden": kinds["hide"].name} if "hide" in kinds else {}
+        call = replace(call, params={**call.params, **lag, **hidden})
+        with self._plane.lock:
+            self._look(call)
+            self._hide(call, kinds)
+            return self._endpoint(self._plane, call)
 
     def _look(self, call: Call) -> None:
         pace = self._plane.settings.seconds_per_look
@@ -159,11 +186,12 @@ class _Handler:
             self._plane.advance(pace)
 
     def _hide(self, call: Call, kinds: dict[str, Fault]) -> None:
-        """Answer 404 for a workload that was created a moment ago, as a slow control plane does."""
+        """Answer 404 for a workload that is not to be seen, yet or at all."""
         workload = self._plane.world.workloads.get(call.params.get("id", ""))
-        if "hide_new" not in kinds or workload is None:
+        if workload is None:
             return
-        if self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds:
+        young = "hide_new" in kinds and self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds
+        if young or ("hide" in kinds and fnmatchcase(workload.name, kinds["hide"].name)):
             raise Refused(404, f"workload {workload.id} not found")
 
 
@@ -208,34 +236,3 @@ def _refusal(fault: Fault) -> Response:
     if fault.retry_after is not None:
         response.headers["Retry-After"] = f"{fault.retry_after:g}"
     return response
-
-
-def _colour(reply: Reply, kinds: dict[str, Fault]) -> Reply:
-    """Make an answer look like a newer or a poorer server's."""
-    payload = reply.payload
-    if "future" in kinds:
-        payload = _renewed(payload)
-    if "missing_fields" in kinds:
-        payload = _without(payload, kinds["missing_fields"].missing)
-    return Reply(payload, reply.status)
-
-
-def _renewed(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_renewed(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    renewed = {key: _renewed(item) for key, item in value.items()}
-    for key in ("phase", "actualPhase"):
-        if key in renewed:
-            renewed[key] = phases.RENAMED.get(renewed[key], renewed[key])
-            renewed["somethingNew"] = {"nested": ["from", "a", "newer", "server"]}
-    return renewed
-
-
-def _without(value: Any, missing: tuple[str, ...]) -> Any:
-    if isinstance(value, list):
-        return [_without(item, missing) for item in value]
-    if isinstance(value, dict):
-        return {key: _without(item, missing) for key, item in value.items() if key not in missing}
-    return value

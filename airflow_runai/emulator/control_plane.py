@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class ControlPlane:
         self.world = World(settings, self.clock.now())
         self.wire = Wire(self.world, settings.version)
         self.tokens = Tokens(settings.client_id, settings.secret, settings.token_seconds)
-        self.faults = Faults()
+        self.faults = Faults(self.clock.now)
+        self._late: list[tuple[float, Callable[[], object]]] = []
         self.requests: deque[SeenRequest] = deque(maxlen=20_000)
         self.processes = self._processes(root) if settings.runs_processes else None
         self.store = Store(settings.state)
@@ -64,7 +66,17 @@ class ControlPlane:
     def tick(self) -> None:
         """Take one step at the present time."""
         with self.lock:
-            self.engine.tick(self.clock.now())
+            now = self.clock.now()
+            arrived = [act for at, act in self._late if at <= now]
+            self._late = [entry for entry in self._late if entry[0] > now]
+            for act in arrived:
+                act()
+            self.engine.tick(now)
+
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Do something after so many seconds of the clock."""
+        with self.lock:
+            self._late.append((self.clock.now() + seconds, act))
 
     def advance(self, seconds: float) -> None:
         """
@@ -78,11 +90,15 @@ class ControlPlane:
         with self.lock:
             target = self.clock.now() + seconds
             self.tick()
-            while (due := self.engine.next_due()) is not None and due <= target:
+            while (due := self._next_due()) is not None and due <= target:
                 # At least a millisecond: what is due at once must not stop the clock.
                 self.clock.move_to(max(due, self.clock.now() + 0.001))
                 self.tick()
             self.clock.move_to(target)
+
+    def _next_due(self) -> float | None:
+        own = self.engine.next_due()
+        return min([*([] if own is None else [own]), *(at for at, _ in self._late)], default=None)
 
     def changed(self, workload: Workload) -> None:
         """Keep a change that a request made, before it is answered."""

@@ -1,19 +1,23 @@
 """
 Faults on demand: what a network, a gateway or a newer server may do to a client.
 
-A fault fits a method and a path pattern and lasts for a number of calls. The first fitting one is used. Here
-is only what is to happen; ``application.py`` makes it happen.
+A fault fits a method and a path pattern and lasts for a number of calls or of seconds. The first fitting one is used.
+Here is only what is to happen; ``application.py`` makes it happen.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
 __all__ = ["Fault", "Faults"]
+
+#: What breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's end, half a character.
+HOSTILE_TEXT = "nul \x00 ink \x1b[31m bell \x07 turn \u202e line \u2028 half \ud83d"
 
 KINDS = {
     "status": "answer with `status` (and Retry-After: `retry_after`) and do nothing",
@@ -21,10 +25,16 @@ KINDS = {
     "slow": "wait `seconds`, then go on as usual",
     "lose_reply": "do it, wait `seconds`, then close the connection without an answer",
     "reset": "reset the connection and do nothing",
-    "stale_list": "lists show the world as it was `seconds` ago",
+    "deliver_late": "close the connection without an answer, and do it `seconds` later",
+    "stale_list": "lists show the world as it was `seconds` ago, deletions included",
+    "empty_list": "lists are empty",
     "hide_new": "a workload younger than `seconds` answers 404",
+    "hide": "workloads whose name fits the pattern `name` answer 404 and are in no list",
+    "skew": "the header `Date` is wrong by `seconds`; less than 0: behind",
     "future": "a newer server: phases renamed, fields added",
     "missing_fields": "leave out the fields named in `missing` wherever they occur",
+    "replace": "put `text` in place of the fields named in `fields` (by default `phaseMessage`) wherever they occur",
+    "unnamed_preemption": "preemptions happen, but no message calls them so",
 }
 
 
@@ -37,6 +47,7 @@ class Fault:
     :param path: pattern with ``*`` (which also stands for ``/``), matched against the path without query.
     :param method: HTTP method, or ``*``.
     :param times: for how many calls; None until it is removed.
+    :param lasts: for how many seconds of the emulator's clock; None for no such limit.
     :param after: how many fitting calls to let pass first.
     """
 
@@ -48,7 +59,11 @@ class Fault:
     status: int = 503
     retry_after: float | None = None
     seconds: float = 0.0
+    lasts: float | None = None
     missing: tuple[str, ...] = ("category", "phaseUpdatedAt")
+    fields: tuple[str, ...] = ("phaseMessage",)
+    text: str = HOSTILE_TEXT
+    name: str = "*"
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __post_init__(self) -> None:
@@ -67,10 +82,16 @@ class Fault:
 
 
 class Faults:
-    """The faults that are planned."""
+    """
+    The faults that are planned.
 
-    def __init__(self) -> None:
+    :param now: tells the time, in epoch seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._planned: list[Fault] = []
+        self._ends: dict[str, float] = {}
 
     def add(self, kind: str, **details: Any) -> Fault:
         """
@@ -82,10 +103,12 @@ class Faults:
         unknown = sorted(set(details) - known)
         if unknown:
             raise ValueError(f"{unknown[0]}: not a detail of a fault; known are {', '.join(sorted(known))}")
-        if "missing" in details:
-            details["missing"] = tuple(details["missing"])
+        for name in {"missing", "fields"} & details.keys():
+            details[name] = tuple(details[name])
         fault = Fault(kind, **details)
         self._planned.append(fault)
+        if fault.lasts is not None:
+            self._ends[fault.id] = self._now() + fault.lasts
         return fault
 
     def clear(self) -> None:
@@ -94,7 +117,7 @@ class Faults:
 
     def planned(self) -> list[Mapping[str, Any]]:
         """List the faults that are still to come."""
-        return [asdict(fault) for fault in self._planned]
+        return [asdict(fault) for fault in self._present()]
 
     def take(self, method: str, path: str) -> list[Fault]:
         """
@@ -103,13 +126,18 @@ class Faults:
         One fault decides what happens to the call; faults that only colour the answer apply beside it.
         """
         taken: list[Fault] = []
-        for fault in [fault for fault in self._planned if fault.fits(method, path)]:
+        for fault in [fault for fault in self._present() if fault.fits(method, path)]:
             if fault.after > 0:
                 fault.after -= 1
             elif fault.kind in _COLOURS or all(other.kind in _COLOURS for other in taken):
                 taken.append(fault)
                 self._count(fault)
         return taken
+
+    def _present(self) -> list[Fault]:
+        moment = self._now()
+        self._planned = [fault for fault in self._planned if moment < self._ends.get(fault.id, math.inf)]
+        return self._planned
 
     def _count(self, fault: Fault) -> None:
         if fault.times is not None:
@@ -118,4 +146,5 @@ class Faults:
                 self._planned.remove(fault)
 
 
-_COLOURS = frozenset({"stale_list", "hide_new", "future", "missing_fields"})
+# The others decide what becomes of a call.
+_COLOURS = frozenset(KINDS) - {"status", "html", "slow", "lose_reply", "reset", "deliver_late"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_runai.emulator import lifecycle
@@ -105,11 +107,17 @@ def _fields(plane: ControlPlane) -> dict[str, str]:
 
 
 def _selected(plane: ControlPlane, call: Call) -> Items:
-    """Pick the workloads of a list; a stale list is the one of ``staleness`` seconds ago."""
+    """Pick the workloads of a list; a stale list is the one of ``staleness`` seconds ago, ``hidden`` a pattern."""
     now = plane.clock.now()
     lag = float(call.params.get("staleness", 0))
-    found = plane.world.listed(deleted=call.query.get("deleted") == "true")
-    items = [_as_of(plane, one, now, lag) for one in found if not lag or one.created_at <= now - lag]
+    then, deleted = (now - lag if lag else math.inf), call.query.get("deleted") == "true"
+    found = [
+        one
+        for one in plane.world.workloads.values()
+        if one.created_at <= then and (one.deleted_at is not None and one.deleted_at <= then) == deleted
+    ]
+    shown = [one for one in found if not fnmatchcase(one.name, call.params.get("hidden", ""))]
+    items = [plane.wire.item(one, now) if deleted else _as_of(plane, one, now, lag) for one in shown]
     if call.query.get("search"):
         items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
     return filtered(items, call.query.get("filterBy"), _fields(plane))
@@ -119,7 +127,7 @@ def _as_of(plane: ControlPlane, one: Workload, now: float, lag: float) -> dict[s
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
-        item |= {"phase": then.phase, "phaseMessage": then.message, "phaseUpdatedAt": iso(then.at)}
+        item |= {"phase": then.phase, "phaseMessage": then.message, "phaseUpdatedAt": iso(then.at), "deletedAt": None}
     return item
 
 

@@ -134,6 +134,7 @@ class Emulator:
             loop="asyncio",
             lifespan="off",
             access_log=False,
+            date_header=False,  # a control plane tells the time of its own clock
             log_config=None,
             timeout_graceful_shutdown=1,
         )

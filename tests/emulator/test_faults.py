@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from airflow_runai.emulator import Emulator
+from airflow_runai.emulator.faults import HOSTILE_TEXT
 from tests.polling import wait_until
 
 from .conftest import Client
@@ -149,3 +152,143 @@ def test_requests_are_counted_without_secrets(stepped: Emulator, steps: Client) 
     seen = steps.get("/_emulator/requests")["requests"]
     assert {"method": "POST", "path": "/api/v1/workloads/trainings", "query": "", "status": 202} in seen
     assert stepped.client_secret not in str(seen)
+
+
+def test_a_list_lags_behind_deletions_too(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless-old")
+    stepped.advance(100)
+    assert steps.http.delete(f"/api/v1/workloads/trainings/{created}").status_code == 202
+    stepped.advance(10)
+    stepped.faults.add("stale_list", seconds=30, times=3)
+    (stale,) = steps.get("/api/v1/workloads")["workloads"]
+    assert (stale["id"], stale["phase"], stale["deletedAt"]) == (created, "Running", None)
+    assert steps.get("/api/v1/workloads", deleted="true") == {"workloads": []}
+    assert steps.http.get(f"/api/v1/workloads/{created}").status_code == 404
+    stepped.advance(30)
+    assert steps.get("/api/v1/workloads") == {"workloads": []}
+    assert [item["id"] for item in steps.get("/api/v1/workloads", deleted="true")["workloads"]] == [created]
+
+
+def test_lists_are_empty_and_single_reads_are_not(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless")
+    stepped.faults.add("empty_list", times=3)
+    assert steps.get("/api/v1/workloads", limit=1) == {"workloads": []}
+    assert steps.get(f"/api/v1/workloads/{created}/history") == {"records": []}
+    assert steps.workload(created)["requestedNodePools"] == ["default"]
+
+
+def test_what_is_hidden_is_back_after_a_while(stepped: Emulator, steps: Client) -> None:
+    created, other = steps.create("endless-shy"), steps.create("endless-bold")
+    stepped.advance(100)
+    stepped.faults.add("hide", name="*-shy", times=None, lasts=60)
+    assert [item["id"] for item in steps.get("/api/v1/workloads")["workloads"]] == [other]
+    assert steps.get("/api/v1/workloads", deleted="true") == {"workloads": []}
+    for path in ("", "/history", "/events", "/pods"):
+        assert steps.http.get(f"/api/v1/workloads/{created}{path}").status_code == 404
+    assert steps.http.delete(f"/api/v1/workloads/trainings/{created}").status_code == 404
+    assert steps.post("/api/v1/workloads/trainings", steps.body("endless-shy")).status_code == 400
+    stepped.advance(61)
+    assert steps.phase(created) == "Running"
+    assert steps.get("/_emulator/faults") == {"faults": []}
+
+
+def test_messages_hold_what_breaks_databases_and_terminals(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless")
+    stepped.faults.add("replace", times=2)
+    answer = steps.http.get(f"/api/v1/workloads/{created}")
+    assert answer.json()["phaseMessage"] == HOSTILE_TEXT
+    assert "\\ud83d" in answer.text
+    records = steps.get(f"/api/v1/workloads/{created}/history")["records"]
+    assert {record["spec"]["phaseUpdate"]["phaseMessage"] for record in records} == {HOSTILE_TEXT}
+    assert steps.workload(created)["phaseMessage"] not in (HOSTILE_TEXT, "")
+
+
+def test_names_events_and_reasons_are_replaced_by_any_text(stepped: Emulator, steps: Client) -> None:
+    steps.create("endless")
+    stepped.advance(5)
+    planned = {"kind": "replace", "times": None, "fields": ["name", "reason", "message"], "text": "x" * 1_000_000}
+    assert steps.post("/_emulator/faults", planned).status_code == 201
+    (item,) = steps.get("/api/v1/workloads")["workloads"]
+    events = steps.get(f"/api/v1/workloads/{item['id']}/events")["events"]
+    assert {len(item["name"]), *(len(event[key]) for event in events for key in ("reason", "message"))} == {1_000_000}
+
+
+def test_a_preemption_that_nobody_calls_so(stepped: Emulator, steps: Client) -> None:
+    created = steps.create("endless")
+    stepped.advance(5)
+    stepped.faults.add("unnamed_preemption", times=None)
+    assert stepped.preempt("endless")
+    stepped.advance(5)
+    told = steps.history(created)
+    assert ("Terminating", "Evicted: node maintenance") in told
+    assert ("Pending", "Queued again. Evicted: node maintenance") in told
+    events = steps.get(f"/api/v1/workloads/{created}/events")["events"]
+    assert not any("preempt" in f"{event['reason']} {event['message']}".lower() for event in events)
+    stepped.faults.clear()
+    assert ("Terminating", "Preempted: node maintenance") in steps.history(created)
+
+
+def test_the_date_is_that_of_the_emulators_clock(stepped: Emulator, steps: Client) -> None:
+    stepped.advance(86400)
+    stepped.faults.add("skew", seconds=-600)
+    dates = [parsedate_to_datetime(steps.http.get("/api/v1/clusters").headers["Date"]).timestamp() for _ in range(2)]
+    assert dates == [stepped.clock.now() - 600, stepped.clock.now()]
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "html"}, {"kind": "skew", "seconds": 5}])
+def test_every_answer_has_one_date(stepped: Emulator, steps: Client, fault: dict[str, Any]) -> None:
+    stepped.faults.add(**fault)
+    assert len(steps.http.get("/api/v1/clusters").headers.get_list("Date")) == 1
+
+
+def test_a_create_is_delivered_late(stepped: Emulator, steps: Client) -> None:
+    stepped.faults.add("deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=70)
+    body = steps.body("late")
+    with pytest.raises(httpx.RemoteProtocolError):
+        steps.post("/api/v1/workloads/trainings", body)
+    stepped.advance(69)
+    assert stepped.workloads_named("late") == []
+    stepped.advance(2)
+    (made,) = stepped.workloads_named("late")
+    assert made.created_at == pytest.approx(stepped.clock.now() - 1)
+    creates = [seen.status for seen in stepped.requests if seen.path.endswith("/trainings")]
+    assert creates == [0, 202]
+
+
+def test_a_create_that_is_refused_when_it_arrives_at_last(stepped: Emulator, steps: Client) -> None:
+    stepped.faults.add("deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=10)
+    body = steps.body("once")
+    with pytest.raises(httpx.RemoteProtocolError):
+        steps.post("/api/v1/workloads/trainings", body)
+    steps.create("once")
+    stepped.advance(11)
+    assert len(stepped.workloads_named("once")) == 1
+    assert [seen.status for seen in stepped.requests if seen.path.endswith("/trainings")] == [0, 202, 400]
+
+
+def test_a_late_create_arrives_by_a_real_clock(emulator: Emulator, client: Client) -> None:
+    emulator.faults.add("deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=0.3)
+    body = client.body("late")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/api/v1/workloads/trainings", body)
+    wait_until(lambda: emulator.workloads_named("late"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    [
+        ("deliver_late", {"path": "/api/v1/clusters", "seconds": 1}),
+        ("stale_list", {"seconds": 5}),
+        ("empty_list", {}),
+        ("hide", {"name": "some*", "lasts": 30}),
+        ("replace", {"fields": ["phaseMessage"], "text": "\ud83d"}),
+        ("unnamed_preemption", {}),
+        ("skew", {"seconds": -3600}),
+    ],
+)
+def test_each_fault_is_planned_over_the_wire(stepped: Emulator, steps: Client, kind: str, details: Any) -> None:
+    content = json.dumps({"kind": kind, **details}).encode()
+    answer = steps.http.post("/_emulator/faults", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201
+    (planned,) = steps.get("/_emulator/faults")["faults"]
+    assert planned.items() >= {"kind": kind, **details}.items()
