@@ -27,6 +27,8 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+#: Seconds after which waiting is over: more than a busy machine needs.
+PATIENCE = 180.0
 #: Slow enough to be preempted in the middle, fast enough to watch.
 SECONDS_PER_EPOCH = 0.8
 
@@ -88,13 +90,13 @@ class Playground:
         self._lay_out_shared_storage()
         self._launch("runai", _emulator_command(self), os.environ)
         self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"], self._airflow_environment())
-        until("the embedded Run:ai to answer", 20, lambda: self._answers(f"{self.runai_url}/api/v1/clusters"))
+        until("the embedded Run:ai to answer", lambda: self._answers(f"{self.runai_url}/api/v1/clusters"))
 
     def wait_for_airflow(self, dag_id: str) -> None:
         """Block until scheduler, triggerer and dag processor are healthy and ``dag_id`` is there."""
-        until("Airflow to be healthy", 180, self._airflow_is_healthy)
+        until("Airflow to be healthy", self._airflow_is_healthy)
         with self.airflow() as api:
-            until(f"DAG {dag_id} to be parsed", 90, lambda: api.get(f"dags/{dag_id}").status_code == 200)
+            until(f"DAG {dag_id} to be parsed", lambda: api.get(f"dags/{dag_id}").status_code == 200)
 
     def airflow(self) -> httpx.Client:
         """Return a client of Airflow's REST API (everybody is admin here: it listens on loopback only)."""
@@ -204,12 +206,12 @@ def _emulator_command(ground: Playground) -> list[str]:
     ]
 
 
-def until(what: str, seconds: float, happened: Callable[[], bool]) -> None:
-    """Poll until ``happened``; raise :class:`NotReady` naming ``what`` after ``seconds``."""
-    deadline = time.monotonic() + seconds
+def until(what: str, happened: Callable[[], bool]) -> None:
+    """Poll until ``happened``; raise :class:`NotReady` naming ``what`` after so long that no busy machine explains it."""
+    deadline = time.monotonic() + PATIENCE
     while not happened():
         if time.monotonic() > deadline:
-            raise NotReady(f"waited {seconds:.0f} s for {what}")
+            raise NotReady(f"waited {PATIENCE:.0f} s for {what}")
         time.sleep(0.2)
 
 

@@ -83,13 +83,13 @@ class Story:
     def _submit(self, project: Project, name: str, command: str) -> Workload:
         spec = {"image": "none", "command": command, "compute": {"gpuDevicesRequest": 2}}
         workload = self.ask(control_plane.create(project, "trainings", name, {"spec": spec}))
-        until(f"{name} to run", 30, lambda: self.ask(control_plane.get(workload.id)).phase == "Running")
+        until(f"{name} to run", lambda: self.ask(control_plane.get(workload.id)).phase == "Running")
         return workload
 
     def _unpause(self) -> None:
         """Unpausing a weekly DAG lets the scheduler start the run of the last interval."""
         self.api.patch(f"dags/{DAG_ID}", json={"is_paused": False}).raise_for_status()
-        until("the scheduler to start a run", 60, lambda: bool(self._runs()))
+        until("the scheduler to start a run", lambda: bool(self._runs()))
         self.run_id = self._runs()[0]
         self.account.say("Airflow", f"the scheduler has started {self.run_id} of {DAG_ID}", "36")
 
@@ -105,13 +105,13 @@ class Story:
             found[:] = self.ask(control_plane.find(project, "train-"))
             return bool(found)
 
-        until("the workload to be submitted", 60, there)
+        until("the workload to be submitted", there)
         self.account.say("provider", f"submitted {found[0].name} to project {project.name}: 2 GPUs over quota", "32")
         return found[0]
 
     def _until_checkpoint(self, train: Workload) -> None:
         self._until_phase(train, "Running")
-        until(f"a checkpoint of step {PREEMPT_AT_STEP}", 60, lambda: self._newest_step() >= PREEMPT_AT_STEP)
+        until(f"a checkpoint of step {PREEMPT_AT_STEP}", lambda: self._newest_step() >= PREEMPT_AT_STEP)
         self.account.say("training", f"has published checkpoint step {self._newest_step()}")
 
     def _until_phase(self, train: Workload, phase: str) -> None:
@@ -121,7 +121,7 @@ class Story:
         def reached() -> bool:
             return any(moment.phase == phase for moment in self._told(train)[seen:])
 
-        until(f"{train.name} to be {phase}", 90, reached)
+        until(f"{train.name} to be {phase}", reached)
 
     def _told(self, train: Workload) -> tuple[Moment, ...]:
         history = self.ask(control_plane.history(train.id))
@@ -144,7 +144,7 @@ class Story:
             lines = self._log(train, incarnation).splitlines()
             return next((line for line in lines if line.startswith(("resumed from", "starting from"))), "")
 
-        until("the training to say where it starts", 30, lambda: bool(spoken()))
+        until("the training to say where it starts", lambda: bool(spoken()))
         self.account.say("training", spoken(), "32")
 
     def _log(self, train: Workload, incarnation: int) -> str:
@@ -180,7 +180,7 @@ class Story:
 
     def _follow(self, *tasks: str) -> None:
         for task in tasks:
-            until(f"task {task} to succeed", 90, lambda task=task: self._ended(task))  # type: ignore[misc]
+            until(f"task {task} to succeed", lambda task=task: self._ended(task))  # type: ignore[misc]
             getattr(self, f"_tell_{task}")(self._xcom(task))
 
     def _ended(self, task: str) -> bool:
@@ -200,7 +200,7 @@ class Story:
         self.account.say("promoted", f"step {found['step']} is the champion ({found['digest'][:19]}…)", "32")
 
     def _conclude(self, train: Workload, torn: int) -> bool:
-        until("the run to succeed", 60, lambda: self._run_state() == "success")
+        until("the run to succeed", lambda: self._run_state() == "success")
         history, nodes = self.ask(control_plane.history(train.id)), self._nodes(train)
         print(f"\nTimeline of {train.name}:")
         print("\n".join(draw(history, nodes)))

@@ -13,7 +13,7 @@ from tests.end_to_end.database import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.standalone, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.standalone]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
