@@ -207,7 +207,7 @@ def _emulator_command(ground: Playground) -> list[str]:
 
 
 def until(what: str, happened: Callable[[], bool]) -> None:
-    """Poll until ``happened``; raise :class:`NotReady` naming ``what`` after so long that no busy machine explains it."""
+    """Poll until ``happened``; raise :class:`NotReady` naming ``what`` after :data:`PATIENCE`."""
     deadline = time.monotonic() + PATIENCE
     while not happened():
         if time.monotonic() > deadline:
