@@ -58,7 +58,7 @@ def make(snapshot: Snapshot, nodes: frozenset[str], waiting: Sequence[Group]) ->
     :param nodes: all nodes that the waiting pods may run on.
     """
     question = _Question(snapshot, nodes, waiting)
-    decisions = scheduler.plan(question.gpus, question.queues, question.jobs)
+    decisions = scheduler.plan(question.gpus, question.queues, question.jobs, flaws=True)
     plan = Plan()
     for decision in decisions:
         if isinstance(decision, scheduler.Place):
@@ -101,7 +101,7 @@ class _Question:
         evicted = {decision.job: decision.by for decision in decisions if isinstance(decision, scheduler.Evict)}
         later = [replace(job, placed=placed.get(job.id, job.placed)) for job in self.jobs if _stays(job, evicted)]
         movable = [replace(job, placed=()) for job in self.jobs if evicted.get(job.id) == "consolidation"]
-        again = scheduler.plan(self.gpus, self.queues, [*later, *movable])
+        again = scheduler.plan(self.gpus, self.queues, [*later, *movable], flaws=True)
         return {
             self.parts[decision.job].group.id: self.places(decision)
             for decision in again
