@@ -124,7 +124,7 @@ SENSE: dict[str, tuple[str, Damage, str]] = {
     "a charge too many": (EVICTED, lambda ls: label(ls).update(failures_to_charge=1), "but 0 incarnations"),
     "a charge too few": (GANG, lambda ls: label(ls).update(failures_to_charge=0), "but 1 incarnations"),
     "an end against the story": (EVICTED, lambda ls: label(ls).update(story="deleted"), "deleted cannot end succeeded"),
-    "a success without a pod": (EVICTED, lambda ls: label(ls)["incarnations"].pop(), "its last incarnation preempted"),
+    "a success without a pod": (EVICTED, lambda ls: label(ls)["incarnations"].pop(), "but its incarnations preempted"),
     "a story nobody lived": (GANG, lambda ls: label(ls).update(story="preempted-and-resumed"), "no incarnation was pr"),
     "pods in a wrong order": (EVICTED, lambda ls: label(ls)["incarnations"].reverse(), "but was created before it"),
     "a pod twice": (EVICTED, lambda ls: label(ls)["incarnations"].insert(0, incarnation(ls)), "is in it twice"),
