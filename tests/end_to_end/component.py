@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from tests.polling import PATIENCE
 
 #: How long (seconds) a component may take to end by itself, before it is killed.
@@ -39,6 +41,11 @@ class Component:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    def processes(self) -> set[int]:
+        """Ids of its processes: its own, and those of its children."""
+        own = psutil.Process(self._process.pid)
+        return {own.pid, *(child.pid for child in own.children(recursive=True))}
 
     def freeze(self) -> None:
         """Stop all its processes in the middle of whatever they do, as a starved node does."""
