@@ -1,0 +1,33 @@
+"""``python -m tests.simulation SEED…`` prints the story of each seed; ``--shrink`` makes a failing one short first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
+
+
+def main() -> int:
+    """Play seeds, print stories or a summary; 1 if a promise was broken."""
+    from tests.simulation.campaign import campaign
+    from tests.simulation.telling import tell
+
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seeds", nargs="*", type=int, help="seeds whose stories are told")
+    parser.add_argument("--shrink", action="store_true", help="make a failing history short before it is told")
+    parser.add_argument("--kind", default="", help="which violation a short story must keep")
+    parser.add_argument("--many", type=int, default=0, metavar="N", help="play N seeds, only count what was broken")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where --many begins")
+    told = parser.parse_args()
+    if told.many:
+        return campaign(told.first, told.many)
+    if not told.seeds:
+        parser.error("name a seed, or --many")
+    return max([tell(seed, told.kind, short=told.shrink) for seed in told.seeds])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""
+Virtual time: an event loop that never waits, and a ``time`` module that asks the simulated process for its clock.
+
+Only code that runs inside a simulated process sees the virtual clock; everybody else (pytest, other threads) keeps the
+real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
+from typing import Protocol
+
+#: 2026-01-01T00:00:00Z: where each simulation begins.
+BEGIN = 1_767_225_600.0
+
+
+class HasClock(Protocol):
+    """What keeps time for the code that runs in it."""
+
+    def now(self) -> float:
+        """Tell epoch seconds, right or wrong."""
+
+    def elapsed(self) -> float:
+        """Tell seconds that only rise."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+#: Whose code is running; ``None`` outside of a simulated process.
+CLOCK: ContextVar[HasClock | None] = ContextVar("simulated clock", default=None)
+
+
+class Stuck(Exception):
+    """Nobody will ever wake up again."""
+
+
+class _Waitless(selectors.SelectSelector):
+    """Lets the time that the loop would wait pass at once."""
+
+    moment = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise Stuck("every simulated process waits for something that cannot come")
+        self.moment += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only when everybody waits."""
+
+    def __init__(self) -> None:
+        self._waitless = _Waitless()
+        super().__init__(self._waitless)
+
+    def time(self) -> float:
+        """Seconds since the simulation began."""
+        return self._waitless.moment
+
+    def after(self, seconds: float, work: Callable[[], object]) -> asyncio.TimerHandle:
+        """Do something later, in the name of no process."""
+        return self.call_later(seconds, work, context=Context())
+
+
+@contextmanager
+def virtual_time() -> Iterator[None]:
+    """Let ``time.time``, ``time.monotonic`` and ``time.sleep`` obey the clock of the process that calls them."""
+    real = (time.time, time.monotonic, time.sleep)
+    named = ("time", "monotonic", "sleep")
+    fakes = (_asks(HasClock.now, real[0]), _asks(HasClock.elapsed, real[1]), _sleeper(real[2]))
+    for name, fake in zip(named, fakes, strict=True):
+        setattr(time, name, fake)
+    try:
+        yield
+    finally:
+        for name, was in zip(named, real, strict=True):
+            setattr(time, name, was)
+
+
+def _asks(tell: Callable[[HasClock], float], real: Callable[[], float]) -> Callable[[], float]:
+    def fake() -> float:
+        clock = CLOCK.get()
+        return real() if clock is None else tell_of(clock)
+
+    def tell_of(clock: HasClock) -> float:
+        return float(getattr(clock, tell.__name__)())
+
+    return fake
+
+
+def _sleeper(real: Callable[[float], None]) -> Callable[[float], None]:
+    def fake(seconds: float) -> None:
+        clock = CLOCK.get()
+        if clock is None:
+            real(seconds)
+        else:
+            clock.sleep(seconds)
+
+    return fake

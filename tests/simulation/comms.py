@@ -1,0 +1,113 @@
+"""What a task may ask of Airflow: the context of a try, and ``SUPERVISOR_COMMS`` for code that runs in a trigger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import GetTaskStates, MaskSecret, SetXCom, TaskStatesResult
+
+from tests.simulation.process import Process, blocking, here
+
+if TYPE_CHECKING:
+    from tests.simulation.airflow import Airflow, TaskInstance
+
+
+class AirflowApiError(Exception):
+    """Airflow's own API server does not answer."""
+
+
+@dataclass(eq=False)
+class Store:
+    """The task state store: survives a clear, dies with the run."""
+
+    ti: TaskInstance
+    process: Process
+
+    def get(self, key: str) -> Any:
+        blocking(_call(self.process))
+        return self.ti.store.get(key)
+
+    def set(self, key: str, value: Any, retention: object = None) -> None:
+        blocking(_call(self.process))
+        self.ti.store[key] = value
+
+
+@dataclass(eq=False)
+class ContextTi:
+    """The task instance as a try sees it."""
+
+    ti: TaskInstance
+    process: Process
+    airflow: Airflow
+    try_number: int
+    max_tries: int
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("dag_id", "run_id", "task_id", "map_index"):
+            return getattr(self.ti, name)
+        raise AttributeError(name)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        blocking(_call(self.process))
+        self.ti.xcoms[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        blocking(_call(self.process))
+        return self.ti.xcoms.get(key)
+
+    def get_task_states(self, **which: Any) -> dict[str, dict[str, str | None]]:
+        blocking(_call(self.process))
+        return self.airflow.states_of(which["dag_id"], which["run_ids"][0], which["task_ids"], which["map_index"])
+
+
+class Comms:
+    """Answers what triggers ask the supervisor; each answer takes a step of the asking process."""
+
+    airflow: Airflow | None = None
+
+    def send(self, message: object) -> None:
+        assert isinstance(message, MaskSecret), f"only secrets are masked without awaiting, not {message!r}"
+
+    async def asend(self, message: object) -> Any:
+        process, airflow = here(), self.airflow
+        assert process is not None, "only simulated processes ask Airflow"
+        assert airflow is not None, "there is an Airflow to ask"
+        if isinstance(message, MaskSecret):
+            return None
+        await _call(process)
+        if isinstance(message, SetXCom):
+            airflow.shown(message.dag_id, message.run_id, message.key, message.value)
+            return None
+        assert isinstance(message, GetTaskStates), f"a trigger may not send {message!r}, or the model lacks it"
+        assert message.task_ids is not None
+        assert message.run_ids is not None
+        states = airflow.states_of(message.dag_id, message.run_ids[0], message.task_ids, message.map_index)
+        return TaskStatesResult(task_states=states)
+
+
+async def _call(process: Process) -> None:
+    trouble = process.step()
+    await asyncio.sleep(0.05)
+    if not process.alive:
+        raise asyncio.CancelledError
+    if trouble:
+        raise AirflowApiError(f"the API server does not answer ({trouble})")
+
+
+COMMS = Comms()
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Let the task SDK talk to :data:`COMMS`."""
+    was = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    setattr(task_runner, "SUPERVISOR_COMMS", COMMS)  # noqa: B010  # the module only declares it
+    try:
+        yield
+    finally:
+        setattr(task_runner, "SUPERVISOR_COMMS", was)  # noqa: B010

@@ -1,0 +1,197 @@
+"""
+What must hold in every history, each as a function that names the promise of ``docs/waiting.md`` that it checks.
+
+A judge sees the truth (the world, the story), never what the package believes. A violation carries a *class*: what was
+broken, and by what. Which classes are still open, and how to see them, is in ``open_classes.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.simulation.endings import how_it_ended
+from tests.simulation.justice import reason_missing
+from tests.simulation.simulation import Played
+from tests.simulation.world import EMPTY_LIST, FINAL, HIDDEN, LATE_LIST, LATE_READ, Workload
+
+FOREVER = float("inf")
+#: For how many seconds a lie of the control plane may explain what is done after it.
+MEMORY = 1200.0
+#: How long a workload may outlive its task, seconds, once the control plane answers.
+PATIENCE = 600.0
+
+
+@dataclass(frozen=True)
+class Violation:
+    """
+    A promise that was broken.
+
+    :param kind: the class: invariant and cause.
+    """
+
+    kind: str
+    at: float
+    words: str
+
+
+Invariant = Callable[[Played], Iterator[Violation]]
+
+
+def one_is_alive(played: Played) -> Iterator[Violation]:
+    """Check: "One run of one task has one workload."."""
+    mine = _mine(played)
+    for newer in mine:
+        for older in mine[: mine.index(newer)]:
+            both = _overlap(_alive(older), _alive(newer))
+            if both is not None:
+                words = f"{older.name} ({older.ordinal}) and {newer.name} ({newer.ordinal}) live side by side"
+                yield Violation(f"two alive: {_excuse(played, older, newer)}", both, words)
+
+
+def nobody_writes_beside(played: Played) -> Iterator[Violation]:
+    """Check: "ends the old workload, waits until it is gone, creates the next generation"."""
+    mine = _mine(played)
+    for newer in mine:
+        for older in mine[: mine.index(newer)]:
+            ended = _alive(older)[-1][1] if _alive(older) else older.created
+            if ended <= newer.created and older.has_pods(newer.created):
+                cause = "it was listed as deleted" if played.history.platform.early_goodbye else "other"
+                words = f"pods of {older.name} still go down when {newer.name} is created"
+                yield Violation(f"still writing: {cause}", newer.created, words)
+
+
+def nothing_is_lost(played: Played) -> Iterator[Violation]:
+    """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
+    if not played.ti.is_finished or played.history.task.on_kill == "keep":
+        return
+    ended = max(f.at for f in played.story.facts if f.who == played.ti.task_id)
+    judged = max(ended, *(f.at + f.seconds for f in played.story.of("act", what="outage")), 0.0) + PATIENCE
+    living = [w for w in _mine(played) if _lives_at(w, judged) and not _resumed_since(played, w, ended)]
+    doubles = {v.at for v in one_is_alive(played)}
+    for workload in living:
+        cause = "beside a second one" if doubles else how_it_ended(played, workload)
+        yield Violation(f"lost: {cause}", judged, f"{workload.name} goes on, awaited by nobody")
+
+
+def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
+    """Check: "Not knowing is not failing. An outage, a refusal … lengthen the wait; they never end it"."""
+    refusals = ("Unauthorized", "Forbidden", "NotResolved", "Refused", "NotFound", "ForeignWorkload")
+    for fact in played.story.of("raised", hopeless=True):
+        kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
+        if kind in refusals and any(_lives_at(w, fact.at) for w in _mine(played)):
+            yield Violation(f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}")
+
+
+def success_was_earned(played: Played) -> Iterator[Violation]:
+    """Check: "`succeeded`: phase `Completed`", of a workload of this life of the run."""
+    for fact in played.story.of("success"):
+        if fact.why != "its worker says so":
+            continue
+        begun = max((f.at for f in played.story.of("run deleted") if f.at < fact.at), default=0.0)
+        earned = [w for w in _mine(played) if w.created >= begun and _completed_by(w, fact.at)]
+        if not earned:
+            cause = "an earlier life of the run" if begun else "other"
+            yield Violation(f"success without training: {cause}", fact.at, "no workload of this run completed")
+
+
+def gone_was_gone(played: Played) -> Iterator[Violation]:
+    """Check: "`gone`: deleted by someone else"."""
+    for fact in played.story.of("fired", status="gone"):
+        if not any(w.condemned is not None and w.condemned <= fact.at for w in _mine(played)):
+            yield Violation("false gone", fact.at, "the wait ended with gone, and the workload is there")
+
+
+def what_is_stopped_deserved_it(played: Played) -> Iterator[Violation]:
+    """Check: "The workload is stopped only when …", and no limit is enforced before it is reached."""
+    for fact in (*played.story.of("deleted"), *played.story.of("suspended")):
+        if fact.who == "a person":
+            continue
+        missing = reason_missing(played, fact, played.world.workloads[fact.ordinal])
+        if missing:
+            yield Violation(f"undeserved: {missing}", fact.at, f"{fact.who} ends {fact.workload} ({fact.phase})")
+
+
+def no_trigger_raises(played: Played) -> Iterator[Violation]:
+    """Check: "Not knowing is not failing": a trigger that raises fails its task."""
+    for fact in played.story.of("broke"):
+        yield Violation("trigger raised", fact.at, fact.error)
+
+
+def strangers_are_left_alone(played: Played) -> Iterator[Violation]:
+    """Check: "The sensor never touches the workload", nor does anybody touch what others submitted."""
+    for fact in (*played.story.of("deleted"), *played.story.of("suspended")):
+        if fact.who != "a person" and not played.world.workloads[fact.ordinal].task:
+            yield Violation("stranger touched", fact.at, f"{fact.who} ends {fact.workload}")
+
+
+def every_task_ends(played: Played) -> Iterator[Violation]:
+    """Check that nothing hangs: the workload has ended, the control plane answers, and the task ends."""
+    if not played.ti.is_finished and all(w.is_over for w in _mine(played)):
+        yield Violation("hang", played.story.facts[-1].at, f"the task is {played.ti.state} for ever")
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    one_is_alive,
+    nobody_writes_beside,
+    nothing_is_lost,
+    a_refusal_is_no_failure,
+    success_was_earned,
+    gone_was_gone,
+    what_is_stopped_deserved_it,
+    no_trigger_raises,
+    strangers_are_left_alone,
+    every_task_ends,
+)
+
+
+def judge(played: Played) -> list[Violation]:
+    """Ask all judges."""
+    return [violation for invariant in INVARIANTS for violation in invariant(played)]
+
+
+def _mine(played: Played) -> list[Workload]:
+    return [w for w in played.world.workloads if w.task]
+
+
+def _alive(workload: Workload) -> list[tuple[float, float]]:
+    """Return the stretches in which it ran, or would have run without anybody doing anything more."""
+    stretches: list[tuple[float, float]] = []
+    since: float | None = None
+    for at, phase, _ in workload.phases:
+        lives = phase not in (*FINAL, "Stopping", "Stopped", "Deleting")
+        if lives and since is None:
+            since = at
+        elif not lives and since is not None:
+            stretches, since = [*stretches, (since, at)], None
+    if since is not None:
+        stretches.append((since, workload.condemned if workload.condemned is not None else FOREVER))
+    return stretches
+
+
+def _lives_at(workload: Workload, moment: float) -> bool:
+    return any(since <= moment < until for since, until in _alive(workload))
+
+
+def _resumed_since(played: Played, workload: Workload, moment: float) -> bool:
+    return any(f.at >= moment for f in played.story.of("resumed", ordinal=workload.ordinal))
+
+
+def _completed_by(workload: Workload, moment: float) -> bool:
+    return any(phase == "Completed" and at <= moment for at, phase, _ in workload.phases)
+
+
+def _overlap(one: list[tuple[float, float]], other: list[tuple[float, float]]) -> float | None:
+    starts = [max(a, c) for a, b in one for c, d in other if max(a, c) < min(b, d)]
+    return min(starts, default=None)
+
+
+def _excuse(played: Played, older: Workload, newer: Workload) -> str:
+    """Tell what kept the older one from being seen, or else what people changed."""
+    for lie in (HIDDEN, LATE_READ, LATE_LIST, EMPTY_LIST):
+        if older.was_denied(lie, newer.created - MEMORY, newer.created):
+            return lie
+    if "late" in next(f.who for f in played.story.of("created", ordinal=newer.ordinal)):
+        return "a create delivered late"
+    acts = {f.what for f in played.story.of("act") if f.at <= newer.created}
+    return next((act for act in ("rename", "retries", "delete the run") if act in acts), "other")

@@ -1,0 +1,84 @@
+"""Whether somebody had a reason to stop a workload: a person, a limit that was truly reached, a clear, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.simulation.airflow import FINISHED
+from tests.simulation.simulation import Played
+from tests.simulation.story import Fact
+from tests.simulation.world import FINAL, Workload
+
+#: Seconds by which an enforced limit may be early: looks take time, and servers cut fractions of seconds.
+SLACK = 3.0
+RUNNING = ("Running", "Degraded", "Updating")
+STARTING = ("Creating", "Initializing", "Resuming", "Terminating")
+#: Any other phase tells nothing: what was before it goes on.
+KNOWN = (*RUNNING, *STARTING, "Pending", "Stopping", "Stopped", *FINAL)
+STATES = ("none", "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", *FINISHED)
+
+
+def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
+    """
+    Tell why a deed was wrong; empty if it was right.
+
+    :param deed: a deletion or suspension by our code.
+    """
+    if deed.kind == "deleted" and deed.phase in FINAL:
+        return ""
+    if _state_at(played, deed.at) in FINISHED or _cleared_for_a_restart(played, deed, workload):
+        return ""
+    if any(w.task == workload.task and workload.created < w.created <= deed.at for w in played.world.workloads):
+        return ""  # an older generation has no right to live
+    limits = dict(played.history.task.limits)
+    reached = {clock for clock, used in _clocks(workload, deed.at) if clock in limits and used >= limits[clock] - SLACK}
+    if reached:
+        stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(deed.at - 0.01)[1] in RUNNING
+        return "it runs again" if stale else ""
+    return _cause(played, deed)
+
+
+def _cause(played: Played, deed: Fact) -> str:
+    if deed.who.startswith("triggerer"):
+        return "kill after a clear"
+    acts = {f.what for f in played.story.of("act") if f.at <= deed.at}
+    if "retries" in acts:
+        return "retries were edited"
+    skewed = played.history.machinery.worker_skew or played.history.machinery.triggerer_skew
+    return ("limit by a wrong clock" if skewed else "limit not reached") if played.history.task.limits else "other"
+
+
+def _state_at(played: Played, moment: float) -> str:
+    states = [f.kind for f in played.story.facts if f.who == played.ti.task_id and f.kind in STATES and f.at <= moment]
+    return states[-1]
+
+
+def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bool:
+    if played.history.task.on_clear != "restart" or not deed.who.startswith("worker"):
+        return False
+    made_by = int(workload.variables.get("AIRFLOW_RUNAI_TRY") or 0)
+    return any(made_by <= f.attempt and f.at <= deed.at for f in played.story.of("cleared"))
+
+
+def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
+    """Yield what each clock shows at ``now``, and what it showed at the end of each stretch before."""
+    yield "total", now - workload.created
+    ran = away_total = running = 0.0
+    began = False
+    past = [p for p in workload.phases if p[0] < now - 0.001 and p[1] in KNOWN]
+    away_since = workload.created
+    for (at, phase, _), until in zip(past, [*(p[0] for p in past[1:]), now], strict=True):
+        if phase in RUNNING:
+            began, running = True, running + until - at
+            away_since = until
+            yield "running", running
+            continue
+        if not began:
+            yield "queue", until - workload.created
+        else:
+            away_total += until - at
+            yield "interruption", until - away_since
+            yield "interrupted_total", away_total
+        if phase in STARTING:
+            yield "starting", until - at
+    yield "ran", ran

@@ -1,0 +1,158 @@
+"""
+What the control plane says: its REST calls over the :class:`World`, with its delays and its gaps.
+
+It shares nothing with the package or the emulator: a wrong belief would be tested against itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from tests.simulation.clock import BEGIN
+from tests.simulation.world import EMPTY_LIST, HIDDEN, LATE_LIST, LATE_READ, Workload, World
+
+Answer = tuple[int, Any]
+NOT_FOUND: Answer = (404, {"code": 404, "message": "not found"})
+PROJECT = {"id": "7", "name": "team-a", "clusterId": "c-1", "status": {"namespace": "runai-team-a"}}
+_CONDITION = re.compile(r"(\w+)(==|!=|=\^|=@|>=|<=)(.*)")
+
+
+class Server:
+    """
+    Answers requests.
+
+    :param hidden_until: until then our identity sees no workload that exists now.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.hidden_until = 0.0
+        self.hidden_since = 0.0
+
+    def answer(self, who: str, method: str, path: str, query: Mapping[str, str], body: Any) -> Answer:
+        """Do what a request asks for; it takes effect now."""
+        if path.endswith("/token"):
+            return 200, {"access_token": "a-token-of-the-simulation", "expires_in": 3600}
+        if path == "/api/v1/org-unit/projects":
+            return 200, {"projects": [PROJECT]}
+        if path == "/api/v1/workloads":
+            return 200, {"workloads": self._listed(query)}
+        if method == "POST" and path in ("/api/v1/workloads/trainings", "/api/v1/workloads/distributed"):
+            return self._create(who, body)
+        return self._about_one(who, method, path.removeprefix("/api/v1/workloads/").split("/"))
+
+    def _create(self, who: str, body: Any) -> Answer:
+        made = self.world.create(body["name"], body["spec"], who)
+        if made is None:
+            return 400, {"code": 400, "message": f"workload {body['name']} already exists"}
+        return 202, self._typed(made)
+
+    def _about_one(self, who: str, method: str, parts: list[str]) -> Answer:
+        typed = parts[0] in ("trainings", "distributed")
+        identity, action = parts[1 if typed else 0], parts[2 if typed else 1 :]
+        found = next((w for w in self.world.workloads if w.id == identity), None)
+        if found is None or not self._can_be_read(found):
+            return NOT_FOUND
+        calls: dict[tuple[str, str], Callable[[Workload, str], object]] = {
+            ("DELETE", ""): self.world.delete,
+            ("POST", "suspend"): self.world.suspend,
+            ("POST", "resume"): self.world.resume,
+        }
+        call = calls.get((method, action[0] if action else ""))
+        if call is not None:
+            call(found, who)
+            return 202, {}
+        return self._look(found, action[0] if action else "", typed)
+
+    def _look(self, found: Workload, what: str, typed: bool) -> Answer:
+        if what == "history":
+            return self._history(found)
+        if what == "pods":
+            standing = found.has_pods(self.world.now())
+            return 200, {"pods": [{"name": f"{found.name}-0", "k8sPhase": "Running"}] if standing else []}
+        return 200, self._typed(found) if typed else self._generic(found, self.world.now())
+
+    def _can_be_read(self, found: Workload) -> bool:
+        now = self.world.now()
+        if found.deleted is not None:
+            return False
+        if now < found.created + self.world.platform.read_lag:
+            found.lies.append((now, LATE_READ))
+            return False
+        return not self._is_hidden(found)
+
+    def _is_hidden(self, found: Workload) -> bool:
+        hidden = found.created < self.hidden_since and self.world.now() < self.hidden_until
+        if hidden:
+            found.lies.append((self.world.now(), HIDDEN))
+        return hidden
+
+    def _listed(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        moment = self.world.now() - self.world.platform.list_lag
+        deleted = query.get("deleted") == "true"
+        return [
+            self._generic(w, moment) | ({"deletedAt": iso(w.deleted)} if deleted and w.deleted is not None else {})
+            for w in self.world.workloads
+            if _matches(w, query.get("filterBy", "")) and self._is_listed(w, moment, deleted) and not self._is_hidden(w)
+        ]
+
+    def _is_listed(self, workload: Workload, moment: float, deleted: bool) -> bool:
+        if workload.created > moment and not deleted:
+            workload.lies.append((self.world.now(), LATE_LIST))
+        is_deleted = workload.deleted is not None and workload.deleted <= moment
+        return workload.created <= moment and is_deleted == deleted
+
+    def deny_all(self) -> None:
+        """Note that an empty list has denied what exists."""
+        for workload in self.world.workloads:
+            if workload.deleted is None:
+                workload.lies.append((self.world.now(), EMPTY_LIST))
+
+    def _generic(self, workload: Workload, moment: float) -> dict[str, Any]:
+        since, phase, message = workload.phase_at(moment)
+        platform = self.world.platform
+        return {
+            **{"id": workload.id, "name": workload.name, "type": "Training", "phase": phase},
+            **{"projectId": "7", "clusterId": "c-1", "phaseMessage": message, "createdAt": iso(workload.created)},
+            **({"phaseUpdatedAt": iso(since)} if platform.tells_when else {}),
+            **({"environmentVariables": workload.variables} if platform.tells_variables else {}),
+        }
+
+    def _typed(self, workload: Workload) -> dict[str, Any]:
+        return {
+            **{"workloadId": workload.id, "name": workload.name, "actualPhase": workload.phase},
+            **{"projectId": "7", "clusterId": "c-1", "createdAt": iso(workload.created)},
+            "spec": dict(workload.spec),
+        }
+
+    def _history(self, workload: Workload) -> Answer:
+        kept = self.world.platform.history
+        if kept == "none":
+            return NOT_FOUND
+        if kept == "forbidden":
+            return 403, {"code": 403, "message": "no permission for workloads history"}
+        records = [
+            {"meta": {"creationTimestamp": iso(at)}, "spec": {"phaseUpdate": {"phase": phase, "phaseMessage": words}}}
+            for at, phase, words in reversed(workload.phases)
+        ]
+        return 200, {"records": records[:1] if kept == "newest" else records}
+
+
+def iso(moment: float) -> str:
+    """Write a moment of the simulation as servers do."""
+    return datetime.fromtimestamp(BEGIN + moment, timezone.utc).isoformat()
+
+
+def _matches(workload: Workload, filters: str) -> bool:
+    return all(_fits(workload, *found.groups()) for part in filters.split(",") if (found := _CONDITION.fullmatch(part)))
+
+
+def _fits(workload: Workload, field: str, operator: str, value: str) -> bool:
+    have = {"name": workload.name, "projectId": "7", "phase": workload.phase}.get(field)
+    if have is None:
+        return True
+    tests = {"==": have == value, "!=": have != value, "=^": have.startswith(value), "=@": value in have}
+    return tests.get(operator, True)

@@ -1,0 +1,184 @@
+"""One simulation: builds the parts, plays a history, and returns what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tests.simulation import comms, wire
+from tests.simulation.airflow import Airflow, TaskInstance
+from tests.simulation.clock import CLOCK, VirtualLoop, virtual_time
+from tests.simulation.history import History
+from tests.simulation.people import People
+from tests.simulation.process import Process, adopt_tasks, here
+from tests.simulation.server import Server
+from tests.simulation.story import Story
+from tests.simulation.triggerer import Triggerers
+from tests.simulation.worker import Worker
+from tests.simulation.world import World
+
+#: After this many seconds a task that has not ended hangs.
+HORIZON = 6 * 3600.0
+#: What was begun may need this many seconds after the task's end (a kill is tried for minutes).
+AFTERMATH = 1500.0
+
+
+CONFIGURATION = {
+    "AIRFLOW__RUNAI__POLL_INTERVAL": "30",
+    "AIRFLOW__RUNAI__MIN_DEFER_SECONDS": "10",
+    "AIRFLOW__RUNAI__INSTANCE_NAME": "airflow",
+}
+
+
+@dataclass(eq=False)
+class Played:
+    """What came of a history."""
+
+    history: History
+    story: Story
+    world: World
+    ti: TaskInstance
+    requests: int
+
+
+class Simulation:
+    """All parts of one simulation."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.loop = VirtualLoop()
+        self.story = Story(self.loop)
+        chance = random.Random(history.chance)
+        self.processes: list[Process] = []
+        self.errors: list[dict[str, Any]] = []
+        self.world = World(self.loop, self.story, history.platform, history.lives, random.Random(history.chance + 1))
+        self.wire = wire.Wire(self.loop, Server(self.world), self.story, chance)
+        self.airflow = Airflow(self.loop, self.story, history.machinery, chance, self._new_process)
+        self.airflow.run_worker = lambda ti, event: Worker.start(self.airflow, ti, event)
+        self.ti = TaskInstance("dag", "run-1", "train", history.task)
+
+    def _new_process(self, kind: str, skew: float) -> Process:
+        number = len(self.processes) + 1
+        troubles = {t.step: t.kind for t in self.history.troubles if t.process == number}
+        process = Process(f"{kind}-{number}", number, self.loop, skew, troubles)
+        self.processes.append(process)
+        return process
+
+    def play(self) -> Played:
+        """Play the history to its end."""
+        was = random.getstate()
+        random.seed(self.history.chance)
+        comms.COMMS.airflow = self.airflow
+        self.loop.set_task_factory(adopt_tasks)
+        self.loop.set_exception_handler(lambda loop, about: self.errors.append(about))
+        try:
+            with _installed(self):
+                self.loop.run_until_complete(self._whole())
+        finally:
+            self.loop.close()
+            random.setstate(was)
+        if self.errors:
+            raise RuntimeError(f"the simulation itself is broken: {self.errors[0]}") from self.errors[0].get(
+                "exception"
+            )
+        return Played(self.history, self.story, self.world, self.ti, self.wire.requests)
+
+    async def _whole(self) -> None:
+        self.airflow.triggerers = Triggerers(self.airflow)
+        People(self.airflow, self.world, self.wire, self.ti, self.history.acts)
+        self.airflow.add(self.ti)
+        await self._until_it_ends()
+        self.story.note("the end", "nobody", state=self.ti.state)
+        for process in self.processes:
+            process.on_death = lambda: None
+            process.die()
+        while left := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+            await asyncio.wait(left)
+
+    async def _until_it_ends(self) -> None:
+        """Wait until the task has ended and nothing happened to it for a while."""
+        quiet_since = 0.0
+        while self.loop.time() < HORIZON:
+            seen = self.ti.since
+            await asyncio.sleep(60.0)
+            if not self.ti.is_finished or self.ti.since != seen or self.loop.time() < self.wire.outage_until:
+                quiet_since = self.loop.time()
+            if self.loop.time() - quiet_since > AFTERMATH:
+                return
+
+
+@contextmanager
+def _installed(simulation: Simulation) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(_configuration())
+        stack.enter_context(virtual_time())
+        stack.enter_context(wire.installed(lambda process: simulation.wire))
+        stack.enter_context(comms.installed())
+        stack.enter_context(_logs(simulation.story))
+        yield
+
+
+@contextmanager
+def _configuration() -> Iterator[None]:
+    """Let Airflow's configuration be that of the simulation, whatever other tests have set."""
+    was = {name: os.environ.get(name) for name in CONFIGURATION}
+    os.environ.update(CONFIGURATION)
+    try:
+        yield
+    finally:
+        for name, value in was.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+class _Listener(logging.Handler):
+    """Writes what the package logs into the story of the process that says it."""
+
+    def __init__(self, story: Story) -> None:
+        super().__init__()
+        self.story = story
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _said(self.story, record.getMessage())
+
+
+def _said(story: Story, words: str) -> None:
+    process = here()
+    if CLOCK.get() is not None and process is not None and "specification: {" not in words:
+        story.note("says", process.name, words=words)
+
+
+@contextmanager
+def _logs(story: Story) -> Iterator[None]:
+    """Let all that is logged go into the story."""
+    package, listener = logging.getLogger("airflow_runai"), _Listener(story)
+    was, level, spreads = structlog.get_config(), package.level, package.propagate
+
+    def tell(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        words, given = event.get("event", ""), event.get("positional_args", ())
+        _said(story, str(words) % given if given else str(words))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[tell], cache_logger_on_first_use=False)
+    package.addHandler(listener)
+    package.setLevel(logging.INFO)
+    package.propagate = False
+    try:
+        yield
+    finally:
+        package.removeHandler(listener)
+        package.setLevel(level)
+        package.propagate = spreads
+        structlog.configure(**was)
+
+
+def play(history: History) -> Played:
+    """Play a history."""
+    return Simulation(history).play()

@@ -1,0 +1,164 @@
+"""
+The wire between a simulated process and the control plane: takes time, loses, repeats, is cut.
+
+It takes the place of httpx's transports, so that everything above them is the real thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+
+from tests.simulation.clock import BEGIN, VirtualLoop
+from tests.simulation.process import Process, blocking, here
+from tests.simulation.server import Server
+from tests.simulation.story import Story
+
+HTML = "<html><body>Please log in</body></html>"
+WORDS: dict[int, Any] = {401: "token expired", 403: "no permission", 429: "slow down", 404: HTML}
+#: Kinds of troubles: the answer that comes instead, and whether the request has taken effect before.
+INSTEAD: dict[str, tuple[int, bool]] = {
+    "500 before": (500, False),
+    "502 after": (502, True),
+    "503 before": (503, False),
+    "503 after": (503, True),
+    "html": (200, False),
+    "html 404": (404, False),
+    "empty": (200, False),
+    "401": (401, False),
+    "403": (403, False),
+    "429": (429, False),
+}
+LOST = {"request lost": False, "reply lost": True}
+LATE = "delivered late "
+KINDS = (*INSTEAD, *LOST, "slow", "empty list")
+
+
+@dataclass(eq=False)
+class Wire:
+    """
+    Carries requests to the server.
+
+    :param outage: what everybody gets instead of an answer until ``outage_until``.
+    """
+
+    loop: VirtualLoop
+    server: Server
+    story: Story
+    chance: random.Random
+    outage: str = ""
+    outage_until: float = 0.0
+    requests: int = 0
+    late: list[float] = field(default_factory=list)
+
+    async def carry(self, request: httpx.Request) -> httpx.Response:
+        """Send one request as the process whose code is running."""
+        process = here()
+        assert process is not None, "only simulated processes send"
+        self.requests += 1
+        trouble = process.step()
+        await self._travel(process)
+        if self.loop.time() < self.outage_until:
+            trouble = self.outage
+        response = await self._answered(process, request, trouble)
+        await self._travel(process)
+        return response
+
+    async def _travel(self, process: Process) -> None:
+        await asyncio.sleep(self.chance.uniform(0.02, 0.25))
+        if not process.alive:
+            raise asyncio.CancelledError
+
+    async def _answered(self, process: Process, request: httpx.Request, trouble: str) -> httpx.Response:
+        told = request.url.path.endswith("/token")
+        if trouble and not told:
+            self.story.note("trouble", process.name, what=trouble, call=f"{request.method} {request.url.path}")
+        if trouble in LOST or trouble.startswith(LATE):
+            return await self._lost(process, request, trouble)
+        if trouble == "slow":
+            await asyncio.sleep(self.chance.uniform(5.0, 29.0))
+        if trouble in INSTEAD:
+            status, after = INSTEAD[trouble]
+            if after:
+                self._ask(process.name, request)
+            return _instead(request, status, trouble, self.loop.time())
+        status, body = self._ask(process.name, request)
+        if trouble == "empty list" and isinstance(body, dict) and "workloads" in body:
+            self.server.deny_all()
+            body = {"workloads": []}
+        if not told:
+            self.story.note("request", process.name, call=_call(request), status=status)
+        return _response(request, status, json.dumps(body).encode(), self.loop.time())
+
+    async def _lost(self, process: Process, request: httpx.Request, trouble: str) -> httpx.Response:
+        if LOST.get(trouble):
+            self._ask(process.name, request)
+        elif trouble.startswith(LATE):
+            delay = float(trouble.removeprefix(LATE))
+            self.loop.after(delay, lambda: self._ask(f"{process.name} (late)", request))
+        await asyncio.sleep(self.chance.uniform(1.0, 30.0))
+        raise httpx.ReadTimeout("the answer did not come", request=request)
+
+    def _ask(self, who: str, request: httpx.Request) -> tuple[int, Any]:
+        is_json = request.headers.get("content-type", "").startswith("application/json")
+        body = json.loads(request.content) if is_json and request.content else None
+        query = dict(request.url.params.multi_items())
+        return self.server.answer(who, request.method, request.url.path, query, body)
+
+
+def _call(request: httpx.Request) -> str:
+    query = request.url.params.get("filterBy", "")
+    deleted = " deleted" if request.url.params.get("deleted") else ""
+    return f"{request.method} {request.url.path.removeprefix('/api/v1')} {query}{deleted}".rstrip()
+
+
+def _instead(request: httpx.Request, status: int, trouble: str, now: float) -> httpx.Response:
+    if trouble == "empty":
+        return _response(request, 200, b"", now)
+    if trouble.startswith("html"):
+        return _response(request, status, HTML.encode(), now, "text/html")
+    body = {"code": status, "message": WORDS.get(status, "the control plane is not well")}
+    return _response(request, status, json.dumps(body).encode(), now)
+
+
+def _response(
+    request: httpx.Request, status: int, content: bytes, now: float, kind: str = "application/json"
+) -> httpx.Response:
+    headers = {"content-type": kind, "date": formatdate(BEGIN + now, usegmt=True)}
+    if status == 429:
+        headers["retry-after"] = "7"
+    return httpx.Response(status, headers=headers, content=content, request=request)
+
+
+@contextmanager
+def installed(wire_of: Callable[[Process], Wire]) -> Iterator[None]:
+    """Let httpx's transports hand each request to the wire of the process that sends it."""
+    kinds: tuple[tuple[Any, str], ...] = (
+        (httpx.HTTPTransport, "handle_request"),
+        (httpx.AsyncHTTPTransport, "handle_async_request"),
+    )
+    real = [getattr(kind, name) for kind, name in kinds]
+
+    def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        process = here()
+        return blocking(wire_of(process).carry(request)) if process is not None else real[0](self, request)
+
+    async def handle_async_request(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        process = here()
+        return await (wire_of(process).carry(request) if process is not None else real[1](self, request))
+
+    for (kind, name), fake in zip(kinds, (handle_request, handle_async_request), strict=True):
+        setattr(kind, name, fake)
+    try:
+        yield
+    finally:
+        for (kind, name), was in zip(kinds, real, strict=True):
+            setattr(kind, name, was)
