@@ -7,23 +7,22 @@ a container's command is a process of this machine, so a cluster is as trustwort
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from tests.rig import furnishing, janitor, objects, ports, users
+from tests.rig import credentials, furnishing, janitor, objects, ports, record, users
 from tests.rig.api import Api
 from tests.rig.building import Programs, programs
-from tests.rig.certificates import Authority, write_signing_key
+from tests.rig.certificates import Authority
 from tests.rig.parts import USES, Part, Site, kai_directory
 from tests.rig.processes import NODE, Processes, kill, sweep
+from tests.rig.record import Options
 from tests.rig.starting import PortTaken, Starter
 from tests.rig.waiting import RigError, until
 
@@ -32,29 +31,6 @@ __all__ = ["Cluster", "Options", "RigError"]
 #: With watches open the API server needs a minute to end by SIGTERM; with etcd outside of it, SIGKILL does no harm.
 IMPATIENCE = 1.5
 TRIES = 3
-EXTENSIONS = ("kai", "jobset", "kueue")
-
-
-@dataclass(frozen=True)
-class Options:
-    """
-    What a cluster is made of.
-
-    :param eviction_condition: KAI's scheduler marks the pods that it evicts, as with
-        ``--update-pod-eviction-condition=true``.
-    :param gpus: GPUs of the first node, ``node-0``.
-    """
-
-    kai: bool = True
-    jobset: bool = True
-    kueue: bool = True
-    eviction_condition: bool = False
-    gpus: int = 2
-
-    @property
-    def extensions(self) -> list[str]:
-        """Which of KAI, JobSet and Kueue are in it."""
-        return [name for name in EXTENSIONS if getattr(self, name)]
 
 
 class Cluster:
@@ -132,13 +108,9 @@ class Cluster:
 
         :raises RigError: if there is none.
         """
-        folder = folder.resolve()
-        try:
-            record = json.loads((folder / "cluster.json").read_text())
-            cluster = cls(Options(**record["options"]), folder=folder)
-            cluster._settle(_site(folder, record))
-        except (OSError, ValueError, KeyError, TypeError):
-            raise RigError(f"{folder}: there is no cluster here. `python -m tests.rig up` starts one") from None
+        options, site = record.read(folder.resolve())
+        cluster = cls(options, folder=site.folder)
+        cluster._settle(site)
         return cluster
 
     @property
@@ -184,7 +156,7 @@ class Cluster:
         use = f"kubelet-{name}"
         if use not in self.site.ports:
             self.site.ports.update(self._choose([use]))
-            self._record()
+            record.write(self.options, self.site)
         objects.add_node(self.api, name, self.site.ports[use], gpus)
         self.start_part(use)
 
@@ -199,7 +171,7 @@ class Cluster:
         shutil.rmtree(self.folder / "nodes" / name, ignore_errors=True)
         self.api.remove(f"/api/v1/nodes/{name}")
         del self.site.ports[f"kubelet-{name}"]
-        self._record()
+        record.write(self.options, self.site)
 
     def add_queue(
         self, name: str, quota: float = 1, limit: float = -1, weight: float = 1, parent: str | None = "parent"
@@ -250,7 +222,7 @@ class Cluster:
     def set_eviction_condition(self, on: bool) -> None:
         """Restart KAI with or without the condition on the pods that it evicts."""
         self.options = replace(self.options, eviction_condition=on)
-        self._record()
+        record.write(self.options, self.site)
         self.restart("kai")
 
     def _known(self, name: str) -> Callable[[], Part]:
@@ -275,8 +247,8 @@ class Cluster:
         folder.mkdir(parents=True, exist_ok=True)
         self._settle(Site(folder, built, kai_home, self._choose([*USES, "kubelet-node-0"])))
         self._janitor = janitor.station(folder)
-        self._record()
-        webhooks = self._write_secrets()
+        record.write(self.options, self.site)
+        webhooks = credentials.write(self.site)
         self.start_part("etcd")
         self.start_part("kube-apiserver")
         self._fill(webhooks)
@@ -288,27 +260,6 @@ class Cluster:
         self._site = site
         self.processes = Processes(site.folder)
         self.starter = Starter(self.processes)
-
-    def _record(self) -> None:
-        record = {
-            "options": asdict(self.options),
-            "ports": self.site.ports,
-            "programs": str(self.site.programs.folder),
-            "kai": str(self.site.kai_home),
-        }
-        (self.folder / "cluster.json").write_text(json.dumps(record, indent=1))
-
-    def _write_secrets(self) -> Authority:
-        site = self.site
-        servers = Authority("rig authority")
-        servers.write(site.authority)
-        servers.pair(site.pair.folder, "rig")
-        webhooks = Authority("rig webhook authority", names=("kueue-ca",), rsa_key=True)
-        webhooks.pair(site.webhook_pair.folder, "webhooks", "kueue-webhook-service.kueue-system.svc")
-        write_signing_key(site.signing_key)
-        for user, token in users.write_tokens(site.tokens).items():
-            users.kubeconfig(site.kubeconfig(user), site.server, site.authority, user, token)
-        return webhooks
 
     def _fill(self, webhooks: Authority) -> None:
         families = self.options.extensions
@@ -329,10 +280,6 @@ class Cluster:
         furnishing.open_webhooks(self.api, self.site, families, webhooks.pem)
         if "kueue" in families:
             furnishing.make_kueue_queues(self.api)
-
-
-def _site(folder: Path, record: Mapping[str, Any]) -> Site:
-    return Site(folder, Programs(Path(record["programs"])), Path(record["kai"]), record["ports"])
 
 
 def _kubelet(site: Site, node: str) -> Callable[[], Part]:
