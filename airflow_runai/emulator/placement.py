@@ -97,9 +97,8 @@ class Room:
     def _choose(self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None) -> Slot | None:
         """Prefer a node where it fits now, then one not to be avoided, then the fullest, then the first by name."""
         best: tuple[bool, bool, int, str] | None = None
-        need = gpus * _GRAIN
         for name, node in self._nodes.items():
-            if node.free < need:
+            if gpus > 0 and node.free < _grains(gpus):
                 continue
             at_once = node.fits(gpus, now=True)
             if at_once or (not now and node.fits(gpus, now=False)):
@@ -142,7 +141,8 @@ class _Node:
 
     def can_give(self, slot: Slot) -> bool:
         """Whether exactly these devices are free soon."""
-        return all(self._soon[number] >= _grains(slot.share) for number in slot.gpus)
+        need = _grains(slot.share)
+        return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
 
     def changed(self, slot: Slot, now: int, soon: int) -> _Node:
         """Give the node after a slot was taken (-1), released (+1) or left as it is (0), now and soon."""

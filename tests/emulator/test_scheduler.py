@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from airflow_runai.emulator.placement import Slot
 from airflow_runai.emulator.scheduler import OVER_QUOTA, Decision, Evict, Job, Place, Queue, Wait, plan
 
@@ -114,6 +116,17 @@ def test_fractions_share_one_gpu() -> None:
 
 def test_three_tenths_fit_ten_times_in_three() -> None:
     assert len(placed(step([job(f"j{number}", "a", 0.1) for number in range(10)], {"n1": 1}))) == 10
+
+
+@pytest.mark.parametrize("share", [0.07, 0.29, 0.57, 0.9999])
+def test_share_fits_where_exactly_so_much_is_left(share: float) -> None:
+    other = replace(job("x", "a", 1 - share), placed=(Slot("n1", (0,), 1 - share),))
+    assert set(placed(step([other, job("y", "a", share)], {"n1": 1}))) == {"y"}
+
+
+def test_pods_on_devices_that_are_no_longer_there_may_be_stopped() -> None:
+    jobs = [on(job("a1"), ("n1", (0,))), on(job("a2", submitted=1), ("n1", (5,))), job("urgent", priority=75)]
+    assert evicted(step(jobs, {"n1": 1})).keys() == {"a1", "a2"}
 
 
 def test_gang_spans_nodes() -> None:
