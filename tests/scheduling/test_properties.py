@@ -158,7 +158,7 @@ def test_the_same_holds_with_flaws(
         world.run()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(waves=st.lists(_jobs(1.0), min_size=1, max_size=3))
 def test_guaranteed_quota_is_always_regained(waves: list[list[Job]]) -> None:
     """Quotas sum to the GPUs there are: nobody within quota waits in the end."""
