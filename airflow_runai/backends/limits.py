@@ -17,6 +17,8 @@ from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.errors import Unreadable
 
+_MOST_GPUS = 1e9
+
 
 def effective_policy(project: Project, kind: str) -> Flow[Mapping[str, Any]]:
     """
@@ -69,7 +71,9 @@ def _object(body: Any) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> float:
+    """Read a number, also from a text; 0 for what counts no GPUs (no number, infinite)."""
     try:
-        return float(value)
+        found = float(value)
     except (TypeError, ValueError, OverflowError):
         return 0.0
+    return found if 0 <= found < _MOST_GPUS else 0.0

@@ -24,6 +24,8 @@ RENEW_AT = 0.8
 _NAP = 0.05
 #: Assumed life, seconds, where the server names none.
 DEFAULT_LIFE = 300.0
+#: Characters; servers bound the headers in which a token travels.
+LONGEST_TOKEN = 16_384
 #: What a server says beyond a year (also "infinite", or no number at all) is taken for nothing said.
 LONGEST_LIFE = 366 * 86400.0
 
@@ -136,8 +138,8 @@ def _text(body: Mapping[str, Any], *keys: str) -> str:
 
 def _header(token: str) -> str:
     """Refuse what no header can carry; the token itself is a secret, so it is not shown."""
-    if not (token.isascii() and token.isprintable()):
-        raise Unreadable("the token answer holds characters that no token has")
+    if not (token.isascii() and token.isprintable() and len(token) <= LONGEST_TOKEN):
+        raise Unreadable(f"the token is not made of at most {LONGEST_TOKEN} printable ASCII characters")
     return token
 
 

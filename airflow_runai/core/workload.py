@@ -156,7 +156,8 @@ def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
         spec.get("environmentVariables") if isinstance(spec, Mapping) else None,
     ]
     named = [pair for source in sources for pair in _named_values(source)]
-    return {name: str(value) for name, value in named if name in OWN_VARIABLES and value is not None}
+    own = ((name, value) for name, value in named if name in OWN_VARIABLES and value is not None)
+    return {name: printable(str(value), PHASE_LIMIT) for name, value in own}
 
 
 def _named_values(source: object) -> list[tuple[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from airflow_runai.backends import control_plane as cp
 from airflow_runai.backends import organization
 from airflow_runai.backends.paging import MOST_PAGES, PAGE, read_all
-from airflow_runai.core.flow import Flow, Reply, Request
+from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Forbidden, NotResolved, SpecError, Unauthorized, Unreachable, Unreadable
 from tests.backends.rest import PROJECT, Answers, html, item, reply
@@ -301,11 +301,17 @@ def test_the_eyes_find_a_deleted_workload_by_name_and_id() -> None:
     assert hand.run(cp.eyes(WORKLOAD).find_deleted("w-9")) is None
 
 
-@pytest.mark.parametrize("read", [cp.pods])
-def test_other_lists_come_as_the_server_words_them(read: Any) -> None:
-    flow: Flow[Any] = read("w-1")
-    rows = [{"id": "1", "reason": "Preempted"}]
-    assert Answers.hand(reply({"events": rows, "pods": rows})).run(flow) == rows
+def test_pods_come_as_the_server_words_them() -> None:
+    rows = [{"id": "1", "nodeName": "node-1"}]
+    assert Answers.hand(reply({"pods": rows})).run(cp.pods("w-1")) == rows
+
+
+@pytest.mark.parametrize("key", ["id", "projectId", "clusterId"])
+def test_one_of_ours_that_cannot_be_read_is_no_absence(key: str) -> None:
+    rows = [item("w-0", name="other\0"), item("w-1", name="train-g1", **{key: "a\0"})]
+    with pytest.raises(Unreadable, match="workload's"):
+        Answers.hand(reply({"workloads": rows})).run(cp.find(PROJECT, "train-g"))
+    assert Answers.hand(reply({"workloads": rows})).run(cp.find(PROJECT, "another-g")) == []
 
 
 def test_a_specification_that_the_server_does_not_tell_is_empty() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,11 +36,13 @@ class Plane:
             if self.list_gate:
                 await self.list_gate.wait()
             await asyncio.sleep(0.01)
-            return httpx.Response(self.list_status, json={"workloads": self.items})
+            return httpx.Response(self.list_status, content=json.dumps({"workloads": self.items}))
         self.reads += 1
         wanted = request.url.path.rsplit("/", 1)[1]
         found = next((i for i in self.items if isinstance(i, dict) and i.get("id") == wanted), None)
-        return httpx.Response(200, json=found) if found else httpx.Response(404, json={"message": "not found"})
+        if found is None:
+            return httpx.Response(404, json={"message": "not found"})
+        return httpx.Response(200, content=json.dumps(found))
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.MockTransport(self), base_url="http://plane/")
@@ -100,7 +103,9 @@ def test_few_waits_read_for_themselves() -> None:
     assert (plane.lists, plane.reads) == (0, FEWEST - 1)
 
 
-@pytest.mark.parametrize("broken", [{"id": "w-7", "phase": 5}, {"phase": "Running"}, None, "odd"])
+@pytest.mark.parametrize(
+    "broken", [{"id": "w-7", "phase": 5}, item("w-7", name="a\0"), {"phase": "Running"}, item("\ud83d"), None, "odd"]
+)
 def test_a_broken_row_hurts_one_wait_only(broken: Any) -> None:
     plane = Plane(10)
     plane.items[7] = broken
