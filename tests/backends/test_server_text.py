@@ -8,6 +8,8 @@ with something hostile in one place of the answers, and everything that comes ou
 from __future__ import annotations
 
 import json
+import socket
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.backends import control_plane, drivers, limits, organization, submission
+from airflow_runai.backends import clients, control_plane, drivers, limits, organization, submission
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.shared_reads import FEWEST, SharedReads
 from airflow_runai.backends.tokens import LONGEST_TOKEN, Tokens
@@ -32,6 +34,8 @@ from airflow_runai.emulator import Scenario, Settings, SteppedClock, serve
 from airflow_runai.emulator.faults import HOSTILE_TEXT
 from airflow_runai.errors import RunaiError
 from tests.backends.rest import order
+from tests.backends.test_drivers import listening
+from tests.backends.test_drivers import settings as at
 
 NAME = "train-0123456789-g1"
 #: No text that leaves is longer, nor anything else (bytes of JSON); a timeline has at most 200 entries.
@@ -276,7 +280,7 @@ def test_nothing_unfit_leaves_if_all_texts_are_hostile_but_names_and_ids(
 def test_nothing_unfit_leaves_with_a_refusal(
     recorded: Answers, conversation: Callable[[Talk], None], status: int
 ) -> None:
-    issues = [{"field": HOSTILE_TEXT, "details": HOSTILE_TEXT * 1000}] * 50
+    issues = [{"field": HOSTILE_TEXT, "details": HOSTILE_TEXT * 20}] * 20
     body = {key: HOSTILE_TEXT for key in ("message", "details", "error", "error_description")}
 
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -303,6 +307,30 @@ def worded(value: Any, words: str, key: str = "") -> Any:
     if isinstance(value, list):
         return [worded(inner, words, key) for inner in value]
     return words if isinstance(value, str) and not key.endswith(KEPT) else value
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x1b[31m\x00 no status line\r\n\r\n",
+        b"HTTP/1.1 503 \x1b[31m\r\ncontent-type: a\x9b\xff31m\r\ncontent-length: 4\r\n\r\n\x1b[3\x00",
+        b"HTTP/1.1 302 Found\r\nlocation: http://\xe2\x80\xae\x1b/\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno\x1bheader: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\x1b[31mzz\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1b\x00ab",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n\xff\xfe1",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + b"[" * 100_000,
+    ],
+)
+def test_not_even_a_traceback_is_unfit_whatever_bytes_come(said: bytes) -> None:
+    def answer_with(visitor: socket.socket) -> None:
+        if visitor.recv(65536):
+            visitor.sendall(said)
+
+    with listening(answer_with) as port, clients.client(at(port)) as client, pytest.raises(RunaiError) as caught:
+        drivers.run(organization.list_clusters(), client)
+    fit(str(caught.value))
+    assert all(line.isprintable() for line in "".join(traceback.format_exception(caught.value)).split("\n"))
 
 
 def test_what_is_recorded_has_the_shapes_that_are_read(recorded: Answers) -> None:
