@@ -21,10 +21,11 @@ from airflow_runai.backends.paging import read_all
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import command
 from airflow_runai.cli.showing import seconds, show
-from airflow_runai.cli.states import OVER_IN_AIRFLOW, states_of
+from airflow_runai.cli.states import states_of
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.origin import Origin, origin
 from airflow_runai.core.phases import OVER
+from airflow_runai.core.task_states import OVER_IN_AIRFLOW
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, clocks
 from airflow_runai.core.workload import Workload

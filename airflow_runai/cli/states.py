@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from airflow_runai.core.origin import Origin
+from airflow_runai.core.task_states import MISSING
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Unreachable
-from airflow_runai.triggers.killing import FINISHED
 
-#: Airflow has no such task instance: its DAG or its run was deleted, or it is another Airflow's.
-MISSING = "missing"
-#: Task instances that nobody waits for, and that no try will come back to by itself.
-OVER_IN_AIRFLOW = FINISHED | {MISSING}
 #: So many are asked for at once; databases bound the length of a statement.
 _AT_ONCE = 500
 

@@ -14,6 +14,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Tell
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.task_states import FINISHED
 from airflow_runai.core.verdict import Limits, WaitPolicy, decide
 from airflow_runai.core.waiting import look, wait
 from airflow_runai.core.workload import Workload
@@ -26,7 +27,7 @@ from airflow_runai.operators.early import check_how_to_wait, check_what_to_run
 from airflow_runai.operators.instructions import gather, show
 from airflow_runai.operators.linting import warn_early
 from airflow_runai.operators.submitting import submit_or_adopt
-from airflow_runai.triggers.killing import FINISHED, end_workload
+from airflow_runai.triggers.killing import end_workload
 from airflow_runai.triggers.workload import (
     TIMELINE_KEY,
     RunaiWorkloadTrigger,
@@ -168,6 +169,9 @@ class RunaiTrainingOperator(BaseOperator):
         verdict = self._glance(hook, workload, policy)
         if isinstance(verdict, Outcome):
             return self._finish(context, verdict)
+        if self._killed:
+            # The look may have taken as long as a time-out, and what comes after this is heard by the trigger.
+            self._end_if_task_is_finished(context, hook, workload)
         if self.deferrable:
             self._defer(workload, policy)
         try:

@@ -1,22 +1,28 @@
-"""Ending a workload because a user ended its task: only after Airflow has said so."""
+"""Ending a workload because a user ended its task: only after Airflow has said so, and until it is done."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.submission import patiently
-from airflow_runai.core.flow import Flow
-from airflow_runai.core.phases import OVER
+from airflow_runai.core.flow import Flow, now
+from airflow_runai.core.phases import OVER, Meaning
+from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound
 from airflow_runai.hooks.sessions import session
 
 log = logging.getLogger(__name__)
 
-#: Task states that only a user (or the end of the run) can have set while the trigger was waiting.
-FINISHED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 ACTIONS = ("stop", "suspend", "keep")
+#: Pauses (seconds) between two attempts of a kill grow from the first to the last.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+#: A workload that nobody lists as deleted counts as gone after so many seconds of absence.
+LONG_ABSENCE = 600.0
 
 
 def end_workload(workload_id: str, action: str) -> Flow[str]:
@@ -39,18 +45,82 @@ def end_workload(workload_id: str, action: str) -> Flow[str]:
     return f"workload {found.name} was {'stopped and deleted' if action == 'stop' else 'suspended'}"
 
 
-async def end_if_task_is_finished(ti: Any, runai_conn_id: str, workload_id: str, action: str) -> None:
-    """Ask Airflow for the task's state; act only if it is finished."""
-    try:
-        state = await _task_state(ti)
+@dataclass
+class Kill:
+    """
+    What remains to be done for a trigger that was canceled.
+
+    :param ti: the trigger's task instance.
+    :param action: ``stop`` or ``suspend``.
+    :param spare_suspended: leave a workload alone that is suspended: its task ended because a person suspended it.
+    """
+
+    ti: Any
+    runai_conn_id: str
+    workload: Workload
+    action: str
+    spare_suspended: bool
+    absent_since: float | None = None
+
+    async def until_done(self) -> None:
+        """Try until the workload is seen to have ended, or its task to live; the pauses grow."""
+        pause, told = FIRST_PAUSE, ""
+        while True:
+            try:
+                if done := await self._attempt():
+                    log.info("%s", done)
+                    return
+            except Exception as error:
+                # Whatever it is may pass; a workload that nobody waits for does not.
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("workload %s could not be ended (%s); trying again", self.workload.name, told)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _attempt(self) -> str | None:
+        """Look, and send one call if that is called for; return why there is nothing left to do."""
+        if lives := await self._still_lives():
+            return lives
+        async with session(self.runai_conn_id) as joined:
+            found = await joined.run(self._look())
+            if found is None:
+                return self._absent(await joined.run(now()))
+            self.absent_since = None
+            if settled := self._settled(found):
+                return settled
+            # The look may have taken long, and a task that was cleared meanwhile adopts this workload.
+            if lives := await self._still_lives():
+                return lives
+            call = control_plane.delete if self.action == "stop" else control_plane.suspend
+            await joined.run(call(found))
+        log.info("workload %s: its task has ended; told Run:ai to %s it", found.name, self.action)
+        return None  # an accepted call may still be lost: the next look tells
+
+    async def _still_lives(self) -> str | None:
+        state = await _task_state(self.ti)
         if state not in FINISHED:
-            log.info("the task is %s: its workload %s goes on", state, workload_id)
-            return
-        async with session(runai_conn_id) as joined:
-            log.info("the task is %s: %s", state, await joined.run(end_workload(workload_id, action)))
-    except Exception as error:
-        # Nobody awaits this any more, and nobody will try again: the log is the only place to say so.
-        log.error("workload %s could not be ended (%s); if its task is finished, end it by hand", workload_id, error)
+            return f"the task is {state}: its workload {self.workload.name} goes on"
+        return None
+
+    def _look(self) -> Flow[Workload | None]:
+        try:
+            return (yield from control_plane.get(self.workload.id))
+        except NotFound:
+            return (yield from control_plane.eyes(self.workload).find_deleted(self.workload.id))
+
+    def _absent(self, at: float) -> str | None:
+        self.absent_since = at if self.absent_since is None else self.absent_since
+        if at - self.absent_since < LONG_ABSENCE:
+            return None
+        return f"workload {self.workload.name} has not been seen for {LONG_ABSENCE:.0f} s: it is gone"
+
+    def _settled(self, found: Workload) -> str | None:
+        if found.meaning in OVER:
+            return f"workload {found.name} is {'deleted' if found.deleted else found.phase}"
+        if found.meaning is Meaning.SUSPENDED and (self.action == "suspend" or self.spare_suspended):
+            return f"workload {found.name} is {found.phase}: left as it is"
+        return None
 
 
 async def _task_state(ti: Any) -> str | None:
@@ -60,6 +130,8 @@ async def _task_state(ti: Any) -> str | None:
 
     question = GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
     answer = await task_runner.SUPERVISOR_COMMS.asend(question)
-    states = getattr(answer, "task_states", {}).get(ti.run_id, {})
+    states = getattr(answer, "task_states", None)
+    if states is None:
+        raise RuntimeError(f"Airflow was asked for the task's state, and answered with {type(answer).__name__}")
     # The key is the task id, or "<task_id>_<map_index>" for a mapped task.
-    return next((str(state) for state in states.values()), None)
+    return next((state and str(state) for state in states.get(ti.run_id, {}).values()), None)

@@ -24,7 +24,7 @@ from airflow_runai.core.waiting import Read, appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError, Unauthorized
 from airflow_runai.hooks.sessions import Session, session
-from airflow_runai.triggers.killing import end_if_task_is_finished
+from airflow_runai.triggers.killing import Kill
 
 TIMELINE_KEY = "runai_timeline"
 
@@ -131,9 +131,11 @@ class RunaiWorkloadTrigger(BaseTrigger):
         """
         if self.kill_action == "keep" or self.task_instance is None:
             return
-        ending = asyncio.create_task(
-            end_if_task_is_finished(self.task_instance, self.runai_conn_id, self.workload["id"], self.kill_action)
-        )
+        # Where a suspension ends the wait, a call that comes late must not delete what a person suspended.
+        spare_suspended = self.policy.get("when_suspended") == "end"
+        workload = workload_from_json(self.workload)
+        kill = Kill(self.task_instance, self.runai_conn_id, workload, self.kill_action, spare_suspended)
+        ending = asyncio.create_task(kill.until_done())
         _BACKGROUND.add(ending)
         ending.add_done_callback(_BACKGROUND.discard)
         await asyncio.shield(ending)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,32 +13,13 @@ import pytest
 from airflow_runai.backends import organization
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks import sessions
-from airflow_runai.triggers.killing import FINISHED
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import SECRET
 from tests.airflow.running import Person
-from tests.polling import PATIENCE, wait_until
+from tests.airflow.triggering import Supervised, first, soon, supervised, trigger, with_task
+from tests.polling import wait_until
 
-
-def trigger(emulator: Emulator, slug: str = "short-t", on_kill: str = "stop", **given: Any) -> RunaiWorkloadTrigger:
-    made = Person(emulator).submit("team-a", slug, gpus=0)
-    workload = {"id": made.id, "name": made.name, "project_id": "4501", "cluster_id": made.cluster_id, "phase": ""}
-    policy = {"poll_interval": 0.1, "when_suspended": "wait", "limits": {}, **given.pop("policy", {})}
-    return RunaiWorkloadTrigger("runai_default", workload, policy, on_kill, **{"min_defer_seconds": 0.0, **given})
-
-
-async def first(made: RunaiWorkloadTrigger) -> dict[str, Any]:
-    async for event in made.run():
-        return dict(event.payload)
-    raise AssertionError("ended without an event")
-
-
-async def soon(look: Callable[[], bool]) -> None:
-    """Wait without blocking the loop until something is so."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not look():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.02)
+__all__ = ["supervised"]
 
 
 def test_it_does_not_fire_before_its_time(emulator: Emulator) -> None:
@@ -113,39 +93,7 @@ def test_what_is_stored_is_plain_json_without_secrets(emulator: Emulator) -> Non
     assert RunaiWorkloadTrigger(**given).serialize() == (path, given)
 
 
-class Supervisor:
-    """Stands for Airflow's supervisor at the wire: answers how a task stands."""
-
-    def __init__(self, state: str | None) -> None:
-        self.state = state
-        self.asked: list[Any] = []
-
-    async def asend(self, message: Any) -> Any:
-        self.asked.append(message)
-        return SimpleNamespace(task_states={"run": {"task": self.state} if self.state else {}})
-
-
-@pytest.fixture
-def supervised(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None], Supervisor]]:
-    from airflow.sdk.execution_time import task_runner
-
-    def answer(state: str | None) -> Supervisor:
-        supervisor = Supervisor(state)
-        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
-        return supervisor
-
-    return answer  # type: ignore[return-value]  # the monkeypatch undoes it
-
-
-def with_task(made: RunaiWorkloadTrigger) -> RunaiWorkloadTrigger:
-    who: Any = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", map_index=-1, try_number=1)
-    made.task_instance = who
-    return made
-
-
-def test_it_shows_the_timeline_while_it_waits(
-    emulator: Emulator, supervised: Callable[[str | None], Supervisor]
-) -> None:
+def test_it_shows_the_timeline_while_it_waits(emulator: Emulator, supervised: Supervised) -> None:
     made = with_task(trigger(emulator))
     supervisor = supervised("deferred")
     asyncio.run(first(made))
@@ -154,76 +102,6 @@ def test_it_shows_the_timeline_while_it_waits(
     assert [m.value["phase"] for m in shown][-1] == "Completed"
     assert len(shown) <= 6, "only what is new is written"
     assert SECRET not in str(shown)
-
-
-def deletes(emulator: Emulator) -> int:
-    return sum(r.method == "DELETE" for r in emulator.requests)
-
-
-@pytest.mark.parametrize("state", ["deferred", "queued", "running", "restarting", "up_for_retry", "scheduled", None])
-def test_killed_while_the_task_lives_it_leaves_the_workload_alone(
-    emulator: Emulator, supervised: Callable[[str | None], Supervisor], state: str | None
-) -> None:
-    made = with_task(trigger(emulator, "long-t"))
-    supervisor = supervised(state)
-    asyncio.run(made.on_kill())
-    assert len(supervisor.asked) == 1
-    assert supervisor.asked[0].run_ids == ["run"]
-    assert deletes(emulator) == 0
-    assert emulator.workloads_named("long-t")[0].desired == "Running"
-
-
-@pytest.mark.parametrize("state", sorted(FINISHED))
-def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
-    emulator: Emulator, supervised: Callable[[str | None], Supervisor], state: str
-) -> None:
-    made = with_task(trigger(emulator, "long-t"))
-    supervised(state)
-    asyncio.run(made.on_kill())
-    assert deletes(emulator) == 1
-    wait_until(lambda: emulator.workloads_named("long-t")[0].deleted_at)
-
-
-def test_killed_it_suspends_where_the_author_says_so(
-    emulator: Emulator, supervised: Callable[[str | None], Supervisor]
-) -> None:
-    made = with_task(trigger(emulator, "long-t", on_kill="suspend"))
-    supervised("failed")
-    asyncio.run(made.on_kill())
-    wait_until(lambda: emulator.workloads_named("long-t")[0].phase == "Stopped")
-
-
-def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(
-    emulator: Emulator, supervised: Callable[[str | None], Supervisor]
-) -> None:
-    supervisor = supervised("failed")
-    asyncio.run(with_task(trigger(emulator, "long-t", on_kill="keep")).on_kill())
-    assert not supervisor.asked
-    assert emulator.workloads_named("long-t")[0].desired == "Running"
-
-
-def test_killing_survives_its_own_cancellation(
-    emulator: Emulator, supervised: Callable[[str | None], Supervisor]
-) -> None:
-    made = with_task(trigger(emulator, "long-t"))
-    supervised("failed")
-    emulator.faults.add("slow", seconds=2.0, path="/api/v1/workloads/*", method="GET")
-
-    async def impatient() -> None:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(made.on_kill(), 1.0)
-        assert deletes(emulator) == 0, "the slow answer is still under way"
-        await soon(lambda: deletes(emulator) > 0)
-        await _rest()
-
-    asyncio.run(impatient())
-    assert deletes(emulator) == 1
-
-
-async def _rest() -> None:
-    """Let what runs in the background come to its end."""
-    others: list[Awaitable[Any]] = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-    await asyncio.gather(*others, return_exceptions=True)
 
 
 @pytest.mark.slow
