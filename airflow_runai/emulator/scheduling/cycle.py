@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -29,7 +30,7 @@ class Cycle:
     """
 
     def __init__(self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool) -> None:
-        self._flaws = flaws
+        self._nodes, self._queues, self._flaws = nodes, queues, flaws
         self._jobs = {job.id: job for job in jobs}
         self._waiting = {job.id: job for job in self._jobs.values() if not job.placed and not job.leaving}
         self._running = {job.id: job for job in self._jobs.values() if job.placed and not job.leaving}
@@ -102,7 +103,7 @@ class Cycle:
         allowed = partial(may_hold, self._standings)
         bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
         found = Search(self._state, self._standings, candidates, allowed, valid, bystanders).run(job)
-        if found is None:
+        if found is None or (action == "consolidation" and not self._flaws and not self._comes_true(found)):
             return False
         self._state = found.state
         del self._waiting[job.id]
@@ -110,6 +111,28 @@ class Cycle:
             del self._running[victim.id]
             self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
         return True
+
+    def _comes_true(self, found: Try) -> bool:
+        """
+        Whether the next cycle gives everybody a place, as the try foresees.
+
+        It chooses anew. With shares of GPUs it may choose other nodes, so that one is left over, for whom somebody has
+        to go in turn, and so on for ever.
+        """
+        movers = {job.id for job in (found.job, *found.moved)}
+        places = {one.job: one.slots for one in self._decisions if isinstance(one, Place)}
+        places |= {job.id: job.placed for job in self._jobs.values() if job.id in self._running or job.leaving}
+        jobs = [
+            replace(
+                job,
+                placed=() if job.id in movers else places.get(job.id, ()),
+                claims=not job.placed and job.id in found.state.held,
+            )
+            for job in self._jobs.values()
+        ]
+        following = Cycle(self._nodes, self._queues, jobs, self._flaws)
+        following.allocate()
+        return movers.isdisjoint(following._waiting)
 
     def _takes_excess(self, found: Try) -> bool:
         return may_lose(self._standings, self._state, found.job, found.stopped)
