@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.organization import Project
 from airflow_runai.core.flow import Flow, Sleep, now
+from airflow_runai.core.marks import Mark
 from airflow_runai.core.phases import FINAL, Meaning
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import differences
@@ -40,11 +41,13 @@ class Order:
     One generation, ready to be created.
 
     :param try_number: the Airflow try that orders it.
+    :param mark: what the workload shall say about its task.
     """
 
     name: str
     spec: WorkloadSpec
     try_number: int
+    mark: Mark | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -52,8 +55,9 @@ class Order:
         return self.spec.fingerprint()
 
     def body(self) -> dict[str, Any]:
-        """Return the request body; the workload carries its fingerprint and try as variables."""
+        """Return the request body; the workload carries its fingerprint, try and mark as variables."""
         own = {FINGERPRINT_VARIABLE: self.fingerprint, TRY_VARIABLE: str(self.try_number)}
+        own |= self.mark.to_environment() if self.mark else {}
         return self.spec.with_environment(own).to_wire()
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.workload import FINGERPRINT_VARIABLE
 
-#: Mapped tasks are recognised up to this index; Airflow's own default for the longest mapping.
+#: Workloads that do not carry their map index are recognised up to this one; Airflow's default for the longest mapping.
 MOST_MAPPED = 1024
 _NAME = re.compile(r"[a-z][a-z0-9-]*-([0-9a-f]{10})-g[1-9]\d{0,3}")
 _CONTEXT = ("DAG_ID", "TASK_ID", "DAG_RUN_ID")
@@ -38,7 +39,7 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
     :param instance: name of this Airflow installation.
     """
     named = _NAME.fullmatch(str(item.get("name") or ""))
-    variables = _variables(item.get("environmentVariables"))
+    variables = variables_of(item)
     if named is None:
         return None
     if variables is None:
@@ -47,14 +48,16 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
     if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in found):
         return None
     dag_id, task_id, run_id = map(str, found)
-    for index in range(-1, MOST_MAPPED):
+    mark = Mark.from_environment(variables)
+    for index in [mark.map_index] if mark else range(-1, MOST_MAPPED):
         if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:
             return Origin(dag_id, task_id, run_id, index)
     return None
 
 
-def _variables(given: object) -> Mapping[str, Any] | None:
-    """Read either shape: a mapping, or a list of names with values; ``None`` if there is neither."""
+def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Read either shape: a mapping, or a list of names with values; ``None`` where the server leaves variables out."""
+    given = item.get("environmentVariables")
     if isinstance(given, list):
         return {str(entry.get("name")): entry.get("value") for entry in given if isinstance(entry, Mapping)}
     return given if isinstance(given, Mapping) else None

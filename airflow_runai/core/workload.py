@@ -18,10 +18,13 @@ from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.texts import PHASE_LIMIT, cut, exact, printable
 from airflow_runai.errors import Unreadable
 
-#: Names of the variables by which a workload says who made it and from what.
+#: Names of the variables by which a workload says who made it and from what, and (``core/marks.py``) how it may end.
 FINGERPRINT_VARIABLE = "AIRFLOW_RUNAI_FINGERPRINT"
 TRY_VARIABLE = "AIRFLOW_RUNAI_TRY"
-OWN_VARIABLES = (FINGERPRINT_VARIABLE, TRY_VARIABLE)
+MAP_INDEX_VARIABLE = "AIRFLOW_RUNAI_MAP_INDEX"
+ON_KILL_VARIABLE = "AIRFLOW_RUNAI_ON_KILL"
+AWAITED_VARIABLE = "AIRFLOW_RUNAI_AWAITED"
+OWN_VARIABLES = (FINGERPRINT_VARIABLE, TRY_VARIABLE, MAP_INDEX_VARIABLE, ON_KILL_VARIABLE, AWAITED_VARIABLE)
 
 #: Year 5138. Beyond it a number is no time in seconds (milliseconds, infinity).
 _FAR_FUTURE = 1e11

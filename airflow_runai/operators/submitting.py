@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.backends import control_plane, submission
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.submission import Order, patiently
+from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.spec import WorkloadSpec
@@ -39,6 +40,7 @@ def submit_or_adopt(
     spec: WorkloadSpec,
     slug: str | None,
     on_clear: str,
+    on_kill: str,
     before_create: Callable[[], None],
 ) -> Workload:
     """
@@ -46,9 +48,11 @@ def submit_or_adopt(
 
     :param slug: readable part of the workload's name; ``None`` takes the task id.
     :param on_clear: ``restart`` or ``reattach``.
+    :param on_kill: what the workload shall carry for whoever ends what nobody waits for.
     :param before_create: called when a new workload is certain, before it is submitted.
     """
-    base = base_name(identity(context), slug)
+    who = identity(context)
+    base = base_name(who, slug)
     tries, note = tries_of(context), read_note(context)
     existing = hook.run(submission.generations(project, base))
     step = plan(base, existing, tries, note, on_clear)
@@ -56,7 +60,8 @@ def submit_or_adopt(
     if isinstance(step, Adopt):
         return _adopt(hook, step, Order(step.workload.name, spec, tries.current), tries)
     before_create()
-    return _create(hook, context, project, step, Order(generation_name(base, step.generation), spec, tries.current))
+    order = Order(generation_name(base, step.generation), spec, tries.current, Mark(who.map_index, on_kill))
+    return _create(hook, context, project, step, order)
 
 
 def _create(hook: RunaiHook, context: Context, project: Project, step: Create, order: Order) -> Workload:

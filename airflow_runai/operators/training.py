@@ -139,7 +139,7 @@ class RunaiTrainingOperator(BaseOperator):
             project = hook.project(self.project or told.project, self.cluster)
             slug = self.workload_name or told.slug
             workload = submit_or_adopt(
-                *(hook, context, project, spec, slug, self.on_clear), before_create=self._prepare
+                *(hook, context, project, spec, slug, self.on_clear, self.kill_action), before_create=self._prepare
             )
             announce(context, hook.settings.url, workload, project.name)
             if self._killed:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.origin import Origin, origin
 
@@ -25,6 +26,12 @@ def item(map_index: int = -1, instance: str = "prod", **variables: Any) -> dict[
 @pytest.mark.parametrize("map_index", [-1, 0, 1023])
 def test_task_instance_is_found_with_its_map_index(map_index: int) -> None:
     assert origin(item(map_index), "prod") == Origin("dag", "task", "run", map_index)
+
+
+def test_map_index_that_the_workload_carries_may_be_any() -> None:
+    mark = Mark(1_000_000, "stop").to_environment()
+    assert origin(item(1_000_000, **mark), "prod") == Origin("dag", "task", "run", 1_000_000)
+    assert origin(item(5, **mark), "prod") is None, "the hash does not prove what was edited by hand"
 
 
 @pytest.mark.parametrize(
