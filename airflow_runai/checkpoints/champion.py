@@ -10,32 +10,35 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_runai.checkpoints.durable import replace_text
+from airflow_runai.checkpoints.beneath import WrongKind
+from airflow_runai.checkpoints.small_files import SmallFile
 from airflow_runai.checkpoints.tree import Location
 
 #: A pointer is a few hundred bytes; anything larger is some other file.
 LARGEST_POINTER = 1024 * 1024
 
 
-def read_champion(pointer: Location) -> dict[str, Any] | None:
+def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
     """
     Return the present champion, or ``None`` if nothing was ever promoted.
 
     :raises ValueError: if there is something, but it is no pointer of ours: it must not be overwritten.
     """
+    advice = "move it away, or name another file"
     try:
-        with pointer.open("rb") as file:
-            raw = file.read(LARGEST_POINTER + 1)
+        raw = SmallFile.of(pointer).read(LARGEST_POINTER)
         found = json.loads(raw) if len(raw) <= LARGEST_POINTER else None
     except FileNotFoundError:
         return None
-    except (ValueError, IsADirectoryError):
+    except WrongKind as error:
+        raise ValueError(f"{pointer}: is no champion pointer ({error}); {advice}") from error
+    except (ValueError, RecursionError, IsADirectoryError):
         found = None
     if not isinstance(found, dict) or "uri" not in found:
-        raise ValueError(f"{pointer}: is no champion pointer; move it away, or name another file")
+        raise ValueError(f"{pointer}: is no champion pointer; {advice}")
     return found
 
 
-def write_champion(pointer: Location, champion: Mapping[str, Any]) -> None:
+def write_champion(pointer: Location | SmallFile, champion: Mapping[str, Any]) -> None:
     """Replace the pointer in one step."""
-    replace_text(pointer, json.dumps(champion, indent=2, sort_keys=True) + "\n")
+    SmallFile.of(pointer).replace(json.dumps(champion, indent=2, sort_keys=True) + "\n")

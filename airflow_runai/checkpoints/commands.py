@@ -16,8 +16,9 @@ from airflow_runai.checkpoints.progress import Progress, bar
 from airflow_runai.checkpoints.quarantine import quarantine as put_aside
 from airflow_runai.checkpoints.reader import cause
 from airflow_runai.checkpoints.removal import remove
-from airflow_runai.checkpoints.report_file import make_room, read_demands, read_ledger, write_report
+from airflow_runai.checkpoints.report_file import read_demands, read_ledger, write_report
 from airflow_runai.checkpoints.retention import Retention, plan
+from airflow_runai.checkpoints.small_files import SmallFile
 
 __all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
 
@@ -109,7 +110,7 @@ def _known(path: Path | None, *, room: bool = False) -> Ledger | None:
         if path is None:
             return None
         if room:
-            make_room(path)
+            SmallFile(path).make_room()
         elif not path.exists():
             raise FileProblem(f"--ledger: {path}: does not exist; name a report that --report or report_path wrote")
         return read_ledger(path)

@@ -12,10 +12,10 @@ there it is refused; selection passes such a checkpoint over anyway.
 from __future__ import annotations
 
 import json
-import os
 from itertools import count
 from pathlib import Path
 
+from airflow_runai.checkpoints.beneath import Folder
 from airflow_runai.checkpoints.companions import list_checkpoint, pieces
 from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.report import Report, Verdict
@@ -33,11 +33,12 @@ class QuarantineProblem(RuntimeError):
     """A checkpoint was left where it is, and why."""
 
 
-def quarantine(checkpoint: Location, report: Report) -> Path:
+def quarantine(checkpoint: Location, report: Report, *, below: Path | None = None) -> Path:
     """
     Move a checkpoint that was found bad into the quarantine folder of its root.
 
     :param report: what was found; it must be about the files that lie there now.
+    :param below: the directory from which on no link is followed; in the root itself none is.
     :return: where it is now.
     :raises QuarantineProblem: when it is not known to be bad, has changed since, or cannot be renamed.
     """
@@ -49,7 +50,14 @@ def quarantine(checkpoint: Location, report: Report) -> Path:
     if _seen_now(checkpoint) != report.mark:
         raise QuarantineProblem(f"{checkpoint}: changed since it was looked at; look at it again")
     try:
-        return _moved(checkpoint, report)
+        parts = [part.name for part in pieces(checkpoint)]
+        with (
+            Folder.holding(checkpoint, below) as root,
+            root.enter(QUARANTINE, make=True) as ward,
+            _cell(ward, checkpoint.name) as cell,
+        ):
+            _move(parts, report, root, ward, cell)
+            return checkpoint.parent / QUARANTINE / cell.path.name / checkpoint.name
     except OSError as error:
         raise QuarantineProblem(f"{checkpoint}: cannot be renamed ({error}); it was left there") from error
 
@@ -61,34 +69,29 @@ def _seen_now(checkpoint: Path) -> str:
         return ""
 
 
-def _moved(checkpoint: Path, report: Report) -> Path:
-    parts = pieces(checkpoint)
-    folder = _folder(checkpoint)
-    note, moved = folder / NOTE, list[Path]()
+def _cell(ward: Folder, name: str) -> Folder:
+    """A folder that nobody had before; making a directory is exclusive."""
+    for number in count(1):
+        own = name if number == 1 else f"{name}.{number}"
+        try:
+            ward.make(own)
+        except FileExistsError:
+            continue
+        return ward.enter(own)
+    raise AssertionError("numbers do not end")
+
+
+def _move(parts: list[str], report: Report, root: Folder, ward: Folder, cell: Folder) -> None:
+    moved: list[str] = []
     try:
         # The note comes first: whoever finds the checkpoint there finds the reason, too.
-        note.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+        cell.write(NOTE, (json.dumps(report.to_json(), indent=1) + "\n").encode())
         for part in parts:
-            os.rename(part, folder / part.name)
+            root.move(part, cell)
             moved.append(part)
     except BaseException:
         for part in reversed(moved):
-            os.rename(folder / part.name, part)
-        note.unlink(missing_ok=True)
-        folder.rmdir()
+            cell.move(part, root)
+        cell.remove(NOTE)
+        ward.drop(cell.path.name)
         raise
-    return folder / checkpoint.name
-
-
-def _folder(checkpoint: Path) -> Path:
-    """A folder that nobody had before; making a directory is exclusive."""
-    ward = checkpoint.parent / QUARANTINE
-    ward.mkdir(exist_ok=True)
-    for number in count(1):
-        folder = ward / (checkpoint.name if number == 1 else f"{checkpoint.name}.{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("numbers do not end")

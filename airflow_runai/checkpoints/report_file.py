@@ -8,25 +8,23 @@ Where nothing was accepted, the ledger of before is kept.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from airflow_runai.checkpoints.demands import DemandError, Demands, Expected
-from airflow_runai.checkpoints.durable import replace_text
 from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.report import Report
 from airflow_runai.checkpoints.selection import Selection
+from airflow_runai.checkpoints.small_files import SmallFile
 from airflow_runai.checkpoints.tree import Location
 
-__all__ = ["make_room", "read_demands", "read_ledger", "write_report"]
+__all__ = ["read_demands", "read_ledger", "write_report"]
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other file.
 LARGEST_REPORT = 256 * 1024 * 1024
 
 
-def read_ledger(path: Location) -> Ledger | None:
+def read_ledger(path: Location | SmallFile) -> Ledger | None:
     """
     Return the ledger of the last accepted checkpoint, or ``None`` if there is no report yet.
 
@@ -45,7 +43,7 @@ def read_ledger(path: Location) -> Ledger | None:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_demands(path: Location) -> Demands:
+def read_demands(path: Location | SmallFile) -> Demands:
     """
     Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
 
@@ -66,9 +64,8 @@ def read_demands(path: Location) -> Demands:
     return Demands(tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()})
 
 
-def _read(path: Location) -> dict[str, Any]:
-    with path.open("rb") as file:
-        raw = file.read(LARGEST_REPORT + 1)
+def _read(path: Location | SmallFile) -> dict[str, Any]:
+    raw = SmallFile.of(path).read(LARGEST_REPORT)
     if len(raw) > LARGEST_REPORT:
         raise ValueError(f"more than {LARGEST_REPORT} bytes")
     found = json.loads(raw)
@@ -77,19 +74,7 @@ def _read(path: Location) -> dict[str, Any]:
     return found
 
 
-def make_room(path: Location) -> None:
-    """
-    Make the folder for a report, so that it is known early whether one can be written.
-
-    :raises OSError: if there will be no report; of object storage only the writing itself can tell.
-    """
-    if isinstance(path, Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise PermissionError(f"{path.parent} is not writable")
-
-
-def write_report(path: Location, selection: Selection, before: Ledger | None) -> None:
+def write_report(path: Location | SmallFile, selection: Selection, before: Ledger | None) -> None:
     """
     Replace the report in one step.
 
@@ -102,7 +87,7 @@ def write_report(path: Location, selection: Selection, before: Ledger | None) ->
         "rejected": [_full(report) for report in selection.rejected],
         "ledger": None if ledger is None else ledger.to_json(),
     }
-    replace_text(path, json.dumps(told, indent=1) + "\n")
+    SmallFile.of(path).replace(json.dumps(told, indent=1) + "\n")
 
 
 def _full(report: Report) -> dict[str, object]:

@@ -23,6 +23,7 @@ from airflow_runai.checkpoints.leases import leased
 from airflow_runai.checkpoints.reader import cause
 from airflow_runai.checkpoints.report import Report, Verdict
 from airflow_runai.checkpoints.roots import Candidate, candidates
+from airflow_runai.checkpoints.small_files import SmallFile
 from airflow_runai.checkpoints.tree import Location
 from airflow_runai.checkpoints.verification import check
 
@@ -95,20 +96,30 @@ class Plan:
     :param keep: name of every checkpoint that stays, and why.
     :param remove: what goes, newest first.
     :param champion: the pointer that was read.
+    :param below: the directory from which on no link is followed to the root; in the root itself none is.
     """
 
     root: Path
     keep: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[Path, ...] = ()
-    champion: Location | None = None
+    champion: Location | SmallFile | None = None
+    below: Path | None = None
 
 
-def plan(root: Location, rules: Retention, *, now: float, champion: Location | None = None) -> Plan:
+def plan(
+    root: Location,
+    rules: Retention,
+    *,
+    now: float,
+    champion: Location | SmallFile | None = None,
+    below: Path | None = None,
+) -> Plan:
     """
     Say what stays and what may go; touches nothing.
 
     :param now: epoch seconds.
     :param champion: the pointer to the champion; without one, no checkpoint is the champion.
+    :param below: the directory from which on no link is followed to the root; in the root itself none is.
     :raises RetentionProblem: on object storage, and when leases or the pointer cannot be read.
     :raises RootProblem: when there is nothing to choose from.
     """
@@ -118,29 +129,32 @@ def plan(root: Location, rules: Retention, *, now: float, champion: Location | N
     judge = _Judge(rules)
     newest = next((place for place, found in enumerate(listed) if judge.passes(found)), None)
     if newest is None:
-        return Plan(root, {found.path.name: "no checkpoint is known to be valid" for found in listed}, (), champion)
+        undecided = {found.path.name: "no checkpoint is known to be valid" for found in listed}
+        return Plan(root, undecided, (), champion, below)
     keep = {found.path.name: "newer than the newest valid one" for found in listed[:newest]}
     keep[listed[newest].path.name] = "the newest valid one: training resumes from it"
     older = listed[newest + 1 :]
     keep |= {found.path.name: f"among the last {rules.keep_last}" for found in judge.last(older)}
     keep |= {name: why for name, why in judge.best(listed[newest:]).items() if name not in keep}
-    needed = needed_by_others(root, champion, now)
+    needed = needed_by_others(root, champion, now, below)
     keep |= {f.path.name: needed[f.path.name] for f in older if f.path.name in needed and f.path.name not in keep}
     for found in older:
         why = None if found.path.name in keep else judge.hesitates(found, now)
         if why is not None:
             keep[found.path.name] = why
-    return Plan(root, keep, tuple(Path(str(f.path)) for f in older if f.path.name not in keep), champion)
+    return Plan(root, keep, tuple(Path(str(f.path)) for f in older if f.path.name not in keep), champion, below)
 
 
-def needed_by_others(root: Path, champion: Location | None, now: float) -> dict[str, str]:
+def needed_by_others(
+    root: Path, champion: Location | SmallFile | None, now: float, below: Path | None = None
+) -> dict[str, str]:
     """
     Names of the champion and of what somebody reads, and why they stay.
 
     :raises RetentionProblem: when that cannot be known.
     """
     try:
-        needed = {name: f"held by {holder}" for name, holder in leased(root, now=now).items()}
+        needed = {name: f"held by {holder}" for name, holder in leased(root, now=now, below=below).items()}
         present = None if champion is None else read_champion(champion)
     except Exception as error:  # the pointer may lie in any storage, and their libraries raise what they like
         words = str(error) if isinstance(error, ValueError) else cause(error)

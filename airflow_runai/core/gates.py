@@ -7,7 +7,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_runai.core.fields import nearest
 from airflow_runai.core.texts import cut
@@ -28,7 +27,7 @@ class Gate:
     """
     One condition.
 
-    :param metric: key in the metrics; dots reach into nested mappings.
+    :param metric: name of a metric.
     """
 
     metric: str
@@ -51,11 +50,11 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     return tuple(Gate(m.group(1), m.group(2), float(m.group(3))) for _, m in found if m)
 
 
-def judge(gates: Sequence[Gate], metrics: Mapping[str, Any]) -> list[str]:
+def judge(gates: Sequence[Gate], metrics: Mapping[str, float]) -> list[str]:
     """
     Return one sentence for each gate that is not passed; what is not finite (a diverged training) never passes.
 
-    :raises MetricsError: if a metric is missing or no number: nothing can be said then.
+    :raises MetricsError: if a metric is missing: nothing can be said then.
     """
     values = [(gate, _value(metrics, gate.metric)) for gate in gates]
     return [
@@ -65,19 +64,7 @@ def judge(gates: Sequence[Gate], metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _value(metrics: Mapping[str, Any], name: str) -> float:
-    found: Any = metrics.get(name)
-    if found is None:
-        found = metrics
-        for part in name.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-    if found is None:
-        raise MetricsError(
-            f"gate on {name!r}: the evaluation did not write this metric; {cut(nearest(name, map(str, metrics)))}"
-        )
-    if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise MetricsError(f"gate on {name!r}: the evaluation wrote {cut(repr(found), 80)}; allowed: a number")
-    try:
-        return float(found)
-    except OverflowError:
-        return math.inf
+def _value(metrics: Mapping[str, float], name: str) -> float:
+    if name not in metrics:
+        raise MetricsError(f"gate on {name!r}: the evaluation did not write this metric; {cut(nearest(name, metrics))}")
+    return metrics[name]

@@ -2,27 +2,65 @@
 One file, two names: the container's and the worker's.
 
 What the container calls ``/workspace/ckpt`` may be ``/mnt/nfs/ckpt`` or ``s3://bucket/ckpt`` to a worker. A path map
-goes from container prefixes to worker prefixes. Prefixes match whole segments; the longest match wins.
+goes from container prefixes to worker prefixes. Prefixes match whole segments; the longest match wins. What lies below
+a prefix stays below it: ``..`` is resolved by its text alone, and never leads out. Links are not seen here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from airflow_runai.errors import SpecError
+
 
 def to_worker(path: str, path_map: Mapping[str, str]) -> str:
-    """Return what a worker calls a container path; unchanged where no prefix matches."""
+    """
+    Return what a worker calls a container path; unchanged where no prefix matches.
+
+    :raises SpecError: where ``..`` leads out of the prefix, or there is none to stay in.
+    """
     return _translated(path, path_map)
 
 
 def to_container(path: str, path_map: Mapping[str, str]) -> str:
-    """Return what the container calls a worker's path; unchanged where no prefix matches."""
+    """Return what the container calls a worker's path; see :func:`to_worker`."""
     return _translated(path, {worker: container for container, worker in path_map.items()})
 
 
+def worker_prefix(path: str, path_map: Mapping[str, str]) -> str | None:
+    """Return the worker prefix below which a container path lies; ``None`` where no prefix matches."""
+    prefix = _prefix_of(path, path_map)
+    return None if prefix is None else path_map[prefix]
+
+
 def _translated(path: str, prefixes: Mapping[str, str]) -> str:
+    prefix = _prefix_of(path, prefixes)
+    if prefix is not None:
+        return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
+    if ".." in path.split("/"):
+        raise SpecError([f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; write it out"])
+    return path
+
+
+def _prefix_of(path: str, prefixes: Mapping[str, str]) -> str | None:
     for prefix in sorted(prefixes, key=len, reverse=True):
         bare = prefix.rstrip("/")
         if path == bare or path.startswith(bare + "/"):
-            return prefixes[prefix].rstrip("/") + path[len(bare) :] or "/"
-    return path
+            return prefix
+    return None
+
+
+def _rest(path: str, prefix: str) -> str:
+    """What follows the prefix, without ``..``."""
+    rest = path[len(prefix.rstrip("/")) :]
+    if ".." not in rest.split("/"):
+        return rest
+    kept: list[str] = []
+    for segment in rest.split("/"):
+        if segment != "..":
+            kept += [segment] if segment not in ("", ".") else []
+        elif kept:
+            kept.pop()
+        else:
+            raise SpecError([f"path: {path!r}; '..' leads out of {prefix!r}; allowed: what lies below it"])
+    return "".join(f"/{segment}" for segment in kept)

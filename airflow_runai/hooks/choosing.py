@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
-from airflow_runai.hooks.locations import location, refuse_missing_connection, without_connection
+from airflow_runai.hooks.locations import (
+    location,
+    refuse_missing_connection,
+    small_file,
+    untrusted_below,
+    without_connection,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_runai.checkpoints import Demands, Ledger, Report, RootProblem, Selection
     from airflow_runai.checkpoints.progress import Progress
+    from airflow_runai.checkpoints.small_files import SmallFile
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +73,13 @@ class Search:
         """Where the checkpoints lie, for this machine."""
         return location(self.root, self.path_map, self.storage_conn_id)
 
-    def report_place(self) -> Any:
+    def report_file(self) -> SmallFile | None:
         """Where the full report lies, or ``None``."""
-        return location(self.report_path, self.path_map, self.storage_conn_id) if self.report_path else None
+        return small_file(self.report_path, self.path_map, self.storage_conn_id) if self.report_path else None
+
+    def untrusted_below(self) -> Path | None:
+        """Return the directory from which on no link is followed to where the checkpoints lie."""
+        return untrusted_below(self.root, self.path_map)
 
     def demands(self) -> Demands:
         """
@@ -95,7 +108,7 @@ class Search:
         if not isinstance(self.expect, str):
             return Demands.from_mapping(self.expect or {})
         try:
-            return read_demands(location(self.expect, self.path_map, self.storage_conn_id))
+            return read_demands(small_file(self.expect, self.path_map, self.storage_conn_id))
         except (DemandError, SpecError):
             raise
         except Exception as error:  # storage libraries raise what they like
@@ -157,14 +170,14 @@ class Search:
 
     def _ledger(self) -> Ledger | None:
         """What the last report remembers; learns before anything is read whether the next can be written."""
-        from airflow_runai.checkpoints.report_file import make_room, read_ledger
+        from airflow_runai.checkpoints.report_file import read_ledger
 
-        place = self.report_place()
+        file = self.report_file()
         try:
-            if place is None:
+            if file is None:
                 return None
-            make_room(place)
-            return read_ledger(place)
+            file.make_room()
+            return read_ledger(file)
         except ValueError as error:
             raise CheckpointInvalid(f"report_path: {error}") from error
         except Exception as error:  # storage libraries raise what they like
@@ -173,10 +186,10 @@ class Search:
     def _report(self, found: Selection, ledger: Ledger | None) -> None:
         from airflow_runai.checkpoints.report_file import write_report
 
-        place = self.report_place()
+        file = self.report_file()
         try:
-            if place is not None:
-                write_report(place, found, ledger)
+            if file is not None:
+                write_report(file, found, ledger)
         except Exception as error:
             raise self._no_report(error) from error
 
@@ -248,20 +261,21 @@ def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
     return CheckpointUndecided(words) if verdicts & {"unknown", "in_progress"} else CheckpointInvalid(words)
 
 
-def put_aside(selection: Selection, root: Any) -> dict[str, str]:
+def put_aside(selection: Selection, search: Search) -> dict[str, str]:
     """
     Quarantine what was found bad above the chosen one; without a chosen one nothing is moved.
 
+    :param search: what was chosen by.
     :return: from where, and to where.
     """
     from airflow_runai.checkpoints.quarantine import BAD, QuarantineProblem, quarantine
 
-    moved = {}
+    moved, root, below = {}, search.place(), search.untrusted_below()
     for report in selection.rejected if selection.chosen is not None else ():
         if report.verdict not in BAD:
             continue
         try:
-            moved[report.path] = str(quarantine(root / report.path.rpartition("/")[2], report))
+            moved[report.path] = str(quarantine(root / report.path.rpartition("/")[2], report, below=below))
         except QuarantineProblem as problem:
             log.warning("%s", problem)
         else:

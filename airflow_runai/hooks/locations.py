@@ -1,16 +1,26 @@
-"""From a path in a container, or a URI, to something a worker can read."""
+"""
+From a path in a container, or a URI, to something a worker can read, and how far the way to it is trusted.
+
+Who writes a DAG and who mounts a volume is trusted, who trains is not. So the worker's end of a path map is taken as it
+is, links and all; from there on :mod:`airflow_runai.checkpoints.beneath` follows none.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_runai.core.paths import to_worker
+from airflow_runai.core.paths import to_worker, worker_prefix
 from airflow_runai.errors import SpecError
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+    from airflow_runai.checkpoints.small_files import SmallFile
+
+_LOCAL = ("file", "local")
 
 
 def location(
@@ -22,16 +32,16 @@ def location(
     :param path: container path or URI.
     :param path_map: container prefixes to worker prefixes (paths or URIs).
     :param storage_conn_id: Airflow connection for object storage.
+    :raises SpecError: for what is no path, and where ``..`` leads out of the prefix.
     """
-    if not isinstance(path, str) or not path.strip():
+    if not isinstance(path, str) or not path.strip() or not _can_be_named(path):
         raise SpecError([f"path: {path!r}; allowed: a container path or a URI that is not empty"])
     if path_map is not None and not isinstance(path_map, Mapping):
         raise SpecError([f"path_map: {path_map!r}; allowed: a mapping from container prefixes to worker prefixes"])
     found = to_worker(path, path_map or {})
-    if found.startswith("file://"):
-        return Path(found.removeprefix("file://"))
-    if "://" not in found:
-        return Path(found)
+    mounted = _mounted(found)
+    if mounted is not None:
+        return mounted
     # Imported here: fsspec is not needed to parse a DAG.
     from airflow.sdk import ObjectStoragePath
 
@@ -41,6 +51,44 @@ def location(
         raise SpecError(
             [f"path: {found!r} ({error}); allowed: a path, or a URI whose provider is installed, such as s3://…"]
         ) from error
+
+
+def _can_be_named(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def _mounted(worker: str) -> Path | None:
+    """The path that a worker's name for something means, unless it lies on object storage."""
+    scheme, found, rest = worker.partition("://")
+    if found and scheme.lower() not in _LOCAL:
+        return None
+    return Path(rest if found else worker)
+
+
+def untrusted_below(path: str, path_map: Mapping[str, str] | None) -> Path | None:
+    """
+    Return the directory from which on no link is followed to ``path``; ``None`` where nothing is known of it.
+
+    The worker prefix, if one matches. Otherwise the mount that the path lies on, or the link that leads there: those
+    who may write on a mounted volume are many, those who may mount one are few. On object storage there are no links.
+    """
+    prefix = worker_prefix(path, path_map or {})
+    if prefix is not None:
+        return _mounted(prefix)
+    mounted = _mounted(path)
+    above = [] if mounted is None or not mounted.is_absolute() else list(mounted.parents)[-2::-1]
+    return next((top for top in above if os.path.ismount(top) or os.path.islink(top)), None)
+
+
+def small_file(path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None) -> SmallFile:
+    """Return the small file that a worker finds under ``path``; the parameters are those of :func:`location`."""
+    # Imported here: reading checkpoints is not needed to parse a DAG.
+    from airflow_runai.checkpoints.small_files import SmallFile
+
+    return SmallFile(location(path, path_map, storage_conn_id), untrusted_below(path, path_map))
 
 
 def refuse_missing_connection(storage_conn_id: str | None) -> None:

@@ -219,7 +219,7 @@ class Watch:
         if not again.idle or again.since != before.since:
             log.info("the workload goes on; nothing is put aside")
             return
-        self.aside.update((yield Read(lambda _: put_aside(found, everything.place()))))
+        self.aside.update((yield Read(lambda _: put_aside(found, everything))))
         # Of the root before it was read: what has come since then was not looked at.
         self.guarded = seen if _settled(found) else ""
         after = yield from self._standing()

@@ -82,7 +82,7 @@ class RunaiCheckpointOperator(BaseOperator):
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise nothing_passed(self.root, selection)
-            aside = put_aside(selection, search.place()) if self.on_invalid == "quarantine" else {}
+            aside = put_aside(selection, search) if self.on_invalid == "quarantine" else {}
             result = search.result(selection, aside)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         for asset in self.outlets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, MetricsError, SpecError
-from airflow_runai.hooks.locations import location
+from airflow_runai.hooks.locations import location, small_file, untrusted_below
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: metrics.json is a handful of numbers; whatever is larger was written by mistake. Bytes.
 LARGEST_METRICS = 1024 * 1024
-
-
 #: An evaluation that takes longer is protected no more; one whose end nobody saw is forgotten then. Seconds.
 LONGEST_LEASE = 30 * 24 * 3600.0
 
@@ -33,9 +31,10 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     """
     Run an evaluation workload on a given checkpoint and judge its metrics.
 
-    The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a JSON object of numbers to the
-    path in ``METRICS`` (write to a temporary name, then rename). It is submitted, waited for and adopted like a
-    training. The result is the training's, plus ``checkpoint``, ``metrics``, ``gates`` and ``passed``.
+    The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a flat JSON object of numbers to
+    the path in ``METRICS`` (write to a temporary name, then rename; links are refused). It is submitted, waited for and
+    adopted like a training. The result is the training's, plus ``checkpoint``, ``metrics`` (those that are finite),
+    ``gates`` and ``passed``.
 
     :param checkpoint: result of :class:`RunaiCheckpointOperator`, or a container path; templated.
     :param metrics: container path of ``metrics.json``, on storage that the worker can read too, different for each
@@ -111,15 +110,18 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         ti = context["ti"]
         holder = f"evaluation {ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}"
         try:
-            path = location(self._checkpoint_path(), self.path_map)
+            path, below = location(self._checkpoint_path(), self.path_map), self._untrusted_below()
             if not isinstance(path, Path):
                 return
             if hold:
-                leases.hold(path, holder, until=time.time() + LONGEST_LEASE)
+                leases.hold(path, holder, until=time.time() + LONGEST_LEASE, below=below)
             else:
-                leases.release(path, holder)
+                leases.release(path, holder, below=below)
         except (OSError, SpecError) as error:
             self.log.info("the checkpoint is not held against retention (%s)", error)
+
+    def _untrusted_below(self) -> Path | None:
+        return untrusted_below(self._checkpoint_path(), self.path_map)
 
     def _checkpoint_path(self) -> str:
         found = self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint
@@ -132,9 +134,9 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     def _prepare(self) -> None:
         """Read the gates, rendered by now; remove an earlier generation's metrics: they are not this one's."""
         parse_gates(self.gates)
-        stale = location(self.metrics, self.path_map, self.storage_conn_id)
+        stale = small_file(self.metrics, self.path_map, self.storage_conn_id)
         try:
-            stale.unlink(missing_ok=True)
+            stale.remove()
         except Exception as error:  # storage libraries raise what they like
             raise MetricsError(f"{stale}: an earlier file cannot be removed: {_complaint(error)}") from error
 
@@ -143,7 +145,9 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)
         self.log.info("metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed")
-        judged = {"metrics": _plain(metrics), "gates": [str(gate) for gate in gates], "passed": not failures}
+        # What is not finite has no word in JSON: databases refuse such XComs.
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        judged = {"metrics": finite, "gates": [str(gate) for gate in gates], "passed": not failures}
         result = {**result, "checkpoint": self.checkpoint, **judged}
         if not failures:
             return result
@@ -154,23 +158,23 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         raise GateFailed(words)
 
 
-def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None) -> dict[str, Any]:
+def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None) -> dict[str, float]:
     """
     Read what the evaluation wrote.
 
-    :raises MetricsError: if it is missing, unreadable, larger than :data:`LARGEST_METRICS`, not JSON, or no object.
+    :raises MetricsError: if it is missing, unreadable, a link, larger than :data:`LARGEST_METRICS`, or holds anything
+        but numbers.
     """
-    where = location(path, path_map, storage_conn_id)
+    where = small_file(path, path_map, storage_conn_id)
     try:
-        with where.open("rb") as file:
-            raw = file.read(LARGEST_METRICS + 1)
+        raw = where.read(LARGEST_METRICS)
     except FileNotFoundError:
         raise MetricsError(f"{where}: missing; the evaluation must write its metrics to the path in $METRICS") from None
     except Exception as error:
         raise MetricsError(f"{where}: cannot be read: {_complaint(error)}") from error
     if len(raw) > LARGEST_METRICS:
         raise MetricsError(f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers")
-    return _parsed(raw, str(where))
+    return parse_metrics(raw, str(where))
 
 
 def _complaint(error: Exception) -> str:
@@ -178,22 +182,3 @@ def _complaint(error: Exception) -> str:
     from airflow_runai.checkpoints.reader import cause
 
     return getattr(error, "strerror", None) or cause(error)
-
-
-def _plain(value: Any) -> Any:
-    """Write what JSON has no word for (NaN, Infinity) as text: databases refuse such XComs."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _parsed(raw: bytes, where: str) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise MetricsError(f"{where}: not JSON ({error}); write it to a temporary name and rename it") from None
-    if not isinstance(found, dict):
-        raise MetricsError(f"{where}: a JSON {type(found).__name__}; allowed: an object such as {{'accuracy': 0.97}}")
-    return found

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import CheckpointInvalid, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.hooks.locations import location
+from airflow_runai.hooks.locations import small_file
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,7 +57,7 @@ class RunaiPromoteOperator(BaseOperator):
 
         with without_hope_no_retry():
             challenger = self._challenger(context)
-            pointer = location(self.champion, self.path_map, self.storage_conn_id)
+            pointer = small_file(self.champion, self.path_map, self.storage_conn_id)
             try:
                 present = read_champion(pointer)
             except ValueError as error:

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.hooks.locations import location
+from airflow_runai.hooks.locations import location, small_file, untrusted_below
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -101,9 +101,10 @@ class RunaiRetentionOperator(BaseOperator):
         from airflow_runai.checkpoints.retention import RetentionProblem, plan
 
         root = location(self.root, self.path_map)
-        champion = location(self.champion, self.path_map) if self.champion else None
+        champion = small_file(self.champion, self.path_map) if self.champion else None
+        below = untrusted_below(self.root, self.path_map)
         try:
-            return plan(root, self._rules(), now=time.time(), champion=champion)
+            return plan(root, self._rules(), now=time.time(), champion=champion, below=below)
         except RootProblem as error:
             kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
             raise kind(str(error)) from error

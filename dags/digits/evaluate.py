@@ -49,7 +49,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     metrics = model.score(held_out)
     if not math.isfinite(metrics["loss"]):
         raise preemptible.InvalidCheckpoint(f"{folder}: loss is {metrics['loss']} on the held-out digits")
-    return {**metrics, "step": found.step, "checkpoint": str(folder), "samples": len(held_out.y)}
+    return {**metrics, "step": found.step, "samples": len(held_out.y)}
 
 
 def main() -> None:

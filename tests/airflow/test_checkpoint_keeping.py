@@ -115,7 +115,7 @@ def test_a_file_of_expectations_that_cannot_be_read_now_may_be_read_later(run: R
     publish_tensors(root, 1, a=[1.0])
     (root.parent / "expect.json").mkdir()
     done = run(dag_of(choosing(expect="/shared/expect.json", retries=1)))
-    assert "CheckpointUndecided: expect: /shared/expect.json: cannot be read (IsADirectoryError" in done.words
+    assert "CheckpointUndecided: expect: /shared/expect.json: cannot be read (WrongKind" in done.words
     assert done.task().try_number == 2
     done = run(dag_of(choosing(expect="/shared/nothing.json", retries=1)))
     assert "nothing.json: does not exist; a JSON object, or a checkpoint report, is expected" in done.words
@@ -127,7 +127,7 @@ def test_that_no_report_can_be_written_is_told_before_anything_is_read(run: Runn
     os.truncate(torn / "model.safetensors", 100)
     (root.parent / "file").touch()
     done = run(dag_of(choosing(report_path="/shared/file/report.json")))
-    assert "report_path: /shared/file/report.json cannot be used (FileExistsError" in done.words
+    assert "report_path: /shared/file/report.json cannot be used (WrongKind" in done.words
     assert "name a file in a folder that this worker may write to" in done.words
     assert "none of 1 checkpoints" not in done.words
 

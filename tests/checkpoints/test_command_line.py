@@ -93,7 +93,7 @@ def test_the_report_of_one_selection_is_what_others_are_compared_with(
 
 FILES = [
     (["--ledger", "gone"], "--ledger: gone: does not exist"),
-    (["--ledger", "/"], "/: cannot be used (IsADirectoryError"),
+    (["--ledger", "/"], "/: cannot be used (WrongKind"),
     (["--expect", "gone"], "gone: does not exist; a JSON object"),
     (["--report", "/dev/null/x"], "/dev/null/x: cannot be used (FileExistsError"),
     (["--report", "x", "--ledger", "x"], "--report and --ledger: both name"),

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_runai.core.gates import Gate, judge, parse_gates
-from airflow_runai.core.paths import to_container, to_worker
+from airflow_runai.core.paths import to_container, to_worker, worker_prefix
 from airflow_runai.errors import MetricsError, SpecError
 
 
@@ -38,7 +36,7 @@ def test_one_text_is_no_list_of_gates() -> None:
         parse_gates("accuracy >= 0.95")
 
 
-METRICS = {"accuracy": 0.95, "steps": 10, "test": {"loss": 0.2}, "a.b": 1}
+METRICS = {"accuracy": 0.95, "steps": 10, "test.loss": 0.2}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +47,6 @@ METRICS = {"accuracy": 0.95, "steps": 10, "test": {"loss": 0.2}, "a.b": 1}
         ("steps == 10", True),
         ("test.loss < 0.3", True),
         ("test.loss < 0.1", False),
-        ("a.b <= 1", True),
     ],
 )
 def test_a_gate_is_passed_or_says_what_was_asked_for(text: str, passes: bool) -> None:
@@ -64,20 +61,14 @@ def test_a_near_miss_shows_enough_digits_to_see_it() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 10**400])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("comparison", [">=", "<=", ">", "<", "=="])
-def test_what_is_not_finite_never_passes(value: Any, comparison: str) -> None:
+def test_what_is_not_finite_never_passes(value: float, comparison: str) -> None:
     assert judge([Gate("x", comparison, 1.0)], {"x": value})
 
 
-@pytest.mark.parametrize("value", ["0.99", True, [0.99], {}])
-def test_a_metric_that_is_no_number_is_an_error(value: Any) -> None:
-    with pytest.raises(MetricsError, match=r"gate on 'accuracy': the evaluation wrote .*; allowed: a number"):
-        judge(parse_gates(["accuracy >= 0.9"]), {"accuracy": value})
-
-
-@pytest.mark.parametrize("metrics", [{}, {"accurracy": 1}, {"accuracy": None}, {"accuracy.x": 1}])
-def test_a_metric_that_was_not_written_is_an_error(metrics: Any) -> None:
+@pytest.mark.parametrize("metrics", [{}, {"accurracy": 1}, {"accuracy.x": 1}])
+def test_a_metric_that_was_not_written_is_an_error(metrics: dict[str, float]) -> None:
     with pytest.raises(MetricsError, match="gate on 'accuracy': the evaluation did not write this metric"):
         judge(parse_gates(["accuracy >= 0.9"]), metrics)
 
@@ -100,6 +91,51 @@ MAP = {"/workspace": "/mnt/nfs/ws", "/workspace/ckpt/": "s3://bucket/ckpt", "/da
 )
 def test_the_longest_prefix_of_whole_segments_wins(container: str, worker: str) -> None:
     assert to_worker(container, MAP) == worker
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/workspace/a/../b", "/mnt/nfs/ws/b"),
+        ("/workspace/a/../../workspace", None),
+        ("/workspace/a/./../b/..", "/mnt/nfs/ws"),
+        ("/workspace/ckpt/../x", None),
+        ("/workspace/../../../etc/passwd", None),
+        ("/workspace/..", None),
+        ("/workspace/a//../../..", None),
+        ("/workspace/...", "/mnt/nfs/ws/..."),
+        ("/workspace/a..b/..c", "/mnt/nfs/ws/a..b/..c"),
+        ("/data/../etc", None),
+        ("/elsewhere/../workspace/a", None),
+        ("../relative", None),
+        ("s3://bucket/a/../../other", None),
+    ],
+)
+def test_two_dots_never_lead_out_of_a_prefix(path: str, found: str | None) -> None:
+    if found is not None:
+        assert to_worker(path, MAP) == found
+        return
+    with pytest.raises(SpecError, match=r"path: '.*'; .*'\.\.'"):
+        to_worker(path, MAP)
+
+
+SEGMENTS = st.sampled_from(["a", "..", ".", "", "...", "b c", "..\n", "é", "workspace", "ckpt"])
+
+
+@given(st.lists(SEGMENTS, max_size=8), st.sampled_from([*MAP, "/else", "", "s3:/", "/workspace/a"]))
+def test_whatever_a_path_is_made_of_it_stays_below_its_prefix(segments: list[str], first: str) -> None:
+    path = "/".join([first, *segments])
+    try:
+        found = to_worker(path, MAP)
+    except SpecError:
+        assert ".." in segments
+        return
+    prefix = worker_prefix(path, MAP)
+    assert ".." not in found.split("/")
+    if prefix is None:
+        assert found == path
+    else:
+        assert f"{found}/".startswith(prefix.rstrip("/") + "/")
 
 
 @given(st.lists(st.sampled_from(["a", "b c", "ckpt", "step-1"]), max_size=4))

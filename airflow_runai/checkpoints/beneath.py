@@ -1,0 +1,216 @@
+"""
+A directory held open, and the one way to read, write, rename and remove what lies below it without ever leaving it.
+
+Whoever trains writes into the storage that workers read, so what lies there may be laid out to lead elsewhere: a link
+in place of a file or of a directory, a fifo that never answers, a name with ``..`` in it. Paths are therefore not
+looked at and then used, because what they name may change in between. Each step goes from an open directory to one
+name in it, and a link is refused by the opening itself (``openat`` with ``O_NOFOLLOW``).
+
+A hard link cannot be told from the file, and is taken for it: it cannot leave its file system, and Linux lets nobody
+make one to a file that he cannot write. Nothing is ever written in place, so that what else bears the name of a file
+stays as it is. Files on mounted storage only; object storage has no links.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["Folder", "WrongKind"]
+
+_NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_CLOEXEC
+# To pass through a directory, one need not be allowed to list it.
+_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+# Opening a fifo waits for a writer otherwise.
+_READABLE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | _NEVER_FOLLOWED
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_FOLLOWED
+# Listings of checkpoints end at 16; whatever goes deeper was no checkpoint.
+_DEEPEST = 64
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
+
+class WrongKind(OSError):
+    """Under a name lies something else than may be used there: a link, a fifo, a device; or it is no name at all."""
+
+    def __init__(self, place: Path, words: str) -> None:
+        super().__init__(errno.ELOOP, words, str(place))
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+class Folder:
+    """
+    An open directory; a context manager.
+
+    Whatever takes a name takes that of one entry, and raises :class:`WrongKind` for every other text.
+
+    :param path: how errors call it.
+    """
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self.path = path
+
+    @classmethod
+    def at(cls, path: Path, below: Path | None = None, *, make: bool = False) -> Folder:
+        """
+        Open a directory.
+
+        :param below: from here on no link is followed; without it, the path is trusted to its end.
+        :param make: make what is missing.
+        :raises WrongKind: where the path leads out of ``below``, or through something that is no directory.
+        """
+        top = path if below is None else below
+        if below is not None and not path.is_relative_to(below):
+            raise WrongKind(path, f"does not lie below {below}")
+        if make:
+            top.mkdir(parents=True, exist_ok=True)
+        folder = cls(os.open(top, _DIRECTORY), top)
+        for name in path.relative_to(top).parts:
+            with folder:
+                folder = folder.enter(name, make=make)
+        return folder
+
+    @classmethod
+    def holding(cls, path: Path, below: Path | None = None, *, make: bool = False) -> Folder:
+        """Open the directory that something lies in; see :meth:`at`."""
+        return cls.at(path.parent, None if path == below else below, make=make)
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._handle)
+
+    def enter(self, name: str, *, make: bool = False) -> Folder:
+        """Open a directory in this one."""
+        if make:
+            with suppress(FileExistsError):
+                self.make(name)
+        try:
+            handle = os.open(self._single(name), _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._handle)
+        except OSError:
+            self._expect(name, "directory")
+            raise
+        return Folder(handle, self.path / name)
+
+    def make(self, name: str) -> None:
+        """Make a directory that nobody had before."""
+        os.mkdir(self._single(name), dir_fd=self._handle)
+
+    def names(self) -> Iterator[str]:
+        """Names of all that lies here, in any order."""
+        with self._listed() as handle, os.scandir(handle) as entries:
+            for entry in entries:
+                yield entry.name
+
+    def kind(self, name: str) -> str | None:
+        """``file``, ``directory``, ``link``, ``fifo``, ``socket`` or ``device``; ``None`` where there is nothing."""
+        try:
+            found = os.stat(self._single(name), dir_fd=self._handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return _KINDS.get(stat.S_IFMT(found.st_mode), "device")
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Read a file; of one that is longer than ``limit`` bytes, one byte more."""
+        # Looked at first, because opening a device may do something; and again, because it may be another by then.
+        self._expect(name, "file")
+        with _closing(os.open(self._single(name), _READABLE, dir_fd=self._handle)) as handle:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise WrongKind(self.path / name, "is no file any more")
+            with open(handle, "rb", closefd=False) as file:
+                return file.read(min(limit, found.st_size) + 1)
+
+    def expect_room(self) -> None:
+        """Raise :class:`PermissionError` if nothing can be written here."""
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=self._handle):
+            raise PermissionError(f"{self.path} is not writable")
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file that nobody had before, and see it on the disk."""
+        with open(os.open(self._single(name), _NEW, 0o666, dir_fd=self._handle), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a file so that readers see the old or the new one; a link is replaced, never followed."""
+        fresh = f".{uuid.uuid4().hex}.tmp"
+        try:
+            self.write(fresh, data)
+            os.replace(fresh, self._single(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        finally:
+            self.remove(fresh)
+        with self._listed() as handle:
+            os.fsync(handle)
+
+    def move(self, name: str, into: Folder) -> None:
+        """Rename something, whatever it is, into another directory of the same file system."""
+        os.rename(self._single(name), name, src_dir_fd=self._handle, dst_dir_fd=into._handle)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a link, if there is one."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._single(name), dir_fd=self._handle)
+
+    def clear(self, name: str, *, deepest: int = _DEEPEST) -> None:
+        """Remove something and all that lies in it; links go, what they lead to stays."""
+        if self.kind(name) != "directory":
+            return self.remove(name)
+        if not deepest:
+            raise WrongKind(self.path / name, f"lies more than {_DEEPEST} directories deep; remove it by hand")
+        with self.enter(name) as folder:
+            for child in list(folder.names()):
+                folder.clear(child, deepest=deepest - 1)
+        self.drop(name)
+
+    def drop(self, name: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(self._single(name), dir_fd=self._handle)
+
+    def _single(self, name: str) -> str:
+        if name in ("", ".", "..") or "/" in name or not can_be_encoded(name):
+            raise WrongKind(self.path, f"{name[:80]!r} is no name of something in it")
+        return name
+
+    def _expect(self, name: str, wanted: str) -> None:
+        found = self.kind(name)
+        if found not in (wanted, None):
+            advice = "links are not followed here, because they may lead anywhere; " if found == "link" else ""
+            raise WrongKind(self.path / name, f"is a {found}; {advice}put the {wanted} itself there")
+
+    def _listed(self) -> AbstractContextManager[int]:
+        return _closing(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._handle))
+
+
+@contextmanager
+def _closing(handle: int) -> Iterator[int]:
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def can_be_encoded(name: str) -> bool:
+    """Whether a file can bear this name: no NUL, and no half of a surrogate but those that stand for odd bytes."""
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False

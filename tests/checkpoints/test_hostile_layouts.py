@@ -1,0 +1,307 @@
+"""
+Storage that is laid out to lead elsewhere: attacks that were played, and links that appear at every single step.
+
+The outside is another team's folder, which has all the names that ours has. Whatever the attack, it stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_runai.checkpoints import Report, Verdict, check
+from airflow_runai.checkpoints.champion import read_champion, write_champion
+from airflow_runai.checkpoints.leases import forget_expired, hold, leased, release
+from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
+from airflow_runai.checkpoints.removal import remove
+from airflow_runai.checkpoints.report_file import read_ledger
+from airflow_runai.checkpoints.retention import Plan, Retention, RetentionProblem, plan
+from airflow_runai.checkpoints.small_files import SmallFile
+from tests.checkpoints.samples import publish, write
+
+#: After everything that the tests write.
+NOW = 4e9
+TRASH = ".trash-retention-x"
+LEASE = '{"checkpoint": "step-00000001", "holder": "they", "until": 1}'
+
+
+@dataclass
+class Storage:
+    """A mounted volume ``mnt`` with our root ``mnt/run``, and another team's folder beside it."""
+
+    base: Path
+    before: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mount(self) -> Path:
+        return self.base / "mnt"
+
+    @property
+    def root(self) -> Path:
+        return self.mount / "run"
+
+    @property
+    def outside(self) -> Path:
+        return self.base / "theirs"
+
+    def step(self, number: int) -> Path:
+        return self.root / f"step-{number:08d}"
+
+    def seen_outside(self) -> dict[str, Any]:
+        found = {}
+        for path in sorted(self.outside.rglob("*")):
+            known = path.lstat()
+            content = path.read_bytes() if path.is_file() else None
+            found[str(path)] = (known.st_ino, known.st_mode, known.st_mtime_ns, content)
+        return found
+
+    def lead_out(self, place: str) -> None:
+        """Put a link to the other team's in the place of something of ours; every folder of ours is there, too."""
+        ours = self.mount / place
+        for folder in self.root.rglob("*/"):
+            if folder.is_dir() and not folder.is_symlink():
+                (self.outside / folder.relative_to(self.root)).mkdir(exist_ok=True)
+        self.before = self.seen_outside()
+        if ours.exists():
+            ours.rename(self.base / f"moved-{place.replace('/', '-')}")
+        ours.symlink_to(self.outside if place == "run" else self.outside / Path(place).relative_to("run"))
+
+
+def built(base: Path) -> Storage:
+    """Lay out three checkpoints on each side, with leases, quarantine, trash and a champion."""
+    storage = Storage(base)
+    for side in (storage.root, storage.outside):
+        for step in (1, 2, 3):
+            publish(side, step, content={"model.safetensors": b"torn"})
+        for folder in (".leases", "quarantine", TRASH, "notes"):
+            (side / folder).mkdir()
+        (side / ".leases" / "step-00000009@dead.json").write_text(LEASE)
+        (side / TRASH / "step-00000007").mkdir()
+        write(side / TRASH / "step-00000007" / "model.safetensors", b"old")
+        (side / "notes" / "champion.json").write_text(f'{{"uri": "step-00000003", "theirs": "{side.name}"}}')
+    storage.before = storage.seen_outside()
+    return storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    storage = built(tmp_path)
+    yield storage
+    assert storage.seen_outside() == storage.before
+
+
+def bad(path: Path) -> Report:
+    return Report(str(path), Verdict.INVALID, None, 1, 3, 0, mark=check(path, level=0).mark)
+
+
+# -- the attacks -------------------------------------------------------------------------------------------------------
+def test_trash_that_is_a_link_is_neither_deleted_nor_put_back(storage: Storage) -> None:
+    """A3: retention once renamed another team's best model into ours."""
+    storage.lead_out(f"run/{TRASH}")
+    (storage.root / ".leases" / "step-00000007@x.json").write_text(LEASE.replace('"until": 1', f'"until": {NOW + 1}'))
+    assert [path.name for path in remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)] == ["step-00000001"]
+    assert (storage.root / TRASH).is_symlink()
+    assert not (storage.root / "step-00000007").exists()
+
+
+def test_what_lies_in_real_trash_and_is_a_link_is_removed_or_put_back_as_a_link(storage: Storage) -> None:
+    for name in ("step-00000005", "step-00000006"):
+        (storage.root / TRASH / name).symlink_to(storage.outside)
+    remove(Plan(storage.root), now=NOW)
+    assert not (storage.root / TRASH).exists()
+    (storage.root / TRASH).mkdir()
+    (storage.root / TRASH / "step-00000005").symlink_to(storage.outside)
+    (storage.root / ".leases" / "step-00000005@x.json").write_text("{")
+    remove(Plan(storage.root), now=NOW)
+    assert (storage.root / "step-00000005").is_symlink()
+
+
+@pytest.mark.parametrize("target", ["theirs", "loop", "nothing", "file", "fifo"])
+def test_leases_that_lie_elsewhere_are_neither_written_nor_read_nor_cleared(storage: Storage, target: str) -> None:
+    """A4: leases once were written outside, and other people's files removed there."""
+    place = storage.root / ".leases"
+    shutil.rmtree(place)
+    made: dict[str, Callable[[], object]] = {
+        "theirs": lambda: place.symlink_to(storage.outside / ".leases"),
+        "loop": lambda: place.symlink_to(".leases"),
+        "nothing": lambda: place.symlink_to("nowhere"),
+        "file": lambda: place.touch(),
+        "fifo": lambda: os.mkfifo(place),
+    }
+    made[target]()
+    for act in (
+        lambda: hold(storage.step(1), "we", until=NOW),
+        lambda: release(storage.step(1), "we"),
+        lambda: leased(storage.root, now=0),
+        lambda: forget_expired(storage.root, now=NOW),
+    ):
+        with pytest.raises(OSError, match=r"\.leases: is a (link|file|fifo); .*put the directory itself there"):
+            act()
+    with pytest.raises(RetentionProblem, match=r"\.leases: is a"):
+        remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)
+    assert storage.step(1).exists()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory", "huge", "text", "nan", "no holder", "deep"])
+def test_a_lease_that_is_none_is_held_until_somebody_looks(storage: Storage, kind: str) -> None:
+    place = storage.root / ".leases" / "step-00000001@x.json"
+    made: dict[str, Callable[[], object]] = {
+        "fifo": lambda: os.mkfifo(place),
+        "link": lambda: place.symlink_to(storage.outside / ".leases" / "step-00000009@dead.json"),
+        "directory": lambda: place.mkdir(),
+        "huge": lambda: place.write_text(LEASE + " " * 2**20),
+        "text": lambda: place.write_text('"x"'),
+        "nan": lambda: place.write_text(LEASE.replace('"until": 1', '"until": NaN')),
+        "no holder": lambda: place.write_text(f'{{"until": {NOW + 1}}}'),
+        "deep": lambda: place.write_text("[" * 60_000),
+    }
+    made[kind]()
+    forget_expired(storage.root, now=NOW)
+    assert "cannot be read" in leased(storage.root, now=NOW)["step-00000001"]
+    assert place.is_symlink() or place.exists()
+
+
+def test_the_name_of_a_holder_is_shown_as_what_it_is(storage: Storage) -> None:
+    lease = storage.root / ".leases" / "step-00000001@x.json"
+    lease.write_text('{"holder": "\\u0000\\u001b[31m\\ud83d' + "x" * 5000 + f'", "until": {NOW + 1}}}')
+    (holder,) = leased(storage.root, now=NOW).values()
+    assert holder.isprintable()
+    assert len(holder) <= 256
+
+
+def test_nothing_is_put_aside_into_a_quarantine_that_lies_elsewhere(storage: Storage) -> None:
+    """A5: a checkpoint once was moved out of our storage."""
+    storage.lead_out("run/quarantine")
+    with pytest.raises(QuarantineProblem, match=r"quarantine: is a link; .*; it was left there"):
+        quarantine(storage.step(1), bad(storage.step(1)))
+    assert storage.step(1).exists()
+
+
+def test_a_cell_that_somebody_laid_out_before_is_not_used(storage: Storage) -> None:
+    (storage.root / "quarantine" / "step-00000001").symlink_to(storage.outside)
+    moved = quarantine(storage.step(1), bad(storage.step(1)))
+    assert moved == storage.root / "quarantine" / "step-00000001.2" / "step-00000001"
+
+
+def test_a_root_that_became_a_link_is_refused_below_its_mount_and_taken_where_a_person_names_it(
+    storage: Storage, tmp_path: Path
+) -> None:
+    publish(storage.root, 4)
+    rules = Retention(keep_last=1, settled_seconds=0)
+    found = plan(storage.root, rules, now=NOW, below=storage.mount)
+    storage.lead_out("run")
+    with pytest.raises(RetentionProblem, match=r"mnt/run: is a link; .*nothing more was removed"):
+        remove(found, now=NOW)
+    with pytest.raises(OSError, match=r"mnt/run: is a link"):
+        hold(storage.step(1), "we", until=NOW, below=storage.mount)
+    with pytest.raises(QuarantineProblem, match=r"mnt/run: is a link"):
+        quarantine(storage.step(1), bad(storage.step(1)), below=storage.mount)
+    (tmp_path / "alias").symlink_to(tmp_path / "moved-run")
+    assert len(remove(plan(tmp_path / "alias", rules, now=NOW), now=NOW)) == 3
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["link", "fifo", "directory", "device"])
+def test_a_pointer_and_a_report_are_files_or_nothing(storage: Storage, kind: str) -> None:
+    place = storage.root / "notes" / "own.json"
+    made: dict[str, Callable[[], object]] = {
+        "link": lambda: place.symlink_to(storage.outside / "notes" / "champion.json"),
+        "fifo": lambda: os.mkfifo(place),
+        "directory": lambda: place.mkdir(),
+        "device": lambda: place.symlink_to("/dev/zero"),
+    }
+    made[kind]()
+    with pytest.raises(ValueError, match=r"own\.json: is no champion pointer \(.*: is a .*\); move it away"):
+        read_champion(place)
+    with pytest.raises(OSError, match=r"own\.json: is a .*; put|own\.json: is a .*itself there"):
+        read_ledger(place)
+
+
+# -- at every step -----------------------------------------------------------------------------------------------------
+class Steps:
+    """Counts what is done to files, and does something before the n-th."""
+
+    def __init__(self) -> None:
+        self.left = -1
+        self.act: Callable[[], None] = lambda: None
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, arguments: Any) -> None:
+        if self.left >= 0 and (event == "open" or event.startswith("os.")):
+            self.left -= 1
+            if self.left < 0:
+                self.act()
+
+    def before(self, number: int, act: Callable[[], None]) -> None:
+        self.left, self.act = number, act
+
+    def finished(self) -> bool:
+        """Whether it came to that step."""
+        came, self.left = self.left < 0, -1
+        return came
+
+
+STEPS = Steps()
+
+
+def held_and_released(storage: Storage) -> None:
+    hold(storage.step(1), "we", until=NOW + 1, below=storage.mount)
+    release(storage.step(1), "we", below=storage.mount)
+
+
+def put_aside(storage: Storage) -> None:
+    quarantine(storage.step(2), bad(storage.step(2)), below=storage.mount)
+
+
+def removed(storage: Storage) -> None:
+    pointer = SmallFile(storage.root / "notes" / "champion.json", storage.mount)
+    remove(Plan(storage.root, {}, (storage.step(1), storage.step(2)), pointer, storage.mount), now=NOW)
+
+
+def promoted(storage: Storage) -> None:
+    pointer = SmallFile(storage.root / "notes" / "champion.json", storage.mount)
+    found = read_champion(pointer)
+    assert found is None or found["theirs"] == "run"
+    write_champion(pointer, {"uri": "step-00000002", "theirs": "run"})
+    pointer.make_room()
+    pointer.remove()
+
+
+PLACES: dict[Callable[[Storage], None], tuple[str, ...]] = {
+    held_and_released: ("run", "run/.leases"),
+    put_aside: ("run", "run/quarantine", "run/step-00000002"),
+    removed: ("run", "run/.leases", f"run/{TRASH}", "run/step-00000001", "run/notes"),
+    promoted: ("run", "run/notes", "run/notes/champion.json"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", PLACES)
+def test_a_link_that_appears_at_any_step_leads_nowhere(quick_disk: Path, act: Callable[[Storage], None]) -> None:
+    tried = refused = 0
+    for place in PLACES[act]:
+        for number in range(1000):
+            storage = built(quick_disk / f"{place.replace('/', '-')}-{number}")
+            STEPS.before(number, lambda place=place, storage=storage: storage.lead_out(place))  # type: ignore[misc]
+            try:
+                act(storage)
+            except (OSError, QuarantineProblem, RetentionProblem, ValueError) as error:
+                refused += "theirs" not in str(error)
+            came = STEPS.finished()
+            assert storage.seen_outside() == storage.before, f"{place} at step {number}"
+            shutil.rmtree(storage.base)
+            if not came:
+                break
+            tried += 1
+        else:
+            raise AssertionError("it does not end")
+    assert tried > 20
+    assert refused > 0
