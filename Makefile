@@ -8,7 +8,8 @@ CHECKED := airflow_runai demo dags docs tests
 ON_THE_RIG := tests/rig tests/referee
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-airflow test-parts test-rig quick qualify lint docs rig oracles clean
+SEEDS ?= 10000
+.PHONY: help install demo up down simulate test test-airflow test-parts test-rig quick qualify lint docs rig oracles clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,9 @@ quick: $(INSTALLED)  ## the fast tests only
 
 qualify: rig  ## what takes too long for `make test`: every start-stop cycle, every recording
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
+
+simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code under virtual time
+	$(BIN)/python -m tests.simulation --many $(SEEDS)
 
 docs: $(INSTALLED)  ## write the generated tables of docs/ anew
 	$(BIN)/python -m docs.generate

@@ -5,5 +5,6 @@ Real are operator, trigger, hook, session, flows, drivers and kill code. Faked a
 a control plane in memory), the clock, and what a task may ask of Airflow. Blocking code runs in greenlets, so that it
 can die at each request and each sleep. Rooms: ``history`` (what is given) · ``random_history`` (a seed's) · ``world``
 and ``server`` (the platform: truth, and what it says) · ``wire`` · ``clock`` and ``process`` · ``airflow``, ``worker``,
-``triggerer`` and ``comms`` (the model of Airflow) · ``people`` · ``story`` (what happened) · ``invariants`` · ``shrinking``.
+``triggerer`` and ``comms`` (the model of Airflow) · ``people`` · ``story`` (what happened) · ``invariants`` (judges) ·
+``shrinking`` and ``telling`` (for people) · ``campaign``.
 """

@@ -12,7 +12,7 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
 
 def main() -> int:
     """Play seeds, print stories or a summary; 1 if a promise was broken."""
-    from tests.simulation.campaign import campaign
+    from tests.simulation.campaign import campaign, hunt
     from tests.simulation.telling import tell
 
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
@@ -20,8 +20,11 @@ def main() -> int:
     parser.add_argument("--shrink", action="store_true", help="make a failing history short before it is told")
     parser.add_argument("--kind", default="", help="which violation a short story must keep")
     parser.add_argument("--many", type=int, default=0, metavar="N", help="play N seeds, only count what was broken")
+    parser.add_argument("--until", default="", metavar="KIND", help="with --many: stop at the first of this kind")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where --many begins")
     told = parser.parse_args()
+    if told.many and told.until:
+        return hunt(told.first, told.many, told.until)
     if told.many:
         return campaign(told.first, told.many)
     if not told.seeds:

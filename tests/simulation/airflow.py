@@ -32,6 +32,7 @@ class TaskInstance:
 
     :param since: counts changes of the state, so that what was planned for an earlier one is dropped.
     :param row: number of its trigger, if it has one.
+    :param sensor_of: name of the workload that it only watches; empty for a training.
     """
 
     dag_id: str
@@ -40,6 +41,7 @@ class TaskInstance:
     task: Task
     slug: str = "train"
     map_index: int = -1
+    sensor_of: str = ""
     state: str | None = None
     try_number: int = 0
     max_tries: int = 0
@@ -66,6 +68,7 @@ class Airflow:
     chance: random.Random
     new_process: Callable[[str, float], Process]
     tis: list[TaskInstance] = field(default_factory=list)
+    variables: dict[str, str | None] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     triggerers: Triggerers = field(init=False)
     run_worker: Callable[[TaskInstance, dict[str, Any] | None], Worker] = field(init=False)
@@ -187,7 +190,7 @@ class Airflow:
 
     def clear(self, ti: TaskInstance, who: str = "a person") -> None:
         """Let it run again."""
-        self.story.note("cleared", who, state=ti.state, attempt=ti.try_number)
+        self.story.note("cleared", who, ti=ti.task_id, state=ti.state, attempt=ti.try_number)
         if ti.state == "running":
             self.become(ti, "restarting", "cleared")
             self._tell_worker(ti)
@@ -201,7 +204,7 @@ class Airflow:
         """End it by hand."""
         if ti.is_finished:
             return
-        self.story.note("marked", who, state=ti.state, to=state, attempt=ti.try_number)
+        self.story.note("marked", who, ti=ti.task_id, state=ti.state, to=state, attempt=ti.try_number)
         was = ti.state
         self._drop_trigger(ti)
         self.become(ti, state, f"marked {state} while {was}")
@@ -231,8 +234,7 @@ class Airflow:
         }
         return {run_id: found} if found else {}
 
-    def shown(self, dag_id: str, run_id: str, key: str, value: Any) -> None:
-        """Store an XCom that a trigger pushed."""
-        for ti in self.tis:
-            if (ti.dag_id, ti.run_id) == (dag_id, run_id):
-                ti.xcoms[key] = value
+    def xcoms_of(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return the XComs of a task, to be read and written."""
+        found = (ti for ti in self.tis if (ti.dag_id, ti.run_id, ti.task_id) == (dag_id, run_id, task_id))
+        return next((ti.xcoms for ti in found), {})

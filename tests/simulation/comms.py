@@ -8,8 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import GetTaskStates, MaskSecret, SetXCom, TaskStatesResult
+from airflow.sdk.execution_time.comms import (
+    ErrorResponse,
+    GetTaskStates,
+    GetVariable,
+    GetXCom,
+    MaskSecret,
+    PutVariable,
+    SetXCom,
+    TaskStatesResult,
+    VariableResult,
+    XComResult,
+)
 
 from tests.simulation.process import Process, blocking, here
 
@@ -66,28 +78,42 @@ class ContextTi:
 
 
 class Comms:
-    """Answers what triggers ask the supervisor; each answer takes a step of the asking process."""
+    """Answers what code of a worker or a trigger asks its supervisor; each answer takes a step of the process."""
 
     airflow: Airflow | None = None
 
-    def send(self, message: object) -> None:
-        assert isinstance(message, MaskSecret), f"only secrets are masked without awaiting, not {message!r}"
+    def send(self, message: object) -> Any:
+        """Answer blocking code."""
+        return None if isinstance(message, MaskSecret) else blocking(self.asend(message))
 
     async def asend(self, message: object) -> Any:
+        """Answer code on the event loop."""
         process, airflow = here(), self.airflow
-        assert process is not None, "only simulated processes ask Airflow"
-        assert airflow is not None, "there is an Airflow to ask"
         if isinstance(message, MaskSecret):
             return None
+        assert process is not None, "only simulated processes ask Airflow"
+        assert airflow is not None, "there is an Airflow to ask"
         await _call(process)
-        if isinstance(message, SetXCom):
-            airflow.shown(message.dag_id, message.run_id, message.key, message.value)
-            return None
-        assert isinstance(message, GetTaskStates), f"a trigger may not send {message!r}, or the model lacks it"
-        assert message.task_ids is not None
-        assert message.run_ids is not None
-        states = airflow.states_of(message.dag_id, message.run_ids[0], message.task_ids, message.map_index)
-        return TaskStatesResult(task_states=states)
+        return _answer(airflow, message)
+
+
+def _answer(airflow: Airflow, message: object) -> Any:
+    if isinstance(message, GetTaskStates):
+        which = message.task_ids or [], message.map_index
+        return TaskStatesResult(task_states=airflow.states_of(message.dag_id, (message.run_ids or [""])[0], *which))
+    if isinstance(message, (GetXCom, SetXCom)):
+        xcoms = airflow.xcoms_of(message.dag_id, message.run_id, message.task_id)
+        if isinstance(message, GetXCom):
+            return XComResult(key=message.key, value=xcoms.get(message.key))
+        xcoms[message.key] = message.value
+        return None
+    if isinstance(message, PutVariable):
+        airflow.variables[message.key] = message.value
+        return None
+    assert isinstance(message, GetVariable), f"this model of Airflow has no answer to {message!r}"
+    if message.key not in airflow.variables:
+        return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+    return VariableResult(key=message.key, value=airflow.variables[message.key])
 
 
 async def _call(process: Process) -> None:

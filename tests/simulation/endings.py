@@ -23,7 +23,7 @@ def how_it_ended(played: Played, workload: Workload) -> str:
 
 
 def _by_its_words(played: Played, end: Fact, hidden: bool) -> str:
-    fired = [f.status for f in played.story.of("fired") if f.at <= end.at][-1:]
+    fired = [f.status for f in played.facts("fired") if f.at <= end.at][-1:]
     words = end.why.removeprefix("AirflowFailException: ")
     if " gone: " in words or hidden:
         return "it was not gone"

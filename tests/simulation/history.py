@@ -8,7 +8,7 @@ step of a process ("the second process dies at its fourth step"), because there 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Platform:
     :param early_goodbye: it says "deleted" while the pods still go down.
     :param tells_variables: its lists hold the variables of workloads.
     :param tells_when: its readings say since when the phase holds.
+    :param clock_off: seconds by which its own clock is wrong.
     """
 
     list_lag: float = 0.0
@@ -45,6 +46,7 @@ class Platform:
     early_goodbye: bool = False
     tells_variables: bool = True
     tells_when: bool = True
+    clock_off: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,14 @@ class Life:
     What becomes of a workload if nobody interferes.
 
     :param stretches: (seconds queued, seconds running), one for each incarnation; all but the last are preempted.
+    :param odd_phase: a phase that nobody knows, in the middle of its first run.
+    :param words: what the platform says to a preemption, and the container at its end.
     """
 
     stretches: tuple[tuple[float, float], ...] = ((5.0, 300.0),)
     end: str = "Completed"
     odd_phase: str = ""
+    words: str = "Preempted: another project wants its share"
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,11 @@ class Machinery:
 
 @dataclass(frozen=True)
 class History:
-    """All that happens, but for what our code does."""
+    """
+    All that happens, but for what our code does.
+
+    :param neighbours: how many other tasks of the run wait beside it; the first is a sensor.
+    """
 
     task: Task = Task()
     platform: Platform = Platform()
@@ -118,5 +127,5 @@ class History:
     lives: tuple[Life, ...] = (Life(),)
     acts: tuple[Act, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    neighbours: int = 0
     chance: int = 0
-    bystanders: int = field(default=0)

@@ -7,8 +7,10 @@ broken, and by what. Which classes are still open, and how to see them, is in ``
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.endings import how_it_ended
 from tests.simulation.justice import reason_missing
@@ -40,7 +42,7 @@ Invariant = Callable[[Played], Iterator[Violation]]
 
 def one_is_alive(played: Played) -> Iterator[Violation]:
     """Check: "One run of one task has one workload."."""
-    mine = _mine(played)
+    mine = played.mine
     for newer in mine:
         for older in mine[: mine.index(newer)]:
             both = _overlap(_alive(older), _alive(newer))
@@ -51,23 +53,24 @@ def one_is_alive(played: Played) -> Iterator[Violation]:
 
 def nobody_writes_beside(played: Played) -> Iterator[Violation]:
     """Check: "ends the old workload, waits until it is gone, creates the next generation"."""
-    mine = _mine(played)
+    mine = played.mine
     for newer in mine:
         for older in mine[: mine.index(newer)]:
             ended = _alive(older)[-1][1] if _alive(older) else older.created
             if ended <= newer.created and older.has_pods(newer.created):
-                cause = "it was listed as deleted" if played.history.platform.early_goodbye else "other"
+                goodbye = played.history.platform.early_goodbye
+                cause = "it was listed as deleted" if goodbye else _excuse(played, older, newer)
                 words = f"pods of {older.name} still go down when {newer.name} is created"
                 yield Violation(f"still writing: {cause}", newer.created, words)
 
 
 def nothing_is_lost(played: Played) -> Iterator[Violation]:
     """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
-    if not played.ti.is_finished or played.history.task.on_kill == "keep":
+    if not played.ti.is_finished or played.ti.task.on_kill == "keep":
         return
     ended = max(f.at for f in played.story.facts if f.who == played.ti.task_id)
     judged = max(ended, *(f.at + f.seconds for f in played.story.of("act", what="outage")), 0.0) + PATIENCE
-    living = [w for w in _mine(played) if _lives_at(w, judged) and not _resumed_since(played, w, ended)]
+    living = [w for w in played.mine if _lives_at(w, judged) and not _resumed_since(played, w, ended)]
     doubles = {v.at for v in one_is_alive(played)}
     for workload in living:
         cause = "beside a second one" if doubles else how_it_ended(played, workload)
@@ -77,19 +80,19 @@ def nothing_is_lost(played: Played) -> Iterator[Violation]:
 def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
     """Check: "Not knowing is not failing. An outage, a refusal … lengthen the wait; they never end it"."""
     refusals = ("Unauthorized", "Forbidden", "NotResolved", "Refused", "NotFound", "ForeignWorkload")
-    for fact in played.story.of("raised", hopeless=True):
+    for fact in played.facts("raised", hopeless=True):
         kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
-        if kind in refusals and any(_lives_at(w, fact.at) for w in _mine(played)):
+        if kind in refusals and any(_lives_at(w, fact.at) for w in played.mine):
             yield Violation(f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}")
 
 
 def success_was_earned(played: Played) -> Iterator[Violation]:
     """Check: "`succeeded`: phase `Completed`", of a workload of this life of the run."""
     for fact in played.story.of("success"):
-        if fact.why != "its worker says so":
+        if fact.who != played.ti.task_id or played.ti.sensor_of or fact.why != "its worker says so":
             continue
-        begun = max((f.at for f in played.story.of("run deleted") if f.at < fact.at), default=0.0)
-        earned = [w for w in _mine(played) if w.created >= begun and _completed_by(w, fact.at)]
+        begun = max((f.at for f in played.facts("run deleted") if f.at < fact.at), default=0.0)
+        earned = [w for w in played.mine if w.created >= begun and _completed_by(w, fact.at)]
         if not earned:
             cause = "an earlier life of the run" if begun else "other"
             yield Violation(f"success without training: {cause}", fact.at, "no workload of this run completed")
@@ -97,38 +100,64 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
 
 def gone_was_gone(played: Played) -> Iterator[Violation]:
     """Check: "`gone`: deleted by someone else"."""
-    for fact in played.story.of("fired", status="gone"):
-        if not any(w.condemned is not None and w.condemned <= fact.at for w in _mine(played)):
+    for fact in played.facts("fired", status="gone"):
+        if not any(w.condemned is not None and w.condemned <= fact.at for w in played.world.workloads):
             yield Violation("false gone", fact.at, "the wait ended with gone, and the workload is there")
 
 
 def what_is_stopped_deserved_it(played: Played) -> Iterator[Violation]:
     """Check: "The workload is stopped only when …", and no limit is enforced before it is reached."""
     for fact in (*played.story.of("deleted"), *played.story.of("suspended")):
-        if fact.who == "a person":
+        workload = played.world.workloads[fact.ordinal]
+        if fact.who == "a person" or workload not in played.mine:
             continue
-        missing = reason_missing(played, fact, played.world.workloads[fact.ordinal])
+        missing = reason_missing(played, fact, workload)
         if missing:
             yield Violation(f"undeserved: {missing}", fact.at, f"{fact.who} ends {fact.workload} ({fact.phase})")
 
 
+def a_retry_trains(played: Played) -> Iterator[Violation]:
+    """Check: "the workload failed, and Airflow retries: creates the next generation"."""
+    begun: dict[tuple[int, int], float] = {}
+    for fact in played.story.of("running"):
+        if fact.who == played.ti.task_id:
+            begun.setdefault((fact.life, fact.attempt), fact.at)
+    for fact in played.facts("raised"):
+        ended = re.match(r"WorkloadEnded: workload (\S+) (?:failed|gone): ", fact.error)
+        since = max(
+            (at for (_, attempt), at in begun.items() if attempt == fact.attempt and at <= fact.at), default=0.0
+        )
+        for workload in [w for w in played.mine if ended and w.name == ended[1]]:
+            over = next((at for at, phase, _ in workload.phases if phase == "Failed"), workload.condemned)
+            if workload.created < since and over is not None and over < since:
+                yield Violation("wasted retry", fact.at, f"try {fact.attempt} only repeats the end of {workload.name}")
+
+
 def no_trigger_raises(played: Played) -> Iterator[Violation]:
     """Check: "Not knowing is not failing": a trigger that raises fails its task."""
-    for fact in played.story.of("broke"):
+    for fact in played.facts("broke"):
         yield Violation("trigger raised", fact.at, fact.error)
 
 
 def strangers_are_left_alone(played: Played) -> Iterator[Violation]:
     """Check: "The sensor never touches the workload", nor does anybody touch what others submitted."""
     for fact in (*played.story.of("deleted"), *played.story.of("suspended")):
-        if fact.who != "a person" and not played.world.workloads[fact.ordinal].task:
+        if fact.who != "a person" and not played.world.workloads[fact.ordinal].task and not played.ti.sensor_of:
             yield Violation("stranger touched", fact.at, f"{fact.who} ends {fact.workload}")
 
 
 def every_task_ends(played: Played) -> Iterator[Violation]:
     """Check that nothing hangs: the workload has ended, the control plane answers, and the task ends."""
-    if not played.ti.is_finished and all(w.is_over for w in _mine(played)):
+    if not played.ti.is_finished and all(w.is_over for w in played.mine):
         yield Violation("hang", played.story.facts[-1].at, f"the task is {played.ti.state} for ever")
+
+
+def texts_are_clean(played: Played) -> Iterator[Violation]:
+    """Check: what the platform says reaches Airflow as data, without what a database or terminal cannot take."""
+    said = repr([f.about for f in played.story.facts if f.kind in ("fired", "raised", "says")])
+    stored = json.dumps(played.ti.xcoms)
+    if any(token in said + stored for token in ("\\x00", "\\x1b", "\\ud83d", "\\u0000", "\\u001b")):
+        yield Violation("dirty text", 0.0, "a control character or half a character of the platform reached Airflow")
 
 
 INVARIANTS: tuple[Invariant, ...] = (
@@ -139,19 +168,18 @@ INVARIANTS: tuple[Invariant, ...] = (
     success_was_earned,
     gone_was_gone,
     what_is_stopped_deserved_it,
+    a_retry_trains,
     no_trigger_raises,
     strangers_are_left_alone,
     every_task_ends,
+    texts_are_clean,
 )
 
 
 def judge(played: Played) -> list[Violation]:
-    """Ask all judges."""
-    return [violation for invariant in INVARIANTS for violation in invariant(played)]
-
-
-def _mine(played: Played) -> list[Workload]:
-    return [w for w in played.world.workloads if w.task]
+    """Ask all judges about all tasks."""
+    views = [replace(played, ti=ti) for ti in (played.ti, *played.beside)]
+    return [violation for view in views for invariant in INVARIANTS for violation in invariant(view)]
 
 
 def _alive(workload: Workload) -> list[tuple[float, float]]:

@@ -30,7 +30,7 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
         return ""
     if any(w.task == workload.task and workload.created < w.created <= deed.at for w in played.world.workloads):
         return ""  # an older generation has no right to live
-    limits = dict(played.history.task.limits)
+    limits = dict(played.ti.task.limits)
     reached = {clock for clock, used in _clocks(workload, deed.at) if clock in limits and used >= limits[clock] - SLACK}
     if reached:
         stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(deed.at - 0.01)[1] in RUNNING
@@ -40,12 +40,14 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
 
 def _cause(played: Played, deed: Fact) -> str:
     if deed.who.startswith("triggerer"):
-        return "kill after a clear"
+        marked = any(f.at <= deed.at for f in played.facts("marked"))
+        return "kill after a clear" if marked else "nobody ended the task"
     acts = {f.what for f in played.story.of("act") if f.at <= deed.at}
     if "retries" in acts:
         return "retries were edited"
-    skewed = played.history.machinery.worker_skew or played.history.machinery.triggerer_skew
-    return ("limit by a wrong clock" if skewed else "limit not reached") if played.history.task.limits else "other"
+    machinery = played.history.machinery
+    skewed = machinery.worker_skew or machinery.triggerer_skew or played.history.platform.clock_off
+    return ("limit by a wrong clock" if skewed else "limit not reached") if played.ti.task.limits else "other"
 
 
 def _state_at(played: Played, moment: float) -> str:
@@ -54,10 +56,10 @@ def _state_at(played: Played, moment: float) -> str:
 
 
 def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bool:
-    if played.history.task.on_clear != "restart" or not deed.who.startswith("worker"):
+    if played.ti.task.on_clear != "restart" or not deed.who.startswith("worker"):
         return False
     made_by = int(workload.variables.get("AIRFLOW_RUNAI_TRY") or 0)
-    return any(made_by <= f.attempt and f.at <= deed.at for f in played.story.of("cleared"))
+    return any(made_by <= f.attempt and f.at <= deed.at for f in played.facts("cleared"))
 
 
 def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
@@ -65,7 +67,9 @@ def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
     yield "total", now - workload.created
     ran = away_total = running = 0.0
     began = False
-    past = [p for p in workload.phases if p[0] < now - 0.001 and p[1] in KNOWN]
+    # Nobody can know more than somebody was told: a stretch may begin and end between two looks.
+    told = [phase for place, phase in enumerate(workload.phases) if place in workload.told]
+    past = [p for p in told if p[0] < now - 0.001 and p[1] in KNOWN]
     away_since = workload.created
     for (at, phase, _), until in zip(past, [*(p[0] for p in past[1:]), now], strict=True):
         if phase in RUNNING:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tests.simulation.airflow import Airflow, TaskInstance
-from tests.simulation.history import Act
+from tests.simulation.history import Act, Life
 from tests.simulation.story import Fact
 from tests.simulation.wire import Wire
 from tests.simulation.world import World
+
+#: Seconds after which a control plane that was restored from a backup has learned from its clusters what it forgot.
+RESYNC = 180.0
 
 
 @dataclass(eq=False)
@@ -53,7 +56,9 @@ class People:
             "triggerer dies": lambda act: self.airflow.triggerers.crash(act.seconds),
             "take-over": lambda act: self.airflow.triggerers.take_over(act.seconds),
             "outage": self._outage,
-            "hide": self._hide,
+            "hide": lambda act: self._hide(act.seconds, 0.0),
+            "restore": lambda act: self._hide(RESYNC, self.airflow.loop.time() - act.seconds),
+            "copy": lambda act: self._copy(),
             "suspend": lambda act: self._steer(self.world.suspend),
             "resume": lambda act: self._steer(self.world.resume),
             "delete": lambda act: self._steer(self.world.delete),
@@ -87,9 +92,15 @@ class People:
         self.wire.outage = act.detail or "503 before"
         self.wire.outage_until = self.airflow.loop.time() + act.seconds
 
-    def _hide(self, act: Act) -> None:
-        self.wire.server.hidden_since = self.airflow.loop.time()
-        self.wire.server.hidden_until = self.airflow.loop.time() + act.seconds
+    def _hide(self, seconds: float, since: float) -> None:
+        for workload in self.world.workloads:
+            if workload.created >= since:
+                workload.hidden_until = self.airflow.loop.time() + seconds
+
+    def _copy(self) -> None:
+        """Submit by hand what looks like one of ours."""
+        for workload in [w for w in self.world.workloads if w.task][-1:]:
+            self.world.create(f"{workload.name}-copy", {}, "a person", Life())
 
     def _run_again(self) -> None:
         """Delete the run; the scheduler makes it again with the same ids, and nothing is left of the first one."""
@@ -99,7 +110,7 @@ class People:
         if ti.row is not None:
             row, ti.row = ti.row, None
             self.airflow.triggerers.cancel(row)
-        self.world.story.note("run deleted", "a person")
+        self.world.story.note("run deleted", "a person", ti=ti.task_id)
         ti.store.clear()
         ti.xcoms.clear()
         ti.event = None

@@ -21,6 +21,8 @@ DEEDS = {
     "take-over": 3,
     "outage": 6,
     "hide": 3,
+    "restore": 1,
+    "copy": 1,
     "suspend": 2,
     "resume": 2,
     "delete": 1,
@@ -31,6 +33,8 @@ DEEDS = {
 }
 FOLLOWS = {"mark": "clear", "clear": "mark", "suspend": "resume", "rename": "clear", "retries": "worker dies"}
 OUTAGES = ("503 before", "request lost", "html", "401", "403", "500 before")
+#: What the platform says: the vendor documents no word for a preemption, and a container may say anything.
+WORDS = {"Preempted: another project wants its share": 70, "stopped": 20, "half \ud83d NUL \x00 ESC \x1b[31m": 10}
 CLOCKS = ("queue", "interruption", "interrupted_total", "running", "total", "starting")
 
 
@@ -45,6 +49,7 @@ def history_of(seed: int) -> History:
         lives=tuple(_life(chance) for _ in range(chance.randint(1, 3))),
         acts=_acts(chance),
         troubles=_troubles(chance),
+        neighbours=chance.choice((2, 3)) if _often(chance, 0.1) else 0,
         chance=seed,
     )
 
@@ -84,6 +89,7 @@ def _platform(chance: random.Random) -> Platform:
         early_goodbye=_often(chance, 0.2),
         tells_variables=_often(chance, 0.8),
         tells_when=_often(chance, 0.8),
+        clock_off=float(chance.choice((-3600, 600, 3600))) if _often(chance, 0.05) else 0.0,
     )
 
 
@@ -106,7 +112,7 @@ def _life(chance: random.Random) -> Life:
     if _often(chance, 0.3):
         stretches = (*stretches[:-1], (stretches[-1][0], _between(chance, 1500, 5000)))
     odd = chance.choice(("Unknown", "Degraded", "Rebalancing")) if _often(chance, 0.1) else ""
-    return Life(stretches, "Failed" if _often(chance, 0.2) else "Completed", odd)
+    return Life(stretches, "Failed" if _often(chance, 0.2) else "Completed", odd, _choice(chance, WORDS))
 
 
 def _acts(chance: random.Random) -> tuple[Act, ...]:
@@ -133,7 +139,13 @@ def _act(chance: random.Random, what: str, cue: Cue) -> Act:
         return Act(cue, what, float(chance.randint(0, 2)))
     if what == "delete the run":
         return Act(_cue(chance, ENDS), what)
-    lasting = {"hide": (30, 300), "worker is forgotten": (1, 120), "triggerer dies": (5, 60), "take-over": (0.5, 30)}
+    lasting = {
+        "hide": (30, 300),
+        "restore": (1, 600),
+        "worker is forgotten": (1, 120),
+        "triggerer dies": (5, 60),
+        "take-over": (0.5, 30),
+    }
     return Act(cue, what, _between(chance, *lasting[what]) if what in lasting else 0.0)
 
 

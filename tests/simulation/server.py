@@ -21,16 +21,10 @@ _CONDITION = re.compile(r"(\w+)(==|!=|=\^|=@|>=|<=)(.*)")
 
 
 class Server:
-    """
-    Answers requests.
-
-    :param hidden_until: until then our identity sees no workload that exists now.
-    """
+    """Answers requests."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.hidden_until = 0.0
-        self.hidden_since = 0.0
 
     def answer(self, who: str, method: str, path: str, query: Mapping[str, str], body: Any) -> Answer:
         """Do what a request asks for; it takes effect now."""
@@ -40,6 +34,8 @@ class Server:
             return 200, {"projects": [PROJECT]}
         if path == "/api/v1/workloads":
             return 200, {"workloads": self._listed(query)}
+        if path == "/api/v1/workloads/pods":
+            return 200, {"pods": self._pods(query)}
         if method == "POST" and path in ("/api/v1/workloads/trainings", "/api/v1/workloads/distributed"):
             return self._create(who, body)
         return self._about_one(who, method, path.removeprefix("/api/v1/workloads/").split("/"))
@@ -71,9 +67,15 @@ class Server:
         if what == "history":
             return self._history(found)
         if what == "pods":
-            standing = found.has_pods(self.world.now())
-            return 200, {"pods": [{"name": f"{found.name}-0", "k8sPhase": "Running"}] if standing else []}
+            return 200, {"pods": self._pods({"filterBy": f"workloadId=={found.id}"})}
         return 200, self._typed(found) if typed else self._generic(found, self.world.now())
+
+    def _pods(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Tell the pods that stand, also those of a workload that is deleted already."""
+        standing = [w for w in self.world.workloads if w.has_pods(self.world.now()) and not self._is_hidden(w)]
+        chosen = [w for w in standing if _matches(w, query.get("filterBy", ""))]
+        names = [{"name": f"{w.name}-0", "workloadId": w.id, "workloadName": w.name} for w in chosen]
+        return [{**pod, "k8sPhase": "Running"} for pod in names]
 
     def _can_be_read(self, found: Workload) -> bool:
         now = self.world.now()
@@ -85,7 +87,7 @@ class Server:
         return not self._is_hidden(found)
 
     def _is_hidden(self, found: Workload) -> bool:
-        hidden = found.created < self.hidden_since and self.world.now() < self.hidden_until
+        hidden = self.world.now() < found.hidden_until
         if hidden:
             found.lies.append((self.world.now(), HIDDEN))
         return hidden
@@ -94,7 +96,8 @@ class Server:
         moment = self.world.now() - self.world.platform.list_lag
         deleted = query.get("deleted") == "true"
         return [
-            self._generic(w, moment) | ({"deletedAt": iso(w.deleted)} if deleted and w.deleted is not None else {})
+            self._generic(w, moment)
+            | ({"deletedAt": self._iso(w.deleted)} if deleted and w.deleted is not None else {})
             for w in self.world.workloads
             if _matches(w, query.get("filterBy", "")) and self._is_listed(w, moment, deleted) and not self._is_hidden(w)
         ]
@@ -105,6 +108,13 @@ class Server:
         is_deleted = workload.deleted is not None and workload.deleted <= moment
         return workload.created <= moment and is_deleted == deleted
 
+    def _iso(self, moment: float) -> str:
+        return datetime.fromtimestamp(self.now_by_its_clock(moment), timezone.utc).isoformat()
+
+    def now_by_its_clock(self, moment: float) -> float:
+        """Tell epoch seconds as the control plane has them."""
+        return BEGIN + moment + self.world.platform.clock_off
+
     def deny_all(self) -> None:
         """Note that an empty list has denied what exists."""
         for workload in self.world.workloads:
@@ -112,19 +122,23 @@ class Server:
                 workload.lies.append((self.world.now(), EMPTY_LIST))
 
     def _generic(self, workload: Workload, moment: float) -> dict[str, Any]:
-        since, phase, message = workload.phase_at(moment)
+        since, phase, message = workload.tell_phase(moment)
         platform = self.world.platform
         return {
             **{"id": workload.id, "name": workload.name, "type": "Training", "phase": phase},
-            **{"projectId": "7", "clusterId": "c-1", "phaseMessage": message, "createdAt": iso(workload.created)},
-            **({"phaseUpdatedAt": iso(since)} if platform.tells_when else {}),
+            **{"projectId": "7", "clusterId": "c-1", "phaseMessage": message, "createdAt": self._iso(workload.created)},
+            **({"phaseUpdatedAt": self._iso(since)} if platform.tells_when else {}),
             **({"environmentVariables": workload.variables} if platform.tells_variables else {}),
         }
 
     def _typed(self, workload: Workload) -> dict[str, Any]:
         return {
-            **{"workloadId": workload.id, "name": workload.name, "actualPhase": workload.phase},
-            **{"projectId": "7", "clusterId": "c-1", "createdAt": iso(workload.created)},
+            **{
+                "workloadId": workload.id,
+                "name": workload.name,
+                "actualPhase": workload.tell_phase(self.world.now())[1],
+            },
+            **{"projectId": "7", "clusterId": "c-1", "createdAt": self._iso(workload.created)},
             "spec": dict(workload.spec),
         }
 
@@ -134,16 +148,16 @@ class Server:
             return NOT_FOUND
         if kept == "forbidden":
             return 403, {"code": 403, "message": "no permission for workloads history"}
+        places = range(len(workload.phases))
+        workload.told.update(places[-1:] if kept == "newest" else places)
         records = [
-            {"meta": {"creationTimestamp": iso(at)}, "spec": {"phaseUpdate": {"phase": phase, "phaseMessage": words}}}
+            {
+                "meta": {"creationTimestamp": self._iso(at)},
+                "spec": {"phaseUpdate": {"phase": phase, "phaseMessage": words}},
+            }
             for at, phase, words in reversed(workload.phases)
         ]
         return 200, {"records": records[:1] if kept == "newest" else records}
-
-
-def iso(moment: float) -> str:
-    """Write a moment of the simulation as servers do."""
-    return datetime.fromtimestamp(BEGIN + moment, timezone.utc).isoformat()
 
 
 def _matches(workload: Workload, filters: str) -> bool:
@@ -151,7 +165,8 @@ def _matches(workload: Workload, filters: str) -> bool:
 
 
 def _fits(workload: Workload, field: str, operator: str, value: str) -> bool:
-    have = {"name": workload.name, "projectId": "7", "phase": workload.phase}.get(field)
+    ours = {"name": workload.name, "workloadName": workload.name, "workloadId": workload.id, "projectId": "7"}
+    have = {**ours, "phase": workload.phase}.get(field)
     if have is None:
         return True
     tests = {"==": have == value, "!=": have != value, "=^": have.startswith(value), "=@": value in have}

@@ -16,14 +16,14 @@ import structlog
 from tests.simulation import comms, wire
 from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.clock import CLOCK, VirtualLoop, virtual_time
-from tests.simulation.history import History
+from tests.simulation.history import History, Life, Task
 from tests.simulation.people import People
 from tests.simulation.process import Process, adopt_tasks, here
 from tests.simulation.server import Server
-from tests.simulation.story import Story
+from tests.simulation.story import Fact, Story
 from tests.simulation.triggerer import Triggerers
 from tests.simulation.worker import Worker
-from tests.simulation.world import World
+from tests.simulation.world import Workload, World
 
 #: After this many seconds a task that has not ended hangs.
 HORIZON = 6 * 3600.0
@@ -31,6 +31,7 @@ HORIZON = 6 * 3600.0
 AFTERMATH = 1500.0
 
 
+STRANGER = "stranger"
 CONFIGURATION = {
     "AIRFLOW__RUNAI__POLL_INTERVAL": "30",
     "AIRFLOW__RUNAI__MIN_DEFER_SECONDS": "10",
@@ -40,13 +41,23 @@ CONFIGURATION = {
 
 @dataclass(eq=False)
 class Played:
-    """What came of a history."""
+    """What came of a history, as seen from one of its tasks."""
 
     history: History
     story: Story
     world: World
     ti: TaskInstance
+    beside: tuple[TaskInstance, ...]
     requests: int
+
+    @property
+    def mine(self) -> list[Workload]:
+        """The workloads that the task has made."""
+        return [w for w in self.world.workloads if w.task == (self.ti.dag_id, self.ti.run_id, self.ti.task_id)]
+
+    def facts(self, kind: str, **about: Any) -> Iterator[Fact]:
+        """Tell the facts of a kind about the task."""
+        return self.story.of(kind, ti=self.ti.task_id, **about)
 
 
 class Simulation:
@@ -64,6 +75,7 @@ class Simulation:
         self.airflow = Airflow(self.loop, self.story, history.machinery, chance, self._new_process)
         self.airflow.run_worker = lambda ti, event: Worker.start(self.airflow, ti, event)
         self.ti = TaskInstance("dag", "run-1", "train", history.task)
+        self.beside = tuple(_neighbour(number) for number in range(history.neighbours))
 
     def _new_process(self, kind: str, skew: float) -> Process:
         number = len(self.processes) + 1
@@ -89,12 +101,14 @@ class Simulation:
             raise RuntimeError(f"the simulation itself is broken: {self.errors[0]}") from self.errors[0].get(
                 "exception"
             )
-        return Played(self.history, self.story, self.world, self.ti, self.wire.requests)
+        return Played(self.history, self.story, self.world, self.ti, self.beside, self.wire.requests)
 
     async def _whole(self) -> None:
         self.airflow.triggerers = Triggerers(self.airflow)
         People(self.airflow, self.world, self.wire, self.ti, self.history.acts)
-        self.airflow.add(self.ti)
+        for ti in (self.ti, *self.beside):
+            self.airflow.add(ti)
+        self.world.create(STRANGER, {}, "a person", Life())
         await self._until_it_ends()
         self.story.note("the end", "nobody", state=self.ti.state)
         for process in self.processes:
@@ -109,10 +123,16 @@ class Simulation:
         while self.loop.time() < HORIZON:
             seen = self.ti.since
             await asyncio.sleep(60.0)
-            if not self.ti.is_finished or self.ti.since != seen or self.loop.time() < self.wire.outage_until:
+            open_ones = [ti for ti in (self.ti, *self.beside) if not ti.is_finished]
+            if open_ones or self.ti.since != seen or self.loop.time() < self.wire.outage_until:
                 quiet_since = self.loop.time()
             if self.loop.time() - quiet_since > AFTERMATH:
                 return
+
+
+def _neighbour(number: int) -> TaskInstance:
+    task = Task(retries=3, retry_delay=30.0)
+    return TaskInstance("dag", "run-1", f"beside-{number}", task, "beside", sensor_of="" if number else STRANGER)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from itertools import groupby
 from typing import Any
 
@@ -27,6 +27,8 @@ def tell(seed: int, kind: str = "", *, short: bool = False) -> int:
     if short and broken:
         history = shrink(history, kind or broken[0].kind)
     print("\n".join((f"seed {seed}, short" if short else f"seed {seed}", *given(history), "", *happened(history))))
+    if short:
+        print(f"\n{source(history)}")
     return int(bool(broken))
 
 
@@ -38,6 +40,16 @@ def given(history: History) -> Iterator[str]:
             yield from (f"  {_plain(entry)}" for entry in value)
         elif is_dataclass(value) and (words := _plain(value)):
             yield f"  {item.name}: {words}"
+
+
+def source(entry: Any) -> str:
+    """Write a history, or a part of it, as Python would; what is as in a calm one is left out."""
+    if isinstance(entry, tuple):
+        return f"({', '.join(map(source, entry))}{',' if len(entry) == 1 else ''})"
+    if not is_dataclass(entry):
+        return repr(entry)
+    needed = [item for item in fields(entry) if item.default is MISSING or getattr(entry, item.name) != item.default]
+    return f"{type(entry).__name__}({', '.join(f'{n.name}={source(getattr(entry, n.name))}' for n in needed)})"
 
 
 def _plain(entry: Any) -> str:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_calm_history_ends_well_with_one_workload() -> None:
     played = play(History())
     assert played.ti.state == "success"
-    assert [w.phase for w in played.world.workloads] == ["Completed"]
+    assert [w.phase for w in played.mine] == ["Completed"]
     assert judge(played) == []
 
 
@@ -30,7 +30,7 @@ def test_a_calm_history_ends_well_with_one_workload() -> None:
 def test_a_worker_that_dies_at_any_step_costs_nothing_where_there_is_a_retry(step: int) -> None:
     played = play(History(task=Task(retries=1), troubles=(Trouble(2, step, "dies"),)))
     assert played.ti.state == "success"
-    assert len(played.world.workloads) == 1
+    assert len(played.mine) == 1
     assert judge(played) == []
 
 

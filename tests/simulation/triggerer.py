@@ -92,14 +92,18 @@ class Triggerers:
         try:
             async for event in running.trigger.run():
                 payload = json.loads(json.dumps(event.payload))
-                airflow.story.note("fired", running.process.name, row=row.number, status=payload.get("status"))
+                airflow.story.note(
+                    "fired", running.process.name, ti=row.ti.task_id, row=row.number, status=payload.get("status")
+                )
                 self.rows.pop(row.number, None)
                 airflow.later(0.5, partial(airflow.fire, row.ti, row.number, payload))
                 return
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            airflow.story.note("broke", running.process.name, error=f"{type(error).__name__}: {error}")
+            airflow.story.note(
+                "broke", running.process.name, ti=row.ti.task_id, error=f"{type(error).__name__}: {error}"
+            )
             airflow.broke(row.ti, row.number, str(error))
         finally:
             if running in self.running:

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.simulation.clock import BEGIN, VirtualLoop
+from tests.simulation.clock import VirtualLoop
 from tests.simulation.process import Process, blocking, here
 from tests.simulation.server import Server
 from tests.simulation.story import Story
@@ -39,7 +39,7 @@ INSTEAD: dict[str, tuple[int, bool]] = {
 }
 LOST = {"request lost": False, "reply lost": True}
 LATE = "delivered late "
-KINDS = (*INSTEAD, *LOST, "slow", "empty list")
+KINDS = (*INSTEAD, *LOST, "slow", "empty list", "twice")
 
 
 @dataclass(eq=False)
@@ -89,14 +89,19 @@ class Wire:
             status, after = INSTEAD[trouble]
             if after:
                 self._ask(process.name, request)
-            return _instead(request, status, trouble, self.loop.time())
+            return _instead(request, status, trouble, self._date())
         status, body = self._ask(process.name, request)
+        if trouble == "twice":
+            self._ask(f"{process.name} (again)", request)
         if trouble == "empty list" and isinstance(body, dict) and "workloads" in body:
             self.server.deny_all()
             body = {"workloads": []}
         if not told:
             self.story.note("request", process.name, call=_call(request), status=status)
-        return _response(request, status, json.dumps(body).encode(), self.loop.time())
+        return _response(request, status, json.dumps(body).encode(), self._date())
+
+    def _date(self) -> str:
+        return formatdate(self.server.now_by_its_clock(self.loop.time()), usegmt=True)
 
     async def _lost(self, process: Process, request: httpx.Request, trouble: str) -> httpx.Response:
         if LOST.get(trouble):
@@ -120,19 +125,19 @@ def _call(request: httpx.Request) -> str:
     return f"{request.method} {request.url.path.removeprefix('/api/v1')} {query}{deleted}".rstrip()
 
 
-def _instead(request: httpx.Request, status: int, trouble: str, now: float) -> httpx.Response:
+def _instead(request: httpx.Request, status: int, trouble: str, date: str) -> httpx.Response:
     if trouble == "empty":
-        return _response(request, 200, b"", now)
+        return _response(request, 200, b"", date)
     if trouble.startswith("html"):
-        return _response(request, status, HTML.encode(), now, "text/html")
+        return _response(request, status, HTML.encode(), date, "text/html")
     body = {"code": status, "message": WORDS.get(status, "the control plane is not well")}
-    return _response(request, status, json.dumps(body).encode(), now)
+    return _response(request, status, json.dumps(body).encode(), date)
 
 
 def _response(
-    request: httpx.Request, status: int, content: bytes, now: float, kind: str = "application/json"
+    request: httpx.Request, status: int, content: bytes, date: str, kind: str = "application/json"
 ) -> httpx.Response:
-    headers = {"content-type": kind, "date": formatdate(BEGIN + now, usegmt=True)}
+    headers = {"content-type": kind, "date": date}
     if status == 429:
         headers["retry-after"] = "7"
     return httpx.Response(status, headers=headers, content=content, request=request)

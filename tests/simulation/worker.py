@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.sdk.execution_time.context import _preset_connections
 
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.comms import ContextTi, Store
 from tests.simulation.process import Process, in_greenlet
@@ -32,10 +33,14 @@ def connection(login: str) -> dict[str, Connection]:
     return {"runai_default": Connection(conn_id="runai_default", login=login, **about)}
 
 
-def operator_of(ti: TaskInstance) -> RunaiTrainingOperator:
+def operator_of(ti: TaskInstance) -> BaseOperator:
     """Parse the DAG as it is now."""
     task = ti.task
     with DAG(ti.dag_id, schedule=None):
+        if ti.sensor_of:
+            return RunaiWorkloadSensor(
+                task_id=ti.task_id, workload=ti.sensor_of, deferrable=task.deferrable, poke_interval=30, retries=9
+            )
         return RunaiTrainingOperator(
             task_id=ti.task_id,
             spec=SPEC,
@@ -90,7 +95,9 @@ class Worker:
             self.ended = True
             hopeless = isinstance(error, AirflowFailException)
             words = f"{type(error).__name__}: {error}"
-            airflow.story.note("raised", name, error=words, hopeless=hopeless, attempt=self.ti.try_number)
+            airflow.story.note(
+                "raised", name, ti=self.ti.task_id, error=words, hopeless=hopeless, attempt=self.ti.try_number
+            )
             airflow.failed(self, words, retry=not hopeless)
         else:
             self.ended = True
@@ -118,6 +125,6 @@ class Worker:
     def _died(self) -> None:
         if self.ended:
             return
-        self.airflow.story.note("died", self.process.name, attempt=self.ti.try_number)
+        self.airflow.story.note("died", self.process.name, ti=self.ti.task_id, attempt=self.ti.try_number)
         delay = 0.5 if self.ti.state == "restarting" else self.airflow.machinery.death_noticed
         self.airflow.later(delay, lambda: self.airflow.lost(self))

@@ -27,6 +27,7 @@ class Workload:
 
     :param phases: (since, phase, message), oldest first.
     :param pods: (from, until) of each stretch in which its pods stood; the last may be open.
+    :param told: phases (by their place) that the control plane has told somebody.
     :param lies: when, and in which way, the control plane denied its existence.
     """
 
@@ -40,7 +41,9 @@ class Workload:
     deleted: float | None = None
     condemned: float | None = None
     suspended_by: str = ""
+    told: set[int] = field(default_factory=set)
     lies: list[tuple[float, str]] = field(default_factory=list)
+    hidden_until: float = 0.0
     acts: list[tuple[float, str, str]] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
@@ -64,7 +67,15 @@ class Workload:
 
     def phase_at(self, moment: float) -> tuple[float, str, str]:
         """Tell which phase held at ``moment``."""
-        return next((p for p in reversed(self.phases) if p[0] <= moment), self.phases[0])
+        return self.phases[self._place_at(moment)]
+
+    def tell_phase(self, moment: float) -> tuple[float, str, str]:
+        """Tell somebody which phase held at ``moment``, and remember that it was told."""
+        self.told.add(self._place_at(moment))
+        return self.phase_at(moment)
+
+    def _place_at(self, moment: float) -> int:
+        return next((i for i in reversed(range(len(self.phases))) if self.phases[i][0] <= moment), 0)
 
     def has_pods(self, moment: float) -> bool:
         return any(since <= moment < until for since, until in self.pods)
@@ -96,7 +107,7 @@ class World:
     def now(self) -> float:
         return self.loop.time()
 
-    def create(self, name: str, spec: Mapping[str, Any], who: str) -> Workload | None:
+    def create(self, name: str, spec: Mapping[str, Any], who: str, life: Life | None = None) -> Workload | None:
         """Make a workload; ``None`` if the name is taken by one that is not deleted."""
         if any(w.name == name and w.deleted is None for w in self.workloads):
             return None
@@ -104,10 +115,14 @@ class World:
         made = Workload(identity, name, spec, self.now(), len(self.workloads))
         self.workloads.append(made)
         self.story.note("created", who, workload=made.name, ordinal=made.ordinal, beside=self._beside(made))
-        made.acts = _acts(self.lives[min(made.ordinal, len(self.lives) - 1)], self.platform.grace)
+        made.acts = _acts(life or self._life_of(made), self.platform.grace)
         self._enter(made, "Creating")
         self._next(made)
         return made
+
+    def _life_of(self, made: Workload) -> Life:
+        earlier = sum(w.task == made.task for w in self.workloads) - 1
+        return self.lives[min(earlier, len(self.lives) - 1)]
 
     def _beside(self, made: Workload) -> list[str]:
         same = [w for w in self.workloads if w is not made and w.task and w.task == made.task]
@@ -185,7 +200,7 @@ def _acts(life: Life, grace: float) -> list[tuple[float, str, str]]:
             acts += [(running / 3, life.odd_phase, ""), (running / 3, "Running", "")]
             running /= 3
         if number == len(life.stretches) - 1:
-            acts.append((running, life.end, "the container said: done"))
+            acts.append((running, life.end, life.words))
         else:
-            acts += [(running, "Terminating", "Preempted: another project wants its share"), (grace, "Pending", "")]
+            acts += [(running, "Terminating", life.words), (grace, "Pending", "")]
     return acts

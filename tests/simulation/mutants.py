@@ -1,0 +1,51 @@
+"""
+Mutants of the package: one defence taken out, in a copy of its files. Who attacks a mutant must be seen by the judges.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """
+    A defence, and how to take it out.
+
+    :param kind: beginning of the class of violations that must follow.
+    :param file: below ``airflow_runai``.
+    :param before: a text that the file has exactly once.
+    """
+
+    kind: str
+    file: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.kind}"
+
+    def build(self, folder: Path) -> Path:
+        """Copy package and simulation into ``folder``, and take the defence out."""
+        for part in ("airflow_runai", "tests/simulation"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "tests" / "__init__.py").touch()
+        target = folder / "airflow_runai" / self.file
+        text = target.read_text()
+        if text.count(self.before) != 1:
+            raise ValueError(f"{target}: {text.count(self.before)} times {self.before!r}; it must be there once")
+        target.write_text(text.replace(self.before, self.after))
+        return folder
+
+    def hunted(self, folder: Path, seeds: int) -> str:
+        """Play up to ``seeds`` seeds against the mutant in ``folder``; return what was printed."""
+        command = [sys.executable, "-m", "tests.simulation", "--many", str(seeds), "--until", self.kind]
+        around = {**os.environ, "PYTHONPATH": str(folder)}
+        return subprocess.run(command, cwd=folder, env=around, capture_output=True, text=True).stdout
