@@ -261,6 +261,7 @@ class Engine:
                 lifecycle.place(workload, decision.slots, now)
                 self._store.touch(workload)
             elif isinstance(decision, scheduler.Evict):
+                workload.claims = decision.claims
                 self.preempt(workload, decision.message, now)
             else:
                 workload.claims = decision.claims
@@ -282,7 +283,7 @@ class Engine:
                 placed=tuple(pod.slot for pod in workload.live_pods),
                 leaving=workload.departure is not None,
                 avoid=frozenset(workload.last_nodes),
-                claims=workload.claims,
+                claims=workload.claims and workload.desired == "Running",
             )
 
 

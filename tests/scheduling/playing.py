@@ -88,7 +88,7 @@ class Board:
                 if isinstance(decision, Place):
                     self._put(replace(self.jobs[decision.job], claims=False), decision.slots)
                 elif isinstance(decision, Evict):
-                    self._put(self.jobs[decision.job], ())
+                    self._put(replace(self.jobs[decision.job], claims=decision.claims), ())
                     victims.add((decision.job, decision.by))
                 else:
                     self.jobs[decision.job] = replace(self.jobs[decision.job], claims=decision.claims)

@@ -102,7 +102,7 @@ class World:
         assert decision.by != "preempt" or (cause.project == job.project and cause.priority > job.priority)
         assert decision.by != "reclaim" or cause.project != job.project
         assert decision.by != "consolidation" or cause.preemptible
-        self.jobs[job.id] = replace(job, leaving=True)
+        self.jobs[job.id] = replace(job, leaving=True, claims=decision.claims)
         self._ends[job.id] = self._pauses[0]
         self._pauses.rotate(-1)
 

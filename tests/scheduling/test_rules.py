@@ -185,7 +185,7 @@ def test_limit_is_no_obstacle_to_one_for_whom_another_of_its_queue_goes() -> Non
     [
         (
             ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 50"],
-            Evict("a2", "Preempted: moved to make room for workload a3", "consolidation", "a3"),
+            Evict("a2", "Preempted: moved to make room for workload a3", "consolidation", "a3", claims=True),
         ),
         (
             ["a1 a 1x2@n1 50", "a2 a 1x2@n2 75", "b1 b 1x1 50"],

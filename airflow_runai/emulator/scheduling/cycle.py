@@ -33,6 +33,7 @@ class Cycle:
         self._nodes, self._queues, self._flaws = nodes, queues, flaws
         self._jobs = {job.id: job for job in jobs}
         self._waiting = {job.id: job for job in self._jobs.values() if not job.placed and not job.leaving}
+        self._returning = {job.id: job for job in self._jobs.values() if job.leaving and job.claims}
         self._running = {job.id: job for job in self._jobs.values() if job.placed and not job.leaving}
         self._state = State(Room.of(nodes), self._jobs.values())
         self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
@@ -40,22 +41,22 @@ class Cycle:
 
     def allocate(self) -> None:
         """Give what is free to everybody in turn; who does not fit is passed over."""
-        for job in self._in_turn():
+        for job in self._in_turn({**self._returning, **self._waiting}):
             if not may_hold(self._standings, self._state, job):
                 continue
-            slots = self._state.room.place(job.pods, job.avoid)
+            slots = None if job.leaving else self._state.room.place(job.pods, job.avoid)
             if slots is not None:
                 self._decisions.append(Place(job.id, slots))
             else:
                 slots = self._state.room.reserve(job.pods, job.avoid)
             if slots is not None:
                 self._state.enter(job, slots)
-                del self._waiting[job.id]
+                self._waiting.pop(job.id, None)
 
     def consolidate(self) -> None:
         """Move jobs of any queue, so that a preemptible one fits into what is free in pieces."""
         failures = Failures(everywhere=self._flaws)
-        for job in self._in_turn():
+        for job in self._in_turn(self._waiting):
             if not job.preemptible or failures.is_hopeless(job):
                 continue
             movable = by_dispensability(self._stoppable(), self._standings, self._state.used)
@@ -66,7 +67,7 @@ class Cycle:
     def reclaim(self) -> None:
         """Take back from other queues what a queue's fair share gives it."""
         failures = Failures()
-        for job in self._in_turn():
+        for job in self._in_turn(self._waiting):
             if not may_reclaim(self._standings, self._state, job) or failures.is_hopeless(job):
                 continue
             others = [one for one in self._stoppable() if one.project != job.project]
@@ -76,7 +77,7 @@ class Cycle:
     def preempt(self) -> None:
         """Stop less important jobs of the same queue."""
         failures = Failures()
-        for job in self._in_turn():
+        for job in self._in_turn(self._waiting):
             if failures.is_hopeless(job):
                 continue
             lesser = [one for one in self._stoppable() if one.project == job.project and one.priority < job.priority]
@@ -92,8 +93,8 @@ class Cycle:
         waiting = (job for job in self._jobs.values() if not job.placed and not job.leaving and job.id not in started)
         return [*self._decisions, *(why_waiting(self._standings, self._state, job, not self._flaws) for job in waiting)]
 
-    def _in_turn(self) -> Iterator[Job]:
-        return in_turn(self._waiting.values(), self._standings, lambda queue: self._state.used(queue))
+    def _in_turn(self, jobs: Mapping[str, Job]) -> Iterator[Job]:
+        return in_turn(jobs.values(), self._standings, lambda queue: self._state.used(queue))
 
     def _stoppable(self) -> list[Job]:
         """List who may have to give way. Who got a place in this cycle may not: it would be for nothing."""
@@ -109,7 +110,8 @@ class Cycle:
         del self._waiting[job.id]
         for victim in (*found.stopped, *found.moved):
             del self._running[victim.id]
-            self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id))
+            moves = action == "consolidation" and not self._flaws
+            self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id, moves))
         return True
 
     def _comes_true(self, found: Try) -> bool:
@@ -126,7 +128,7 @@ class Cycle:
             replace(
                 job,
                 placed=() if job.id in movers else places.get(job.id, ()),
-                claims=not job.placed and job.id in found.state.held,
+                claims=job.id in movers or (not job.placed and job.id in found.state.held),
             )
             for job in self._jobs.values()
         ]

@@ -42,7 +42,8 @@ class Job:
     :param placed: what it holds now, one slot a pod; empty while it waits.
     :param leaving: its pods are being stopped; it still holds its GPUs.
     :param avoid: nodes it would rather not get. KAI knows nothing of the kind.
-    :param claims: an earlier plan said so about its wait: it goes before everybody else. KAI knows nothing of the kind.
+    :param claims: an earlier plan said so: a place is kept for it, and it goes before everybody else, also while it is
+        still leaving the old one. KAI knows nothing of the kind.
     """
 
     id: str
@@ -82,12 +83,14 @@ class Evict:
 
     :param by: the action that decided it.
     :param cause: id of the job that room is made for.
+    :param claims: it only moves: there is a place for it elsewhere.
     """
 
     job: str
     message: str
     by: Action
     cause: str
+    claims: bool = False
 
 
 @dataclass(frozen=True)
