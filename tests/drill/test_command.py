@@ -22,6 +22,7 @@ from airflow_runai.drill import command
 from airflow_runai.drill.__main__ import main
 from airflow_runai.drill.plan import duration
 from airflow_runai.drill.whole_drill import fitting
+from tests.dispositions import ignoring
 from tests.polling import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -233,25 +234,15 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-#: What a signal does is inherited: from a shell that puts its command in the background, and from `nohup`.
-WITH_SIGNALS = """
-import os, signal, sys
-for name, action in (word.split("=") for word in sys.argv[1].split()):
-    signal.signal(signal.Signals[name], signal.Handlers[action])
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
 @contextmanager
-def running_drill(folder: Path, actions: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
-    """Run a drill whose script waits, with signals as somebody left them; its process, and those of the script."""
+def running_drill(folder: Path, *ignored: signal.Signals) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Run a drill whose script waits, with these signals ignored; its process, and those of the script."""
     note, temporary = folder / "pids", folder / "tmp"
     temporary.mkdir()
     path = script(folder / "project", '#!/bin/sh\nsleep 300 &\necho $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300\n')
     drill = [sys.executable, "-m", "airflow_runai.drill", str(path), "--", str(note)]
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", WITH_SIGNALS, actions, *drill]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(ignoring(ignored, drill), env=environment, stderr=subprocess.PIPE, text=True) as child:
         wait_until(note.exists)
         yield child, [int(pid) for pid in note.read_text().split()]
         assert child.wait(PATIENCE) == 130
@@ -263,7 +254,7 @@ def running_drill(folder: Path, actions: str) -> Iterator[tuple[subprocess.Popen
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_drill_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    with running_drill(tmp_path, "SIGINT=SIG_IGN SIGHUP=SIG_DFL") as (child, pids):
+    with running_drill(tmp_path, signal.SIGINT) as (child, pids):
         assert all(map(is_alive, pids))
         child.send_signal(number)
     wait_until(lambda: not any(map(is_alive, pids)))
@@ -272,7 +263,7 @@ def test_an_interrupted_drill_leaves_nothing_behind(number: signal.Signals, tmp_
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_under_nohup_a_drill_outlives_its_terminal(tmp_path: Path) -> None:
-    with running_drill(tmp_path, "SIGHUP=SIG_IGN") as (child, _):
+    with running_drill(tmp_path, signal.SIGHUP) as (child, _):
         found = re.search(r"^SigIgn:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text(), re.MULTILINE)
         assert found is not None
         assert int(found[1], 16) & 1 << (signal.SIGHUP - 1)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.rig import room
 from tests.rig.cache import Cache, default_folder, key, size
-from tests.rig.go import RECIPE, STRIPPED, BuildError, Go
+from tests.rig.go import INTERRUPTS, RECIPE, STRIPPED, BuildError, Go
 
 __all__ = ["BuildError", "Inputs", "Programs", "build", "main", "programs"]
 
@@ -30,7 +30,6 @@ _LAYOUT = "1"  # of the result; raise it when what lies where changes
 #: Whose manifests belong to a family, by the family's name.
 _MODULES = {"jobset": "sigs.k8s.io/jobset", "kueue": "sigs.k8s.io/kueue"}
 _RENAMED = {"server": "etcd"}  # Go names a program after the last part of its path
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MB = 1_000_000
 _SCRATCH = 3000 * _MB  # Go keeps all that it compiles for a family beside the result until that is linked
 
@@ -124,7 +123,7 @@ def build(inputs: Inputs | None = None) -> Programs:
 
 def main(inputs: Inputs | None = None) -> int:
     """Build on the command line; return the exit status."""
-    for number in _INTERRUPTS:
+    for number in INTERRUPTS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:
@@ -139,7 +138,7 @@ def main(inputs: Inputs | None = None) -> int:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    for other in _INTERRUPTS:  # once is enough: what follows only tidies up
+    for other in INTERRUPTS:  # once is enough: what follows only tidies up
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
 

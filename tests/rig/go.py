@@ -12,12 +12,15 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.rig.cache import HEARTBEAT
 
+#: What ends a build early.
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STRIPPED = "-s -w"
 _FLAGS = ("-mod=readonly", "-trimpath", "-p=2")  # two at a time: one compiler takes up to 1.9 GB
 _SETTINGS = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
@@ -85,34 +88,48 @@ class Go:
         :param say: gets the signs of life.
         """
         words = [self.command, "build", *_FLAGS, f"-ldflags={linker}", "-o", f"{into}{os.sep}", "tool"]
-        process = subprocess.Popen(
-            words,
-            cwd=family,
-            env={**os.environ, **_SETTINGS, "GOTMPDIR": str(into)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            pass_fds=(lock,),
-            start_new_session=True,  # so that its compilers can be ended with it
-        )
-        said = self._wait(process, lambda seconds: say(f"{family.name}: building, {seconds:.0f} s"))
+        with ExitStack() as at_last:
+            with _uninterrupted():
+                process = subprocess.Popen(
+                    words,
+                    cwd=family,
+                    env={**os.environ, **_SETTINGS, "GOTMPDIR": str(into)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    pass_fds=(lock,),
+                    start_new_session=True,  # so that its compilers can be ended with it
+                )
+                at_last.callback(_end, process)
+            said = self._wait(process, lambda seconds: say(f"{family.name}: building, {seconds:.0f} s"))
         if process.returncode:
             raise BuildError(_why(f"building {family}", said))
 
     def _wait(self, process: subprocess.Popen[str], sign_of_life: Callable[[float], None]) -> str:
         began = time.monotonic()
-        try:
-            while True:
-                try:
-                    return process.communicate(timeout=self.heartbeat)[0]
-                except subprocess.TimeoutExpired:
-                    sign_of_life(time.monotonic() - began)
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        while True:
+            try:
+                return process.communicate(timeout=self.heartbeat)[0]
+            except subprocess.TimeoutExpired:
+                sign_of_life(time.monotonic() - began)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let no signal come between the start of a process and the promise to end it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _output(words: list[str], folder: Path) -> str:

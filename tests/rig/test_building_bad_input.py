@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.dispositions import ignoring
+from tests.polling import PATIENCE
 from tests.rig.building import build, programs
 from tests.rig.cache import Cache
 from tests.rig.tiny import ROOT, TinyRig, go_version, needs_go
@@ -124,7 +126,7 @@ def blocked_build(tiny: TinyRig, version: str) -> Iterator[subprocess.Popen[str]
     for pipe in ("began", "end"):
         os.mkfifo(tiny.folder / pipe)
     command = tiny.command(tiny.fake_go(BLOCKS.format(folder=tiny.folder), version))
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(ignoring([], command), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert (tiny.folder / "began").read_text() == "building\n"
         try:
             yield process
@@ -136,7 +138,7 @@ def blocked_build(tiny: TinyRig, version: str) -> Iterator[subprocess.Popen[str]
 def test_an_interrupt(tiny: TinyRig, number: signal.Signals) -> None:
     with blocked_build(tiny, "go version go1.99.0 linux/amd64") as process:
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=PATIENCE)[1]
     assert "interrupted; nothing half-built is kept, run `make rig` again" in refusal(tiny, (process.returncode, said))
     with Cache(tiny.cache).lock(print):
         pass  # would wait for ever if anything of the compiler were still running

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.dispositions import ignoring
 from tests.rig import ports
 from tests.rig.api import Api, ApiError
 from tests.rig.building import programs
@@ -129,7 +130,7 @@ def test_a_failed_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_test_run_leaves_no_process_and_no_folder(number: int, tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE)
+    owner = subprocess.Popen(ignoring([], [sys.executable, "-c", OWNER, str(folder)]), cwd=ROOT, stdout=subprocess.PIPE)
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"up\n"
     assert marked(folder)
