@@ -9,7 +9,7 @@ ON_THE_RIG := tests/rig tests/referee
 
 .DEFAULT_GOAL := help
 SEEDS ?= 10000
-.PHONY: help install demo up down simulate test test-airflow test-parts test-rig quick qualify lint docs rig oracles clean
+.PHONY: help install demo up down simulate test test-airflow test-rig test-training test-parts quick qualify lint docs rig oracles clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ lint: $(INSTALLED)  ## format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: lint  ## everything: lint, types, contracts and all tests, the slow ones too
-	@$(MAKE) --no-print-directory --jobs 3 test-airflow test-rig test-parts
+	@$(MAKE) --no-print-directory --jobs 4 test-airflow test-rig test-training test-parts
 	$(BIN)/python -m pytest tests/benchmarks  # alone: they measure
 
 test-airflow: $(INSTALLED)  # waits more than it works, so that the parts are tested beside it
@@ -47,8 +47,12 @@ test-airflow: $(INSTALLED)  # waits more than it works, so that the parts are te
 test-rig: $(INSTALLED)  # waits, too; in one process, because a cluster takes 0.9 GB
 	$(BIN)/python -m pytest $(ON_THE_RIG)
 
+test-training: $(INSTALLED)  # minutes of one core with the libraries of `oracles`, so that it must not begin last
+	$(BIN)/python -m pytest tests/training
+
+APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 test-parts: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,tests/end_to_end tests/benchmarks $(ON_THE_RIG))
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,$(APART))
 
 quick: $(INSTALLED)  ## the fast tests only
 	$(BIN)/python -m pytest -m "not slow and not standalone"
