@@ -26,7 +26,9 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [_modules("hooks", "runai")],
         "operators": [
-            _modules("operators", "training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention")
+            _modules(
+                *("operators", "training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention", "reaping")
+            )
         ],
         "sensors": [_modules("sensors", "workload", "checkpoint")],
         "triggers": [_modules("triggers", "workload", "checkpoint")],

@@ -19,6 +19,7 @@ MODULES = (
     "operators/promotion.py",
     "operators/retention.py",
     "operators/lifecycle.py",
+    "operators/reaping.py",
     "sensors/workload.py",
     "sensors/checkpoint.py",
 )

@@ -1,12 +1,8 @@
 """
 ``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane, and what Airflow says of its tasks.
 
-A workload is ours if it carries the provider's fingerprint (or, where a server's lists leave variables out, has a name
-of our form), and of *this* Airflow if the hash in its name is that of ``[runai] instance_name`` and the run that its
-variables name.
-
-An *orphan* is unfinished, but its task is over in Airflow, or unknown there: nobody will see to it. Such are left
-behind when a task is ended between its deferral and the triggerer's taking over, and when a DAG or run is deleted.
+A workload is of *this* Airflow if the hash in its name is that of ``[runai] instance_name`` and the run that its
+variables name. ``--orphans`` shows what ``airflow runai reap`` would end (``core/orphans.py``).
 """
 
 from __future__ import annotations
@@ -16,24 +12,20 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_runai.backends import control_plane, organization
-from airflow_runai.backends.paging import read_all
+from airflow_runai.backends import control_plane
+from airflow_runai.backends.inventory import inventory
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import command
 from airflow_runai.cli.showing import seconds, show
-from airflow_runai.cli.states import states_of
-from airflow_runai.core.flow import Flow, now
-from airflow_runai.core.origin import Origin, origin
-from airflow_runai.core.phases import OVER
-from airflow_runai.core.task_states import OVER_IN_AIRFLOW
-from airflow_runai.core.texts import cut
+from airflow_runai.core.flow import now
+from airflow_runai.core.origin import Origin
+from airflow_runai.core.orphans import Owned, orphans
 from airflow_runai.core.timeline import Clocks, clocks
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import RunaiError, Unreachable, Unreadable
+from airflow_runai.errors import RunaiError, Unreachable
 from airflow_runai.hooks import configuration
 from airflow_runai.hooks.runai import RunaiHook
-
-Item = Mapping[str, Any]
+from airflow_runai.hooks.task_states import states_in_database
 
 
 @command
@@ -41,29 +33,23 @@ def main(arguments: Namespace) -> int:
     """Print one row for each workload, oldest first; exit code 1 if ``--orphans`` finds some."""
     hook = hook_of(arguments.conn)
     ours = _ours(hook, arguments)
-    states = _states([found for _, _, found in ours], needed=arguments.orphans)
+    states = _states([one.origin for one in ours], needed=arguments.orphans)
     if arguments.orphans:
-        ours = [entry for entry in ours if states.get(entry[2]) in OVER_IN_AIRFLOW]
+        ours = [orphan.owned for orphan in orphans(ours, states)]
     at = hook.run(now())
-    rows = [
-        _row(item, workload, found, states.get(found), _clocks(hook, workload, at), at)
-        for item, workload, found in ours
-    ]
+    rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in ours]
     exact = arguments.output in ("json", "yaml")
     nothing = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
     show(rows if exact else [_short(row) for row in rows], arguments.output, nothing)
     return 1 if rows and arguments.orphans else 0
 
 
-def _ours(hook: RunaiHook, arguments: Namespace) -> list[tuple[Item, Workload, Origin]]:
-    """Return what this Airflow made; what has ended is no orphan, whatever became of its task."""
+def _ours(hook: RunaiHook, arguments: Namespace) -> list[Owned]:
+    """Return what this Airflow made; an orphan may be in any project, whatever the connection's default is."""
+    project = arguments.project or (None if arguments.orphans else hook.settings.project)
     ended = arguments.all and not arguments.orphans
-    listed = _listed(hook, arguments.project, deleted=False)
-    if ended:
-        listed += _listed(hook, arguments.project, deleted=True)
-    instance = configuration.option("instance_name")
-    wanted = [(item, workload) for item, workload in listed if ended or workload.meaning not in OVER]
-    return [(item, workload, found) for item, workload in wanted if (found := origin(item, instance))]
+    name = configuration.option("instance_name")
+    return hook.run(inventory(name, project, hook.settings.cluster, ended=ended))
 
 
 def _states(origins: list[Origin], *, needed: bool) -> Mapping[Origin, str]:
@@ -72,32 +58,12 @@ def _states(origins: list[Origin], *, needed: bool) -> Mapping[Origin, str]:
     if nameless and needed:
         print(f"warning: {nameless} workload(s) name no task, and are left out", file=sys.stderr)
     try:
-        return states_of(origins)
+        return states_in_database(origins)
     except Unreachable as error:
         if needed:
             raise
         print(f"warning: states of tasks are not known; {error}", file=sys.stderr)
         return {}
-
-
-def _listed(hook: RunaiHook, project: str | None, *, deleted: bool) -> list[tuple[Item, Workload]]:
-    wanted = project or hook.settings.project
-    params = [("sortBy", "createdAt"), ("sortOrder", "asc"), *([("deleted", "true")] if deleted else [])]
-    if wanted is not None:
-        found = hook.run(organization.find_project(wanted, hook.settings.cluster))
-        params.append(("filterBy", f"projectId=={found.id}"))
-    return [(item, workload) for item in hook.run(_items(params)) if (workload := _read(item))]
-
-
-def _items(params: list[tuple[str, str]]) -> Flow[list[Item]]:
-    return (yield from read_all("/api/v1/workloads", "workloads", params))
-
-
-def _read(item: Item) -> Workload | None:
-    try:
-        return Workload.from_wire(item)
-    except Unreadable:
-        return None
 
 
 def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
@@ -109,13 +75,11 @@ def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
     return clocks(moments, at) if moments else None
 
 
-def _row(
-    item: Item, workload: Workload, found: Origin, state: str | None, spent: Clocks | None, at: float
-) -> dict[str, Any]:
-    known = spent.to_dict() if spent else {}
+def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> dict[str, Any]:
+    workload, found, known = one.workload, one.origin, spent.to_dict() if spent else {}
     return {
         "name": workload.name,
-        "project": cut(str(item.get("projectName") or workload.project_id)),
+        "project": one.project,
         "phase": "Deleted" if workload.deleted else workload.phase,
         "airflow": state,
         "age": round(at - workload.created_at, 3) if workload.created_at else None,

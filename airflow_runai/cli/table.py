@@ -126,17 +126,37 @@ COMMANDS = (
         "List what this Airflow has on Run:ai",
         (
             _CONN,
-            Option(("--project",), "Run:ai project (default: the connection's, else all that can be seen)"),
+            Option(
+                ("--project",),
+                "Run:ai project (default: the connection's, else all that can be seen; with --orphans always all)",
+            ),
             Option(("-a", "--all"), "Also those that have ended", {"action": "store_true"}),
             Option(
                 ("--orphans",),
-                "Only those that nobody waits for: unfinished, but their task is over or unknown in Airflow",
+                "Only those that nobody waits for, as reap would end them",
                 {"action": "store_true"},
             ),
             _OUTPUT,
         ),
         "List what this Airflow has on Run:ai: phase, clocks, and the state of the task that made it. Asks Airflow's "
         "database for the state.",
+    ),
+    Command(
+        "reap",
+        "End what nobody waits for any more",
+        (
+            _CONN,
+            Option(("--project",), "Run:ai project (default: all that can be seen)"),
+            Option(
+                ("--older-than",),
+                "Only those that were made so long ago, such as 90s, 10m, 2h or 1d (default: 10m)",
+                {"default": "10m"},
+            ),
+            Option(("--dry-run",), "Only say what would be ended", {"action": "store_true"}),
+            _OUTPUT,
+        ),
+        "End (or suspend, as their author said) the workloads of this Airflow that no unfinished task waits for. Looks "
+        "twice, a minute apart. Asks Airflow's database for the state of tasks.",
     ),
     Command(
         "logs",

@@ -57,7 +57,7 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
 
 def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Read either shape: a mapping, or a list of names with values; ``None`` where the server leaves variables out."""
-    given = item.get("environmentVariables")
+    given = item.get("environmentVariables") or None  # ours have some: where there is none, they were left out
     if isinstance(given, list):
         return {str(entry.get("name")): entry.get("value") for entry in given if isinstance(entry, Mapping)}
     return given if isinstance(given, Mapping) else None

@@ -13,7 +13,9 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +100,32 @@ def emulator(shared: Path, connect: Callable[..., None], monkeypatch: pytest.Mon
 def run(database: None) -> Callable[..., Run]:
     """Run a DAG to its end through ``dag.test()``."""
     return run_dag
+
+
+@dataclass
+class Minutes:
+    """
+    Long pauses that pass at once.
+
+    :param slept: seconds of each.
+    :param meanwhile: what happens in all of them.
+    """
+
+    slept: list[float] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+
+@pytest.fixture
+def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
+    """Let pauses of a minute and more pass at once."""
+    passed, sleep = Minutes(), time.sleep
+
+    def pause(seconds: float) -> None:
+        if seconds < 60:
+            sleep(seconds)
+        else:
+            passed.meanwhile()
+            passed.slept.append(seconds)
+
+    monkeypatch.setattr("time.sleep", pause)
+    return passed

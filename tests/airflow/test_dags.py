@@ -32,6 +32,7 @@ EXPECTED = {
     "digits_ingest",
     "digits_train_on_new_data",
     "digits_evaluate_checkpoint",
+    "reap_orphans",
 }
 
 

@@ -40,7 +40,7 @@ def test_every_module_that_is_announced_can_be_imported() -> None:
     ]
     assert [import_module(name).__name__ for name in announced] == announced
     folder = ROOT / "airflow_runai" / "operators"
-    public = {"training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention"}
+    public = {"training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention", "reaping"}
     assert {m.rsplit(".", 1)[1] for m in announced if ".operators." in m} == public
     assert public <= {p.stem for p in folder.glob("*.py")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from airflow.sdk import DAG
 from airflow_runai.backends.control_plane import create, delete
 from airflow_runai.backends.organization import find_project
 from airflow_runai.backends.submission import Order
+from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.emulator import Emulator
@@ -29,6 +31,8 @@ def submit(
     dag_id: str = "nightly",
     instance: str = "airflow",
     map_index: int = -1,
+    generation: int = 1,
+    mark: Mark | None = Mark(-1, "stop"),  # noqa: B008  # it is frozen
     **spec: Any,
 ) -> str:
     """Submit as a task instance does; return the workload's name."""
@@ -37,32 +41,42 @@ def submit(
     about = {"DAG_ID": dag_id, "TASK_ID": "train", "DAG_RUN_ID": "run1"}
     whole = WorkloadSpec.from_mapping({"image": "x:1", "compute": {"gpu_devices": 1}, **spec})
     whole = whole.with_environment({f"AIRFLOW_CTX_{key}": value for key, value in about.items()})
-    order = Order(generation_name(base_name(identity, slug), 1), whole, 1)
+    mark = mark and replace(mark, map_index=map_index)
+    order = Order(generation_name(base_name(identity, slug), generation), whole, 1, mark)
     place = person.do(find_project("team-a"))
     return person.do(create(place, order.spec.kind, order.name, order.body())).name
 
 
 def set_state(state: str | None, dag_id: str = "nightly") -> None:
     """Let Airflow know the run of :func:`submit`, and be so far with it."""
-    from airflow.models.serialized_dag import SerializedDagModel
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
-    from airflow.utils.state import DagRunState
-    from airflow.utils.types import DagRunTriggeredByType, DagRunType
     from sqlalchemy import update
 
     same = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == "run1")
+    with create_session() as session:
+        known = session.query(TaskInstance).filter(*same).count()
+    if not known:
+        _make_run(dag_id)
+    with create_session() as session:
+        session.execute(update(TaskInstance).where(*same).values(state=state))
+
+
+def _make_run(dag_id: str) -> None:
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
     with DAG(dag_id, schedule=None) as dag:
         RunaiTrainingOperator(task_id="train", spec={"image": "x:1"})
     register(dag)
     scheduled = SerializedDagModel.get_dag(dag_id)
     assert scheduled is not None
+    how: dict[str, Any] = {"run_type": DagRunType.MANUAL, "triggered_by": DagRunTriggeredByType.TEST}
+    begun: dict[str, Any] = {"run_after": datetime.now(timezone.utc), "state": DagRunState.RUNNING}
     with create_session() as session:
-        if not session.query(TaskInstance).filter(*same).count():
-            how: dict[str, Any] = {"run_type": DagRunType.MANUAL, "triggered_by": DagRunTriggeredByType.TEST}
-            begun: dict[str, Any] = {"run_after": datetime.now(timezone.utc), "state": DagRunState.RUNNING}
-            scheduled.create_dagrun(run_id="run1", **how, **begun, session=session)
-        session.execute(update(TaskInstance).where(*same).values(state=state))
+        scheduled.create_dagrun(run_id="run1", **how, **begun, session=session)
 
 
 def listed(airflow: Airflow, *words: str) -> list[dict[str, Any]]:
@@ -153,7 +167,7 @@ def test_workload_whose_run_airflow_does_not_know_is_an_orphan_until_it_ends(
 
 
 @pytest.mark.slow
-def test_workload_that_a_limit_left_alive_is_found_by_its_real_run(
+def test_workload_that_its_author_keeps_beyond_a_limit_is_listed_with_its_run_and_is_no_orphan(
     airflow: Airflow, emulator: Emulator, run: Callable[..., Run]
 ) -> None:
     with DAG("limited", schedule=None) as dag:
@@ -162,7 +176,8 @@ def test_workload_that_a_limit_left_alive_is_found_by_its_real_run(
         )
     done = run(dag)
     assert done.state == "failed"
-    (row,) = json.loads(airflow("ps", "--orphans", "-o", "json").out)
+    (row,) = listed(airflow)
+    assert listed(airflow, "--orphans") == []
     assert (row["dag"], row["run"], row["phase"], row["airflow"]) == ("limited", done.run_id, "Running", "failed")
 
 
