@@ -268,3 +268,10 @@ def test_what_chance_decides_passes(name: str, chance: Callable[[list[Entry]], N
     chance(live)
     assert live != entries_of(name)
     assert told_apart(name, live) == []
+
+
+def test_what_the_shell_says_about_its_sleep_is_no_fact() -> None:
+    live = entries_of("kai/20-log-follow-over-preemption")
+    lines = [entry for entry in live if is_line(entry, " Terminated")]
+    assert lines
+    assert told_apart("kai/20-log-follow-over-preemption", [entry for entry in live if entry not in lines]) == []

@@ -25,6 +25,9 @@ ONE_OF_EACH = (
 )
 #: Differences that are no fault of the rig's: two outcomes of a race, of which the recording has one.
 BY_CHANCE = {
+    # The Job controller takes its finalizer off the sibling of a failed worker before or after that has ended.
+    "jobset/restarts-exhausted": r"Pod nightly-gang-3-worker-0-0 #\d: finalizer batch\.kubernetes\.io/job-tracking: ",
+    "jobset/worker-fails-and-set-restarts": r"Pod nightly-gang-2-worker-0-0 #1: finalizer batch\.kubernetes\.io/job-tr",
     # The grouper restores the owner of the orphan's PodGroup, which is then collected, if it looks before the pod has
     # lost its own owner; else the group stays until its end without an owner.
     "kai/32-orphaned-by-delete": r"PodGroup pg-nightly-bert-32 #1: (owner|gone|allocated|requested): ",

@@ -76,6 +76,8 @@ class Grouper:
         grouped = (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION) == name
         known = self._read.get(uid) or self._cached(wanted)
         if known is None:
+            if "deletionTimestamp" in pod["metadata"]:
+                return  # both go; in the real one's cache the group is still there
             known = self._make(wanted)
         else:
             # Changes nothing; but fails, as KAI's does, if somebody wrote since it was read.
