@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from airflow_runai.backends.redaction import Redaction
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Reply, Request, Sleep, now
 from airflow_runai.core.texts import cut
@@ -44,6 +45,7 @@ class Tokens:
         self._on_token = on_token or (lambda token: None)
         self._token: str | None = None
         self._renew_at = 0.0
+        self._redacts: tuple[str, Redaction] | None = None
 
     def authorized(self, flow: Flow[T]) -> Flow[T]:
         """Return the flow with a token on each of its requests."""
@@ -65,13 +67,28 @@ class Tokens:
 
     def _send(self, request: Request) -> Flow[Reply]:
         token = yield from self._current()
-        reply = yield request.with_header("Authorization", f"Bearer {token}")
+        reply = yield from self._asked(request.with_header("Authorization", f"Bearer {token}"), token)
         if reply.status != 401:
             return reply
         if self._token == token:  # nobody else has renewed it meanwhile
             self._token = None
         token = yield from self._current()
-        return (yield request.with_header("Authorization", f"Bearer {token}"))
+        return (yield from self._asked(request.with_header("Authorization", f"Bearer {token}"), token))
+
+    def _asked(self, request: Request, token: str = "") -> Flow[Reply]:
+        """Send it; whatever goes wrong, and the server's words about it, hold no secret from here on."""
+        try:
+            reply = yield request
+        except Unreachable as error:
+            self._redaction(token).error(error)
+            raise
+        is_good = 200 <= reply.status < 300 and reply.body is not None
+        return reply if is_good else self._redaction(token).reply(reply)
+
+    def _redaction(self, token: str = "") -> Redaction:
+        if self._redacts is None or self._redacts[0] != token:
+            self._redacts = (token, Redaction(self._secret, token))
+        return self._redacts[1]
 
     def _current(self) -> Flow[str]:
         while self._asking:  # a hundred waits need one token
@@ -83,25 +100,32 @@ class Tokens:
                 body = yield from self._obtain()
             finally:
                 self._asking = False
-            self._token = _text(body, "access_token", "accessToken")
+            self._token = self._text(body, "access_token", "accessToken")
             self._renew_at = moment + RENEW_AT * _life(body)
             self._on_token(self._token)
         return self._token
 
     def _obtain(self) -> Flow[Mapping[str, Any]]:
         for request in self._requests:
-            reply = yield request
+            reply = yield from self._asked(request)
             if not _is_unknown_here(request, reply):
                 break
         if reply.status in (404, 405):
             raise Unreadable(f"{request.path}: {reply.status}; is this the control plane's URL?", reply.status)
         if reply.status in (400, 401):
-            raise Unauthorized(_refusal(request, reply).replace(self._secret, "***"), reply.status)
+            raise Unauthorized(_refusal(request, reply), reply.status)
         body = accept(request, reply)
         if not isinstance(body, Mapping):
             raise Unreadable(f"{request.path}: answered {type(body).__name__} instead of a token")
         self._requests = (request, *(other for other in self._requests if other is not request))
         return body
+
+    def _text(self, body: Mapping[str, Any], *keys: str) -> str:
+        for key in keys:
+            if isinstance(body.get(key), str) and body[key]:
+                return _header(body[key])
+        found = self._redaction().text(", ".join(sorted(map(str, body))[:8])[:1000])
+        raise Unreadable(f"the token answer has none of {', '.join(keys)}; its keys are {cut(found)}")
 
 
 def _grants(client_id: str, client_secret: str) -> tuple[Request, ...]:
@@ -125,15 +149,6 @@ def _refusal(request: Request, reply: Reply) -> str:
     except Refused as error:
         return f"the control plane refuses client id and client secret ({error.detail}); check the connection"
     raise AssertionError("only called for 4xx")  # pragma: no cover
-
-
-def _text(body: Mapping[str, Any], *keys: str) -> str:
-    for key in keys:
-        if isinstance(body.get(key), str) and body[key]:
-            return _header(body[key])
-    raise Unreadable(
-        f"the token answer has none of {', '.join(keys)}; its keys are {cut(str(sorted(map(str, body))[:8]))}"
-    )
 
 
 def _header(token: str) -> str:
