@@ -1,13 +1,14 @@
 """
-The Airflow plugin: a tab "Run:ai" on every task instance, with the timeline of its workload.
+The Airflow plugin: a tab "Run:ai" on every task instance, and an ear for the marks that people set.
 
-It serves one static file and no data: the file's code asks Airflow's own REST API, as the person who looks. Every
-Airflow process imports this module, so what serves the file is imported by the first request for it.
+The tab shows the timeline of the workload. It is one static file and no data: the file's code asks Airflow's own REST
+API, as the person who looks. Every Airflow process imports this module, so what serves the file is imported by the
+first request for it, and what ends workloads by the first mark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 from airflow_runai import __version__
+from airflow_runai.listeners.errands import Errand, Errands
+from airflow_runai.listeners.hearing import Listener
 
 _ASSETS = Path(__file__).with_name("plugin_assets")
 _Message = MutableMapping[str, Any]
@@ -35,10 +38,17 @@ def _static_files() -> _Application:
     return StaticFiles(directory=_ASSETS)
 
 
+def _attend(errands: Collection[Errand]) -> Collection[Errand]:
+    from airflow_runai.listeners.ending import attend
+
+    return attend(errands)
+
+
 class RunaiPlugin(AirflowPlugin):
     """Registered through the entry point ``airflow.plugins``."""
 
     name = "runai"
+    listeners = [Listener(Errands(_attend))]
     fastapi_apps = [{"app": _assets, "url_prefix": "/runai", "name": "Run:ai"}]
     react_apps = [
         {

@@ -1,0 +1,92 @@
+"""One thread that does later what must not be done inside a request: bounded in number and in time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from queue import Empty, Full, Queue
+from typing import NamedTuple
+
+log = logging.getLogger(__name__)
+
+#: So many errands may wait; what a flood leaves over is the reaper's.
+MOST = 1000
+#: Seconds for which an errand is followed: until the mark is committed and the workload has been told to end.
+PATIENCE = 60.0
+_PAUSE = 1.0
+
+
+class Errand(NamedTuple):
+    """
+    A task instance that may have ended.
+
+    :param task_id: ``None`` for all tasks of the run.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str | None = None
+    map_index: int = -1
+
+
+Attend = Callable[[Collection[Errand]], Collection[Errand]]
+
+
+class Errands:
+    """
+    The queue and its thread, which starts with the first errand.
+
+    :param attend: does what can be done for some errands now, and returns those that are done with.
+    :param patience: seconds.
+    """
+
+    def __init__(self, attend: Attend, most: int = MOST, patience: float = PATIENCE) -> None:
+        self._attend = attend
+        self._patience = patience
+        self._queue: Queue[Errand] = Queue(most)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def hand_over(self, errand: Errand) -> None:
+        """Take a note; never waits and never raises."""
+        try:
+            self._queue.put_nowait(errand)
+            self._start()
+        except (Full, RuntimeError) as error:  # the latter where no thread can be started any more
+            log.warning("%s: its workloads are left to the reaper (%r)", errand, error)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():  # a fork leaves it behind
+                self._thread = threading.Thread(target=self._work, name="runai-errands", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        pending: dict[Errand, float] = {}
+        while True:
+            self._take(pending)
+            done = self._attended(tuple(pending))
+            at = time.monotonic()
+            for errand in [e for e, until in pending.items() if e in done or until <= at]:
+                del pending[errand]
+            if pending:
+                time.sleep(_PAUSE)
+
+    def _take(self, pending: dict[Errand, float]) -> None:
+        """Take all that is there; wait if there is nothing to do."""
+        try:
+            while True:
+                errand = self._queue.get(block=not pending)
+                pending[errand] = time.monotonic() + self._patience
+        except Empty:
+            return
+
+    def _attended(self, errands: Collection[Errand]) -> Collection[Errand]:
+        try:
+            return self._attend(errands)
+        except Exception as error:
+            # Whatever it is, it may pass; if not, the reaper is there.
+            log.warning("workloads of ended tasks could not be looked at (%s)", error)
+            return ()

@@ -1,0 +1,67 @@
+"""
+What Airflow calls when a task or a run has ended.
+
+Workers and the scheduler call the same hooks for ends that are none of our business here: their tasks see to their own
+workloads. What tells the API server, where people mark, from the others is that only it imports Airflow's web
+application. The hooks run inside a request that has not committed yet: they only take a note.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from pluggy import HookimplMarker
+
+from airflow_runai.listeners.errands import Errand, Errands
+
+log = logging.getLogger(__name__)
+hookimpl = HookimplMarker("airflow")
+
+_WEB_APPLICATION = "airflow.api_fastapi.main"
+
+
+class Listener:
+    """
+    Registered by the plugin.
+
+    :param errands: takes what was heard.
+    """
+
+    def __init__(self, errands: Errands) -> None:
+        self._errands = errands
+
+    @hookimpl
+    def on_task_instance_failed(self, task_instance: Any) -> None:
+        """Hear of a task that was marked failed."""
+        self._task(task_instance)
+
+    @hookimpl
+    def on_task_instance_success(self, task_instance: Any) -> None:
+        """Hear of a task that was marked success."""
+        self._task(task_instance)
+
+    @hookimpl
+    def on_task_instance_skipped(self, task_instance: Any) -> None:
+        """Hear of a task that was marked skipped."""
+        self._task(task_instance)
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any) -> None:
+        """Hear of a run that was marked failed; tasks that wait for a retry or a slot become skipped without a word."""
+        self._run(dag_run)
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any) -> None:
+        """Hear of a run that was marked success."""
+        self._run(dag_run)
+
+    def _task(self, ti: Any) -> None:
+        if _WEB_APPLICATION in sys.modules:
+            map_index = -1 if ti.map_index is None else ti.map_index
+            self._errands.hand_over(Errand(ti.dag_id, ti.run_id, ti.task_id, map_index))
+
+    def _run(self, dag_run: Any) -> None:
+        if _WEB_APPLICATION in sys.modules:
+            self._errands.hand_over(Errand(dag_run.dag_id, dag_run.run_id))
