@@ -23,7 +23,7 @@ def run(tmp_path: Path, text: str, *words: str, **settings: str) -> subprocess.C
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    qualify\n    slow\n")
     (tmp_path / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "-p", "tests.skips", *words]
-    environment = {**os.environ, "RUNAI_REQUIRE_ORACLES": "0", **settings, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "RUNAI_REQUIRE_ORACLES": "0", "RUNAI_SKIPPED": "", **settings, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
 
