@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -96,6 +97,22 @@ def test_only_what_this_airflow_made_is_listed(airflow: Airflow, emulator: Emula
     assert (row["dag"], row["task"], row["run"], row["map_index"]) == ("nightly", "train", "run1", -1)
     assert 0 <= row["running"] <= row["age"] < 60
     assert row["interruptions"] == 0
+
+
+def test_connection_that_only_airflow_s_database_has_is_found(
+    airflow: Airflow, emulator: Emulator, database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    known = json.loads(os.environ["AIRFLOW_CONN_RUNAI_DEFAULT"])
+    monkeypatch.delenv("AIRFLOW_CONN_RUNAI_DEFAULT")
+    fields = {name: known[name] for name in ("conn_type", "host", "login", "password")}
+    with create_session() as session:
+        session.add(Connection(conn_id="only_there", **fields))
+    name = submit(emulator, "long")
+    assert [row["name"] for row in listed(airflow, "--conn", "only_there")] == [name]
+    assert "_AIRFLOW_PROCESS_CONTEXT" not in os.environ
 
 
 def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emulator) -> None:

@@ -58,12 +58,12 @@ def killed(start: Start) -> dict[str, tuple[Site, Run]]:
     runs = {name: start(**moment.fault) for name, moment in MOMENTS.items()}
     for name, (here, run) in runs.items():
         here.is_hit(f"the worker is held {name}")
-        _kill_worker(run)
+        kill_worker(run)
         _check_the_moment(here, run, MOMENTS[name])
     return runs
 
 
-def _kill_worker(run: Run) -> None:
+def kill_worker(run: Run) -> None:
     task = psutil.Process(run.task()["pid"])
     supervisor = task.parent()
     assert supervisor is not None

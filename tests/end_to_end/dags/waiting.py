@@ -15,6 +15,7 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
     "waiting_keep": {"on_kill": "keep"},
     "waiting_reattach": {"on_clear": "reattach"},
     "waiting_in_worker": {"deferrable": False},
+    "waiting_for_its_retry": {"retry_delay": timedelta(hours=1)},
 }
 
 for dag_id, behaviour in BEHAVIOURS.items():
