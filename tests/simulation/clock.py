@@ -73,7 +73,8 @@ def virtual_time() -> Iterator[None]:
     """Let ``time.time``, ``time.monotonic`` and ``time.sleep`` obey the clock of the process that calls them."""
     real = (time.time, time.monotonic, time.sleep)
     named = ("time", "monotonic", "sleep")
-    fakes = (_asks(HasClock.now, real[0]), _asks(HasClock.elapsed, real[1]), _sleeper(real[2]))
+    now, elapsed = _asks(lambda clock: clock.now(), real[0]), _asks(lambda clock: clock.elapsed(), real[1])
+    fakes = (now, elapsed, _sleeper(real[2]))
     for name, fake in zip(named, fakes, strict=True):
         setattr(time, name, fake)
     try:
@@ -86,10 +87,7 @@ def virtual_time() -> Iterator[None]:
 def _asks(tell: Callable[[HasClock], float], real: Callable[[], float]) -> Callable[[], float]:
     def fake() -> float:
         clock = CLOCK.get()
-        return real() if clock is None else tell_of(clock)
-
-    def tell_of(clock: HasClock) -> float:
-        return float(getattr(clock, tell.__name__)())
+        return real() if clock is None else tell(clock)
 
     return fake
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.simulation import Played
 from tests.simulation.story import Fact
-from tests.simulation.world import HIDDEN, LATE_READ, Workload
+from tests.simulation.world import HIDDEN, LATE_READ, LATE_STOP, Workload
 
 FOREVER = float("inf")
 REFUSALS = ("Unauthorized", "Forbidden", "NotResolved", "NotFound", "ForeignWorkload", "Refused")
@@ -13,7 +13,7 @@ REFUSALS = ("Unauthorized", "Forbidden", "NotResolved", "NotFound", "ForeignWork
 def how_it_ended(played: Played, workload: Workload) -> str:
     """Name the way in which the task of a workload that goes on has ended."""
     end = [f for f in played.story.of(str(played.ti.state)) if f.who == played.ti.task_id][-1]
-    if workload.was_denied(LATE_READ, end.at - 60.0, FOREVER):
+    if any(workload.was_denied(lie, end.at - 60.0, FOREVER) for lie in (LATE_READ, LATE_STOP)):
         return "a 404 was believed"
     if end.why.startswith("marked"):
         return f"marked while {end.why.rpartition(' ')[2].lower()}"

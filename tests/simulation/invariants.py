@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from tests.simulation.endings import how_it_ended
 from tests.simulation.justice import reason_missing
 from tests.simulation.simulation import Played
-from tests.simulation.world import EMPTY_LIST, FINAL, HIDDEN, LATE_LIST, LATE_READ, Workload
+from tests.simulation.world import EMPTY_LIST, FINAL, HIDDEN, LATE_LIST, LATE_STOP, Workload
 
 FOREVER = float("inf")
 #: For how many seconds a lie of the control plane may explain what is done after it.
@@ -216,7 +216,7 @@ def _overlap(one: list[tuple[float, float]], other: list[tuple[float, float]]) -
 
 def _excuse(played: Played, older: Workload, newer: Workload) -> str:
     """Tell what kept the older one from being seen, or else what people changed."""
-    for lie in (HIDDEN, LATE_READ, LATE_LIST, EMPTY_LIST):
+    for lie in (HIDDEN, LATE_STOP, LATE_LIST, EMPTY_LIST):
         if older.was_denied(lie, newer.created - MEMORY, newer.created):
             return lie
     if "late" in next(f.who for f in played.story.of("created", ordinal=newer.ordinal)):

@@ -65,7 +65,7 @@ def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bo
 def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
     """Yield what each clock shows at ``now``, and what it showed at the end of each stretch before."""
     yield "total", now - workload.created
-    ran = away_total = running = 0.0
+    away_total = running = 0.0
     began = False
     # Nobody can know more than somebody was told: a stretch may begin and end between two looks.
     told = [phase for place, phase in enumerate(workload.phases) if place in workload.told]
@@ -85,4 +85,3 @@ def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
             yield "interrupted_total", away_total
         if phase in STARTING:
             yield "starting", until - at
-    yield "ran", ran

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tests.simulation.clock import BEGIN
-from tests.simulation.world import EMPTY_LIST, HIDDEN, LATE_LIST, LATE_READ, Workload, World
+from tests.simulation.world import EMPTY_LIST, HIDDEN, LATE_LIST, LATE_READ, LATE_STOP, Workload, World
 
 Answer = tuple[int, Any]
 NOT_FOUND: Answer = (404, {"code": 404, "message": "not found"})
@@ -50,7 +50,7 @@ class Server:
         typed = parts[0] in ("trainings", "distributed")
         identity, action = parts[1 if typed else 0], parts[2 if typed else 1 :]
         found = next((w for w in self.world.workloads if w.id == identity), None)
-        if found is None or not self._can_be_read(found):
+        if found is None or not self._can_be_read(found, method):
             return NOT_FOUND
         calls: dict[tuple[str, str], Callable[[Workload, str], object]] = {
             ("DELETE", ""): self.world.delete,
@@ -77,12 +77,12 @@ class Server:
         names = [{"name": f"{w.name}-0", "workloadId": w.id, "workloadName": w.name} for w in chosen]
         return [{**pod, "k8sPhase": "Running"} for pod in names]
 
-    def _can_be_read(self, found: Workload) -> bool:
+    def _can_be_read(self, found: Workload, method: str) -> bool:
         now = self.world.now()
         if found.deleted is not None:
             return False
         if now < found.created + self.world.platform.read_lag:
-            found.lies.append((now, LATE_READ))
+            found.lies.append((now, LATE_STOP if method == "DELETE" else LATE_READ))
             return False
         return not self._is_hidden(found)
 

@@ -11,7 +11,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
@@ -57,7 +57,6 @@ class Wire:
     outage: str = ""
     outage_until: float = 0.0
     requests: int = 0
-    late: list[float] = field(default_factory=list)
 
     async def carry(self, request: httpx.Request) -> httpx.Response:
         """Send one request as the process whose code is running."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -67,7 +67,6 @@ class Worker:
     operator: BaseOperator
     context: dict[str, Any]
     ended: bool = False
-    forgotten: bool = field(default=False)
 
     @classmethod
     def start(cls, airflow: Airflow, ti: TaskInstance, event: dict[str, Any] | None) -> Worker:
@@ -118,7 +117,6 @@ class Worker:
 
     def forget(self) -> None:
         """Lose its heartbeats: Airflow takes it for dead, and it goes on."""
-        self.forgotten = True
         self.airflow.story.note("zombie", self.process.name)
         self.airflow.lost(self)
 

@@ -17,7 +17,9 @@ from tests.simulation.story import Story
 
 FINAL = ("Completed", "Failed")
 SUSPENDED = ("Stopping", "Stopped")
-HIDDEN, LATE_READ, LATE_LIST, EMPTY_LIST = "hidden", "404 after the create", "late list", "empty list"
+#: The ways in which a control plane denies a workload that exists.
+HIDDEN, LATE_STOP, LATE_READ = "hidden", "404 to a stop after the create", "404 after the create"
+LATE_LIST, EMPTY_LIST = "late list", "empty list"
 
 
 @dataclass(eq=False)
@@ -40,7 +42,6 @@ class Workload:
     pods: list[list[float]] = field(default_factory=list)
     deleted: float | None = None
     condemned: float | None = None
-    suspended_by: str = ""
     told: set[int] = field(default_factory=set)
     lies: list[tuple[float, str]] = field(default_factory=list)
     hidden_until: float = 0.0
@@ -148,7 +149,6 @@ class World:
         if not workload.is_alive:
             return
         self.story.note("suspended", who, workload=workload.name, ordinal=workload.ordinal, phase=workload.phase)
-        workload.suspended_by = who
         self._cancel(workload)
         grace = self.platform.grace if workload.has_pods(self.now()) else 0.2
         self._pods_end(workload, grace)
