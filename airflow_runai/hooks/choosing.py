@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
+from airflow_runai.core.texts import printable
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
 from airflow_runai.hooks.locations import (
     location,
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: A result goes to XCom: no more refused checkpoints than this are listed in it (the log and the report have all).
 MOST_REFUSED = 20
+#: Characters of what is only shown; findings quote the names of files.
+LONGEST_REASONS = 2000
 #: Between two lines in the log about a check that takes long.
 PROGRESS_SECONDS = 30.0
 
@@ -204,10 +207,13 @@ class Search:
         Return what goes to XCom: small, and the container's name for the chosen checkpoint beside the worker's.
 
         :param aside: what was put aside: from where, and to where.
+        :raises CheckpointInvalid: if its name could not be handed on; databases refuse some characters.
         """
         chosen = selection.chosen
         assert chosen is not None, "nothing was chosen"
         uri = self._uri(chosen)
+        if not uri.isprintable():
+            raise CheckpointInvalid(f"{uri!a}: is good, but its name holds characters that do not print; rename it")
         return {
             "path": to_container(uri, self.path_map or {}),
             "uri": uri,
@@ -224,7 +230,11 @@ class Search:
         return without_connection(report.path, self.storage_conn_id)
 
     def _refused(self, report: Report, aside: Mapping[str, str]) -> dict[str, Any]:
-        told = {"path": self._uri(report), "verdict": str(report.verdict), "reasons": reasons(report)}
+        told = {
+            "path": printable(self._uri(report), LONGEST_REASONS),
+            "verdict": str(report.verdict),
+            "reasons": reasons(report),
+        }
         return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
 
 
@@ -248,7 +258,7 @@ def telling(clock: Callable[[], float] = time.monotonic) -> Progress:
 def reasons(report: Report) -> str:
     """Why a checkpoint was not taken, in one line: its errors, or else what it did not meet."""
     errors = [f.message for f in report.findings if f.severity == "error"] or [f.message for f in report.findings[-3:]]
-    return f"{report.verdict} ({'; '.join(errors[:3])})"
+    return printable(f"{report.verdict} ({'; '.join(errors[:3])})", LONGEST_REASONS)
 
 
 def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:

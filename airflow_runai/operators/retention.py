@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.locations import location, small_file, untrusted_below
@@ -86,15 +87,16 @@ class RunaiRetentionOperator(BaseOperator):
 
         with without_hope_no_retry():
             plan = self._plan()
-            for name, why in plan.keep.items():
+            kept = {printable(name, TEXT_LIMIT): why for name, why in plan.keep.items()}
+            for name, why in kept.items():
                 self.log.info("kept: %s (%s)", name, why)
             try:
                 gone = plan.remove if self.only_tell else remove(plan, now=time.time())
             except RetentionProblem as error:
                 raise CheckpointUndecided(str(error)) from error
-        names = [checkpoint.name for checkpoint in gone]
+        names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
         self.log.info("%s: %s", "would be removed" if self.only_tell else "removed", ", ".join(names) or "nothing")
-        return {"removed": names[:MOST_NAMES], "kept": dict(list(plan.keep.items())[:MOST_NAMES])}
+        return {"removed": names[:MOST_NAMES], "kept": dict(list(kept.items())[:MOST_NAMES])}
 
     def _plan(self) -> Plan:
         from airflow_runai.checkpoints import RootProblem

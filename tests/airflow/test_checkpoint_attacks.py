@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,34 @@ def test_an_evaluation_writes_no_lease_elsewhere(run: Runner, emulator: object, 
     assert list((tmp_path / "theirs").iterdir()) == []
     with pytest.raises(OSError, match="is a link"):
         leased(root, now=0)
+
+
+# -- names that Airflow could not take ---------------------------------------------------------------------------------
+def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path) -> None:
+    for step in (1, 2, 3, 4):
+        publish(root, step)
+    torn = root / "step-00000004"
+    os.truncate(torn / "model.safetensors", 100)
+    (torn / "model.safetensors").rename(torn / "odd\udcff\x1b[31m\n.safetensors")
+    (root / "step-00000001").rename(root / "step-00000001\udcff")
+    choosing = lambda: RunaiCheckpointOperator(task_id="task", root="/shared/ckpt", path_map=PATHS)  # noqa: E731
+    done = run(dag_of(choosing))
+    assert done.state == "success", done.words
+    assert done.xcom()["step"] == 3
+    assert [refused["path"][-8:] for refused in done.xcom()["refused"]] == ["00000004"]
+    assert all(refused["reasons"].isprintable() for refused in done.xcom()["refused"])
+    done = run(
+        dag_of(
+            lambda: RunaiRetentionOperator(
+                task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
+            )
+        )
+    )
+    assert done.xcom()["removed"] == ["step-00000002", "step-00000001\N{REPLACEMENT CHARACTER}"]
+    shutil.copytree(root / "step-00000003", root / "step-00000003\udcff")
+    shutil.rmtree(root / "step-00000003")
+    done = run(dag_of(choosing))
+    assert "step-00000003\\udcff': is good, but its name holds characters that do not print; rename it" in done.words
 
 
 # -- where trust ends --------------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ def follow(tree: Tree, seen: Examination, pointer: str, folders: dict[str, str])
     named = _text(tree, seen, pointer) if tree.beside(pointer) else None
     newest = max(folders, key=lambda text: (step_in_name(folders[text]) or -1, folders[text]))
     if named is not None and named not in folders:
-        text = f"names {shown(named)}, which is not there; {folders[newest]} is the newest and was looked at instead"
+        # A link may lead to a file whose text is nobody's business here.
+        told = "what a link leads to" if tree.files[pointer].linked else shown(named)
+        text = f"names {told}, which is not there; {folders[newest]} is the newest and was looked at instead"
         seen.note("pointer-broken", pointer, text)
     chosen = folders[named if named in folders else newest]
     others = set(folders.values()) - {chosen}
