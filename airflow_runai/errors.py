@@ -10,6 +10,7 @@ Everything that can go wrong, as one tree.
     ├── Unreachable                 no trustworthy answer: time-out, reset, 5xx, HTML from a gateway
     │   ├── Untrusted               the TLS certificate is not accepted
     │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
+    │   ├── Missing                 what was submitted cannot be found, nor is it listed as deleted
     │   └── Unreadable              an answer that is no JSON, or lacks the fields that it must have
     ├── Refused                     the control plane understood and said no (``status``)
     │   ├── Unauthorized            401: wrong client id or secret
@@ -76,6 +77,10 @@ class Throttled(Unreachable):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Missing(Unreachable):
+    """A workload that was submitted cannot be found, and nobody says that it was deleted. It may still run."""
 
 
 class Unreadable(Unreachable):

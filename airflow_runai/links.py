@@ -38,7 +38,11 @@ def announce(context: Context, url: str, workload: Workload, project: str) -> No
     """Leave in XCom which workload the task is about; the link and the tab read it, also while it is deferred."""
     page = workload_page(url, workload, project)
     known = {"id": workload.id, "name": workload.name, "project": project, "url": page}
-    context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+    try:
+        context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+    except Exception as error:
+        # The workload exists already: it must not be lost for a button.
+        log.warning("the workload %s cannot be shown in Airflow (%s)", workload.name, error)
 
 
 def workload_page(url: str, workload: Workload, project: str) -> str:

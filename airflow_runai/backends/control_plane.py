@@ -17,6 +17,7 @@ from airflow_runai.backends.organization import Project, refuse_commas
 from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
+from airflow_runai.core.naming import ending, generation_of
 from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
 from airflow_runai.core.timeline import Moment, merge
 from airflow_runai.core.waiting import Eyes
@@ -24,6 +25,8 @@ from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
 
 _WORKLOADS = "/api/v1/workloads"
+#: Words of Kubernetes for pods that write no more.
+_ENDED_PODS = ("succeeded", "failed")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -52,31 +55,42 @@ def get(workload_id: str) -> Flow[Workload]:
 
 
 def get_spec(workload: Workload) -> Flow[Mapping[str, Any]]:
-    """Read the specification that the workload was made from; empty where the server does not tell."""
+    """
+    Read the specification that the workload was made from; empty where the server does not tell.
+
+    :raises Unreadable: for an answer without a body: silence is no specification.
+    """
     request = Request("GET", _path(workload.path, workload.id))
     body = accept(request, (yield request))
-    spec = body.get("spec") if isinstance(body, Mapping) else None
+    if not isinstance(body, Mapping):
+        raise Unreadable(f"GET {request.path}: no workload in the answer")
+    spec = body.get("spec")
     return spec if isinstance(spec, Mapping) else {}
 
 
-def find(project: Project, prefix: str, *, exact: bool = False, deleted: bool = False) -> Flow[list[Workload]]:
+def find(project: Project, name: str, *, exact: bool = False, deleted: bool = False) -> Flow[list[Workload]]:
     """
-    List the workloads of a project whose name is, or begins with, ``prefix``.
+    List the workloads of a project whose name is, or begins with, ``name``; of all projects if it has no id.
 
     :param deleted: list the deleted ones instead of the present ones.
     """
-    operator = "==" if exact else "=^"
+    fits = (lambda found: found == name) if exact else (lambda found: found.startswith(name))
+    return (yield from _named(project, f"name{'==' if exact else '=^'}{name}", fits, deleted))
+
+
+def find_generations(project: Project, digest: str, *, deleted: bool = False) -> Flow[list[tuple[int, Workload]]]:
+    """List what was made for a task instance, each with its generation, whatever the readable part of its name."""
+    fits = lambda found: generation_of(digest, found) is not None  # noqa: E731 (a def would say less)
+    listed = yield from _named(project, f"name=@{ending(digest)}", fits, deleted)
+    return [(generation, w) for w in listed if (generation := generation_of(digest, w.name)) is not None]
+
+
+def _named(project: Project, condition: str, fits: Callable[[str], bool], deleted: bool) -> Flow[list[Workload]]:
     within = [f"projectId=={project.id}"] if project.id else []
-    params = [("filterBy", ",".join([*within, f"name{operator}{prefix}"]))]
-    items = yield from _listed(params, deleted)
-    named = [item for item in items if _is_named(item, prefix, whole=exact)]
+    items = yield from _listed([("filterBy", ",".join([*within, condition]))], deleted)
+    named = [item for item in items if isinstance(item.get("name"), str) and fits(item["name"])]
     # One of ours that cannot be read is no absence: it would lead to a second one.
     return [Workload.from_wire(item) for item in named]
-
-
-def _is_named(item: Mapping[str, Any], prefix: str, *, whole: bool) -> bool:
-    name = item.get("name")
-    return isinstance(name, str) and (name == prefix if whole else name.startswith(prefix))
 
 
 def list_workloads(params: Sequence[tuple[str, str]], *, deleted: bool = False) -> Flow[list[Workload]]:
@@ -152,6 +166,12 @@ def _moments(records: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
         at = epoch(meta.get("creationTimestamp")) if isinstance(meta, Mapping) else None
         if isinstance(update, Mapping) and isinstance(update.get("phase"), str) and at is not None:
             yield Moment(at, printable(update["phase"], PHASE_LIMIT), cut(str(update.get("phaseMessage") or "")))
+
+
+def standing_pods(workload_id: str) -> Flow[int]:
+    """Count the pods that have not ended, also those of a workload that the server has deleted already."""
+    listed = yield from read_all(f"{_WORKLOADS}/pods", "pods", [("filterBy", f"workloadId=={workload_id}")])
+    return sum(str(pod.get("k8sPhase") or "").lower() not in _ENDED_PODS for pod in listed)
 
 
 def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_runai.backends import control_plane, limits, organization
 from airflow_runai.backends.organization import Cluster, Project
+from airflow_runai.backends.submission import generations
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.naming import Naming, naming
 from airflow_runai.cli.told import Told
@@ -20,7 +21,7 @@ from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.submission import Adopt, Tries, plan
+from airflow_runai.core.submission import Create, Tries, plan
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import Refused
@@ -213,27 +214,33 @@ def name(run: DryRun) -> Verdict:
     if run.told.task and run.told.task.mapped and run.run_id is not None and run.map_index < 0:
         raise NotAsked("the task is mapped; name one of its instances with --map-index")
     wanted = naming(run.told, run.run_id, run.map_index)
-    found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
     if wanted.complete:
-        gone = run.reachable.run(control_plane.find(run.project, wanted.prefix, deleted=True))
-        return _would(run, wanted, [*found, *gone])
+        return _would(run, wanted)
+    found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
     others = [f"{workload.name} ({workload.phase})" for workload in found]
     listed = f"; there already, of other runs: {', '.join(others[:5])}{' …' if others[5:] else ''}" if others else ""
     return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; --run-id tells what becomes of one run"
 
 
-def _would(run: DryRun, wanted: Naming, found: Sequence[Workload]) -> Verdict:
-    step = plan(wanted.base, found, Tries(1), None, wanted.on_clear)
-    if not isinstance(step, Adopt):
-        return OK, f"{wanted.base}-g{step.generation} is free"
-    there = step.workload
-    if there.meaning in OVER:
-        return OK, f"{there.name} has ended already ({there.phase}): nothing would be submitted"
+def _would(run: DryRun, wanted: Naming) -> Verdict:
+    """Tell what a try would do; only the task itself knows what it has submitted."""
+    found = run.reachable.run(generations(run.project, wanted.digest))
+    alive = [workload for _, workload in found if workload.meaning not in OVER]
+    if alive:
+        return _beside(run, alive[-1])
+    step = plan(found, Tries(1), None, wanted.on_clear)
+    before = step.before if isinstance(step, Create) else None
+    ended = f"; {before.name} has ended ({before.phase})" if before else ""
+    return OK, f"{wanted.base}-g{step.generation} is free{ended}"
+
+
+def _beside(run: DryRun, there: Workload) -> Verdict:
     if (there.fingerprint or fingerprint_in(run.reachable.run(control_plane.get_spec(there)))) is None:
         return PROBLEM, f"{there.name} exists ({there.phase}), but no task made it: the task would refuse it; delete it"
     return (
         OK,
-        f"{there.name} exists ({there.phase}): it would be adopted if its specification is the same, else refused",
+        f"{there.name} exists ({there.phase}): it would be adopted if this run submitted it and its specification is "
+        "the same, else refused",
     )
 
 

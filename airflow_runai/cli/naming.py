@@ -16,17 +16,19 @@ class Naming:
     The beginning of a workload's name.
 
     :param base: all but the generation; only its readable part means something unless ``complete``.
-    :param complete: whether the run is known, which the name's hash covers.
+    :param digest: the name's hash.
+    :param complete: whether the run is known, which the hash covers.
     """
 
     base: str
+    digest: str
     complete: bool
     on_clear: str = "restart"
 
     @property
     def prefix(self) -> str:
-        """What the names of all workloads in question begin with."""
-        return f"{self.base}-g" if self.complete else self.base.rpartition("-")[0] + "-"
+        """What the names of the task's workloads begin with, whatever the run."""
+        return self.base.rpartition("-")[0] + "-"
 
 
 def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
@@ -40,5 +42,6 @@ def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
     if slug is not None and (not isinstance(slug, str) or is_templated(slug)):
         slug = None
     who = (task.dag_id, run_id or "", task.task_id) if task else ("", "", "train")
-    base = base_name(TaskIdentity(configuration.option("instance_name"), *who, map_index), slug)
-    return Naming(base, task is not None and run_id is not None, task.get("on_clear", "restart") if task else "restart")
+    identity = TaskIdentity(configuration.option("instance_name"), *who, map_index)
+    complete, on_clear = task is not None and run_id is not None, task.get("on_clear", "restart") if task else "restart"
+    return Naming(base_name(identity, slug), identity.digest(), complete, on_clear)

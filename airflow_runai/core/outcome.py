@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, Moment, bounded
+from airflow_runai.core.workload import Workload
 
 T = TypeVar("T")
 
@@ -37,6 +38,8 @@ class Outcome:
     :param status: one of :data:`STATUSES`.
     :param reason: a sentence for people: which clock ran out, what the platform said.
     :param ended_at: epoch seconds of the last reading.
+    :param absent: it could not be found for a long time, and nobody lists it as deleted.
+    :param project_id: where it is, as are ``cluster_id`` and ``kind``: whoever looks again needs them.
     """
 
     status: str
@@ -47,6 +50,10 @@ class Outcome:
     ended_at: float
     clocks: Clocks = field(default_factory=Clocks)
     timeline: tuple[Moment, ...] = ()
+    absent: bool = False
+    project_id: str = ""
+    cluster_id: str = ""
+    kind: str = ""
 
     def to_event(self) -> dict[str, Any]:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
@@ -59,6 +66,10 @@ class Outcome:
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),
             "timeline": moments_to_json(self.timeline),
+            "absent": self.absent,
+            "project_id": self.project_id,
+            "cluster_id": self.cluster_id,
+            "kind": self.kind,
         }
 
     @classmethod
@@ -83,7 +94,15 @@ class Outcome:
             ended_at=float(event.get("ended_at", 0.0)),
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
+            absent=bool(event.get("absent")),
+            **{key: str(event.get(key) or "") for key in ("project_id", "cluster_id", "kind")},
         )
+
+    def workload(self) -> Workload:
+        """Return what is known of the workload, for another look."""
+        born = self.timeline[0].at if self.timeline else 0.0
+        where = {key: getattr(self, key) for key in ("project_id", "cluster_id", "kind")}
+        return Workload(self.workload_id, self.name, self.phase, created_at=born, **where)
 
     def to_news(self) -> dict[str, Any]:
         """Return what the live timeline shows at its end."""

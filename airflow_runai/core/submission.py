@@ -1,11 +1,10 @@
 """
 What to submit, or what to adopt instead: decided from what the control plane already has.
 
-A *generation* is the n-th workload of one mapped task instance. It rises only after a workload ended badly and
-Airflow retries, or when the user cleared the task and wants a restart. A crashed worker, a restarted triggerer or an
-outage never raise it: they find the workload and adopt it. Airflow's state store is a hint for telling a clear from a
-retry; the workloads themselves say the same (their variable ``AIRFLOW_RUNAI_TRY``), so a lost note never leads to a
-second workload.
+A *generation* is the n-th workload of one mapped task instance. It rises only after a workload was *seen* to have
+ended badly, or listed as deleted, and Airflow retries, or when the user cleared the task and wants a restart. A crashed
+worker, a restarted triggerer or an outage never raise it: they find the workload and adopt it. What was submitted and
+cannot be found is not known to have ended: that fails the try, and never begins a second training.
 """
 
 from __future__ import annotations
@@ -14,38 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.core.naming import generation_of
-from airflow_runai.core.phases import FINAL, Meaning
+from airflow_runai.core.note import Note
+from airflow_runai.core.phases import FINAL, OVER, Meaning
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import ForeignWorkload, Missing
 
 ON_CLEAR = ("restart", "reattach")
 _BAD_ENDS = (Meaning.FAILED, Meaning.DELETING)
 
-
-@dataclass(frozen=True)
-class Note:
-    """
-    What an earlier try wrote down.
-
-    :param try_number: the try that submitted.
-    :param workload_id: known only if that try lived until after the submission.
-    """
-
-    generation: int
-    try_number: int
-    workload_id: str | None = None
-
-    @classmethod
-    def from_json(cls, value: object) -> Note | None:
-        """Read a stored note; anything else than one of ours counts as lost."""
-        if not isinstance(value, Mapping) or not isinstance(value.get("generation"), int):
-            return None
-        return cls(value["generation"], int(value.get("try_number") or 1), value.get("workload_id"))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {"generation": self.generation, "try_number": self.try_number, "workload_id": self.workload_id}
+#: A generation's number with its workload, deleted ones included.
+Numbered = tuple[int, Workload]
 
 
 @dataclass(frozen=True)
@@ -54,61 +32,116 @@ class Tries:
     Where Airflow stands.
 
     :param current: the present try, from 1.
-    :param first: the first try since the last clear; 1 if the task was never cleared.
+    :param first: the first try since the last clear, as far as ``retries`` of the DAG tell; 1 if it was never cleared.
+    :param max_tries: Airflow's number, which only a clear changes.
     """
 
     current: int
     first: int = 1
+    max_tries: int = 0
 
 
 @dataclass(frozen=True)
 class Create:
-    """Submit generation ``generation``, after ending ``replaces`` if that still lives."""
+    """Submit generation ``generation``, after ending all of ``ends``; ``before`` is the newest of earlier ones."""
 
     generation: int
-    replaces: Workload | None = None
+    ends: tuple[Workload, ...] = ()
+    before: Workload | None = None
 
 
 @dataclass(frozen=True)
 class Adopt:
-    """Take the workload that exists, whatever its phase: the wait will say how it ended."""
+    """
+    Take the workload that exists, whatever its phase: the wait will say how it ended.
+
+    :param ends: older ones that still live.
+    :param cleared: whether a user cleared the task since it was submitted.
+    """
 
     generation: int
     workload: Workload
+    ends: tuple[Workload, ...] = ()
+    cleared: bool = False
 
 
-def plan(base: str, existing: Sequence[Workload], tries: Tries, note: Note | None, on_clear: str) -> Create | Adopt:
+def plan(existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear: str) -> Create | Adopt:
     """
     Decide between creating and adopting.
 
-    :param base: the name without generation.
-    :param existing: all workloads whose name begins with ``base``, deleted ones included.
+    :param existing: all workloads of this task instance, deleted ones included.
     :param on_clear: ``restart`` or ``reattach``: what a clear by the user means.
+    :raises Missing: if what was submitted is not among them.
+    :raises ForeignWorkload: if one lives that no try of this run has submitted.
     """
-    newest = _newest(base, existing)
+    # Of two with one generation (deleted and made again) the living one counts.
+    ours = sorted(existing, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at))
+    alive = tuple(workload for _, workload in ours if _lives(workload))
+    newest = ours[-1] if ours else None
+    if (note is None and tries.current == 1) or (note is not None and note.generation == 0):
+        return _begin(newest, alive)
+    if note is not None and _is_missing(note, ours):
+        return _without(note, tries, on_clear, newest, alive)
     if newest is None:
-        return _plan_without_workload(tries, note)
+        return Create(note.generation if note else 1)
+    return _follow(newest, alive, tries, note, on_clear)
+
+
+def _lives(workload: Workload) -> bool:
+    """What is only being deleted still has pods: it must be gone before another writes the same checkpoints."""
+    return not workload.deleted and workload.meaning not in FINAL
+
+
+def _begin(newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
+    """Never adopt on a first try: the intent would have been noted before the create."""
+    if alive:
+        raise ForeignWorkload(
+            f"workload {alive[-1].name} exists (phase {alive[-1].phase}), but no try of this run has submitted it. "
+            "Either the run was deleted in Airflow and made again: then delete the workload. Or another Airflow has "
+            "the same [runai] instance_name, as after cloning a database: then give this one a name of its own."
+        )
+    return Create(newest[0] + 1, before=newest[1]) if newest else Create(1)
+
+
+def _is_missing(note: Note, ours: Sequence[Numbered]) -> bool:
+    return note.workload_id is not None and not any(
+        workload.id == note.workload_id or generation > note.generation for generation, workload in ours
+    )
+
+
+def _without(note: Note, tries: Tries, on_clear: str, newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
+    """Go on without the workload only if a user cleared the task after it was missed: that is consent."""
+    if on_clear == "restart" and note.missed_at is not None and note.missed_at != tries.max_tries:
+        return Create(note.generation + 1, alive, newest[1] if newest else None)
+    raise Missing(
+        f"workload {note.name or note.workload_id} (id {note.workload_id}) was submitted, but cannot be found, nor is "
+        "it listed as deleted; it may still run, so no second one is begun. Look in Run:ai, and whether the "
+        "connection's identity may still see it. If it is gone for good, clear the task with on_clear='restart'."
+    )
+
+
+def _follow(
+    newest: Numbered, alive: tuple[Workload, ...], tries: Tries, note: Note | None, on_clear: str
+) -> Create | Adopt:
     generation, workload = newest
     made_by = workload.try_number or (note.try_number if note and note.generation == generation else tries.first)
-    # What is only being deleted still has pods: it must be gone before another writes the same checkpoints.
-    lives = not workload.deleted and workload.meaning not in FINAL
-    cleared, ended_badly = made_by < tries.first, workload.meaning in _BAD_ENDS
-    if (cleared and on_clear == "restart") or (ended_badly and made_by < tries.current):
-        return Create(generation + 1, replaces=workload if lives else None)
-    return Adopt(generation, workload)
+    cleared = _was_cleared(generation, made_by, tries, note)
+    ended_badly = workload.meaning in _BAD_ENDS and made_by < tries.current
+    # An end without a note is that of another life of this run: ours would have noted its intent.
+    other_life = note is None and workload.meaning in OVER
+    if (cleared and on_clear == "restart") or ended_badly or other_life:
+        intended = note.generation if note else 0
+        return Create(max(generation + 1, intended), alive, workload)
+    older = tuple(found for found in alive if found is not workload)
+    return Adopt(generation, workload, older, cleared)
 
 
-def _newest(base: str, existing: Sequence[Workload]) -> tuple[int, Workload] | None:
-    ours = [(g, w) for w in existing if (g := generation_of(base, w.name)) is not None]
-    # Of two with one name (deleted and made again) the living one counts.
-    return max(ours, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at), default=None)
-
-
-def _plan_without_workload(tries: Tries, note: Note | None) -> Create:
-    if note is None:
-        return Create(1)
-    submitted_before = note.workload_id is not None and note.try_number < tries.current
-    return Create(note.generation + 1 if submitted_before else note.generation)
+def _was_cleared(generation: int, made_by: int, tries: Tries, note: Note | None) -> bool:
+    """Tell whether a user cleared the task since; an edited ``retries`` is no clear."""
+    if note is None or note.max_tries is None:
+        return made_by < tries.first
+    # That a later one was intended has been decided before.
+    return generation < note.generation or tries.max_tries != note.max_tries
 
 
 def differences(ours: Mapping[str, Any], theirs: object, path: str = "spec") -> Iterator[str]:

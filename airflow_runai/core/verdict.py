@@ -8,7 +8,7 @@ plane is never a failure, and absence must last before it is believed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from airflow_runai.core import outcome as ends
 from airflow_runai.core.outcome import Outcome
@@ -16,8 +16,9 @@ from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.timeline import Clocks, Moment, clocks, last_meaning
 from airflow_runai.core.workload import Workload
 
-#: A fresh workload may answer 404 for a moment, and lists lag: absence must last this long (seconds) to be believed.
-ABSENCE_SECONDS = 60.0
+#: A fresh workload may answer 404 for a moment, lists lag, an identity loses sight of its project while its rules are
+#: edited: absence must last this long (seconds) to be believed. What was really deleted is listed as deleted.
+ABSENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Limits:
     Upper bounds of the clocks, seconds; ``None`` means no limit.
 
     A clock ends the wait only while it ticks: what runs is not stopped for having queued too long while nobody
-    looked. While the phase is unknown, or the control plane does not answer, nobody knows which clocks tick: then only
-    ``total`` counts.
+    looked. While the phase is unknown, nobody knows which clocks tick: then only ``total`` counts. While the control
+    plane does not answer, no limit could be enforced: it ends the wait when the control plane answers again.
 
     :param queue: from submission to the first run.
     :param interruption: one stretch of not running after the first run.
@@ -129,7 +130,8 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
         status, words = _ENDS[kind]
         return _end(seen, status, f"{words}{because(seen.workload.message)}")
     if _is_gone(seen):
-        return _end(seen, ends.GONE, "the control plane does not know it any more, nor lists it as deleted")
+        words = "the control plane does not know it any more, nor lists it as deleted"
+        return replace(_end(seen, ends.GONE, words), absent=True)
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
         return _end(seen, ends.STOPPED, "was suspended by someone else")
     ticking = _ticking(policy, seen)
@@ -167,7 +169,9 @@ def _exceeded(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) 
 
 def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
     """Return the limited clocks that have a meaning now and grow with time."""
-    unsure = seen.blind or seen.workload.meaning is Meaning.UNKNOWN
+    if seen.blind or seen.absent_since is not None:
+        return {}
+    unsure = seen.workload.meaning is Meaning.UNKNOWN
     names = [name for name in (("total",) if unsure else _CLOCKS) if getattr(policy.limits, name) is not None]
     found: dict[str, float] = {}
     if names:  # a training that was preempted hundreds of times has a long history to go through
@@ -208,6 +212,9 @@ def _end(seen: Snapshot, status: str, reason: str) -> Outcome:
         ended_at=_ended_at(seen),
         clocks=seen.clocks,
         timeline=seen.timeline,
+        project_id=found.project_id,
+        cluster_id=found.cluster_id,
+        kind=found.kind,
     )
 
 

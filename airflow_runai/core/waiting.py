@@ -45,16 +45,17 @@ class Eyes:
     find_deleted: FindDeleted
 
 
-def wait(policy: WaitPolicy, eyes: Eyes, start: Workload) -> Flow[Outcome]:
+def wait(policy: WaitPolicy, eyes: Eyes, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Outcome]:
     """
     Look at a workload until :func:`decide` says that the wait is over.
 
     Survives everything but bugs: transient errors and refusals lengthen the pause (with jitter) and are told
-    once per kind. Whether the total time is up is decided even while nothing can be read.
+    once per kind. Whether the deadline has passed is decided even while nothing can be read.
 
     :param start: the last known reading; its id and name are what is waited for.
+    :param timeline: what an earlier wait has seen of its past.
     """
-    seen, outage = _first(start), _Outage()
+    seen, outage = _first(start, timeline), _Outage()
     while True:
         try:
             before, seen = seen, (yield from _look(eyes, seen, insist=outage.failures < HISTORY_LOOKS))
@@ -96,9 +97,13 @@ def appearance(
         yield Sleep(policy.poll_interval, jitter=0.1)
 
 
-def look(eyes: Eyes, start: Workload) -> Flow[Snapshot]:
-    """Take a single look, for those who poke instead of waiting (sensors)."""
-    return (yield from _look(eyes, _first(start)))
+def look(eyes: Eyes, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Snapshot]:
+    """
+    Take a single look, for those who poke instead of waiting (sensors), or look again.
+
+    :param timeline: what is known of its past.
+    """
+    return (yield from _look(eyes, _first(start, timeline)))
 
 
 def _told_again(outage: _Outage) -> Flow[None]:
@@ -123,10 +128,10 @@ class _Outage:
         return was
 
 
-def _first(start: Workload) -> Snapshot:
+def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
     born = (Moment(start.created_at, "Creating"),) if start.created_at else ()
     # "Not looked yet" is a phase of its own, so that the first look always reads the history.
-    return Snapshot(replace(start, phase="", phase_updated_at=None), born, start.created_at)
+    return Snapshot(replace(start, phase="", phase_updated_at=None), timeline or born, start.created_at)
 
 
 def _look(eyes: Eyes, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:

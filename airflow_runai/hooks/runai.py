@@ -72,10 +72,16 @@ class RunaiHook(BaseHook):
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
         return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep)
 
-    def project(self, name: str | None = None, cluster: str | None = None) -> Project:
+    def project(
+        self,
+        name: str | None = None,
+        cluster: str | None = None,
+        patience: Callable[[Callable[[], Flow[Project]]], Flow[Project]] = patiently,
+    ) -> Project:
         """
-        Resolve a project, by default the connection's; asks again while the control plane cannot be reached.
+        Resolve a project, by default the connection's.
 
+        :param patience: what is waited out; by default that the control plane cannot be reached.
         :raises NotResolved: for 0 or several hits.
         """
         wanted = name or self.settings.project
@@ -84,7 +90,7 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        return self.run(patiently(lambda: organization.find_project(wanted, cluster or self.settings.cluster)))
+        return self.run(patience(lambda: organization.find_project(wanted, cluster or self.settings.cluster)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in and look around; the text says what works or what is wrong."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_runai.backends import control_plane
+from airflow_runai.backends.ending import stop
+from airflow_runai.backends.submission import patiently, steadfastly
 from airflow_runai.core.flow import Tell
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.timeline import Moment
 from airflow_runai.core.verdict import Limits, WaitPolicy, decide
 from airflow_runai.core.waiting import look, wait
 from airflow_runai.core.workload import Workload
@@ -26,8 +28,8 @@ from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
 from airflow_runai.operators.early import check_how_to_wait, check_what_to_run
 from airflow_runai.operators.instructions import gather, show
 from airflow_runai.operators.linting import warn_early
-from airflow_runai.operators.submitting import submit_or_adopt
-from airflow_runai.triggers.killing import end_workload
+from airflow_runai.operators.settling import settle
+from airflow_runai.operators.submitting import Submission, note_missing, read_note
 from airflow_runai.triggers.workload import (
     TIMELINE_KEY,
     RunaiWorkloadTrigger,
@@ -128,7 +130,9 @@ class RunaiTrainingOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
         self._killed = False  # a try in the same process (``dag.test``) must not inherit it
-        with without_hope_no_retry():
+        note = read_note(context)
+        submitted = note is not None and note.generation > 0
+        with without_hope_no_retry(in_the_middle=submitted):
             told = gather(
                 *(self.spec, self.command_line, self.template, self.templates),
                 render=lambda value: self.render_template(value, context),
@@ -136,16 +140,17 @@ class RunaiTrainingOperator(BaseOperator):
             spec, policy = WorkloadSpec.from_mapping(self._specification(told.spec)), self._policy()
             show(spec)
             hook = RunaiHook(self.runai_conn_id)
-            project = hook.project(self.project or told.project, self.cluster)
+            patience = steadfastly if submitted else patiently
+            project = hook.project(self.project or told.project, self.cluster, patience)
             slug = self.workload_name or told.slug
-            workload = submit_or_adopt(
-                *(hook, context, project, spec, slug, self.on_clear, self.kill_action), before_create=self._prepare
-            )
+            submission = Submission(hook, context, project, spec, note, slug, self.on_clear, self.kill_action)
+            workload = submission.submit_or_adopt(before_create=self._prepare)
+        with without_hope_no_retry(in_the_middle=True):
             announce(context, hook.settings.url, workload, project.name)
             if self._killed:
                 # If the user ended the task during the submission, nobody else will see to the workload.
                 self._end_if_task_is_finished(context, hook, workload)
-            return self._wait(context, hook, workload, policy)
+            return self._until_settled(context, hook, workload, self._glance(hook, workload, policy))
 
     def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to what the author told."""
@@ -165,23 +170,31 @@ class RunaiTrainingOperator(BaseOperator):
             words = f"limits: {self.limits!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
             raise SpecError([words]) from None
 
-    def _wait(self, context: Context, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> dict[str, Any]:
-        verdict = self._glance(hook, workload, policy)
-        if isinstance(verdict, Outcome):
-            return self._finish(context, verdict)
-        if self._killed:
-            # The look may have taken as long as a time-out, and what comes after this is heard by the trigger.
-            self._end_if_task_is_finished(context, hook, workload)
-        if self.deferrable:
-            self._defer(workload, policy)
+    def _until_settled(
+        self, context: Context, hook: RunaiHook, workload: Workload, outcome: Outcome | None
+    ) -> dict[str, Any]:
+        """Wait, deferred or here, until an end is one; both ways of waiting lead through here."""
+        timeline: tuple[Moment, ...] = ()
+        while True:
+            if outcome is not None:
+                timeline = outcome.timeline
+                if settled := settle(hook, outcome, self._policy, self.kill_action):
+                    return self._finish(context, settled)
+            if self._killed:
+                # The look may have taken as long as a time-out, and what comes after this is heard by the trigger.
+                self._end_if_task_is_finished(context, hook, workload)
+            if self.deferrable:
+                self._defer(workload, self._policy())
+            outcome = self._wait(context, hook, workload, timeline)
+
+    def _wait(self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]) -> Outcome:
         try:
-            sight = control_plane.eyes(workload)
-            outcome = hook.run(wait(policy, sight, workload), lambda news: self._tell(context, news), self._nap)
+            waiting = wait(self._policy(), control_plane.eyes(workload), workload, timeline)
+            return hook.run(waiting, lambda news: self._tell(context, news), self._nap)
         except _Terminated:
             state = self._end_if_task_is_finished(context, hook, workload)
             words = f"workload {workload.name} goes on; the next try adopts it"
             raise AirflowException(f"the worker was told to stop (the task is {state}): {words}") from None
-        return self._finish(context, outcome)
 
     def _glance(self, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> Outcome | None:
         """Look once before deferring: a trigger that fires at once can make Airflow fail the task."""
@@ -207,13 +220,12 @@ class RunaiTrainingOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the task again when the trigger has fired."""
-        with without_hope_no_retry():
-            return self._finish(context, Outcome.from_event(event))
+        with without_hope_no_retry(in_the_middle=True):
+            outcome = Outcome.from_event(event)
+            return self._until_settled(context, RunaiHook(self.runai_conn_id), outcome.workload(), outcome)
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
-        """Return the result or raise; both ways of waiting end here."""
-        if outcome.status in (TIMED_OUT, STALLED, STOPPED):
-            outcome = self._reconsider(outcome)
+        """Return the result or raise."""
         context["ti"].xcom_push(key=TIMELINE_KEY, value=outcome.to_news())
         known = context["ti"].xcom_pull(task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index)
         result = outcome.to_result(project=(known or {}).get("project") or self.project or "")
@@ -225,25 +237,13 @@ class RunaiTrainingOperator(BaseOperator):
         if outcome.status == SUCCEEDED:
             return self._succeeded(context, result)
         words = f"workload {outcome.name} {outcome.status}: {outcome.reason}"
+        if outcome.absent:
+            note_missing(context)
+            words += "; no second one is begun. If it is gone for good, clear the task with on_clear='restart'"
         if outcome.status == STOPPED or (outcome.status in (TIMED_OUT, STALLED) and self.kill_action != "stop"):
             # It is still there, suspended by a person or kept for one: a retry would adopt it and wait for ever.
             raise AirflowFailException(words)
         raise WorkloadEnded(words, outcome.to_event())
-
-    def _reconsider(self, outcome: Outcome) -> Outcome:
-        """Look again, because the event may be old; stop what exceeded its limit."""
-        hook = RunaiHook(self.runai_conn_id)
-        start = Workload(outcome.workload_id, outcome.name, outcome.phase)
-        try:
-            now = decide(WaitPolicy(), hook.run(look(control_plane.eyes(start), start)))
-        except (Unreachable, Refused):
-            now = None
-        if isinstance(now, Outcome):
-            return now
-        if outcome.status == STOPPED:
-            return outcome
-        done = hook.run(end_workload(outcome.workload_id, self.kill_action))
-        return replace(outcome, reason=f"{outcome.reason}; {done}")
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Return the task's result after success; a subclass may add to it."""
@@ -281,7 +281,7 @@ class RunaiTrainingOperator(BaseOperator):
         )
         state = next((str(s) for s in states.get(ti.run_id, {}).values()), None)
         if state in FINISHED:
-            done = hook.run(end_workload(workload.id, self.kill_action))
+            done = hook.run(stop(workload, self.kill_action)) or f"workload {workload.name} was told to end"
             raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
         return state
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import patiently
 from airflow_runai.core.flow import Flow, now
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.task_states import FINISHED
@@ -23,26 +22,6 @@ ACTIONS = ("stop", "suspend", "keep")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: A workload that nobody lists as deleted counts as gone after so many seconds of absence.
 LONG_ABSENCE = 600.0
-
-
-def end_workload(workload_id: str, action: str) -> Flow[str]:
-    """
-    Stop (delete) or suspend a workload that is still going; leave a finished one alone.
-
-    :param action: one of :data:`ACTIONS`.
-    :return: a sentence for the log.
-    """
-    if action == "keep":
-        return f"workload {workload_id} is left alone (on_kill='keep')"
-    try:
-        found = yield from patiently(lambda: control_plane.get(workload_id))
-    except NotFound:
-        return f"workload {workload_id} is already gone"
-    if found.meaning in OVER:
-        return f"workload {found.name} is already {found.phase}"
-    call = control_plane.delete if action == "stop" else control_plane.suspend
-    yield from patiently(lambda: call(found))
-    return f"workload {found.name} was {'stopped and deleted' if action == 'stop' else 'suspended'}"
 
 
 @dataclass

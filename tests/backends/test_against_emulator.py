@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
+from airflow_runai.backends.ending import end_and_wait, let_pods_end
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.shared_reads import SharedReads
-from airflow_runai.backends.submission import create_or_adopt, end_and_wait, generations
+from airflow_runai.backends.submission import create_or_adopt, generations
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow, Tell
 from airflow_runai.core.outcome import Outcome
@@ -27,7 +28,8 @@ from tests.backends.rest import order
 from tests.conftest import Serve, settings_for
 
 T = TypeVar("T")
-NAME = "train-0123456789-g1"
+DIGEST = "0123456789"
+NAME = f"train-{DIGEST}-g1"
 POLICY = WaitPolicy(poll_interval=15)
 VERSIONS = ["2.18", "2.21", "2.24", "3.0"]
 
@@ -209,8 +211,10 @@ def test_every_version_of_the_control_plane_is_spoken_to(emulate: Serve, version
     workload = submit(talk)
     assert wait_for(talk, workload).status == "succeeded"
     talk.run(control_plane.suspend(submit(talk, "train-9-g1")))
+    talk.run(control_plane.delete(workload))
     talk.run(end_and_wait(workload))
-    assert [w.deleted for w in talk.run(generations(talk.project, "train-0123456789"))] == [True]
+    talk.run(let_pods_end(workload))
+    assert [w.deleted for _, w in talk.run(generations(talk.project, DIGEST))] == [True]
     grants = {r.path for r in talk.emulator.requests if "token" in r.path and r.status == 200}
     assert grants == {"/api/v2/token" if version in ("2.24", "3.0") else "/api/v1/token"}
 
@@ -259,20 +263,20 @@ def test_a_clear_replaces_only_after_the_old_one_is_gone(talk: Blocking) -> None
     talk.emulator.plane.scripted.set("train", Scenario(run_seconds=None, stop_seconds=20))
     submit(talk)
     talk.emulator.advance(10)
-    base = "train-0123456789"
-    step = plan(base, talk.run(generations(talk.project, base)), Tries(2, 2), None, "restart")
+    step = plan(talk.run(generations(talk.project, DIGEST)), Tries(2, 2), None, "restart")
     assert isinstance(step, Create)
-    assert step.replaces is not None
-    talk.run(end_and_wait(step.replaces))
+    assert [w.name for w in step.ends] == [NAME]
+    talk.run(end_and_wait(step.ends[0]))
     assert not talk.emulator.plane.busy
-    found = plan(base, talk.run(generations(talk.project, base)), Tries(3, 2), None, "restart")
-    assert found == Create(2)
+    found = plan(talk.run(generations(talk.project, DIGEST)), Tries(3, 2), None, "restart")
+    assert isinstance(found, Create)
+    assert (found.generation, found.ends) == (2, ())
 
 
-def test_a_crash_after_the_create_is_found_by_name_alone(talk: Blocking) -> None:
+def test_a_crash_after_the_create_is_found_by_its_hash_alone(talk: Blocking) -> None:
     made = submit(talk)
-    found = talk.run(generations(talk.project, "train-0123456789"))
-    step = plan("train-0123456789", found, Tries(2), None, "restart")
+    found = talk.run(generations(talk.project, DIGEST))
+    step = plan(found, Tries(2), None, "restart")
     assert isinstance(step, Adopt)
     assert (step.workload.id, step.workload.try_number) == (made.id, 1)
     assert step.workload.fingerprint == order(NAME, compute={"gpu_devices": 1}).fingerprint

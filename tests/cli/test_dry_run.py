@@ -75,12 +75,12 @@ def test_name_that_somebody_else_took_is_a_problem(airflow: Airflow, dags: Dags,
     )
 
 
-def test_run_that_has_ended_would_submit_nothing(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+def test_run_that_has_ended_would_begin_the_next_generation(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
     path = str(dags(TASK.replace("'long'", "'short'")))
     name = submit(emulator, "short", dag_id="example")
     Person(emulator).wait_for(name, "Completed")
     found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1")
-    assert found["name"][1] == f"{name} has ended already (Completed): nothing would be submitted"
+    assert found["name"][1] == f"{name[:-1]}2 is free; {name} has ended (Completed)"
 
 
 def test_policy_quota_and_cluster_size_are_compared(

@@ -23,6 +23,9 @@ outcomes = st.builds(
     ended_at=st.floats(0, 1e10),
     clocks=st.builds(Clocks, *[st.integers(0, 10**7).map(lambda ms: ms / 1000)] * 5, st.integers(0, 999)),
     timeline=st.lists(st.builds(Moment, st.floats(0, 1e10), st.text(max_size=9)), max_size=30).map(tuple),
+    absent=st.booleans(),
+    project_id=st.text(max_size=5),
+    kind=st.text(max_size=5),
 )
 
 

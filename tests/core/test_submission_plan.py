@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from airflow_runai.core.naming import generation_name
+from airflow_runai.core.note import Note
 from airflow_runai.core.phases import FINAL, Meaning
-from airflow_runai.core.submission import Adopt, Create, Note, Tries, differences, plan
+from airflow_runai.core.submission import Adopt, Create, Numbered, Tries, differences, plan
 from airflow_runai.core.workload import Workload
+from airflow_runai.errors import ForeignWorkload, Missing
 
 BASE = "train-0123456789"
 
@@ -24,66 +26,77 @@ def made(generation: int, phase: str = "Running", by: int | None = 1, **more: An
 G1, G2 = made(1), made(2, by=2)
 FAILED, DONE = made(1, "Failed"), made(1, "Completed")
 DELETING, DELETED = made(1, "Deleting"), made(1, "Running", deleted=True)
+STOPPED, ODD = made(1, "Stopped"), made(1, "Hibernating")
+
+NOTED = Note(1, 1, "id-1", max_tries=1)
+SAME, CLEARED = Tries(2, 1, 1), Tries(2, 2, 2)
 
 TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]] = {
     "first try": ([], Tries(1), None, "restart", Create(1)),
+    "first try, after another life of the run that went well": ([DONE], Tries(1), None, "restart", Create(2, (), DONE)),
+    "first try, after another life that was deleted": ([DELETED], Tries(1), None, "restart", Create(2, (), DELETED)),
+    "second try of a life whose first could note nothing": ([DONE], SAME, None, "restart", Create(2, (), DONE)),
+    "what was not ours has ended": ([FAILED], Tries(2), Note(0, 1), "restart", Create(2, (), FAILED)),
     "crash before the create": ([], Tries(2), Note(1, 1), "restart", Create(1)),
     "crash between create and note": ([G1], Tries(2), Note(1, 1), "restart", Adopt(1, G1)),
-    "crash after the note": ([G1], Tries(2), Note(1, 1, "id-1"), "restart", Adopt(1, G1)),
+    "crash after the note": ([G1], SAME, NOTED, "restart", Adopt(1, G1)),
     "note lost": ([G1], Tries(2), None, "restart", Adopt(1, G1)),
     "note lost, nothing there": ([], Tries(3), None, "restart", Create(1)),
-    "finished while nobody looked": ([DONE], Tries(2), Note(1, 1, "id-1"), "restart", Adopt(1, DONE)),
-    "failed while nobody looked, same try": ([FAILED], Tries(1), Note(1, 1, "id-1"), "restart", Adopt(1, FAILED)),
-    "retry after failure": ([FAILED], Tries(2), Note(1, 1, "id-1"), "restart", Create(2)),
-    "retry after failure, note lost": ([FAILED], Tries(2), None, "restart", Create(2)),
-    "retry after deletion": ([DELETED], Tries(2), Note(1, 1, "id-1"), "restart", Create(2)),
-    "retry while it is being deleted": ([DELETING], Tries(2), None, "restart", Create(2, DELETING)),
-    "deleted, same try": ([DELETED], Tries(1), None, "restart", Adopt(1, DELETED)),
-    "vanished without trace": ([], Tries(2), Note(1, 1, "id-1"), "restart", Create(2)),
-    "clear: restart": ([G1], Tries(2, 2), Note(1, 1, "id-1"), "restart", Create(2, G1)),
-    "clear: restart, note lost": ([G1], Tries(2, 2), None, "restart", Create(2, G1)),
-    "clear: restart of what is done": ([DONE], Tries(2, 2), None, "restart", Create(2)),
-    "clear: restart of what is suspended": (
-        [made(1, "Stopped")],
-        Tries(2, 2),
-        None,
-        "restart",
-        Create(2, made(1, "Stopped")),
-    ),
-    "clear: reattach": ([G1], Tries(2, 2), Note(1, 1, "id-1"), "reattach", Adopt(1, G1)),
-    "clear: reattach to what is done": ([DONE], Tries(2, 2), None, "reattach", Adopt(1, DONE)),
-    "clear: reattach to what failed": ([FAILED], Tries(2, 2), None, "reattach", Create(2)),
+    "finished while nobody looked": ([DONE], SAME, NOTED, "restart", Adopt(1, DONE)),
+    "failed while nobody looked, same try": ([FAILED], Tries(1, 1, 1), NOTED, "restart", Adopt(1, FAILED)),
+    "retry after failure": ([FAILED], SAME, NOTED, "restart", Create(2, (), FAILED)),
+    "retry after failure, note lost": ([FAILED], Tries(2), None, "restart", Create(2, (), FAILED)),
+    "retry after deletion": ([DELETED], SAME, NOTED, "restart", Create(2, (), DELETED)),
+    "retry while it is being deleted": ([DELETING], Tries(2), None, "restart", Create(2, (DELETING,), DELETING)),
+    "deleted, same try": ([DELETED], Tries(1, 1, 1), NOTED, "restart", Adopt(1, DELETED)),
+    "clear after it was missed": ([], CLEARED, replace(NOTED, missed_at=1), "restart", Create(2)),
+    "clear: restart": ([G1], CLEARED, NOTED, "restart", Create(2, (G1,), G1)),
+    "clear: restart, note lost": ([G1], CLEARED, None, "restart", Create(2, (G1,), G1)),
+    "clear: restart, note of an older version": ([G1], CLEARED, Note(1, 1, "id-1"), "restart", Create(2, (G1,), G1)),
+    "clear: restart of what is done": ([DONE], CLEARED, NOTED, "restart", Create(2, (), DONE)),
+    "clear: restart of what is suspended": ([STOPPED], CLEARED, NOTED, "restart", Create(2, (STOPPED,), STOPPED)),
+    "clear: reattach": ([G1], CLEARED, NOTED, "reattach", Adopt(1, G1, cleared=True)),
+    "clear: reattach to what is done": ([DONE], CLEARED, NOTED, "reattach", Adopt(1, DONE, cleared=True)),
+    "clear: reattach to what failed": ([FAILED], CLEARED, NOTED, "reattach", Create(2, (), FAILED)),
+    "retries lowered in the DAG": ([G1], Tries(2, 2, 1), NOTED, "restart", Adopt(1, G1)),
     "clear, crash while the old one goes": (
         [DELETING],
-        Tries(3, 2),
-        Note(1, 1, "id-1"),
+        Tries(3, 2, 2),
+        NOTED,
         "restart",
-        Create(2, DELETING),
+        Create(2, (DELETING,), DELETING),
     ),
-    "clear, crash after the old one went": ([DELETED], Tries(3, 2), Note(2, 2), "restart", Create(2)),
-    "clear, crash after the create": ([DELETED, G2], Tries(3, 2), Note(2, 2), "restart", Adopt(2, G2)),
-    "two generations alive": ([G2, G1], Tries(2), None, "restart", Adopt(2, G2)),
+    "clear, crash after the old one went": (
+        [DELETED],
+        Tries(3, 2, 2),
+        Note(2, 2, max_tries=2),
+        "restart",
+        Create(2, (), DELETED),
+    ),
+    "clear of what is done, crash before the create": (
+        [DONE],
+        Tries(3, 2, 2),
+        Note(2, 2, max_tries=2),
+        "restart",
+        Create(2, (), DONE),
+    ),
+    "clear, crash after the create": ([DELETED, G2], Tries(3, 2, 2), Note(2, 2, max_tries=2), "restart", Adopt(2, G2)),
+    "two generations alive": ([G2, G1], Tries(2), None, "restart", Adopt(2, G2, (G1,))),
+    "two generations alive, cleared": ([G2, G1], Tries(3, 3), None, "restart", Create(3, (G1, G2), G2)),
     "name used again after a deletion": (
         [made(1, deleted=True, created_at=5.0), made(1, id="new", created_at=9.0)],
-        Tries(1),
+        Tries(2),
         None,
         "restart",
         Adopt(1, made(1, id="new", created_at=9.0)),
     ),
-    "names of others that begin alike": (
-        [replace(G2, name=f"{BASE}-g2-extra"), replace(G2, name=f"{BASE}x-g2")],
-        Tries(1),
-        None,
-        "restart",
-        Create(1),
-    ),
-    "unknown phase is alive": ([made(1, "Hibernating")], Tries(2), None, "restart", Adopt(1, made(1, "Hibernating"))),
+    "unknown phase is alive": ([ODD], Tries(2), None, "restart", Adopt(1, ODD)),
     "the server hides variables, the note helps": (
         [made(1, by=None)],
-        Tries(3, 3),
-        Note(1, 1, "id-1"),
+        Tries(3, 3, 3),
+        NOTED,
         "restart",
-        Create(2, made(1, by=None)),
+        Create(2, (made(1, by=None),), made(1, by=None)),
     ),
     "the server hides variables, no note: no reason to restart": (
         [made(1, by=None)],
@@ -95,19 +108,62 @@ TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]]
 }
 
 
+def numbered(existing: list[Workload]) -> list[Numbered]:
+    return [(int(workload.name.rpartition("-g")[2]), workload) for workload in existing]
+
+
 @pytest.mark.parametrize("case", TABLE)
 def test_what_is_submitted_follows_from_what_there_is(case: str) -> None:
     existing, tries, note, on_clear, expected = TABLE[case]
-    assert plan(BASE, existing, tries, note, on_clear) == expected
+    assert plan(numbered(existing), tries, note, on_clear) == expected
 
 
-@pytest.mark.parametrize("value", [None, "1", 5, [], {}, {"generation": "1"}, {"generation": None}])
+@pytest.mark.parametrize("on_clear", ["restart", "reattach"])
+@pytest.mark.parametrize("tries", [Tries(1), Tries(2, 1, 1), Tries(2, 2, 2)])
+def test_what_lives_and_was_not_submitted_by_this_run_is_never_taken(tries: Tries, on_clear: str) -> None:
+    note = None if tries.current == 1 else Note(0, 1)
+    with pytest.raises(ForeignWorkload, match=r"the run was deleted in Airflow.*another Airflow has the same"):
+        plan(numbered([G1]), tries, note, on_clear)
+
+
+@pytest.mark.parametrize(
+    ("existing", "tries", "note", "on_clear"),
+    [
+        ([], SAME, NOTED, "restart"),
+        ([], CLEARED, NOTED, "restart"),
+        ([], CLEARED, replace(NOTED, missed_at=2), "restart"),
+        ([], CLEARED, replace(NOTED, missed_at=1), "reattach"),
+        ([DELETED], SAME, Note(2, 1, "id-2", max_tries=1), "restart"),
+    ],
+)
+def test_what_cannot_be_found_is_no_reason_to_begin_another(
+    existing: list[Workload], tries: Tries, note: Note, on_clear: str
+) -> None:
+    with pytest.raises(Missing, match=r"no second one is begun.*clear the task with on_clear='restart'"):
+        plan(numbered(existing), tries, note, on_clear)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "1", 5, [], {}, {"generation": "1"}, {"generation": None}, {"generation": True}, {"generation": -1}],
+)
 def test_a_note_that_is_not_ours_counts_as_lost(value: object) -> None:
     assert Note.from_json(value) is None
 
 
+@pytest.mark.parametrize("damage", ["x", -1, [], {}, 1.5, "a\x00b"])
+def test_what_is_damaged_in_a_note_counts_as_not_written(damage: object) -> None:
+    whole = {**NOTED.to_json(), "instance": "a", "missed_at": 1}
+    for key in whole:
+        found = Note.from_json({**whole, key: damage})
+        if key == "generation":
+            assert found is None
+        elif damage != "x" or key in ("try_number", "max_tries", "missed_at"):
+            assert found == Note.from_json({name: value for name, value in whole.items() if name != key})
+
+
 def test_a_note_crosses_the_state_store() -> None:
-    note = Note(3, 2, "id-3")
+    note = Note(3, 2, "id-3", "train-x-g3", "prod", "runai_default", "0123", 4, 5)
     assert Note.from_json(note.to_json()) == note
 
 
@@ -140,23 +196,34 @@ class OneTaskInstance(RuleBasedStateMachine):
         super().__init__()
         self.platform: list[Made] = []
         self.note: Note | None = None
-        self.tries = Tries(1)
+        self.forgotten = True
+        self.tries = Tries(1, 1, 3)
         self.on_clear = "restart"
 
     @rule(crash=CRASHES)
     def execute(self, crash: str) -> None:
         existing = [m.seen() for m in self.platform if m.listed]
-        step = plan(BASE, existing, self.tries, self.note, self.on_clear)
+        self.forgotten = self.note is None or self.note.generation == 0
+        try:
+            step = plan(numbered(existing), self.tries, self.note, self.on_clear)
+        except Missing:
+            assert self.note is not None, "only what was noted is missed"
+            self.note = replace(self.note, missed_at=self.tries.max_tries)
+            return
+        except ForeignWorkload:
+            self.note = Note(0, self.tries.current)
+            return
+        for older in step.ends:
+            if not self._end(older.id, crash):
+                return
         if isinstance(step, Adopt):
             return
-        if step.replaces and not self._end(step.replaces.id, crash):
-            return
-        self.note = Note(step.generation, self.tries.current)
+        self.note = Note(step.generation, self.tries.current, max_tries=self.tries.max_tries)
         if crash == "before create":
             return
         workload = self._create(step.generation)
         if crash != "after create":
-            self.note = Note(step.generation, self.tries.current, workload.id)
+            self.note = replace(self.note, workload_id=workload.id)
 
     def _end(self, identity: str, crash: str) -> bool:
         old = next(m for m in self.platform if m.id == identity)
@@ -177,7 +244,8 @@ class OneTaskInstance(RuleBasedStateMachine):
     def _is_cause(self, newest: Made) -> bool:
         ended_badly = newest.deleted or newest.phase in ("Failed", "Deleting")
         cleared = newest.by < self.tries.first and self.on_clear == "restart"
-        return cleared or (ended_badly and newest.by < self.tries.current) or not newest.listed
+        other_life = self.forgotten and not newest.lives
+        return cleared or other_life or (ended_badly and newest.by < self.tries.current) or not newest.listed
 
     @rule()
     def retry(self) -> None:
@@ -186,7 +254,8 @@ class OneTaskInstance(RuleBasedStateMachine):
     @rule(meaning_of_clear=st.sampled_from(["restart", "reattach"]))
     def clear(self, meaning_of_clear: str) -> None:
         self.on_clear = meaning_of_clear
-        self.tries = Tries(self.tries.current + 1, self.tries.current + 1)
+        # What has a retry left is cleared to the same number of tries more.
+        self.tries = Tries(self.tries.current + 1, self.tries.current + 1, self.tries.current + 3)
 
     @rule()
     def lose_the_note(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.cases import Case
-from tests.simulation.history import Act, Cue, History, Life, Machinery
+from tests.simulation.history import Act, Cue, History, Life, Machinery, Platform, Task, Trouble
 
 CLOSED: tuple[Case, ...] = (
     Case("dirty text", 2, History(lives=(Life(words="half \ud83d NUL \x00 ESC \x1b[31m"),))),
@@ -18,5 +18,246 @@ CLOSED: tuple[Case, ...] = (
             ),
             chance=212,
         ),
+    ),
+    Case(
+        "lost: a 404 was believed",
+        54,
+        History(
+            platform=Platform(read_lag=1.15),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="request"), what="mark", detail="failed"),),
+            chance=54,
+        ),
+    ),
+    Case(
+        "lost: beside a second one",
+        107,
+        History(
+            platform=Platform(list_lag=20.5),
+            lives=(Life(stretches=((5.0, 2000.0),)), Life()),
+            acts=(Act(cue=Cue(event="request", seconds=10.0), what="clear"),),
+            neighbours=3,
+            chance=107,
+        ),
+    ),
+    Case(
+        "lost: ended by AirflowApiError",
+        648,
+        History(
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            troubles=(Trouble(process=2, step=9, kind="html 404"),),
+            chance=648,
+        ),
+    ),
+    Case(
+        "lost: it was not gone",
+        368,
+        History(
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="Running"), what="hide", seconds=210.0),),
+            chance=368,
+        ),
+    ),
+    Case(
+        "lost: marked while up_for_retry",
+        1297,
+        History(
+            task=Task(retries=3),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="Pending", seconds=9.6), what="mark", detail="failed"),),
+            troubles=(Trouble(process=2, step=8, kind="empty list"),),
+            chance=1297,
+        ),
+    ),
+    Case(
+        "lost: ended by Unreachable",
+        495,
+        History(
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(
+                Act(cue=Cue(event="request", seconds=30.0), what="clear"),
+                Act(cue=Cue(event="created", nth=2, seconds=20.0), what="outage", seconds=90.0, detail="503 before"),
+            ),
+            chance=495,
+        ),
+    ),
+    Case(
+        "lost: refused at a retry",
+        59,
+        History(
+            task=Task(retries=2, retry_delay=5.0),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(
+                Act(cue=Cue(event="request", nth=3, seconds=1.0), what="worker dies"),
+                Act(cue=Cue(event="up_for_retry"), what="outage", seconds=40.0, detail="403"),
+            ),
+            chance=59,
+        ),
+    ),
+    Case(
+        "lost: a limit could not be enforced",
+        1040,
+        History(
+            task=Task(limits=(("total", 84.87), ("interrupted_total", 670.88))),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            troubles=(Trouble(process=3, step=4, kind="403"),),
+            chance=1040,
+        ),
+    ),
+    Case(
+        "lost: ended by Unreadable",
+        2963,
+        History(
+            task=Task(retries=3, retry_delay=5.0),
+            platform=Platform(list_lag=23.64),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="created", seconds=20.0), what="outage", seconds=180.0, detail="html"),),
+            troubles=(Trouble(process=2, step=8, kind="request lost"),),
+            chance=2963,
+        ),
+    ),
+    Case(
+        "two alive: hidden",
+        70,
+        History(
+            task=Task(retries=3, retry_delay=5.0),
+            acts=(Act(cue=Cue(event="scheduled", seconds=9.6), what="hide", seconds=120.0),),
+            chance=70,
+        ),
+    ),
+    Case(
+        "two alive: 404 after the create",
+        138,
+        History(
+            platform=Platform(list_lag=18.39, read_lag=3.4),
+            acts=(Act(cue=Cue(event="deferred", seconds=0.6), what="clear"),),
+            chance=138,
+        ),
+    ),
+    Case(
+        "two alive: rename",
+        496,
+        History(
+            acts=(
+                Act(cue=Cue(event="created", nth=2, seconds=6.0), what="rename"),
+                Act(cue=Cue(event="created", nth=2, seconds=10.0), what="clear"),
+            ),
+            chance=496,
+        ),
+    ),
+    Case(
+        "two alive: late list",
+        261,
+        History(platform=Platform(list_lag=8.42), acts=(Act(cue=Cue(event="request"), what="clear"),), chance=261),
+    ),
+    Case(
+        "still writing: it was listed as deleted",
+        237,
+        History(
+            platform=Platform(early_goodbye=True),
+            acts=(Act(cue=Cue(event="Running", nth=2), what="clear"),),
+            chance=237,
+        ),
+    ),
+    Case(
+        "still writing: hidden",
+        1339,
+        History(
+            task=Task(retries=1, retry_delay=1.0),
+            platform=Platform(grace=12.65),
+            acts=(
+                Act(cue=Cue(event="request", nth=3, seconds=7.0), what="clear"),
+                Act(cue=Cue(event="running", nth=2, seconds=18.4), what="hide", seconds=120.0),
+            ),
+            troubles=(Trouble(process=2, step=9, kind="twice"), Trouble(process=3, step=3, kind="reply lost")),
+            chance=1339,
+        ),
+    ),
+    Case(
+        "success without training: an earlier life of the run",
+        111,
+        History(acts=(Act(cue=Cue(event="success"), what="delete the run"),), chance=111),
+    ),
+    Case(
+        "false gone",
+        70,
+        History(acts=(Act(cue=Cue(event="scheduled", seconds=9.6), what="hide", seconds=120.0),), chance=70),
+    ),
+    Case(
+        "wasted retry",
+        138,
+        History(
+            task=Task(retries=1, retry_delay=1.0, limits=(("running", 53.25),)),
+            platform=Platform(list_lag=18.39),
+            chance=138,
+        ),
+    ),
+    Case(
+        "refused: Forbidden",
+        184,
+        History(
+            acts=(
+                Act(cue=Cue(event="request", nth=3, seconds=10.0), what="clear"),
+                Act(cue=Cue(event="created", nth=2), what="outage", seconds=119.1, detail="403"),
+            ),
+            chance=184,
+        ),
+    ),
+    Case(
+        "refused: Unauthorized",
+        599,
+        History(
+            task=Task(retries=2),
+            acts=(
+                Act(cue=Cue(event="request", seconds=1.0), what="worker dies"),
+                Act(cue=Cue(event="Running"), what="outage", seconds=132.1, detail="401"),
+            ),
+            chance=599,
+        ),
+    ),
+    Case(
+        "refused: Refused",
+        712,
+        History(
+            acts=(
+                Act(cue=Cue(event="failed"), what="delete the run"),
+                Act(cue=Cue(event="running", seconds=1.0), what="restore", seconds=230.0),
+            ),
+            chance=712,
+        ),
+    ),
+    Case(
+        "refused: ForeignWorkload",
+        255,
+        History(
+            task=Task(retries=3, limits=(("running", 219.3), ("interrupted_total", 770.9))),
+            platform=Platform(tells_variables=False),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            troubles=(
+                Trouble(process=4, step=14, kind="dies"),
+                Trouble(process=5, step=6, kind="empty"),
+                Trouble(process=3, step=1, kind="dies"),
+            ),
+            chance=255,
+        ),
+    ),
+    Case(
+        "undeserved: limit by a wrong clock",
+        72,
+        History(task=Task(limits=(("starting", 319.28),)), machinery=Machinery(worker_skew=600.0), chance=72),
+    ),
+    Case(
+        "undeserved: it runs again",
+        430,
+        History(
+            task=Task(limits=(("queue", 57.8),)),
+            lives=(Life(stretches=((55.11, 18.2), (115.39, 35.92)), words="half \ud83d NUL \x00 ESC \x1b[31m"),),
+            chance=430,
+        ),
+    ),
+    Case(
+        "two alive: 404 to a stop after the create",
+        0,
+        History(platform=Platform(read_lag=9.0), acts=(Act(cue=Cue(event="deferred", seconds=0.1), what="clear"),)),
     ),
 )

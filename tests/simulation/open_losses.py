@@ -9,31 +9,10 @@ from tests.simulation.history import Act, Cue, History, Life, Machinery, Platfor
 
 LOSSES: tuple[Case, ...] = (
     Case(
-        "lost: a 404 was believed",
-        54,
-        History(
-            platform=Platform(read_lag=1.15),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="request"), what="mark", detail="failed"),),
-            chance=54,
-        ),
-    ),
-    Case(
         "lost: the worker died on its last try",
         161,
         History(
             lives=(Life(stretches=((5.0, 2000.0),)),), troubles=(Trouble(process=2, step=8, kind="dies"),), chance=161
-        ),
-    ),
-    Case(
-        "lost: beside a second one",
-        107,
-        History(
-            platform=Platform(list_lag=20.5),
-            lives=(Life(stretches=((5.0, 2000.0),)), Life()),
-            acts=(Act(cue=Cue(event="request", seconds=10.0), what="clear"),),
-            neighbours=3,
-            chance=107,
         ),
     ),
     Case(
@@ -58,15 +37,6 @@ LOSSES: tuple[Case, ...] = (
         ),
     ),
     Case(
-        "lost: ended by AirflowApiError",
-        648,
-        History(
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            troubles=(Trouble(process=2, step=9, kind="html 404"),),
-            chance=648,
-        ),
-    ),
-    Case(
         "lost: marked while none",
         576,
         History(
@@ -77,26 +47,6 @@ LOSSES: tuple[Case, ...] = (
                 Act(cue=Cue(event="Pending", nth=3, seconds=23.0), what="mark", detail="failed"),
             ),
             chance=576,
-        ),
-    ),
-    Case(
-        "lost: it was not gone",
-        368,
-        History(
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="Running"), what="hide", seconds=210.0),),
-            chance=368,
-        ),
-    ),
-    Case(
-        "lost: marked while up_for_retry",
-        1297,
-        History(
-            task=Task(retries=3),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="Pending", seconds=9.6), what="mark", detail="failed"),),
-            troubles=(Trouble(process=2, step=8, kind="empty list"),),
-            chance=1297,
         ),
     ),
     Case(
@@ -125,18 +75,6 @@ LOSSES: tuple[Case, ...] = (
         ),
     ),
     Case(
-        "lost: ended by Unreachable",
-        495,
-        History(
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(
-                Act(cue=Cue(event="request", seconds=30.0), what="clear"),
-                Act(cue=Cue(event="created", nth=2, seconds=20.0), what="outage", seconds=90.0, detail="503 before"),
-            ),
-            chance=495,
-        ),
-    ),
-    Case(
         "lost: marked while restarting",
         1044,
         History(
@@ -150,38 +88,31 @@ LOSSES: tuple[Case, ...] = (
         ),
     ),
     Case(
-        "lost: refused at a retry",
-        59,
+        "lost: a 404 was believed",
+        79,
         History(
             task=Task(retries=2, retry_delay=5.0),
+            platform=Platform(read_lag=7.69),
+            lives=(Life(stretches=((2.88, 3478.17),), end="Failed"),),
+            acts=(
+                Act(cue=Cue(event="running", nth=3, seconds=10.0), what="mark", detail="failed"),
+                Act(cue=Cue(event="fired", seconds=3.8), what="triggerer dies", seconds=40.0),
+            ),
+            chance=79,
+        ),
+    ),
+    Case(
+        "lost: marked while up_for_retry",
+        31,
+        History(
+            task=Task(retries=1),
             lives=(Life(stretches=((5.0, 2000.0),)),),
             acts=(
-                Act(cue=Cue(event="request", nth=3, seconds=1.0), what="worker dies"),
-                Act(cue=Cue(event="up_for_retry"), what="outage", seconds=40.0, detail="403"),
+                Act(cue=Cue(event="Running", nth=2), what="clear"),
+                Act(cue=Cue(event="up_for_retry"), what="time out"),
             ),
-            chance=59,
-        ),
-    ),
-    Case(
-        "lost: a limit could not be enforced",
-        1040,
-        History(
-            task=Task(limits=(("total", 84.87), ("interrupted_total", 670.88))),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            troubles=(Trouble(process=3, step=4, kind="403"),),
-            chance=1040,
-        ),
-    ),
-    Case(
-        "lost: ended by Unreadable",
-        2963,
-        History(
-            task=Task(retries=3, retry_delay=5.0),
-            platform=Platform(list_lag=23.64),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="created", seconds=20.0), what="outage", seconds=180.0, detail="html"),),
-            troubles=(Trouble(process=2, step=8, kind="request lost"),),
-            chance=2963,
+            troubles=(Trouble(process=3, step=2, kind="dies"),),
+            chance=31,
         ),
     ),
 )

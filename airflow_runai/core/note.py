@@ -1,0 +1,71 @@
+"""
+What a try writes down for later ones, in Airflow's task state store.
+
+It tells a clear from a retry, and which workload to look for when a list lacks it. It never proves that a workload
+exists or not; notes of older versions, damaged ones and lost ones only make a try more careful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+_HIGHEST = 9999
+
+
+@dataclass(frozen=True)
+class Note:
+    """
+    What an earlier try wrote down.
+
+    :param generation: the newest that was intended; 0 if nothing was ever submitted, because what was found under the
+        name was not ours.
+    :param try_number: the try that submitted, or adopted.
+    :param workload_id: known only if that try lived until after the submission.
+    :param name: name of the workload, which keeps its readable part when the DAG gets another one.
+    :param instance: the Airflow's name in force, which later settings do not change.
+    :param connection: id of the connection through which it was submitted.
+    :param fingerprint: of the specification that was submitted.
+    :param max_tries: Airflow's number at that time; only a clear changes it.
+    :param missed_at: ``max_tries`` of the newest try that could not find the workload.
+    """
+
+    generation: int
+    try_number: int
+    workload_id: str | None = None
+    name: str | None = None
+    instance: str | None = None
+    connection: str | None = None
+    fingerprint: str | None = None
+    max_tries: int | None = None
+    missed_at: int | None = None
+
+    @classmethod
+    def from_json(cls, value: object) -> Note | None:
+        """Read a stored note; anything else than one of ours counts as lost."""
+        if not isinstance(value, Mapping):
+            return None
+        found = {entry.name: _READ[str(entry.type)](value.get(entry.name)) for entry in fields(cls)}
+        if found["generation"] is None or found["generation"] > _HIGHEST:
+            return None
+        return cls(**{**found, "try_number": found["try_number"] or 1})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value and value.isprintable() else None
+
+
+_READ: Mapping[str, Callable[[object], Any]] = {
+    "int": _count,
+    "int | None": _count,
+    "str | None": _text,
+}
