@@ -1,4 +1,4 @@
-"""One training that runs until somebody writes the file ``finish``, with every policy that the tests look at."""
+"""One training that runs until somebody writes the file ``finish``, with every policy that tests look at; a reaper."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from airflow_runai.operators.reaping import RunaiReapOrphansOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 BEHAVIOURS: dict[str, dict[str, Any]] = {
@@ -16,6 +17,7 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
     "waiting_reattach": {"on_clear": "reattach"},
     "waiting_in_worker": {"deferrable": False},
     "waiting_for_its_retry": {"retry_delay": timedelta(hours=1)},
+    "waiting_once": {"retries": 0},
 }
 
 for dag_id, behaviour in BEHAVIOURS.items():
@@ -38,3 +40,6 @@ for dag_id, behaviour in BEHAVIOURS.items():
             **behaviour,
         )
     globals()[dag_id] = dag
+
+with DAG("reaping", schedule=None, is_paused_upon_creation=False):
+    RunaiReapOrphansOperator(task_id="reap", runai_conn_id="{{ dag_run.conf['connection'] }}", older_than=0)
