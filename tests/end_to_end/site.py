@@ -7,6 +7,8 @@ Each group has its own, because faults hit everybody who talks to it.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +84,25 @@ class Site:
         wait_until(lambda: run.task()["state"] == state, f"{run.run_id} is {state}")
         run.is_watched()
         return wait_until(lambda: self._running(run), f"{run.run_id} runs")
+
+    @contextmanager
+    def held(self, run: Run, words: str) -> Iterator[Workload]:
+        """
+        Let a training stand still from when it says something until the block is left: Airflow may be slower than it.
+
+        What it is told meanwhile it hears afterwards.
+        """
+        training = wait_until(lambda: self._running(run), f"{run.run_id} runs")
+        wait_until(lambda: words in self.emulator.log(training.name), f"{training.name} says {words!r}")
+        plane = self.emulator.plane
+        leaders = plane.processes.leaders(training) if plane.processes else []
+        for pid in leaders:
+            os.killpg(pid, signal.SIGSTOP)
+        try:
+            yield training
+        finally:
+            for pid in leaders:
+                os.killpg(pid, signal.SIGCONT)
 
     def _running(self, run: Run) -> Workload | None:
         return next((w for w in self.workloads(run) if w.phase == "Running"), None)

@@ -29,12 +29,12 @@ def full(examples: Site) -> str:
 
 def test_retraining_through_a_preemption_ends_in_a_promotion(airflow: Airflow, examples: Site, full: str) -> None:
     run = _scheduled(airflow.rest, "digits_retraining")
-    training = examples.runs_deferred(run)
-    wait_until(lambda: "epoch 5/30" in examples.emulator.log(training.name), "it is in the middle")
-    assert [(task["task_id"], task["state"]) for task in run.tasks() if task["state"] not in (None, "none")] == [
-        ("train", "deferred")
-    ]
-    examples.submit("team-b-second", "team-b", 2)
+    with examples.held(run, "epoch 5/30") as training:
+        assert examples.runs_deferred(run) is training
+        assert [(task["task_id"], task["state"]) for task in run.tasks() if task["state"] not in (None, "none")] == [
+            ("train", "deferred")
+        ]
+        examples.submit("team-b-second", "team-b", 2)
     wait_until(lambda: training.phase == "Pending", "it is preempted")
     live = wait_until(lambda: _shows(run, "Pending"), "Airflow shows it while the task is deferred")
     assert any("reclaimed by project team-b" in moment["message"] for moment in live["timeline"])
