@@ -100,9 +100,9 @@ class Playground:
 
     def airflow(self) -> httpx.Client:
         """Return a client of Airflow's REST API (everybody is admin here: it listens on loopback only)."""
-        token = httpx.get(f"{self.airflow_url}/auth/token", timeout=30).json()["access_token"]
+        token = httpx.get(f"{self.airflow_url}/auth/token", timeout=PATIENCE).json()["access_token"]
         return httpx.Client(
-            base_url=f"{self.airflow_url}/api/v2/", headers={"Authorization": f"Bearer {token}"}, timeout=30
+            base_url=f"{self.airflow_url}/api/v2/", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
         )
 
     def stop(self) -> None:
