@@ -257,7 +257,12 @@ CLOSED: tuple[Case, ...] = (
     ),
     Case(
         "two alive: 404 to a stop after the create",
-        0,
-        History(platform=Platform(read_lag=9.0), acts=(Act(cue=Cue(event="deferred", seconds=0.1), what="clear"),)),
+        3598,
+        History(
+            platform=Platform(read_lag=6.27),
+            acts=(Act(cue=Cue(event="deferred"), what="clear"),),
+            neighbours=2,
+            chance=3598,
+        ),
     ),
 )
