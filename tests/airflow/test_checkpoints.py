@@ -248,7 +248,7 @@ def test_killed_between_write_and_rename_the_old_pointer_stays(tmp_path: Path) -
     write_champion(pointer, {"uri": "old"})
     child = os.fork()
     if child == 0:
-        os.replace = lambda *a, **more: os._exit(9)  # type: ignore[assignment]
+        os.replace = lambda *a, **more: os._exit(9)
         write_champion(pointer, {"uri": "new"})
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
