@@ -29,7 +29,7 @@ from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import publish
-from tests.airflow.test_trigger import soon
+from tests.airflow.triggering import soon
 from tests.polling import PATIENCE, wait_until
 
 Runner = Callable[..., Run]
@@ -398,7 +398,7 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
 
 
 # -- the veto ----------------------------------------------------------------------------------------------------------
-ENVIRONMENT = {"CHECKPOINTS": "/shared/ckpt", "EPOCHS": "8", "SECONDS_PER_EPOCH": "0.2", "CHECKPOINT_EVERY": "20"}
+ENVIRONMENT = {"CHECKPOINTS": "/shared/ckpt", "EPOCHS": "8", "SECONDS_PER_EPOCH": "0.6", "CHECKPOINT_EVERY": "20"}
 
 
 def start_digits(person: Person, emulator: Emulator) -> str:
