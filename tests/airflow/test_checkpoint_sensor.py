@@ -394,7 +394,7 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
         await soon(lambda: len(ends) == READERS + 1)
         assert set(ends) == {"_Abandoned"}
 
-    asyncio.run(asyncio.wait_for(check(), 20))
+    asyncio.run(asyncio.wait_for(check(), PATIENCE))
 
 
 # -- the veto ----------------------------------------------------------------------------------------------------------

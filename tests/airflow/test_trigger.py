@@ -76,7 +76,7 @@ def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(emulator: Emulator,
         connect(emulator.url, secret="rotated")
         await asyncio.sleep(0.5)
         emulator.plane.world.workloads[made.workload["id"]].desired = "Deleted"
-        return await asyncio.wait_for(waiting, 10)
+        return await asyncio.wait_for(waiting, PATIENCE)
 
     assert asyncio.run(rotate())["status"] == "gone"
 

@@ -42,7 +42,7 @@ class Browser:
     """One window."""
 
     def __init__(self, driver: str, profile: Path) -> None:
-        self._http = httpx.Client(timeout=60, trust_env=False)
+        self._http = httpx.Client(timeout=PATIENCE, trust_env=False)
         options = {"binary": shutil.which("chromium"), "args": [*_ARGUMENTS, f"--user-data-dir={profile}"]}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         session = self._value(self._http.post(f"{driver}/session", json=wanted))["sessionId"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.end_to_end.component import Component
 from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
+from tests.polling import PATIENCE
 
 DAG_FOLDERS = {"examples": Path(__file__).parents[2] / "dags", "end_to_end": Path(__file__).parent / "dags"}
 #: Seconds of silence after which another triggerer takes over.
@@ -45,7 +46,7 @@ class Airflow:
     def start(self) -> None:
         """Make the database's schema, then start all components and wait until they are heard of."""
         migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(migrate, env=self._environment, check=True, capture_output=True, timeout=120)
+        subprocess.run(migrate, env=self._environment, check=True, capture_output=True, timeout=PATIENCE)
         self.run("api-server", "--port", str(self._port), "--workers", "1")
         self.run("scheduler")
         self.run("dag-processor")
