@@ -17,7 +17,7 @@ from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import SECRET
 from tests.airflow.running import Person
 from tests.airflow.triggering import Supervised, first, soon, supervised, trigger, with_task
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 
 __all__ = ["supervised"]
 
