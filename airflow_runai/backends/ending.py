@@ -38,7 +38,7 @@ class _Ending:
 
     def step(self) -> Flow[bool]:
         """Look, and ask again where nothing has come of it; tell whether it holds nothing any more."""
-        found = yield from _present(self.workload)
+        found = yield from present(self.workload)
         moment = yield from now()
         if found is None:
             self.absent_since = self.absent_since or moment
@@ -52,7 +52,8 @@ class _Ending:
         return False
 
 
-def _present(workload: Workload) -> Flow[Workload | None]:
+def present(workload: Workload) -> Flow[Workload | None]:
+    """Read a workload as it is now, among the deleted ones too; ``None`` proves nothing by itself."""
     try:
         return (yield from control_plane.get(workload.id))
     except NotFound:
@@ -119,7 +120,7 @@ def stop(workload: Workload, action: str) -> Flow[str | None]:
     call = control_plane.delete if action == "stop" else control_plane.suspend
     asked = False
     for _ in range(_LOOKS_AFTER):
-        found = yield from patiently(lambda: _present(workload))
+        found = yield from patiently(lambda: present(workload))
         if found is not None and found.meaning in settled:
             done = "stopped and deleted" if action == "stop" else "suspended"
             return f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from airflow_runai.backends import control_plane
+from airflow_runai.backends.ending import present
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Orphan, Owned, may_end, orphans
 from airflow_runai.core.task_states import OVER_IN_AIRFLOW
-from airflow_runai.errors import NotFound, RunaiError
+from airflow_runai.errors import RunaiError
 
 #: Seconds between the two looks.
 SECOND_LOOK = 60.0
@@ -62,24 +63,23 @@ def reap(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Fate]]:
 def end_orphan(orphan: Orphan, ask: Ask) -> Flow[Fate]:
     """Look at one orphan for the last time, and end it as its author said."""
     try:
-        words = yield from _end(orphan, ask)
-    except NotFound:
-        return Fate(orphan, True, "already gone")
+        return (yield from _end(orphan, ask))
     except RunaiError as error:
         return Fate(orphan, False, str(error))
-    return Fate(orphan, True, words)
 
 
-def _end(orphan: Orphan, ask: Ask) -> Flow[str]:
+def _end(orphan: Orphan, ask: Ask) -> Flow[Fate]:
     owned = orphan.owned
-    present = yield from control_plane.get(owned.workload.id)
-    if not may_end(replace(owned, workload=present)):
-        return f"already {present.phase}"
+    found = yield from present(owned.workload)
+    if found is None:
+        return Fate(orphan, False, "it is listed and cannot be found")
+    if not may_end(replace(owned, workload=found)):
+        return Fate(orphan, True, f"already {'Deleted' if found.deleted else found.phase}")
     if not orphan.superseded and ask([owned.origin]).get(owned.origin) not in OVER_IN_AIRFLOW:
-        return "left alone: its task was cleared"
+        return Fate(orphan, True, "left alone: its task was cleared")
     # Sent once: until a second attempt, the task may have been cleared.
     if owned.mark is not None and owned.mark.on_kill == "suspend":
-        yield from control_plane.suspend(present)
-        return "suspended"
-    yield from control_plane.delete(present)
-    return "deleted"
+        yield from control_plane.suspend(found)
+        return Fate(orphan, True, "suspended")
+    yield from control_plane.delete(found)
+    return Fate(orphan, True, "deleted")

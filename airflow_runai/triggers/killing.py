@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.backends import control_plane
-from airflow_runai.core.flow import Flow, now
+from airflow_runai.backends.ending import present
+from airflow_runai.core.flow import now
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.verdict import ABSENCE_SECONDS
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotFound
 from airflow_runai.hooks.sessions import session
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,6 @@ log = logging.getLogger(__name__)
 ACTIONS = ("stop", "suspend", "keep")
 #: Pauses (seconds) between two attempts of a kill grow from the first to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
-#: A workload that nobody lists as deleted counts as gone after so many seconds of absence.
-LONG_ABSENCE = 600.0
 
 
 @dataclass
@@ -62,7 +61,7 @@ class Kill:
         if lives := await self._still_lives():
             return lives
         async with session(self.runai_conn_id) as joined:
-            found = await joined.run(self._look())
+            found = await joined.run(present(self.workload))
             if found is None:
                 return self._absent(await joined.run(now()))
             self.absent_since = None
@@ -82,17 +81,11 @@ class Kill:
             return f"the task is {state}: its workload {self.workload.name} goes on"
         return None
 
-    def _look(self) -> Flow[Workload | None]:
-        try:
-            return (yield from control_plane.get(self.workload.id))
-        except NotFound:
-            return (yield from control_plane.eyes(self.workload).find_deleted(self.workload.id))
-
     def _absent(self, at: float) -> str | None:
         self.absent_since = at if self.absent_since is None else self.absent_since
-        if at - self.absent_since < LONG_ABSENCE:
+        if at - self.absent_since < ABSENCE_SECONDS:
             return None
-        return f"workload {self.workload.name} has not been seen for {LONG_ABSENCE:.0f} s: it is gone"
+        return f"workload {self.workload.name} has not been seen for {ABSENCE_SECONDS:.0f} s: it is gone"
 
     def _settled(self, found: Workload) -> str | None:
         if found.meaning in OVER:

@@ -119,6 +119,16 @@ def test_orphan_that_cannot_be_ended_is_told_and_the_next_round_ends_it(
     assert reaped(airflow) == {name: "deleted"}
 
 
+def test_answer_404_to_what_is_listed_proves_nothing(
+    airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
+) -> None:
+    name = submit(emulator, "long", dag_id="deleted")
+    emulator.faults.add("status", status=404, method="GET", path="/api/v1/workloads/*")
+    shown = airflow("reap", *NOW)
+    assert (shown.code, json.loads(shown.out)[0]["outcome"]) == (1, "it is listed and cannot be found")
+    assert reaped(airflow) == {name: "deleted"}
+
+
 @pytest.mark.parametrize("text", ["", "1.5m", "ten", "-1s", "1w", "²"])
 def test_age_that_is_none_is_refused(airflow: Airflow, text: str) -> None:
     shown = airflow("reap", f"--older-than={text}")
