@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaping import Survey, find_orphans, reap
+from airflow_runai.backends.reaping import find_orphans, reap
 from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import Misuse, command
 from airflow_runai.cli.showing import show
 from airflow_runai.core.orphans import Orphan
 from airflow_runai.hooks import configuration
-from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.hooks.task_states import states_in_database
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -24,7 +23,8 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
     older_than, hook = _seconds(arguments.older_than), hook_of(arguments.conn)
-    survey = _survey(hook, arguments.project)
+    name = configuration.option("instance_name") if arguments.dry_run else configuration.name_of_its_own()
+    survey = partial(inventory, name, arguments.project, hook.settings.cluster)
     if arguments.dry_run:
         found = hook.run(find_orphans(survey, states_in_database, older_than))
         rows, code = [_row(orphan, "would be ended") for orphan in found], int(bool(found))
@@ -33,10 +33,6 @@ def main(arguments: Namespace) -> int:
         rows, code = [_row(f.orphan, f.words) for f in fates], int(not all(f.ended for f in fates))
     show(rows, arguments.output, "no orphans")
     return code
-
-
-def _survey(hook: RunaiHook, project: str | None) -> Survey:
-    return partial(inventory, configuration.option("instance_name"), project, hook.settings.cluster)
 
 
 def _seconds(text: str) -> float:

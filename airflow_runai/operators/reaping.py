@@ -62,8 +62,8 @@ class RunaiReapOrphansOperator(BaseOperator):
         """Look, look again, end."""
         with without_hope_no_retry():
             hook = RunaiHook(self.runai_conn_id)
-            instance = configuration.option("instance_name")
-            survey = partial(inventory, instance, self.project, hook.settings.cluster)
+            name = configuration.option("instance_name") if self.only_look else configuration.name_of_its_own()
+            survey = partial(inventory, name, self.project, hook.settings.cluster)
             ask = partial(states_for_worker, context["ti"])
             if self.only_look:
                 found = hook.run(find_orphans(survey, ask, self.older_than))

@@ -16,6 +16,7 @@ from tests.airflow.conftest import Minutes
 from tests.airflow.running import Run, dag_of
 from tests.cli.test_ps import set_state, submit
 
+pytestmark = pytest.mark.usefixtures("own_name")
 Runner = Callable[..., Run]
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow.conftest import connect, database, emulator, minutes, run, shared
+from tests.airflow.conftest import connect, database, emulator, minutes, own_name, run, shared
 from tests.polling import PATIENCE
 
-__all__ = ["connect", "database", "emulator", "minutes", "run", "shared"]
+__all__ = ["connect", "database", "emulator", "minutes", "own_name", "run", "shared"]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.emulator import Emulator
+from airflow_runai.hooks import configuration
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Person, Run, register
 from tests.cli.conftest import Airflow, executable
@@ -30,7 +31,7 @@ def submit(
     slug: str,
     *,
     dag_id: str = "nightly",
-    instance: str = "airflow",
+    instance: str | None = None,
     map_index: int = -1,
     generation: int = 1,
     mark: Mark | None = Mark(-1, "stop"),  # noqa: B008  # it is frozen
@@ -38,7 +39,7 @@ def submit(
 ) -> str:
     """Submit as a task instance does; return the workload's name."""
     person = Person(emulator)
-    identity = TaskIdentity(instance, dag_id, "run1", "train", map_index)
+    identity = TaskIdentity(instance or configuration.option("instance_name"), dag_id, "run1", "train", map_index)
     about = {"DAG_ID": dag_id, "TASK_ID": "train", "DAG_RUN_ID": "run1"}
     whole = WorkloadSpec.from_mapping({"image": "x:1", "compute": {"gpu_devices": 1}, **spec})
     whole = whole.with_environment({f"AIRFLOW_CTX_{key}": value for key, value in about.items()})
