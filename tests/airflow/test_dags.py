@@ -15,6 +15,7 @@ from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.lifecycle import RunaiDeleteOperator, RunaiResumeOperator, RunaiSuspendOperator
 from airflow_runai.operators.promotion import RunaiPromoteOperator
+from airflow_runai.operators.reaping import RunaiReapOrphansOperator
 from airflow_runai.operators.retention import RunaiRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
@@ -144,6 +145,7 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
         lambda: RunaiCheckpointSensor(task_id="half_way", root="/shared", workload={"task_id": "train"}),
         lambda: RunaiRetentionOperator(task_id="retain", root="/shared", pinned=["step-1"], path_map=paths),
         lambda: RunaiPromoteOperator(task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths),
+        lambda: RunaiReapOrphansOperator(task_id="reap", project="p"),
     ]
 
 
@@ -152,7 +154,7 @@ def test_every_operator_survives_serialization_with_its_link(database: None) -> 
 
     dag = dag_of(*_all_operators(), params={"gpus": 1})
     read = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert len(read.task_dict) == 10
+    assert len(read.task_dict) == 11
     for task in dag.tasks:
         again = read.get_task(task.task_id)
         for field in task.template_fields:

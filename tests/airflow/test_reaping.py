@@ -14,6 +14,7 @@ from airflow_runai.hooks.task_states import states_for_worker
 from airflow_runai.operators.reaping import RunaiReapOrphansOperator
 from tests.airflow.conftest import Minutes
 from tests.airflow.running import Run, dag_of
+from tests.airflow.test_dags import bag
 from tests.cli.test_ps import set_state, submit
 
 pytestmark = pytest.mark.usefixtures("own_name")
@@ -51,6 +52,13 @@ def test_task_fails_if_one_could_not_be_ended_and_a_dry_run_only_tells(
     failed = run(reaping())
     assert failed.state == "failed"
     assert f"1 of 1 orphans could not be ended: {name}" in failed.words
+
+
+@pytest.mark.slow
+def test_example_leaves_what_is_young(emulator: Emulator, run: Runner, minutes: Minutes) -> None:
+    submit(emulator, "long", dag_id="deleted")
+    done = run(bag().dags["reap_orphans"])
+    assert (done.state, done.xcom(task_id="reap"), minutes.slept) == ("success", [], [])
 
 
 class Asked:
