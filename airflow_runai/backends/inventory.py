@@ -12,7 +12,6 @@ from typing import Any
 
 from airflow_runai.backends import control_plane, organization
 from airflow_runai.backends.paging import read_all
-from airflow_runai.backends.submission import patiently
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.origin import origin, variables_of
@@ -36,16 +35,17 @@ def inventory(
     :param project: name of the only project to look into.
     :param digest: of the only task instance to look for.
     :param ended: whether those that have ended, or were deleted, are listed too.
+    :raises Unreachable: at once; who needs this looks again soon.
     """
     within = [] if ended else [*_UNFINISHED]
     if project is not None:
-        found = yield from patiently(lambda: organization.find_project(project, cluster))
+        found = yield from organization.find_project(project, cluster)
         within.append(f"projectId=={found.id}")
     if digest:
         within.append(f"name=@-{digest}-g")
-    items = yield from patiently(lambda: _listed(within, deleted=False))
+    items = yield from _listed(within, deleted=False)
     if ended:
-        items += yield from patiently(lambda: _listed(within, deleted=True))
+        items += yield from _listed(within, deleted=True)
     owned: list[Owned] = []
     for item in items:
         if one := (yield from _owned(item, instance)):
@@ -77,7 +77,7 @@ def _owned(item: Item, instance: str) -> Flow[Owned | None]:
 
 def _variables(workload: Workload) -> Flow[Any]:
     try:
-        spec = yield from patiently(lambda: control_plane.get_spec(workload))
+        spec = yield from control_plane.get_spec(workload)
     except (Refused, Unreadable):
         return None  # whose it is cannot be known: it is shown, and never ended
     return spec.get("environmentVariables")

@@ -1,8 +1,8 @@
 """
 What an errand does: asks Airflow's database whether the tasks have really ended, and ends their workloads.
 
-The connection is the one that the task itself rendered. Whose a workload is, and whether it may be ended, is decided as
-for the reaper.
+The connection is the one that the task itself rendered; Airflow keeps it for the newest 30 runs of a task, so marks on
+older ones are left to the reaper. Whose a workload is, and whether it may be ended, is decided as for the reaper.
 """
 
 from __future__ import annotations
