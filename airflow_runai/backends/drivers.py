@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
+from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Step, Tell
 from airflow_runai.core.texts import TEXT_LIMIT, cut
 from airflow_runai.errors import Unreachable, Untrusted
@@ -32,21 +33,24 @@ def run(
     client: httpx.Client,
     tell: Callable[[Tell], None] | None = None,
     sleep: Callable[[float], None] = pause,
+    clock: ServerClock | None = None,
 ) -> T:
     """
     Drive a flow and block until it returns.
 
     :param tell: receives what the flow tells on the way.
     :param sleep: called with seconds; may raise to end the flow early (a worker that is being stopped does that).
+    :param clock: what earlier runs with this client have learned of the server's clock.
     :raises RuntimeError: inside a running event loop, which this would block; use :func:`arun` there.
     """
     _refuse_inside_a_loop()
     advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def would not narrow the type)
+    clock = clock or ServerClock()
     try:
         while True:
             step = advance()
             try:
-                reply = _do(step, client, tell, sleep)
+                reply = _do(step, client, tell, sleep, clock)
             except Unreachable as error:
                 advance = _thrower(flow, error)
             else:
@@ -62,6 +66,7 @@ async def arun(
     client: httpx.AsyncClient,
     tell: Callable[[Tell], Awaitable[None]] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: ServerClock | None = None,
 ) -> T:
     """
     Drive a flow on the running event loop; the parameters are those of :func:`run`.
@@ -69,11 +74,12 @@ async def arun(
     Cancellation closes the flow and passes through.
     """
     advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def would not narrow the type)
+    clock = clock or ServerClock()
     try:
         while True:
             step = advance()
             try:
-                reply = await _ado(step, client, tell, sleep)
+                reply = await _ado(step, client, tell, sleep, clock)
             except Unreachable as error:
                 advance = _thrower(flow, error)
             else:
@@ -92,17 +98,24 @@ def _thrower(flow: Generator[Step, Reply, Any], error: Unreachable) -> Callable[
     return lambda: flow.throw(error)
 
 
-def _do(step: Step, client: httpx.Client, tell: Callable[[Tell], None] | None, sleep: Callable[[float], None]) -> Reply:
+def _do(
+    step: Step,
+    client: httpx.Client,
+    tell: Callable[[Tell], None] | None,
+    sleep: Callable[[float], None],
+    clock: ServerClock,
+) -> Reply:
     if isinstance(step, Request):
+        sent = time.time()
         try:
-            return _reply(client.request(**_arguments(step)))
+            return _reply(client.request(**_arguments(step)), sent, clock)
         except httpx.HTTPError as error:
             raise _unreachable(error, step, client.base_url) from error
     if isinstance(step, Tell) and tell:
         tell(step)
     if isinstance(step, Sleep) and step.seconds > 0:
         sleep(_lengthened(step))
-    return Reply(0, time.time())
+    return Reply(0, clock.now())
 
 
 async def _ado(
@@ -110,17 +123,19 @@ async def _ado(
     client: httpx.AsyncClient,
     tell: Callable[[Tell], Awaitable[None]] | None,
     sleep: Callable[[float], Awaitable[None]],
+    clock: ServerClock,
 ) -> Reply:
     if isinstance(step, Request):
+        sent = time.time()
         try:
-            return _reply(await client.request(**_arguments(step)))
+            return _reply(await client.request(**_arguments(step)), sent, clock)
         except httpx.HTTPError as error:
             raise _unreachable(error, step, client.base_url) from error
     if isinstance(step, Tell) and tell:
         await tell(step)
     if isinstance(step, Sleep) and step.seconds > 0:
         await sleep(_lengthened(step))
-    return Reply(0, time.time())
+    return Reply(0, clock.now())
 
 
 def _arguments(request: Request) -> dict[str, Any]:
@@ -138,14 +153,15 @@ def _lengthened(step: Sleep) -> float:
     return step.seconds * (1 + step.jitter * random.random())
 
 
-def _reply(response: httpx.Response) -> Reply:
+def _reply(response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
+    clock.learn(response.headers.get("date"), sent)
     try:
         body = response.json() if response.content else None
     except (ValueError, RecursionError):
         body = None
     # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event loop.
     text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
-    return Reply(response.status_code, time.time(), body, cut(text), dict(response.headers))
+    return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
 
 def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> Unreachable:

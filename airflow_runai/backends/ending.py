@@ -89,7 +89,8 @@ def let_pods_end(workload: Workload) -> Flow[None]:
 
 
 def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
-    started, pause = (yield from now()), _FIRST_PAUSE
+    pause = _FIRST_PAUSE
+    started: float | None = None
     trouble: RunaiError | None = None
     while True:
         try:
@@ -100,7 +101,9 @@ def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
             raise
         except (Unreachable, Refused) as error:
             trouble = error
-        if (yield from now()) - started > LONGEST_GOODBYE:
+        moment = yield from now()
+        started = started or moment  # only a reply tells the server's time
+        if moment - started > LONGEST_GOODBYE:
             because = f" ({trouble})" if trouble else ""
             raise Unreachable(f"{words} after {LONGEST_GOODBYE:.0f} s{because}")
         yield Sleep(pause, jitter=0.2)

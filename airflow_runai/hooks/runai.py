@@ -16,6 +16,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import clients, drivers, organization
 from airflow_runai.backends.organization import Project
+from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import patiently
 from airflow_runai.backends.tokens import Tokens
@@ -59,6 +60,10 @@ class RunaiHook(BaseHook):
     def _tokens(self) -> Tokens:
         return Tokens(self.settings.client_id, self.settings.client_secret, on_token=mask_secret)
 
+    @cached_property
+    def _clock(self) -> ServerClock:
+        return ServerClock()
+
     def get_conn(self) -> httpx.Client:
         """Return the blocking HTTP client, without authentication; :meth:`run` adds that."""
         return self._client
@@ -70,7 +75,7 @@ class RunaiHook(BaseHook):
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
-        return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep)
+        return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep, self._clock)
 
     def project(
         self,

@@ -16,6 +16,7 @@ from typing import TypeVar
 from airflow.sdk.log import mask_secret
 
 from airflow_runai.backends import clients, drivers
+from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.shared_reads import SharedReads
 from airflow_runai.backends.tokens import Tokens
@@ -32,11 +33,12 @@ class Session:
         self.users = 0
         self._client = clients.async_client(settings)
         self._tokens = Tokens(settings.client_id, settings.client_secret, on_token=mask_secret)
+        self._clock = ServerClock()
         self._reads: dict[str, SharedReads] = {}
 
     async def run(self, flow: Flow[T], tell: Callable[[Tell], Awaitable[None]] | None = None) -> T:
         """Drive a flow to its end, with a token on each request."""
-        return await drivers.arun(self._tokens.authorized(flow), self._client, tell)
+        return await drivers.arun(self._tokens.authorized(flow), self._client, tell, clock=self._clock)
 
     @asynccontextmanager
     async def reads(self, project_id: str, max_age: float) -> AsyncIterator[SharedReads]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -12,6 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import control_plane, organization
+from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.verdict import WaitPolicy, decide
 from airflow_runai.core.waiting import look
@@ -96,7 +96,8 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         return RunaiHook(self.runai_conn_id)
 
     def _deadline(self) -> float:
-        return time.time() + float(self.timeout)
+        """By the clock with which the trigger compares it."""
+        return self._hook.run(now()) + float(self.timeout)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the task again when the trigger has fired."""

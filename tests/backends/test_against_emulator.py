@@ -12,6 +12,7 @@ import pytest
 from airflow_runai.backends import clients, control_plane, drivers, organization
 from airflow_runai.backends.ending import end_and_wait, let_pods_end
 from airflow_runai.backends.organization import Project
+from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.shared_reads import SharedReads
 from airflow_runai.backends.submission import create_or_adopt, generations
@@ -42,10 +43,13 @@ class Blocking:
         self.settings = settings or settings_for(emulator)
         self.tokens = Tokens(self.settings.client_id, self.settings.client_secret)
         self.told: list[Tell] = []
+        self.clock = ServerClock()
 
     def run(self, flow: Flow[T]) -> T:
         with clients.client(self.settings) as client:
-            return drivers.run(self.tokens.authorized(flow), client, self.told.append, self.emulator.advance)
+            return drivers.run(
+                self.tokens.authorized(flow), client, self.told.append, self.emulator.advance, self.clock
+            )
 
     @property
     def project(self) -> Project:
@@ -64,7 +68,7 @@ class Awaiting(Blocking):
 
         async def main() -> T:
             async with clients.async_client(self.settings) as client:
-                return await drivers.arun(self.tokens.authorized(flow), client, tell, sleep)
+                return await drivers.arun(self.tokens.authorized(flow), client, tell, sleep, self.clock)
 
         return asyncio.run(main())
 
@@ -300,7 +304,7 @@ def _calls_of_reading_together(talk: Blocking, workloads: list[Workload], phase:
 
     async def three_times(workload: Workload, client: httpx.AsyncClient) -> None:
         for _ in range(3):
-            found = await drivers.arun(talk.tokens.authorized(shared.read(workload.id)), client)
+            found = await drivers.arun(talk.tokens.authorized(shared.read(workload.id)), client, clock=talk.clock)
             assert (found.id, found.phase) == (workload.id, phase)
 
     async def main() -> None:

@@ -265,4 +265,13 @@ CLOSED: tuple[Case, ...] = (
             chance=3598,
         ),
     ),
+    Case(
+        "undeserved: limit by a wrong clock",
+        162,
+        History(
+            task=Task(limits=(("running", 55.97), ("queue", 125.89))),
+            machinery=Machinery(worker_skew=600.0),
+            chance=162,
+        ),
+    ),
 )

@@ -7,20 +7,11 @@ Who closes a class moves its row to ``closed_classes.py``.
 from __future__ import annotations
 
 from tests.simulation.cases import Case
-from tests.simulation.history import Act, Cue, History, Machinery, Task, Trouble
+from tests.simulation.history import Act, Cue, History, Trouble
 from tests.simulation.open_losses import LOSSES
 
 OPEN: tuple[Case, ...] = (
     *LOSSES,
-    Case(
-        "undeserved: limit by a wrong clock",
-        162,
-        History(
-            task=Task(limits=(("running", 55.97), ("queue", 125.89))),
-            machinery=Machinery(worker_skew=600.0),
-            chance=162,
-        ),
-    ),
     Case(
         "two alive: a create delivered late",
         0,
