@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
+from math import isfinite
 from typing import Any, TypeVar
 
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.texts import cut
-from airflow_runai.core.timeline import Clocks, Moment, bounded
+from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
 from airflow_runai.core.workload import Workload
 
 T = TypeVar("T")
@@ -134,6 +135,22 @@ def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
 def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> dict[str, Any]:
     """Return what is published of a workload while it is waited for and at its end: one shape for every reader."""
     return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
+
+
+def moments_from_json(value: object) -> tuple[Moment, ...]:
+    """Read what :func:`news` has published; what is no moment is left out."""
+    listed = value.get("timeline") if isinstance(value, Mapping) else None
+    entries = listed if isinstance(listed, (list, tuple)) else ()
+    return merge(_moment(entry) for entry in entries if isinstance(entry, Mapping) and _is_moment(entry))
+
+
+def _is_moment(entry: Mapping[str, Any]) -> bool:
+    at, phase = entry.get("at"), entry.get("phase")
+    return isinstance(at, (int, float)) and not isinstance(at, bool) and isfinite(at) and isinstance(phase, str)
+
+
+def _moment(entry: Mapping[str, Any]) -> Moment:
+    return Moment(float(entry["at"]), entry["phase"], str(entry.get("message") or ""))
 
 
 def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:

@@ -17,6 +17,9 @@ from airflow_runai.core.phases import FINAL, Meaning, meaning
 #: The timeline goes to XCom; a training that is preempted hourly for weeks must not grow it without bound.
 TIMELINE_LIMIT = 200
 
+#: "Phase" of the time between submission and the first sighting, where nothing tells what the workload did then.
+UNSEEN = "(not seen)"
+
 _AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
 
 
@@ -104,7 +107,8 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     Compute all clocks of a workload as seen at ``now``.
 
     :param timeline: oldest first; may be empty (all clocks 0).
-    :param now: epoch seconds; for a finished workload the clocks stand still at its last moment.
+    :param now: epoch seconds; for a finished workload the clocks stand still at its last moment. Where the beginning is
+        :data:`UNSEEN`, only ``total`` counts until it is seen to run.
     """
     timeline = merge(timeline)  # a phase that is told twice is one stretch
     if not timeline:
@@ -112,11 +116,15 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     queue = away = running = interruption = 0.0
     interruptions = preemptions = 0
     ran = counted = said = named = False
+    # Whether what waits now has run before is not known: then neither "queue" nor "interruption" would be the truth.
+    unseen, doubtful = 0.0, timeline[0].phase == UNSEEN
     for kind, seconds, preempted in _stretches(timeline, now):
         if kind is Meaning.RUNNING:
             ran, counted, named, interruption = True, False, False, 0.0
             # Words spoken while it leaves belong to the interruption that follows.
             running, said = running + seconds, preempted
+        elif not ran and doubtful:
+            unseen += seconds
         elif not ran:
             queue += seconds
         elif kind not in FINAL:
@@ -126,7 +134,7 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
             counted = counted or kind in _AWAY
             preemptions += said and counted and not named
             named = said and counted
-    return Clocks(queue, interruption, away, running, queue + away + running, interruptions, preemptions)
+    return Clocks(queue, interruption, away, running, queue + away + running + unseen, interruptions, preemptions)
 
 
 def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:

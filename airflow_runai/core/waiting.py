@@ -14,13 +14,16 @@ from airflow_runai.core.flow import Flow, Sleep, Tell
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
-from airflow_runai.core.timeline import Moment, merge
+from airflow_runai.core.timeline import UNSEEN, Moment, merge
 from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
 
 #: Ceiling of the pause between looks at an unreachable control plane, seconds.
 LONGEST_PAUSE = 300.0
+
+#: What is younger than this many seconds at its first sighting has hardly run and been preempted before.
+FRESH = 120.0
 
 #: How often in a row the history of a workload that has ended may be unreadable before we do without.
 HISTORY_LOOKS = 5
@@ -129,7 +132,7 @@ class _Outage:
 
 
 def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
-    born = (Moment(start.created_at, "Creating"),) if start.created_at else ()
+    born = (Moment(start.created_at, UNSEEN),) if start.created_at else ()
     # "Not looked yet" is a phase of its own, so that the first look always reads the history.
     return Snapshot(replace(start, phase="", phase_updated_at=None), timeline or born, start.created_at)
 
@@ -147,7 +150,7 @@ def _look(eyes: Eyes, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
     if (known.phase, known.phase_updated_at, known.deleted) == (found.phase, found.phase_updated_at, found.deleted):
         return Snapshot(found, before.timeline, moment)
     timeline = yield from _remembered(eyes, found, before.timeline, insist)
-    return Snapshot(found, merge(timeline, _own_sightings(found, timeline, moment)), moment)
+    return Snapshot(found, _begun(merge(timeline, _own_sightings(found, timeline, moment))), moment)
 
 
 def _remembered(eyes: Eyes, found: Workload, own: tuple[Moment, ...], insist: bool) -> Flow[tuple[Moment, ...]]:
@@ -175,10 +178,17 @@ def _own_sightings(found: Workload, timeline: tuple[Moment, ...], now: float) ->
     A reading that is older than the newest record (a lagging list) adds nothing.
     """
     if found.created_at and (not timeline or found.created_at < timeline[0].at):
-        yield Moment(found.created_at, "Creating")
+        yield Moment(found.created_at, UNSEEN)
     at = found.phase_updated_at or now
     if not timeline or (timeline[-1].phase != found.phase and at >= timeline[-1].at):
         yield Moment(at, found.phase, found.message)
+
+
+def _begun(timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
+    """Fill in the beginning that nobody saw, if it was too short for a run and a preemption."""
+    if len(timeline) < 2 or timeline[0].phase != UNSEEN or timeline[1].at - timeline[0].at > FRESH:
+        return timeline
+    return merge((replace(timeline[0], phase="Creating"), *timeline[1:]))
 
 
 def _news(seen: Snapshot) -> Tell:

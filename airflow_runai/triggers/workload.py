@@ -18,7 +18,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Flow, Tell
-from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.outcome import Outcome, moments_from_json
+from airflow_runai.core.timeline import Moment
 from airflow_runai.core.verdict import Limits, WaitPolicy
 from airflow_runai.core.waiting import Read, appearance, wait
 from airflow_runai.core.workload import Workload
@@ -101,12 +102,27 @@ class RunaiWorkloadTrigger(BaseTrigger):
                     return found
                 start = found
             sight = replace(control_plane.eyes(start), read=_not_for_ever_refused(shared.read))
-            return await joined.run(wait(policy, sight, start), self._tell)
+            return await joined.run(wait(policy, sight, start, await self._shown()), self._tell)
 
     async def _tell(self, news: Tell) -> None:
         self.log.info("%s", news.text)
         if news.kind == "timeline":
             await self._publish(news.data)
+
+    async def _shown(self) -> tuple[Moment, ...]:
+        """Return the timeline that Airflow shows already: a server may keep no history, or not show it to us."""
+        # Imported here: it pulls in the worker's machinery, which DAG parsing does not need.
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti = self.task_instance
+        if ti is None:
+            return ()
+        where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+        try:
+            return moments_from_json(await XCom.aget_one(key=TIMELINE_KEY, **where))
+        except Exception as error:
+            self.log.warning("the timeline that was shown could not be read: %s", error)
+            return ()
 
     async def _publish(self, data: Mapping[str, Any]) -> None:
         """Show the timeline live in Airflow. That it cannot be shown must never end the wait."""

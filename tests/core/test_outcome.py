@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_runai.core.outcome import STATUSES, Outcome
+from airflow_runai.core.outcome import STATUSES, Outcome, moments_from_json
 from airflow_runai.core.timeline import TIMELINE_LIMIT, Clocks, Moment, clocks
 from tests.core.stage import NOON, acts
 
@@ -70,3 +70,17 @@ def test_the_result_of_what_was_never_seen_has_no_moments() -> None:
     result = Outcome("gone", "w", "n", "", "", NOON).to_result("team-a")
     assert result["submitted_at"] is None
     assert result["started_at"] is None
+
+
+def test_a_timeline_that_is_shown_can_be_taken_up() -> None:
+    assert moments_from_json(json.loads(json.dumps(DONE.to_news()))) == STORY
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [None, 1, "x", [], {}, {"timeline": 5}, {"timeline": [1, None, {}]}]
+    + [{"timeline": [{"at": at, "phase": phase}]} for at, phase in (("x", "Running"), (True, "Running"), (1.0, 2))]
+    + [{"timeline": [{"at": float("nan"), "phase": "Running"}]}],
+)
+def test_what_is_shown_and_no_timeline_counts_as_nothing(damaged: object) -> None:
+    assert moments_from_json(damaged) == ()

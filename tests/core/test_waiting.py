@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_runai.core.outcome import Outcome
-from airflow_runai.core.timeline import Moment
+from airflow_runai.core.timeline import UNSEEN, Moment
 from airflow_runai.core.verdict import Limits, WaitPolicy
 from airflow_runai.core.waiting import HISTORY_LOOKS, LONGEST_PAUSE, appearance, look, wait
 from airflow_runai.core.workload import Workload
@@ -52,7 +52,7 @@ def test_a_training_is_followed_through_its_preemption_to_the_end() -> None:
     assert (outcome.status, outcome.ended_at, outcome.timeline) == ("succeeded", NOON + 1000, TRAINING)
     assert (outcome.clocks.queue, outcome.clocks.interrupted_total, outcome.clocks.running) == (62, 100, 838)
     assert (outcome.clocks.interruptions, outcome.clocks.preemptions) == (1, 1)
-    assert len(hand.texts("timeline")) == 5
+    assert len(hand.texts("timeline")) == 6
     assert not hand.texts("trouble")
 
 
@@ -189,6 +189,43 @@ def test_without_history_no_clock_that_may_be_wrong_ends_a_wait() -> None:
     late = Hand(now=NOON + 350)
     outcome, _ = play(script, WaitPolicy(30, Limits(queue=100)), late)
     assert (outcome.status, outcome.clocks.queue) == ("succeeded", 62)
+
+
+class KeepsNewest(Script):
+    def _history(self, workload_id: str) -> Any:
+        return (yield from super()._history(workload_id))[-1:]
+
+
+#: Ran 1000 s, then waits again: who comes late and sees no history must not take all of that for queueing.
+PREEMPTED = acts(
+    (0, "Creating"), (10, "Running"), (1010, "Pending", "Preempted"), (1400, "Running"), (2000, "Completed")
+)
+BLIND_TO_THE_PAST = [
+    Script(PREEMPTED, keeps_history=False),
+    Script(PREEMPTED, keeps_history=False, says_when=False),
+    KeepsNewest(PREEMPTED),
+]
+
+
+@pytest.mark.parametrize("script", BLIND_TO_THE_PAST)
+@pytest.mark.parametrize("clock", ["queue", "interruption", "interrupted_total"])
+def test_what_nobody_saw_counts_as_total_only(script: Script, clock: str) -> None:
+    outcome, _ = play(script, WaitPolicy(30, Limits(**{clock: 300})), Hand(now=NOON + 1100))
+    assert (outcome.status, outcome.timeline[0].phase, outcome.clocks.queue) == ("succeeded", UNSEEN, 0)
+    assert outcome.clocks.total == pytest.approx(2000, abs=40)
+    outcome, hand = play(script, WaitPolicy(30, Limits(total=1200)), Hand(now=NOON + 1100))
+    assert (outcome.status, hand.now) == ("timed_out", pytest.approx(NOON + 1200, abs=2))
+
+
+@pytest.mark.parametrize("script", BLIND_TO_THE_PAST)
+def test_a_wait_takes_up_the_timeline_that_was_shown(script: Script) -> None:
+    hand = Hand(now=NOON + 1100)
+    policy = WaitPolicy(30, Limits(interruption=300))
+    shown = PREEMPTED[:3]
+    outcome = hand.run(wait(policy, script.eyes(), script.start, shown))
+    assert (outcome.status, outcome.timeline) == ("timed_out", shown)
+    assert outcome.clocks.queue == 10
+    assert hand.now == pytest.approx(NOON + 1310, abs=2)
 
 
 def test_records_that_the_server_cuts_off_are_remembered() -> None:

@@ -274,4 +274,24 @@ CLOSED: tuple[Case, ...] = (
             chance=162,
         ),
     ),
+    Case(
+        "undeserved: limit not reached",
+        0,
+        History(
+            task=Task(limits=(("queue", 600.0),)),
+            platform=Platform(history="none"),
+            lives=(Life(stretches=((5.0, 1000.0), (400.0, 300.0))),),
+            acts=(Act(cue=Cue(event="Pending", nth=3, seconds=20.0), what="triggerer dies", seconds=10.0),),
+        ),
+    ),
+    Case(
+        "undeserved: limit not reached",
+        0,
+        History(
+            task=Task(limits=(("queue", 600.0),)),
+            platform=Platform(history="newest"),
+            lives=(Life(stretches=((5.0, 1000.0), (400.0, 300.0))),),
+            acts=(Act(cue=Cue(event="Pending", nth=3, seconds=20.0), what="triggerer dies", seconds=10.0),),
+        ),
+    ),
 )
