@@ -109,6 +109,16 @@ def test_young_ones_are_left_and_a_dry_run_ends_nothing(
     assert (minutes.slept, desired(emulator, name)) == ([], "Running")
 
 
+def test_age_is_counted_by_the_clock_of_the_control_plane(
+    airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
+) -> None:
+    name = submit(emulator, "long", dag_id="deleted")
+    emulator.faults.add("skew", seconds=1200, times=None)
+    shown = airflow("reap", "--dry-run", "--older-than", "15m", "-o", "json")
+    assert [row["name"] for row in json.loads(shown.out)] == [name]
+    assert json.loads(airflow("reap", "--dry-run", "--older-than", "25m", "-o", "json").out) == []
+
+
 def test_orphan_that_cannot_be_ended_is_told_and_the_next_round_ends_it(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:
