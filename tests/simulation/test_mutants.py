@@ -15,6 +15,16 @@ MUTANTS = (
         "trigger raised", "triggers/workload.py", "except (RunaiError, AirflowException,", "except (ZeroDivisionError,"
     ),
     Mutant(
+        "two alive",
+        "core/submission.py",
+        "        return _without(note, tries, on_clear, newest, alive)\n",
+        "        return Create(note.generation + 1, alive)\n",
+    ),
+    Mutant("still writing", "operators/submitting.py", "if step.before:", "if False:"),
+    Mutant("false gone", "core/verdict.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0"),
+    Mutant("wasted retry", "backends/submission.py", "if newest is None or newest[1].deleted:", "if True:"),
+    Mutant("undeserved: it runs again", "operators/settling.py", "now = decide(policy(), seen)", "now = outcome"),
+    Mutant(
         "hang", "core/verdict.py", "    if kind in _ENDS:\n", "    if kind in _ENDS and kind is not Meaning.FAILED:\n"
     ),
 )
