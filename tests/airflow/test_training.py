@@ -60,7 +60,7 @@ def test_success_leaves_a_small_result(run: Runner, emulator: Emulator, deferrab
 def test_reclaimed_by_another_project_it_goes_on_without_a_retry(
     run: Runner, shared: Path, connect: Callable[..., None], deferrable: bool
 ) -> None:
-    scenarios = {"greedy": Scenario(run_seconds=1.0), "rightful": Scenario(run_seconds=0.4)}
+    scenarios = {"greedy": Scenario(run_seconds=4.0), "rightful": Scenario(run_seconds=0.4)}
     spec = {**SPEC, "compute": {"gpu_devices": 2}}
     few = {"nodes": 1, "projects": ("team-a:1", "team-b:1")}
     with serve(fast(shared, scenarios=scenarios, **few)) as emulator:
