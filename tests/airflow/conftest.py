@@ -102,12 +102,6 @@ def run(database: None) -> Callable[..., Run]:
     return run_dag
 
 
-@pytest.fixture
-def own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give this Airflow a name that no other has."""
-    monkeypatch.setenv("AIRFLOW__RUNAI__INSTANCE_NAME", "this one")
-
-
 @dataclass
 class Minutes:
     """

@@ -144,7 +144,7 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
         },
         "triggerer": {"triggerer_health_check_threshold": TRIGGERER_SILENCE, "job_heartbeat_sec": 1},
         "workers": {"min_heartbeat_interval": 2},
-        "runai": {"instance_name": "end-to-end", "min_defer_seconds": 10, "poll_interval": 1},
+        "runai": {"min_defer_seconds": 10, "poll_interval": 1},
     }
     variables = {f"AIRFLOW__{s}__{k}".upper(): str(v) for s, group in options.items() for k, v in group.items()}
     return {"AIRFLOW_HOME": str(home), **variables}
