@@ -109,10 +109,12 @@ class Minutes:
 
     :param slept: seconds of each.
     :param meanwhile: what happens in all of them.
+    :param shortest: seconds; a shorter pause is slept.
     """
 
     slept: list[float] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
+    shortest: float = 60.0
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     passed, sleep = Minutes(), time.sleep
 
     def pause(seconds: float) -> None:
-        if seconds < 60:
+        if seconds < passed.shortest:
             sleep(seconds)
         else:
             passed.meanwhile()
