@@ -25,7 +25,9 @@ def main() -> int:
     parser.add_argument("--until", default="", metavar="KIND", help="with --many: stop at the first of this kind")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where --many begins")
     parser.add_argument("--requests", type=int, default=0, metavar="N", help="play N seeds, count what is sent")
-    parser.add_argument("--package", type=Path, metavar="FOLDER", help="with --requests: compare with airflow_runai there")
+    parser.add_argument(
+        "--package", type=Path, metavar="FOLDER", help="with --requests: compare with airflow_runai there"
+    )
     parser.add_argument("--fair", action="store_true", help="with --requests: nothing goes wrong, nobody interferes")
     parser.add_argument("--json", action="store_true", help="with --requests: one JSON list, an object for each seed")
     told = parser.parse_args()

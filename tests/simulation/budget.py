@@ -111,7 +111,7 @@ def spend(first: int, count: int, *, fair: bool, package: Path | None, as_json: 
     elif package is None:
         print("\n".join([_summary("all seeds", ours), *_table(ours, [])]))
     else:
-        print("\n".join(_compared(ours, _elsewhere(package, first, count, fair=fair))))
+        print("\n".join(compared(ours, _elsewhere(package, first, count, fair=fair))))
     return 0
 
 
@@ -120,12 +120,18 @@ def _elsewhere(package: Path, first: int, count: int, *, fair: bool) -> list[Cos
     command = [sys.executable, "-m", "tests.simulation", "--requests", str(count), "--first", str(first), "--json"]
     around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package.resolve()), str(ROOT)])}
     told = subprocess.run(
-        [*command, *(["--fair"] if fair else [])], cwd=package, env=around, stdout=subprocess.PIPE, text=True, check=True
+        [*command, *(["--fair"] if fair else [])],
+        cwd=package,
+        env=around,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return [Cost(**cost) for cost in json.loads(told.stdout.splitlines()[-1])]
 
 
-def _compared(ours: Sequence[Cost], theirs: Sequence[Cost]) -> Iterator[str]:
+def compared(ours: Sequence[Cost], theirs: Sequence[Cost]) -> Iterator[str]:
+    """Say by how much the costs of the same seeds differ, and in which requests."""
     pairs = list(zip(ours, theirs, strict=True))
     alike = [(mine, other) for mine, other in pairs if mine.workloads == other.workloads and mine.sound and other.sound]
     for words, chosen in (("as many workloads, nothing broken", alike), ("all seeds", pairs)):
