@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--until", default="", metavar="KIND", help="with --many: stop at the first of this kind")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where --many begins")
     told = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # stories hold halves of characters
     if told.many and told.until:
         return hunt(told.first, told.many, told.until)
     if told.many:
