@@ -20,8 +20,6 @@ from tests.simulation.world import EMPTY_LIST, FINAL, HIDDEN, LATE_LIST, LATE_ST
 FOREVER = float("inf")
 #: For how many seconds a lie of the control plane may explain what is done after it.
 MEMORY = 1200.0
-#: How long a workload may outlive its task, seconds, once the control plane answers.
-PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,22 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
 
 def nothing_is_lost(played: Played) -> Iterator[Violation]:
     """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
-    if not played.ti.is_finished or played.ti.task.on_kill == "keep":
-        return
+    for workload in left_behind(played):
+        if not is_wanted(played, workload):
+            cause = "beside a second one" if any(one_is_alive(played)) else how_it_ended(played, workload)
+            yield Violation(f"lost: {cause}", played.judged_at or FOREVER, f"{workload.name} goes on, awaited by nobody")
+
+
+def left_behind(played: Played) -> list[Workload]:
+    """Return what is still there of a task that has ended, after the reaper's rounds; wanted or not."""
+    judged = played.judged_at
+    return [w for w in played.mine if not w.is_over] if judged is not None and played.ti.is_finished else []
+
+
+def is_wanted(played: Played, workload: Workload) -> bool:
+    """Tell whether the author or a person wanted it to stay: kept, suspended, or resumed when its task had ended."""
     ended = max(f.at for f in played.story.facts if f.who == played.ti.task_id)
-    judged = max(ended, *(f.at + f.seconds for f in played.story.of("act", what="outage")), 0.0) + PATIENCE
-    living = [w for w in played.mine if _lives_at(w, judged) and not _resumed_since(played, w, ended)]
-    doubles = {v.at for v in one_is_alive(played)}
-    for workload in living:
-        cause = "beside a second one" if doubles else how_it_ended(played, workload)
-        yield Violation(f"lost: {cause}", judged, f"{workload.name} goes on, awaited by nobody")
+    return played.ti.task.on_kill == "keep" or not workload.is_alive or _resumed_since(played, workload, ended)
 
 
 def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
@@ -82,7 +87,8 @@ def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
     refusals = ("Unauthorized", "Forbidden", "NotResolved", "Refused", "NotFound", "ForeignWorkload")
     for fact in played.facts("raised", hopeless=True):
         kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
-        if kind in refusals and any(_lives_at(w, fact.at) for w in played.mine):
+        mine = [w for w in played.mine if w.created >= _life_began(played, fact.at)]
+        if kind in refusals and any(_lives_at(w, fact.at) for w in mine):
             yield Violation(f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}")
 
 
@@ -91,7 +97,7 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
     for fact in played.story.of("success"):
         if fact.who != played.ti.task_id or played.ti.sensor_of or fact.why != "its worker says so":
             continue
-        begun = max((f.at for f in played.facts("run deleted") if f.at < fact.at), default=0.0)
+        begun = _life_began(played, fact.at)
         earned = [w for w in played.mine if w.created >= begun and _completed_by(w, fact.at)]
         if not earned:
             cause = "an earlier life of the run" if begun else "other"
@@ -180,6 +186,11 @@ def judge(played: Played) -> list[Violation]:
     """Ask all judges about all tasks."""
     views = [replace(played, ti=ti) for ti in (played.ti, *played.beside)]
     return [violation for view in views for invariant in INVARIANTS for violation in invariant(view)]
+
+
+def _life_began(played: Played, moment: float) -> float:
+    """Tell since when the run exists: a deleted run that was made again is another one."""
+    return max((f.at for f in played.facts("run deleted") if f.at < moment), default=0.0)
 
 
 def _alive(workload: Workload) -> list[tuple[float, float]]:

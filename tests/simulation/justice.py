@@ -26,11 +26,13 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     """
     if deed.kind == "deleted" and deed.phase in FINAL:
         return ""
-    if _state_at(played, deed.at) in FINISHED or _cleared_for_a_restart(played, deed, workload):
+    if _state_at(played, _sent_at(played, deed, workload)) in FINISHED:
+        return ""
+    if _cleared_for_a_restart(played, deed, workload):
         return ""
     if any(w.task == workload.task and workload.created < w.created <= deed.at for w in played.world.workloads):
         return ""  # an older generation has no right to live
-    limits = dict(played.ti.task.limits)
+    limits = dict(played.ti.task.limits) if deed.who.startswith("worker") else {}
     reached = {clock for clock, used in _clocks(workload, deed.at) if clock in limits and used >= limits[clock] - SLACK}
     if reached:
         stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(deed.at - 0.01)[1] in RUNNING
@@ -38,8 +40,15 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     return _cause(played, deed)
 
 
+def _sent_at(played: Played, deed: Fact, workload: Workload) -> float:
+    """Tell when the call was sent that has this effect: what happens while it travels, no sender can know."""
+    sender = deed.who.partition(" (")[0]
+    sent = [f.at for f in played.story.of("sent") if f.who == sender and workload.id in f.call and f.at <= deed.at]
+    return sent[-1] if sent else deed.at
+
+
 def _cause(played: Played, deed: Fact) -> str:
-    if deed.who.startswith("triggerer"):
+    if not deed.who.startswith("worker"):
         marked = any(f.at <= deed.at for f in played.facts("marked"))
         return "kill after a clear" if marked else "nobody ended the task"
     acts = {f.what for f in played.story.of("act") if f.at <= deed.at}
@@ -59,7 +68,8 @@ def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bo
     if played.ti.task.on_clear != "restart" or not deed.who.startswith("worker"):
         return False
     made_by = int(workload.variables.get("AIRFLOW_RUNAI_TRY") or 0)
-    return any(made_by <= f.attempt and f.at <= deed.at for f in played.facts("cleared"))
+    clears = [f for f in played.facts("cleared") if f.at <= deed.at]
+    return any(made_by <= f.attempt or workload.created <= f.at for f in clears)
 
 
 def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
