@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tests.simulation.cases import Case
+from tests.simulation.closed_losses import LOSSES
 from tests.simulation.history import Act, Cue, History, Life, Machinery, Platform, Task, Trouble
 
 CLOSED: tuple[Case, ...] = (
+    *LOSSES,
     Case("dirty text", 2, History(lives=(Life(words="half \ud83d NUL \x00 ESC \x1b[31m"),))),
     Case(
         "undeserved: kill after a clear",

@@ -9,33 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.simulation.endings import how_it_ended
 from tests.simulation.justice import reason_missing
+from tests.simulation.overdue import a_limit_is_enforced
 from tests.simulation.simulation import Played
-from tests.simulation.world import EMPTY_LIST, FINAL, HIDDEN, LATE_LIST, LATE_STOP, Workload
+from tests.simulation.violation import Invariant, Violation
+from tests.simulation.world import EMPTY_LIST, FOREVER, HIDDEN, LATE_LIST, LATE_STOP, Workload
 
-FOREVER = float("inf")
 #: For how many seconds a lie of the control plane may explain what is done after it.
 MEMORY = 1200.0
-
-
-@dataclass(frozen=True)
-class Violation:
-    """
-    A promise that was broken.
-
-    :param kind: the class: invariant and cause.
-    """
-
-    kind: str
-    at: float
-    words: str
-
-
-Invariant = Callable[[Played], Iterator[Violation]]
 
 
 def one_is_alive(played: Played) -> Iterator[Violation]:
@@ -43,7 +28,7 @@ def one_is_alive(played: Played) -> Iterator[Violation]:
     mine = played.mine
     for newer in mine:
         for older in mine[: mine.index(newer)]:
-            both = _overlap(_alive(older), _alive(newer))
+            both = _overlap(older.stretches, newer.stretches)
             if both is not None:
                 words = f"{older.name} ({older.ordinal}) and {newer.name} ({newer.ordinal}) live side by side"
                 yield Violation(f"two alive: {_excuse(played, older, newer)}", both, words)
@@ -54,7 +39,7 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
     mine = played.mine
     for newer in mine:
         for older in mine[: mine.index(newer)]:
-            ended = _alive(older)[-1][1] if _alive(older) else older.created
+            ended = older.stretches[-1][1] if older.stretches else older.created
             if ended <= newer.created and older.has_pods(newer.created):
                 goodbye = played.history.platform.early_goodbye
                 cause = "it was listed as deleted" if goodbye else _excuse(played, older, newer)
@@ -88,7 +73,7 @@ def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
     for fact in played.facts("raised", hopeless=True):
         kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
         mine = [w for w in played.mine if w.created >= _life_began(played, fact.at)]
-        if kind in refusals and any(_lives_at(w, fact.at) for w in mine):
+        if kind in refusals and any(w.lives_at(fact.at) for w in mine):
             yield Violation(f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}")
 
 
@@ -174,6 +159,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     success_was_earned,
     gone_was_gone,
     what_is_stopped_deserved_it,
+    a_limit_is_enforced,
     a_retry_trains,
     no_trigger_raises,
     strangers_are_left_alone,
@@ -191,25 +177,6 @@ def judge(played: Played) -> list[Violation]:
 def _life_began(played: Played, moment: float) -> float:
     """Tell since when the run exists: a deleted run that was made again is another one."""
     return max((f.at for f in played.facts("run deleted") if f.at < moment), default=0.0)
-
-
-def _alive(workload: Workload) -> list[tuple[float, float]]:
-    """Return the stretches in which it ran, or would have run without anybody doing anything more."""
-    stretches: list[tuple[float, float]] = []
-    since: float | None = None
-    for at, phase, _ in workload.phases:
-        lives = phase not in (*FINAL, "Stopping", "Stopped", "Deleting")
-        if lives and since is None:
-            since = at
-        elif not lives and since is not None:
-            stretches, since = [*stretches, (since, at)], None
-    if since is not None:
-        stretches.append((since, workload.condemned if workload.condemned is not None else FOREVER))
-    return stretches
-
-
-def _lives_at(workload: Workload, moment: float) -> bool:
-    return any(since <= moment < until for since, until in _alive(workload))
 
 
 def _resumed_since(played: Played, workload: Workload, moment: float) -> bool:

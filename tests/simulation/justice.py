@@ -26,14 +26,14 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     """
     if deed.kind == "deleted" and deed.phase in FINAL:
         return ""
-    if _state_at(played, _sent_at(played, deed, workload)) in FINISHED:
+    if state_at(played, _sent_at(played, deed, workload)) in FINISHED:
         return ""
     if _cleared_for_a_restart(played, deed, workload):
         return ""
     if any(w.task == workload.task and workload.created < w.created <= deed.at for w in played.world.workloads):
         return ""  # an older generation has no right to live
     limits = dict(played.ti.task.limits) if deed.who.startswith("worker") else {}
-    reached = {clock for clock, used in _clocks(workload, deed.at) if clock in limits and used >= limits[clock] - SLACK}
+    reached = {clock for clock, used in clocks_at(workload, deed.at) if clock in limits and used >= limits[clock] - SLACK}
     if reached:
         stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(deed.at - 0.01)[1] in RUNNING
         return "it runs again" if stale else ""
@@ -59,7 +59,8 @@ def _cause(played: Played, deed: Fact) -> str:
     return ("limit by a wrong clock" if skewed else "limit not reached") if played.ti.task.limits else "other"
 
 
-def _state_at(played: Played, moment: float) -> str:
+def state_at(played: Played, moment: float) -> str:
+    """Tell the state of the task at a moment."""
     states = [f.kind for f in played.story.facts if f.who == played.ti.task_id and f.kind in STATES and f.at <= moment]
     return states[-1]
 
@@ -72,8 +73,8 @@ def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bo
     return any(made_by <= f.attempt or workload.created <= f.at for f in clears)
 
 
-def _clocks(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
-    """Yield what each clock shows at ``now``, and what it showed at the end of each stretch before."""
+def clocks_at(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
+    """Tell, by clock, what it shows at ``now``, and what it showed at the end of each stretch before."""
     yield "total", now - workload.created
     away_total = running = 0.0
     began = False

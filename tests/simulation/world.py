@@ -15,6 +15,7 @@ from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Life, Platform
 from tests.simulation.story import Story
 
+FOREVER = float("inf")
 FINAL = ("Completed", "Failed")
 SUSPENDED = ("Stopping", "Stopped")
 #: The ways in which a control plane denies a workload that exists.
@@ -65,6 +66,25 @@ class Workload:
     def is_alive(self) -> bool:
         """Whether it runs or will run without anybody doing anything more."""
         return not self.is_over and self.phase not in SUSPENDED
+
+    @property
+    def stretches(self) -> list[tuple[float, float]]:
+        """In which it ran, or would have run without anybody doing anything more."""
+        found: list[tuple[float, float]] = []
+        since: float | None = None
+        for at, phase, _ in self.phases:
+            lives = phase not in (*FINAL, *SUSPENDED, "Deleting")
+            if lives and since is None:
+                since = at
+            elif not lives and since is not None:
+                found, since = [*found, (since, at)], None
+        if since is not None:
+            found.append((since, self.condemned if self.condemned is not None else FOREVER))
+        return found
+
+    def lives_at(self, moment: float) -> bool:
+        """Tell whether it ran, or would have run."""
+        return any(since <= moment < until for since, until in self.stretches)
 
     def phase_at(self, moment: float) -> tuple[float, str, str]:
         """Tell which phase held at ``moment``."""

@@ -1,5 +1,6 @@
 """
-Workloads that go on though no task awaits them any more: the rows of ``open_classes.py`` about losses.
+Workloads that went on though no task awaited them any more, until the listener or the reaper ended them: rows of
+``closed_classes.py``.
 """
 
 from __future__ import annotations
