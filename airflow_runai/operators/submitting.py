@@ -65,6 +65,14 @@ class Submission:
         :raises Missing: if what was submitted cannot be found.
         """
         step = self._plan()
+        workload = self._carry_out(step, before_create)
+        if isinstance(step, Create) and workload.meaning is Meaning.FAILED:
+            # Maybe an earlier try's, which could not be seen until its name was taken: it has failed, not this try.
+            again = self._plan()
+            return self._carry_out(again, before_create) if isinstance(again, Create) else workload
+        return workload
+
+    def _carry_out(self, step: Create | Adopt, before_create: Callable[[], None]) -> Workload:
         for older in step.ends:
             log.info("%s is ended: the task was cleared, or a newer workload has taken its place", older.name)
             self._hook_of(older).run(ending.end_and_wait(older))
