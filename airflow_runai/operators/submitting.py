@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.backends import control_plane, ending, submission
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.submission import Order, patiently
+from airflow_runai.core.flow import now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: Key in Airflow's task state store.
 NOTE_KEY = "runai_submission"
+#: Seconds by which server times that follow each other may seem to be reversed.
+_CLOCKS_AGREE = 10.0
 
 
 @dataclass
@@ -64,24 +67,28 @@ class Submission:
         :param before_create: called when a new workload is certain, before it is submitted.
         :raises Missing: if what was submitted cannot be found.
         """
-        step = self._plan()
-        workload = self._carry_out(step, before_create)
-        if isinstance(step, Create) and workload.meaning is Meaning.FAILED:
-            # Maybe an earlier try's, which could not be seen until its name was taken: it has failed, not this try.
-            again = self._plan()
-            return self._carry_out(again, before_create) if isinstance(again, Create) else workload
-        return workload
+        step = self._plan(self._existing())
+        while isinstance(step, Create):
+            begun = self.hook.run(now())
+            workload = self._replace(step, before_create)
+            if not 0 < workload.created_at < begun - _CLOCKS_AGREE:
+                return workload
+            # It was there before, and no list showed it: whose it is, and how it stands, decides as always.
+            step = self._plan([(step.generation, workload)])
+        self._end(step.ends)
+        return self._adopt(step)
 
-    def _carry_out(self, step: Create | Adopt, before_create: Callable[[], None]) -> Workload:
-        for older in step.ends:
-            log.info("%s is ended: the task was cleared, or a newer workload has taken its place", older.name)
-            self._hook_of(older).run(ending.end_and_wait(older))
-        if isinstance(step, Adopt):
-            return self._adopt(step)
+    def _replace(self, step: Create, before_create: Callable[[], None]) -> Workload:
+        self._end(step.ends)
         before_create()
         if step.before:
             self._hook_of(step.before).run(ending.let_pods_end(step.before))
         return self._create(step)
+
+    def _end(self, older_ones: tuple[Workload, ...]) -> None:
+        for older in older_ones:
+            log.info("%s is ended: the task was cleared, or a newer workload has taken its place", older.name)
+            self._hook_of(older).run(ending.end_and_wait(older))
 
     @cached_property
     def _who(self) -> TaskIdentity:
@@ -91,9 +98,9 @@ class Submission:
     def _tries(self) -> Tries:
         return tries_of(self.context)
 
-    def _plan(self) -> Create | Adopt:
+    def _plan(self, existing: list[Numbered]) -> Create | Adopt:
         try:
-            return plan(self._existing(), self._tries, self.note, self.on_clear)
+            return plan(existing, self._tries, self.note, self.on_clear)
         except Missing:
             if self.note:
                 write_note(self.context, replace(self.note, missed_at=self._tries.max_tries))

@@ -201,6 +201,8 @@ class Airflow:
 
     def clear(self, ti: TaskInstance, who: str = "a person") -> None:
         """Let it run again."""
+        if ti.state == "removed":
+            return
         self.story.note("cleared", who, ti=ti.task_id, state=ti.state, attempt=ti.try_number)
         if ti.state == "running":
             self.become(ti, "restarting", "cleared")
