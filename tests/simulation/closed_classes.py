@@ -244,6 +244,40 @@ CLOSED: tuple[Case, ...] = (
         ),
     ),
     Case(
+        "undeserved: other",
+        552,
+        History(
+            task=Task(on_clear="reattach"),
+            platform=Platform(read_lag=1.63),
+            acts=(
+                Act(cue=Cue(event="created", nth=2, seconds=1.0), what="clear"),
+                Act(cue=Cue(event="none", seconds=3.0), what="mark", detail="failed"),
+            ),
+            chance=552,
+        ),
+    ),
+    Case(
+        "wasted retry",
+        584,
+        History(
+            lives=(Life(stretches=((1.83, 97.46),), end="Failed"),),
+            acts=(Act(cue=Cue(event="scheduled", seconds=7.0), what="restore", seconds=270.0),),
+            troubles=(Trouble(process=2, step=10, kind="dies"), Trouble(process=2, step=2, kind="503 before")),
+            neighbours=2,
+            chance=584,
+        ),
+    ),
+    Case(
+        "success without training: an earlier life of the run",
+        1858,
+        History(
+            acts=(Act(cue=Cue(event="success", seconds=20.0), what="delete the run"),),
+            task=Task(retries=2),
+            troubles=(Trouble(process=2, step=10, kind="dies"), Trouble(process=5, step=4, kind="empty list")),
+            chance=1858,
+        ),
+    ),
+    Case(
         "undeserved: limit by a wrong clock",
         72,
         History(task=Task(limits=(("starting", 319.28),)), machinery=Machinery(worker_skew=600.0), chance=72),

@@ -72,6 +72,14 @@ def _copy_and_clear(history: History, chance: random.Random) -> History:
     return _plus(history, Act(Cue("Running", 2, moment), "copy"), Act(Cue("Running", 2, moment + 5.0), "clear"))
 
 
+def _retry_sees_an_old_list(history: History, chance: random.Random) -> History:
+    """A training fails, and is tried again before the lists tell of it."""
+    task = replace(history.task, retries=chance.choice((1, 2)), retry_delay=1.0)
+    platform = replace(history.platform, list_lag=round(chance.uniform(10.0, 30.0), 1))
+    first = Life(stretches=((5.0, round(chance.uniform(10.0, 90.0), 1)),), end="Failed")
+    return replace(history, task=task, platform=platform, lives=(first, *history.lives))
+
+
 def _plus(history: History, *acts: Act) -> History:
     rounded = (replace(act, cue=replace(act.cue, seconds=round(act.cue.seconds, 2))) for act in acts)
     return replace(history, acts=(*history.acts, *(replace(act, seconds=round(act.seconds, 1)) for act in rounded)))
@@ -89,4 +97,5 @@ SCENES: tuple[Callable[[History, random.Random], History], ...] = (
     _run_is_deleted,
     _nobody_hears_of_a_mark,
     _copy_and_clear,
+    _retry_sees_an_old_list,
 )

@@ -25,6 +25,29 @@ MUTANTS = (
     Mutant("wasted retry", "backends/submission.py", "if newest is None or newest[1].deleted:", "if True:"),
     Mutant("undeserved: it runs again", "operators/settling.py", "now = decide(policy(), seen)", "now = outcome"),
     Mutant(
+        "success without training",
+        "core/submission.py",
+        "        return _begin(newest, alive)\n",
+        "        return Adopt(*newest) if newest else _begin(newest, alive)\n",
+    ),
+    Mutant("refused", "hooks/failing.py", "    if in_the_middle:\n", "    if False:\n"),
+    Mutant(
+        "limit forgotten",
+        "operators/training.py",
+        "self._defer(workload, self._policy())",
+        "self._defer(workload, self._policy() if outcome is None else WaitPolicy())",
+    ),
+    Mutant("limit not enforced", "operators/settling.py", "error)\n        return None", "error)\n        return outcome"),
+    Mutant(
+        "undeserved: retries were edited",
+        "core/submission.py",
+        "    if note is None or note.max_tries is None:\n        return made_by",
+        "    if True:\n        return made_by",
+    ),
+    Mutant("lost", "core/orphans.py", "    return goes_on and one.mark", "    return False and one.mark"),
+    Mutant("stranger touched", "core/naming.py", 'r"([1-9]\\d{0,3})", name', 'r"([1-9]\\d{0,3}).*", name'),
+    Mutant("dirty text", "core/texts.py", "return kept if kept.isprintable() else", "return kept if True else"),
+    Mutant(
         "hang", "core/verdict.py", "    if kind in _ENDS:\n", "    if kind in _ENDS and kind is not Meaning.FAILED:\n"
     ),
 )
