@@ -38,8 +38,8 @@ def tally(first: int, count: int) -> Tally:
 
 
 def hunt(first: int, count: int, kind: str) -> int:
-    """Play seeds until one breaks a promise in this way, and say which; 0 if none does."""
-    for seed in range(first, first + count):
+    """Play the seeds below ``count``, beginning with ``first``, until one breaks a promise in this way; say which."""
+    for seed in (*range(first, count), *range(min(first, count))):
         found = sorted({v.kind for v in judge(play(history_of(seed))) if v.kind.startswith(kind)})
         if found:
             print(f"caught: {found[0]} by seed {seed}")

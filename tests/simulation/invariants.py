@@ -52,7 +52,9 @@ def nothing_is_lost(played: Played) -> Iterator[Violation]:
     for workload in left_behind(played):
         if not is_wanted(played, workload):
             cause = "beside a second one" if any(one_is_alive(played)) else how_it_ended(played, workload)
-            yield Violation(f"lost: {cause}", played.judged_at or FOREVER, f"{workload.name} goes on, awaited by nobody")
+            yield Violation(
+                f"lost: {cause}", played.judged_at or FOREVER, f"{workload.name} goes on, awaited by nobody"
+            )
 
 
 def left_behind(played: Played) -> list[Workload]:

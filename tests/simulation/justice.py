@@ -33,7 +33,8 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     if any(w.task == workload.task and workload.created < w.created <= deed.at for w in played.world.workloads):
         return ""  # an older generation has no right to live
     limits = dict(played.ti.task.limits) if deed.who.startswith("worker") else {}
-    reached = {clock for clock, used in clocks_at(workload, deed.at) if clock in limits and used >= limits[clock] - SLACK}
+    spent = clocks_at(played, workload, deed.at)
+    reached = {clock for clock, used in spent if clock in limits and used >= limits[clock] - SLACK}
     if reached:
         stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(deed.at - 0.01)[1] in RUNNING
         return "it runs again" if stale else ""
@@ -73,16 +74,20 @@ def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bo
     return any(made_by <= f.attempt or workload.created <= f.at for f in clears)
 
 
-def clocks_at(workload: Workload, now: float) -> Iterator[tuple[str, float]]:
+def clocks_at(played: Played, workload: Workload, now: float) -> Iterator[tuple[str, float]]:
     """Tell, by clock, what it shows at ``now``, and what it showed at the end of each stretch before."""
     yield "total", now - workload.created
     away_total = running = 0.0
     began = False
     # Nobody can know more than somebody was told: a stretch may begin and end between two looks.
-    told = [phase for place, phase in enumerate(workload.phases) if place in workload.told]
+    # A server that tells no times is believed to change phases when it tells them.
+    platform = played.history.platform
+    timeless = platform.history in ("none", "forbidden") and not platform.tells_when
+    phases = ((at, phase, workload.told.get(place)) for place, (at, phase, _) in enumerate(workload.phases))
+    told = [(seen if timeless else at, phase) for at, phase, seen in phases if seen is not None]
     past = [p for p in told if p[0] < now - 0.001 and p[1] in KNOWN]
     away_since = workload.created
-    for (at, phase, _), until in zip(past, [*(p[0] for p in past[1:]), now], strict=True):
+    for (at, phase), until in zip(past, [*(p[0] for p in past[1:]), now], strict=True):
         if phase in RUNNING:
             began, running = True, running + until - at
             away_since = until

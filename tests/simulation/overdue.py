@@ -32,10 +32,12 @@ def _forgotten(played: Played, workload: Workload) -> Iterator[Violation]:
     limits, now = dict(played.ti.task.limits), _last_alive(played, workload)
     # What a restarted triggerer may not know of the other clocks is a promise of its own.
     known = ("total", "running") if played.history.platform.history == "full" else ("total",)
-    for clock, used in {c: used for c, used in clocks_at(workload, now) if c in known and c in limits}.items():
+    for clock, used in {c: used for c, used in clocks_at(played, workload, now) if c in known and c in limits}.items():
         since = max(now - (used - limits[clock]), _blind_until(played, workload))
         if now - since > LATEST and _awaited(played, since, now):
-            yield Violation("limit forgotten", now, f"{clock} of {workload.name} is {used:.0f} s: {limits[clock]:.0f} s")
+            yield Violation(
+                "limit forgotten", now, f"{clock} of {workload.name} is {used:.0f} s: {limits[clock]:.0f} s"
+            )
 
 
 def _last_alive(played: Played, workload: Workload) -> float:

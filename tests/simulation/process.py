@@ -31,7 +31,7 @@ class Process:
     """
     A worker, a triggerer, or one of those beside them.
 
-    :param number: counts the processes of a simulation from 1; a history names them by it; 0 for those of :data:`ASIDE`.
+    :param number: counts the processes of a simulation from 1; a history names them by it. Those aside have 0.
     :param skew: seconds by which its clock is wrong.
     :param troubles: what befalls it, by the number of its step.
     """

@@ -44,7 +44,7 @@ class Played:
     """
     What came of a history, as seen from one of its tasks.
 
-    :param judged_at: when the reaper had had its rounds after the last that happened; ``None`` if it never came to that.
+    :param judged_at: when the reaper had had its rounds after the last event; ``None`` if it never came to that.
     """
 
     history: History

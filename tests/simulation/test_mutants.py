@@ -37,7 +37,9 @@ MUTANTS = (
         "self._defer(workload, self._policy())",
         "self._defer(workload, self._policy() if outcome is None else WaitPolicy())",
     ),
-    Mutant("limit not enforced", "operators/settling.py", "error)\n        return None", "error)\n        return outcome"),
+    Mutant(
+        "limit not enforced", "operators/settling.py", "error)\n        return None", "error)\n        return outcome"
+    ),
     Mutant(
         "undeserved: retries were edited",
         "core/submission.py",

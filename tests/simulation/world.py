@@ -30,7 +30,7 @@ class Workload:
 
     :param phases: (since, phase, message), oldest first.
     :param pods: (from, until) of each stretch in which its pods stood; the last may be open.
-    :param told: phases (by their place) that the control plane has told somebody.
+    :param told: when the control plane first told a phase (by its place) to somebody who waits for the workload.
     :param lies: when, and in which way, the control plane denied its existence.
     """
 
@@ -43,7 +43,7 @@ class Workload:
     pods: list[list[float]] = field(default_factory=list)
     deleted: float | None = None
     condemned: float | None = None
-    told: set[int] = field(default_factory=set)
+    told: dict[int, float] = field(default_factory=dict)
     lies: list[tuple[float, str]] = field(default_factory=list)
     hidden_until: float = 0.0
     acts: list[tuple[float, str, str]] = field(default_factory=list)
@@ -90,9 +90,9 @@ class Workload:
         """Tell which phase held at ``moment``."""
         return self.phases[self._place_at(moment)]
 
-    def tell_phase(self, moment: float) -> tuple[float, str, str]:
-        """Tell somebody which phase held at ``moment``, and remember that it was told."""
-        self.told.add(self._place_at(moment))
+    def tell_phase(self, moment: float, now: float) -> tuple[float, str, str]:
+        """Tell somebody which phase held at ``moment``, and remember that it was told ``now``."""
+        self.told.setdefault(self._place_at(moment), now)
         return self.phase_at(moment)
 
     def _place_at(self, moment: float) -> int:
