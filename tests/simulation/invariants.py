@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tests.simulation.endings import how_it_ended
 from tests.simulation.justice import reason_missing
@@ -172,8 +171,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 
 def judge(played: Played) -> list[Violation]:
     """Ask all judges about all tasks."""
-    views = [replace(played, ti=ti) for ti in (played.ti, *played.beside)]
-    return [violation for view in views for invariant in INVARIANTS for violation in invariant(view)]
+    return [violation for view in played.views for invariant in INVARIANTS for violation in invariant(view)]
 
 
 def _life_began(played: Played, moment: float) -> float:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tests.simulation.history import Act, Cue, History, Life
 
-#: The first one created is a stranger's.
+#: The first workload that is created is a stranger's.
 SUBMITTED = ("created", 2)
 LONG = Life(stretches=((5.0, 4000.0),))
 
@@ -24,7 +24,8 @@ def _retries_are_edited(history: History, chance: random.Random) -> History:
     """The author lowers ``retries`` while a worker submits, and the worker dies."""
     moment = chance.uniform(0.1, 0.9)
     acts = (Act(Cue(*SUBMITTED, moment), "retries", float(chance.randint(0, 1))), _dies(moment + 0.1))
-    return replace(_plus(history, *acts), task=replace(history.task, retries=chance.choice((2, 3))))
+    task = replace(history.task, retries=chance.choice((2, 3)))
+    return replace(_plus(history, *acts), task=task, lives=(LONG,), neighbours=0)
 
 
 def _limit_in_an_outage(history: History, chance: random.Random) -> History:
@@ -38,9 +39,10 @@ def _limit_in_an_outage(history: History, chance: random.Random) -> History:
 
 def _refused_in_the_middle(history: History, chance: random.Random) -> History:
     """A worker dies when it has submitted, and its successor is refused."""
-    refusal = Act(Cue("up_for_retry"), "outage", chance.uniform(60.0, 900.0), chance.choice(("401", "403")))
+    refusal = Act(Cue("up_for_retry"), "outage", chance.uniform(250.0, 900.0), chance.choice(("401", "403")))
     task = replace(history.task, retries=chance.choice((1, 2)), retry_delay=5.0)
-    return replace(_plus(history, _dies(chance.uniform(0.3, 0.9)), refusal), task=task)
+    acts = (_dies(chance.uniform(0.3, 0.9)), refusal)
+    return replace(_plus(history, *acts), task=task, lives=(LONG,), neighbours=0)
 
 
 def _run_made_again(history: History, chance: random.Random) -> History:

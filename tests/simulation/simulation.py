@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,11 @@ class Played:
     def mine(self) -> list[Workload]:
         """The workloads that the task has made."""
         return [w for w in self.world.workloads if w.task == (self.ti.dag_id, self.ti.run_id, self.ti.task_id)]
+
+    @property
+    def views(self) -> list[Played]:
+        """The same as seen from each of the tasks."""
+        return [replace(self, ti=ti) for ti in (self.ti, *self.beside)]
 
     def facts(self, kind: str, **about: Any) -> Iterator[Fact]:
         """Tell the facts of a kind about the task."""
