@@ -63,9 +63,9 @@ def campaign(first: int, count: int) -> int:
     found = tally(first, count)
     spent = time.process_time() - began
     print(
-        f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {found.workloads} workloads, "
-        f"{found.requests} requests ({found.requests / found.workloads:.1f} per workload) and {found.requests_aside} of "
-        f"reaper and listener, {found.kept} workloads kept on purpose, {spent / found.seeds:.3f} CPU s per seed"
+        f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {found.workloads} workloads "
+        f"({found.kept} kept on purpose), {found.requests} requests ({found.requests / found.workloads:.1f} per workload) "
+        f"and {found.requests_aside} of reaper and listener, {spent / found.seeds:.3f} CPU s per seed"
     )
     known = {case.kind for case in OPEN}
     for kind, seeds in sorted(found.broken.items(), key=lambda item: -len(item[1])):

@@ -46,8 +46,8 @@ def _last_alive(played: Played, workload: Workload) -> float:
 
 
 def _blind_until(played: Played, workload: Workload) -> float:
-    outages = (f.at + f.seconds for f in played.story.of("act", what="outage"))
-    return max(workload.hidden_until, *outages, 0.0)
+    outages: list[float] = [f.at + f.seconds for f in played.story.of("act", what="outage")]
+    return max([workload.hidden_until, *outages])
 
 
 def _awaited(played: Played, since: float, until: float) -> bool:
