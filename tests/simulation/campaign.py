@@ -63,9 +63,10 @@ def campaign(first: int, count: int) -> int:
     found = tally(first, count)
     spent = time.process_time() - began
     print(
-        f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {found.workloads} workloads "
-        f"({found.kept} kept on purpose), {found.requests} requests ({found.requests / found.workloads:.1f} per workload) "
-        f"and {found.requests_aside} of reaper and listener, {spent / found.seeds:.3f} CPU s per seed"
+        f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {spent / found.seeds:.3f} CPU s per seed\n"
+        f"{found.workloads} workloads, of which {found.kept} were kept on purpose\n"
+        f"{found.requests} requests ({found.requests / found.workloads:.1f} per workload), and {found.requests_aside} "
+        "of reaper and listener"
     )
     known = {case.kind for case in OPEN}
     for kind, seeds in sorted(found.broken.items(), key=lambda item: -len(item[1])):
