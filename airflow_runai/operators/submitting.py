@@ -22,7 +22,7 @@ from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.submission import Adopt, Create, Numbered, Tries, plan
+from airflow_runai.core.submission import CLOCKS_AGREE, Adopt, Create, Numbered, Tries, plan
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing
 from airflow_runai.hooks import configuration
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 #: Key in Airflow's task state store.
 NOTE_KEY = "runai_submission"
-#: Seconds by which server times that follow each other may seem to be reversed.
-_CLOCKS_AGREE = 10.0
 
 
 @dataclass
@@ -71,7 +69,7 @@ class Submission:
         while isinstance(step, Create):
             begun = self.hook.run(now())
             workload = self._replace(step, before_create)
-            if not 0 < workload.created_at < begun - _CLOCKS_AGREE:
+            if not 0 < workload.created_at < begun - CLOCKS_AGREE:
                 return workload
             # It was there before, and no list showed it: whose it is, and how it stands, decides as always.
             step = self._plan([(step.generation, workload)])
@@ -145,6 +143,7 @@ class Submission:
         return Order(name, spec, self._tries.current, Mark(self._who.map_index, self.on_kill))
 
     def _noted(self, generation: int, order: Order) -> Note:
+        earlier = self.note if self.note and self.note.generation == generation else None
         return Note(
             generation=generation,
             try_number=order.try_number,
@@ -153,6 +152,7 @@ class Submission:
             connection=self.hook.runai_conn_id,
             fingerprint=order.fingerprint,
             max_tries=self._tries.max_tries,
+            begun=earlier.begun if earlier else int(self.hook.run(now())),
         )
 
     def _adopt(self, step: Adopt) -> Workload:
