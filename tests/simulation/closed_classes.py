@@ -226,6 +226,17 @@ CLOSED: tuple[Case, ...] = (
     ),
     Case(
         "undeserved: limit not reached",
+        2911,
+        History(
+            task=Task(limits=(("running", 240.25),)),
+            machinery=Machinery(kill_delay=7.8),
+            lives=(Life(stretches=((11.89, 19.98), (32.54, 84.62), (1.49, 4495.89)), end="Failed"),),
+            acts=(Act(cue=Cue(event="Running", nth=2, seconds=13.0), what="clear"),),
+            chance=2911,
+        ),
+    ),
+    Case(
+        "undeserved: limit not reached",
         0,
         History(
             task=Task(limits=(("queue", 600.0),)),
