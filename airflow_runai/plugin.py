@@ -46,11 +46,17 @@ def _attend(errands: Collection[Errand]) -> Collection[Errand]:
     return attend(errands, connections_in_database, states_in_database)
 
 
+def _settle_name() -> None:
+    from airflow_runai.hooks.instance_name import name_in_database
+
+    name_in_database()
+
+
 class RunaiPlugin(AirflowPlugin):
     """Registered through the entry point ``airflow.plugins``."""
 
     name = "runai"
-    listeners = [Listener(Errands(_attend))]
+    listeners = [Listener(Errands(_attend), _settle_name)]
     fastapi_apps = [{"app": _assets, "url_prefix": "/runai", "name": "Run:ai"}]
     react_apps = [
         {

@@ -1,4 +1,4 @@
-"""Every ten minutes: end what no task of this Airflow waits for any more. Needs ``[runai] instance_name``."""
+"""Every ten minutes: end what no task of this Airflow waits for any more."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airflow_runai.cli.told import Told
 from airflow_runai.core.naming import TaskIdentity, base_name
-from airflow_runai.hooks import configuration
+from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.operators.early import is_templated
 
 
@@ -36,12 +36,13 @@ def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
     Return the name's beginning.
 
     :raises SpecError: if the name cannot be one.
+    :raises Unreachable: if it would be complete, but for what this Airflow is called.
     """
     task = told.task
     slug = (task.get("workload_name") if task else None) or told.instructions.slug
     if slug is not None and (not isinstance(slug, str) or is_templated(slug)):
         slug = None
     who = (task.dag_id, run_id or "", task.task_id) if task else ("", "", "train")
-    identity = TaskIdentity(configuration.option("instance_name"), *who, map_index)
     complete, on_clear = task is not None and run_id is not None, task.get("on_clear", "restart") if task else "restart"
+    identity = TaskIdentity(name_in_database() if complete else "", *who, map_index)
     return Naming(base_name(identity, slug), identity.digest(), complete, on_clear)

@@ -1,8 +1,8 @@
 """
 ``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane, and what Airflow says of its tasks.
 
-A workload is of *this* Airflow if the hash in its name is that of ``[runai] instance_name`` and the run that its
-variables name. ``--orphans`` shows what ``airflow runai reap`` would end (``core/orphans.py``).
+A workload is of *this* Airflow if the hash in its name is that of this Airflow's name (``hooks/instance_name.py``) and
+of the run that its variables name. ``--orphans`` shows what ``airflow runai reap`` would end (``core/orphans.py``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from airflow_runai.core.orphans import Owned, orphans
 from airflow_runai.core.timeline import Clocks, clocks
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError, Unreachable
-from airflow_runai.hooks import configuration
+from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.hooks.task_states import states_in_database
 
@@ -48,8 +48,7 @@ def _ours(hook: RunaiHook, arguments: Namespace) -> list[Owned]:
     """Return what this Airflow made; an orphan may be in any project, whatever the connection's default is."""
     project = arguments.project or (None if arguments.orphans else hook.settings.project)
     ended = arguments.all and not arguments.orphans
-    name = configuration.option("instance_name")
-    return hook.run(inventory(name, project, hook.settings.cluster, ended=ended))
+    return hook.run(inventory(name_in_database(), project, hook.settings.cluster, ended=ended))
 
 
 def _states(origins: list[Origin], *, needed: bool) -> Mapping[Origin, str]:

@@ -13,7 +13,7 @@ from airflow_runai.cli.connecting import hook_of
 from airflow_runai.cli.running import Misuse, command
 from airflow_runai.cli.showing import show
 from airflow_runai.core.orphans import Orphan
-from airflow_runai.hooks import configuration
+from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.hooks.task_states import states_in_database
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -23,8 +23,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
     older_than, hook = _seconds(arguments.older_than), hook_of(arguments.conn)
-    name = configuration.option("instance_name") if arguments.dry_run else configuration.name_of_its_own()
-    survey = partial(inventory, name, arguments.project, hook.settings.cluster)
+    survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
     if arguments.dry_run:
         found = hook.run(find_orphans(survey, states_in_database, older_than))
         rows, code = [_row(orphan, "would be ended") for orphan in found], int(bool(found))

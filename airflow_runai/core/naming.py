@@ -40,7 +40,7 @@ class TaskIdentity:
         """Return ten hexadecimal digits; lengths are part of the hash, so no two identities share a text."""
         parts = (self.instance, self.dag_id, self.run_id, self.task_id, str(self.map_index))
         text = "".join(f"{len(part)}:{part}" for part in parts)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:10]
 
 
 def base_name(identity: TaskIdentity, slug: str | None = None) -> str:

@@ -12,12 +12,13 @@ SECTION = "runai"
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "instance_name": {
-        "description": "Name of this Airflow installation; part of every workload's name, so that two installations "
-        "can share a Run:ai project. Never change it while trainings run: their tasks would not find them.",
+        "description": "Name of this Airflow installation; part of the hash in every workload's name, so that two "
+        "installations can share a Run:ai project. Empty: a name that Airflow makes once and keeps in its database, as "
+        "the variable `runai_instance_name`. Tasks that have begun keep the name under which they did.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "prod",
-        "default": "airflow",
+        "default": "",
     },
     "poll_interval": {
         "description": "Seconds between two looks at a workload, where the operator does not say.",

@@ -109,7 +109,7 @@ def _begin(newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
         raise ForeignWorkload(
             f"workload {alive[-1].name} exists (phase {alive[-1].phase}), but no try of this run has submitted it. "
             "Either the run was deleted in Airflow and made again: then delete the workload. Or another Airflow has "
-            "the same [runai] instance_name, as after cloning a database: then give this one a name of its own."
+            "the same name, as after copying a database: then give this one a name of its own ([runai] instance_name)."
         )
     return Create(newest[0] + 1, before=newest[1]) if newest else Create(1)
 

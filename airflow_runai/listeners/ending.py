@@ -19,7 +19,7 @@ from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import orphans
 from airflow_runai.core.task_states import FINISHED
 from airflow_runai.errors import RunaiError
-from airflow_runai.hooks import configuration
+from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.listeners.errands import Errand
 
@@ -52,7 +52,7 @@ def _by_connection(connections: Mapping[Origin, str], states: Mapping[Origin, st
 def _end(connection: str, states: Mapping[Origin, str], ask: Ask) -> set[Origin]:
     """End the workloads of finished tasks; return those that have none any more."""
     try:
-        hook, instance = RunaiHook(connection), configuration.option("instance_name")
+        hook, instance = RunaiHook(connection), name_in_database()
         owned = hook.run(inventory(instance, digest=_digest(instance, states)))
         failed: set[Origin] = set()
         for orphan in orphans([one for one in owned if one.origin in states], states):

@@ -1,5 +1,5 @@
 """
-What Airflow calls when a task or a run has ended.
+What Airflow calls when a task or a run has ended, and when one of its parts starts.
 
 Workers and the scheduler call the same hooks for ends that are none of our business here: their tasks see to their own
 workloads. What tells the API server, where people mark, from the others is that only it imports Airflow's web
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pluggy import HookimplMarker
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 hookimpl = HookimplMarker("airflow")
 
 _WEB_APPLICATION = "airflow.api_fastapi.main"
+#: Where the parts with a database are made: scheduler, triggerer, reader of DAG files. Tasks start, too, and have none.
+_PARTS = "airflow.jobs.job"
 
 
 class Listener:
@@ -27,10 +30,22 @@ class Listener:
     Registered by the plugin.
 
     :param errands: takes what was heard.
+    :param settle_name: gives this Airflow its name on Run:ai, if it has none yet.
     """
 
-    def __init__(self, errands: Errands) -> None:
+    def __init__(self, errands: Errands, settle_name: Callable[[], object]) -> None:
         self._errands = errands
+        self._settle_name = settle_name
+
+    @hookimpl
+    def on_starting(self, component: Any) -> None:
+        """Settle the name before there is a task that could need it: one database takes one name."""
+        if type(component).__module__ == _PARTS:
+            try:
+                self._settle_name()
+            except Exception as error:
+                # Nobody needs it yet, and whoever does says what is wrong.
+                log.warning("this Airflow has no name on Run:ai yet (%s)", error)
 
     @hookimpl
     def on_task_instance_failed(self, task_instance: Any) -> None:

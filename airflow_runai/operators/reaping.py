@@ -13,8 +13,8 @@ from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaping import find_orphans, reap
 from airflow_runai.core.orphans import Orphan
 from airflow_runai.errors import SpecError, Unreachable
-from airflow_runai.hooks import configuration
 from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.hooks.instance_name import name_for_worker
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.hooks.task_states import states_for_worker
 
@@ -62,8 +62,7 @@ class RunaiReapOrphansOperator(BaseOperator):
         """Look, look again, end."""
         with without_hope_no_retry():
             hook = RunaiHook(self.runai_conn_id)
-            name = configuration.option("instance_name") if self.only_look else configuration.name_of_its_own()
-            survey = partial(inventory, name, self.project, hook.settings.cluster)
+            survey = partial(inventory, name_for_worker(), self.project, hook.settings.cluster)
             ask = partial(states_for_worker, context["ti"])
             if self.only_look:
                 found = hook.run(find_orphans(survey, ask, self.older_than))

@@ -25,7 +25,7 @@ from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import CLOCKS_AGREE, Adopt, Create, Numbered, Tries, plan
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing
-from airflow_runai.hooks import configuration
+from airflow_runai.hooks.instance_name import name_for_worker
 from airflow_runai.hooks.runai import RunaiHook
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def identity(context: Context, note: Note | None = None) -> TaskIdentity:
     """Return who this task instance is, the same for all of its tries, whatever the settings say by now."""
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
-    instance = (note.instance if note else None) or configuration.option("instance_name")
+    instance = (note.instance if note else None) or name_for_worker()
     return TaskIdentity(instance, ti.dag_id, ti.run_id, ti.task_id, map_index)
 
 

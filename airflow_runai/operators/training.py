@@ -14,6 +14,7 @@ from airflow_runai.backends.ending import stop
 from airflow_runai.backends.submission import patiently, steadfastly
 from airflow_runai.core.flow import Tell
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
+from airflow_runai.core.phases import OVER
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.task_states import FINISHED
 from airflow_runai.core.timeline import Moment
@@ -197,7 +198,13 @@ class RunaiTrainingOperator(BaseOperator):
             raise AirflowException(f"the worker was told to stop (the task is {state}): {words}") from None
 
     def _glance(self, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> Outcome | None:
-        """Look once before deferring: a trigger that fires at once can make Airflow fail the task."""
+        """
+        Look before deferring at what the submission saw to have ended.
+
+        A trigger that fires at once can make Airflow fail the task; whoever waits here looks at once anyway.
+        """
+        if not self.deferrable or workload.meaning not in OVER:
+            return None
         try:
             verdict = decide(policy, hook.run(look(control_plane.eyes(workload), workload)))
         except (Unreachable, Refused):

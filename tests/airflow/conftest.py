@@ -102,12 +102,6 @@ def run(database: None) -> Callable[..., Run]:
     return run_dag
 
 
-@pytest.fixture
-def own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give this Airflow a name that no other has."""
-    monkeypatch.setenv("AIRFLOW__RUNAI__INSTANCE_NAME", "this one")
-
-
 @dataclass
 class Minutes:
     """
@@ -115,10 +109,12 @@ class Minutes:
 
     :param slept: seconds of each.
     :param meanwhile: what happens in all of them.
+    :param shortest: seconds; a shorter pause is slept.
     """
 
     slept: list[float] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
+    shortest: float = 60.0
 
 
 @pytest.fixture
@@ -127,7 +123,7 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     passed, sleep = Minutes(), time.sleep
 
     def pause(seconds: float) -> None:
-        if seconds < 60:
+        if seconds < passed.shortest:
             sleep(seconds)
         else:
             passed.meanwhile()

@@ -17,7 +17,6 @@ from tests.airflow.running import Run, dag_of
 from tests.airflow.test_dags import bag
 from tests.cli.test_ps import set_state, submit
 
-pytestmark = pytest.mark.usefixtures("own_name")
 Runner = Callable[..., Run]
 
 

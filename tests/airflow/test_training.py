@@ -288,7 +288,7 @@ def test_what_lives_and_is_not_of_this_run_is_never_taken_nor_tried_again(
     assert other.state == "failed"
     assert other.task().try_number == 1
     assert "no try of this run has submitted it" in other.words
-    assert "the same [runai] instance_name" in other.words
+    assert "the same name, as after copying a database" in other.words
     the_one(emulator)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow.conftest import connect, database, emulator, minutes, own_name, run, shared
+from tests.airflow.conftest import connect, database, emulator, minutes, run, shared
 from tests.polling import PATIENCE
 
-__all__ = ["connect", "database", "emulator", "minutes", "own_name", "run", "shared"]
+__all__ = ["connect", "database", "emulator", "minutes", "run", "shared"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ def executable(*words: str, **environment: str) -> subprocess.CompletedProcess[s
     """Run the real ``airflow runai WORDS``."""
     program, around = Path(sys.executable).with_name("airflow"), {**os.environ, "COLUMNS": "200", **environment}
     return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=around, timeout=PATIENCE)
+
+
+@pytest.fixture
+def called_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hashes in names be known beforehand."""
+    monkeypatch.setenv("AIRFLOW__RUNAI__INSTANCE_NAME", "airflow")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.airflow.running import Person
 from tests.cli.conftest import Airflow
 from tests.cli.test_ps import submit
 
+pytestmark = pytest.mark.usefixtures("called_airflow")
 Dags = Callable[..., Path]
 TASK = (
     "RunaiTrainingOperator(task_id='train', workload_name='long', spec={'image': 'x:1', 'compute': {'gpu_devices': 1}})"

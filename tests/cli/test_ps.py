@@ -20,7 +20,7 @@ from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.emulator import Emulator
-from airflow_runai.hooks import configuration
+from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Person, Run, register
 from tests.cli.conftest import Airflow, executable
@@ -39,7 +39,7 @@ def submit(
 ) -> str:
     """Submit as a task instance does; return the workload's name."""
     person = Person(emulator)
-    identity = TaskIdentity(instance or configuration.option("instance_name"), dag_id, "run1", "train", map_index)
+    identity = TaskIdentity(instance or name_in_database(), dag_id, "run1", "train", map_index)
     about = {"DAG_ID": dag_id, "TASK_ID": "train", "DAG_RUN_ID": "run1"}
     whole = WorkloadSpec.from_mapping({"image": "x:1", "compute": {"gpu_devices": 1}, **spec})
     whole = whole.with_environment({f"AIRFLOW_CTX_{key}": value for key, value in about.items()})
@@ -208,14 +208,21 @@ def test_no_orphans_is_fine(airflow: Airflow, emulator: Emulator, database: None
 def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guessed(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    name = submit(emulator, "long")
+    name = submit(emulator, "long", instance="configured")
     empty = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/none.db"}
-    plain, orphans = executable("ps", **empty), executable("ps", "--orphans", **empty)
+    named = {**empty, "AIRFLOW__RUNAI__INSTANCE_NAME": "configured"}
+    plain, orphans, nameless = (
+        executable("ps", **named),
+        executable("ps", "--orphans", **named),
+        executable("ps", **empty),
+    )
     assert (plain.returncode, name in plain.stdout) == (0, True)
     assert "warning: states of tasks are not known; Airflow's database: OperationalError: no such table" in plain.stderr
     assert (orphans.returncode, orphans.stdout) == (1, "")
     assert "error: Airflow's database: " in orphans.stderr
-    assert "Traceback" not in plain.stderr + orphans.stderr
+    assert (nameless.returncode, nameless.stdout) == (1, "")
+    assert "error: Airflow's database: " in nameless.stderr
+    assert "Traceback" not in plain.stderr + orphans.stderr + nameless.stderr
 
 
 def test_logs_says_what_the_api_lacks_and_where_to_look(airflow: Airflow, emulator: Emulator) -> None:

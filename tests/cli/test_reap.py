@@ -16,7 +16,6 @@ from tests.cli.conftest import Airflow
 from tests.cli.test_ps import set_state, submit
 from tests.polling import wait_until
 
-pytestmark = pytest.mark.usefixtures("own_name")
 NOW = ("--older-than", "0", "-o", "json")
 
 
@@ -138,18 +137,6 @@ def test_answer_404_to_what_is_listed_proves_nothing(
     shown = airflow("reap", *NOW)
     assert (shown.code, json.loads(shown.out)[0]["outcome"]) == (1, "it is listed and cannot be found")
     assert reaped(airflow) == {name: "deleted"}
-
-
-def test_airflow_that_is_called_as_all_others_ends_nothing(
-    airflow: Airflow, emulator: Emulator, database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AIRFLOW__RUNAI__INSTANCE_NAME")
-    name = submit(emulator, "long", dag_id="deleted")
-    shown = airflow("reap", *NOW)
-    assert (shown.code, shown.out) == (1, "")
-    assert "[runai] instance_name: 'airflow' is what every Airflow is called by default" in shown.err
-    assert airflow("reap", "--dry-run", *NOW).code == 1
-    assert desired(emulator, name) == "Running"
 
 
 @pytest.mark.parametrize("text", ["", "1.5m", "ten", "-1s", "1w", "²"])

@@ -27,6 +27,7 @@ class Component:
     """
 
     def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
+        self.arguments = arguments
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(

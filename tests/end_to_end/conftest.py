@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.database import postgres
+from tests.end_to_end.database import Database, postgres
 from tests.end_to_end.installation import DAG_FOLDERS, Airflow, installed
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start, begin, site
@@ -54,15 +54,21 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory, examples: Site) -> Iterator[Airflow]:
+def database() -> Iterator[Database]:
+    """Airflow's own."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory, examples: Site, database: Database) -> Iterator[Airflow]:
     """The Airflow, with the examples' connection and variables in its environment."""
     surroundings = {
         "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(examples.connection()),
         "AIRFLOW_VAR_RUNAI_SHARED": str(examples.shared),
         "AIRFLOW_VAR_DIGITS_SECONDS_PER_EPOCH": "0.4",
     }
-    home = tmp_path_factory.mktemp("airflow")
-    with postgres() as database, installed(home, database, surroundings) as running:
+    with installed(tmp_path_factory.mktemp("airflow"), database.address, surroundings) as running:
         yield running
 
 

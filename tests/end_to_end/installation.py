@@ -6,12 +6,13 @@ Not ``airflow standalone``: tests freeze and kill single components and run two 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Airflow:
         self._port = free_port()
         self._environment = {**_bare(), **connections, **_settings(home, database, self._port)}
         self._components: list[Component] = []
+        self._count = itertools.count()
         self.triggerers: list[Component] = []
         self.rest = Rest(f"http://127.0.0.1:{self._port}")
 
@@ -54,7 +56,7 @@ class Airflow:
         wait_until(self.rest.healthy, "Airflow is healthy")
 
     def run(self, *arguments: str) -> Component:
-        log = self.home / "components" / f"{len(self._components)}-{arguments[0]}.log"
+        log = self.home / "components" / f"{next(self._count)}-{arguments[0]}.log"
         log.parent.mkdir(exist_ok=True)
         component = Component(arguments, self._environment, log)
         self._components.append(component)
@@ -73,6 +75,18 @@ class Airflow:
         if not self.triggerers[0].running:
             self.run_triggerer()
             del self.triggerers[0]
+        wait_until(self.rest.healthy, "Airflow is healthy")
+
+    def ended(self) -> list[Component]:
+        """The components that have ended by themselves."""
+        return [component for component in self._components if not component.running]
+
+    def start_again(self, ended: Iterable[Component]) -> None:
+        """Start anew what has ended, as a supervisor of services does."""
+        for component in ended:
+            self._components.remove(component)
+            fresh = self.run(*component.arguments)
+            self.triggerers = [fresh if known is component else known for known in self.triggerers]
         wait_until(self.rest.healthy, "Airflow is healthy")
 
     def stop(self) -> None:
@@ -144,7 +158,7 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
         },
         "triggerer": {"triggerer_health_check_threshold": TRIGGERER_SILENCE, "job_heartbeat_sec": 1},
         "workers": {"min_heartbeat_interval": 2},
-        "runai": {"instance_name": "end-to-end", "min_defer_seconds": 10, "poll_interval": 1},
+        "runai": {"min_defer_seconds": 10, "poll_interval": 1},
     }
     variables = {f"AIRFLOW__{s}__{k}".upper(): str(v) for s, group in options.items() for k, v in group.items()}
     return {"AIRFLOW_HOME": str(home), **variables}

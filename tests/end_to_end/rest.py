@@ -43,6 +43,9 @@ class Rest:
     def patch(self, path: str, body: Any) -> Any:
         return self._answer(self._http.patch(path, json=body))
 
+    def delete(self, path: str) -> None:
+        self._answer(self._http.delete(path))
+
     def text(self, path: str, **query: Any) -> str:
         """Return an answer as it is, whatever its status."""
         return self._http.get(path, params=query).text
@@ -62,8 +65,9 @@ class Run:
         self.path = f"/dags/{dag_id}/dagRuns/{run_id}"
 
     @classmethod
-    def start(cls, rest: Rest, dag_id: str, **conf: Any) -> Run:
-        answer = rest.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+    def start(cls, rest: Rest, dag_id: str, *, run_id: str | None = None, **conf: Any) -> Run:
+        named = {"dag_run_id": run_id} if run_id else {}
+        answer = rest.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf, **named})
         return cls(rest, dag_id, answer["dag_run_id"])
 
     @property
@@ -75,10 +79,11 @@ class Run:
         return found
 
     def tasks(self) -> list[dict[str, Any]]:
-        return list(self._rest.get(f"{self.path}/taskInstances")["task_instances"])
+        return list(self._rest.get(f"{self.path}/taskInstances", limit=100)["task_instances"])
 
-    def xcom(self, task_id: str = "train", key: str = "return_value") -> Any:
-        found = self._rest.find(f"{self.path}/taskInstances/{task_id}/xcomEntries/{key}", deserialize="true")
+    def xcom(self, task_id: str = "train", key: str = "return_value", map_index: int = -1) -> Any:
+        path = f"{self.path}/taskInstances/{task_id}/xcomEntries/{key}"
+        found = self._rest.find(path, deserialize="true", map_index=map_index)
         return found and found["value"]
 
     def note(self, task_id: str = "train") -> Any:
@@ -99,10 +104,15 @@ class Run:
     def mark(self, state: str, task_id: str = "train") -> None:
         self._rest.patch(f"{self.path}/taskInstances/{task_id}", {"new_state": state})
 
+    def delete(self) -> None:
+        """Let Airflow forget the run."""
+        self._rest.delete(self.path)
+
     def end(self, state: str) -> None:
         """Mark the whole run."""
         self._rest.patch(self.path, {"state": state})
 
-    def clear(self, task_id: str = "train") -> None:
-        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False}
+    def clear(self, task_id: str = "train", map_index: int | None = None) -> None:
+        which: object = task_id if map_index is None else [task_id, map_index]
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [which], "only_failed": False}
         self._rest.post(f"/dags/{self.dag_id}/clearTaskInstances", body)

@@ -154,8 +154,8 @@ def site(shared: Path, **settings: Any) -> Iterator[Site]:
         yield Site(emulator, shared)
 
 
-def begin(rest: Rest, here: Site, dag_id: str) -> Run:
+def begin(rest: Rest, here: Site, dag_id: str, **conf: Any) -> Run:
     """Make a connection to a site and start a run of one of the DAGs in ``dags/waiting.py`` that uses it."""
     connection_id = f"runai_{here.emulator.port}"
     rest.post("/connections", {"connection_id": connection_id, **here.connection()})
-    return Run.start(rest, dag_id, connection=connection_id)
+    return Run.start(rest, dag_id, connection=connection_id, **conf)

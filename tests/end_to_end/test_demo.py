@@ -21,8 +21,8 @@ def database(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     if request.param == "sqlite":
         yield []
         return
-    with postgres() as address:
-        yield ["--database", f"postgresql+psycopg2://{address}"]
+    with postgres() as server:
+        yield ["--database", f"postgresql+psycopg2://{server.address}"]
 
 
 def test_the_demonstration_happens_as_told(database: list[str]) -> None:

@@ -35,6 +35,7 @@ CATEGORIES = {
     "python torch",  # these three: tests/training/test_training_page.py
     "python transformers",
     "python lightning",
+    "sql",  # tests/airflow/test_instance_name.py
     "bash",
     "console",
     "json",

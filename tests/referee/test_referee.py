@@ -28,6 +28,8 @@ BY_CHANCE = {
     # The Job controller takes its finalizer off the sibling of a failed worker before or after that has ended.
     "jobset/restarts-exhausted": r"Pod nightly-gang-3-worker-0-0 #\d: finalizer batch\.kubernetes\.io/job-tracking: ",
     "jobset/worker-fails-and-set-restarts": r"Pod nightly-gang-2-worker-0-0 #1: finalizer batch\.kubernetes\.io/job-tr",
+    # The Job controller lets go of a deleted pod before or after the kubelet, which has nothing to end, says it failed.
+    "kai/06-image-error-deleted": r"Pod nightly-bert-6 #1: finalizer batch\.kubernetes\.io/job-tracking absent came be",
     # The grouper restores the owner of the orphan's PodGroup, which is then collected, if it looks before the pod has
     # lost its own owner; else the group stays until its end without an owner.
     "kai/32-orphaned-by-delete": r"PodGroup pg-nightly-bert-32 #1: (owner|gone|allocated|requested): ",

@@ -12,16 +12,14 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_runai.listeners.errands import Errand
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Machinery, Task
 from tests.simulation.process import Process
 from tests.simulation.story import Story
 
 if TYPE_CHECKING:
-    from tests.simulation.api_server import ApiServer
     from tests.simulation.triggerer import Triggerers
     from tests.simulation.worker import Worker
 
@@ -30,6 +28,20 @@ FINISHED = ("success", "failed", "skipped", "removed")
 SCHEDULER = "dagrun_timeout"
 #: What a mark on their run makes failed; whatever else is unfinished becomes skipped, and nobody is told.
 AT_WORK = ("running", "restarting", "deferred")
+
+
+class Hearing(Protocol):
+    """An API server."""
+
+    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+        """Hear of a mark on a task, or on a run."""
+
+    def restart(self) -> None:
+        """Forget what was heard."""
+
+
+class Deaf(Hearing):
+    """The API server of an Airflow whose provider has no listener."""
 
 
 @dataclass(eq=False)
@@ -80,7 +92,7 @@ class Airflow:
     variables: dict[str, str | None] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     triggerers: Triggerers = field(init=False)
-    api_server: ApiServer = field(init=False)
+    api_server: Hearing = field(init=False)
     run_worker: Callable[[TaskInstance, dict[str, Any] | None], Worker] = field(init=False)
 
     def later(self, seconds: float, work: Callable[[], object]) -> None:
@@ -218,7 +230,7 @@ class Airflow:
         if ti.is_finished:
             return
         if who != SCHEDULER:
-            self.api_server.hear(Errand(ti.dag_id, ti.run_id, ti.task_id, ti.map_index))
+            self.api_server.hear(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         self._end(ti, state, who)
 
     def mark_run(self, run_id: str) -> None:
@@ -228,7 +240,7 @@ class Airflow:
                 self.mark(ti, "failed")
             else:
                 self._end(ti, "skipped", "a person")
-        self.api_server.hear(Errand(self.tis[0].dag_id, run_id))
+        self.api_server.hear(self.tis[0].dag_id, run_id)
 
     def forget(self, ti: TaskInstance) -> None:
         """Delete its run for good: Airflow knows of no such task any more."""

@@ -47,9 +47,9 @@ class ApiServer:
     def __post_init__(self) -> None:
         self._start()
 
-    def hear(self, errand: Errand) -> None:
+    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
         """Do what the listener does when Airflow calls it."""
-        self.errands.hand_over(errand)
+        self.errands.hand_over(Errand(dag_id, run_id, task_id, map_index))
 
     def restart(self) -> None:
         """Kill it; another one takes its place, and knows nothing of what was heard."""

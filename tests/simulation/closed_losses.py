@@ -22,7 +22,7 @@ LOSSES: tuple[Case, ...] = (
             machinery=Machinery(slot_wait=24.3, death_noticed=31.59),
             lives=(Life(stretches=((5.0, 2000.0),)),),
             acts=(Act(cue=Cue(event="created", seconds=40.0), what="mark", detail="skipped"),),
-            troubles=(Trouble(process=2, step=10, kind="dies"),),
+            troubles=(Trouble(process=2, step=9, kind="dies"),),
             chance=519,
         ),
     ),
@@ -56,7 +56,7 @@ LOSSES: tuple[Case, ...] = (
             lives=(Life(stretches=((5.0, 2000.0),)),),
             acts=(
                 Act(cue=Cue(event="Running", seconds=0.3), what="time out"),
-                Act(cue=Cue(event="request", nth=3), what="clear"),
+                Act(cue=Cue(event="request", nth=3, seconds=1.0), what="clear"),
             ),
             chance=2724,
         ),
@@ -89,16 +89,16 @@ LOSSES: tuple[Case, ...] = (
     ),
     Case(
         "lost: a 404 was believed",
-        79,
+        163,
         History(
-            task=Task(retries=2, retry_delay=5.0),
-            platform=Platform(read_lag=7.69),
-            lives=(Life(stretches=((2.88, 3478.17),), end="Failed"),),
+            platform=Platform(read_lag=2.37),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
             acts=(
-                Act(cue=Cue(event="running", nth=3, seconds=10.0), what="mark", detail="failed"),
-                Act(cue=Cue(event="fired", seconds=3.8), what="triggerer dies", seconds=40.0),
+                Act(cue=Cue(event="scheduled", seconds=10.0), what="clear"),
+                Act(cue=Cue(event="scheduled", seconds=9.9), what="hide", seconds=100.0),
             ),
-            chance=79,
+            neighbours=3,
+            chance=163,
         ),
     ),
     Case(

@@ -6,17 +6,17 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import structlog
 
 from tests.simulation import comms, wire
-from tests.simulation.airflow import Airflow, TaskInstance
-from tests.simulation.api_server import ApiServer
+from tests.simulation.airflow import Airflow, Deaf, Hearing, TaskInstance
 from tests.simulation.clock import CLOCK, VirtualLoop, virtual_time
 from tests.simulation.history import History, Life, Task
 from tests.simulation.people import People
@@ -124,7 +124,7 @@ class Simulation:
 
     async def _whole(self) -> None:
         self.airflow.triggerers = Triggerers(self.airflow)
-        self.airflow.api_server = ApiServer(self.airflow, partial(self._new_aside, API_SERVER))
+        self.airflow.api_server = _api_server(self.airflow, partial(self._new_aside, API_SERVER))
         self.reaper = Reaper(self.airflow, partial(self._new_aside, REAPER))
         People(self.airflow, self.world, self.wire, self.ti, self.history.acts)
         for ti in (self.ti, *self.beside):
@@ -151,6 +151,15 @@ class Simulation:
 
     def _blind_until(self) -> float:
         return max(self.wire.outage_until, *(w.hidden_until for w in self.world.workloads))
+
+
+def _api_server(airflow: Airflow, new_process: Callable[[], Process]) -> Hearing:
+    if find_spec("airflow_runai.listeners") is None:
+        return Deaf()
+    # Imported here: not every package with which this one is compared has a listener.
+    from tests.simulation.api_server import ApiServer
+
+    return ApiServer(airflow, new_process)
 
 
 def _neighbour(number: int) -> TaskInstance:
