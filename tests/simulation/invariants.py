@@ -86,8 +86,9 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
         if fact.who != played.ti.task_id or played.ti.sensor_of or fact.why != "its worker says so":
             continue
         begun = _life_began(played, fact.at)
-        earned = [w for w in played.mine if w.created >= begun and _completed_by(w, fact.at)]
-        if not earned:
+        # A later try that finds no note may have lost it: what it adopts must at least have gone on in this life.
+        mine = [w for w in played.mine if w.created >= begun or (fact.attempt > 1 and not _completed_by(w, begun))]
+        if not any(_completed_by(w, fact.at) for w in mine):
             cause = "an earlier life of the run" if begun else "other"
             yield Violation(f"success without training: {cause}", fact.at, "no workload of this run completed")
 
