@@ -40,8 +40,14 @@ class Hearing(Protocol):
         """Forget what was heard."""
 
 
-class Deaf(Hearing):
+class Deaf:
     """The API server of an Airflow whose provider has no listener."""
+
+    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+        pass
+
+    def restart(self) -> None:
+        pass
 
 
 @dataclass(eq=False)
