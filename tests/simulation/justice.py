@@ -11,6 +11,8 @@ from tests.simulation.world import FINAL, Workload
 
 #: Seconds by which an enforced limit may be early: looks take time, and servers cut fractions of seconds.
 SLACK = 3.0
+#: Seconds for which the answer to the last look before it may have been on its way.
+ANSWER = 0.3
 RUNNING = ("Running", "Degraded", "Updating")
 STARTING = ("Creating", "Initializing", "Resuming", "Terminating")
 #: Any other phase tells nothing: what was before it goes on.
@@ -36,7 +38,8 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
     spent = clocks_at(played, workload, deed.at)
     reached = {clock for clock, used in spent if clock in limits and used >= limits[clock] - SLACK}
     if reached:
-        stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(deed.at - 0.01)[1] in RUNNING
+        seen = _sent_at(played, deed, workload) - ANSWER
+        stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(seen)[1] in RUNNING
         return "it runs again" if stale else ""
     return _cause(played, deed)
 

@@ -22,8 +22,8 @@ def with_scene(history: History, chance: random.Random) -> History:
 
 def _retries_are_edited(history: History, chance: random.Random) -> History:
     """The author lowers ``retries`` while a worker submits, and the worker dies."""
-    moment = chance.uniform(0.1, 0.9)
-    acts = (Act(Cue(*SUBMITTED, moment), "retries", float(chance.randint(0, 1))), _dies(moment + 0.1))
+    moment = chance.uniform(0.02, 0.2)
+    acts = (Act(Cue(*SUBMITTED, moment), "retries", float(chance.randint(0, 1))), _dies(moment + 0.05))
     task = replace(history.task, retries=chance.choice((2, 3)))
     return replace(_plus(history, *acts), task=task, lives=(LONG,), neighbours=0)
 
@@ -41,7 +41,7 @@ def _refused_in_the_middle(history: History, chance: random.Random) -> History:
     """A worker dies when it has submitted, and its successor is refused."""
     refusal = Act(Cue("up_for_retry"), "outage", chance.uniform(250.0, 900.0), chance.choice(("401", "403")))
     task = replace(history.task, retries=chance.choice((1, 2)), retry_delay=5.0)
-    acts = (_dies(chance.uniform(0.3, 0.9)), refusal)
+    acts = (_dies(chance.uniform(0.05, 0.3)), refusal)
     return replace(_plus(history, *acts), task=task, lives=(LONG,), neighbours=0)
 
 
