@@ -39,9 +39,11 @@ def _static_files() -> _Application:
 
 
 def _attend(errands: Collection[Errand]) -> Collection[Errand]:
+    from airflow_runai.hooks.task_states import states_in_database
     from airflow_runai.listeners.ending import attend
+    from airflow_runai.listeners.rendered import connections_in_database
 
-    return attend(errands)
+    return attend(errands, connections_in_database, states_in_database)
 
 
 def _settle_name() -> None:

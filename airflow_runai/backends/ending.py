@@ -110,11 +110,12 @@ def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def stop(workload: Workload, action: str) -> Flow[str | None]:
+def stop(workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda: True) -> Flow[str | None]:
     """
     Stop (delete) or suspend a workload that is still going, and see that it took effect; leave a finished one alone.
 
     :param action: ``stop``, ``suspend`` or ``keep``.
+    :param is_wanted: asked before each call, because a task may be cleared while nobody answers.
     :return: a sentence for the log; ``None`` if nobody knows yet what came of it.
     """
     if action == "keep":
@@ -128,11 +129,20 @@ def stop(workload: Workload, action: str) -> Flow[str | None]:
             done = "stopped and deleted" if action == "stop" else "suspended"
             return f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"
         if found is not None:
-            asked = True
-            yield from patiently(_call_of(call, found))
+            asked = yield from patiently(_call_if(is_wanted, call, found))
+            if not asked:
+                return f"workload {found.name} goes on: its task was cleared"
         yield Sleep(_FIRST_PAUSE)
     return None
 
 
-def _call_of(call: Callable[[Workload], Flow[None]], found: Workload) -> Callable[[], Flow[None]]:
-    return lambda: call(found)
+def _call_if(
+    is_wanted: Callable[[], bool], call: Callable[[Workload], Flow[None]], found: Workload
+) -> Callable[[], Flow[bool]]:
+    def attempt() -> Flow[bool]:
+        if not is_wanted():
+            return False
+        yield from call(found)
+        return True
+
+    return attempt

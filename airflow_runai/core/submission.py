@@ -22,6 +22,9 @@ from airflow_runai.errors import ForeignWorkload, Missing
 ON_CLEAR = ("restart", "reattach")
 _BAD_ENDS = (Meaning.FAILED, Meaning.DELETING)
 
+#: Seconds by which server times that follow each other may seem to be reversed.
+CLOCKS_AGREE = 10.0
+
 #: A generation's number with its workload, deleted ones included.
 Numbered = tuple[int, Workload]
 
@@ -78,13 +81,21 @@ def plan(existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear
     ours = sorted(existing, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at))
     alive = tuple(workload for _, workload in ours if _lives(workload))
     newest = ours[-1] if ours else None
-    if (note is None and tries.current == 1) or (note is not None and note.generation == 0):
+    first = tries.current == 1 if note is None else note.generation == 0 or _is_of_another_life(note, newest)
+    if first:
         return _begin(newest, alive)
     if note is not None and _is_missing(note, ours):
         return _without(note, tries, on_clear, newest, alive)
     if newest is None:
         return Create(note.generation if note else 1)
     return _follow(newest, alive, tries, note, on_clear)
+
+
+def _is_of_another_life(note: Note, newest: Numbered | None) -> bool:
+    """Whether the newest is older than the intent to make it."""
+    if note.begun is None or newest is None or newest[0] != note.generation or newest[1].id == note.workload_id:
+        return False
+    return 0 < newest[1].created_at < note.begun - CLOCKS_AGREE
 
 
 def _lives(workload: Workload) -> bool:

@@ -133,6 +133,8 @@ class _Outage:
 
 def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
     born = (Moment(start.created_at, UNSEEN),) if start.created_at else ()
+    # What was shown before its creation is told of the generation before it, by a wait that ended late.
+    timeline = tuple(moment for moment in timeline if moment.at >= start.created_at - 1.0)
     # "Not looked yet" is a phase of its own, so that the first look always reads the history.
     return Snapshot(replace(start, phase="", phase_updated_at=None), timeline or born, start.created_at)
 

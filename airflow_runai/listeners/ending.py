@@ -1,22 +1,19 @@
 """
-What an errand does: asks Airflow's database whether the tasks have really ended, and ends their workloads.
+What an errand does: asks Airflow whether the tasks have really ended, and ends their workloads.
 
-The connection is the one that the task itself rendered; Airflow keeps it for the newest 30 runs of a task, so marks on
-older ones are left to the reaper. Whose a workload is, and whether it may be ended, is decided as for the reaper.
+The connection is the one that the task itself rendered. Whose a workload is, and whether it may be ended, is decided as
+for the reaper.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-
-from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
-from airflow.utils.session import create_session
-from sqlalchemy import ColumnElement, and_, or_, select
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeAlias
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaping import end_orphan
+from airflow_runai.backends.reaping import Ask, end_orphan
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import orphans
@@ -24,38 +21,24 @@ from airflow_runai.core.task_states import FINISHED
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.hooks.task_states import states_in_database
 from airflow_runai.listeners.errands import Errand
 
 log = logging.getLogger(__name__)
 
 
-def attend(errands: Collection[Errand]) -> Collection[Errand]:
+#: Tells the connection of each task instance that is ours and has begun.
+Connections: TypeAlias = Callable[[Collection[Errand]], Mapping[Origin, str]]
+
+
+def attend(errands: Collection[Errand], connections_of: Connections, ask: Ask) -> Collection[Errand]:
     """Look once; return the errands whose tasks have all ended, with their workloads, or are none of ours."""
-    connections = _connections(errands)
-    states = states_in_database(connections)
+    connections = connections_of(errands)
+    states = ask(connections)
     ended: set[Origin] = set()
     for connection, origins in _by_connection(connections, states).items():
-        ended |= _end(connection, {origin: states[origin] for origin in origins})
+        ended |= _end(connection, {origin: states[origin] for origin in origins}, ask)
     open_tasks = set(connections) - ended
     return {errand for errand in errands if not any(_is_of(origin, errand) for origin in open_tasks)}
-
-
-def _connections(errands: Collection[Errand]) -> Mapping[Origin, str]:
-    """Return the connection of each task instance that is ours and has begun: it rendered one."""
-    key = (Fields.dag_id, Fields.task_id, Fields.run_id, Fields.map_index)
-    connection = Fields.rendered_fields["runai_conn_id"].as_string()
-    wanted = or_(*(_same(errand) for errand in errands))
-    with create_session() as session:
-        rows = session.execute(select(*key, connection).select_from(Fields).where(wanted)).all()
-    return {Origin(dag, task, run, index): name for dag, task, run, index, name in rows if name}
-
-
-def _same(errand: Errand) -> ColumnElement[bool]:
-    run = and_(Fields.dag_id == errand.dag_id, Fields.run_id == errand.run_id)
-    if errand.task_id is None:
-        return run
-    return and_(run, Fields.task_id == errand.task_id, Fields.map_index == errand.map_index)
 
 
 def _by_connection(connections: Mapping[Origin, str], states: Mapping[Origin, str]) -> Mapping[str, list[Origin]]:
@@ -66,14 +49,14 @@ def _by_connection(connections: Mapping[Origin, str], states: Mapping[Origin, st
     return finished
 
 
-def _end(connection: str, states: Mapping[Origin, str]) -> set[Origin]:
+def _end(connection: str, states: Mapping[Origin, str], ask: Ask) -> set[Origin]:
     """End the workloads of finished tasks; return those that have none any more."""
     try:
         hook, instance = RunaiHook(connection), name_in_database()
         owned = hook.run(inventory(instance, digest=_digest(instance, states)))
         failed: set[Origin] = set()
         for orphan in orphans([one for one in owned if one.origin in states], states):
-            fate = hook.run(end_orphan(orphan, states_in_database))
+            fate = hook.run(end_orphan(orphan, ask))
             log.info("%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, fate.words)
             if not fate.ended:
                 failed.add(orphan.owned.origin)

@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from queue import Empty, Full, Queue
-from typing import NamedTuple
+from queue import Full, Queue
+from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +34,41 @@ class Errand(NamedTuple):
 Attend = Callable[[Collection[Errand]], Collection[Errand]]
 
 
+class Worker(Protocol):
+    """Does something beside whoever began it."""
+
+    def is_alive(self) -> bool:
+        """Tell whether it still does."""
+
+
+def _thread(work: Callable[[], None]) -> Worker:
+    thread = threading.Thread(target=work, name="runai-errands", daemon=True)
+    thread.start()
+    return thread
+
+
 class Errands:
     """
-    The queue and its thread, which starts with the first errand.
+    The queue and its thread, which lives as long as there is something to do.
 
     :param attend: does what can be done for some errands now, and returns those that are done with.
     :param patience: seconds.
+    :param begin: begins work beside whoever hands something over.
     """
 
-    def __init__(self, attend: Attend, most: int = MOST, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        attend: Attend,
+        most: int = MOST,
+        patience: float = PATIENCE,
+        begin: Callable[[Callable[[], None]], Worker] = _thread,
+    ) -> None:
         self._attend = attend
         self._patience = patience
+        self._begin = begin
         self._queue: Queue[Errand] = Queue(most)
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     def hand_over(self, errand: Errand) -> None:
         """Take a note; never waits and never raises."""
@@ -59,14 +80,12 @@ class Errands:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a fork leaves it behind
-                self._thread = threading.Thread(target=self._work, name="runai-errands", daemon=True)
-                self._thread.start()
+            if self._worker is None or not self._worker.is_alive():  # a fork leaves it behind
+                self._worker = self._begin(self._work)
 
     def _work(self) -> None:
         pending: dict[Errand, float] = {}
-        while True:
-            self._take(pending)
+        while self._take(pending):
             done = self._attended(tuple(pending))
             at = time.monotonic()
             for errand in [e for e, until in pending.items() if e in done or until <= at]:
@@ -74,14 +93,14 @@ class Errands:
             if pending:
                 time.sleep(_PAUSE)
 
-    def _take(self, pending: dict[Errand, float]) -> None:
-        """Take all that is there; wait if there is nothing to do."""
-        try:
-            while True:
-                errand = self._queue.get(block=not pending)
-                pending[errand] = time.monotonic() + self._patience
-        except Empty:
-            return
+    def _take(self, pending: dict[Errand, float]) -> bool:
+        """Take all that is there; tell whether there is anything to do."""
+        with self._lock:  # so that nothing is handed over to a thread that is about to end
+            while not self._queue.empty():
+                pending[self._queue.get_nowait()] = time.monotonic() + self._patience
+            if not pending:
+                self._worker = None
+            return bool(pending)
 
     def _attended(self, errands: Collection[Errand]) -> Collection[Errand]:
         try:

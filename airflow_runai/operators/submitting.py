@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.backends import control_plane, ending, submission
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.submission import Order, patiently
+from airflow_runai.core.flow import now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.submission import Adopt, Create, Numbered, Tries, plan
+from airflow_runai.core.submission import CLOCKS_AGREE, Adopt, Create, Numbered, Tries, plan
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing
 from airflow_runai.hooks.instance_name import name_for_worker
@@ -64,16 +65,28 @@ class Submission:
         :param before_create: called when a new workload is certain, before it is submitted.
         :raises Missing: if what was submitted cannot be found.
         """
-        step = self._plan()
-        for older in step.ends:
-            log.info("%s is ended: the task was cleared, or a newer workload has taken its place", older.name)
-            self._hook_of(older).run(ending.end_and_wait(older))
-        if isinstance(step, Adopt):
-            return self._adopt(step)
+        step = self._plan(self._existing())
+        while isinstance(step, Create):
+            begun = self.hook.run(now())
+            workload = self._replace(step, before_create)
+            if not 0 < workload.created_at < begun - CLOCKS_AGREE:
+                return workload
+            # It was there before, and no list showed it: whose it is, and how it stands, decides as always.
+            step = self._plan([(step.generation, workload)])
+        self._end(step.ends)
+        return self._adopt(step)
+
+    def _replace(self, step: Create, before_create: Callable[[], None]) -> Workload:
+        self._end(step.ends)
         before_create()
         if step.before:
             self._hook_of(step.before).run(ending.let_pods_end(step.before))
         return self._create(step)
+
+    def _end(self, older_ones: tuple[Workload, ...]) -> None:
+        for older in older_ones:
+            log.info("%s is ended: the task was cleared, or a newer workload has taken its place", older.name)
+            self._hook_of(older).run(ending.end_and_wait(older))
 
     @cached_property
     def _who(self) -> TaskIdentity:
@@ -83,9 +96,9 @@ class Submission:
     def _tries(self) -> Tries:
         return tries_of(self.context)
 
-    def _plan(self) -> Create | Adopt:
+    def _plan(self, existing: list[Numbered]) -> Create | Adopt:
         try:
-            return plan(self._existing(), self._tries, self.note, self.on_clear)
+            return plan(existing, self._tries, self.note, self.on_clear)
         except Missing:
             if self.note:
                 write_note(self.context, replace(self.note, missed_at=self._tries.max_tries))
@@ -130,6 +143,7 @@ class Submission:
         return Order(name, spec, self._tries.current, Mark(self._who.map_index, self.on_kill))
 
     def _noted(self, generation: int, order: Order) -> Note:
+        earlier = self.note if self.note and self.note.generation == generation else None
         return Note(
             generation=generation,
             try_number=order.try_number,
@@ -138,6 +152,7 @@ class Submission:
             connection=self.hook.runai_conn_id,
             fingerprint=order.fingerprint,
             max_tries=self._tries.max_tries,
+            begun=earlier.begun if earlier else int(self.hook.run(now())),
         )
 
     def _adopt(self, step: Adopt) -> Workload:

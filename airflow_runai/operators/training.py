@@ -282,15 +282,18 @@ class RunaiTrainingOperator(BaseOperator):
 
     def _end_if_task_is_finished(self, context: Context, hook: RunaiHook, workload: Workload) -> str | None:
         """Find out what SIGTERM meant: a user ended the task (raise), or its node goes down (return the state)."""
-        ti = context["ti"]
-        states = ti.get_task_states(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-        )
-        state = next((str(s) for s in states.get(ti.run_id, {}).values()), None)
+        state = _state(context)
         if state in FINISHED:
-            done = hook.run(stop(workload, self.kill_action)) or f"workload {workload.name} was told to end"
+            still = lambda: _state(context) in FINISHED  # noqa: E731 (a def would say less)
+            done = hook.run(stop(workload, self.kill_action, still)) or f"workload {workload.name} was told to end"
             raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
         return state
+
+
+def _state(context: Context) -> str | None:
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
+    return next((str(s) for s in states.get(ti.run_id, {}).values()), None)
 
 
 class _Terminated(Exception):

@@ -15,8 +15,10 @@ from airflow.listeners.listener import get_listener_manager
 
 from airflow_runai.core.marks import Mark
 from airflow_runai.emulator import Emulator
+from airflow_runai.hooks.task_states import states_in_database
 from airflow_runai.listeners.ending import attend
 from airflow_runai.listeners.errands import Errand, Errands
+from airflow_runai.listeners.rendered import connections_in_database
 from tests.cli.test_ps import set_state, submit
 from tests.polling import PATIENCE, wait_until
 
@@ -56,6 +58,10 @@ def begun(emulator: Emulator, state: str | None, dag_id: str = "nightly", **how:
     return name
 
 
+def attended(errands: Collection[Errand]) -> Collection[Errand]:
+    return attend(errands, connections_in_database, states_in_database)
+
+
 def desired(emulator: Emulator, name: str) -> str:
     return emulator.workloads_named(name)[0].desired
 
@@ -92,28 +98,28 @@ def test_workload_is_ended_when_a_control_plane_that_was_away_answers(
 @pytest.mark.parametrize("state", [None, "up_for_retry", "awaiting_input", "running"])
 def test_errand_stays_open_while_the_task_is_unfinished(emulator: Emulator, database: None, state: str | None) -> None:
     name = begun(emulator, state)
-    assert attend([TASK, Errand("nightly", "run1")]) == set()
+    assert attended([TASK, Errand("nightly", "run1")]) == set()
     assert desired(emulator, name) == "Running"
 
 
 @pytest.mark.parametrize("mark", [None, Mark(-1, "keep"), Mark(-1, "stop", awaited=False)])
 def test_what_the_reaper_leaves_alone_is_left_alone(emulator: Emulator, database: None, mark: Mark | None) -> None:
     name = begun(emulator, "failed", mark=mark)
-    assert attend([TASK]) == {TASK}
+    assert attended([TASK]) == {TASK}
     assert desired(emulator, name) == "Running"
 
 
 def test_all_tasks_of_a_run_are_looked_at_and_no_other_run(emulator: Emulator, database: None) -> None:
     mine, other = begun(emulator, "skipped"), begun(emulator, "failed", dag_id="other")
     errand = Errand("nightly", "run1")
-    assert attend([errand]) == {errand}
+    assert attended([errand]) == {errand}
     assert (desired(emulator, mine), desired(emulator, other)) == ("Deleted", "Running")
 
 
 def test_tasks_of_others_are_none_of_our_business(emulator: Emulator, database: None) -> None:
     before = len(emulator.requests)
     errand = Errand("of others", "run1", "print")
-    assert attend([errand]) == {errand}
+    assert attended([errand]) == {errand}
     assert len(emulator.requests) == before
 
 

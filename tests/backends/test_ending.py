@@ -158,3 +158,11 @@ def test_a_stop_says_what_came_of_it(action: str, reads: list[Any], calls: str, 
     words = Hand(answer=leaving).run(stop(RUNNING, action))
     assert leaving.calls == calls
     assert (done in words) if done and words else words is done
+
+
+def test_a_stop_that_is_not_wanted_any_more_is_not_sent_again() -> None:
+    leaving, wanted = Leaving([ALIVE]), iter((True, False))
+    words = Hand(answer=leaving).run(stop(RUNNING, "stop", lambda: next(wanted)))
+    assert leaving.calls == "GDG"
+    assert words is not None
+    assert "was cleared" in words

@@ -28,6 +28,9 @@ FAILED, DONE = made(1, "Failed"), made(1, "Completed")
 DELETING, DELETED = made(1, "Deleting"), made(1, "Running", deleted=True)
 STOPPED, ODD = made(1, "Stopped"), made(1, "Hibernating")
 
+INTENDED = Note(1, 1, max_tries=1, begun=1000)
+OLDER, LATER = made(1, "Completed", created_at=900.0), made(1, "Completed", created_at=995.0)
+
 NOTED = Note(1, 1, "id-1", max_tries=1)
 SAME, CLEARED = Tries(2, 1, 1), Tries(2, 2, 2)
 
@@ -36,6 +39,8 @@ TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]]
     "first try, after another life of the run that went well": ([DONE], Tries(1), None, "restart", Create(2, (), DONE)),
     "first try, after another life that was deleted": ([DELETED], Tries(1), None, "restart", Create(2, (), DELETED)),
     "second try of a life whose first could note nothing": ([DONE], SAME, None, "restart", Create(2, (), DONE)),
+    "an older one has the name that was intended": ([OLDER], SAME, INTENDED, "restart", Create(2, (), OLDER)),
+    "crash between create and note, seen late": ([LATER], SAME, INTENDED, "restart", Adopt(1, LATER)),
     "what was not ours has ended": ([FAILED], Tries(2), Note(0, 1), "restart", Create(2, (), FAILED)),
     "crash before the create": ([], Tries(2), Note(1, 1), "restart", Create(1)),
     "crash between create and note": ([G1], Tries(2), Note(1, 1), "restart", Adopt(1, G1)),

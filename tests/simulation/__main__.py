@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--fair", action="store_true", help="with --requests: nothing goes wrong, nobody interferes")
     parser.add_argument("--json", action="store_true", help="with --requests: one JSON list, an object for each seed")
     told = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # stories hold halves of characters
     if told.requests:
         return spend(told.first, told.requests, fair=told.fair, package=told.package, as_json=told.json)
     if told.many and told.until:

@@ -1,5 +1,6 @@
 """
-A model of Airflow 3.3.2, as observed: tries, states, clears, marks. Workers and triggerers are in files of their own.
+A model of Airflow 3.3.2, as observed: tries, states, clears, marks. Workers, triggerers and the API server are in files
+of their own.
 
 The rules that matter: a clear sets ``max_tries = try_number + retries``; a try that failed is repeated while
 ``try_number <= max_tries`` (and ``max_tries`` is not 0); XComs go when a try begins, the state store stays.
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Machinery, Task
@@ -23,6 +24,30 @@ if TYPE_CHECKING:
     from tests.simulation.worker import Worker
 
 FINISHED = ("success", "failed", "skipped", "removed")
+#: Who marks without the API server hearing of it.
+SCHEDULER = "dagrun_timeout"
+#: What a mark on their run makes failed; whatever else is unfinished becomes skipped, and nobody is told.
+AT_WORK = ("running", "restarting", "deferred")
+
+
+class Hearing(Protocol):
+    """An API server."""
+
+    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+        """Hear of a mark on a task, or on a run."""
+
+    def restart(self) -> None:
+        """Forget what was heard."""
+
+
+class Deaf:
+    """The API server of an Airflow whose provider has no listener."""
+
+    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+        pass
+
+    def restart(self) -> None:
+        pass
 
 
 @dataclass(eq=False)
@@ -32,6 +57,7 @@ class TaskInstance:
 
     :param since: counts changes of the state, so that what was planned for an earlier one is dropped.
     :param row: number of its trigger, if it has one.
+    :param has_begun: whether it has rendered its fields.
     :param sensor_of: name of the workload that it only watches; empty for a training.
     """
 
@@ -42,6 +68,7 @@ class TaskInstance:
     slug: str = "train"
     map_index: int = -1
     sensor_of: str = ""
+    has_begun: bool = False
     state: str | None = None
     try_number: int = 0
     max_tries: int = 0
@@ -71,6 +98,7 @@ class Airflow:
     variables: dict[str, str | None] = field(default_factory=dict)
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     triggerers: Triggerers = field(init=False)
+    api_server: Hearing = field(init=False)
     run_worker: Callable[[TaskInstance, dict[str, Any] | None], Worker] = field(init=False)
 
     def later(self, seconds: float, work: Callable[[], object]) -> None:
@@ -118,6 +146,7 @@ class Airflow:
         event, ti.event = ti.event, None
         if event is None:
             ti.xcoms.clear()
+        ti.has_begun = True
         self.become(ti, "running", "a worker took it")
         ti.worker = self.run_worker(ti, event)
 
@@ -190,6 +219,8 @@ class Airflow:
 
     def clear(self, ti: TaskInstance, who: str = "a person") -> None:
         """Let it run again."""
+        if ti.state == "removed":
+            return
         self.story.note("cleared", who, ti=ti.task_id, state=ti.state, attempt=ti.try_number)
         if ti.state == "running":
             self.become(ti, "restarting", "cleared")
@@ -204,6 +235,27 @@ class Airflow:
         """End it by hand."""
         if ti.is_finished:
             return
+        if who != SCHEDULER:
+            self.api_server.hear(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        self._end(ti, state, who)
+
+    def mark_run(self, run_id: str) -> None:
+        """Mark a run failed."""
+        for ti in [ti for ti in self.tis if ti.run_id == run_id and not ti.is_finished]:
+            if ti.state in AT_WORK:
+                self.mark(ti, "failed")
+            else:
+                self._end(ti, "skipped", "a person")
+        self.api_server.hear(self.tis[0].dag_id, run_id)
+
+    def forget(self, ti: TaskInstance) -> None:
+        """Delete its run for good: Airflow knows of no such task any more."""
+        self._drop_trigger(ti)
+        self._tell_worker(ti)
+        self.tis.remove(ti)
+        self.become(ti, "removed", "its run was deleted")
+
+    def _end(self, ti: TaskInstance, state: str, who: str) -> None:
         self.story.note("marked", who, ti=ti.task_id, state=ti.state, to=state, attempt=ti.try_number)
         was = ti.state
         self._drop_trigger(ti)
@@ -224,15 +276,15 @@ class Airflow:
     # What anybody may ask
 
     def states_of(
-        self, dag_id: str, run_id: str, task_ids: list[str], map_index: int | None
+        self, dag_id: str, run_ids: Collection[str], task_ids: Collection[str], map_index: int | None
     ) -> dict[str, dict[str, str | None]]:
         """Answer as ``GetTaskStates`` is answered."""
-        found = {
-            ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}": ti.state
-            for ti in self.tis
-            if (ti.dag_id, ti.run_id) == (dag_id, run_id) and ti.task_id in task_ids and ti.map_index == map_index
-        }
-        return {run_id: found} if found else {}
+        found: dict[str, dict[str, str | None]] = {}
+        for ti in self.tis:
+            if ti.dag_id == dag_id and ti.run_id in run_ids and ti.task_id in task_ids and ti.map_index == map_index:
+                name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+                found.setdefault(ti.run_id, {})[name] = ti.state
+        return found
 
     def xcoms_of(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return the XComs of a task, to be read and written."""

@@ -21,14 +21,12 @@ import httpx
 
 from tests.simulation.history import History, Machinery, Platform
 from tests.simulation.invariants import judge
-from tests.simulation.process import here
+from tests.simulation.process import ASIDE, here
 from tests.simulation.random_history import history_of
 from tests.simulation.simulation import Simulation
 from tests.simulation.wire import Wire
 
 ROOT = Path(__file__).parents[2]
-#: Who may ask as often as it likes: nobody waits for it.
-APART = "reaper"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -48,8 +46,8 @@ class Cost:
 
     @property
     def requests(self) -> int:
-        """All requests but those of the reaper."""
-        return sum(count for call, count in self.calls.items() if not call.startswith(APART))
+        """All requests but those of reaper and listener, for which nobody waits."""
+        return sum(count for call, count in self.calls.items() if not call.startswith(ASIDE))
 
 
 class Meter(Wire):
@@ -61,7 +59,7 @@ class Meter(Wire):
     def on(cls, simulation: Simulation) -> Meter:
         """Take the place of a simulation's wire."""
         wire = simulation.wire
-        meter = cls(wire.loop, wire.server, wire.story, wire.chance)
+        meter = cls(wire.loop, wire.server, wire.story, wire.chance, wire.aside)
         meter.calls = Counter()
         simulation.wire = meter
         return meter
@@ -69,7 +67,7 @@ class Meter(Wire):
     async def carry(self, request: httpx.Request) -> httpx.Response:
         """Count one request, and send it."""
         process = here()
-        who = process.name.rpartition("-")[0] if process else "nobody"
+        who = process.name.rstrip("-0123456789") if process else "nobody"
         self.calls[f"{who:<9} {_shape(request)}"] += 1
         return await super().carry(request)
 

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from tests.simulation.invariants import judge
+from tests.simulation.invariants import is_wanted, judge, left_behind
 from tests.simulation.open_classes import OPEN
 from tests.simulation.random_history import history_of
 from tests.simulation.simulation import play
@@ -14,10 +14,18 @@ from tests.simulation.simulation import play
 
 @dataclass
 class Tally:
-    """What many seeds came to."""
+    """
+    What many seeds came to.
+
+    :param requests: of workers and triggerers.
+    :param requests_aside: of reaper and listener.
+    :param kept: workloads that go on, or stay suspended, because an author or a person wanted it.
+    """
 
     seeds: int = 0
     requests: int = 0
+    requests_aside: int = 0
+    kept: int = 0
     workloads: int = 0
     hours: float = 0.0
     broken: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -30,6 +38,8 @@ def tally(first: int, count: int) -> Tally:
         played = play(history_of(seed))
         found.seeds += 1
         found.requests += played.requests
+        found.requests_aside += played.requests_aside
+        found.kept += sum(is_wanted(view, w) for view in played.views for w in left_behind(view))
         found.workloads += len(played.world.workloads)
         found.hours += played.story.facts[-1].at / 3600
         for kind in {violation.kind for violation in judge(played)}:
@@ -38,8 +48,8 @@ def tally(first: int, count: int) -> Tally:
 
 
 def hunt(first: int, count: int, kind: str) -> int:
-    """Play seeds until one breaks a promise in this way, and say which; 0 if none does."""
-    for seed in range(first, first + count):
+    """Play the seeds below ``count``, beginning with ``first``, until one breaks a promise in this way; say which."""
+    for seed in (*range(first, count), *range(min(first, count))):
         found = sorted({v.kind for v in judge(play(history_of(seed))) if v.kind.startswith(kind)})
         if found:
             print(f"caught: {found[0]} by seed {seed}")
@@ -53,9 +63,10 @@ def campaign(first: int, count: int) -> int:
     found = tally(first, count)
     spent = time.process_time() - began
     print(
-        f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {found.workloads} workloads, "
-        f"{found.requests} requests ({found.requests / found.workloads:.1f} per workload), "
-        f"{spent / found.seeds:.3f} CPU s per seed"
+        f"{found.seeds} seeds, {found.hours:.0f} simulated hours, {spent / found.seeds:.3f} CPU s per seed\n"
+        f"{found.workloads} workloads, of which {found.kept} were kept on purpose\n"
+        f"{found.requests} requests ({found.requests / found.workloads:.1f} per workload), and {found.requests_aside} "
+        "of reaper and listener"
     )
     known = {case.kind for case in OPEN}
     for kind, seeds in sorted(found.broken.items(), key=lambda item: -len(item[1])):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tests.simulation.cases import Case
+from tests.simulation.closed_losses import LOSSES
 from tests.simulation.history import Act, Cue, History, Life, Machinery, Platform, Task, Trouble
 
 CLOSED: tuple[Case, ...] = (
+    *LOSSES,
     Case("dirty text", 2, History(lives=(Life(words="half \ud83d NUL \x00 ESC \x1b[31m"),))),
     Case(
         "undeserved: kill after a clear",
@@ -17,103 +19,6 @@ CLOSED: tuple[Case, ...] = (
                 Act(cue=Cue(event="scheduled", seconds=40.0), what="clear"),
             ),
             chance=212,
-        ),
-    ),
-    Case(
-        "lost: a 404 was believed",
-        54,
-        History(
-            platform=Platform(read_lag=1.15),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="request"), what="mark", detail="failed"),),
-            chance=54,
-        ),
-    ),
-    Case(
-        "lost: beside a second one",
-        107,
-        History(
-            platform=Platform(list_lag=20.5),
-            lives=(Life(stretches=((5.0, 2000.0),)), Life()),
-            acts=(Act(cue=Cue(event="request", seconds=10.0), what="clear"),),
-            neighbours=3,
-            chance=107,
-        ),
-    ),
-    Case(
-        "lost: ended by AirflowApiError",
-        648,
-        History(
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            troubles=(Trouble(process=2, step=9, kind="html 404"),),
-            chance=648,
-        ),
-    ),
-    Case(
-        "lost: it was not gone",
-        368,
-        History(
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="Running"), what="hide", seconds=210.0),),
-            chance=368,
-        ),
-    ),
-    Case(
-        "lost: marked while up_for_retry",
-        1297,
-        History(
-            task=Task(retries=3),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="Pending", seconds=9.6), what="mark", detail="failed"),),
-            troubles=(Trouble(process=2, step=8, kind="empty list"),),
-            chance=1297,
-        ),
-    ),
-    Case(
-        "lost: ended by Unreachable",
-        495,
-        History(
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(
-                Act(cue=Cue(event="request", seconds=30.0), what="clear"),
-                Act(cue=Cue(event="created", nth=2, seconds=20.0), what="outage", seconds=90.0, detail="503 before"),
-            ),
-            chance=495,
-        ),
-    ),
-    Case(
-        "lost: refused at a retry",
-        59,
-        History(
-            task=Task(retries=2, retry_delay=5.0),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(
-                Act(cue=Cue(event="request", nth=3, seconds=1.0), what="worker dies"),
-                Act(cue=Cue(event="up_for_retry"), what="outage", seconds=40.0, detail="403"),
-            ),
-            chance=59,
-        ),
-    ),
-    Case(
-        "lost: a limit could not be enforced",
-        1040,
-        History(
-            task=Task(limits=(("total", 84.87), ("interrupted_total", 670.88))),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            troubles=(Trouble(process=3, step=4, kind="403"),),
-            chance=1040,
-        ),
-    ),
-    Case(
-        "lost: ended by Unreadable",
-        2963,
-        History(
-            task=Task(retries=3, retry_delay=5.0),
-            platform=Platform(list_lag=23.64),
-            lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="created", seconds=20.0), what="outage", seconds=180.0, detail="html"),),
-            troubles=(Trouble(process=2, step=8, kind="request lost"),),
-            chance=2963,
         ),
     ),
     Case(
@@ -242,6 +147,51 @@ CLOSED: tuple[Case, ...] = (
         ),
     ),
     Case(
+        "undeserved: other",
+        552,
+        History(
+            task=Task(on_clear="reattach"),
+            platform=Platform(read_lag=1.63),
+            acts=(
+                Act(cue=Cue(event="created", nth=2, seconds=1.0), what="clear"),
+                Act(cue=Cue(event="none", seconds=3.0), what="mark", detail="failed"),
+            ),
+            chance=552,
+        ),
+    ),
+    Case(
+        "wasted retry",
+        584,
+        History(
+            lives=(Life(stretches=((1.83, 97.46),), end="Failed"),),
+            acts=(Act(cue=Cue(event="scheduled", seconds=7.0), what="restore", seconds=270.0),),
+            troubles=(Trouble(process=2, step=10, kind="dies"), Trouble(process=2, step=2, kind="503 before")),
+            neighbours=2,
+            chance=584,
+        ),
+    ),
+    Case(
+        "success without training: an earlier life of the run",
+        1858,
+        History(
+            acts=(Act(cue=Cue(event="success", seconds=20.0), what="delete the run"),),
+            task=Task(retries=2),
+            troubles=(Trouble(process=2, step=10, kind="dies"), Trouble(process=5, step=4, kind="empty list")),
+            chance=1858,
+        ),
+    ),
+    Case(
+        "success without training: an earlier life of the run",
+        0,
+        History(
+            task=Task(retries=1, retry_delay=120.0),
+            acts=(
+                Act(cue=Cue(event="success", seconds=19.0), what="hide", seconds=100.0),
+                Act(cue=Cue(event="success", seconds=20.0), what="delete the run"),
+            ),
+        ),
+    ),
+    Case(
         "undeserved: limit by a wrong clock",
         72,
         History(task=Task(limits=(("starting", 319.28),)), machinery=Machinery(worker_skew=600.0), chance=72),
@@ -272,6 +222,17 @@ CLOSED: tuple[Case, ...] = (
             task=Task(limits=(("running", 55.97), ("queue", 125.89))),
             machinery=Machinery(worker_skew=600.0),
             chance=162,
+        ),
+    ),
+    Case(
+        "undeserved: limit not reached",
+        2911,
+        History(
+            task=Task(limits=(("running", 240.25),)),
+            machinery=Machinery(kill_delay=7.8),
+            lives=(Life(stretches=((11.89, 19.98), (32.54, 84.62), (1.49, 4495.89)), end="Failed"),),
+            acts=(Act(cue=Cue(event="Running", nth=2, seconds=13.0), what="clear"),),
+            chance=2911,
         ),
     ),
     Case(

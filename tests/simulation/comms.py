@@ -39,14 +39,17 @@ class Store:
 
     ti: TaskInstance
     process: Process
+    life: int
 
     def get(self, key: str) -> Any:
-        blocking(_call(self.process))
-        return self.ti.store.get(key)
+        return self._there().get(key)
 
     def set(self, key: str, value: Any, retention: object = None) -> None:
+        self._there()[key] = value
+
+    def _there(self) -> dict[str, Any]:
         blocking(_call(self.process))
-        self.ti.store[key] = value
+        return _of_this_life(self.ti, self.life).store
 
 
 @dataclass(eq=False)
@@ -58,6 +61,7 @@ class ContextTi:
     airflow: Airflow
     try_number: int
     max_tries: int
+    life: int = 1
 
     def __getattr__(self, name: str) -> Any:
         if name in ("dag_id", "run_id", "task_id", "map_index"):
@@ -66,15 +70,22 @@ class ContextTi:
 
     def xcom_push(self, key: str, value: Any) -> None:
         blocking(_call(self.process))
-        self.ti.xcoms[key] = value
+        _of_this_life(self.ti, self.life).xcoms[key] = value
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
         blocking(_call(self.process))
-        return self.ti.xcoms.get(key)
+        return _of_this_life(self.ti, self.life).xcoms.get(key)
 
     def get_task_states(self, **which: Any) -> dict[str, dict[str, str | None]]:
         blocking(_call(self.process))
-        return self.airflow.states_of(which["dag_id"], which["run_ids"][0], which["task_ids"], which["map_index"])
+        return self.airflow.states_of(which["dag_id"], which["run_ids"], which["task_ids"], which["map_index"])
+
+
+def _of_this_life(ti: TaskInstance, life: int) -> TaskInstance:
+    """Return the task instance, if its run was not deleted since; one that was made again has another id."""
+    if ti.life != life or ti.state == "removed":
+        raise AirflowApiError("404: no such task instance")
+    return ti
 
 
 class Comms:
@@ -99,8 +110,8 @@ class Comms:
 
 def _answer(airflow: Airflow, message: object) -> Any:
     if isinstance(message, GetTaskStates):
-        which = message.task_ids or [], message.map_index
-        return TaskStatesResult(task_states=airflow.states_of(message.dag_id, (message.run_ids or [""])[0], *which))
+        which = message.run_ids or [], message.task_ids or [], message.map_index
+        return TaskStatesResult(task_states=airflow.states_of(message.dag_id, *which))
     if isinstance(message, (GetXCom, SetXCom)):
         xcoms = airflow.xcoms_of(message.dag_id, message.run_id, message.task_id)
         if isinstance(message, GetXCom):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from tests.simulation.simulation import Played
 from tests.simulation.story import Fact
-from tests.simulation.world import HIDDEN, LATE_READ, LATE_STOP, Workload
+from tests.simulation.world import FOREVER, HIDDEN, LATE_READ, LATE_STOP, Workload
 
-FOREVER = float("inf")
 REFUSALS = ("Unauthorized", "Forbidden", "NotResolved", "NotFound", "ForeignWorkload", "Refused")
 
 

@@ -9,35 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 
 from tests.simulation.endings import how_it_ended
 from tests.simulation.justice import reason_missing
+from tests.simulation.overdue import a_limit_is_enforced
 from tests.simulation.simulation import Played
-from tests.simulation.world import EMPTY_LIST, FINAL, HIDDEN, LATE_LIST, LATE_STOP, Workload
+from tests.simulation.violation import Invariant, Violation
+from tests.simulation.world import EMPTY_LIST, FOREVER, HIDDEN, LATE_LIST, LATE_STOP, Workload
 
-FOREVER = float("inf")
 #: For how many seconds a lie of the control plane may explain what is done after it.
 MEMORY = 1200.0
-#: How long a workload may outlive its task, seconds, once the control plane answers.
-PATIENCE = 600.0
-
-
-@dataclass(frozen=True)
-class Violation:
-    """
-    A promise that was broken.
-
-    :param kind: the class: invariant and cause.
-    """
-
-    kind: str
-    at: float
-    words: str
-
-
-Invariant = Callable[[Played], Iterator[Violation]]
+#: For how many seconds nothing may happen to a task whose workloads have ended: longer than any outage.
+LONGEST_PAUSE = 3600.0
 
 
 def one_is_alive(played: Played) -> Iterator[Violation]:
@@ -45,7 +29,7 @@ def one_is_alive(played: Played) -> Iterator[Violation]:
     mine = played.mine
     for newer in mine:
         for older in mine[: mine.index(newer)]:
-            both = _overlap(_alive(older), _alive(newer))
+            both = _overlap(older.stretches, newer.stretches)
             if both is not None:
                 words = f"{older.name} ({older.ordinal}) and {newer.name} ({newer.ordinal}) live side by side"
                 yield Violation(f"two alive: {_excuse(played, older, newer)}", both, words)
@@ -56,7 +40,7 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
     mine = played.mine
     for newer in mine:
         for older in mine[: mine.index(newer)]:
-            ended = _alive(older)[-1][1] if _alive(older) else older.created
+            ended = older.stretches[-1][1] if older.stretches else older.created
             if ended <= newer.created and older.has_pods(newer.created):
                 goodbye = played.history.platform.early_goodbye
                 cause = "it was listed as deleted" if goodbye else _excuse(played, older, newer)
@@ -66,15 +50,24 @@ def nobody_writes_beside(played: Played) -> Iterator[Violation]:
 
 def nothing_is_lost(played: Played) -> Iterator[Violation]:
     """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
-    if not played.ti.is_finished or played.ti.task.on_kill == "keep":
-        return
+    for workload in left_behind(played):
+        if not is_wanted(played, workload):
+            cause = "beside a second one" if any(one_is_alive(played)) else how_it_ended(played, workload)
+            yield Violation(
+                f"lost: {cause}", played.judged_at or FOREVER, f"{workload.name} goes on, awaited by nobody"
+            )
+
+
+def left_behind(played: Played) -> list[Workload]:
+    """Return what is still there of a task that has ended, after the reaper's rounds; wanted or not."""
+    judged = played.judged_at
+    return [w for w in played.mine if not w.is_over] if judged is not None and played.ti.is_finished else []
+
+
+def is_wanted(played: Played, workload: Workload) -> bool:
+    """Tell whether the author or a person wanted it to stay: kept, suspended, or resumed when its task had ended."""
     ended = max(f.at for f in played.story.facts if f.who == played.ti.task_id)
-    judged = max(ended, *(f.at + f.seconds for f in played.story.of("act", what="outage")), 0.0) + PATIENCE
-    living = [w for w in played.mine if _lives_at(w, judged) and not _resumed_since(played, w, ended)]
-    doubles = {v.at for v in one_is_alive(played)}
-    for workload in living:
-        cause = "beside a second one" if doubles else how_it_ended(played, workload)
-        yield Violation(f"lost: {cause}", judged, f"{workload.name} goes on, awaited by nobody")
+    return played.ti.task.on_kill == "keep" or not workload.is_alive or _resumed_since(played, workload, ended)
 
 
 def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
@@ -82,7 +75,8 @@ def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
     refusals = ("Unauthorized", "Forbidden", "NotResolved", "Refused", "NotFound", "ForeignWorkload")
     for fact in played.facts("raised", hopeless=True):
         kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
-        if kind in refusals and any(_lives_at(w, fact.at) for w in played.mine):
+        mine = [w for w in played.mine if w.created >= _life_began(played, fact.at)]
+        if kind in refusals and any(w.lives_at(fact.at) for w in mine):
             yield Violation(f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}")
 
 
@@ -91,9 +85,10 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
     for fact in played.story.of("success"):
         if fact.who != played.ti.task_id or played.ti.sensor_of or fact.why != "its worker says so":
             continue
-        begun = max((f.at for f in played.facts("run deleted") if f.at < fact.at), default=0.0)
-        earned = [w for w in played.mine if w.created >= begun and _completed_by(w, fact.at)]
-        if not earned:
+        begun = _life_began(played, fact.at)
+        # A later try that finds no note may have lost it: what it adopts must at least have gone on in this life.
+        mine = [w for w in played.mine if w.created >= begun or (fact.attempt > 1 and not _completed_by(w, begun))]
+        if not any(_completed_by(w, fact.at) for w in mine):
             cause = "an earlier life of the run" if begun else "other"
             yield Violation(f"success without training: {cause}", fact.at, "no workload of this run completed")
 
@@ -147,9 +142,13 @@ def strangers_are_left_alone(played: Played) -> Iterator[Violation]:
 
 
 def every_task_ends(played: Played) -> Iterator[Violation]:
-    """Check that nothing hangs: the workload has ended, the control plane answers, and the task ends."""
-    if not played.ti.is_finished and all(w.is_over for w in played.mine):
-        yield Violation("hang", played.story.facts[-1].at, f"the task is {played.ti.state} for ever")
+    """Check that nothing hangs: where the workload has ended and the control plane answers, the task goes on."""
+    if played.ti.is_finished or not all(w.is_over for w in played.mine):
+        return
+    moved = [f.at for f in played.story.facts if f.who == played.ti.task_id]
+    moved += [workload.phases[-1][0] for workload in played.mine]
+    if played.story.facts[-1].at - max(moved) > LONGEST_PAUSE:
+        yield Violation("hang", max(moved), f"the task is {played.ti.state} for ever")
 
 
 def texts_are_clean(played: Played) -> Iterator[Violation]:
@@ -168,6 +167,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     success_was_earned,
     gone_was_gone,
     what_is_stopped_deserved_it,
+    a_limit_is_enforced,
     a_retry_trains,
     no_trigger_raises,
     strangers_are_left_alone,
@@ -178,27 +178,12 @@ INVARIANTS: tuple[Invariant, ...] = (
 
 def judge(played: Played) -> list[Violation]:
     """Ask all judges about all tasks."""
-    views = [replace(played, ti=ti) for ti in (played.ti, *played.beside)]
-    return [violation for view in views for invariant in INVARIANTS for violation in invariant(view)]
+    return [violation for view in played.views for invariant in INVARIANTS for violation in invariant(view)]
 
 
-def _alive(workload: Workload) -> list[tuple[float, float]]:
-    """Return the stretches in which it ran, or would have run without anybody doing anything more."""
-    stretches: list[tuple[float, float]] = []
-    since: float | None = None
-    for at, phase, _ in workload.phases:
-        lives = phase not in (*FINAL, "Stopping", "Stopped", "Deleting")
-        if lives and since is None:
-            since = at
-        elif not lives and since is not None:
-            stretches, since = [*stretches, (since, at)], None
-    if since is not None:
-        stretches.append((since, workload.condemned if workload.condemned is not None else FOREVER))
-    return stretches
-
-
-def _lives_at(workload: Workload, moment: float) -> bool:
-    return any(since <= moment < until for since, until in _alive(workload))
+def _life_began(played: Played, moment: float) -> float:
+    """Tell since when the run exists: a deleted run that was made again is another one."""
+    return max((f.at for f in played.facts("run deleted") if f.at < moment), default=0.0)
 
 
 def _resumed_since(played: Played, workload: Workload, moment: float) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tests.simulation.airflow import Airflow, TaskInstance
+from tests.simulation.airflow import SCHEDULER, Airflow, TaskInstance
 from tests.simulation.history import Act, Life
+from tests.simulation.process import ASIDE
 from tests.simulation.story import Fact
 from tests.simulation.wire import Wire
 from tests.simulation.world import World
@@ -36,6 +37,8 @@ class People:
     def _watch(self, fact: Fact) -> None:
         if fact.kind == "phase":
             self._at_cue(fact.phase)
+        elif fact.who in ASIDE:
+            return
         elif fact.who == self.ti.task_id or fact.kind in ("created", "cleared", "marked", "fired", "died", "request"):
             self._at_cue(fact.kind)
 
@@ -49,7 +52,9 @@ class People:
         deeds: dict[str, Callable[[Act], object]] = {
             "clear": lambda act: self.airflow.clear(self.ti),
             "mark": lambda act: self.airflow.mark(self.ti, act.detail or "failed"),
-            "time out": lambda act: self.airflow.mark(self.ti, "skipped", "dagrun_timeout"),
+            "time out": lambda act: self.airflow.mark(self.ti, "skipped", SCHEDULER),
+            "mark the run": lambda act: self.airflow.mark_run(self.ti.run_id),
+            "API server dies": lambda act: self.airflow.api_server.restart(),
             "worker dies": lambda act: self._worker_dies(),
             "worker is forgotten": lambda act: self._worker_forgotten(act.seconds),
             "drain": lambda act: self._drain(),
@@ -65,6 +70,7 @@ class People:
             "rename": lambda act: setattr(self.ti, "slug", act.detail or "other"),
             "retries": lambda act: setattr(self.ti, "task", replace(self.ti.task, retries=int(act.seconds))),
             "delete the run": lambda act: self._run_again(),
+            "delete the run for good": lambda act: self._run_goes(),
         }
         self.world.story.note("act", "somebody", what=act.what, seconds=act.seconds, detail=act.detail)
         deeds[act.what](act)
@@ -105,7 +111,7 @@ class People:
     def _run_again(self) -> None:
         """Delete the run; the scheduler makes it again with the same ids, and nothing is left of the first one."""
         ti = self.ti
-        if ti.state in ("running", "restarting"):
+        if ti.state in ("running", "restarting", "removed"):
             return
         if ti.row is not None:
             row, ti.row = ti.row, None
@@ -113,6 +119,10 @@ class People:
         self.world.story.note("run deleted", "a person", ti=ti.task_id)
         ti.store.clear()
         ti.xcoms.clear()
-        ti.event = None
+        ti.event, ti.has_begun = None, False
         ti.try_number, ti.max_tries, ti.life = 0, ti.task.retries, ti.life + 1
         self.airflow.become(ti, None, "the run was made again")
+
+    def _run_goes(self) -> None:
+        if self.ti.state != "removed":
+            self.airflow.forget(self.ti)

@@ -20,15 +20,18 @@ from tests.simulation.clock import BEGIN, CLOCK
 
 T = TypeVar("T")
 
+#: Processes that are the same in every history, and that nothing befalls: no history names them by a number.
+REAPER, API_SERVER = ASIDE = ("reaper", "api-server")
+
 _HERE: contextvars.ContextVar[Process | None] = contextvars.ContextVar("simulated process", default=None)
 
 
 @dataclass(eq=False)
 class Process:
     """
-    A worker or a triggerer.
+    A worker, a triggerer, or one of those beside them.
 
-    :param number: counts the processes of a simulation from 1; a history names them by it.
+    :param number: counts the processes of a simulation from 1; a history names them by it. Those aside have 0.
     :param skew: seconds by which its clock is wrong.
     :param troubles: what befalls it, by the number of its step.
     """

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tests.simulation import wire
 from tests.simulation.history import Act, Cue, History, Life, Machinery, Platform, Task, Trouble
+from tests.simulation.scenes import with_scene
 
 CUES = ("running", "deferred", "created", "Running", "up_for_retry", "scheduled", "none", "request", "fired", "Pending")
 ENDS = ("success", "failed")
@@ -42,7 +43,7 @@ def history_of(seed: int) -> History:
     """Make the history of a seed; the same for ever, as long as this file is."""
     chance = random.Random(seed)
     machinery = _machinery(chance)
-    return History(
+    history = History(
         task=_task(chance),
         platform=_platform(chance),
         machinery=machinery,
@@ -52,6 +53,7 @@ def history_of(seed: int) -> History:
         neighbours=chance.choice((2, 3)) if _often(chance, 0.1) else 0,
         chance=seed,
     )
+    return with_scene(history, chance) if _often(chance, 0.3) else history
 
 
 def _often(chance: random.Random, share: float) -> bool:

@@ -6,19 +6,22 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import structlog
 
 from tests.simulation import comms, wire
-from tests.simulation.airflow import Airflow, TaskInstance
+from tests.simulation.airflow import Airflow, Deaf, Hearing, TaskInstance
 from tests.simulation.clock import CLOCK, VirtualLoop, virtual_time
 from tests.simulation.history import History, Life, Task
 from tests.simulation.people import People
-from tests.simulation.process import Process, adopt_tasks, here
+from tests.simulation.process import API_SERVER, REAPER, Process, adopt_tasks, here
+from tests.simulation.reaper import Reaper
 from tests.simulation.server import Server
 from tests.simulation.story import Fact, Story
 from tests.simulation.triggerer import Triggerers
@@ -27,21 +30,22 @@ from tests.simulation.world import Workload, World
 
 #: After this many seconds a task that has not ended hangs.
 HORIZON = 6 * 3600.0
-#: What was begun may need this many seconds after the task's end (a kill is tried for minutes).
-AFTERMATH = 1500.0
-
 
 STRANGER = "stranger"
 CONFIGURATION = {
     "AIRFLOW__RUNAI__POLL_INTERVAL": "30",
     "AIRFLOW__RUNAI__MIN_DEFER_SECONDS": "10",
-    "AIRFLOW__RUNAI__INSTANCE_NAME": "airflow",
+    "AIRFLOW__RUNAI__INSTANCE_NAME": "simulated",
 }
 
 
 @dataclass(eq=False)
 class Played:
-    """What came of a history, as seen from one of its tasks."""
+    """
+    What came of a history, as seen from one of its tasks.
+
+    :param judged_at: when the reaper had had its rounds after the last event; ``None`` if it never came to that.
+    """
 
     history: History
     story: Story
@@ -49,11 +53,18 @@ class Played:
     ti: TaskInstance
     beside: tuple[TaskInstance, ...]
     requests: int
+    requests_aside: int
+    judged_at: float | None
 
     @property
     def mine(self) -> list[Workload]:
         """The workloads that the task has made."""
         return [w for w in self.world.workloads if w.task == (self.ti.dag_id, self.ti.run_id, self.ti.task_id)]
+
+    @property
+    def views(self) -> list[Played]:
+        """The same as seen from each of the tasks."""
+        return [replace(self, ti=ti) for ti in (self.ti, *self.beside)]
 
     def facts(self, kind: str, **about: Any) -> Iterator[Fact]:
         """Tell the facts of a kind about the task."""
@@ -69,12 +80,14 @@ class Simulation:
         self.story = Story(self.loop)
         chance = random.Random(history.chance)
         self.processes: list[Process] = []
+        self.aside: list[Process] = []
         self.errors: list[dict[str, Any]] = []
         self.world = World(self.loop, self.story, history.platform, history.lives, random.Random(history.chance + 1))
-        self.wire = wire.Wire(self.loop, Server(self.world), self.story, chance)
+        self.wire = wire.Wire(self.loop, Server(self.world), self.story, chance, random.Random(history.chance + 2))
         self.airflow = Airflow(self.loop, self.story, history.machinery, chance, self._new_process)
         self.airflow.run_worker = lambda ti, event: Worker.start(self.airflow, ti, event)
         self.ti = TaskInstance("dag", "run-1", "train", history.task)
+        self.judged_at: float | None = None
         self.beside = tuple(_neighbour(number) for number in range(history.neighbours))
 
     def _new_process(self, kind: str, skew: float) -> Process:
@@ -82,6 +95,11 @@ class Simulation:
         troubles = {t.step: t.kind for t in self.history.troubles if t.process == number}
         process = Process(f"{kind}-{number}", number, self.loop, skew, troubles)
         self.processes.append(process)
+        return process
+
+    def _new_aside(self, kind: str) -> Process:
+        process = Process(kind, 0, self.loop)
+        self.aside.append(process)
         return process
 
     def play(self) -> Played:
@@ -101,33 +119,47 @@ class Simulation:
             raise RuntimeError(f"the simulation itself is broken: {self.errors[0]}") from self.errors[0].get(
                 "exception"
             )
-        return Played(self.history, self.story, self.world, self.ti, self.beside, self.wire.requests)
+        counted = (self.wire.requests, self.wire.requests_aside)
+        return Played(self.history, self.story, self.world, self.ti, self.beside, *counted, self.judged_at)
 
     async def _whole(self) -> None:
         self.airflow.triggerers = Triggerers(self.airflow)
+        self.airflow.api_server = _api_server(self.airflow, partial(self._new_aside, API_SERVER))
+        self.reaper = Reaper(self.airflow, partial(self._new_aside, REAPER))
         People(self.airflow, self.world, self.wire, self.ti, self.history.acts)
         for ti in (self.ti, *self.beside):
             self.airflow.add(ti)
         self.world.create(STRANGER, {}, "a person", Life())
         await self._until_it_ends()
         self.story.note("the end", "nobody", state=self.ti.state)
-        for process in self.processes:
+        for process in (*self.processes, *self.aside):
             process.on_death = lambda: None
             process.die()
         while left := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
             await asyncio.wait(left)
 
     async def _until_it_ends(self) -> None:
-        """Wait until the task has ended and nothing happened to it for a while."""
+        """Wait until all tasks have ended, the control plane tells of all that there is, and the reaper has come."""
         quiet_since = 0.0
-        while self.loop.time() < HORIZON:
+        while self.loop.time() < HORIZON and self.judged_at is None:
             seen = self.ti.since
             await asyncio.sleep(60.0)
             open_ones = [ti for ti in (self.ti, *self.beside) if not ti.is_finished]
-            if open_ones or self.ti.since != seen or self.loop.time() < self.wire.outage_until:
+            if open_ones or self.ti.since != seen or self.loop.time() < self._blind_until():
                 quiet_since = self.loop.time()
-            if self.loop.time() - quiet_since > AFTERMATH:
-                return
+            self.judged_at = self.reaper.end_after(quiet_since)
+
+    def _blind_until(self) -> float:
+        return max(self.wire.outage_until, *(w.hidden_until for w in self.world.workloads))
+
+
+def _api_server(airflow: Airflow, new_process: Callable[[], Process]) -> Hearing:
+    if find_spec("airflow_runai.listeners") is None:
+        return Deaf()
+    # Imported here: not every package with which this one is compared has a listener.
+    from tests.simulation.api_server import ApiServer
+
+    return ApiServer(airflow, new_process)
 
 
 def _neighbour(number: int) -> TaskInstance:

@@ -62,7 +62,8 @@ def _plain(entry: Any) -> str:
 def happened(history: History) -> Iterator[str]:
     """Play a history and tell what happened; looks that found nothing new are told once."""
     played = play(history)
-    for _, same in groupby(played.story.facts, key=_sameness):
+    told = [fact for fact in played.story.facts if fact.kind != "sent"]
+    for _, same in groupby(told, key=_sameness):
         yield from _once(list(same))
     yield ""
     for violation in judge(played):

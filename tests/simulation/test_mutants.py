@@ -10,22 +10,63 @@ from tests.simulation.mutants import Mutant
 
 #: Remedies taken out one by one. A class that is open anyway (``open_classes.py``) would be found without a mutant.
 MUTANTS = (
-    Mutant("undeserved: nobody ended the task", "triggers/killing.py", "if state not in FINISHED:", "if False:"),
+    Mutant("undeserved: nobody ended the task", "triggers/killing.py", "if state not in FINISHED:", "if False:", 18),
     Mutant(
-        "trigger raised", "triggers/workload.py", "except (RunaiError, AirflowException,", "except (ZeroDivisionError,"
+        "trigger raised",
+        "triggers/workload.py",
+        "except (RunaiError, AirflowException,",
+        "except (ZeroDivisionError,",
+        95,
     ),
     Mutant(
         "two alive",
         "core/submission.py",
         "        return _without(note, tries, on_clear, newest, alive)\n",
         "        return Create(note.generation + 1, alive)\n",
+        149,
     ),
-    Mutant("still writing", "operators/submitting.py", "if step.before:", "if False:"),
-    Mutant("false gone", "core/verdict.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0"),
-    Mutant("wasted retry", "backends/submission.py", "if newest is None or newest[1].deleted:", "if True:"),
-    Mutant("undeserved: it runs again", "operators/settling.py", "now = decide(policy(), seen)", "now = outcome"),
+    Mutant("still writing", "operators/submitting.py", "if step.before:", "if False:", 8),
+    Mutant("false gone", "core/verdict.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70),
+    Mutant("wasted retry", "backends/submission.py", "if newest is None or newest[1].deleted:", "if True:", 5),
+    Mutant("undeserved: it runs again", "operators/settling.py", "now = decide(policy(), seen)", "now = outcome", 430),
     Mutant(
-        "hang", "core/verdict.py", "    if kind in _ENDS:\n", "    if kind in _ENDS and kind is not Meaning.FAILED:\n"
+        "success without training",
+        "core/submission.py",
+        "        return _begin(newest, alive)\n",
+        "        return Adopt(*newest) if newest else _begin(newest, alive)\n",
+        25,
+    ),
+    Mutant("refused", "hooks/failing.py", "    if in_the_middle:\n", "    if False:\n", 61),
+    Mutant(
+        "limit forgotten",
+        "operators/training.py",
+        "self._defer(workload, self._policy())",
+        "self._defer(workload, self._policy() if outcome is None else WaitPolicy())",
+        36,
+    ),
+    Mutant(
+        "limit not enforced",
+        "operators/settling.py",
+        "error)\n        return None",
+        "error)\n        return outcome",
+        36,
+    ),
+    Mutant(
+        "undeserved: retries were edited",
+        "core/submission.py",
+        "    if note is None or note.max_tries is None:\n        return made_by",
+        "    if True:\n        return made_by",
+        328,
+    ),
+    Mutant("lost", "core/orphans.py", "    return goes_on and one.mark", "    return False and one.mark"),
+    Mutant("stranger touched", "core/naming.py", 'r"([1-9]\\d{0,3})", name', 'r"([1-9]\\d{0,3}).*", name', 23),
+    Mutant("dirty text", "core/texts.py", "return kept if kept.isprintable() else", "return kept if True else", 2),
+    Mutant(
+        "hang",
+        "core/verdict.py",
+        "    if kind in _ENDS:\n",
+        "    if kind in _ENDS and kind is not Meaning.FAILED:\n",
+        5,
     ),
 )
 

@@ -47,23 +47,33 @@ class Wire:
     """
     Carries requests to the server.
 
+    :param aside: chance for the requests of reaper and listener, which must not disturb the pace of the others.
     :param outage: what everybody gets instead of an answer until ``outage_until``.
+    :param requests: of workers and triggerers.
+    :param requests_aside: of reaper and listener.
     """
 
     loop: VirtualLoop
     server: Server
     story: Story
     chance: random.Random
+    aside: random.Random
     outage: str = ""
     outage_until: float = 0.0
     requests: int = 0
+    requests_aside: int = 0
 
     async def carry(self, request: httpx.Request) -> httpx.Response:
         """Send one request as the process whose code is running."""
         process = here()
         assert process is not None, "only simulated processes send"
-        self.requests += 1
+        if process.number:
+            self.requests += 1
+        else:
+            self.requests_aside += 1
         trouble = process.step()
+        if request.method != "GET" and not _is_login(request):
+            self.story.note("sent", process.name, call=_call(request))
         await self._travel(process)
         if self.loop.time() < self.outage_until:
             trouble = self.outage
@@ -72,13 +82,14 @@ class Wire:
         return response
 
     async def _travel(self, process: Process) -> None:
-        await asyncio.sleep(self.chance.uniform(0.02, 0.25))
+        chance = self.chance if process.number else self.aside
+        await asyncio.sleep(chance.uniform(0.02, 0.25))
         if not process.alive:
             raise asyncio.CancelledError
 
     async def _answered(self, process: Process, request: httpx.Request, trouble: str) -> httpx.Response:
-        told = request.url.path.endswith("/token")
-        if trouble and not told:
+        is_login = _is_login(request)
+        if trouble and not is_login:
             self.story.note("trouble", process.name, what=trouble, call=f"{request.method} {request.url.path}")
         if trouble in LOST or trouble.startswith(LATE):
             return await self._lost(process, request, trouble)
@@ -95,7 +106,7 @@ class Wire:
         if trouble == "empty list" and isinstance(body, dict) and "workloads" in body:
             self.server.deny_all()
             body = {"workloads": []}
-        if not told:
+        if not is_login:
             self.story.note("request", process.name, call=_call(request), status=status)
         return _response(request, status, json.dumps(body).encode(), self._date())
 
@@ -116,6 +127,10 @@ class Wire:
         body = json.loads(request.content) if is_json and request.content else None
         query = dict(request.url.params.multi_items())
         return self.server.answer(who, request.method, request.url.path, query, body)
+
+
+def _is_login(request: httpx.Request) -> bool:
+    return request.url.path.endswith("/token")
 
 
 def _call(request: httpx.Request) -> str:

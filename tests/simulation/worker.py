@@ -73,8 +73,8 @@ class Worker:
         """Begin to run a task instance."""
         process = airflow.new_process("worker", airflow.machinery.worker_skew)
         operator = operator_of(ti)
-        seen = ContextTi(ti, process, airflow, ti.try_number, ti.max_tries)
-        context = {"ti": seen, "task": operator, "task_state_store": Store(ti, process)}
+        seen = ContextTi(ti, process, airflow, ti.try_number, ti.max_tries, ti.life)
+        context = {"ti": seen, "task": operator, "task_state_store": Store(ti, process, ti.life)}
         worker = cls(airflow, ti, process, event, operator, context)
         process.on_death = worker._died
         preset = (_preset_connections, connection("airflow"))

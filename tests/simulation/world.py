@@ -15,6 +15,7 @@ from tests.simulation.clock import VirtualLoop
 from tests.simulation.history import Life, Platform
 from tests.simulation.story import Story
 
+FOREVER = float("inf")
 FINAL = ("Completed", "Failed")
 SUSPENDED = ("Stopping", "Stopped")
 #: The ways in which a control plane denies a workload that exists.
@@ -29,7 +30,7 @@ class Workload:
 
     :param phases: (since, phase, message), oldest first.
     :param pods: (from, until) of each stretch in which its pods stood; the last may be open.
-    :param told: phases (by their place) that the control plane has told somebody.
+    :param told: when the control plane first told a phase (by its place) to somebody who waits for the workload.
     :param lies: when, and in which way, the control plane denied its existence.
     """
 
@@ -42,7 +43,7 @@ class Workload:
     pods: list[list[float]] = field(default_factory=list)
     deleted: float | None = None
     condemned: float | None = None
-    told: set[int] = field(default_factory=set)
+    told: dict[int, float] = field(default_factory=dict)
     lies: list[tuple[float, str]] = field(default_factory=list)
     hidden_until: float = 0.0
     acts: list[tuple[float, str, str]] = field(default_factory=list)
@@ -66,13 +67,32 @@ class Workload:
         """Whether it runs or will run without anybody doing anything more."""
         return not self.is_over and self.phase not in SUSPENDED
 
+    @property
+    def stretches(self) -> list[tuple[float, float]]:
+        """In which it ran, or would have run without anybody doing anything more."""
+        found: list[tuple[float, float]] = []
+        since: float | None = None
+        for at, phase, _ in self.phases:
+            lives = phase not in (*FINAL, *SUSPENDED, "Deleting")
+            if lives and since is None:
+                since = at
+            elif not lives and since is not None:
+                found, since = [*found, (since, at)], None
+        if since is not None:
+            found.append((since, self.condemned if self.condemned is not None else FOREVER))
+        return found
+
+    def lives_at(self, moment: float) -> bool:
+        """Tell whether it ran, or would have run."""
+        return any(since <= moment < until for since, until in self.stretches)
+
     def phase_at(self, moment: float) -> tuple[float, str, str]:
         """Tell which phase held at ``moment``."""
         return self.phases[self._place_at(moment)]
 
-    def tell_phase(self, moment: float) -> tuple[float, str, str]:
-        """Tell somebody which phase held at ``moment``, and remember that it was told."""
-        self.told.add(self._place_at(moment))
+    def tell_phase(self, moment: float, now: float) -> tuple[float, str, str]:
+        """Tell somebody which phase held at ``moment``, and remember that it was told ``now``."""
+        self.told.setdefault(self._place_at(moment), now)
         return self.phase_at(moment)
 
     def _place_at(self, moment: float) -> int:

@@ -1,5 +1,5 @@
 """
-Workloads that go on though no task awaits them any more: the rows of ``open_classes.py`` about losses.
+Workloads that went on though no task awaited them any more: rows of ``closed_classes.py``.
 """
 
 from __future__ import annotations
@@ -113,6 +113,103 @@ LOSSES: tuple[Case, ...] = (
             ),
             troubles=(Trouble(process=3, step=2, kind="dies"),),
             chance=31,
+        ),
+    ),
+    Case(
+        "lost: a 404 was believed",
+        54,
+        History(
+            platform=Platform(read_lag=1.15),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="request"), what="mark", detail="failed"),),
+            chance=54,
+        ),
+    ),
+    Case(
+        "lost: beside a second one",
+        107,
+        History(
+            platform=Platform(list_lag=20.5),
+            lives=(Life(stretches=((5.0, 2000.0),)), Life()),
+            acts=(Act(cue=Cue(event="request", seconds=10.0), what="clear"),),
+            neighbours=3,
+            chance=107,
+        ),
+    ),
+    Case(
+        "lost: ended by AirflowApiError",
+        648,
+        History(
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            troubles=(Trouble(process=2, step=9, kind="html 404"),),
+            chance=648,
+        ),
+    ),
+    Case(
+        "lost: it was not gone",
+        368,
+        History(
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="Running"), what="hide", seconds=210.0),),
+            chance=368,
+        ),
+    ),
+    Case(
+        "lost: marked while up_for_retry",
+        1297,
+        History(
+            task=Task(retries=3),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="Pending", seconds=9.6), what="mark", detail="failed"),),
+            troubles=(Trouble(process=2, step=8, kind="empty list"),),
+            chance=1297,
+        ),
+    ),
+    Case(
+        "lost: ended by Unreachable",
+        495,
+        History(
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(
+                Act(cue=Cue(event="request", seconds=30.0), what="clear"),
+                Act(cue=Cue(event="created", nth=2, seconds=20.0), what="outage", seconds=90.0, detail="503 before"),
+            ),
+            chance=495,
+        ),
+    ),
+    Case(
+        "lost: refused at a retry",
+        59,
+        History(
+            task=Task(retries=2, retry_delay=5.0),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(
+                Act(cue=Cue(event="request", nth=3, seconds=1.0), what="worker dies"),
+                Act(cue=Cue(event="up_for_retry"), what="outage", seconds=40.0, detail="403"),
+            ),
+            chance=59,
+        ),
+    ),
+    Case(
+        "lost: a limit could not be enforced",
+        1040,
+        History(
+            task=Task(limits=(("total", 84.87), ("interrupted_total", 670.88))),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            troubles=(Trouble(process=3, step=4, kind="403"),),
+            chance=1040,
+        ),
+    ),
+    Case(
+        "lost: ended by Unreadable",
+        2963,
+        History(
+            task=Task(retries=3, retry_delay=5.0),
+            platform=Platform(list_lag=23.64),
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            acts=(Act(cue=Cue(event="created", seconds=20.0), what="outage", seconds=180.0, detail="html"),),
+            troubles=(Trouble(process=2, step=8, kind="request lost"),),
+            chance=2963,
         ),
     ),
 )
