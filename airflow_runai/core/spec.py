@@ -252,6 +252,10 @@ def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[
     if given is None:
         return {"masterSpecSameAsWorker": True}
     own = _read_master(given, [])
+    if own.compute and (own.compute.gpu_devices, own.compute.gpu_portion, own.compute.gpu_memory) != (None,) * 3:
+        # Whoever says how much GPU says all of it: no devices beside a worker's share would be a contradiction.
+        kept = {key: value for key, value in (worker.get("compute") or {}).items() if not key.startswith("gpu")}
+        worker = {**worker, "compute": kept}
     return {"masterSpec": merged(merged(worker, write(replace(own, raw=None))), own.raw or {})}
 
 

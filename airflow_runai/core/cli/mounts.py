@@ -51,11 +51,9 @@ GIT = Form(
     needed=("repository", "path"),
     idle=_ENTRY_NAME,
 )
-#: The target and the branch are CLI v1's defaults.
+#: A template may have the rest of it.
 GIT_V1 = Form(
     {"source": "repository", "branch": "branch", "rev": "revision", "target": "path"},
-    needed=("source",),
-    defaults={"branch": "master", "path": "/code"},
     idle={"image": "Run:ai brings its own image for cloning; left out"},
     refused=dict.fromkeys(("username", "password"), _LITERAL.format("storage.git[].secret")),
 )
@@ -97,6 +95,11 @@ def _is_new(entry: Mapping[str, Any]) -> bool:
 def _without_false(entry: Mapping[str, Any]) -> dict[str, Any]:
     # The API describes false as the default of these two, so saying it and leaving it out is the same.
     return {k: v for k, v in entry.items() if not (k in ("read_only", "ephemeral") and v is False)}
+
+
+def git_sync(draft: Draft, value: str) -> None:
+    """``--git-sync source=…,branch=…,rev=…,target=…``, of which a template may have said a part."""
+    draft.git.update(GIT_V1.read(value, draft.warn))
 
 
 def volume(draft: Draft, value: str) -> None:

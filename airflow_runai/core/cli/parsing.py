@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_runai.core.cli import verbs, words
 from airflow_runai.core.cli.draft import Draft
 from airflow_runai.core.cli.flags import Fate, Takes
 from airflow_runai.core.cli.grammar import elsewhere, flags_for
+from airflow_runai.core.cli.line import Line, alone
 from airflow_runai.core.cli.rules import RULES
 from airflow_runai.core.cli.scan import Given, Scan, scan
 from airflow_runai.core.spec import WorkloadSpec
@@ -25,13 +26,14 @@ class ParsedCommand:
     """
     What a command line says.
 
-    :param spec: plain mapping for :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`, already checked. Without
-        an image if a template may have one.
+    :param spec: plain mapping for :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`, already checked. If a
+        template is named, without what that may say: an image, and the command line's own defaults.
     :param name: name of the workload, if it has one.
     :param name_prefix: what a generated name would begin with.
     :param project: Run:ai project, if named.
     :param template: name of a template, if named; its content is not part of ``spec``.
     :param warnings: sentences about what was left out or read in a way that should be known.
+    :param line: the same, to be laid over a template.
     """
 
     spec: dict[str, Any]
@@ -41,6 +43,7 @@ class ParsedCommand:
     template: str | None
     kind: Literal["training", "distributed"]
     warnings: tuple[str, ...] = ()
+    line: Line = field(default_factory=Line, compare=False)
 
     def workload(self) -> WorkloadSpec:
         """Return the checked specification; :class:`SpecError` if only the template knows the image."""
@@ -63,10 +66,11 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
         rule(draft, verb, scanned)
     if draft.problems:
         raise SpecError(draft.problems)
-    _check(draft)
+    spec = alone(draft.line(), templated="template" in draft.told)
+    _check(spec)
     told = {key: draft.told.get(key) for key in ("name", "name_prefix", "project", "template")}
-    kind: Literal["training", "distributed"] = "distributed" if "distributed" in draft.spec else "training"
-    return ParsedCommand(spec=draft.spec, kind=kind, warnings=tuple(draft.warnings), **told)
+    kind: Literal["training", "distributed"] = "distributed" if "distributed" in spec else "training"
+    return ParsedCommand(spec=spec, kind=kind, warnings=tuple(draft.warnings), line=draft.line(), **told)
 
 
 def _as_words(line: Sequence[str]) -> list[str]:
@@ -100,7 +104,6 @@ def _apply_one(draft: Draft, given: Given) -> None:
         draft.problems.append(f"{given.shown}: {str(error).removeprefix('[0]').lstrip('.')}")
 
 
-def _check(draft: Draft) -> None:
+def _check(spec: dict[str, Any]) -> None:
     """Let the specification have the last word; a template's image is not known here."""
-    given = draft.spec if "image" in draft.spec else {**draft.spec, "image": "of-the-template"}
-    WorkloadSpec.from_mapping(given)
+    WorkloadSpec.from_mapping({"image": "of-the-template", **spec})

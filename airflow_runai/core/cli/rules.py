@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 
 from airflow_runai.core.cli.draft import Draft
 from airflow_runai.core.cli.flags import Takes
+from airflow_runai.core.cli.line import Words
+from airflow_runai.core.cli.mounts import GIT_V1
 from airflow_runai.core.cli.scan import Given, Scan
 from airflow_runai.core.cli.verbs import Verb, launcher
 
@@ -55,6 +57,7 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Settle command and arguments; the words after a bare ``--`` win over ``--args``, as in CLI v1."""
     words = _values(scan.given, "command")
     args = _values(scan.given, "args")
+    draft.words = _meant(words, args, scan)
     if scan.payload is None and verb.old:
         if any(" " in word for word in words):
             draft.warnings.append("--command: one word for the container, though it has blanks; write -- before words")
@@ -72,6 +75,13 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
     for key, found in (("command", words), ("args", args)):
         if found:
             draft.put(key, shlex.join(found))
+
+
+def _meant(words: list[str], args: list[str], scan: Scan) -> Words | None:
+    """Say how the words lie over those of a template."""
+    if scan.payload:
+        return "either" if not words else "command" if words[-1] == "true" else "args"
+    return "flags" if scan.payload is None and (words or args) else None
 
 
 def _values(given: Iterable[Given], name: str) -> list[str]:
@@ -127,7 +137,7 @@ def volumes(draft: Draft, verb: Verb, scan: Scan) -> None:
 def home(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Make a home directory for another user, as both command lines do."""
     if draft.told.pop("run-as-user", ""):
-        draft.spec.setdefault("create_home_dir", True)
+        draft.fills["create_home_dir"] = True
 
 
 def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
@@ -146,8 +156,9 @@ def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
         return
     if kind != "single":
         draft.put("distributed.framework", kind)
+    draft.launcher = verb.old and kind == "MPI"
     if verb.old and verb.words[0] in ("submit-mpi", "mpi", "mj"):
-        draft.spec["distributed"].setdefault("workers", 1)
+        draft.fills["distributed.workers"] = 1
     _only(draft, kind, scan.given)
 
 
@@ -165,6 +176,12 @@ def image(draft: Draft, verb: Verb, scan: Scan) -> None:
         draft.problems.append("--image: missing; allowed: -i IMAGE, or a template that has one")
 
 
+def source(draft: Draft, verb: Verb, scan: Scan) -> None:
+    """Ask for the repository's address, unless a template may have it."""
+    if draft.git and "repository" not in draft.git and "template" not in draft.told:
+        draft.problems.append(f"--git-sync: source missing; allowed: {GIT_V1.usage}")
+
+
 RULES: tuple[Callable[[Draft, Verb, Scan], None], ...] = (
-    names, command, launchers, exclusive, several_runs, volumes, home, image,
+    names, command, launchers, exclusive, several_runs, volumes, home, image, source,
 )  # fmt: skip
