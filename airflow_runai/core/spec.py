@@ -23,6 +23,7 @@ from airflow_runai.core.fields import (
     as_json,
     declared,
     flag,
+    image_name,
     mapping,
     named_texts,
     number,
@@ -149,7 +150,7 @@ class Distributed:
 class WorkloadSpec:
     """An unattended training; see :meth:`from_mapping`."""
 
-    image: str | None = wire("image", text, "container image; the one for interactive work will do")
+    image: str | None = wire("image", image_name, "container image; the one for interactive work will do")
     image_pull_policy: str | None = wire(
         "imagePullPolicy", one_of("Always", "Never", "IfNotPresent"), "as in Kubernetes"
     )

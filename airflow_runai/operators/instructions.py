@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.bodies import merged
 from airflow_runai.core.naming import LONGEST_SLUG
+from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.hooks import configuration
 
@@ -156,6 +157,7 @@ def show(spec: WorkloadSpec) -> None:
     body = spec.to_wire()
     for part in (body["spec"], body.get("masterSpec") or {}):
         for entry in part.get("environmentVariables") or []:
-            if "value" in entry and looks_secret(str(entry.get("name"))):
+            if "value" in entry and (looks_secret(str(entry.get("name"))) or in_value(str(entry["value"]))):
                 entry["value"] = "***"
+        part.update({key: masked(part[key]) for key in ("command", "args") if isinstance(part.get(key), str)})
     log.info("specification: %s", json.dumps(body, sort_keys=True))

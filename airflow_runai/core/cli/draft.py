@@ -45,6 +45,8 @@ class Draft:
     given: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    #: Placeholders in the line were named already.
+    unfilled: bool = False
     #: What lies across templates, see :class:`~airflow_runai.core.cli.line.Line`.
     git: dict[str, str] = field(default_factory=dict)
     fills: dict[str, Any] = field(default_factory=dict)

@@ -108,6 +108,11 @@ def volume(draft: Draft, value: str) -> None:
     if not 2 <= len(parts) <= 4 or not all(parts[:2]):
         raise ValueError(f"{value!r}; allowed: SOURCE:TARGET, SOURCE:TARGET:ro|rw, SOURCE:TARGET:[ro|rw]:NFS-SERVER")
     source, target, mode, server = [*parts, "", ""][:4]
+    if source.startswith(("$", "~", ".")):
+        raise ValueError(
+            f"{source!r} is no place of the node: your shell would have filled it in, and none does here; write the "
+            "whole path, or a Jinja template"
+        )
     entry = {"path": source, "mount_path": target, "read_only": _read_only(mode, value)}
     server = server or draft.told.get("nfs-server", "")
     if server:

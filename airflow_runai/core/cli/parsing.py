@@ -12,6 +12,7 @@ from airflow_runai.core.cli.draft import Draft
 from airflow_runai.core.cli.flags import Fate, Takes
 from airflow_runai.core.cli.grammar import elsewhere, flags_for
 from airflow_runai.core.cli.line import Line, alone
+from airflow_runai.core.cli.rows_master import MASTER
 from airflow_runai.core.cli.rules import RULES
 from airflow_runai.core.cli.scan import Given, Scan, scan
 from airflow_runai.core.spec import WorkloadSpec
@@ -19,6 +20,10 @@ from airflow_runai.errors import SpecError
 
 #: They decide what other flags mean, wherever they stand.
 _FIRST = ("nfs-server",)
+
+
+#: Their values are free texts, in which <pad> may be meant.
+_FREE = {"environment", "e", "command", "args", "annotation", "label", *(flag.names[0] for flag in MASTER)}
 
 
 @dataclass(frozen=True)
@@ -57,20 +62,28 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
     :param line: text as it would be typed or was copied, or a list of words, which is taken as it is.
     :raises SpecError: with every mistake; each names the flag, what was found, what is allowed and what to do.
     """
-    found = words.split(line) if isinstance(line, str) else words.Words(_as_words(line), [])
-    verb, rest = verbs.find(found.words)
+    found = words.split(line) if isinstance(line, str) else words.Words(_as_words(line), [], [])
+    try:
+        verb, rest = verbs.find(found.words)
+    except SpecError as error:
+        raise SpecError([*found.problems, *error.problems]) from None
     scanned = scan(rest, flags_for(verb, rest), elsewhere(old=verb.old))
-    draft = Draft(warnings=found.warnings, problems=scanned.problems)
+    draft = Draft(warnings=found.warnings, problems=scanned.problems, unfilled=bool(found.problems))
     _apply(draft, scanned)
     for rule in RULES:
         rule(draft, verb, scanned)
-    if draft.problems:
-        raise SpecError(draft.problems)
+    if found.problems or draft.problems:
+        raise SpecError([*found.problems, *draft.problems, *_typographic(found, draft)])
     spec = alone(draft.line(), templated="template" in draft.told)
     _check(spec)
     told = {key: draft.told.get(key) for key in ("name", "name_prefix", "project", "template")}
     kind: Literal["training", "distributed"] = "distributed" if "distributed" in spec else "training"
     return ParsedCommand(spec=spec, kind=kind, warnings=tuple(draft.warnings), line=draft.line(), **told)
+
+
+def _typographic(found: words.Words, draft: Draft) -> list[str]:
+    """Repeat what is said about odd quotes where something is wrong: they are the likely reason."""
+    return [warning for warning in found.warnings if warning.startswith(words.ODD_QUOTES)] if draft.problems else []
 
 
 def _as_words(line: Sequence[str]) -> list[str]:
@@ -90,13 +103,28 @@ def _apply(draft: Draft, scanned: Scan) -> None:
         draft.at = given.shown
         if given.flag.names[0] == "template" and given.shown == "-t":
             draft.warn(f"read as --template {given.value}, as until mid-2020; a terminal is --tty")
+        _bundled(draft, given)
         _apply_one(draft, given)
     draft.at = ""
-    draft.warnings += [f"--{name}: given {n} times; the last one counts" for name, n in times.items() if n > 1]
+    for name, n in times.items():
+        if n > 1:
+            # An image may be no image: "-it" gives the one called "t".
+            which = f": {last[name].value!r}" if name == "image" else ""
+            draft.warnings.append(f"--{name}: given {n} times; the last one counts{which}")
+
+
+def _bundled(draft: Draft, given: Given) -> None:
+    if (given.shown, given.value) == ("-i", "t"):
+        draft.warn("read as the image 't'; -it is for a terminal, and nobody sits there: leave it out")
 
 
 def _apply_one(draft: Draft, given: Given) -> None:
     if given.value == "false" and given.flag.landing.fate in (Fate.IDLE, Fate.REFUSED):
+        return
+    unfilled = [] if given.flag.names[0] in _FREE else words.placeholders(given.value)
+    if unfilled:
+        if not draft.unfilled:  # else each was named with its place
+            draft.problems += [f"{given.shown}: {words.unfilled(one)}" for one in unfilled]
         return
     try:
         given.flag.landing.apply(draft, given.value)

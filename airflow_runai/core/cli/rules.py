@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -12,7 +13,11 @@ from airflow_runai.core.cli.line import Words
 from airflow_runai.core.cli.mounts import GIT_V1
 from airflow_runai.core.cli.scan import Given, Scan
 from airflow_runai.core.cli.verbs import Verb, launcher
+from airflow_runai.core.cli.words import placeholders, unfilled
+from airflow_runai.core.secrets import in_value, in_words
+from airflow_runai.core.texts import cut
 
+_LONGEST_LABEL = 63
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _SINGLE = "single trainings (one pod)"
 
@@ -39,11 +44,17 @@ def names(draft: Draft, verb: Verb, scan: Scan) -> None:
         draft.told["name"] = name
     for key, label in (("name", "name"), ("name_prefix", "name prefix")):
         if key in draft.told and not _LABEL.fullmatch(draft.told[key]):
-            draft.problems.append(
-                f"{label}: {draft.told[key]!r}; allowed: lower-case letters, digits and hyphens, a letter first"
-            )
+            draft.problems += _misnamed(label, draft.told[key], draft)
     if given and "name_prefix" in draft.told:
         _both_names(draft, verb)
+
+
+def _misnamed(label: str, found: str, draft: Draft) -> list[str]:
+    if placeholders(found):
+        return [] if draft.unfilled else [f"{label}: {unfilled(found)}"]
+    if len(found) > _LONGEST_LABEL:
+        return [f"{label}: {cut(found, 30)!r} has {len(found)} characters; allowed: {_LONGEST_LABEL}"]
+    return [f"{label}: {found!r}; allowed: lower-case letters, digits and hyphens, a letter first"]
 
 
 def _both_names(draft: Draft, verb: Verb) -> None:
@@ -182,6 +193,39 @@ def source(draft: Draft, verb: Verb, scan: Scan) -> None:
         draft.problems.append(f"--git-sync: source missing; allowed: {GIT_V1.usage}")
 
 
+def secrets(draft: Draft, verb: Verb, scan: Scan) -> None:
+    """Warn of what should be no part of a line: it ends in DAG files, in logs and in the workload's description."""
+    better = f"-e {{0}}={'SECRET:NAME,KEY' if verb.old else '…: --env-secret {0}=NAME,key=KEY'}"
+    for name, value in draft.get("environment", {}).items():
+        if isinstance(value, str) and in_value(value):
+            draft.warnings.append(
+                f"-e {name}: carries a password or token (not shown), which ends in DAG files and logs; write "
+                f"{better.format(name)}"
+            )
+    for where in in_words(_words_of(draft, scan)):
+        draft.warnings.append(
+            f"{where} of the command: looks like a secret (not shown), which ends in DAG files and logs; let the "
+            f"program read a variable, and write {better.format('NAME')}"
+        )
+
+
+def _words_of(draft: Draft, scan: Scan) -> list[str]:
+    found = scan.payload or [*_values(scan.given, "command"), *_values(scan.given, "args")]
+    for key in ("command", "args"):
+        with contextlib.suppress(ValueError):
+            found = [*found, *shlex.split(draft.get(f"distributed.master.{key}", ""))]
+    return found
+
+
+def quotes(draft: Draft, verb: Verb, scan: Scan) -> None:
+    """Warn of texts for the master that nobody can split into words."""
+    for key in ("command", "args"):
+        try:
+            shlex.split(draft.get(f"distributed.master.{key}", ""))
+        except ValueError:
+            draft.warnings.append(f"--master-{key}: a quote is not closed; what becomes of it is up to the server")
+
+
 RULES: tuple[Callable[[Draft, Verb, Scan], None], ...] = (
-    names, command, launchers, exclusive, several_runs, volumes, home, image, source,
+    names, command, launchers, exclusive, several_runs, volumes, home, image, source, quotes, secrets,
 )  # fmt: skip
