@@ -7,6 +7,7 @@ Not known is what Airflow will still render, what a template beneath may set, an
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
 from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_variables, of_words
+from airflow_runai.core.lint.ending import Ending, Trap, ending, judged, trap_of
 from airflow_runai.core.lint.places import Mounts, mounts_of
 from airflow_runai.core.lint.shell import ShellScript, read_script
 from airflow_runai.core.lint.subject import Subject
@@ -31,6 +33,8 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
+#: Init processes that pass signals on.
+_FORWARDERS = re.compile(r"(.*/)?(tini|dumb-init)")
 _ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
 
 
@@ -133,6 +137,26 @@ class Facts:
     def shell(self) -> ShellScript | None:
         """The start-up script, if it is one for a shell and can be read."""
         return read_script(self.subject.script.text) if self.subject.script else None
+
+    @cached_property
+    def judged(self) -> ShellScript | None:
+        """The script whose shell gets signals and whose exit code counts: the start-up script, or one that it execs."""
+        return judged(self.shell) if self.shell else None
+
+    @cached_property
+    def ending(self) -> Ending | None:
+        """How it ends; ``None`` if that is not known, or if an init process stands between it and the platform."""
+        forwarder = not isinstance(self.words, Unknown) and any(_FORWARDERS.fullmatch(word) for word in self.words)
+        return ending(self.judged) if self.judged and not forwarder else None
+
+    @cached_property
+    def trap(self) -> Trap | None:
+        """What it does at SIGTERM."""
+        return trap_of(self.judged) if self.judged else None
+
+    def at(self, line: int) -> str:
+        """Name a line of the start-up script."""
+        return f"{self.subject.script.name if self.subject.script else 'script'}:{line}"
 
 
 def _checked(check: Callable[[Any], T], found: Any) -> T | Unknown | None:
