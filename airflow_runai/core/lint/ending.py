@@ -17,11 +17,11 @@ from airflow_runai.core.lint.shell import Command, ShellScript, Statement, read_
 
 #: Programs that no training consists of.
 _NAMES = """
-    : . [ [[ alias apt apt-get awk break cat cd chmod chown conda continue cp curl cut date df dirname du echo eval exit
-    export false find free git grep head hostname id kill let ln local logger ls mamba micromamba mkdir module mount mv
-    nvcc nvidia-smi pip pip3 popd printenv printf ps pushd pwd read readonly return rm rsync sed set shift shopt sleep
-    sort source stat sync tail tar tee test touch tr trap true type ulimit umask uname unset unzip uv wait wget which
-    whoami
+    : . [ [[ alias apt apt-get awk aws az azcopy break cat cd chmod chown conda continue cp curl cut date df dirname du
+    echo eval exit export false find free gcloud git grep gsutil hdfs head hostname id kill let ln local logger ls mamba
+    mc micromamba mkdir module mount mv nvcc nvidia-smi pip pip3 popd printenv printf ps pushd pwd rclone read readonly
+    return rm rsync s5cmd scp sed set shift shopt sleep sort source stat sync tail tar tee test touch tr trap true type
+    ulimit umask uname unset unzip uv wait wget which whoami
 """
 _QUICK = frozenset(_NAMES.split())
 _QUICK_PYTHON = re.compile(r"-(c|V|-version|m (pip|venv|ensurepip|compileall|nltk\.downloader|spacy|site)\b).*")

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
-from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_variables, of_words
+from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_script, of_variables, of_words
 from airflow_runai.core.lint.ending import Ending, Trap, ending, judged, trap_of
 from airflow_runai.core.lint.places import Mounts, mounts_of
 from airflow_runai.core.lint.shell import ShellScript, read_script
@@ -125,6 +125,8 @@ class Facts:
             found += of_words(self.words)
         if not isinstance(self.mounts, Unknown):
             found += of_mounts(self.mounts)
+        if self.shell:
+            found += of_script(self.shell, self.at)
         return found
 
     @cached_property

@@ -9,6 +9,7 @@ from airflow_runai.core.lint.checkpoint_paths import Place
 from airflow_runai.core.lint.facts import Facts, Unknown, is_open
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.script_values import copies
 from airflow_runai.core.texts import cut
 
 Hits = Iterator[tuple[str, str]]
@@ -36,8 +37,17 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
     if not facts.subject.evaluates:
         for place in facts.checkpoint_places:
             mount = _mount_of(facts, place.path) if place.firm else None
-            if mount is not None:
+            if mount is not None and not (place.in_script and _is_passing(facts, place, mount)):
                 yield place, mount
+
+
+def _is_passing(facts: Facts, place: Place, mount: Mount) -> bool:
+    """Whether a script may know what it does: it names a place that stays, too, or changed its folder before."""
+    others = [other for other in facts.checkpoint_places if other.in_script and other.firm and other is not place]
+    kept = mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
+    moved = facts.shell is not None and any(command.name in ("cd", "pushd") for command in facts.shell.commands)
+    copied = facts.shell is not None and copies(facts.shell, place.path or "")
+    return kept or copied or (moved and not (place.path or "").startswith("/"))
 
 
 def _all_seen(facts: Facts) -> bool:
