@@ -58,6 +58,10 @@ BAD: dict[str, tuple[str, set[str]]] = {
         sh("trap 'kill -TERM $PID; wait $PID' TERM", 'conda run -n e python t.py "$@" &', "PID=$!", "wait $PID"),
         {SWALLOWS},
     ),
+    "conda run in a group": (  # conda dies at once, and the shell waits for nobody else
+        sh("trap 'trap \"\" TERM; kill 0; wait' TERM", 'conda run -n e python t.py "$@" &', "PID=$!", 'wait "$PID"'),
+        {SWALLOWS},
+    ),
     # a shell that stays
     "exec sh -c, something after": (
         sh('exec sh -c "python train.py; echo done"'), {NO_EXEC, HIDES, "script-drops-arguments"}),
@@ -167,13 +171,10 @@ GOOD: dict[str, str] = {
     "timeout": sh('exec timeout -k 10 86400 python t.py "$@"'),
     "conda activate": sh('eval "$(conda shell.bash hook)"', "conda activate x", 'exec python t.py "$@"'),
     "conda run prepares": sh("conda run -n e pip install -r requirements.txt", 'exec /envs/e/bin/python t.py "$@"'),
-    "conda run in a group": sh(
-        "trap 'trap \"\" TERM; kill 0; wait' TERM", 'conda run -n e python t.py "$@" &', "PID=$!", 'wait "$PID"'
-    ),
     "deepspeed as a library": sh('exec torchrun t.py --deepspeed ds.json "$@"'),
     "ds_report": sh("ds_report", "command -v deepspeed", 'exec python t.py "$@"'),
     # shells that stay out of the way
-    "exec sh -c with exec": sh("exec sh -c 'cd /code && exec python t.py \"$@\"' -- \"$@\""),
+    "exec sh -c with exec": sh("exec sh -c 'cd /shared && exec python t.py \"$@\"' -- \"$@\""),
     "exec bash -c, the training last": sh("exec bash -c 'echo go; python t.py \"$@\"' -- \"$@\""),
     "eval with exec": sh('eval "exec python t.py $*"'),
     "eval of what is not known": sh('eval "$COMMAND"'),
@@ -235,7 +236,7 @@ GOOD: dict[str, str] = {
     "a time that is printed": sh('echo "start: $(date)"', 'exec python t.py --ckpt-dir "$CHECKPOINTS" "$@"'),
     "a time as a default": sh('CKPT=${CKPT:-/shared/ckpt/$(date +%s)}', 'exec python t.py --d "$CKPT" "$@"'),
     "a time that is kept": sh(
-        "[ -f /shared/id ] || date > /shared/id", "CKPT=/shared/c/$(cat /shared/id)", 'exec python t.py --d "$CKPT" "$@"'
+        "[ -f /shared/id ] || date > /shared/id", "CKPT=/shared/$(cat /shared/id)", 'exec python t.py --d "$CKPT" "$@"'
     ),
     "the job's name": sh('CKPT=/shared/ckpt/$JOB_NAME', 'exec python t.py --ckpt-dir "$CKPT" "$@"'),
     "copied from the start": sh("cp -r /shared/data /tmp/data", 'exec python t.py --data /tmp/data "$@"'),

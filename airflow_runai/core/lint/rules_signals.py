@@ -7,7 +7,6 @@ is killed at the end of the grace period without having saved.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from airflow_runai.core.lint.ending import Ending, Trap, errexit_at, never_ends, reached, trap_of
@@ -136,7 +135,7 @@ def script_launcher_swallows_sigterm(facts: Facts) -> Hits:
     """It waits for the training as a shell does, and is process 1 in its place."""
     words, where = _started(facts)
     found = swallows(words, _gpus(facts))
-    if found and not (facts.trap and _reaches_all(facts.trap)):
+    if found:
         yield where, f"{found.name} does not pass SIGTERM on, so the training saves nothing; {found.instead}"
 
 
@@ -146,14 +145,6 @@ def _started(facts: Facts) -> tuple[Sequence[str], str]:
         return facts.ending.training.plain, facts.at(facts.ending.training.line)
     alone = facts.shell is None and not isinstance(facts.words, Unknown) and facts.text("command") is not None
     return (facts.words if alone and not isinstance(facts.words, Unknown) else ()), "spec.command"
-
-
-def _reaches_all(trap: Trap) -> bool:
-    """Whether it signals a group of processes, or by name."""
-    if trap.commands is None:
-        return True
-    targets = [command.plain[-1] for command in trap.commands if command.name == "kill"]
-    return any(re.fullmatch(r"0|-(\$.*|\d+)", target) for target in targets) or trap.does("pkill", "killall")
 
 
 def _gpus(facts: Facts) -> float | None:
