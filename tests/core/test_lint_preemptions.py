@@ -110,6 +110,15 @@ BAD: dict[str, tuple[str, set[str]]] = {
     "until never": (sh('until false; do python train.py "$@"; done'), {ENDLESS, NO_EXEC}),
     "looking on for ever": (sh(*BACKGROUND, "while true; do nvidia-smi; sleep 60; done"), {ENDLESS, NO_EXEC}),
     "a board at the end": (sh('python train.py "$@"', "tensorboard --logdir /shared/logs"), {ENDLESS, NO_EXEC}),
+    "wait for a board, too": (
+        sh("tensorboard --logdir /shared/logs &", 'python t.py "$@" &', "wait"), {ENDLESS, HIDES, NO_EXEC}),
+    "wait for a watcher, too": (
+        sh("while true; do nvidia-smi; sleep 9; done &", 'python t.py "$@" &', "wait"), {ENDLESS, HIDES, NO_EXEC}),
+    # failures
+    "exit 0 if it fails": (sh('python t.py "$@" || exit 0'), {HIDES, NO_EXEC}),
+    "its code is only printed": (sh('python t.py "$@"', 'echo "ended with $?"'), {HIDES, NO_EXEC}),
+    "eval into tee": (sh('eval "python t.py $* | tee log"'), {HIDES, NO_EXEC}),
+    "bash -c, something after": (sh("bash -c 'python t.py \"$@\"; echo done' -- \"$@\""), {HIDES, NO_EXEC}),
     # progress
     "rm -rf of the variable": (sh('rm -rf "$CHECKPOINTS"', 'exec python train.py "$@"'), {DELETES}),
     "rm -rf of what is in it": (sh('rm -rf "${CKPT_DIR}"/*', 'exec python train.py "$@"'), {DELETES}),
@@ -141,6 +150,12 @@ BAD: dict[str, tuple[str, set[str]]] = {
     "to the cloud at the end": (
         sh("set -e", 'python t.py --output_dir /tmp/out "$@"', "aws s3 cp --recursive /tmp/out s3://b/out"),
         {AT_END, NO_EXEC}),
+    "packed at the end": (
+        sh("set -e", 'python t.py --output_dir /tmp/out "$@"', "tar czf /shared/out.tgz /tmp/out"), {AT_END, NO_EXEC}),
+    "rm of all weights": (sh('rm -f "$CHECKPOINTS"/*.pt', 'exec python t.py "$@"'), {DELETES}),
+    "rm of all of them": (sh("rm -rf /shared/run/checkpoint-*", 'exec python t.py "$@"'), {DELETES}),
+    "rm of all steps": (sh('rm -rf "$CHECKPOINTS"/step-*', 'exec python t.py "$@"'), {DELETES}),
+    "cd and rm": (sh('cd "$CHECKPOINTS" && rm -rf *', 'exec python t.py "$@"'), {DELETES}),
     # packages
     "newest torch": (sh("pip install -U torch", 'exec python t.py "$@"'), {UNPINNED}),
     "a lower bound": (sh("pip install 'torch>=2.0' numpy==1.26.4", 'exec python t.py "$@"'), {UNPINNED}),
@@ -195,6 +210,9 @@ GOOD: dict[str, str] = {
         "trap 'kill $PID; wait $PID' TERM", *BACKGROUND, "wait $PID", "rc=$?", "echo $rc", "exit $rc"
     ),
     "and behind the wait": sh("trap 'kill $PID; wait $PID' TERM", *BACKGROUND, "wait $PID && echo done"),
+    "a report behind the wait": sh(
+        "set -e", *BACKGROUND, "trap 'kill -TERM $PID; wait $PID; exit $?' TERM", "wait $PID", "python report.py"
+    ),
     # traps
     "exit 143 in the trap": sh("trap 'kill $PID; wait $PID; exit 143' TERM", *BACKGROUND, "wait $PID"),
     "the training's code in the trap": sh("trap 'kill $PID; wait $PID; exit $?' TERM", *BACKGROUND, "wait $PID"),
@@ -273,6 +291,8 @@ HELD: dict[str, tuple[str, set[str]]] = {
     "an argument with =": (sh('exec python t.py --ckpt_path=/ckpt "$@"'), {LOST}),
     "a hydra key": (sh('exec python t.py checkpoint.dirpath=/ckpt "$@"'), {LOST}),
     "a variable": (sh("CKPT_DIR=/ckpt", 'exec python t.py --d "$CKPT_DIR" "$@"'), {LOST}),
+    "a variable of one program": (sh('CHECKPOINT_DIR=/ckpt exec python t.py "$@"'), {LOST}),
+    "a variable by env": (sh('exec env CHECKPOINTS=/ckpt python t.py "$@"'), {LOST}),
     "an exported variable": (sh("export CHECKPOINTS=/ckpt", 'exec python t.py "$@"'), {LOST}),
     "a variable in an argument": (sh("ROOT=/root/run", 'exec python t.py --ckpt-dir "${ROOT}/ckpt" "$@"'), {LOST}),
     "without exec": (sh('python t.py --ckpt-dir /ckpt "$@"'), {LOST, NO_EXEC}),

@@ -88,7 +88,8 @@ def folder(tmp_path: Path) -> Path:
     """A folder with ``bin``, ``tmp`` and ``shared``, in which a checkpoint lies."""
     for name in ("bin", "tmp", "shared/checkpoints", "shared/run", "shared/run/a", "shared/run/ckpt", "shared/runs"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
-        (tmp_path / name / "step-1").touch()
+        for checkpoint in ("step-1", "last.pt", "checkpoint-1"):
+            (tmp_path / name / checkpoint).touch()
     for name, text in PROGRAMS.items():
         program = tmp_path / "bin" / name
         program.write_text(text.replace("\\n", "\n") if "\\n" in text else text)
@@ -191,7 +192,11 @@ def test_a_shell_agrees_on_what_is_left_for_the_next_start(folder: Path, name: s
         seen.append((folder / "noted.args").read_text())
     # Of folders only checkpoints count: the others may be logs and results.
     places = [re.findall(r"\S*(?:ckpt|checkpoint|shared/\d|shared/run)\S*", told) for told in seen]
-    left = all((folder / "shared" / place / "step-1").exists() for place in ("checkpoints", "run"))
+    left = all(
+        (folder / "shared" / place / checkpoint).exists()
+        for place in ("checkpoints", "run")
+        for checkpoint in ("step-1", "last.pt", "checkpoint-1")
+    )
     assert left is (DELETES not in codes)
     assert (places[0] == places[1]) is (FRESH not in codes and "beside" not in name and "as a default" not in name)
 

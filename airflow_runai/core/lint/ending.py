@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from airflow_runai.core.lint.launchers import chain, inline, program
@@ -96,11 +96,23 @@ def ending(script: ShellScript) -> Ending | None:
     if any(_hands_over(command) for command in script.commands):
         return None
     body = reached(script)
-    for index in range(len(body) - 1, -1, -1):
-        commands = expanded(script, body[index].commands)
-        if any(not is_quick(command) for command in commands):
-            return Ending(body[index], tuple(commands), tuple(body[index + 1 :]))
-    return None
+    found = [index for index, one in enumerate(body) if not all(map(is_quick, expanded(script, one.commands)))]
+    index = _awaited(script, body, found) if found else None
+    if index is None:
+        return None
+    return Ending(body[index], tuple(expanded(script, body[index].commands)), tuple(body[index + 1 :]))
+
+
+def _awaited(script: ShellScript, body: Sequence[Statement], found: Sequence[int]) -> int:
+    """Return what runs last; or what a trap tells of the signal and the script waits for, if something comes after."""
+    trap, last = trap_of(script), found[-1]
+    if trap is None or trap.commands is None or not trap.does("kill") or body[last].background:
+        return last
+    for index in reversed(found[:-1]):
+        between = [command.name for one in body[index:last] for command in one.commands]
+        if any(command.background for command in body[index].commands) and "wait" in between:
+            return index
+    return last
 
 
 def reached(script: ShellScript) -> list[Statement]:
@@ -197,6 +209,20 @@ def never_ends(statement: Statement) -> Command | None:
         decided = not statement.joiners or any(not is_quick(before) for before in commands[:index])
         if decided and not command.background and _is_endless(command):
             return command
+    return None
+
+
+def waits_for_ever(statements: Sequence[Statement]) -> Command | None:
+    """Return the bare ``wait`` that waits for something in the background that never ends, too."""
+    endless = False
+    for statement in statements:
+        for command in statement.commands:
+            endless |= command.background and _is_endless(command)
+            if endless and command.plain == ("wait",) and not statement.compound:
+                return command
+        endless |= (
+            statement.background and statement.forever and never_ends(replace(statement, background=False)) is not None
+        )
     return None
 
 

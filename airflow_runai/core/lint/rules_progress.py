@@ -27,7 +27,9 @@ _FRESH = re.compile(
 _DEFAULT = re.compile(r"\$\{\w+:?[-=]")
 _OPTION = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
-_ALL_OF_IT = re.compile(r"(/|/\*\*?|/\.|/\{,\.\}\*)+$")
+_WEIGHTS = r"\*\.(pt|pth|ckpt|safetensors|bin|h5|npz)"
+_ALL_OF_IT = re.compile(rf"(/|/\*\*?|/\.|/\{{,\.\}}\*|/{_WEIGHTS}|/(step|epoch|global_step)[-_]?\*)+$")
+_CHECKPOINTS = re.compile(r"(.*/)?(checkpoint|ckpt)[-_]?\*[^/]*", re.IGNORECASE)
 _GUARD = re.compile(r"\$\{(\w+):\?[^}]*\}")
 _CALLED_SO = re.compile(r"(.*/)?(checkpoints?|ckpts?|snapshots?)", re.IGNORECASE)
 _FILTERS = {"-name", "-iname", "-mtime", "-mmin", "-ctime", "-size", "-empty", "-path", "-regex", "-newer", "-maxdepth"}
@@ -47,7 +49,7 @@ def script_deletes_checkpoints(facts: Facts) -> Hits:
     """It runs at every start, after a preemption too."""
     known = variables(facts.shell) if facts.shell and not facts.subject.evaluates else {}
     for statement in _before_training(facts) if not facts.subject.evaluates else ():
-        for command in surely(statement):
+        for command in _inside(statement):
             for target in _deleted(command):
                 words = words_of(Command((target,), command.line), known)
                 if _is_progress(facts, target, words[0]):
@@ -58,13 +60,26 @@ def script_deletes_checkpoints(facts: Facts) -> Hits:
                     )
 
 
+def _inside(statement: Statement) -> list[Command]:
+    """Return what surely runs; in ``cd FOLDER && rm -rf *`` that is ``rm -rf FOLDER/*``."""
+    folder, rest = statement.commands[0], statement.commands[1:]
+    if folder.name != "cd" or len(folder.words) != 2 or "||" in statement.joiners or not rest:
+        return surely(statement)
+    words = [word if word.startswith(("-", "/", "$")) else f"{folder.words[1]}/{word}" for word in rest[0].words[1:]]
+    return [Command((rest[0].words[0], *words), rest[0].line)]
+
+
 def _deleted(command: Command) -> list[str]:
     """Return what a command deletes as a whole."""
     options = [word for word in command.plain[1:] if word.startswith("-")]
     targets = [word for word in command.words[1:] if not word.startswith("-") and command.plain]
     if command.name == "rm":
         deep = any(re.fullmatch(r"-\w*[rR]\w*|--recursive", option) for option in options)
-        return [word for word in targets if deep or word.endswith("/*")]
+        return [
+            word
+            for word in targets
+            if deep or re.search(rf"/(\*|{_WEIGHTS}|(step|epoch|ckpt|checkpoint)\S*\*\S*)$", word)
+        ]
     if command.name == "find" and "-delete" in options and not _FILTERS & set(options):
         return targets[:1]
     return []
@@ -77,7 +92,7 @@ def _is_progress(facts: Facts, target: str, value: str) -> bool:
     fixed, is_open = split_open(value)
     if not is_open and (fixed.startswith(_SCRATCH) or _is_lost(facts, fixed)):
         return False
-    if named and is_firm(named[1]):
+    if (named and is_firm(named[1])) or _CHECKPOINTS.fullmatch(value):
         return True
     places = [place.path for place in facts.checkpoint_places if place.firm and place.path]
     return not is_open and (bool(_CALLED_SO.fullmatch(fixed)) or any(holds(fixed, place) for place in places))
@@ -129,7 +144,8 @@ def script_saves_at_end(facts: Facts) -> Hits:
     known = variables(shell)
     written = [word.partition("=")[2] if word.startswith("-") and "=" in word else word for word in _words(end, shell)]
     for command in filter(is_copy, _afterwards(end)):
-        for source in words_of(command, known)[1:-1]:
+        words = words_of(command, known)
+        for source in words[1:] if command.name == "tar" else words[1:-1]:
             place = _ALL_OF_IT.sub("", source)
             used = any(holds(place, word) or holds(word, place) for word in written if word.startswith("/"))
             if used and _is_scratch(facts, place) and not _copied_before(shell, end, place):

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from airflow_runai.core.lint.ending import Ending, ending, errexit_at, installs, is_quick, never_ends
 from airflow_runai.core.lint.facts import Facts, Unknown
+from airflow_runai.core.lint.launchers import inline
 from airflow_runai.core.lint.rule import rule
-from airflow_runai.core.lint.shell import Statement
+from airflow_runai.core.lint.shell import Command, ShellScript, Statement, read_script
 from airflow_runai.core.lint.shell_tokens import arguments_in
 from airflow_runai.core.lint.subject import Script
 
@@ -17,6 +18,7 @@ Hits = Iterator[tuple[str, str]]
 _SHELL = re.compile(r"(.*/)?(ba|da|k|z|a)?sh|env|tini|dumb-init")
 _REQUIREMENTS = re.compile(r"(.*requirements.*\.txt|environment\.ya?ml|pyproject\.toml|setup\.py|Pipfile|uv\.lock)")
 _ELSEWHERE = re.compile(r".*\.(ba)?sh|make")
+_PRINTS = ("echo", "printf")
 _FORGIVES = ("true", ":", "echo")
 
 
@@ -67,30 +69,45 @@ def script_not_executable(facts: Facts) -> Hits:
 def script_hides_failure(facts: Facts) -> Hits:
     """Then the workload counts as completed, and nobody retries."""
     end = facts.ending
-    if end is not None and not end.replaces_shell and not any(map(never_ends, end.after)):
-        reason = _hidden_by_statement(facts, end) or _hidden_afterwards(facts, end)
+    if end is not None and facts.judged and not end.replaces_shell and not any(map(never_ends, end.after)):
+        reason = _hidden(facts.judged, end)
         if reason:
             yield facts.at(end.training.line), f"{end.training.shown}: {reason}, so a failure looks like success"
 
 
-def _hidden_by_statement(facts: Facts, end: Ending) -> str | None:
-    text = facts.judged.text if facts.judged else ""
-    if "pipefail" not in text and "PIPESTATUS" not in text and end.last.commands[-1].piped:
+def _hidden(script: ShellScript, end: Ending) -> str | None:
+    """Say what hides a failure of the training, in the script or in the text of ``sh -c`` that it runs."""
+    text = inline(end.training.literal)
+    inner = read_script("\n" * (end.training.line - 1) + text) if text else None
+    within = ending(inner) if inner else None
+    found = _hidden(inner, within) if inner and within and not within.replaces_shell else None
+    return found or _hidden_by_statement(script, end) or _hidden_afterwards(script, end)
+
+
+def _hidden_by_statement(script: ShellScript, end: Ending) -> str | None:
+    if "pipefail" not in script.text and "PIPESTATUS" not in script.text and _last(end).piped:
         return "the exit code of a pipeline is that of its last part"
     return _forgiven(end.last)
 
 
+def _last(end: Ending) -> Command:
+    """Return the last command of the training's statement; of a text for ``eval``, its last one."""
+    return end.commands[-1] if end.last.commands[-1].name == "eval" else end.last.commands[-1]
+
+
 def _forgiven(statement: Statement) -> str | None:
-    if statement.joiners[-1:] == ["||"] and statement.commands[-1].name in _FORGIVES:
-        return f"|| {statement.commands[-1].name} takes its exit code away"
+    last = statement.commands[-1]
+    if statement.joiners[-1:] == ["||"] and (last.name in _FORGIVES or last.plain == ("exit", "0")):
+        return f"|| {' '.join(last.plain[:1])} takes its exit code away"
     return None
 
 
-def _hidden_afterwards(facts: Facts, end: Ending) -> str | None:
+def _hidden_afterwards(script: ShellScript, end: Ending) -> str | None:
     if end.last.compound or any(statement.compound for statement in end.after):
         return None
     after = list(end.after)
-    words = " ".join(word for statement in after for command in statement.commands for word in command.words)
+    commands = [command for statement in after for command in statement.commands if command.name not in _PRINTS]
+    words = " ".join(word for command in commands for word in command.words)
     if end.background:
         if not end.waits:
             return None
@@ -104,7 +121,7 @@ def _hidden_afterwards(facts: Facts, end: Ending) -> str | None:
         after = list(end.after[len(after) :])
     last = [command for statement in after for command in statement.commands if command.plain != ("exit",)][-1:]
     decides = end.waits[-1] if end.background else end.training
-    if not last or _keeps_code(words) or (facts.judged and errexit_at(facts.judged, decides)):
+    if not last or _keeps_code(words) or errexit_at(script, decides):
         return None
     return f"the script ends with the exit code of line {last[0].line}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from airflow_runai.core.lint.ending import Ending, Trap, errexit_at, never_ends, reached, trap_of
+from airflow_runai.core.lint.ending import Ending, Trap, errexit_at, never_ends, reached, trap_of, waits_for_ever
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.launchers import swallows
 from airflow_runai.core.lint.rule import rule
@@ -172,6 +172,13 @@ def script_never_ends(facts: Facts) -> Hits:
             )
         if command:
             return
+    command = waits_for_ever(reached(facts.judged)) if facts.judged else None
+    if command:
+        yield (
+            facts.at(command.line),
+            "wait without a process id also waits for what runs beside the training and never ends, so the GPUs are "
+            "kept; wait for the training's own id",
+        )
 
 
 RULES = (

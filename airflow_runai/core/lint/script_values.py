@@ -45,8 +45,8 @@ def variables(script: ShellScript) -> dict[str, Named]:
 
 
 def _assigned(command: Command) -> Iterator[Named]:
-    words = command.words if not command.plain else command.words[1:] if command.name in _DECLARES else ()
-    for word in words:
+    before = command.words[: len(command.words) - len(command.plain)]  # CKPT=/x python train.py
+    for word in (*before, *(command.words[1:] if command.name in _DECLARES else ())):
         found = _ASSIGNMENT.fullmatch(word)
         if found:
             yield Named(found[1], found[2] if "$(" in found[2] or "`" in found[2] else unquoted(found[2]), command.line)
