@@ -45,6 +45,7 @@ _LONGEST_NAME = 60
 _NO_VALUE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|default", re.IGNORECASE)
 _PLACE = re.compile(r"[./~]|.*\.(json|ya?ml|txt|pem|key|env|toml|cfg|ini)$|file:|[a-z0-9]+://", re.IGNORECASE)
 _NAMED = re.compile(r"-{0,2}([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
+_LOGIN = re.compile(r"[^\s:$]+:[^\s$]*[^\s$\d][^\s$]*")
 _HEADER = re.compile(
     r"(?:authorization|x-api-key|private-token)\s*:\s*(?:bearer |basic |token )?\s*(\S+)", re.IGNORECASE
 )
@@ -72,8 +73,21 @@ def in_words(words: Sequence[str]) -> Iterator[str]:
             yield word
         elif _is_header(word):
             yield "a header"
+        elif word in ("-u", "--user", "--proxy-user") and "curl" in words and _LOGIN.fullmatch(after):
+            yield word
+        elif inner := _inner(word):
+            yield from inner
         elif in_value(word):
             yield f"{word[: named.start(2) - 1]}=" if named else f"word {index + 1}"
+
+
+def _inner(word: str) -> list[str]:
+    """Look into a word that is a command line itself, as in ``sh -c '…'``."""
+    try:
+        words = shlex.split(word) if " " in word else []
+    except ValueError:
+        return []
+    return list(in_words(words)) if len(words) > 1 else []
 
 
 def masked(text: str) -> str:

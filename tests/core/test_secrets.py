@@ -127,6 +127,9 @@ SAYS = [
     (f"curl -H 'Authorization: Bearer {HUSH}' u", "a header"),
     (f"bash -c 'wandb login {GITLAB} && python t.py'", "word 3"),
     (f"notify {SLACK}", "word 2"),
+    ("bash -c 'cd /code && python t.py --token abc1defg2'", "--token"),
+    (f"bash -c 'export HF_TOKEN={HF}; python t.py'", "HF_TOKEN="),
+    ("curl -u me:hunter2 http://h", "-u"),
 ]
 
 
@@ -136,7 +139,18 @@ def test_words_that_are_one_are_warned_of(head: str, words: str, where: str) -> 
     (found,) = parse_command(f"{head} -- {words}").warnings
     assert found.startswith(f"{where} of the command: looks like a secret (not shown)")
     assert ("SECRET:NAME,KEY" in found) is (head == V1)
-    for secret in (HUSH, HF, GITHUB, GITLAB, SLACK, "hunter2", "abcDEF123", "0123456789abcdef", "secret123"):
+    for secret in (
+        HUSH,
+        HF,
+        GITHUB,
+        GITLAB,
+        SLACK,
+        "hunter2",
+        "abcDEF123",
+        "0123456789abcdef",
+        "secret123",
+        "abc1defg2",
+    ):
         assert secret not in found
 
 
@@ -163,6 +177,9 @@ QUIET = [
     "python t.py --seed 42 --hash 0123456789abcdef0123456789abcdef",
     "python t.py --access-key-id",
     "bash -c 'python t.py --token $T'",
+    "docker run -u 1000:1000 x",
+    "curl -u $USER:$PASSWORD http://h",
+    "python t.py --prompt 'the token is not here'",
 ]
 
 
@@ -180,3 +197,27 @@ def test_what_is_logged_has_none(words: str, where: str) -> None:
 def test_what_cannot_be_split_is_shown_unless_it_holds_one() -> None:
     assert masked("it's") == "it's"
     assert masked(f"it's {HF}").startswith("***")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"runai submit a -i x -v https://u:{HUSH}@h:/d",
+        f"runai submit a -i x --pvc https://u:{HUSH}@h",
+        f"runai submit a -i x -g https://u:{HUSH}@h",
+        f"runai submit a https://u:{HUSH}@h -i x",
+        f"runai training submit a -i x --external-url container=80,url=https://u:{HUSH}@h",
+        f"runai training submit a -i x --nfs path=/a,server=https://u:{HUSH}@h,mountpath=/b",
+    ],
+)
+def test_no_error_repeats_one_wherever_it_stands(line: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_command(line)
+    assert HUSH not in str(caught.value)
+
+
+@pytest.mark.parametrize("flag", ["--label", "--annotation"])
+def test_labels_that_carry_one_are_warned_of(flag: str) -> None:
+    (found,) = parse_command(f"runai submit a -i x {flag} url=https://u:{HUSH}@h").warnings
+    assert "which everybody can read" in found
+    assert HUSH not in found

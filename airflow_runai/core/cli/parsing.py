@@ -15,6 +15,7 @@ from airflow_runai.core.cli.line import Line, alone
 from airflow_runai.core.cli.rows_master import MASTER
 from airflow_runai.core.cli.rules import RULES
 from airflow_runai.core.cli.scan import Given, Scan, scan
+from airflow_runai.core.secrets import in_value
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
 
@@ -129,7 +130,10 @@ def _apply_one(draft: Draft, given: Given) -> None:
     try:
         given.flag.landing.apply(draft, given.value)
     except ValueError as error:
-        draft.problems.append(f"{given.shown}: {str(error).removeprefix('[0]').lstrip('.')}")
+        told = str(error).removeprefix("[0]").lstrip(".")
+        if in_value(given.value) and "not shown" not in told:
+            told = f"cannot be read, and carries a password or token (not shown); allowed: {given.flag.doc}"
+        draft.problems.append(f"{given.shown}: {told}")
 
 
 def _check(spec: dict[str, Any]) -> None:

@@ -36,8 +36,9 @@ def names(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Settle the name: a positional or ``--name``, not both; CLI v1 prefers it to a prefix, CLI v2 refuses both."""
     given = [*scan.positionals, *filter(None, [draft.told.pop("--name", None)])]
     if len(given) > 1:
+        shown = ["(not shown)" if in_value(name) else repr(name) for name in given[:5]]
         draft.problems.append(
-            f"name: {len(given)} given: {', '.join(map(repr, given[:5]))}; allowed: one, as a word or with --name. "
+            f"name: {len(given)} given: {', '.join(shown)}; allowed: one, as a word or with --name. "
             "Words for the container stand behind --, as in '-- python train.py'; booleans take a value as --flag=false"
         )
     for name in given[:1]:
@@ -202,6 +203,12 @@ def secrets(draft: Draft, verb: Verb, scan: Scan) -> None:
                 f"-e {name}: carries a password or token (not shown), which ends in DAG files and logs; write "
                 f"{better.format(name)}"
             )
+    for flag in ("labels", "annotations"):
+        draft.warnings += [
+            f"{flag}, {name}: carries a password or token (not shown), which everybody can read; leave it out"
+            for name, value in draft.get(flag, {}).items()
+            if in_value(value)
+        ]
     for where in in_words(_words_of(draft, scan)):
         draft.warnings.append(
             f"{where} of the command: looks like a secret (not shown), which ends in DAG files and logs; let the "
