@@ -33,6 +33,7 @@ def main(arguments: Namespace) -> int:
         *parsed.warnings,
         *_secrets(parsed.spec),
         *_without_template(parsed, wanted),
+        *_over_template(parsed, wanted),
         *_prefixed(parsed, wanted),
     ]
     for warning in warnings:
@@ -98,6 +99,16 @@ def _forms(wanted: tuple[str, ...], parsed: ParsedCommand) -> tuple[dict[str, An
 def _beside(parsed: ParsedCommand) -> dict[str, str | None]:
     """Return what is no part of a specification."""
     return {key: getattr(parsed, key) for key in ("name", "name_prefix", "project", "template")}
+
+
+def _over_template(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
+    line = parsed.line
+    if parsed.template is None or "operator" not in wanted or not (line.words or line.git or line.fills):
+        return []
+    return [
+        f"template {parsed.template!r}: beneath `spec` it counts key by key; to have words, --git-sync and defaults lie "
+        "over it as in the command line, give the line itself as `command_line`"
+    ]
 
 
 def _prefixed(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:

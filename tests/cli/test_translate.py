@@ -163,6 +163,13 @@ def test_forms_without_the_template_say_so(airflow: Airflow) -> None:
     assert airflow("translate", line).err == "", "the operator's form names it"
 
 
+@pytest.mark.parametrize("words", ["-- python eval.py", "--git-sync branch=dev", "--run-as-user"])
+def test_what_only_a_line_can_say_over_a_template_is_told(words: str, airflow: Airflow) -> None:
+    shown = airflow("translate", f"runai submit a -i x --template small {words}")
+    assert "give the line itself as `command_line`" in shown.err
+    assert "create_home_dir" not in shown.out, "that is for the template to say"
+
+
 def test_option_behind_the_line_is_told_where_it_belongs(airflow: Airflow) -> None:
     shown = airflow("translate", "runai", "submit", "a", "-i", "x", "--to", "line")
     assert (shown.code, shown.out) == (2, "")

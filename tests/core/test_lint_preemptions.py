@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_runai.core.cli import parse_command
 from airflow_runai.core.lint import Script, Subject, lint
 
 SHARED = {"pvc": [{"claim": "shared", "path": "/shared"}]}
@@ -387,6 +388,18 @@ def test_requirements_without_versions_are_named(text: str, names: str | None) -
 def test_launchers_in_the_command_are_seen_too(spec: dict[str, Any], heard: bool) -> None:
     findings = lint(Subject(spec={"image": "a/b:1", **spec}))
     assert [one.where for one in findings if one.code == SWALLOWS] == ([] if heard else ["spec.command"])
+
+
+def test_the_launcher_of_an_mpi_job_hides_nothing() -> None:
+    line = "runai submit-mpi a -i a/b:1 --processes 2 -g 1 -- mpirun python t.py"
+    for words, code in (("", "no-checkpoint-path"), ("--ckpt-dir /ckpt", LOST)):
+        spec = parse_command(f"{line} {words}").spec
+        assert code in {one.code for one in lint(Subject(spec=spec))}
+    kept = parse_command(f"{line} --ckpt-dir /s/c").spec | {"storage": {"pvc": [{"claim": "c", "path": "/s"}]}}
+    assert not {"no-checkpoint-path", LOST} & {one.code for one in lint(Subject(spec=kept))}
+    script = Script("startup.sh", sh("exec python t.py"))
+    started = parse_command("runai submit-mpi a -i a/b:1 -g 1 -- ./startup.sh --lr 0.1").spec
+    assert "script-drops-arguments" in {one.code for one in lint(Subject(spec=started, script=script))}
 
 
 def test_messages_of_scripts_show_no_secret() -> None:

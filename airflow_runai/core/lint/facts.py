@@ -100,14 +100,25 @@ class Facts:
 
     @cached_property
     def words(self) -> list[str] | Unknown:
-        """The words of command and arguments; empty if there are none."""
+        """The words of command and arguments, or of a launcher's if it alone has some; empty if there are none."""
         texts = [self.text("command"), self.text("args")]
+        if texts == [None, None]:
+            texts = [self.master.get(key) for key in ("command", "args")]
+            if any(isinstance(text, str) and is_open(text) for text in texts):
+                return UNKNOWN
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN
         try:
             return [word for text in texts if isinstance(text, str) for word in shlex.split(text)]
         except ValueError:
             return UNKNOWN
+
+    @cached_property
+    def master(self) -> Mapping[str, Any]:
+        """What a distributed training's master has of its own; empty if nothing is known of it."""
+        distributed = self.part("distributed")
+        found = distributed.get("master") if distributed and not isinstance(distributed, Unknown) else None
+        return found if isinstance(found, Mapping) else {}
 
     @cached_property
     def mounts(self) -> Mounts | Unknown:

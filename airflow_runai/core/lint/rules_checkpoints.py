@@ -58,7 +58,9 @@ def _all_seen(facts: Facts) -> bool:
     if isinstance(facts.mounts, Unknown) or not facts.mounts.all_known or any(m.is_open for m in facts.mounts.found):
         return False
     distributed = facts.part("distributed")
-    own_master = isinstance(distributed, Mapping) and bool(distributed.get("master"))
+    master = distributed.get("master") if isinstance(distributed, Mapping) else None
+    # The launcher of an MPI job has the command, and no GPU: nothing is hidden in that.
+    own_master = bool(master) and (not facts.master or not facts.master.keys() <= {"command", "args", "compute"})
     script = facts.subject.script.text if facts.subject.script else ""
     words = [] if isinstance(facts.words, Unknown) else facts.words
     hidden = any(is_open(word) or _HINT.search(word) for word in words) or _HINT.search(script)
