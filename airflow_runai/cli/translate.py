@@ -106,8 +106,8 @@ def _over_template(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
     if parsed.template is None or "operator" not in wanted or not (line.words or line.git or line.fills):
         return []
     return [
-        f"template {parsed.template!r}: beneath `spec` it counts key by key; to have words, --git-sync and defaults lie "
-        "over it as in the command line, give the line itself as `command_line`"
+        f"template {parsed.template!r}: beneath `spec` it counts key by key; to have words, --git-sync and defaults "
+        "lie over it as in the command line, give the line itself as `command_line`"
     ]
 
 

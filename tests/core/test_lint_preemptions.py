@@ -340,6 +340,13 @@ def test_relative_places_count_from_the_working_directory() -> None:
     assert found(text, SPEC) == {}
 
 
+def test_what_is_gone_anyway_may_be_deleted() -> None:
+    text = sh("rm -rf ./checkpoints", 'exec python t.py --ckpt-dir /shared/c "$@"')
+    assert DELETES in found(text)
+    assert found(text, SPEC) == {DELETES: 2}
+    assert found(text, {**SPEC, "working_dir": "/app"}) == {}
+
+
 def test_an_evaluation_may_delete_and_start_anew() -> None:
     text = sh('rm -rf "$CHECKPOINTS"', 'exec python t.py --ckpt-dir "/x/$(date)" "$@"')
     subject = Subject(spec=SPEC, script=Script("startup.sh", text), evaluates=True)

@@ -20,7 +20,7 @@ _HINT = re.compile("checkpoint|ckpt|snapshot", re.IGNORECASE)
 _OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def _mount_of(facts: Facts, path: str | None) -> Mount | None:
+def mount_of(facts: Facts, path: str | None) -> Mount | None:
     """Return what a path lies on; ``None`` if that cannot be known, or if it is an object store."""
     if path is None or isinstance(facts.mounts, Unknown) or _OBJECT_STORE.match(path):
         return None
@@ -36,7 +36,7 @@ def _mount_of(facts: Facts, path: str | None) -> Mount | None:
 def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
     if not facts.subject.evaluates:
         for place in facts.checkpoint_places:
-            mount = _mount_of(facts, place.path) if place.firm else None
+            mount = mount_of(facts, place.path) if place.firm else None
             if mount is not None and not (place.in_script and _is_passing(facts, place, mount)):
                 yield place, mount
 
@@ -68,13 +68,13 @@ def _all_seen(facts: Facts) -> bool:
 
 
 def _may_keep(facts: Facts, place: Place) -> bool:
-    mount = _mount_of(facts, place.path)
+    mount = mount_of(facts, place.path)
     return mount is None or mount.kind is not Kind.LOST
 
 
 def _home(facts: Facts) -> Mount | None:
     home = facts.text("working_dir")
-    return _mount_of(facts, home) if isinstance(home, str) else None
+    return mount_of(facts, home) if isinstance(home, str) else None
 
 
 def _has_none(facts: Facts) -> bool:

@@ -12,6 +12,7 @@ from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.installs import unpinned
 from airflow_runai.core.lint.places import Kind, holds, split_open
 from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rules_checkpoints import mount_of
 from airflow_runai.core.lint.script_values import Named, certain, copies, is_copy, surely, variables, words_of
 from airflow_runai.core.lint.shell import Command, ShellScript, Statement
 from airflow_runai.core.texts import cut
@@ -90,7 +91,7 @@ def _is_progress(facts: Facts, target: str, value: str) -> bool:
     bare, value = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', ""))), _ALL_OF_IT.sub("", value)
     named = re.fullmatch(r"\$\{?(\w+)\}?", bare)
     fixed, is_open = split_open(value)
-    if not is_open and (fixed.startswith(_SCRATCH) or _is_lost(facts, fixed)):
+    if not is_open and (_in_scratch(fixed) or _is_lost(facts, fixed)):
         return False
     if (named and is_firm(named[1])) or _CHECKPOINTS.fullmatch(value):
         return True
@@ -99,8 +100,12 @@ def _is_progress(facts: Facts, target: str, value: str) -> bool:
 
 
 def _is_lost(facts: Facts, path: str) -> bool:
-    mount = None if isinstance(facts.mounts, Unknown) or not facts.whole else facts.mounts.beneath(path)
+    mount = mount_of(facts, path)
     return mount is not None and mount.kind is Kind.LOST
+
+
+def _in_scratch(path: str) -> bool:
+    return any(holds(folder, path) for folder in _SCRATCH)
 
 
 @rule("script-fresh-folder", "error", "checkpoints go to another folder at each start, so none is ever found again")
@@ -171,7 +176,7 @@ def _words(end: Ending, shell: ShellScript) -> list[str]:
 
 def _is_scratch(facts: Facts, path: str) -> bool:
     fixed, is_open = split_open(path)
-    return not is_open and (_is_lost(facts, fixed) or (fixed.startswith(_SCRATCH) and _may_be_disk(facts, fixed)))
+    return not is_open and (_is_lost(facts, fixed) or (_in_scratch(fixed) and _may_be_disk(facts, fixed)))
 
 
 def _may_be_disk(facts: Facts, path: str) -> bool:
