@@ -9,7 +9,7 @@ field, and lets the words after ``--`` take the place of all of a template's wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -72,7 +72,7 @@ def with_git(spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = Tru
         return dict(spec)
     storage = dict(spec.get("storage") or {})
     entries = list(storage.get("git") or ())
-    at = next((index for index, entry in enumerate(entries) if _is_meant(git, entry, len(entries) == 1)), None)
+    at = meant(git, entries)
     if at is not None:
         entries[at] = {**entries[at], **git}
     elif fill and "repository" not in git:
@@ -82,11 +82,16 @@ def with_git(spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = Tru
     return {**spec, "storage": {**storage, "git": entries}}
 
 
-def _is_meant(git: Mapping[str, str], entry: Mapping[str, Any], alone: bool) -> bool:
+def meant(git: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the index of the repository that ``git``, in which parts may be missing, completes."""
+    return next((index for index, entry in enumerate(entries) if _is_meant(git, entry, len(entries) == 1)), None)
+
+
+def _is_meant(git: Mapping[str, Any], entry: Mapping[str, Any], alone: bool) -> bool:
     if "repository" not in git and alone:
         return True
     same = git.get("repository") is not None and git["repository"] == entry.get("repository")
-    return same or git.get("path", _GIT["path"]) == entry.get("path")
+    return same or bool(git.get("path", _GIT["path"]) == entry.get("path"))
 
 
 def _filled(spec: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
