@@ -236,6 +236,7 @@ GOOD: dict[str, str] = {
     "while in the background": sh("while true; do nvidia-smi; sleep 60; done &", 'exec python t.py "$@"'),
     "sleep for debugging": sh('if [ -n "$DEBUG" ]; then sleep infinity; fi', 'exec python t.py "$@"'),
     "sleep for debugging, short": sh('[ -n "$DEBUG" ] && sleep infinity', 'exec python t.py "$@"'),
+    "a notebook that ends": sh('exec jupyter nbconvert --to notebook --execute train.ipynb "$@"'),
     "board beside it": sh("tensorboard --logdir /shared/logs &", 'exec python t.py "$@"'),
     # progress
     "rm -rf where asked for": sh(GUARDED, 'exec python t.py "$@"'),

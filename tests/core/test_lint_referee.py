@@ -72,6 +72,7 @@ ELSEWHERE = {
     *("conda run by path", "conda run prepares", "behind conda.sh", "behind an activation"),
     *("accelerate as a module", "accelerate, several processes", "accelerate, several GPUs", "accelerate, by a file"),
     *("accelerate, an open number", "a temporary folder", "until the file is there", "while with a break"),
+    "a notebook that ends",
 }
 RUN = {name: case for name, case in CASES.items() if name not in ELSEWHERE}
 SIGNALS = {

@@ -234,7 +234,9 @@ def _is_endless(command: Command) -> bool:
         return follows and not any(word.startswith("--pid") for word in options)
     if program(words) == "sleep":
         return any(re.fullmatch(r"inf(inity)?|[1-9]\d*d|[1-9]\d{5,}s?", word) for word in options)
-    return program(words) in ("tensorboard", "code-server", "jupyter", "jupyter-lab", "jupyter-notebook")
+    if program(words) == "jupyter":
+        return words[1:2] in (("lab",), ("notebook",), ("server",))
+    return program(words) in ("tensorboard", "code-server", "jupyter-lab", "jupyter-notebook")
 
 
 def trap_of(script: ShellScript, signals: frozenset[str] = _TERM) -> Trap | None:
