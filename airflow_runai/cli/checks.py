@@ -219,6 +219,9 @@ def name(run: DryRun) -> Verdict:
     found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
     others = [f"{workload.name} ({workload.phase})" for workload in found]
     listed = f"; there already, of other runs: {', '.join(others[:5])}{' …' if others[5:] else ''}" if others else ""
+    if run.told.task is None:
+        given = "; --run-id says nothing without a task" if run.run_id is not None else ""
+        return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; only a task has runs{given}"
     return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; --run-id tells what becomes of one run"
 
 

@@ -24,6 +24,7 @@ from airflow_runai.cli.tasks import trainings
 from airflow_runai.cli.told import Told, of_task, told
 from airflow_runai.cli.unrendered import known_part
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
+from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
 from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.operators.linting import silenced_for
@@ -41,6 +42,7 @@ def main(arguments: Namespace) -> int:
     rows = []
     for about in subjects:
         grave = _mistaken(about) or grave
+        _warn_of_another(about, beside.get("script"))
         subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
         own = about.task.get("lint_silence", ()) if about and about.task else ()
         for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
@@ -92,6 +94,14 @@ def _mistaken(about: Told | None) -> bool:
     return False
 
 
+def _warn_of_another(about: Told | None, script: Script | None) -> None:
+    """Say that the container starts another script than the one that is looked at."""
+    words = Facts(Subject(spec=about.spec)).words if about and script else []
+    named = [Path(word).name for word in words if word.endswith((".sh", ".bash"))] if isinstance(words, list) else []
+    if about and script and named and script.name not in named:
+        print(f"warning: {about.what} starts {named[0]}, and --script is {script.name}", file=sys.stderr)
+
+
 def _of(about: Told | None) -> dict[str, Any]:
     if about is None:
         return {}
@@ -116,10 +126,19 @@ def _beside(arguments: Namespace) -> dict[str, Any]:
 def _script(path: Path) -> Script:
     try:
         text = regular(path, LARGEST_SCRIPT, "--script").decode("utf-8", "replace")
-        neighbours = tuple(sorted(entry.name for entry in path.absolute().parent.iterdir() if entry.name != path.name))
-        return Script(path.name, text, os.stat(path).st_mode & 0o777, neighbours)
+        beside = sorted(entry for entry in path.absolute().parent.iterdir() if entry.name != path.name)
+        return Script(
+            path.name, text, os.stat(path).st_mode & 0o777, tuple(entry.name for entry in beside), _requirements(beside)
+        )
     except OSError as error:
         raise Misuse(f"--script {path}: its folder cannot be read: {error.strerror or error}") from None
+
+
+def _requirements(beside: Sequence[Path]) -> dict[str, str]:
+    """Read the requirements files beside a script; one that is no small file is passed over."""
+    named = [path for path in beside if path.name.startswith("requirements") and path.suffix == ".txt"]
+    small = [path for path in named if path.is_file() and path.stat().st_size <= LARGEST_SCRIPT]
+    return {path.name: path.read_text("utf-8", "replace") for path in small}
 
 
 def _limits(arguments: Namespace, about: Told | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from airflow_runai.cli.running import command
 from airflow_runai.cli.showing import show
 from airflow_runai.cli.tasks import FoundTask, find_task
 from airflow_runai.cli.told import Told, of_task
+from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.templates import CALL
 from airflow_runai.core.templates.merging import leaves, same
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
@@ -79,7 +80,9 @@ def _added(task: FoundTask) -> Iterator[tuple[str, Any, str]]:
 
 def _masked(key: str, value: Any) -> Any:
     variable = _OF_A_VARIABLE.search(key)
-    secret = variable and looks_secret(variable[1]) and not isinstance(value, Mapping)
+    secret = variable and not isinstance(value, Mapping) and (looks_secret(variable[1]) or in_value(str(value)))
+    if not secret and key.rpartition(".")[2] in ("command", "args") and isinstance(value, str):
+        return masked(value)
     return "***" if secret else _plain(value)
 
 

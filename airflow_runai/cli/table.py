@@ -99,7 +99,9 @@ COMMANDS = (
         "Say what will not survive a preemption, before a GPU is spent",
         (
             *_WHAT,
-            Option(("--script",), "The start-up script; files beside it are looked at by name"),
+            Option(
+                ("--script",), "The start-up script; of files beside it names count, and versions in requirements*.txt"
+            ),
             Option(("--checkpoints",), "Folder with checkpoints, to learn how long saving takes"),
             Option(("--conn",), "Connection of type runai, to learn the project's limit of GPUs (default: not asked)"),
             _PROJECT,

@@ -17,6 +17,7 @@ from airflow_runai.cli.running import Misuse, command
 from airflow_runai.cli.showing import written
 from airflow_runai.cli.table import FORMS
 from airflow_runai.core.cli import ParsedCommand, parse_command, print_command
+from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
 from airflow_runai.operators.instructions import looks_secret
 
@@ -28,14 +29,20 @@ def main(arguments: Namespace) -> int:
     """Print the line in one form, or in all; exit code 1 if a form cannot express it."""
     parsed = parse_command(_line(arguments.line))
     wanted = FORMS if arguments.to == "all" else (arguments.to,)
-    warnings = [*parsed.warnings, *_secrets(parsed.spec), *_without_template(parsed, wanted)]
+    warnings = [
+        *parsed.warnings,
+        *_secrets(parsed.spec),
+        *_without_template(parsed, wanted),
+        *_over_template(parsed, wanted),
+        *_prefixed(parsed, wanted),
+    ]
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     found, problems = _forms(wanted, parsed)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if arguments.output in ("json", "yaml"):
-        told = {"name": parsed.name, "project": parsed.project, "template": parsed.template, "kind": parsed.kind}
+        told = {**_beside(parsed), "kind": parsed.kind}
         whole = {**told, "forms": found, "warnings": warnings, "problems": problems}
         print(written(whole, arguments.output), end="")
     else:
@@ -89,18 +96,52 @@ def _forms(wanted: tuple[str, ...], parsed: ParsedCommand) -> tuple[dict[str, An
     return found, problems
 
 
+def _beside(parsed: ParsedCommand) -> dict[str, str | None]:
+    """Return what is no part of a specification."""
+    return {key: getattr(parsed, key) for key in ("name", "name_prefix", "project", "template")}
+
+
+def _over_template(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
+    line = parsed.line
+    if parsed.template is None or "operator" not in wanted or not (line.words or line.git or line.fills):
+        return []
+    return [
+        f"template {parsed.template!r}: beneath `spec` it counts key by key; to have words, --git-sync and defaults "
+        "lie over it as in the command line, give the line itself as `command_line`"
+    ]
+
+
+def _prefixed(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
+    if parsed.name_prefix is None or "operator" not in wanted:
+        return []
+    return [
+        f"name prefix {parsed.name_prefix!r}: written as workload_name, which is a prefix there, too; the task adds "
+        "what makes the name unique"
+    ]
+
+
+def _yaml(parsed: ParsedCommand) -> str:
+    """Write the specification; what is no key of it stands above as a comment, so that it is not lost."""
+    beside = [f"{key}: {value}" for key, value in _beside(parsed).items() if value is not None]
+    head = f"# {cut(', '.join(beside))}\n" if beside else ""
+    return head + written(parsed.spec, "yaml")
+
+
 def _v2(parsed: ParsedCommand) -> str:
-    return print_command(parsed.workload(), name=parsed.name, project=parsed.project) + "\n"
+    told = {"name": parsed.name, "name_prefix": parsed.name_prefix, "project": parsed.project}
+    return print_command(parsed.workload(), **told) + "\n"
 
 
 def _rest(parsed: ParsedCommand) -> dict[str, Any]:
     # Without projectId and clusterId, which no line knows.
-    return {**({"name": parsed.name} if parsed.name else {}), **parsed.workload().to_wire()}
+    name = parsed.name or parsed.name_prefix
+    told = {**({"name": name} if name else {}), **({"useGivenNameAsPrefix": True} if parsed.name_prefix else {})}
+    return {**told, **parsed.workload().to_wire()}
 
 
 _WRITERS: dict[str, Callable[[ParsedCommand], Any]] = {
     "operator": dag_file,
-    "yaml": lambda parsed: written(parsed.spec, "yaml"),
+    "yaml": _yaml,
     "line": _v2,
     "json": _rest,
 }

@@ -131,6 +131,23 @@ def text(value: Any) -> str:
     return value
 
 
+def image_name(value: Any) -> str:
+    """Accept what may be the name of an image; documentation's ``<image>`` is none."""
+    found = text(value)
+    if re.search(r"<[^<>]*>", found):
+        raise ValueError(f"{found!r} is a placeholder; fill it in, without < and >")
+    return sendable(found)
+
+
+def sendable(value: str) -> str:
+    """Refuse half a character, which no server can be sent."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{cut(repr(value), 80)} has half a character (a lone surrogate); type it anew") from None
+    return value
+
+
 def one_of(*allowed: str) -> Check:
     """Accept one of the given words."""
 

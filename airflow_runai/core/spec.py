@@ -23,6 +23,7 @@ from airflow_runai.core.fields import (
     as_json,
     declared,
     flag,
+    image_name,
     mapping,
     named_texts,
     number,
@@ -149,7 +150,7 @@ class Distributed:
 class WorkloadSpec:
     """An unattended training; see :meth:`from_mapping`."""
 
-    image: str | None = wire("image", text, "container image; the one for interactive work will do")
+    image: str | None = wire("image", image_name, "container image; the one for interactive work will do")
     image_pull_policy: str | None = wire(
         "imagePullPolicy", one_of("Always", "Never", "IfNotPresent"), "as in Kubernetes"
     )
@@ -252,6 +253,10 @@ def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[
     if given is None:
         return {"masterSpecSameAsWorker": True}
     own = _read_master(given, [])
+    if own.compute and (own.compute.gpu_devices, own.compute.gpu_portion, own.compute.gpu_memory) != (None,) * 3:
+        # Whoever says how much GPU says all of it: no devices beside a worker's share would be a contradiction.
+        kept = {key: value for key, value in (worker.get("compute") or {}).items() if not key.startswith("gpu")}
+        worker = {**worker, "compute": kept}
     return {"masterSpec": merged(merged(worker, write(replace(own, raw=None))), own.raw or {})}
 
 

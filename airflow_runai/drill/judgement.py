@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from airflow_runai.drill import progress_checks, survival_checks
 from airflow_runai.drill.answers import Answer, Check
 from airflow_runai.drill.facts import Facts
-from airflow_runai.drill.losses import Cost, Loss, cost, losses
+from airflow_runai.drill.losses import Cost, Loss, begins_anew, cost, losses
 
 __all__ = ["QUESTIONS", "Outcome", "judge"]
 
@@ -31,7 +31,7 @@ QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a drill saw, and what follows."""
+    """What a drill saw, and what follows; ``cost`` is ``None`` if there is none to tell, or no bound to it."""
 
     facts: Facts
     checks: tuple[Check, ...]
@@ -49,4 +49,4 @@ def judge(facts: Facts) -> Outcome:
     """Answer every question."""
     checks = tuple(Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items())
     found = losses(facts)
-    return Outcome(facts, checks, found, cost(facts, found))
+    return Outcome(facts, checks, found, None if begins_anew(facts) else cost(facts, found))

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from airflow_runai.drill.facts import Facts, Seen, Start, Write
 
-__all__ = ["Cost", "Loss", "cost", "losses", "steps_back"]
+__all__ = ["Cost", "Loss", "begins_anew", "cost", "losses", "steps_back"]
 
 _DAY = 86400.0
 
@@ -84,6 +84,20 @@ def cost(facts: Facts, found: tuple[Loss, ...]) -> Cost | None:
         return None
     mean = sum(loss.overhead for loss in found) / len(found)
     return Cost(facts.plan.rate, mean, min(_DAY, mean * facts.plan.rate))
+
+
+def begins_anew(facts: Facts) -> bool:
+    """
+    Whether it loses everything at each preemption: nothing was kept, or a start began again at step 0.
+
+    What that costs is no matter of this drill's few seconds: it is all that was done since the last preemption.
+    """
+    if facts.run.blind or not facts.run.preempted:
+        return False
+    if not any(one.standing and one.standing.newest for one in facts.run.preempted):
+        return True
+    pairs = [(one.kept, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None]
+    return any(kept and kept.step and steps_back(facts, then, kept) == kept.step for kept, then in pairs)
 
 
 def steps_back(facts: Facts, then: Start, kept: Seen | None) -> int | None:

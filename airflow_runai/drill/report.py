@@ -85,16 +85,19 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    cost, run = report["cost"], _drilled(report)
-    if cost is None:
-        return
-    yield (
-        f"At {report['plan']['preemptions_per_day']:g} preemptions a day: {cost['overhead_seconds']:.1f} s each, "
-        f"{cost['seconds_per_day']:.0f} s a day, {cost['share_of_day']:.2%} of it (waiting for a node not counted)."
-    )
-    preempted = [start for start in run["starts"] if start["signalled_at"] is not None]
-    if not run["blind"] and not any((start["standing"] or {}).get("newest") for start in preempted):
-        yield "Nothing is kept: a training that takes longer than one stretch between two preemptions never ends."
+    cost, rate = report["cost"], report["plan"]["preemptions_per_day"]
+    if cost is not None:
+        yield (
+            f"At {rate:g} preemptions a day: {cost['overhead_seconds']:.1f} s each, {cost['seconds_per_day']:.0f} s a "
+            f"day, {cost['share_of_day']:.2%} of it (waiting for a node not counted)."
+        )
+    elif report["preemptions"]:
+        hours = f" ({24 / rate:.1f} h of work, on average)" if rate else ""
+        yield from _wrapped(
+            "",
+            f"At {rate:g} preemptions a day: everything since the start, each time{hours}. A training that takes "
+            "longer than one stretch between two preemptions never ends.",
+        )
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:

@@ -112,6 +112,13 @@ def _not_saved(facts: Facts, start: Start) -> Answer | None:
         )
     written = facts.run.written(start)
     signalled = start.signalled_at or 0.0
+    torn = _torn(start, written)
+    if torn:
+        return fails(
+            f"start {start.number} ended {start.ended_at - signalled:.2f} s after SIGTERM, but what it saved, "
+            f"{torn.name}, was {torn.verdict}: {torn.message}",
+            f"end only when the checkpoint is whole; {_PUBLISH}",
+        )
     if written and (
         written[-1].at >= signalled or (signalled - written[-1].at) * (facts.pace or 1e9) < _STEPS_NOT_LOST
     ):
@@ -124,6 +131,14 @@ def _not_saved(facts: Facts, start: Start) -> Answer | None:
         if facts.run.writes
         else "save checkpoints, and resume from them",
     )
+
+
+def _torn(start: Start, written: Sequence[Write]) -> Seen | None:
+    """Return the last checkpoint of a start if it is known to be none that can be gone on from."""
+    newest = start.standing.newest if start.standing else None
+    if newest is None or not written or written[-1].name != newest.name or newest.accepted:
+        return None
+    return None if newest.verdict == "unknown" else newest
 
 
 def valid(facts: Facts) -> Answer:

@@ -17,7 +17,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from airflow_runai.emulator import environment, volumes
 from airflow_runai.emulator.environment import Surroundings
@@ -130,7 +130,7 @@ class ProcessRuntime:
         folder = places.working_directory(spec.get("workingDir"))
         folder.mkdir(parents=True, exist_ok=True)
         child = subprocess.Popen(
-            places.arguments(command_line(spec.get("command"), spec.get("args"))),
+            places.arguments(_words(pod, spec)),
             cwd=folder,
             env=environment.variables(workload, pod, around, places),
             stdin=subprocess.DEVNULL,
@@ -159,6 +159,14 @@ class ProcessRuntime:
     def _local(self, workload: Workload, pod: Pod) -> Path:
         folder = self._root / "nodes" / pod.node / workload.name / str(workload.incarnation)
         return folder / f"pod{pod.index}" if len(workload.gpu_demand) > 1 else folder
+
+
+def _words(pod: Pod, spec: dict[str, Any]) -> list[str]:
+    """Split what a pod runs; an MPI worker without a command waits for its launcher, as under the operator's sshd."""
+    idle = spec.get("distributedFramework") == "MPI" and pod.role == "worker"
+    if idle and not (spec.get("command") or spec.get("args")):
+        return ["sleep", "infinity"]
+    return command_line(spec.get("command"), spec.get("args"))
 
 
 def command_line(command: str | None, args: str | None) -> list[str]:

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.bodies import merged
 from airflow_runai.core.naming import LONGEST_SLUG
+from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.hooks import configuration
 
 if TYPE_CHECKING:
     from airflow_runai.core.cli import ParsedCommand
+    from airflow_runai.core.cli.line import Line
     from airflow_runai.core.templates import Effective
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Instructions:
     :param slug: readable part of the workload's name, cut to what a name has room for.
     :param template: name of the template that the line asks for.
     :param line: what the command line alone says; the specification's other keys are of ``spec`` or of a template.
+    :param unfilled: the same, before what the command line fills in by itself.
     :param warnings: what the line was taken to mean, and what it says in vain.
     :param effective: who said what, where a template may have; ``None`` if the task alone did.
     """
@@ -47,6 +50,7 @@ class Instructions:
     project: str | None = None
     template: str | None = None
     line: Mapping[str, Any] = field(default_factory=dict)
+    unfilled: Line | None = None
     warnings: tuple[str, ...] = ()
     effective: Effective | None = None
 
@@ -71,32 +75,56 @@ def gather(
     told = _from_line(command_line, render) if command_line is not None else Instructions({})
     if spec is not None and not isinstance(spec, Mapping):
         return Instructions(spec)  # what is wrong with it, the specification says better
-    call = merged(told.spec, spec or {})
+    line = _without_overruled(told.unfilled, spec or {})
+    call = merged(line.said if line else {}, spec or {})
     name = template or told.template
     if name is None and templates is None and not configuration.option("template_folder"):
-        return replace(told, spec=call)
-    found = _templated(name, templates, call)
+        return replace(told, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
+    found = _templated(name, templates, call, line)
+    for warning in found.warnings:
+        log.warning("%s", warning)
     return replace(told, spec=found.spec, project=told.project or found.project, effective=found)
+
+
+def _without_overruled(line: Line | None, spec: Mapping[str, Any]) -> Line | None:
+    """Take away what the mapping says in place of the line."""
+    storage = spec.get("storage")
+    overruled = isinstance(storage, Mapping) and storage.get("git")
+    return replace(line, git={}) if line is not None and overruled else line
+
+
+def _alone(call: Mapping[str, Any], line: Line | None) -> Mapping[str, Any]:
+    """Return what a task says that has no template."""
+    if line is None:
+        return call
+    from airflow_runai.core.cli.line import alone
+
+    return alone(replace(line, said=call), templated=False)
 
 
 def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     # Imported here: DAGs without a command line need not pay for its grammars.
     from airflow_runai.core.cli import parse_command
+    from airflow_runai.core.cli.line import alone
 
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    payload: dict[str, str] = {key: parsed.spec[key] for key in ("command", "args") if key in parsed.spec}
+    line = parsed.line
+    payload: dict[str, str] = {key: line.said[key] for key in ("command", "args") if key in line.said}
     words = {key: shlex.split(text) for key, text in payload.items()}
-    spec = {**parsed.spec, **words}
-    rendered = render({"spec": spec, "project": parsed.project, "template": parsed.template})
+    spec = {**line.said, **words}
+    rendered = render({"spec": spec, "git": dict(line.git), "project": parsed.project, "template": parsed.template})
     said: dict[str, Any] = dict(rendered["spec"])
     said.update((key, shlex.join(said[key])) for key in words)
-    told = Instructions(said, _slug(parsed), rendered["project"], rendered["template"])
-    return replace(told, line=said, warnings=parsed.warnings)
+    line = replace(line, said=said, git=rendered["git"])
+    told = Instructions({}, _slug(parsed), rendered["project"], rendered["template"])
+    return replace(told, line=alone(line, templated=True), unfilled=line, warnings=parsed.warnings)
 
 
-def _templated(name: str | None, templates: Mapping[str, Any] | str | None, call: Mapping[str, Any]) -> Effective:
+def _templated(
+    name: str | None, templates: Mapping[str, Any] | str | None, call: Mapping[str, Any], line: Line | None
+) -> Effective:
     # Imported here: DAGs without templates need not pay for reading them.
     from airflow_runai.core.templates import ADMIN, resolve
     from airflow_runai.hooks.templates import template_library
@@ -104,7 +132,7 @@ def _templated(name: str | None, templates: Mapping[str, Any] | str | None, call
     variable = templates if isinstance(templates, str) else None
     inline = templates if isinstance(templates, Mapping) else None
     library = template_library(variable=variable, inline=inline)
-    found = resolve(name, library, call, library.get(ADMIN))
+    found = resolve(name, library, call, library.get(ADMIN), line)
     if found.templates:
         log.info("templates: %s; who set what: %s", " < ".join(found.templates), found.layers)
     return found
@@ -129,6 +157,7 @@ def show(spec: WorkloadSpec) -> None:
     body = spec.to_wire()
     for part in (body["spec"], body.get("masterSpec") or {}):
         for entry in part.get("environmentVariables") or []:
-            if "value" in entry and looks_secret(str(entry.get("name"))):
+            if "value" in entry and (looks_secret(str(entry.get("name"))) or in_value(str(entry["value"]))):
                 entry["value"] = "***"
+        part.update({key: masked(part[key]) for key in ("command", "args") if isinstance(part.get(key), str)})
     log.info("specification: %s", json.dumps(body, sort_keys=True))

@@ -53,6 +53,18 @@ def test_nothing_but_the_token_is_posted(airflow: Airflow, dags: Dags, emulator:
     assert [workload.name for workload in emulator.workloads_named("")] == [generation_name(RUN, 1)]
 
 
+def test_a_line_has_no_runs(airflow: Airflow, emulator: Emulator) -> None:
+    line = ("--line", "runai submit a -i x:1")
+    assert checked(airflow, *line)["name"][1].endswith("-g1; only a task has runs")
+    assert checked(airflow, *line, "--run-id", "r1")["name"][1].endswith("--run-id says nothing without a task")
+
+
+def test_the_launcher_of_an_mpi_job_counts_no_gpu(airflow: Airflow, emulator: Emulator) -> None:
+    found = checked(airflow, "--line", "runai submit-mpi a -i x:1 --processes 2 -g 2 -- mpirun t")
+    assert found["quota"][1].startswith("asks for 4 GPUs; quota 2")
+    assert found["free GPUs"] == ("ok", "4 of 4 free now")
+
+
 def test_workload_of_the_same_run_would_be_adopted(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
     path = str(dags(TASK))
     assert checked(airflow, "example", "train", "-S", path, "--run-id", "run1")["name"][1] == f"{RUN}-g1 is free"

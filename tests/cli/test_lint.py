@@ -145,3 +145,26 @@ def test_mistakes_in_a_specification_are_told_beside_the_findings(airflow: Airfl
     assert f"error: {path}: spec.comand: unknown key; did you mean 'command'?\n" in shown.err
     assert "spec.compute.gpu_devices: 'two'" in shown.err
     assert "submitted" not in shown.err
+
+
+def test_another_script_than_the_one_that_starts_is_warned_of(airflow: Airflow, tmp_path: Path) -> None:
+    script = tmp_path / "other.sh"
+    script.write_text('#!/bin/sh\nexec python train.py "$@"\n')
+    line = "runai submit a -i x:1 --command ./startup.sh"
+    assert (
+        "the line starts startup.sh, and --script is other.sh"
+        in airflow("lint", "--line", line, "--script", str(script)).err
+    )
+    same = airflow("lint", "--line", line.replace("startup", "other"), "--script", str(script))
+    assert "--script is" not in same.err
+
+
+def test_requirements_beside_the_script_are_looked_into(airflow: Airflow, tmp_path: Path) -> None:
+    script = tmp_path / "startup.sh"
+    script.write_text('#!/bin/sh\npip install -r requirements.txt\nexec python train.py "$@"\n')
+    (tmp_path / "requirements.txt").write_text("torch\nnumpy==1.26.4\n")
+    script.chmod(0o755)
+    shown = airflow("lint", "--script", str(script), "-o", "json")
+    assert [(row["code"], row["message"].split(":")[0]) for row in json.loads(shown.out)] == [
+        ("script-installs-unpinned", "torch")
+    ]

@@ -54,6 +54,59 @@ def test_operator_code_is_a_complete_dag_file(airflow: Airflow, tmp_path: Path) 
     assert (task.dag_id, task.workload_name, task.project) == ("train1", "train1", "my-project")
 
 
+@pytest.mark.parametrize(
+    "line", ["runai submit --job-name-prefix acme -i x -g 1", "runai training submit --name-prefix acme -i x -g 1"]
+)
+def test_a_name_prefix_survives_in_every_form(line: str, airflow: Airflow, tmp_path: Path) -> None:
+    shown = airflow("translate", "--to", "all", "-o", "json", line)
+    told = json.loads(shown.out)
+    forms = told["forms"]
+    assert (shown.code, told["name"], told["name_prefix"]) == (0, None, "acme")
+    assert _operator(forms["operator"], tmp_path).workload_name == "acme"
+    assert forms["yaml"].startswith("# name_prefix: acme\n")
+    assert parse_command(forms["line"]).name_prefix == "acme"
+    assert (forms["json"]["name"], forms["json"]["useGivenNameAsPrefix"]) == ("acme", True)
+    assert "name prefix 'acme': written as workload_name" in shown.err
+
+
+def test_what_is_no_key_of_a_specification_stands_above_it(airflow: Airflow) -> None:
+    shown = airflow("translate", "--to", "yaml", "runai submit t -p team-a -i x")
+    assert shown.out == "# name: t, project: team-a\nimage: x\n"
+    assert shown.err == ""
+
+
+MPI = "runai submit-mpi d -i x --processes 2 -g 2 -e A=1 -- mpirun -np 4 'python t.py'"
+
+
+def test_an_mpi_job_keeps_its_launcher_in_every_form(airflow: Airflow, tmp_path: Path) -> None:
+    parsed = parse_command(MPI)
+    forms = json.loads(airflow("translate", "--to", "all", "-o", "json", MPI).out)["forms"]
+    assert _operator(forms["operator"], tmp_path).spec == parsed.spec
+    again = parse_command(forms["line"]).workload()
+    assert again.fingerprint() == parsed.workload().fingerprint()
+    assert "--master-gpu-devices-request 0" in forms["line"]
+    assert forms["json"]["masterSpec"]["args"] == "mpirun -np 4 'python t.py'"
+
+
+def test_secrets_in_a_line_are_named_and_not_repeated_in_warnings(airflow: Airflow) -> None:
+    line = "runai submit t -i x -e DB=postgres://u:hush4hush@h/db -- ./s.sh --token hush4hush"
+    shown = airflow("translate", "--to", "json", line)
+    assert "-e DB: carries a password or token (not shown)" in shown.err
+    assert "--token of the command: looks like a secret (not shown)" in shown.err
+    assert "hush4hush" not in shown.err
+
+
+def test_placeholders_of_a_page_are_named_all_at_once(airflow: Airflow) -> None:
+    shown = airflow("translate", "runai submit <job-name> -i <image_name> -p <project> --gpus 1")
+    assert shown.code == 1
+    assert [name for name in ("<job-name>", "<image_name>", "<project>") if f"placeholder {name}" in shown.err] == [
+        "<job-name>",
+        "<image_name>",
+        "<project>",
+    ]
+    assert "--gpus: unknown flag" in shown.err
+
+
 def test_line_may_come_as_words_as_one_text_or_from_standard_input(airflow: Airflow) -> None:
     words = airflow("translate", "--to", "yaml", "runai", "submit", "t", "-i", "x", "-g", "2", "--", "a", "--to", "b")
     text = airflow("translate", "--to", "yaml", "runai submit t -i x -g 2 -- a --to b")
@@ -108,6 +161,13 @@ def test_forms_without_the_template_say_so(airflow: Airflow) -> None:
     line = "runai submit a -i x --template small"
     assert "template 'small': what it holds is not part of json" in airflow("translate", "--to", "json", line).err
     assert airflow("translate", line).err == "", "the operator's form names it"
+
+
+@pytest.mark.parametrize("words", ["-- python eval.py", "--git-sync branch=dev", "--run-as-user"])
+def test_what_only_a_line_can_say_over_a_template_is_told(words: str, airflow: Airflow) -> None:
+    shown = airflow("translate", f"runai submit a -i x --template small {words}")
+    assert "give the line itself as `command_line`" in shown.err
+    assert "create_home_dir" not in shown.out, "that is for the template to say"
 
 
 def test_option_behind_the_line_is_told_where_it_belongs(airflow: Airflow) -> None:

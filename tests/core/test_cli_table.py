@@ -330,7 +330,10 @@ def v1_cases() -> list[tuple[Flag, str, str]]:
 def test_every_flag_of_v1_in_every_grammar_lands_warns_or_is_refused(flag: Flag, name: str, grammar: str) -> None:
     words, tail = GRAMMARS[grammar]
     example = EXAMPLES_V1[flag.names[0]]
-    check([*head(flag, name, example, VERBS_V1), *words], example, name, tail)
+    line = head(flag, name, example, VERBS_V1)
+    if "submit-mpi" in line:  # there, the launcher alone runs the command
+        tail = {f"{MASTER}.{key}": value for key, value in tail.items()}
+    check([*line, *words], example, name, tail)
 
 
 @pytest.mark.parametrize(("flag", "name"), [(f, n) for f in V2 for n in f.spelled], ids=shown)

@@ -178,3 +178,25 @@ def _fit(spec: Spec) -> Spec:
     compute = dict(spec.get("compute") or {})
     amounts = [key for key in ("gpu_devices", "gpu_portion", "gpu_memory") if compute.get(key) is not None]
     return {**spec, "compute": {k: v for k, v in compute.items() if k not in amounts[1:]}}
+
+
+@pytest.mark.parametrize(
+    ("task", "git"),
+    [
+        ([{"branch": "dev"}], [{"repository": "u", "path": "/code", "branch": "dev"}]),
+        ([{"repository": "u", "branch": "dev"}], [{"repository": "u", "path": "/code", "branch": "dev"}]),
+        ([{"repository": "v", "path": "/code"}], [{"repository": "v", "path": "/code"}]),
+        ([{"repository": "u", "path": "/code"}], [{"repository": "u", "path": "/code"}]),
+        (
+            [{"repository": "u", "path": "/b"}],
+            [{"repository": "u", "path": "/code"}, {"repository": "u", "path": "/b"}],
+        ),
+        (
+            [{"repository": "v", "path": "/b"}],
+            [{"repository": "u", "path": "/code"}, {"repository": "v", "path": "/b"}],
+        ),
+    ],
+)
+def test_two_clones_never_share_a_place(task: list[dict[str, str]], git: list[dict[str, str]]) -> None:
+    base = {"storage": {"git": [{"repository": "u", "path": "/code"}]}}
+    assert laid(base, {"storage": {"git": task}}) == {"storage": {"git": git}}

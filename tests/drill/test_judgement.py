@@ -136,8 +136,23 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
     ),
     "newest one torn": (
         facts(but(GOOD, 1, standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)))),
-        {"valid": "fail"},
+        {"sigterm": "fail", "valid": "fail"},
         ("valid", "after start 1 step-00000050 was invalid: cut"),
+    ),
+    "torn by the signal": (
+        facts(but(GOOD, 1, standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)))),
+        {"sigterm": "fail", "valid": "fail"},
+        ("sigterm", "start 1 ended 0.50 s after SIGTERM, but what it saved, step-00000050, was invalid: cut"),
+    ),
+    "poisoned by the signal": (
+        facts(but(GOOD, 1, standing=Standing(checkpoint(50, verdict="poisoned", message="NaN"), checkpoint(40)))),
+        {"sigterm": "fail", "valid": "fail"},
+        ("sigterm", "what it saved, step-00000050, was poisoned: NaN"),
+    ),
+    "an older one torn": (
+        facts(but(GOOD, 1, standing=Standing(checkpoint(90, verdict="invalid", message="cut"), checkpoint(50)))),
+        {"valid": "fail"},
+        ("sigterm", "saved and ended by itself 2 of 2 times"),
     ),
     "written in place, and does not come back": (
         facts(IN_PLACE, REFERENCE, STRUCK),
@@ -328,6 +343,16 @@ def test_cost_is_the_mean_overhead_times_the_rate() -> None:
     assert told is not None
     assert (told.overhead, told.seconds_per_day) == (1.5, 36)
     assert told.share == pytest.approx(36 / 86400)
+
+
+def test_a_training_that_begins_anew_has_no_price_but_its_whole_work() -> None:
+    assert judge(facts(AGAIN)).cost is None
+    assert judge(facts(NOTHING)).cost is None
+    assert judge(facts()).cost is not None
+    behind = writes((3, 20), (5, 40), (6.2, 50), (12, 40), (14, 60), (16, 100), (16.1, 100), (23, 120))
+    assert judge(facts(replace(GOOD, writes=behind))).cost is not None, "who falls behind loses a bounded part"
+    assert judge(facts(replace(NOTHING, blind="it saved elsewhere"))).cost is None
+    assert judge(facts(NO_STEPS)).cost is not None
 
 
 def test_time_to_stop_is_not_counted_twice_where_it_is_lost_work() -> None:

@@ -59,6 +59,18 @@ def test_a_training_that_keeps_nothing_is_told_what_that_means() -> None:
     assert "never ends" not in text(report(facts()))
 
 
+def test_a_training_that_begins_anew_is_not_priced_by_the_drill_s_few_seconds() -> None:
+    for seen in (CASES["begins anew"][0], CASES["nothing saved"][0], CASES["always the same first step"][0]):
+        found = report(seen)
+        assert found["cost"] is None
+        told = " ".join(text(found).split())
+        assert "At 10 preemptions a day: everything since the start, each time (2.4 h of work, on average)." in told
+        assert "% of it" not in told
+    assert "% of it" in text(report(facts()))
+    blind = facts(replace(NOTHING, blind="it saved elsewhere"))
+    assert "preemptions a day" not in text(report(blind)), "what was not seen is not judged"
+
+
 def test_one_bar_for_each_start_and_a_stretch_of_grace_for_each_preemption() -> None:
     assert len(shapes(facts(), "run")) == 3
     assert len(shapes(facts(), "reference")) == 1

@@ -235,6 +235,15 @@ def test_distributed_completes_when_all_have(emulator: Emulator, client: Client)
     assert {line.read_text() for line in logs.iterdir()} == {f"rank {rank} of 3\n" for rank in range(3)}
 
 
+def test_workers_of_an_mpi_job_wait_for_its_launcher(emulator: Emulator, client: Client) -> None:
+    master = {"command": "bash -c 'echo launched'", "compute": {"gpuDevicesRequest": 0}}
+    created = client.distributed(
+        "mpi", distributedFramework="MPI", numWorkers=2, backoffLimit=0, command=None, masterSpec=master
+    )
+    client.wait_for(created, "Completed")
+    assert emulator.log("mpi") == "launched\n"
+
+
 def test_nothing_of_the_emulators_own_environment_leaks(
     monkeypatch: pytest.MonkeyPatch, emulator: Emulator, client: Client
 ) -> None:

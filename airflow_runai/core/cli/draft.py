@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_runai.core import storage
+from airflow_runai.core.cli.line import Line, Words
 from airflow_runai.core.fields import declared
 from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
 
@@ -44,6 +45,13 @@ class Draft:
     given: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    #: Placeholders in the line were named already.
+    unfilled: bool = False
+    #: What lies across templates, see :class:`~airflow_runai.core.cli.line.Line`.
+    git: dict[str, str] = field(default_factory=dict)
+    fills: dict[str, Any] = field(default_factory=dict)
+    words: Words | None = None
+    launcher: bool = False
     #: The flag that is being read, as it was written; begins its warnings.
     at: str = ""
 
@@ -77,6 +85,10 @@ class Draft:
         for key in path.split("."):
             found = found.get(key, {}) if isinstance(found, dict) else {}
         return default if found == {} else found
+
+    def line(self) -> Line:
+        """Return what was said, nothing filled in."""
+        return Line(self.spec, self.git, self.fills, self.words, self.launcher)
 
     def _part(self, path: str) -> tuple[dict[str, Any], str]:
         *parts, last = path.split(".")

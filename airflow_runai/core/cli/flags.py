@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_runai.core.cli.draft import Draft
 from airflow_runai.core.cli.values import Form, pair, seconds, show_pair, without_byte
+from airflow_runai.core.fields import sendable
 
 #: Writes one item back; ``None`` if another flag is for it; ``ValueError`` if no flag can say it.
 Show = Callable[[Any], str | None]
@@ -153,7 +154,13 @@ def aside(name: str, path: str) -> Landing:
 
 def told(name: str) -> Landing:
     """Keep it beside the specification."""
-    return Landing(Fate.ARGUMENT, name, lambda draft, value: draft.told.update({name: value}))
+
+    def apply(draft: Draft, value: str) -> None:
+        if not value.strip():
+            raise ValueError(f"{value!r}; allowed: a text that is not empty. Leave the flag out for none")
+        draft.told[name] = sendable(value)
+
+    return Landing(Fate.ARGUMENT, name, apply)
 
 
 def idle(reason: str) -> Landing:

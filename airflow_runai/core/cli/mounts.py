@@ -51,11 +51,9 @@ GIT = Form(
     needed=("repository", "path"),
     idle=_ENTRY_NAME,
 )
-#: The target and the branch are CLI v1's defaults.
+#: A template may have the rest of it.
 GIT_V1 = Form(
     {"source": "repository", "branch": "branch", "rev": "revision", "target": "path"},
-    needed=("source",),
-    defaults={"branch": "master", "path": "/code"},
     idle={"image": "Run:ai brings its own image for cloning; left out"},
     refused=dict.fromkeys(("username", "password"), _LITERAL.format("storage.git[].secret")),
 )
@@ -99,12 +97,22 @@ def _without_false(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in entry.items() if not (k in ("read_only", "ephemeral") and v is False)}
 
 
+def git_sync(draft: Draft, value: str) -> None:
+    """``--git-sync source=…,branch=…,rev=…,target=…``, of which a template may have said a part."""
+    draft.git.update(GIT_V1.read(value, draft.warn))
+
+
 def volume(draft: Draft, value: str) -> None:
     """``-v SOURCE:TARGET[:ro|rw][:NFS-SERVER]``; the mode may be empty before a server."""
     parts = value.split(":")
     if not 2 <= len(parts) <= 4 or not all(parts[:2]):
         raise ValueError(f"{value!r}; allowed: SOURCE:TARGET, SOURCE:TARGET:ro|rw, SOURCE:TARGET:[ro|rw]:NFS-SERVER")
     source, target, mode, server = [*parts, "", ""][:4]
+    if source.startswith(("$", "~", ".")):
+        raise ValueError(
+            f"{source!r} is no place of the node: your shell would have filled it in, and none does here; write the "
+            "whole path, or a Jinja template"
+        )
     entry = {"path": source, "mount_path": target, "read_only": _read_only(mode, value)}
     server = server or draft.told.get("nfs-server", "")
     if server:

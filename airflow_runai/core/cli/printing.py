@@ -34,7 +34,11 @@ _KINDS = {
 
 
 def print_command(
-    spec: WorkloadSpec | Mapping[str, Any], *, name: str | None = None, project: str | None = None
+    spec: WorkloadSpec | Mapping[str, Any],
+    *,
+    name: str | None = None,
+    name_prefix: str | None = None,
+    project: str | None = None,
 ) -> str:
     """
     Write a specification as one command line of CLI v2.
@@ -44,13 +48,16 @@ def print_command(
     gives the specification again.
 
     :param name: name of the workload; without one the line has none, and Run:ai makes one up.
+    :param name_prefix: what the name begins with that it makes up.
     :raises SpecError: naming every key that the line cannot express.
     """
     checked = normal(spec if isinstance(spec, WorkloadSpec) else WorkloadSpec.from_mapping(spec))
     problems: list[str] = []
-    words = [*_verb(checked, problems), *filter(None, [name]), *(_spelled("--project", project) if project else [])]
-    for path, value in _leaves(checked):
-        words += _words(path, value, problems)
+    words = [*_verb(checked, problems), *filter(None, [name])]
+    for flag, value in (("--name-prefix", name_prefix), ("--project", project)):
+        words += _spelled(flag, value) if value else []
+    for path, kept in _leaves(checked):
+        words += _words(path, kept, problems)
     words += _payload(checked, problems)
     if problems:
         raise SpecError(problems)

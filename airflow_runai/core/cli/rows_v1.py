@@ -107,7 +107,12 @@ V1 = (
     row("pvc-exists existing-pvc", MANY, entries("storage.pvc", mounts.EXISTING_CLAIM), "existing claim", eras="2.x"),
     row("pvc-new new-pvc", MANY, entries("storage.pvc", mounts.NEW_CLAIM), "new claim", eras="2.x"),
     row("s3", MANY, entries("storage.s3", mounts.S3_V1), "bucket; key= and secret= are refused", eras="2.x"),
-    row("git-sync", MANY, entries("storage.git", mounts.GIT_V1), "repository; username= and password= are refused"),
+    row(
+        "git-sync",
+        ONE,
+        Landing(Fate.LANDS, "storage.git", mounts.git_sync),
+        "repository; username= and password= are refused",
+    ),
     row(
         "mount-propagation",
         NOTHING,

@@ -105,7 +105,10 @@ V2 = (
     row(
         "no-master",
         NOTHING,
-        refused("the API has no place for it; leave it out"),
+        refused(
+            "the API has no place for it; leave it out. Then a master is added, which asks for the GPUs of a worker: "
+            "take one worker less, or say --master-gpu-devices-request 0"
+        ),
         "no pod for the master",
         only=LAUNCHERS,
     ),

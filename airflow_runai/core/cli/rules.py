@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Callable, Iterable
 
 from airflow_runai.core.cli.draft import Draft
 from airflow_runai.core.cli.flags import Takes
+from airflow_runai.core.cli.line import Words
+from airflow_runai.core.cli.mounts import GIT_V1
 from airflow_runai.core.cli.scan import Given, Scan
 from airflow_runai.core.cli.verbs import Verb, launcher
+from airflow_runai.core.cli.words import placeholders, unfilled
+from airflow_runai.core.secrets import in_value, in_words
+from airflow_runai.core.texts import cut
 
+_LONGEST_LABEL = 63
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _SINGLE = "single trainings (one pod)"
 
@@ -29,19 +36,26 @@ def names(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Settle the name: a positional or ``--name``, not both; CLI v1 prefers it to a prefix, CLI v2 refuses both."""
     given = [*scan.positionals, *filter(None, [draft.told.pop("--name", None)])]
     if len(given) > 1:
+        shown = ["(not shown)" if in_value(name) else repr(name) for name in given[:5]]
         draft.problems.append(
-            f"name: {len(given)} given: {', '.join(map(repr, given[:5]))}; allowed: one, as a word or with --name. "
+            f"name: {len(given)} given: {', '.join(shown)}; allowed: one, as a word or with --name. "
             "Words for the container stand behind --, as in '-- python train.py'; booleans take a value as --flag=false"
         )
     for name in given[:1]:
         draft.told["name"] = name
     for key, label in (("name", "name"), ("name_prefix", "name prefix")):
         if key in draft.told and not _LABEL.fullmatch(draft.told[key]):
-            draft.problems.append(
-                f"{label}: {draft.told[key]!r}; allowed: lower-case letters, digits and hyphens, a letter first"
-            )
+            draft.problems += _misnamed(label, draft.told[key], draft)
     if given and "name_prefix" in draft.told:
         _both_names(draft, verb)
+
+
+def _misnamed(label: str, found: str, draft: Draft) -> list[str]:
+    if placeholders(found):
+        return [] if draft.unfilled else [f"{label}: {unfilled(found)}"]
+    if len(found) > _LONGEST_LABEL:
+        return [f"{label}: {cut(found, 30)!r} has {len(found)} characters; allowed: {_LONGEST_LABEL}"]
+    return [f"{label}: {found!r}; allowed: lower-case letters, digits and hyphens, a letter first"]
 
 
 def _both_names(draft: Draft, verb: Verb) -> None:
@@ -55,6 +69,7 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Settle command and arguments; the words after a bare ``--`` win over ``--args``, as in CLI v1."""
     words = _values(scan.given, "command")
     args = _values(scan.given, "args")
+    draft.words = _meant(words, args, scan)
     if scan.payload is None and verb.old:
         if any(" " in word for word in words):
             draft.warnings.append("--command: one word for the container, though it has blanks; write -- before words")
@@ -72,6 +87,13 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
     for key, found in (("command", words), ("args", args)):
         if found:
             draft.put(key, shlex.join(found))
+
+
+def _meant(words: list[str], args: list[str], scan: Scan) -> Words | None:
+    """Say how the words lie over those of a template."""
+    if scan.payload:
+        return "either" if not words else "command" if words[-1] == "true" else "args"
+    return "flags" if scan.payload is None and (words or args) else None
 
 
 def _values(given: Iterable[Given], name: str) -> list[str]:
@@ -127,7 +149,7 @@ def volumes(draft: Draft, verb: Verb, scan: Scan) -> None:
 def home(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Make a home directory for another user, as both command lines do."""
     if draft.told.pop("run-as-user", ""):
-        draft.spec.setdefault("create_home_dir", True)
+        draft.fills["create_home_dir"] = True
 
 
 def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
@@ -146,8 +168,9 @@ def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
         return
     if kind != "single":
         draft.put("distributed.framework", kind)
+    draft.launcher = verb.old and kind == "MPI"
     if verb.old and verb.words[0] in ("submit-mpi", "mpi", "mj"):
-        draft.spec["distributed"].setdefault("workers", 1)
+        draft.fills["distributed.workers"] = 1
     _only(draft, kind, scan.given)
 
 
@@ -165,6 +188,51 @@ def image(draft: Draft, verb: Verb, scan: Scan) -> None:
         draft.problems.append("--image: missing; allowed: -i IMAGE, or a template that has one")
 
 
+def source(draft: Draft, verb: Verb, scan: Scan) -> None:
+    """Ask for the repository's address, unless a template may have it."""
+    if draft.git and "repository" not in draft.git and "template" not in draft.told:
+        draft.problems.append(f"--git-sync: source missing; allowed: {GIT_V1.usage}")
+
+
+def secrets(draft: Draft, verb: Verb, scan: Scan) -> None:
+    """Warn of what should be no part of a line: it ends in DAG files, in logs and in the workload's description."""
+    better = f"-e {{0}}={'SECRET:NAME,KEY' if verb.old else '…: --env-secret {0}=NAME,key=KEY'}"
+    for name, value in draft.get("environment", {}).items():
+        if isinstance(value, str) and in_value(value):
+            draft.warnings.append(
+                f"-e {name}: carries a password or token (not shown), which ends in DAG files and logs; write "
+                f"{better.format(name)}"
+            )
+    for flag in ("labels", "annotations"):
+        draft.warnings += [
+            f"{flag}, {name}: carries a password or token (not shown), which everybody can read; leave it out"
+            for name, value in draft.get(flag, {}).items()
+            if in_value(value)
+        ]
+    for where in in_words(_words_of(draft, scan)):
+        draft.warnings.append(
+            f"{where} of the command: looks like a secret (not shown), which ends in DAG files and logs; let the "
+            f"program read a variable, and write {better.format('NAME')}"
+        )
+
+
+def _words_of(draft: Draft, scan: Scan) -> list[str]:
+    found = scan.payload or [*_values(scan.given, "command"), *_values(scan.given, "args")]
+    for key in ("command", "args"):
+        with contextlib.suppress(ValueError):
+            found = [*found, *shlex.split(draft.get(f"distributed.master.{key}", ""))]
+    return found
+
+
+def quotes(draft: Draft, verb: Verb, scan: Scan) -> None:
+    """Warn of texts for the master that nobody can split into words."""
+    for key in ("command", "args"):
+        try:
+            shlex.split(draft.get(f"distributed.master.{key}", ""))
+        except ValueError:
+            draft.warnings.append(f"--master-{key}: a quote is not closed; what becomes of it is up to the server")
+
+
 RULES: tuple[Callable[[Draft, Verb, Scan], None], ...] = (
-    names, command, launchers, exclusive, several_runs, volumes, home, image,
+    names, command, launchers, exclusive, several_runs, volumes, home, image, source, quotes, secrets,
 )  # fmt: skip

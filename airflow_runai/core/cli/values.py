@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_runai.core.fields import nearest
+from airflow_runai.core.secrets import in_address
 
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -112,6 +113,11 @@ class Form:
 
     def read(self, value: str, warn: Callable[[str], None]) -> dict[str, Any]:
         """Return the entry."""
+        if in_address(value):
+            raise ValueError(
+                "an address with a password or token in it (not shown) would end in DAG files and logs; store it in "
+                "Run:ai, and name that as secret"
+            )
         entry, seen = dict(self.defaults), set()
         for part in filter(None, (part.strip() for part in value.split(","))):
             key, equals, text = part.partition("=")

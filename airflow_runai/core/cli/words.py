@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
 
 #: What may stand before the command: empty lines, comments, and a prompt such as ``$`` or ``(base) me@host:~$``.
@@ -26,6 +27,7 @@ _PIECE = re.compile(
   | (?P<single>'[^']*')
   | (?P<double>"(?:[^"\\]|\\.)*")
   | (?P<escaped>\\.)
+  | (?P<placeholder><[A-Za-z][^<>'"\n&;`$]*(?<=[\w.)\]])>)
   | (?P<template>\{\{.*?\}\}|\{%.*?%\})
   | (?P<shell>[|&;<>()`]|\$[('"])
   | (?P<plain>[^\s'"\\|&;<>()`$\#{\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]+|[$\#{])
@@ -34,14 +36,21 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _VARIABLE = re.compile(r"(?<!\\)\$(?:\{[^}]*\}|[A-Za-z_]\w*)")
+#: What word processors make of quotes.
+ODD_QUOTES = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
 _SUBSTITUTION = re.compile(r"(?<!\\)(?:\$\(|`)")
 
 
 class Words(NamedTuple):
-    """The words of one command, and what should be said about them."""
+    """
+    The words of one command, and what should be said about them.
+
+    :param problems: what is wrong with it, though it could be split.
+    """
 
     words: list[str]
     warnings: list[str]
+    problems: list[str]
 
 
 def split(text: str) -> Words:
@@ -54,12 +63,25 @@ def split(text: str) -> Words:
     reader = _Reader(text)
     head = _HEAD.match(text)
     begin = head.end() if head else 0
-    for piece in _PIECE.finditer(text, begin):
-        reader.take(piece)
+    try:
+        for piece in _PIECE.finditer(text, begin):
+            reader.take(piece)
+    except SpecError as error:
+        raise SpecError([*reader.placeholders, *error.problems]) from None
     reader.end_word()
     if not reader.words:
         raise SpecError(["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"])
-    return Words(reader.words, list(_unexpanded(text[begin:])))
+    return Words(reader.words, list(_unexpanded(text[begin:])), reader.placeholders)
+
+
+def placeholders(text: str) -> list[str]:
+    """Return what documentation leaves to its reader: ``<image_name>``."""
+    return re.findall(r"<[A-Za-z][^<>]*>", text)
+
+
+def unfilled(found: str) -> str:
+    """Say what to do with a placeholder."""
+    return f"placeholder {cut(found, 60)}: fill it in, without < and >"
 
 
 def _unexpanded(text: str) -> Iterator[str]:
@@ -69,9 +91,7 @@ def _unexpanded(text: str) -> Iterator[str]:
             f"{', '.join(names)}: kept as it stands; no shell expands it here, so the container gets this very text. "
             "Write the value, or a Jinja template, if your shell was to fill it in"
         )
-    quotes = list(
-        dict.fromkeys(re.findall("[\u201c\u201d\u201e\u2018\u2019]", re.sub(r"'[^']*'|\"[^\"]*\"", "", text)))
-    )
+    quotes = list(dict.fromkeys(re.findall(f"[{''.join(ODD_QUOTES)}]", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))))
     if quotes:
         yield f"{' '.join(quotes)}: kept as it stands, for it is no quote to a shell; type ' or \" instead"
     if re.search(r"(?<=[\s=,:])~/", text):
@@ -86,6 +106,7 @@ class _Reader:
         self.words: list[str] = []
         self.word: str | None = None
         self.ended = False
+        self.placeholders: list[str] = []
 
     def take(self, piece: re.Match[str]) -> None:
         kind = str(piece.lastgroup)
@@ -110,6 +131,8 @@ class _Reader:
             raise self.wrong(
                 piece, f"{piece[0]} is never closed" if piece[0] in "'\"" else "a lone backslash", "close it"
             )
+        if kind == "placeholder":
+            self.placeholders += self.wrong(piece, unfilled(piece[0])).problems
         if kind == "shell" or (kind == "double" and _SUBSTITUTION.search(piece[0])):
             shown = piece[0] if kind == "shell" else "a command substitution"
             raise self.wrong(
@@ -122,10 +145,10 @@ class _Reader:
             self.words.append(self.word)
         self.word = None
 
-    def wrong(self, piece: re.Match[str], found: str, remedy: str) -> SpecError:
+    def wrong(self, piece: re.Match[str], *sentences: str) -> SpecError:
         line = self.text.count("\n", 0, piece.start()) + 1
         column = piece.start() - self.text.rfind("\n", 0, piece.start())
-        return SpecError([f"command line, line {line}, column {column}: {found}; {remedy}"])
+        return SpecError([f"command line, line {line}, column {column}: {'; '.join(sentences)}"])
 
 
 def _meaning(kind: str, piece: str) -> str:

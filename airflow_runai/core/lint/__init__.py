@@ -12,7 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from airflow_runai.core.fields import nearest
-from airflow_runai.core.lint import rules_checkpoints, rules_platform, rules_script, rules_task
+from airflow_runai.core.lint import (
+    rules_checkpoints,
+    rules_platform,
+    rules_progress,
+    rules_script,
+    rules_signals,
+    rules_task,
+)
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.lint.rule import SEVERITIES, Finding, Rule
 from airflow_runai.core.lint.subject import Script, Subject
@@ -20,7 +27,14 @@ from airflow_runai.errors import SpecError
 
 __all__ = ["RULES", "SEVERITIES", "Finding", "Rule", "Script", "Subject", "check_codes", "lint"]
 
-_ALL = (*rules_checkpoints.RULES, *rules_script.RULES, *rules_task.RULES, *rules_platform.RULES)
+_ALL = (
+    *rules_checkpoints.RULES,
+    *rules_script.RULES,
+    *rules_signals.RULES,
+    *rules_progress.RULES,
+    *rules_task.RULES,
+    *rules_platform.RULES,
+)
 #: Every rule by its code, in the order of the catalogue.
 RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}
 

@@ -10,11 +10,13 @@ but no reason to complain about where it lies.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.core.lint.places import Mounts
+from airflow_runai.core.lint.script_values import certain, resolved, surely, variables, words_of
+from airflow_runai.core.lint.shell import ShellScript
 
 _PLACE = r"(_?(dir|directory|path|root|folder|location|dirpath|uri|url))"
 _CHECKPOINTS = re.compile(rf"(.*_)?(checkpoints?|ckpts?|snapshots?)({_PLACE}?)")
@@ -25,6 +27,8 @@ _RESULTS = re.compile(
 _ORIGINS = re.compile(r"(^|_)(pretrained|init|initial|resume|load|from|base|teacher|source|input|start|restore)(_|$)")
 _NO_PLACE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|last|best|latest", re.IGNORECASE)
 _MOUNT = re.compile(r"(^|[/_-])(checkpoints?|ckpts?|snapshots?)([/_-]|$)", re.IGNORECASE)
+_FILE = re.compile(r"\.(pt|pth|ckpt|bin|safetensors|h5|hdf5|keras|npz|pkl|onnx|tar|gz|zip|json|ya?ml|txt)$")
+_SAVED = re.compile(rf"(output|out|save|results?|model|run|experiment|exp|default_root){_PLACE}|save|output")
 _ASSIGNED = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 
 
@@ -35,11 +39,13 @@ class Place:
 
     :param path: ``None`` if its value is not known (a secret, say).
     :param firm: see the module.
+    :param in_script: the start-up script says so.
     """
 
     where: str
     path: str | None
     firm: bool
+    in_script: bool = False
 
 
 def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
@@ -67,8 +73,44 @@ def of_mounts(mounts: Mounts) -> Iterator[Place]:
             yield Place(mount.where, mount.path, firm=mount.read_only is not True)
 
 
+def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
+    """
+    Find them among the variables that a start-up script sets and the options that it gives to programs.
+
+    A file of weights is something to start from.
+
+    :param at: names a line.
+    """
+    known = variables(script)
+    found = [place for one in known.values() for place in _named(one.name, resolved(one.value, known), at(one.line))]
+    for statement in certain(script):
+        for command in surely(statement):
+            places = of_words(words_of(command, known)) if command.plain else ()
+            found += [replace(place, where=at(command.line)) for place in places]
+    seen: set[str | None] = set()
+    for place in found:
+        if place.path not in seen and not _FILE.search(place.path or ""):
+            yield replace(place, in_script=True)
+        seen.add(place.path)
+
+
+def is_firm(name: str) -> bool:
+    """Whether a variable or option of this name holds the place of checkpoints."""
+    plain = _plain(name)
+    return bool(_CHECKPOINTS.fullmatch(plain)) and not _ORIGINS.search(plain)
+
+
+def is_result(name: str) -> bool:
+    """Whether one of this name holds a place of results, among which checkpoints may be."""
+    return bool(_SAVED.fullmatch(_plain(name)))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-.]", "_", name.lstrip("-+")).lower()
+
+
 def _named(name: str, path: str | None, where: str) -> Iterator[Place]:
-    plain = re.sub(r"[-.]", "_", name).lower()
+    plain = _plain(name)
     firm = bool(_CHECKPOINTS.fullmatch(plain))
     if not firm and not _RESULTS.fullmatch(plain):
         return

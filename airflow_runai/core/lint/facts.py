@@ -7,6 +7,7 @@ Not known is what Airflow will still render, what a template beneath may set, an
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,7 +16,8 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
-from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_variables, of_words
+from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_script, of_variables, of_words
+from airflow_runai.core.lint.ending import Ending, Trap, ending, judged, trap_of
 from airflow_runai.core.lint.places import Mounts, mounts_of
 from airflow_runai.core.lint.shell import ShellScript, read_script
 from airflow_runai.core.lint.subject import Subject
@@ -31,6 +33,8 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
+#: Init processes that pass signals on.
+_FORWARDERS = re.compile(r"(.*/)?(tini|dumb-init)")
 _ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
 
 
@@ -96,14 +100,25 @@ class Facts:
 
     @cached_property
     def words(self) -> list[str] | Unknown:
-        """The words of command and arguments; empty if there are none."""
+        """The words of command and arguments, or of a launcher's if it alone has some; empty if there are none."""
         texts = [self.text("command"), self.text("args")]
+        if texts == [None, None]:
+            texts = [self.master.get(key) for key in ("command", "args")]
+            if any(isinstance(text, str) and is_open(text) for text in texts):
+                return UNKNOWN
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN
         try:
             return [word for text in texts if isinstance(text, str) for word in shlex.split(text)]
         except ValueError:
             return UNKNOWN
+
+    @cached_property
+    def master(self) -> Mapping[str, Any]:
+        """What a distributed training's master has of its own; empty if nothing is known of it."""
+        distributed = self.part("distributed")
+        found = distributed.get("master") if distributed and not isinstance(distributed, Unknown) else None
+        return found if isinstance(found, Mapping) else {}
 
     @cached_property
     def mounts(self) -> Mounts | Unknown:
@@ -121,6 +136,8 @@ class Facts:
             found += of_words(self.words)
         if not isinstance(self.mounts, Unknown):
             found += of_mounts(self.mounts)
+        if self.shell:
+            found += of_script(self.shell, self.at)
         return found
 
     @cached_property
@@ -133,6 +150,26 @@ class Facts:
     def shell(self) -> ShellScript | None:
         """The start-up script, if it is one for a shell and can be read."""
         return read_script(self.subject.script.text) if self.subject.script else None
+
+    @cached_property
+    def judged(self) -> ShellScript | None:
+        """The script whose shell gets signals and whose exit code counts: the start-up script, or one that it execs."""
+        return judged(self.shell) if self.shell else None
+
+    @cached_property
+    def ending(self) -> Ending | None:
+        """How it ends; ``None`` if that is not known, or if an init process stands between it and the platform."""
+        forwarder = not isinstance(self.words, Unknown) and any(_FORWARDERS.fullmatch(word) for word in self.words)
+        return ending(self.judged) if self.judged and not forwarder else None
+
+    @cached_property
+    def trap(self) -> Trap | None:
+        """What it does at SIGTERM."""
+        return trap_of(self.judged) if self.judged else None
+
+    def at(self, line: int) -> str:
+        """Name a line of the start-up script."""
+        return f"{self.subject.script.name if self.subject.script else 'script'}:{line}"
 
 
 def _checked(check: Callable[[Any], T], found: Any) -> T | Unknown | None:

@@ -9,6 +9,7 @@ from airflow_runai.core.lint.checkpoint_paths import Place
 from airflow_runai.core.lint.facts import Facts, Unknown, is_open
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.script_values import copies
 from airflow_runai.core.texts import cut
 
 Hits = Iterator[tuple[str, str]]
@@ -19,7 +20,7 @@ _HINT = re.compile("checkpoint|ckpt|snapshot", re.IGNORECASE)
 _OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def _mount_of(facts: Facts, path: str | None) -> Mount | None:
+def mount_of(facts: Facts, path: str | None) -> Mount | None:
     """Return what a path lies on; ``None`` if that cannot be known, or if it is an object store."""
     if path is None or isinstance(facts.mounts, Unknown) or _OBJECT_STORE.match(path):
         return None
@@ -35,9 +36,18 @@ def _mount_of(facts: Facts, path: str | None) -> Mount | None:
 def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
     if not facts.subject.evaluates:
         for place in facts.checkpoint_places:
-            mount = _mount_of(facts, place.path) if place.firm else None
-            if mount is not None:
+            mount = mount_of(facts, place.path) if place.firm else None
+            if mount is not None and not (place.in_script and _is_passing(facts, place, mount)):
                 yield place, mount
+
+
+def _is_passing(facts: Facts, place: Place, mount: Mount) -> bool:
+    """Whether a script may know what it does: it names a place that stays, too, or changed its folder before."""
+    others = [other for other in facts.checkpoint_places if other.in_script and other.firm and other is not place]
+    kept = mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
+    moved = facts.shell is not None and any(command.name in ("cd", "pushd") for command in facts.shell.commands)
+    copied = facts.shell is not None and copies(facts.shell, place.path or "")
+    return kept or copied or (moved and not (place.path or "").startswith("/"))
 
 
 def _all_seen(facts: Facts) -> bool:
@@ -48,7 +58,9 @@ def _all_seen(facts: Facts) -> bool:
     if isinstance(facts.mounts, Unknown) or not facts.mounts.all_known or any(m.is_open for m in facts.mounts.found):
         return False
     distributed = facts.part("distributed")
-    own_master = isinstance(distributed, Mapping) and bool(distributed.get("master"))
+    master = distributed.get("master") if isinstance(distributed, Mapping) else None
+    # The launcher of an MPI job has the command, and no GPU: nothing is hidden in that.
+    own_master = bool(master) and (not facts.master or not facts.master.keys() <= {"command", "args", "compute"})
     script = facts.subject.script.text if facts.subject.script else ""
     words = [] if isinstance(facts.words, Unknown) else facts.words
     hidden = any(is_open(word) or _HINT.search(word) for word in words) or _HINT.search(script)
@@ -56,13 +68,13 @@ def _all_seen(facts: Facts) -> bool:
 
 
 def _may_keep(facts: Facts, place: Place) -> bool:
-    mount = _mount_of(facts, place.path)
+    mount = mount_of(facts, place.path)
     return mount is None or mount.kind is not Kind.LOST
 
 
 def _home(facts: Facts) -> Mount | None:
     home = facts.text("working_dir")
-    return _mount_of(facts, home) if isinstance(home, str) else None
+    return mount_of(facts, home) if isinstance(home, str) else None
 
 
 def _has_none(facts: Facts) -> bool:

@@ -18,6 +18,8 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[[^]]*\])?\+?=.*", re.DOTALL)
 _PREFIXES = {"then", "do", "else", "elif", "!", "time", "if", "while", "until"}
 _OPENERS = {"if": "fi", "while": "done", "until": "done", "for": "done", "select": "done", "case": "esac", "{": "}"}
 _CLOSERS = {"fi", "done", "esac", "}"}
+_ALWAYS = {"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))"}
+_WITHOUT_CONDITION = re.compile(r"\(\([^;]*;\s*;[^;]*\)\)")
 _REDIRECTIONS = re.compile(r"\d*[<>]|&>")
 
 
@@ -39,9 +41,19 @@ class Command:
         return tuple(words)
 
     @property
+    def literal(self) -> tuple[str, ...]:
+        """The same words, of which each is what a shell would make of its quotes if nothing in it were expanded."""
+        return tuple(map(unquoted, self.words[len(self.words) - len(self.plain) :]))
+
+    @property
     def name(self) -> str:
         """The program, without its folder; empty for a mere assignment."""
         return self.plain[0].rpartition("/")[2] if self.plain else ""
+
+    @property
+    def shown(self) -> str:
+        """The program and its first word, for messages; options are left out, for they may hold a secret."""
+        return " ".join([self.name, *(word for word in self.plain[1:2] if not word.startswith("-"))])
 
 
 @dataclass
@@ -53,14 +65,16 @@ class Statement:
     compound: bool = False
     piped: bool = False  # a compound as a whole
     background: bool = False
-    joiners: list[str] = field(default_factory=list)  # && and ||, in order
+    joiners: list[str] = field(default_factory=list)  # && and ||, in order; ! before a command
+    forever: bool = False  # a loop whose condition always holds
 
 
 @dataclass(frozen=True)
 class ShellScript:
-    """What a script does, in order."""
+    """What a script does, in order; ``text`` is its source."""
 
     statements: tuple[Statement, ...]
+    text: str = ""
 
     @property
     def commands(self) -> Iterator[Command]:
@@ -72,13 +86,22 @@ class ShellScript:
         return next((statement for statement in self.statements if statement.function == name), None)
 
 
+def unquoted(word: str) -> str:
+    """Return a word without its quotes; what it would expand to stays open."""
+    parts = re.findall(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|((?:[^'\"\\]|\\.)+)", word, re.DOTALL)
+    return "".join(
+        single or re.sub(r'\\([$`"\\])', r"\1", double) or re.sub(r"\\(.)", r"\1", plain)
+        for single, double, plain in parts
+    )
+
+
 def read_script(text: str) -> ShellScript | None:
     """Return what a script does; ``None`` if it is for no POSIX-like shell, or cannot be read."""
     first = text.split("\n", 1)[0]
     if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
         return None
     try:
-        return ShellScript(tuple(_Reader().read(tokens(text))))
+        return ShellScript(tuple(_Reader().read(tokens(text))), text)
     except (ValueError, RecursionError, IndexError):
         return None
 
@@ -93,6 +116,7 @@ class _Reader:
         self.line = 0
         self.piped = False
         self.open: list[str] = []
+        self.loop = ""  # the outermost construct, until its first command has ended
 
     def read(self, found: list[Token]) -> list[Statement]:
         skip = False
@@ -120,11 +144,14 @@ class _Reader:
             self.open.pop()
         elif token.text in _OPENERS:
             self.open.append(_OPENERS[token.text])
+            self.loop = "" if self.statement.compound else token.text
             self.statement.compound = True
             if token.text in ("for", "select", "case"):
                 self._begin(token)
         elif token.text not in _PREFIXES:
             self._begin(token)
+        elif token.text == "!":
+            self.statement.joiners.append(token.text)
 
     def _begin(self, token: Token) -> None:
         self.words, self.line = [token.text], token.line
@@ -161,7 +188,7 @@ class _Reader:
         if not self.words and self.statement.compound:
             self.statement.piped |= text in ("|", "|&")
             self.statement.background |= text == "&" and not self.open
-        self._end_command(piped=text in ("|", "|&"), background=text == "&")
+        self._end_command(piped=text in ("|", "|&"), background=text == "&", joined=text in ("&&", "||"))
         if text in ("&&", "||"):
             self.statement.joiners.append(text)
         elif text in ("\n", ";", "&") and not self.open and not self._awaits_body():
@@ -171,10 +198,19 @@ class _Reader:
     def _awaits_body(self) -> bool:
         return bool(self.statement.function) and not self.statement.commands
 
-    def _end_command(self, *, piped: bool = False, background: bool = False) -> None:
+    def _end_command(self, *, piped: bool = False, background: bool = False, joined: bool = False) -> None:
         if self.words[:1] == ["function"] and len(self.words) > 1:
             self.statement.function = self.words[1]
         elif self.words and self.words[0] not in ("for", "select", "case"):
             piped = piped or "|" in self.words
             self.statement.commands.append(Command(tuple(self.words), self.line, piped or self.piped, background))
+        if self.words:
+            self.statement.forever |= not joined and self._never_ends()
+            self.loop = ""
         self.words, self.piped = [], piped
+
+    def _never_ends(self) -> bool:
+        if self.loop == "for":
+            return len(self.words) > 1 and bool(_WITHOUT_CONDITION.fullmatch(self.words[1]))
+        condition = " ".join(self.words)
+        return condition in _ALWAYS if self.loop == "while" else (self.loop, condition) == ("until", "false")

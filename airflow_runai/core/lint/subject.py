@@ -17,12 +17,14 @@ class Script:
     :param name: its name, for messages; ``text`` keeps its line ends.
     :param mode: permission bits such as ``0o644``, if known.
     :param neighbours: names of the files beside it, if known.
+    :param requirements: texts of the requirements files beside it, by name, if known.
     """
 
     name: str
     text: str
     mode: int | None = None
     neighbours: tuple[str, ...] | None = None
+    requirements: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

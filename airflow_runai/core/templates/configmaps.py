@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_runai.core.cli import parse_command
 from airflow_runai.core.cli.flags import Fate, Flag, Takes
+from airflow_runai.core.cli.line import Line, completed, with_git
 from airflow_runai.core.cli.rows_v1 import V1
 from airflow_runai.core.cli.values import go_boolean
 from airflow_runai.core.fields import nearest
@@ -81,6 +82,11 @@ def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Te
     reading = _Reading(held[0], old=_is_old(held[0].value))
     reading.read()
     document = {**reading.finished(), "name": name, "description": data.get("description") or None}
+    if document["name"] == ADMIN:
+        reading.warnings.append(
+            f"{_ADMIN_OBJECT}: lies beneath the template that a task names; in the command line its values beat that "
+            "one's. Lock what must win: locked: [KEY, …]"
+        )
     made = from_document(Document(where, {key: value for key, value in document.items() if value not in (None, [])}))
     if default:
         reading.warnings.append("runai/default: it applied where no template was named; now each task names it")
@@ -90,7 +96,8 @@ def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Te
             f"{', '.join(unfilled)}: kept as it stands; the command line filled it in from its user's environment, "
             "which a worker is not. Write the value"
         )
-    return Template(**{**vars(made), "warnings": tuple(reading.warnings)})
+    told = {"warnings": tuple(reading.warnings), "line": reading.amounts_to, "default": default}
+    return Template(**{**vars(made), **told})
 
 
 def _object(mapping: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], str, bool]:
@@ -142,6 +149,7 @@ class _Reading:
     problems: list[str] = field(default_factory=list)
     is_command: bool = False
     several: bool = False
+    amounts_to: Line = field(default_factory=Line)
 
     def read(self) -> None:
         for key, value in self.document.value.items():
@@ -223,7 +231,7 @@ class _Reading:
         if self.old or self.command:
             return [*words, *(f"--command={word}" for word in self.command), *(f"--args={word}" for word in self.args)]
         command = ["--command=true"] if self.is_command else []
-        return [*words, *command, "--", *self.args] if self.args or command else words
+        return [*words, *command, "--", *self.args] if self.args else words
 
     def finished(self) -> dict[str, Any]:
         """Return what a template says besides its name."""
@@ -233,9 +241,14 @@ class _Reading:
             self.problems += [f"{self.document.where}: as a flag, {sentence}" for sentence in error.problems]
         if self.problems:
             raise SpecError(self.problems)
+        if found.line.git and "repository" not in found.line.git:
+            raise SpecError(
+                [f"{self.document.where}: as a flag, --git-sync: source missing; allowed: a template with it"]
+            )
         self.warnings += found.warnings
+        self.amounts_to = replace(found.line, words="command") if self.is_command else found.line
         return {
-            "spec": found.spec,
+            "spec": completed(with_git(found.line.said, [found.line]), [found.line]),
             "project": found.project,
             "kind": found.kind if found.kind == "distributed" else None,
             "required": list(dict.fromkeys(self.required)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from airflow_runai.core.cli.line import meant
 from airflow_runai.core.templates.keys import is_named
 
 _AMOUNTS = ("gpu_devices", "gpu_portion", "gpu_memory")
@@ -31,8 +32,30 @@ def _united(key: str, base: Any, patch: Any) -> Any:
         rule = {"environment": _by_name, "compute": _compute, "raw": _raw}.get(key, laid)
         return rule(base if isinstance(base, Mapping) else {}, patch)
     if isinstance(patch, (list, tuple)):
-        return _appended(base, patch)
+        return _repositories(base, patch) if key == "git" else _appended(base, patch)
     return patch
+
+
+def _repositories(base: Any, patch: Iterable[Any]) -> list[Any]:
+    """Append clones; what goes into the same place, or lacks a part, completes what is there."""
+    found = list(base) if isinstance(base, (list, tuple)) else []
+    for entry in patch:
+        there = [one for one in found if isinstance(one, Mapping)] if isinstance(entry, Mapping) else []
+        partial = bool(there) and not {"repository", "path"} <= entry.keys()
+        at = (
+            meant(entry, there)
+            if partial
+            else next((n for n, one in enumerate(there) if _same_place(entry, one)), None)
+        )
+        if at is None or len(there) != len(found):
+            found = _appended(found, [entry])
+        else:
+            found[at] = {**found[at], **entry}
+    return found
+
+
+def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one.get("path") is not None and one.get("path") == other.get("path")
 
 
 def _by_name(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

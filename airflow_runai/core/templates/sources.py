@@ -18,7 +18,7 @@ def load_template(text: str, where: str) -> Template:
     :param where: file or Variable, for messages.
     :raises SpecError: naming ``where`` and the line.
     """
-    found = documents(text, where)
+    found = [part for whole in documents(text, where) for part in _items(whole)]
     if len(found) > 1:
         raise SpecError([f"{where}: {len(found)} YAML documents; allowed: one here"])
     return _template(found[0])
@@ -50,11 +50,19 @@ def _all(texts: Mapping[str, str | Mapping[str, Any]], problems: list[str]) -> I
         except SpecError as error:
             problems += error.problems
             continue
-        for document in held:
+        for document in [part for whole in held for part in _items(whole)]:
             try:
                 yield _template(document)
             except SpecError as error:
                 problems += error.problems
+
+
+def _items(document: Document) -> list[Document]:
+    """Take a listing apart, as ``kubectl get configmap -l runai/template -o yaml`` prints several."""
+    items = document.value.get("items") if isinstance(document.value, Mapping) else None
+    if not isinstance(items, list) or document.value.get("kind") not in ("List", "ConfigMapList"):
+        return [document]
+    return [Document(f"{document.where}, items[{index}]", item) for index, item in enumerate(items)]
 
 
 def _template(document: Document) -> Template:

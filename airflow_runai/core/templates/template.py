@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_runai.core.cli.line import Line
 from airflow_runai.core.fields import nearest, one_of, read, text, texts
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.keys import path_of
@@ -37,6 +38,9 @@ class Template:
     :param kind: ``training`` or ``distributed``, if it is good for one of them only.
     :param project: Run:ai project.
     :param warnings: what its author should know.
+    :param line: the command line that it amounts to, if it is a ConfigMap of one; ``spec`` is then what that says by
+        itself.
+    :param default: it applied where no template was named.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Template:
     locked: tuple[str, ...] = ()
     replaceable: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    line: Line | None = None
+    default: bool = False
 
 
 def alternatives(key: str) -> list[Path]:
