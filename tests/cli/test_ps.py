@@ -25,6 +25,8 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Person, Run, register
 from tests.cli.conftest import Airflow, executable
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 def submit(
     emulator: Emulator,

@@ -202,6 +202,7 @@ class OneTaskInstance(RuleBasedStateMachine):
         self.platform: list[Made] = []
         self.note: Note | None = None
         self.forgotten = True
+        self.intended = 0
         self.tries = Tries(1, 1, 3)
         self.on_clear = "restart"
 
@@ -209,6 +210,7 @@ class OneTaskInstance(RuleBasedStateMachine):
     def execute(self, crash: str) -> None:
         existing = [m.seen() for m in self.platform if m.listed]
         self.forgotten = self.note is None or self.note.generation == 0
+        self.intended = self.note.generation if self.note else 0
         try:
             step = plan(numbered(existing), self.tries, self.note, self.on_clear)
         except Missing:
@@ -250,7 +252,9 @@ class OneTaskInstance(RuleBasedStateMachine):
         ended_badly = newest.deleted or newest.phase in ("Failed", "Deleting")
         cleared = newest.by < self.tries.first and self.on_clear == "restart"
         other_life = self.forgotten and not newest.lives
-        return cleared or other_life or (ended_badly and newest.by < self.tries.current) or not newest.listed
+        decided = newest.generation < self.intended  # by an execution that died before its create
+        retried = ended_badly and newest.by < self.tries.current
+        return cleared or other_life or decided or retried or not newest.listed
 
     @rule()
     def retry(self) -> None:
