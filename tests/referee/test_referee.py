@@ -30,6 +30,8 @@ BY_CHANCE = {
     "jobset/worker-fails-and-set-restarts": r"Pod nightly-gang-2-worker-0-0 #1: finalizer batch\.kubernetes\.io/job-tr",
     # The Job controller lets go of a deleted pod before or after the kubelet, which has nothing to end, says it failed.
     "kai/06-image-error-deleted": r"Pod nightly-bert-6 #1: finalizer batch\.kubernetes\.io/job-tracking absent came be",
+    # The controller of JobSets says that it suspended the set before or after Kueue has admitted it.
+    "kueue/gang-reclaimed-and-resumed": r"JobSet nightly-gang-8 #1: (condition Suspended|restarts 0 came before susp)",
     # The grouper restores the owner of the orphan's PodGroup, which is then collected, if it looks before the pod has
     # lost its own owner; else the group stays until its end without an owner.
     "kai/32-orphaned-by-delete": r"PodGroup pg-nightly-bert-32 #1: (owner|gone|allocated|requested): ",
