@@ -99,6 +99,8 @@ class Examination:
     """Files that describe the checkpoint and are not part of its content."""
     heads: dict[str, bytes] = field(default_factory=dict)
     """Relative path to the first bytes of a file, so that many formats may look at them for one reading."""
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Relative path to the names in a zip file, for the same reason."""
     tensor_names: dict[str, frozenset[str]] = field(default_factory=dict)
     entries: dict[tuple[str, str], TensorEntry] = field(default_factory=dict)
     """What a ledger keeps: (relative path, name of the tensor) to what was seen of it."""
@@ -121,11 +123,14 @@ class Examination:
     """Held while parts that are looked at beside each other count their bytes."""
 
     def note(self, code: str, path: str, message: str) -> None:
-        """Record a finding; after 100 of them only the verdict is kept up to date."""
+        """Record a finding once; after 100 of them only the verdict is kept up to date."""
         severity, verdict = CODES[code]
         self.verdict = worst(self.verdict, verdict)
+        finding = Finding(code, severity, path, message[:_MESSAGE_LIMIT])
+        if finding in self.findings:
+            return
         if len(self.findings) < _FINDING_LIMIT:
-            self.findings.append(Finding(code, severity, path, message[:_MESSAGE_LIMIT]))
+            self.findings.append(finding)
         elif len(self.findings) == _FINDING_LIMIT:
             more = "there are more findings than are listed here; repair these first"
             self.findings.append(Finding("more-findings", "info", path, more))
@@ -181,15 +186,26 @@ class Examination:
         """
         if self.level == 2 and tree.single and not self.vouched.isdisjoint(tree.files):
             return self._examine_structure(tree, among)
+        form = None
         try:
-            for form in self.formats if among is None else among:
-                if form.detect(tree, self):
-                    form.examine(tree, self)
-                    return form.name
+            form = self.recognise(tree, among=among)
+            if form is not None:
+                form.examine(tree, self)
         except Damage as damage:
             self.note(damage.code, tree.label, damage.message)
-            return form.name
-        return None
+            return None if form is None else form.name
+        return None if form is None else form.name
+
+    def recognise(self, tree: Tree, *, among: tuple[Format, ...] | None = None) -> Format | None:
+        """
+        Find the format that the bytes prove; where none does, the one that the name means a damaged file to be.
+
+        :param among: formats to try; all by default.
+        :raises Damage: when it cannot be read.
+        """
+        tried = self.formats if among is None else among
+        proven = next((form for form in tried if form.detect(tree, self)), None)
+        return proven or next((form for form in tried if form.meant(tree, self)), None)
 
     def _examine_structure(self, tree: Tree, among: tuple[Format, ...] | None) -> str | None:
         self.level = 1
@@ -260,10 +276,12 @@ class Format:
     One way of writing checkpoints; a module under ``formats`` each.
 
     :param name: as it appears in reports.
-    :param detect: whether this is (or, for a damaged file, was meant to be) that format; may read a few bytes.
+    :param detect: whether the bytes prove that it is this format, which cannot be another's; may read a few of them.
     :param examine: look, as deep as the examination says, and note findings; may raise :class:`Damage`.
+    :param meant: whether the name says that it was meant to be this format; asked only where no bytes prove any.
     """
 
     name: str
     detect: Callable[[Tree, Examination], bool]
     examine: Callable[[Tree, Examination], None]
+    meant: Callable[[Tree, Examination], bool] = lambda tree, seen: False

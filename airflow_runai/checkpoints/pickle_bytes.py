@@ -8,9 +8,16 @@ from typing import NoReturn
 
 from airflow_runai.checkpoints.examination import Damage
 
-__all__ = ["PickleBytes"]
+__all__ = ["Cut", "PickleBytes"]
 
 _NAME_SIZE_LIMIT = 512
+
+
+class Cut(Damage):
+    """The pickle goes on where the bytes end."""
+
+    def __init__(self, at: int, what: str) -> None:
+        super().__init__("pickle-malformed", f"pickle, byte {at}: {what}")
 
 
 class PickleBytes:
@@ -22,7 +29,7 @@ class PickleBytes:
 
     def take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
-            self.malformed(f"announces {size} bytes, {len(self.data) - self.at} are left")
+            raise Cut(self.at, f"announces {size} bytes, {len(self.data) - self.at} are left")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -32,7 +39,7 @@ class PickleBytes:
     def line(self) -> str:
         end = self.data.find(b"\n", self.at, self.at + _NAME_SIZE_LIMIT)
         if end < 0:
-            self.malformed("a name is not ended by a line feed within 512 bytes")
+            raise Cut(self.at, "a name is not ended by a line feed within 512 bytes")
         text = self.take(end - self.at)
         self.at += 1
         return self.decoded(text)

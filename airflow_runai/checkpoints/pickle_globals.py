@@ -128,6 +128,8 @@ _ALLOWED: dict[str, set[str]] = {
     "numpy._core.multiarray": _ARRAYS,
     "numpy.core.numeric": _ARRAYS,
     "numpy._core.numeric": _ARRAYS,
+    # Builds nothing by itself; the bytes behind it are no pickle, and the file is said to be joblib's and not read.
+    "joblib.numpy_pickle": {"NumpyArrayWrapper"},
     "jax._src.array": {"_reconstruct_array"},
     "pandas._libs.arrays": {"__pyx_unpickle_NDArrayBacked"},
     "pandas._libs.internals": {"_unpickle_block"},

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from airflow_runai.checkpoints.examination import Damage, shown
-from airflow_runai.checkpoints.pickle_bytes import PickleBytes
+from airflow_runai.checkpoints.pickle_bytes import Cut, PickleBytes
 from airflow_runai.checkpoints.pickle_values import GETATTR, Call, Global, Opaque, Persistent, inside, safe_key
 
 __all__ = ["PICKLE_SIZE_LIMIT", "Machine", "load_first", "load_inert"]
@@ -104,7 +104,7 @@ class Machine(PickleBytes):
             if action is None:
                 self.refuse(opcode)
             action(self)
-        return self.malformed("ends without STOP; the file was cut")
+        raise Cut(self.at, "ends without STOP; the file was cut")
 
     def stop(self) -> object:
         if len(self.stack) != 1 or self.marks:
@@ -152,7 +152,7 @@ class Machine(PickleBytes):
     def frame(self) -> None:
         size = self.number("<Q", 8)
         if size > len(self.data) - self.at:
-            self.malformed(f"frame of {size} bytes, {len(self.data) - self.at} are left")
+            raise Cut(self.at, f"frame of {size} bytes, {len(self.data) - self.at} are left")
 
     def protocol(self) -> None:
         version = self.take(1)[0]

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from airflow_runai.checkpoints.ledger import Ledger
 
-__all__ = ["CODES", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
+__all__ = ["CODES", "TRANSIENT", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -35,7 +35,7 @@ class Verdict(str, Enum):
     UNSAFE = "unsafe"
     """Loading it could run a command or exhaust the machine."""
     UNKNOWN = "unknown"
-    """It could not be read: permissions, time-outs, I/O errors."""
+    """It could not be read now, or nobody here can read it: :attr:`Report.transient` tells which."""
 
     def __str__(self) -> str:
         return self.value
@@ -84,7 +84,7 @@ CODES: dict[str, Code] = {
     "link-loop": _INVALID,
     "empty-file": _INVALID,
     "empty-directory": _INVALID,
-    "format-unknown": _INVALID,
+    "format-unknown": _error(Verdict.UNKNOWN),
     "not-examined": Code("warning", Verdict.UNVERIFIABLE),
     "too-large": _error(Verdict.UNKNOWN),
     "temporary-name": _BUSY,
@@ -158,6 +158,7 @@ CODES: dict[str, Code] = {
     "index-mismatch": _INVALID,
     "shard-missing": _INVALID,
     "shard-left-over": _WARNING,
+    "trainer-in-name-only": _WARNING,
     "file-missing": _INVALID,
     "model-only": _WARNING,
     "dcp-metadata": _INVALID,
@@ -202,6 +203,10 @@ CODES: dict[str, Code] = {
     "non-finite-before": _WARNING,
     "more-findings": Code("info", Verdict.VALID),
 }
+
+
+#: What makes a checkpoint unknown only for now; every other code that leads to ``unknown`` says the same for ever.
+TRANSIENT = frozenset({"unreadable"})
 
 
 @dataclass(frozen=True)
@@ -266,6 +271,17 @@ class Report:
         if self.verdict is Verdict.UNVERIFIABLE:
             return accept_unverifiable
         return self.verdict is Verdict.VALID
+
+    @property
+    def transient(self) -> bool:
+        """
+        Whether another look may say something else: it is being written, or could not be read now.
+
+        What is ``unknown`` for another reason (no known format, beyond a limit) stays so: it is passed over.
+        """
+        if self.verdict is Verdict.UNKNOWN:
+            return any(finding.code in TRANSIENT for finding in self.findings)
+        return self.verdict is Verdict.IN_PROGRESS
 
     def to_json(self) -> dict[str, object]:
         """Render as plain JSON data."""

@@ -211,7 +211,8 @@ class _Judge:
                 return f"pinned by {pattern!r}"
         if Path(str(found.path)).is_symlink():
             return "a link; what it leads to may be needed elsewhere"
-        report = self._reports.get(name) or check(found.path, level=0)
+        # What is beyond a limit shows only once its structure is read.
+        report = self._reports.get(name) or check(found.path, level=1)
         if report.verdict in _UNDECIDED:
             return f"{report.verdict}: nobody knows what it is"
         if now - _changed_at(found) < self.rules.settled_seconds:

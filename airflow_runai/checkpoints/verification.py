@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_runai.checkpoints.companions import list_checkpoint
-from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim
+from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim, shown
 from airflow_runai.checkpoints.formats import FORMATS
+from airflow_runai.checkpoints.formats.heads import foreign, head
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
+from airflow_runai.checkpoints.formats.published import MANIFEST
 from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.progress import Progress
 from airflow_runai.checkpoints.reader import unreadable
@@ -87,7 +89,8 @@ def _note_unusual(tree: Tree, seen: Examination) -> None:
         if entry.kind == "special":
             seen.note("special-file", name, "a fifo, socket or device; regular files are allowed; it was not opened")
         elif entry.kind == "link":
-            seen.note("link", name, "a link to a directory; copy the directory instead; it was not followed")
+            code = "link" if tree.beside(MANIFEST) else "not-examined"
+            seen.note(code, name, "a link to a directory; copy the directory instead; it was not followed")
     if not tree.single and not tree.files and not seen.refused:
         seen.note("empty-directory", tree.label, "an empty directory; the trainer was probably killed before it wrote")
     for name, entry in tree.files.items():
@@ -116,16 +119,18 @@ def _examine(tree: Tree, seen: Examination) -> str | None:
         # A defect of ours must not look like a defect of the checkpoint, nor stop the walk over the others.
         seen.note("reader-defect", tree.label, f"{type(error).__name__}: {error}; please report this")
         return None
-    if form is None:
-        seen.note("format-unknown", tree.label, _KNOWN_FORMATS)
+    if form is None and not seen.refused:
+        seen.note("format-unknown", tree.label, _not_recognised(tree, seen))
     return form
 
 
-_KNOWN_FORMATS = (
-    "not recognised; files and distributed checkpoints of PyTorch (Lightning, FSDP, DeepSpeed, Megatron), "
-    "safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, Hugging Face checkpoint-N and step-N "
-    "directories with manifest.json can be read"
-)
+def _not_recognised(tree: Tree, seen: Examination) -> str:
+    first = head(tree, seen)
+    what = foreign(first) or (
+        f"begins with {shown(first[:8])}" if tree.single else "no file in it is of a known format"
+    )
+    considered = ", ".join(form.name for form in FORMATS)
+    return f"not recognised: {what}; considered were {considered}; a manifest of ours proves files of any format"
 
 
 def _note_changes(path: Location, before: Tree, seen: Examination) -> None:

@@ -268,7 +268,8 @@ def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
     verdicts = {str(report.verdict) for report in selection.rejected}
     if verdicts == {"unverifiable"}:
         words += "; accept_unverifiable=True takes formats that carry no checksums"
-    return CheckpointUndecided(words) if verdicts & {"unknown", "in_progress"} else CheckpointInvalid(words)
+    undecided = any(report.transient for report in selection.rejected)
+    return CheckpointUndecided(words) if undecided else CheckpointInvalid(words)
 
 
 def put_aside(selection: Selection, search: Search) -> dict[str, str]:

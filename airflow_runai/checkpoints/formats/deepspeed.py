@@ -23,7 +23,8 @@ from airflow_runai.checkpoints.tree import Tree
 __all__ = ["DEEPSPEED", "examine_deepspeed", "holds_deepspeed"]
 
 _POINTER = "latest"
-_STATE = re.compile(r"(?:([^/]+)/)?[^/]*(?:model|optim)_states\.pt")
+# Of ranks, or of pipeline layers; a script of somebody's own may well write model_states.pt.
+_STATE = re.compile(r"(?:([^/]+)/)?(?:[^/]*rank_\d|layer_)[^/]*(?:model|optim)_states\.pt")
 _MODEL = re.compile(r"mp_rank_(\d{1,6})_model_states\.pt")
 # Older versions left out the underscore in front of "optim".
 _ZERO = re.compile(r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(optim|model)_states\.pt")

@@ -66,7 +66,10 @@ def _looked_at(seen: Examination, name: str, look: Callable[[Examination, str], 
 def _examine_part(tree: Tree, seen: Examination, name: str, known: Collection[str]) -> None:
     part = tree.only(name)
     if tree.files[name].size and name not in known:
-        _look(part, seen, name)
+        try:
+            _look(part, seen, name)
+        except Damage as damage:
+            seen.note(damage.code, name, damage.message)
     if seen.level >= 2 and name not in seen.crcs:
         _sum(part, seen)
 

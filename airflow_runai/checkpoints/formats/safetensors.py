@@ -15,6 +15,7 @@ from typing import Any
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.lanes import any_set
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.reader import Source, Span
@@ -45,13 +46,13 @@ class _Tensor:
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
-        return False
-    if tree.label.endswith(".safetensors"):
-        return True
-    with Source(tree, seen) as source:
-        head = source.at(0, min(9, source.size))
-    return len(head) == 9 and head[8:] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _FORMAT_LIMIT
+    """
+    A length that fits into the file, and a brace behind it.
+
+    A length may look like any other format's first bytes: 640 is the mark of a pickle.
+    """
+    first = head(tree, seen)
+    return first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -177,4 +178,4 @@ def _note_zero_tail(source: Source, seen: Examination, label: str, tensors: list
         )
 
 
-SAFETENSORS = Format("safetensors", _detect, _examine)
+SAFETENSORS = Format("safetensors", _detect, _examine, meant_by(".safetensors"))

@@ -7,6 +7,7 @@ TorchScript. The layout is what torch 2.13 writes; every member is accounted for
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_dir
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.heads import meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass
 from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.ledger import TensorEntry
@@ -26,21 +28,29 @@ from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar")
+_PICKLE = re.compile(r"[^/]+/data\.pkl")
+_OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
+# Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and accelerate.
+_BIN = re.compile(
+    r"(?:.*/)?(?:(?:pytorch|adapter|diffusion_pytorch)_model|optimizer|scheduler|training_args|pytorch_lora_weights)"
+    r"(?:[-_][^/]*)?\.bin"
+)
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _SMALL_LIMIT = 4096
-_TAIL = 64 * 1024
+_SUFFIXED = meant_by(".pt", ".pth", ".ckpt", ".pth.tar")
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
+    """By the directory, which a file whose head was overwritten still has; by the first member if it was cut."""
+    return any(map(_PICKLE.fullmatch, members(tree, seen)))
+
+
+def _meant(tree: Tree, seen: Examination) -> bool:
+    """By name, unless it is a zip file of another kind, such as a program of ``torch.export``."""
+    if not _SUFFIXED(tree, seen) and not (meant_by(".bin")(tree, seen) and _BIN.fullmatch(tree.label)):
         return False
-    with Source(tree, seen) as source:
-        head = source.at(0, min(4, source.size))
-        if head != b"PK\3\4" or tree.label.endswith(SUFFIXES):
-            return tree.label.endswith(SUFFIXES)
-        size = min(source.size, _TAIL)
-        return b"/data.pkl" in source.at(source.size - size, size)
+    names = members(tree, seen)
+    return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
 def examine_archive(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
@@ -250,4 +260,4 @@ class TorchMemberPass:
                 self.content.note(seen, label)
 
 
-TORCH_ZIP = Format("torch-zip", _detect, examine_archive)
+TORCH_ZIP = Format("torch-zip", _detect, examine_archive, _meant)
