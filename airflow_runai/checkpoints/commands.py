@@ -50,6 +50,7 @@ def select(options: Namespace) -> int:
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
         strict=options.strict,
+        accept=options.accept,
         min_step=options.min_step,
         demands=_demands(options.expect),
         ledger=ledger,
@@ -79,6 +80,7 @@ def retain(options: Namespace) -> int:
         pinned=tuple(options.pin),
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
+        accept=tuple(options.accept),
         settled_seconds=options.settled,
     )
     now = time.time()
@@ -89,7 +91,7 @@ def retain(options: Namespace) -> int:
 
 
 def _looked_at(path: Path, options: Namespace, ledger: Ledger | None, progress: Progress | None) -> Report:
-    policy = Policy(strict=options.strict)
+    policy = Policy(strict=options.strict, accept=frozenset(options.accept))
     return checkpoints.check(path, level=options.level, policy=policy, ledger=ledger, progress=progress)
 
 

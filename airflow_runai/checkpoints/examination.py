@@ -11,12 +11,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_runai.checkpoints.access import AHEAD, Blocks
 from airflow_runai.checkpoints.drift import advance, compare
 from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, Ledger, TensorEntry
-from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
+from airflow_runai.checkpoints.report import ACCEPTABLE, CODES, Finding, Report, Severity, Verdict, worst
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["Damage", "Examination", "Format", "Policy", "StepClaim", "shown"]
@@ -47,12 +47,18 @@ class Policy:
 
     :param strict: refuse pickles that name classes which are neither PyTorch's nor Python's own plain data.
     :param entry_limit: how many directory entries are listed at most, per checkpoint and per root.
+    :param accept: finding codes, of :data:`~airflow_runai.checkpoints.report.ACCEPTABLE`, that only warn.
     """
 
     strict: bool = False
     entry_limit: int = 10_000
+    accept: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        unknown = sorted(set(self.accept) - ACCEPTABLE)
+        if unknown:
+            allowed = ", ".join(sorted(ACCEPTABLE))
+            raise ValueError(f"policy.accept: {', '.join(map(repr, unknown))}; allowed: {allowed}")
         if type(self.entry_limit) is not int or self.entry_limit < 1:
             raise ValueError(f"policy.entry_limit: {self.entry_limit!r} is no number from 1; 10000 is the default")
 
@@ -111,6 +117,10 @@ class Examination:
     metrics: Mapping[str, object] = field(default_factory=dict)
     """What the trainer noted of its quality."""
     steps: list[StepClaim] = field(default_factory=list)
+    name_binds: bool | None = None
+    """Whether a step in the name binds, where a format knows; else the name itself decides."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What one part says and another is judged by, such as how many steps were skipped."""
     tensors: int = 0
     bytes_read: int = 0
     ahead: int = AHEAD
@@ -124,7 +134,8 @@ class Examination:
 
     def note(self, code: str, path: str, message: str) -> None:
         """Record a finding once; after 100 of them only the verdict is kept up to date."""
-        severity, verdict = CODES[code]
+        severity: Severity
+        severity, verdict = ("warning", Verdict.VALID) if code in self.policy.accept else CODES[code]
         self.verdict = worst(self.verdict, verdict)
         finding = Finding(code, severity, path, message[:_MESSAGE_LIMIT])
         if finding in self.findings:
@@ -239,6 +250,7 @@ class Examination:
             self.enter(path, name, entry)
         self.world_size = part.world_size if self.world_size is None else self.world_size
         self.steps += part.steps
+        self.facts |= part.facts
         self.tensors += part.tensors
 
     def digest(self, tree: Tree) -> str | None:

@@ -11,6 +11,7 @@ from airflow_runai.checkpoints.examination import Damage
 __all__ = ["Cut", "PickleBytes"]
 
 _NAME_SIZE_LIMIT = 512
+_LINE_SIZE_LIMIT = 64 * 1024 * 1024
 
 
 class Cut(Damage):
@@ -37,12 +38,15 @@ class PickleBytes:
         return int(struct.unpack(layout, self.take(size))[0])
 
     def line(self) -> str:
-        end = self.data.find(b"\n", self.at, self.at + _NAME_SIZE_LIMIT)
+        return self.decoded(self.raw_line(_NAME_SIZE_LIMIT))
+
+    def raw_line(self, limit: int = _LINE_SIZE_LIMIT) -> bytes:
+        end = self.data.find(b"\n", self.at, self.at + limit)
         if end < 0:
-            raise Cut(self.at, "a name is not ended by a line feed within 512 bytes")
+            raise Cut(self.at, f"a line is not ended by a line feed within {limit} bytes")
         text = self.take(end - self.at)
         self.at += 1
-        return self.decoded(text)
+        return text
 
     def decoded(self, text: bytes) -> str:
         try:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from airflow_runai.checkpoints.ledger import Ledger
 
-__all__ = ["CODES", "TRANSIENT", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
+__all__ = ["ACCEPTABLE", "CODES", "TRANSIENT", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -176,6 +176,7 @@ CODES: dict[str, Code] = {
     # content
     "non-finite": _error(Verdict.POISONED),
     "mask-infinite": _WARNING,
+    "moment-infinite": _WARNING,
     "score-non-finite": _WARNING,
     "all-zero": _WARNING,
     "zero-tail": _WARNING,
@@ -205,6 +206,14 @@ CODES: dict[str, Code] = {
 }
 
 
+#: What a user may know better than any file: it can be accepted by its code, and is then a warning. It is about what
+#: the numbers mean, never about bytes that are damaged, missing or dangerous.
+ACCEPTABLE = frozenset(
+    {
+        *("step-disagrees", "ranks-disagree", "non-finite", "zeroed"),
+        *("tensor-lost", "dtype-drift", "shape-drift", "stale-file", "file-unchanged"),
+    }
+)
 #: What makes a checkpoint unknown only for now; every other code that leads to ``unknown`` says the same for ever.
 TRANSIENT = frozenset({"unreadable"})
 

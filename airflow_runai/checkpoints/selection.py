@@ -6,7 +6,7 @@ Walks newest first, stops at the first that is accepted, and keeps every report,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from airflow_runai.checkpoints.demands import DemandError, Demands
@@ -39,6 +39,7 @@ def select(
     level: int = 3,
     accept_unverifiable: bool = False,
     strict: bool = False,
+    accept: Collection[str] = (),
     min_step: int | None = None,
     demands: Demands | None = None,
     ledger: Ledger | None = None,
@@ -51,6 +52,7 @@ def select(
     :param level: how deep to look, 0 to 3; see :func:`~airflow_runai.checkpoints.check`.
     :param accept_unverifiable: also take a checkpoint whose bytes nothing can prove, such as plain safetensors.
     :param strict: refuse pickles that name classes which are not PyTorch's.
+    :param accept: codes of findings that shall only warn; see :class:`Policy`.
     :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that name.
     :param demands: what else it has to be.
     :param ledger: of the training's last accepted checkpoint; that of the chosen one is ``chosen.ledger``.
@@ -61,7 +63,7 @@ def select(
     asked = _asked(min_step, demands, level)
     least = asked.least_step
     rejected: list[Report] = []
-    policy = Policy(strict=strict)
+    policy = Policy(strict=strict, accept=frozenset(accept))
     for candidate in candidates(root, policy=policy):
         if least is not None and candidate.step is not None and candidate.step < least:
             continue

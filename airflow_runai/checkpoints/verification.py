@@ -150,11 +150,12 @@ def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
 
 
 def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
-    """All claims about the step. A file called ``checkpoint_3.pt`` may well count epochs: such a name binds nothing."""
+    """All claims about the step; a name binds only if it says that it counts steps, or its trainer is known to."""
     step = step_in_name(tree.label)
     if step is None:
         return seen.steps
-    # A directory that is called 7 may as well be a version of TensorFlow Serving.
-    binding = not (tree.single or tree.label.isdigit()) or "step" in tree.label.lower()
+    # checkpoint_3 may count epochs, and a directory that is called 7 may be a version of TensorFlow Serving.
+    counts = ("step",) if tree.single else ("step", "iter")
+    binding = any(word in tree.label.lower() for word in counts) if seen.name_binds is None else seen.name_binds
     claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
     return [*seen.steps, claim] if tree.single else [claim, *seen.steps]

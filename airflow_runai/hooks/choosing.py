@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class Search:
     level: int = 3
     accept_unverifiable: bool = False
     strict: bool = False
+    accept: Sequence[str] = ()
     min_step: int | str | None = None
     expect: Mapping[str, Any] | str | None = None
     report_path: str | None = None
@@ -66,7 +67,10 @@ class Search:
     @classmethod
     def of(cls, task: object) -> Search:
         """Take the fields from an operator's attributes."""
-        return cls(**{name: getattr(task, name) for name in cls.__dataclass_fields__})
+        given = {name: getattr(task, name) for name in cls.__dataclass_fields__}
+        if isinstance(given["accept"], set | frozenset):
+            given["accept"] = sorted(given["accept"])  # JSON, and a trigger's arguments, know no sets
+        return cls(**given)
 
     def to_json(self) -> dict[str, Any]:
         """Render as plain JSON data: the arguments that make it again."""
@@ -150,6 +154,7 @@ class Search:
         """
         from airflow_runai.checkpoints import RootProblem, select
 
+        check_accept(self.accept)
         demands, ledger = self.demands(), self._ledger()
         try:
             found = select(
@@ -157,6 +162,7 @@ class Search:
                 level=self.level,
                 accept_unverifiable=self.accept_unverifiable,
                 strict=self.strict,
+                accept=tuple(self.accept),
                 demands=demands,
                 ledger=ledger,
                 progress=progress,
@@ -236,6 +242,15 @@ class Search:
             "reasons": reasons(report),
         }
         return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
+
+
+def check_accept(accept: object) -> None:
+    """Refuse codes that cannot be accepted before anything is read."""
+    # Imported here: reading checkpoints is not needed to parse a DAG.
+    from airflow_runai.checkpoints.report import ACCEPTABLE
+
+    if not isinstance(accept, list | tuple | set | frozenset) or not ACCEPTABLE.issuperset(accept):
+        raise SpecError([f"accept: {accept!r}; allowed: any of {', '.join(sorted(ACCEPTABLE))}"])
 
 
 def check_level(level: object) -> None:

@@ -29,6 +29,7 @@ class RunaiCheckpointOperator(BaseOperator):
     :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content (finite, steps agree).
     :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
+    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the checkpoints' page.
     :param min_step: refuse older ones; templated.
     :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached already),
         ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a JSON file with one. A report
@@ -52,6 +53,7 @@ class RunaiCheckpointOperator(BaseOperator):
         level: int = 3,
         accept_unverifiable: bool = False,
         strict: bool = False,
+        accept: Sequence[str] = (),
         min_step: int | str | None = None,
         expect: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
@@ -68,6 +70,7 @@ class RunaiCheckpointOperator(BaseOperator):
         self.level = level
         self.accept_unverifiable = accept_unverifiable
         self.strict = strict
+        self.accept = accept
         self.min_step = min_step
         self.expect = expect
         self.report_path = report_path

@@ -20,7 +20,10 @@ from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.steps import step_in_name
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["DEEPSPEED", "examine_deepspeed", "holds_deepspeed"]
+__all__ = ["DEEPSPEED", "SKIPPED", "examine_deepspeed", "holds_deepspeed"]
+
+#: The fact of how many updates overflowed and were left out.
+SKIPPED = "skipped steps"
 
 _POINTER = "latest"
 # Of ranks, or of pipeline layers; a script of somebody's own may well write model_states.pt.
@@ -120,7 +123,9 @@ class _Save:
         if size is not None and self.seen.world_size is None:
             self.seen.world_size = size * (parallel or 1)
         self._check_world_size(size)
-        self._judge_steps(self._first("global_steps"), self._first("skipped_steps") or 0)
+        skipped = self._first("skipped_steps") or 0
+        self.seen.facts[SKIPPED] = skipped
+        self._judge_steps(self._first("global_steps"), skipped)
 
     def _first(self, key: str) -> int | None:
         return next((self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]), None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow_runai.checkpoints.examination import Damage, Examination, Format
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_bytes import Cut
+from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, Machine, load_inert
 from airflow_runai.checkpoints.pickle_values import walk
 from airflow_runai.checkpoints.reader import Source

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_directory
-from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
@@ -25,6 +24,7 @@ from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_ine
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.views import StorageContent
 
 __all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 
@@ -137,7 +137,7 @@ class TorchArchive:
         """Content of one small member, unpacked and compared with its CRC."""
         member = self.members[name]
         if member.size > limit or member.packed > limit:
-            raise Damage("pickle-limit", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
+            raise Damage("too-large", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
             parts: list[bytes] = []
@@ -207,12 +207,12 @@ class TorchArchive:
         storage = self.contents.storages.get(name.removeprefix("data/"))
         return [] if storage is None or not name.startswith("data/") else storage.tensors
 
-    def enter(self, name: str, crc: int | None, content: TensorContent | None = None) -> None:
+    def enter(self, name: str, crc: int | None, content: StorageContent | None = None) -> None:
         """Put the tensors of one member into the ledger: from the directory first, then from their bytes."""
-        zero, non_finite = (content.all_zero, content.non_finite) if content else (None, None)
         order = ">" if self.byteorder == "big" else ""
         for tensor in self.tensors_in(name):
             if tensor.is_state:
+                zero, non_finite = content.flags(tensor) if content else (None, None)
                 entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
                 self.seen.enter(self.label, tensor.name, entry)
 
@@ -229,16 +229,9 @@ class TorchMemberPass:
         self.read = MemberPass(member, self._feed)
         self.span = self.read.span
 
-    def _content(self) -> TensorContent | None:
+    def _content(self) -> StorageContent | None:
         tensors = self.archive.tensors_in(self.name)
-        kinds = {tensor.kind for tensor in tensors}
-        if len(kinds) != 1:
-            return None
-        begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
-        first = tensors[0]
-        content = TensorContent(first.name, kinds.pop(), begin, end, self.archive.byteorder)
-        content.is_state = first.is_state
-        return content
+        return StorageContent(tensors, self.archive.byteorder) if tensors else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.member.size <= _SMALL_LIMIT:
@@ -256,7 +249,6 @@ class TorchMemberPass:
         else:
             self.archive.enter(self.name, crc, self.content)
             if self.content is not None:
-                self.content.crc = crc
                 self.content.note(seen, label)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 from typing import Any
 
 from airflow_runai.checkpoints.documents import read_object
@@ -20,6 +19,7 @@ from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.sharded import check_indices, indices
+from airflow_runai.checkpoints.formats.trainer_steps import Log, bind_steps
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["TRAINER"]
@@ -63,7 +63,8 @@ def _examine(tree: Tree, seen: Examination) -> None:
     known = examine_deepspeed(tree, seen) if holds_deepspeed(tree) else []
     examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
     check_indices(tree, seen)
-    _bind_steps(tree, seen)
+    seen.name_binds = True
+    bind_steps(tree, seen)
 
 
 def _check_completeness(tree: Tree, seen: Examination) -> None:
@@ -109,6 +110,7 @@ def _check_state(tree: Tree, seen: Examination) -> None:
         seen.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
         return
     seen.steps.append(StepClaim(_STATE, step))
+    Log.of(state).remember(seen)
     if not all(map(_finite_loss, _history(state))):
         seen.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
 
@@ -121,22 +123,6 @@ def _history(state: dict[str, Any]) -> list[Any]:
 def _finite_loss(entry: Any) -> bool:
     loss = entry.get("loss", 0.0) if isinstance(entry, dict) else 0.0
     return not isinstance(loss, float) or math.isfinite(loss)
-
-
-def _bind_steps(tree: Tree, seen: Examination) -> None:
-    """
-    Hold optimizer and scheduler to the Trainer's step.
-
-    With a gradient scaler (``scaler.pt``) steps whose gradients overflow are skipped, so these two may lag behind.
-    """
-    parts = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
-    lenient = tree.beside("scaler.pt")
-    seen.steps[:] = [
-        replace(claim, weight="binding", at_most=lenient)
-        if claim.place.endswith(parts) or claim.place.startswith("optimizer in optimizer_")
-        else claim
-        for claim in seen.steps
-    ]
 
 
 TRAINER = Format("huggingface-trainer", _detect, _examine)
