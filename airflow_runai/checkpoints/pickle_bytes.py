@@ -6,11 +6,12 @@ from __future__ import annotations
 import struct
 from typing import NoReturn
 
-from airflow_runai.checkpoints.examination import Damage
+from airflow_runai.checkpoints.examination import Damage, shown
 
 __all__ = ["Cut", "PickleBytes"]
 
 _NAME_SIZE_LIMIT = 512
+_DECIMAL_LIMIT = 1000
 _LINE_SIZE_LIMIT = 64 * 1024 * 1024
 
 
@@ -53,6 +54,18 @@ class PickleBytes:
             return text.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             self.malformed("text is not UTF-8")
+
+    def decimal(self, line: bytes) -> int:
+        try:
+            return int(line[:_DECIMAL_LIMIT])
+        except ValueError:
+            self.malformed(f"{shown(line[:40])} is no whole number")
+
+    def fraction(self, line: bytes) -> float:
+        try:
+            return float(line[:_DECIMAL_LIMIT])
+        except ValueError:
+            self.malformed(f"{shown(line[:40])} is no number")
 
     def malformed(self, what: str) -> NoReturn:
         raise Damage("pickle-malformed", f"pickle, byte {self.at}: {what}")

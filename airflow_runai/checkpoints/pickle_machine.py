@@ -10,14 +10,16 @@ that is only larger than is read here is ``too-large``.
 # ruff: noqa: D102 - what a method of the machine does, its opcode says
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from typing import NoReturn
 
 from airflow_runai.checkpoints.examination import Damage, shown
 from airflow_runai.checkpoints.pickle_bytes import Cut, PickleBytes
 from airflow_runai.checkpoints.pickle_memo import OPCODE_LIMIT, Memo
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.pickle_opcodes import ACTIONS, OLD_ACTIONS, REFUSED
-from airflow_runai.checkpoints.pickle_values import GETATTR, Call, Global, Opaque, inside, safe_key
+from airflow_runai.checkpoints.pickle_values import GETATTR, Call, Global, Opaque, Persistent, inside, safe_key
 
 __all__ = ["PICKLE_SIZE_LIMIT", "Machine", "load_first", "load_inert"]
 
@@ -28,7 +30,6 @@ _WEIGHTS = {list: 80, dict: 80, tuple: 64, int: 40, float: 32, str: 57, bytes: 4
 _ITEM, _PAIR, _OTHER, _MARK = 8, 48, 64, 128
 # Between two marks a pickler puts a handful of values.
 _LOOSE_LIMIT = 10_000
-_DECIMAL_LIMIT = 1000
 _SIZE = Global("torch", "Size")
 # States and seeds of random generators have 128 bits and a sign, or more.
 _INT_SIZE_LIMIT = 256
@@ -183,26 +184,21 @@ class Machine(PickleBytes):
         self.on_global(module, name)
         self.push(Global(module, name))
 
-    def decimal(self, line: bytes) -> int:
-        try:
-            return int(line[:_DECIMAL_LIMIT])
-        except ValueError:
-            self.malformed(f"{shown(line[:40])} is no whole number")
-
-    def fraction(self, line: bytes) -> float:
-        try:
-            return float(line[:_DECIMAL_LIMIT])
-        except ValueError:
-            self.malformed(f"{shown(line[:40])} is no number")
-
     def quoted(self, line: bytes) -> None:
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             self.malformed(f"{shown(line[:40])} is no text in quotes")
-        self.escaped(line[1:-1])
+        self.spelled(line, lambda: self.decoded(codecs.escape_decode(line[1:-1])[0]))
 
     def escaped(self, line: bytes) -> None:
-        # The escapes do not matter for a name, and long texts are not kept.
-        self.push(self.decoded(line) if len(line) <= _SHORT_TEXT else Opaque(len(line)))
+        self.spelled(line, lambda: line.decode("raw-unicode-escape"))
+
+    def spelled(self, line: bytes, text: Callable[[], str]) -> None:
+        """Take a text with escapes, which may spell a name; a long one is none."""
+        self.weight += 4 * min(len(line), _SHORT_TEXT)
+        try:
+            self.push(text() if len(line) <= _SHORT_TEXT else Opaque(len(line)))
+        except ValueError:
+            self.malformed(f"{shown(line[:40])} is no text")
 
     def instance(self, module: str, name: str) -> None:
         args = tuple(self.since_mark())
@@ -219,8 +215,12 @@ class Machine(PickleBytes):
         name, module = self.stack.pop(), self.stack.pop()
         self.name_global(module, name)
 
-    def reduce(self, arguments: int) -> None:
-        """Record a call; for NEWOBJ_EX the keyword arguments stay in the recorded arguments."""
+    def reduce(self, arguments: int, *, made: bool = False) -> None:
+        """
+        Record a call; for NEWOBJ_EX the keyword arguments stay in the recorded arguments.
+
+        :param made: whether only ``__new__`` is called, and no function or constructor.
+        """
         given = [self.stack.pop() for _ in range(arguments)][::-1]
         function = self.stack.pop()
         inner = inside(given[0]) if function is GETATTR else None
@@ -230,6 +230,8 @@ class Machine(PickleBytes):
             return
         if not isinstance(function, Global):
             raise Damage("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
+        if isinstance(self.on_global, Mentions):
+            self.on_global.called(function, given[0], made=made)
         match given:
             # Of these a distributed checkpoint has hundreds of thousands; it is the tuple that it is made of.
             case [(tuple() as numbers,)] if function == _SIZE:
@@ -237,6 +239,14 @@ class Machine(PickleBytes):
                 self.stack.append(numbers)
             case _:
                 self.push(Call(function, given[0] if arguments == 1 else tuple(given)))
+
+    def refer(self) -> None:
+        """Take a persistent id; before PyTorch 1.6 a class was written as one, with its source beside it."""
+        match identity := self.stack.pop():
+            case ("module", Global() as named, _, _):
+                self.stack.append(named)
+            case _:
+                self.push(Persistent(identity))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_runai.checkpoints.pickle_values import Persistent, paired
+from airflow_runai.checkpoints.pickle_values import paired
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints.pickle_machine import Machine
@@ -72,10 +72,10 @@ ACTIONS: dict[int, Callable[[Machine], None]] = {
     ord("c"): lambda m: m.name_global(m.line(), m.line()),
     0x93: lambda m: m.stack_global(),
     ord("R"): lambda m: m.reduce(1),
-    0x81: lambda m: m.reduce(1),
-    0x92: lambda m: m.reduce(2),
+    0x81: lambda m: m.reduce(1, made=True),
+    0x92: lambda m: m.reduce(2, made=True),
     ord("b"): lambda m: m.build(),
-    ord("Q"): lambda m: m.push(Persistent(m.stack.pop())),
+    ord("Q"): lambda m: m.refer(),
     ord("h"): lambda m: m.push(m.memo[m.take(1)[0]]),
     ord("j"): lambda m: m.push(m.memo[m.number("<I", 4)]),
     ord("q"): lambda m: m.remember(m.take(1)[0]),

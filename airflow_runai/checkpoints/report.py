@@ -117,6 +117,8 @@ CODES: dict[str, Code] = {
     "pickle-opcode": _UNSAFE,
     "pickle-dangerous": _UNSAFE,
     "pickle-foreign": _WARNING,
+    "pickle-foreign-made": Code("warning", Verdict.UNVERIFIABLE),
+    "pickle-foreign-call": _UNSAFE,
     "pickle-foreign-strict": _UNSAFE,
     "pickle-no-checksum": Code("info", Verdict.UNVERIFIABLE),
     # safetensors

@@ -20,6 +20,7 @@ from typing import TypeGuard
 from airflow_runai.checkpoints.examination import Damage, Examination, shown
 from airflow_runai.checkpoints.pickle_globals import note_globals, trust
 from airflow_runai.checkpoints.pickle_machine import load_inert
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.pickle_values import Call, Global, Key, walk
 
 __all__ = ["Index", "Item", "Stored", "read_index"]
@@ -84,9 +85,9 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
     :param data: the whole file.
     :raises Damage: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
     """
-    met: dict[tuple[str, str], None] = {}
+    met = Mentions()
     try:
-        root = load_inert(data, lambda *name: met.setdefault(name))
+        root = load_inert(data, met)
         for _ in walk(root):
             pass
     finally:

@@ -19,6 +19,7 @@ from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_first
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.reader import Source, Span
 from airflow_runai.checkpoints.tensors import Contents, Storage, read_contents
 from airflow_runai.checkpoints.tree import Tree
@@ -28,6 +29,8 @@ __all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_OPCODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
+# Of pickle protocols 0 and 1, which write numbers as text.
+_MAGIC_LINE = b"L%dL\n." % _MAGIC
 _PROTOCOL = 1001
 _TAR_MEMBERS = (b"sys_info", b"pickle", b"storages", b"tensors")
 # How much is read in search of the pickles' end.
@@ -41,7 +44,7 @@ def is_legacy(first: bytes) -> bool:
 
     :param first: its first bytes.
     """
-    return first[:1] == b"\x80" and _MAGIC_OPCODE in first[:32]
+    return (first[:1] == b"\x80" and _MAGIC_OPCODE in first[:32]) or first.startswith(_MAGIC_LINE)
 
 
 def _is_tar(first: bytes) -> bool:
@@ -85,9 +88,9 @@ def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], No
 def _read_structure(
     source: Source, seen: Examination, label: str, inspect: Callable[[object], None] | None
 ) -> tuple[Contents, list[_Run]]:
-    met: dict[tuple[str, str], None] = {}
+    met = Mentions()
     try:
-        root, keys, at = _pickles(source, lambda *name: met.setdefault(name))
+        root, keys, at = _pickles(source, met)
         contents = read_contents(root)
         if inspect is not None:
             inspect(root)

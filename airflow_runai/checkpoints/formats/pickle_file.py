@@ -7,6 +7,7 @@ from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.pickle_bytes import Cut
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, Machine, load_inert
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.pickle_values import walk
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
@@ -54,9 +55,9 @@ def _examine(tree: Tree, seen: Examination) -> None:
         return
     with Source(tree, seen) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
-    met: dict[tuple[str, str], None] = {}
+    met = Mentions()
     try:
-        root = load_inert(data, lambda module, name: met.setdefault((module, name)))
+        root = load_inert(data, met)
         del data
         for _ in walk(root):
             pass

@@ -21,6 +21,7 @@ from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.tree import Tree
@@ -162,9 +163,9 @@ class TorchArchive:
             raise Damage("torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed")
 
     def _read_pickle(self) -> None:
-        globals_met: dict[tuple[str, str], None] = {}
+        globals_met = Mentions()
         try:
-            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), lambda *name: globals_met.setdefault(name))
+            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), globals_met)
             self.contents = read_contents(root, self.name)
             if self.inspect is not None:
                 self.inspect(root)
