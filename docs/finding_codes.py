@@ -11,6 +11,7 @@ MEANINGS = {
     "link-loop": "a link that leads back to itself",
     "empty-file": "0 bytes where content belongs",
     "empty-directory": "a directory without files",
+    "is-root": "a directory of several checkpoints, and none itself: use `select`, or name one of them",
     "format-unknown": "none of the formats that can be read; says nothing about the content",
     "not-examined": "parts (DeepSpeed, FSDP) whose bytes were summed, but whose structure was not read",
     "too-large": "a header, document or pickle beyond the size that is read",

@@ -84,6 +84,7 @@ CODES: dict[str, Code] = {
     "link-loop": _INVALID,
     "empty-file": _INVALID,
     "empty-directory": _INVALID,
+    "is-root": _error(Verdict.UNKNOWN),
     "format-unknown": _error(Verdict.UNKNOWN),
     "not-examined": Code("warning", Verdict.UNVERIFIABLE),
     "too-large": _error(Verdict.UNKNOWN),

@@ -19,6 +19,7 @@ from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.progress import Progress
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
+from airflow_runai.checkpoints.roots import checkpoints_in
 from airflow_runai.checkpoints.steps import judge_steps, step_in_name
 from airflow_runai.checkpoints.tree import Location, Tree, is_temporary
 
@@ -54,6 +55,11 @@ def check(
     seen = Examination(level, policy or Policy(), FORMATS, progress, before=ledger)
     tree = _listed(path, seen)
     form = None
+    held = [] if seen.refused else checkpoints_in(tree)
+    if held:
+        names = ", ".join(held[:3]) + (", …" if len(held) > 3 else "")
+        text = f"a root with {len(held)} checkpoints ({names}); use select to choose one, or check one of them"
+        seen.note("is-root", tree.label, text)
     if isinstance(progress, Progress):
         progress.begin(tree.label, sum(entry.size for entry in tree.files.values()) if level >= 2 else 0)
     if not seen.refused:

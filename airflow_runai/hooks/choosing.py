@@ -280,9 +280,8 @@ def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
     """Say that none was accepted and why; trying again helps only where something could not be decided."""
     looked = "; ".join(f"{r.path}: {reasons(r)}" for r in selection.rejected[:5])
     words = f"{root}: none of {len(selection.rejected)} checkpoints passed: {looked or 'there was no candidate'}"
-    verdicts = {str(report.verdict) for report in selection.rejected}
-    if verdicts == {"unverifiable"}:
-        words += "; accept_unverifiable=True takes formats that carry no checksums"
+    advice = selection.advice("accept_unverifiable=True")
+    words += f"; {advice}" if advice else ""
     undecided = any(report.transient for report in selection.rejected)
     return CheckpointUndecided(words) if undecided else CheckpointInvalid(words)
 
