@@ -11,14 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airflow_runai import checkpoints
-from airflow_runai.checkpoints import Demands, Ledger, Policy, Report, Selection, Verdict
+from airflow_runai.checkpoints import Demands, Ledger, Policy, Report, Selection
 from airflow_runai.checkpoints.progress import Progress, bar
 from airflow_runai.checkpoints.quarantine import quarantine as put_aside
 from airflow_runai.checkpoints.reader import cause
 from airflow_runai.checkpoints.removal import remove
 from airflow_runai.checkpoints.report_file import read_demands, read_ledger, write_report
 from airflow_runai.checkpoints.retention import Retention, plan
-from airflow_runai.checkpoints.selection import unproven_advice
 from airflow_runai.checkpoints.small_files import SmallFile
 
 __all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
@@ -31,15 +30,13 @@ class FileProblem(ValueError):
 def check(options: Namespace) -> int:
     """Look at each path."""
     demands, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
-    passed, unproven = [], 0
+    passed = []
     for path in options.paths:
         report = _looked_at(path, options, ledger, progress)
         accepted = report.accepted(accept_unverifiable=options.accept_unverifiable)
         unmet = demands.judge(report) if accepted else ()
         _print({**report.to_json(), "findings": _findings(report, unmet)})
         passed.append(accepted and not unmet)
-        unproven += report.verdict is Verdict.UNVERIFIABLE and not accepted
-    _advise(unproven_advice(unproven, len(passed), "--accept-unverifiable"))
     return 0 if all(passed) else 1
 
 
@@ -63,7 +60,9 @@ def select(options: Namespace) -> int:
         _write(options.report, found, ledger)
     for report in (*found.rejected, *([found.chosen] if found.chosen else [])):
         _print(report.to_json())
-    _advise(found.advice("--accept-unverifiable"))
+    advice = found.advice("--accept-unverifiable")
+    if advice:
+        print(advice, file=sys.stderr)
     return 0 if found.chosen else 1
 
 
@@ -131,11 +130,6 @@ def _write(path: Path, found: Selection, ledger: Ledger | None) -> None:
         write_report(path, found, ledger)
     except OSError as error:
         raise FileProblem(f"--report: {path}: cannot be written ({cause(error)})") from None
-
-
-def _advise(words: str) -> None:
-    if words:
-        print(words, file=sys.stderr)
 
 
 def _progress() -> Progress | None:

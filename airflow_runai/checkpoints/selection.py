@@ -17,7 +17,7 @@ from airflow_runai.checkpoints.roots import candidates
 from airflow_runai.checkpoints.tree import Location
 from airflow_runai.checkpoints.verification import check
 
-__all__ = ["Selection", "select", "unproven_advice"]
+__all__ = ["Selection", "select"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Selection:
 
         :param flag: how that is said here.
         """
-        return "" if self.chosen is not None else unproven_advice(self.unproven, len(self.rejected), flag)
+        return "" if self.chosen is not None else _advice(self.unproven, len(self.rejected), flag)
 
 
 def select(
@@ -88,7 +88,7 @@ def select(
     return Selection(None, tuple(rejected), unproven)
 
 
-def unproven_advice(count: int, total: int, flag: str) -> str:
+def _advice(count: int, total: int, flag: str) -> str:
     """
     Say in one sentence that whole checkpoints were refused for want of a proof, and the two ways out.
 

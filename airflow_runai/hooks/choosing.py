@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_runai.core.paths import to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
+from airflow_runai.hooks.asking import check_accept
 from airflow_runai.hooks.locations import (
     location,
     refuse_missing_connection,
@@ -68,7 +69,7 @@ class Search:
     def of(cls, task: object) -> Search:
         """Take the fields from an operator's attributes."""
         given = {name: getattr(task, name) for name in cls.__dataclass_fields__}
-        if isinstance(given["accept"], set | frozenset):
+        if not isinstance(given["accept"], str):
             given["accept"] = sorted(given["accept"])  # JSON, and a trigger's arguments, know no sets
         return cls(**given)
 
@@ -242,21 +243,6 @@ class Search:
             "reasons": reasons(report),
         }
         return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
-
-
-def check_accept(accept: object) -> None:
-    """Refuse codes that cannot be accepted before anything is read."""
-    # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.report import ACCEPTABLE
-
-    if not isinstance(accept, list | tuple | set | frozenset) or not ACCEPTABLE.issuperset(accept):
-        raise SpecError([f"accept: {accept!r}; allowed: any of {', '.join(sorted(ACCEPTABLE))}"])
-
-
-def check_level(level: object) -> None:
-    """Refuse a level that does not exist when the DAG is parsed."""
-    if level not in (0, 1, 2, 3):
-        raise SpecError([f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"])
 
 
 def telling(clock: Callable[[], float] = time.monotonic) -> Progress:

@@ -18,7 +18,8 @@ from airflow_runai.backends import organization
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError, Unreachable, Untrusted
 from airflow_runai.hooks import configuration
-from airflow_runai.hooks.choosing import Search, check_accept, check_level, telling
+from airflow_runai.hooks.asking import check_accept, check_level
+from airflow_runai.hooks.choosing import Search, telling
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.hooks.watching import FOUND, Read, Recall, State, Step, Watch, drive, state_in

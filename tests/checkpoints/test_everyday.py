@@ -12,7 +12,7 @@ import pytest
 from airflow_runai.checkpoints import Verdict, check, select
 from tests.checkpoints.samples import GOLDEN
 
-EVERYDAY = GOLDEN / "everyday"
+EVERYDAY = GOLDEN.parent / "everyday"
 VALID, UNVERIFIABLE, POISONED, UNKNOWN = Verdict.VALID, Verdict.UNVERIFIABLE, Verdict.POISONED, Verdict.UNKNOWN
 UNPROVEN, FOREIGN = "safetensors-no-checksum", "pickle-foreign"
 #: Path: format, verdict, step and codes.

@@ -18,7 +18,7 @@ from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
 from airflow_runai.checkpoints.report import ACCEPTABLE, CODES
 from airflow_runai.checkpoints.retention import Retention, RetentionProblem
 from airflow_runai.errors import SpecError
-from airflow_runai.hooks.choosing import check_accept
+from airflow_runai.hooks.asking import check_accept
 from tests.checkpoints.samples import GOLDEN, state_dict, tensor, text, torch_file, write, zip_file
 from tests.checkpoints.test_directories import edit
 

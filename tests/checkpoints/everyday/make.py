@@ -3,7 +3,7 @@ Make everyday checkpoints that were once refused for their names, with the real 
 
     python -m venv /tmp/golden
     /tmp/golden/bin/pip install torch==2.13.0 numpy safetensors transformers accelerate lightning msgpack joblib scipy
-    /tmp/golden/bin/python tests/checkpoints/golden/everyday/make.py
+    /tmp/golden/bin/python tests/checkpoints/everyday/make.py
 
 Writes beside itself, together with VERSIONS. Seeds are fixed.
 """
@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
 from make import Model, Pairs, Tokens
 
 HERE = Path(__file__).parent
