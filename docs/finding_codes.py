@@ -101,6 +101,7 @@ MEANINGS = {
     "moment-infinite": "a second moment that overflowed to infinity; its weight stands still",
     "score-non-finite": "NaN or infinity in something that is no weight",
     "all-zero": "a tensor of zeros where that is unusual",
+    "zero-rest": "zeros from inside a tensor to the end of the file, over whole tensors: it was not written to its end",
     "zero-tail": "the file ends in zeros, as after a power loss",
     "loss-non-finite": "the recorded loss became NaN or infinite",
     "step-disagrees": "two places that must agree name different steps",

@@ -55,8 +55,9 @@ ROWS: dict[str, Row] = {
     ),
     "orbax": Row(
         "`_CHECKPOINT_METADATA`, `manifest.ocdbt`; directories named `12`",
-        "CRC32C of manifests and tree nodes; values: nothing",
-        "`unverifiable`: it was committed and the manifests are whole; a value file that is cut or missing is not seen",
+        "CRC32C of manifests, tree nodes and indices of shards; values: nothing",
+        "`unverifiable`: it was committed, every piece of every array is there and unpacks to its size; not that its "
+        "numbers are those that were written",
         "`*.orbax-checkpoint-tmp*`, no time of commit, an empty directory",
         "every value",
     ),

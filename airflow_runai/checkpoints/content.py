@@ -12,7 +12,7 @@ from airflow_runai.checkpoints.examination import Examination, shown
 from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest
 from airflow_runai.checkpoints.tensor_places import MOMENTS, excuse, place_of
 
-__all__ = ["TensorContent", "note_content"]
+__all__ = ["TensorContent", "may_be_zero", "note_content"]
 
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
 _EXCUSES = {
@@ -77,10 +77,16 @@ def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: 
     """
     if test.non_finite:
         _note_non_finite(of, test, seen, path)
-    elif of.kind in KINDS and of.end - of.begin > KINDS[of.kind].width and test.all_zero:
-        last = next((part for part in reversed(of.name.split(".")) if not part.isdigit()), "")
-        if not any(part in last for part in _MAY_BE_ZERO):
-            seen.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
+        return
+    several = of.kind in KINDS and of.end - of.begin > KINDS[of.kind].width
+    if several and test.all_zero and not may_be_zero(of.name):
+        seen.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
+
+
+def may_be_zero(name: str) -> bool:
+    """Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning."""
+    last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
+    return any(part in last for part in _MAY_BE_ZERO)
 
 
 def _note_non_finite(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:

@@ -144,6 +144,7 @@ CODES: dict[str, Code] = {
     "score-non-finite": _WARNING,
     "all-zero": _WARNING,
     "zero-tail": _WARNING,
+    "zero-rest": _INVALID,
     "loss-non-finite": _WARNING,
     "step-disagrees": _INVALID,
     "step-differs": _WARNING,

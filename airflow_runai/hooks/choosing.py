@@ -75,7 +75,7 @@ class Search:
 
     def to_json(self) -> dict[str, Any]:
         """Render as plain JSON data: the arguments that make it again."""
-        return asdict(self)
+        return {**asdict(self), "accept": list(self.accept)}
 
     def place(self) -> Any:
         """Where the checkpoints lie, for this machine."""
