@@ -45,7 +45,7 @@ CODES: dict[str, Code] = {
     "link-loop": _INVALID,
     "empty-file": _INVALID,
     "empty-directory": _INVALID,
-    "is-root": _error(Verdict.UNKNOWN),
+    "is-root": _INVALID,
     "format-unknown": _error(Verdict.UNKNOWN),
     "not-examined": Code("warning", Verdict.UNVERIFIABLE),
     "too-large": _error(Verdict.UNKNOWN),

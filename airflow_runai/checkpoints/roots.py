@@ -205,7 +205,7 @@ def _nothing_in(root: Location, entries: list[Entry]) -> str:
 def _below(entries: list[Entry]) -> list[str]:
     """Directories, one or two levels down, that hold checkpoints."""
     found = []
-    for entry in entries[:_LOOKED_BELOW]:
+    for entry in [entry for entry in entries if not is_temporary(entry.path.name)][:_LOOKED_BELOW]:
         for name, place in _folders(entry) if entry.kind == "directory" else ():
             if _holds_checkpoints(place):
                 found.append(name)

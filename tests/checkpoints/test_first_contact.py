@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import RootProblem, Verdict, candidates, check, select
+from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
 from airflow_runai.checkpoints.steps import step_in_name
 from airflow_runai.hooks.choosing import nothing_passed
 from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, torch_file, write
@@ -59,9 +60,10 @@ def test_check_says_that_a_root_is_a_root(tmp_path: Path) -> None:
         shutil.copytree(GOLDEN / "checkpoint-4", tmp_path / "run" / f"checkpoint-{step}")
     write(tmp_path / "run" / "trainer_state.json", b"{}")
     report = check(tmp_path / "run")
-    assert (report.verdict, [finding.code for finding in report.findings]) == (Verdict.UNKNOWN, ["is-root"])
+    assert (report.verdict, [finding.code for finding in report.findings]) == (Verdict.INVALID, ["is-root"])
     assert "2 checkpoints (checkpoint-4, checkpoint-8); use select" in report.findings[0].message
-    assert not report.transient
+    with pytest.raises(QuarantineProblem, match="is a root of checkpoints"):
+        quarantine(tmp_path / "run", report)
 
 
 def test_a_directory_of_lightning_files_is_a_root(tmp_path: Path) -> None:
