@@ -162,6 +162,8 @@ def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
         return seen.steps
     # checkpoint_3 may count epochs, and a directory that is called 7 may be a version of TensorFlow Serving.
     counts = ("step",) if tree.single else ("step", "iter")
-    binding = any(word in tree.label.lower() for word in counts) if seen.name_binds is None else seen.name_binds
+    binding = any(word in tree.label.lower() for word in counts)
+    if seen.name_binds is not tree.single:  # what a part of a directory says of its own name is not about this one
+        binding = binding if seen.name_binds is None else seen.name_binds
     claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
     return [*seen.steps, claim] if tree.single else [claim, *seen.steps]

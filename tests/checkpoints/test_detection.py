@@ -241,3 +241,22 @@ def test_a_zip_of_arrays_and_other_things_is_not_numpys(tmp_path: Path) -> None:
         archive.writestr("a.npy", one_array())
         archive.writestr("readme.txt", "x")
     assert codes(check(tmp_path / "bundle")) == ["format-unknown"]
+
+
+def test_a_shard_that_was_zeroed_whole_is_still_a_shard(tmp_path: Path) -> None:
+    for stem in ("pytorch_model", "model", "odd"):
+        folder = tmp_path / stem
+        folder.mkdir()
+        names = [f"{stem}-0000{number}-of-00002.bin" for number in (1, 2)]
+        write(folder / names[0], torch_file())
+        write(folder / names[1], bytes(600))
+        index = {"metadata": {}, "weight_map": {"weight": names[0], "other": names[1]}}
+        (folder / f"{stem}.bin.index.json").write_text(json.dumps(index))
+        assert check(folder).verdict is Verdict.INVALID
+
+
+def test_what_a_part_says_of_its_name_does_not_unbind_the_directory(tmp_path: Path) -> None:
+    folder = tmp_path / "step-9"
+    folder.mkdir()
+    shutil.copy(GOLDEN / "epoch=0-step=4.ckpt", folder / "epoch=0-step=4.ckpt")
+    assert "step-disagrees" in codes(check(folder))

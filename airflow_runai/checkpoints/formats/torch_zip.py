@@ -33,8 +33,8 @@ _PICKLE = re.compile(r"[^/]+/data\.pkl")
 _OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
 # Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and accelerate.
 _BIN = re.compile(
-    r"(?:.*/)?(?:(?:pytorch|adapter|diffusion_pytorch)_model|optimizer|scheduler|training_args|pytorch_lora_weights)"
-    r"(?:[-_][^/]*)?\.bin"
+    r"(?:.*/)?(?:(?:pytorch|adapter|diffusion_pytorch)_model|optimizer|scheduler|training_args|pytorch_lora_weights"
+    r"|model-\d{5}-of-\d{5})(?:[-_][^/]*)?\.bin"
 )
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _SMALL_LIMIT = 4096
