@@ -25,11 +25,12 @@ __all__ = ["PICKLE_SIZE_LIMIT", "Machine", "load_first", "load_inert"]
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
 # Of all values together; about, in bytes.
-_WEIGHT_LIMIT = 232 * 1024 * 1024
-_WEIGHTS = {list: 80, dict: 80, tuple: 64, int: 40, float: 32, str: 57, bytes: 41, Call: 80, bool: 8, type(None): 8}
-_ITEM, _PAIR, _OTHER, _MARK = 8, 48, 64, 128
+_WEIGHT_LIMIT = 216 * 1024 * 1024
+_WEIGHTS = {list: 88, dict: 80, tuple: 56, int: 40, float: 32, str: 57, bytes: 41, Call: 72, bool: 8, type(None): 8}
+_ITEM, _PAIR, _OTHER, _MARK = 8, 40, 64, 128
 # Between two marks a pickler puts a handful of values.
 _LOOSE_LIMIT = 10_000
+_OFTEN = 0xFFFF
 _SIZE = Global("torch", "Size")
 # States and seeds of random generators have 128 bits and a sign, or more.
 _INT_SIZE_LIMIT = 256
@@ -97,6 +98,8 @@ class Machine(PickleBytes):
             self.opcodes += 1
             if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
                 self.too_much()
+            if not self.opcodes & _OFTEN:
+                self.refuse_loose_values()
             if opcode == 0x2E:
                 return self.stop()
             action = ACTIONS.get(opcode) or self.old_action(opcode)
