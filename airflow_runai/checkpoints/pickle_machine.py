@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import NoReturn
 
 from airflow_runai.checkpoints.examination import Damage, shown
 from airflow_runai.checkpoints.pickle_bytes import Cut, PickleBytes
@@ -30,7 +29,7 @@ _WEIGHTS = {list: 88, dict: 80, tuple: 56, int: 40, float: 32, str: 57, bytes: 4
 _ITEM, _PAIR, _OTHER, _MARK = 8, 40, 64, 128
 # Between two marks a pickler puts a handful of values.
 _LOOSE_LIMIT = 10_000
-_OFTEN = 0xFFFF
+_OFTEN = 0xFF
 _SIZE = Global("torch", "Size")
 # States and seeds of random generators have 128 bits and a sign, or more.
 _INT_SIZE_LIMIT = 256
@@ -96,10 +95,8 @@ class Machine(PickleBytes):
             opcode = data[self.at]
             self.at += 1
             self.opcodes += 1
-            if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
-                self.too_much()
             if not self.opcodes & _OFTEN:
-                self.refuse_loose_values()
+                self.check_limits()
             if opcode == 0x2E:
                 return self.stop()
             action = ACTIONS.get(opcode) or self.old_action(opcode)
@@ -116,11 +113,13 @@ class Machine(PickleBytes):
         if not self.marks and len(self.stack) > _LOOSE_LIMIT:
             raise Damage("pickle-limit", f"leaves {len(self.stack)} loose values on the stack; no pickler does")
 
-    def too_much(self) -> NoReturn:
+    def check_limits(self) -> None:
         self.refuse_loose_values()
-        raise Damage(
-            "too-large", f"more than {OPCODE_LIMIT} instructions, or values of {_WEIGHT_LIMIT} bytes; no more are read"
-        )
+        if 4 * len(self.memo) > 3 * self.opcodes:
+            raise Damage("pickle-limit", f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions")
+        if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
+            limits = f"{OPCODE_LIMIT} instructions, or values of {_WEIGHT_LIMIT} bytes"
+            raise Damage("too-large", f"more than {limits}; no more are read")
 
     def old_action(self, opcode: int) -> Callable[[Machine], None]:
         what = REFUSED.get(opcode)

@@ -12,8 +12,8 @@ from airflow_runai.checkpoints.examination import Damage
 
 __all__ = ["OPCODE_LIMIT", "Memo"]
 
-#: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 6 million.
-OPCODE_LIMIT = 9_000_000
+#: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 7 million.
+OPCODE_LIMIT = 7_500_000
 
 _FETCHED_LIMIT = 300_000
 _ENTRY = 100
