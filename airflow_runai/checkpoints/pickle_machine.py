@@ -118,8 +118,7 @@ class Machine(PickleBytes):
         if 4 * len(self.memo) > 3 * self.opcodes:
             raise Damage("pickle-limit", f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions")
         if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
-            limits = f"{OPCODE_LIMIT} instructions, or values of {_WEIGHT_LIMIT} bytes"
-            raise Damage("too-large", f"more than {limits}; no more are read")
+            raise Damage("too-large", f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values")
 
     def old_action(self, opcode: int) -> Callable[[Machine], None]:
         what = REFUSED.get(opcode)
@@ -137,6 +136,10 @@ class Machine(PickleBytes):
         self.loose += value is GETATTR
         self.stack.append(value)
 
+    def add(self, value: object, weight: int) -> None:
+        self.weight += weight
+        self.stack.append(value)
+
     def since_mark(self) -> list[object]:
         values = self.stack
         self.stack = self.marks.pop()
@@ -149,7 +152,7 @@ class Machine(PickleBytes):
         self.weight += self.memo.put(index, self.stack[-1])
 
     def memoize(self) -> None:
-        self.remember(len(self.memo))
+        self.weight += self.memo.append(self.stack[-1])
 
     def text(self, size: int) -> None:
         content = self.take(size)
@@ -195,7 +198,6 @@ class Machine(PickleBytes):
         self.spelled(line, lambda: line.decode("raw-unicode-escape"))
 
     def spelled(self, line: bytes, text: Callable[[], str]) -> None:
-        """Take a text with escapes, which may spell a name; a long one is none."""
         self.weight += 4 * min(len(line), _SHORT_TEXT)
         try:
             self.push(text() if len(line) <= _SHORT_TEXT else Opaque(len(line)))
@@ -284,7 +286,7 @@ class Machine(PickleBytes):
             self.malformed("takes more from the stack than was put there")
         values = tuple(self.stack[-size:])
         del self.stack[-size:]
-        self.push(values)
+        self.add(values, _WEIGHTS[tuple])
 
     def set_mark(self) -> None:
         self.weight += _MARK

@@ -53,6 +53,17 @@ class Memo:
     def __getitem__(self, index: int) -> object:
         return self._values[index]
 
+    def append(self, value: object) -> int:
+        """Take a value at the next index of its own; as :meth:`put`."""
+        if self._out_of_order:
+            return self.put(len(self), value)
+        index = self._in_order
+        self._in_order += 1
+        if index not in self._fetched:
+            return 0
+        self._values[index] = value
+        return _ENTRY
+
     def put(self, index: int, value: object) -> int:
         """
         Take a value, and keep it if it is fetched again.
@@ -75,14 +86,15 @@ class Memo:
 
 def _fetched(data: bytes, begin: int) -> set[int]:
     found: set[int] = set()
-    at, end = begin, len(data)
+    at, end, fixed = begin, len(data), _FIXED.get
     for _ in range(OPCODE_LIMIT):
         if at >= end:
             break
         opcode = data[at]
         at += 1
-        if opcode in _FIXED:
-            at += _FIXED[opcode]
+        width = fixed(opcode)
+        if width is not None:
+            at += width
             if opcode == _STOP:
                 break
         elif opcode in _FETCHES:
