@@ -55,8 +55,9 @@ ROWS: dict[str, Row] = {
     ),
     "orbax": Row(
         "`_CHECKPOINT_METADATA`, `manifest.ocdbt`; directories named `12`",
-        "CRC32C of manifests and tree nodes; values: nothing",
-        "`unverifiable`: it was committed and the manifests are whole; a value file that is cut or missing is not seen",
+        "CRC32C of manifests, tree nodes and indices of shards; values: nothing",
+        "`unverifiable`: it was committed, every piece of every array is there and unpacks to its size; not that its "
+        "numbers are those that were written",
         "`*.orbax-checkpoint-tmp*`, no time of commit, an empty directory",
         "every value",
     ),
@@ -75,7 +76,8 @@ ROWS: dict[str, Row] = {
         "`.metadata`; that all files are of one save",
     ),
     "huggingface-trainer": Row(
-        "`checkpoint-N/`, `trainer_state.json`",
+        "`trainer_state.json`; or `checkpoint-N/` with `training_args.bin`, `rng_state*.pth`, or `scheduler.pt` and a "
+        "model",
         "`.pt`, `.pth` and `.bin` by their CRC32s; a safetensors model, the default: nothing",
         "mostly `unverifiable`: complete, of one step; the model's bytes are not proven",
         "`trainer_state.json` is missing (written last); `checkpoint-is-incomplete.txt`",
@@ -103,14 +105,14 @@ ROWS: dict[str, Row] = {
         "the index, safetensors shards",
     ),
     "onnx": Row(
-        "`.onnx`, or the messages of a model",
+        "the messages of a model",
         _NOTHING,
         "`unverifiable`: messages end where they should, every tensor has the bytes that its shape needs",
         "cut messages; a data file that is missing or short",
         _EVERY_BYTE,
     ),
     "directory": Row(
-        "files of weights and no known trainer",
+        "any file of a known format, and no known trainer",
         "each file by its own format",
         "`valid`: these files are whole; what else should be there, nobody can know. A binary file of no known format: "
         "`unverifiable`",
@@ -118,28 +120,28 @@ ROWS: dict[str, Row] = {
         "that nothing is missing",
     ),
     "keras": Row(
-        "`.keras`, or a zip of configuration and weights",
+        "a zip of configuration, metadata and weights",
         "CRC32 of each member",
         "`valid`: every byte; `unsafe` with a Lambda layer. Your own classes are named (`keras-foreign`), not judged",
         "no end of the zip",
         "(all is proven already)",
     ),
     "npz": Row(
-        "`.npz`, or a zip of `.npy` members",
+        "a zip of `.npy` members",
         "CRC32 of each member",
         "`valid`: every byte of every array; arrays of objects are pickles, so `unsafe`",
         "no end of the zip",
         "(all is proven already)",
     ),
     "hdf5": Row(
-        "`.h5`, `.hdf5`, or the mark of HDF5",
+        "the mark of HDF5",
         'datasets with `fletcher32=True` in a file with `libver="latest"`; without these, or without h5py: nothing',
         "mostly `unverifiable`: as long as it says, every dataset can be read; values may have flipped",
         "its length is not the one that it names; still open",
         _EVERY_BYTE,
     ),
     "gguf": Row(
-        "`.gguf`, or its mark",
+        "its mark",
         _NOTHING,
         "`unverifiable`: header and table agree with the length of the file",
         "shorter than its table says",
@@ -160,21 +162,21 @@ ROWS: dict[str, Row] = {
         _EVERY_BYTE,
     ),
     "pickle": Row(
-        "`.pkl`, `.pickle`, or content",
+        "instructions from the first byte on",
         _NOTHING,
         "`unverifiable`: it names nothing dangerous; what its own classes do is not known",
         "no end of the pickle",
         _EVERY_BYTE,
     ),
     "torch-zip": Row(
-        "`.pt .pth .ckpt .bin` of `torch.save`, or content",
+        "a zip with `NAME/data.pkl` in it, also one that has lost its head",
         "CRC32 of each member, which PyTorch writes and does not read",
         "`valid`: every byte; `unverifiable` if saved with `compute_crc32=False`",
         "no end of the zip; CRC32s of another save",
         "files without CRC32s, completeness",
     ),
     "safetensors": Row(
-        "`.safetensors`, or content",
+        "a length that fits into the file, and a brace behind it",
         _NOTHING,
         "`unverifiable`: the header fits the file to the byte",
         "another length; or a tail of zeros (a warning)",

@@ -3,7 +3,7 @@ Checkpoints, read without running them: whether one is whole, and which is the n
 
 :func:`check` looks at one, :func:`select` finds the newest that passes under a root. Both work on a mounted file system
 and on object storage, read every byte at most once, and never import, call or unpickle what a checkpoint holds.
-Standard library only; NumPy makes the content test faster and changes no verdict. On the command line:
+What computes the sums (NumPy, isal, crc32c) is imported when a check needs it. On the command line:
 ``python -m airflow_runai.checkpoints``.
 """
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from airflow_runai.checkpoints import DemandError, RootProblem, commands
 from airflow_runai.checkpoints.quarantine import QuarantineProblem
+from airflow_runai.checkpoints.report import ACCEPTABLE
 from airflow_runai.checkpoints.retention import Retention, RetentionProblem
 
 __all__ = ["main", "parser"]
@@ -72,6 +73,11 @@ def parser() -> argparse.ArgumentParser:
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
     for command in (checking, selecting, found.choices["retain"]):
         command.add_argument("--accept-unverifiable", action="store_true", help="accept what nothing can prove")
+    for command in found.choices.values():
+        words = "a finding that shall only warn: " + ", ".join(sorted(ACCEPTABLE))
+        command.add_argument(
+            "--accept", action="append", default=[], choices=sorted(ACCEPTABLE), metavar="CODE", help=words
+        )
     return made
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 import os
 import stat
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from airflow_runai.checkpoints.tree import Location
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["AHEAD", "Access", "Blocks", "is_remote", "open_access"]
 
@@ -139,6 +141,9 @@ class _RangedObject:
         self._size = size
         self._ahead = ahead
         self._blocks = blocks
+        # Imported here: threads serve object stores alone, and cost a command line a tenth of its start.
+        from concurrent.futures import ThreadPoolExecutor
+
         self._ranges: dict[int, Future[bytes]] = {}
         self._workers = ThreadPoolExecutor(ahead + 1, thread_name_prefix="checkpoint-range")
 

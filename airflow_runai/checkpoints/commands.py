@@ -50,6 +50,7 @@ def select(options: Namespace) -> int:
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
         strict=options.strict,
+        accept=options.accept,
         min_step=options.min_step,
         demands=_demands(options.expect),
         ledger=ledger,
@@ -59,6 +60,9 @@ def select(options: Namespace) -> int:
         _write(options.report, found, ledger)
     for report in (*found.rejected, *([found.chosen] if found.chosen else [])):
         _print(report.to_json())
+    advice = found.advice("--accept-unverifiable")
+    if advice:
+        print(advice, file=sys.stderr)
     return 0 if found.chosen else 1
 
 
@@ -79,6 +83,7 @@ def retain(options: Namespace) -> int:
         pinned=tuple(options.pin),
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
+        accept=tuple(options.accept),
         settled_seconds=options.settled,
     )
     now = time.time()
@@ -89,7 +94,7 @@ def retain(options: Namespace) -> int:
 
 
 def _looked_at(path: Path, options: Namespace, ledger: Ledger | None, progress: Progress | None) -> Report:
-    policy = Policy(strict=options.strict)
+    policy = Policy(strict=options.strict, accept=frozenset(options.accept))
     return checkpoints.check(path, level=options.level, policy=policy, ledger=ledger, progress=progress)
 
 

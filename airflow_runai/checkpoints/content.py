@@ -2,27 +2,29 @@
 What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
 
 The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores that begin as
-infinity, biases that start at zero, the second LoRA matrix. A non-finite weight or optimizer moment is never
-forgiven.
+infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight or optimizer moment is never forgiven;
+:mod:`~airflow_runai.checkpoints.tensor_places` has the rules.
 """
 
 from __future__ import annotations
 
 from airflow_runai.checkpoints.examination import Examination, shown
 from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.tensor_places import MOMENTS, excuse, place_of
 
-__all__ = ["TensorContent"]
+__all__ = ["TensorContent", "may_be_zero", "note_content"]
 
-_MOMENTS = ("exp_avg", "momentum_buffer", "square_avg", "max_exp_avg_sq")
-_SCORES = ("best", "score", "loss", "metric", "kth_value", "grad_norm", "perplexity")
-# Of observers (quantization) and torchmetrics, which begin as infinity.
-_EXTREMES = ("min_val", "max_val", "min_value", "max_value")
-_MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *_MOMENTS)
+_MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
+_EXCUSES = {
+    "score-non-finite": "is NaN or infinite; it is not trained",
+    "mask-infinite": "holds -inf, as an attention mask does",
+    "moment-infinite": "has overflowed to infinity, which stops its weight and nothing else",
+}
 
 
 class TensorContent:
     """
-    Looks at one run of bytes that holds one tensor (or several that share it).
+    Looks at one run of bytes that holds one tensor.
 
     :param name: for the findings.
     :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and bytes.
@@ -39,7 +41,7 @@ class TensorContent:
         self.kind = kind
         self.begin = begin
         self.end = end
-        self.is_state = True
+        self.place = place_of(name)
         self.crc: int | None = None
         self._at = 0
         self._test = ContentTest(kind, byteorder)
@@ -63,21 +65,37 @@ class TensorContent:
 
     def note(self, seen: Examination, path: str) -> None:
         """Record what was found, once the run is over."""
-        last_part = next((part for part in reversed(self.name.split(".")) if not part.isdigit()), "")
-        is_moment = any(moment in last_part for moment in _MOMENTS)
-        if self._test.non_finite and (not self.is_state or any(part in last_part for part in (*_SCORES, *_EXTREMES))):
-            seen.note("score-non-finite", path, f"{shown(self.name)} is NaN or infinite; it is not a weight")
-        elif self._test.non_finite:
-            code, text = self._non_finite_as(is_moment, last_part, seen.was_non_finite(path, self.name))
-            seen.note(code, path, f"tensor {shown(self.name)} holds {text}")
-        elif self.kind in KINDS and self.end - self.begin > KINDS[self.kind].width and self._test.all_zero:
-            if any(part in last_part for part in _MAY_BE_ZERO):
-                return
-            seen.note("all-zero", path, f"every value of tensor {shown(self.name)} is zero")
+        note_content(self, self._test, seen, path)
 
-    def _non_finite_as(self, is_moment: bool, last_part: str, before: bool) -> tuple[str, str]:
-        if not is_moment and (self._test.mask_like or "mask" in last_part):
-            return "mask-infinite", "only zeros and -inf, like an attention mask"
-        if before and not is_moment:
-            return "non-finite-before", "values that are NaN or infinite, as in the last accepted checkpoint"
-        return "non-finite", "values that are NaN or infinite"
+
+def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+    """
+    Record what was found in a tensor.
+
+    :param of: says which one it is, and where it stands.
+    :param test: what its bytes are.
+    """
+    if test.non_finite:
+        _note_non_finite(of, test, seen, path)
+        return
+    several = of.kind in KINDS and of.end - of.begin > KINDS[of.kind].width
+    if several and test.all_zero and not may_be_zero(of.name):
+        seen.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
+
+
+def may_be_zero(name: str) -> bool:
+    """Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning."""
+    last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
+    return any(part in last for part in _MAY_BE_ZERO)
+
+
+def _note_non_finite(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+    code = excuse(of.name, of.place, test)
+    what = "values that are NaN" if test.nan else "values that are infinite"
+    if code:
+        seen.note(code, path, f"{shown(of.name)} {_EXCUSES[code]}")
+    elif of.place == "weight" and seen.was_non_finite(path, of.name):
+        text = f"tensor {shown(of.name)} holds {what}, as in the last accepted checkpoint"
+        seen.note("non-finite-before", path, text)
+    else:
+        seen.note("non-finite", path, f"tensor {shown(of.name)} holds {what}")

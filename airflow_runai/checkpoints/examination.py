@@ -11,12 +11,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_runai.checkpoints.access import AHEAD, Blocks
 from airflow_runai.checkpoints.drift import advance, compare
 from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, Ledger, TensorEntry
-from airflow_runai.checkpoints.report import CODES, Finding, Report, Verdict, worst
+from airflow_runai.checkpoints.report import ACCEPTABLE, CODES, Finding, Report, Severity, Verdict, worst
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["Damage", "Examination", "Format", "Policy", "StepClaim", "shown"]
@@ -47,12 +47,18 @@ class Policy:
 
     :param strict: refuse pickles that name classes which are neither PyTorch's nor Python's own plain data.
     :param entry_limit: how many directory entries are listed at most, per checkpoint and per root.
+    :param accept: finding codes, of :data:`~airflow_runai.checkpoints.report.ACCEPTABLE`, that only warn.
     """
 
     strict: bool = False
     entry_limit: int = 10_000
+    accept: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        unknown = sorted(set(self.accept) - ACCEPTABLE)
+        if unknown:
+            allowed = ", ".join(sorted(ACCEPTABLE))
+            raise ValueError(f"policy.accept: {', '.join(map(repr, unknown))}; allowed: {allowed}")
         if type(self.entry_limit) is not int or self.entry_limit < 1:
             raise ValueError(f"policy.entry_limit: {self.entry_limit!r} is no number from 1; 10000 is the default")
 
@@ -99,6 +105,8 @@ class Examination:
     """Files that describe the checkpoint and are not part of its content."""
     heads: dict[str, bytes] = field(default_factory=dict)
     """Relative path to the first bytes of a file, so that many formats may look at them for one reading."""
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Relative path to the names in a zip file, for the same reason."""
     tensor_names: dict[str, frozenset[str]] = field(default_factory=dict)
     entries: dict[tuple[str, str], TensorEntry] = field(default_factory=dict)
     """What a ledger keeps: (relative path, name of the tensor) to what was seen of it."""
@@ -109,6 +117,10 @@ class Examination:
     metrics: Mapping[str, object] = field(default_factory=dict)
     """What the trainer noted of its quality."""
     steps: list[StepClaim] = field(default_factory=list)
+    name_binds: bool | None = None
+    """Whether a step in the name binds, where a format knows; else the name itself decides."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What one part says and another is judged by, such as how many steps were skipped."""
     tensors: int = 0
     bytes_read: int = 0
     ahead: int = AHEAD
@@ -121,11 +133,15 @@ class Examination:
     """Held while parts that are looked at beside each other count their bytes."""
 
     def note(self, code: str, path: str, message: str) -> None:
-        """Record a finding; after 100 of them only the verdict is kept up to date."""
-        severity, verdict = CODES[code]
+        """Record a finding once; after 100 of them only the verdict is kept up to date."""
+        severity: Severity
+        severity, verdict = ("warning", Verdict.VALID) if code in self.policy.accept else CODES[code]
         self.verdict = worst(self.verdict, verdict)
+        finding = Finding(code, severity, path, message[:_MESSAGE_LIMIT])
+        if finding in self.findings:
+            return
         if len(self.findings) < _FINDING_LIMIT:
-            self.findings.append(Finding(code, severity, path, message[:_MESSAGE_LIMIT]))
+            self.findings.append(finding)
         elif len(self.findings) == _FINDING_LIMIT:
             more = "there are more findings than are listed here; repair these first"
             self.findings.append(Finding("more-findings", "info", path, more))
@@ -181,15 +197,26 @@ class Examination:
         """
         if self.level == 2 and tree.single and not self.vouched.isdisjoint(tree.files):
             return self._examine_structure(tree, among)
+        form = None
         try:
-            for form in self.formats if among is None else among:
-                if form.detect(tree, self):
-                    form.examine(tree, self)
-                    return form.name
+            form = self.recognise(tree, among=among)
+            if form is not None:
+                form.examine(tree, self)
         except Damage as damage:
             self.note(damage.code, tree.label, damage.message)
-            return form.name
-        return None
+            return None if form is None else form.name
+        return None if form is None else form.name
+
+    def recognise(self, tree: Tree, *, among: tuple[Format, ...] | None = None) -> Format | None:
+        """
+        Find the format that the bytes prove; where none does, the one that the name means a damaged file to be.
+
+        :param among: formats to try; all by default.
+        :raises Damage: when it cannot be read.
+        """
+        tried = self.formats if among is None else among
+        proven = next((form for form in tried if form.detect(tree, self)), None)
+        return proven or next((form for form in tried if form.meant(tree, self)), None)
 
     def _examine_structure(self, tree: Tree, among: tuple[Format, ...] | None) -> str | None:
         self.level = 1
@@ -223,6 +250,7 @@ class Examination:
             self.enter(path, name, entry)
         self.world_size = part.world_size if self.world_size is None else self.world_size
         self.steps += part.steps
+        self.facts |= part.facts
         self.tensors += part.tensors
 
     def digest(self, tree: Tree) -> str | None:
@@ -260,10 +288,12 @@ class Format:
     One way of writing checkpoints; a module under ``formats`` each.
 
     :param name: as it appears in reports.
-    :param detect: whether this is (or, for a damaged file, was meant to be) that format; may read a few bytes.
+    :param detect: whether the bytes prove that it is this format, which cannot be another's; may read a few of them.
     :param examine: look, as deep as the examination says, and note findings; may raise :class:`Damage`.
+    :param meant: whether the name says that it was meant to be this format; asked only where no bytes prove any.
     """
 
     name: str
     detect: Callable[[Tree, Examination], bool]
     examine: Callable[[Tree, Examination], None]
+    meant: Callable[[Tree, Examination], bool] = lambda tree, seen: False

@@ -1,20 +1,21 @@
 """
 Whether there is a NaN or an infinity in some bytes, and whether they are all zero; exact, for every common float.
 
-With NumPy two SIMD reductions over a chunk answer both; without it a search in the high bytes does, and in doubt one
-big-integer expression, with the same answer (a test compares them over every 16-bit pattern). NumPy is imported only
-when a chunk is looked at, because Airflow imports this package whenever it parses a DAG. Floats are never converted:
-only their bit patterns are compared.
+Two SIMD reductions of NumPy over a chunk answer both; only a chunk that holds something is looked at more closely.
+NumPy is imported when the first chunk is looked at, because Airflow imports this package whenever it parses a DAG.
+Floats are never converted: only their bit patterns are compared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-__all__ = ["KINDS", "ByteOrder", "ContentTest", "Lane", "trips_integers", "trips_numpy"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["KINDS", "ByteOrder", "ContentTest", "Lane", "Special", "any_set", "special", "trips"]
 
 ByteOrder = Literal["little", "big"]
 
@@ -26,12 +27,12 @@ class Lane:
 
     :param width: size in bytes.
     :param exponent: bits that are all set in a non-finite value, sign excluded.
-    :param lowest: lowest of these bits; adding it carries into the sign.
+    :param has_infinity: whether no other bit but the sign means infinity, and not a NaN.
     """
 
     width: int
     exponent: int
-    lowest: int
+    has_infinity: bool = True
 
     @property
     def sign(self) -> int:
@@ -45,22 +46,31 @@ class Lane:
 
 
 KINDS: dict[str, Lane] = {
-    "f64": Lane(8, 0x7FF0 << 48, 0x0010 << 48),
-    "f32": Lane(4, 0x7F800000, 0x00800000),
-    "bf16": Lane(2, 0x7F80, 0x0080),
-    "f16": Lane(2, 0x7C00, 0x0400),
-    "e5m2": Lane(1, 0x7C, 0x04),
-    "e4m3fn": Lane(1, 0x7F, 0x01),
+    "f64": Lane(8, 0x7FF0 << 48),
+    "f32": Lane(4, 0x7F800000),
+    "bf16": Lane(2, 0x7F80),
+    "f16": Lane(2, 0x7C00),
+    "e5m2": Lane(1, 0x7C),
+    "e4m3fn": Lane(1, 0x7F, has_infinity=False),
 }
-_FORMATS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+class Special(NamedTuple):
+    """Where in a chunk there is which value that is not finite, as indices of its numbers; how many zeros there are."""
+
+    nan: np.ndarray[Any, Any]
+    plus: np.ndarray[Any, Any]
+    minus: np.ndarray[Any, Any]
+    zeros: int
+    size: int
 
 
 class ContentTest:
     """
     The content of one tensor, seen chunk by chunk.
 
-    After the last chunk ``non_finite`` and ``all_zero`` hold; ``mask_like`` says that the tensor holds nothing but
-    zeros and -inf, which is what attention masks look like and weights never do.
+    After the last chunk ``nan``, ``plus``, ``minus`` and ``all_zero`` hold; ``mask_like`` says that the tensor holds
+    nothing but zeros and -inf, which is what attention masks look like and weights never do.
 
     :param kind: a key of :data:`KINDS`; any other type is only tested for zeros.
     """
@@ -68,10 +78,14 @@ class ContentTest:
     def __init__(self, kind: str, byteorder: ByteOrder = "little") -> None:
         self.lane = KINDS.get(kind)
         self.byteorder: ByteOrder = byteorder
-        self._trips = trips_integers if _numpy() is None else trips_numpy
-        self.non_finite = False
+        self.nan = self.plus = self.minus = False
         self.all_zero = True
         self.mask_like = True
+
+    @property
+    def non_finite(self) -> bool:
+        """Whether there is a NaN or an infinity."""
+        return self.nan or self.plus or self.minus
 
     def feed(self, chunk: memoryview) -> None:
         """Look at the next chunk; of what is cut off in the middle of a number, the piece is left out."""
@@ -80,87 +94,65 @@ class ContentTest:
             return
         if len(chunk) % self.lane.width:
             chunk = chunk[: len(chunk) // self.lane.width * self.lane.width]
-        trips, zero = self._trips(chunk, self.lane, self.byteorder)
+        found, zero = trips(chunk, self.lane, self.byteorder)
         self.all_zero = self.all_zero and zero
-        if trips:
-            self.non_finite = True
-            self.mask_like = self.mask_like and _only_zero_and_minus_infinity(chunk, self.lane, self.byteorder)
+        if found:
+            self.take(special(chunk, self.lane, self.byteorder))
         elif not zero:
             self.mask_like = False
+
+    def take(self, seen: Special) -> None:
+        """Note what a closer look has found."""
+        self.nan = self.nan or bool(len(seen.nan))
+        self.plus = self.plus or bool(len(seen.plus))
+        self.minus = self.minus or bool(len(seen.minus))
+        self.mask_like = self.mask_like and len(seen.minus) + seen.zeros == seen.size
 
 
 def any_set(chunk: bytes | memoryview) -> bool:
     """Whether any bit is set."""
-    return int.from_bytes(chunk[:64], "little") != 0 or int.from_bytes(chunk, "little") != 0
+    import numpy as np
+
+    return bool(np.frombuffer(chunk, np.uint8).any()) if len(chunk) else False
 
 
-def trips_integers(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> tuple[bool, bool]:
-    """
-    Say (non-finite value present, all bytes zero) with the standard library alone.
+def trips(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> tuple[bool, bool]:
+    """Say (non-finite value present, all bytes zero): two maxima, no mask, no temporary."""
+    import numpy as np
 
-    Hardly any weight has a high byte that a non-finite value could have, and bytes are searched fast. Where there is
-    one, masking leaves each lane's exponent; adding its lowest bit carries into the (cleared) sign bit of that lane
-    exactly when all exponent bits were set, and never further.
-    """
-    data = bytes(chunk)
-    if not any_set(data):
-        return False, True
-    high = data[(lane.width - 1 if byteorder == "little" else 0) :: lane.width]
-    if not any(suspect in high for suspect in _suspects(lane)):
-        return False, False
-    exponents, lowest, signs = _masks(lane, len(data))
-    return ((int.from_bytes(data, byteorder) & exponents) + lowest) & signs != 0, False
-
-
-@lru_cache(maxsize=8)
-def _suspects(lane: Lane) -> tuple[int, ...]:
-    """High bytes whose exponent bits are all set."""
-    bits = lane.exponent >> 8 * (lane.width - 1)
-    return tuple(byte for byte in range(256) if byte & bits == bits)
-
-
-def trips_numpy(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> tuple[bool, bool]:
-    """Say the same with NumPy, which must be importable: two maxima, no mask, no temporary."""
-    numpy = _numpy()
-    assert numpy is not None, "numpy is not importable"
     unsigned, signed = _types(lane.width, byteorder)
-    numbers = numpy.frombuffer(chunk, unsigned)
-    highest = int(numpy.maximum.reduce(numbers, initial=0))
+    numbers = np.frombuffer(chunk, unsigned)
+    highest = int(np.maximum.reduce(numbers, initial=0))
     if highest == 0:
         return False, True
-    trips = highest >= lane.minus_infinity or int(numpy.maximum.reduce(numbers.view(signed))) >= lane.exponent
-    return trips, False
+    found = highest >= lane.minus_infinity or int(np.maximum.reduce(numbers.view(signed))) >= lane.exponent
+    return found, False
+
+
+def special(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> Special:
+    """Find every value that is not finite."""
+    import numpy as np
+
+    unsigned, _ = _types(lane.width, byteorder)
+    numbers = np.frombuffer(chunk, unsigned)
+    # Shifting the sign out leaves what is compared, whatever the sign.
+    size = numbers & ~unsigned.type(lane.sign)
+    infinite = (size == lane.exponent) if lane.has_infinity else np.zeros(len(size), bool)
+    nan = (size >= lane.exponent) & ~infinite
+    negative = (numbers & unsigned.type(lane.sign)) != 0
+    return Special(
+        np.flatnonzero(nan),
+        np.flatnonzero(infinite & ~negative),
+        np.flatnonzero(infinite & negative),
+        int(np.count_nonzero(numbers == 0)),
+        len(numbers),
+    )
 
 
 @lru_cache(maxsize=8)
 def _types(width: int, byteorder: ByteOrder) -> tuple[Any, Any]:
     """Unsigned and signed integers of that layout; parsing their names for every chunk would cost more than a sum."""
-    numpy = _numpy()
-    assert numpy is not None, "numpy is not importable"
+    import numpy as np
+
     order = "<" if byteorder == "little" else ">"
-    return numpy.dtype(f"{order}u{width}"), numpy.dtype(f"{order}i{width}")
-
-
-@lru_cache(maxsize=1)
-def _numpy() -> ModuleType | None:
-    try:
-        import numpy
-    except ImportError:
-        return None
-    return numpy
-
-
-@lru_cache(maxsize=16)
-def _masks(lane: Lane, size: int) -> tuple[int, int, int]:
-    count = size // lane.width
-
-    def repeated(pattern: int) -> int:
-        return int.from_bytes(pattern.to_bytes(lane.width, "little") * count, "little")
-
-    return repeated(lane.exponent), repeated(lane.lowest), repeated(lane.sign)
-
-
-def _only_zero_and_minus_infinity(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> bool:
-    pattern = lane.minus_infinity.to_bytes(lane.width, byteorder)
-    allowed = {0, memoryview(pattern).cast(_FORMATS[lane.width])[0]}
-    return set(chunk.cast("B").cast(_FORMATS[lane.width])) <= allowed
+    return np.dtype(f"{order}u{width}"), np.dtype(f"{order}i{width}")

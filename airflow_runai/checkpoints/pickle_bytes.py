@@ -6,11 +6,20 @@ from __future__ import annotations
 import struct
 from typing import NoReturn
 
-from airflow_runai.checkpoints.examination import Damage
+from airflow_runai.checkpoints.examination import Damage, shown
 
-__all__ = ["PickleBytes"]
+__all__ = ["Cut", "PickleBytes"]
 
 _NAME_SIZE_LIMIT = 512
+_DECIMAL_LIMIT = 1000
+_LINE_SIZE_LIMIT = 64 * 1024 * 1024
+
+
+class Cut(Damage):
+    """The pickle goes on where the bytes end."""
+
+    def __init__(self, at: int, what: str) -> None:
+        super().__init__("pickle-malformed", f"pickle, byte {at}: {what}")
 
 
 class PickleBytes:
@@ -22,7 +31,7 @@ class PickleBytes:
 
     def take(self, size: int) -> bytes:
         if size > len(self.data) - self.at:
-            self.malformed(f"announces {size} bytes, {len(self.data) - self.at} are left")
+            raise Cut(self.at, f"announces {size} bytes, {len(self.data) - self.at} are left")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -30,18 +39,33 @@ class PickleBytes:
         return int(struct.unpack(layout, self.take(size))[0])
 
     def line(self) -> str:
-        end = self.data.find(b"\n", self.at, self.at + _NAME_SIZE_LIMIT)
+        return self.decoded(self.raw_line(_NAME_SIZE_LIMIT))
+
+    def raw_line(self, limit: int = _LINE_SIZE_LIMIT) -> bytes:
+        end = self.data.find(b"\n", self.at, self.at + limit)
         if end < 0:
-            self.malformed("a name is not ended by a line feed within 512 bytes")
+            raise Cut(self.at, f"a line is not ended by a line feed within {limit} bytes")
         text = self.take(end - self.at)
         self.at += 1
-        return self.decoded(text)
+        return text
 
     def decoded(self, text: bytes) -> str:
         try:
             return text.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             self.malformed("text is not UTF-8")
+
+    def decimal(self, line: bytes) -> int:
+        try:
+            return int(line[:_DECIMAL_LIMIT])
+        except ValueError:
+            self.malformed(f"{shown(line[:40])} is no whole number")
+
+    def fraction(self, line: bytes) -> float:
+        try:
+            return float(line[:_DECIMAL_LIMIT])
+        except ValueError:
+            self.malformed(f"{shown(line[:40])} is no number")
 
     def malformed(self, what: str) -> NoReturn:
         raise Damage("pickle-malformed", f"pickle, byte {self.at}: {what}")

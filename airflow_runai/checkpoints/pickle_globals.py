@@ -7,16 +7,19 @@ of them.
 
 The rule is an allow-list where code is known to the world: every name of Python's standard library that is not listed
 here is dangerous, and so is every function (lower-case name) of PyTorch, NumPy and their like. Block-lists alone
-are known to leak (picklescan#66). What cannot be decided here is a user's own module that itself is malicious.
+are known to leak (picklescan#66). Of a library that is not known here a function that is called with arguments is
+refused, and an object that is made by its constructor cannot be verified. What cannot be decided is a user's own module
+that itself is malicious.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable
 from typing import Literal
 
 from airflow_runai.checkpoints.examination import Examination, shown
+from airflow_runai.checkpoints.pickle_mentions import Mentions, Use
 
 __all__ = ["Trust", "note_globals", "trust"]
 
@@ -80,6 +83,8 @@ _INITIALISERS = {
     *("constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "trunc_normal_"),
     *("uniform_", "xavier_normal_", "xavier_uniform_", "zeros_"),
 }
+_SPARSE_KINDS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
+_SPARSE = {f"{kind}_{form}" for kind in _SPARSE_KINDS for form in ("matrix", "array")}
 _TYPING = {"Any", "Callable", "Dict", "List", "Mapping", "Optional", "Sequence", "Set", "Tuple", "Type", "Union"}
 
 _ALLOWED: dict[str, set[str]] = {
@@ -128,6 +133,19 @@ _ALLOWED: dict[str, set[str]] = {
     "numpy._core.multiarray": _ARRAYS,
     "numpy.core.numeric": _ARRAYS,
     "numpy._core.numeric": _ARRAYS,
+    "array": {"array", "_array_reconstructor"},
+    "operator": {"itemgetter"},
+    "zoneinfo": {"ZoneInfo", "ZoneInfo._unpickle"},
+    "logging": {"getLogger"},
+    "numpy.ma": {"MaskedArray"},
+    "numpy.ma.core": {"_mareconstruct", "MaskedArray"},
+    "sklearn.neighbors._kd_tree": {"newObj"},
+    "sklearn.neighbors._ball_tree": {"newObj"},
+    "sklearn.metrics._dist_metrics": {"newObj"},
+    "tensordict._reductions": {"_make_td"},
+    **{f"scipy.sparse.{stem}{kind}": _SPARSE for kind in _SPARSE_KINDS for stem in ("_", "")},
+    # Builds nothing by itself; the bytes behind it are no pickle, and the file is said to be joblib's and not read.
+    "joblib.numpy_pickle": {"NumpyArrayWrapper"},
     "jax._src.array": {"_reconstruct_array"},
     "pandas._libs.arrays": {"__pyx_unpickle_NDArrayBacked"},
     "pandas._libs.internals": {"_unpickle_block"},
@@ -206,6 +224,20 @@ _KNOWN_LIBRARIES = {
     *("torch", "numpy", "pandas", "scipy", "sklearn", "torchvision", "torchaudio", "safetensors", "accelerate"),
     *("transformers", "lightning", "lightning_fabric", "pytorch_lightning", "deepspeed", "jax", "tensorflow", "keras"),
 }
+#: Libraries of trainings whose classes may be called, too; functions of theirs are not known.
+_COMPANIONS = {"diffusers", "mmengine", "omegaconf", "peft", "tensordict", "torchao", "torchmetrics"}
+# What is called so in one library runs commands in all; a part of a module's name that another library has taken over.
+_DANGEROUS_NAMES = {
+    *("Popen", "popen", "system", "spawn", "spawnlp", "exec", "eval", "execfile", "check_output", "check_call"),
+    *("getoutput", "cmdexec", "unsafe_load", "full_load", "loads", "parse_expr", "sympify", "import_module"),
+    *("__import__", "compile", "run_module", "run_path", "resolve_name", "execv", "fork", "load_module"),
+}
+_DANGEROUS_PARTS = {
+    *("subprocess", "os", "posix", "nt", "sys", "builtins", "cloudpickle", "dill", "pickle", "importlib", "runpy"),
+    *("ctypes", "pty", "shutil", "socket", "commands", "pexpect"),
+}
+# Functions by which Cython and others restore their own objects.
+_REBUILDS = re.compile(r"(?:.*\.)?_{0,2}(?:pyx_unpickle|rebuild|reconstruct|unpickle|restore)_?\w*$")
 
 
 def trust(module: str, name: str) -> Trust:
@@ -222,21 +254,40 @@ def trust(module: str, name: str) -> Trust:
         return "dangerous"
     if any(_is_standard(part) or part.startswith("__") for part in name.split(".")):
         return "dangerous"
-    if root in _KNOWN_LIBRARIES and ("." in name or not name.lstrip("_")[:1].isupper()):
+    if root in _KNOWN_LIBRARIES and ("." in name or not _is_class(name)):
+        return "dangerous"
+    if name.rpartition(".")[2] in _DANGEROUS_NAMES or not _DANGEROUS_PARTS.isdisjoint(module.split(".")[1:]):
         return "dangerous"
     return "foreign"
 
 
-def note_globals(met: Iterable[tuple[str, str]], path: str, seen: Examination) -> None:
-    """Record what the globals that a pickle mentions mean for the checkpoint."""
-    for module, name in met:
-        level = trust(module, name)
-        full = shown(f"{module}.{name}")
+def note_globals(met: Mentions, path: str, seen: Examination) -> None:
+    """Record what the globals that a pickle mentions, and what it does with them, mean for the checkpoint."""
+    for module, name, use in met:
+        level, full = trust(module, name), shown(f"{module}.{name}")
         if level == "dangerous":
             seen.note("pickle-dangerous", path, f"loading it would use {full}, which can run commands")
+        elif level == "foreign" and seen.policy.strict:
+            seen.note("pickle-foreign-strict", path, f"names {full}, whose own code runs when it is loaded")
         elif level == "foreign":
-            code = "pickle-foreign-strict" if seen.policy.strict else "pickle-foreign"
-            seen.note(code, path, f"names {full}, which is not PyTorch's; it was not imported")
+            _note_foreign(module, name, full, use, path, seen)
+
+
+def _note_foreign(module: str, name: str, full: str, use: Use, path: str, seen: Examination) -> None:
+    """Of a library that is not known: a function is called, an object made by its constructor, or only named."""
+    known = module.partition(".")[0] in _KNOWN_LIBRARIES | _COMPANIONS
+    if use == "named" or (known and _is_class(name)):
+        seen.note("pickle-foreign", path, f"names {full}, whose own code runs when it is loaded; it was not imported")
+    elif use == "called" and not _is_class(name) and not _REBUILDS.match(name):
+        text = f"loading it would call {full}, of which nothing is known here, with arguments of the file's choice"
+        seen.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")
+    else:
+        text = f"loading it would make an object by {full}, of which nothing is known here"
+        seen.note("pickle-foreign-made", path, f"{text}; whether that is harmless cannot be said")
+
+
+def _is_class(name: str) -> bool:
+    return name.rpartition(".")[2].lstrip("_")[:1].isupper()
 
 
 def _is_standard(name: str) -> bool:

@@ -1,37 +1,39 @@
 """
 A pickle interpreter that cannot do anything: it imports nothing, calls nothing, and has limits of its own.
 
-It understands what PyTorch and Python write with protocols 2 to 5. ``pickle.Unpickler`` with a harmless
+It understands what PyTorch and Python write with protocols 0 to 5. ``pickle.Unpickler`` with a harmless
 ``find_class`` would not do: its C memo table allocates 4.1 GiB for a pickle of nine bytes. Everything unusual is
-refused, not guessed at.
+refused, not guessed at. What a pickler would never do and what exhausts a loader is ``pickle-limit``; an honest pickle
+that is only larger than is read here is ``too-large``.
 """
 
 # ruff: noqa: D102 - what a method of the machine does, its opcode says
 from __future__ import annotations
 
-import struct
+import codecs
 from collections.abc import Callable
-from typing import NoReturn
 
 from airflow_runai.checkpoints.examination import Damage, shown
-from airflow_runai.checkpoints.pickle_bytes import PickleBytes
+from airflow_runai.checkpoints.pickle_bytes import Cut, PickleBytes
+from airflow_runai.checkpoints.pickle_memo import OPCODE_LIMIT, Memo
+from airflow_runai.checkpoints.pickle_mentions import Mentions
+from airflow_runai.checkpoints.pickle_opcodes import ACTIONS, OLD_ACTIONS, REFUSED
 from airflow_runai.checkpoints.pickle_values import GETATTR, Call, Global, Opaque, Persistent, inside, safe_key
 
 __all__ = ["PICKLE_SIZE_LIMIT", "Machine", "load_first", "load_inert"]
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
+# Of all values together; about, in bytes.
+_WEIGHT_LIMIT = 216 * 1024 * 1024
+_WEIGHTS = {list: 88, dict: 80, tuple: 56, int: 40, float: 32, str: 57, bytes: 41, Call: 72, bool: 8, type(None): 8}
+_ITEM, _PAIR, _OTHER, _MARK = 8, 40, 64, 128
+# Between two marks a pickler puts a handful of values.
+_LOOSE_LIMIT = 10_000
+_OFTEN = 0xFF
+_SIZE = Global("torch", "Size")
 # States and seeds of random generators have 128 bits and a sign, or more.
 _INT_SIZE_LIMIT = 256
 _SHORT_TEXT = 4096
-
-_REFUSED = {
-    **dict.fromkeys((0x82, 0x83, 0x84), "EXT: an object from the extension registry"),
-    ord("P"): "PERSID: a persistent id as text",
-    ord("i"): "INST: would call a class",
-    ord("o"): "OBJ: would call a class",
-    0x97: "NEXT_BUFFER: an out-of-band buffer",
-    0x98: "READONLY_BUFFER: an out-of-band buffer",
-}
 
 
 def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
@@ -40,10 +42,10 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
 
     :param data: the whole pickle, at most 64 MiB.
     :param on_global: told (module, name) of every class or function, as soon as it is met.
-    :raises Damage: ``pickle-malformed``, ``pickle-opcode`` or ``pickle-limit``.
+    :raises Damage: ``pickle-malformed``, ``pickle-opcode``, ``pickle-limit`` or ``too-large``.
     """
     if len(data) > PICKLE_SIZE_LIMIT:
-        raise Damage("pickle-limit", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+        raise Damage("too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
     value, end = load_first(data, 0, on_global)
     if end != len(data):
         raise Damage("pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP")
@@ -68,18 +70,15 @@ def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -
 class Machine(PickleBytes):
     """Stack and memo; one method per opcode below."""
 
-    opcode_limit = 3_000_000
-    object_limit = 1_200_000
-    limit_code = "pickle-limit"
-
     def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
         super().__init__(data, begin)
         self.on_global = on_global
         self.opcodes = 0
-        self.objects = 0
+        self.weight = 0
+        self.protocol_seen = 0
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
-        self.memo: dict[int, object] = {}
+        self.memo: Memo = Memo(data, begin)
         self.loose = 0
         """Copies of ``getattr`` on the stack or in values, that did more than to name a class inside a class."""
 
@@ -96,52 +95,73 @@ class Machine(PickleBytes):
             opcode = data[self.at]
             self.at += 1
             self.opcodes += 1
-            if self.opcodes > self.opcode_limit or self.objects > self.object_limit:
-                raise Damage(self.limit_code, f"more than {self.opcode_limit} opcodes or {self.object_limit} objects")
+            if not self.opcodes & _OFTEN:
+                self.check_limits()
             if opcode == 0x2E:
                 return self.stop()
-            action = _ACTIONS.get(opcode)
-            if action is None:
-                self.refuse(opcode)
+            action = ACTIONS.get(opcode) or self.old_action(opcode)
             action(self)
-        return self.malformed("ends without STOP; the file was cut")
+        raise Cut(self.at, "ends without STOP; the file was cut")
 
     def stop(self) -> object:
+        self.refuse_loose_values()
         if len(self.stack) != 1 or self.marks:
             self.malformed("leaves other than one value on the stack")
         return self.stack[0]
 
-    def refuse(self, opcode: int) -> NoReturn:
-        what = _REFUSED.get(opcode)
+    def refuse_loose_values(self) -> None:
+        if not self.marks and len(self.stack) > _LOOSE_LIMIT:
+            raise Damage("pickle-limit", f"leaves {len(self.stack)} loose values on the stack; no pickler does")
+
+    def check_limits(self) -> None:
+        self.refuse_loose_values()
+        if 4 * len(self.memo) > 3 * self.opcodes:
+            raise Damage("pickle-limit", f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions")
+        if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
+            raise Damage("too-large", f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values")
+
+    def old_action(self, opcode: int) -> Callable[[Machine], None]:
+        what = REFUSED.get(opcode)
+        if self.protocol_seen < 2:
+            if opcode in OLD_ACTIONS:
+                return OLD_ACTIONS[opcode]
+            if opcode == ord("P"):
+                self.malformed("refers to tensors by text (pickle_protocol=0), which PyTorch cannot load; save it anew")
         if what is None:
-            self.malformed(f"opcode 0x{opcode:02x} is not one that PyTorch writes (protocols 2 to 5)")
+            self.malformed(f"opcode 0x{opcode:02x} is none of protocol {self.protocol_seen}; it was overwritten")
         raise Damage("pickle-opcode", f"pickle, byte {self.at}: {what}; PyTorch never writes this")
 
     def push(self, value: object) -> None:
-        self.objects += 1
+        self.weight += _WEIGHTS.get(type(value), _OTHER)
         self.loose += value is GETATTR
+        self.stack.append(value)
+
+    def add(self, value: object, weight: int) -> None:
+        self.weight += weight
         self.stack.append(value)
 
     def since_mark(self) -> list[object]:
         values = self.stack
         self.stack = self.marks.pop()
+        self.weight -= _MARK
         return values
 
     def remember(self, index: int) -> None:
-        if index > self.opcodes:
+        if index > self.opcodes or index < 0:
             raise Damage("pickle-limit", f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler")
-        self.objects += 1
-        self.memo[index] = self.stack[-1]
+        self.weight += self.memo.put(index, self.stack[-1])
 
     def memoize(self) -> None:
-        self.remember(len(self.memo))
+        self.weight += self.memo.append(self.stack[-1])
 
     def text(self, size: int) -> None:
         content = self.take(size)
+        self.weight += min(size, _SHORT_TEXT) * (1 if content.isascii() else 4)
         self.push(self.decoded(content) if size <= _SHORT_TEXT else Opaque(size))
 
     def binary(self, size: int) -> None:
         content = self.take(size)
+        self.weight += min(size, _SHORT_TEXT)
         self.push(content if size <= _SHORT_TEXT else Opaque(size))
 
     def integer(self, size: int) -> None:
@@ -152,12 +172,13 @@ class Machine(PickleBytes):
     def frame(self) -> None:
         size = self.number("<Q", 8)
         if size > len(self.data) - self.at:
-            self.malformed(f"frame of {size} bytes, {len(self.data) - self.at} are left")
+            raise Cut(self.at, f"frame of {size} bytes, {len(self.data) - self.at} are left")
 
     def protocol(self) -> None:
         version = self.take(1)[0]
         if not 2 <= version <= 5:
-            self.malformed(f"protocol {version}; 2 to 5 are read")
+            self.malformed(f"protocol {version}; 2 to 5 are announced by those who write them")
+        self.protocol_seen = version
 
     def name_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
@@ -168,12 +189,42 @@ class Machine(PickleBytes):
         self.on_global(module, name)
         self.push(Global(module, name))
 
+    def quoted(self, line: bytes) -> None:
+        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+            self.malformed(f"{shown(line[:40])} is no text in quotes")
+        self.spelled(line, lambda: self.decoded(codecs.escape_decode(line[1:-1])[0]))
+
+    def escaped(self, line: bytes) -> None:
+        self.spelled(line, lambda: line.decode("raw-unicode-escape"))
+
+    def spelled(self, line: bytes, text: Callable[[], str]) -> None:
+        self.weight += 4 * min(len(line), _SHORT_TEXT)
+        try:
+            self.push(text() if len(line) <= _SHORT_TEXT else Opaque(len(line)))
+        except ValueError:
+            self.malformed(f"{shown(line[:40])} is no text")
+
+    def instance(self, module: str, name: str) -> None:
+        args = tuple(self.since_mark())
+        self.name_global(module, name)
+        self.stack.append(args)
+        self.reduce(1)
+
+    def make(self) -> None:
+        function, *args = self.since_mark()
+        self.stack += [function, tuple(args)]
+        self.reduce(1)
+
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         self.name_global(module, name)
 
-    def reduce(self, arguments: int) -> None:
-        """Record a call; for NEWOBJ_EX the keyword arguments stay in the recorded arguments."""
+    def reduce(self, arguments: int, *, made: bool = False) -> None:
+        """
+        Record a call; for NEWOBJ_EX the keyword arguments stay in the recorded arguments.
+
+        :param made: whether only ``__new__`` is called, and no function or constructor.
+        """
         given = [self.stack.pop() for _ in range(arguments)][::-1]
         function = self.stack.pop()
         inner = inside(given[0]) if function is GETATTR else None
@@ -183,7 +234,23 @@ class Machine(PickleBytes):
             return
         if not isinstance(function, Global):
             raise Damage("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
-        self.push(Call(function, given[0] if arguments == 1 else tuple(given)))
+        if isinstance(self.on_global, Mentions):
+            self.on_global.called(function, given[0], made=made)
+        match given:
+            # Of these a distributed checkpoint has hundreds of thousands; it is the tuple that it is made of.
+            case [(tuple() as numbers,)] if function == _SIZE:
+                self.weight -= _WEIGHTS[tuple]
+                self.stack.append(numbers)
+            case _:
+                self.push(Call(function, given[0] if arguments == 1 else tuple(given)))
+
+    def refer(self) -> None:
+        """Take a persistent id; before PyTorch 1.6 a class was written as one, with its source beside it."""
+        match identity := self.stack.pop():
+            case ("module", Global() as named, _, _):
+                self.stack.append(named)
+            case _:
+                self.push(Persistent(identity))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -200,6 +267,7 @@ class Machine(PickleBytes):
             target = target.items
         if not isinstance(target, dict):
             self.malformed(f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)")
+        self.weight += len(pairs) // 2 * _PAIR
         for index in range(0, len(pairs), 2):
             target[safe_key(pairs[index])] = pairs[index + 1]
 
@@ -210,6 +278,7 @@ class Machine(PickleBytes):
             target = target.items
         if not isinstance(target, list):
             self.malformed(f"appends to {shown(target)}, which is not a list")
+        self.weight += len(values) * _ITEM
         target.extend(values)
 
     def tuple_of(self, size: int) -> None:
@@ -217,10 +286,10 @@ class Machine(PickleBytes):
             self.malformed("takes more from the stack than was put there")
         values = tuple(self.stack[-size:])
         del self.stack[-size:]
-        self.push(values)
+        self.add(values, _WEIGHTS[tuple])
 
     def set_mark(self) -> None:
-        self.objects += 1
+        self.weight += _MARK
         self.marks.append(self.stack)
         self.stack = []
 
@@ -229,63 +298,3 @@ class Machine(PickleBytes):
             self.stack.pop()
         else:
             self.since_mark()
-
-
-def _pairs(values: list[object]) -> dict[object, object]:
-    return {safe_key(values[at]): values[at + 1] for at in range(0, len(values) - 1, 2)}
-
-
-_ACTIONS: dict[int, Callable[[Machine], None]] = {
-    0x80: Machine.protocol,
-    0x95: Machine.frame,
-    ord("("): Machine.set_mark,
-    ord("0"): Machine.drop,
-    ord("1"): lambda m: (m.since_mark(), None)[1],
-    ord("2"): lambda m: m.push(m.stack[-1]),
-    ord("N"): lambda m: m.push(None),
-    0x88: lambda m: m.push(True),
-    0x89: lambda m: m.push(False),
-    ord("J"): lambda m: m.push(m.number("<i", 4)),
-    ord("K"): lambda m: m.push(m.take(1)[0]),
-    ord("M"): lambda m: m.push(m.number("<H", 2)),
-    0x8A: lambda m: m.integer(m.take(1)[0]),
-    0x8B: lambda m: m.integer(m.number("<i", 4)),
-    ord("G"): lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
-    ord("X"): lambda m: m.text(m.number("<I", 4)),
-    0x8C: lambda m: m.text(m.take(1)[0]),
-    0x8D: lambda m: m.text(m.number("<Q", 8)),
-    ord("T"): lambda m: m.binary(m.number("<I", 4)),
-    ord("U"): lambda m: m.binary(m.take(1)[0]),
-    ord("B"): lambda m: m.binary(m.number("<I", 4)),
-    ord("C"): lambda m: m.binary(m.take(1)[0]),
-    0x8E: lambda m: m.binary(m.number("<Q", 8)),
-    0x96: lambda m: m.binary(m.number("<Q", 8)),
-    ord("]"): lambda m: m.push([]),
-    ord("a"): lambda m: m.append([m.stack.pop()]),
-    ord("e"): lambda m: m.append(m.since_mark()),
-    ord("l"): lambda m: m.push(m.since_mark()),
-    ord(")"): lambda m: m.push(()),
-    ord("t"): lambda m: m.push(tuple(m.since_mark())),
-    0x85: lambda m: m.tuple_of(1),
-    0x86: lambda m: m.tuple_of(2),
-    0x87: lambda m: m.tuple_of(3),
-    ord("}"): lambda m: m.push({}),
-    ord("d"): lambda m: m.push(_pairs(m.since_mark())),
-    ord("s"): lambda m: m.set_items([m.stack.pop(), m.stack.pop()][::-1]),
-    ord("u"): lambda m: m.set_items(m.since_mark()),
-    0x8F: lambda m: m.push([]),
-    0x90: lambda m: m.append(m.since_mark()),
-    0x91: lambda m: m.push(m.since_mark()),
-    ord("c"): lambda m: m.name_global(m.line(), m.line()),
-    0x93: Machine.stack_global,
-    ord("R"): lambda m: m.reduce(1),
-    0x81: lambda m: m.reduce(1),
-    0x92: lambda m: m.reduce(2),
-    ord("b"): lambda m: m.build(),
-    ord("Q"): lambda m: m.push(Persistent(m.stack.pop())),
-    ord("h"): lambda m: m.push(m.memo[m.take(1)[0]]),
-    ord("j"): lambda m: m.push(m.memo[m.number("<I", 4)]),
-    ord("q"): lambda m: m.remember(m.take(1)[0]),
-    ord("r"): lambda m: m.remember(m.number("<I", 4)),
-    0x94: lambda m: m.memoize(),
-}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from airflow_runai.checkpoints.examination import Damage
 
-__all__ = ["GETATTR", "Call", "Global", "Key", "Opaque", "Persistent", "Place", "inside", "safe_key", "walk"]
+__all__ = ["GETATTR", "Call", "Global", "Key", "Opaque", "Persistent", "Place", "inside", "paired", "safe_key", "walk"]
 
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
@@ -109,6 +109,11 @@ def safe_key(key: object) -> object:
     if isinstance(key, int) and -_KEY_INT_LIMIT <= key < _KEY_INT_LIMIT:
         return key
     return Key(key)
+
+
+def paired(values: list[object]) -> dict[object, object]:
+    """Make a dictionary of keys and values in turns."""
+    return {safe_key(values[at]): values[at + 1] for at in range(0, len(values) - 1, 2)}
 
 
 def walk(root: object, name: str = "") -> Iterator[Place]:

@@ -45,6 +45,8 @@ def quarantine(checkpoint: Location, report: Report, *, below: Path | None = Non
     if report.verdict not in BAD:
         words = ", ".join(verdict.value for verdict in BAD)
         raise QuarantineProblem(f"{checkpoint}: is {report.verdict}; only {words} ones are put aside")
+    if any(finding.code == "is-root" for finding in report.findings):
+        raise QuarantineProblem(f"{checkpoint}: is a root of checkpoints; name the one to put aside")
     if not isinstance(checkpoint, Path):
         raise QuarantineProblem(f"{checkpoint}: object storage has no rename; it was left there, selection passes it")
     if _seen_now(checkpoint) != report.mark:

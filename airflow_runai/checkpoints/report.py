@@ -9,53 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from typing import Literal, NamedTuple
 
 from airflow_runai.checkpoints.ledger import Ledger
+from airflow_runai.checkpoints.verdicts import Verdict, worst
 
-__all__ = ["CODES", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
+__all__ = ["ACCEPTABLE", "CODES", "TRANSIENT", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
 
 Severity = Literal["error", "warning", "info"]
-
-
-class Verdict(str, Enum):
-    """The seven things that can be said about a checkpoint."""
-
-    VALID = "valid"
-    """Nothing wrong was found at this level, and the bytes prove themselves."""
-    UNVERIFIABLE = "unverifiable"
-    """Nothing wrong was found, but nothing in the format can prove the bytes either."""
-    IN_PROGRESS = "in_progress"
-    """Somebody is still writing it."""
-    INVALID = "invalid"
-    """Torn, missing or inconsistent."""
-    POISONED = "poisoned"
-    """The bytes are intact, the content is bad (not-a-number weights)."""
-    UNSAFE = "unsafe"
-    """Loading it could run a command or exhaust the machine."""
-    UNKNOWN = "unknown"
-    """It could not be read: permissions, time-outs, I/O errors."""
-
-    def __str__(self) -> str:
-        return self.value
-
-
-# Worst first: a definite fact beats "could not be read", which beats "cannot be proven".
-_PRECEDENCE = (
-    Verdict.UNSAFE,
-    Verdict.IN_PROGRESS,
-    Verdict.INVALID,
-    Verdict.POISONED,
-    Verdict.UNKNOWN,
-    Verdict.UNVERIFIABLE,
-    Verdict.VALID,
-)
-
-
-def worst(first: Verdict, second: Verdict) -> Verdict:
-    """Of two verdicts, the one that decides."""
-    return min(first, second, key=_PRECEDENCE.index)
 
 
 class Code(NamedTuple):
@@ -84,7 +45,8 @@ CODES: dict[str, Code] = {
     "link-loop": _INVALID,
     "empty-file": _INVALID,
     "empty-directory": _INVALID,
-    "format-unknown": _INVALID,
+    "is-root": _INVALID,
+    "format-unknown": _error(Verdict.UNKNOWN),
     "not-examined": Code("warning", Verdict.UNVERIFIABLE),
     "too-large": _error(Verdict.UNKNOWN),
     "temporary-name": _BUSY,
@@ -117,6 +79,8 @@ CODES: dict[str, Code] = {
     "pickle-opcode": _UNSAFE,
     "pickle-dangerous": _UNSAFE,
     "pickle-foreign": _WARNING,
+    "pickle-foreign-made": Code("warning", Verdict.UNVERIFIABLE),
+    "pickle-foreign-call": _UNSAFE,
     "pickle-foreign-strict": _UNSAFE,
     "pickle-no-checksum": Code("info", Verdict.UNVERIFIABLE),
     # safetensors
@@ -158,6 +122,7 @@ CODES: dict[str, Code] = {
     "index-mismatch": _INVALID,
     "shard-missing": _INVALID,
     "shard-left-over": _WARNING,
+    "trainer-in-name-only": _WARNING,
     "file-missing": _INVALID,
     "model-only": _WARNING,
     "dcp-metadata": _INVALID,
@@ -175,9 +140,11 @@ CODES: dict[str, Code] = {
     # content
     "non-finite": _error(Verdict.POISONED),
     "mask-infinite": _WARNING,
+    "moment-infinite": _WARNING,
     "score-non-finite": _WARNING,
     "all-zero": _WARNING,
     "zero-tail": _WARNING,
+    "zero-rest": _INVALID,
     "loss-non-finite": _WARNING,
     "step-disagrees": _INVALID,
     "step-differs": _WARNING,
@@ -202,6 +169,18 @@ CODES: dict[str, Code] = {
     "non-finite-before": _WARNING,
     "more-findings": Code("info", Verdict.VALID),
 }
+
+
+#: What a user may know better than any file: it can be accepted by its code, and is then a warning. It is about what
+#: the numbers mean, never about bytes that are damaged, missing or dangerous.
+ACCEPTABLE = frozenset(
+    {
+        *("step-disagrees", "ranks-disagree", "non-finite", "zeroed"),
+        *("tensor-lost", "dtype-drift", "shape-drift", "stale-file", "file-unchanged"),
+    }
+)
+#: What makes a checkpoint unknown only for now; every other code that leads to ``unknown`` says the same for ever.
+TRANSIENT = frozenset({"unreadable"})
 
 
 @dataclass(frozen=True)
@@ -266,6 +245,17 @@ class Report:
         if self.verdict is Verdict.UNVERIFIABLE:
             return accept_unverifiable
         return self.verdict is Verdict.VALID
+
+    @property
+    def transient(self) -> bool:
+        """
+        Whether another look may say something else: it is being written, or could not be read now.
+
+        What is ``unknown`` for another reason (no known format, beyond a limit) stays so: it is passed over.
+        """
+        if self.verdict is Verdict.UNKNOWN:
+            return any(finding.code in TRANSIENT for finding in self.findings)
+        return self.verdict is Verdict.IN_PROGRESS
 
     def to_json(self) -> dict[str, object]:
         """Render as plain JSON data."""

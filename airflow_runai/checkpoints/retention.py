@@ -21,7 +21,7 @@ from airflow_runai.checkpoints.companions import list_checkpoint
 from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.leases import leased
 from airflow_runai.checkpoints.reader import cause
-from airflow_runai.checkpoints.report import Report, Verdict
+from airflow_runai.checkpoints.report import ACCEPTABLE, Report, Verdict
 from airflow_runai.checkpoints.roots import Candidate, candidates
 from airflow_runai.checkpoints.small_files import SmallFile
 from airflow_runai.checkpoints.tree import Location
@@ -56,6 +56,7 @@ class Retention:
     :param pinned: names or patterns (``step-*0000``) of what always stays.
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count as valid what nothing can prove, too.
+    :param accept: codes of findings that shall only warn; see :class:`Policy`.
     :param settled_seconds: whatever was changed less than so long ago may still be written to, and stays.
     :raises RetentionProblem: for rules that contradict themselves.
     """
@@ -67,6 +68,7 @@ class Retention:
     pinned: tuple[str, ...] = ()
     level: int = 2
     accept_unverifiable: bool = False
+    accept: tuple[str, ...] = ()
     settled_seconds: float = 600.0
 
     def __post_init__(self) -> None:
@@ -79,6 +81,9 @@ class Retention:
             problems.append(f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither")
         if self.best not in ("highest", "lowest"):
             problems.append(f"best: {self.best!r}; allowed: 'highest' or 'lowest'")
+        unknown = sorted(set(self.accept) - ACCEPTABLE)
+        if unknown:
+            problems.append(f"accept: {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(ACCEPTABLE))}")
         if self.level not in (0, 1, 2, 3):
             problems.append(f"level: {self.level!r}; allowed: 0 to 3")
         if not _is_number(self.settled_seconds) or self.settled_seconds < 0:
@@ -178,7 +183,8 @@ class _Judge:
     def _report(self, found: Candidate) -> Report:
         name = found.path.name
         if name not in self._reports:
-            self._reports[name] = check(found.path, level=self.rules.level)
+            policy = Policy(accept=frozenset(self.rules.accept))
+            self._reports[name] = check(found.path, level=self.rules.level, policy=policy)
         return self._reports[name]
 
     def last(self, older: tuple[Candidate, ...]) -> Iterator[Candidate]:
@@ -211,7 +217,8 @@ class _Judge:
                 return f"pinned by {pattern!r}"
         if Path(str(found.path)).is_symlink():
             return "a link; what it leads to may be needed elsewhere"
-        report = self._reports.get(name) or check(found.path, level=0)
+        # What is beyond a limit shows only once its structure is read.
+        report = self._reports.get(name) or check(found.path, level=1)
         if report.verdict in _UNDECIDED:
             return f"{report.verdict}: nobody knows what it is"
         if now - _changed_at(found) < self.rules.settled_seconds:

@@ -7,6 +7,7 @@ A pointer file such as ``latest`` is not followed: it may name what was never fi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -16,9 +17,9 @@ from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Entry, Location, children, forget_listings, is_temporary, look
+from airflow_runai.checkpoints.tree import Entry, Location, Tree, children, forget_listings, is_temporary, look
 
-__all__ = ["Candidate", "RootProblem", "candidates"]
+__all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
 
 RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"]
 
@@ -26,6 +27,8 @@ RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empt
 _NUMBERS = ".npz"
 _SUFFIXES = (*WEIGHTS, INDEX)
 _TRAINER_STATE = "trainer_state.json"
+# So many entries of a directory are looked at for a hint.
+_LOOKED_BELOW = 50
 _SELF_MARKERS = {"manifest.json", _TRAINER_STATE, ".metadata", "latest_checkpointed_iteration.txt"}
 _SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
 _POINTER = "latest"
@@ -33,6 +36,10 @@ _POINTER = "latest"
 _COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
 # Directories that count epochs, as accelerate's examples name them, go by time.
 _EPOCH = re.compile(r"(?:^|[^a-z])epoch[-_=]?\d+", re.IGNORECASE)
+# A step that is rounded, such as checkpoint-100k, orders nothing.
+_ROUNDED = re.compile(r"(?:^|[^a-z])(?:step|checkpoint|ckpt|iter)[-_=]?\d", re.IGNORECASE)
+# Parts of one checkpoint may be numbered by rank; these count what is trained.
+_COUNTS = re.compile(r"step|iter", re.IGNORECASE)
 # Lightning's last.ckpt and its like are newer than the best one, whose name has a step.
 _LAST = re.compile(r"(?:^|[^a-z])(?:last|latest)(?:[^a-z]|$)", re.IGNORECASE)
 
@@ -101,20 +108,50 @@ def _is_itself(entries: list[Entry], named: list[str]) -> bool:
     )
 
 
-def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, bool, str]:
+def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, bool, tuple[tuple[bool, int, str], ...]]:
     """Step, then time; of equally old ones the one with a step in its name comes first, for the other may be a link."""
     name, step = candidate.path.name, candidate.step
     if step is None and _LAST.search(name):
         older = (other.step for other in others if other.step is not None and other.mtime <= candidate.mtime)
         step = max(older, default=None)
-    return (-1 if step is None else step, candidate.mtime, candidate.step is not None, name)
+    return (-1 if step is None else step, candidate.mtime, candidate.step is not None, natural(name))
+
+
+def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """Key to sort names as people do: ``epoch_9`` before ``epoch_12``."""
+    parts = re.findall(r"\d{1,18}|\D+", name, re.ASCII)
+    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
+
+
+def checkpoints_in(tree: Tree) -> list[str]:
+    """
+    Names of the checkpoints that a listed directory holds, where it is a root and no checkpoint itself.
+
+    A directory that is called after a step, or has a pointer or a manifest in it, is one.
+    """
+    own = {_POINTER, *_SELF_MARKERS} - {_TRAINER_STATE}
+    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.beside, own)):
+        return []
+    folders = {name.partition("/")[0] for name in tree.files if "/" in name}
+    named = [folder for folder in folders if _counts_steps(tree, folder)]
+    files = [name for name in tree.files if "/" not in name and name.endswith(WEIGHTS) and _COUNTS.search(name)]
+    steps = {step_in_name(name) for name in files}
+    found = named or (files if len(steps - {None}) > 1 else [])
+    return sorted(found, key=natural)
+
+
+def _counts_steps(tree: Tree, folder: str) -> bool:
+    if is_temporary(folder) or step_in_name(folder) is None:
+        return False
+    return not folder.isdigit() or f"{folder}/_CHECKPOINT_METADATA" in tree.files
 
 
 def _is_checkpoint(entry: Entry) -> bool:
     name = entry.path.name
     if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
         return False
-    if entry.kind in ("directory", "gone") and (step_in_name(name) is not None or _EPOCH.search(name)):
+    counted = step_in_name(name) is not None or _EPOCH.search(name) or _ROUNDED.search(name)
+    if entry.kind in ("directory", "gone") and counted:
         return True
     if name.endswith(_NUMBERS) and step_in_name(name) is None:
         return False
@@ -155,7 +192,40 @@ def _entry(child: Location) -> Entry:
 
 
 def _nothing_in(root: Location, entries: list[Entry]) -> str:
+    below = _below(entries)
+    if below:
+        where = ", ".join(below[:5])
+        return f"checkpoint root {root}: no checkpoint in it, but some lie below: {where}; name one of these"
     unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
     found = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names), no checkpoint"
     allowed = f"step-N or checkpoint-N directories, or files ending in {' '.join(_SUFFIXES)}, are expected"
     return f"checkpoint root {root}: {found}; {allowed}; check that the training saves here"
+
+
+def _below(entries: list[Entry]) -> list[str]:
+    """Directories, one or two levels down, that hold checkpoints."""
+    found = []
+    for entry in [entry for entry in entries if not is_temporary(entry.path.name)][:_LOOKED_BELOW]:
+        for name, place in _folders(entry) if entry.kind == "directory" else ():
+            if _holds_checkpoints(place):
+                found.append(name)
+    return sorted(found, key=natural)
+
+
+def _folders(entry: Entry) -> list[tuple[str, Location]]:
+    inside = [_entry(child) for child in islice(_listed(entry.path), _LOOKED_BELOW)]
+    deeper = [
+        (f"{entry.path.name}/{e.path.name}", e.path) for e in inside if e.kind == "directory" and not _is_checkpoint(e)
+    ]
+    return [(entry.path.name, entry.path), *deeper]
+
+
+def _holds_checkpoints(place: Location) -> bool:
+    return any(_is_checkpoint(_entry(child)) for child in islice(_listed(place), _LOOKED_BELOW))
+
+
+def _listed(place: Location) -> Iterable[Location]:
+    try:
+        return list(children(place, _LOOKED_BELOW) or ())
+    except Exception:  # it is only a hint
+        return ()

@@ -6,13 +6,13 @@ Walks newest first, stops at the first that is accepted, and keeps every report,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from airflow_runai.checkpoints.demands import DemandError, Demands
 from airflow_runai.checkpoints.examination import Policy
 from airflow_runai.checkpoints.ledger import Ledger
-from airflow_runai.checkpoints.report import Report
+from airflow_runai.checkpoints.report import Report, Verdict
 from airflow_runai.checkpoints.roots import candidates
 from airflow_runai.checkpoints.tree import Location
 from airflow_runai.checkpoints.verification import check
@@ -27,10 +27,20 @@ class Selection:
 
     :param chosen: report of the accepted checkpoint; ``None`` when none was accepted.
     :param rejected: reports of the newer ones that were not, newest first.
+    :param unproven: how many of them were refused only because nothing in their format can prove the bytes.
     """
 
     chosen: Report | None
     rejected: tuple[Report, ...]
+    unproven: int = 0
+
+    def advice(self, flag: str) -> str:
+        """
+        What to do where nothing was chosen and a user may decide otherwise; empty where nothing is to be said.
+
+        :param flag: how that is said here.
+        """
+        return "" if self.chosen is not None else _advice(self.unproven, len(self.rejected), flag)
 
 
 def select(
@@ -39,6 +49,7 @@ def select(
     level: int = 3,
     accept_unverifiable: bool = False,
     strict: bool = False,
+    accept: Collection[str] = (),
     min_step: int | None = None,
     demands: Demands | None = None,
     ledger: Ledger | None = None,
@@ -51,6 +62,7 @@ def select(
     :param level: how deep to look, 0 to 3; see :func:`~airflow_runai.checkpoints.check`.
     :param accept_unverifiable: also take a checkpoint whose bytes nothing can prove, such as plain safetensors.
     :param strict: refuse pickles that name classes which are not PyTorch's.
+    :param accept: codes of findings that shall only warn; see :class:`Policy`.
     :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that name.
     :param demands: what else it has to be.
     :param ledger: of the training's last accepted checkpoint; that of the chosen one is ``chosen.ledger``.
@@ -61,7 +73,7 @@ def select(
     asked = _asked(min_step, demands, level)
     least = asked.least_step
     rejected: list[Report] = []
-    policy = Policy(strict=strict)
+    policy = Policy(strict=strict, accept=frozenset(accept))
     for candidate in candidates(root, policy=policy):
         if least is not None and candidate.step is not None and candidate.step < least:
             continue
@@ -72,7 +84,26 @@ def select(
             return Selection(report, tuple(rejected))
         # Of many rejected ones nobody needs the tensors, and they may be a lot.
         rejected.append(replace(report, findings=(*report.findings, *unmet), ledger=Ledger()))
-    return Selection(None, tuple(rejected))
+    unproven = 0 if accept_unverifiable else sum(report.verdict is Verdict.UNVERIFIABLE for report in rejected)
+    return Selection(None, tuple(rejected), unproven)
+
+
+def _advice(count: int, total: int, flag: str) -> str:
+    """
+    Say in one sentence that whole checkpoints were refused for want of a proof, and the two ways out.
+
+    :param count: how many were.
+    :param total: of how many; empty if none was.
+    :param flag: what accepts them.
+    """
+    if not count:
+        return ""
+    which = f"{count} whole checkpoint{'s' if count > 1 else ''} {'were' if count > 1 else 'was'}"
+    which = which if count == total else f"{count} of {total} checkpoints, which are whole, were"
+    return (
+        f"{which} refused only because nothing in the format can prove the bytes: accept that with {flag}, or let the "
+        "training publish with a manifest (preemptible.save_checkpoint), which proves every byte"
+    )
 
 
 def _asked(min_step: int | None, demands: Demands | None, level: int) -> Demands:

@@ -14,8 +14,12 @@ from airflow_runai.checkpoints.examination import Examination, StepClaim
 
 __all__ = ["judge_steps", "step_in_name"]
 
+# 100k and 1M are no numbers of which the size is known: whoever writes so may round.
 # step-00000042, checkpoint-40 (Hugging Face), epoch=3-step=40.ckpt (Lightning), global_step40 (DeepSpeed), iter_0000040
-_STEP = re.compile(r"(?:^|[^a-z])(?:global_?step|step|checkpoint|ckpt|iter)[-_=]?(\d{1,18})(?!\d)", re.IGNORECASE)
+_STEP = re.compile(
+    r"(?:^|[^a-z])(?:global_?step|step|checkpoint|ckpt|iter)[-_=]?(\d{1,18})(?!\d|(?:\.\d+)?[kmgb](?![a-z]))",
+    re.IGNORECASE,
+)
 
 
 def step_in_name(name: str) -> int | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_runai.checkpoints.access import is_remote
@@ -31,6 +30,8 @@ def vouched(files: Mapping[str, Entry], promised: Mapping[str, Mapping[str, str]
     wanted = [name for name in promised if name in files and is_remote(files[name].path)]
     if not wanted:
         return set()
+    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it costs a start
+
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="checkpoint-sums") as workers:
         kept = workers.map(lambda name: _kept(files[name].path), wanted)
         return {name for name, sums in zip(wanted, kept, strict=True) if sums.items() & promised[name].items()}

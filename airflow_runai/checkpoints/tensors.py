@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.examination import Damage, shown
 from airflow_runai.checkpoints.pickle_values import Call, Global, Persistent, Place, walk
+from airflow_runai.checkpoints.tensor_places import TensorPlace, place_of
 
 __all__ = ["Contents", "Storage", "Tensor", "read_contents"]
 
@@ -36,7 +37,7 @@ _DTYPES: dict[str, tuple[str, int]] = {
     **{"int64": ("i64", 8), "int32": ("i32", 4), "int16": ("i16", 2), "uint16": ("i16", 2)},
     **{"uint32": ("i32", 4), "uint64": ("i64", 8)},
 }
-_BOOKKEEPING = ("callbacks", "loops", "lr_schedulers")
+_OPTIMIZER_LIMIT = 64
 _PER_BYTE = {"QUInt4x2": 2, "QUInt2x4": 4}
 _VIEWS = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 4, "_rebuild_tensor_v3": 7, "_rebuild_qtensor": 4}
 
@@ -75,6 +76,8 @@ class Tensor:
     :param end: one after the last byte.
     :param kind: as in :class:`Storage`.
     :param dtype: the storage's, or what PyTorch calls it.
+    :param stride: from one element to the next of each dimension, in elements of ``itemsize`` bytes.
+    :param place: what it is a part of.
     """
 
     name: str
@@ -85,11 +88,14 @@ class Tensor:
     kind: str
     dtype: str = ""
     shape: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    itemsize: int = 1
+    place: TensorPlace = "weight"
 
     @property
     def is_state(self) -> bool:
         """Whether it is a weight or optimizer state, and no bookkeeping, where best scores begin as infinity."""
-        return self.top not in _BOOKKEEPING
+        return self.place != "other"
 
 
 @dataclass
@@ -100,6 +106,7 @@ class Contents:
     tensors: list[Tensor] = field(default_factory=list)
     optimizer_steps: list[Tensor | int] = field(default_factory=list)
     scheduler_steps: list[int] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
     steps: dict[str, int] = field(default_factory=dict)
     """``global_step`` and ``step`` at the top of the dictionary."""
 
@@ -115,16 +122,19 @@ def read_contents(root: object, name: str = "") -> Contents:
     contents = Contents()
     by_call: dict[int, Tensor] = {}
     schedules: list[dict[object, object]] = []
+    optimizers: list[str] = []
     for place in walk(root, name):
         value = place.value
         if isinstance(value, Persistent):
             _storage(contents, value, place.name)
         elif isinstance(value, Call) and (view := _view(value)) is not None:
-            tensor = _tensor(contents, view, place)
+            tensor = _tensor(contents, view, place, tuple(optimizers))
             by_call[id(value)] = tensor
             contents.tensors.append(tensor)
         elif isinstance(value, dict):
             schedules.append(value)
+            if "param_groups" in value and "state" in value and len(optimizers) < _OPTIMIZER_LIMIT:
+                optimizers.append(f"{place.name}.state" if place.name else "state")
     for mapping in schedules:
         _steps_of(mapping, by_call, contents)
     _top_steps(root, contents)
@@ -160,7 +170,7 @@ def _view(call: Call) -> Call | None:
     return call if call.function.name in _VIEWS else None
 
 
-def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:
+def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str, ...]) -> Tensor:
     name = place.name
     args = call.args
     if not isinstance(args, tuple) or len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
@@ -177,7 +187,9 @@ def _tensor(contents: Contents, call: Call, place: Place) -> Tensor:
         raise Damage(
             "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
         )
-    tensor = Tensor(name, place.top, storage, first * itemsize, last * itemsize, kind, dtype, tuple(args[2]))
+    stands = place_of(name, place.top, optimizers)
+    extent = (first * itemsize, last * itemsize, kind, dtype, tuple(args[2]), tuple(args[3]), itemsize)
+    tensor = Tensor(name, place.top, storage, *extent, stands)
     storage.tensors.append(tensor)
     return tensor
 
@@ -215,6 +227,9 @@ def _steps_of(mapping: dict[object, object], by_call: dict[int, Tensor], content
         epoch = mapping["last_epoch"]
         if isinstance(epoch, int) and not isinstance(epoch, bool):
             contents.scheduler_steps.append(epoch)
+            match mapping.get("_last_lr"):
+                case [float(rate), *_]:
+                    contents.learning_rates.append(rate)
 
 
 def _top_steps(root: object, contents: Contents) -> None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_runai.checkpoints.companions import list_checkpoint
-from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim
+from airflow_runai.checkpoints.examination import Examination, Policy, StepClaim, shown
 from airflow_runai.checkpoints.formats import FORMATS
+from airflow_runai.checkpoints.formats.heads import foreign, head
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
+from airflow_runai.checkpoints.formats.published import MANIFEST
 from airflow_runai.checkpoints.ledger import Ledger
 from airflow_runai.checkpoints.progress import Progress
 from airflow_runai.checkpoints.reader import unreadable
 from airflow_runai.checkpoints.report import Report
+from airflow_runai.checkpoints.roots import checkpoints_in
 from airflow_runai.checkpoints.steps import judge_steps, step_in_name
 from airflow_runai.checkpoints.tree import Location, Tree, is_temporary
 
@@ -52,6 +55,11 @@ def check(
     seen = Examination(level, policy or Policy(), FORMATS, progress, before=ledger)
     tree = _listed(path, seen)
     form = None
+    held = [] if seen.refused else checkpoints_in(tree)
+    if held:
+        names = ", ".join(held[:3]) + (", …" if len(held) > 3 else "")
+        text = f"a root with {len(held)} checkpoints ({names}); use select to choose one, or check one of them"
+        seen.note("is-root", tree.label, text)
     if isinstance(progress, Progress):
         progress.begin(tree.label, sum(entry.size for entry in tree.files.values()) if level >= 2 else 0)
     if not seen.refused:
@@ -87,7 +95,8 @@ def _note_unusual(tree: Tree, seen: Examination) -> None:
         if entry.kind == "special":
             seen.note("special-file", name, "a fifo, socket or device; regular files are allowed; it was not opened")
         elif entry.kind == "link":
-            seen.note("link", name, "a link to a directory; copy the directory instead; it was not followed")
+            code = "link" if tree.beside(MANIFEST) else "not-examined"
+            seen.note(code, name, "a link to a directory; copy the directory instead; it was not followed")
     if not tree.single and not tree.files and not seen.refused:
         seen.note("empty-directory", tree.label, "an empty directory; the trainer was probably killed before it wrote")
     for name, entry in tree.files.items():
@@ -116,16 +125,18 @@ def _examine(tree: Tree, seen: Examination) -> str | None:
         # A defect of ours must not look like a defect of the checkpoint, nor stop the walk over the others.
         seen.note("reader-defect", tree.label, f"{type(error).__name__}: {error}; please report this")
         return None
-    if form is None:
-        seen.note("format-unknown", tree.label, _KNOWN_FORMATS)
+    if form is None and not seen.refused:
+        seen.note("format-unknown", tree.label, _not_recognised(tree, seen))
     return form
 
 
-_KNOWN_FORMATS = (
-    "not recognised; files and distributed checkpoints of PyTorch (Lightning, FSDP, DeepSpeed, Megatron), "
-    "safetensors, TensorFlow, Keras, Orbax, HDF5, NumPy (npz), GGUF and ONNX, Hugging Face checkpoint-N and step-N "
-    "directories with manifest.json can be read"
-)
+def _not_recognised(tree: Tree, seen: Examination) -> str:
+    first = head(tree, seen)
+    what = foreign(first) or (
+        f"begins with {shown(first[:8])}" if tree.single else "no file in it is of a known format"
+    )
+    considered = ", ".join(form.name for form in FORMATS)
+    return f"not recognised: {what}; considered were {considered}; a manifest of ours proves files of any format"
 
 
 def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
@@ -145,11 +156,14 @@ def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
 
 
 def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
-    """All claims about the step. A file called ``checkpoint_3.pt`` may well count epochs: such a name binds nothing."""
+    """All claims about the step; a name binds only if it says that it counts steps, or its trainer is known to."""
     step = step_in_name(tree.label)
     if step is None:
         return seen.steps
-    # A directory that is called 7 may as well be a version of TensorFlow Serving.
-    binding = not (tree.single or tree.label.isdigit()) or "step" in tree.label.lower()
+    # checkpoint_3 may count epochs, and a directory that is called 7 may be a version of TensorFlow Serving.
+    counts = ("step",) if tree.single else ("step", "iter")
+    binding = any(word in tree.label.lower() for word in counts)
+    if seen.name_binds is not tree.single:  # what a part of a directory says of its own name is not about this one
+        binding = binding if seen.name_binds is None else seen.name_binds
     claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
     return [*seen.steps, claim] if tree.single else [claim, *seen.steps]

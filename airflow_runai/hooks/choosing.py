@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
+from airflow_runai.hooks.asking import check_accept
 from airflow_runai.hooks.locations import (
     location,
     refuse_missing_connection,
@@ -59,6 +60,7 @@ class Search:
     level: int = 3
     accept_unverifiable: bool = False
     strict: bool = False
+    accept: Sequence[str] = ()
     min_step: int | str | None = None
     expect: Mapping[str, Any] | str | None = None
     report_path: str | None = None
@@ -66,11 +68,14 @@ class Search:
     @classmethod
     def of(cls, task: object) -> Search:
         """Take the fields from an operator's attributes."""
-        return cls(**{name: getattr(task, name) for name in cls.__dataclass_fields__})
+        given = {name: getattr(task, name) for name in cls.__dataclass_fields__}
+        if not isinstance(given["accept"], str):
+            given["accept"] = sorted(given["accept"])  # JSON, and a trigger's arguments, know no sets
+        return cls(**given)
 
     def to_json(self) -> dict[str, Any]:
         """Render as plain JSON data: the arguments that make it again."""
-        return asdict(self)
+        return {**asdict(self), "accept": list(self.accept)}
 
     def place(self) -> Any:
         """Where the checkpoints lie, for this machine."""
@@ -150,6 +155,7 @@ class Search:
         """
         from airflow_runai.checkpoints import RootProblem, select
 
+        check_accept(self.accept)
         demands, ledger = self.demands(), self._ledger()
         try:
             found = select(
@@ -157,6 +163,7 @@ class Search:
                 level=self.level,
                 accept_unverifiable=self.accept_unverifiable,
                 strict=self.strict,
+                accept=tuple(self.accept),
                 demands=demands,
                 ledger=ledger,
                 progress=progress,
@@ -238,12 +245,6 @@ class Search:
         return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
 
 
-def check_level(level: object) -> None:
-    """Refuse a level that does not exist when the DAG is parsed."""
-    if level not in (0, 1, 2, 3):
-        raise SpecError([f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"])
-
-
 def telling(clock: Callable[[], float] = time.monotonic) -> Progress:
     """
     Make what tells the log how far a long check is.
@@ -265,10 +266,10 @@ def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
     """Say that none was accepted and why; trying again helps only where something could not be decided."""
     looked = "; ".join(f"{r.path}: {reasons(r)}" for r in selection.rejected[:5])
     words = f"{root}: none of {len(selection.rejected)} checkpoints passed: {looked or 'there was no candidate'}"
-    verdicts = {str(report.verdict) for report in selection.rejected}
-    if verdicts == {"unverifiable"}:
-        words += "; accept_unverifiable=True takes formats that carry no checksums"
-    return CheckpointUndecided(words) if verdicts & {"unknown", "in_progress"} else CheckpointInvalid(words)
+    advice = selection.advice("accept_unverifiable=True")
+    words += f"; {advice}" if advice else ""
+    undecided = any(report.transient for report in selection.rejected)
+    return CheckpointUndecided(words) if undecided else CheckpointInvalid(words)
 
 
 def put_aside(selection: Selection, search: Search) -> dict[str, str]:

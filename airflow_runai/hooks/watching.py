@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 FOUND, ENDED = "found", "ended"
 #: In these nothing of the workload runs, and nothing can begin to run before it was placed on a node.
 _IDLE = (Meaning.WAITING, Meaning.SUSPENDED)
-_UNDECIDED = ("unknown", "in_progress")
 #: States in which Airflow is done with a task; in any other it may submit once more.
 _DONE = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -201,7 +200,7 @@ class Watch:
         except CheckpointUndecided as error:
             self.mark, self.words, self._unread = "", str(error), not isinstance(error, NotThereYet)
             return None
-        self._unread = any(report.verdict == "unknown" for report in found.rejected)
+        self._unread = any(report.verdict == "unknown" and report.transient for report in found.rejected)
         if found.chosen is None:
             self.mark, self.words = mark if _settled(found) else "", str(nothing_passed(self.search.root, found))
         return found
@@ -229,7 +228,7 @@ class Watch:
 
 def _settled(found: Selection) -> bool:
     """Whether another look is in vain: what could not be decided may become readable without a trace in the listing."""
-    return all(report.verdict not in _UNDECIDED for report in found.rejected)
+    return not any(report.transient for report in found.rejected)
 
 
 def state_in(answer: Mapping[str, Mapping[str, Any]]) -> str | None:

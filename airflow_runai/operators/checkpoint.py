@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import SpecError
-from airflow_runai.hooks.choosing import Search, check_level, nothing_passed, put_aside, reasons, telling
+from airflow_runai.hooks.asking import check_level
+from airflow_runai.hooks.choosing import Search, nothing_passed, put_aside, reasons, telling
 from airflow_runai.hooks.failing import without_hope_no_retry
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class RunaiCheckpointOperator(BaseOperator):
     :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content (finite, steps agree).
     :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
+    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the checkpoints' page.
     :param min_step: refuse older ones; templated.
     :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached already),
         ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a JSON file with one. A report
@@ -52,6 +54,7 @@ class RunaiCheckpointOperator(BaseOperator):
         level: int = 3,
         accept_unverifiable: bool = False,
         strict: bool = False,
+        accept: Sequence[str] = (),
         min_step: int | str | None = None,
         expect: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
@@ -68,6 +71,7 @@ class RunaiCheckpointOperator(BaseOperator):
         self.level = level
         self.accept_unverifiable = accept_unverifiable
         self.strict = strict
+        self.accept = accept
         self.min_step = min_step
         self.expect = expect
         self.report_path = report_path

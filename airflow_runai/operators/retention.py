@@ -40,6 +40,7 @@ class RunaiRetentionOperator(BaseOperator):
     :param path_map: container prefixes to worker prefixes; templated.
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count formats that carry no checksums as valid, too.
+    :param accept: codes of findings that shall only warn, as in :class:`RunaiCheckpointOperator`.
     :param settled_seconds: what was changed less than so many seconds ago stays.
     :param dry_run: only say what would go.
     """
@@ -61,6 +62,7 @@ class RunaiRetentionOperator(BaseOperator):
         path_map: Mapping[str, str] | None = None,
         level: int = 2,
         accept_unverifiable: bool = False,
+        accept: Sequence[str] = (),
         settled_seconds: float = 600.0,
         dry_run: bool = False,
         **kwargs: Any,
@@ -76,6 +78,7 @@ class RunaiRetentionOperator(BaseOperator):
         self.path_map = path_map
         self.level = level
         self.accept_unverifiable = accept_unverifiable
+        self.accept = accept
         self.settled_seconds = settled_seconds
         self.only_tell = dry_run
 
@@ -127,6 +130,7 @@ class RunaiRetentionOperator(BaseOperator):
                 pinned=tuple(self.pinned),
                 level=self.level,
                 accept_unverifiable=self.accept_unverifiable,
+                accept=tuple(self.accept),
                 settled_seconds=self.settled_seconds,
             )
         except RetentionProblem as error:

@@ -18,7 +18,8 @@ from airflow_runai.backends import organization
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError, Unreachable, Untrusted
 from airflow_runai.hooks import configuration
-from airflow_runai.hooks.choosing import Search, check_level, telling
+from airflow_runai.hooks.asking import check_accept, check_level
+from airflow_runai.hooks.choosing import Search, telling
 from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.hooks.watching import FOUND, Read, Recall, State, Step, Watch, drive, state_in
@@ -50,6 +51,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content (finite, steps agree).
     :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
+    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the checkpoints' page.
     :param expect: what else it has to be, as in :class:`RunaiCheckpointOperator`; templated.
     :param report_path: JSON file for the full report and its ledger, as in :class:`RunaiCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which need not be
@@ -80,6 +82,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         level: int = 3,
         accept_unverifiable: bool = False,
         strict: bool = False,
+        accept: Sequence[str] = (),
         expect: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         workload: Mapping[str, Any] | str | None = None,
@@ -101,6 +104,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.level = level
         self.accept_unverifiable = accept_unverifiable
         self.strict = strict
+        self.accept = accept
         self.expect = expect
         self.report_path = report_path
         self.workload = workload
@@ -133,6 +137,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """What to look for; all that can be wrong about it is known before the first look."""
         search = Search.of(self)
         search.place()
+        check_accept(search.accept)
         with suppress(CheckpointUndecided):
             search.demands()
         return search

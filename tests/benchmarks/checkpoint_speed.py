@@ -1,9 +1,8 @@
 """
 How long checking a checkpoint takes, in units of ``cat`` on the same hot file in the same round.
 
-``python -m tests.benchmarks.checkpoint_speed`` prints the table of docs/checkpoints.md. Each variant is measured in a
-process of its own, because what is imported there decides what computes the sums. Absolute times mean nothing on a
-shared machine; ratios of the same round do.
+``python -m tests.benchmarks.checkpoint_speed`` prints the table of docs/checkpoints.md. It is measured in a process of
+its own. Absolute times mean nothing on a shared machine; ratios of the same round do.
 """
 
 from __future__ import annotations
@@ -32,29 +31,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a file, what may be imported, and the bound on the ratio."""
+    """One line of the table: a file, what is done with it, and the bound on the ratio."""
 
     file: str
     what: str
-    without: tuple[str, ...]
     bound: float
 
 
-ROWS = (
-    Row("model.pt", "CRC and finite, isal and NumPy", (), 2.5),
-    Row("model.safetensors", "CRC and finite, isal and NumPy", (), 2.5),
-    Row("model.pt", "CRC by the standard library", ("isal",), 6.0),
-    Row("model.safetensors", "CRC by the standard library", ("isal",), 6.0),
-    Row("model.pt", "standard library only", ("isal", "numpy"), 6.0),
-    Row("model.safetensors", "standard library only", ("isal", "numpy"), 6.0),
-)
+ROWS = (Row("model.pt", "CRC and finite", 2.0), Row("model.safetensors", "CRC and finite", 2.0))
 
 # In the child: nothing of Airflow; a round is one cat and one check of each file.
 _CHILD = """
 import json, subprocess, sys, time
-blocked, rounds, *paths = json.loads(sys.argv[1])
-for name in blocked:
-    sys.modules[name] = None
+rounds, *paths = json.loads(sys.argv[1])
 from pathlib import Path
 from airflow_runai.checkpoints import check
 
@@ -101,9 +90,9 @@ class Measured:
         return statistics.median(check for _, check in self.rounds[file][1:])
 
 
-def measure(paths: Sequence[Path], without: Sequence[str] = (), rounds: int = ROUNDS) -> Measured:
-    """Check files in a process that cannot import some modules."""
-    argument = json.dumps([list(without), rounds, *map(str, paths)])
+def measure(paths: Sequence[Path], rounds: int = ROUNDS) -> Measured:
+    """Check files in a process of its own."""
+    argument = json.dumps([rounds, *map(str, paths)])
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, argument], capture_output=True, text=True, cwd=ROOT, check=True
     )
@@ -206,10 +195,8 @@ def table(ratios: Sequence[float]) -> str:
 def measured_ratios(paths: Sequence[Path], rounds: int = ROUNDS) -> tuple[list[float], int]:
     """Measure the ratio of every row, and the largest growth of memory in KiB."""
     names = [path.name for path in paths]
-    variants = dict.fromkeys(row.without for row in ROWS)
-    by_variant = {without: measure(paths, without, rounds) for without in variants}
-    ratios = [by_variant[row.without].ratio(names.index(row.file)) for row in ROWS]
-    return ratios, max(found.growth for found in by_variant.values())
+    found = measure(paths, rounds)
+    return [found.ratio(names.index(row.file)) for row in ROWS], found.growth
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
+from airflow_runai.checkpoints.zstd import is_there
 from tests.checkpoints.samples import GOLDEN, write, zip_file
 from tests.checkpoints.test_golden import _unused_bytes
 from tests.checkpoints.wire import (
@@ -138,11 +139,11 @@ def test_a_flip_where_nothing_is_summed_is_never_called_valid(tmp_path: Path, na
         file.write_bytes(data)
 
 
-def test_a_zeroed_page_of_orbax_needs_a_manifest_to_be_seen(tmp_path: Path) -> None:
+def test_zeroed_values_of_orbax_do_not_unpack(tmp_path: Path) -> None:
     folder = copied(tmp_path, "orbax") / "7"
     values = max((folder / "default/ocdbt.process_0/d").iterdir(), key=lambda path: path.stat().st_size)
     values.write_bytes(bytes(len(values.read_bytes())))
-    assert check(folder).verdict is UNVERIFIABLE
+    assert check(folder).verdict is (INVALID if is_there() else UNVERIFIABLE)
 
 
 @pytest.mark.parametrize("name", ["manifest.ocdbt", "d/a423ec76449ac0b0ade111c936609f51"])

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Verdict, candidates, check, select
-from airflow_runai.checkpoints.crc32c import crc32c, crc32c_slowly
 from airflow_runai.checkpoints.formats import FORMATS
 from docs import format_table
 from tests.checkpoints.samples import GOLDEN, SAMPLES, publish
@@ -97,10 +96,9 @@ def test_a_shallower_look_never_finds_more(name: str) -> None:
         assert (report.digest is not None) == (level >= 2)
 
 
-def test_verdicts_are_the_same_without_any_extra_package_but_hdf5() -> None:
+def test_without_h5py_only_the_length_of_hdf5_is_compared() -> None:
     program = (
-        "import sys, json\n"
-        "for name in ('numpy', 'crc32c', 'google_crc32c', 'h5py', 'isal'): sys.modules[name] = None\n"
+        "import sys, json; sys.modules['h5py'] = None\n"
         "from pathlib import Path\nfrom airflow_runai.checkpoints import check\n"
         "reports = [check(Path(name)) for name in sys.argv[1:]]\n"
         "print(json.dumps([[str(r.verdict), r.digest, sorted({f.code for f in r.findings})] for r in reports]))"
@@ -185,18 +183,6 @@ def test_the_ledger_holds_the_tensors_of_every_format_that_names_them() -> None:
         found = [entry for entry in ledger.tensors.values() if (entry.dtype, entry.shape) == (dtype, shape)]
         assert found, name
         assert all(entry.crc32 is not None and entry.zero is False for entry in found)
-
-
-@pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 31, 4096, 65_537, 200_003])
-def test_the_slow_crc32c_is_the_quick_one(size: int) -> None:
-    data = bytes(number * 7 % 256 for number in range(size))
-    cut = size // 3
-    whole = crc32c_slowly(data)
-    assert whole == crc32c(data) == crc32c_slowly(memoryview(data)[cut:], crc32c_slowly(data[:cut]))
-
-
-def test_crc32c_gives_the_published_check_values() -> None:
-    assert (crc32c_slowly(b"123456789"), crc32c_slowly(bytes(32))) == (0xE3069283, 0x8A9136AA)  # RFC 3720, B.4
 
 
 def test_the_libraries_that_made_the_files_are_recorded() -> None:

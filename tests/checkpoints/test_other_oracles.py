@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +96,32 @@ def test_keras_loads_what_is_accepted() -> None:
     model = keras.models.load_model(OTHER / "model.keras")
     stored = {entry.shape for entry in entries(OTHER / "model.keras").values()}
     assert {tuple(weight.shape) for weight in model.weights} <= stored
+
+
+@pytest.mark.slow
+def test_a_graph_that_protobuf_cannot_parse_is_refused(tmp_path: Path) -> None:
+    """Damaged in 100 ways; what still parses is other content, which nothing can prove."""
+    messages: Any = pytest.importorskip("tensorflow.core.protobuf.saved_model_pb2")
+    folder = shutil.copytree(OTHER / "saved_model", tmp_path / "model")
+    whole, chance = (folder / "saved_model.pb").read_bytes(), random.Random(7)
+    failed = 0
+    for _ in range(100):
+        data, at = bytearray(whole), chance.randrange(len(whole) - 400)
+        kind = chance.choice(["flip", "cut", "zeroed", "swapped"])
+        if kind == "flip":
+            data[at] ^= 1 << chance.randrange(8)
+        elif kind == "cut":
+            del data[at:]
+        elif kind == "zeroed":
+            data[at : at + 64] = bytes(64)
+        else:
+            data[at : at + 400] = data[at + 200 : at + 400] + data[at : at + 200]
+        write(folder / "saved_model.pb", bytes(data))
+        try:
+            messages.SavedModel.FromString(bytes(data))
+        except Exception:
+            failed += 1
+            assert check(folder).verdict is Verdict.INVALID, (kind, at)
+        else:
+            assert check(folder).accepted(accept_unverifiable=True), (kind, at)
+    assert failed > 30

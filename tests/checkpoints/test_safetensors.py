@@ -113,3 +113,29 @@ def test_a_tail_of_zeros_is_pointed_out(tmp_path: Path) -> None:
 def test_good_data_has_no_warning(tmp_path: Path) -> None:
     codes = [finding.code for finding in looked_at(tmp_path, safetensors_file(data=GOOD_DATA)).findings]
     assert codes == ["safetensors-no-checksum"]
+
+
+def network(zero_from: float = 1.0, **zeros: bool) -> bytes:
+    """Ten trained matrices of 8 KiB; ``zero_from`` of the bytes on are lost, and those in ``zeros`` were zero."""
+    header, data = {}, b""
+    for number in range(10):
+        name = f"layers.{number}.weight"
+        values = bytes(8192) if zeros.get(f"layer{number}") else struct.pack("<2048f", *range(1, 2049))
+        header[name] = {"dtype": "F32", "shape": [32, 64], "data_offsets": [len(data), len(data) + 8192]}
+        data += values
+    kept = int(len(data) * zero_from)
+    return safetensors_file(header, data[:kept] + bytes(len(data) - kept))
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.33, 0.55, 0.67, 0.87])
+def test_a_file_that_is_zero_from_the_middle_on_is_refused(tmp_path: Path, kept: float) -> None:
+    report = looked_at(tmp_path, network(kept))
+    assert (report.verdict, "zero-rest" in {finding.code for finding in report.findings}) == (Verdict.INVALID, True)
+
+
+def test_what_is_zero_by_itself_at_the_end_is_only_warned_of(tmp_path: Path) -> None:
+    report = looked_at(tmp_path, network(layer8=True, layer9=True))
+    assert report.verdict is Verdict.UNVERIFIABLE
+    assert {"zero-tail", "all-zero"} <= {finding.code for finding in report.findings}
+    lost = looked_at(tmp_path, network(0.95))
+    assert (lost.verdict, "zero-tail" in {finding.code for finding in lost.findings}) == (Verdict.UNVERIFIABLE, True)

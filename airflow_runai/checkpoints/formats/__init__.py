@@ -1,8 +1,8 @@
 """
 The formats that can be read, most specific first.
 
-To add one: a module here with ``detect`` and ``examine``, and one line below. Detection goes by content; the name
-of a file only decides what a damaged file was meant to be.
+To add one: a module here with ``detect`` and ``examine``, and one line below. Bytes decide: a format claims what cannot
+be another's. Only where no format does, the name of a file says what a damaged file was ``meant`` to be.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ FORMATS: tuple[Format, ...] = (
     SHARDED,
     ONNX,
     DIRECTORY,
+    SAFETENSORS,
     KERAS,
     NPZ,
     HDF5,
@@ -53,5 +54,4 @@ FORMATS: tuple[Format, ...] = (
     LEGACY_TORCH,
     PICKLE_FILE,
     TORCH_ZIP,
-    SAFETENSORS,
 )

@@ -26,6 +26,8 @@ def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
         seen.steps.append(StepClaim(f"{key} in {label}", step, "advisory"))
     for step in contents.scheduler_steps[:1]:
         seen.steps.append(StepClaim(f"scheduler in {label}", step, "hint"))
+    for rate in contents.learning_rates[:1]:
+        seen.facts[f"learning rate in {label}"] = rate
 
 
 def claim_optimizer_steps(

@@ -19,7 +19,8 @@ from typing import TypeGuard
 
 from airflow_runai.checkpoints.examination import Damage, Examination, shown
 from airflow_runai.checkpoints.pickle_globals import note_globals, trust
-from airflow_runai.checkpoints.pickle_lean import Flat, load_lean
+from airflow_runai.checkpoints.pickle_machine import load_inert
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.pickle_values import Call, Global, Key, walk
 
 __all__ = ["Index", "Item", "Stored", "read_index"]
@@ -84,9 +85,9 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
     :param data: the whole file.
     :raises Damage: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
     """
-    met: dict[tuple[str, str], None] = {}
+    met = Mentions()
     try:
-        root = load_lean(data, lambda *name: met.setdefault(name))
+        root = load_inert(data, met)
         for _ in walk(root):
             pass
     finally:
@@ -107,9 +108,9 @@ def _damaged(what: str) -> Damage:
     return Damage("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
 
 
-def _is(value: object, kind: str) -> TypeGuard[Call | Flat]:
+def _is(value: object, kind: str) -> TypeGuard[Call]:
     """Whether it is an object of PyTorch's class of that name, and of no other module's."""
-    if not isinstance(value, Call | Flat) or value.function.name != kind:
+    if not isinstance(value, Call) or value.function.name != kind:
         return False
     return trust(value.function.module, kind) == "allowed"
 
@@ -118,7 +119,7 @@ def _fields(value: object, kind: str) -> dict[object, object]:
     """What is stored into an object of one class."""
     state = value.state if _is(value, kind) else None
     if not isinstance(state, dict):
-        found = str(value.function) if isinstance(value, Call | Flat) else value
+        found = str(value.function) if isinstance(value, Call) else value
         raise _damaged(f"{shown(found)} where an object of class {kind} is expected")
     return state
 

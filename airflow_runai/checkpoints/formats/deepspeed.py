@@ -20,10 +20,14 @@ from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.steps import step_in_name
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["DEEPSPEED", "examine_deepspeed", "holds_deepspeed"]
+__all__ = ["DEEPSPEED", "SKIPPED", "examine_deepspeed", "holds_deepspeed"]
+
+#: The fact of how many updates overflowed and were left out.
+SKIPPED = "skipped steps"
 
 _POINTER = "latest"
-_STATE = re.compile(r"(?:([^/]+)/)?[^/]*(?:model|optim)_states\.pt")
+# Of ranks, or of pipeline layers; a script of somebody's own may well write model_states.pt.
+_STATE = re.compile(r"(?:([^/]+)/)?(?:[^/]*rank_\d|layer_)[^/]*(?:model|optim)_states\.pt")
 _MODEL = re.compile(r"mp_rank_(\d{1,6})_model_states\.pt")
 # Older versions left out the underscore in front of "optim".
 _ZERO = re.compile(r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(optim|model)_states\.pt")
@@ -119,7 +123,9 @@ class _Save:
         if size is not None and self.seen.world_size is None:
             self.seen.world_size = size * (parallel or 1)
         self._check_world_size(size)
-        self._judge_steps(self._first("global_steps"), self._first("skipped_steps") or 0)
+        skipped = self._first("skipped_steps") or 0
+        self.seen.facts[SKIPPED] = skipped
+        self._judge_steps(self._first("global_steps"), skipped)
 
     def _first(self, key: str) -> int | None:
         return next((self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]), None)

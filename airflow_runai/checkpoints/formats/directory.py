@@ -1,5 +1,5 @@
 """
-A directory with weights in it, of no known trainer: whatever the user's script or ``save_pretrained`` left there.
+A directory with files of known formats in it, of no known trainer: what a script or ``save_pretrained`` left there.
 
 Every file is opened by its own format. What should be there, nobody can know without a manifest.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.examination import Examination, Format
+from airflow_runai.checkpoints.examination import Damage, Examination, Format
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
 from airflow_runai.checkpoints.tree import Tree
 
@@ -17,8 +17,22 @@ __all__ = ["DIRECTORY"]
 _PUBLISHED_NAME = re.compile(r"step-\d{8,}")
 
 
+_TRAINERS_NAME = re.compile(r"checkpoint-\d+")
+
+
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return not tree.single and any(holds_weights(name) for name in tree.files)
+    """Whether any of the files is of a format that is known; those that are called like weights are asked first."""
+    names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
+    return not tree.single and any(_is_known(tree, seen, name) for name in names)
+
+
+def _is_known(tree: Tree, seen: Examination, name: str) -> bool:
+    if not tree.files[name].size:
+        return holds_weights(name)
+    try:
+        return seen.recognise(tree.only(name)) is not None
+    except Damage:
+        return holds_weights(name)  # which cannot be read now; the look at it says why
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -26,6 +40,11 @@ def _examine(tree: Tree, seen: Examination) -> None:
         seen.note(
             "manifest-missing", tree.label, "manifest.json is missing; whether all files are there cannot be proven"
         )
+    if _TRAINERS_NAME.fullmatch(tree.root.name):
+        text = (
+            "is called as the Trainer's are, and nothing else in it is the Trainer's; whether it is whole is not known"
+        )
+        seen.note("trainer-in-name-only", tree.label, text)
     examine_parts(tree, seen)
 
 

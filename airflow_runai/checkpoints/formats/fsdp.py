@@ -22,7 +22,7 @@ __all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
 
 _META = "meta.pt"
 _FULL = re.compile(r"pytorch_model_fsdp(?:_\d+)?\.bin")
-_FOLDER = re.compile(r"((?:pytorch_model_fsdp|optimizer)_\d+)/[^/]+")
+_FOLDER = re.compile(r"(pytorch_model_fsdp_\d+)/[^/]+")
 _RANK = re.compile(r"(pytorch_model_fsdp(?:_\d+)?|optimizer(?:_\d+)?|.*_world_size_(\d+))_rank_?(\d+)\.(?:bin|pt)")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
-from airflow_runai.checkpoints.formats.heads import head
+from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, read_runs
 from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.reader import Source
@@ -77,7 +77,7 @@ class _Header:
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return tree.single and (tree.label.endswith(".gguf") or head(tree, seen).startswith(_MAGIC))
+    return head(tree, seen).startswith(_MAGIC)
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -175,4 +175,4 @@ def _placed(entries: list[_Entry], begin: int, alignment: int, size: int, byteor
     return runs
 
 
-GGUF = Format("gguf", _detect, _examine)
+GGUF = Format("gguf", _detect, _examine, meant_by(".gguf"))

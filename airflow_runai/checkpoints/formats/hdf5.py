@@ -15,7 +15,7 @@ from typing import Any
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.crc import crc32
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
-from airflow_runai.checkpoints.formats.heads import head
+from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.hdf5_reading import read_hdf5
 from airflow_runai.checkpoints.keras_config import note_config
@@ -27,7 +27,6 @@ from airflow_runai.checkpoints.tree import Tree
 __all__ = ["HDF5", "Datasets", "check_superblock"]
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-_SUFFIXES = (".h5", ".hdf5")
 _SWMR, _WRITING = 4, 1
 
 
@@ -110,7 +109,7 @@ class Datasets:
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return tree.single and (tree.label.endswith(_SUFFIXES) or head(tree, seen).startswith(_MAGIC))
+    return head(tree, seen).startswith(_MAGIC)
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -140,4 +139,4 @@ def _read_datasets(tree: Tree, size: int, seen: Examination) -> tuple[str | None
     return unread, datasets.sealed
 
 
-HDF5 = Format("hdf5", _detect, _examine)
+HDF5 = Format("hdf5", _detect, _examine, meant_by(".h5", ".hdf5"))

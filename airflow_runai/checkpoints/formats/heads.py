@@ -1,14 +1,35 @@
-"""The first bytes of a file, by which formats recognise it: read once, whoever asks."""
+"""
+The ends of a file, by which formats recognise it: read once, whoever asks.
+
+A name decides nothing as long as bytes do. It only says what a damaged file was meant to be, and that only where the
+bytes are not another format's.
+"""
 
 from __future__ import annotations
+
+import struct
+from collections.abc import Callable
 
 from airflow_runai.checkpoints.examination import Examination
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
-__all__ = ["first_member", "head"]
+__all__ = ["first_member", "foreign", "head", "meant_by", "members"]
 
 _SIZE = 512
+_NAMES_LIMIT = 64 * 1024
+_END = struct.Struct("<4sHHHHIIH")
+_END64 = struct.Struct("<4sQHHIIQQQQ")
+_LOCATOR_SIZE = 20
+_FULL = 0xFFFFFFFF
+_CENTRAL_SIZE = 46
+#: How files begin that are none of the formats here, whatever they are called: place, bytes, name.
+_FOREIGN = (
+    *((0, b"\x1f\x8b", "gzip"), (0, b"BZh", "bzip2"), (0, b"\xfd7zXZ\0", "xz"), (0, b"\x28\xb5\x2f\xfd", "zstd")),
+    *((0, b"\x04\x22\x4d\x18", "lz4"), (0, b"7z\xbc\xaf", "7z"), (0, b"\x93NUMPY", "one array of NumPy (npy)")),
+    *((4, b"TFL3", "TensorFlow Lite"), (257, b"ustar", "tar"), (0, b"PAR1", "Parquet"), (0, b"ARROW1", "Arrow")),
+    *((0, b"SQLite format 3\0", "SQLite"), (0, b"\x7fELF", "a program"), (0, b"RIFF", "RIFF")),
+)
 
 
 def head(tree: Tree, seen: Examination) -> bytes:
@@ -25,9 +46,68 @@ def head(tree: Tree, seen: Examination) -> bytes:
     return seen.heads[tree.label]
 
 
+def foreign(first: bytes) -> str:
+    """
+    Name of what a file is, where that is a well-known format of which nothing is read here; else empty.
+
+    :param first: its first bytes.
+    """
+    return next((name for at, mark, name in _FOREIGN if first[at : at + len(mark)] == mark), "")
+
+
+def meant_by(*endings: str) -> Callable[[Tree, Examination], bool]:
+    """Make the test whether a file's name, by its ending, says what it was meant to be."""
+
+    def meant(tree: Tree, seen: Examination) -> bool:
+        return tree.single and tree.label.endswith(endings) and not foreign(head(tree, seen))
+
+    return meant
+
+
 def first_member(tree: Tree, seen: Examination) -> str:
     """Name of the first member of a zip file; empty when it is none."""
     data = head(tree, seen)
     if not data.startswith(b"PK\3\4") or len(data) < 30:
         return ""
     return data[30 : 30 + int.from_bytes(data[26:28], "little")].decode("utf-8", "replace")
+
+
+def members(tree: Tree, seen: Examination) -> tuple[str, ...]:
+    """
+    Names of a zip file's members by its directory, as far as the first 64 KiB of that tell; the first, if it was cut.
+
+    Only to recognise what it is: nothing is compared. A zip file that has lost its head still has these.
+
+    :raises Damage: when it cannot be read.
+    """
+    if not tree.single or not tree.files:
+        return ()
+    if tree.label not in seen.members:
+        with Source(tree, seen) as source:
+            seen.members[tree.label] = tuple(_listed(source)) or tuple(filter(None, [first_member(tree, seen)]))
+    return seen.members[tree.label]
+
+
+def _listed(source: Source) -> list[str]:
+    begin, size = _directory(source)
+    data = source.at(begin, min(size, _NAMES_LIMIT)) if size else b""
+    names, at = [], 0
+    while data[at : at + 4] == b"PK\1\2" and at + _CENTRAL_SIZE <= len(data):
+        name, extra, comment = struct.unpack_from("<HHH", data, at + 28)
+        names.append(data[at + _CENTRAL_SIZE : at + _CENTRAL_SIZE + name].decode("utf-8", "replace"))
+        at += _CENTRAL_SIZE + name + extra + comment
+    return names
+
+
+def _directory(source: Source) -> tuple[int, int]:
+    """Offset and size of the directory by the records at the end; (0, 0) where they make no sense."""
+    if source.size < _END.size:
+        return 0, 0
+    tail = source.at(source.size - _END.size, _END.size)
+    magic, _, _, _, _, size, begin, comment = _END.unpack(tail)
+    if magic != b"PK\5\6" or comment:
+        return 0, 0
+    before = source.size - _END.size - _LOCATOR_SIZE - _END64.size
+    if _FULL in (size, begin) and before >= 0:
+        magic, *_, size, begin = _END64.unpack(source.at(before, _END64.size))
+    return (begin, size) if begin + size <= source.size else (0, 0)

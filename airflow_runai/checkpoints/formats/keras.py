@@ -12,7 +12,7 @@ from airflow_runai.checkpoints.archive import STORED, Member, read_directory
 from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.hdf5 import Datasets, check_superblock
-from airflow_runai.checkpoints.formats.heads import first_member
+from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.hdf5_reading import read_hdf5
 from airflow_runai.checkpoints.keras_config import note_config
@@ -26,10 +26,8 @@ _CONFIG, _METADATA = "config.json", "metadata.json"
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
-        return False
-    first = first_member(tree, seen)
-    return tree.label.endswith(".keras") or first in (_CONFIG, _METADATA) or _holds_weights(first)
+    names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
+    return {_CONFIG, _METADATA} <= set(names) and any(map(_holds_weights, names))
 
 
 def _holds_weights(name: str) -> bool:
@@ -86,4 +84,4 @@ def _read_weights(tree: Tree, weights: list[Member], seen: Examination) -> None:
         datasets.finish()
 
 
-KERAS = Format("keras", _detect, _examine)
+KERAS = Format("keras", _detect, _examine, meant_by(".keras"))

@@ -13,21 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_first
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.reader import Source, Span
 from airflow_runai.checkpoints.tensors import Contents, Storage, read_contents
 from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.views import StorageContent
 
 __all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_OPCODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
+# Of pickle protocols 0 and 1, which write numbers as text.
+_MAGIC_LINE = b"L%dL\n." % _MAGIC
 _PROTOCOL = 1001
 _TAR_MEMBERS = (b"sys_info", b"pickle", b"storages", b"tensors")
 # How much is read in search of the pickles' end.
@@ -41,7 +44,7 @@ def is_legacy(first: bytes) -> bool:
 
     :param first: its first bytes.
     """
-    return first[:1] == b"\x80" and _MAGIC_OPCODE in first[:32]
+    return (first[:1] == b"\x80" and _MAGIC_OPCODE in first[:32]) or first.startswith(_MAGIC_LINE)
 
 
 def _is_tar(first: bytes) -> bool:
@@ -85,9 +88,9 @@ def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], No
 def _read_structure(
     source: Source, seen: Examination, label: str, inspect: Callable[[object], None] | None
 ) -> tuple[Contents, list[_Run]]:
-    met: dict[tuple[str, str], None] = {}
+    met = Mentions()
     try:
-        root, keys, at = _pickles(source, lambda *name: met.setdefault(name))
+        root, keys, at = _pickles(source, met)
         contents = read_contents(root)
         if inspect is not None:
             inspect(root)
@@ -113,7 +116,7 @@ def _pickles(source: Source, on_global: Callable[[str, str], None]) -> tuple[obj
         except Damage as damage:
             if len(data) == source.size or damage.code != "pickle-malformed":
                 raise
-    raise Damage("pickle-limit", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read")
+    raise Damage("too-large", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read")
 
 
 def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
@@ -155,16 +158,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.kept = b""
         self.span = Span(self.at + 8, self.at + 8 + self.storage.nbytes, self._feed, summed=True)
-        self._content = self._looked_at() if self.seen.level >= 3 else None
-
-    def _looked_at(self) -> TensorContent | None:
-        tensors = self.storage.tensors
-        if len({tensor.kind for tensor in tensors}) != 1:
-            return None
-        begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
-        content = TensorContent(tensors[0].name, tensors[0].kind, begin, end)
-        content.is_state = tensors[0].is_state
-        return content
+        self._content = StorageContent(self.storage.tensors) if self.seen.level >= 3 else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.storage.nbytes <= _SMALL_LIMIT:
@@ -175,12 +169,11 @@ class _Run:
     def close(self) -> None:
         """Say what came out."""
         crc = self.span.crc if self.seen.level >= 2 else None
-        flags = (self._content.all_zero, self._content.non_finite) if self._content is not None else ()
         for tensor in self.storage.tensors:
+            flags = self._content.flags(tensor) if self._content is not None else ()
             if tensor.is_state:
                 self.seen.enter(self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags))
         if self._content is not None:
-            self._content.crc = crc
             self._content.note(self.seen, self.label)
 
 

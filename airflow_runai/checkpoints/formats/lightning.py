@@ -64,6 +64,10 @@ class _Keys:
         self.optimizers = len(states) if isinstance(states, list) else 0
         if not self.optimizers:
             self.seen.note("model-only", self.label, "no optimizer state (save_weights_only); resuming starts anew")
+        # Its own name as Lightning gave it; what a metric called "step" says in it is no damage then. A file of weights
+        # alone names none.
+        if self.label in _own_names(root.get("callbacks")) or not self.optimizers:
+            self.seen.name_binds = False
         for name, path in _paths(root.get("callbacks")):
             later = step_in_name(path.replace("\\", "/").rpartition("/")[2])
             if later is not None and later > step:
@@ -90,6 +94,15 @@ def _paths(callbacks: object) -> Iterator[tuple[str, str]]:
     for place in walk(callbacks):
         if isinstance(place.value, str) and place.name.endswith("_path"):
             yield place.name.rpartition(".")[2], place.value
+
+
+def _own_names(callbacks: object) -> set[str]:
+    """Names of the files that ModelCheckpoint remembers to have written, this one among them."""
+    names: set[str] = set()
+    for place in walk(callbacks):
+        texts = place.value if isinstance(place.value, dict) else [place.value]
+        names.update(text.replace("\\", "/").rpartition("/")[2] for text in texts if isinstance(text, str))
+    return names
 
 
 LIGHTNING = Format("lightning", _detect, _examine)

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 from airflow_runai.checkpoints.archive import Member, read_directory
 from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
-from airflow_runai.checkpoints.formats.heads import first_member
+from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.lanes import ByteOrder
@@ -44,7 +44,8 @@ class _Array:
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    return tree.single and (tree.label.endswith(".npz") or first_member(tree, seen).endswith(".npy"))
+    names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
+    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -152,4 +153,4 @@ def _read_everything(source: Source, arrays: list[_Array], seen: Examination, la
             content.note(seen, label)
 
 
-NPZ = Format("npz", _detect, _examine)
+NPZ = Format("npz", _detect, _examine, meant_by(".npz"))

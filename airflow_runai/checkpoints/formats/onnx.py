@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
-from airflow_runai.checkpoints.formats.heads import head
+from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
 from airflow_runai.checkpoints.onnx_messages import ModelTensor, looks_like_model, model_tensors
@@ -41,8 +41,6 @@ _TYPES: dict[int, tuple[str, str, int]] = {
 def _detect(tree: Tree, seen: Examination) -> bool:
     if not tree.single:
         return any(True for _ in _models(tree))
-    if tree.label.endswith(".onnx"):
-        return True
     first = head(tree, seen)
     # ir_version comes first, a small number.
     if len(first) < 16 or first[0] != 0x08 or not 1 <= first[1] <= 32:
@@ -187,4 +185,4 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
 
-ONNX = Format("onnx", _detect, _examine)
+ONNX = Format("onnx", _detect, _examine, meant_by(".onnx"))

@@ -2,10 +2,10 @@
 Checkpoints of Orbax (JAX, Flax): a step directory, one directory an item, values in OCDBT.
 
 Orbax writes to ``*.orbax-checkpoint-tmp*`` and renames, or on object storage writes a commit file last. What is checked
-is that it was committed, that every manifest is there, and the checksums that OCDBT puts on manifests and tree nodes.
-The values have none (a flipped bit loads without a word: orbax-checkpoint 0.12.8, default options), so the verdict is
-"unverifiable" unless a manifest of ours proves them. The nodes are packed with zstd and not walked, so that a value
-file which is missing or cut is not seen either.
+is that it was committed, that every manifest is there, the checksums that OCDBT puts on manifests and tree nodes, and
+that every piece of every array is there and unpacks to its size
+(:mod:`~airflow_runai.checkpoints.formats.orbax_values`). The values have no checksum (a flipped bit may load without a
+word: orbax-checkpoint 0.12.8, default options), so the verdict is "unverifiable" unless a manifest of ours proves them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from airflow_runai.checkpoints.access import is_remote
 from airflow_runai.checkpoints.crc32c import crc32c
 from airflow_runai.checkpoints.documents import read_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.formats.orbax_values import examine_values
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.zstd import is_there
 
 __all__ = ["ORBAX"]
 
@@ -26,8 +28,8 @@ _STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
 _COMMITTED = "commit_success.txt"
 _MANIFEST = "manifest.ocdbt"
 _MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
-# Values without OCDBT: a file for each piece of an array, such as w/0.0.
-_CHUNK = re.compile(r"/\d+(?:\.\d+)*$")
+# Values without OCDBT: a file for each piece of an array, such as w/0.0 or w/c/0/0.
+_CHUNK = re.compile(r"/(?:\d+(?:\.\d+)*|c(?:/\d+)*)$")
 _RECORD_LIMIT = 64 * 1024 * 1024
 _FRAME = 4 + 8 + 4
 
@@ -47,9 +49,12 @@ def _examine(tree: Tree, seen: Examination) -> None:
     if seen.level >= 1:
         for name in sorted(tree.files):
             _check_records(tree, seen, name)
+        for item in items if is_there() and not seen.refused else ():
+            examine_values(tree, seen, item)
     owned = {name for name in tree.files if _belongs(name)}
     if owned - seen.proven_elsewhere or not owned:
         text = "the values of Orbax hold no checksum and there is no manifest; damage to them cannot be seen"
+        text += "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
         seen.note("orbax-no-checksum", tree.label, text)
     examine_parts(tree, seen, [name for name in tree.files if _is_values(name)])
 
@@ -106,7 +111,8 @@ def _check_item(tree: Tree, seen: Examination, item: str) -> None:
 
 def _uses_ocdbt(tree: Tree, seen: Examination, item: str, names: set[str]) -> bool:
     if _TREE_METADATA not in names or seen.level < 1:
-        return seen.level >= 1
+        # Without the tree that says so: descriptions of arrays are the layout without OCDBT.
+        return seen.level >= 1 and not any(name.endswith(("/.zarray", "/zarr.json")) for name in names)
     try:
         return read_object(tree, seen, item + _TREE_METADATA).get("use_ocdbt") is not False
     except Damage as damage:

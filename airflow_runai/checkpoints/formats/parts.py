@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from airflow_runai.checkpoints.access import is_remote
 from airflow_runai.checkpoints.examination import Damage, Examination
@@ -50,6 +49,8 @@ def side_by_side(tree: Tree, seen: Examination, names: Sequence[str], look: Call
         for name in names:
             look(seen, name)
         return
+    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it costs a start
+
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="checkpoint-part") as workers:
         for part in workers.map(lambda name: _looked_at(seen, name, look), names):
             seen.join(part)
@@ -66,7 +67,10 @@ def _looked_at(seen: Examination, name: str, look: Callable[[Examination, str], 
 def _examine_part(tree: Tree, seen: Examination, name: str, known: Collection[str]) -> None:
     part = tree.only(name)
     if tree.files[name].size and name not in known:
-        _look(part, seen, name)
+        try:
+            _look(part, seen, name)
+        except Damage as damage:
+            seen.note(damage.code, name, damage.message)
     if seen.level >= 2 and name not in seen.crcs:
         _sum(part, seen)
 

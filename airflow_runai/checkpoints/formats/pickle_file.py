@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.examination import Examination, Format
+from airflow_runai.checkpoints.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.formats.heads import head, meant_by
+from airflow_runai.checkpoints.pickle_bytes import Cut
 from airflow_runai.checkpoints.pickle_globals import note_globals
-from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
+from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, Machine, load_inert
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.pickle_values import walk
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["PICKLE_FILE"]
 
+_MEANT = meant_by(".pkl", ".pickle", ".joblib")
+# zlib, in which joblib packs; its second byte makes the two a multiple of 31.
+_PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
+    return _begins_as_pickle(head(tree, seen))
+
+
+def _begins_as_pickle(first: bytes) -> bool:
+    """
+    Whether some first bytes are a protocol (2 to 5) and instructions to their end, or name something on the way.
+
+    The mark of a pickle has two bytes, which many a file begins with; what names a function may run it, however the
+    file goes on.
+    """
+    if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
         return False
-    with Source(tree, seen) as source:
-        head = source.at(0, min(2, source.size))
-    if tree.label.endswith((".pkl", ".pickle")):
-        return head != b"PK"  # accelerate's random_states_0.pkl is a file of torch.save
-    return len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5
+    if first[2:3] == b"\x95" and any(first[8:11]):
+        return False  # a frame of more than a terabyte
+    met: list[tuple[str, str]] = []
+    machine = Machine(first, 0, lambda *name: met.append(name))
+    try:
+        machine.run()
+    except Damage as damage:
+        return bool(met) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
+    except (IndexError, KeyError):
+        return bool(met)
+    return True
+
+
+def _meant(tree: Tree, seen: Examination) -> bool:
+    return _MEANT(tree, seen) and head(tree, seen)[:2] not in _PACKED
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -27,16 +55,21 @@ def _examine(tree: Tree, seen: Examination) -> None:
         return
     with Source(tree, seen) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
-    met: dict[tuple[str, str], None] = {}
+    met = Mentions()
     try:
-        root = load_inert(data, lambda module, name: met.setdefault((module, name)))
+        root = load_inert(data, met)
         del data
         for _ in walk(root):
             pass
+    except Damage:
+        if _JOBLIB in met:
+            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions; it is not read"
+            raise Damage("format-unknown", text) from None
+        raise
     finally:
         note_globals(met, tree.label, seen)
     if source.name not in seen.proven_elsewhere:
         seen.note("pickle-no-checksum", tree.label, "a pickle holds no checksum; damage to the bytes cannot be seen")
 
 
-PICKLE_FILE = Format("pickle", _detect, _examine)
+PICKLE_FILE = Format("pickle", _detect, _examine, _meant)

@@ -91,7 +91,7 @@ def _dtype(run: Run) -> str:
 
 def _content(run: Run) -> TensorContent:
     content = TensorContent(run.name, run.kind, 0, run.end - run.begin, run.byteorder)
-    content.is_state = run.is_state
+    content.place = content.place if run.is_state else "other"
     return content
 
 

@@ -9,12 +9,14 @@ whether the bytes are those that were written, only a manifest can prove; withou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from math import prod
 from typing import Any
 
-from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.content import TensorContent, may_be_zero
 from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.lanes import any_set
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.reader import Source, Span
@@ -23,7 +25,7 @@ from airflow_runai.checkpoints.tree import Tree
 __all__ = ["SAFETENSORS", "tensors_of"]
 
 _FORMAT_LIMIT = 100_000_000
-_TAIL = 4096
+_TAIL, _EDGE = 4096, 16
 _BITS: dict[str, tuple[str, int]] = {
     **{"F64": ("f64", 64), "F32": ("f32", 32), "F16": ("f16", 16), "BF16": ("bf16", 16), "C64": ("f32", 64)},
     **{"F8_E5M2": ("e5m2", 8), "F8_E4M3": ("e4m3fn", 8), "F8_E8M0": ("bytes", 8)},
@@ -45,13 +47,13 @@ class _Tensor:
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
-        return False
-    if tree.label.endswith(".safetensors"):
-        return True
-    with Source(tree, seen) as source:
-        head = source.at(0, min(9, source.size))
-    return len(head) == 9 and head[8:] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _FORMAT_LIMIT
+    """
+    A length that fits into the file, and a brace behind it.
+
+    A length may look like any other format's first bytes: 640 is the mark of a pickle.
+    """
+    first = head(tree, seen)
+    return first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -164,17 +166,43 @@ def _read_everything(source: Source, seen: Examination, label: str, tensors: lis
     if seen.level >= 3:
         for content in contents:
             content.note(seen, label)
-        _note_zero_tail(source, seen, label, tensors)
+        if source.name not in seen.proven_elsewhere:
+            _note_zero_tail(source, seen, label, tensors, contents)
 
 
-def _note_zero_tail(source: Source, seen: Examination, label: str, tensors: list[_Tensor]) -> None:
+def _note_zero_tail(
+    source: Source, seen: Examination, label: str, tensors: list[_Tensor], contents: list[TensorContent]
+) -> None:
+    """
+    Zeros up to the end, as after a power loss.
+
+    They are no chance where they begin inside a tensor and cover whole ones behind it: no training ends a tensor in
+    zeros and makes all that follow zero.
+    """
+    filled = [pair for pair in zip(tensors, contents, strict=True) if pair[0].end > pair[0].begin]
+    behind = list(takewhile(lambda pair: pair[1].all_zero, reversed(filled)))
+    begun = filled[len(filled) - len(behind) - 1][0] if len(behind) < len(filled) else None
     last = tensors[-1] if tensors else None
-    if last is None or last.end - last.begin < 2 * _TAIL or source.name in seen.proven_elsewhere:
+    if last is None or source.size < _TAIL or any_set(memoryview(source.at(source.size - _TAIL, _TAIL))):
         return
-    if not any_set(memoryview(source.at(source.size - _TAIL, _TAIL))):
+    if (
+        begun is not None
+        and any(not may_be_zero(tensor.name) for tensor, _ in behind)
+        and _ends_in_zeros(source, begun)
+    ):
+        names = ", ".join(shown(tensor.name) for tensor, _ in behind[::-1][:3])
+        text = f"zeros from inside {shown(begun.name)} to the end, over {len(behind)} whole tensors ({names})"
+        seen.note("zero-rest", label, f"{text}; the file was not written to its end before the power was lost")
+    elif last.end - last.begin >= 2 * _TAIL:
         seen.note(
             "zero-tail", label, f"the last {_TAIL} bytes are zero, as after a power loss; look at {shown(last.name)}"
         )
 
 
-SAFETENSORS = Format("safetensors", _detect, _examine)
+def _ends_in_zeros(source: Source, tensor: _Tensor) -> bool:
+    size = min(_EDGE, tensor.end - tensor.begin)
+    at = source.size - _data_size(source) + tensor.end - size
+    return not any_set(memoryview(source.at(at, size)))
+
+
+SAFETENSORS = Format("safetensors", _detect, _examine, meant_by(".safetensors"))

@@ -12,6 +12,7 @@ from airflow_runai.checkpoints.examination import Damage, Examination, Format
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
 from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.saved_model_messages import walk_graph
 from airflow_runai.checkpoints.tree import Tree
 from airflow_runai.checkpoints.window import Field, Window
 
@@ -50,6 +51,7 @@ def _check_model(tree: Tree, seen: Examination, *, has_variables: bool) -> None:
         if not source.size:
             raise Damage("saved-model", "0 bytes; whoever wrote it died before the content reached the disk")
         needed = _holds_variables(Window.on(source, "saved-model"))
+        walk_graph(Window.on(source, "saved-model"))
         if needed and not has_variables:
             raise Damage("saved-model", f"has variables, but {_VARIABLES}.index and its data are missing")
         if seen.level >= 2:

@@ -53,6 +53,8 @@ def _check_index(tree: Tree, seen: Examination, name: str) -> None:
     for shard, tensors in promised.items():
         if shard not in tree.files:
             seen.note("shard-missing", shard, f"{name} puts {len(tensors)} tensors there, but the file is missing")
+        elif shard not in seen.tensor_names and not seen.refused:
+            seen.note("index-mismatch", shard, f"{name} puts {len(tensors)} tensors there; it is of no known format")
         elif shard in seen.tensor_names and seen.tensor_names[shard] != tensors:
             _note_difference(seen, name, shard, seen.tensor_names[shard], tensors)
     stem = name.partition(".")[0] + "-"

@@ -7,40 +7,51 @@ TorchScript. The layout is what torch 2.13 writes; every member is accounted for
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_directory
-from airflow_runai.checkpoints.content import TensorContent
 from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.heads import meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass
 from airflow_runai.checkpoints.lanes import ByteOrder
 from airflow_runai.checkpoints.ledger import TensorEntry
 from airflow_runai.checkpoints.pickle_globals import note_globals
 from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
+from airflow_runai.checkpoints.pickle_mentions import Mentions
 from airflow_runai.checkpoints.reader import Source
 from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.views import StorageContent
 
 __all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar")
+_PICKLE = re.compile(r"[^/]+/data\.pkl")
+_OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
+# Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and accelerate.
+_BIN = re.compile(
+    r"(?:.*/)?(?:(?:pytorch|adapter|diffusion_pytorch)_model|optimizer|scheduler|training_args|pytorch_lora_weights"
+    r"|model-\d{5}-of-\d{5})(?:[-_][^/]*)?\.bin"
+)
 _KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
 _SMALL_LIMIT = 4096
-_TAIL = 64 * 1024
+_SUFFIXED = meant_by(".pt", ".pth", ".ckpt", ".pth.tar")
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    if not tree.single:
+    """By the directory, which a file whose head was overwritten still has; by the first member if it was cut."""
+    return any(map(_PICKLE.fullmatch, members(tree, seen)))
+
+
+def _meant(tree: Tree, seen: Examination) -> bool:
+    """By name, unless it is a zip file of another kind, such as a program of ``torch.export``."""
+    if not _SUFFIXED(tree, seen) and not (meant_by(".bin")(tree, seen) and _BIN.fullmatch(tree.label)):
         return False
-    with Source(tree, seen) as source:
-        head = source.at(0, min(4, source.size))
-        if head != b"PK\3\4" or tree.label.endswith(SUFFIXES):
-            return tree.label.endswith(SUFFIXES)
-        size = min(source.size, _TAIL)
-        return b"/data.pkl" in source.at(source.size - size, size)
+    names = members(tree, seen)
+    return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
 def examine_archive(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
@@ -127,7 +138,7 @@ class TorchArchive:
         """Content of one small member, unpacked and compared with its CRC."""
         member = self.members[name]
         if member.size > limit or member.packed > limit:
-            raise Damage("pickle-limit", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
+            raise Damage("too-large", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
             parts: list[bytes] = []
@@ -152,9 +163,9 @@ class TorchArchive:
             raise Damage("torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed")
 
     def _read_pickle(self) -> None:
-        globals_met: dict[tuple[str, str], None] = {}
+        globals_met = Mentions()
         try:
-            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), lambda *name: globals_met.setdefault(name))
+            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), globals_met)
             self.contents = read_contents(root, self.name)
             if self.inspect is not None:
                 self.inspect(root)
@@ -197,12 +208,12 @@ class TorchArchive:
         storage = self.contents.storages.get(name.removeprefix("data/"))
         return [] if storage is None or not name.startswith("data/") else storage.tensors
 
-    def enter(self, name: str, crc: int | None, content: TensorContent | None = None) -> None:
+    def enter(self, name: str, crc: int | None, content: StorageContent | None = None) -> None:
         """Put the tensors of one member into the ledger: from the directory first, then from their bytes."""
-        zero, non_finite = (content.all_zero, content.non_finite) if content else (None, None)
         order = ">" if self.byteorder == "big" else ""
         for tensor in self.tensors_in(name):
             if tensor.is_state:
+                zero, non_finite = content.flags(tensor) if content else (None, None)
                 entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
                 self.seen.enter(self.label, tensor.name, entry)
 
@@ -219,16 +230,9 @@ class TorchMemberPass:
         self.read = MemberPass(member, self._feed)
         self.span = self.read.span
 
-    def _content(self) -> TensorContent | None:
+    def _content(self) -> StorageContent | None:
         tensors = self.archive.tensors_in(self.name)
-        kinds = {tensor.kind for tensor in tensors}
-        if len(kinds) != 1:
-            return None
-        begin, end = min(tensor.begin for tensor in tensors), max(tensor.end for tensor in tensors)
-        first = tensors[0]
-        content = TensorContent(first.name, kinds.pop(), begin, end, self.archive.byteorder)
-        content.is_state = first.is_state
-        return content
+        return StorageContent(tensors, self.archive.byteorder) if tensors else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.member.size <= _SMALL_LIMIT:
@@ -246,8 +250,7 @@ class TorchMemberPass:
         else:
             self.archive.enter(self.name, crc, self.content)
             if self.content is not None:
-                self.content.crc = crc
                 self.content.note(seen, label)
 
 
-TORCH_ZIP = Format("torch-zip", _detect, examine_archive)
+TORCH_ZIP = Format("torch-zip", _detect, examine_archive, _meant)

@@ -1,6 +1,7 @@
 """
 A ``checkpoint-N`` directory of the Hugging Face Trainer.
 
+Many scripts use that name, so without ``trainer_state.json`` it takes a second sign that the Trainer was at work.
 The Trainer writes files straight to their final names, ``trainer_state.json`` last, and resumes without a word
 when a part is missing (transformers 5.23, ``_save_checkpoint``). So here completeness and agreement of steps are
 checked.
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 from typing import Any
 
 from airflow_runai.checkpoints.documents import read_object
@@ -19,6 +19,7 @@ from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.sharded import check_indices, indices
+from airflow_runai.checkpoints.formats.trainer_steps import Log, bind_steps
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["TRAINER"]
@@ -27,6 +28,8 @@ _STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-\d+")
 # accelerate writes it last; who saves with accelerate (diffusers' scripts do) likes the names of the Trainer, too.
 _ACCELERATE = re.compile(r"random_states_\d+\.pkl")
+_ACCELERATES = ("optimizer.bin", "scheduler.bin")
+_ARGUMENTS, _SCHEDULER = "training_args.bin", "scheduler.pt"
 _RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
 _MODELS = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin")
 # What FSDP writes in place of optimizer.pt.
@@ -36,7 +39,21 @@ _OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*"
 def _detect(tree: Tree, seen: Examination) -> bool:
     if tree.single or tree.beside(_STATE):
         return not tree.single
-    return _NAME.fullmatch(tree.root.name) is not None and not any(map(_ACCELERATE.fullmatch, tree.files))
+    return _NAME.fullmatch(tree.root.name) is not None and _has_second_sign(tree)
+
+
+def _has_second_sign(tree: Tree) -> bool:
+    """What only the Trainer writes, or accelerate before it is done; an own script has a scheduler.pt, too."""
+    if any(map(_ACCELERATE.fullmatch, tree.files)):
+        return False
+    if tree.beside(_ARGUMENTS) or any(map(_RANDOM.fullmatch, tree.files)) or all(map(tree.beside, _ACCELERATES)):
+        return True
+    return tree.beside(_SCHEDULER) and _holds_model(tree)
+
+
+def _holds_model(tree: Tree) -> bool:
+    elsewhere = holds_deepspeed(tree) or holds_fsdp(tree)
+    return any(map(tree.beside, _MODELS)) or bool(indices(tree)) or elsewhere
 
 
 def _examine(tree: Tree, seen: Examination) -> None:
@@ -46,7 +63,8 @@ def _examine(tree: Tree, seen: Examination) -> None:
     known = examine_deepspeed(tree, seen) if holds_deepspeed(tree) else []
     examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
     check_indices(tree, seen)
-    _bind_steps(tree, seen)
+    seen.name_binds = True
+    bind_steps(tree, seen)
 
 
 def _check_completeness(tree: Tree, seen: Examination) -> None:
@@ -54,10 +72,9 @@ def _check_completeness(tree: Tree, seen: Examination) -> None:
     if not tree.beside(_STATE):
         text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
         seen.note("file-missing", _STATE, text)
-    elsewhere = holds_deepspeed(tree) or holds_fsdp(tree)
-    if not any(tree.beside(name) for name in _MODELS) and not indices(tree) and not elsewhere:
+    if not _holds_model(tree):
         seen.note("file-missing", tree.label, f"no model; one of {', '.join(_MODELS)} or a sharded one is expected")
-    missing = [name for name in ("optimizer.pt", "scheduler.pt") if not tree.beside(name)]
+    missing = [name for name in ("optimizer.pt", _SCHEDULER) if not tree.beside(name)]
     if holds_deepspeed(tree):
         missing = []  # DeepSpeed keeps both in its own files
     elif any(map(_OPTIMIZER.fullmatch, tree.files)):
@@ -93,6 +110,7 @@ def _check_state(tree: Tree, seen: Examination) -> None:
         seen.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
         return
     seen.steps.append(StepClaim(_STATE, step))
+    Log.of(state).remember(seen)
     if not all(map(_finite_loss, _history(state))):
         seen.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
 
@@ -105,22 +123,6 @@ def _history(state: dict[str, Any]) -> list[Any]:
 def _finite_loss(entry: Any) -> bool:
     loss = entry.get("loss", 0.0) if isinstance(entry, dict) else 0.0
     return not isinstance(loss, float) or math.isfinite(loss)
-
-
-def _bind_steps(tree: Tree, seen: Examination) -> None:
-    """
-    Hold optimizer and scheduler to the Trainer's step.
-
-    With a gradient scaler (``scaler.pt``) steps whose gradients overflow are skipped, so these two may lag behind.
-    """
-    parts = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
-    lenient = tree.beside("scaler.pt")
-    seen.steps[:] = [
-        replace(claim, weight="binding", at_most=lenient)
-        if claim.place.endswith(parts) or claim.place.startswith("optimizer in optimizer_")
-        else claim
-        for claim in seen.steps
-    ]
 
 
 TRAINER = Format("huggingface-trainer", _detect, _examine)

@@ -1,0 +1,180 @@
+"""
+The values of one item of Orbax: every array that its tree names, every piece that an array promises, each unpacked.
+
+With OCDBT the pieces lie in data files that a tree of nodes names, without it each is a file. What a piece unpacks to
+has to have the size that its shape needs; where the writer put a checksum into the frame, that is compared, too. That
+the numbers are those that were written, nothing here proves.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from airflow_runai.checkpoints.content import TensorContent
+from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
+from airflow_runai.checkpoints.ocdbt import Value, values_of
+from airflow_runai.checkpoints.reader import Source
+from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.zarr import METADATA, Array, read_array, sharded_piece
+from airflow_runai.checkpoints.zstd import unpack
+
+__all__ = ["examine_values"]
+
+_CODE = "orbax-layout"
+_MANIFEST = "manifest.ocdbt"
+_DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20
+
+
+def examine_values(tree: Tree, seen: Examination, item: str) -> None:
+    """
+    Look at the values of one item; the first damage is noted.
+
+    :param item: its directory with ``/`` behind it, nothing for the top.
+    """
+    try:
+        store = _Store(tree, seen, item)
+        store.open()
+        store.check_arrays()
+        if seen.level >= 2:
+            store.unpack_all()
+    except Damage as damage:
+        seen.note(damage.code, (item or tree.label).rstrip("/"), damage.message)
+
+
+@dataclass
+class _Store:
+    """Keys and where their bytes lie, whoever keeps them."""
+
+    tree: Tree
+    seen: Examination
+    item: str
+    values: dict[str, Value] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+    def open(self) -> None:
+        """Learn which values there are, and where they lie."""
+        manifest = self.item + _MANIFEST
+        if manifest in self.tree.files:
+            size = self.tree.files[manifest].size
+            found = values_of(self.read(_MANIFEST, 0, size), self.read)
+            self.values = {value.key: value for value in found}
+        else:
+            names = (name[len(self.item) :] for name in self.tree.files if name.startswith(self.item))
+            self.values = {name: Value(name, self.tree.files[self.item + name].size, None, name) for name in names}
+        for value in self.values.values():
+            if value.inline is None:
+                self.check_place(value)
+            if value.key.rpartition("/")[2] in METADATA and "/" in value.key:
+                name = value.key.rpartition("/")[0]
+                self.arrays[name] = read_array(name, self.content(value))
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Bytes of a file of the item."""
+        self.check_place(Value(name, size, None, name, offset))
+        with Source(self.tree.only(self.item + name), self.seen) as source:
+            return source.at(offset, size)
+
+    def check_place(self, value: Value) -> None:
+        """Whether the file of a value is there, and long enough."""
+        entry = self.tree.files.get(self.item + value.path)
+        if entry is None:
+            raise Damage("file-missing", f"{shown(value.path)} is missing; {shown(value.key)} lies there")
+        if value.offset + value.size > entry.size:
+            end = value.offset + value.size
+            raise Damage(
+                _CODE, f"{shown(value.path)} has {entry.size} bytes, {shown(value.key)} ends at {end}; it was cut"
+            )
+
+    def content(self, value: Value) -> bytes:
+        """All of a small value."""
+        if value.size > _DOCUMENT_LIMIT:
+            raise Damage("too-large", f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read")
+        return self.read(value.path, value.offset, value.size) if value.inline is None else value.inline
+
+    def check_arrays(self) -> None:
+        """Every array of the tree is there, and so is every piece of an array."""
+        told = read_item_tree(self.tree, self.seen, self.item)
+        for name in told.arrays:
+            if name not in self.arrays:
+                raise Damage("file-missing", f"array {shown(name)} is missing; the tree of the item names it")
+        for name, array in self.arrays.items():
+            for key in array.keys() if told.everything or not array.optional else ():
+                if f"{name}/{key}" not in self.values:
+                    raise Damage("file-missing", f"piece {shown(key)} of array {shown(name)} is missing")
+
+    def unpack_all(self) -> None:
+        """Levels 2 and 3."""
+        for name, array in self.arrays.items():
+            keys = array.keys()
+            found = (self.values.get(f"{name}/{key}") for key in keys)
+            content = TensorContent(name, array.kind, 0, array.size * max(len(keys), 1))
+            for value in filter(None, found):
+                self._unpack(array, value, content)
+            if self.seen.level >= 3 and array.whole and array.width:
+                content.note(self.seen, self.item.rstrip("/") or self.tree.label)
+
+    def _unpack(self, array: Array, value: Value, content: TensorContent) -> None:
+        size = 0
+        for part in self._parts(array, value):
+            size += len(part)
+            if size > array.size:
+                break
+            if self.seen.level >= 3:
+                content.feed(memoryview(part))
+        if array.width and _is_read(array) and size != array.size:
+            text = f"a piece of array {shown(array.name)} has {size} bytes, its shape needs {array.size}"
+            raise Damage(_CODE, f"{text}; it was cut or overwritten")
+
+    def _parts(self, array: Array, value: Value) -> Iterator[bytes]:
+        if value.inline is not None:
+            inline = value.inline
+            yield from _decoded(array, lambda at, size: inline[at : at + size], value.size)
+            return
+        with Source(self.tree.only(self.item + value.path), self.seen) as source:
+            yield from _decoded(array, lambda at, size: source.at(value.offset + at, size), value.size)
+
+
+def _is_read(array: Array) -> bool:
+    return array.packing in ("", "zstd", "gzip")
+
+
+def _decoded(array: Array, read: Any, size: int) -> Iterator[bytes]:
+    begin = 0
+    if array.sharded:
+        if size < _INDEX:
+            raise Damage(_CODE, f"a shard of {size} bytes has no index; it was cut")
+        begin, size = sharded_piece(read(size - _INDEX, _INDEX), size)
+        if not size:
+            yield bytes(array.size)
+            return
+    read = partial(_shifted, read, begin)
+    if array.packing == "zstd":
+        yield from unpack(read, size, _CODE)
+    elif array.packing == "gzip":
+        yield from _inflated(read, size)
+    elif not array.packing:
+        for at in range(0, size, _PIECE):
+            yield read(at, min(_PIECE, size - at))
+
+
+def _shifted(read: Any, begin: int, at: int, size: int) -> bytes:
+    data: bytes = read(begin + at, size)
+    return data
+
+
+def _inflated(read: Any, size: int) -> Iterator[bytes]:
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        for at in range(0, size, _PIECE):
+            pending = read(at, min(_PIECE, size - at))
+            while pending:
+                yield stream.decompress(pending, _PIECE)
+                pending = stream.unconsumed_tail
+        yield stream.flush()
+    except zlib.error as error:
+        raise Damage(_CODE, f"a piece cannot be unpacked ({error}); it was cut or overwritten") from None

@@ -1,0 +1,107 @@
+"""
+How far the parts of a Trainer's checkpoint may lag behind its step, and when that means that they are of another one.
+
+Updates whose gradients overflowed are skipped: by the gradient scaler (``scaler.pt``), or by DeepSpeed, which counts
+them. And a training that was resumed from a checkpoint without optimizer (``save_only_model``) begins optimizer and
+scheduler anew, together, for all the rest of it. That looks like two stale files; what tells them apart is the learning
+rate that the Trainer logs (transformers 5.23 logs the rate of the step, before the scheduler moves on).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_runai.checkpoints.examination import Examination, StepClaim
+from airflow_runai.checkpoints.formats.deepspeed import SKIPPED
+from airflow_runai.checkpoints.tree import Tree
+
+__all__ = ["Log", "bind_steps"]
+
+_PARTS = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
+_SCALER = "scaler.pt"
+_RATE_IN_SCHEDULER = "learning rate in scheduler.pt"
+_LOG = "log of the Trainer"
+
+
+@dataclass(frozen=True)
+class Log:
+    """
+    What ``trainer_state.json`` says of the way to its step.
+
+    :param rates: (step, learning rate) of what was logged, in ascending order.
+    :param complete: whether it was logged up to the step, as often as it says that it does.
+    """
+
+    step: int
+    rates: tuple[tuple[int, float], ...]
+    complete: bool
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Log:
+        """
+        Read it.
+
+        :param state: the whole file.
+        """
+        step, every = state["global_step"], state.get("logging_steps")
+        rates = _rates(state.get("log_history"))
+        regular = bool(rates) and type(every) is int and every > 0 and all(at % every == 0 for at, _ in rates[:-1])
+        return cls(step, rates, not regular or rates[-1][0] >= step - step % int(every or 1))
+
+    def remember(self, seen: Examination) -> None:
+        """Leave it behind for :func:`bind_steps`."""
+        seen.facts[_LOG] = self
+
+    def speaks_against(self, count: int, rate: float | None) -> bool:
+        """
+        Whether optimizer and scheduler cannot have begun anew, ``count`` steps ago.
+
+        :param rate: the scheduler's; ``None`` where it has none.
+        """
+        begun, since = self.step - count, [pair for pair in self.rates if pair[0] > self.step - count + 1]
+        if not self.complete or rate is None or not since:
+            return not self.complete
+        own = abs(rate - since[-1][1])
+        # Of its own schedule it is a step beyond what was logged last; a stale one is where the log was at its count.
+        if len(since) >= 2 and since[-2][0] > begun:
+            (before, rate_before), (last, rate_last) = since[-2:]
+            if own <= 2 * (self.step - last + 1) * abs(rate_last - rate_before) / (last - before):
+                return False
+        then = [logged for at, logged in self.rates if at <= count + 1]
+        return bool(then) and own > 2 * abs(rate - then[-1]) + 1e-9 * abs(rate)
+
+
+def _rates(history: object) -> tuple[tuple[int, float], ...]:
+    found: dict[int, float] = {}
+    for entry in history if isinstance(history, list) else []:
+        match entry:
+            case {"step": int(step), "learning_rate": float(rate)} if math.isfinite(rate):
+                found[step] = rate
+    return tuple(sorted(found.items()))
+
+
+def bind_steps(tree: Tree, seen: Examination) -> None:
+    """Say of optimizer and scheduler whether they have to be at the Trainer's step."""
+    bound = [claim for claim in seen.steps if _is_part(claim)]
+    skipped = seen.facts.get(SKIPPED, 0)
+    log: Log | None = seen.facts.get(_LOG)
+    anew = _begun_anew(bound, log, seen.facts.get(_RATE_IN_SCHEDULER))
+    for claim in bound:
+        lag = log.step - claim.step if log else 0
+        if skipped and 0 <= lag <= skipped:
+            weighed = replace(claim, weight="hint")
+        else:
+            weighed = replace(claim, weight="binding", at_most=tree.beside(_SCALER) or (anew and lag > 0))
+        seen.steps[seen.steps.index(claim)] = weighed
+
+
+def _is_part(claim: StepClaim) -> bool:
+    return claim.place.endswith(_PARTS) or claim.place.startswith("optimizer in optimizer_")
+
+
+def _begun_anew(claims: list[StepClaim], log: Log | None, rate: float | None) -> bool:
+    """Whether all parts lag alike, and nothing speaks against that they began anew."""
+    counts = {claim.step for claim in claims}
+    return log is not None and len(counts) == 1 and not log.speaks_against(counts.pop(), rate)
