@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import IO, TYPE_CHECKING, cast
 
 from airflow_runai.checkpoints.examination import Damage
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressionReader
 
 __all__ = ["announced", "is_there", "unpack", "unpacked"]
 
@@ -65,7 +69,7 @@ def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[
     """
     import zstandard
 
-    packed = _Packed(read, size)
+    packed = cast(IO[bytes], _Packed(read, size))  # no more of a stream is asked for
     reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).stream_reader(packed, read_size=_PIECE)
     try:
         while piece := _full(reader):
@@ -74,10 +78,10 @@ def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[
         raise Damage(code, f"cannot be unpacked ({error}); it was cut or overwritten") from None
 
 
-def _full(reader: object) -> bytes:
+def _full(reader: ZstdDecompressionReader) -> bytes:
     piece = b""
     while len(piece) < _PIECE:
-        more = reader.read(_PIECE - len(piece))  # type: ignore[attr-defined]  # a raw stream, whose library is not typed here
+        more = reader.read(_PIECE - len(piece))
         if not more:
             break
         piece += more
