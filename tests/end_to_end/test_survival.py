@@ -13,7 +13,7 @@ from tests.end_to_end.installation import Airflow
 from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start, begin, site
-from tests.end_to_end.test_worker_killed import MOMENTS, kill_worker
+from tests.end_to_end.test_worker_killed import IN_WORKER, MOMENTS, kill_worker
 
 Runs = dict[str, tuple[Site, Run]]
 #: How often a retry must have asked in vain.
@@ -24,7 +24,7 @@ REFUSALS = 3
 def runs(start: Start) -> Runs:
     """One training for each case; all at once to save time."""
     fault = MOMENTS["after the note"].fault
-    started = {"refused": start(**fault), "renamed": start("waiting_renamed"), "deleted": start()}
+    started = {"refused": start(IN_WORKER, **fault), "renamed": start("waiting_renamed"), "deleted": start()}
     here, run = started["refused"]
     here.is_hit("the worker is held")
     here.emulator.faults.add("status", status=401, times=None)
@@ -38,7 +38,7 @@ def test_retry_that_is_refused_waits_until_it_is_let_in_and_adopts(runs: Runs) -
     before = _refused(here)
     wait_until(lambda: _refused(here) >= before + REFUSALS, "the retry asks in vain")
     here.emulator.faults.clear()
-    workload = here.runs_deferred(run)
+    workload = here.runs_deferred(run, "running")
     here.finish()
     run.succeeds()
     assert (here.only_workload(run), run.task()["try_number"]) == (workload, 2)

@@ -21,6 +21,7 @@ CREATE = {"method": "POST", "path": "/api/v1/workloads/trainings"}
 #: Long enough for a dead worker to be noticed and its task to be tried again, seconds.
 UNTIL_AFTER_THE_RETRY = 35.0
 FOR_EVER = 300.0
+IN_WORKER = "waiting_in_worker"
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,18 @@ class Moment:
     :param fault: what holds the worker there.
     :param noted: whether the first try had noted its intent, and the workload's id.
     :param made: workloads at the moment of death.
+    :param dag_id: whose task; one that waits in its worker is held by its first look, where others have deferred.
     """
 
     fault: dict[str, Any]
     noted: tuple[bool, bool]
     made: int
+    dag_id: str = "waiting"
+
+    @property
+    def waits(self) -> str:
+        """The state in which the task waits."""
+        return "running" if self.dag_id == IN_WORKER else "deferred"
 
 
 MOMENTS = {
@@ -47,7 +55,10 @@ MOMENTS = {
     ),
     "between create and note": Moment({"kind": "lose_reply", **CREATE, "seconds": FOR_EVER}, (True, False), 1),
     "after the note": Moment(
-        {"kind": "slow", "method": "GET", "path": "/api/v1/workloads/*", "seconds": FOR_EVER}, (True, True), 1
+        {"kind": "slow", "method": "GET", "path": "/api/v1/workloads/*", "seconds": FOR_EVER},
+        (True, True),
+        1,
+        IN_WORKER,
     ),
 }
 
@@ -55,7 +66,7 @@ MOMENTS = {
 @pytest.fixture(scope="module")
 def killed(start: Start) -> dict[str, tuple[Site, Run]]:
     """Start one training for each moment and kill its worker then; all at once, because dying takes time to notice."""
-    runs = {name: start(**moment.fault) for name, moment in MOMENTS.items()}
+    runs = {name: start(moment.dag_id, **moment.fault) for name, moment in MOMENTS.items()}
     for name, (here, run) in runs.items():
         here.is_hit(f"the worker is held {name}")
         kill_worker(run)
@@ -82,7 +93,7 @@ def _check_the_moment(here: Site, run: Run, moment: Moment) -> None:
 def test_a_worker_killed_leaves_exactly_one_workload(killed: dict[str, tuple[Site, Run]], moment: str) -> None:
     here, run = killed[moment]
     wait_until(lambda: run.task()["try_number"] == 2, "Airflow tries again")
-    workload = here.runs_deferred(run)
+    workload = here.runs_deferred(run, MOMENTS[moment].waits)
     if moment == "while the create is under way":
         wait_until(lambda: 400 in here.creates(), "the dead worker's create arrives after the retry's")
     here.finish()

@@ -24,8 +24,8 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
     "waiting_keep": {"on_kill": "keep"},
     "waiting_reattach": {"on_clear": "reattach"},
     "waiting_in_worker": {"deferrable": False},
-    "waiting_for_its_retry": {"retry_delay": timedelta(hours=1)},
-    "waiting_once": {"retries": 0},
+    "waiting_for_its_retry": {"deferrable": False, "retry_delay": timedelta(hours=1)},
+    "waiting_once": {"deferrable": False, "retries": 0},
     "waiting_renamed": {"workload_name": "{{ var.value.get('workload_name', 'before') }}"},
 }
 
