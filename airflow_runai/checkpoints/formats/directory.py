@@ -10,6 +10,7 @@ import re
 
 from airflow_runai.checkpoints.examination import Damage, Examination, Format
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
+from airflow_runai.checkpoints.formats.published import MANIFEST
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["DIRECTORY"]
@@ -21,7 +22,13 @@ _TRAINERS_NAME = re.compile(r"checkpoint-\d+")
 
 
 def _detect(tree: Tree, seen: Examination) -> bool:
-    """Whether any of the files is of a format that is known; those that are called like weights are asked first."""
+    """
+    Whether any of the files is of a format that is known; those that are called like weights are asked first.
+
+    Where a manifest proves the files, none is read for this: on object storage a look is a request.
+    """
+    if not tree.single and MANIFEST in tree.files and any(map(holds_weights, tree.files)):
+        return True
     names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
     return not tree.single and any(_is_known(tree, seen, name) for name in names)
 
