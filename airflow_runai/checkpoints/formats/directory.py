@@ -10,7 +10,6 @@ import re
 
 from airflow_runai.checkpoints.examination import Damage, Examination, Format
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
-from airflow_runai.checkpoints.formats.published import MANIFEST
 from airflow_runai.checkpoints.tree import Tree
 
 __all__ = ["DIRECTORY"]
@@ -27,7 +26,7 @@ def _detect(tree: Tree, seen: Examination) -> bool:
 
     Where a manifest proves the files, none is read for this: on object storage a look is a request.
     """
-    if not tree.single and MANIFEST in tree.files and any(map(holds_weights, tree.files)):
+    if not tree.single and any(holds_weights(name) and name in seen.proven_elsewhere for name in tree.files):
         return True
     names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
     return not tree.single and any(_is_known(tree, seen, name) for name in names)
