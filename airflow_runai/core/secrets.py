@@ -103,7 +103,7 @@ def is_secret(name: str, value: str) -> bool:
     """Whether ``value`` is one, as its option or variable is called ``name``."""
     plain = re.sub(r"[-.]", "_", name.lstrip("-")).lower()
     # hydra's "wandb.api_key", and "trainer.hub_token": the last part decides.
-    last = re.sub(r"[-]", "_", name.lstrip("-").rpartition(".")[2]).lower()
+    last = name.lstrip("-").rpartition(".")[2].replace("-", "_").lower()
     if len(plain) > _LONGEST_NAME or not (_NAME.fullmatch(plain) or _NAME.fullmatch(last)):
         return False
     return not (value.startswith("-") or _OPEN.search(value) or _NO_VALUE.fullmatch(value) or _PLACE.match(value))

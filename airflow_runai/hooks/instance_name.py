@@ -63,26 +63,38 @@ def _asked() -> str | None:
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable, VariableResult
 
-    answer = _supervisor().send(GetVariable(key=VARIABLE))
+    answer = _answer(GetVariable(key=VARIABLE))
     if isinstance(answer, ErrorResponse) and answer.error == ErrorType.VARIABLE_NOT_FOUND:
         return None
     if not isinstance(answer, VariableResult):
-        raise _unknown(f"Airflow's API server answered {getattr(answer, 'error', answer)}")
+        raise _refused(answer)
     return _usable(answer.value)
 
 
 def _told(name: str) -> None:
-    from airflow.sdk.execution_time.comms import PutVariable
+    from airflow.sdk.execution_time.comms import ErrorResponse, PutVariable
 
-    _supervisor().send(PutVariable(key=VARIABLE, value=name, description=_DESCRIPTION))
+    answer = _answer(PutVariable(key=VARIABLE, value=name, description=_DESCRIPTION))
+    if isinstance(answer, ErrorResponse):
+        raise _refused(answer)
 
 
-def _supervisor() -> Any:
+def _answer(message: Any) -> Any:
+    """Ask the supervisor, which tells a server's refusals by an answer and its failures by an exception."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
     try:
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
     except ImportError:
         raise _unknown("this process is no task of Airflow's") from None
-    return SUPERVISOR_COMMS
+    try:
+        return SUPERVISOR_COMMS.send(message)
+    except AirflowRuntimeError as error:
+        return error.error
+
+
+def _refused(answer: Any) -> Unreachable:
+    return _unknown(f"Airflow's API server answered {getattr(answer, 'error', answer)}")
 
 
 def _read() -> str | None:

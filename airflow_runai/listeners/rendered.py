@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
-from airflow.utils.session import create_session
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from airflow_runai.core.origin import Origin
+from airflow_runai.hooks.database import airflow_session
 from airflow_runai.listeners.errands import Errand
 
 
@@ -21,7 +21,7 @@ def connections_in_database(errands: Collection[Errand]) -> Mapping[Origin, str]
     key = (Fields.dag_id, Fields.task_id, Fields.run_id, Fields.map_index)
     connection = Fields.rendered_fields["runai_conn_id"].as_string()
     wanted = or_(*(_same(errand) for errand in errands))
-    with create_session() as session:
+    with airflow_session() as session:
         rows = session.execute(select(*key, connection).select_from(Fields).where(wanted)).all()
     return {Origin(dag, task, run, index): name for dag, task, run, index, name in rows if name}
 

@@ -284,8 +284,8 @@ class RunaiTrainingOperator(BaseOperator):
         """Find out what SIGTERM meant: a user ended the task (raise), or its node goes down (return the state)."""
         state = _state(context)
         if state in FINISHED:
-            still = lambda: _state(context) in FINISHED  # noqa: E731 (a def would say less)
-            done = hook.run(stop(workload, self.kill_action, still)) or f"workload {workload.name} was told to end"
+            ended = hook.run(stop(workload, self.kill_action, lambda: _state(context) in FINISHED))
+            done = ended or f"workload {workload.name} was told to end"
             raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
         return state
 

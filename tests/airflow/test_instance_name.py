@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.listeners.listener import get_listener_manager
-from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable, PutVariable, VariableResult
 
@@ -72,17 +72,24 @@ class Supervisor:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.written: list[str | None] = []
+        self.put: Exception | None = None
 
     def send(self, message: Any) -> Any:
         if isinstance(message, PutVariable):
+            if isinstance(self.put, Exception):
+                raise self.put
             self.written.append(message.value)
             return None
         assert isinstance(message, GetVariable)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
         return answer(self) if callable(answer) else answer
 
 
 ABSENT = ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+#: So the supervisor tells that the API server failed, or could not be reached.
+AWAY = AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
 
 
 def told(name: str | None) -> VariableResult:
@@ -166,6 +173,8 @@ def test_worker_whose_scheduler_made_none_takes_what_stands_after_a_while(
     ("answers", "words"),
     [
         ([ErrorResponse(error=ErrorType.API_SERVER_ERROR)], "API_SERVER_ERROR"),
+        ([AWAY], "API_SERVER_ERROR"),
+        ([ABSENT, AWAY], "API_SERVER_ERROR"),
         ([ErrorResponse(error=ErrorType.PERMISSION_DENIED)], "PERMISSION_DENIED"),
         ([ABSENT], "it was written just now, and is not there"),
         ([told(None)], "it is empty, or encrypted with another key"),
@@ -179,6 +188,12 @@ def test_what_does_not_tell_the_name_is_never_taken_for_a_new_airflow(
     with pytest.raises(Unreachable, match=words) as raised:
         name_for_worker()
     assert "set [runai] instance_name to do without it" in str(raised.value)
+
+
+def test_name_that_cannot_be_written_is_not_used(supervisor: Callable[..., Supervisor]) -> None:
+    supervisor(ABSENT).put = AWAY
+    with pytest.raises(Unreachable, match="API_SERVER_ERROR"):
+        name_for_worker()
 
 
 def test_nothing_is_submitted_while_the_name_is_not_known(run: Runner, emulator: Emulator) -> None:

@@ -48,8 +48,10 @@ def _before_training(facts: Facts) -> list[Statement]:
 @rule("script-deletes-checkpoints", "error", "the script deletes the checkpoints before the training looks for them")
 def script_deletes_checkpoints(facts: Facts) -> Hits:
     """It runs at every start, after a preemption too."""
-    known = variables(facts.shell) if facts.shell and not facts.subject.evaluates else {}
-    for statement in _before_training(facts) if not facts.subject.evaluates else ():
+    if facts.shell is None or facts.subject.evaluates:
+        return
+    known = variables(facts.shell)
+    for statement in _before_training(facts):
         for command in _inside(statement):
             for target in _deleted(command):
                 words = words_of(Command((target,), command.line), known)
@@ -195,8 +197,10 @@ def _copied_before(shell: ShellScript, end: Ending, place: str) -> bool:
 def script_installs_unpinned(facts: Facts) -> Hits:
     """The second half of a training then runs with other libraries than the first."""
     script = facts.subject.script
-    for command in facts.shell.commands if facts.shell and script else ():
-        found = unpinned(command.literal, script.requirements or {} if script else {})
+    if facts.shell is None or script is None:
+        return
+    for command in facts.shell.commands:
+        found = unpinned(command.literal, script.requirements or {})
         if found:
             names = ", ".join(found[:3]) + (" …" if found[3:] else "")
             yield (
