@@ -63,9 +63,11 @@ def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: 
 
     def train() -> None:
         for step in (10, 20, 30):
-            made = publish(root, step)
+            made = publish(root.parent / "elsewhere", step)
             if step == 20:
                 os.truncate(made / "model.safetensors", 100)
+            root.mkdir(exist_ok=True)
+            made.rename(root / made.name)  # only now, so that nobody sees the torn one whole
             seen.wait(0.3)
 
     with meanwhile(train):
