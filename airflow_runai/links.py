@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperatorLink
 
 from airflow_runai.core.workload import Workload
-from airflow_runai.hooks import configuration
+from airflow_runai.deployment import configuration
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context

@@ -17,7 +17,7 @@ from airflow.sdk.plugins_manager import AirflowPlugin
 
 from airflow_runai import __version__
 from airflow_runai.listeners.errands import Errand, Errands
-from airflow_runai.listeners.hearing import Listener
+from airflow_runai.listeners.listener import Listener
 
 _ASSETS = Path(__file__).with_name("plugin_assets")
 _Message = MutableMapping[str, Any]
@@ -39,15 +39,15 @@ def _static_files() -> _Application:
 
 
 def _attend(errands: Collection[Errand]) -> Collection[Errand]:
-    from airflow_runai.hooks.task_states import states_in_database
-    from airflow_runai.listeners.ending import attend
-    from airflow_runai.listeners.rendered import connections_in_database
+    from airflow_runai.deployment.task_states import states_in_database
+    from airflow_runai.listeners.marked_tasks import attend
+    from airflow_runai.listeners.rendered_connection import connections_in_database
 
     return attend(errands, connections_in_database, states_in_database)
 
 
 def _settle_name() -> None:
-    from airflow_runai.hooks.instance_name import name_in_database
+    from airflow_runai.deployment.instance_name import name_in_database
 
     name_in_database()
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from airflow_runai.operators.reaping import RunaiReapOrphansOperator
+from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 
 with DAG(
     "reap_orphans",

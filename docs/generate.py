@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
-from airflow_runai.checkpoints.report import CODES
-from airflow_runai.core import cli, spec, storage
+from airflow_runai.checkpoints.checking.report import CODES
+from airflow_runai.core import command_line, spec, storage
 from airflow_runai.core.fields import declared
 from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
@@ -62,7 +62,7 @@ def _snake(name: str) -> str:
 
 def command_flags(line: str) -> str:
     """Every flag of one generation of the command line."""
-    rows = [(f"`{names}`", fate, doc) for of, names, fate, doc in cli.flag_table() if of == line]
+    rows = [(f"`{names}`", fate, doc) for of, names, fate, doc in command_line.flag_table() if of == line]
     return table(("flag", "becomes", "meaning"), rows)
 
 
@@ -77,7 +77,9 @@ def codes() -> str:
     """Every finding code of a checkpoint report; the meanings stand beside this file and must be complete."""
     stale = set(CODES) ^ set(finding_codes.MEANINGS)
     if stale:
-        raise SystemExit(f"docs/finding_codes.py: differs from airflow_runai.checkpoints.report.CODES in {stale}")
+        raise SystemExit(
+            f"docs/finding_codes.py: differs from airflow_runai.checkpoints.checking.report.CODES in {stale}"
+        )
     rows = [(f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n]) for n, c in CODES.items()]
     return table(("code", "severity", "leads to", "meaning"), rows)
 

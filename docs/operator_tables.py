@@ -19,7 +19,7 @@ MODULES = (
     "operators/promotion.py",
     "operators/retention.py",
     "operators/lifecycle.py",
-    "operators/reaping.py",
+    "operators/orphans.py",
     "sensors/workload.py",
     "sensors/checkpoint.py",
 )

@@ -9,13 +9,13 @@ What computes the sums (NumPy, isal, crc32c) is imported when a check needs it. 
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.demands import DemandError, Demands
-from airflow_runai.checkpoints.examination import Policy
-from airflow_runai.checkpoints.ledger import Ledger
-from airflow_runai.checkpoints.report import Finding, Report, Verdict
-from airflow_runai.checkpoints.roots import RootProblem, candidates
-from airflow_runai.checkpoints.selection import Selection, select
-from airflow_runai.checkpoints.verification import check
+from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.ledger import Ledger
+from airflow_runai.checkpoints.checking.report import Finding, Report, Verdict
+from airflow_runai.checkpoints.checking.requirements import DemandError, Demands
+from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
+from airflow_runai.checkpoints.choosing.selection import Selection, select
+from airflow_runai.checkpoints.choosing.verification import check
 
 __all__ = [
     "DemandError",

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_runai.checkpoints import DemandError, RootProblem, commands
-from airflow_runai.checkpoints.quarantine import QuarantineProblem
-from airflow_runai.checkpoints.report import ACCEPTABLE
-from airflow_runai.checkpoints.retention import Retention, RetentionProblem
+from airflow_runai.checkpoints.checking.report import ACCEPTABLE
+from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem
+from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
 __all__ = ["main", "parser"]
 

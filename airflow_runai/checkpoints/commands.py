@@ -12,13 +12,13 @@ from pathlib import Path
 
 from airflow_runai import checkpoints
 from airflow_runai.checkpoints import Demands, Ledger, Policy, Report, Selection
-from airflow_runai.checkpoints.progress import Progress, bar
-from airflow_runai.checkpoints.quarantine import quarantine as put_aside
-from airflow_runai.checkpoints.reader import cause
-from airflow_runai.checkpoints.removal import remove
-from airflow_runai.checkpoints.report_file import read_demands, read_ledger, write_report
-from airflow_runai.checkpoints.retention import Retention, plan
-from airflow_runai.checkpoints.small_files import SmallFile
+from airflow_runai.checkpoints.checking.reader import cause
+from airflow_runai.checkpoints.choosing.report_file import read_demands, read_ledger, write_report
+from airflow_runai.checkpoints.keeping.quarantine import quarantine as put_aside
+from airflow_runai.checkpoints.keeping.removal import remove
+from airflow_runai.checkpoints.keeping.retention import Retention, plan
+from airflow_runai.checkpoints.storage.progress import Progress, bar
+from airflow_runai.checkpoints.storage.small_files import SmallFile
 
 __all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.backends import control_plane, limits, organization
+from airflow_runai.backends import capacity, control_plane, organization
 from airflow_runai.backends.organization import Cluster, Project
 from airflow_runai.backends.submission import generations
-from airflow_runai.cli.connecting import hook_of
-from airflow_runai.cli.naming import Naming, naming
-from airflow_runai.cli.told import Told
-from airflow_runai.cli.unrendered import known_part
+from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.names import Naming, naming
+from airflow_runai.cli.target import Told
+from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_asked
@@ -26,7 +26,7 @@ from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import Refused
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.operators.early import is_templated
+from airflow_runai.tasks.argument_checks import is_templated
 
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 _OLDEST = (2, 18)
@@ -157,7 +157,7 @@ def specification(run: DryRun) -> Verdict:
 def policy(run: DryRun) -> Verdict:
     """Ask for the project's policy, and compare."""
     hook, place, spec = run.reachable, run.project, run.checked_spec
-    found = hook.run(limits.effective_policy(place, spec.kind))
+    found = hook.run(capacity.effective_policy(place, spec.kind))
     broken = breaches(found, spec.to_wire()["spec"])
     if broken and run.later:
         return UNKNOWN, f"as far as can be seen: {'; '.join(broken)}"
@@ -186,7 +186,7 @@ def quota(run: DryRun) -> Verdict:
         return PROBLEM, f"asks for {_gpus(asked)}; the project's limit is {have.limit:g}"
     if have.deserved is None:
         return OK, f"asks for {_gpus(asked)}; the project has no bounded quota"
-    used = run.reachable.run(limits.gpus_in_use(run.project))
+    used = run.reachable.run(capacity.gpus_in_use(run.project))
     words = f"asks for {_gpus(asked)}; quota {have.deserved:g}, in use {used:g}"
     if asked + used <= have.deserved:
         return OK, words
@@ -201,8 +201,8 @@ def free_gpus(run: DryRun) -> Verdict:
     """Ask how many GPUs are free now in the cluster."""
     hook, where = run.reachable, run.project.cluster_id
     asked = _gpus_known(run)
-    total = hook.run(limits.gpus_of_nodes(where, "TOTAL_GPUS"))
-    free = hook.run(limits.gpus_of_nodes(where, "FREE_GPUS"))
+    total = hook.run(capacity.gpus_of_nodes(where, "TOTAL_GPUS"))
+    free = hook.run(capacity.gpus_of_nodes(where, "FREE_GPUS"))
     if asked is not None and asked > total:
         return PROBLEM, f"asks for {_gpus(asked)}; the cluster has {total:g}"
     waits = " now: it would queue first" if asked is not None and asked > free else " now"
@@ -259,5 +259,5 @@ def _gpus_known(run: DryRun) -> float | None:
 
 def _record(run: DryRun) -> Mapping[str, Any]:
     if run.record is None:
-        run.record = run.reachable.run(limits.project_record(run.project))
+        run.record = run.reachable.run(capacity.project_record(run.project))
     return run.record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 
-from airflow_runai.cli.running import command
+from airflow_runai.cli.exit_codes import command
 
 
 @command

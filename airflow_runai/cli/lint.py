@@ -14,20 +14,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.backends import limits
-from airflow_runai.cli.connecting import hook_of
-from airflow_runai.cli.reading import regular
-from airflow_runai.cli.running import Misuse, command, complain
-from airflow_runai.cli.saving import longest_save
-from airflow_runai.cli.showing import show
+from airflow_runai.backends import capacity
+from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.exit_codes import Misuse, command, complain
+from airflow_runai.cli.files import regular
+from airflow_runai.cli.output import show
+from airflow_runai.cli.save_times import longest_save
+from airflow_runai.cli.target import Told, of_task, told
 from airflow_runai.cli.tasks import trainings
-from airflow_runai.cli.told import Told, of_task, told
-from airflow_runai.cli.unrendered import known_part
+from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
 from airflow_runai.errors import RunaiError, SpecError
-from airflow_runai.operators.linting import silenced_for
+from airflow_runai.tasks.parse_time_lint import silenced_for
 
 #: Larger ones are no start-up scripts. Bytes.
 LARGEST_SCRIPT = 1024 * 1024
@@ -146,7 +146,7 @@ def _limits(arguments: Namespace, about: Told | None) -> dict[str, Any]:
         return {}
     hook = hook_of(arguments.conn)
     named = arguments.project or (about.project if about else None) or hook.settings.project
-    quota = Quota.from_wire(hook.run(limits.project_record(hook.project(named))))
+    quota = Quota.from_wire(hook.run(capacity.project_record(hook.project(named))))
     return {"gpu_limit": quota.limit, "gpu_quota": quota.deserved}
 
 

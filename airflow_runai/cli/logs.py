@@ -12,9 +12,9 @@ from argparse import Namespace
 from typing import Any
 
 from airflow_runai.backends import control_plane, organization
-from airflow_runai.cli.connecting import hook_of
-from airflow_runai.cli.running import Misuse, command
-from airflow_runai.cli.showing import written
+from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.exit_codes import Misuse, command
+from airflow_runai.cli.output import written
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError

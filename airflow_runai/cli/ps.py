@@ -1,7 +1,7 @@
 """
 ``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane, and what Airflow says of its tasks.
 
-A workload is of *this* Airflow if the hash in its name is that of this Airflow's name (``hooks/instance_name.py``) and
+A workload is of *this* Airflow if the hash in its name is that of this Airflow's name (``deployment/instance_name.py``) and
 of the run that its variables name. ``--orphans`` shows what ``airflow runai reap`` would end (``core/orphans.py``).
 """
 
@@ -14,18 +14,18 @@ from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.cli.connecting import hook_of
-from airflow_runai.cli.running import command
-from airflow_runai.cli.showing import seconds, show
+from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.exit_codes import command
+from airflow_runai.cli.output import seconds, show
 from airflow_runai.core.flow import now
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
 from airflow_runai.core.timeline import Clocks, clocks
 from airflow_runai.core.workload import Workload
+from airflow_runai.deployment.instance_name import name_in_database
+from airflow_runai.deployment.task_states import states_in_database
 from airflow_runai.errors import RunaiError, Unreachable
-from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.hooks.task_states import states_in_database
 
 
 @command

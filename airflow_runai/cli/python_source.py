@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_runai.core.cli import ParsedCommand
+from airflow_runai.core.command_line import ParsedCommand
 from airflow_runai.core.naming import LONGEST_SLUG
 
 _WIDTH = 100

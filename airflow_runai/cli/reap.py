@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaping import find_orphans, reap
-from airflow_runai.cli.connecting import hook_of
-from airflow_runai.cli.running import Misuse, command
-from airflow_runai.cli.showing import show
+from airflow_runai.backends.reaper import find_orphans, reap
+from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.exit_codes import Misuse, command
+from airflow_runai.cli.output import show
 from airflow_runai.core.orphans import Orphan
-from airflow_runai.hooks.instance_name import name_in_database
-from airflow_runai.hooks.task_states import states_in_database
+from airflow_runai.deployment.instance_name import name_in_database
+from airflow_runai.deployment.task_states import states_in_database
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 

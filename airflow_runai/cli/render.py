@@ -7,15 +7,15 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_runai.cli.running import command
-from airflow_runai.cli.showing import show
+from airflow_runai.cli.exit_codes import command
+from airflow_runai.cli.output import show
+from airflow_runai.cli.target import Told, of_task
 from airflow_runai.cli.tasks import FoundTask, find_task
-from airflow_runai.cli.told import Told, of_task
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.templates import CALL
 from airflow_runai.core.templates.merging import leaves, same
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
-from airflow_runai.operators.instructions import Instructions, looks_secret
+from airflow_runai.tasks.instructions import Instructions, looks_secret
 
 _OF_A_VARIABLE = re.compile(r"(?:^|\.)environment\.(.+)$")
 

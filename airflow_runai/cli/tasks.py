@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_runai.cli.running import Misuse
+from airflow_runai.cli.exit_codes import Misuse
 from airflow_runai.core.texts import cut
 from airflow_runai.operators.training import RunaiTrainingOperator
 

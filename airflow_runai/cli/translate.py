@@ -12,14 +12,14 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from airflow_runai.cli.exit_codes import Misuse, command
+from airflow_runai.cli.output import written
 from airflow_runai.cli.python_source import dag_file
-from airflow_runai.cli.running import Misuse, command
-from airflow_runai.cli.showing import written
 from airflow_runai.cli.table import FORMS
-from airflow_runai.core.cli import ParsedCommand, parse_command, print_command
+from airflow_runai.core.command_line import ParsedCommand, parse_command, print_command
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
-from airflow_runai.operators.instructions import looks_secret
+from airflow_runai.tasks.instructions import looks_secret
 
 _HEADS = {"operator": "# DAG file", "yaml": "# specification", "line": "# CLI v2", "json": "# REST API"}
 

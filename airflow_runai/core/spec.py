@@ -17,7 +17,6 @@ from typing import Any
 
 from airflow_runai.core import environment as variables
 from airflow_runai.core import storage
-from airflow_runai.core.bodies import in_order, merged
 from airflow_runai.core.fields import (
     absolute_path,
     as_json,
@@ -39,6 +38,7 @@ from airflow_runai.core.fields import (
     wire,
     write,
 )
+from airflow_runai.core.json_merge import in_order, merged
 from airflow_runai.errors import SpecError
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide
 from airflow_runai.core.flow import Flow, Sleep, Tell
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.timeline import UNSEEN, Moment, merge
-from airflow_runai.core.verdict import Snapshot, WaitPolicy, because, decide
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from airflow_runai.checkpoints import RootProblem, candidates, check
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import is_temporary
+from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.storage.listing import is_temporary
 from airflow_runai.drill.changes import Change, Changes, changes_in
 from airflow_runai.drill.facts import Write
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from airflow_runai.emulator import environment, volumes
 from airflow_runai.emulator.environment import Surroundings
-from airflow_runai.emulator.leash import Leash
+from airflow_runai.emulator.process_reaper import Leash
 from airflow_runai.emulator.records import Pod, Workload
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126

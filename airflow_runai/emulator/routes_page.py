@@ -12,9 +12,9 @@ from typing import Any
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.control_plane import ControlPlane
+from airflow_runai.emulator.history_bars import interruptions, stretches
 from airflow_runai.emulator.records import Pod, Workload
 from airflow_runai.emulator.replies import Call, Refused, Reply
-from airflow_runai.emulator.stretches import interruptions, stretches
 from airflow_runai.emulator.world import Cluster, Project
 
 LOG_BYTES = 50_000

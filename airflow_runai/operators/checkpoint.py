@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import SpecError
-from airflow_runai.hooks.asking import check_level
-from airflow_runai.hooks.choosing import Search, nothing_passed, put_aside, reasons, telling
-from airflow_runai.hooks.failing import without_hope_no_retry
+from airflow_runai.tasks.checkpoint_query import Search, nothing_passed, put_aside, reasons, telling
+from airflow_runai.tasks.query_checks import check_level
+from airflow_runai.tasks.retries import without_hope_no_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

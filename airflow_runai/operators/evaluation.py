@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, MetricsError, SpecError
-from airflow_runai.hooks.locations import location, small_file, untrusted_below
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.tasks.locations import location, small_file, untrusted_below
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -105,7 +105,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     def _lease(self, context: Context, *, hold: bool) -> None:
         """Take or give back the lease; workers that cannot write beside checkpoints do without, and say so."""
         # Imported here: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints import leases
+        from airflow_runai.checkpoints.keeping import leases
 
         ti = context["ti"]
         holder = f"evaluation {ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}"
@@ -179,6 +179,6 @@ def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id:
 
 def _complaint(error: Exception) -> str:
     # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.reader import cause
+    from airflow_runai.checkpoints.checking.reader import cause
 
     return getattr(error, "strerror", None) or cause(error)

@@ -13,9 +13,9 @@ from airflow_runai.core.flow import Flow
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved, SpecError
-from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import RunaiWorkloadLink, announce
+from airflow_runai.tasks.retries import without_hope_no_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

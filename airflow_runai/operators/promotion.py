@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import CheckpointInvalid, SpecError
-from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.hooks.locations import small_file
+from airflow_runai.tasks.locations import small_file
+from airflow_runai.tasks.retries import without_hope_no_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,7 +53,7 @@ class RunaiPromoteOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Replace the pointer, unless it already names this checkpoint."""
         # Imported here: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints.champion import read_champion, write_champion
+        from airflow_runai.checkpoints.keeping.champion import read_champion, write_champion
 
         with without_hope_no_retry():
             challenger = self._challenger(context)

@@ -10,13 +10,13 @@ from airflow.sdk import BaseOperator
 
 from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
-from airflow_runai.hooks.failing import without_hope_no_retry
-from airflow_runai.hooks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.locations import location, small_file, untrusted_below
+from airflow_runai.tasks.retries import without_hope_no_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_runai.checkpoints.retention import Plan, Retention
+    from airflow_runai.checkpoints.keeping.retention import Plan, Retention
 
 #: A result goes to XCom: no more names than this are listed in it (the log has all).
 MOST_NAMES = 100
@@ -85,8 +85,8 @@ class RunaiRetentionOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, tell, remove."""
         # Imported here: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints.removal import remove
-        from airflow_runai.checkpoints.retention import RetentionProblem
+        from airflow_runai.checkpoints.keeping.removal import remove
+        from airflow_runai.checkpoints.keeping.retention import RetentionProblem
 
         with without_hope_no_retry():
             plan = self._plan()
@@ -103,7 +103,7 @@ class RunaiRetentionOperator(BaseOperator):
 
     def _plan(self) -> Plan:
         from airflow_runai.checkpoints import RootProblem
-        from airflow_runai.checkpoints.retention import RetentionProblem, plan
+        from airflow_runai.checkpoints.keeping.retention import RetentionProblem, plan
 
         root = location(self.root, self.path_map)
         champion = small_file(self.champion, self.path_map) if self.champion else None
@@ -117,7 +117,7 @@ class RunaiRetentionOperator(BaseOperator):
             raise CheckpointInvalid(str(error)) from error
 
     def _rules(self) -> Retention:
-        from airflow_runai.checkpoints.retention import Retention, RetentionProblem
+        from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
         if not isinstance(self.pinned, list | tuple) or not all(isinstance(name, str) for name in self.pinned):
             raise SpecError([f"pinned: {self.pinned!r}; allowed: a list of names or patterns"])

@@ -10,27 +10,27 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.ending import stop
 from airflow_runai.backends.submission import patiently, steadfastly
+from airflow_runai.backends.termination import stop
+from airflow_runai.core.decision import Limits, WaitPolicy, decide
 from airflow_runai.core.flow import Tell
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.task_states import FINISHED
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.verdict import Limits, WaitPolicy, decide
 from airflow_runai.core.waiting import look, wait
 from airflow_runai.core.workload import Workload
+from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
-from airflow_runai.hooks import configuration
-from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
-from airflow_runai.operators.early import check_how_to_wait, check_what_to_run
-from airflow_runai.operators.instructions import gather, show
-from airflow_runai.operators.linting import warn_early
-from airflow_runai.operators.settling import settle
-from airflow_runai.operators.submitting import Submission, note_missing, read_note
+from airflow_runai.tasks.argument_checks import check_how_to_wait, check_what_to_run
+from airflow_runai.tasks.instructions import gather, show
+from airflow_runai.tasks.parse_time_lint import warn_early
+from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.settlement import settle
+from airflow_runai.tasks.submission import Submission, note_missing, read_note
 from airflow_runai.triggers.workload import (
     TIMELINE_KEY,
     RunaiWorkloadTrigger,

@@ -16,15 +16,15 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import organization
 from airflow_runai.core.workload import Workload
+from airflow_runai.deployment import configuration
 from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError, Unreachable, Untrusted
-from airflow_runai.hooks import configuration
-from airflow_runai.hooks.asking import check_accept, check_level
-from airflow_runai.hooks.choosing import Search, telling
-from airflow_runai.hooks.failing import without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.hooks.watching import FOUND, Read, Recall, State, Step, Watch, drive, state_in
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
+from airflow_runai.tasks.checkpoint_query import Search, telling
+from airflow_runai.tasks.checkpoint_wait import FOUND, Read, Recall, State, Step, Watch, drive, state_in
+from airflow_runai.tasks.query_checks import check_accept, check_level
+from airflow_runai.tasks.retries import without_hope_no_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 from airflow_runai.triggers.workload import workload_to_json
 

@@ -11,15 +11,15 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import control_plane, organization
+from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
-from airflow_runai.core.verdict import WaitPolicy, decide
 from airflow_runai.core.waiting import look
 from airflow_runai.core.workload import Workload
+from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
-from airflow_runai.hooks import configuration
-from airflow_runai.hooks.failing import HOPELESS, without_hope_no_retry
 from airflow_runai.hooks.runai import RunaiHook
+from airflow_runai.tasks.retries import HOPELESS, without_hope_no_retry
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json, workload_to_json
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.errors import CheckpointInvalid, SpecError
-from airflow_runai.hooks.choosing import Search, telling
 from airflow_runai.hooks.sessions import session
-from airflow_runai.hooks.watching import Progress, Read, Recall, State, Step, Watch, adrive, state_in
 from airflow_runai.links import WORKLOAD_KEY
+from airflow_runai.tasks.checkpoint_query import Search, telling
+from airflow_runai.tasks.checkpoint_wait import Progress, Read, Recall, State, Step, Watch, adrive, state_in
 
 T = TypeVar("T")
 

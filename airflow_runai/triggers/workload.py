@@ -17,15 +17,15 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.backends import control_plane
+from airflow_runai.core.decision import Limits, WaitPolicy
 from airflow_runai.core.flow import Flow, Tell
 from airflow_runai.core.outcome import Outcome, moments_from_json
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.verdict import Limits, WaitPolicy
 from airflow_runai.core.waiting import Read, appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError, Unauthorized
 from airflow_runai.hooks.sessions import Session, session
-from airflow_runai.triggers.killing import Kill
+from airflow_runai.tasks.kill import Kill
 
 TIMELINE_KEY = "runai_timeline"
 

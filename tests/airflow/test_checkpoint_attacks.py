@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints.leases import leased
+from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.errors import MetricsError, SpecError
-from airflow_runai.hooks.locations import location, small_file, untrusted_below
 from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
 from airflow_runai.operators.promotion import RunaiPromoteOperator
 from airflow_runai.operators.retention import RunaiRetentionOperator
+from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from tests.airflow.running import Run, dag_of
 from tests.airflow.test_checkpoints import CONTAINER, publish, result_of, root, write
 

@@ -13,8 +13,8 @@ import pytest
 from airflow.sdk import Asset
 from safetensors.numpy import save_file
 
-from airflow_runai.checkpoints.champion import write_champion
-from airflow_runai.checkpoints.leases import leased
+from airflow_runai.checkpoints.keeping.champion import write_champion
+from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.emulator import Emulator
 from airflow_runai.operators.retention import RunaiRetentionOperator
 from airflow_runai.training import preemptible

@@ -20,11 +20,11 @@ from safetensors.numpy import load_file, save_file
 from airflow_runai.backends import control_plane
 from airflow_runai.core.flow import Flow
 from airflow_runai.emulator import Emulator
-from airflow_runai.hooks.choosing import Search
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.hooks.watching import Ask, Read, Recall, Standing, State, Step, Watch, drive
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
+from airflow_runai.tasks.checkpoint_query import Search
+from airflow_runai.tasks.checkpoint_wait import Ask, Read, Recall, Standing, State, Step, Watch, drive
 from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile

@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import Asset, task
 from safetensors.numpy import save_file
 
-from airflow_runai.checkpoints.champion import write_champion
+from airflow_runai.checkpoints.keeping.champion import write_champion
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import MetricsError
 from airflow_runai.operators.checkpoint import RunaiCheckpointOperator

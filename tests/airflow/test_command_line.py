@@ -12,8 +12,8 @@ import pytest
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.emulator import serve
 from airflow_runai.errors import SpecError
-from airflow_runai.operators.instructions import show
 from airflow_runai.operators.training import RunaiTrainingOperator
+from airflow_runai.tasks.instructions import show
 from tests.airflow.conftest import fast
 from tests.airflow.running import Run, dag_of
 
@@ -99,9 +99,9 @@ def test_rendered_value_stays_one_word_whatever_is_in_it(run: Runner, connect: C
 def test_effective_specification_is_logged_once_without_secrets(
     run: Runner, connect: Callable[..., None], john: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", logger="airflow_runai.operators.instructions"):
+    with caplog.at_level("INFO", logger="airflow_runai.tasks.instructions"):
         seen = seen_by_the_process(run, connect, john, f"{BY_ENVIRONMENT} -e API_TOKEN=hush-hush")
-    shown = [r.getMessage() for r in caplog.records if r.name == "airflow_runai.operators.instructions"]
+    shown = [r.getMessage() for r in caplog.records if r.name == "airflow_runai.tasks.instructions"]
     assert seen["variables"]["API_TOKEN"] == "hush-hush"
     assert len(shown) == 1
     assert '"value": "30"' in shown[0]
@@ -111,7 +111,7 @@ def test_effective_specification_is_logged_once_without_secrets(
 def test_secrets_of_a_master_of_its_own_are_not_logged_either(caplog: pytest.LogCaptureFixture) -> None:
     master = {"environment": {"API_TOKEN": "hush-hush", "ROLE": "chief"}}
     distributed = {"framework": "PyTorch", "workers": 2, "master": master}
-    with caplog.at_level("INFO", logger="airflow_runai.operators.instructions"):
+    with caplog.at_level("INFO", logger="airflow_runai.tasks.instructions"):
         show(WorkloadSpec.from_mapping({"image": "x", "distributed": distributed}))
     assert "chief" in caplog.text
     assert "hush-hush" not in caplog.text

@@ -14,8 +14,8 @@ from airflow_runai.emulator import Emulator
 from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.lifecycle import RunaiDeleteOperator, RunaiResumeOperator, RunaiSuspendOperator
+from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.promotion import RunaiPromoteOperator
-from airflow_runai.operators.reaping import RunaiReapOrphansOperator
 from airflow_runai.operators.retention import RunaiRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor

@@ -17,9 +17,9 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable, PutVariable, VariableResult
 
 from airflow_runai.core.naming import TaskIdentity
+from airflow_runai.deployment.instance_name import VARIABLE, name_for_worker, name_in_database
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import Unreachable
-from airflow_runai.hooks.instance_name import VARIABLE, name_for_worker, name_in_database
 from tests.airflow.conftest import HOME, ROOT
 from tests.airflow.running import Run, clear, dag_of
 from tests.airflow.test_training import training
@@ -144,7 +144,7 @@ def test_the_scheduler_makes_the_name_when_it_starts_and_a_starting_task_does_no
 
 @pytest.mark.slow
 def test_many_processes_that_make_the_name_at_the_same_time_agree() -> None:
-    code = "from airflow_runai.hooks.instance_name import name_in_database as name; input(); print(name())"
+    code = "from airflow_runai.deployment.instance_name import name_in_database as name; input(); print(name())"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT

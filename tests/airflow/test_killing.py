@@ -12,7 +12,7 @@ from airflow.sdk.execution_time.comms import GetTaskStates
 from airflow_runai.backends.control_plane import suspend
 from airflow_runai.core.task_states import FINISHED
 from airflow_runai.emulator import Emulator
-from airflow_runai.triggers.killing import Kill
+from airflow_runai.tasks.kill import Kill
 from airflow_runai.triggers.workload import workload_from_json
 from tests.airflow.running import Person
 from tests.airflow.triggering import Supervised, soon, supervised, trigger, with_task

@@ -33,8 +33,8 @@ Told = Callable[[], list[str]]
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> Told:
     """The lines that lint has logged so far."""
-    caplog.set_level("DEBUG", logger="airflow_runai.operators.linting")
-    return lambda: [r.getMessage() for r in caplog.records if r.name == "airflow_runai.operators.linting"]
+    caplog.set_level("DEBUG", logger="airflow_runai.tasks.parse_time_lint")
+    return lambda: [r.getMessage() for r in caplog.records if r.name == "airflow_runai.tasks.parse_time_lint"]
 
 
 def parse(**given: Any) -> RunaiTrainingOperator:

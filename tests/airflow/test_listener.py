@@ -14,11 +14,11 @@ import pytest
 from airflow.listeners.listener import get_listener_manager
 
 from airflow_runai.core.marks import Mark
+from airflow_runai.deployment.task_states import states_in_database
 from airflow_runai.emulator import Emulator
-from airflow_runai.hooks.task_states import states_in_database
-from airflow_runai.listeners.ending import attend
 from airflow_runai.listeners.errands import Errand, Errands
-from airflow_runai.listeners.rendered import connections_in_database
+from airflow_runai.listeners.marked_tasks import attend
+from airflow_runai.listeners.rendered_connection import connections_in_database
 from tests.cli.test_ps import set_state, submit
 from tests.polling import PATIENCE, wait_until
 
@@ -186,6 +186,6 @@ def test_plugin_imports_nothing_heavy_for_it() -> None:
     ours = [name for name in brought if name.startswith("airflow_runai")]
     assert set(ours) <= {
         *("airflow_runai", "airflow_runai.plugin", "airflow_runai.core", "airflow_runai.core.options"),
-        *("airflow_runai.listeners", "airflow_runai.listeners.errands", "airflow_runai.listeners.hearing"),
+        *("airflow_runai.listeners", "airflow_runai.listeners.errands", "airflow_runai.listeners.listener"),
     } | {"airflow_runai.provider_info"}
     assert [name for name in brought if name.split(".")[0] in ("httpx", "starlette", "sqlalchemy", "numpy")] == []

@@ -9,9 +9,9 @@ import pytest
 
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.origin import Origin
+from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.emulator import Emulator
-from airflow_runai.hooks.task_states import states_for_worker
-from airflow_runai.operators.reaping import RunaiReapOrphansOperator
+from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from tests.airflow.conftest import Minutes
 from tests.airflow.running import Run, dag_of
 from tests.airflow.test_dags import bag

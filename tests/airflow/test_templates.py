@@ -8,7 +8,7 @@ import pytest
 
 from airflow_runai.core.templates import LIMIT, resolve
 from airflow_runai.errors import SpecError
-from airflow_runai.hooks.templates import template_library
+from airflow_runai.tasks.template_library import template_library
 
 
 @pytest.fixture

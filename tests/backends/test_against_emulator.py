@@ -10,17 +10,17 @@ import httpx
 import pytest
 
 from airflow_runai.backends import clients, control_plane, drivers, organization
-from airflow_runai.backends.ending import end_and_wait, let_pods_end
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.shared_reads import SharedReads
 from airflow_runai.backends.submission import create_or_adopt, generations
+from airflow_runai.backends.termination import end_and_wait, let_pods_end
 from airflow_runai.backends.tokens import Tokens
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Tell
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.submission import Adopt, Create, Tries, plan
-from airflow_runai.core.verdict import WaitPolicy
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, Scenario

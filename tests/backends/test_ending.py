@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.ending import GRACE, LONGEST_GOODBYE, REPEAT, end_and_wait, let_pods_end, stop
+from airflow_runai.backends.termination import GRACE, LONGEST_GOODBYE, REPEAT, end_and_wait, let_pods_end, stop
+from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import Reply, Request
-from airflow_runai.core.verdict import ABSENCE_SECONDS
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreachable, Untrusted
 from tests.backends.rest import html, item, reply

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends import limits
+from airflow_runai.backends import capacity
 from airflow_runai.errors import NotFound, Unreadable
 from tests.backends.rest import PROJECT, Answers, item, reply
 
@@ -23,7 +23,7 @@ from tests.backends.rest import PROJECT, Answers, item, reply
 )
 def test_effective_policy_wins_and_none_is_empty(body: Any, policy: Any) -> None:
     hand = Answers.hand(reply(body))
-    assert hand.run(limits.effective_policy(PROJECT, "trainings")) == policy
+    assert hand.run(capacity.effective_policy(PROJECT, "trainings")) == policy
     (request,) = hand.asked
     assert (request.method, request.path) == ("GET", "/api/v2/policy/trainings")
     assert dict(request.params) == {"scope": "project", "projectId": "4501"}
@@ -32,21 +32,21 @@ def test_effective_policy_wins_and_none_is_empty(body: Any, policy: Any) -> None
 def test_gpus_in_use_are_those_that_workloads_hold() -> None:
     held = [{"gpu": 2}, {"gpu": 0.5}, {"gpu": "1"}, {"gpu": None}, {}, None]
     rows = [item(f"w-{number}", allocatedResources=entry) for number, entry in enumerate(held)]
-    assert Answers.hand(reply({"workloads": rows})).run(limits.gpus_in_use(PROJECT)) == 3.5
+    assert Answers.hand(reply({"workloads": rows})).run(capacity.gpus_in_use(PROJECT)) == 3.5
 
 
 def test_gpus_of_nodes_are_added() -> None:
     told = {"type": "FREE_GPUS", "values": [{"value": "3"}, {"value": "1.5"}]}
-    assert Answers.hand(reply(told)).run(limits.gpus_of_nodes("c-1", "FREE_GPUS")) == 4.5
+    assert Answers.hand(reply(told)).run(capacity.gpus_of_nodes("c-1", "FREE_GPUS")) == 4.5
 
 
 @pytest.mark.parametrize("body", [{"values": []}, {"values": None}, {}, None])
 def test_silence_is_no_zero(body: Any) -> None:
     with pytest.raises(Unreadable):
-        Answers.hand(reply(body)).run(limits.gpus_of_nodes("c-1", "FREE_GPUS"))
+        Answers.hand(reply(body)).run(capacity.gpus_of_nodes("c-1", "FREE_GPUS"))
 
 
 def test_server_without_the_call_refuses() -> None:
     missing = reply({"code": 404, "message": "not found"}, 404)
     with pytest.raises(NotFound):
-        Answers.hand(missing).run(limits.project_record(PROJECT))
+        Answers.hand(missing).run(capacity.project_record(PROJECT))

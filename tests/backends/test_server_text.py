@@ -20,14 +20,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.backends import clients, control_plane, drivers, limits, organization, submission
+from airflow_runai.backends import capacity, clients, control_plane, drivers, organization, submission
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.shared_reads import FEWEST, SharedReads
 from airflow_runai.backends.tokens import LONGEST_TOKEN, Tokens
+from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Tell
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.verdict import WaitPolicy
 from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Scenario, Settings, SteppedClock, serve
@@ -117,10 +117,10 @@ def share(talk: Talk) -> None:
 def ask_around(talk: Talk) -> None:
     talk.run(organization.list_clusters())
     project: Project = talk.run(organization.find_project("team-a"))
-    policy = drivers_only(talk, limits.effective_policy(project, "trainings"))
+    policy = drivers_only(talk, capacity.effective_policy(project, "trainings"))
     talk.left.append(breaches(policy, {"compute": {"gpuDevicesRequest": 9}}))
-    talk.run(limits.gpus_in_use(project))
-    talk.run(limits.gpus_of_nodes(project.cluster_id, "TOTAL_GPUS"))
+    talk.run(capacity.gpus_in_use(project))
+    talk.run(capacity.gpus_of_nodes(project.cluster_id, "TOTAL_GPUS"))
     steered = talk.run(control_plane.resolve(project, NAME))
     talk.run(control_plane.suspend(steered))
 

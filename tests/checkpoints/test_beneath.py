@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.checkpoints.beneath import Folder, WrongKind
+from airflow_runai.checkpoints.storage.directory_handle import Folder, WrongKind
 
 SECRET = b"the key of a service account"
 

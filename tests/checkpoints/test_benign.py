@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, candidates, check
-from airflow_runai.checkpoints.pickle_values import Call, Global, Persistent
-from airflow_runai.checkpoints.tensors import read_contents
+from airflow_runai.checkpoints.pickles.tensors import read_contents
+from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent
 from tests.checkpoints.samples import safetensors_file, state_dict, tensor, text, torch_file, write
 
 

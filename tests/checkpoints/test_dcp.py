@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
-from airflow_runai.checkpoints.examination import Examination
+from airflow_runai.checkpoints.checking.examination import Examination
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, read_index
 from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
 from tests.checkpoints.distributed_samples import (

@@ -18,9 +18,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from airflow_runai.checkpoints import Report, Verdict, check, select
-from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
-from airflow_runai.checkpoints.report import CODES, TRANSIENT
-from airflow_runai.checkpoints.retention import Retention, plan
+from airflow_runai.checkpoints.checking.report import CODES, TRANSIENT
+from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
+from airflow_runai.checkpoints.keeping.retention import Retention, plan
 from tests.checkpoints.samples import GOLDEN, safetensors_file, torch_file, write, zip_file
 
 LONGEST = 128 * 1024

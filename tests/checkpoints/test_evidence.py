@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
-from airflow_runai.checkpoints.report import ACCEPTABLE, CODES
-from airflow_runai.checkpoints.retention import Retention, RetentionProblem
+from airflow_runai.checkpoints.checking.report import ACCEPTABLE, CODES
+from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 from airflow_runai.errors import SpecError
-from airflow_runai.hooks.asking import check_accept
+from airflow_runai.tasks.query_checks import check_accept
 from tests.checkpoints.samples import GOLDEN, state_dict, tensor, text, torch_file, write, zip_file
 from tests.checkpoints.test_directories import edit
 

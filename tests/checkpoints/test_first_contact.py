@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import RootProblem, Verdict, candidates, check, select
-from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.hooks.choosing import nothing_passed
+from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
+from airflow_runai.tasks.checkpoint_query import nothing_passed
 from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, torch_file, write
 
 SENTENCE = "refused only because nothing in the format can prove the bytes"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import check
-from airflow_runai.checkpoints.champion import read_champion
-from airflow_runai.checkpoints.leases import forget_expired, hold, leased, release
-from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
-from airflow_runai.checkpoints.removal import remove
-from airflow_runai.checkpoints.report_file import read_ledger
-from airflow_runai.checkpoints.retention import Plan, Retention, RetentionProblem, plan
+from airflow_runai.checkpoints.choosing.report_file import read_ledger
+from airflow_runai.checkpoints.keeping.champion import read_champion
+from airflow_runai.checkpoints.keeping.leases import forget_expired, hold, leased, release
+from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
+from airflow_runai.checkpoints.keeping.removal import remove
+from airflow_runai.checkpoints.keeping.retention import Plan, Retention, RetentionProblem, plan
 from tests.checkpoints.samples import publish, write
 from tests.checkpoints.shared_storage import LEASE, NOW, TRASH, Storage, bad, built
 

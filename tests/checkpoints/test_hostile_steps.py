@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints.champion import read_champion, write_champion
-from airflow_runai.checkpoints.leases import hold, release
-from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
-from airflow_runai.checkpoints.removal import remove
-from airflow_runai.checkpoints.retention import Plan, RetentionProblem
-from airflow_runai.checkpoints.small_files import SmallFile
+from airflow_runai.checkpoints.keeping.champion import read_champion, write_champion
+from airflow_runai.checkpoints.keeping.leases import hold, release
+from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
+from airflow_runai.checkpoints.keeping.removal import remove
+from airflow_runai.checkpoints.keeping.retention import Plan, RetentionProblem
+from airflow_runai.checkpoints.storage.small_files import SmallFile
 from tests.checkpoints.shared_storage import NOW, TRASH, Storage, bad, built
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.checkpoints.crc import combine, crc32
-from airflow_runai.checkpoints.crc32c import crc32c
-from airflow_runai.checkpoints.lanes import KINDS, ByteOrder, ContentTest, special, trips
+from airflow_runai.checkpoints.checking.float_layouts import KINDS, ByteOrder, ContentTest, special, trips
+from airflow_runai.checkpoints.storage.crc import combine, crc32
+from airflow_runai.checkpoints.storage.crc32c import crc32c
 
 
 def _bfloat16(pattern: int) -> float:

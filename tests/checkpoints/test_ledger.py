@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Ledger, Report, Verdict, check, select
-from airflow_runai.checkpoints.drift import advance, compare
-from airflow_runai.checkpoints.examination import Examination, Policy
-from airflow_runai.checkpoints.ledger import ENTRY_LIMIT, TensorEntry
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.checking.drift import advance, compare
+from airflow_runai.checkpoints.checking.examination import Examination, Policy
+from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, TensorEntry
+from airflow_runai.checkpoints.storage.listing import Tree
 from tests.checkpoints.samples import GOLDEN, publish, write
 from tests.checkpoints.trainings import safetensors_state, sharded, torch_state, weights
 

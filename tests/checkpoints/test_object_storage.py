@@ -190,7 +190,7 @@ def test_airflow_reads_it_with_the_credentials_of_a_connection(
     bucket: Any, store: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("airflow.providers.amazon.aws.fs.s3")
-    from airflow_runai.hooks.locations import location
+    from airflow_runai.tasks.locations import location
 
     (bucket / "step-7.pt").write_bytes(torch_file())
     extra = f'{{"endpoint_url": "http://127.0.0.1:{store}", "region_name": "us-east-1"}}'

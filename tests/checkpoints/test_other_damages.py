@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
-from airflow_runai.checkpoints.zstd import is_there
+from airflow_runai.checkpoints.containers.zstd import is_there
 from tests.checkpoints.samples import GOLDEN, write, zip_file
 from tests.checkpoints.test_golden import _unused_bytes
 from tests.checkpoints.wire import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check
-from airflow_runai.checkpoints.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from tests.checkpoints.samples import GOLDEN, write
 
 OTHER = GOLDEN / "other"

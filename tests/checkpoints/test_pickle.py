@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Policy, Report, Verdict, check
-from airflow_runai.checkpoints.pickle_globals import trust
-from airflow_runai.checkpoints.pickle_machine import load_inert
+from airflow_runai.checkpoints.pickles.globals import trust
+from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from tests.checkpoints.samples import torch_file, write
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
-from airflow_runai.checkpoints.pickle_machine import load_inert
+from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from tests.checkpoints.samples import text, write, zip_file
 from tests.checkpoints.test_pickle import calls, hostile
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import check, select
-from airflow_runai.checkpoints.progress import Moment, Progress, bar, sentence
+from airflow_runai.checkpoints.storage.progress import Moment, Progress, bar, sentence
 from tests.checkpoints.samples import publish, safetensors_file, write
 
 MIB = 1024 * 1024

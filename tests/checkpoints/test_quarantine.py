@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, candidates, check, select
-from airflow_runai.checkpoints.quarantine import QuarantineProblem, quarantine
+from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
 from tests.checkpoints.samples import GOLDEN, publish, torch_file, write
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Finding, Report, Verdict, check
-from airflow_runai.checkpoints.examination import Examination, Policy
-from airflow_runai.checkpoints.report import CODES, worst
-from airflow_runai.checkpoints.steps import step_in_name
+from airflow_runai.checkpoints.checking.examination import Examination, Policy
+from airflow_runai.checkpoints.checking.report import CODES, worst
+from airflow_runai.checkpoints.checking.steps import step_in_name
 from tests.checkpoints.samples import torch_file, write
 
 SOURCES = Path(check.__code__.co_filename).parent

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check
-from airflow_runai.checkpoints.champion import write_champion
-from airflow_runai.checkpoints.leases import hold, leased, release
-from airflow_runai.checkpoints.quarantine import QUARANTINE, quarantine
-from airflow_runai.checkpoints.removal import remove
-from airflow_runai.checkpoints.retention import Plan, Retention, RetentionProblem, plan
-from airflow_runai.checkpoints.roots import RootProblem, candidates
+from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
+from airflow_runai.checkpoints.keeping.champion import write_champion
+from airflow_runai.checkpoints.keeping.leases import hold, leased, release
+from airflow_runai.checkpoints.keeping.quarantine import QUARANTINE, quarantine
+from airflow_runai.checkpoints.keeping.removal import remove
+from airflow_runai.checkpoints.keeping.retention import Plan, Retention, RetentionProblem, plan
 from tests.checkpoints.samples import publish, torch_file, write
 
 #: After everything that the tests write.

@@ -7,7 +7,7 @@ import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 
-from airflow_runai.checkpoints.crc32c import crc32c
+from airflow_runai.checkpoints.storage.crc32c import crc32c
 
 
 # -- protobuf ----------------------------------------------------------------------------------------------------------

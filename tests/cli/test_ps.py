@@ -19,8 +19,8 @@ from airflow_runai.backends.submission import Order
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.emulator import Emulator
-from airflow_runai.hooks.instance_name import name_in_database
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import Person, Run, register
 from tests.cli.conftest import Airflow, executable

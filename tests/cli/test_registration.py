@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_runai.cli.running import command
+from airflow_runai.cli.exit_codes import command
 from airflow_runai.cli.table import COMMANDS, Command
 from airflow_runai.emulator import Emulator
 from airflow_runai.provider_info import get_provider_info

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_runai.operators.instructions import gather
+from airflow_runai.tasks.instructions import gather
 from tests.cli.conftest import Airflow
 
 Dags = Callable[..., Path]

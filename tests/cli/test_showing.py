@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_runai.cli.showing import lines
+from airflow_runai.cli.output import lines
 
 SAYS = "not set: 30 s from SIGTERM to SIGKILL; measure a save and set it"
 ROWS = [{"code": "grace-default", "message": SAYS, "where": "spec"}, {"code": "x", "message": "short", "where": ""}]

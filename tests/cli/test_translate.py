@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_runai.core.cli import parse_command
-from airflow_runai.core.cli.printing import normal
+from airflow_runai.core.command_line import parse_command
+from airflow_runai.core.command_line.printing import normal
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.text import documents
 from tests.airflow.test_command_line import BY_ARGUMENTS, BY_ENVIRONMENT

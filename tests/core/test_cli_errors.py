@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.core.cli import parse_command
+from airflow_runai.core.command_line import parse_command
 from airflow_runai.errors import SpecError
 
 

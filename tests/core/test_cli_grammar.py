@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.core.cli import ParsedCommand, parse_command
-from airflow_runai.core.cli.values import seconds
+from airflow_runai.core.command_line import ParsedCommand, parse_command
+from airflow_runai.core.command_line.values import seconds
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_runai.core.cli import parse_command
+from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
 

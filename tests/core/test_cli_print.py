@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.core.bodies import in_order
-from airflow_runai.core.cli import parse_command, print_command
-from airflow_runai.core.cli.printing import normal
+from airflow_runai.core.command_line import parse_command, print_command
+from airflow_runai.core.command_line.printing import normal
+from airflow_runai.core.json_merge import in_order
 from airflow_runai.core.spec import WorkloadSpec, key_table
 from airflow_runai.errors import SpecError
 from tests.core.test_cli_grammar import BY_ARGUMENTS, BY_ENVIRONMENT

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_runai.core.cli import ParsedCommand, flag_table, parse_command
-from airflow_runai.core.cli.flags import Flag, Takes
-from airflow_runai.core.cli.rows_v1 import V1
-from airflow_runai.core.cli.rows_v2 import V2
+from airflow_runai.core.command_line import ParsedCommand, flag_table, parse_command
+from airflow_runai.core.command_line.flags import Flag, Takes
+from airflow_runai.core.command_line.rows_v1 import V1
+from airflow_runai.core.command_line.rows_v2 import V2
 from airflow_runai.errors import SpecError
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_runai.core.cli import parse_command
+from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.quota import gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates import CALL, Effective, Template, import_configmap, library, load_template, resolve
 from airflow_runai.errors import SpecError
-from airflow_runai.operators.instructions import gather
+from airflow_runai.tasks.instructions import gather
 
 
 def configmap(values: dict[str, Any], name: str = "t") -> Template:

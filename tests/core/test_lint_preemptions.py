@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.core.cli import parse_command
+from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.lint import Script, Subject, lint
 
 SHARED = {"pvc": [{"claim": "shared", "path": "/shared"}]}

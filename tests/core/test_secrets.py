@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from airflow_runai.core.cli import parse_command
+from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.secrets import in_words, masked
 from airflow_runai.core.templates import load_template
 from airflow_runai.errors import SpecError

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_runai.core.decision import ABSENCE_SECONDS, Keep, Limits, Snapshot, WaitPolicy, decide
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import PHASES, Meaning, meaning
-from airflow_runai.core.verdict import ABSENCE_SECONDS, Keep, Limits, Snapshot, WaitPolicy, decide
 from airflow_runai.core.workload import Workload
 from tests.core.stage import NOON, acts
 

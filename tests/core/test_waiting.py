@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_runai.core.decision import Limits, WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import UNSEEN, Moment
-from airflow_runai.core.verdict import Limits, WaitPolicy
 from airflow_runai.core.waiting import HISTORY_LOOKS, LONGEST_PAUSE, appearance, look, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / "airflow_runai"
-DOOR = "checkpoints/beneath.py"
+DOOR = "checkpoints/storage/directory_handle.py"
 METHODS = {"unlink", "rename", "rmdir", "mkdir", "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to"}
 FUNCTIONS = {"rename", "renames", "replace", "remove", "unlink", "rmdir", "mkdir", "makedirs", "truncate", "link"}
 #: Object storage has no links, and a storage of its own.
-ALLOWED = {"checkpoints/small_files.py: unlink", "checkpoints/small_files.py: open for writing"}
+ALLOWED = {"checkpoints/storage/small_files.py: unlink", "checkpoints/storage/small_files.py: open for writing"}
 
 
 def changes(path: Path) -> Iterator[str]:

@@ -14,8 +14,8 @@ from airflow.sdk.execution_time.context import _preset_connections
 
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.task_states import MISSING
-from airflow_runai.listeners.ending import attend
 from airflow_runai.listeners.errands import Errand, Errands
+from airflow_runai.listeners.marked_tasks import attend
 from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.process import Process, in_greenlet
 from tests.simulation.worker import connection

@@ -55,11 +55,11 @@ class Reaper:
 
     def _begin(self) -> None:
         self._in_a_while()
-        if find_spec("airflow_runai.operators.reaping") is None:
+        if find_spec("airflow_runai.operators.orphans") is None:
             self.rounds.append((self.airflow.loop.time(), self.airflow.loop.time()))
             return
         # Imported here: not every package has it.
-        from airflow_runai.operators.reaping import RunaiReapOrphansOperator
+        from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 
         process = self.new_process()
         with DAG("reaping", schedule=None):

@@ -10,7 +10,7 @@ from tests.simulation.mutants import Mutant
 
 #: Remedies taken out one by one. A class that is open anyway (``open_classes.py``) would be found without a mutant.
 MUTANTS = (
-    Mutant("undeserved: nobody ended the task", "triggers/killing.py", "if state not in FINISHED:", "if False:", 18),
+    Mutant("undeserved: nobody ended the task", "tasks/kill.py", "if state not in FINISHED:", "if False:", 18),
     Mutant(
         "trigger raised",
         "triggers/workload.py",
@@ -25,10 +25,10 @@ MUTANTS = (
         "        return Create(note.generation + 1, alive)\n",
         149,
     ),
-    Mutant("still writing", "operators/submitting.py", "if step.before:", "if False:", 8),
-    Mutant("false gone", "core/verdict.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70),
+    Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 8),
+    Mutant("false gone", "core/decision.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70),
     Mutant("wasted retry", "backends/submission.py", "if newest is None or newest[1].deleted:", "if True:", 5),
-    Mutant("undeserved: it runs again", "operators/settling.py", "now = decide(policy(), seen)", "now = outcome", 430),
+    Mutant("undeserved: it runs again", "tasks/settlement.py", "now = decide(policy(), seen)", "now = outcome", 430),
     Mutant(
         "success without training",
         "core/submission.py",
@@ -36,7 +36,7 @@ MUTANTS = (
         "        return Adopt(*newest) if newest else _begin(newest, alive)\n",
         25,
     ),
-    Mutant("refused", "hooks/failing.py", "    if in_the_middle:\n", "    if False:\n", 61),
+    Mutant("refused", "tasks/retries.py", "    if in_the_middle:\n", "    if False:\n", 61),
     Mutant(
         "limit forgotten",
         "operators/training.py",
@@ -46,7 +46,7 @@ MUTANTS = (
     ),
     Mutant(
         "limit not enforced",
-        "operators/settling.py",
+        "tasks/settlement.py",
         "error)\n        return None",
         "error)\n        return outcome",
         36,
@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant("dirty text", "core/texts.py", "return kept if kept.isprintable() else", "return kept if True else", 2),
     Mutant(
         "hang",
-        "core/verdict.py",
+        "core/decision.py",
         "    if kind in _ENDS:\n",
         "    if kind in _ENDS and kind is not Meaning.FAILED:\n",
         5,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.checkpoints.leases import hold
+from airflow_runai.checkpoints.keeping.leases import hold
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import (
     Checkpoint,

@@ -7,7 +7,7 @@ be another's. Only where no format does, the name of a file says what a damaged 
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.examination import Format
+from airflow_runai.checkpoints.checking.examination import Format
 from airflow_runai.checkpoints.formats.dcp import DCP
 from airflow_runai.checkpoints.formats.deepspeed import DEEPSPEED
 from airflow_runai.checkpoints.formats.directory import DIRECTORY

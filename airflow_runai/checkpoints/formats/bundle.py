@@ -12,12 +12,12 @@ import struct
 from dataclasses import dataclass, field
 from math import prod
 
-from airflow_runai.checkpoints.crc32c import crc32c, unmasked
-from airflow_runai.checkpoints.examination import Damage, shown
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.leveldb import read_table
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.window import Window
+from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.leveldb import read_table
+from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
 __all__ = ["INDEX_CODE", "Bundle", "BundleEntry", "Sum", "read_bundle"]
 

@@ -6,9 +6,9 @@ import math
 import struct
 from collections.abc import Mapping
 
-from airflow_runai.checkpoints.examination import Examination, StepClaim
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.tensors import Contents, Tensor
+from airflow_runai.checkpoints.checking.examination import Examination, StepClaim
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor
 
 __all__ = ["claim_optimizer_steps", "claim_steps", "scalar"]
 

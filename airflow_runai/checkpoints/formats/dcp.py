@@ -14,15 +14,15 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
 from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
 from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
-from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["DCP", "dcp_files", "examine_dcp", "holds_dcp"]
 

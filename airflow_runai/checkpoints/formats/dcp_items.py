@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from airflow_runai.checkpoints.examination import Damage, Examination, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, StepClaim, shown
+from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
-from airflow_runai.checkpoints.reader import Source, Span
 
 __all__ = ["Ahead", "ItemReader", "Part"]
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
-from airflow_runai.checkpoints.pickle_globals import note_globals, trust
-from airflow_runai.checkpoints.pickle_machine import load_inert
-from airflow_runai.checkpoints.pickle_mentions import Mentions
-from airflow_runai.checkpoints.pickle_values import Call, Global, Key, walk
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.pickles.globals import note_globals, trust
+from airflow_runai.checkpoints.pickles.interpreter import load_inert
+from airflow_runai.checkpoints.pickles.mentions import Mentions
+from airflow_runai.checkpoints.pickles.values import Call, Global, Key, walk
 
 __all__ = ["Index", "Item", "Stored", "read_index"]
 

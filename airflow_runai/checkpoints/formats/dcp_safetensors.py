@@ -7,13 +7,13 @@ found by its name. The run has no checksum.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.content import TensorContent
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.formats.dcp_items import Part
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.safetensors import tensors_of
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.reader import Source, Span
 
 __all__ = ["Blob", "find_blob"]
 

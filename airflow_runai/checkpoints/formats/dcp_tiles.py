@@ -11,7 +11,7 @@ from bisect import bisect_left
 from itertools import product
 from math import prod
 
-from airflow_runai.checkpoints.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import Damage, shown
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
 
 __all__ = ["check_tiles"]

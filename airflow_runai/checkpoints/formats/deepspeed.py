@@ -13,12 +13,12 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from airflow_runai.checkpoints.examination import Examination, Format, StepClaim
+from airflow_runai.checkpoints.checking.examination import Examination, Format, StepClaim
+from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["DEEPSPEED", "SKIPPED", "examine_deepspeed", "holds_deepspeed"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["DIRECTORY"]
 

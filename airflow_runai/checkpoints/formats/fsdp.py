@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from airflow_runai.checkpoints.examination import Examination, Format
+from airflow_runai.checkpoints.checking.examination import Examination, Format
+from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.torch_file import examine_part
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
 

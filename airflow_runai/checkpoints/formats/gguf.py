@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.bounded_reader import Window
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, read_runs
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.window import Window
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["GGUF"]
 

@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_runai.checkpoints.content import TensorContent
-from airflow_runai.checkpoints.crc import crc32
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent
+from airflow_runai.checkpoints.containers.hdf5_reader import read_hdf5
+from airflow_runai.checkpoints.containers.keras_config import note_config
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
-from airflow_runai.checkpoints.hdf5_reading import read_hdf5
-from airflow_runai.checkpoints.keras_config import note_config
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.crc import crc32
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["HDF5", "Datasets", "check_superblock"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.examination import Examination
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.checking.examination import Examination
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["first_member", "foreign", "head", "meant_by", "members"]
 

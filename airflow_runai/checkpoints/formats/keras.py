@@ -8,17 +8,17 @@ values are tested in a process of their own.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.archive import STORED, Member, read_directory
-from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.hdf5_reader import read_hdf5
+from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
+from airflow_runai.checkpoints.containers.keras_config import note_config
+from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, read_directory
 from airflow_runai.checkpoints.formats.hdf5 import Datasets, check_superblock
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
-from airflow_runai.checkpoints.hdf5_reading import read_hdf5
-from airflow_runai.checkpoints.keras_config import note_config
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.window import Window
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["KERAS"]
 

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import head
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.pickle_globals import note_globals
-from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_first
-from airflow_runai.checkpoints.pickle_mentions import Mentions
-from airflow_runai.checkpoints.reader import Source, Span
-from airflow_runai.checkpoints.tensors import Contents, Storage, read_contents
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.views import StorageContent
+from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_first
+from airflow_runai.checkpoints.pickles.mentions import Mentions
+from airflow_runai.checkpoints.pickles.storage_views import StorageContent
+from airflow_runai.checkpoints.pickles.tensors import Contents, Storage, read_contents
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
 

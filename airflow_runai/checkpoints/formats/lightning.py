@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
 from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
-from airflow_runai.checkpoints.pickle_values import walk
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.pickles.values import walk
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["LIGHTNING"]
 

@@ -10,14 +10,14 @@ are not distributed (``mp_rank_00/model_optim_rng.pt``), which pass as directori
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.documents import read_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.dcp import examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["MEGATRON"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 
-from airflow_runai.checkpoints.archive import STORED, Inflater, Member
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
-from airflow_runai.checkpoints.reader import Source, Span
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member
 
 __all__ = ["MemberPass", "beginning", "prove"]
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeGuard
 
-from airflow_runai.checkpoints.archive import Member, read_directory
-from airflow_runai.checkpoints.content import TensorContent
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent
+from airflow_runai.checkpoints.containers.zip_archive import Member, read_directory
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["NPZ"]
 

@@ -12,14 +12,14 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.reader import Source, unreadable
+from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.onnx_messages import ModelTensor, looks_like_model, model_tensors
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
-from airflow_runai.checkpoints.onnx_messages import ModelTensor, looks_like_model, model_tensors
-from airflow_runai.checkpoints.reader import Source, unreadable
-from airflow_runai.checkpoints.tree import Entry, Tree, look
-from airflow_runai.checkpoints.window import Window
+from airflow_runai.checkpoints.storage.listing import Entry, Tree, look
 
 __all__ = ["ONNX"]
 

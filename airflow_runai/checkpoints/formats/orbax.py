@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.access import is_remote
-from airflow_runai.checkpoints.crc32c import crc32c
-from airflow_runai.checkpoints.documents import read_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.json_documents import read_object
+from airflow_runai.checkpoints.containers.zstd import is_there
 from airflow_runai.checkpoints.formats.orbax_values import examine_values
 from airflow_runai.checkpoints.formats.parts import examine_parts
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.zstd import is_there
+from airflow_runai.checkpoints.storage.access import is_remote
+from airflow_runai.checkpoints.storage.crc32c import crc32c
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["ORBAX"]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.checkpoints.documents import parse_object, read_object
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.containers.json_documents import parse_object, read_object
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["ItemTree", "read_item_tree"]
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from airflow_runai.checkpoints.content import TensorContent
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent
+from airflow_runai.checkpoints.containers.ocdbt import Value, values_of
+from airflow_runai.checkpoints.containers.zarr import METADATA, Array, read_array, sharded_piece
+from airflow_runai.checkpoints.containers.zstd import unpack
 from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
-from airflow_runai.checkpoints.ocdbt import Value, values_of
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.zarr import METADATA, Array, read_array, sharded_piece
-from airflow_runai.checkpoints.zstd import unpack
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["examine_values"]
 

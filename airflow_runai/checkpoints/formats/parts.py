@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from airflow_runai.checkpoints.access import is_remote
-from airflow_runai.checkpoints.examination import Damage, Examination
+from airflow_runai.checkpoints.checking.examination import Damage, Examination
+from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.access import is_remote
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["WEIGHTS", "examine_parts", "holds_weights", "side_by_side"]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.pickle_bytes import Cut
-from airflow_runai.checkpoints.pickle_globals import note_globals
-from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, Machine, load_inert
-from airflow_runai.checkpoints.pickle_mentions import Mentions
-from airflow_runai.checkpoints.pickle_values import walk
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, interpret, load_inert
+from airflow_runai.checkpoints.pickles.machine import Machine
+from airflow_runai.checkpoints.pickles.mentions import Mentions
+from airflow_runai.checkpoints.pickles.stream import Cut
+from airflow_runai.checkpoints.pickles.values import walk
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["PICKLE_FILE"]
 
@@ -38,7 +39,7 @@ def _begins_as_pickle(first: bytes) -> bool:
     met: list[tuple[str, str]] = []
     machine = Machine(first, 0, lambda *name: met.append(name))
     try:
-        machine.run()
+        interpret(machine)
     except Damage as damage:
         return bool(met) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
     except (IndexError, KeyError):

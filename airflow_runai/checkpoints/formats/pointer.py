@@ -7,10 +7,10 @@ taken, and said so.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.steps import step_in_name
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["follow"]
 

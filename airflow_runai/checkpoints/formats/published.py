@@ -14,12 +14,12 @@ import zlib
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.documents import read_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.stored_sums import vouched
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.object_checksums import vouched
 
 __all__ = ["MANIFEST", "PUBLISHED", "SCHEMA", "manifest_crc"]
 

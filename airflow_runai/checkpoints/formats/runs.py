@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.content import TensorContent
-from airflow_runai.checkpoints.examination import Damage, Examination, shown
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.reader import Source, Span
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 
 __all__ = ["NUMPY_KINDS", "Run", "enter_runs", "in_order", "read_runs"]
 

@@ -13,14 +13,14 @@ from itertools import takewhile
 from math import prod
 from typing import Any
 
-from airflow_runai.checkpoints.content import TensorContent, may_be_zero
-from airflow_runai.checkpoints.documents import SIZE_LIMIT, parse_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.float_layouts import any_set
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent, may_be_zero
+from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.lanes import any_set
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.reader import Source, Span
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["SAFETENSORS", "tensors_of"]
 

@@ -8,13 +8,13 @@ is "unverifiable" unless a manifest proves it.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.bounded_reader import Field, Window
+from airflow_runai.checkpoints.containers.saved_model_messages import walk_graph
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.saved_model_messages import walk_graph
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.window import Field, Window
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["SAVED_MODEL"]
 

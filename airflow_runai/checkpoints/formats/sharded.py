@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.documents import read_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["SHARDED", "check_indices", "indices"]
 

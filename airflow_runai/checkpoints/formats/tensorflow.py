@@ -2,7 +2,7 @@
 Checkpoints of TensorFlow: ``PREFIX.index``, ``PREFIX.data-00000-of-00001`` and the text ``checkpoint`` beside them.
 
 Proven to the last byte by CRC32Cs that TensorFlow writes and checks too. The index is written last, so data without
-one was never finished. Several prefixes may lie in one directory; :mod:`~airflow_runai.checkpoints.companions` makes
+one was never finished. Several prefixes may lie in one directory; :mod:`~airflow_runai.checkpoints.storage.checkpoint_files` makes
 one of them a checkpoint of its own, under the name of its index.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.leveldb import FOOTER_SIZE, MAGIC
 from airflow_runai.checkpoints.formats.bundle import Bundle, BundleEntry, Sum, read_bundle
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
-from airflow_runai.checkpoints.leveldb import FOOTER_SIZE, MAGIC
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["TENSORFLOW", "examine_bundle"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.examination import Damage, Examination
+from airflow_runai.checkpoints.checking.examination import Damage, Examination
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_legacy
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["examine_part", "examine_torch_file"]
 

@@ -12,20 +12,20 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.archive import STORED, Inflater, Member, read_directory
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member, read_directory
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass
-from airflow_runai.checkpoints.lanes import ByteOrder
-from airflow_runai.checkpoints.ledger import TensorEntry
-from airflow_runai.checkpoints.pickle_globals import note_globals
-from airflow_runai.checkpoints.pickle_machine import PICKLE_SIZE_LIMIT, load_inert
-from airflow_runai.checkpoints.pickle_mentions import Mentions
-from airflow_runai.checkpoints.reader import Source
-from airflow_runai.checkpoints.tensors import Contents, Tensor, read_contents
-from airflow_runai.checkpoints.tree import Tree
-from airflow_runai.checkpoints.views import StorageContent
+from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_inert
+from airflow_runai.checkpoints.pickles.mentions import Mentions
+from airflow_runai.checkpoints.pickles.storage_views import StorageContent
+from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor, read_contents
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 

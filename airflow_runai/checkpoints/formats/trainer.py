@@ -13,14 +13,14 @@ import math
 import re
 from typing import Any
 
-from airflow_runai.checkpoints.documents import read_object
-from airflow_runai.checkpoints.examination import Damage, Examination, Format, StepClaim
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim
+from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds_deepspeed
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.sharded import check_indices, indices
 from airflow_runai.checkpoints.formats.trainer_steps import Log, bind_steps
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["TRAINER"]
 

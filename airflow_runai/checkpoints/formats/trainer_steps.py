@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_runai.checkpoints.examination import Examination, StepClaim
+from airflow_runai.checkpoints.checking.examination import Examination, StepClaim
 from airflow_runai.checkpoints.formats.deepspeed import SKIPPED
-from airflow_runai.checkpoints.tree import Tree
+from airflow_runai.checkpoints.storage.listing import Tree
 
 __all__ = ["Log", "bind_steps"]
 

@@ -36,7 +36,7 @@ class Subject:
     :param whole: nothing lies beneath ``spec``, so that a key that is absent is absent. ``False`` if a template that
         was not resolved may add to it.
     :param evaluates: it is an evaluation: short, and allowed to start from the beginning.
-    :param warnings: what :func:`~airflow_runai.core.cli.parse_command` said about a command line.
+    :param warnings: what :func:`~airflow_runai.core.command_line.parse_command` said about a command line.
     :param retries: of the Airflow task.
     :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable`` likewise.
     :param script: what the container starts with.

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_runai.core.cli import parse_command
-from airflow_runai.core.cli.flags import Fate, Flag, Takes
-from airflow_runai.core.cli.line import Line, completed, with_git
-from airflow_runai.core.cli.rows_v1 import V1
-from airflow_runai.core.cli.values import go_boolean
+from airflow_runai.core.command_line import parse_command
+from airflow_runai.core.command_line.flags import Fate, Flag, Takes
+from airflow_runai.core.command_line.line import Line, completed, with_git
+from airflow_runai.core.command_line.rows_v1 import V1
+from airflow_runai.core.command_line.values import go_boolean
 from airflow_runai.core.fields import nearest
 from airflow_runai.core.templates.template import ADMIN, Template, from_document
 from airflow_runai.core.templates.text import Document, documents

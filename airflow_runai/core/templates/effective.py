@@ -2,7 +2,7 @@
 From a template's name and what a task says to one specification, and who said what in it.
 
 Layers, from below: admin defaults, the first ancestor, …, the named template, the task (``call``). What a command line
-fills in by itself lies beneath them all, see :mod:`~airflow_runai.core.cli.line`. Problems are collected, so that an
+fills in by itself lies beneath them all, see :mod:`~airflow_runai.core.command_line.line`. Problems are collected, so that an
 author sees them all at once. Values of the result are not checked here: that is
 :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`'s, once Airflow has rendered them.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_runai.core.cli.line import Line, completed, with_git
+from airflow_runai.core.command_line.line import Line, completed, with_git
 from airflow_runai.core.fields import nearest
 from airflow_runai.core.templates.keys import MISSING, says, value_at, ways, without
 from airflow_runai.core.templates.merging import laid, leaves, same

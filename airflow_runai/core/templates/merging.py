@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from airflow_runai.core.cli.line import meant
+from airflow_runai.core.command_line.line import meant
 from airflow_runai.core.templates.keys import is_named
 
 _AMOUNTS = ("gpu_devices", "gpu_portion", "gpu_memory")

@@ -1,4 +1,4 @@
-"""From texts to a library of templates; who reads files and Variables is ``hooks/templates.py``."""
+"""From texts to a library of templates; who reads files and Variables is ``tasks/template_library.py``."""
 
 from __future__ import annotations
 

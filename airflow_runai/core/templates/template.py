@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_runai.core.cli.line import Line
+from airflow_runai.core.command_line.line import Line
 from airflow_runai.core.fields import nearest, one_of, read, text, texts
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.keys import path_of

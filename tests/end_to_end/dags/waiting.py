@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from airflow_runai.operators.reaping import RunaiReapOrphansOperator
+from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 SPEC: dict[str, Any] = {

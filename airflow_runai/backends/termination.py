@@ -1,0 +1,148 @@
+"""
+Ending a workload for good: what is asked for once may be lost, and a 404 proves nothing by itself.
+
+A deletion is repeated while the workload can be seen. It is done when the platform lists the workload as deleted, or
+after ten minutes in which it could not be found. A replacement waits until no pod of the old one may still write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_runai.backends import control_plane
+from airflow_runai.backends.submission import patiently
+from airflow_runai.core.decision import ABSENCE_SECONDS
+from airflow_runai.core.flow import Flow, Sleep, now
+from airflow_runai.core.phases import FINAL, OVER, Meaning
+from airflow_runai.core.workload import Workload
+from airflow_runai.errors import NotFound, Refused, RunaiError, Unauthorized, Unreachable, Untrusted
+
+#: How long (seconds) a replaced workload may take to go away, its grace period included.
+LONGEST_GOODBYE = 900.0
+#: A deletion that shows no effect is repeated after so many seconds.
+REPEAT = 15.0
+#: Pauses (seconds) between looks grow from the first to the last.
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 10.0
+#: How often a worker looks whether what it asked for has come about.
+_LOOKS_AFTER = 4
+#: Kubernetes' default grace period, seconds: for servers that do not tell the pods of what is deleted.
+GRACE = 30.0
+
+
+@dataclass
+class _Ending:
+    workload: Workload
+    asked_at: float | None = None
+    absent_since: float | None = None
+
+    def step(self) -> Flow[bool]:
+        """Look, and ask again where nothing has come of it; tell whether it holds nothing any more."""
+        found = yield from present(self.workload)
+        moment = yield from now()
+        if found is None:
+            self.absent_since = self.absent_since or moment
+            return moment - self.absent_since >= ABSENCE_SECONDS
+        self.absent_since = None
+        if found.deleted or found.meaning in FINAL:
+            return True
+        if found.meaning is not Meaning.DELETING and (self.asked_at is None or moment - self.asked_at >= REPEAT):
+            self.asked_at = moment
+            yield from control_plane.delete(found)
+        return False
+
+
+def present(workload: Workload) -> Flow[Workload | None]:
+    """Read a workload as it is now, among the deleted ones too; ``None`` proves nothing by itself."""
+    try:
+        return (yield from control_plane.get(workload.id))
+    except NotFound:
+        return (yield from control_plane.eyes(workload).find_deleted(workload.id))
+
+
+def end_and_wait(workload: Workload) -> Flow[None]:
+    """
+    Delete a workload and wait until it holds nothing any more, so that two never write one checkpoint folder.
+
+    :raises Unreachable: if it is still there after :data:`LONGEST_GOODBYE` seconds.
+    """
+    yield from _until(_Ending(workload).step, f"workload {workload.name} is not gone")
+
+
+def let_pods_end(workload: Workload) -> Flow[None]:
+    """
+    Wait until no pod of a workload may still write: a server may say "deleted" while they go down.
+
+    :raises Unreachable: if there is still one after :data:`LONGEST_GOODBYE` seconds.
+    """
+
+    def none_stands() -> Flow[bool]:
+        try:
+            return (yield from control_plane.standing_pods(workload.id)) == 0
+        except Unauthorized:
+            raise
+        except Refused:  # this server does not tell, or not to us
+            yield Sleep(GRACE if workload.meaning not in FINAL else 0)
+            return True
+
+    yield from _until(none_stands, f"workload {workload.name} still has pods")
+
+
+def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
+    pause = _FIRST_PAUSE
+    started: float | None = None
+    trouble: RunaiError | None = None
+    while True:
+        try:
+            if (yield from done()):
+                return
+            trouble = None
+        except Untrusted:
+            raise
+        except (Unreachable, Refused) as error:
+            trouble = error
+        moment = yield from now()
+        started = started or moment  # only a reply tells the server's time
+        if moment - started > LONGEST_GOODBYE:
+            because = f" ({trouble})" if trouble else ""
+            raise Unreachable(f"{words} after {LONGEST_GOODBYE:.0f} s{because}")
+        yield Sleep(pause, jitter=0.2)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def stop(workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda: True) -> Flow[str | None]:
+    """
+    Stop (delete) or suspend a workload that is still going, and see that it took effect; leave a finished one alone.
+
+    :param action: ``stop``, ``suspend`` or ``keep``.
+    :param is_wanted: asked before each call, because a task may be cleared while nobody answers.
+    :return: a sentence for the log; ``None`` if nobody knows yet what came of it.
+    """
+    if action == "keep":
+        return f"workload {workload.name} is left alone (on_kill='keep')"
+    settled = (*OVER, Meaning.SUSPENDED) if action == "suspend" else OVER
+    call = control_plane.delete if action == "stop" else control_plane.suspend
+    asked = False
+    for _ in range(_LOOKS_AFTER):
+        found = yield from patiently(lambda: present(workload))
+        if found is not None and found.meaning in settled:
+            done = "stopped and deleted" if action == "stop" else "suspended"
+            return f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"
+        if found is not None:
+            asked = yield from patiently(_call_if(is_wanted, call, found))
+            if not asked:
+                return f"workload {found.name} goes on: its task was cleared"
+        yield Sleep(_FIRST_PAUSE)
+    return None
+
+
+def _call_if(
+    is_wanted: Callable[[], bool], call: Callable[[Workload], Flow[None]], found: Workload
+) -> Callable[[], Flow[bool]]:
+    def attempt() -> Flow[bool]:
+        if not is_wanted():
+            return False
+        yield from call(found)
+        return True
+
+    return attempt

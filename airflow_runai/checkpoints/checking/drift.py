@@ -1,0 +1,207 @@
+"""
+What a checkpoint says about itself when it is held against the ledger of the last accepted one.
+
+Catches what no look at one checkpoint can: files left over from an earlier save, tensors that changed places, lost
+their width or their values. Decides by CRCs only; it reads no file. It is written so that a healthy training is
+never refused: that one tensor stands still is normal (it is frozen, or its updates round to nothing), that a whole
+file stands still which is known to have been trained before is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from airflow_runai.checkpoints.checking.ledger import Ledger, TensorEntry
+from airflow_runai.checkpoints.checking.report import CODES, Finding
+
+__all__ = ["advance", "compare"]
+
+# Shards and steps are numbered in file names; what is between the numbers stays the same in each checkpoint.
+_NUMBERS = re.compile(
+    r"-\d{5}-of-\d{5}|(?<=step)[-_=]?\d+|(?<=iter)[-_=]?\d+|(?<=checkpoint)[-_=]\d+|(?<=ckpt)[-_=]\d+"
+)
+_FLOAT = re.compile(r"b?f(loat)?\d|float|half|double|bfloat|complex", re.IGNORECASE)
+# An optimizer's moments decay to zero by themselves where no gradient arrives; masks may be zero at any time.
+_MAY_BECOME_ZERO = ("exp_avg", "momentum_buffer", "square_avg", "mask")
+#: Below this many numbers a tensor may well round to the same bytes from step to step.
+_LARGE = 1024
+_MEANT = "if that is meant, begin a new ledger"
+
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One tensor, then and now."""
+
+    file: str
+    name: str
+    old: TensorEntry
+    new: TensorEntry
+
+    @property
+    def changed(self) -> bool:
+        return None not in (self.old.crc32, self.new.crc32) and self.old.crc32 != self.new.crc32
+
+    @property
+    def still(self) -> bool:
+        return self.old.crc32 is not None and self.old.crc32 == self.new.crc32
+
+    @property
+    def is_float(self) -> bool:
+        return _FLOAT.match(self.new.dtype) is not None
+
+
+def compare(before: Ledger, now: Ledger, *, intact: bool = False, written: Collection[str] = ()) -> tuple[Finding, ...]:
+    """
+    Say what became of the tensors since the last accepted checkpoint.
+
+    Of a checkpoint older than that one only dtypes and shapes are compared.
+
+    :param intact: the format's own checksums prove the bytes, so that a difference is no damage to them.
+    :param written: files whose bytes a manifest proves to be what the training wrote.
+    :return: findings, at most one per code and file.
+    """
+    return tuple(_compare(before, now, intact, written))
+
+
+def advance(before: Ledger, now: Ledger) -> Ledger:
+    """Return ``now`` with the knowledge from before about which tensors are trained."""
+    known = _by_identity(before)
+    tensors = {}
+    for (file, name), entry in now.tensors.items():
+        _, _, old = known.get(_identity(file, name), ("", "", entry))
+        moved = old.moved or _Pair(file, name, old, entry).changed
+        tensors[file, name] = replace(entry, moved=moved) if moved else entry
+    return replace(now, tensors=tensors)
+
+
+def _compare(before: Ledger, now: Ledger, intact: bool, written: Collection[str]) -> Iterator[Finding]:
+    old, new = _by_identity(before), _by_identity(now)
+    pairs = [_Pair(*new[key][:2], old[key][2], new[key][2]) for key in new if key in old]
+    yield from _structure(pairs)
+    if before.step is not None and now.step is not None and now.step < before.step:
+        return
+    if before.complete and now.complete:
+        yield from _names(old, new)
+    yield from _swapped(pairs)
+    yield from _zeroed(pairs)
+    if before.step is None or now.step is None:
+        return
+    if now.step == before.step:
+        yield from _same_step(pairs, intact, before.step)
+    else:
+        yield from _movement(pairs, written, f"step went from {before.step} to {now.step}")
+
+
+def _by_identity(ledger: Ledger) -> dict[_Key, tuple[str, str, TensorEntry]]:
+    return {_identity(file, name): (file, name, entry) for (file, name), entry in ledger.tensors.items()}
+
+
+def _identity(file: str, name: str) -> _Key:
+    return _NUMBERS.sub("#", file), name
+
+
+def _structure(pairs: list[_Pair]) -> Iterator[Finding]:
+    dtypes = [pair for pair in pairs if pair.old.dtype != pair.new.dtype]
+    if dtypes:
+        text = f"was {dtypes[0].old.dtype}, is {dtypes[0].new.dtype} now"
+        yield _finding("dtype-drift", dtypes, f"{text}; {_MEANT}")
+    shapes = [pair for pair in pairs if pair.old.shape != pair.new.shape]
+    if shapes:
+        text = f"was {list(shapes[0].old.shape)}, is {list(shapes[0].new.shape)} now"
+        yield _finding("shape-drift", shapes, f"{text}; {_MEANT}")
+
+
+def _names(
+    old: Mapping[_Key, tuple[str, str, TensorEntry]], new: Mapping[_Key, tuple[str, str, TensorEntry]]
+) -> Iterator[Finding]:
+    lost = [_Pair(*old[key], old[key][2]) for key in old if key not in new]
+    if lost:
+        text = "was in the last accepted checkpoint and is not in this one; loaders would begin it anew"
+        yield _finding("tensor-lost", lost, f"{text}; {_MEANT}")
+    found = [_Pair(*new[key], new[key][2]) for key in new if key not in old]
+    if found and old:
+        yield _finding("tensor-new", found, "was not in the last accepted checkpoint")
+
+
+def _swapped(pairs: list[_Pair]) -> Iterator[Finding]:
+    changed = [pair for pair in pairs if pair.changed]
+    holders: dict[tuple[object, ...], list[_Pair]] = {}
+    for pair in changed:
+        holders.setdefault((pair.old.crc32, pair.old.shape), []).append(pair)
+    swapped = [
+        pair
+        for pair in changed
+        if any(other.new.crc32 == pair.old.crc32 for other in holders.get((pair.new.crc32, pair.new.shape), ()))
+    ]
+    if swapped:
+        yield _finding(
+            "tensors-swapped", swapped, "holds the bytes that another tensor of its shape had, and vice versa"
+        )
+
+
+def _zeroed(pairs: list[_Pair]) -> Iterator[Finding]:
+    zeroed = [
+        pair
+        for pair in pairs
+        if pair.old.zero is False
+        and pair.new.zero
+        and prod(pair.new.shape) > 1
+        and not any(part in pair.name.rpartition(".")[2] for part in _MAY_BECOME_ZERO)
+    ]
+    if zeroed:
+        yield _finding("zeroed", zeroed, "is all zero now, and was not in the last accepted checkpoint")
+
+
+def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]:
+    changed = [pair for pair in pairs if pair.changed]
+    if not changed:
+        return
+    text = f"has other bytes than when step {step} was accepted"
+    if intact:
+        yield _finding("saved-again", changed, f"{text}; their checksums hold, so this step was saved once more")
+    else:
+        yield _finding("changed-since-accepted", changed, f"{text}, and nothing proves them; {_MEANT}")
+
+
+def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> Iterator[Finding]:
+    floats = [pair for pair in pairs if pair.is_float and (pair.changed or pair.still)]
+    if floats and all(pair.still for pair in floats):
+        yield _finding("weights-frozen", floats, f"is as it was, like all others, though the {advanced}")
+        return
+    by_file: dict[str, list[_Pair]] = {}
+    for pair in floats:
+        by_file.setdefault(pair.file, []).append(pair)
+    for file, inside in by_file.items():
+        if all(pair.still for pair in inside):
+            yield _still_file(inside, file in written, advanced)
+        else:
+            yield from _still_tensors(inside, advanced)
+
+
+def _still_file(inside: list[_Pair], written: bool, advanced: str) -> Finding:
+    """A file that stands still while others move. That a manifest names its bytes makes it the training's own doing."""
+    if not written and any(pair.old.moved for pair in inside):
+        text = f"is as it was although it is trained and the {advanced}: left over from an earlier save"
+        return _finding("stale-file", inside, f"{text}; {_MEANT}")
+    code = "tensors-unchanged" if written else "file-unchanged"
+    return _finding(code, inside, f"is as it was, like all of its file, though the {advanced}: frozen, or left over")
+
+
+def _still_tensors(inside: list[_Pair], advanced: str) -> Iterator[Finding]:
+    stuck = [pair for pair in inside if pair.still and pair.old.moved and prod(pair.new.shape) >= _LARGE]
+    if stuck:
+        yield _finding("tensors-unchanged", stuck, f"is trained, and yet as it was although the {advanced}")
+
+
+def _finding(code: str, pairs: Iterable[_Pair], text: str) -> Finding:
+    """One finding for many tensors: how many, and the first three by name."""
+    listed = list(pairs)
+    names = ", ".join(repr(pair.name)[:80] for pair in listed[:3])
+    head = f"{len(listed)} tensors, such as {names}: each " if len(listed) > 1 else f"tensor {names} "
+    files = {pair.file for pair in listed}
+    return Finding(code, CODES[code].severity, files.pop() if len(files) == 1 else "", head + text)

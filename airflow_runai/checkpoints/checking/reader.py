@@ -1,0 +1,196 @@
+"""
+Reading one file: a few bytes at its ends for the structure, then one pass over all of it.
+
+Memory stays flat whatever the size: one buffer of 512 KiB (it fits the CPU's second-level cache, which is what
+makes several tests in one pass cheap). No mmap: a trainer that truncates the file would kill this process with
+SIGBUS. Every failure of the storage, of whatever library, becomes "unreadable", never "invalid".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from airflow_runai.checkpoints.checking.examination import Damage, Examination
+from airflow_runai.checkpoints.storage.access import Access, open_access
+from airflow_runai.checkpoints.storage.crc import combine, crc32
+from airflow_runai.checkpoints.storage.listing import Tree
+
+__all__ = ["Source", "Span"]
+
+CHUNK = 512 * 1024
+
+
+@dataclass
+class Span:
+    """
+    A run of bytes inside a file that a format wants to know about.
+
+    :param begin: first byte.
+    :param end: one after the last byte.
+    :param feed: told every chunk, in order; the memory is reused afterwards. Each but the last is a multiple of 8
+        bytes long.
+    :param summed: whether the format needs the CRC32 of this run; it costs next to nothing.
+    :param crc: the CRC32, once the file was read.
+    """
+
+    begin: int
+    end: int
+    feed: Callable[[memoryview], None] | None = None
+    summed: bool = False
+    crc: int = 0
+
+
+class Source:
+    """
+    One listed file, open for reading.
+
+    :param tree: the file, as a tree of its own.
+    :param seen: the examination that counts the bytes and keeps the CRC.
+    """
+
+    def __init__(self, tree: Tree, seen: Examination) -> None:
+        (self.name,) = tree.files
+        self.size = tree.files[self.name].size
+        self._seen = seen
+        self._path = tree.root
+        self._access: Access | None = None
+
+    def __enter__(self) -> Source:
+        try:
+            self._access = open_access(self._path, self.size, self._seen.ahead, self._seen.blocks)
+        except Exception as error:
+            raise _refused(error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._access is not None:
+            self._access.close()
+
+    def at(self, offset: int, size: int) -> bytes:
+        """
+        Read ``size`` bytes from ``offset``.
+
+        :raises Damage: ``unreadable`` when the storage fails, ``changing`` when the file has become shorter.
+        """
+        try:
+            data = self._open.at(offset, size)
+        except Exception as error:
+            raise _refused(error) from error
+        self._seen.count(len(data))
+        if len(data) < size:
+            raise self._shrunk(offset + len(data))
+        return data
+
+    def scan(self, spans: Iterable[Span]) -> int:
+        """
+        Read the whole file once, feed the spans, and keep its CRC32 in the examination.
+
+        :param spans: sorted, not overlapping, inside the file; taken one after the other, as the reading goes on.
+        :return: CRC32 of the whole file.
+        :raises Damage: as :meth:`at`.
+        """
+        buffer = memoryview(bytearray(CHUNK))
+        whole = 0
+        for group in _groups(_covering(spans, self.size)):
+            span = group[0]
+            if len(group) > 1:
+                whole = self._scan_short(group, whole, buffer)
+            elif span.summed:
+                span.crc = self._scan_span(span, 0, buffer)
+                whole = combine(whole, span.crc, span.end - span.begin)
+            else:
+                whole = self._scan_span(span, whole, buffer)
+        self._seen.crcs[self.name] = (self.size, whole)
+        return whole
+
+    def _scan_short(self, group: list[Span], whole: int, buffer: memoryview) -> int:
+        """Many runs in one chunk. Summing twice what lies in the cache costs less than joining the sums."""
+        begin = group[0].begin
+        chunk = self._fill(buffer, begin, group[-1].end - begin)
+        for span in group:
+            part = chunk[span.begin - begin : span.end - begin]
+            if span.summed:
+                span.crc = crc32(part)
+            if span.feed is not None:
+                span.feed(part)
+        return crc32(chunk, whole)
+
+    def _scan_span(self, span: Span, crc: int, buffer: memoryview) -> int:
+        for at in range(span.begin, span.end, CHUNK):
+            chunk = self._fill(buffer, at, min(CHUNK, span.end - at))
+            crc = crc32(chunk, crc)
+            if span.feed is not None:
+                span.feed(chunk)
+        return crc
+
+    def _fill(self, buffer: memoryview, offset: int, size: int) -> memoryview:
+        chunk, filled = buffer[:size], 0
+        while filled < size:
+            try:
+                count = self._open.into(chunk[filled:], offset + filled)
+            except Exception as error:
+                raise _refused(error) from error
+            if count == 0:
+                raise self._shrunk(offset + filled)
+            filled += count
+        self._seen.count(size)
+        return chunk
+
+    @property
+    def _open(self) -> Access:
+        assert self._access is not None, "used outside of its with block"
+        return self._access
+
+    def _shrunk(self, offset: int) -> Damage:
+        return Damage(
+            "changing", f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later"
+        )
+
+
+def _refused(error: Exception) -> Damage:
+    return Damage("unreadable", unreadable(error))
+
+
+def unreadable(error: Exception) -> str:
+    """Say why something could not be read and what to do."""
+    advice = (
+        "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
+    )
+    return f"cannot be read ({cause(error)}); this says nothing about its content; {advice}"
+
+
+def cause(error: Exception) -> str:
+    """Say what a storage library complains of, in one line without secrets."""
+    # Object stores put signed URLs into their errors.
+    text = re.sub(r"\?\S+", "?…", re.sub(r"//[^/@\s]+@", "//…@", str(error)))
+    return f"{type(error).__name__}: {text}"[:200]
+
+
+def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
+    """The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0."""
+    at = 0
+    for span in spans:
+        if span.begin > at:
+            yield Span(at, span.begin)
+        if span.end > span.begin:
+            yield span
+        at = span.end
+    if at < size:
+        yield Span(at, size)
+
+
+def _groups(spans: Iterator[Span]) -> Iterator[list[Span]]:
+    """Neighbours that fit into one chunk together; a longer span is alone."""
+    group: list[Span] = []
+    for span in spans:
+        if group and span.end - group[0].begin > CHUNK:
+            yield group
+            group = []
+        group.append(span)
+    if group:
+        yield group

@@ -1,0 +1,101 @@
+"""
+What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
+
+The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores that begin as
+infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight or optimizer moment is never forgiven;
+:mod:`~airflow_runai.checkpoints.checking.tensor_places` has the rules.
+"""
+
+from __future__ import annotations
+
+from airflow_runai.checkpoints.checking.examination import Examination, shown
+from airflow_runai.checkpoints.checking.float_layouts import KINDS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.checking.tensor_places import MOMENTS, excuse, place_of
+
+__all__ = ["TensorContent", "may_be_zero", "note_content"]
+
+_MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
+_EXCUSES = {
+    "score-non-finite": "is NaN or infinite; it is not trained",
+    "mask-infinite": "holds -inf, as an attention mask does",
+    "moment-infinite": "has overflowed to infinity, which stops its weight and nothing else",
+}
+
+
+class TensorContent:
+    """
+    Looks at one run of bytes that holds one tensor.
+
+    :param name: for the findings.
+    :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and bytes.
+    :param begin: first byte inside the run that belongs to the tensor; what lies before and after is left alone,
+        because uninitialised memory is allowed there.
+    :param end: one after its last byte.
+
+    ``crc`` is the CRC32 of the run once a format has set it after the pass; ``all_zero`` and ``non_finite`` hold once
+    all of the run was fed.
+    """
+
+    def __init__(self, name: str, kind: str, begin: int, end: int, byteorder: ByteOrder = "little") -> None:
+        self.name = name
+        self.kind = kind
+        self.begin = begin
+        self.end = end
+        self.place = place_of(name)
+        self.crc: int | None = None
+        self._at = 0
+        self._test = ContentTest(kind, byteorder)
+
+    def feed(self, chunk: memoryview) -> None:
+        """Take the next chunk of the run."""
+        first, last = max(self.begin - self._at, 0), min(self.end - self._at, len(chunk))
+        if first < last:
+            self._test.feed(chunk[first:last])
+        self._at += len(chunk)
+
+    @property
+    def all_zero(self) -> bool:
+        """Whether there is not one bit set in it; so also for an empty one."""
+        return self._test.all_zero
+
+    @property
+    def non_finite(self) -> bool:
+        """Whether a float in it is NaN or infinite."""
+        return self._test.non_finite
+
+    def note(self, seen: Examination, path: str) -> None:
+        """Record what was found, once the run is over."""
+        note_content(self, self._test, seen, path)
+
+
+def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+    """
+    Record what was found in a tensor.
+
+    :param of: says which one it is, and where it stands.
+    :param test: what its bytes are.
+    """
+    if test.non_finite:
+        _note_non_finite(of, test, seen, path)
+        return
+    several = of.kind in KINDS and of.end - of.begin > KINDS[of.kind].width
+    if several and test.all_zero and not may_be_zero(of.name):
+        seen.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
+
+
+def may_be_zero(name: str) -> bool:
+    """Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning."""
+    last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
+    return any(part in last for part in _MAY_BE_ZERO)
+
+
+def _note_non_finite(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+    code = excuse(of.name, of.place, test)
+    what = "values that are NaN" if test.nan else "values that are infinite"
+    if code:
+        seen.note(code, path, f"{shown(of.name)} {_EXCUSES[code]}")
+    elif of.place == "weight" and seen.was_non_finite(path, of.name):
+        text = f"tensor {shown(of.name)} holds {what}, as in the last accepted checkpoint"
+        seen.note("non-finite-before", path, text)
+    else:
+        seen.note("non-finite", path, f"tensor {shown(of.name)} holds {what}")

@@ -1,0 +1,239 @@
+"""
+Which checkpoints lie under a root, newest first. Goes by names and times; opens nothing and trusts nothing.
+
+A pointer file such as ``latest`` is not followed: it may name what was never finished.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.reader import unreadable
+from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.formats.parts import WEIGHTS
+from airflow_runai.checkpoints.storage.checkpoint_files import INDEX
+from airflow_runai.checkpoints.storage.listing import (
+    Entry,
+    Location,
+    Tree,
+    children,
+    forget_listings,
+    is_temporary,
+    look,
+)
+
+__all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
+
+RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"]
+
+# Many scripts keep numbers of all sorts in these; only a step in the name makes a checkpoint of one.
+_NUMBERS = ".npz"
+_SUFFIXES = (*WEIGHTS, INDEX)
+_TRAINER_STATE = "trainer_state.json"
+# So many entries of a directory are looked at for a hint.
+_LOOKED_BELOW = 50
+_SELF_MARKERS = {"manifest.json", _TRAINER_STATE, ".metadata", "latest_checkpointed_iteration.txt"}
+_SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
+_POINTER = "latest"
+# Parts of a checkpoint that would pass as one of their own.
+_COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
+# Directories that count epochs, as accelerate's examples name them, go by time.
+_EPOCH = re.compile(r"(?:^|[^a-z])epoch[-_=]?\d+", re.IGNORECASE)
+# A step that is rounded, such as checkpoint-100k, orders nothing.
+_ROUNDED = re.compile(r"(?:^|[^a-z])(?:step|checkpoint|ckpt|iter)[-_=]?\d", re.IGNORECASE)
+# Parts of one checkpoint may be numbered by rank; these count what is trained.
+_COUNTS = re.compile(r"step|iter", re.IGNORECASE)
+# Lightning's last.ckpt and its like are newer than the best one, whose name has a step.
+_LAST = re.compile(r"(?:^|[^a-z])(?:last|latest)(?:[^a-z]|$)", re.IGNORECASE)
+
+
+class RootProblem(ValueError):
+    """
+    There is no checkpoint to choose from under a root, and why.
+
+    :param code: ``root-missing``, ``root-is-file``, ``root-unreadable``, ``root-empty`` or ``root-too-large``.
+    """
+
+    def __init__(self, code: RootCode, message: str) -> None:
+        super().__init__(message)
+        self.code: RootCode = code
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """
+    Something that looks like a checkpoint.
+
+    :param step: the step in its name, if there is one.
+    :param mtime: time of modification, epoch seconds; 0 where the storage knows none.
+    """
+
+    path: Location
+    step: int | None
+    mtime: float
+
+
+def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candidate, ...]:
+    """
+    List what looks like a checkpoint, newest first: by step in the name, then by time.
+
+    Names without a step come last, except that one called ``last`` or ``latest`` goes by its time. Files without one
+    count only where no ``step-N`` or ``checkpoint-N`` lies beside them. Names of checkpoints still being written or
+    already being deleted (``.tmp-*``, ``.trash-*``, ``*.tmp``) are left out.
+
+    :param root: directory that holds checkpoints; a directory that is itself one is its own only candidate.
+    :raises RootProblem: when there is nothing to choose from.
+    """
+    entries = _entries(root, (policy or Policy()).entry_limit)
+    found = [entry for entry in entries if _is_checkpoint(entry)]
+    named = [entry for entry in found if step_in_name(entry.path.name) is not None]
+    if _is_itself(entries, [entry.path.name for entry in named]):
+        return (Candidate(root, step_in_name(root.name), 0.0),)
+    others = [entry for entry in found if step_in_name(entry.path.name) is None]
+    chosen = named + ([] if any(entry.kind == "directory" for entry in named) else others)
+    if not chosen:
+        raise RootProblem("root-empty", _nothing_in(root, entries))
+    listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in chosen]
+    return tuple(sorted(listed, key=lambda candidate: _age(candidate, listed), reverse=True))
+
+
+def _is_itself(entries: list[Entry], named: list[str]) -> bool:
+    """Whether the root is a checkpoint, and what lies in it are its parts."""
+    names = {entry.path.name for entry in entries}
+    if named:
+        # DeepSpeed's part of a Trainer's checkpoint; the Trainer leaves its state beside checkpoint-N, too.
+        return _TRAINER_STATE in names and all(name.startswith("global_step") for name in named)
+    if _SELF_MARKERS & names or any(name.endswith(_SELF_ENDINGS) for name in names):
+        return True
+    # DeepSpeed's folders may have any name, one that it points to.
+    return _POINTER in names and any(
+        entry.kind == "directory" and not is_temporary(entry.path.name) for entry in entries
+    )
+
+
+def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, bool, tuple[tuple[bool, int, str], ...]]:
+    """Step, then time; of equally old ones the one with a step in its name comes first, for the other may be a link."""
+    name, step = candidate.path.name, candidate.step
+    if step is None and _LAST.search(name):
+        older = (other.step for other in others if other.step is not None and other.mtime <= candidate.mtime)
+        step = max(older, default=None)
+    return (-1 if step is None else step, candidate.mtime, candidate.step is not None, natural(name))
+
+
+def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """Key to sort names as people do: ``epoch_9`` before ``epoch_12``."""
+    parts = re.findall(r"\d{1,18}|\D+", name, re.ASCII)
+    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
+
+
+def checkpoints_in(tree: Tree) -> list[str]:
+    """
+    Names of the checkpoints that a listed directory holds, where it is a root and no checkpoint itself.
+
+    A directory that is called after a step, or has a pointer or a manifest in it, is one.
+    """
+    own = {_POINTER, *_SELF_MARKERS} - {_TRAINER_STATE}
+    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.beside, own)):
+        return []
+    folders = {name.partition("/")[0] for name in tree.files if "/" in name}
+    named = [folder for folder in folders if _counts_steps(tree, folder)]
+    files = [name for name in tree.files if "/" not in name and name.endswith(WEIGHTS) and _COUNTS.search(name)]
+    steps = {step_in_name(name) for name in files}
+    found = named or (files if len(steps - {None}) > 1 else [])
+    return sorted(found, key=natural)
+
+
+def _counts_steps(tree: Tree, folder: str) -> bool:
+    if is_temporary(folder) or step_in_name(folder) is None:
+        return False
+    return not folder.isdigit() or f"{folder}/_CHECKPOINT_METADATA" in tree.files
+
+
+def _is_checkpoint(entry: Entry) -> bool:
+    name = entry.path.name
+    if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
+        return False
+    counted = step_in_name(name) is not None or _EPOCH.search(name) or _ROUNDED.search(name)
+    if entry.kind in ("directory", "gone") and counted:
+        return True
+    if name.endswith(_NUMBERS) and step_in_name(name) is None:
+        return False
+    return entry.kind != "directory" and name.endswith(_SUFFIXES)
+
+
+def _entries(root: Location, limit: int) -> list[Entry]:
+    try:
+        forget_listings(root)
+        kind = look(root).kind
+    except FileNotFoundError:
+        text = (
+            "does not exist; a directory with checkpoints is expected; check the path, its mount and the path mapping"
+        )
+        raise RootProblem("root-missing", f"checkpoint root {root}: {text}") from None
+    except Exception as error:
+        raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
+    if kind != "directory":
+        text = "is a file; a directory with checkpoints is expected; to look at one file use check"
+        raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
+    try:
+        found = children(root, limit)
+        listed = None if found is None else list(islice(found, limit + 1))
+    except Exception as error:
+        raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
+    if listed is None or len(listed) > limit:
+        text = f"more than {limit} entries; at most {limit} are listed; remove old ones or name a directory below"
+        raise RootProblem("root-too-large", f"checkpoint root {root}: {text}")
+    return [_entry(child) for child in listed]
+
+
+def _entry(child: Location) -> Entry:
+    """Look at a child; what cannot be looked at stays a candidate, so that the report says why it was not taken."""
+    try:
+        return look(child)
+    except Exception:
+        return Entry(child, "gone")
+
+
+def _nothing_in(root: Location, entries: list[Entry]) -> str:
+    below = _below(entries)
+    if below:
+        where = ", ".join(below[:5])
+        return f"checkpoint root {root}: no checkpoint in it, but some lie below: {where}; name one of these"
+    unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
+    found = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names), no checkpoint"
+    allowed = f"step-N or checkpoint-N directories, or files ending in {' '.join(_SUFFIXES)}, are expected"
+    return f"checkpoint root {root}: {found}; {allowed}; check that the training saves here"
+
+
+def _below(entries: list[Entry]) -> list[str]:
+    """Directories, one or two levels down, that hold checkpoints."""
+    found = []
+    for entry in [entry for entry in entries if not is_temporary(entry.path.name)][:_LOOKED_BELOW]:
+        for name, place in _folders(entry) if entry.kind == "directory" else ():
+            if _holds_checkpoints(place):
+                found.append(name)
+    return sorted(found, key=natural)
+
+
+def _folders(entry: Entry) -> list[tuple[str, Location]]:
+    inside = [_entry(child) for child in islice(_listed(entry.path), _LOOKED_BELOW)]
+    deeper = [
+        (f"{entry.path.name}/{e.path.name}", e.path) for e in inside if e.kind == "directory" and not _is_checkpoint(e)
+    ]
+    return [(entry.path.name, entry.path), *deeper]
+
+
+def _holds_checkpoints(place: Location) -> bool:
+    return any(_is_checkpoint(_entry(child)) for child in islice(_listed(place), _LOOKED_BELOW))
+
+
+def _listed(place: Location) -> Iterable[Location]:
+    try:
+        return list(children(place, _LOOKED_BELOW) or ())
+    except Exception:  # it is only a hint
+        return ()

@@ -1,0 +1,142 @@
+"""
+A binary header, walked field by field: numbers and texts at a place, and never a byte beyond the end.
+
+Reads ahead in blocks of 64 KiB, so that a walk over a million small fields of a file of many GB costs neither a
+million reads nor the file's size in memory. What a field says about sizes is believed only as far as there are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.reader import Source
+
+__all__ = ["Field", "Window"]
+
+_BLOCK = 64 * 1024
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class Field(NamedTuple):
+    """
+    One field of a protobuf message.
+
+    :param number: as the message's declaration numbers it.
+    :param value: of a number; 0 for bytes.
+    :param begin: first byte of its content, when it is bytes (text, message, packed numbers).
+    :param end: one after the last.
+    """
+
+    number: int
+    value: int
+    begin: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Number of bytes; 0 for a number."""
+        return self.end - self.begin
+
+
+class Window:
+    """
+    Random access to some bytes.
+
+    :param read: as :meth:`Source.at`.
+    :param size: the number of bytes there are.
+    :param code: code of the :class:`Damage` that a place beyond the end is.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int, code: str) -> None:
+        self.size = size
+        self.code = code
+        self._read = read
+        self._block = b""
+        self._begin = 0
+
+    @classmethod
+    def on(cls, source: Source, code: str) -> Window:
+        """The whole of a file."""
+        return cls(source.at, source.size, code)
+
+    @classmethod
+    def over(cls, data: bytes, code: str) -> Window:
+        """Bytes that are in memory already."""
+        return cls(lambda at, size: data[at : at + size], len(data), code)
+
+    def damage(self, what: str) -> Damage:
+        """The error to raise for something that cannot be."""
+        return Damage(self.code, what)
+
+    def bytes(self, at: int, size: int) -> bytes:
+        """
+        Some bytes.
+
+        :raises Damage: when they are not all there.
+        """
+        if size > self.size - at or at < 0:
+            raise self.damage(f"{size} bytes at {at} reach beyond the end at {self.size}; it was cut or overwritten")
+        if size > _BLOCK:
+            return self._read(at, size)
+        if at < self._begin or at + size > self._begin + len(self._block):
+            self._block = self._read(at, min(_BLOCK, self.size - at))
+            self._begin = at
+        return self._block[at - self._begin : at - self._begin + size]
+
+    def varint(self, at: int) -> tuple[int, int]:
+        """
+        Return a number of seven bits a byte, at most 64 in all, and the place behind it.
+
+        :raises Damage: when it does not end.
+        """
+        place = at - self._begin
+        # Nearly every number is one byte in the block that is there.
+        if 0 <= place < len(self._block) and self._block[place] < 0x80:
+            return self._block[place], at + 1
+        value = 0
+        for position, byte in enumerate(self.bytes(at, min(10, max(self.size - at, 1)))):
+            value |= (byte & 0x7F) << 7 * position
+            if byte < 0x80:
+                return value & 0xFFFFFFFFFFFFFFFF, at + position + 1
+        raise self.damage(f"number at {at} does not end; it was cut or overwritten")
+
+    def fields(self, begin: int, end: int) -> Iterator[Field]:
+        """
+        Fields of the protobuf message between two places.
+
+        :raises Damage: when they do not end where the message does.
+        """
+        at = begin
+        while at < end:
+            tag, at = self.varint(at)
+            if not tag >> 3 or tag >> 3 >= 1 << 29:
+                raise self.damage(f"field number {tag >> 3} at {at}; it was overwritten")
+            field = self._field(tag >> 3, tag & 7, at)
+            at = field.end
+            if at > end:
+                raise self.damage(f"field {field.number} reaches to {at}, its message ends at {end}; it was cut")
+            yield field
+
+    def _field(self, number: int, wire: int, at: int) -> Field:
+        if wire == _BYTES:
+            size, at = self.varint(at)
+            return Field(number, 0, at, at + size)
+        if wire == _VARINT:
+            value, end = self.varint(at)
+            return Field(number, value, end, end)
+        if wire in (_FIXED32, _FIXED64):
+            width = 4 if wire == _FIXED32 else 8
+            return Field(number, int.from_bytes(self.bytes(at, width), "little"), at + width, at + width)
+        raise self.damage(f"field {number} at {at} has wire type {wire}; 0, 1, 2 and 5 are allowed")
+
+    def text(self, field: Field, limit: int = 4096) -> str:
+        """
+        Content of a field as text, what is no UTF-8 replaced.
+
+        :raises Damage: when it is longer than ``limit`` bytes.
+        """
+        if field.size > limit:
+            raise self.damage(f"a name of {field.size} bytes at {field.begin}; at most {limit} are read")
+        return self.bytes(field.begin, field.size).decode("utf-8", "replace")

@@ -1,0 +1,110 @@
+"""
+Reads the datasets of an HDF5 file through h5py, in a process of its own with limits on memory and time.
+
+The C library has had its share of CVEs; if this file breaks it, or makes it allocate or loop without end, only that
+process dies. What it says is only listened to. Without h5py (extra ``hdf5``), or on object storage, nothing is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Timer
+from typing import IO, Any
+
+from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.reader import CHUNK
+from airflow_runai.checkpoints.storage.listing import Location
+
+__all__ = ["Listener", "read_hdf5"]
+
+#: Told a line of JSON about a group or dataset; returns who is told its bytes.
+Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
+
+_PROBE = Path(__file__).with_name("hdf5_probe.py")
+_MEMORY = 1024 * 1024 * 1024
+_SECONDS = 8
+_SLOWEST = 20 * 1024 * 1024
+_LINE_LIMIT = 64 * 1024 * 1024
+_CODES = {"external": "hdf5-external", "limit": "hdf5-limit", "damaged": "hdf5-damaged"}
+
+
+def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | None:
+    """
+    Read every dataset once.
+
+    :param begin: where in the file the HDF5 content begins; not 0 inside of a zip.
+    :param size: how long it is, in bytes.
+    :param listen: told about every group and dataset; see :mod:`~airflow_runai.checkpoints.containers.hdf5_probe`.
+    :return: why nothing was read; ``None`` when everything was.
+    :raises Damage: ``hdf5-damaged``, ``hdf5-external`` or ``hdf5-limit``.
+    """
+    if not isinstance(path, Path):
+        return "h5py reads local files only"
+    if find_spec("h5py") is None:
+        return "h5py is not installed (extra hdf5)"
+    seconds = _SECONDS + size // _SLOWEST
+    request = {"path": os.fspath(path.absolute()), "begin": begin, "size": size, "sys_path": sys.path}
+    with _started() as probe:
+        watch = Timer(10 * seconds, probe.kill)
+        watch.start()
+        try:
+            assert probe.stdin is not None
+            assert probe.stdout is not None
+            with suppress(BrokenPipeError):
+                probe.stdin.write(json.dumps({**request, "memory": _MEMORY, "seconds": seconds}).encode())
+                probe.stdin.close()
+            end = _heard(probe.stdout, listen)
+        finally:
+            watch.cancel()
+            probe.kill()
+    if end["end"] == "missing":
+        return f"h5py cannot be used ({end['message']})"
+    if end["end"] != "done":
+        raise Damage(_CODES.get(end["end"], "hdf5-limit"), f"h5py: {end['message']}")
+    return None
+
+
+def _started() -> subprocess.Popen[bytes]:
+    # No plug-ins; no threads, whose stacks count as memory; and nothing else of our environment, credentials least.
+    kept = {"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]} if "LD_LIBRARY_PATH" in os.environ else {}
+    own = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-I", str(_PROBE)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**kept, **own},
+    )
+
+
+def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
+    """Listen to the end; a process that died before it said so ran into its limits, or crashed."""
+    while True:
+        text = answers.readline(_LINE_LIMIT)
+        if not text.endswith(b"\n"):
+            return {"end": "limit", "message": "reading it ended early: too much time or memory, or a crash"}
+        line: dict[str, Any] = json.loads(text)
+        if "end" in line:
+            return line
+        feed = listen(line)
+        if line["content"]:
+            _pass_on(answers, feed)
+
+
+def _pass_on(answers: IO[bytes], feed: Callable[[memoryview], None] | None) -> None:
+    """Take the blocks of one dataset; an empty one is the last."""
+    while left := int.from_bytes(answers.read(8), "little"):
+        while left:
+            data = answers.read(min(left, CHUNK))
+            if not data:
+                return
+            left -= len(data)
+            if feed is not None:
+                feed(memoryview(data))

@@ -1,0 +1,71 @@
+"""
+Small JSON files that come with checkpoints, read with limits.
+
+Refuses what ``json.loads`` forgives: two keys of one name (readers differ in which one wins), numbers of a million
+digits, and documents that would take far more memory than their size.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.storage.listing import Tree
+
+__all__ = ["parse_object", "read_object"]
+
+SIZE_LIMIT = 16 * 1024 * 1024
+_TOKEN_LIMIT = 1_500_000
+_DIGIT_LIMIT = 40
+
+
+def read_object(tree: Tree, seen: Examination, name: str) -> dict[str, Any]:
+    """
+    Read one JSON object that lies in the checkpoint.
+
+    :param name: relative path of the file.
+    :raises Damage: ``json-malformed``, or as :class:`~airflow_runai.checkpoints.checking.reader.Source`.
+    """
+    with Source(tree.only(name), seen) as source:
+        if source.size > SIZE_LIMIT:
+            raise Damage("json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read")
+        return parse_object(source.at(0, source.size), "json-malformed", name)
+
+
+def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
+    """
+    Parse one JSON object.
+
+    :param code: code of the damage to raise.
+    :param place: what is parsed, for the message.
+    :raises Damage: when it is anything else.
+    """
+    if sum(data.count(token) for token in (b'"', b",", b"[", b"{")) > _TOKEN_LIMIT:
+        raise Damage(code, f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many")
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_short_int)
+    except (ValueError, RecursionError) as error:
+        raise Damage(code, f"{place}: is not JSON ({error}); it was cut or overwritten"[:300]) from None
+    if not isinstance(value, dict):
+        raise Damage(code, f"{place}: is not a JSON object")
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        _refuse(f"key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+    return result
+
+
+def _short_int(text: str) -> int:
+    if len(text) > _DIGIT_LIMIT:
+        _refuse(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _refuse(what: str) -> NoReturn:
+    raise ValueError(what)

@@ -1,0 +1,70 @@
+"""
+The configuration of a Keras model, read as plain JSON, to say whether building the model would run code.
+
+Keras 3 builds objects from ``module`` and ``class_name``. A Lambda layer carries Python byte code; a module of
+Python's own, or a function of Keras that loads or opens things, has been used to run commands (CVE-2025-1550,
+CVE-2025-8747). Classes of the user's own are reported, as foreign names in a pickle are. Nothing is imported.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_runai.checkpoints.checking.examination import Examination, shown
+from airflow_runai.checkpoints.containers.json_documents import parse_object
+
+__all__ = ["note_config"]
+
+_LAMBDA = ("Lambda", "__lambda__")
+_PARTS = (
+    "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random"
+)
+_OWN = re.compile(rf"(?:tf_)?keras(?:\.src)?(?:\.(?:{_PARTS})(?:\.\w+)*)?")
+_LIBRARIES = ("tensorflow", "torch", "jax", "numpy", "keras", "tf_keras")
+
+
+def note_config(data: bytes, label: str, seen: Examination) -> None:
+    """
+    Note what a configuration would build besides Keras's own classes.
+
+    :raises Damage: ``keras-layout`` when it is no JSON object.
+    """
+    foreign: set[str] = set()
+    for item in _objects(parse_object(data, "keras-layout", "configuration")):
+        kind, module = item.get("class_name"), item.get("module")
+        name = f"{module}.{kind}" if module else str(kind)
+        if kind in _LAMBDA:
+            seen.note("keras-code", label, "a Lambda layer: loading the model runs code that it holds")
+        elif isinstance(module, str) and _dangerous(module, item):
+            seen.note("keras-code", label, f"{shown(name)} ({shown(item.get('config'))}): loading would use it")
+        elif isinstance(module, str) and not _OWN.fullmatch(module):
+            foreign.add(name)
+    if foreign:
+        code = "keras-foreign-strict" if seen.policy.strict else "keras-foreign"
+        seen.note(code, label, f"names what is not Keras's own: {', '.join(sorted(foreign)[:5])[:200]}; not imported")
+
+
+def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    pending: list[Any] = [root]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            yield value
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _dangerous(module: str, item: dict[str, Any]) -> bool:
+    """Functions of libraries, and anything of Python itself; a plain function of the user's has module builtins."""
+    top = module.partition(".")[0]
+    if top == "builtins":
+        names = (item.get("config"), item.get("class_name"))
+        return any(isinstance(name, str) and hasattr(builtins, name) for name in names)
+    if top in sys.stdlib_module_names:
+        return True
+    return top in _LIBRARIES and not _OWN.fullmatch(module) and item.get("class_name") == "function"

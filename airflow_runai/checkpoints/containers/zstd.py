@@ -1,0 +1,102 @@
+"""
+Unpacking of zstd, piece by piece, so that memory stays flat whatever a frame unpacks to.
+
+The package ``zstandard`` does it; it also compares the checksum of a frame that has one. It is imported when the first
+frame is unpacked, because Airflow imports this package whenever it parses a DAG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import IO, TYPE_CHECKING, cast
+
+from airflow_runai.checkpoints.checking.examination import Damage
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressionReader
+
+__all__ = ["announced", "is_there", "unpack", "unpacked"]
+
+_WINDOW_LIMIT = 128 * 1024 * 1024
+_PIECE = 512 * 1024
+
+
+def is_there() -> bool:
+    """Whether the package is; an installation that was not made anew may lack it."""
+    return find_spec("zstandard") is not None
+
+
+def unpacked(data: bytes, limit: int, code: str) -> bytes:
+    """
+    Content of one frame.
+
+    :param limit: bytes that it may have.
+    :param code: code of the :class:`Damage` for one that cannot be unpacked.
+    """
+    parts, size = [], 0
+    for part in unpack(lambda at, count: data[at : at + count], len(data), code):
+        size += len(part)
+        if size > limit:
+            raise Damage("too-large", f"unpacks to more than {limit} bytes; no more are read")
+        parts.append(part)
+    if size != announced(data):
+        raise Damage(code, f"unpacks to {size} bytes, {announced(data)} were announced; it was cut or overwritten")
+    return b"".join(parts)
+
+
+def announced(first: bytes) -> int:
+    """
+    Size of the content, as the frame says; -1 where it says none.
+
+    :param first: its first bytes, 18 at least where it has so many.
+    """
+    import zstandard
+
+    try:
+        return int(zstandard.frame_content_size(first))
+    except zstandard.ZstdError:
+        return -1
+
+
+def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[bytes]:
+    """
+    Content of one frame, piece by piece, each a multiple of 8 bytes long except the last.
+
+    :param read: offset and size to bytes.
+    :param size: of the packed bytes, all of which are one frame.
+    :param code: code of the :class:`Damage` for one that cannot be unpacked. One that was cut gives too few bytes.
+    """
+    import zstandard
+
+    packed = cast(IO[bytes], _Packed(read, size))  # no more of a stream is asked for
+    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).stream_reader(packed, read_size=_PIECE)
+    try:
+        while piece := _full(reader):
+            yield piece
+    except zstandard.ZstdError as error:
+        raise Damage(code, f"cannot be unpacked ({error}); it was cut or overwritten") from None
+
+
+def _full(reader: ZstdDecompressionReader) -> bytes:
+    piece = b""
+    while len(piece) < _PIECE:
+        more = reader.read(_PIECE - len(piece))
+        if not more:
+            break
+        piece += more
+    return piece
+
+
+class _Packed:
+    """The packed bytes, as a stream."""
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read = read
+        self._size = size
+        self.at = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._read(self.at, min(size, self._size - self.at))
+        self.at += len(data)
+        return data

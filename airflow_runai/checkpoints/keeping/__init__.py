@@ -1,0 +1,1 @@
+"""What happens to checkpoints after they were judged: champion, leases, quarantine, retention, removal."""

@@ -1,0 +1,1 @@
+"""Pickles, interpreted without importing, calling or building anything that they name."""

@@ -1,0 +1,95 @@
+"""
+A pickle interpreter that cannot do anything: it imports nothing, calls nothing, and has limits of its own.
+
+It understands what PyTorch and Python write with protocols 0 to 5. ``pickle.Unpickler`` with a harmless
+``find_class`` would not do: its C memo table allocates 4.1 GiB for a pickle of nine bytes. Everything unusual is
+refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.pickles.machine import Machine
+from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED
+from airflow_runai.checkpoints.pickles.stream import Cut
+
+__all__ = ["PICKLE_SIZE_LIMIT", "interpret", "load_first", "load_inert"]
+
+PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
+_STOP = ord(".")
+# Instructions between two looks at the limits, as a mask.
+_OFTEN = 0xFF
+
+
+def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
+    """
+    Interpret a pickle into the inert values of :mod:`~airflow_runai.checkpoints.pickles.values`.
+
+    :param data: the whole pickle, at most 64 MiB.
+    :param on_global: told (module, name) of every class or function, as soon as it is met.
+    :raises Damage: ``pickle-malformed``, ``pickle-opcode``, ``pickle-limit`` or ``too-large``.
+    """
+    if len(data) > PICKLE_SIZE_LIMIT:
+        raise Damage("too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+    value, end = load_first(data, 0, on_global)
+    if end != len(data):
+        raise Damage("pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP")
+    return value
+
+
+def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -> tuple[object, int]:
+    """
+    Interpret one of several pickles that follow each other.
+
+    :param begin: its first byte.
+    :return: the inert value, and one after its last byte.
+    :raises Damage: as :func:`load_inert`.
+    """
+    machine = Machine(data, begin, on_global)
+    try:
+        return interpret(machine), machine.at
+    except (IndexError, KeyError):
+        machine.malformed("takes more from the stack or memo than was put there")
+
+
+def interpret(machine: Machine) -> object:
+    """
+    Carry out the instructions up to STOP.
+
+    :return: the one value that is left on the stack.
+    :raises Damage: as :func:`load_inert`.
+    """
+    try:
+        return _carry_out(machine)
+    finally:
+        if machine.loose:
+            machine.on_global("builtins", "getattr")
+
+
+def _carry_out(machine: Machine) -> object:
+    data, end = machine.data, len(machine.data)
+    while machine.at < end:
+        opcode = data[machine.at]
+        machine.at += 1
+        machine.opcodes += 1
+        if not machine.opcodes & _OFTEN:
+            machine.check_limits()
+        if opcode == _STOP:
+            return machine.stop()
+        action = ACTIONS.get(opcode) or _old_action(machine, opcode)
+        action(machine)
+    raise Cut(machine.at, "ends without STOP; the file was cut")
+
+
+def _old_action(machine: Machine, opcode: int) -> Callable[[Machine], None]:
+    if machine.protocol_seen < 2:
+        if opcode in OLD_ACTIONS:
+            return OLD_ACTIONS[opcode]
+        if opcode == ord("P"):
+            machine.malformed("refers to tensors by text (pickle_protocol=0), which PyTorch cannot load; save it anew")
+    what = REFUSED.get(opcode)
+    if what is None:
+        machine.malformed(f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}; it was overwritten")
+    raise Damage("pickle-opcode", f"pickle, byte {machine.at}: {what}; PyTorch never writes this")

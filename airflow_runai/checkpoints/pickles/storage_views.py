@@ -1,0 +1,166 @@
+"""
+What the numbers of one storage of PyTorch are, for each tensor that is a view of it: exactly its own elements.
+
+Between two slices of a buffer, or beside a column of it, lies memory that belongs to nobody and may hold anything. A
+storage is looked at as a whole as long as everything in it is finite; only where something is not, it is found out
+whose it is. Views whose elements cannot be told apart (strides that overlap) own all bytes between their ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from airflow_runai.checkpoints.checking.examination import Examination
+from airflow_runai.checkpoints.checking.float_layouts import ByteOrder, ContentTest, special, trips
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent, note_content
+from airflow_runai.checkpoints.pickles.tensors import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["StorageContent"]
+
+# Beyond so many views that overlap, they are not told apart.
+_VIEW_LIMIT = 256
+
+
+class StorageContent:
+    """
+    Looks at one run of bytes that several tensors are views of.
+
+    :param tensors: the views; each begins and ends inside the run.
+
+    ``flags`` hold once all of the run was fed.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], byteorder: ByteOrder = "little") -> None:
+        views: dict[tuple[object, ...], _View] = {}
+        self._by_tensor: dict[int, _View] = {}
+        for tensor in tensors:
+            key = (tensor.begin, tensor.end, tensor.kind, tensor.shape, tensor.stride)
+            view = views.setdefault(key, _View(tensor, byteorder))
+            self._by_tensor[id(tensor)] = view
+        self._views = list(views.values())
+        self._regions = _regions(self._views)
+        self._at = 0
+
+    def feed(self, chunk: memoryview) -> None:
+        """Take the next chunk of the run."""
+        for region in self._regions:
+            region.feed(chunk, self._at)
+        self._at += len(chunk)
+
+    def flags(self, tensor: Tensor) -> tuple[bool, bool]:
+        """Whether all of a tensor is zero, and whether any of it is not finite."""
+        test = self._by_tensor[id(tensor)].test
+        return test.all_zero, test.non_finite
+
+    def note(self, seen: Examination, path: str) -> None:
+        """Record what was found, once the run is over; of tensors that are the same view, once."""
+        for view in self._views:
+            note_content(view, view.test, seen, path)
+
+
+class _View(TensorContent):
+    """One tensor, and which elements of the storage are its own."""
+
+    def __init__(self, tensor: Tensor, byteorder: ByteOrder) -> None:
+        super().__init__(tensor.name, tensor.kind, tensor.begin, tensor.end, byteorder)
+        self.place = tensor.place
+        self.itemsize = tensor.itemsize
+        self.test = self._test
+        steps = [(step, size) for size, step in zip(tensor.shape, tensor.stride, strict=True) if size > 1 and step]
+        self.steps = sorted(steps, reverse=True)
+        reach = [0, *accumulate((size - 1) * step for step, size in reversed(self.steps))]
+        self.apart = all(step > below for (step, _), below in zip(reversed(self.steps), reach, strict=False))
+        items = 1
+        for _, size in self.steps:
+            items *= size
+        self.dense = not self.apart or items * self.itemsize >= self.end - self.begin
+
+    def own(self, first: int, count: int, width: int) -> np.ndarray[Any, Any]:
+        """
+        Which of some numbers are elements of it.
+
+        :param first: byte of the storage at which the numbers begin.
+        :param width: of a number; an element may be two of them.
+        """
+        import numpy as np
+
+        places = first - self.begin + width * np.arange(count)
+        inside = (places >= 0) & (places < self.end - self.begin)
+        if self.dense:
+            return inside
+        rest = places // self.itemsize
+        for step, size in self.steps:
+            rest = rest - np.minimum(rest // step, size - 1) * step
+        owned: np.ndarray[Any, Any] = inside & (rest == 0)
+        return owned
+
+
+class _Region:
+    """A stretch of bytes with views of one kind that overlap."""
+
+    def __init__(self, view: _View) -> None:
+        self.begin, self.end = view.begin, view.end
+        self.views = [view]
+        self._test = ContentTest(view.kind, view.test.byteorder)
+
+    def feed(self, chunk: memoryview, at: int) -> None:
+        first, last = max(self.begin - at, 0), min(self.end - at, len(chunk))
+        if first >= last:
+            return
+        part = chunk[first:last]
+        if len(self.views) == 1 and self.views[0].dense:
+            self.views[0].test.feed(part)
+        else:
+            self._look(part, at + first)
+
+    def _look(self, part: memoryview, first: int) -> None:
+        lane, order = self._test.lane, self._test.byteorder
+        if lane is None:
+            self._test.feed(part)
+            for view in self.views:
+                view.test.all_zero = self._test.all_zero
+            return
+        part = part[: len(part) // lane.width * lane.width]
+        found, zero = trips(part, lane, order)
+        for view in self.views:
+            begin, end = max(view.begin - first, 0), min(view.end - first, len(part))
+            if begin >= end or zero:
+                continue
+            self._take(view, part[begin:end], first + begin, found=found)
+
+    def _take(self, view: _View, part: memoryview, first: int, *, found: bool) -> None:
+        import numpy as np
+
+        lane, order = self._test.lane, self._test.byteorder
+        assert lane is not None
+        if not found:
+            view.test.all_zero = view.test.mask_like = False
+            return
+        numbers = np.frombuffer(part, f"u{lane.width}")
+        own = numbers[view.own(first, len(numbers), lane.width)]
+        if len(own):
+            view.test.all_zero = view.test.all_zero and not own.any()
+            view.test.take(special(memoryview(own.tobytes()), lane, order))
+
+
+def _regions(views: Sequence[_View]) -> list[_Region]:
+    regions: list[_Region] = []
+    for view in sorted(views, key=lambda view: (view.kind, view.begin)):
+        last = regions[-1] if regions else None
+        if view.begin == view.end:
+            continue
+        if last is None or last.views[0].kind != view.kind or view.begin >= last.end:
+            regions.append(_Region(view))
+            continue
+        last.end = max(last.end, view.end)
+        last.views.append(view)
+    for region in regions:
+        if len(region.views) > _VIEW_LIMIT:
+            for view in region.views:
+                view.dense = True
+    return regions

@@ -1,0 +1,156 @@
+"""
+What a pickle would build, as inert values: names instead of classes, recorded calls instead of objects.
+
+Numbers, short text, tuples, lists and dictionaries stand for themselves. Everything else is one of the classes below.
+None of them can do anything. Values may be nested as deep as the pickle says, so they are only ever walked
+iteratively, never compared, hashed or printed as a whole (each of these recurses in C and can exhaust the stack).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_runai.checkpoints.checking.examination import Damage
+
+__all__ = ["GETATTR", "Call", "Global", "Key", "Opaque", "Persistent", "Place", "inside", "paired", "safe_key", "walk"]
+
+_DEPTH_LIMIT = 500
+_NAME_LIMIT = 120
+_KEY_INT_LIMIT = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """The name of a class or function."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+#: Up to protocol 3 Python writes a class inside a class as ``getattr(outer, name)``, which is as harmless as its name.
+#: There is one object of it only, to be told apart by identity: any other use is that of a dangerous function.
+GETATTR = Global("builtins", "getattr")
+
+
+def inside(args: object) -> Global | None:
+    """Name of what ``getattr`` with these arguments takes out of a class; ``None`` for any other use of it."""
+    match args:
+        case (Global() as outer, str() as name) if outer is not GETATTR:
+            return Global(outer.module, f"{outer.name}.{name}")
+    return None
+
+
+class Call:
+    """An object that would come from calling ``function``, with what would be stored into it afterwards."""
+
+    __slots__ = ("args", "function", "items", "state")
+
+    def __init__(self, function: Global, args: object) -> None:
+        self.function = function
+        self.args = args
+        self.items: dict[object, object] | list[object] | None = None
+        self.state: object = None
+
+
+class Persistent:
+    """A reference to something outside of the pickle; in PyTorch: a storage."""
+
+    __slots__ = ("identity",)
+
+    def __init__(self, identity: object) -> None:
+        self.identity = identity
+
+
+class Opaque:
+    """A long text, byte string or set whose content does not matter here."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+class Key:
+    """Stands in for a dictionary key that must not be hashed."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    One value met on a walk.
+
+    :param name: path of keys that leads to it, its last 120 characters.
+    :param top: the first of these keys.
+    """
+
+    name: str
+    top: str
+    value: object
+
+
+def safe_key(key: object) -> object:
+    """
+    Return a dictionary key that can be hashed in constant time.
+
+    Nested tuples hash recursively in C, and integers far above 64 bits can be chosen to collide; such keys are
+    replaced by a stand-in of their own, because no reader needs to look them up.
+    """
+    if isinstance(key, str | bytes | float | Global | None):
+        return key
+    if isinstance(key, int) and -_KEY_INT_LIMIT <= key < _KEY_INT_LIMIT:
+        return key
+    return Key(key)
+
+
+def paired(values: list[object]) -> dict[object, object]:
+    """Make a dictionary of keys and values in turns."""
+    return {safe_key(values[at]): values[at + 1] for at in range(0, len(values) - 1, 2)}
+
+
+def walk(root: object, name: str = "") -> Iterator[Place]:
+    """
+    Visit every value once, parents first, in the order of the pickle.
+
+    :param name: of the root itself.
+    :raises Damage: ``pickle-limit`` when values are nested deeper than 500 levels, which would overflow the stack of
+        whatever works on the loaded object recursively.
+    """
+    seen: set[int] = set()
+    pending: list[tuple[str, str, object, int]] = [(name, name.partition(".")[0], root, 0)]
+    while pending:
+        name, top, value, depth = pending.pop()
+        if isinstance(value, list | tuple | dict | Call):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if depth > _DEPTH_LIMIT:
+                raise Damage("pickle-limit", f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}")
+            for key, child in reversed(_children(value)):
+                path = _join(name, key)
+                pending.append((path, top or path, child, depth + 1))
+        yield Place(name, top, value)
+
+
+def _children(value: list[object] | tuple[object, ...] | dict[object, object] | Call) -> list[tuple[object, object]]:
+    if isinstance(value, dict):
+        keys: list[tuple[object, object]] = [(None, key.value) for key in value if isinstance(key, Key)]
+        return [*value.items(), *keys]
+    if isinstance(value, Call):
+        return [(None, value.args), (None, value.items), (None, value.state)]
+    return list(enumerate(value))
+
+
+def _join(name: str, key: object) -> str:
+    if key is None:
+        return name
+    part = str(key) if isinstance(key, str | int | float) else type(key).__name__
+    return (f"{name}.{part[:_NAME_LIMIT]}" if name else part)[-_NAME_LIMIT:]

@@ -1,0 +1,187 @@
+"""
+How bytes come out of a storage: a local file, an object that is fetched by ranges, or whatever can seek and read.
+
+A local file is read into the caller's buffer at an offset, without a position and without a second buffer. Of an
+object the next ranges are under way while one is looked at, because there the network's round trips are what costs;
+each byte is fetched once, and at most ``ahead + 1`` ranges of 4 MiB are held. Structure (headers, the ends of a file)
+is fetched in blocks of 64 KiB, the last few of which are kept: a zip's small members lie side by side.
+
+Storage libraries raise what they like; their errors pass through here and are named in
+:mod:`~airflow_runai.checkpoints.checking.reader`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from airflow_runai.checkpoints.storage.listing import Location
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["AHEAD", "Access", "Blocks", "is_remote", "open_access"]
+
+#: Ranges that are fetched beside the one that is looked at.
+AHEAD = 4
+_RANGE = 4 * 1024 * 1024
+_BLOCK = 64 * 1024
+_BLOCKS_KEPT = 32
+
+
+class Access(Protocol):
+    """An open file. Fewer bytes than asked for mean that it has become shorter."""
+
+    def at(self, offset: int, size: int) -> bytes:
+        """Read some bytes anywhere; for the few KB of a file's structure."""
+
+    def into(self, target: memoryview, offset: int) -> int:
+        """Fill a part of the target, 0 at the end of the file; for the one pass from the first byte to the last."""
+
+    def close(self) -> None:
+        """Let go of the file and of everything that is still under way."""
+
+
+class Blocks:
+    """The blocks of objects that were fetched last; every format looks at the same head, which is fetched once."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    def get(self, path: str, number: int) -> bytes | None:
+        """Find a block that was kept."""
+        return self._kept.get((path, number))
+
+    def keep(self, path: str, number: int, data: bytes) -> bytes:
+        """Keep a block for a while."""
+        self._kept[path, number] = data
+        if len(self._kept) > _BLOCKS_KEPT:
+            self._kept.popitem(last=False)
+        return data
+
+
+def is_remote(path: Location) -> bool:
+    """Whether a path lies in a storage behind fsspec, such as ``ObjectStoragePath``."""
+    return not isinstance(path, Path) and getattr(path, "fs", None) is not None
+
+
+def open_access(path: Location, size: int, ahead: int, blocks: Blocks) -> Access:
+    """
+    Open a file for reading in the way its storage is best at.
+
+    :param size: as it was listed, in bytes.
+    :param ahead: ranges to fetch in advance, where the storage is far away.
+    :param blocks: kept from one opening to the next, for the same.
+    """
+    if isinstance(path, Path):
+        return _LocalFile(path)
+    if is_remote(path):
+        return _RangedObject(path, size, ahead, blocks)
+    return _Stream(path.open("rb"))
+
+
+class _LocalFile:
+    def __init__(self, path: Path) -> None:
+        # Not blocking: what was a file when it was listed may be a fifo by now.
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            self.close()
+            raise OSError("it is no regular file any more")
+
+    def at(self, offset: int, size: int) -> bytes:
+        return os.pread(self._file, size, offset)
+
+    def into(self, target: memoryview, offset: int) -> int:
+        return os.preadv(self._file, [target], offset)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class _Stream:
+    def __init__(self, file: IO[Any]) -> None:
+        self._file: Any = file
+        self._at = 0
+
+    def at(self, offset: int, size: int) -> bytes:
+        self._seek(offset)
+        data: bytes = self._file.read(size)
+        self._at += len(data)
+        return data
+
+    def into(self, target: memoryview, offset: int) -> int:
+        self._seek(offset)
+        if hasattr(self._file, "readinto"):
+            count = int(self._file.readinto(target) or 0)
+        else:
+            data = self._file.read(len(target))
+            count = len(data)
+            target[:count] = data
+        self._at += count
+        return count
+
+    def _seek(self, offset: int) -> None:
+        if offset != self._at:
+            self._file.seek(offset)
+            self._at = offset
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _RangedObject:
+    """One object of an fsspec file system."""
+
+    def __init__(self, path: Any, size: int, ahead: int, blocks: Blocks) -> None:
+        self._system = path.fs
+        self._path = str(path.path)
+        self._size = size
+        self._ahead = ahead
+        self._blocks = blocks
+        # Imported here: threads serve object stores alone, and cost a command line a tenth of its start.
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._ranges: dict[int, Future[bytes]] = {}
+        self._workers = ThreadPoolExecutor(ahead + 1, thread_name_prefix="checkpoint-range")
+
+    def at(self, offset: int, size: int) -> bytes:
+        if size > _BLOCK:
+            return self._fetch(offset, offset + size)
+        first, last = offset // _BLOCK, max(offset + size - 1, offset) // _BLOCK
+        data = b"".join(self._block(number) for number in range(first, last + 1))
+        return data[offset - first * _BLOCK :][:size]
+
+    def _block(self, number: int) -> bytes:
+        kept = self._blocks.get(self._path, number)
+        if kept is not None:
+            return kept
+        return self._blocks.keep(self._path, number, self._fetch(number * _BLOCK, (number + 1) * _BLOCK))
+
+    def into(self, target: memoryview, offset: int) -> int:
+        number = offset // _RANGE
+        for passed in [old for old in self._ranges if old < number]:
+            del self._ranges[passed]
+        for wanted in range(number, number + self._ahead + 1):
+            if wanted not in self._ranges and wanted * _RANGE < self._size:
+                self._ranges[wanted] = self._workers.submit(self._range, wanted)
+        if number not in self._ranges:
+            return 0
+        part = memoryview(self._ranges[number].result())[offset - number * _RANGE :][: len(target)]
+        target[: len(part)] = part
+        return len(part)
+
+    def _range(self, number: int) -> bytes:
+        if self._size <= _BLOCK:
+            return self._block(0)
+        return self._fetch(number * _RANGE, (number + 1) * _RANGE)
+
+    def _fetch(self, begin: int, end: int) -> bytes:
+        end = min(end, self._size)
+        data: bytes = self._system.cat_file(self._path, start=begin, end=end) if begin < end else b""
+        return data
+
+    def close(self) -> None:
+        self._workers.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,89 @@
+"""
+One small file in whatever storage: read whole, replaced so that readers see the old or the new one, removed.
+
+On mounted storage no link is followed to it (:mod:`~airflow_runai.checkpoints.storage.directory_handle`), and it is written under
+another name, synced and renamed. On object storage a single put is atomic by itself, and there are no links.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_runai.checkpoints.storage.directory_handle import Folder
+from airflow_runai.checkpoints.storage.listing import Location
+
+__all__ = ["SmallFile"]
+
+
+@dataclass(frozen=True)
+class SmallFile:
+    """
+    Where a small file lies.
+
+    :param below: the directory from which on no link is followed, for a mounted one; without it only the file itself
+        must not be a link.
+    """
+
+    path: Location
+    below: Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def of(cls, place: Location | SmallFile) -> SmallFile:
+        """Take a path for the file that lies there."""
+        return place if isinstance(place, SmallFile) else cls(place)
+
+    def read(self, limit: int) -> bytes:
+        """
+        Read it; of one that is longer than ``limit`` bytes, at least one byte more.
+
+        :raises FileNotFoundError: if there is none.
+        :raises OSError: if it cannot be read; storage libraries raise other errors, too.
+        """
+        if isinstance(self.path, Path):
+            with Folder.holding(self.path, self.below) as folder:
+                return folder.read(self.path.name, limit)
+        with self.path.open("rb") as file:
+            data: bytes = file.read(limit + 1)
+            return data
+
+    def make_room(self) -> None:
+        """
+        Make its directory, so that it is known early whether it can be written.
+
+        :raises OSError: if not; of object storage only the writing itself can tell.
+        """
+        if isinstance(self.path, Path):
+            with Folder.holding(self.path, self.below, make=True) as folder:
+                folder.expect_room()
+
+    def replace(self, text: str) -> None:
+        """
+        Write it, and make its directory where there is none.
+
+        :raises OSError: when it cannot be written; then the old one is still there.
+        """
+        if isinstance(self.path, Path):
+            with Folder.holding(self.path, self.below, make=True) as folder:
+                folder.replace(self.path.name, text.encode())
+        else:
+            with self.path.open("wb") as file:
+                file.write(text.encode())
+
+    def remove(self) -> None:
+        """
+        Remove it, if it is there; of a link, the link.
+
+        :raises OSError: when that fails; storage libraries raise other errors, too.
+        """
+        if isinstance(self.path, Path):
+            with suppress(FileNotFoundError), Folder.holding(self.path, self.below) as folder:
+                folder.remove(self.path.name)
+        else:
+            place: Any = self.path
+            place.unlink(missing_ok=True)

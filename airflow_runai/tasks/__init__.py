@@ -1,0 +1,1 @@
+"""What one task shares between its operator, its sensor, its trigger and the command line."""

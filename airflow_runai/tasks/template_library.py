@@ -1,0 +1,80 @@
+"""
+Where templates come from: folders, an Airflow Variable, the DAG file. What they mean is in ``core/templates``.
+
+The folder of the configuration is always read, so that a DAG cannot leave the admin's defaults out by naming its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_runai.core.templates import LIMIT, Template, library
+from airflow_runai.deployment import configuration
+from airflow_runai.errors import SpecError
+
+_ENDINGS = (".yaml", ".yml")
+
+
+def template_library(
+    folder: str | None = None,
+    variable: str | None = None,
+    inline: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Template]:
+    """
+    Read all templates that a task may name.
+
+    :param folder: a folder with ``.yaml`` and ``.yml`` files, besides ``[runai] template_folder``; folders in it are
+        not looked into.
+    :param variable: key of an Airflow Variable that holds YAML, of one or more documents.
+    :param inline: name → template, as a mapping in the DAG file; ``name`` itself may be left out there.
+    :raises SpecError: with the mistakes of all of them, each with its file or Variable, and line.
+    """
+    texts: dict[str, str | Mapping[str, Any]] = {}
+    for name in dict.fromkeys(filter(None, (configuration.option("template_folder"), folder))):
+        texts.update(_files(name))
+    if variable:
+        texts[f"Variable {variable!r}"] = _variable(variable)
+    for name, template in (inline or {}).items():
+        texts[f"template {name!r} in the DAG file"] = _named(name, template)
+    return library(texts)
+
+
+def _files(folder: str) -> Iterator[tuple[str, str]]:
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise SpecError([f"template folder {folder!r}: no folder here; allowed: one that every worker has"])
+    try:
+        for file in sorted(path.iterdir()):
+            if file.suffix in _ENDINGS and file.is_file():
+                yield str(file), _text(file)
+    except OSError as error:
+        raise SpecError([f"{error.filename or folder}: cannot be read: {error.strerror}"]) from None
+
+
+def _text(file: Path) -> str:
+    size = file.stat().st_size
+    if size > LIMIT * 4:  # a character takes up to four bytes
+        raise SpecError([f"{file}: {size} bytes; allowed: {LIMIT} characters. Split it into several"])
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError([f"{file}: no UTF-8 at byte {error.start}; allowed: YAML in UTF-8"]) from None
+
+
+def _variable(key: str) -> str:
+    from airflow.sdk import Variable  # asks Airflow's API or database, which parsing a DAG should not need
+
+    found = Variable.get(key, default=None)
+    if not isinstance(found, str):
+        raise SpecError([f"Variable {key!r}: not set; put the YAML of the templates into it"])
+    return found
+
+
+def _named(name: str, template: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(template, Mapping):
+        raise SpecError([f"template {name!r} in the DAG file: a {type(template).__name__}; allowed: a mapping"])
+    if template.get("name", name) != name:
+        raise SpecError([f"template {name!r} in the DAG file: its name is {template['name']!r}; leave that out"])
+    return {"name": name, **template}
