@@ -19,8 +19,8 @@ Everything that can go wrong, as one tree.
     │   └── Conflict                409
     ├── ForeignWorkload             the name is taken by a workload with another specification
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
-    ├── CheckpointInvalid           no checkpoint was accepted
-    │   └── CheckpointUndecided     unreadable now, or still being written: trying again may help
+    ├── NoValidCheckpoint           no checkpoint was accepted
+    │   └── CheckpointUnreadable     unreadable now, or still being written: trying again may help
     ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
     └── GateFailed                  metrics were read and did not pass
 
@@ -141,11 +141,11 @@ class WorkloadEnded(RunaiError):
         self.outcome = dict(outcome)
 
 
-class CheckpointInvalid(RunaiError):
+class NoValidCheckpoint(RunaiError):
     """No checkpoint could be accepted."""
 
 
-class CheckpointUndecided(CheckpointInvalid):
+class CheckpointUnreadable(NoValidCheckpoint):
     """No checkpoint could be accepted, but one could not be read now or is still being written."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 
-from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 RUN = "/shared/runs/{{ dag.dag_id }}/{{ run_id }}"
@@ -40,4 +40,4 @@ with DAG(
             "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
         },
     )
-    train >> RunaiCheckpointOperator(task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS)
+    train >> RunaiSelectCheckpointOperator(task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Asset, Context, task
 
-from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 
@@ -43,7 +43,7 @@ with DAG("digits_train_on_new_data", schedule=[DATA], max_active_runs=1, tags=["
             "compute": {"gpu_portion": 0.5},
         },
     )
-    train >> RunaiCheckpointOperator(
+    train >> RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS, outlets=[CHECKPOINT]
     )
 

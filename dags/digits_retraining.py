@@ -11,9 +11,9 @@ from datetime import datetime
 
 from airflow.sdk import DAG
 
-from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
-from airflow_runai.operators.promotion import RunaiPromoteOperator
+from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 RUN = "/shared/runs/{{ dag.dag_id }}/{{ run_id }}"
@@ -49,7 +49,7 @@ with DAG(
         },
         limits={"queue": 7 * 86400, "total": 30 * 86400},
     )
-    checkpoint = RunaiCheckpointOperator(task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS)
+    checkpoint = RunaiSelectCheckpointOperator(task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS)
     evaluate = RunaiEvaluationOperator(
         task_id="evaluate",
         spec={**CONTAINER, "command": "./evaluate.sh", "compute": {"gpu_devices": 1}},
@@ -58,7 +58,7 @@ with DAG(
         path_map=PATHS,
         gates=["accuracy >= 0.95"],
     )
-    promote = RunaiPromoteOperator(
+    promote = RunaiPromoteCheckpointOperator(
         task_id="promote", champion="/shared/champion.json", evaluation=evaluate.output, path_map=PATHS
     )
     train >> checkpoint >> evaluate >> promote

@@ -20,7 +20,7 @@ from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.naming import ending, generation_of
 from airflow_runai.core.texts import PHASE_LIMIT, cut, printable
 from airflow_runai.core.timeline import Moment, merge
-from airflow_runai.core.waiting import Eyes
+from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
 
@@ -179,7 +179,7 @@ def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
-def eyes(start: Workload) -> Eyes:
+def eyes(start: Workload) -> WorkloadReader:
     """Return the three looks at ``start`` that a wait needs."""
 
     def find_deleted(workload_id: str) -> Flow[Workload | None]:
@@ -187,7 +187,7 @@ def eyes(start: Workload) -> Eyes:
         listed = yield from find(project, start.name, exact=True, deleted=True)
         return next((w for w in listed if w.id == workload_id), None)
 
-    return Eyes(read=get, history=history, find_deleted=find_deleted)
+    return WorkloadReader(read=get, history=history, find_deleted=find_deleted)
 
 
 def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from airflow_runai.backends.server_clock import ServerClock
-from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Step, Tell
+from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, Step
 from airflow_runai.core.texts import TEXT_LIMIT, cut
 from airflow_runai.errors import Unreachable, Untrusted
 
@@ -31,7 +31,7 @@ def pause(seconds: float) -> None:
 def run(
     flow: Flow[T],
     client: httpx.Client,
-    tell: Callable[[Tell], None] | None = None,
+    tell: Callable[[Notice], None] | None = None,
     sleep: Callable[[float], None] = pause,
     clock: ServerClock | None = None,
 ) -> T:
@@ -64,7 +64,7 @@ def run(
 async def arun(
     flow: Flow[T],
     client: httpx.AsyncClient,
-    tell: Callable[[Tell], Awaitable[None]] | None = None,
+    tell: Callable[[Notice], Awaitable[None]] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: ServerClock | None = None,
 ) -> T:
@@ -101,7 +101,7 @@ def _thrower(flow: Generator[Step, Reply, Any], error: Unreachable) -> Callable[
 def _do(
     step: Step,
     client: httpx.Client,
-    tell: Callable[[Tell], None] | None,
+    tell: Callable[[Notice], None] | None,
     sleep: Callable[[float], None],
     clock: ServerClock,
 ) -> Reply:
@@ -111,7 +111,7 @@ def _do(
             return _reply(client.request(**_arguments(step)), sent, clock)
         except httpx.HTTPError as error:
             raise _unreachable(error, step, client.base_url) from error
-    if isinstance(step, Tell) and tell:
+    if isinstance(step, Notice) and tell:
         tell(step)
     if isinstance(step, Sleep) and step.seconds > 0:
         sleep(_lengthened(step))
@@ -121,7 +121,7 @@ def _do(
 async def _ado(
     step: Step,
     client: httpx.AsyncClient,
-    tell: Callable[[Tell], Awaitable[None]] | None,
+    tell: Callable[[Notice], Awaitable[None]] | None,
     sleep: Callable[[float], Awaitable[None]],
     clock: ServerClock,
 ) -> Reply:
@@ -131,7 +131,7 @@ async def _ado(
             return _reply(await client.request(**_arguments(step)), sent, clock)
         except httpx.HTTPError as error:
             raise _unreachable(error, step, client.base_url) from error
-    if isinstance(step, Tell) and tell:
+    if isinstance(step, Notice) and tell:
         await tell(step)
     if isinstance(step, Sleep) and step.seconds > 0:
         await sleep(_lengthened(step))

@@ -82,8 +82,8 @@ def generations(project: Project, digest: str, note: Note | None = None) -> Flow
     Lists lag. So the newest that lives is read again by itself, and the one that was noted is looked up by its id if
     the lists lack it, wherever it is.
     """
-    alive = yield from patiently(lambda: control_plane.find_generations(project, digest))
-    gone = yield from patiently(lambda: control_plane.find_generations(project, digest, deleted=True))
+    alive = yield from retry_while_unreachable(lambda: control_plane.find_generations(project, digest))
+    gone = yield from retry_while_unreachable(lambda: control_plane.find_generations(project, digest, deleted=True))
     known = {workload.id for _, workload in gone}
     listed = [*gone, *(pair for pair in alive if pair[1].id not in known)]
     if note and note.workload_id and note.workload_id not in {workload.id for _, workload in listed}:
@@ -118,9 +118,9 @@ def present_state(workload_id: str, name: str | None, pauses: tuple[float, ...] 
     """
     for pause in (*pauses, None):
         try:
-            return (yield from patiently(lambda: control_plane.get(workload_id)))
+            return (yield from retry_while_unreachable(lambda: control_plane.get(workload_id)))
         except NotFound:
-            found = yield from patiently(lambda: _among_deleted(workload_id, name))
+            found = yield from retry_while_unreachable(lambda: _among_deleted(workload_id, name))
         if found or pause is None:
             return found
         yield Sleep(pause, jitter=0.2)
@@ -212,7 +212,7 @@ def verify(found: Workload, order: Order, noted: str | None = None) -> Flow[None
     )
 
 
-def patiently(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKS) -> Flow[T]:
+def retry_while_unreachable(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKS) -> Flow[T]:
     """
     Run a flow whose repetition is harmless, again after each pause while the control plane is unreachable.
 
@@ -232,7 +232,7 @@ def steadfastly(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LONG_LO
     """Wait out refusals, too: for where a workload may be alive, which a secret that was rotated must not cost."""
     for pause in pauses:
         try:
-            return (yield from patiently(make, ()))
+            return (yield from retry_while_unreachable(make, ()))
         except Refused as error:
             if error.status not in MAY_PASS:
                 raise

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import patiently
+from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import Flow, Sleep, now
 from airflow_runai.core.phases import FINAL, OVER, Meaning
@@ -124,12 +124,12 @@ def stop(workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda
     call = control_plane.delete if action == "stop" else control_plane.suspend
     asked = False
     for _ in range(_LOOKS_AFTER):
-        found = yield from patiently(lambda: present(workload))
+        found = yield from retry_while_unreachable(lambda: present(workload))
         if found is not None and found.meaning in settled:
             done = "stopped and deleted" if action == "stop" else "suspended"
             return f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"
         if found is not None:
-            asked = yield from patiently(_call_if(is_wanted, call, found))
+            asked = yield from retry_while_unreachable(_call_if(is_wanted, call, found))
             if not asked:
                 return f"workload {found.name} goes on: its task was cleared"
         yield Sleep(_FIRST_PAUSE)

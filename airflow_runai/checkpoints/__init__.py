@@ -12,14 +12,14 @@ from __future__ import annotations
 from airflow_runai.checkpoints.checking.examination import Policy
 from airflow_runai.checkpoints.checking.ledger import Ledger
 from airflow_runai.checkpoints.checking.report import Finding, Report, Verdict
-from airflow_runai.checkpoints.checking.requirements import DemandError, Demands
+from airflow_runai.checkpoints.checking.requirements import RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.choosing.selection import Selection, select
 from airflow_runai.checkpoints.choosing.verification import check
 
 __all__ = [
-    "DemandError",
-    "Demands",
+    "RequirementError",
+    "Requirements",
     "Finding",
     "Ledger",
     "Policy",

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from airflow_runai.checkpoints import DemandError, RootProblem, commands
+from airflow_runai.checkpoints import RequirementError, RootProblem, commands
 from airflow_runai.checkpoints.checking.report import ACCEPTABLE
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QuarantineProblem as problem:
         print(problem, file=sys.stderr)
         return 1
-    except (DemandError, RetentionProblem, commands.FileProblem) as problem:
+    except (RequirementError, RetentionProblem, commands.FileProblem) as problem:
         print(problem, file=sys.stderr)
         return 2
 

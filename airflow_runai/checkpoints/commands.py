@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from airflow_runai import checkpoints
-from airflow_runai.checkpoints import Demands, Ledger, Policy, Report, Selection
+from airflow_runai.checkpoints import Ledger, Policy, Report, Requirements, Selection
 from airflow_runai.checkpoints.checking.reader import cause
 from airflow_runai.checkpoints.choosing.report_file import read_demands, read_ledger, write_report
 from airflow_runai.checkpoints.keeping.quarantine import quarantine as put_aside
@@ -102,9 +102,9 @@ def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict
     return [vars(finding) for finding in (*report.findings, *unmet)]
 
 
-def _demands(path: Path | None) -> Demands:
+def _demands(path: Path | None) -> Requirements:
     try:
-        return Demands() if path is None else read_demands(path)
+        return Requirements() if path is None else read_demands(path)
     except OSError as error:
         raise FileProblem(f"--expect: {path}: cannot be read ({cause(error)})") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.containers.json_documents import parse_object
 from airflow_runai.cli.exit_codes import Misuse
@@ -35,6 +35,6 @@ def _save_seconds(manifest: Path) -> float | None:
         if not manifest.is_file() or manifest.stat().st_size > LARGEST_MANIFEST:
             return None
         found: Any = parse_object(manifest.read_bytes(), "json-malformed", manifest.name).get("save_seconds")
-    except (OSError, Damage):
+    except (OSError, FormatError):
         return None  # what is wrong with a checkpoint, `python -m airflow_runai.checkpoints check` says
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0 else None

@@ -22,7 +22,7 @@ ABSENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class Timeouts:
     """
     Upper bounds of the clocks, seconds; ``None`` means no limit.
 
@@ -65,7 +65,7 @@ class WaitPolicy:
     """
 
     poll_interval: float = 30.0
-    limits: Limits = Limits()
+    limits: Timeouts = Timeouts()
     when_suspended: str = "wait"
     deadline: float | None = None
 
@@ -101,7 +101,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Keep:
+class KeepWaiting:
     """Look again in ``seconds``."""
 
     seconds: float
@@ -117,13 +117,13 @@ _ENDS = {
 _CLOCKS = ("queue", "interruption", "interrupted_total", "running", "total")
 
 
-def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
+def decide(policy: WaitPolicy, seen: Snapshot) -> KeepWaiting | Outcome:
     """
     Say what follows from one look: look again later, or stop and why.
 
     Reads no clock: ``seen.taken_at`` is the present. A phase this version does not know is never final.
 
-    :return: :class:`Keep` with seconds until the next look, or the final :class:`Outcome`.
+    :return: :class:`KeepWaiting` with seconds until the next look, or the final :class:`Outcome`.
     """
     kind = _settled(seen)
     if kind in _ENDS:
@@ -135,7 +135,7 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> Keep | Outcome:
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
         return _end(seen, ends.STOPPED, "was suspended by someone else")
     ticking = _ticking(policy, seen)
-    return _exceeded(policy, seen, ticking) or Keep(_pause(policy, seen, ticking))
+    return _exceeded(policy, seen, ticking) or KeepWaiting(_pause(policy, seen, ticking))
 
 
 def _settled(seen: Snapshot) -> Meaning:

@@ -1,7 +1,7 @@
 """
 Conversations with a server, written once for blocking and asynchronous use.
 
-A *flow* is a generator. It yields what it wants done (:class:`Request`, :class:`Sleep` or :class:`Tell`), receives a
+A *flow* is a generator. It yields what it wants done (:class:`Request`, :class:`Sleep` or :class:`Notice`), receives a
 :class:`Reply`, and returns its result. It never sends or sleeps itself: ``backends/drivers.py`` has one driver that
 blocks and one that awaits, and tests feed replies by hand. When the wire fails, the driver throws
 :class:`~airflow_runai.errors.Unreachable` into the flow at the ``yield``.
@@ -54,7 +54,7 @@ class Sleep:
 
 
 @dataclass(frozen=True)
-class Tell:
+class Notice:
     """
     Something that an observer may want to see now (a new phase, an outage), not an end.
 
@@ -71,7 +71,7 @@ class Reply:
     """
     What came back.
 
-    :param status: HTTP status; 0 after a :class:`Sleep` or :class:`Tell`.
+    :param status: HTTP status; 0 after a :class:`Sleep` or :class:`Notice`.
     :param now: epoch seconds at which the reply was complete.
     :param body: decoded JSON, or ``None`` where the body was empty or not JSON.
     :param text: the raw text, cut, for messages where ``body`` is ``None``.
@@ -84,7 +84,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Step: TypeAlias = Request | Sleep | Tell
+Step: TypeAlias = Request | Sleep | Notice
 Flow: TypeAlias = Generator[Step, Reply, T]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from airflow_runai.core.decision import Snapshot, WaitPolicy, because, decide
-from airflow_runai.core.flow import Flow, Sleep, Tell
+from airflow_runai.core.flow import Flow, Notice, Sleep
 from airflow_runai.core.flow import now as present
 from airflow_runai.core.outcome import TIMED_OUT, Outcome, news
 from airflow_runai.core.phases import OVER
@@ -34,7 +34,7 @@ FindDeleted = Callable[[str], "Flow[Workload | None]"]
 
 
 @dataclass(frozen=True)
-class Eyes:
+class WorkloadReader:
     """
     The three ways in which a wait looks at a workload, each a flow that takes its id.
 
@@ -48,7 +48,7 @@ class Eyes:
     find_deleted: FindDeleted
 
 
-def wait(policy: WaitPolicy, eyes: Eyes, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Outcome]:
+def wait(policy: WaitPolicy, eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Outcome]:
     """
     Look at a workload until :func:`decide` says that the wait is over.
 
@@ -63,9 +63,9 @@ def wait(policy: WaitPolicy, eyes: Eyes, start: Workload, timeline: tuple[Moment
         try:
             before, seen = seen, (yield from _look(eyes, seen, insist=outage.failures < HISTORY_LOOKS))
         except (Unreachable, Refused) as error:
-            if outage.is_news(error):
+            if outage.record_failure(error):
                 words = f"cannot look at {start.name} ({error}); this says nothing about it, waiting on"
-                yield Tell("trouble", words)
+                yield Notice("trouble", words)
             seen = replace(seen, taken_at=(yield from present()), blind=True)
             pause = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
         else:
@@ -91,8 +91,8 @@ def appearance(
                 return found
             yield from _told_again(outage)
         except (Unreachable, Refused) as error:
-            if outage.is_news(error):
-                yield Tell("trouble", f"cannot look for {wanted.name} ({error}); looking on")
+            if outage.record_failure(error):
+                yield Notice("trouble", f"cannot look for {wanted.name} ({error}); looking on")
         moment = yield from present()
         if policy.deadline is not None and moment >= policy.deadline:
             reason = "no workload of this name appeared before the deadline"
@@ -100,7 +100,7 @@ def appearance(
         yield Sleep(policy.poll_interval, jitter=0.1)
 
 
-def look(eyes: Eyes, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Snapshot]:
+def look(eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Snapshot]:
     """
     Take a single look, for those who poke instead of waiting (sensors), or look again.
 
@@ -111,7 +111,7 @@ def look(eyes: Eyes, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow
 
 def _told_again(outage: _Outage) -> Flow[None]:
     if outage.ends():
-        yield Tell("trouble", "the control plane answers again")
+        yield Notice("trouble", "the control plane answers again")
 
 
 @dataclass
@@ -121,7 +121,7 @@ class _Outage:
     failures: int = 0
     kinds: frozenset[str] = frozenset()
 
-    def is_news(self, error: Exception) -> bool:
+    def record_failure(self, error: Exception) -> bool:
         self.failures += 1
         known, self.kinds = self.kinds, self.kinds | {type(error).__name__}
         return known != self.kinds
@@ -139,7 +139,7 @@ def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
     return Snapshot(replace(start, phase="", phase_updated_at=None), timeline or born, start.created_at)
 
 
-def _look(eyes: Eyes, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
+def _look(eyes: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
     known = before.workload
     found: Workload | None
     try:
@@ -155,7 +155,9 @@ def _look(eyes: Eyes, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
     return Snapshot(found, _begun(merge(timeline, _own_sightings(found, timeline, moment))), moment)
 
 
-def _remembered(eyes: Eyes, found: Workload, own: tuple[Moment, ...], insist: bool) -> Flow[tuple[Moment, ...]]:
+def _remembered(
+    eyes: WorkloadReader, found: Workload, own: tuple[Moment, ...], insist: bool
+) -> Flow[tuple[Moment, ...]]:
     """
     Return what the server remembers; before its oldest record (they may be cut off), what we saw ourselves.
 
@@ -193,10 +195,10 @@ def _begun(timeline: tuple[Moment, ...]) -> tuple[Moment, ...]:
     return merge((replace(timeline[0], phase="Creating"), *timeline[1:]))
 
 
-def _news(seen: Snapshot) -> Tell:
+def _news(seen: Snapshot) -> Notice:
     last = seen.timeline[-1]
     words = f"{seen.workload.name}: {last.phase}{because(last.message)}"
-    return Tell("timeline", words, news(seen.timeline, seen.clocks, last.phase))
+    return Notice("timeline", words, news(seen.timeline, seen.clocks, last.phase))
 
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:

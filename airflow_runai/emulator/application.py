@@ -34,9 +34,9 @@ from airflow_runai.emulator import routes_watch as watch
 from airflow_runai.emulator import routes_workloads as workloads
 from airflow_runai.emulator.colours import coloured
 from airflow_runai.emulator.connections import cut
-from airflow_runai.emulator.control_plane import ControlPlane, SeenRequest
+from airflow_runai.emulator.control_plane import ControlPlane, RecordedRequest
 from airflow_runai.emulator.faults import Fault
-from airflow_runai.emulator.hosts import NearbyHosts, needs_nearby_hosts
+from airflow_runai.emulator.hosts import HostCheckMiddleware, needs_nearby_hosts
 from airflow_runai.emulator.page import PATHS, page
 from airflow_runai.emulator.replies import Call, Refused, Reply
 
@@ -96,7 +96,7 @@ def application(plane: ControlPlane) -> Starlette:
         for method, path, endpoint, fixed in table
     ]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
-    guard = [Middleware(NearbyHosts)] if needs_nearby_hosts(plane.settings) else []
+    guard = [Middleware(HostCheckMiddleware)] if needs_nearby_hosts(plane.settings) else []
     return Starlette(routes=routes, middleware=guard, exception_handlers={404: _lost, 405: _lost})
 
 
@@ -123,7 +123,7 @@ class _Handler:
         skew = next((fault.seconds for fault in faults if fault.kind == "skew"), 0.0)
         response.headers["Date"] = formatdate(self._plane.clock.now() + skew, usegmt=True)
         status = 0 if isinstance(response, _Nothing) else response.status_code
-        self._plane.requests.append(SeenRequest(method, path, request.url.query, status))
+        self._plane.requests.append(RecordedRequest(method, path, request.url.query, status))
         return response
 
     async def _spoiled(self, request: Request, faults: list[Fault]) -> Response:
@@ -161,7 +161,7 @@ class _Handler:
                 status = self._done(call, {}).status
             except Refused as refused:
                 status = refused.status
-            self._plane.requests.append(SeenRequest(call.method, call.path, request.url.query, status))
+            self._plane.requests.append(RecordedRequest(call.method, call.path, request.url.query, status))
 
         self._plane.later(seconds, deliver)
 

@@ -30,7 +30,7 @@ CLOSING = "The control plane is shutting down; the workload is queued again"
 
 
 @dataclass(frozen=True)
-class SeenRequest:
+class RecordedRequest:
     """A request that was answered; ``status`` is 0 when the answer was lost on purpose."""
 
     method: str
@@ -56,7 +56,7 @@ class ControlPlane:
         self.tokens = Tokens(settings.client_id, settings.secret, settings.token_seconds)
         self.faults = Faults(self.clock.now)
         self._late: list[tuple[float, Callable[[], object]]] = []
-        self.requests: deque[SeenRequest] = deque(maxlen=20_000)
+        self.requests: deque[RecordedRequest] = deque(maxlen=20_000)
         self.processes = self._processes(root) if settings.runs_processes else None
         self.store = Store(settings.state)
         self.scripted = ScriptedRuntime(settings.scenarios)

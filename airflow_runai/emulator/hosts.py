@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from airflow_runai.emulator.settings import DEFAULT_CLIENT_SECRET, Settings
 
 
-class NearbyHosts:
+class HostCheckMiddleware:
     """
     Answers 421 to requests for a host name with a dot; the port does not matter, it may be forwarded.
 
@@ -38,7 +38,7 @@ class NearbyHosts:
 
 
 def needs_nearby_hosts(settings: Settings) -> bool:
-    """Say whether only :class:`NearbyHosts` stands between a website and a log-in."""
+    """Say whether only :class:`HostCheckMiddleware` stands between a website and a log-in."""
     try:
         local = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
     except ValueError:

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 
-class Leash:
+class ProcessReaper:
     """
     Holds process groups.
 

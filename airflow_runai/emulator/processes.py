@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from airflow_runai.emulator import environment, volumes
 from airflow_runai.emulator.environment import Surroundings
-from airflow_runai.emulator.process_reaper import Leash
+from airflow_runai.emulator.process_reaper import ProcessReaper
 from airflow_runai.emulator.records import Pod, Workload
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -43,7 +43,7 @@ class ProcessRuntime:
         self._mapped = {key: Path(directory).absolute() for key, directory in mapped.items()}
         self._projects = projects
         self._grace = grace
-        self._leash = Leash(root / "run")
+        self._leash = ProcessReaper(root / "run")
         self._running: dict[str, list[subprocess.Popen[bytes] | int]] = {}
 
     def start(self, workload: Workload, now: float) -> None:

@@ -21,7 +21,7 @@ import uvicorn
 from airflow_runai.emulator.application import application
 from airflow_runai.emulator.clock import Clock
 from airflow_runai.emulator.connections import CuttableProtocol
-from airflow_runai.emulator.control_plane import CLOSING, ControlPlane, SeenRequest
+from airflow_runai.emulator.control_plane import CLOSING, ControlPlane, RecordedRequest
 from airflow_runai.emulator.faults import Faults
 from airflow_runai.emulator.records import Workload
 from airflow_runai.emulator.settings import Settings
@@ -84,7 +84,7 @@ class Emulator:
         return self.plane.faults
 
     @property
-    def requests(self) -> list[SeenRequest]:
+    def requests(self) -> list[RecordedRequest]:
         """All requests so far, oldest first."""
         return list(self.plane.requests)
 

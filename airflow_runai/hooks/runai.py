@@ -18,9 +18,9 @@ from airflow_runai.backends import clients, drivers, organization
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
-from airflow_runai.backends.submission import patiently
+from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.backends.tokens import Tokens
-from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
 
@@ -71,7 +71,7 @@ class RunaiHook(BaseHook):
     def run(
         self,
         flow: Flow[T],
-        tell: Callable[[Tell], None] | None = None,
+        tell: Callable[[Notice], None] | None = None,
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
@@ -81,7 +81,7 @@ class RunaiHook(BaseHook):
         self,
         name: str | None = None,
         cluster: str | None = None,
-        patience: Callable[[Callable[[], Flow[Project]]], Flow[Project]] = patiently,
+        patience: Callable[[Callable[[], Flow[Project]]], Flow[Project]] = retry_while_unreachable,
     ) -> Project:
         """
         Resolve a project, by default the connection's.

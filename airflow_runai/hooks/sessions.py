@@ -20,7 +20,7 @@ from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.shared_reads import SharedReads
 from airflow_runai.backends.tokens import Tokens
-from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.hooks.runai import RunaiHook, settings_of
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Session:
         self._clock = ServerClock()
         self._reads: dict[str, SharedReads] = {}
 
-    async def run(self, flow: Flow[T], tell: Callable[[Tell], Awaitable[None]] | None = None) -> T:
+    async def run(self, flow: Flow[T], tell: Callable[[Notice], Awaitable[None]] | None = None) -> T:
         """Drive a flow to its end, with a token on each request."""
         return await drivers.arun(self._tokens.authorized(flow), self._client, tell, clock=self._clock)
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.checkpoint_query import Search, nothing_passed, put_aside, reasons, telling
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, no_valid_checkpoint, put_aside, reasons, telling
 from airflow_runai.tasks.query_checks import check_level
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class RunaiCheckpointOperator(BaseOperator):
+class RunaiSelectCheckpointOperator(BaseOperator):
     """
     Choose the newest valid checkpoint under a root.
 
@@ -79,13 +79,13 @@ class RunaiCheckpointOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
-        with without_hope_no_retry():
-            search = Search.of(self)
+        with fail_without_retry():
+            search = CheckpointQuery.of(self)
             selection = search.select(telling())
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
-                raise nothing_passed(self.root, selection)
+                raise no_valid_checkpoint(self.root, selection)
             aside = put_aside(selection, search) if self.on_invalid == "quarantine" else {}
             result = search.result(selection, aside)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])

@@ -36,7 +36,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     adopted like a training. The result is the training's, plus ``checkpoint``, ``metrics`` (those that are finite),
     ``gates`` and ``passed``.
 
-    :param checkpoint: result of :class:`RunaiCheckpointOperator`, or a container path; templated.
+    :param checkpoint: result of :class:`RunaiSelectCheckpointOperator`, or a container path; templated.
     :param metrics: container path of ``metrics.json``, on storage that the worker can read too, different for each
         run (for example with ``{{ run_id }}`` in it); templated.
     :param path_map: container prefixes to worker prefixes; templated.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import patiently
+from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved, SpecError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import RunaiWorkloadLink, announce
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,11 +49,11 @@ class _RunaiLifecycleOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the workload and make the call; return ``workload_id, name, phase`` (as it was before)."""
-        with without_hope_no_retry():
+        with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
             try:
-                found = hook.run(patiently(lambda: control_plane.resolve(project, self.workload)))
+                found = hook.run(retry_while_unreachable(lambda: control_plane.resolve(project, self.workload)))
             except NotResolved:
                 if not self.absence_is_done:
                     raise
@@ -64,7 +64,7 @@ class _RunaiLifecycleOperator(BaseOperator):
                 self.log.info("%s is %s: nothing to do", found.name, found.phase)
             else:
                 self._refuse_if_ended(found)
-                hook.run(patiently(lambda: self._call(found)))
+                hook.run(retry_while_unreachable(lambda: self._call(found)))
                 self.log.info("%s was %s: done", found.name, found.phase)
             return {"workload_id": found.id, "name": found.name, "phase": found.phase}
 
@@ -76,7 +76,7 @@ class _RunaiLifecycleOperator(BaseOperator):
             raise SpecError([f"workload {found.name!r} is {found.phase}; allowed: one that has not ended"])
 
 
-class RunaiSuspendOperator(_RunaiLifecycleOperator):
+class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
     """
     Suspend a workload: its pods stop, its GPUs are free, it can be resumed.
 
@@ -92,7 +92,7 @@ class RunaiSuspendOperator(_RunaiLifecycleOperator):
         return control_plane.suspend(found)
 
 
-class RunaiResumeOperator(_RunaiLifecycleOperator):
+class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
     """
     Let a suspended workload queue again.
 
@@ -108,7 +108,7 @@ class RunaiResumeOperator(_RunaiLifecycleOperator):
         return control_plane.resume(found)
 
 
-class RunaiDeleteOperator(_RunaiLifecycleOperator):
+class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
     """
     Delete a workload, finished or not; one that is not there counts as deleted.
 

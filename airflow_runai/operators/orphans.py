@@ -16,7 +16,7 @@ from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import SpecError, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,7 +60,7 @@ class RunaiReapOrphansOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look, look again, end."""
-        with without_hope_no_retry():
+        with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             survey = partial(inventory, name_for_worker(), self.project, hook.settings.cluster)
             ask = partial(states_for_worker, context["ti"])

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import CheckpointInvalid, SpecError
+from airflow_runai.errors import NoValidCheckpoint, SpecError
 from airflow_runai.tasks.locations import small_file
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _KEPT = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
 
 
-class RunaiPromoteOperator(BaseOperator):
+class RunaiPromoteCheckpointOperator(BaseOperator):
     """
     Write the champion pointer: a JSON file with uri, step, digest, metrics and the previous champion.
 
@@ -55,13 +55,13 @@ class RunaiPromoteOperator(BaseOperator):
         # Imported here: reading checkpoints is not needed to parse a DAG.
         from airflow_runai.checkpoints.keeping.champion import read_champion, write_champion
 
-        with without_hope_no_retry():
+        with fail_without_retry():
             challenger = self._challenger(context)
             pointer = small_file(self.champion, self.path_map, self.storage_conn_id)
             try:
                 present = read_champion(pointer)
             except ValueError as error:
-                raise CheckpointInvalid(str(error)) from error
+                raise NoValidCheckpoint(str(error)) from error
             if present and _same(present, challenger):
                 self.log.info("%s is already the champion: nothing to do", challenger["uri"])
                 return present
@@ -80,11 +80,11 @@ class RunaiPromoteOperator(BaseOperator):
             raise SpecError(
                 [
                     "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result of "
-                    "RunaiEvaluationOperator whose `checkpoint` was the result of RunaiCheckpointOperator"
+                    "RunaiEvaluationOperator whose `checkpoint` was the result of RunaiSelectCheckpointOperator"
                 ]
             )
         if given.get("passed") is False:
-            raise CheckpointInvalid("evaluation: its gates were not passed; what did not pass is never promoted")
+            raise NoValidCheckpoint("evaluation: its gates were not passed; what did not pass is never promoted")
         ti = context["ti"]
         known = {key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")}
         run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.core.texts import TEXT_LIMIT, printable
-from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
+from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_NAMES = 100
 
 
-class RunaiRetentionOperator(BaseOperator):
+class RunaiCheckpointRetentionOperator(BaseOperator):
     """
     Remove old checkpoints of a training by rule.
 
@@ -36,11 +36,11 @@ class RunaiRetentionOperator(BaseOperator):
     :param metric: a metric in the manifests, from ``save_checkpoint(…, metrics=…)``.
     :param best: ``highest`` or ``lowest``.
     :param pinned: names or patterns (``step-*0000``) of what always stays; templated.
-    :param champion: the champion pointer that :class:`RunaiPromoteOperator` writes; templated.
+    :param champion: the champion pointer that :class:`RunaiPromoteCheckpointOperator` writes; templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count formats that carry no checksums as valid, too.
-    :param accept: codes of findings that shall only warn, as in :class:`RunaiCheckpointOperator`.
+    :param accept: codes of findings that shall only warn, as in :class:`RunaiSelectCheckpointOperator`.
     :param settled_seconds: what was changed less than so many seconds ago stays.
     :param dry_run: only say what would go.
     """
@@ -88,7 +88,7 @@ class RunaiRetentionOperator(BaseOperator):
         from airflow_runai.checkpoints.keeping.removal import remove
         from airflow_runai.checkpoints.keeping.retention import RetentionProblem
 
-        with without_hope_no_retry():
+        with fail_without_retry():
             plan = self._plan()
             kept = {printable(name, TEXT_LIMIT): why for name, why in plan.keep.items()}
             for name, why in kept.items():
@@ -96,7 +96,7 @@ class RunaiRetentionOperator(BaseOperator):
             try:
                 gone = plan.remove if self.only_tell else remove(plan, now=time.time())
             except RetentionProblem as error:
-                raise CheckpointUndecided(str(error)) from error
+                raise CheckpointUnreadable(str(error)) from error
         names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
         self.log.info("%s: %s", "would be removed" if self.only_tell else "removed", ", ".join(names) or "nothing")
         return {"removed": names[:MOST_NAMES], "kept": dict(list(kept.items())[:MOST_NAMES])}
@@ -111,10 +111,10 @@ class RunaiRetentionOperator(BaseOperator):
         try:
             return plan(root, self._rules(), now=time.time(), champion=champion, below=below)
         except RootProblem as error:
-            kind = CheckpointUndecided if error.code == "root-unreadable" else CheckpointInvalid
+            kind = CheckpointUnreadable if error.code == "root-unreadable" else NoValidCheckpoint
             raise kind(str(error)) from error
         except RetentionProblem as error:
-            raise CheckpointInvalid(str(error)) from error
+            raise NoValidCheckpoint(str(error)) from error
 
     def _rules(self) -> Retention:
         from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem

@@ -10,10 +10,10 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_runai.backends import control_plane
-from airflow_runai.backends.submission import patiently, steadfastly
+from airflow_runai.backends.submission import retry_while_unreachable, steadfastly
 from airflow_runai.backends.termination import stop
-from airflow_runai.core.decision import Limits, WaitPolicy, decide
-from airflow_runai.core.flow import Tell
+from airflow_runai.core.decision import Timeouts, WaitPolicy, decide
+from airflow_runai.core.flow import Notice
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.spec import WorkloadSpec
@@ -25,10 +25,10 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
-from airflow_runai.tasks.argument_checks import check_how_to_wait, check_what_to_run
+from airflow_runai.tasks.argument_checks import check_payload_arguments, check_wait_arguments
 from airflow_runai.tasks.instructions import gather, show
-from airflow_runai.tasks.parse_time_lint import warn_early
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.parse_time_lint import lint_at_parse
+from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import settle
 from airflow_runai.tasks.submission import Submission, note_missing, read_note
 from airflow_runai.triggers.workload import (
@@ -124,16 +124,16 @@ class RunaiTrainingOperator(BaseOperator):
         self.on_clear = on_clear
         self.lint_silence = lint_silence
         self._killed = False
-        parsed = check_what_to_run(spec, command_line, template, workload_name)
-        check_how_to_wait(poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended)
-        warn_early(self, parsed)
+        parsed = check_payload_arguments(spec, command_line, template, workload_name)
+        check_wait_arguments(poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended)
+        lint_at_parse(self, parsed)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
         self._killed = False  # a try in the same process (``dag.test``) must not inherit it
         note = read_note(context)
         submitted = note is not None and note.generation > 0
-        with without_hope_no_retry(in_the_middle=submitted):
+        with fail_without_retry(in_the_middle=submitted):
             told = gather(
                 *(self.spec, self.command_line, self.template, self.templates),
                 render=lambda value: self.render_template(value, context),
@@ -141,12 +141,12 @@ class RunaiTrainingOperator(BaseOperator):
             spec, policy = WorkloadSpec.from_mapping(self._specification(told.spec)), self._policy()
             show(spec)
             hook = RunaiHook(self.runai_conn_id)
-            patience = steadfastly if submitted else patiently
+            patience = steadfastly if submitted else retry_while_unreachable
             project = hook.project(self.project or told.project, self.cluster, patience)
             slug = self.workload_name or told.slug
             submission = Submission(hook, context, project, spec, note, slug, self.on_clear, self.kill_action)
             workload = submission.submit_or_adopt(before_create=self._prepare)
-        with without_hope_no_retry(in_the_middle=True):
+        with fail_without_retry(in_the_middle=True):
             announce(context, hook.settings.url, workload, project.name)
             if self._killed:
                 # If the user ended the task during the submission, nobody else will see to the workload.
@@ -165,7 +165,7 @@ class RunaiTrainingOperator(BaseOperator):
         configuration.seconds("min_defer_seconds")
         interval = self.poll_interval or configuration.seconds("poll_interval")
         try:
-            limits = Limits(**{clock: float(value) for clock, value in (self.limits or {}).items()})
+            limits = Timeouts(**{clock: float(value) for clock, value in (self.limits or {}).items()})
             return WaitPolicy(interval, limits, self.when_suspended)
         except (TypeError, ValueError, AttributeError) as error:
             words = f"limits: {self.limits!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
@@ -227,7 +227,7 @@ class RunaiTrainingOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the task again when the trigger has fired."""
-        with without_hope_no_retry(in_the_middle=True):
+        with fail_without_retry(in_the_middle=True):
             outcome = Outcome.from_event(event)
             return self._until_settled(context, RunaiHook(self.runai_conn_id), outcome.workload(), outcome)
 
@@ -256,7 +256,7 @@ class RunaiTrainingOperator(BaseOperator):
         """Return the task's result after success; a subclass may add to it."""
         return result
 
-    def _tell(self, context: Context, news: Tell) -> None:
+    def _tell(self, context: Context, news: Notice) -> None:
         self.log.info("%s", news.text)
         if news.kind == "timeline":
             context["ti"].xcom_push(key=TIMELINE_KEY, value=dict(news.data))

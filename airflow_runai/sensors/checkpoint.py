@@ -17,14 +17,14 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow_runai.backends import organization
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError, Unreachable, Untrusted
+from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError, Unreachable, Untrusted
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
-from airflow_runai.tasks.checkpoint_query import Search, telling
-from airflow_runai.tasks.checkpoint_wait import FOUND, Read, Recall, State, Step, Watch, drive, state_in
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
+from airflow_runai.tasks.checkpoint_wait import FOUND, FetchXCom, Read, State, Step, Watch, drive, state_in
 from airflow_runai.tasks.query_checks import check_accept, check_level
-from airflow_runai.tasks.retries import without_hope_no_retry
+from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 from airflow_runai.triggers.workload import workload_to_json
 
@@ -40,7 +40,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     """
     Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
 
-    The result is that of :class:`RunaiCheckpointOperator`, and so is the event of assets in ``outlets``. A root in
+    The result is that of :class:`RunaiSelectCheckpointOperator`, and so is the event of assets in ``outlets``. A root in
     which nothing has changed is not read again. Give the workload, and the wait fails as soon as that has ended
     without such a checkpoint.
 
@@ -52,8 +52,8 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
     :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the checkpoints' page.
-    :param expect: what else it has to be, as in :class:`RunaiCheckpointOperator`; templated.
-    :param report_path: JSON file for the full report and its ledger, as in :class:`RunaiCheckpointOperator`; templated.
+    :param expect: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
+    :param report_path: JSON file for the full report and its ledger, as in :class:`RunaiSelectCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which need not be
         submitted yet and ends with its last try (``"map_index"`` beside it for a mapped task); or the name of a
         workload; templated.
@@ -117,7 +117,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """Wait, deferred or by poking."""
         if not self.deferrable:
             return super().execute(context)
-        with without_hope_no_retry():
+        with fail_without_retry():
             search, workload = self._search(), self._wanted(context)
         self.defer(
             trigger=RunaiCheckpointTrigger(
@@ -133,12 +133,12 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             timeout=None,
         )
 
-    def _search(self) -> Search:
+    def _search(self) -> CheckpointQuery:
         """What to look for; all that can be wrong about it is known before the first look."""
-        search = Search.of(self)
+        search = CheckpointQuery.of(self)
         search.place()
         check_accept(search.accept)
-        with suppress(CheckpointUndecided):
+        with suppress(CheckpointUnreadable):
             search.demands()
         return search
 
@@ -155,7 +155,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
         return workload_to_json(wanted)
 
-    def _task(self, told: Mapping[str, Any], context: Context) -> Recall:
+    def _task(self, told: Mapping[str, Any], context: Context) -> FetchXCom:
         """The training's task; one that does not exist would be waited for until the time is over."""
         ti, known = context["ti"], context["dag"].task_ids
         task_id, map_index = told.get("task_id"), str(told.get("map_index", -1))
@@ -164,7 +164,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         if task_id not in known:
             near = get_close_matches(str(task_id), known, 3, 0.0)
             raise SpecError([f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"])
-        return Recall(ti.dag_id, ti.run_id, task_id, int(map_index))
+        return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
 
     @cached_property
     def _hook(self) -> RunaiHook:
@@ -177,7 +177,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look once. The process may be another one each time; what matters is kept in Airflow's state store."""
-        with without_hope_no_retry():
+        with fail_without_retry():
             store = context.get("task_state_store")
             mark, guarded = self._remembered(store)
             watch = Watch(self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded)
@@ -205,7 +205,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     def _do(self, step: Step, context: Context) -> Any:
         if isinstance(step, Read):
             return step.call(telling())
-        if isinstance(step, Recall):
+        if isinstance(step, FetchXCom):
             return context["ti"].xcom_pull(task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index)
         if isinstance(step, State):
             return state_in(context["ti"].get_task_states(**step.task.question()))
@@ -224,5 +224,5 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             raise AirflowSkipException(words)
         if event.get("status") == TIMED_OUT:
             raise AirflowSensorTimeout(words)
-        with without_hope_no_retry():
-            raise CheckpointInvalid(words)
+        with fail_without_retry():
+            raise NoValidCheckpoint(words)

@@ -19,7 +19,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.retries import HOPELESS, without_hope_no_retry
+from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json, workload_to_json
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
-        with without_hope_no_retry():
+        with fail_without_retry():
             # The server refuses such a filter each time, and whoever waits takes no refusal for an end.
             organization.refuse_commas("workload", self.workload)
             if not self.deferrable:
@@ -116,7 +116,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
                 WaitPolicy(self.poke_interval, when_suspended=self.when_suspended),
                 hook.run(look(control_plane.eyes(found), found)),
             )
-        except HOPELESS:
+        except NON_RETRYABLE:
             raise
         except (Unreachable, Refused) as error:
             self.log.warning("cannot look at %s (%s); this says nothing about it", self.workload, error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import XComArg
 
-from airflow_runai.core.decision import Limits
+from airflow_runai.core.decision import Timeouts
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WORDS = {"on_kill": ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
 
 
-def check_what_to_run(
+def check_payload_arguments(
     spec: object, command_line: str | None, template: object, workload_name: object
 ) -> ParsedCommand | None:
     """
@@ -46,7 +46,7 @@ def check_what_to_run(
     return parsed
 
 
-def check_how_to_wait(poll_interval: object, limits: object, **words: str) -> None:
+def check_wait_arguments(poll_interval: object, limits: object, **words: str) -> None:
     """Refuse unknown words, clocks and times that are not positive; raises :class:`SpecError` listing all."""
     wrong = [
         f"{name}: {value!r}; allowed: {', '.join(_WORDS[name])}"
@@ -69,7 +69,7 @@ def _problems_of_limits(limits: object) -> list[str]:
     if not isinstance(limits, Mapping):
         templated = limits is None or isinstance(limits, (str, XComArg))
         return [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
-    known = tuple(Limits.__dataclass_fields__)
+    known = tuple(Timeouts.__dataclass_fields__)
     wrong = [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known]
     settled: list[tuple[Any, Any]] = [(k, v) for k, v in limits.items() if not isinstance(v, (str, XComArg))]
     return wrong + [f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in settled if not _is_time(v)]

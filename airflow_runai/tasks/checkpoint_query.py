@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
 from airflow_runai.core.texts import printable
-from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, SpecError
+from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError
 from airflow_runai.tasks.locations import (
     location,
     refuse_missing_connection,
@@ -29,7 +29,7 @@ from airflow_runai.tasks.query_checks import check_accept
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_runai.checkpoints import Demands, Ledger, Report, RootProblem, Selection
+    from airflow_runai.checkpoints import Ledger, Report, Requirements, RootProblem, Selection
     from airflow_runai.checkpoints.storage.progress import Progress
     from airflow_runai.checkpoints.storage.small_files import SmallFile
 
@@ -43,16 +43,20 @@ LONGEST_REASONS = 2000
 PROGRESS_SECONDS = 30.0
 
 
-class NotThereYet(CheckpointUndecided):
+class CheckpointNotFoundYet(CheckpointUnreadable):
     """There is no checkpoint, and there may be one later."""
 
 
-_NOT_YET = {"root-missing": NotThereYet, "root-empty": NotThereYet, "root-unreadable": CheckpointUndecided}
+_NOT_YET = {
+    "root-missing": CheckpointNotFoundYet,
+    "root-empty": CheckpointNotFoundYet,
+    "root-unreadable": CheckpointUnreadable,
+}
 
 
 @dataclass(frozen=True)
-class Search:
-    """Which checkpoint is wanted; the fields mean what they mean in :class:`RunaiCheckpointOperator`."""
+class CheckpointQuery:
+    """Which checkpoint is wanted; the fields mean what they mean in :class:`RunaiSelectCheckpointOperator`."""
 
     root: str
     path_map: Mapping[str, str] | None = None
@@ -66,7 +70,7 @@ class Search:
     report_path: str | None = None
 
     @classmethod
-    def of(cls, task: object) -> Search:
+    def of(cls, task: object) -> CheckpointQuery:
         """Take the fields from an operator's attributes."""
         given = {name: getattr(task, name) for name in cls.__dataclass_fields__}
         if not isinstance(given["accept"], str):
@@ -89,38 +93,38 @@ class Search:
         """Return the directory from which on no link is followed to where the checkpoints lie."""
         return untrusted_below(self.root, self.path_map)
 
-    def demands(self) -> Demands:
+    def demands(self) -> Requirements:
         """
         What is asked of a checkpoint beside being whole.
 
         :raises SpecError: for what cannot be met.
-        :raises CheckpointUndecided: when the file that says it cannot be read now.
+        :raises CheckpointUnreadable: when the file that says it cannot be read now.
         """
         # Imported here, and below: reading checkpoints is not needed to parse a DAG.
-        from airflow_runai.checkpoints import DemandError
+        from airflow_runai.checkpoints import RequirementError
 
         least = self._least_step()
         try:
             asked = self._expected()
             if least is not None and asked.min_step not in (None, least):
-                raise DemandError([f"min_step: {asked.min_step} here, and {least} beside it; name it once"])
+                raise RequirementError([f"min_step: {asked.min_step} here, and {least} beside it; name it once"])
             return asked if least is None else replace(asked, min_step=least)
-        except DemandError as error:
+        except RequirementError as error:
             raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
 
-    def _expected(self) -> Demands:
-        from airflow_runai.checkpoints import DemandError, Demands
+    def _expected(self) -> Requirements:
+        from airflow_runai.checkpoints import RequirementError, Requirements
         from airflow_runai.checkpoints.checking.reader import unreadable
         from airflow_runai.checkpoints.choosing.report_file import read_demands
 
         if not isinstance(self.expect, str):
-            return Demands.from_mapping(self.expect or {})
+            return Requirements.from_mapping(self.expect or {})
         try:
             return read_demands(small_file(self.expect, self.path_map, self.storage_conn_id))
-        except (DemandError, SpecError):
+        except (RequirementError, SpecError):
             raise
         except Exception as error:  # storage libraries raise what they like
-            raise CheckpointUndecided(f"expect: {self.expect}: {unreadable(error)}") from error
+            raise CheckpointUnreadable(f"expect: {self.expect}: {unreadable(error)}") from error
 
     def _least_step(self) -> int | None:
         if self.min_step in (None, "", "None"):
@@ -134,14 +138,14 @@ class Search:
         """
         Return a short text that changes with the checkpoints that may be chosen, and with what is wanted.
 
-        :raises CheckpointUndecided: if there is nothing yet, or nobody can look.
-        :raises CheckpointInvalid: if there never will be anything.
+        :raises CheckpointUnreadable: if there is nothing yet, or nobody can look.
+        :raises NoValidCheckpoint: if there never will be anything.
         """
         from airflow_runai.checkpoints import RootProblem
-        from airflow_runai.checkpoints.choosing.fingerprint import root_mark
+        from airflow_runai.checkpoints.choosing.fingerprint import root_fingerprint
 
         try:
-            seen = root_mark(self.place(), least_step=self.demands().least_step)
+            seen = root_fingerprint(self.place(), least_step=self.demands().least_step)
         except RootProblem as error:
             raise self._no_root(error, _NOT_YET) from error
         return hashlib.sha256(f"{seen} {self!r}".encode()).hexdigest()
@@ -151,7 +155,7 @@ class Search:
         Choose, compare with the ledger of the last report, and write the new report.
 
         :param progress: told the number of bytes read of the current checkpoint; what it raises ends the reading.
-        :raises CheckpointInvalid: if the root cannot be used, or the report is none.
+        :raises NoValidCheckpoint: if the root cannot be used, or the report is none.
         """
         from airflow_runai.checkpoints import RootProblem, select
 
@@ -169,14 +173,14 @@ class Search:
                 progress=progress,
             )
         except RootProblem as error:
-            raise self._no_root(error, {"root-unreadable": CheckpointUndecided}) from error
+            raise self._no_root(error, {"root-unreadable": CheckpointUnreadable}) from error
         self._report(found, ledger)
         return found
 
-    def _no_root(self, error: RootProblem, kinds: Mapping[str, type[CheckpointInvalid]]) -> CheckpointInvalid:
+    def _no_root(self, error: RootProblem, kinds: Mapping[str, type[NoValidCheckpoint]]) -> NoValidCheckpoint:
         if error.code == "root-unreadable":
             refuse_missing_connection(self.storage_conn_id)
-        return kinds.get(error.code, CheckpointInvalid)(str(error))
+        return kinds.get(error.code, NoValidCheckpoint)(str(error))
 
     def _ledger(self) -> Ledger | None:
         """What the last report remembers; learns before anything is read whether the next can be written."""
@@ -189,7 +193,7 @@ class Search:
             file.make_room()
             return read_ledger(file)
         except ValueError as error:
-            raise CheckpointInvalid(f"report_path: {error}") from error
+            raise NoValidCheckpoint(f"report_path: {error}") from error
         except Exception as error:  # storage libraries raise what they like
             raise self._no_report(error) from error
 
@@ -203,24 +207,24 @@ class Search:
         except Exception as error:
             raise self._no_report(error) from error
 
-    def _no_report(self, error: Exception) -> CheckpointUndecided:
+    def _no_report(self, error: Exception) -> CheckpointUnreadable:
         from airflow_runai.checkpoints.checking.reader import cause
 
         advice = "name a file in a folder that this worker may write to, or look again when the storage answers"
-        return CheckpointUndecided(f"report_path: {self.report_path} cannot be used ({cause(error)}); {advice}")
+        return CheckpointUnreadable(f"report_path: {self.report_path} cannot be used ({cause(error)}); {advice}")
 
     def result(self, selection: Selection, aside: Mapping[str, str] | None = None) -> dict[str, Any]:
         """
         Return what goes to XCom: small, and the container's name for the chosen checkpoint beside the worker's.
 
         :param aside: what was put aside: from where, and to where.
-        :raises CheckpointInvalid: if its name could not be handed on; databases refuse some characters.
+        :raises NoValidCheckpoint: if its name could not be handed on; databases refuse some characters.
         """
         chosen = selection.chosen
         assert chosen is not None, "nothing was chosen"
         uri = self._uri(chosen)
         if not uri.isprintable():
-            raise CheckpointInvalid(f"{uri!a}: is good, but its name holds characters that do not print; rename it")
+            raise NoValidCheckpoint(f"{uri!a}: is good, but its name holds characters that do not print; rename it")
         return {
             "path": to_container(uri, self.path_map or {}),
             "uri": uri,
@@ -262,17 +266,17 @@ def reasons(report: Report) -> str:
     return printable(f"{report.verdict} ({'; '.join(errors[:3])})", LONGEST_REASONS)
 
 
-def nothing_passed(root: str, selection: Selection) -> CheckpointInvalid:
+def no_valid_checkpoint(root: str, selection: Selection) -> NoValidCheckpoint:
     """Say that none was accepted and why; trying again helps only where something could not be decided."""
     looked = "; ".join(f"{r.path}: {reasons(r)}" for r in selection.rejected[:5])
     words = f"{root}: none of {len(selection.rejected)} checkpoints passed: {looked or 'there was no candidate'}"
     advice = selection.advice("accept_unverifiable=True")
     words += f"; {advice}" if advice else ""
     undecided = any(report.transient for report in selection.rejected)
-    return CheckpointUndecided(words) if undecided else CheckpointInvalid(words)
+    return CheckpointUnreadable(words) if undecided else NoValidCheckpoint(words)
 
 
-def put_aside(selection: Selection, search: Search) -> dict[str, str]:
+def put_aside(selection: Selection, search: CheckpointQuery) -> dict[str, str]:
     """
     Quarantine what was found bad above the chosen one; without a chosen one nothing is moved.
 

@@ -27,8 +27,8 @@ from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.waiting import look
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import CheckpointInvalid, CheckpointUndecided, RunaiError
-from airflow_runai.tasks.checkpoint_query import NotThereYet, Search, nothing_passed, put_aside
+from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, RunaiError
+from airflow_runai.tasks.checkpoint_query import CheckpointNotFoundYet, CheckpointQuery, no_valid_checkpoint, put_aside
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints import Selection
@@ -52,7 +52,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Recall:
+class FetchXCom:
     """Fetch what the training of this task left under ``runai_workload``; nothing before it was submitted."""
 
     dag_id: str
@@ -71,7 +71,7 @@ class Recall:
 class State:
     """Ask Airflow how far that task is; ``None`` where it does not say."""
 
-    task: Recall
+    task: FetchXCom
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Read:
     call: Callable[[Progress], Any]
 
 
-Step = Ask | Recall | State | Read
+Step = Ask | FetchXCom | State | Read
 Round = Generator[Step, Any, "dict[str, Any] | None"]
 
 
@@ -105,7 +105,7 @@ class Watch:
     """
     One wait.
 
-    :param workload: whose end ends the wait: fields of :class:`Recall` or of :class:`Workload`; ``None`` for nobody's.
+    :param workload: whose end ends the wait: fields of :class:`FetchXCom` or of :class:`Workload`; ``None`` for nobody's.
     :param veto: put aside what is known to be bad while the workload is interrupted.
     :param mark: of the root when it was read last.
     :param aside: what was put aside: from where, and to where.
@@ -113,7 +113,7 @@ class Watch:
     :param guarded: stands for the interruption and the root in which the veto has acted already.
     """
 
-    search: Search
+    search: CheckpointQuery
     workload: Mapping[str, Any] | None = None
     veto: bool = False
     mark: str = ""
@@ -130,7 +130,7 @@ class Watch:
         Look once.
 
         :return: what the wait ends with, or ``None`` to look again later.
-        :raises CheckpointInvalid: for what no waiting mends; ``SpecError`` likewise.
+        :raises NoValidCheckpoint: for what no waiting mends; ``SpecError`` likewise.
         """
         standing = yield from self._standing()
         found = yield from self._selection(last=bool(standing.end))
@@ -157,7 +157,7 @@ class Watch:
             if self.workload is None:
                 return Standing()
             if "task_id" in self.workload:
-                return (yield from self._standing_of_task(Recall(**self.workload)))
+                return (yield from self._standing_of_task(FetchXCom(**self.workload)))
             seen: Standing = yield Ask(partial(self._looked_at, Workload(**self.workload)))
             return seen
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
@@ -166,7 +166,7 @@ class Watch:
                 log.warning("cannot look at the workload (%s); this says nothing about it, waiting on", error)
             return Standing()
 
-    def _standing_of_task(self, task: Recall) -> Generator[Step, Any, Standing]:
+    def _standing_of_task(self, task: FetchXCom) -> Generator[Step, Any, Standing]:
         """A task that is tried again submits the next generation, so its workload's end is not yet the end."""
         told = yield task
         seen = Standing()
@@ -197,12 +197,12 @@ class Watch:
             if mark == self.mark and not last:
                 return None
             found = yield Read(self.search.select)
-        except CheckpointUndecided as error:
-            self.mark, self.words, self._unread = "", str(error), not isinstance(error, NotThereYet)
+        except CheckpointUnreadable as error:
+            self.mark, self.words, self._unread = "", str(error), not isinstance(error, CheckpointNotFoundYet)
             return None
         self._unread = any(report.verdict == "unknown" and report.transient for report in found.rejected)
         if found.chosen is None:
-            self.mark, self.words = mark if _settled(found) else "", str(nothing_passed(self.search.root, found))
+            self.mark, self.words = mark if _settled(found) else "", str(no_valid_checkpoint(self.search.root, found))
         return found
 
     def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
@@ -212,7 +212,7 @@ class Watch:
             if seen == self.guarded:
                 return
             found = yield Read(everything.select)
-        except CheckpointInvalid:
+        except NoValidCheckpoint:
             return
         again = yield from self._standing()
         if not again.idle or again.since != before.since:

@@ -41,7 +41,7 @@ class LintedTask(Protocol):
     lint_silence: Sequence[str]
 
 
-def warn_early(task: LintedTask, parsed: ParsedCommand | None) -> None:
+def lint_at_parse(task: LintedTask, parsed: ParsedCommand | None) -> None:
     """
     Log one line for each finding, unless a worker parses the file to run a task.
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_runai.errors import (
-    CheckpointInvalid,
-    CheckpointUndecided,
+    CheckpointUnreadable,
     ConnectionSettingsError,
     Forbidden,
     ForeignWorkload,
     GateFailed,
     NotResolved,
+    NoValidCheckpoint,
     Refused,
     RunaiError,
     SpecError,
@@ -23,10 +23,10 @@ from airflow_runai.errors import (
 )
 
 #: The task's author or the checkpoint itself is at fault: no time mends that.
-HOPELESS_ALWAYS = (SpecError, GateFailed, CheckpointInvalid)
+NEVER_RETRYABLE = (SpecError, GateFailed, NoValidCheckpoint)
 #: A refusal (400) of a specification stays a refusal; 404, 409 and anything transient may pass.
-HOPELESS = (
-    *HOPELESS_ALWAYS,
+NON_RETRYABLE = (
+    *NEVER_RETRYABLE,
     ConnectionSettingsError,
     NotResolved,
     Unauthorized,
@@ -37,7 +37,7 @@ HOPELESS = (
 
 
 @contextmanager
-def without_hope_no_retry(*, in_the_middle: bool = False) -> Iterator[None]:
+def fail_without_retry(*, in_the_middle: bool = False) -> Iterator[None]:
     """
     Turn errors that a retry cannot help into Airflow's failure without retry; the words stay the same.
 
@@ -52,8 +52,8 @@ def without_hope_no_retry(*, in_the_middle: bool = False) -> Iterator[None]:
 
 
 def _is_hopeless(error: RunaiError, in_the_middle: bool) -> bool:
-    if isinstance(error, CheckpointUndecided):
+    if isinstance(error, CheckpointUnreadable):
         return False
     if in_the_middle:
-        return isinstance(error, HOPELESS_ALWAYS)
-    return isinstance(error, HOPELESS) or (isinstance(error, Refused) and error.status == 400)
+        return isinstance(error, NEVER_RETRYABLE)
+    return isinstance(error, NON_RETRYABLE) or (isinstance(error, Refused) and error.status == 400)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission, termination
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.submission import Order, patiently
+from airflow_runai.backends.submission import Order, retry_while_unreachable
 from airflow_runai.core.flow import now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
@@ -169,7 +169,7 @@ class Submission:
         log.info("adopted %s (id %s, phase %s): nothing is submitted", workload.name, workload.id, workload.phase)
         if workload.meaning is Meaning.SUSPENDED and step.cleared:
             # Whoever suspended it, somebody has cleared the task since. A mere retry undoes nobody's decision.
-            self.hook.run(patiently(lambda: control_plane.resume(workload)))
+            self.hook.run(retry_while_unreachable(lambda: control_plane.resume(workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
         adopted = replace(self._noted(step.generation, order), workload_id=workload.id)
         if replace(adopted, try_number=0) != (replace(self.note, try_number=0) if self.note else None):

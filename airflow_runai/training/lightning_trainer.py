@@ -84,7 +84,7 @@ class PublishingCheckpointIO(CheckpointIO):
         """
         Read a state that proves itself; a file that Lightning wrote by itself is read as it is.
 
-        :raises InvalidCheckpoint: if anything is missing, additional or different.
+        :raises CheckpointVerificationError: if anything is missing, additional or different.
         """
         source = _local(path)
         if source.is_dir():

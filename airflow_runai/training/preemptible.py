@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
-    "InvalidCheckpoint",
+    "CheckpointVerificationError",
     "PreemptionGuard",
     "describe",
     "discard",
@@ -64,7 +64,7 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds
 _writing: set[str] = set()  # names of temporary directories that this process is filling
 
 
-class InvalidCheckpoint(ValueError):
+class CheckpointVerificationError(ValueError):
     """A checkpoint directory that is torn, changed or not published; the message says where."""
 
 
@@ -115,7 +115,7 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     """
     Read every byte of a published directory and compare it with the manifest.
 
-    :raises InvalidCheckpoint: if anything is missing, additional or different.
+    :raises CheckpointVerificationError: if anything is missing, additional or different.
     :raises OSError: if something cannot be read, which proves nothing about the content.
     """
     path = Path(path)
@@ -123,11 +123,11 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     listed = _contents(manifest)
     odd = (set(files_below(path)) - {_MANIFEST}) ^ set(listed)
     if odd:
-        raise InvalidCheckpoint(f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}")
+        raise CheckpointVerificationError(f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}")
     for name, expected in listed.items():
         found = _fingerprint(path / name)
         if found != expected:
-            raise InvalidCheckpoint(f"{path / name}: (size, crc32) is {found}, in the manifest {expected}")
+            raise CheckpointVerificationError(f"{path / name}: (size, crc32) is {found}, in the manifest {expected}")
     return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
 
 
@@ -143,7 +143,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
             identity = _identity(path)
             try:
                 return verify(path)
-            except (InvalidCheckpoint, OSError) as error:
+            except (CheckpointVerificationError, OSError) as error:
                 if _identity(path) != identity:
                     break  # replaced or deleted while we read: that was no damage, look again
                 print(f"checkpoint refused: {error}", file=sys.stderr)
@@ -380,11 +380,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
         )
     except (FileNotFoundError, NotADirectoryError):
-        raise InvalidCheckpoint(f"{path}: no {_MANIFEST}, so it was never published") from None
+        raise CheckpointVerificationError(f"{path}: no {_MANIFEST}, so it was never published") from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InvalidCheckpoint(f"{path / _MANIFEST}: not written by this module: {error!r}") from None
+        raise CheckpointVerificationError(f"{path / _MANIFEST}: not written by this module: {error!r}") from None
     if not good:
-        raise InvalidCheckpoint(f"{path / _MANIFEST}: other schema or step, a rank is missing, or it was changed")
+        raise CheckpointVerificationError(
+            f"{path / _MANIFEST}: other schema or step, a rank is missing, or it was changed"
+        )
     return manifest
 
 
@@ -394,7 +396,7 @@ def files_below(folder: Path) -> list[str]:
     for parent, folders, names in os.walk(folder, onerror=_raise):
         for path in (Path(parent, name) for name in folders + names):
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise InvalidCheckpoint(f"{path}: links and special files are not allowed in a checkpoint")
+                raise CheckpointVerificationError(f"{path}: links and special files are not allowed in a checkpoint")
         found += [Path(parent, name).relative_to(folder).as_posix() for name in names]
     return sorted(found)
 
@@ -427,7 +429,7 @@ def install(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
 
 
 def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
-    with contextlib.suppress(InvalidCheckpoint, OSError):
+    with contextlib.suppress(CheckpointVerificationError, OSError):
         verify(target)
         old = _read_manifest(target)
         return all(old.get(key) == manifest[key] for key in ("files", "epoch", "metrics", "framework"))
@@ -544,9 +546,9 @@ def _main() -> int:
     options = parser.parse_args()
     try:
         found = newest_valid(options.path) if options.action == "latest" else verify(options.path)
-    except (InvalidCheckpoint, OSError) as error:
+    except (CheckpointVerificationError, OSError) as error:
         print(f"preemptible: {error}", file=sys.stderr)
-        return 1 if isinstance(error, InvalidCheckpoint) else 2
+        return 1 if isinstance(error, CheckpointVerificationError) else 2
     if found:
         print(found.path)
     return 0 if found else 1

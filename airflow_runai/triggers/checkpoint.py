@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_runai.errors import CheckpointInvalid, SpecError
+from airflow_runai.errors import NoValidCheckpoint, SpecError
 from airflow_runai.hooks.sessions import session
 from airflow_runai.links import WORKLOAD_KEY
-from airflow_runai.tasks.checkpoint_query import Search, telling
-from airflow_runai.tasks.checkpoint_wait import Progress, Read, Recall, State, Step, Watch, adrive, state_in
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
+from airflow_runai.tasks.checkpoint_wait import FetchXCom, Progress, Read, State, Step, Watch, adrive, state_in
 
 T = TypeVar("T")
 
@@ -39,10 +39,10 @@ class RunaiCheckpointTrigger(BaseTrigger):
     All parameters are plain JSON, because they are stored in Airflow's database; secrets are not among them. The event
     is ``{"status": "found", "result": …, "refused": …}``, or ``ended``, ``timed_out`` or ``wrong`` with ``words``.
 
-    :param search: the fields of :class:`Search`.
+    :param search: the fields of :class:`CheckpointQuery`.
     :param poll_interval: seconds between looks.
     :param deadline: epoch seconds after which the wait ends; ``None`` for never.
-    :param workload: whose end ends the wait: the fields of :class:`Recall` or of a workload; ``None`` for nobody's.
+    :param workload: whose end ends the wait: the fields of :class:`FetchXCom` or of a workload; ``None`` for nobody's.
     :param veto: put bad checkpoints aside while the workload is interrupted.
     :param min_defer_seconds: do not fire earlier than this after the start.
     """
@@ -79,11 +79,11 @@ class RunaiCheckpointTrigger(BaseTrigger):
         yield TriggerEvent(event)
 
     async def _wait(self) -> dict[str, Any]:
-        watch = Watch(Search(**self.search), self.workload, self.veto)
+        watch = Watch(CheckpointQuery(**self.search), self.workload, self.veto)
         while True:
             try:
                 event = await adrive(watch.round(), self._do)
-            except (CheckpointInvalid, SpecError) as error:
+            except (NoValidCheckpoint, SpecError) as error:
                 return {"status": WRONG, "words": str(error)}
             if event is not None:
                 return event
@@ -95,7 +95,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Read):
             return await in_thread(step.call)
-        if isinstance(step, Recall):
+        if isinstance(step, FetchXCom):
             return await _recall(step)
         if isinstance(step, State):
             return await asyncio.to_thread(_state, step.task)
@@ -103,7 +103,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
             return await joined.run(step.flow())
 
 
-async def _recall(step: Recall) -> Mapping[str, Any] | None:
+async def _recall(step: FetchXCom) -> Mapping[str, Any] | None:
     # Imported here: it pulls in the worker's machinery, which DAG parsing does not need.
     from airflow.sdk.execution_time.xcom import XCom
 
@@ -112,7 +112,7 @@ async def _recall(step: Recall) -> Mapping[str, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
-def _state(task: Recall) -> str | None:
+def _state(task: FetchXCom) -> str | None:
     # Imported here, and asked in a thread, for the same reasons.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

@@ -17,8 +17,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_runai.backends import control_plane
-from airflow_runai.core.decision import Limits, WaitPolicy
-from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.core.decision import Timeouts, WaitPolicy
+from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome, moments_from_json
 from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import Read, appearance, wait
@@ -104,7 +104,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
             sight = replace(control_plane.eyes(start), read=_not_for_ever_refused(shared.read))
             return await joined.run(wait(policy, sight, start, await self._shown()), self._tell)
 
-    async def _tell(self, news: Tell) -> None:
+    async def _tell(self, news: Notice) -> None:
         self.log.info("%s", news.text)
         if news.kind == "timeline":
             await self._publish(news.data)
@@ -204,4 +204,4 @@ def policy_to_json(policy: WaitPolicy) -> dict[str, Any]:
 
 def policy_from_json(value: Mapping[str, Any]) -> WaitPolicy:
     """Inverse of :func:`policy_to_json`."""
-    return WaitPolicy(**{**value, "limits": Limits(**value.get("limits", {}))})
+    return WaitPolicy(**{**value, "limits": Timeouts(**value.get("limits", {}))})

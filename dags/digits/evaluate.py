@@ -48,7 +48,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     _, held_out = digits.load()
     metrics = model.score(held_out)
     if not math.isfinite(metrics["loss"]):
-        raise preemptible.InvalidCheckpoint(f"{folder}: loss is {metrics['loss']} on the held-out digits")
+        raise preemptible.CheckpointVerificationError(f"{folder}: loss is {metrics['loss']} on the held-out digits")
     return {**metrics, "step": found.step, "samples": len(held_out.y)}
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     target = setting("METRICS", "the path of the JSON file to write")
     try:
         metrics = evaluate(folder)
-    except (preemptible.InvalidCheckpoint, OSError, KeyError) as error:
+    except (preemptible.CheckpointVerificationError, OSError, KeyError) as error:
         fail(1, f"checkpoint not evaluated: {error}")
     target.parent.mkdir(parents=True, exist_ok=True)
     temp = target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -13,10 +13,10 @@ import pytest
 
 from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.errors import MetricsError, SpecError
-from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
-from airflow_runai.operators.promotion import RunaiPromoteOperator
-from airflow_runai.operators.retention import RunaiRetentionOperator
+from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
+from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from tests.airflow.running import Run, dag_of
 from tests.airflow.test_checkpoints import CONTAINER, publish, result_of, root, write
@@ -154,13 +154,13 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
     root.symlink_to(theirs)
     before = sorted(path.name for path in theirs.rglob("*"))
     refused = {
-        "retention": lambda: RunaiRetentionOperator(
+        "retention": lambda: RunaiCheckpointRetentionOperator(
             task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
         ),
-        "report": lambda: RunaiCheckpointOperator(
+        "report": lambda: RunaiSelectCheckpointOperator(
             task_id="task", root="/shared/ckpt", path_map=PATHS, report_path="/shared/ckpt/report.json"
         ),
-        "promotion": lambda: RunaiPromoteOperator(
+        "promotion": lambda: RunaiPromoteCheckpointOperator(
             task_id="task", champion="/shared/ckpt/champion.json", path_map=PATHS, evaluation=result_of(1)
         ),
     }
@@ -170,7 +170,7 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
         assert "ckpt: is a link; links are not followed here" in done.words, name
     done = run(
         dag_of(
-            lambda: RunaiCheckpointOperator(
+            lambda: RunaiSelectCheckpointOperator(
                 task_id="task", root="/shared/ckpt", path_map=PATHS, on_invalid="quarantine"
             )
         )
@@ -199,7 +199,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     os.truncate(torn / "model.safetensors", 100)
     (torn / "model.safetensors").rename(torn / "odd\udcff\x1b[31m\n.safetensors")
     (root / "step-00000001").rename(root / "step-00000001\udcff")
-    choosing = lambda: RunaiCheckpointOperator(task_id="task", root="/shared/ckpt", path_map=PATHS)  # noqa: E731
+    choosing = lambda: RunaiSelectCheckpointOperator(task_id="task", root="/shared/ckpt", path_map=PATHS)  # noqa: E731
     done = run(dag_of(choosing))
     assert done.state == "success", done.words
     assert done.xcom()["step"] == 3
@@ -207,7 +207,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     assert all(refused["reasons"].isprintable() for refused in done.xcom()["refused"])
     done = run(
         dag_of(
-            lambda: RunaiRetentionOperator(
+            lambda: RunaiCheckpointRetentionOperator(
                 task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
             )
         )

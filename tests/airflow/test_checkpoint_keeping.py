@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from airflow_runai.checkpoints.keeping.champion import write_champion
 from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.emulator import Emulator
-from airflow_runai.operators.retention import RunaiRetentionOperator
+from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import choosing, evaluating, publish, root
@@ -32,10 +32,10 @@ def publish_tensors(folder: Path, step: int, **tensors: Any) -> Path:
     return folder / f"step-{step:08d}"
 
 
-def retaining(**given: Any) -> Callable[[], RunaiRetentionOperator]:
+def retaining(**given: Any) -> Callable[[], RunaiCheckpointRetentionOperator]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
     known = {"task_id": "task", "root": "/shared/ckpt", "path_map": paths, "settled_seconds": 0, **given}
-    return lambda: RunaiRetentionOperator(**known)
+    return lambda: RunaiCheckpointRetentionOperator(**known)
 
 
 # -- the report and its ledger -----------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_a_file_of_expectations_that_cannot_be_read_now_may_be_read_later(run: R
     publish_tensors(root, 1, a=[1.0])
     (root.parent / "expect.json").mkdir()
     done = run(dag_of(choosing(expect="/shared/expect.json", retries=1)))
-    assert "CheckpointUndecided: expect: /shared/expect.json: cannot be read (WrongKind" in done.words
+    assert "CheckpointUnreadable: expect: /shared/expect.json: cannot be read (WrongKind" in done.words
     assert done.task().try_number == 2
     done = run(dag_of(choosing(expect="/shared/nothing.json", retries=1)))
     assert "nothing.json: does not exist; a JSON object, or a checkpoint report, is expected" in done.words

@@ -23,8 +23,8 @@ from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
-from airflow_runai.tasks.checkpoint_query import Search
-from airflow_runai.tasks.checkpoint_wait import Ask, Read, Recall, Standing, State, Step, Watch, drive
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery
+from airflow_runai.tasks.checkpoint_wait import Ask, FetchXCom, Read, Standing, State, Step, Watch, drive
 from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
@@ -196,7 +196,7 @@ def reading(made: list[Step]) -> Callable[[Step], Any]:
 
 def test_a_root_in_which_nothing_has_changed_is_not_read_again(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    watch, made = Watch(Search(str(tmp_path), min_step=20)), list[Step]()
+    watch, made = Watch(CheckpointQuery(str(tmp_path), min_step=20)), list[Step]()
     assert drive(watch.round(), reading(made)) is None
     first = len(made)
     assert drive(watch.round(), reading(made)) is None
@@ -209,7 +209,7 @@ def test_a_root_in_which_nothing_has_changed_is_not_read_again(tmp_path: Path) -
 
 def test_what_was_wanted_before_is_no_reason_not_to_read(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    watch = Watch(Search(str(tmp_path), min_step=20))
+    watch = Watch(CheckpointQuery(str(tmp_path), min_step=20))
     assert drive(watch.round(), reading([])) is None
     again = Watch(replace(watch.search, min_step=10), mark=watch.mark)
     assert drive(again.round(), reading([])) is not None
@@ -218,7 +218,7 @@ def test_what_was_wanted_before_is_no_reason_not_to_read(tmp_path: Path) -> None
 def test_what_is_being_written_is_read_again_even_if_its_listing_is_the_same(tmp_path: Path) -> None:
     made = publish(tmp_path, 10)
     (made / "checkpoint-is-incomplete.txt").touch()
-    watch, steps = Watch(Search(str(tmp_path))), list[Step]()
+    watch, steps = Watch(CheckpointQuery(str(tmp_path))), list[Step]()
     for _ in range(2):
         assert drive(watch.round(), reading(steps)) is None
     assert len(steps) == 4
@@ -229,11 +229,11 @@ WORKLOAD = {"dag_id": "dag", "run_id": "now", "task_id": "train", "map_index": -
 
 
 def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> None:
-    watch, order = Watch(Search(str(tmp_path)), WORKLOAD), list[str]()
+    watch, order = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD), list[str]()
 
     def do(step: Step) -> Any:
         order.append(type(step).__name__)
-        if isinstance(step, Recall):
+        if isinstance(step, FetchXCom):
             return {"id": "7", "name": "train-g1"}
         if isinstance(step, Ask):
             publish(tmp_path, 10)  # its last checkpoint, and then it ends
@@ -243,7 +243,7 @@ def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> Non
         return step.call(lambda _: None)
 
     event = drive(watch.round(), do)
-    assert order == ["Recall", "Ask", "State", "Read", "Read"]
+    assert order == ["FetchXCom", "Ask", "State", "Read", "Read"]
     assert event is not None
     assert event["status"] == "found"
 
@@ -259,13 +259,13 @@ def ended(flow: Flow[Any]) -> Any:
     [("up_for_retry", None), ("deferred", None), (None, None), ("failed", "ended"), ("success", "ended")],
 )
 def test_a_training_that_airflow_tries_again_has_not_ended(tmp_path: Path, state: str | None, end: str | None) -> None:
-    watch = Watch(Search(str(tmp_path)), WORKLOAD)
+    watch = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD)
     event = drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, state))
     assert (event and event["status"]) == end
 
 
 def test_a_task_that_failed_before_it_submitted_ends_the_wait(tmp_path: Path) -> None:
-    watch = Watch(Search(str(tmp_path)), WORKLOAD)
+    watch = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD)
     assert drive(watch.round(), training_task(None, "running")) is None
     event = drive(watch.round(), training_task(None, "failed"))
     assert event is not None
@@ -276,7 +276,7 @@ def training_task(workload: dict[str, str] | None, state: str | None) -> Callabl
     """Answer a round as Airflow and a control plane do; the workload has ended."""
 
     def do(step: Step) -> Any:
-        if isinstance(step, Recall):
+        if isinstance(step, FetchXCom):
             return workload
         if isinstance(step, State):
             return state
@@ -290,7 +290,7 @@ def training_task(workload: dict[str, str] | None, state: str | None) -> Callabl
 def test_between_two_tries_the_veto_acts(tmp_path: Path) -> None:
     publish(tmp_path, 10)
     os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
-    watch = Watch(Search(str(tmp_path), min_step=11), WORKLOAD, veto=True)
+    watch = Watch(CheckpointQuery(str(tmp_path), min_step=11), WORKLOAD, veto=True)
     assert drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
     assert (tmp_path / "quarantine" / "step-00000020" / "report.json").exists()
 
@@ -299,7 +299,7 @@ def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(
     publish(tmp_path, 10)
     report = tmp_path / "report.json"
     report.mkdir()
-    watch = Watch(Search(str(tmp_path), report_path=str(report)), WORKLOAD)
+    watch = Watch(CheckpointQuery(str(tmp_path), report_path=str(report)), WORKLOAD)
     task = training_task({"id": "7", "name": "train-g1"}, "failed")
     assert drive(watch.round(), task) is None
     report.rmdir()
@@ -310,7 +310,7 @@ def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(
 
 def test_why_the_wait_goes_on_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="airflow_runai")
-    watch = Watch(Search(str(tmp_path), min_step=20))
+    watch = Watch(CheckpointQuery(str(tmp_path), min_step=20))
     for step in (10, 11, 12):
         publish(tmp_path, step)
         assert drive(watch.round(), reading([])) is None
@@ -321,7 +321,11 @@ def test_why_the_wait_goes_on_is_told_once(tmp_path: Path, caplog: pytest.LogCap
 
 # -- the trigger -------------------------------------------------------------------------------------------------------
 def trigger(root: Path, **given: Any) -> RunaiCheckpointTrigger:
-    known: dict[str, Any] = {"poll_interval": 0.05, "min_defer_seconds": 0.0, "search": Search(str(root)).to_json()}
+    known: dict[str, Any] = {
+        "poll_interval": 0.05,
+        "min_defer_seconds": 0.0,
+        "search": CheckpointQuery(str(root)).to_json(),
+    }
     return RunaiCheckpointTrigger(**{**known, **given})
 
 
@@ -342,7 +346,7 @@ def test_its_arguments_are_plain_json_and_make_it_again(tmp_path: Path) -> None:
 def test_it_fires_once_and_in_time(tmp_path: Path) -> None:
     publish(tmp_path, 10)
     assert asyncio.run(first(trigger(tmp_path)))["result"]["step"] == 10
-    late = trigger(tmp_path, search=Search(str(tmp_path), min_step=11).to_json(), deadline=0.0)
+    late = trigger(tmp_path, search=CheckpointQuery(str(tmp_path), min_step=11).to_json(), deadline=0.0)
     assert asyncio.run(first(late))["status"] == "timed_out"
     (tmp_path / "file").touch()
     assert asyncio.run(first(trigger(tmp_path / "file")))["status"] == "wrong"
@@ -481,11 +485,11 @@ def test_while_the_training_runs_nothing_is_put_aside(run: Runner, emulator: Emu
 
 def test_what_arrives_while_the_veto_reads_is_looked_at_next(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    watch = Watch(Search(str(tmp_path), min_step=99), WORKLOAD, veto=True)
+    watch = Watch(CheckpointQuery(str(tmp_path), min_step=99), WORKLOAD, veto=True)
     standing, reads = Standing(idle=True), list[int]()
 
     def do(step: Step) -> Any:
-        if isinstance(step, Recall):
+        if isinstance(step, FetchXCom):
             return {"id": "7", "name": "train-g1"}
         if isinstance(step, Ask):
             return standing

@@ -18,9 +18,9 @@ from safetensors.numpy import save_file
 from airflow_runai.checkpoints.keeping.champion import write_champion
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import MetricsError
-from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
-from airflow_runai.operators.promotion import RunaiPromoteOperator
+from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of
 
@@ -34,9 +34,9 @@ def publish(root: Path, step: int) -> Path:
     return sorted(root.glob("step-*"))[-1]
 
 
-def choosing(root: str = "/shared/ckpt", **given: Any) -> Callable[[], RunaiCheckpointOperator]:
+def choosing(root: str = "/shared/ckpt", **given: Any) -> Callable[[], RunaiSelectCheckpointOperator]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
-    return lambda: RunaiCheckpointOperator(
+    return lambda: RunaiSelectCheckpointOperator(
         **{"task_id": "task", "root": root, "path_map": paths, "retries": 1, **given}
     )
 
@@ -220,9 +220,9 @@ def result_of(step: int, **more: Any) -> dict[str, Any]:
     return {"checkpoint": checkpoint, "metrics": {"accuracy": step / 10}, "passed": True, **more}
 
 
-def promoting(evaluation: Any, pointer: Path, **given: Any) -> Callable[[], RunaiPromoteOperator]:
+def promoting(evaluation: Any, pointer: Path, **given: Any) -> Callable[[], RunaiPromoteCheckpointOperator]:
     known = {"task_id": "task", "champion": str(pointer), "evaluation": evaluation, **given}
-    return lambda: RunaiPromoteOperator(**known)
+    return lambda: RunaiPromoteCheckpointOperator(**known)
 
 
 def test_promotion_keeps_the_previous_champion_and_repeats_without_change(

@@ -11,12 +11,16 @@ import pytest
 from airflow.sdk import BaseOperator
 
 from airflow_runai.emulator import Emulator
-from airflow_runai.operators.checkpoint import RunaiCheckpointOperator
+from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
-from airflow_runai.operators.lifecycle import RunaiDeleteOperator, RunaiResumeOperator, RunaiSuspendOperator
+from airflow_runai.operators.lifecycle import (
+    RunaiDeleteWorkloadOperator,
+    RunaiResumeWorkloadOperator,
+    RunaiSuspendWorkloadOperator,
+)
 from airflow_runai.operators.orphans import RunaiReapOrphansOperator
-from airflow_runai.operators.promotion import RunaiPromoteOperator
-from airflow_runai.operators.retention import RunaiRetentionOperator
+from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
+from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
@@ -137,14 +141,16 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
     return [
         lambda: RunaiTrainingOperator(task_id="train", spec=spec, limits={"queue": 5}),
         lambda: RunaiWorkloadSensor(task_id="sensor", **common),
-        lambda: RunaiSuspendOperator(task_id="suspend", **common),
-        lambda: RunaiResumeOperator(task_id="resume", **common),
-        lambda: RunaiDeleteOperator(task_id="delete", **common),
-        lambda: RunaiCheckpointOperator(task_id="checkpoint", root="/shared", path_map=paths),
+        lambda: RunaiSuspendWorkloadOperator(task_id="suspend", **common),
+        lambda: RunaiResumeWorkloadOperator(task_id="resume", **common),
+        lambda: RunaiDeleteWorkloadOperator(task_id="delete", **common),
+        lambda: RunaiSelectCheckpointOperator(task_id="checkpoint", root="/shared", path_map=paths),
         lambda: RunaiEvaluationOperator(task_id="evaluate", path_map=paths, **evaluating),
         lambda: RunaiCheckpointSensor(task_id="half_way", root="/shared", workload={"task_id": "train"}),
-        lambda: RunaiRetentionOperator(task_id="retain", root="/shared", pinned=["step-1"], path_map=paths),
-        lambda: RunaiPromoteOperator(task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths),
+        lambda: RunaiCheckpointRetentionOperator(task_id="retain", root="/shared", pinned=["step-1"], path_map=paths),
+        lambda: RunaiPromoteCheckpointOperator(
+            task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths
+        ),
         lambda: RunaiReapOrphansOperator(task_id="reap", project="p"),
     ]
 

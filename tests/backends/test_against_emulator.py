@@ -18,7 +18,7 @@ from airflow_runai.backends.submission import create_or_adopt, generations
 from airflow_runai.backends.termination import end_and_wait, let_pods_end
 from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.decision import WaitPolicy
-from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.submission import Adopt, Create, Tries, plan
 from airflow_runai.core.waiting import wait
@@ -42,7 +42,7 @@ class Blocking:
         self.emulator = emulator
         self.settings = settings or settings_for(emulator)
         self.tokens = Tokens(self.settings.client_id, self.settings.client_secret)
-        self.told: list[Tell] = []
+        self.told: list[Notice] = []
         self.clock = ServerClock()
 
     def run(self, flow: Flow[T]) -> T:
@@ -60,7 +60,7 @@ class Awaiting(Blocking):
     """The same with the awaiting driver."""
 
     def run(self, flow: Flow[T]) -> T:
-        async def tell(news: Tell) -> None:
+        async def tell(news: Notice) -> None:
             self.told.append(news)
 
         async def sleep(seconds: float) -> None:

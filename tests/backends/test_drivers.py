@@ -16,7 +16,7 @@ import pytest
 
 from airflow_runai.backends import clients, drivers
 from airflow_runai.backends.settings import Settings
-from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Tell, now
+from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
 from airflow_runai.errors import ConnectionSettingsError, Unreachable, Unreadable, Untrusted
 from tests.polling import PATIENCE
 
@@ -24,13 +24,13 @@ T = TypeVar("T")
 Run = Callable[..., Any]
 
 
-def blocking(flow: Flow[T], handler: Any, told: list[Tell], slept: list[float]) -> T:
+def blocking(flow: Flow[T], handler: Any, told: list[Notice], slept: list[float]) -> T:
     with httpx.Client(transport=httpx.MockTransport(handler), base_url="http://plane/base/") as client:
         return drivers.run(flow, client, told.append, slept.append)
 
 
-def awaiting(flow: Flow[T], handler: Any, told: list[Tell], slept: list[float]) -> T:
-    async def tell(news: Tell) -> None:
+def awaiting(flow: Flow[T], handler: Any, told: list[Notice], slept: list[float]) -> T:
+    async def tell(news: Notice) -> None:
         told.append(news)
 
     async def sleep(seconds: float) -> None:
@@ -70,7 +70,7 @@ def conversation() -> Flow[list[Any]]:
     seen.append((first.status, first.body, first.headers["retry-after"]))
     form = yield Request("POST", "/api/b", form={"grant_type": "x y"}).with_header("X-Extra", "1")
     seen.append(form.body)
-    yield Tell("timeline", "news", {"n": 1})
+    yield Notice("timeline", "news", {"n": 1})
     yield Sleep(3)
     yield Sleep(0)
     try:
@@ -87,7 +87,7 @@ def conversation() -> Flow[list[Any]]:
 def test_both_drivers_have_the_same_conversation() -> None:
     heard = []
     for run in (blocking, awaiting):
-        told: list[Tell] = []
+        told: list[Notice] = []
         slept: list[float] = []
         heard.append((run(conversation(), answering, told, slept), told, slept))
     assert heard[0] == heard[1]
@@ -110,7 +110,7 @@ def test_both_drivers_have_the_same_conversation() -> None:
 @pytest.mark.parametrize("raised", [Unreadable("no id"), ValueError("a bug"), KeyError("x")])
 def test_what_a_flow_raises_comes_out(run: Run, raised: Exception) -> None:
     def failing() -> Flow[None]:
-        yield Tell("trouble", "x")
+        yield Notice("trouble", "x")
         raise raised
 
     with pytest.raises(type(raised)):

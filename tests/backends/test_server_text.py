@@ -25,7 +25,7 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.backends.shared_reads import FEWEST, SharedReads
 from airflow_runai.backends.tokens import LONGEST_TOKEN, Tokens
 from airflow_runai.core.decision import WaitPolicy
-from airflow_runai.core.flow import Flow, Tell
+from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.waiting import appearance, wait
@@ -84,7 +84,7 @@ class Talk:
         assert token.isprintable()
         assert len(token) <= LONGEST_TOKEN
 
-    def _tell(self, news: Tell) -> None:
+    def _tell(self, news: Notice) -> None:
         self.left += [news.text, dict(news.data)]
 
     def _nap(self, seconds: float) -> None:

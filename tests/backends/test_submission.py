@@ -12,7 +12,7 @@ from airflow_runai.backends.submission import (
     MOST_CREATES,
     create_or_adopt,
     generations,
-    patiently,
+    retry_while_unreachable,
     steadfastly,
     verify,
 )
@@ -284,7 +284,7 @@ def test_patience_ends_and_the_last_error_is_told() -> None:
 
     hand = Hand()
     with pytest.raises(Unreachable, match="still down"):
-        hand.run(patiently(failing))
+        hand.run(retry_while_unreachable(failing))
     assert hand.slept == list(LOOKS)
 
 

@@ -124,7 +124,7 @@ class Row:
 
 
 def damage(path: Path, chance: random.Random) -> str:
-    """Damage one file of a checkpoint, and say how and where."""
+    """FormatError one file of a checkpoint, and say how and where."""
     files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
     torn = chance.choice([part for part in files if part.stat().st_size])
     kind = chance.choice(KINDS if path.is_dir() else KINDS[:-1])
@@ -156,7 +156,7 @@ def _damaged(data: bytearray, kind: str, chance: random.Random) -> bytes:
 
 
 def judged(base: str, count: int = EACH) -> Row:
-    """Damage one base so many times; each damage is judged and loaded."""
+    """FormatError one base so many times; each damage is judged and loaded."""
     name, load = BASES[base]
     good, chance, row = _digest(load(GOLDEN / name)), random.Random(base), Row()
     with tempfile.TemporaryDirectory() as folder:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints import DemandError, Demands, Selection, select
+from airflow_runai.checkpoints import RequirementError, Requirements, Selection, select
 from tests.checkpoints.samples import publish, write
 from tests.checkpoints.trainings import safetensors_state, torch_state, weights
 
 
 def asked(root: Path, **wanted: Any) -> Selection:
-    return select(root, demands=Demands.from_mapping(wanted), accept_unverifiable=True)
+    return select(root, demands=Requirements.from_mapping(wanted), accept_unverifiable=True)
 
 
 @pytest.fixture
@@ -96,14 +96,14 @@ WRONG: list[tuple[Any, list[str]]] = [
 
 @pytest.mark.parametrize(("wanted", "words"), WRONG, ids=str)
 def test_demands_that_nothing_can_meet_are_refused_with_all_mistakes(wanted: Any, words: list[str]) -> None:
-    with pytest.raises(DemandError) as caught:
-        Demands.from_mapping(wanted)
+    with pytest.raises(RequirementError) as caught:
+        Requirements.from_mapping(wanted)
     assert [problem for word in words for problem in caught.value.problems if word in problem]
     assert len(caught.value.problems) == len(words)
 
 
 def test_demands_that_contradict_the_selection_are_refused(root: Path) -> None:
-    with pytest.raises(DemandError, match="min_step: 4 here and 5 among the demands"):
-        select(root, min_step=4, demands=Demands(min_step=5))
-    with pytest.raises(DemandError, match="level 0"):
-        select(root, level=0, demands=Demands.from_mapping({"tensors": {"first": None}}))
+    with pytest.raises(RequirementError, match="min_step: 4 here and 5 among the demands"):
+        select(root, min_step=4, demands=Requirements(min_step=5))
+    with pytest.raises(RequirementError, match="level 0"):
+        select(root, level=0, demands=Requirements.from_mapping({"tensors": {"first": None}}))

@@ -13,7 +13,7 @@ import pytest
 from airflow_runai.checkpoints import RootProblem, Verdict, candidates, check, select
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
-from airflow_runai.tasks.checkpoint_query import nothing_passed
+from airflow_runai.tasks.checkpoint_query import no_valid_checkpoint
 from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, torch_file, write
 
 SENTENCE = "refused only because nothing in the format can prove the bytes"
@@ -29,7 +29,7 @@ def trainings(root: Path, *steps: int) -> Path:
 # -- nothing was chosen ------------------------------------------------------------------------------------------------
 def test_what_was_refused_only_for_want_of_a_proof_is_said_in_one_sentence_with_two_ways_out(tmp_path: Path) -> None:
     found = select(trainings(tmp_path, 1, 2, 3))
-    words = str(nothing_passed("/shared/run-1", found))
+    words = str(no_valid_checkpoint("/shared/run-1", found))
     assert found.unproven == 3
     assert f"3 whole checkpoints were {SENTENCE}" in words
     assert "accept_unverifiable=True" in words

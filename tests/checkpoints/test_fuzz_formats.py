@@ -84,7 +84,7 @@ def samples(name: str, folder: Path) -> list[Path]:
 EXTREMES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**62, 2**63 - 1, 2**64 - 1]
 
 
-class Damage(NamedTuple):
+class FormatError(NamedTuple):
     """What is done to a file; places are shares of its length, so that it fits a file of any."""
 
     kind: str
@@ -96,22 +96,22 @@ class Damage(NamedTuple):
     content: bytes
 
 
-def _number(data: bytes, at: int, damage: Damage) -> bytes:
+def _number(data: bytes, at: int, damage: FormatError) -> bytes:
     size = struct.calcsize(damage.layout)
     return data[:at] + struct.pack(damage.layout, damage.value & ((1 << 8 * size) - 1)) + data[at + size :]
 
 
-def _bit(data: bytes, at: int, damage: Damage) -> bytes:
+def _bit(data: bytes, at: int, damage: FormatError) -> bytes:
     return data[:at] + bytes([data[at] ^ 1 << damage.size % 8]) + data[at + 1 :] if data else data
 
 
-def _again(data: bytes, at: int, damage: Damage) -> bytes:
+def _again(data: bytes, at: int, damage: FormatError) -> bytes:
     """A part of the file again, somewhere else."""
     begin = int(damage.other * len(data))
     return data[:at] + data[begin : begin + damage.size] + data[at:]
 
 
-KINDS: dict[str, Callable[[bytes, int, Damage], bytes]] = {
+KINDS: dict[str, Callable[[bytes, int, FormatError], bytes]] = {
     "bit": _bit,
     "number": _number,
     "inserted": lambda data, at, damage: data[:at] + damage.content + data[at:],
@@ -123,7 +123,7 @@ KINDS: dict[str, Callable[[bytes, int, Damage], bytes]] = {
 }
 SHARES = st.floats(0, 1, exclude_max=True)
 DAMAGE = st.builds(
-    Damage,
+    FormatError,
     kind=st.sampled_from(list(KINDS)),
     place=SHARES,
     other=SHARES,
@@ -134,7 +134,7 @@ DAMAGE = st.builds(
 )
 
 
-def damaged(data: bytes, damages: list[Damage]) -> bytes:
+def damaged(data: bytes, damages: list[FormatError]) -> bytes:
     for damage in damages:
         data = KINDS[damage.kind](data, int(damage.place * len(data)), damage)
     return data
@@ -158,7 +158,7 @@ def test_whatever_is_done_to_a_file_is_a_finding(
 
     @given(st.sampled_from(files), st.lists(DAMAGE, min_size=1, max_size=3))
     @settings(max_examples=400, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))
-    def fuzz(chosen: tuple[Path, Path], damages: list[Damage]) -> None:
+    def fuzz(chosen: tuple[Path, Path], damages: list[FormatError]) -> None:
         path, file = chosen
         if time.process_time() > deadline and not failed:
             return

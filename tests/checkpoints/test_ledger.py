@@ -14,7 +14,7 @@ from airflow_runai.checkpoints import Ledger, Report, Verdict, check, select
 from airflow_runai.checkpoints.checking.drift import advance, compare
 from airflow_runai.checkpoints.checking.examination import Examination, Policy
 from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, TensorEntry
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 from tests.checkpoints.samples import GOLDEN, publish, write
 from tests.checkpoints.trainings import safetensors_state, sharded, torch_state, weights
 
@@ -85,7 +85,7 @@ def test_a_ledger_is_bounded_and_says_so(tmp_path: Path) -> None:
     seen = Examination(3, Policy(), ())
     for number in range(ENTRY_LIMIT + 2):
         seen.enter("x", str(number), entry(number))
-    found = seen.ledger(Tree(tmp_path, "x"), 1)
+    found = seen.ledger(Listing(tmp_path, "x"), 1)
     assert (len(found.tensors), found.complete) == (ENTRY_LIMIT, False)
     assert [finding.code for finding in compare(found, ledger(2), intact=True)] == []
 

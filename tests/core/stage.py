@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Tell, now
+from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.waiting import Eyes
+from airflow_runai.core.waiting import WorkloadReader
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Unreachable
 
@@ -30,7 +30,7 @@ class Hand:
     answer: Callable[[Request], Reply] | None = None
     now: float = NOON
     limit: int = 50_000
-    told: list[Tell] = field(default_factory=list)
+    told: list[Notice] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     asked: list[Request] = field(default_factory=list)
 
@@ -63,7 +63,7 @@ class Hand:
             self.asked.append(step)
             assert self.answer, f"nobody answers {step}"
             return self.answer(step)
-        if isinstance(step, Tell):
+        if isinstance(step, Notice):
             self.told.append(step)
         elif isinstance(step, Sleep) and step.seconds:
             self.slept.append(step.seconds)
@@ -112,8 +112,8 @@ class Script:
     def start(self) -> Workload:
         return self.workload(self.acts[0].at)
 
-    def eyes(self) -> Eyes:
-        return Eyes(read=self._read, history=self._history, find_deleted=self._find_deleted)
+    def eyes(self) -> WorkloadReader:
+        return WorkloadReader(read=self._read, history=self._history, find_deleted=self._find_deleted)
 
     def _read(self, workload_id: str) -> Flow[Workload]:
         moment = yield from now()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_runai.core.decision import ABSENCE_SECONDS, Keep, Limits, Snapshot, WaitPolicy, decide
+from airflow_runai.core.decision import ABSENCE_SECONDS, KeepWaiting, Snapshot, Timeouts, WaitPolicy, decide
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import PHASES, Meaning, meaning
 from airflow_runai.core.workload import Workload
@@ -15,7 +15,7 @@ from tests.core.stage import NOON, acts
 
 ENDS = {"Completed": "succeeded", "Failed": "failed", "Deleting": "gone"}
 UNKNOWN = ["Unknown", "Preempted", "", "Evaporating", "completed", "FAILED"]
-ALL_LIMITS = Limits(**{item.name: 50.0 for item in fields(Limits)})
+ALL_LIMITS = Timeouts(**{item.name: 50.0 for item in fields(Timeouts)})
 
 
 def snapshot(*story: Any, at: float = 1000, **changes: Any) -> Snapshot:
@@ -29,12 +29,12 @@ def ran_then(phase: str, at: float = 1000, **changes: Any) -> Snapshot:
     return snapshot((0, "Creating"), (10, "Running"), (100, phase), at=at, **changes)
 
 
-def keeps(found: Keep | Outcome) -> Keep:
-    assert isinstance(found, Keep), found
+def keeps(found: KeepWaiting | Outcome) -> KeepWaiting:
+    assert isinstance(found, KeepWaiting), found
     return found
 
 
-def ends(found: Keep | Outcome) -> Outcome:
+def ends(found: KeepWaiting | Outcome) -> Outcome:
     assert isinstance(found, Outcome), found
     return found
 
@@ -62,11 +62,11 @@ TICKING = {
 }
 
 
-@pytest.mark.parametrize("limit", [item.name for item in fields(Limits)])
+@pytest.mark.parametrize("limit", [item.name for item in fields(Timeouts)])
 @pytest.mark.parametrize("phase", [p for p in [*PHASES, *UNKNOWN] if p not in ENDS])
 def test_a_limit_ends_a_wait_only_while_its_clock_ticks(phase: str, limit: str) -> None:
     ticking = {"total"} | TICKING[meaning(phase)] | ({"starting"} if phase in ("Creating", "Resuming") else set())
-    found = decide(WaitPolicy(limits=Limits(**{limit: 50.0})), ran_then(phase))
+    found = decide(WaitPolicy(limits=Timeouts(**{limit: 50.0})), ran_then(phase))
     expected = ("stalled" if limit == "starting" else "timed_out") if limit in ticking else None
     assert (found.status if isinstance(found, Outcome) else None) == expected
     if isinstance(found, Outcome):
@@ -75,26 +75,26 @@ def test_a_limit_ends_a_wait_only_while_its_clock_ticks(phase: str, limit: str) 
 
 
 def test_the_queue_limit_ends_what_never_ran() -> None:
-    found = ends(decide(WaitPolicy(limits=Limits(queue=900)), snapshot((0, "Creating"), (5, "Pending"))))
+    found = ends(decide(WaitPolicy(limits=Timeouts(queue=900)), snapshot((0, "Creating"), (5, "Pending"))))
     assert (found.status, found.reason) == ("timed_out", "the queue clock reached 1000 s; its limit is 900 s")
 
 
 def test_what_runs_is_not_stopped_for_having_queued_too_long_unseen() -> None:
     late = snapshot((0, "Pending"), (900, "Running"))
-    assert keeps(decide(WaitPolicy(limits=Limits(queue=600, interruption=1)), late)).seconds == 30
+    assert keeps(decide(WaitPolicy(limits=Timeouts(queue=600, interruption=1)), late)).seconds == 30
 
 
 @given(st.text(max_size=12).filter(lambda p: p not in PHASES), st.floats(1, 1e9))
 def test_an_unknown_phase_is_never_final(phase: str, seconds: float) -> None:
     limits = replace(ALL_LIMITS, total=None)
     seen = snapshot((0, "Pending"), (1, "Running"), (2, phase), at=seconds)
-    assert isinstance(decide(WaitPolicy(limits=limits, when_suspended="end"), seen), Keep)
+    assert isinstance(decide(WaitPolicy(limits=limits, when_suspended="end"), seen), KeepWaiting)
 
 
 @pytest.mark.parametrize("phase", [p for p in [*PHASES, *UNKNOWN] if p not in ENDS])
 @pytest.mark.parametrize("unseen", [{"blind": True}, {"absent_since": NOON + 999}])
 def test_a_limit_that_could_not_be_enforced_ends_no_wait(phase: str, unseen: dict[str, Any]) -> None:
-    assert isinstance(decide(WaitPolicy(limits=ALL_LIMITS), ran_then(phase, **unseen)), Keep)
+    assert isinstance(decide(WaitPolicy(limits=ALL_LIMITS), ran_then(phase, **unseen)), KeepWaiting)
 
 
 def test_a_deadline_ends_a_wait_even_blind_but_no_finished_workload() -> None:
@@ -114,7 +114,7 @@ def test_absence_must_last_before_it_is_believed(absent: float, blind: bool, gon
 
 def test_absence_is_not_believed_while_nobody_answers() -> None:
     seen = ran_then("Running", absent_since=NOON, blind=True)
-    assert isinstance(decide(WaitPolicy(), seen), Keep)
+    assert isinstance(decide(WaitPolicy(), seen), KeepWaiting)
 
 
 def test_what_finished_and_was_then_removed_has_finished() -> None:
@@ -142,16 +142,16 @@ def test_it_looks_again_no_later_than_the_nearest_limit(
     limits: dict[str, float], phase: str, at: float, seconds: float
 ) -> None:
     seen = ran_then(phase, at=at) if phase != "Running" else snapshot((0, "Creating"), (10, "Running"), at=at)
-    assert keeps(decide(WaitPolicy(limits=Limits(**limits)), seen)).seconds == pytest.approx(seconds)
+    assert keeps(decide(WaitPolicy(limits=Timeouts(**limits)), seen)).seconds == pytest.approx(seconds)
 
 
 @given(st.sampled_from(sorted(PHASES)), st.floats(101, 5000), st.floats(1, 600), st.floats(10, 6000))
 def test_a_pause_never_exceeds_the_interval_and_never_hurries_below_a_second(
     phase: str, at: float, interval: float, limit: float
 ) -> None:
-    limits = Limits(limit, limit, limit, limit, limit, limit)
+    limits = Timeouts(limit, limit, limit, limit, limit, limit)
     found = decide(WaitPolicy(interval, limits), ran_then(phase, at=at))
-    if isinstance(found, Keep):
+    if isinstance(found, KeepWaiting):
         assert min(1.0, interval) <= found.seconds <= interval
 
 
@@ -160,11 +160,11 @@ def test_the_words_of_the_platform_are_in_the_reason() -> None:
     assert ends(decide(WaitPolicy(), failed)).reason == "failed: OOMKilled"
 
 
-@pytest.mark.parametrize("name", [item.name for item in fields(Limits)])
+@pytest.mark.parametrize("name", [item.name for item in fields(Timeouts)])
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_a_limit_that_cannot_be_kept_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"limits\.{name}: .*greater than 0"):
-        Limits(**{name: value})
+        Timeouts(**{name: value})
 
 
 def test_a_policy_that_makes_no_sense_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.core.decision import Limits, WaitPolicy
+from airflow_runai.core.decision import Timeouts, WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import UNSEEN, Moment
 from airflow_runai.core.waiting import HISTORY_LOOKS, LONGEST_PAUSE, appearance, look, wait
@@ -107,7 +107,7 @@ def test_pauses_in_an_outage_grow_and_are_bounded() -> None:
 
 def test_a_limit_that_is_reached_in_an_outage_ends_the_wait_when_the_control_plane_answers_again() -> None:
     script = Script(STORY, troubles=[(NOON + 100, NOON + 9000, Unreachable("down"))])
-    outcome, hand = play(script, WaitPolicy(30, Limits(total=5000)))
+    outcome, hand = play(script, WaitPolicy(30, Timeouts(total=5000)))
     assert (outcome.status, outcome.phase) == ("timed_out", "Running")
     assert "total" in outcome.reason
     assert NOON + 9000 <= hand.now <= NOON + 9000 + 1.3 * LONGEST_PAUSE
@@ -187,7 +187,7 @@ def test_a_history_that_cannot_be_read_never_hides_the_end_for_ever() -> None:
 def test_without_history_no_clock_that_may_be_wrong_ends_a_wait() -> None:
     script = Script(TRAINING, history_troubles=[(NOON, NOON + 900, Unreachable("500"))])
     late = Hand(now=NOON + 350)
-    outcome, _ = play(script, WaitPolicy(30, Limits(queue=100)), late)
+    outcome, _ = play(script, WaitPolicy(30, Timeouts(queue=100)), late)
     assert (outcome.status, outcome.clocks.queue) == ("succeeded", 62)
 
 
@@ -210,10 +210,10 @@ BLIND_TO_THE_PAST = [
 @pytest.mark.parametrize("script", BLIND_TO_THE_PAST)
 @pytest.mark.parametrize("clock", ["queue", "interruption", "interrupted_total"])
 def test_what_nobody_saw_counts_as_total_only(script: Script, clock: str) -> None:
-    outcome, _ = play(script, WaitPolicy(30, Limits(**{clock: 300})), Hand(now=NOON + 1100))
+    outcome, _ = play(script, WaitPolicy(30, Timeouts(**{clock: 300})), Hand(now=NOON + 1100))
     assert (outcome.status, outcome.timeline[0].phase, outcome.clocks.queue) == ("succeeded", UNSEEN, 0)
     assert outcome.clocks.total == pytest.approx(2000, abs=40)
-    outcome, hand = play(script, WaitPolicy(30, Limits(total=1200)), Hand(now=NOON + 1100))
+    outcome, hand = play(script, WaitPolicy(30, Timeouts(total=1200)), Hand(now=NOON + 1100))
     assert outcome.status == "timed_out"
     assert hand.now == pytest.approx(NOON + 1200, abs=2)
 
@@ -221,7 +221,7 @@ def test_what_nobody_saw_counts_as_total_only(script: Script, clock: str) -> Non
 @pytest.mark.parametrize("script", BLIND_TO_THE_PAST)
 def test_a_wait_takes_up_the_timeline_that_was_shown(script: Script) -> None:
     hand = Hand(now=NOON + 1100)
-    policy = WaitPolicy(30, Limits(interruption=300))
+    policy = WaitPolicy(30, Timeouts(interruption=300))
     shown = PREEMPTED[:3]
     outcome = hand.run(wait(policy, script.eyes(), script.start, shown))
     assert (outcome.status, outcome.timeline) == ("timed_out", shown)
@@ -253,7 +253,7 @@ def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 1300), max_size=4), st.integers(15, 90))
 def test_a_wait_that_is_restarted_in_the_middle_ends_alike(stops: list[float], interval: int) -> None:
-    limits = Limits(queue=100, interruption=150, total=3000)
+    limits = Timeouts(queue=100, interruption=150, total=3000)
     policy, script = WaitPolicy(interval, limits), Script(TRAINING)
     undisturbed, _ = play(script, policy)
     hand = Hand()
@@ -268,14 +268,14 @@ def test_a_wait_that_is_restarted_in_the_middle_ends_alike(stops: list[float], i
 @pytest.mark.parametrize(
     ("limits", "status", "around"),
     [
-        (Limits(queue=40), "timed_out", 40),
-        (Limits(interruption=50), "timed_out", 350),
-        (Limits(running=500), "timed_out", 662),
-        (Limits(total=700), "timed_out", 700),
-        (Limits(queue=63, interruption=101), "succeeded", 1000),
+        (Timeouts(queue=40), "timed_out", 40),
+        (Timeouts(interruption=50), "timed_out", 350),
+        (Timeouts(running=500), "timed_out", 662),
+        (Timeouts(total=700), "timed_out", 700),
+        (Timeouts(queue=63, interruption=101), "succeeded", 1000),
     ],
 )
-def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(limits: Limits, status: str, around: float) -> None:
+def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(limits: Timeouts, status: str, around: float) -> None:
     outcome, hand = play(Script(TRAINING), WaitPolicy(45, limits))
     assert outcome.status == status
     assert around <= hand.now - NOON <= around + (45 if status == "succeeded" else 2)

@@ -20,7 +20,7 @@ from airflow_runai.checkpoints import Verdict, check
 from airflow_runai.training import huggingface_trainer, lightning_trainer, preemptible
 from airflow_runai.training.huggingface_trainer import PublishCheckpoints, metrics_of
 from airflow_runai.training.lightning_trainer import LeaveWhenPreempted, PublishingCheckpointIO
-from airflow_runai.training.preemptible import InvalidCheckpoint, PreemptionGuard, newest_valid, verify
+from airflow_runai.training.preemptible import CheckpointVerificationError, PreemptionGuard, newest_valid, verify
 from tests.checkpoints.samples import safetensors_file
 
 
@@ -192,7 +192,7 @@ def test_random_states_of_all_ranks_are_asked_for(tmp_path: Path) -> None:
     huggingface_trainer.publish(folder, trainer, world_size=2)
     assert verify(folder).epoch == 1
     (folder / "rng_state_1.pth").unlink()
-    with pytest.raises(InvalidCheckpoint, match="rng_state_1"):
+    with pytest.raises(CheckpointVerificationError, match="rng_state_1"):
         verify(folder)
 
 
@@ -234,7 +234,7 @@ def test_plugin_saves_under_lightnings_name_and_loads_what_proves_itself(tmp_pat
     assert Disk().load_checkpoint(path) == STATE
     assert lightning_trainer.newest_checkpoint(tmp_path / "deep") == str(path)
     (path / "state.ckpt").write_text("{}")
-    with pytest.raises(InvalidCheckpoint, match=r"state\.ckpt"):
+    with pytest.raises(CheckpointVerificationError, match=r"state\.ckpt"):
         Disk().load_checkpoint(path)
     assert lightning_trainer.newest_checkpoint(tmp_path / "deep") is None
 

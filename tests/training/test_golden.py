@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check, select
-from airflow_runai.training.preemptible import InvalidCheckpoint, newest_valid, verify
+from airflow_runai.training.preemptible import CheckpointVerificationError, newest_valid, verify
 
 GOLDEN = Path(__file__).parent / "golden"
 WORLD = {"huggingface": 1, "huggingface_ranks": 2, "lightning": 1, "torch_ranks": 2}
@@ -51,7 +51,7 @@ def test_every_reader_refuses_damage_in_any_file(tmp_path: Path, name: str, dama
     for file in (path.name for path in source.iterdir()):
         copy = shutil.copytree(source, tmp_path / file / source.name)
         damage(copy / file)
-        with pytest.raises(InvalidCheckpoint):
+        with pytest.raises(CheckpointVerificationError):
             verify(copy)
         if file != "manifest.json" or damage is not remove:  # without one it is no published checkpoint at all
             assert check(copy).verdict not in (Verdict.VALID, Verdict.UNVERIFIABLE), file

@@ -23,7 +23,7 @@ from airflow_runai.checkpoints.keeping.leases import hold
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import (
     Checkpoint,
-    InvalidCheckpoint,
+    CheckpointVerificationError,
     newest_valid,
     prune,
     save_checkpoint,
@@ -438,5 +438,5 @@ def test_command_line_tells_invalid_from_unreadable_from_misuse(tmp_path: Path) 
 
 
 def test_invalid_checkpoint_is_an_error_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(InvalidCheckpoint, match=r"no manifest\.json, so it was never published"):
+    with pytest.raises(CheckpointVerificationError, match=r"no manifest\.json, so it was never published"):
         verify(tmp_path)

@@ -21,7 +21,7 @@ import pytest
 from airflow_runai.checkpoints import Verdict, check
 from airflow_runai.training import preemptible
 from airflow_runai.training import ranks as module
-from airflow_runai.training.preemptible import InvalidCheckpoint, newest_valid, verify
+from airflow_runai.training.preemptible import CheckpointVerificationError, newest_valid, verify
 from airflow_runai.training.ranks import FileBarrier, NotPublished, RankMissing, Ranks, save_shards
 from tests.polling import PATIENCE
 
@@ -138,7 +138,7 @@ def link(rank: int, folder: Path) -> None:
         (fail, r"rank 2: OSError: .*No space left"),
         (forget, r"rank 3: wrote no file"),
         (collide, r"model\.bin was written by several ranks"),
-        (link, r"rank 1: InvalidCheckpoint: .*links"),
+        (link, r"rank 1: CheckpointVerificationError: .*links"),
     ],
 )
 def test_failure_of_one_rank_is_told_to_all_and_nothing_is_published(tmp_path: Path, part: Part, says: str) -> None:
@@ -249,7 +249,7 @@ def test_missing_rank_is_refused_by_training_and_checker(
     for path in folder.glob("part-*"):
         if path.name not in listed:
             path.unlink()
-    with pytest.raises(InvalidCheckpoint, match="a rank is missing"):
+    with pytest.raises(CheckpointVerificationError, match="a rank is missing"):
         verify(folder)
     report = check(folder)
     assert report.verdict is Verdict.INVALID

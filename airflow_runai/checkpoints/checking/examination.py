@@ -2,7 +2,7 @@
 The running account of one look at one checkpoint: what to look for, what was found so far.
 
 Formats write into it; it reads no file and decides nothing but the verdict that the findings add up to.
-:class:`Damage` is how a parser gives up on one file; it never leaves this package.
+:class:`FormatError` is how a parser gives up on one file; it never leaves this package.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from airflow_runai.checkpoints.checking.drift import advance, compare
 from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, Ledger, TensorEntry
 from airflow_runai.checkpoints.checking.report import ACCEPTABLE, CODES, Finding, Report, Severity, Verdict, worst
 from airflow_runai.checkpoints.storage.access import AHEAD, Blocks
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["Damage", "Examination", "Format", "Policy", "StepClaim", "shown"]
+__all__ = ["FormatError", "Examination", "Format", "Policy", "StepClaim", "shown"]
 
 _FINDING_LIMIT = 100
 _MESSAGE_LIMIT = 500
@@ -31,7 +31,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-class Damage(Exception):
+class FormatError(Exception):
     """A parser cannot go on with this file; ``code`` is one of :data:`CODES`."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -99,7 +99,7 @@ class Examination:
     verdict: Verdict = Verdict.VALID
     crcs: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Relative path to (size, CRC32) of every file read to its end."""
-    proven_elsewhere: set[str] = field(default_factory=set)
+    manifest_verified: set[str] = field(default_factory=set)
     """Files whose bytes a manifest proves."""
     apart: set[str] = field(default_factory=set)
     """Files that describe the checkpoint and are not part of its content."""
@@ -156,7 +156,7 @@ class Examination:
         if len(self.entries) <= ENTRY_LIMIT:
             self.entries[path, name] = entry
 
-    def ledger(self, tree: Tree, step: int | None) -> Ledger:
+    def ledger(self, tree: Listing, step: int | None) -> Ledger:
         """Everything that was entered; a checkpoint that is one file has no name of its own in it."""
         entries = list(self.entries.items())[:ENTRY_LIMIT]
         tensors = {("" if tree.single else path, name): entry for (path, name), entry in entries}
@@ -164,12 +164,12 @@ class Examination:
         now = Ledger(step, tensors, files, len(self.entries) <= ENTRY_LIMIT)
         return now if self.before is None else advance(self.before, now)
 
-    def hold_against(self, before: Ledger, tree: Tree, step: int | None) -> None:
+    def hold_against(self, before: Ledger, tree: Listing, step: int | None) -> None:
         """Compare what was entered with the last accepted checkpoint, unless this one is refused already."""
         if self.refused:
             return
         intact = self.level < 2 or self.verdict is Verdict.VALID
-        for finding in compare(before, self.ledger(tree, step), intact=intact, written=self.proven_elsewhere):
+        for finding in compare(before, self.ledger(tree, step), intact=intact, written=self.manifest_verified):
             self.note(finding.code, finding.path or tree.label, finding.message)
 
     def was_non_finite(self, path: str, name: str) -> bool:
@@ -188,7 +188,7 @@ class Examination:
         """Whether what was found already rules the checkpoint out."""
         return self.verdict not in (Verdict.VALID, Verdict.UNVERIFIABLE)
 
-    def examine(self, tree: Tree, *, among: tuple[Format, ...] | None = None) -> str | None:
+    def examine(self, tree: Listing, *, among: tuple[Format, ...] | None = None) -> str | None:
         """
         Look at a file or directory with the first format that recognises it.
 
@@ -202,23 +202,23 @@ class Examination:
             form = self.recognise(tree, among=among)
             if form is not None:
                 form.examine(tree, self)
-        except Damage as damage:
+        except FormatError as damage:
             self.note(damage.code, tree.label, damage.message)
             return None if form is None else form.name
         return None if form is None else form.name
 
-    def recognise(self, tree: Tree, *, among: tuple[Format, ...] | None = None) -> Format | None:
+    def recognise(self, tree: Listing, *, among: tuple[Format, ...] | None = None) -> Format | None:
         """
         Find the format that the bytes prove; where none does, the one that the name means a damaged file to be.
 
         :param among: formats to try; all by default.
-        :raises Damage: when it cannot be read.
+        :raises FormatError: when it cannot be read.
         """
         tried = self.formats if among is None else among
         proven = next((form for form in tried if form.detect(tree, self)), None)
         return proven or next((form for form in tried if form.meant(tree, self)), None)
 
-    def _examine_structure(self, tree: Tree, among: tuple[Format, ...] | None) -> str | None:
+    def _examine_structure(self, tree: Listing, among: tuple[Format, ...] | None) -> str | None:
         self.level = 1
         try:
             return self.examine(tree, among=among)
@@ -235,7 +235,7 @@ class Examination:
             told[0] = read
 
         fresh = Examination(self.level, self.policy, self.formats, tell, before=self.before, ahead=1, lock=lock)
-        fresh.proven_elsewhere, fresh.vouched = self.proven_elsewhere, self.vouched
+        fresh.manifest_verified, fresh.vouched = self.manifest_verified, self.vouched
         return fresh
 
     def join(self, part: Examination) -> None:
@@ -253,7 +253,7 @@ class Examination:
         self.facts |= part.facts
         self.tensors += part.tensors
 
-    def digest(self, tree: Tree) -> str | None:
+    def digest(self, tree: Listing) -> str | None:
         """Digest of names, sizes and CRCs; ``None`` unless every file was read to its end."""
         content = set(tree.files) - self.apart
         if not content or not content <= set(self.crcs):
@@ -262,7 +262,7 @@ class Examination:
         lines = (f"{name} {size} {crc:08x}\n" for name, size, crc in sums)
         return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
-    def report(self, path: str, tree: Tree, form: str | None, step: int | None) -> Report:
+    def report(self, path: str, tree: Listing, form: str | None, step: int | None) -> Report:
         """Close the account."""
         digest = self.digest(tree) if self.level >= 2 else None
         return Report(
@@ -289,11 +289,11 @@ class Format:
 
     :param name: as it appears in reports.
     :param detect: whether the bytes prove that it is this format, which cannot be another's; may read a few of them.
-    :param examine: look, as deep as the examination says, and note findings; may raise :class:`Damage`.
+    :param examine: look, as deep as the examination says, and note findings; may raise :class:`FormatError`.
     :param meant: whether the name says that it was meant to be this format; asked only where no bytes prove any.
     """
 
     name: str
-    detect: Callable[[Tree, Examination], bool]
-    examine: Callable[[Tree, Examination], None]
-    meant: Callable[[Tree, Examination], bool] = lambda tree, seen: False
+    detect: Callable[[Listing, Examination], bool]
+    examine: Callable[[Listing, Examination], None]
+    meant: Callable[[Listing, Examination], bool] = lambda tree, seen: False

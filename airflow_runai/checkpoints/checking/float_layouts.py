@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["KINDS", "ByteOrder", "ContentTest", "Lane", "Special", "any_set", "special", "trips"]
+__all__ = ["KINDS", "ByteOrder", "ContentTest", "FloatLayout", "Special", "any_set", "special", "trips"]
 
 ByteOrder = Literal["little", "big"]
 
 
 @dataclass(frozen=True)
-class Lane:
+class FloatLayout:
     """
     How one float is laid out.
 
@@ -45,13 +45,13 @@ class Lane:
         return self.sign | self.exponent
 
 
-KINDS: dict[str, Lane] = {
-    "f64": Lane(8, 0x7FF0 << 48),
-    "f32": Lane(4, 0x7F800000),
-    "bf16": Lane(2, 0x7F80),
-    "f16": Lane(2, 0x7C00),
-    "e5m2": Lane(1, 0x7C),
-    "e4m3fn": Lane(1, 0x7F, has_infinity=False),
+KINDS: dict[str, FloatLayout] = {
+    "f64": FloatLayout(8, 0x7FF0 << 48),
+    "f32": FloatLayout(4, 0x7F800000),
+    "bf16": FloatLayout(2, 0x7F80),
+    "f16": FloatLayout(2, 0x7C00),
+    "e5m2": FloatLayout(1, 0x7C),
+    "e4m3fn": FloatLayout(1, 0x7F, has_infinity=False),
 }
 
 
@@ -116,7 +116,7 @@ def any_set(chunk: bytes | memoryview) -> bool:
     return bool(np.frombuffer(chunk, np.uint8).any()) if len(chunk) else False
 
 
-def trips(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> tuple[bool, bool]:
+def trips(chunk: memoryview, lane: FloatLayout, byteorder: ByteOrder) -> tuple[bool, bool]:
     """Say (non-finite value present, all bytes zero): two maxima, no mask, no temporary."""
     import numpy as np
 
@@ -129,7 +129,7 @@ def trips(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> tuple[bool, bo
     return found, False
 
 
-def special(chunk: memoryview, lane: Lane, byteorder: ByteOrder) -> Special:
+def special(chunk: memoryview, lane: FloatLayout, byteorder: ByteOrder) -> Special:
     """Find every value that is not finite."""
     import numpy as np
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError
 from airflow_runai.checkpoints.storage.access import Access, open_access
 from airflow_runai.checkpoints.storage.crc import combine, crc32
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["Source", "Span"]
 
@@ -51,7 +51,7 @@ class Source:
     :param seen: the examination that counts the bytes and keeps the CRC.
     """
 
-    def __init__(self, tree: Tree, seen: Examination) -> None:
+    def __init__(self, tree: Listing, seen: Examination) -> None:
         (self.name,) = tree.files
         self.size = tree.files[self.name].size
         self._seen = seen
@@ -75,7 +75,7 @@ class Source:
         """
         Read ``size`` bytes from ``offset``.
 
-        :raises Damage: ``unreadable`` when the storage fails, ``changing`` when the file has become shorter.
+        :raises FormatError: ``unreadable`` when the storage fails, ``changing`` when the file has become shorter.
         """
         try:
             data = self._open.at(offset, size)
@@ -92,7 +92,7 @@ class Source:
 
         :param spans: sorted, not overlapping, inside the file; taken one after the other, as the reading goes on.
         :return: CRC32 of the whole file.
-        :raises Damage: as :meth:`at`.
+        :raises FormatError: as :meth:`at`.
         """
         buffer = memoryview(bytearray(CHUNK))
         whole = 0
@@ -146,14 +146,14 @@ class Source:
         assert self._access is not None, "used outside of its with block"
         return self._access
 
-    def _shrunk(self, offset: int) -> Damage:
-        return Damage(
+    def _shrunk(self, offset: int) -> FormatError:
+        return FormatError(
             "changing", f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later"
         )
 
 
-def _refused(error: Exception) -> Damage:
-    return Damage("unreadable", unreadable(error))
+def _refused(error: Exception) -> FormatError:
+    return FormatError("unreadable", unreadable(error))
 
 
 def unreadable(error: Exception) -> str:

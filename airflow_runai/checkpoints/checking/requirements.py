@@ -15,7 +15,7 @@ from typing import TypeGuard
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.report import CODES, Finding, Report
 
-__all__ = ["DemandError", "Demands", "Expected"]
+__all__ = ["RequirementError", "Requirements", "Expected"]
 
 _SPELLINGS = {
     **{"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16", "float32": "f32", "float64": "f64"},
@@ -26,7 +26,7 @@ _SPELLINGS = {
 }
 
 
-class DemandError(ValueError):
+class RequirementError(ValueError):
     """
     What is asked for is misspelt or contradicts itself.
 
@@ -51,7 +51,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Demands:
+class Requirements:
     """
     What a checkpoint has to be, beside valid.
 
@@ -60,7 +60,7 @@ class Demands:
     :param world_size: number of processes that wrote it.
     :param tensors: what must be in it, by name or by pattern (``model.layers.*.weight``, of which at least one must
         be there and all must be as expected).
-    :raises DemandError: for demands that nothing can meet.
+    :raises RequirementError: for demands that nothing can meet.
     """
 
     min_step: int | None = None
@@ -78,19 +78,19 @@ class Demands:
         if self.tensors is not None and not self.tensors:
             problems.append("tensors: is empty; allowed: at least one name, or nothing")
         if problems:
-            raise DemandError(problems)
+            raise RequirementError(problems)
 
     @classmethod
-    def from_mapping(cls, value: object) -> Demands:
+    def from_mapping(cls, value: object) -> Requirements:
         """
         Read demands as they are written in a DAG or a JSON file.
 
         :param value: keys as the fields; ``tensors`` maps a name to ``{"dtype": …, "shape": […]}``, both optional.
-        :raises DemandError: with all mistakes at once.
+        :raises RequirementError: with all mistakes at once.
         """
         known = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping):
-            raise DemandError([f"{value!r:.80} is no mapping; allowed: a mapping with {', '.join(known)}"])
+            raise RequirementError([f"{value!r:.80} is no mapping; allowed: a mapping with {', '.join(known)}"])
         problems = [f"{key!r:.80}: unknown; allowed: {', '.join(known)}" for key in value if key not in known]
         tensors = value.get("tensors")
         expected: dict[str, Expected] | None = None
@@ -101,10 +101,10 @@ class Demands:
         plain = {key: value[key] for key in ("min_step", "not_behind", "world_size") if key in value}
         try:
             made = cls(**plain, tensors=expected)
-        except DemandError as error:
-            raise DemandError([*problems, *error.problems]) from None
+        except RequirementError as error:
+            raise RequirementError([*problems, *error.problems]) from None
         if problems:
-            raise DemandError(problems)
+            raise RequirementError(problems)
         return made
 
     @property

@@ -9,13 +9,13 @@ from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["root_mark"]
+__all__ = ["root_fingerprint"]
 
 #: Whoever waits for a new checkpoint looks at the newest ones.
 _NEWEST = 50
 
 
-def root_mark(root: Location, *, least_step: int | None = None) -> str:
+def root_fingerprint(root: Location, *, least_step: int | None = None) -> str:
     """
     Return a short text that stays the same as long as the newest checkpoints do.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_runai.checkpoints.checking.ledger import Ledger
 from airflow_runai.checkpoints.checking.report import Report
-from airflow_runai.checkpoints.checking.requirements import DemandError, Demands, Expected
+from airflow_runai.checkpoints.checking.requirements import Expected, RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.selection import Selection
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
@@ -43,25 +43,27 @@ def read_ledger(path: Location | SmallFile) -> Ledger | None:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_demands(path: Location | SmallFile) -> Demands:
+def read_demands(path: Location | SmallFile) -> Requirements:
     """
     Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
 
-    :raises DemandError: if it is neither, or not there.
+    :raises RequirementError: if it is neither, or not there.
     :raises OSError: if it cannot be read; storage libraries raise other errors, too.
     """
     try:
         found = _read(path)
         if found.get("schema") != SCHEMA:
-            return Demands.from_mapping(found)
+            return Requirements.from_mapping(found)
         known = Ledger.from_json(found.get("ledger")).tensors
-    except DemandError as error:
-        raise DemandError([f"{path}: {problem}" for problem in error.problems]) from None
+    except RequirementError as error:
+        raise RequirementError([f"{path}: {problem}" for problem in error.problems]) from None
     except (ValueError, RecursionError) as error:
-        raise DemandError([f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]) from None
+        raise RequirementError([f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]) from None
     except FileNotFoundError:
-        raise DemandError([f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]) from None
-    return Demands(tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()})
+        raise RequirementError(
+            [f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]
+        ) from None
+    return Requirements(tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()})
 
 
 def _read(path: Location | SmallFile) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.storage.checkpoint_files import INDEX
 from airflow_runai.checkpoints.storage.listing import (
-    Entry,
+    FileEntry,
+    Listing,
     Location,
-    Tree,
     children,
     forget_listings,
     is_temporary,
@@ -102,7 +102,7 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     return tuple(sorted(listed, key=lambda candidate: _age(candidate, listed), reverse=True))
 
 
-def _is_itself(entries: list[Entry], named: list[str]) -> bool:
+def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
     """Whether the root is a checkpoint, and what lies in it are its parts."""
     names = {entry.path.name for entry in entries}
     if named:
@@ -131,7 +131,7 @@ def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
 
 
-def checkpoints_in(tree: Tree) -> list[str]:
+def checkpoints_in(tree: Listing) -> list[str]:
     """
     Names of the checkpoints that a listed directory holds, where it is a root and no checkpoint itself.
 
@@ -148,13 +148,13 @@ def checkpoints_in(tree: Tree) -> list[str]:
     return sorted(found, key=natural)
 
 
-def _counts_steps(tree: Tree, folder: str) -> bool:
+def _counts_steps(tree: Listing, folder: str) -> bool:
     if is_temporary(folder) or step_in_name(folder) is None:
         return False
     return not folder.isdigit() or f"{folder}/_CHECKPOINT_METADATA" in tree.files
 
 
-def _is_checkpoint(entry: Entry) -> bool:
+def _is_checkpoint(entry: FileEntry) -> bool:
     name = entry.path.name
     if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
         return False
@@ -166,7 +166,7 @@ def _is_checkpoint(entry: Entry) -> bool:
     return entry.kind != "directory" and name.endswith(_SUFFIXES)
 
 
-def _entries(root: Location, limit: int) -> list[Entry]:
+def _entries(root: Location, limit: int) -> list[FileEntry]:
     try:
         forget_listings(root)
         kind = look(root).kind
@@ -191,15 +191,15 @@ def _entries(root: Location, limit: int) -> list[Entry]:
     return [_entry(child) for child in listed]
 
 
-def _entry(child: Location) -> Entry:
+def _entry(child: Location) -> FileEntry:
     """Look at a child; what cannot be looked at stays a candidate, so that the report says why it was not taken."""
     try:
         return look(child)
     except Exception:
-        return Entry(child, "gone")
+        return FileEntry(child, "gone")
 
 
-def _nothing_in(root: Location, entries: list[Entry]) -> str:
+def _nothing_in(root: Location, entries: list[FileEntry]) -> str:
     below = _below(entries)
     if below:
         where = ", ".join(below[:5])
@@ -210,7 +210,7 @@ def _nothing_in(root: Location, entries: list[Entry]) -> str:
     return f"checkpoint root {root}: {found}; {allowed}; check that the training saves here"
 
 
-def _below(entries: list[Entry]) -> list[str]:
+def _below(entries: list[FileEntry]) -> list[str]:
     """Directories, one or two levels down, that hold checkpoints."""
     found = []
     for entry in [entry for entry in entries if not is_temporary(entry.path.name)][:_LOOKED_BELOW]:
@@ -220,7 +220,7 @@ def _below(entries: list[Entry]) -> list[str]:
     return sorted(found, key=natural)
 
 
-def _folders(entry: Entry) -> list[tuple[str, Location]]:
+def _folders(entry: FileEntry) -> list[tuple[str, Location]]:
     inside = [_entry(child) for child in islice(_listed(entry.path), _LOOKED_BELOW)]
     deeper = [
         (f"{entry.path.name}/{e.path.name}", e.path) for e in inside if e.kind == "directory" and not _is_checkpoint(e)

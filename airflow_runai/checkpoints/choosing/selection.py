@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from airflow_runai.checkpoints.checking.examination import Policy
 from airflow_runai.checkpoints.checking.ledger import Ledger
 from airflow_runai.checkpoints.checking.report import Report, Verdict
-from airflow_runai.checkpoints.checking.requirements import DemandError, Demands
+from airflow_runai.checkpoints.checking.requirements import RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.roots import candidates
 from airflow_runai.checkpoints.choosing.verification import check
 from airflow_runai.checkpoints.storage.listing import Location
@@ -51,7 +51,7 @@ def select(
     strict: bool = False,
     accept: Collection[str] = (),
     min_step: int | None = None,
-    demands: Demands | None = None,
+    demands: Requirements | None = None,
     ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Selection:
@@ -68,7 +68,7 @@ def select(
     :param ledger: of the training's last accepted checkpoint; that of the chosen one is ``chosen.ledger``.
     :param progress: told the number of bytes read of the current checkpoint.
     :raises RootProblem: when there is nothing to choose from.
-    :raises DemandError: when what is asked for contradicts itself.
+    :raises RequirementError: when what is asked for contradicts itself.
     """
     asked = _asked(min_step, demands, level)
     least = asked.least_step
@@ -106,10 +106,10 @@ def _advice(count: int, total: int, flag: str) -> str:
     )
 
 
-def _asked(min_step: int | None, demands: Demands | None, level: int) -> Demands:
-    asked = demands or Demands()
+def _asked(min_step: int | None, demands: Requirements | None, level: int) -> Requirements:
+    asked = demands or Requirements()
     if min_step is not None and asked.min_step not in (None, min_step):
-        raise DemandError([f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"])
+        raise RequirementError([f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"])
     if asked.tensors and level == 0:
-        raise DemandError(["tensors: are asked for at level 0, which opens no file; allowed: level 1 or more"])
+        raise RequirementError(["tensors: are asked for at level 0, which opens no file; allowed: level 1 or more"])
     return asked if min_step is None else replace(asked, min_step=min_step)

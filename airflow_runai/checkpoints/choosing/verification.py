@@ -20,7 +20,7 @@ from airflow_runai.checkpoints.formats.heads import foreign, head
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.formats.published import MANIFEST
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
-from airflow_runai.checkpoints.storage.listing import Location, Tree, is_temporary
+from airflow_runai.checkpoints.storage.listing import Listing, Location, is_temporary
 from airflow_runai.checkpoints.storage.progress import Progress
 
 __all__ = ["check"]
@@ -71,13 +71,13 @@ def check(
     return seen.report(str(path), tree, form, step)
 
 
-def _listed(path: Location, seen: Examination) -> Tree:
+def _listed(path: Location, seen: Examination) -> Listing:
     """Level 0."""
     try:
         tree = list_checkpoint(path, seen.policy.entry_limit, lambda name, error: _note_error(seen, name, error))
     except Exception as error:
         _note_error(seen, path.name, error)
-        return Tree(path, path.name)
+        return Listing(path, path.name)
     if is_temporary(path.name):
         seen.note("temporary-name", tree.label, "the name says that it is still being written; look again later")
     for marker in _MARKERS:
@@ -90,7 +90,7 @@ def _listed(path: Location, seen: Examination) -> Tree:
     return tree
 
 
-def _note_unusual(tree: Tree, seen: Examination) -> None:
+def _note_unusual(tree: Listing, seen: Examination) -> None:
     for name, entry in tree.others.items():
         if entry.kind == "special":
             seen.note("special-file", name, "a fifo, socket or device; regular files are allowed; it was not opened")
@@ -118,7 +118,7 @@ def _note_error(seen: Examination, name: str, error: Exception) -> None:
         seen.note("unreadable", name, unreadable(error))
 
 
-def _examine(tree: Tree, seen: Examination) -> str | None:
+def _examine(tree: Listing, seen: Examination) -> str | None:
     try:
         form = seen.examine(tree)
     except Exception as error:
@@ -130,7 +130,7 @@ def _examine(tree: Tree, seen: Examination) -> str | None:
     return form
 
 
-def _not_recognised(tree: Tree, seen: Examination) -> str:
+def _not_recognised(tree: Listing, seen: Examination) -> str:
     first = head(tree, seen)
     what = foreign(first) or (
         f"begins with {shown(first[:8])}" if tree.single else "no file in it is of a known format"
@@ -139,12 +139,12 @@ def _not_recognised(tree: Tree, seen: Examination) -> str:
     return f"not recognised: {what}; considered were {considered}; a manifest of ours proves files of any format"
 
 
-def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
+def _note_changes(path: Location, before: Listing, seen: Examination) -> None:
     errors: list[tuple[str, Exception]] = []
     try:
         after = list_checkpoint(path, seen.policy.entry_limit, lambda *error: errors.append(error))
     except Exception as error:
-        after = Tree(path, before.label)
+        after = Listing(path, before.label)
         errors.append((before.label, error))
     for name, met in errors:
         if not isinstance(met, FileNotFoundError):
@@ -155,7 +155,7 @@ def _note_changes(path: Location, before: Tree, seen: Examination) -> None:
         seen.note("changing", before.label, "sizes or times changed while it was read; look again later")
 
 
-def _claims(tree: Tree, seen: Examination) -> list[StepClaim]:
+def _claims(tree: Listing, seen: Examination) -> list[StepClaim]:
     """All claims about the step; a name binds only if it says that it counts steps, or its trainer is known to."""
     step = step_in_name(tree.label)
     if step is None:

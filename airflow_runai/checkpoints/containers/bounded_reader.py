@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 
-__all__ = ["Field", "Window"]
+__all__ = ["Field", "BoundedReader"]
 
 _BLOCK = 64 * 1024
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -40,13 +40,13 @@ class Field(NamedTuple):
         return self.end - self.begin
 
 
-class Window:
+class BoundedReader:
     """
     Random access to some bytes.
 
     :param read: as :meth:`Source.at`.
     :param size: the number of bytes there are.
-    :param code: code of the :class:`Damage` that a place beyond the end is.
+    :param code: code of the :class:`FormatError` that a place beyond the end is.
     """
 
     def __init__(self, read: Callable[[int, int], bytes], size: int, code: str) -> None:
@@ -57,24 +57,24 @@ class Window:
         self._begin = 0
 
     @classmethod
-    def on(cls, source: Source, code: str) -> Window:
+    def on(cls, source: Source, code: str) -> BoundedReader:
         """The whole of a file."""
         return cls(source.at, source.size, code)
 
     @classmethod
-    def over(cls, data: bytes, code: str) -> Window:
+    def over(cls, data: bytes, code: str) -> BoundedReader:
         """Bytes that are in memory already."""
         return cls(lambda at, size: data[at : at + size], len(data), code)
 
-    def damage(self, what: str) -> Damage:
+    def damage(self, what: str) -> FormatError:
         """The error to raise for something that cannot be."""
-        return Damage(self.code, what)
+        return FormatError(self.code, what)
 
     def bytes(self, at: int, size: int) -> bytes:
         """
         Some bytes.
 
-        :raises Damage: when they are not all there.
+        :raises FormatError: when they are not all there.
         """
         if size > self.size - at or at < 0:
             raise self.damage(f"{size} bytes at {at} reach beyond the end at {self.size}; it was cut or overwritten")
@@ -89,7 +89,7 @@ class Window:
         """
         Return a number of seven bits a byte, at most 64 in all, and the place behind it.
 
-        :raises Damage: when it does not end.
+        :raises FormatError: when it does not end.
         """
         place = at - self._begin
         # Nearly every number is one byte in the block that is there.
@@ -106,7 +106,7 @@ class Window:
         """
         Fields of the protobuf message between two places.
 
-        :raises Damage: when they do not end where the message does.
+        :raises FormatError: when they do not end where the message does.
         """
         at = begin
         while at < end:
@@ -135,7 +135,7 @@ class Window:
         """
         Content of a field as text, what is no UTF-8 replaced.
 
-        :raises Damage: when it is longer than ``limit`` bytes.
+        :raises FormatError: when it is longer than ``limit`` bytes.
         """
         if field.size > limit:
             raise self.damage(f"a name of {field.size} bytes at {field.begin}; at most {limit} are read")

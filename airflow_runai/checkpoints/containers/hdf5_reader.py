@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Any
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 from airflow_runai.checkpoints.checking.reader import CHUNK
 from airflow_runai.checkpoints.storage.listing import Location
 
@@ -43,7 +43,7 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
     :param size: how long it is, in bytes.
     :param listen: told about every group and dataset; see :mod:`~airflow_runai.checkpoints.containers.hdf5_probe`.
     :return: why nothing was read; ``None`` when everything was.
-    :raises Damage: ``hdf5-damaged``, ``hdf5-external`` or ``hdf5-limit``.
+    :raises FormatError: ``hdf5-damaged``, ``hdf5-external`` or ``hdf5-limit``.
     """
     if not isinstance(path, Path):
         return "h5py reads local files only"
@@ -67,7 +67,7 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
     if end["end"] == "missing":
         return f"h5py cannot be used ({end['message']})"
     if end["end"] != "done":
-        raise Damage(_CODES.get(end["end"], "hdf5-limit"), f"h5py: {end['message']}")
+        raise FormatError(_CODES.get(end["end"], "hdf5-limit"), f"h5py: {end['message']}")
     return None
 
 

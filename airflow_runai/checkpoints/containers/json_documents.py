@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["parse_object", "read_object"]
 
@@ -21,16 +21,16 @@ _TOKEN_LIMIT = 1_500_000
 _DIGIT_LIMIT = 40
 
 
-def read_object(tree: Tree, seen: Examination, name: str) -> dict[str, Any]:
+def read_object(tree: Listing, seen: Examination, name: str) -> dict[str, Any]:
     """
     Read one JSON object that lies in the checkpoint.
 
     :param name: relative path of the file.
-    :raises Damage: ``json-malformed``, or as :class:`~airflow_runai.checkpoints.checking.reader.Source`.
+    :raises FormatError: ``json-malformed``, or as :class:`~airflow_runai.checkpoints.checking.reader.Source`.
     """
     with Source(tree.only(name), seen) as source:
         if source.size > SIZE_LIMIT:
-            raise Damage("json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read")
+            raise FormatError("json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read")
         return parse_object(source.at(0, source.size), "json-malformed", name)
 
 
@@ -40,16 +40,16 @@ def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
 
     :param code: code of the damage to raise.
     :param place: what is parsed, for the message.
-    :raises Damage: when it is anything else.
+    :raises FormatError: when it is anything else.
     """
     if sum(data.count(token) for token in (b'"', b",", b"[", b"{")) > _TOKEN_LIMIT:
-        raise Damage(code, f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many")
+        raise FormatError(code, f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many")
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_short_int)
     except (ValueError, RecursionError) as error:
-        raise Damage(code, f"{place}: is not JSON ({error}); it was cut or overwritten"[:300]) from None
+        raise FormatError(code, f"{place}: is not JSON ({error}); it was cut or overwritten"[:300]) from None
     if not isinstance(value, dict):
-        raise Damage(code, f"{place}: is not a JSON object")
+        raise FormatError(code, f"{place}: is not a JSON object")
     return value
 
 

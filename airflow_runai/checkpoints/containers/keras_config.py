@@ -31,7 +31,7 @@ def note_config(data: bytes, label: str, seen: Examination) -> None:
     """
     Note what a configuration would build besides Keras's own classes.
 
-    :raises Damage: ``keras-layout`` when it is no JSON object.
+    :raises FormatError: ``keras-layout`` when it is no JSON object.
     """
     foreign: set[str] = set()
     for item in _objects(parse_object(data, "keras-layout", "configuration")):

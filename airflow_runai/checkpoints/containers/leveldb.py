@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
 __all__ = ["FOOTER_SIZE", "MAGIC", "read_table"]
@@ -27,9 +27,9 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
     Keys and values, in the order of the keys.
 
     :param data: the whole table.
-    :param code: code of the :class:`Damage` to raise.
+    :param code: code of the :class:`FormatError` to raise.
     """
-    table = Window.over(data, code)
+    table = BoundedReader.over(data, code)
     if len(data) < FOOTER_SIZE or data[-8:] != MAGIC:
         raise table.damage("does not end as a LevelDB table does; it was cut or overwritten")
     footer = len(data) - FOOTER_SIZE
@@ -43,7 +43,7 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
         raise table.damage("its meta block is not empty")
     expected = 0
     for _, handle in _entries(_block(table, begin, size)):
-        part = Window.over(handle, code)
+        part = BoundedReader.over(handle, code)
         block_begin, after = part.varint(0)
         block_size, after = part.varint(after)
         if block_begin != expected or after != len(handle):
@@ -54,7 +54,7 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
         raise table.damage(f"{meta_begin - expected} bytes belong to no block")
 
 
-def _block(table: Window, begin: int, size: int) -> Window:
+def _block(table: BoundedReader, begin: int, size: int) -> BoundedReader:
     """Content of one block, after its checksum was compared."""
     data = table.bytes(begin, size + _TRAILER_SIZE)
     if crc32c(data[:-4]) != unmasked(int.from_bytes(data[-4:], "little")):
@@ -65,10 +65,10 @@ def _block(table: Window, begin: int, size: int) -> Window:
     end = size - 4 - 4 * restarts
     if end < 0:
         raise table.damage(f"block at {begin} is too short for its {restarts} restarts")
-    return Window(lambda at, count: data[at : at + count], end, table.code)
+    return BoundedReader(lambda at, count: data[at : at + count], end, table.code)
 
 
-def _entries(block: Window) -> Iterator[tuple[bytes, bytes]]:
+def _entries(block: BoundedReader) -> Iterator[tuple[bytes, bytes]]:
     at, key, total = 0, b"", 0
     while at < block.size:
         shared, at = block.varint(at)

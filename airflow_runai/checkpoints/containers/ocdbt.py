@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Damage
-from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.zstd import unpacked
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 
@@ -52,13 +52,13 @@ def values_of(manifest: bytes, read: Read) -> Iterator[Value]:
 
     :param manifest: the whole of ``manifest.ocdbt``.
     :param read: reads the data files.
-    :raises Damage: ``orbax-layout`` where something contradicts itself, ``too-large``, ``not-examined`` for a kind that
+    :raises FormatError: ``orbax-layout`` where something contradicts itself, ``too-large``, ``not-examined`` for a kind that
         is not read, and whatever ``read`` raises.
     """
     body = _Body(_record(manifest, _MANIFEST_MAGIC))
     body.skip(16)
     if body.number():
-        raise Damage("not-examined", "a manifest in several files is not read")
+        raise FormatError("not-examined", "a manifest in several files is not read")
     for _ in range(2):
         body.number()
     body.skip(1)
@@ -79,7 +79,7 @@ class _Place:
 
     def __init__(self, files: list[tuple[str, str]], file: int, offset: int, size: int) -> None:
         if file >= len(files):
-            raise Damage(_CODE, f"data file {file} of {len(files)}; it was overwritten")
+            raise FormatError(_CODE, f"data file {file} of {len(files)}; it was overwritten")
         self.base, name = files[file]
         self.path, self.offset, self.size = self.base + name, offset, size
 
@@ -89,14 +89,14 @@ def _walk(pending: list[tuple[_Place, int, bytes]], read: Read) -> Iterator[Valu
     while pending:
         place, height, prefix = pending.pop()
         if place.size > _RECORD_LIMIT:
-            raise Damage("too-large", f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read")
+            raise FormatError("too-large", f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read")
         body = _Body(_record(read(place.path, place.offset, place.size), _NODE_MAGIC))
         if body.take(1)[0] != height or height > _DEPTH_LIMIT:
-            raise Damage(_CODE, f"the node in {place.path} is not of height {height}; it belongs to another save")
+            raise FormatError(_CODE, f"the node in {place.path} is not of height {height}; it belongs to another save")
         files, keys = body.files(place.base), body.keys(interior=height > 0)
         met += len(keys)
         if met > _ENTRY_LIMIT:
-            raise Damage("too-large", f"more than {_ENTRY_LIMIT} values; no more are read")
+            raise FormatError("too-large", f"more than {_ENTRY_LIMIT} values; no more are read")
         if height:
             numbers = [body.numbers(len(keys)) for _ in range(3)]
             for (key, common), file, offset, size in zip(keys, *numbers, strict=True):
@@ -121,14 +121,14 @@ def _leaf(body: _Body, keys: list[bytes], files: list[tuple[str, str]]) -> Itera
 def _record(data: bytes, magic: bytes) -> bytes:
     """Body of a record, after its length and its checksum were compared."""
     if len(data) < _FRAME or data[:4] != magic or int.from_bytes(data[4:12], "little") != len(data):
-        raise Damage(_CODE, f"no record of {len(data)} bytes; it was cut or overwritten")
+        raise FormatError(_CODE, f"no record of {len(data)} bytes; it was cut or overwritten")
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise Damage(_CODE, "a record is damaged: its CRC32C does not match")
-    window = Window.over(data[12:-4], _CODE)
+        raise FormatError(_CODE, "a record is damaged: its CRC32C does not match")
+    window = BoundedReader.over(data[12:-4], _CODE)
     version, at = window.varint(0)
     packed, at = window.varint(at)
     if version or packed > 1:
-        raise Damage("not-examined", f"version {version}, compression {packed} of OCDBT are not read")
+        raise FormatError("not-examined", f"version {version}, compression {packed} of OCDBT are not read")
     body = data[12 + at : -4]
     return unpacked(body, _BODY_LIMIT, _CODE) if packed else body
 
@@ -137,7 +137,7 @@ class _Body:
     """A place in a body that moves forward."""
 
     def __init__(self, data: bytes) -> None:
-        self._window = Window.over(data, _CODE)
+        self._window = BoundedReader.over(data, _CODE)
         self._at = 0
 
     def number(self) -> int:
@@ -151,7 +151,7 @@ class _Body:
         """A number of things of which each takes a byte at least."""
         value = self.number()
         if value > self._window.size - self._at:
-            raise Damage(_CODE, f"{value} entries in {self._window.size} bytes; it was overwritten")
+            raise FormatError(_CODE, f"{value} entries in {self._window.size} bytes; it was overwritten")
         return value
 
     def take(self, size: int) -> bytes:
@@ -167,7 +167,7 @@ class _Body:
         for prefix, suffix in zip(prefixes, suffixes, strict=True):
             total += prefix + suffix
             if prefix > len(last) or total > _BODY_LIMIT:
-                raise Damage(_CODE, f"a key that begins with {prefix} of {len(last)} bytes; it was overwritten")
+                raise FormatError(_CODE, f"a key that begins with {prefix} of {len(last)} bytes; it was overwritten")
             last = last[:prefix] + self.take(suffix)
             texts.append(last)
         return texts

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import Damage
-from airflow_runai.checkpoints.containers.bounded_reader import Field, Window
+from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 
 __all__ = ["ModelTensor", "looks_like_model", "model_tensors"]
 
@@ -57,7 +57,7 @@ class ModelTensor:
     outside: dict[str, str] | None = None
 
 
-def looks_like_model(window: Window) -> bool:
+def looks_like_model(window: BoundedReader) -> bool:
     """Whether the outermost message has the fields of a model, and ends with the file."""
     numbers = set()
     try:
@@ -65,18 +65,18 @@ def looks_like_model(window: Window) -> bool:
             numbers.add(item.number)
             if not numbers <= _MODEL_FIELDS or count > 10_000:
                 return False
-    except Damage as damage:
+    except FormatError as damage:
         if damage.code != window.code:
             raise
         return False
     return {_GRAPH, _OPSETS} <= numbers
 
 
-def model_tensors(window: Window) -> Iterator[ModelTensor]:
+def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
     """
     Every tensor of a model, level by level.
 
-    :raises Damage: the window's code when messages are cut, ``too-large`` beyond two million fields.
+    :raises FormatError: the window's code when messages are cut, ``too-large`` beyond two million fields.
     """
     pending: deque[tuple[str, int, int]] = deque([("model", 0, window.size)])
     count, tensors, numbers = 0, 0, set()
@@ -94,12 +94,12 @@ def model_tensors(window: Window) -> Iterator[ModelTensor]:
             if inside is not None:
                 pending.append((inside, item.begin, item.end))
             if count > _FIELD_LIMIT or tensors > _TENSOR_LIMIT or len(pending) > _FIELD_LIMIT // 4:
-                raise Damage("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
+                raise FormatError("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
     if not {_GRAPH, _OPSETS} <= numbers:
         raise window.damage("no graph, or no version of its operators; it was cut or overwritten")
 
 
-def _tensor(window: Window, begin: int, end: int, *, is_weight: bool) -> ModelTensor:
+def _tensor(window: BoundedReader, begin: int, end: int, *, is_weight: bool) -> ModelTensor:
     tensor = ModelTensor(is_weight=is_weight)
     for item in window.fields(begin, end):
         if item.number == 1:
@@ -120,7 +120,7 @@ def _tensor(window: Window, begin: int, end: int, *, is_weight: bool) -> ModelTe
     return tensor
 
 
-def _packed(window: Window, item: Field) -> list[int]:
+def _packed(window: BoundedReader, item: Field) -> list[int]:
     """Whole numbers, written one a field or many in one."""
     if not item.size:
         return [item.value]
@@ -133,6 +133,6 @@ def _packed(window: Window, item: Field) -> list[int]:
     return values
 
 
-def _pair(window: Window, item: Field) -> tuple[str, str]:
+def _pair(window: BoundedReader, item: Field) -> tuple[str, str]:
     texts = {part.number: window.text(part) for part in window.fields(item.begin, item.end) if part.number in (1, 2)}
     return texts.get(1, ""), texts.get(2, "")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from airflow_runai.checkpoints.containers.bounded_reader import Field, Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 
 __all__ = ["walk_graph"]
 
@@ -115,11 +115,11 @@ PairValue: 1s 2>StructuredValue
 """
 
 
-def walk_graph(window: Window) -> None:
+def walk_graph(window: BoundedReader) -> None:
     """
     Walk the whole of ``saved_model.pb``.
 
-    :raises Damage: the window's code, when a message, a text or a list of numbers does not end where it should.
+    :raises FormatError: the window's code, when a message, a text or a list of numbers does not end where it should.
     """
     messages, count = _messages(), 0
     pending = [("SavedModel", 0, window.size, 0)]
@@ -136,7 +136,7 @@ def walk_graph(window: Window) -> None:
                 _check(window, field, what)
 
 
-def _check(window: Window, field: Field, what: str) -> None:
+def _check(window: BoundedReader, field: Field, what: str) -> None:
     if what == "s" and field.size <= _TEXT_LIMIT:
         try:
             window.bytes(field.begin, field.size).decode("utf-8")

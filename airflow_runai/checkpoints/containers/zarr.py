@@ -14,7 +14,7 @@ from itertools import islice, product
 from math import ceil, prod
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 
 __all__ = ["METADATA", "Array", "read_array", "sharded_piece"]
@@ -95,11 +95,13 @@ class Array:
         """
         Key of every piece, relative to the array.
 
-        :raises Damage: ``too-large`` beyond a million.
+        :raises FormatError: ``too-large`` beyond a million.
         """
         count = prod(self.grid)
         if count > _PIECE_LIMIT:
-            raise Damage("too-large", f"array {shown(self.name)} has {count} pieces; at most {_PIECE_LIMIT} are read")
+            raise FormatError(
+                "too-large", f"array {shown(self.name)} has {count} pieces; at most {_PIECE_LIMIT} are read"
+            )
         places = islice(product(*map(range, self.grid)), count)
         return [self._key(place) for place in places]
 
@@ -116,17 +118,19 @@ def read_array(name: str, data: bytes) -> Array:
 
     :param name: of the array.
     :param data: ``.zarray`` or ``zarr.json``.
-    :raises Damage: ``orbax-layout`` for what is none.
+    :raises FormatError: ``orbax-layout`` for what is none.
     """
     try:
         told = json.loads(data)
     except (ValueError, RecursionError):
-        raise Damage(_CODE, f"the description of array {shown(name)} is no JSON; it was cut or overwritten") from None
+        raise FormatError(
+            _CODE, f"the description of array {shown(name)} is no JSON; it was cut or overwritten"
+        ) from None
     try:
         return _format2(name, told) if told["zarr_format"] == 2 else _format3(name, told)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         text = f"the description of array {shown(name)} lacks what Zarr writes; it was overwritten"
-        raise Damage(_CODE, text) from None
+        raise FormatError(_CODE, text) from None
 
 
 def _format2(name: str, told: dict[str, Any]) -> Array:
@@ -214,10 +218,10 @@ def sharded_piece(index: bytes, size: int) -> tuple[int, int]:
     :param size: of the shard, in bytes.
     """
     if len(index) != _SHARD_ENTRY + _CRC_SIZE or crc32c(index[:-4]) != int.from_bytes(index[-4:], "little"):
-        raise Damage(_CODE, "the index of a shard is damaged: its CRC32C does not match")
+        raise FormatError(_CODE, "the index of a shard is damaged: its CRC32C does not match")
     offset, length = int.from_bytes(index[:8], "little"), int.from_bytes(index[8:16], "little")
     if offset == length == (1 << 64) - 1:
         return 0, 0
     if offset + length + len(index) > size:
-        raise Damage(_CODE, "the index of a shard reaches beyond it; it was cut or overwritten")
+        raise FormatError(_CODE, "the index of a shard reaches beyond it; it was cut or overwritten")
     return offset, length

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.crc import crc32
 
@@ -72,49 +72,49 @@ def read_directory(source: Source) -> list[Member]:
     Read and cross-check the whole directory.
 
     :return: members in the order of their place in the file.
-    :raises Damage: ``zip-structure``, ``zip-name``, ``zip-duplicate``, ``zip-overlap``, ``zip-mismatch`` or
+    :raises FormatError: ``zip-structure``, ``zip-name``, ``zip-duplicate``, ``zip-overlap``, ``zip-mismatch`` or
         ``zip-bomb``.
     """
     begin, size, count = _locate(source)
     members = sorted(_central(source.at(begin, size), count), key=lambda member: member.header)
     names = {member.name for member in members}
     if len(names) != len(members):
-        raise Damage("zip-duplicate", "two members have one name; the later one would silently win")
+        raise FormatError("zip-duplicate", "two members have one name; the later one would silently win")
     if sum(member.size for member in members) > _BOMB_RATIO * source.size + _BOMB_FLOOR:
-        raise Damage("zip-bomb", f"unpacks to more than {_BOMB_RATIO} times the size of the file")
+        raise FormatError("zip-bomb", f"unpacks to more than {_BOMB_RATIO} times the size of the file")
     return list(_placed(source, members, begin))
 
 
 def _locate(source: Source) -> tuple[int, int, int]:
     """Offset, size and entry count of the central directory."""
     if source.size < _END.size:
-        raise Damage("zip-structure", f"{source.size} bytes are too few for a zip file; it was cut")
+        raise FormatError("zip-structure", f"{source.size} bytes are too few for a zip file; it was cut")
     at = source.size - _END.size
     magic, disk, first, here, count, size, begin, comment = _END.unpack(source.at(at, _END.size))
     if magic != b"PK\5\6" or comment:
-        raise Damage("zip-structure", "no end record at the end of the file; it was cut or something was appended")
+        raise FormatError("zip-structure", "no end record at the end of the file; it was cut or something was appended")
     if disk or first or here != count:
-        raise Damage("zip-structure", "an archive in several parts; only whole ones are read")
+        raise FormatError("zip-structure", "an archive in several parts; only whole ones are read")
     small = (begin, size, count)
     if at >= _LOCATOR64.size + _END64.size and source.at(at - _LOCATOR64.size, 4) == b"PK\6\7":
         at, begin, size, count = _locate64(source, at - _LOCATOR64.size)
         limits = (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF)
         if any(old not in (new, cap) for old, new, cap in zip(small, (begin, size, count), limits, strict=True)):
-            raise Damage("zip-mismatch", "the two end records disagree")
+            raise FormatError("zip-mismatch", "the two end records disagree")
     if begin + size != at:
-        raise Damage("zip-structure", f"directory ends at byte {begin + size}, end record begins at {at}")
+        raise FormatError("zip-structure", f"directory ends at byte {begin + size}, end record begins at {at}")
     if size > _DIRECTORY_LIMIT or count > _MEMBER_LIMIT or size < count * _CENTRAL.size:
-        raise Damage("zip-structure", f"directory of {size} bytes for {count} members is not believable")
+        raise FormatError("zip-structure", f"directory of {size} bytes for {count} members is not believable")
     return begin, size, count
 
 
 def _locate64(source: Source, locator: int) -> tuple[int, int, int, int]:
     _, disk, at, disks = _LOCATOR64.unpack(source.at(locator, _LOCATOR64.size))
     if disk or disks != 1 or at + _END64.size != locator:
-        raise Damage("zip-structure", "zip64 locator does not point at the record before it")
+        raise FormatError("zip-structure", "zip64 locator does not point at the record before it")
     magic, length, _, _, disk, first, here, count, size, begin = _END64.unpack(source.at(at, _END64.size))
     if magic != b"PK\6\6" or length != _END64.size - 12 or disk or first or here != count:
-        raise Damage("zip-structure", "zip64 end record is damaged")
+        raise FormatError("zip-structure", "zip64 end record is damaged")
     return at, begin, size, count
 
 
@@ -122,28 +122,30 @@ def _central(data: bytes, count: int) -> Iterator[Member]:
     at = 0
     for _ in range(count):
         if at + _CENTRAL.size > len(data):
-            raise Damage("zip-structure", "directory is shorter than its number of entries")
+            raise FormatError("zip-structure", "directory is shorter than its number of entries")
         fields = _CENTRAL.unpack_from(data, at)
         magic, agreed, crc, packed, size, n, e, c, disk, header = *fields[:1], *fields[3:11], fields[13]
         end = at + _CENTRAL.size + n + e
         if magic != b"PK\1\2" or c or disk or end > len(data):
-            raise Damage("zip-structure", f"directory entry at byte {at} is damaged")
+            raise FormatError("zip-structure", f"directory entry at byte {at} is damaged")
         name = _name(data[at + _CENTRAL.size : end - e])
         size, packed, header = _widened(data[end - e : end], size, packed, header)
         yield _checked(Member(name, agreed[2] | agreed[3] << 8, crc, header, packed, size, agreed))
         at = end
     if at != len(data):
-        raise Damage("zip-structure", f"{len(data) - at} bytes in the directory belong to no entry")
+        raise FormatError("zip-structure", f"{len(data) - at} bytes in the directory belong to no entry")
 
 
 def _name(raw: bytes) -> str:
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise Damage("zip-name", f"member name {shown(raw)} is not UTF-8") from None
+        raise FormatError("zip-name", f"member name {shown(raw)} is not UTF-8") from None
     parts = name.split("/")
     if "\\" in name or "\0" in name or ":" in name or "" in parts[:-1] or ".." in parts or "." in parts:
-        raise Damage("zip-name", f"member name {shown(name)} would leave its folder; names are relative without '..'")
+        raise FormatError(
+            "zip-name", f"member name {shown(name)} would leave its folder; names are relative without '..'"
+        )
     return name
 
 
@@ -158,7 +160,7 @@ def _widened(extra: bytes, size: int, packed: int, header: int) -> tuple[int, in
     for value in (size, packed, header):
         if value == 0xFFFFFFFF:
             if len(wide) < 8:
-                raise Damage("zip-structure", "zip64 sizes are missing")
+                raise FormatError("zip-structure", "zip64 sizes are missing")
             value, wide = int.from_bytes(wide[:8], "little"), wide[8:]
         values.append(value)
     return values[0], values[1], values[2]
@@ -167,11 +169,15 @@ def _widened(extra: bytes, size: int, packed: int, header: int) -> tuple[int, in
 def _checked(member: Member) -> Member:
     flags = member.agreed[0] | member.agreed[1] << 8
     if flags & ~0x080E:
-        raise Damage("zip-structure", f"member {shown(member.name)} has flags 0x{flags:04x}: encrypted or unheard of")
+        raise FormatError(
+            "zip-structure", f"member {shown(member.name)} has flags 0x{flags:04x}: encrypted or unheard of"
+        )
     if member.method not in (STORED, DEFLATED):
-        raise Damage("zip-structure", f"member {shown(member.name)} uses compression {member.method}; 0 and 8 are read")
+        raise FormatError(
+            "zip-structure", f"member {shown(member.name)} uses compression {member.method}; 0 and 8 are read"
+        )
     if member.method == STORED and member.packed != member.size:
-        raise Damage("zip-structure", f"member {shown(member.name)} is stored, yet has two sizes")
+        raise FormatError("zip-structure", f"member {shown(member.name)} is stored, yet has two sizes")
     return member
 
 
@@ -181,16 +187,16 @@ def _placed(source: Source, members: list[Member], directory: int) -> Iterator[M
     for member in members:
         if member.header != at:
             problem = "overlaps the one before" if member.header < at else "leaves a gap"
-            raise Damage("zip-overlap", f"member {shown(member.name)} {problem} (byte {at})")
+            raise FormatError("zip-overlap", f"member {shown(member.name)} {problem} (byte {at})")
         if at + _LOCAL.size + member.packed > directory:
-            raise Damage("zip-overlap", f"member {shown(member.name)} reaches into the directory")
+            raise FormatError("zip-overlap", f"member {shown(member.name)} reaches into the directory")
         placed = replace(member, begin=_local(source, member, directory))
         if placed.end > directory:
-            raise Damage("zip-overlap", f"member {shown(member.name)} reaches into the directory")
+            raise FormatError("zip-overlap", f"member {shown(member.name)} reaches into the directory")
         yield placed
         at = placed.end + (_descriptor(source, placed, directory) if placed.streamed else 0)
     if at != directory:
-        raise Damage("zip-overlap", f"{directory - at} bytes before the directory belong to no member")
+        raise FormatError("zip-overlap", f"{directory - at} bytes before the directory belong to no member")
 
 
 def _local(source: Source, member: Member, directory: int) -> int:
@@ -199,14 +205,14 @@ def _local(source: Source, member: Member, directory: int) -> int:
     magic, agreed, crc, packed, size, n, e = *fields[:1], *fields[2:]
     begin = member.header + _LOCAL.size + n + e
     if magic != b"PK\3\4" or begin > directory:
-        raise Damage("zip-structure", f"no local header for member {shown(member.name)} at byte {member.header}")
+        raise FormatError("zip-structure", f"no local header for member {shown(member.name)} at byte {member.header}")
     raw = source.at(member.header + _LOCAL.size, n + e)
     if raw[:n] != member.name.encode() or agreed != member.agreed:
-        raise Damage("zip-mismatch", f"local header and directory disagree about member {shown(member.name)}")
+        raise FormatError("zip-mismatch", f"local header and directory disagree about member {shown(member.name)}")
     size, packed, _ = _widened(raw[n:], size, packed, 0)
     written = (crc, packed, size)
     if written != (member.crc, member.packed, member.size) and not (member.streamed and written == (0, 0, 0)):
-        raise Damage("zip-mismatch", f"local header and directory disagree about the size of {shown(member.name)}")
+        raise FormatError("zip-mismatch", f"local header and directory disagree about the size of {shown(member.name)}")
     return int(begin)
 
 
@@ -222,7 +228,7 @@ def _descriptor(source: Source, member: Member, directory: int) -> int:
             member.size,
         ):
             return size
-    raise Damage("zip-mismatch", f"data descriptor and directory disagree about member {shown(member.name)}")
+    raise FormatError("zip-mismatch", f"data descriptor and directory disagree about member {shown(member.name)}")
 
 
 class Inflater:
@@ -245,36 +251,40 @@ class Inflater:
         """
         Unpack the next run of bytes.
 
-        :raises Damage: ``zip-crc`` when it cannot be unpacked, ``zip-bomb`` when it becomes more than announced.
+        :raises FormatError: ``zip-crc`` when it cannot be unpacked, ``zip-bomb`` when it becomes more than announced.
         """
         pending: bytes | memoryview = packed
         while len(pending):
             try:
                 content = self._stream.decompress(pending, _SLICE)
             except zlib.error as error:
-                raise Damage("zip-crc", f"member {shown(self.member.name)} cannot be unpacked ({error})") from None
+                raise FormatError("zip-crc", f"member {shown(self.member.name)} cannot be unpacked ({error})") from None
             self._take(content)
             pending = self._stream.unconsumed_tail
             if self._stream.unused_data:
-                raise Damage("zip-structure", f"member {shown(self.member.name)} has bytes behind its end")
+                raise FormatError("zip-structure", f"member {shown(self.member.name)} has bytes behind its end")
 
     def finish(self) -> None:
         """
         Pass on what is left.
 
-        :raises Damage: ``zip-crc`` when less came out than announced.
+        :raises FormatError: ``zip-crc`` when less came out than announced.
         """
         rest = self._stream.flush()
         size = self._size + len(rest)
         # Before it is passed on: half a number at the end is nothing that a content test can look at.
         if not self._stream.eof or size < self.member.size:
-            raise Damage("zip-crc", f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes")
+            raise FormatError(
+                "zip-crc", f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes"
+            )
         self._take(rest, last=True)
 
     def _take(self, content: bytes, *, last: bool = False) -> None:
         self._size += len(content)
         if self._size > self.member.size:
-            raise Damage("zip-bomb", f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes")
+            raise FormatError(
+                "zip-bomb", f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes"
+            )
         self.crc = crc32(content, self.crc)
         if self._feed is None:
             return

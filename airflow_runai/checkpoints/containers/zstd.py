@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, cast
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionReader
@@ -32,16 +32,16 @@ def unpacked(data: bytes, limit: int, code: str) -> bytes:
     Content of one frame.
 
     :param limit: bytes that it may have.
-    :param code: code of the :class:`Damage` for one that cannot be unpacked.
+    :param code: code of the :class:`FormatError` for one that cannot be unpacked.
     """
     parts, size = [], 0
     for part in unpack(lambda at, count: data[at : at + count], len(data), code):
         size += len(part)
         if size > limit:
-            raise Damage("too-large", f"unpacks to more than {limit} bytes; no more are read")
+            raise FormatError("too-large", f"unpacks to more than {limit} bytes; no more are read")
         parts.append(part)
     if size != announced(data):
-        raise Damage(code, f"unpacks to {size} bytes, {announced(data)} were announced; it was cut or overwritten")
+        raise FormatError(code, f"unpacks to {size} bytes, {announced(data)} were announced; it was cut or overwritten")
     return b"".join(parts)
 
 
@@ -65,7 +65,7 @@ def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[
 
     :param read: offset and size to bytes.
     :param size: of the packed bytes, all of which are one frame.
-    :param code: code of the :class:`Damage` for one that cannot be unpacked. One that was cut gives too few bytes.
+    :param code: code of the :class:`FormatError` for one that cannot be unpacked. One that was cut gives too few bytes.
     """
     import zstandard
 
@@ -75,7 +75,7 @@ def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[
         while piece := _full(reader):
             yield piece
     except zstandard.ZstdError as error:
-        raise Damage(code, f"cannot be unpacked ({error}); it was cut or overwritten") from None
+        raise FormatError(code, f"cannot be unpacked ({error}); it was cut or overwritten") from None
 
 
 def _full(reader: ZstdDecompressionReader) -> bytes:

@@ -12,10 +12,10 @@ import struct
 from dataclasses import dataclass, field
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.leveldb import read_table
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
@@ -85,36 +85,36 @@ def read_bundle(source: Source) -> Bundle:
     """
     Read and check a whole ``.index`` file.
 
-    :raises Damage: ``tensorflow-index``, or ``too-large``.
+    :raises FormatError: ``tensorflow-index``, or ``too-large``.
     """
     if source.size > _INDEX_LIMIT:
-        raise Damage("too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read")
+        raise FormatError("too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read")
     bundle, headers = Bundle(), 0
     for key, value in read_table(source.at(0, source.size), INDEX_CODE):
-        message = Window.over(value, INDEX_CODE)
+        message = BoundedReader.over(value, INDEX_CODE)
         if not key:
             _read_header(message, bundle)
             headers += 1
         elif (entry := _entry(key, message, bundle)) is not None:
             bundle.entries.append(entry)
         if len(bundle.entries) > _ENTRY_LIMIT:
-            raise Damage("too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined")
+            raise FormatError("too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined")
     if headers != 1:
-        raise Damage(INDEX_CODE, f"{headers} headers; a checkpoint of TensorFlow has one")
+        raise FormatError(INDEX_CODE, f"{headers} headers; a checkpoint of TensorFlow has one")
     return bundle
 
 
-def _read_header(message: Window, bundle: Bundle) -> None:
+def _read_header(message: BoundedReader, bundle: Bundle) -> None:
     for item in message.fields(0, message.size):
         if item.number == 1:
             bundle.shards = item.value
         elif item.number == 2:
             bundle.byteorder = "big" if item.value else "little"
     if not 1 <= bundle.shards <= 100_000:
-        raise Damage(INDEX_CODE, f"{bundle.shards} shards; 1 to 100000 are believed")
+        raise FormatError(INDEX_CODE, f"{bundle.shards} shards; 1 to 100000 are believed")
 
 
-def _entry(key: bytes, message: Window, bundle: Bundle) -> BundleEntry | None:
+def _entry(key: bytes, message: BoundedReader, bundle: Bundle) -> BundleEntry | None:
     """Read one entry; ``None`` for a partitioned variable, whose parts have entries of their own."""
     numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
     shape: tuple[int, ...] = ()
@@ -130,11 +130,11 @@ def _entry(key: bytes, message: Window, bundle: Bundle) -> BundleEntry | None:
     width = _TYPES.get(entry.dtype, ("", "", 0))[2]
     if entry.shard >= bundle.shards or (width and prod(shape) * width != entry.size):
         detail = f"{entry.size} bytes of {entry.type_name} {list(shape)} in shard {entry.shard} of {bundle.shards}"
-        raise Damage(INDEX_CODE, f"tensor {shown(name)}: {detail} cannot be; it was overwritten")
+        raise FormatError(INDEX_CODE, f"tensor {shown(name)}: {detail} cannot be; it was overwritten")
     return entry
 
 
-def _shape(message: Window, begin: int, end: int) -> tuple[int, ...]:
+def _shape(message: BoundedReader, begin: int, end: int) -> tuple[int, ...]:
     sizes = []
     for dim in message.fields(begin, end):
         if dim.number == 2:
@@ -166,14 +166,14 @@ class Sum:
 
     def _sum_lengths(self, entry: BundleEntry, source: Source) -> int:
         """Sum lengths as numbers of 4 (if need be 8) bytes, then their own checksum; return how far they reach."""
-        window = Window(source.at, entry.end, _DATA_CODE)
+        window = BoundedReader(source.at, entry.end, _DATA_CODE)
         at, total, lengths = entry.begin, 0, bytearray()
         for _ in range(prod(entry.shape)):
             length, at = window.varint(at)
             lengths += struct.pack("<I" if length < 1 << 32 else "<Q", length)
             total += length
         if at + 4 + total != entry.end:
-            raise Damage(_DATA_CODE, f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes")
+            raise FormatError(_DATA_CODE, f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes")
         self.value = crc32c(window.bytes(at, 4), crc32c(lengths))
         return at + 4 - entry.begin
 

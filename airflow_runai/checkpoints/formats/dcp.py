@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
@@ -22,7 +22,7 @@ from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
 from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["DCP", "dcp_files", "examine_dcp", "holds_dcp"]
 
@@ -30,7 +30,7 @@ __all__ = ["DCP", "dcp_files", "examine_dcp", "holds_dcp"]
 _METADATA = re.compile(r"(?:__\d+)?\.metadata")
 
 
-def dcp_files(tree: Tree, folder: str = "") -> list[str]:
+def dcp_files(tree: Listing, folder: str = "") -> list[str]:
     """
     Files of a distributed checkpoint.
 
@@ -40,12 +40,12 @@ def dcp_files(tree: Tree, folder: str = "") -> list[str]:
     return [name for name in inside if name.endswith(".distcp") or _METADATA.fullmatch(name[len(folder) :])]
 
 
-def holds_dcp(tree: Tree, folder: str = "") -> bool:
+def holds_dcp(tree: Listing, folder: str = "") -> bool:
     """Whether there is one, or what is left of one."""
     return not tree.single and bool(dcp_files(tree, folder))
 
 
-def examine_dcp(tree: Tree, seen: Examination, folder: str = "") -> list[str]:
+def examine_dcp(tree: Listing, seen: Examination, folder: str = "") -> list[str]:
     """
     Look at a distributed checkpoint; what is wrong with it is noted.
 
@@ -65,13 +65,13 @@ def examine_dcp(tree: Tree, seen: Examination, folder: str = "") -> list[str]:
     return files
 
 
-def _examine_index(tree: Tree, seen: Examination, folder: str, metadata: list[str]) -> None:
+def _examine_index(tree: Listing, seen: Examination, folder: str, metadata: list[str]) -> None:
     index, name = Index(), ""
     try:
         for name in metadata:
             read_index(_metadata(tree, seen, name), index, seen, name)
         check_tiles(index)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, name, damage.message)
         return
     seen.tensors += len(index.tensors)
@@ -91,16 +91,16 @@ def _examine_index(tree: Tree, seen: Examination, folder: str, metadata: list[st
     _compare_steps(steps, seen)
 
 
-def _metadata(tree: Tree, seen: Examination, name: str) -> bytes:
+def _metadata(tree: Listing, seen: Examination, name: str) -> bytes:
     with Source(tree.only(name), seen) as source:
         if source.size > PICKLE_SIZE_LIMIT:
-            raise Damage("too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+            raise FormatError("too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read")
         if seen.level >= 2:
             source.scan([])
         return source.at(0, source.size)
 
 
-def _examine_file(tree: Tree, seen: Examination, name: str, items: list[Item], index: Index) -> set[int]:
+def _examine_file(tree: Listing, seen: Examination, name: str, items: list[Item], index: Index) -> set[int]:
     """
     Look at one ``.distcp`` file.
 
@@ -112,7 +112,7 @@ def _examine_file(tree: Tree, seen: Examination, name: str, items: list[Item], i
     try:
         with Source(tree.only(name), seen) as source:
             return _read_file(source, seen, name, items, index)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, name, damage.message)
     return set()
 
@@ -145,11 +145,13 @@ def _check_places(items: list[Item], size: int) -> None:
     at = 0
     for item in items:
         if item.begin < at:
-            raise Damage("dcp-extent", f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it")
+            raise FormatError(
+                "dcp-extent", f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it"
+            )
         at = item.end
     if at != size:
         text = f"the pieces end at byte {at}, the file has {size}"
-        raise Damage("dcp-extent", f"{text}; it was cut, or written anew by a save that was not finished")
+        raise FormatError("dcp-extent", f"{text}; it was cut, or written anew by a save that was not finished")
 
 
 def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
@@ -170,11 +172,11 @@ def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
                 seen.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return holds_dcp(tree) and not tree.beside("meta.pt")
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     examine_parts(tree, seen, known=examine_dcp(tree, seen))
 
 

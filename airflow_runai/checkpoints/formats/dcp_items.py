@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
@@ -49,10 +49,10 @@ class Part(Source):
         """
         As :meth:`Source.at`, counted from the beginning of the part.
 
-        :raises Damage: ``zip-structure`` for a place outside of it, or as there.
+        :raises FormatError: ``zip-structure`` for a place outside of it, or as there.
         """
         if offset < 0 or offset + size > self.size:
-            raise Damage("zip-structure", f"{size} bytes at {offset} of a piece of {self.size}; it was cut")
+            raise FormatError("zip-structure", f"{size} bytes at {offset} of a piece of {self.size}; it was cut")
         if offset + size <= len(self._head):
             return self._head[offset : offset + size]
         behind = offset - (self.size - len(self._tail))
@@ -129,7 +129,7 @@ class ItemReader:
             )
             archive.read_structure()
             self._compare(item, archive)
-        except Damage as damage:
+        except FormatError as damage:
             self.seen.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
             return None
         sound = all(finding.severity != "error" for finding in self.seen.findings[before[1] :])
@@ -153,12 +153,12 @@ class ItemReader:
         stored = self.index.tensors[item.name]
         promised = stored.dtype, stored.chunks[item.offsets]
         if not archive.contents.tensors:
-            raise Damage("dcp-item", "holds no tensor; it belongs to another save")
+            raise FormatError("dcp-item", "holds no tensor; it belongs to another save")
         tensor = archive.contents.tensors[0]
         found = _DTYPES.get(tensor.dtype, tensor.dtype), tensor.shape
         if tensor.name == item.place and found != promised:
             text = f"holds {found[0]} {list(found[1])}, .metadata says {promised[0]} {list(promised[1])}"
-            raise Damage("dcp-item", f"{text}; they belong to different saves")
+            raise FormatError("dcp-item", f"{text}; they belong to different saves")
 
     def _claim_object(self, item: Item, root: object) -> None:
         if type(root) is int and root >= 0:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.pickles.globals import note_globals, trust
 from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from airflow_runai.checkpoints.pickles.mentions import Mentions
@@ -83,7 +83,7 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
     Add what one file says.
 
     :param data: the whole file.
-    :raises Damage: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
+    :raises FormatError: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
     """
     met = Mentions()
     try:
@@ -104,8 +104,8 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
     _check_paths(fields["planner_data"], index)
 
 
-def _damaged(what: str) -> Damage:
-    return Damage("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
+def _damaged(what: str) -> FormatError:
+    return FormatError("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
 
 
 def _is(value: object, kind: str) -> TypeGuard[Call]:
@@ -196,7 +196,7 @@ def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     offsets = key.get("offset")
     file, begin, length = _text(info.get("relative_path"), "file name"), info.get("offset"), info.get("length")
     if file in ("", ".", "..") or "/" in file or "\\" in file or "\0" in file or file.endswith(".metadata"):
-        raise Damage("dcp-metadata", f"{shown(name)} is put into file {shown(file)}; plain file names are allowed")
+        raise FormatError("dcp-metadata", f"{shown(name)} is put into file {shown(file)}; plain file names are allowed")
     if not _natural(begin) or not _natural(length):
         raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
     assert isinstance(begin, int)

@@ -7,7 +7,7 @@ found by its name. The run has no checksum.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
@@ -31,7 +31,7 @@ class Blob:
     """
     One run of safetensors, from ``begin`` to the end of the file.
 
-    :raises Damage: ``safetensors-header``.
+    :raises FormatError: ``safetensors-header``.
     """
 
     def __init__(self, source: Source, seen: Examination, label: str, begin: int) -> None:
@@ -45,7 +45,7 @@ class Blob:
         self._spans = [
             Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True) for tensor in self._tensors
         ]
-        if source.name not in seen.proven_elsewhere:
+        if source.name not in seen.manifest_verified:
             text = "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
             seen.note("safetensors-no-checksum", label, text)
 
@@ -53,13 +53,13 @@ class Blob:
         """
         Hold names and shapes against ``.metadata``.
 
-        :raises Damage: ``dcp-item``.
+        :raises FormatError: ``dcp-item``.
         """
         for tensor in self._tensors:
             stored = index.tensors.get(tensor.name)
             if stored is None or tensor.shape not in stored.chunks.values():
                 text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)} is not the one in .metadata"
-                raise Damage("dcp-item", f"{text}; they belong to different saves")
+                raise FormatError("dcp-item", f"{text}; they belong to different saves")
 
     def spans(self) -> list[Span]:
         """What the pass over the file has to sum, and at level 3 to look at."""

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from itertools import product
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
 
 __all__ = ["check_tiles"]
@@ -24,7 +24,7 @@ def check_tiles(index: Index) -> None:
     """
     Compare tensors, pieces and places.
 
-    :raises Damage: ``dcp-metadata`` for a piece without a place or a place without a piece, ``dcp-tiles``.
+    :raises FormatError: ``dcp-metadata`` for a piece without a place or a place without a piece, ``dcp-tiles``.
     """
     wanted: set[tuple[str, tuple[int, ...] | None]] = {(name, None) for name in index.objects}
     for name, stored in index.tensors.items():
@@ -33,10 +33,10 @@ def check_tiles(index: Index) -> None:
     lost = wanted - index.items.keys()
     if lost:
         name, offsets = min(lost, key=str)
-        raise Damage("dcp-metadata", f"{len(lost)} pieces lie nowhere; {shown(name)} at {offsets} is the first")
+        raise FormatError("dcp-metadata", f"{len(lost)} pieces lie nowhere; {shown(name)} at {offsets} is the first")
     for name, offsets in index.items.keys() - wanted:
         if offsets is None or offsets not in getattr(index.tensors.get(name), "chunks", ()):
-            raise Damage("dcp-metadata", f"{shown(name)} lies somewhere, but is no piece of any tensor")
+            raise FormatError("dcp-metadata", f"{shown(name)} lies somewhere, but is no piece of any tensor")
 
 
 def _check_tensor(name: str, stored: Stored) -> None:
@@ -59,7 +59,7 @@ def _check_overlap(name: str, chunks: list[tuple[tuple[int, ...], tuple[int, ...
     for at, size in chunks:
         ranges = [range(bisect_left(edges[d], at[d]), bisect_left(edges[d], at[d] + size[d])) for d in dimensions]
         if len(cells) + prod(map(len, ranges)) > _CELLS_A_PIECE * len(chunks) + _CELLS_FREE:
-            raise Damage("too-large", f"tensor {shown(name)} is cut in too many ways to compare its pieces")
+            raise FormatError("too-large", f"tensor {shown(name)} is cut in too many ways to compare its pieces")
         for cell in product(*ranges):
             number = 0
             for d in dimensions:
@@ -69,5 +69,5 @@ def _check_overlap(name: str, chunks: list[tuple[tuple[int, ...], tuple[int, ...
             cells.add(number)
 
 
-def _damaged(name: str, what: str) -> Damage:
-    return Damage("dcp-tiles", f"tensor {shown(name)}: {what}; pieces of different saves are mixed")
+def _damaged(name: str, what: str) -> FormatError:
+    return FormatError("dcp-tiles", f"tensor {shown(name)}: {what}; pieces of different saves are mixed")

@@ -18,7 +18,7 @@ from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["DEEPSPEED", "SKIPPED", "examine_deepspeed", "holds_deepspeed"]
 
@@ -34,17 +34,17 @@ _ZERO = re.compile(r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(
 _COUNTS = ("global_steps", "skipped_steps", "dp_world_size", "mp_world_size")
 
 
-def _tags(tree: Tree) -> set[str]:
+def _tags(tree: Listing) -> set[str]:
     """Folders with states; ``""`` when they lie at the top."""
     return {match[1] or "" for match in map(_STATE.fullmatch, tree.files) if match}
 
 
-def holds_deepspeed(tree: Tree) -> bool:
+def holds_deepspeed(tree: Listing) -> bool:
     """Whether there is anything that DeepSpeed writes."""
     return not tree.single and bool(_tags(tree))
 
 
-def examine_deepspeed(tree: Tree, seen: Examination) -> list[str]:
+def examine_deepspeed(tree: Listing, seen: Examination) -> list[str]:
     """
     Look at one save; with several, at the one that ``latest`` names.
 
@@ -163,11 +163,11 @@ def _weighed(claim: StepClaim, step: int, skipped: int) -> StepClaim:
     return replace(claim, weight="binding", at_most=True)
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return holds_deepspeed(tree)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     examine_parts(tree, seen, known=examine_deepspeed(tree, seen))
 
 

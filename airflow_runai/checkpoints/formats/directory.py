@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["DIRECTORY"]
 
@@ -20,28 +20,28 @@ _PUBLISHED_NAME = re.compile(r"step-\d{8,}")
 _TRAINERS_NAME = re.compile(r"checkpoint-\d+")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     """
     Whether any of the files is of a format that is known; those that are called like weights are asked first.
 
     Where a manifest proves the files, none is read for this: on object storage a look is a request.
     """
-    if not tree.single and any(holds_weights(name) and name in seen.proven_elsewhere for name in tree.files):
+    if not tree.single and any(holds_weights(name) and name in seen.manifest_verified for name in tree.files):
         return True
     names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
     return not tree.single and any(_is_known(tree, seen, name) for name in names)
 
 
-def _is_known(tree: Tree, seen: Examination, name: str) -> bool:
+def _is_known(tree: Listing, seen: Examination, name: str) -> bool:
     if not tree.files[name].size:
         return holds_weights(name)
     try:
         return seen.recognise(tree.only(name)) is not None
-    except Damage:
+    except FormatError:
         return holds_weights(name)  # which cannot be read now; the look at it says why
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if _PUBLISHED_NAME.fullmatch(tree.root.name) and not seen.apart:
         seen.note(
             "manifest-missing", tree.label, "manifest.json is missing; whether all files are there cannot be proven"

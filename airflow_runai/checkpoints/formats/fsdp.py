@@ -16,7 +16,7 @@ from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.torch_file import examine_part
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
 
@@ -26,14 +26,14 @@ _FOLDER = re.compile(r"(pytorch_model_fsdp_\d+)/[^/]+")
 _RANK = re.compile(r"(pytorch_model_fsdp(?:_\d+)?|optimizer(?:_\d+)?|.*_world_size_(\d+))_rank_?(\d+)\.(?:bin|pt)")
 
 
-def _folders(tree: Tree) -> list[str]:
+def _folders(tree: Listing) -> list[str]:
     """Folders that hold, or were meant to hold, a distributed checkpoint that is a part of this one."""
     inside = {name.rpartition("/")[0] + "/" for name in tree.files if "/" in name}
     parts = {folder for folder in inside if step_in_name(folder.rstrip("/").rpartition("/")[2]) is None}
     return sorted(folder for folder in parts if dcp_files(tree, folder) or _FOLDER.fullmatch(f"{folder}x"))
 
 
-def holds_fsdp(tree: Tree) -> bool:
+def holds_fsdp(tree: Listing) -> bool:
     """Whether there is anything that FSDP training writes."""
     if tree.single:
         return False
@@ -41,7 +41,7 @@ def holds_fsdp(tree: Tree) -> bool:
     return bool(_folders(tree)) or any(_FULL.fullmatch(name) or _RANK.fullmatch(name) for name in names)
 
 
-def examine_fsdp(tree: Tree, seen: Examination) -> list[str]:
+def examine_fsdp(tree: Listing, seen: Examination) -> list[str]:
     """
     Look at the distributed checkpoints inside, and whether the ranks are complete.
 
@@ -59,11 +59,11 @@ def examine_fsdp(tree: Tree, seen: Examination) -> list[str]:
     return known
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return holds_fsdp(tree) or (holds_dcp(tree) and tree.beside(_META))
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     known = examine_dcp(tree, seen) if holds_dcp(tree) else []
     if tree.beside(_META):
         # Lightning's keys without weights and optimizers, which lie in the other files.

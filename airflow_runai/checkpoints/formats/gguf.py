@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, read_runs
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["GGUF"]
 
@@ -50,7 +50,7 @@ _KINDS = {"F32": "f32", "F16": "f16", "F64": "f64", "BF16": "bf16"}
 class _Header:
     """A place in the header that moves forward; every text and number read counts against a limit."""
 
-    window: Window
+    window: BoundedReader
     byteorder: ByteOrder = "little"
     at: int = 4
     steps: int = 0
@@ -58,7 +58,7 @@ class _Header:
     def number(self, width: int) -> int:
         self.steps += 1
         if self.steps > _STEP_LIMIT:
-            raise Damage("too-large", f"a header of more than {_STEP_LIMIT} fields; the rest was not examined")
+            raise FormatError("too-large", f"a header of more than {_STEP_LIMIT} fields; the rest was not examined")
         value = int.from_bytes(self.window.bytes(self.at, width), self.byteorder)
         self.at += width
         return value
@@ -76,17 +76,17 @@ class _Header:
         return size
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return head(tree, seen).startswith(_MAGIC)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
         runs = _runs(source)
         enter_runs(runs, seen, tree.label)
-        if source.name not in seen.proven_elsewhere:
+        if source.name not in seen.manifest_verified:
             text = "GGUF holds no checksum and there is no manifest; damage to the bytes cannot be seen"
             seen.note("gguf-no-checksum", tree.label, text)
         contents = read_runs(source, runs, seen, tree.label) if seen.level >= 2 else []
@@ -95,14 +95,14 @@ def _examine(tree: Tree, seen: Examination) -> None:
 
 
 def _runs(source: Source) -> list[Run]:
-    header = _Header(Window.on(source, _CODE))
+    header = _Header(BoundedReader.on(source, _CODE))
     if header.window.bytes(0, 4) != _MAGIC:
-        raise Damage(_CODE, "does not begin with GGUF; it was overwritten")
+        raise FormatError(_CODE, "does not begin with GGUF; it was overwritten")
     version = header.number(4)
     if version >= 1 << 16:
         header.byteorder, version = "big", int.from_bytes(version.to_bytes(4, "little"), "big")
     if version not in (2, 3):
-        raise Damage(_CODE, f"version {version}; 2 and 3 are read")
+        raise FormatError(_CODE, f"version {version}; 2 and 3 are read")
     count, keys = header.number(8), header.number(8)
     alignment = 32
     for _ in range(keys):
@@ -110,9 +110,9 @@ def _runs(source: Source) -> list[Run]:
         value = _value(header, header.number(4), 0)
         alignment = value if name == "general.alignment" and value is not None else alignment
     if alignment <= 0 or alignment & (alignment - 1) or alignment > 1 << 20:
-        raise Damage(_CODE, f"alignment {alignment}; a power of two is allowed")
+        raise FormatError(_CODE, f"alignment {alignment}; a power of two is allowed")
     if count > _TENSOR_LIMIT:
-        raise Damage("too-large", f"{count} tensors; at most {_TENSOR_LIMIT} are examined")
+        raise FormatError("too-large", f"{count} tensors; at most {_TENSOR_LIMIT} are examined")
     entries = [_entry(header) for _ in range(count)]
     begin = -(-header.at // alignment) * alignment
     return _placed(entries, begin, alignment, source.size, header.byteorder)
@@ -153,7 +153,9 @@ def _entry(header: _Header) -> _Entry:
     kind, offset = header.number(4), header.number(8)
     dtype, items, width = _TYPES.get(kind, ("", 1, 0))
     if not dtype:
-        raise Damage("not-examined", f"tensor {shown(name)} has type {kind}, which is not known; nothing was examined")
+        raise FormatError(
+            "not-examined", f"tensor {shown(name)} has type {kind}, which is not known; nothing was examined"
+        )
     row = shape[0] if shape else 1
     if row % items:
         raise header.window.damage(f"tensor {shown(name)} has rows of {row} in blocks of {items}")
@@ -165,13 +167,13 @@ def _placed(entries: list[_Entry], begin: int, alignment: int, size: int, byteor
     for entry in sorted(entries, key=lambda entry: (entry.offset, entry.size)):
         expected = -(-at // alignment) * alignment
         if entry.offset != expected:
-            raise Damage(_CODE, f"tensor {shown(entry.name)} begins at {entry.offset}, not at {expected}")
+            raise FormatError(_CODE, f"tensor {shown(entry.name)} begins at {entry.offset}, not at {expected}")
         at = entry.offset + entry.size
         place = (begin + entry.offset, begin + at)
         runs.append(Run(entry.name, entry.dtype, entry.shape, _KINDS.get(entry.dtype, "bytes"), *place, byteorder))
     padded = -(-at // alignment) * alignment
     if entries and size not in (begin + at, begin + padded):
-        raise Damage(_CODE, f"the tensors end at byte {begin + at}, the file at {size}; it was cut or extended")
+        raise FormatError(_CODE, f"the tensors end at byte {begin + at}, the file at {size}; it was cut or extended")
     return runs
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
@@ -22,7 +22,7 @@ from airflow_runai.checkpoints.containers.keras_config import note_config
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.storage.crc import crc32
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["HDF5", "Datasets", "check_superblock"]
 
@@ -37,26 +37,26 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     :param read: offset and size to bytes.
     :param size: of the file, in bytes.
     :return: version of the superblock; from 2 on the file's own structure has checksums.
-    :raises Damage: ``hdf5-superblock``, or ``hdf5-open`` when its writer has not closed it.
+    :raises FormatError: ``hdf5-superblock``, or ``hdf5-open`` when its writer has not closed it.
     """
     # A user's own bytes may lie in front, in a power of two.
     places = [0, 512, 1024, 2048]
     begin = next((at for at in places if at + 8 <= size and read(at, 8) == _MAGIC), None)
     if begin is None:
-        raise Damage("hdf5-superblock", f"{size} bytes without the mark of HDF5; it was cut or overwritten")
+        raise FormatError("hdf5-superblock", f"{size} bytes without the mark of HDF5; it was cut or overwritten")
     data = read(begin, min(96, size - begin))
     version = data[8] if len(data) > 12 else 255
     if version > 3:
-        raise Damage("hdf5-superblock", f"superblock of version {version}, or cut; 0 to 3 are known")
+        raise FormatError("hdf5-superblock", f"superblock of version {version}, or cut; 0 to 3 are known")
     width, at = (data[13:14], 24 + 4 * version) if version < 2 else (data[9:10], 12)
     if version == 3 and data[11] & (_SWMR | _WRITING):
-        raise Damage("hdf5-open", "its writer has not closed it; look again later")
+        raise FormatError("hdf5-open", "its writer has not closed it; look again later")
     if width != b"\x08" or len(data) < at + 24:
-        raise Damage("hdf5-superblock", "the superblock is cut, or its addresses are not 8 bytes long")
+        raise FormatError("hdf5-superblock", "the superblock is cut, or its addresses are not 8 bytes long")
     # Base address, an address that is not used here, end of the file.
     base, end = (int.from_bytes(data[at + offset : at + offset + 8], "little") for offset in (0, 16))
     if base != begin or size not in (end, base + end):
-        raise Damage("hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed")
+        raise FormatError("hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed")
     return version
 
 
@@ -108,18 +108,18 @@ class Datasets:
         self._last = None
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return head(tree, seen).startswith(_MAGIC)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
         version = check_superblock(source.at, source.size)
         if seen.level >= 2:
             source.scan([])
-    proven = source.name in seen.proven_elsewhere
+    proven = source.name in seen.manifest_verified
     if seen.level < 2:
         unread, sealed = None, version >= 2
     else:
@@ -131,7 +131,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
         seen.note("hdf5-no-checksum", tree.label, text)
 
 
-def _read_datasets(tree: Tree, size: int, seen: Examination) -> tuple[str | None, bool]:
+def _read_datasets(tree: Listing, size: int, seen: Examination) -> tuple[str | None, bool]:
     """Return why nothing was read, if so, and whether everything has a checksum."""
     datasets = Datasets(seen, tree.label)
     unread = read_hdf5(tree.root, 0, size, datasets.listen)

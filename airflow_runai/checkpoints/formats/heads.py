@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from airflow_runai.checkpoints.checking.examination import Examination
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["first_member", "foreign", "head", "meant_by", "members"]
 
@@ -32,11 +32,11 @@ _FOREIGN = (
 )
 
 
-def head(tree: Tree, seen: Examination) -> bytes:
+def head(tree: Listing, seen: Examination) -> bytes:
     """
     Return the first 512 bytes of a file, fewer if it is shorter; nothing of a directory.
 
-    :raises Damage: when it cannot be read.
+    :raises FormatError: when it cannot be read.
     """
     if not tree.single or not tree.files:
         return b""
@@ -55,16 +55,16 @@ def foreign(first: bytes) -> str:
     return next((name for at, mark, name in _FOREIGN if first[at : at + len(mark)] == mark), "")
 
 
-def meant_by(*endings: str) -> Callable[[Tree, Examination], bool]:
+def meant_by(*endings: str) -> Callable[[Listing, Examination], bool]:
     """Make the test whether a file's name, by its ending, says what it was meant to be."""
 
-    def meant(tree: Tree, seen: Examination) -> bool:
+    def meant(tree: Listing, seen: Examination) -> bool:
         return tree.single and tree.label.endswith(endings) and not foreign(head(tree, seen))
 
     return meant
 
 
-def first_member(tree: Tree, seen: Examination) -> str:
+def first_member(tree: Listing, seen: Examination) -> str:
     """Name of the first member of a zip file; empty when it is none."""
     data = head(tree, seen)
     if not data.startswith(b"PK\3\4") or len(data) < 30:
@@ -72,13 +72,13 @@ def first_member(tree: Tree, seen: Examination) -> str:
     return data[30 : 30 + int.from_bytes(data[26:28], "little")].decode("utf-8", "replace")
 
 
-def members(tree: Tree, seen: Examination) -> tuple[str, ...]:
+def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
     """
     Names of a zip file's members by its directory, as far as the first 64 KiB of that tell; the first, if it was cut.
 
     Only to recognise what it is: nothing is compared. A zip file that has lost its head still has these.
 
-    :raises Damage: when it cannot be read.
+    :raises FormatError: when it cannot be read.
     """
     if not tree.single or not tree.files:
         return ()

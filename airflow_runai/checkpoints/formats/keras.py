@@ -8,9 +8,9 @@ values are tested in a process of their own.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.hdf5_reader import read_hdf5
 from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.containers.keras_config import note_config
@@ -18,14 +18,14 @@ from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, rea
 from airflow_runai.checkpoints.formats.hdf5 import Datasets, check_superblock
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["KERAS"]
 
 _CONFIG, _METADATA = "config.json", "metadata.json"
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
     return {_CONFIG, _METADATA} <= set(names) and any(map(_holds_weights, names))
 
@@ -34,7 +34,7 @@ def _holds_weights(name: str) -> bool:
     return name.startswith("model") and ".weights." in name
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
@@ -59,25 +59,27 @@ def _check_members(members: list[Member]) -> None:
     if not any(map(_holds_weights, names)):
         missing.append("model.weights.h5")
     if missing:
-        raise Damage(
+        raise FormatError(
             "keras-layout", f"{' and '.join(missing)} missing; Keras writes configuration, metadata and weights"
         )
     for name in names:
         if name not in (_CONFIG, _METADATA) and not _holds_weights(name) and not name.startswith("assets/"):
-            raise Damage("keras-layout", f"member {shown(name)} is none that Keras writes")
+            raise FormatError("keras-layout", f"member {shown(name)} is none that Keras writes")
 
 
 def _whole(source: Source, member: Member) -> bytes:
     if member.size > SIZE_LIMIT:
-        raise Damage("too-large", f"member {shown(member.name)} of {member.size} bytes; at most {SIZE_LIMIT} are read")
+        raise FormatError(
+            "too-large", f"member {shown(member.name)} of {member.size} bytes; at most {SIZE_LIMIT} are read"
+        )
     return beginning(source, member, member.size)
 
 
-def _inside(source: Source, member: Member) -> Window:
-    return Window(lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock")
+def _inside(source: Source, member: Member) -> BoundedReader:
+    return BoundedReader(lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock")
 
 
-def _read_weights(tree: Tree, weights: list[Member], seen: Examination) -> None:
+def _read_weights(tree: Listing, weights: list[Member], seen: Examination) -> None:
     for member in weights:
         datasets = Datasets(seen, tree.label)
         read_hdf5(tree.root, member.begin, member.size, datasets.listen)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
@@ -23,7 +23,7 @@ from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, loa
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Storage, read_contents
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
 
@@ -51,12 +51,12 @@ def _is_tar(first: bytes) -> bool:
     return first[257:262] == b"ustar" and first[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     first = head(tree, seen)
     return is_legacy(first) or _is_tar(first)
 
 
-def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
+def examine_legacy(tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
     """
     Look at a whole file.
 
@@ -67,12 +67,12 @@ def examine_legacy(tree: Tree, seen: Examination, inspect: Callable[[object], No
     with Source(tree, seen) as source:
         if _is_tar(head(tree, seen)):
             text = "a tar file of PyTorch before 0.1.10; load it and save it again with a newer PyTorch"
-            raise Damage("format-too-old", text)
+            raise FormatError("format-too-old", text)
         contents, runs = _read_structure(source, seen, tree.label, inspect)
         seen.tensors += len(contents.tensors)
         seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in contents.tensors)
         claim_steps(contents, seen, tree.label)
-        if source.name not in seen.proven_elsewhere:
+        if source.name not in seen.manifest_verified:
             text = (
                 "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
             )
@@ -101,9 +101,11 @@ def _read_structure(
         runs.append(_Run(seen, label, _placed(source, contents, key, at), at))
         at = runs[-1].span.end
     if at != source.size:
-        raise Damage("legacy-layout", f"the storages end at byte {at}, the file has {source.size}; it was extended")
+        raise FormatError(
+            "legacy-layout", f"the storages end at byte {at}, the file has {source.size}; it was extended"
+        )
     if len(keys) != len(contents.storages):
-        raise Damage("legacy-layout", f"{len(contents.storages)} storages are used, {len(keys)} are there")
+        raise FormatError("legacy-layout", f"{len(contents.storages)} storages are used, {len(keys)} are there")
     return contents, runs
 
 
@@ -113,10 +115,10 @@ def _pickles(source: Source, on_global: Callable[[str, str], None]) -> tuple[obj
         data = source.at(0, min(limit, source.size))
         try:
             return _parsed(data, on_global)
-        except Damage as damage:
+        except FormatError as damage:
             if len(data) == source.size or damage.code != "pickle-malformed":
                 raise
-    raise Damage("too-large", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read")
+    raise FormatError("too-large", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read")
 
 
 def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
@@ -126,9 +128,9 @@ def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object,
         values.append(value)
     magic, protocol, machine, root, keys = values
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
-        raise Damage("legacy-layout", "does not begin as torch.save did before PyTorch 1.6; it was overwritten")
+        raise FormatError("legacy-layout", "does not begin as torch.save did before PyTorch 1.6; it was overwritten")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
-        raise Damage("legacy-layout", "the list of storage keys is no list of different texts; it was overwritten")
+        raise FormatError("legacy-layout", "the list of storage keys is no list of different texts; it was overwritten")
     return root, keys, at
 
 
@@ -136,13 +138,15 @@ def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
     """The storage that begins at a place, after its count has been compared."""
     storage = contents.storages.get(key)
     if storage is None:
-        raise Damage("legacy-layout", f"storage {shown(key)} belongs to no tensor")
+        raise FormatError("legacy-layout", f"storage {shown(key)} belongs to no tensor")
     if at + 8 + storage.nbytes > source.size:
-        raise Damage("legacy-layout", f"storage {shown(key)} reaches out of a file of {source.size} bytes; it was cut")
+        raise FormatError(
+            "legacy-layout", f"storage {shown(key)} reaches out of a file of {source.size} bytes; it was cut"
+        )
     count = int.from_bytes(source.at(at, 8), "little", signed=True)
     if count != storage.numel:
         text = f"storage {shown(key)} at byte {at} has {count} elements, its tensors need {storage.numel}"
-        raise Damage("legacy-layout", f"{text}; it was overwritten")
+        raise FormatError("legacy-layout", f"{text}; it was overwritten")
     return storage
 
 

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
 from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
 from airflow_runai.checkpoints.pickles.values import walk
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["LIGHTNING"]
 
@@ -29,12 +29,12 @@ _REQUIRED = ("epoch", "global_step", "state_dict")
 _OLD = re.compile(r"0\.|1\.[0-5]\.")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     first = head(tree, seen)
     return _MARK in first and (first.startswith(b"PK\3\4") or is_legacy(first))
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     keys = _Keys(tree.label, seen)
     examine_torch_file(tree, seen, keys.inspect)
     seen.steps[:] = [keys.weighed(claim) for claim in seen.steps]
@@ -53,12 +53,12 @@ class _Keys:
     def inspect(self, root: object) -> None:
         """Take what is needed from the inert root."""
         if not isinstance(root, dict):
-            raise Damage("lightning-keys", "is not the dictionary that Lightning writes; it was overwritten")
+            raise FormatError("lightning-keys", "is not the dictionary that Lightning writes; it was overwritten")
         missing = [key for key in _REQUIRED if key not in root]
         step = root.get("global_step")
         if missing or type(step) is not int or step < 0:
             text = f"global_step is {shown(step)} and {', '.join(missing) or 'nothing'} is missing"
-            raise Damage("lightning-keys", f"{text}; Lightning writes {', '.join(_REQUIRED)} always")
+            raise FormatError("lightning-keys", f"{text}; Lightning writes {', '.join(_REQUIRED)} always")
         version, states = root.get("pytorch-lightning_version"), root.get("optimizer_states")
         self.step, self.old = step, isinstance(version, str) and _OLD.match(version) is not None
         self.optimizers = len(states) if isinstance(states, list) else 0

@@ -10,14 +10,14 @@ are not distributed (``mp_rank_00/model_optim_rng.pt``), which pass as directori
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.dcp import examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["MEGATRON"]
 
@@ -26,14 +26,14 @@ _METADATA = "metadata.json"
 _COMMON = "common.pt"
 
 
-def _iterations(tree: Tree) -> dict[str, str]:
+def _iterations(tree: Listing) -> dict[str, str]:
     """What the pointer may say, to the folder that is meant: 40 is ``iter_0000040``, ``release`` itself."""
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
     numbered = {str(step_in_name(name)): name for name in folders if name.startswith("iter_") and step_in_name(name)}
     return {**numbered, **({"release": "release"} if "release" in folders else {})}
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     if tree.single:
         return False
     if tree.beside(_POINTER) and _iterations(tree):
@@ -41,12 +41,12 @@ def _detect(tree: Tree, seen: Examination) -> bool:
     return _is_distributed(tree, "")
 
 
-def _is_distributed(tree: Tree, folder: str) -> bool:
+def _is_distributed(tree: Listing, folder: str) -> bool:
     names = [name for name in (_METADATA, _COMMON) if folder + name in tree.files]
     return len(names) == 2 or (len(names) == 1 and holds_dcp(tree, folder))
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     iterations = _iterations(tree) if tree.beside(_POINTER) else {}
     folder = ""
     if iterations:
@@ -57,7 +57,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
     examine_parts(tree, seen, known=_examine_iteration(tree, seen, folder))
 
 
-def _examine_iteration(tree: Tree, seen: Examination, folder: str) -> list[str]:
+def _examine_iteration(tree: Listing, seen: Examination, folder: str) -> list[str]:
     """Look at one iteration; return the files that need no other look."""
     missing = [name for name in (_METADATA, _COMMON) if folder + name not in tree.files]
     for name in missing:
@@ -74,10 +74,10 @@ def _examine_iteration(tree: Tree, seen: Examination, folder: str) -> list[str]:
     return [*known, folder + _COMMON]
 
 
-def _backend(tree: Tree, seen: Examination, name: str) -> str | None:
+def _backend(tree: Listing, seen: Examination, name: str) -> str | None:
     try:
         backend = read_object(tree, seen, name).get("sharded_backend")
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, name, damage.message)
         return None
     return backend if isinstance(backend, str) else shown(backend)

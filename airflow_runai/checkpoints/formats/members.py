@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member
 
@@ -19,7 +19,7 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
     Return the first bytes of a member, unpacked if need be, fewer if it is shorter.
 
     :param size: at most; what is packed is looked at only so far as 256 KiB.
-    :raises Damage: ``zip-crc`` when it cannot be unpacked.
+    :raises FormatError: ``zip-crc`` when it cannot be unpacked.
     """
     if member.method == STORED:
         return source.at(member.begin, min(member.size, size))
@@ -28,7 +28,7 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
             source.at(member.begin, min(member.packed, size + _PACKED)), size
         )
     except zlib.error as error:
-        raise Damage("zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})") from None
+        raise FormatError("zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})") from None
 
 
 class MemberPass:
@@ -48,7 +48,7 @@ class MemberPass:
         """
         Whether its CRC32 is the one in the directory.
 
-        :raises Damage: when less was unpacked than announced.
+        :raises FormatError: when less was unpacked than announced.
         """
         if self._inflater is not None:
             self._inflater.finish()

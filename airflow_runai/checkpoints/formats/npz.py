@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
@@ -23,7 +23,7 @@ from airflow_runai.checkpoints.containers.zip_archive import Member, read_direct
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["NPZ"]
 
@@ -43,12 +43,12 @@ class _Array:
     member: Member
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
@@ -86,8 +86,8 @@ def _array(source: Source, member: Member) -> _Array:
     return _Array(name, text, shape, kind, "big" if text.startswith(">") else "little", begin, member)
 
 
-def _damage(member: Member, what: str) -> Damage:
-    return Damage("npz-layout", f"member {shown(member.name)} {what}")
+def _damage(member: Member, what: str) -> FormatError:
+    return FormatError("npz-layout", f"member {shown(member.name)} {what}")
 
 
 def _parsed(data: bytes, member: Member) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _width(descr: object, member: Member) -> int:
             raise _damage(member, f"has dtype {shown(str(item))}, which is not known")
         if match[1] == "O":
             text = f"member {shown(member.name)} holds Python objects: a pickle; save plain arrays instead"
-            raise Damage("npz-object", text)
+            raise FormatError("npz-object", text)
         total += times * int(match[2] or 1) * (4 if match[1] == "U" else 1)
     return total
 
@@ -134,7 +134,7 @@ def _field(field: object, times: int, member: Member) -> tuple[object, int]:
     raise _damage(member, f"has a field {shown(str(field))}, which is not known")
 
 
-def _claim_step(source: Source, array: _Array, tree: Tree, seen: Examination) -> None:
+def _claim_step(source: Source, array: _Array, tree: Listing, seen: Examination) -> None:
     if array.name in ("step", "global_step") and array.shape in ((), (1,)) and array.dtype in ("<i8", "<i4", "|u1"):
         step = int.from_bytes(beginning(source, array.member, array.member.size)[array.begin :], "little", signed=True)
         if step >= 0:

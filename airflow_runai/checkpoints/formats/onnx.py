@@ -12,14 +12,14 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, unreadable
-from airflow_runai.checkpoints.containers.bounded_reader import Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.onnx_messages import ModelTensor, looks_like_model, model_tensors
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
-from airflow_runai.checkpoints.storage.listing import Entry, Tree, look
+from airflow_runai.checkpoints.storage.listing import FileEntry, Listing, look
 
 __all__ = ["ONNX"]
 
@@ -38,7 +38,7 @@ _TYPES: dict[int, tuple[str, str, int]] = {
 }
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     if not tree.single:
         return any(True for _ in _models(tree))
     first = head(tree, seen)
@@ -46,14 +46,14 @@ def _detect(tree: Tree, seen: Examination) -> bool:
     if len(first) < 16 or first[0] != 0x08 or not 1 <= first[1] <= 32:
         return False
     with Source(tree, seen) as source:
-        return looks_like_model(Window.on(source, _CODE))
+        return looks_like_model(BoundedReader.on(source, _CODE))
 
 
-def _models(tree: Tree) -> list[str]:
+def _models(tree: Listing) -> list[str]:
     return sorted(name for name in tree.files if name.endswith(".onnx"))
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     """One model, or a directory of models; whose data files are not taken for checkpoints of their own."""
     if seen.level < 1:
         return
@@ -65,25 +65,25 @@ def _examine(tree: Tree, seen: Examination) -> None:
         known.add(name)
         try:
             known |= _examine_model(tree.only(name), seen)
-        except Damage as damage:
+        except FormatError as damage:
             seen.note(damage.code, name, damage.message)
     examine_parts(tree, seen, known)
 
 
-def _examine_model(part: Tree, seen: Examination) -> set[str]:
+def _examine_model(part: Listing, seen: Examination) -> set[str]:
     """Look at one file and the data files that it names; return the names of those."""
     with Source(part, seen) as source:
-        tensors = list(model_tensors(Window.on(source, _CODE)))
+        tensors = list(model_tensors(BoundedReader.on(source, _CODE)))
         inside = in_order([_run(tensor) for tensor in tensors if _lies_inside(tensor)], source.size, _CODE)
         outside = _outside(part, tensors)
-        if source.name not in seen.proven_elsewhere:
+        if source.name not in seen.manifest_verified:
             text = "ONNX holds no checksum and there is no manifest; damage to the bytes cannot be seen"
             seen.note("onnx-no-checksum", part.label, text)
         enter_runs(inside, seen, part.label)
         contents = read_runs(source, inside, seen, part.label) if seen.level >= 2 else []
     folder = part.label.removesuffix(part.root.name)
     for name, (entry, runs) in outside.items():
-        data = Tree(entry.path, folder + name, {folder + name: entry}, single=True)
+        data = Listing(entry.path, folder + name, {folder + name: entry}, single=True)
         enter_runs(runs, seen, data.label)
         if seen.level >= 2:
             with Source(data, seen) as source:
@@ -97,18 +97,22 @@ def _lies_inside(tensor: ModelTensor) -> bool:
     """Check that a tensor has its bytes somewhere; say whether they lie in the model's file as they are in memory."""
     name, _, bits = _TYPES.get(tensor.dtype, ("", "", -1))
     if bits < 0:
-        raise Damage(_CODE, f"tensor {shown(tensor.name)} has type {tensor.dtype}, which is not known")
+        raise FormatError(_CODE, f"tensor {shown(tensor.name)} has type {tensor.dtype}, which is not known")
     if tensor.outside is not None:
         return False
     if not (tensor.raw or tensor.typed) and 0 not in tensor.shape:
-        raise Damage(_CODE, f"tensor {shown(tensor.name)} has a shape and no data; the model was saved without weights")
+        raise FormatError(
+            _CODE, f"tensor {shown(tensor.name)} has a shape and no data; the model was saved without weights"
+        )
     if tensor.end == tensor.begin:
         return False
     needed = (prod(tensor.shape) * bits + 7) // 8
     # Numbers in fields of their own are as wide as the field; only floats are as they are in memory.
     if tensor.raw and needed != tensor.end - tensor.begin:
         size = tensor.end - tensor.begin
-        raise Damage(_CODE, f"tensor {shown(tensor.name)} has {size} bytes, its shape and type {name} need {needed}")
+        raise FormatError(
+            _CODE, f"tensor {shown(tensor.name)} has {size} bytes, its shape and type {name} need {needed}"
+        )
     return tensor.raw or needed == tensor.end - tensor.begin
 
 
@@ -121,9 +125,9 @@ def _run(tensor: ModelTensor, begin: int | None = None, end: int | None = None) 
     return Run(tensor.name, name, shape, kind, *place, is_state=prod(shape) > 1)
 
 
-def _outside(tree: Tree, tensors: list[ModelTensor]) -> dict[str, tuple[Entry, list[Run]]]:
+def _outside(tree: Listing, tensors: list[ModelTensor]) -> dict[str, tuple[FileEntry, list[Run]]]:
     """File name to its entry, and the runs in it."""
-    found: dict[str, tuple[Entry, list[Run]]] = {}
+    found: dict[str, tuple[FileEntry, list[Run]]] = {}
     for tensor in tensors:
         if tensor.outside is not None:
             location = _location(tensor)
@@ -147,26 +151,26 @@ def _location(tensor: ModelTensor) -> str:
     location = (tensor.outside or {}).get("location", "")
     pure = PurePosixPath(location)
     if not location or "\0" in location or "\\" in location or ":" in location or str(pure) != location:
-        raise Damage(
+        raise FormatError(
             "onnx-path", f"tensor {shown(tensor.name)} lies in {shown(location)}; plain file names are allowed"
         )
     if pure.is_absolute() or ".." in pure.parts:
-        raise Damage(
+        raise FormatError(
             "onnx-path", f"tensor {shown(tensor.name)} lies in {shown(location)}, outside the model's directory"
         )
     return location
 
 
-def _looked_at(tree: Tree, location: str) -> Entry:
+def _looked_at(tree: Listing, location: str) -> FileEntry:
     root: Any = tree.root
     try:
         entry = look(root.parent.joinpath(*location.split("/")))
     except FileNotFoundError:
-        raise Damage("onnx-external", f"{shown(location)} is missing; copy it beside the model") from None
+        raise FormatError("onnx-external", f"{shown(location)} is missing; copy it beside the model") from None
     except Exception as error:
-        raise Damage("unreadable", f"{shown(location)}: {unreadable(error)}") from error
+        raise FormatError("unreadable", f"{shown(location)}: {unreadable(error)}") from error
     if entry.kind != "file":
-        raise Damage("onnx-external", f"{shown(location)} is no regular file; it was not opened")
+        raise FormatError("onnx-external", f"{shown(location)} is no regular file; it was not opened")
     return entry
 
 
@@ -177,7 +181,9 @@ def _outside_run(tensor: ModelTensor, location: str, size: int) -> Run:
     length = needed if length < 0 else length
     if offset < 0 or length != needed or offset + length > size:
         detail = f"{length} bytes at {offset} of {size}; its shape needs {needed}"
-        raise Damage("onnx-external", f"tensor {shown(tensor.name)} in {shown(location)}: {detail}; the file was cut")
+        raise FormatError(
+            "onnx-external", f"tensor {shown(tensor.name)} in {shown(location)}: {detail}; the file was cut"
+        )
     return _run(tensor, offset, offset + length)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.containers.zstd import is_there
@@ -20,7 +20,7 @@ from airflow_runai.checkpoints.formats.orbax_values import examine_values
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.crc32c import crc32c
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["ORBAX"]
 
@@ -34,12 +34,12 @@ _RECORD_LIMIT = 64 * 1024 * 1024
 _FRAME = 4 + 8 + 4
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     names = (_STEP_METADATA, _TREE_METADATA, _MANIFEST)
     return not tree.single and any(name.rpartition("/")[2] in names for name in tree.files if name.count("/") <= 1)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     _check_committed(tree, seen)
     items = _items(tree)
     for item in items:
@@ -52,14 +52,14 @@ def _examine(tree: Tree, seen: Examination) -> None:
         for item in items if is_there() and not seen.refused else ():
             examine_values(tree, seen, item)
     owned = {name for name in tree.files if _belongs(name)}
-    if owned - seen.proven_elsewhere or not owned:
+    if owned - seen.manifest_verified or not owned:
         text = "the values of Orbax hold no checksum and there is no manifest; damage to them cannot be seen"
         text += "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
         seen.note("orbax-no-checksum", tree.label, text)
     examine_parts(tree, seen, [name for name in tree.files if _is_values(name)])
 
 
-def _items(tree: Tree) -> list[str]:
+def _items(tree: Listing) -> list[str]:
     """Directories of items, each with ``/`` behind it (nothing for the top)."""
     found = {name.removesuffix(last) for name in tree.files for last in (_TREE_METADATA, _MANIFEST) if _is(name, last)}
     return sorted(item for item in found if "/ocdbt.process_" not in f"/{item}")
@@ -78,7 +78,7 @@ def _is_values(name: str) -> bool:
     return _belongs(name) or _is(name, _MANIFEST) or _CHUNK.search(name) is not None
 
 
-def _check_committed(tree: Tree, seen: Examination) -> None:
+def _check_committed(tree: Listing, seen: Examination) -> None:
     """A local checkpoint was committed by its rename; the time of it in the metadata says so, too."""
     unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
     if unfinished:
@@ -87,7 +87,7 @@ def _check_committed(tree: Tree, seen: Examination) -> None:
         return
     try:
         metadata = read_object(tree, seen, _STEP_METADATA)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, _STEP_METADATA, damage.message)
         return
     # An object store has no rename; there the commit file decides, whatever the metadata says.
@@ -97,7 +97,7 @@ def _check_committed(tree: Tree, seen: Examination) -> None:
         seen.note("orbax-unfinished", _STEP_METADATA, text)
 
 
-def _check_item(tree: Tree, seen: Examination, item: str) -> None:
+def _check_item(tree: Listing, seen: Examination, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
     if _MANIFEST not in names and _uses_ocdbt(tree, seen, item, names):
         seen.note("orbax-layout", f"{item}{_MANIFEST}", "is missing; no value can be found without it")
@@ -109,31 +109,31 @@ def _check_item(tree: Tree, seen: Examination, item: str) -> None:
         seen.note("orbax-layout", f"{item}d", "no file of values is there")
 
 
-def _uses_ocdbt(tree: Tree, seen: Examination, item: str, names: set[str]) -> bool:
+def _uses_ocdbt(tree: Listing, seen: Examination, item: str, names: set[str]) -> bool:
     if _TREE_METADATA not in names or seen.level < 1:
         # Without the tree that says so: descriptions of arrays are the layout without OCDBT.
         return seen.level >= 1 and not any(name.endswith(("/.zarray", "/zarr.json")) for name in names)
     try:
         return read_object(tree, seen, item + _TREE_METADATA).get("use_ocdbt") is not False
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, item + _TREE_METADATA, damage.message)
         return True
 
 
-def _check_records(tree: Tree, seen: Examination, name: str) -> None:
+def _check_records(tree: Listing, seen: Examination, name: str) -> None:
     """Compare the checksums of a manifest (one record), or of the tree nodes that a value file begins with."""
     if not _is(name, _MANIFEST) and not _belongs(name):
         return
     try:
         with Source(tree.only(name), seen) as source:
             if not source.size:
-                raise Damage("orbax-layout", "0 bytes; whoever wrote it died before the content reached the disk")
+                raise FormatError("orbax-layout", "0 bytes; whoever wrote it died before the content reached the disk")
             if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
-                raise Damage("orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten")
+                raise FormatError("orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten")
             end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
             while end:
                 end = _check_record(source, end, _NODE_MAGIC)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, name, damage.message)
 
 
@@ -143,12 +143,12 @@ def _check_record(source: Source, at: int, magic: bytes) -> int:
         return 0
     size = int.from_bytes(source.at(at + 4, 8), "little")
     if size > source.size - at or size < _FRAME:
-        raise Damage("orbax-layout", f"a record of {size} bytes at {at} in a file of {source.size}; it was cut")
+        raise FormatError("orbax-layout", f"a record of {size} bytes at {at} in a file of {source.size}; it was cut")
     if size > _RECORD_LIMIT:
-        raise Damage("too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read")
+        raise FormatError("too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read")
     data = source.at(at, size)
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise Damage("orbax-layout", f"the record at {at} is damaged: its CRC32C does not match")
+        raise FormatError("orbax-layout", f"the record at {at} is damaged: its CRC32C does not match")
     return at + size
 
 

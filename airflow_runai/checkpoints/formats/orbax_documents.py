@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.containers.json_documents import parse_object, read_object
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["ItemTree", "read_item_tree"]
 
@@ -44,22 +44,22 @@ class ItemTree:
         return [name for name, kind in self.values.items() if kind in _ARRAYS]
 
 
-def read_item_tree(tree: Tree, seen: Examination, item: str) -> ItemTree:
+def read_item_tree(tree: Listing, seen: Examination, item: str) -> ItemTree:
     """
     Read all documents of an item.
 
     :param item: its directory with ``/`` behind it, nothing for the top.
-    :raises Damage: ``json-malformed``, ``orbax-layout`` or ``file-missing``.
+    :raises FormatError: ``json-malformed``, ``orbax-layout`` or ``file-missing``.
     """
     if item + _TREE not in tree.files:
-        raise Damage("file-missing", f"{_TREE} is missing; Orbax cannot tell what is in it")
+        raise FormatError("file-missing", f"{_TREE} is missing; Orbax cannot tell what is in it")
     told = read_object(tree, seen, item + _TREE)
     for switch in _SWITCHES:
         if not isinstance(told.get(switch, False), bool):
-            raise Damage(_CODE, f"{_TREE}: {switch} is {shown(told[switch])}; it was overwritten")
+            raise FormatError(_CODE, f"{_TREE}: {switch} is {shown(told[switch])}; it was overwritten")
     entries = told.get("tree_metadata")
     if not isinstance(entries, dict):
-        raise Damage(_CODE, f"{_TREE} has no tree_metadata; it was overwritten")
+        raise FormatError(_CODE, f"{_TREE} has no tree_metadata; it was overwritten")
     values = dict(_value(path, entry) for path, entry in entries.items())
     _check_texts(tree, seen, item, values)
     _check_sharding(tree, seen, item, values)
@@ -73,55 +73,55 @@ def _value(path: str, entry: object) -> tuple[str, str]:
             parts = tuple(_key(key) for key in keys)
             if str(parts) == path:
                 return ".".join(map(str, parts)), kind
-    raise Damage(_CODE, f"{_TREE}: the entry {shown(path)} contradicts itself; it was overwritten")
+    raise FormatError(_CODE, f"{_TREE}: the entry {shown(path)} contradicts itself; it was overwritten")
 
 
 def _key(key: object) -> object:
     match key:
         case {"key": str() | int() as name, "key_type": int()}:
             return name
-    raise Damage(_CODE, f"{_TREE}: {shown(str(key))} is no key; it was overwritten")
+    raise FormatError(_CODE, f"{_TREE}: {shown(str(key))} is no key; it was overwritten")
 
 
-def _check_texts(tree: Tree, seen: Examination, item: str, values: Mapping[str, str]) -> None:
+def _check_texts(tree: Listing, seen: Examination, item: str, values: Mapping[str, str]) -> None:
     wanted = {name for name, kind in values.items() if kind == _TEXT}
     told = read_object(tree, seen, item + _TEXTS) if item + _TEXTS in tree.files else {}
     if wanted - set(told):
-        raise Damage("file-missing", f"{_TEXTS} lacks the text {shown(min(wanted - set(told)))}")
+        raise FormatError("file-missing", f"{_TEXTS} lacks the text {shown(min(wanted - set(told)))}")
 
 
-def _check_sharding(tree: Tree, seen: Examination, item: str, values: Mapping[str, str]) -> None:
+def _check_sharding(tree: Listing, seen: Examination, item: str, values: Mapping[str, str]) -> None:
     wanted = {name for name, kind in values.items() if kind == _JAX}
     if item + _SHARDING not in tree.files:
         if wanted:
-            raise Damage("file-missing", f"{_SHARDING} is missing; {shown(min(wanted))} is an array of JAX")
+            raise FormatError("file-missing", f"{_SHARDING} is missing; {shown(min(wanted))} is an array of JAX")
         return
     told = read_object(tree, seen, item + _SHARDING)
     for name, value in told.items():
         where = parse_object(str(value).encode(), _CODE, f"{_SHARDING}: {shown(name)}")
         if where.get("sharding_type") not in _SHARDINGS:
             kind = shown(where.get("sharding_type"))
-            raise Damage(_CODE, f"{_SHARDING}: {kind} is none of {', '.join(_SHARDINGS)}, which Orbax can restore")
+            raise FormatError(_CODE, f"{_SHARDING}: {kind} is none of {', '.join(_SHARDINGS)}, which Orbax can restore")
     try:
         names = {base64.b64decode(name, validate=True).decode() for name in told}
     except ValueError:
-        raise Damage(_CODE, f"{_SHARDING} names what is no name; it was overwritten") from None
+        raise FormatError(_CODE, f"{_SHARDING} names what is no name; it was overwritten") from None
     if wanted - names:
-        raise Damage(_CODE, f"{_SHARDING} lacks {shown(min(wanted - names))}; it was overwritten")
+        raise FormatError(_CODE, f"{_SHARDING} lacks {shown(min(wanted - names))}; it was overwritten")
 
 
-def _check_shapes(tree: Tree, seen: Examination, item: str) -> None:
+def _check_shapes(tree: Listing, seen: Examination, item: str) -> None:
     for name in sorted(tree.files):
         if name.startswith(item + _SHAPES):
             for entry in _shapes(read_object(tree, seen, name), name):
                 match entry:
                     case {"array_metadata": {"param_name": str(), "write_shape": [*_], "chunk_shape": [*_]}}:
                         continue
-                raise Damage(_CODE, f"{name} has an entry without name and shapes; it was overwritten")
+                raise FormatError(_CODE, f"{name} has an entry without name and shapes; it was overwritten")
 
 
 def _shapes(told: Mapping[str, Any], name: str) -> Iterator[object]:
     entries = told.get("array_metadatas")
     if not isinstance(entries, list):
-        raise Damage(_CODE, f"{name} has no array_metadatas; it was overwritten")
+        raise FormatError(_CODE, f"{name} has no array_metadatas; it was overwritten")
     yield from entries

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.ocdbt import Value, values_of
 from airflow_runai.checkpoints.containers.zarr import METADATA, Array, read_array, sharded_piece
 from airflow_runai.checkpoints.containers.zstd import unpack
 from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["examine_values"]
 
@@ -30,7 +30,7 @@ _MANIFEST = "manifest.ocdbt"
 _DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20
 
 
-def examine_values(tree: Tree, seen: Examination, item: str) -> None:
+def examine_values(tree: Listing, seen: Examination, item: str) -> None:
     """
     Look at the values of one item; the first damage is noted.
 
@@ -42,7 +42,7 @@ def examine_values(tree: Tree, seen: Examination, item: str) -> None:
         store.check_arrays()
         if seen.level >= 2:
             store.unpack_all()
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, (item or tree.label).rstrip("/"), damage.message)
 
 
@@ -50,7 +50,7 @@ def examine_values(tree: Tree, seen: Examination, item: str) -> None:
 class _Store:
     """Keys and where their bytes lie, whoever keeps them."""
 
-    tree: Tree
+    tree: Listing
     seen: Examination
     item: str
     values: dict[str, Value] = field(default_factory=dict)
@@ -83,17 +83,19 @@ class _Store:
         """Whether the file of a value is there, and long enough."""
         entry = self.tree.files.get(self.item + value.path)
         if entry is None:
-            raise Damage("file-missing", f"{shown(value.path)} is missing; {shown(value.key)} lies there")
+            raise FormatError("file-missing", f"{shown(value.path)} is missing; {shown(value.key)} lies there")
         if value.offset + value.size > entry.size:
             end = value.offset + value.size
-            raise Damage(
+            raise FormatError(
                 _CODE, f"{shown(value.path)} has {entry.size} bytes, {shown(value.key)} ends at {end}; it was cut"
             )
 
     def content(self, value: Value) -> bytes:
         """All of a small value."""
         if value.size > _DOCUMENT_LIMIT:
-            raise Damage("too-large", f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read")
+            raise FormatError(
+                "too-large", f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read"
+            )
         return self.read(value.path, value.offset, value.size) if value.inline is None else value.inline
 
     def check_arrays(self) -> None:
@@ -101,11 +103,11 @@ class _Store:
         told = read_item_tree(self.tree, self.seen, self.item)
         for name in told.arrays:
             if name not in self.arrays:
-                raise Damage("file-missing", f"array {shown(name)} is missing; the tree of the item names it")
+                raise FormatError("file-missing", f"array {shown(name)} is missing; the tree of the item names it")
         for name, array in self.arrays.items():
             for key in array.keys() if told.everything or not array.optional else ():
                 if f"{name}/{key}" not in self.values:
-                    raise Damage("file-missing", f"piece {shown(key)} of array {shown(name)} is missing")
+                    raise FormatError("file-missing", f"piece {shown(key)} of array {shown(name)} is missing")
 
     def unpack_all(self) -> None:
         """Levels 2 and 3."""
@@ -128,7 +130,7 @@ class _Store:
                 content.feed(memoryview(part))
         if array.width and _is_read(array) and size != array.size:
             text = f"a piece of array {shown(array.name)} has {size} bytes, its shape needs {array.size}"
-            raise Damage(_CODE, f"{text}; it was cut or overwritten")
+            raise FormatError(_CODE, f"{text}; it was cut or overwritten")
 
     def _parts(self, array: Array, value: Value) -> Iterator[bytes]:
         if value.inline is not None:
@@ -147,7 +149,7 @@ def _decoded(array: Array, read: Any, size: int) -> Iterator[bytes]:
     begin = 0
     if array.sharded:
         if size < _INDEX:
-            raise Damage(_CODE, f"a shard of {size} bytes has no index; it was cut")
+            raise FormatError(_CODE, f"a shard of {size} bytes has no index; it was cut")
         begin, size = sharded_piece(read(size - _INDEX, _INDEX), size)
         if not size:
             yield bytes(array.size)
@@ -177,4 +179,4 @@ def _inflated(read: Any, size: int) -> Iterator[bytes]:
                 pending = stream.unconsumed_tail
         yield stream.flush()
     except zlib.error as error:
-        raise Damage(_CODE, f"a piece cannot be unpacked ({error}); it was cut or overwritten") from None
+        raise FormatError(_CODE, f"a piece cannot be unpacked ({error}); it was cut or overwritten") from None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.storage.access import is_remote
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["WEIGHTS", "examine_parts", "holds_weights", "side_by_side"]
 
@@ -24,7 +24,7 @@ _TAIL = 64
 SIDE_BY_SIDE = 4
 
 
-def examine_parts(tree: Tree, seen: Examination, known: Collection[str] = ()) -> None:
+def examine_parts(tree: Listing, seen: Examination, known: Collection[str] = ()) -> None:
     """
     Look at every file of a directory; one that cannot be read does not hide the others.
 
@@ -37,7 +37,9 @@ def examine_parts(tree: Tree, seen: Examination, known: Collection[str] = ()) ->
         side_by_side(tree, seen, names, lambda part, name: _examine_part(tree, part, name, known))
 
 
-def side_by_side(tree: Tree, seen: Examination, names: Sequence[str], look: Callable[[Examination, str], None]) -> None:
+def side_by_side(
+    tree: Listing, seen: Examination, names: Sequence[str], look: Callable[[Examination, str], None]
+) -> None:
     """
     Look at several files: one after the other, on an object store several at the same time.
 
@@ -64,20 +66,20 @@ def _looked_at(seen: Examination, name: str, look: Callable[[Examination, str], 
     return part
 
 
-def _examine_part(tree: Tree, seen: Examination, name: str, known: Collection[str]) -> None:
+def _examine_part(tree: Listing, seen: Examination, name: str, known: Collection[str]) -> None:
     part = tree.only(name)
     if tree.files[name].size and name not in known:
         try:
             _look(part, seen, name)
-        except Damage as damage:
+        except FormatError as damage:
             seen.note(damage.code, name, damage.message)
     if seen.level >= 2 and name not in seen.crcs:
         _sum(part, seen)
 
 
-def _look(part: Tree, seen: Examination, name: str) -> None:
+def _look(part: Listing, seen: Examination, name: str) -> None:
     """Text of no known format describes the checkpoint; what is no text may be a part of it, and nothing proves it."""
-    if seen.examine(part) is not None or name in seen.proven_elsewhere:
+    if seen.examine(part) is not None or name in seen.manifest_verified:
         return
     if name.endswith(".json") and _is_torn(part, seen):
         seen.note("json-malformed", name, "does not end as it begins; it was cut or overwritten")
@@ -85,7 +87,7 @@ def _look(part: Tree, seen: Examination, name: str) -> None:
         seen.note("not-examined", name, "of no format that is known here; its bytes were not looked at")
 
 
-def _is_torn(part: Tree, seen: Examination) -> bool:
+def _is_torn(part: Listing, seen: Examination) -> bool:
     """Whether an object or a list in JSON has lost its end; a tokenizer is too large to be parsed for that."""
     first = head(part, seen).lstrip()[:1]
     with Source(part, seen) as source:
@@ -99,9 +101,9 @@ def holds_weights(name: str) -> bool:
     return name.endswith(WEIGHTS)
 
 
-def _sum(part: Tree, seen: Examination) -> None:
+def _sum(part: Listing, seen: Examination) -> None:
     try:
         with Source(part, seen) as source:
             source.scan([])
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, part.label, damage.message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.pickles.globals import note_globals
@@ -11,7 +11,7 @@ from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut
 from airflow_runai.checkpoints.pickles.values import walk
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["PICKLE_FILE"]
 
@@ -21,7 +21,7 @@ _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return _begins_as_pickle(head(tree, seen))
 
 
@@ -40,18 +40,18 @@ def _begins_as_pickle(first: bytes) -> bool:
     machine = Machine(first, 0, lambda *name: met.append(name))
     try:
         interpret(machine)
-    except Damage as damage:
+    except FormatError as damage:
         return bool(met) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
     except (IndexError, KeyError):
         return bool(met)
     return True
 
 
-def _meant(tree: Tree, seen: Examination) -> bool:
+def _meant(tree: Listing, seen: Examination) -> bool:
     return _MEANT(tree, seen) and head(tree, seen)[:2] not in _PACKED
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
@@ -62,14 +62,14 @@ def _examine(tree: Tree, seen: Examination) -> None:
         del data
         for _ in walk(root):
             pass
-    except Damage:
+    except FormatError:
         if _JOBLIB in met:
             text = "joblib's own kind of pickle, with the bytes of arrays between its instructions; it is not read"
-            raise Damage("format-unknown", text) from None
+            raise FormatError("format-unknown", text) from None
         raise
     finally:
         note_globals(met, tree.label, seen)
-    if source.name not in seen.proven_elsewhere:
+    if source.name not in seen.manifest_verified:
         seen.note("pickle-no-checksum", tree.label, "a pickle holds no checksum; damage to the bytes cannot be seen")
 
 

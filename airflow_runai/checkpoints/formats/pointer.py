@@ -7,17 +7,17 @@ taken, and said so.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.steps import step_in_name
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["follow"]
 
 _SIZE_LIMIT = 256
 
 
-def follow(tree: Tree, seen: Examination, pointer: str, folders: dict[str, str]) -> str:
+def follow(tree: Listing, seen: Examination, pointer: str, folders: dict[str, str]) -> str:
     """
     Choose one of several folders; files of the others are no part of the checkpoint then.
 
@@ -38,10 +38,10 @@ def follow(tree: Tree, seen: Examination, pointer: str, folders: dict[str, str])
     return chosen
 
 
-def _text(tree: Tree, seen: Examination, pointer: str) -> str:
+def _text(tree: Listing, seen: Examination, pointer: str) -> str:
     try:
         with Source(tree.only(pointer), seen) as source:
             return source.at(0, min(source.size, _SIZE_LIMIT)).decode("utf-8", "replace").strip()
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, pointer, damage.message)
         return ""

@@ -14,11 +14,11 @@ import zlib
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 from airflow_runai.checkpoints.storage.object_checksums import vouched
 
 __all__ = ["MANIFEST", "PUBLISHED", "SCHEMA", "manifest_crc"]
@@ -36,7 +36,7 @@ def manifest_crc(manifest: dict[str, Any]) -> str:
     return f"{zlib.crc32(text.encode('utf-8')):08x}"
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     if not tree.beside(MANIFEST):
         return False
     if _NAME.fullmatch(tree.root.name):
@@ -45,18 +45,18 @@ def _detect(tree: Tree, seen: Examination) -> bool:
         return b'"runai-checkpoint/' in source.at(0, min(source.size, 1024 * 1024))
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     seen.apart.add(MANIFEST)
     manifest = _manifest(tree, seen)
     promised = _promised(manifest, seen)
     _check_ranks(manifest, seen)
     _check_listing(tree, promised, seen)
-    seen.proven_elsewhere.update(promised)
+    seen.manifest_verified.update(promised)
     if seen.level == 2:
         seen.vouched |= vouched(tree.files, _sums(manifest))
         seen.crcs.update((name, promised[name]) for name in seen.vouched)
     others = tuple(form for form in seen.formats if form is not PUBLISHED)
-    inside = Tree(tree.root, tree.label, {name: entry for name, entry in tree.files.items() if name != MANIFEST})
+    inside = Listing(tree.root, tree.label, {name: entry for name, entry in tree.files.items() if name != MANIFEST})
     if seen.examine(inside, among=others) is None:
         examine_parts(inside, seen)
     for name, (_, crc) in promised.items():
@@ -64,7 +64,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
             seen.note("manifest-mismatch", name, "its CRC32 is not the one in the manifest; the file is damaged")
 
 
-def _manifest(tree: Tree, seen: Examination) -> dict[str, Any]:
+def _manifest(tree: Listing, seen: Examination) -> dict[str, Any]:
     manifest = read_object(tree, seen, MANIFEST)
     if manifest.get("schema") != SCHEMA:
         raise _malformed(f"schema is {shown(manifest.get('schema'))}; {SCHEMA!r} is read")
@@ -82,8 +82,8 @@ def _manifest(tree: Tree, seen: Examination) -> dict[str, Any]:
     return manifest
 
 
-def _malformed(what: str) -> Damage:
-    return Damage("manifest-malformed", f"{MANIFEST}: {what}")
+def _malformed(what: str) -> FormatError:
+    return FormatError("manifest-malformed", f"{MANIFEST}: {what}")
 
 
 def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[int, int]]:
@@ -133,7 +133,7 @@ def _is_inside(path: object) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts and str(pure) == path
 
 
-def _check_listing(tree: Tree, promised: dict[str, tuple[int, int]], seen: Examination) -> None:
+def _check_listing(tree: Listing, promised: dict[str, tuple[int, int]], seen: Examination) -> None:
     for name in promised.keys() - tree.files.keys():
         seen.note("file-missing", name, "the manifest names it, but it is not there")
     for name, entry in tree.files.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, shown
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
@@ -46,16 +46,16 @@ def in_order(runs: Sequence[Run], size: int, code: str) -> list[Run]:
     Sort by place.
 
     :param size: of the file, in bytes.
-    :raises Damage: when two overlap, or one reaches beyond the end.
+    :raises FormatError: when two overlap, or one reaches beyond the end.
     """
     ordered = sorted(runs, key=lambda run: (run.begin, run.end))
     at = 0
     for run in ordered:
         if run.begin < at:
-            raise Damage(code, f"tensor {shown(run.name)} begins at byte {run.begin}, inside the one before")
+            raise FormatError(code, f"tensor {shown(run.name)} begins at byte {run.begin}, inside the one before")
         at = run.end
         if at > size:
-            raise Damage(code, f"tensor {shown(run.name)} ends at byte {at} of {size}; the file was cut")
+            raise FormatError(code, f"tensor {shown(run.name)} ends at byte {at} of {size}; the file was cut")
     return ordered
 
 

@@ -13,14 +13,14 @@ from itertools import takewhile
 from math import prod
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
 from airflow_runai.checkpoints.checking.float_layouts import any_set
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent, may_be_zero
 from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["SAFETENSORS", "tensors_of"]
 
@@ -46,7 +46,7 @@ class _Tensor:
     shape: tuple[int, ...]
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     """
     A length that fits into the file, and a brace behind it.
 
@@ -56,7 +56,7 @@ def _detect(tree: Tree, seen: Examination) -> bool:
     return first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     if seen.level < 1:
         return
     with Source(tree, seen) as source:
@@ -68,7 +68,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
         for tensor in tensors:
             seen.enter(tree.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape))
         _claim_step(header, tree, seen)
-        if source.name not in seen.proven_elsewhere:
+        if source.name not in seen.manifest_verified:
             text = "safetensors holds no checksum and there is no manifest; damage to the bytes cannot be seen"
             seen.note("safetensors-no-checksum", tree.label, text)
         if seen.level >= 2:
@@ -79,7 +79,7 @@ def tensors_of(source: Source) -> tuple[int, list[_Tensor]]:
     """
     Where the numbers begin, and the tensors in the order of their bytes, counted from there.
 
-    :raises Damage: ``safetensors-header`` or ``too-large``.
+    :raises FormatError: ``safetensors-header`` or ``too-large``.
     """
     size = _data_size(source) if source.size >= 10 else 0
     return source.size - size, _tensors(_read_header(source), size)
@@ -91,17 +91,17 @@ def _data_size(source: Source) -> int:
 
 def _read_header(source: Source) -> dict[str, Any]:
     if source.size < 10:
-        raise Damage("safetensors-header", f"{source.size} bytes are too few for safetensors; it was cut")
+        raise FormatError("safetensors-header", f"{source.size} bytes are too few for safetensors; it was cut")
     length = int.from_bytes(source.at(0, 8), "little")
     if length > min(_FORMAT_LIMIT, source.size - 8):
-        raise Damage(
+        raise FormatError(
             "safetensors-header", f"header of {length} bytes in a file of {source.size}; it was cut or overwritten"
         )
     if length > SIZE_LIMIT:
-        raise Damage("too-large", f"header of {length} bytes; at most {SIZE_LIMIT} are read")
+        raise FormatError("too-large", f"header of {length} bytes; at most {SIZE_LIMIT} are read")
     data = source.at(8, length)
     if not data.startswith(b"{"):
-        raise Damage("safetensors-header", "the header does not begin with '{'; it was overwritten")
+        raise FormatError("safetensors-header", "the header does not begin with '{'; it was overwritten")
     return parse_object(data, "safetensors-header", "header")
 
 
@@ -112,10 +112,12 @@ def _tensors(header: dict[str, Any], data_size: int) -> list[_Tensor]:
     at = 0
     for tensor in tensors:
         if tensor.begin != at:
-            raise Damage("safetensors-header", f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}")
+            raise FormatError(
+                "safetensors-header", f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}"
+            )
         at = tensor.end
     if at != data_size:
-        raise Damage(
+        raise FormatError(
             "safetensors-header", f"the tensors need {at} bytes, the file holds {data_size}; it was cut or extended"
         )
     return tensors
@@ -123,18 +125,22 @@ def _tensors(header: dict[str, Any], data_size: int) -> list[_Tensor]:
 
 def _tensor(name: str, value: Any) -> _Tensor:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise Damage("safetensors-header", f"tensor {shown(name)} has other fields than dtype, shape and data_offsets")
+        raise FormatError(
+            "safetensors-header", f"tensor {shown(name)} has other fields than dtype, shape and data_offsets"
+        )
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     kind, bits = _BITS.get(dtype, ("", 0)) if isinstance(dtype, str) else ("", 0)
     if not bits:
-        raise Damage(
+        raise FormatError(
             "safetensors-header", f"tensor {shown(name)} has dtype {shown(dtype)}; {', '.join(_BITS)} are known"
         )
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
-        raise Damage("safetensors-header", f"tensor {shown(name)} has a shape or offsets that are not numbers from 0")
+        raise FormatError(
+            "safetensors-header", f"tensor {shown(name)} has a shape or offsets that are not numbers from 0"
+        )
     begin, end = offsets
     if len(shape) > 64 or prod(shape) * bits != 8 * (end - begin):
-        raise Damage(
+        raise FormatError(
             "safetensors-header", f"tensor {shown(name)} has {end - begin} bytes, its shape and dtype need others"
         )
     return _Tensor(name, kind, begin, end, dtype, tuple(shape))
@@ -144,10 +150,10 @@ def _naturals(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 63 for value in values)
 
 
-def _claim_step(header: dict[str, Any], tree: Tree, seen: Examination) -> None:
+def _claim_step(header: dict[str, Any], tree: Listing, seen: Examination) -> None:
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise Damage("safetensors-header", "__metadata__ is not a mapping of text to text")
+        raise FormatError("safetensors-header", "__metadata__ is not a mapping of text to text")
     step = metadata.get("step") or metadata.get("global_step") or ""
     if step.isascii() and step.isdigit() and len(step) <= 18:
         seen.steps.append(StepClaim(f"__metadata__ of {tree.label}", int(step), weight="advisory"))
@@ -166,7 +172,7 @@ def _read_everything(source: Source, seen: Examination, label: str, tensors: lis
     if seen.level >= 3:
         for content in contents:
             content.note(seen, label)
-        if source.name not in seen.proven_elsewhere:
+        if source.name not in seen.manifest_verified:
             _note_zero_tail(source, seen, label, tensors, contents)
 
 

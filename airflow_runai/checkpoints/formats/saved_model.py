@@ -8,13 +8,13 @@ is "unverifiable" unless a manifest proves it.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.bounded_reader import Field, Window
+from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 from airflow_runai.checkpoints.containers.saved_model_messages import walk_graph
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["SAVED_MODEL"]
 
@@ -25,43 +25,43 @@ _PATH_TO_VARIABLE = (2, 7, 1, 7)
 _FIELD_LIMIT = 1_000_000
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     names = (_MODEL, _TEXT, f"{_VARIABLES}.index")
     return not tree.single and any(name in tree.files for name in names)
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     done = {_MODEL}
     if any(name.startswith(f"{_VARIABLES}.") for name in tree.files):
         done |= examine_bundle(tree, seen, _VARIABLES)
     if seen.level >= 1:
         try:
             _check_model(tree, seen, has_variables=len(done) > 1)
-        except Damage as damage:
+        except FormatError as damage:
             seen.note(damage.code, _MODEL, damage.message)
     examine_parts(tree, seen, done)
 
 
-def _check_model(tree: Tree, seen: Examination, *, has_variables: bool) -> None:
+def _check_model(tree: Listing, seen: Examination, *, has_variables: bool) -> None:
     if not tree.beside(_MODEL) and not tree.beside(_TEXT):
-        raise Damage("file-missing", "is missing; the variables beside it are not the model")
+        raise FormatError("file-missing", "is missing; the variables beside it are not the model")
     if not tree.beside(_MODEL):
-        raise Damage("not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form")
+        raise FormatError("not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form")
     with Source(tree.only(_MODEL), seen) as source:
         if not source.size:
-            raise Damage("saved-model", "0 bytes; whoever wrote it died before the content reached the disk")
-        needed = _holds_variables(Window.on(source, "saved-model"))
-        walk_graph(Window.on(source, "saved-model"))
+            raise FormatError("saved-model", "0 bytes; whoever wrote it died before the content reached the disk")
+        needed = _holds_variables(BoundedReader.on(source, "saved-model"))
+        walk_graph(BoundedReader.on(source, "saved-model"))
         if needed and not has_variables:
-            raise Damage("saved-model", f"has variables, but {_VARIABLES}.index and its data are missing")
+            raise FormatError("saved-model", f"has variables, but {_VARIABLES}.index and its data are missing")
         if seen.level >= 2:
             source.scan([])
-    if _MODEL not in seen.proven_elsewhere:
+    if _MODEL not in seen.manifest_verified:
         text = "a SavedModel's graph holds no checksum and there is no manifest; damage to it cannot be seen"
         seen.note("saved-model-no-checksum", _MODEL, text)
 
 
-def _holds_variables(window: Window) -> bool:
+def _holds_variables(window: BoundedReader) -> bool:
     """Walk to the variables, level by level, counting what is met; nothing else of the graph is looked at."""
     count, graphs, found = 0, 0, False
     pending = [(0, 0, window.size)]
@@ -70,7 +70,7 @@ def _holds_variables(window: Window) -> bool:
         for field in window.fields(begin, end):
             count += 1
             if count > _FIELD_LIMIT:
-                raise Damage("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
+                raise FormatError("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
             graphs += depth == 0 and field.number == _PATH_TO_VARIABLE[0]
             found = found or _is_variable(depth, field)
             if depth < 3 and field.number == _PATH_TO_VARIABLE[depth]:

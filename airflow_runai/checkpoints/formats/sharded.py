@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["SHARDED", "check_indices", "indices"]
 
@@ -20,12 +20,12 @@ _ENDINGS = (".safetensors.index.json", ".bin.index.json")
 _SHARD = re.compile(r"([^/]+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 
 
-def indices(tree: Tree) -> list[str]:
+def indices(tree: Listing) -> list[str]:
     """Index files at the top of the directory."""
     return [] if tree.single else sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
 
 
-def _without_index(tree: Tree) -> list[str]:
+def _without_index(tree: Listing) -> list[str]:
     """Indices that are not there, of models whose shards are."""
     found = [] if tree.single else [match for match in map(_SHARD.fullmatch, tree.files) if match]
     there = tuple(name.rpartition(".")[0].rpartition(".")[0] for name in indices(tree))
@@ -33,7 +33,7 @@ def _without_index(tree: Tree) -> list[str]:
     return sorted({f"{match[1]}{match[4]}.index.json" for match in lonely})
 
 
-def check_indices(tree: Tree, seen: Examination) -> None:
+def check_indices(tree: Listing, seen: Examination) -> None:
     """Compare every index with the tensors that its files hold; after those files were examined."""
     for name in _without_index(tree):
         seen.note(
@@ -42,11 +42,11 @@ def check_indices(tree: Tree, seen: Examination) -> None:
     for name in indices(tree):
         try:
             _check_index(tree, seen, name)
-        except Damage as damage:
+        except FormatError as damage:
             seen.note(damage.code, name, damage.message)
 
 
-def _check_index(tree: Tree, seen: Examination, name: str) -> None:
+def _check_index(tree: Listing, seen: Examination, name: str) -> None:
     if seen.level < 1:
         return
     promised = _promised(read_object(tree, seen, name).get("weight_map"))
@@ -65,11 +65,11 @@ def _check_index(tree: Tree, seen: Examination, name: str) -> None:
 
 def _promised(weight_map: object) -> dict[str, set[str]]:
     if not isinstance(weight_map, dict) or not weight_map:
-        raise Damage("index-mismatch", "weight_map is missing or empty; it maps tensor names to file names")
+        raise FormatError("index-mismatch", "weight_map is missing or empty; it maps tensor names to file names")
     promised: dict[str, set[str]] = {}
     for tensor, shard in weight_map.items():
         if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\\" in shard:
-            raise Damage(
+            raise FormatError(
                 "index-mismatch", f"tensor {shown(tensor)} is put into {shown(shard)}; plain file names are allowed"
             )
         promised.setdefault(shard, set()).add(tensor)
@@ -82,11 +82,11 @@ def _note_difference(seen: Examination, index: str, shard: str, there: frozenset
     seen.note("index-mismatch", shard, text + "; they belong to different saves")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return bool(indices(tree) or _without_index(tree))
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     examine_parts(tree, seen)
     check_indices(tree, seen)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.leveldb import FOOTER_SIZE, MAGIC
 from airflow_runai.checkpoints.formats.bundle import Bundle, BundleEntry, Sum, read_bundle
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["TENSORFLOW", "examine_bundle"]
 
@@ -28,11 +28,11 @@ _NEWEST = re.compile(rb'^model_checkpoint_path:\s*"([^"\n]*)"', re.MULTILINE)
 _GAP = 4096
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     return not tree.single and any(True for _ in _prefixes(tree, seen))
 
 
-def _prefixes(tree: Tree, seen: Examination) -> dict[str, None]:
+def _prefixes(tree: Listing, seen: Examination) -> dict[str, None]:
     """All prefixes, in order: by their data, and by an index that ends as one does."""
     found: dict[str, None] = {}
     for name in sorted(tree.files):
@@ -44,12 +44,12 @@ def _prefixes(tree: Tree, seen: Examination) -> dict[str, None]:
     return found
 
 
-def _ends_as_table(part: Tree, seen: Examination) -> bool:
+def _ends_as_table(part: Listing, seen: Examination) -> bool:
     with Source(part, seen) as source:
         return source.size >= FOOTER_SIZE and source.at(source.size - 8, 8) == MAGIC
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     done: set[str] = set()
     for prefix in _prefixes(tree, seen):
         done |= examine_bundle(tree, seen, prefix)
@@ -58,7 +58,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
     examine_parts(tree, seen, done)
 
 
-def _check_state(tree: Tree, seen: Examination) -> None:
+def _check_state(tree: Listing, seen: Examination) -> None:
     """``tf.train.latest_checkpoint`` follows this text and finds nothing when it names what is not there."""
     with Source(tree.only(_STATE), seen) as source:
         match = _NEWEST.search(source.at(0, min(source.size, _STATE_LIMIT)))
@@ -73,7 +73,7 @@ def _last_part(path: bytes) -> str:
     return path.decode("utf-8", "replace").rpartition("/")[2]
 
 
-def examine_bundle(tree: Tree, seen: Examination, prefix: str) -> set[str]:
+def examine_bundle(tree: Listing, seen: Examination, prefix: str) -> set[str]:
     """
     Look at one prefix.
 
@@ -85,30 +85,30 @@ def examine_bundle(tree: Tree, seen: Examination, prefix: str) -> set[str]:
     own = {match[0] for match in matches}
     try:
         if index not in tree.files:
-            raise Damage("file-missing", f"{index} is missing; it is written last, so {prefix} was not finished")
+            raise FormatError("file-missing", f"{index} is missing; it is written last, so {prefix} was not finished")
         own.add(index)
         _check_shards(prefix, {int(match[3]) for match in matches}, tree)
         if seen.level >= 1:
             _examine_bundle(tree, seen, prefix)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, index, damage.message)
     return own
 
 
-def _check_shards(prefix: str, counts: set[int], tree: Tree) -> None:
+def _check_shards(prefix: str, counts: set[int], tree: Listing) -> None:
     """Level 0; names alone."""
     if len(counts) != 1:
-        raise Damage("shard-missing", f"data in {sorted(counts)} shards; one number of shards is expected")
+        raise FormatError("shard-missing", f"data in {sorted(counts)} shards; one number of shards is expected")
     for name in _shards(prefix, *counts):
         if name not in tree.files:
-            raise Damage("shard-missing", f"{name} is missing")
+            raise FormatError("shard-missing", f"{name} is missing")
 
 
 def _shards(prefix: str, count: int) -> list[str]:
     return [f"{prefix}.data-{number:05d}-of-{count:05d}" for number in range(count)]
 
 
-def _examine_bundle(tree: Tree, seen: Examination, prefix: str) -> None:
+def _examine_bundle(tree: Listing, seen: Examination, prefix: str) -> None:
     with Source(tree.only(f"{prefix}.index"), seen) as source:
         bundle = read_bundle(source)
         if seen.level >= 2:
@@ -118,14 +118,14 @@ def _examine_bundle(tree: Tree, seen: Examination, prefix: str) -> None:
         by_shard.setdefault(entry.shard, []).append(entry)
     for number, name in enumerate(_shards(prefix, bundle.shards)):
         if name not in tree.files:
-            raise Damage("shard-missing", f"{name} is missing")
+            raise FormatError("shard-missing", f"{name} is missing")
         try:
             _examine_shard(tree.only(name), seen, bundle, by_shard.get(number, []))
-        except Damage as damage:
+        except FormatError as damage:
             seen.note(damage.code, name, damage.message)
 
 
-def _examine_shard(part: Tree, seen: Examination, bundle: Bundle, entries: list[BundleEntry]) -> None:
+def _examine_shard(part: Listing, seen: Examination, bundle: Bundle, entries: list[BundleEntry]) -> None:
     entries = sorted(entries, key=lambda entry: (entry.begin, entry.end))
     with Source(part, seen) as source:
         runs = in_order([_run(entry, bundle) for entry in entries], source.size, "tensorflow-data")
@@ -144,10 +144,12 @@ def _check_gaps(runs: list[Run], size: int) -> None:
     at = 0
     for run in runs:
         if run.begin - at >= _GAP:
-            raise Damage("tensorflow-data", f"{run.begin - at} bytes at {at} belong to no tensor")
+            raise FormatError("tensorflow-data", f"{run.begin - at} bytes at {at} belong to no tensor")
         at = run.end
     if at != size:
-        raise Damage("tensorflow-data", f"the tensors end at byte {at}, the file at {size}; something was appended")
+        raise FormatError(
+            "tensorflow-data", f"the tensors end at byte {at}, the file at {size}; something was appended"
+        )
 
 
 def _read_shard(source: Source, seen: Examination, label: str, bundle: Bundle, entries: list[BundleEntry]) -> None:
@@ -155,7 +157,7 @@ def _read_shard(source: Source, seen: Examination, label: str, bundle: Bundle, e
     sums = [Sum(entry, source, bundle.byteorder) for entry in entries]
     runs = [_run(entry, bundle, summed) for entry, summed in zip(entries, sums, strict=True)]
     for content, entry, summed in zip(read_runs(source, runs, seen, label), entries, sums, strict=True):
-        if not summed.proves and source.name not in seen.proven_elsewhere:
+        if not summed.proves and source.name not in seen.manifest_verified:
             text = f"tensor {shown(entry.name)} ({entry.type_name}) is summed in a way that is not known here"
             seen.note("tensorflow-unproven", label, text)
         elif summed.proves and summed.value != entry.crc:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination
+from airflow_runai.checkpoints.checking.examination import Examination, FormatError
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_legacy
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["examine_part", "examine_torch_file"]
 
 
-def examine_torch_file(tree: Tree, seen: Examination, inspect: Callable[[object], None]) -> None:
+def examine_torch_file(tree: Listing, seen: Examination, inspect: Callable[[object], None]) -> None:
     """
     Look at one file.
 
     :param inspect: told the inert root of its pickle.
-    :raises Damage: as the format that it is, or was meant to be.
+    :raises FormatError: as the format that it is, or was meant to be.
     """
     (examine_legacy if is_legacy(head(tree, seen)) else examine_archive)(tree, seen, inspect)
 
 
-def examine_part(tree: Tree, seen: Examination, name: str, inspect: Callable[[object], None]) -> None:
+def examine_part(tree: Listing, seen: Examination, name: str, inspect: Callable[[object], None]) -> None:
     """Look at one file of a directory; what is wrong with it is noted, and does not hide the others."""
     if seen.level < 1 or not tree.files[name].size:
         return
     try:
         examine_torch_file(tree.only(name), seen, inspect)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, name, damage.message)

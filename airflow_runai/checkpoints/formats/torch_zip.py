@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, shown
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
@@ -25,7 +25,7 @@ from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, loa
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor, read_contents
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 
@@ -41,12 +41,12 @@ _SMALL_LIMIT = 4096
 _SUFFIXED = meant_by(".pt", ".pth", ".ckpt", ".pth.tar")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     """By the directory, which a file whose head was overwritten still has; by the first member if it was cut."""
     return any(map(_PICKLE.fullmatch, members(tree, seen)))
 
 
-def _meant(tree: Tree, seen: Examination) -> bool:
+def _meant(tree: Listing, seen: Examination) -> bool:
     """By name, unless it is a zip file of another kind, such as a program of ``torch.export``."""
     if not _SUFFIXED(tree, seen) and not (meant_by(".bin")(tree, seen) and _BIN.fullmatch(tree.label)):
         return False
@@ -54,7 +54,7 @@ def _meant(tree: Tree, seen: Examination) -> bool:
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
-def examine_archive(tree: Tree, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
+def examine_archive(tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
     """
     Look at a whole file of ``torch.save``.
 
@@ -95,7 +95,7 @@ class TorchArchive:
     def read_structure(self) -> None:
         """Level 1: directory, pickle, and that both agree."""
         if self.source.at(0, min(4, self.source.size)) != b"PK\3\4":
-            raise Damage(
+            raise FormatError(
                 "zip-structure",
                 "does not begin like a file of torch.save (PyTorch 1.6 or later); it was cut or overwritten",
             )
@@ -111,22 +111,22 @@ class TorchArchive:
         listed = read_directory(self.source)
         folders = {member.name.partition("/")[0] for member in listed}
         if len(folders) != 1 or any("/" not in member.name for member in listed):
-            raise Damage("torch-layout", f"{len(folders)} top folders; torch.save writes exactly one")
+            raise FormatError("torch-layout", f"{len(folders)} top folders; torch.save writes exactly one")
         self.members = {member.name.partition("/")[2]: member for member in listed if not member.name.endswith("/")}
         if "constants.pkl" in self.members or any(name.startswith("code/") for name in self.members):
-            raise Damage("torch-script", "a TorchScript archive; it contains code. Save a state_dict instead")
+            raise FormatError("torch-script", "a TorchScript archive; it contains code. Save a state_dict instead")
         if "data.pkl" not in self.members:
-            raise Damage("torch-layout", "data.pkl is missing; this is a zip file, but not one of torch.save")
+            raise FormatError("torch-layout", "data.pkl is missing; this is a zip file, but not one of torch.save")
         for name in self.members:
             if name not in _KNOWN and not name.startswith("data/"):
-                raise Damage("torch-unreferenced", f"member {shown(name)} is none that torch.save writes")
+                raise FormatError("torch-unreferenced", f"member {shown(name)} is none that torch.save writes")
         if all(member.crc == 0 for member in listed if member.size):
             text = "saved without checksums (compute_crc32=False); damage to the bytes cannot be seen"
             self._unproven(text)
 
     def _unproven(self, text: str) -> None:
         said = any(it.code == "zip-no-checksums" and it.path == self.label for it in self.seen.findings)
-        if self.source.name not in self.seen.proven_elsewhere and not said:
+        if self.source.name not in self.seen.manifest_verified and not said:
             self.seen.note("zip-no-checksums", self.label, text)
 
     @property
@@ -138,7 +138,7 @@ class TorchArchive:
         """Content of one small member, unpacked and compared with its CRC."""
         member = self.members[name]
         if member.size > limit or member.packed > limit:
-            raise Damage("too-large", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
+            raise FormatError("too-large", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
             parts: list[bytes] = []
@@ -160,7 +160,7 @@ class TorchArchive:
                 "torch-byteorder", self.label, "written on a big-endian machine; if not, every number is garbage"
             )
         elif order != b"little":
-            raise Damage("torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed")
+            raise FormatError("torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed")
 
     def _read_pickle(self) -> None:
         globals_met = Mentions()
@@ -177,13 +177,13 @@ class TorchArchive:
         for key, storage in self.contents.storages.items():
             member = present.pop(key, None)
             if member is None:
-                raise Damage("torch-storage", f"member 'data/{key}' of {storage.nbytes} bytes is missing")
+                raise FormatError("torch-storage", f"member 'data/{key}' of {storage.nbytes} bytes is missing")
             if member.size != storage.nbytes:
-                raise Damage(
+                raise FormatError(
                     "torch-storage", f"member 'data/{key}' has {member.size} bytes, its tensors need {storage.nbytes}"
                 )
         if present:
-            raise Damage("torch-unreferenced", f"{len(present)} members under data/ belong to no tensor")
+            raise FormatError("torch-unreferenced", f"{len(present)} members under data/ belong to no tensor")
 
     def read_everything(self) -> None:
         """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""

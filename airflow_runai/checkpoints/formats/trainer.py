@@ -13,14 +13,14 @@ import math
 import re
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Damage, Examination, Format, StepClaim
+from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds_deepspeed
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.sharded import check_indices, indices
 from airflow_runai.checkpoints.formats.trainer_steps import Log, bind_steps
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["TRAINER"]
 
@@ -36,13 +36,13 @@ _MODELS = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors"
 _OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*")
 
 
-def _detect(tree: Tree, seen: Examination) -> bool:
+def _detect(tree: Listing, seen: Examination) -> bool:
     if tree.single or tree.beside(_STATE):
         return not tree.single
     return _NAME.fullmatch(tree.root.name) is not None and _has_second_sign(tree)
 
 
-def _has_second_sign(tree: Tree) -> bool:
+def _has_second_sign(tree: Listing) -> bool:
     """What only the Trainer writes, or accelerate before it is done; an own script has a scheduler.pt, too."""
     if any(map(_ACCELERATE.fullmatch, tree.files)):
         return False
@@ -51,12 +51,12 @@ def _has_second_sign(tree: Tree) -> bool:
     return tree.beside(_SCHEDULER) and _holds_model(tree)
 
 
-def _holds_model(tree: Tree) -> bool:
+def _holds_model(tree: Listing) -> bool:
     elsewhere = holds_deepspeed(tree) or holds_fsdp(tree)
     return any(map(tree.beside, _MODELS)) or bool(indices(tree)) or elsewhere
 
 
-def _examine(tree: Tree, seen: Examination) -> None:
+def _examine(tree: Listing, seen: Examination) -> None:
     _check_completeness(tree, seen)
     if seen.level >= 1 and tree.beside(_STATE):
         _check_state(tree, seen)
@@ -67,7 +67,7 @@ def _examine(tree: Tree, seen: Examination) -> None:
     bind_steps(tree, seen)
 
 
-def _check_completeness(tree: Tree, seen: Examination) -> None:
+def _check_completeness(tree: Listing, seen: Examination) -> None:
     """Level 0."""
     if not tree.beside(_STATE):
         text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
@@ -90,7 +90,7 @@ def _check_completeness(tree: Tree, seen: Examination) -> None:
     _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, seen)
 
 
-def _check_ranks(ranks: list[int], any_state: bool, tree: Tree, seen: Examination) -> None:
+def _check_ranks(ranks: list[int], any_state: bool, tree: Listing, seen: Examination) -> None:
     if not any_state:
         seen.note("random-state-missing", tree.label, "no rng_state; data order and dropout will differ after resuming")
     elif ranks == list(range(len(ranks))):
@@ -99,10 +99,10 @@ def _check_ranks(ranks: list[int], any_state: bool, tree: Tree, seen: Examinatio
         seen.note("file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected")
 
 
-def _check_state(tree: Tree, seen: Examination) -> None:
+def _check_state(tree: Listing, seen: Examination) -> None:
     try:
         state = read_object(tree, seen, _STATE)
-    except Damage as damage:
+    except FormatError as damage:
         seen.note(damage.code, _STATE, damage.message)
         return
     step = state.get("global_step")

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_runai.checkpoints.checking.examination import Examination, StepClaim
 from airflow_runai.checkpoints.formats.deepspeed import SKIPPED
-from airflow_runai.checkpoints.storage.listing import Tree
+from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["Log", "bind_steps"]
 
@@ -82,7 +82,7 @@ def _rates(history: object) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
-def bind_steps(tree: Tree, seen: Examination) -> None:
+def bind_steps(tree: Listing, seen: Examination) -> None:
     """Say of optimizer and scheduler whether they have to be at the Trainer's step."""
     bound = [claim for claim in seen.steps if _is_part(claim)]
     skipped = seen.facts.get(SKIPPED, 0)

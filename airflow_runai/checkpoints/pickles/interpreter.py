@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED
 from airflow_runai.checkpoints.pickles.stream import Cut
@@ -29,13 +29,13 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
 
     :param data: the whole pickle, at most 64 MiB.
     :param on_global: told (module, name) of every class or function, as soon as it is met.
-    :raises Damage: ``pickle-malformed``, ``pickle-opcode``, ``pickle-limit`` or ``too-large``.
+    :raises FormatError: ``pickle-malformed``, ``pickle-opcode``, ``pickle-limit`` or ``too-large``.
     """
     if len(data) > PICKLE_SIZE_LIMIT:
-        raise Damage("too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+        raise FormatError("too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
     value, end = load_first(data, 0, on_global)
     if end != len(data):
-        raise Damage("pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP")
+        raise FormatError("pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP")
     return value
 
 
@@ -45,7 +45,7 @@ def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -
 
     :param begin: its first byte.
     :return: the inert value, and one after its last byte.
-    :raises Damage: as :func:`load_inert`.
+    :raises FormatError: as :func:`load_inert`.
     """
     machine = Machine(data, begin, on_global)
     try:
@@ -59,7 +59,7 @@ def interpret(machine: Machine) -> object:
     Carry out the instructions up to STOP.
 
     :return: the one value that is left on the stack.
-    :raises Damage: as :func:`load_inert`.
+    :raises FormatError: as :func:`load_inert`.
     """
     try:
         return _carry_out(machine)
@@ -92,4 +92,4 @@ def _old_action(machine: Machine, opcode: int) -> Callable[[Machine], None]:
     what = REFUSED.get(opcode)
     if what is None:
         machine.malformed(f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}; it was overwritten")
-    raise Damage("pickle-opcode", f"pickle, byte {machine.at}: {what}; PyTorch never writes this")
+    raise FormatError("pickle-opcode", f"pickle, byte {machine.at}: {what}; PyTorch never writes this")

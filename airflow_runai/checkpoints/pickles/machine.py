@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.pickles.memo import OPCODE_LIMIT, Memo
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut, PickleBytes
@@ -54,14 +54,16 @@ class Machine(PickleBytes):
 
     def refuse_loose_values(self) -> None:
         if not self.marks and len(self.stack) > _LOOSE_LIMIT:
-            raise Damage("pickle-limit", f"leaves {len(self.stack)} loose values on the stack; no pickler does")
+            raise FormatError("pickle-limit", f"leaves {len(self.stack)} loose values on the stack; no pickler does")
 
     def check_limits(self) -> None:
         self.refuse_loose_values()
         if 4 * len(self.memo) > 3 * self.opcodes:
-            raise Damage("pickle-limit", f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions")
+            raise FormatError(
+                "pickle-limit", f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions"
+            )
         if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
-            raise Damage("too-large", f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values")
+            raise FormatError("too-large", f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values")
 
     def push(self, value: object) -> None:
         self.weight += _WEIGHTS.get(type(value), _OTHER)
@@ -80,7 +82,9 @@ class Machine(PickleBytes):
 
     def remember(self, index: int) -> None:
         if index > self.opcodes or index < 0:
-            raise Damage("pickle-limit", f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler")
+            raise FormatError(
+                "pickle-limit", f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler"
+            )
         self.weight += self.memo.put(index, self.stack[-1])
 
     def memoize(self) -> None:
@@ -98,7 +102,7 @@ class Machine(PickleBytes):
 
     def integer(self, size: int) -> None:
         if not 0 <= size <= _INT_SIZE_LIMIT:
-            raise Damage("pickle-limit", f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read")
+            raise FormatError("pickle-limit", f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read")
         self.push(int.from_bytes(self.take(size), "little", signed=True))
 
     def frame(self) -> None:
@@ -114,7 +118,9 @@ class Machine(PickleBytes):
 
     def name_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise Damage("pickle-opcode", f"global named by {shown(module)} and {shown(name)} instead of two texts")
+            raise FormatError(
+                "pickle-opcode", f"global named by {shown(module)} and {shown(name)} instead of two texts"
+            )
         if name == "getattr" and module in ("builtins", "__builtin__"):
             self.push(GETATTR)
             return
@@ -165,7 +171,7 @@ class Machine(PickleBytes):
             self.name_global(inner.module, inner.name)
             return
         if not isinstance(function, Global):
-            raise Damage("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
+            raise FormatError("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
         if isinstance(self.on_global, Mentions):
             self.on_global.called(function, given[0], made=made)
         match given:
@@ -187,7 +193,9 @@ class Machine(PickleBytes):
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if not isinstance(target, Call):
-            raise Damage("pickle-opcode", f"byte {self.at}: sets attributes of {shown(target)}, which is no new object")
+            raise FormatError(
+                "pickle-opcode", f"byte {self.at}: sets attributes of {shown(target)}, which is no new object"
+            )
         target.state = state
 
     def set_items(self, pairs: list[object]) -> None:

@@ -8,7 +8,7 @@ missed is refused by the interpreter later, as a value that was never put there.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 
 __all__ = ["OPCODE_LIMIT", "Memo"]
 
@@ -37,7 +37,7 @@ class Memo:
 
     :param data: the pickle, and what may follow it.
     :param begin: its first byte.
-    :raises Damage: ``too-large`` when more is fetched than is kept.
+    :raises FormatError: ``too-large`` when more is fetched than is kept.
     """
 
     def __init__(self, data: bytes, begin: int) -> None:
@@ -107,7 +107,9 @@ def _fetched(data: bytes, begin: int) -> set[int]:
         else:
             at = _behind_lines(data, at, opcode, found) or end
         if len(found) > _FETCHED_LIMIT:
-            raise Damage("too-large", f"fetches more than {_FETCHED_LIMIT} objects from its memo; no more are read")
+            raise FormatError(
+                "too-large", f"fetches more than {_FETCHED_LIMIT} objects from its memo; no more are read"
+            )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a pickle, taken from front to back; whoever asks for more than there is gets :class:`Damage`."""
+"""The bytes of a pickle, taken from front to back; whoever asks for more than there is gets :class:`FormatError`."""
 
 # ruff: noqa: D102 - what a method takes, its name says
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from typing import NoReturn
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 
 __all__ = ["Cut", "PickleBytes"]
 
@@ -15,7 +15,7 @@ _DECIMAL_LIMIT = 1000
 _LINE_SIZE_LIMIT = 64 * 1024 * 1024
 
 
-class Cut(Damage):
+class Cut(FormatError):
     """The pickle goes on where the bytes end."""
 
     def __init__(self, at: int, what: str) -> None:
@@ -68,4 +68,4 @@ class PickleBytes:
             self.malformed(f"{shown(line[:40])} is no number")
 
     def malformed(self, what: str) -> NoReturn:
-        raise Damage("pickle-malformed", f"pickle, byte {self.at}: {what}")
+        raise FormatError("pickle-malformed", f"pickle, byte {self.at}: {what}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import Damage, shown
+from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.checking.tensor_places import TensorPlace, place_of
 from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent, Place, walk
 
@@ -117,7 +117,7 @@ def read_contents(root: object, name: str = "") -> Contents:
 
     :param root: result of :func:`~airflow_runai.checkpoints.pickles.interpreter.load_inert`.
     :param name: of the object itself, where it is one of many; goes before the names inside.
-    :raises Damage: ``torch-storage`` or ``torch-view`` when a tensor contradicts itself, ``pickle-limit`` for depth.
+    :raises FormatError: ``torch-storage`` or ``torch-view`` when a tensor contradicts itself, ``pickle-limit`` for depth.
     """
     contents = Contents()
     by_call: dict[int, Tensor] = {}
@@ -147,16 +147,16 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
     if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
         identity = identity[:5]
     if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
-        raise Damage("torch-storage", f"tensor {shown(name)} refers to something that is not a storage")
+        raise FormatError("torch-storage", f"tensor {shown(name)} refers to something that is not a storage")
     _, kind, key, _, numel = identity
     if not isinstance(kind, Global) or not isinstance(key, str) or not _natural(numel):
-        raise Damage("torch-storage", f"tensor {shown(name)} has a malformed storage reference")
+        raise FormatError("torch-storage", f"tensor {shown(name)} has a malformed storage reference")
     lane, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
     if not itemsize:
-        raise Damage("torch-storage", f"storage class {shown(str(kind))} of tensor {shown(name)} is not known")
+        raise FormatError("torch-storage", f"storage class {shown(str(kind))} of tensor {shown(name)} is not known")
     known = contents.storages.setdefault(key, Storage(key, lane, itemsize, numel, kind.name.removesuffix("Storage")))
     if known.nbytes != itemsize * numel:
-        raise Damage(
+        raise FormatError(
             "torch-storage", f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes"
         )
     return known
@@ -174,7 +174,7 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
     name = place.name
     args = call.args
     if not isinstance(args, tuple) or len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
-        raise Damage("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
+        raise FormatError("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
     storage = _storage(contents, args[0], name)
     kind, itemsize, dtype = storage.kind, storage.itemsize, storage.dtype
     if call.function.name == "_rebuild_tensor_v3":
@@ -184,7 +184,7 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
     packed = _PER_BYTE.get(storage.dtype, 1)
     first, last = first // packed, -(-last // packed)
     if last * itemsize > storage.nbytes:
-        raise Damage(
+        raise FormatError(
             "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
         )
     stands = place_of(name, place.top, optimizers)
@@ -197,9 +197,13 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
 def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[int, int]:
     """First item that a view covers, and one after the last."""
     if not _natural(offset) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
-        raise Damage("torch-view", f"tensor {shown(name)} has offset {shown(offset)}; whole numbers from 0 are allowed")
+        raise FormatError(
+            "torch-view", f"tensor {shown(name)} has offset {shown(offset)}; whole numbers from 0 are allowed"
+        )
     if len(shape) != len(stride) or not all(_natural(number) for number in (*shape, *stride)):
-        raise Damage("torch-view", f"tensor {shown(name)} has a shape or stride that is not made of numbers from 0")
+        raise FormatError(
+            "torch-view", f"tensor {shown(name)} has a shape or stride that is not made of numbers from 0"
+        )
     assert isinstance(offset, int)
     if 0 in shape:
         return offset, offset

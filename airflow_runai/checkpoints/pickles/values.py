@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Damage
+from airflow_runai.checkpoints.checking.examination import FormatError
 
 __all__ = ["GETATTR", "Call", "Global", "Key", "Opaque", "Persistent", "Place", "inside", "paired", "safe_key", "walk"]
 
@@ -121,7 +121,7 @@ def walk(root: object, name: str = "") -> Iterator[Place]:
     Visit every value once, parents first, in the order of the pickle.
 
     :param name: of the root itself.
-    :raises Damage: ``pickle-limit`` when values are nested deeper than 500 levels, which would overflow the stack of
+    :raises FormatError: ``pickle-limit`` when values are nested deeper than 500 levels, which would overflow the stack of
         whatever works on the loaded object recursively.
     """
     seen: set[int] = set()
@@ -133,7 +133,7 @@ def walk(root: object, name: str = "") -> Iterator[Place]:
                 continue
             seen.add(id(value))
             if depth > _DEPTH_LIMIT:
-                raise Damage("pickle-limit", f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}")
+                raise FormatError("pickle-limit", f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}")
             for key, child in reversed(_children(value)):
                 path = _join(name, key)
                 pending.append((path, top or path, child, depth + 1))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.checkpoints.storage.listing import Location, Tree, list_tree, look
+from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, look
 
 __all__ = ["INDEX", "list_checkpoint", "pieces"]
 
@@ -19,7 +19,7 @@ INDEX = ".index"
 MOST_PIECES = 10_000
 
 
-def list_checkpoint(path: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Tree:
+def list_checkpoint(path: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Listing:
     """
     List a checkpoint as :func:`list_tree` does, companions included.
 
@@ -35,7 +35,7 @@ def list_checkpoint(path: Location, limit: int, on_error: Callable[[str, Excepti
     if not tree.single or not path.name.endswith(INDEX):
         return tree
     found = dict(_companions(path, limit + 1))
-    bundle = Tree(path, path.name, truncated=len(found) > limit)
+    bundle = Listing(path, path.name, truncated=len(found) > limit)
     for name, child in sorted(found.items()):
         try:
             entry = look(child)

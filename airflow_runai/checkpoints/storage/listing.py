@@ -43,7 +43,7 @@ class Location(Protocol):
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """
     One listed thing.
 
@@ -59,7 +59,7 @@ class Entry:
 
 
 @dataclass
-class Tree:
+class Listing:
     """
     A listed checkpoint.
 
@@ -74,15 +74,15 @@ class Tree:
 
     root: Location
     label: str
-    files: dict[str, Entry] = field(default_factory=dict)
-    others: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    others: dict[str, FileEntry] = field(default_factory=dict)
     single: bool = False
     truncated: bool = False
     listed: int = 0
 
-    def only(self, name: str) -> Tree:
+    def only(self, name: str) -> Listing:
         """The same checkpoint seen as one of its files."""
-        return Tree(self.files[name].path, name, {name: self.files[name]}, single=True)
+        return Listing(self.files[name].path, name, {name: self.files[name]}, single=True)
 
     def beside(self, name: str) -> bool:
         """Whether a file of that name lies at the top of the directory."""
@@ -100,7 +100,7 @@ class Tree:
         return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def look(path: Location) -> Entry:
+def look(path: Location) -> FileEntry:
     """
     Look at one path, following a link to a file.
 
@@ -111,13 +111,13 @@ def look(path: Location) -> Entry:
     size = int(getattr(seen, "st_size", 0) or 0)
     mtime = float(getattr(seen, "st_mtime", 0) or 0)
     if stat.S_ISDIR(mode):
-        return Entry(path, "directory", 0, mtime)
+        return FileEntry(path, "directory", 0, mtime)
     if stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0:
-        return Entry(path, "file", size, mtime)
-    return Entry(path, "special", 0, mtime)
+        return FileEntry(path, "file", size, mtime)
+    return FileEntry(path, "special", 0, mtime)
 
 
-def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Tree:
+def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Listing:
     """
     List a checkpoint, breadth first.
 
@@ -127,7 +127,7 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     """
     forget_listings(root)
     top = look(root)
-    tree = Tree(root, root.name)
+    tree = Listing(root, root.name)
     if top.kind != "directory":
         tree.single = True
         (tree.files if top.kind == "file" else tree.others)[root.name] = top
@@ -182,8 +182,8 @@ def forget_listings(root: Any) -> None:
 
 
 def _children(
-    tree: Tree, prefix: str, folder: Location, limit: int, on_error: Callable[[str, Exception], None]
-) -> Iterable[tuple[str, Entry]]:
+    tree: Listing, prefix: str, folder: Location, limit: int, on_error: Callable[[str, Exception], None]
+) -> Iterable[tuple[str, FileEntry]]:
     try:
         for child in children(folder, limit) or _refused(tree):
             if tree.listed >= limit:
@@ -194,26 +194,26 @@ def _children(
             try:
                 yield name, _look_at_child(child)
             except Exception as error:
-                tree.others[name] = Entry(child, "gone")
+                tree.others[name] = FileEntry(child, "gone")
                 on_error(name, error)
     except Exception as error:
         on_error(prefix.rstrip("/") or tree.label, error)
 
 
-def _refused(tree: Tree) -> Iterator[Any]:
+def _refused(tree: Listing) -> Iterator[Any]:
     tree.truncated = True
     return iter(())
 
 
-def _look_at_child(child: Any) -> Entry:
+def _look_at_child(child: Any) -> FileEntry:
     entry = look(child)
     is_link = getattr(child, "is_symlink", None)
     if is_link is None or not is_link():
         return entry
-    return Entry(child, "link") if entry.kind == "directory" else replace(entry, linked=True)
+    return FileEntry(child, "link") if entry.kind == "directory" else replace(entry, linked=True)
 
 
-def _place(tree: Tree, name: str, entry: Entry, pending: list[tuple[str, Location]]) -> None:
+def _place(tree: Listing, name: str, entry: FileEntry, pending: list[tuple[str, Location]]) -> None:
     if entry.kind == "file":
         tree.files[name] = entry
     elif entry.kind != "directory":

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.checkpoints.storage.access import is_remote
-from airflow_runai.checkpoints.storage.listing import Entry
+from airflow_runai.checkpoints.storage.listing import FileEntry
 
 __all__ = ["vouched"]
 
 _AT_ONCE = 8
 
 
-def vouched(files: Mapping[str, Entry], promised: Mapping[str, Mapping[str, str]]) -> set[str]:
+def vouched(files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, str]]) -> set[str]:
     """
     Names of the files that their object store vouches for; one request a file, none for a local one.
 

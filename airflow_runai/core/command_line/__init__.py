@@ -12,7 +12,7 @@ a warning; credentials in a line are refused and never repeated (``mounts.py``).
 
 from __future__ import annotations
 
-from airflow_runai.core.command_line.flags import Fate, Flag
+from airflow_runai.core.command_line.flags import Disposition, Flag
 from airflow_runai.core.command_line.parsing import ParsedCommand, parse_command
 from airflow_runai.core.command_line.printing import print_command
 from airflow_runai.core.command_line.rows_v1 import V1
@@ -28,9 +28,9 @@ def flag_table() -> list[tuple[str, str, str, str]]:
 
 def _cells(flag: Flag) -> tuple[str, str, str]:
     where = flag.landing.where
-    if flag.landing.fate is Fate.LANDS:
+    if flag.landing.fate is Disposition.LANDS:
         fate = ", ".join(f"`{path}`" for path in where.split(", "))
-    elif flag.landing.fate is Fate.ARGUMENT:
+    elif flag.landing.fate is Disposition.ARGUMENT:
         fate = f"`ParsedCommand.{where}`"
     else:
         fate = f"{flag.landing.fate.value}: {where}"

@@ -29,7 +29,7 @@ class Takes(Enum):
     MANY = "value, repeatable"
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What becomes of a flag."""
 
     LANDS = "spec"
@@ -39,7 +39,7 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True)
-class Landing:
+class FlagTarget:
     """
     Where a flag goes.
 
@@ -47,7 +47,7 @@ class Landing:
     :param each: turns what the specification keeps at ``where`` into items for ``show``.
     """
 
-    fate: Fate
+    fate: Disposition
     where: str
     apply: Callable[[Draft, str], None]
     show: Show | None = None
@@ -66,7 +66,7 @@ class Flag:
 
     names: tuple[str, ...]
     takes: Takes
-    landing: Landing
+    landing: FlagTarget
     doc: str
     only: frozenset[str] = frozenset()
     eras: frozenset[str] = frozenset()
@@ -78,38 +78,38 @@ class Flag:
 
 
 def row(  # a table is read by its columns
-    names: str, takes: Takes, landing: Landing, doc: str, *, only: str = "", eras: str = ""
+    names: str, takes: Takes, landing: FlagTarget, doc: str, *, only: str = "", eras: str = ""
 ) -> Flag:
     """Make a row; ``names``, ``only`` and ``eras`` are separated by blanks."""
     return Flag(tuple(names.split()), takes, landing, doc, frozenset(only.split()), frozenset(eras.split()))
 
 
-def put(path: str, read: Callable[[str], Any] = str, show: Show = str) -> Landing:
+def put(path: str, read: Callable[[str], Any] = str, show: Show = str) -> FlagTarget:
     """Set one key of the specification."""
-    return Landing(Fate.LANDS, path, lambda draft, value: draft.put(path, read(value)), show)
+    return FlagTarget(Disposition.LANDS, path, lambda draft, value: draft.put(path, read(value)), show)
 
 
-def switch(path: str) -> Landing:
+def switch(path: str) -> FlagTarget:
     """Set a boolean key."""
     return put(path, show=lambda value: "" if value else "=false")
 
 
-def always(path: str, value: Any, show: Show | None = None) -> Landing:
+def always(path: str, value: Any, show: Show | None = None) -> FlagTarget:
     """Set a key to a fixed value, if the flag is on."""
 
     def apply(draft: Draft, given: str) -> None:
         if given == "true":
             draft.put(path, value)
 
-    return Landing(Fate.LANDS, path, apply, show)
+    return FlagTarget(Disposition.LANDS, path, apply, show)
 
 
-def lasting(path: str) -> Landing:
+def lasting(path: str) -> FlagTarget:
     """Set a key to the seconds of a duration."""
     return put(path, seconds, lambda value: f"{value}s")
 
 
-def amount(path: str, least: Callable[[str], None] | None = None) -> Landing:
+def amount(path: str, least: Callable[[str], None] | None = None) -> FlagTarget:
     """Set a quantity of memory; ``10GB`` becomes ``10G`` with a warning."""
 
     def apply(draft: Draft, value: str) -> None:
@@ -120,20 +120,22 @@ def amount(path: str, least: Callable[[str], None] | None = None) -> Landing:
         if clean != value:
             draft.warn(f"read as {clean}: a quantity has no B in Kubernetes, the command line would refuse it")
 
-    return Landing(Fate.LANDS, path, apply, str)
+    return FlagTarget(Disposition.LANDS, path, apply, str)
 
 
-def texts(path: str, split: Callable[[str], list[str]] = lambda value: [value]) -> Landing:
+def texts(path: str, split: Callable[[str], list[str]] = lambda value: [value]) -> FlagTarget:
     """Append to a list of texts."""
-    return Landing(Fate.LANDS, path, lambda draft, value: draft.add(path, *split(value)), str, iter)
+    return FlagTarget(Disposition.LANDS, path, lambda draft, value: draft.add(path, *split(value)), str, iter)
 
 
-def named(path: str) -> Landing:
+def named(path: str) -> FlagTarget:
     """Set one name of a mapping, from ``KEY=VALUE``."""
-    return Landing(Fate.LANDS, path, lambda draft, value: draft.name(path, *pair(value)), show_pair, dict.items)
+    return FlagTarget(
+        Disposition.LANDS, path, lambda draft, value: draft.name(path, *pair(value)), show_pair, dict.items
+    )
 
 
-def entries(path: str, form: Form, mine: Callable[[dict[str, Any]], dict[str, Any] | None] = dict) -> Landing:
+def entries(path: str, form: Form, mine: Callable[[dict[str, Any]], dict[str, Any] | None] = dict) -> FlagTarget:
     """
     Append an entry to a list.
 
@@ -144,15 +146,17 @@ def entries(path: str, form: Form, mine: Callable[[dict[str, Any]], dict[str, An
         own = mine(dict(entry))
         return None if own is None else form.show(own)
 
-    return Landing(Fate.LANDS, path, lambda draft, value: draft.add(path, form.read(value, draft.warn)), show, iter)
+    return FlagTarget(
+        Disposition.LANDS, path, lambda draft, value: draft.add(path, form.read(value, draft.warn)), show, iter
+    )
 
 
-def aside(name: str, path: str) -> Landing:
+def aside(name: str, path: str) -> FlagTarget:
     """Keep it for the rules, which let it act on ``path``."""
-    return Landing(Fate.LANDS, path, told(name).apply)
+    return FlagTarget(Disposition.LANDS, path, told(name).apply)
 
 
-def told(name: str) -> Landing:
+def told(name: str) -> FlagTarget:
     """Keep it beside the specification."""
 
     def apply(draft: Draft, value: str) -> None:
@@ -160,18 +164,18 @@ def told(name: str) -> Landing:
             raise ValueError(f"{value!r}; allowed: a text that is not empty. Leave the flag out for none")
         draft.told[name] = sendable(value)
 
-    return Landing(Fate.ARGUMENT, name, apply)
+    return FlagTarget(Disposition.ARGUMENT, name, apply)
 
 
-def idle(reason: str) -> Landing:
+def idle(reason: str) -> FlagTarget:
     """Warn that it means nothing here."""
-    return Landing(Fate.IDLE, reason, lambda draft, value: draft.warn(f"left out: {reason}"))
+    return FlagTarget(Disposition.IDLE, reason, lambda draft, value: draft.warn(f"left out: {reason}"))
 
 
-def refused(reason: str) -> Landing:
+def refused(reason: str) -> FlagTarget:
     """Refuse it; the value is not shown, for it may be a secret."""
 
     def apply(draft: Draft, value: str) -> None:
         raise ValueError(reason)
 
-    return Landing(Fate.REFUSED, reason, apply)
+    return FlagTarget(Disposition.REFUSED, reason, apply)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
-from airflow_runai.core.command_line.flags import Fate, Flag, Takes
+from airflow_runai.core.command_line.flags import Disposition, Flag, Takes
 from airflow_runai.core.command_line.rows_v1 import V1
 from airflow_runai.core.command_line.rows_v2 import V2
 from airflow_runai.core.command_line.scan import by_name
@@ -55,11 +55,11 @@ _WITHOUT_FLAG = {"name": "here the name is a word of its own", "args": "here wri
 def _counterpart(flag: Flag, table: tuple[Flag, ...]) -> str:
     if flag.names[0] in _WITHOUT_FLAG:
         return _WITHOUT_FLAG[flag.names[0]]
-    if flag.landing.fate in (Fate.IDLE, Fate.REFUSED):
+    if flag.landing.fate in (Disposition.IDLE, Disposition.REFUSED):
         return flag.landing.where
     places = set(flag.landing.where.split(", "))
     # Of CLI v2 only what says the thing itself, not what goes along with it.
-    twins = [twin for twin in table if table is V1 or twin.landing.show or twin.landing.fate is Fate.ARGUMENT]
+    twins = [twin for twin in table if table is V1 or twin.landing.show or twin.landing.fate is Disposition.ARGUMENT]
     found = [twin.spelled[0] for twin in twins if places & set(twin.landing.where.split(", "))]
     return f"here write {' or '.join(found)}" if found else "nothing says that here; leave it out"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from airflow_runai.core.command_line import verbs, words
 from airflow_runai.core.command_line.draft import Draft
-from airflow_runai.core.command_line.flags import Fate, Takes
+from airflow_runai.core.command_line.flags import Disposition, Takes
 from airflow_runai.core.command_line.grammar import elsewhere, flags_for
 from airflow_runai.core.command_line.line import Line, alone
 from airflow_runai.core.command_line.rows_master import MASTER
@@ -120,7 +120,7 @@ def _bundled(draft: Draft, given: Given) -> None:
 
 
 def _apply_one(draft: Draft, given: Given) -> None:
-    if given.value == "false" and given.flag.landing.fate in (Fate.IDLE, Fate.REFUSED):
+    if given.value == "false" and given.flag.landing.fate in (Disposition.IDLE, Disposition.REFUSED):
         return
     unfilled = [] if given.flag.names[0] in _FREE else words.placeholders(given.value)
     if unfilled:

@@ -7,8 +7,8 @@ from typing import Any
 from airflow_runai.core.command_line import mounts
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.flags import (
-    Fate,
-    Landing,
+    Disposition,
+    FlagTarget,
     Takes,
     entries,
     idle,
@@ -24,7 +24,7 @@ NOTHING, ONE, MANY = Takes
 _TERMINAL = "nobody sits at the terminal of an unattended training"
 
 
-def affinity(kind: str) -> Landing:
+def affinity(kind: str) -> FlagTarget:
     """Keep pods of one workload together by a label of the nodes; the specification has it in ``raw`` only."""
 
     def show(value: Any) -> str | None:
@@ -61,7 +61,7 @@ SHARED = (
     row(
         "run-as-user",
         NOTHING,
-        Landing(Fate.LANDS, "security.uid_gid_source", _identity_of_caller),
+        FlagTarget(Disposition.LANDS, "security.uid_gid_source", _identity_of_caller),
         "take user and group from the token",
     ),
     row(

@@ -12,8 +12,8 @@ import re
 from airflow_runai.core.command_line import mounts
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.flags import (
-    Fate,
-    Landing,
+    Disposition,
+    FlagTarget,
     always,
     amount,
     aside,
@@ -78,20 +78,30 @@ def _elastic(draft: Draft, value: str) -> None:
 
 
 V1 = (
-    row("name", ONE, Landing(Fate.ARGUMENT, "name", told("--name").apply), "name of the workload"),
+    row("name", ONE, FlagTarget(Disposition.ARGUMENT, "name", told("--name").apply), "name of the workload"),
     row("job-name-prefix", ONE, told("name_prefix"), "generated name"),
     row("template", ONE, told("template"), "template; -t until mid-2020"),
     *SHARED,
-    row("environment e", MANY, Landing(Fate.LANDS, "environment", _environment), "K=V or K=SECRET:NAME,KEY"),
-    row("command", MANY, Landing(Fate.LANDS, "command", lambda draft, value: None), "boolean beside a bare --"),
-    row("args", MANY, Landing(Fate.LANDS, "args", lambda draft, value: None), "arguments, before a bare -- existed"),
+    row("environment e", MANY, FlagTarget(Disposition.LANDS, "environment", _environment), "K=V or K=SECRET:NAME,KEY"),
+    row(
+        "command", MANY, FlagTarget(Disposition.LANDS, "command", lambda draft, value: None), "boolean beside a bare --"
+    ),
+    row(
+        "args",
+        MANY,
+        FlagTarget(Disposition.LANDS, "args", lambda draft, value: None),
+        "arguments, before a bare -- existed",
+    ),
     row("always-pull-image", NOTHING, always("image_pull_policy", "Always"), "deprecated"),
     row("local-image", NOTHING, always("image_pull_policy", "Never"), "deprecated"),
     row(
-        "gpu g", ONE, Landing(Fate.LANDS, "compute.gpu_devices, compute.gpu_portion", _gpus), "GPUs, or a share of one"
+        "gpu g",
+        ONE,
+        FlagTarget(Disposition.LANDS, "compute.gpu_devices, compute.gpu_portion", _gpus),
+        "GPUs, or a share of one",
     ),
     row("gpu-memory", ONE, amount("compute.gpu_memory", _at_least_100_megabytes), "GPU memory, at least 100M"),
-    row("mig-profile mig", ONE, Landing(Fate.LANDS, "compute.extended_resources", mig), "slice of a GPU"),
+    row("mig-profile mig", ONE, FlagTarget(Disposition.LANDS, "compute.extended_resources", mig), "slice of a GPU"),
     row("cpu", ONE, put("compute.cpu_cores", cores), "CPU cores"),
     row("cpu-limit", ONE, put("compute.cpu_cores_limit", cores), "upper bound of CPU cores"),
     row("memory", ONE, amount("compute.cpu_memory"), "main memory"),
@@ -99,18 +109,18 @@ V1 = (
     row(
         "volume v volumes",
         MANY,
-        Landing(Fate.LANDS, "storage.host_path, storage.nfs", mounts.volume),
+        FlagTarget(Disposition.LANDS, "storage.host_path, storage.nfs", mounts.volume),
         "SOURCE:TARGET[:ro|rw][:NFS-SERVER]",
     ),
     row("nfs-server", ONE, aside("nfs-server", "storage.nfs"), "server of all -v", eras="2.x"),
-    row("pvc", MANY, Landing(Fate.LANDS, "storage.pvc", mounts.claim), "CLAIM:TARGET or [CLASS]:SIZE:TARGET"),
+    row("pvc", MANY, FlagTarget(Disposition.LANDS, "storage.pvc", mounts.claim), "CLAIM:TARGET or [CLASS]:SIZE:TARGET"),
     row("pvc-exists existing-pvc", MANY, entries("storage.pvc", mounts.EXISTING_CLAIM), "existing claim", eras="2.x"),
     row("pvc-new new-pvc", MANY, entries("storage.pvc", mounts.NEW_CLAIM), "new claim", eras="2.x"),
     row("s3", MANY, entries("storage.s3", mounts.S3_V1), "bucket; key= and secret= are refused", eras="2.x"),
     row(
         "git-sync",
         ONE,
-        Landing(Fate.LANDS, "storage.git", mounts.git_sync),
+        FlagTarget(Disposition.LANDS, "storage.git", mounts.git_sync),
         "repository; username= and password= are refused",
     ),
     row(
@@ -119,7 +129,7 @@ V1 = (
         aside("mount-propagation", "storage.host_path[].mount_propagation"),
         "HostToContainer on all volumes",
     ),
-    row("port", MANY, Landing(Fate.LANDS, "raw.ports", _port), "[EXTERNAL:]CONTAINER"),
+    row("port", MANY, FlagTarget(Disposition.LANDS, "raw.ports", _port), "[EXTERNAL:]CONTAINER"),
     row("service-type s", ONE, refused(_SERVICE), "how ports are reached"),
     row("address", ONE, refused(_SERVICE), "where a forwarded port listens"),
     row("backoff-limit backoffLimit", ONE, put("backoff_limit"), "restarts after failures"),
@@ -136,7 +146,7 @@ V1 = (
     row(
         "elastic",
         NOTHING,
-        Landing(Fate.LANDS, "annotations", _elastic),
+        FlagTarget(Disposition.LANDS, "annotations", _elastic),
         "the annotation that the CLI sets",
         only="single",
     ),

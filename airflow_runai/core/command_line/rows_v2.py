@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from airflow_runai.core.command_line import mounts
 from airflow_runai.core.command_line.flags import (
-    Fate,
-    Landing,
+    Disposition,
+    FlagTarget,
     amount,
     aside,
     entries,
@@ -47,7 +47,12 @@ V2 = (
     row("template", ONE, told("template"), "template of the control plane"),
     row("framework f", ONE, aside("framework", "distributed.framework"), "of 'runai distributed'", only=LAUNCHERS),
     *SHARED,
-    row("command c", NOTHING, Landing(Fate.LANDS, "command", lambda draft, value: None), "the words after -- are it"),
+    row(
+        "command c",
+        NOTHING,
+        FlagTarget(Disposition.LANDS, "command", lambda draft, value: None),
+        "the words after -- are it",
+    ),
     row("e environment-variable environment", MANY, variables("environment"), "K=V"),
     row("env-secret", MANY, FROM_SECRET, "VARIABLE=SECRET,key=KEY"),
     row("env-pod-field-ref", MANY, FROM_POD_FIELD, "VARIABLE=FIELD"),
@@ -63,7 +68,7 @@ V2 = (
     row("gpu-portion-limit", ONE, put("compute.gpu_portion_limit", show=number), "upper bound of the share"),
     row("gpu-memory-request", ONE, amount("compute.gpu_memory"), "GPU memory instead of a share"),
     row("gpu-memory-limit", ONE, amount("compute.gpu_memory_limit"), "upper bound of GPU memory"),
-    row("mig-profile", ONE, Landing(Fate.LANDS, "compute.extended_resources", mig), "slice of a GPU"),
+    row("mig-profile", ONE, FlagTarget(Disposition.LANDS, "compute.extended_resources", mig), "slice of a GPU"),
     row("cpu-core-request", ONE, put("compute.cpu_cores", cores, number), "CPU cores"),
     row("cpu-core-limit", ONE, put("compute.cpu_cores_limit", cores, number), "upper bound of CPU cores"),
     row("cpu-memory-request", ONE, amount("compute.cpu_memory"), "main memory"),

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from airflow_runai.core.command_line.draft import Draft
-from airflow_runai.core.command_line.flags import Fate, Landing
+from airflow_runai.core.command_line.flags import Disposition, FlagTarget
 from airflow_runai.core.command_line.rows_shared import port
 from airflow_runai.core.command_line.values import Form, pair, show_pair
 
@@ -18,7 +18,7 @@ _CREDENTIAL = Form(
 )
 
 
-def variables(path: str) -> Landing:
+def variables(path: str) -> FlagTarget:
     """Set a variable from ``KEY=VALUE``."""
 
     def apply(draft: Draft, value: str) -> None:
@@ -29,12 +29,12 @@ def variables(path: str) -> Landing:
             draft.warn(f"{name}=SECRET:… is a form of CLI v1 and a plain text here; write --env-secret")
         draft.name(path, name, text)
 
-    return Landing(
-        Fate.LANDS, path, apply, lambda item: show_pair(item) if isinstance(item[1], str) else None, dict.items
+    return FlagTarget(
+        Disposition.LANDS, path, apply, lambda item: show_pair(item) if isinstance(item[1], str) else None, dict.items
     )
 
 
-def _source(kind: str, read: Any, show: Any) -> Landing:
+def _source(kind: str, read: Any, show: Any) -> FlagTarget:
     """Set a variable from one source; ``read`` gives name and source, ``show`` is its inverse."""
 
     def written(item: tuple[str, Any]) -> str | None:
@@ -44,7 +44,7 @@ def _source(kind: str, read: Any, show: Any) -> Landing:
         name, source = read(value, draft)
         draft.name("environment", name, {kind: source})
 
-    return Landing(Fate.LANDS, "environment", apply, written, dict.items)
+    return FlagTarget(Disposition.LANDS, "environment", apply, written, dict.items)
 
 
 def _read_secret(value: str, draft: Draft) -> tuple[str, dict[str, str]]:
@@ -107,5 +107,5 @@ def group_ids(value: str) -> str:
 FROM_SECRET = _source("secret", _read_secret, _show_secret)
 FROM_CREDENTIAL = _source("credential", _read_credential, _show_credential)
 FROM_POD_FIELD = _source("pod_field", lambda value, draft: pair(value), lambda name, field: f"{name}={field}")
-PORT = Landing(Fate.LANDS, "raw.ports", _port, _PORT.show, iter)
-URL = Landing(Fate.LANDS, "raw.exposedUrls", _url, _show_url, iter)
+PORT = FlagTarget(Disposition.LANDS, "raw.ports", _port, _PORT.show, iter)
+URL = FlagTarget(Disposition.LANDS, "raw.exposedUrls", _url, _show_url, iter)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_runai.core.command_line import parse_command
-from airflow_runai.core.command_line.flags import Fate, Flag, Takes
+from airflow_runai.core.command_line.flags import Disposition, Flag, Takes
 from airflow_runai.core.command_line.line import Line, completed, with_git
 from airflow_runai.core.command_line.rows_v1 import V1
 from airflow_runai.core.command_line.values import go_boolean
@@ -193,10 +193,10 @@ class _Reading:
 
     def demand(self, flag: str) -> None:
         landing = _FLAGS[flag].landing
-        if landing.fate is Fate.LANDS:
+        if landing.fate is Disposition.LANDS:
             self.required.append(" | ".join(path.split("[")[0] for path in landing.where.split(", ")))
             return
-        known = flag in _NAMING or landing.fate is Fate.ARGUMENT
+        known = flag in _NAMING or landing.fate is Disposition.ARGUMENT
         reason = "the operator always has one" if known else landing.where
         self.warnings.append(f"{flag}: 'required' is left out: {reason}")
 
