@@ -24,8 +24,8 @@ Everything that can go wrong, as one tree.
     ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
     └── GateFailed                  metrics were read and did not pass
 
-*Unreachable is never failed*: whoever waits must survive it. Text that came from a server has passed
-``core/texts.py`` before it gets here.
+*Unreachable is never failed*: whoever waits must survive it. Text that came from a server has
+passed ``core/texts.py`` before it gets here.
 """
 
 from __future__ import annotations
@@ -80,7 +80,11 @@ class Throttled(Unreachable):
 
 
 class Missing(Unreachable):
-    """A workload that was submitted cannot be found, and nobody says that it was deleted. It may still run."""
+    """
+    A workload that was submitted cannot be found, and nobody says that it was deleted.
+
+    It may still run.
+    """
 
 
 class Unreadable(Unreachable):

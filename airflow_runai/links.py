@@ -49,8 +49,12 @@ def workload_page(url: str, workload: Workload, project: str) -> str:
     """Return the address of a workload's page, made from ``[runai] workload_url``."""
     pattern = configuration.option("workload_url")
     try:
-        return pattern.format(url=url.rstrip("/"), name=workload.name, id=workload.id, project=project)
+        return pattern.format(
+            url=url.rstrip("/"), name=workload.name, id=workload.id, project=project
+        )
     except (LookupError, ValueError, AttributeError) as error:
         # The workload exists already: a slip in the configuration must not cost its task.
-        log.warning("[runai] workload_url: %r (%r); allowed: {url}, {name}, {id}, {project}", pattern, error)
+        log.warning(
+            "[runai] workload_url: %r (%r); allowed: {url}, {name}, {id}, {project}", pattern, error
+        )
         return url

@@ -1,9 +1,9 @@
 """
 The Airflow plugin: a tab "Run:ai" on every task instance, and an ear for the marks that people set.
 
-The tab shows the timeline of the workload. It is one static file and no data: the file's code asks Airflow's own REST
-API, as the person who looks. Every Airflow process imports this module, so what serves the file is imported by the
-first request for it, and what ends workloads by the first mark.
+The tab shows the timeline of the workload. It is one static file and no data: the file's code asks
+Airflow's own REST API, as the person who looks. Every Airflow process imports this module, so what
+serves the file is imported by the first request for it, and what ends workloads by the first mark.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from airflow_runai.listeners.listener import Listener
 
 _ASSETS = Path(__file__).with_name("plugin_assets")
 _Message = MutableMapping[str, Any]
-_Application = Callable[[_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Any]
+_Application = Callable[
+    [_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Any
+]
 
 
 async def _assets(
-    scope: _Message, receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
+    scope: _Message,
+    receive: Callable[[], Awaitable[_Message]],
+    send: Callable[[_Message], Awaitable[None]],
 ) -> None:
     """Serve the tab's code: an ASGI application, as Airflow mounts any."""
     await _static_files()(scope, receive, send)

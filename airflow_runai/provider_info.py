@@ -1,4 +1,8 @@
-"""What Airflow's provider discovery asks for. Imported by every Airflow process: it must stay cheap."""
+"""
+What Airflow's provider discovery asks for.
+
+Imported by every Airflow process: it must stay cheap.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,16 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks", "runai")],
         "operators": [
             _modules(
-                *("operators", "training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention", "reaping")
+                *(
+                    "operators",
+                    "training",
+                    "lifecycle",
+                    "checkpoint",
+                    "evaluation",
+                    "promotion",
+                    "retention",
+                    "reaping",
+                )
             )
         ],
         "sensors": [_modules("sensors", "workload", "checkpoint")],
@@ -35,12 +48,17 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [_connection_type()],
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
         "cli": ["airflow_runai.cli.commands.get_commands"],
-        "config": {SECTION: {"description": "Submission to and waiting for Run:ai.", "options": OPTIONS}},
+        "config": {
+            SECTION: {"description": "Submission to and waiting for Run:ai.", "options": OPTIONS}
+        },
     }
 
 
 def _modules(room: str, *names: str) -> dict[str, Any]:
-    return {"integration-name": _INTEGRATION, "python-modules": [f"airflow_runai.{room}.{name}" for name in names]}
+    return {
+        "integration-name": _INTEGRATION,
+        "python-modules": [f"airflow_runai.{room}.{name}" for name in names],
+    }
 
 
 def _connection_type() -> dict[str, Any]:
@@ -50,8 +68,15 @@ def _connection_type() -> dict[str, Any]:
         "hook-name": _INTEGRATION,
         "ui-field-behaviour": {
             "hidden-fields": ["schema", "port", "extra"],
-            "relabeling": {"host": "Control plane URL", "login": "Client ID", "password": "Client secret"},
-            "placeholders": {"host": "https://org.run.ai", "login": "of a service account or access key"},
+            "relabeling": {
+                "host": "Control plane URL",
+                "login": "Client ID",
+                "password": "Client secret",
+            },
+            "placeholders": {
+                "host": "https://org.run.ai",
+                "login": "of a service account or access key",
+            },
         },
         "conn-fields": {
             "project": _field("Default project", "string"),

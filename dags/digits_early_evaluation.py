@@ -1,8 +1,9 @@
 """
 Evaluate while training still runs: a half-trained model that is no good is known hours before the training ends.
 
-`half_way` stands beside `train`, not behind it: it waits for the first valid checkpoint of step 300 or later, and ends
-with the training. The evaluation holds the checkpoint against retention while it reads.
+`half_way` stands beside `train`, not behind it: it waits for the first valid checkpoint of step 300
+or later, and ends with the training. The evaluation holds the checkpoint against retention while it
+reads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ CONTAINER = {
     "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
 }
 
-with DAG("digits_early_evaluation", schedule=None, start_date=datetime(2025, 1, 1), tags=["runai", "example"]):
+with DAG(
+    "digits_early_evaluation",
+    schedule=None,
+    start_date=datetime(2025, 1, 1),
+    tags=["runai", "example"],
+):
     RunaiTrainingOperator(
         task_id="train",
         spec={

@@ -16,8 +16,12 @@ with DAG(
     schedule=None,
     params={
         "epochs": Param(30, type="integer", minimum=1, maximum=1000, description="epochs in all"),
-        "learning_rate": Param(0.1, type="number", exclusiveMinimum=0, maximum=10, description="step size of SGD"),
-        "gpus": Param(1, type="integer", minimum=1, maximum=8, description="GPUs of the training pod"),
+        "learning_rate": Param(
+            0.1, type="number", exclusiveMinimum=0, maximum=10, description="step size of SGD"
+        ),
+        "gpus": Param(
+            1, type="integer", minimum=1, maximum=8, description="GPUs of the training pod"
+        ),
         "project": Param("team-a", type="string", description="Run:ai project"),
     },
     default_args={"retries": 2},
@@ -40,4 +44,6 @@ with DAG(
             "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
         },
     )
-    train >> RunaiSelectCheckpointOperator(task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS)
+    train >> RunaiSelectCheckpointOperator(
+        task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS
+    )

@@ -1,7 +1,8 @@
 """
 Three DAGs that know each other only through assets.
 
-New data → training. A validated checkpoint (an event with uri, step and digest) → evaluation in another DAG.
+New data → training. A validated checkpoint (an event with uri, step and digest) → evaluation in
+another DAG.
 """
 
 from __future__ import annotations

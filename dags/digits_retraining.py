@@ -1,8 +1,9 @@
 """
 Scheduled retraining: train → newest valid checkpoint → evaluate → promote.
 
-The task `train` is deferred while the workload is queued, preempted and resumed; no worker slot is held. `/shared` is
-what the containers call the storage; the Airflow variable `runai_shared` says what the workers call it.
+The task `train` is deferred while the workload is queued, preempted and resumed; no worker slot is
+held. `/shared` is what the containers call the storage; the Airflow variable `runai_shared` says
+what the workers call it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ with DAG(
         },
         limits={"queue": 7 * 86400, "total": 30 * 86400},
     )
-    checkpoint = RunaiSelectCheckpointOperator(task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS)
+    checkpoint = RunaiSelectCheckpointOperator(
+        task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS
+    )
     evaluate = RunaiEvaluationOperator(
         task_id="evaluate",
         spec={**CONTAINER, "command": "./evaluate.sh", "compute": {"gpu_devices": 1}},
@@ -59,6 +62,9 @@ with DAG(
         gates=["accuracy >= 0.95"],
     )
     promote = RunaiPromoteCheckpointOperator(
-        task_id="promote", champion="/shared/champion.json", evaluation=evaluate.output, path_map=PATHS
+        task_id="promote",
+        champion="/shared/champion.json",
+        evaluation=evaluate.output,
+        path_map=PATHS,
     )
     train >> checkpoint >> evaluate >> promote

@@ -25,12 +25,15 @@ def run(keep: bool, database: str) -> int:
     ground, account = Playground(root, database=database), Account()
     good = False
     try:
-        account.say("demo", f"Airflow on {ground.airflow_url}, the embedded Run:ai on {ground.runai_url}")
+        account.say(
+            "demo", f"Airflow on {ground.airflow_url}, the embedded Run:ai on {ground.runai_url}"
+        )
         ground.start()
         good = Story(ground, account).tell()
     except (NotReady, RunaiError) as error:
         print(
-            f"\nThe demonstration failed: {error}\n\nAirflow's last words:\n{ground.tail('airflow')}", file=sys.stderr
+            f"\nThe demonstration failed: {error}\n\nAirflow's last words:\n{ground.tail('airflow')}",
+            file=sys.stderr,
         )
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -95,12 +98,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     story = commands.add_parser("run", help="tell the story and exit")
-    story.add_argument("--keep", action="store_true", help="keep logs, checkpoints and Airflow's home")
-    story.add_argument("--database", default="", help="Airflow's database (default: a SQLite file of its own)")
+    story.add_argument(
+        "--keep", action="store_true", help="keep logs, checkpoints and Airflow's home"
+    )
+    story.add_argument(
+        "--database", default="", help="Airflow's database (default: a SQLite file of its own)"
+    )
     commands.add_parser("up", help="leave Airflow and the embedded Run:ai running")
     commands.add_parser("down", help="stop what `up` started")
     chosen = parser.parse_args()
-    return run(chosen.keep, chosen.database) if chosen.command == "run" else up() if chosen.command == "up" else down()
+    return (
+        run(chosen.keep, chosen.database)
+        if chosen.command == "run"
+        else up()
+        if chosen.command == "up"
+        else down()
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """
 A playground: the embedded Run:ai and a real Airflow, started together and stopped together.
 
-Everything lives under one directory (Airflow's home, the shared storage, the emulator's state, all logs), so that
-removing it leaves no trace. Two configurations: for ``make demo`` (free ports, own directory) and for ``make up``
-(known ports).
+Everything lives under one directory (Airflow's home, the shared storage, the emulator's state, all
+logs), so that removing it leaves no trace. Two configurations: for ``make demo`` (free ports, own
+directory) and for ``make up`` (known ports).
 """
 
 from __future__ import annotations
@@ -82,27 +82,44 @@ class Playground:
         """
         Start both; return when the embedded Run:ai answers (Airflow takes longer: :meth:`wait_for_airflow`).
 
-        :raises NotReady: if somebody else has a port. Whoever answers there would be taken for ours.
+        :raises NotReady: if somebody else has a port. Whoever answers there would be taken for
+            ours.
         """
-        for name, port in (("Airflow", self.airflow_port), ("the embedded Run:ai", self.runai_port)):
+        for name, port in (
+            ("Airflow", self.airflow_port),
+            ("the embedded Run:ai", self.runai_port),
+        ):
             if _is_taken(port):
-                raise NotReady(f"port {port} for {name} is in use; stop what listens there, then try again")
+                raise NotReady(
+                    f"port {port} for {name} is in use; stop what listens there, then try again"
+                )
         self._lay_out_shared_storage()
         self._launch("runai", _emulator_command(self), os.environ)
-        self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"], self._airflow_environment())
-        until("the embedded Run:ai to answer", lambda: self._answers(f"{self.runai_url}/api/v1/clusters"))
+        self._launch(
+            "airflow", [sys.executable, "-m", "airflow", "standalone"], self._airflow_environment()
+        )
+        until(
+            "the embedded Run:ai to answer",
+            lambda: self._answers(f"{self.runai_url}/api/v1/clusters"),
+        )
 
     def wait_for_airflow(self, dag_id: str) -> None:
-        """Block until scheduler, triggerer and dag processor are healthy and ``dag_id`` is there."""
+        """
+        Block until scheduler, triggerer and dag processor are healthy and ``dag_id`` is there.
+        """
         until("Airflow to be healthy", self._airflow_is_healthy)
         with self.airflow() as api:
-            until(f"DAG {dag_id} to be parsed", lambda: api.get(f"dags/{dag_id}").status_code == 200)
+            until(
+                f"DAG {dag_id} to be parsed", lambda: api.get(f"dags/{dag_id}").status_code == 200
+            )
 
     def airflow(self) -> httpx.Client:
         """Return a client of Airflow's REST API (everybody is admin here: it listens on loopback only)."""
         token = httpx.get(f"{self.airflow_url}/auth/token", timeout=PATIENCE).json()["access_token"]
         return httpx.Client(
-            base_url=f"{self.airflow_url}/api/v2/", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
+            base_url=f"{self.airflow_url}/api/v2/",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE,
         )
 
     def stop(self) -> None:
@@ -123,12 +140,23 @@ class Playground:
     def tail(self, name: str, lines: int = 25) -> str:
         """Return the end of a process's log."""
         log = self.root / f"{name}.log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
+        return (
+            "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+            if log.exists()
+            else "(no log)"
+        )
 
-    def _launch(self, name: str, command: list[str], environment: dict[str, str] | os._Environ[str]) -> None:
+    def _launch(
+        self, name: str, command: list[str], environment: dict[str, str] | os._Environ[str]
+    ) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
             )
         self.processes[name] = process.pid
 

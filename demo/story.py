@@ -1,9 +1,10 @@
 """
 The story: a retraining over quota, preempted in the middle, resumed on another node, proven, evaluated, promoted.
 
-team-a's quota (2 GPUs) is in use by its baseline, so the retraining that Airflow submits runs on GPUs that team-b
-does not use. Then team-b wants them back. Nothing is simulated but the GPUs: the processes, signals, checkpoints and
-the Airflow are real. Each promise of the story is checked; one that does not hold makes the exit code 1.
+team-a's quota (2 GPUs) is in use by its baseline, so the retraining that Airflow submits runs on
+GPUs that team-b does not use. Then team-b wants them back. Nothing is simulated but the GPUs: the
+processes, signals, checkpoints and the Airflow are real. Each promise of the story is checked; one
+that does not hold makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Story:
     def tell(self) -> bool:
         """Let it happen; return whether everything was as promised."""
         say = self.account.say
-        team_a, team_b = (self.ask(organization.find_project(name)) for name in ("team-a", "team-b"))
+        team_a, team_b = (
+            self.ask(organization.find_project(name)) for name in ("team-a", "team-b")
+        )
         baseline = self._submit(team_a, "baseline", "sleep 600")
         say("Run:ai", "team-a's baseline holds 2 GPUs: its whole quota")
         say("Airflow", "is starting (this takes the longest)")
@@ -71,7 +74,9 @@ class Story:
         say("Run:ai", "team-b submits: it wants its 2 GPUs back", "33")
         self._until_phase(train, "Pending")
         time.sleep(SECONDS_IN_THE_QUEUE)
-        say("Airflow", f"task train is {self._state('train')}: no worker is held, no retry is spent")
+        say(
+            "Airflow", f"task train is {self._state('train')}: no worker is held, no retry is spent"
+        )
         self.ask(control_plane.delete(baseline))
         say("Run:ai", "team-a's baseline ends: 2 GPUs are free again, on the other node")
         self._until_phase(train, "Completed")
@@ -106,12 +111,19 @@ class Story:
             return bool(found)
 
         until("the workload to be submitted", there)
-        self.account.say("provider", f"submitted {found[0].name} to project {project.name}: 2 GPUs over quota", "32")
+        self.account.say(
+            "provider",
+            f"submitted {found[0].name} to project {project.name}: 2 GPUs over quota",
+            "32",
+        )
         return found[0]
 
     def _until_checkpoint(self, train: Workload) -> None:
         self._until_phase(train, "Running")
-        until(f"a checkpoint of step {PREEMPT_AT_STEP}", lambda: self._newest_step() >= PREEMPT_AT_STEP)
+        until(
+            f"a checkpoint of step {PREEMPT_AT_STEP}",
+            lambda: self._newest_step() >= PREEMPT_AT_STEP,
+        )
         self.account.say("training", f"has published checkpoint step {self._newest_step()}")
 
     def _until_phase(self, train: Workload, phase: str) -> None:
@@ -142,7 +154,9 @@ class Story:
 
         def spoken() -> str:
             lines = self._log(train, incarnation).splitlines()
-            return next((line for line in lines if line.startswith(("resumed from", "starting from"))), "")
+            return next(
+                (line for line in lines if line.startswith(("resumed from", "starting from"))), ""
+            )
 
         until("the training to say where it starts", lambda: bool(spoken()))
         self.account.say("training", spoken(), "32")
@@ -172,10 +186,15 @@ class Story:
         newest = self._newest()
         if newest is None:
             raise NotReady("the training has left no checkpoint")
-        victim = max((f for f in newest.iterdir() if f.name != "manifest.json"), key=lambda f: f.stat().st_size)
+        victim = max(
+            (f for f in newest.iterdir() if f.name != "manifest.json"),
+            key=lambda f: f.stat().st_size,
+        )
         with victim.open("r+b") as file:
             file.truncate(victim.stat().st_size // 2)
-        self.account.say("saboteur", f"cut {newest.name}/{victim.name}, the newest checkpoint, in half", "31")
+        self.account.say(
+            "saboteur", f"cut {newest.name}/{victim.name}, the newest checkpoint, in half", "31"
+        )
         return self._newest_step()
 
     def _follow(self, *tasks: str) -> None:
@@ -190,14 +209,21 @@ class Story:
     def _tell_checkpoint(self, found: Mapping[str, Any]) -> None:
         for refused in found["refused"]:
             self.account.say("verdict", f"{Path(refused['path']).name}: {refused['reasons']}", "31")
-        self.account.say("verdict", f"{Path(found['uri']).name}: {found['verdict']}, step {found['step']}", "32")
+        self.account.say(
+            "verdict", f"{Path(found['uri']).name}: {found['verdict']}, step {found['step']}", "32"
+        )
 
     def _tell_evaluate(self, found: Mapping[str, Any]) -> None:
         metrics = found["metrics"]
-        self.account.say("evaluated", f"accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}; gates passed")
+        self.account.say(
+            "evaluated",
+            f"accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}; gates passed",
+        )
 
     def _tell_promote(self, found: Mapping[str, Any]) -> None:
-        self.account.say("promoted", f"step {found['step']} is the champion ({found['digest'][:19]}…)", "32")
+        self.account.say(
+            "promoted", f"step {found['step']} is the champion ({found['digest'][:19]}…)", "32"
+        )
 
     def _conclude(self, train: Workload, torn: int) -> bool:
         until("the run to succeed", lambda: self._run_state() == "success")
@@ -207,15 +233,25 @@ class Story:
         self._check(train, history, nodes, torn)
         return self.account.verdict()
 
-    def _check(self, train: Workload, history: tuple[Moment, ...], nodes: list[str], torn: int) -> None:
+    def _check(
+        self, train: Workload, history: tuple[Moment, ...], nodes: list[str], torn: int
+    ) -> None:
         check, spent = self.account.check, clocks(history, time.time())
         result, found = self._xcom("train"), self._xcom("checkpoint")
         champion = json.loads((self.ground.shared / "champion.json").read_text())
         first, second = self._log(train, 1), self._log(train, 2)
         listed = self.ask(control_plane.find(Project(train.project_id, "", ""), "train-"))
-        check("exactly one workload was submitted for the task", [w.id for w in listed] == [train.id])
-        check("it was preempted once, and Airflow knows it", (spent.preemptions, result["preemptions"]) == (1, 1))
-        check("it saved when told to leave, and resumed from there", "preempted" in first and "resumed from" in second)
+        check(
+            "exactly one workload was submitted for the task", [w.id for w in listed] == [train.id]
+        )
+        check(
+            "it was preempted once, and Airflow knows it",
+            (spent.preemptions, result["preemptions"]) == (1, 1),
+        )
+        check(
+            "it saved when told to leave, and resumed from there",
+            "preempted" in first and "resumed from" in second,
+        )
         check("it resumed on another node", len(nodes) == 2 and nodes[0] != nodes[1])
         check("the preemption cost no retry", self._task("train")["try_number"] == 1)
         refused = [Path(r["path"]).name for r in found["refused"]]
@@ -234,11 +270,15 @@ class Story:
 
     def _xcom(self, task: str) -> dict[str, Any]:
         path = f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/{task}/xcomEntries/return_value"
-        value = self.api.get(path, params={"deserialize": "true"}).raise_for_status().json()["value"]
+        value = (
+            self.api.get(path, params={"deserialize": "true"}).raise_for_status().json()["value"]
+        )
         return dict(json.loads(value) if isinstance(value, str) else value)
 
     def _run_state(self) -> str:
-        return str(self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}").raise_for_status().json()["state"])
+        return str(
+            self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}").raise_for_status().json()["state"]
+        )
 
     def _fail_if_run_failed(self) -> None:
         if self._run_state() == "failed":

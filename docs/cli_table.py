@@ -14,13 +14,18 @@ NAMES = tuple(command.name for command in COMMANDS if not command.own)
 
 def commands(table: Table) -> str:
     """Every command in a line."""
-    return table(("command", "what it does"), [(f"[`{c.name}`](#{c.name})", c.help) for c in COMMANDS])
+    return table(
+        ("command", "what it does"), [(f"[`{c.name}`](#{c.name})", c.help) for c in COMMANDS]
+    )
 
 
 def options(name: str, table: Table) -> str:
     """Return the arguments of one command."""
     (command,) = [command for command in COMMANDS if command.name == name]
-    return table(("argument", "meaning"), [(f"`{_usage(option)}`", option.help) for option in _ordered(command)])
+    return table(
+        ("argument", "meaning"),
+        [(f"`{_usage(option)}`", option.help) for option in _ordered(command)],
+    )
 
 
 def _ordered(command: Command) -> list[Option]:

@@ -1,4 +1,6 @@
-"""What the page on the drill takes from the code: its checks, its options, and a recorded report."""
+"""
+What the page on the drill takes from the code: its checks, its options, and a recorded report.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def checks(table: Table) -> str:
 
 def recorded(name: str) -> dict[str, Any]:
     """A drill as it was once held, from ``docs/drills``."""
-    found: dict[str, Any] = json.loads((Path(__file__).parent / "drills" / f"{name}.json").read_text())
+    found: dict[str, Any] = json.loads(
+        (Path(__file__).parent / "drills" / f"{name}.json").read_text()
+    )
     return found
 
 
@@ -36,8 +40,13 @@ def options(table: Table) -> str:
     """Every option of the command line."""
     parser = argparse.ArgumentParser()
     command.configure(parser)
-    actions = [action for action in parser._actions if action.option_strings and action.dest != "help"]
-    return table(("option", "meaning"), [(f"`{_usage(one)}`", (one.help or "") % vars(one)) for one in actions])
+    actions = [
+        action for action in parser._actions if action.option_strings and action.dest != "help"
+    ]
+    return table(
+        ("option", "meaning"),
+        [(f"`{_usage(one)}`", (one.help or "") % vars(one)) for one in actions],
+    )
 
 
 def _usage(action: argparse.Action) -> str:

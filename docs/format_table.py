@@ -190,5 +190,7 @@ def formats(table: Table) -> str:
     names = [form.name for form in FORMATS]
     stale = set(names) ^ set(ROWS)
     if stale:
-        raise SystemExit(f"docs/format_table.py: differs from airflow_runai.checkpoints.formats.FORMATS in {stale}")
+        raise SystemExit(
+            f"docs/format_table.py: differs from airflow_runai.checkpoints.formats.FORMATS in {stale}"
+        )
     return table(_HEAD, [(f"`{name}`", *ROWS[name]) for name in names])

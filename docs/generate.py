@@ -1,9 +1,9 @@
 """
 Writes what the documentation can take from the code: tables between marks, and the pictures.
 
-``python -m docs.generate`` (``make docs``) rewrites, ``--check`` only says what is stale (exit code 1). A block
-begins with ``<!-- generated: NAME -->`` and ends with ``<!-- end -->``; :data:`BLOCKS` says how to fill it. Airflow
-is not imported: what operators take is read from their source.
+``python -m docs.generate`` (``make docs``) rewrites, ``--check`` only says what is stale (exit code
+1). A block begins with ``<!-- generated: NAME -->`` and ends with ``<!-- end -->``; :data:`BLOCKS`
+says how to fill it. Airflow is not imported: what operators take is read from their source.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
 from airflow_runai.emulator.__main__ import _parser as emulator_parser
 from airflow_runai.emulator.faults import KINDS
-from docs import cli_table, drill_table, finding_codes, format_table, lint_table, operator_tables, pictures
+from docs import (
+    cli_table,
+    drill_table,
+    finding_codes,
+    format_table,
+    lint_table,
+    operator_tables,
+    pictures,
+)
 
 DOCS = Path(__file__).parent
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -33,7 +41,9 @@ _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOT
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def spec_keys() -> str:
@@ -44,9 +54,13 @@ def spec_keys() -> str:
 
 def spec_lists() -> str:
     """The keys of the entries of lists: data sources and tolerations."""
-    found: list[type] = [cls for cls in vars(storage).values() if isinstance(cls, type) and is_dataclass(cls)]
+    found: list[type] = [
+        cls for cls in vars(storage).values() if isinstance(cls, type) and is_dataclass(cls)
+    ]
     sources = [cls for cls in found if cls is not storage.Storage]
-    entries = [(f"storage.{_snake(cls.__name__)}", cls) for cls in sources] + [("tolerations", spec.Toleration)]
+    entries = [(f"storage.{_snake(cls.__name__)}", cls) for cls in sources] + [
+        ("tolerations", spec.Toleration)
+    ]
     return table(("key", "in Run:ai's API", "meaning"), _entry_rows(entries))
 
 
@@ -62,14 +76,19 @@ def _snake(name: str) -> str:
 
 def command_flags(line: str) -> str:
     """Every flag of one generation of the command line."""
-    rows = [(f"`{names}`", fate, doc) for of, names, fate, doc in command_line.flag_table() if of == line]
+    rows = [
+        (f"`{names}`", fate, doc)
+        for of, names, fate, doc in command_line.flag_table()
+        if of == line
+    ]
     return table(("flag", "becomes", "meaning"), rows)
 
 
 def phases() -> str:
     """What every phase means to a wait."""
     return table(
-        ("phase", "counts as", "meaning"), [(f"`{n}`", kind.value, text) for n, (kind, text) in PHASES.items()]
+        ("phase", "counts as", "meaning"),
+        [(f"`{n}`", kind.value, text) for n, (kind, text) in PHASES.items()],
     )
 
 
@@ -80,19 +99,27 @@ def codes() -> str:
         raise SystemExit(
             f"docs/finding_codes.py: differs from airflow_runai.checkpoints.checking.report.CODES in {stale}"
         )
-    rows = [(f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n]) for n, c in CODES.items()]
+    rows = [
+        (f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n])
+        for n, c in CODES.items()
+    ]
     return table(("code", "severity", "leads to", "meaning"), rows)
 
 
 def options() -> str:
     """The configuration section ``[runai]``."""
-    rows = [(f"`{name}`", f"`{option['default']}`", option["description"]) for name, option in OPTIONS.items()]
+    rows = [
+        (f"`{name}`", f"`{option['default']}`", option["description"])
+        for name, option in OPTIONS.items()
+    ]
     return table(("option", "default", "meaning"), rows)
 
 
 def emulator_options() -> str:
     """The emulator's command line."""
-    actions = [action for action in emulator_parser()._actions if action.option_strings != ["-h", "--help"]]
+    actions = [
+        action for action in emulator_parser()._actions if action.option_strings != ["-h", "--help"]
+    ]
     rows = [(f"`{_usage(action)}`", (action.help or "") % vars(action)) for action in actions]
     return table(("option", "meaning"), rows)
 
@@ -109,7 +136,10 @@ def checkpoint_options() -> str:
             if action.option_strings and action.dest != "help":
                 usage = f"{action.option_strings[0]} {action.metavar or _values(action)}".strip()
                 having.setdefault((usage, action.help or ""), []).append(f"`{name}`")
-    return table(("option", "of", "meaning"), [(f"`{u}`", ", ".join(of), text) for (u, text), of in having.items()])
+    return table(
+        ("option", "of", "meaning"),
+        [(f"`{u}`", ", ".join(of), text) for (u, text), of in having.items()],
+    )
 
 
 def _values(action: argparse.Action) -> str:
@@ -150,7 +180,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
 def pages() -> Iterator[tuple[Path, str]]:
     """Return every generated file with the text that it should have."""
     for path in sorted(DOCS.glob("*.md")):
-        fresh = _BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", path.read_text())
+        fresh = _BLOCK.sub(
+            lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", path.read_text()
+        )
         yield path, fresh
     for name, picture in pictures.PICTURES.items():
         yield DOCS / "images" / name, picture()
@@ -159,11 +191,17 @@ def pages() -> Iterator[tuple[Path, str]]:
 def main() -> int:
     """Write, or with ``--check`` compare."""
     parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if something is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 if something is stale"
+    )
     check = parser.parse_args().check
-    stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text() != text]
+    stale = [
+        (path, text) for path, text in pages() if not path.exists() or path.read_text() != text
+    ]
     for path, text in stale:
-        print(f"{path.relative_to(DOCS.parent)}: {'stale; run `make docs`' if check else 'written'}")
+        print(
+            f"{path.relative_to(DOCS.parent)}: {'stale; run `make docs`' if check else 'written'}"
+        )
         if not check:
             path.write_text(text)
     return 1 if check and stale else 0

@@ -1,7 +1,8 @@
 """
 Tables of what operators and sensors take, read from their source: nothing is imported, so Airflow is not started.
 
-The meaning of a parameter is its ``:param:`` line, its default stands in the constructor of the class or of its base.
+The meaning of a parameter is its ``:param:`` line, its default stands in the constructor of the
+class or of its base.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 def all_tables(table: Table) -> str:
     """Return one section for each public class."""
-    return "\n\n".join(section for module in MODULES for section in _sections(PACKAGE / module, table))
+    return "\n\n".join(
+        section for module in MODULES for section in _sections(PACKAGE / module, table)
+    )
 
 
 def _sections(path: Path, table: Table) -> Iterator[str]:
@@ -58,7 +61,9 @@ def _defaults(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str,
     for entry in node.body:
         if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
             pairs = zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True)
-            return {argument.arg: f"`{_shown(value)}`" for argument, value in pairs if value is not None}
+            return {
+                argument.arg: f"`{_shown(value)}`" for argument, value in pairs if value is not None
+            }
     bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
     return next((_defaults(classes[base], classes) for base in bases if base in classes), {})
 

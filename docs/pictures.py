@@ -50,7 +50,10 @@ def _box(x: float, y: float, width: float, height: float, *lines: str) -> str:
     """A box with a headline and quiet lines below it."""
     rect = f'<rect class="soft" x="{x}" y="{y}" width="{width}" height="{height}" rx="6"/>'
     top = y + height / 2 + 4.5 - 9 * (len(lines) - 1)
-    words = [_text(x + width / 2, top + 18 * n, line, "quiet" if n else "", "middle") for n, line in enumerate(lines)]
+    words = [
+        _text(x + width / 2, top + 18 * n, line, "quiet" if n else "", "middle")
+        for n, line in enumerate(lines)
+    ]
     return rect + "".join(words)
 
 
@@ -59,20 +62,35 @@ def _arrow(path: str) -> str:
 
 
 def _checkpoint(x: float, step: str, kind: str = "run", sign: str = "✓") -> str:
-    mark = f'<circle class="{kind}" cx="{x}" cy="152" r="9"/>' + _text(x, 156.5, sign, "on", "middle")
+    mark = f'<circle class="{kind}" cx="{x}" cy="152" r="9"/>' + _text(
+        x, 156.5, sign, "on", "middle"
+    )
     return mark + _text(x, 178, step, "quiet", "middle")
 
 
 def timeline() -> str:
-    """One retraining: queued, running, preempted, resumed elsewhere, checked, evaluated, promoted."""
-    saved = [(232, "100"), (286, "200"), (340, "300"), (376, "374"), (520, "450"), (576, "550"), (632, "650")]
+    """
+    One retraining: queued, running, preempted, resumed elsewhere, checked, evaluated, promoted.
+    """
+    saved = [
+        (232, "100"),
+        (286, "200"),
+        (340, "300"),
+        (376, "374"),
+        (520, "450"),
+        (576, "550"),
+        (632, "650"),
+    ]
     return _page(
         960,
         266,
         "Timeline of a retraining that is preempted once",
         _text(20, 32, "One run of digits_retraining", "title"),
         _text(940, 32, "time →", "quiet", "end"),
-        *(_text(20, y, name, "quiet") for y, name in ((84, "Run:ai"), (157, "checkpoints"), (224, "Airflow"))),
+        *(
+            _text(20, y, name, "quiet")
+            for y, name in ((84, "Run:ai"), (157, "checkpoints"), (224, "Airflow"))
+        ),
         _bar(110, 64, 68, "queue", "queued"),
         _bar(180, 64, 204, "run", "running on node-1"),
         _bar(386, 64, 88, "gone", "preempted"),
@@ -83,7 +101,9 @@ def timeline() -> str:
         *(_checkpoint(x, step) for x, step in saved),
         _checkpoint(678, "690", "gone", "✗"),
         _text(700, 156.5, "torn: refused, step 650 is taken", "quiet"),
-        _bar(110, 204, 580, "air", "train: deferred, no worker slot held, try 1 from end to end", 32),
+        _bar(
+            110, 204, 580, "air", "train: deferred, no worker slot held, try 1 from end to end", 32
+        ),
         _bar(694, 204, 18, "air", "✓", 32),
         _bar(716, 204, 76, "air", "evaluate", 32),
         _bar(796, 204, 132, "air", "promote step 650", 32),
@@ -113,7 +133,14 @@ def waiting() -> str:
         _box(330, 64, 190, 62, "running", "clock: running"),
         _box(330, 184, 190, 62, "interrupted", "clocks: interruption,", "interrupted_total"),
         _box(40, 184, 190, 62, "suspended", "by a person, from any state", "clock as interrupted"),
-        _box(40, 304, 480, 62, "unknown phase, or no answer", "nobody knows which clocks tick: only total counts"),
+        _box(
+            40,
+            304,
+            480,
+            62,
+            "unknown phase, or no answer",
+            "nobody knows which clocks tick: only total counts",
+        ),
         _arrow("M230 95 H326"),
         _text(278, 86, "first run", "quiet", "middle"),
         _arrow("M385 126 V180"),
@@ -123,12 +150,17 @@ def waiting() -> str:
         _arrow("M230 215 H326"),
         _text(278, 206, "resume", "quiet", "middle"),
         _text(280, 280, "from and to any of these: waits on, whatever it lasts", "quiet", "middle"),
-        *(_ending(64 + 52 * n, name, when) for n, (name, when) in enumerate(zip(ends, whens, strict=True))),
+        *(
+            _ending(64 + 52 * n, name, when)
+            for n, (name, when) in enumerate(zip(ends, whens, strict=True))
+        ),
     )
 
 
 def _ending(y: float, name: str, when: str) -> str:
-    kind = {"succeeded": "run", "timed_out": "queue", "stalled": "queue", "stopped": "wait"}.get(name, "gone")
+    kind = {"succeeded": "run", "timed_out": "queue", "stalled": "queue", "stopped": "wait"}.get(
+        name, "gone"
+    )
     return _bar(590, y, 92, kind, name, 34) + _text(696, y + 21.5, when, "quiet")
 
 

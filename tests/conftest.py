@@ -17,7 +17,8 @@ from airflow_runai.emulator import Settings as EmulatorSettings
 
 pytest_plugins = ["tests.rig.fixtures", "tests.skips"]
 
-# What decides whether a change lands must not depend on dice; everywhere else new examples are wanted.
+# What decides whether a change lands must not depend on dice; everywhere else new examples are
+# wanted.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("anywhere", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "anywhere")
@@ -65,14 +66,19 @@ def settings_for(emulator: Emulator, **more: Any) -> Settings:
 
 def _stepped(**details: Any) -> EmulatorSettings:
     # It begins now, so that its moments fit those of the drivers.
-    return EmulatorSettings(**{"clock": SteppedClock(time.time()), "scenarios": {"train": TRAINING}, **details})
+    return EmulatorSettings(
+        **{"clock": SteppedClock(time.time()), "scenarios": {"train": TRAINING}, **details}
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what fuzzing tried; what a test prints itself is lost where several processes test side by side."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
     lines = [
-        value for report in reports for key, value in getattr(report, "user_properties", ()) if key == "statistics"
+        value
+        for report in reports
+        for key, value in getattr(report, "user_properties", ())
+        if key == "statistics"
     ]
     if lines:
         terminalreporter.section("fuzzing")

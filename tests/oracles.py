@@ -1,8 +1,9 @@
 """
 `make oracles`: lets this environment import the real libraries that adapters and formats are compared with.
 
-They are 3 GB to download and 6 GB on the disk, and not every index lets pip keep a copy. So they lie in a cache outside
-the checkout, whole or not at all, and an environment only points there: a fresh clone has them in seconds.
+They are 3 GB to download and 6 GB on the disk, and not every index lets pip keep a copy. So they
+lie in a cache outside the checkout, whole or not at all, and an environment only points there: a
+fresh clone has them in seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def wanted() -> list[str]:
     return [
         f"{one.name}{one.specifier}"
         for one in found
-        if one.marker and one.marker.evaluate({"extra": "oracles"}) and not one.marker.evaluate({"extra": ""})
+        if one.marker
+        and one.marker.evaluate({"extra": "oracles"})
+        and not one.marker.evaluate({"extra": ""})
     ]
 
 
@@ -46,7 +49,10 @@ def provide(requirements: Sequence[str], cache: Cache, site: Path) -> Path:
     :return: the folder in the cache.
     :raises OraclesError: if pip cannot install them; pip said why.
     """
-    name = key([CONSTRAINTS.read_bytes(), *map(str.encode, requirements)], f"{sys.version} {sysconfig.get_platform()}")
+    name = key(
+        [CONSTRAINTS.read_bytes(), *map(str.encode, requirements)],
+        f"{sys.version} {sysconfig.get_platform()}",
+    )
     with cache.lock(_say) as lock:
         folder = cache.find(name) or _fill(requirements, cache, name, lock)
         cache.remove_others(name)
@@ -77,7 +83,15 @@ def _fill(requirements: Sequence[str], cache: Cache, name: str, lock: int) -> Pa
 
 def _installed(requirements: Sequence[str], into: Path, lock: int) -> bool:
     # Compiled is what is imported, when it is: a tenth of it.
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
     began = time.monotonic()
     with subprocess.Popen(
         [*pip, "--constraint", CONSTRAINTS, "--target", into, *requirements], pass_fds=(lock,)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-#: Seconds after which it is a hang and not a busy machine. Less than pytest's own limit, whose report names no cause.
+#: Seconds after which it is a hang and not a busy machine. Less than pytest's own limit, whose
+#: report names no cause.
 PATIENCE = 240.0
 
 
 def wait_until(
-    look: Callable[[], T | None], what: str | Callable[[], str] = "what the test waits for", pause: float = 0.02
+    look: Callable[[], T | None],
+    what: str | Callable[[], str] = "what the test waits for",
+    pause: float = 0.02,
 ) -> T:
     """
     Look again and again until something true is seen, and return it.

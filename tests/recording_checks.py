@@ -1,7 +1,8 @@
 """
 Whether a recording agrees with itself: its exchanges are complete, its labels fit what the client was shown.
 
-Pure. What a client should have understood is not checked, only what cannot be true of any conversation.
+Pure. What a client should have understood is not checked, only what cannot be true of any
+conversation.
 """
 
 from __future__ import annotations
@@ -12,13 +13,25 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
-from tests.recording_forms import Answer, End, Entry, Incarnation, Label, Line, Recording, Request, Truth
+from tests.recording_forms import (
+    Answer,
+    End,
+    Entry,
+    Incarnation,
+    Label,
+    Line,
+    Recording,
+    Request,
+    Truth,
+)
 
 #: A line of the file, and what is wrong there.
 Problem: TypeAlias = tuple[int, str]
 
 #: Who preempts: KAI by one of its actions, or a scheduler that has only one.
-EVICTORS = frozenset({"reclaim", "preempt", "consolidation", "stalegangeviction", "kube-scheduler", "kueue"})
+EVICTORS = frozenset(
+    {"reclaim", "preempt", "consolidation", "stalegangeviction", "kube-scheduler", "kueue"}
+)
 #: How a training that went so can have ended.
 FINALS: Mapping[str, frozenset[str]] = {
     "succeeded": frozenset({"succeeded"}),
@@ -67,7 +80,11 @@ def sightings(entries: Sequence[Entry]) -> Iterator[Sighting]:
     """Yield every object in lists, answers and watches, in the order of the recording."""
     for number, entry in enumerate(entries, start=2):
         for how, found in _shown(entry):
-            if _at(found, "kind") and _at(found, "metadata", "name") and _at(found, "metadata", "uid"):
+            if (
+                _at(found, "kind")
+                and _at(found, "metadata", "name")
+                and _at(found, "metadata", "uid")
+            ):
                 yield Sighting(number, how, found)
 
 
@@ -81,7 +98,10 @@ def _shown(entry: Entry) -> Iterator[tuple[str, Any]]:
             yield "ANSWERED", entry.body
             return
         for item in items:  # which has no kind of its own
-            yield "LISTED", {"kind": kind.removesuffix("List"), **item} if isinstance(item, dict) else item
+            yield (
+                "LISTED",
+                {"kind": kind.removesuffix("List"), **item} if isinstance(item, dict) else item,
+            )
 
 
 def _at(found: Any, *keys: str) -> Any:
@@ -98,7 +118,10 @@ def problems(recording: Recording) -> list[str]:
     found = chain(
         talk_problems(recording.entries),
         _truths(recording),
-        *([(last, f"{label.name}: {text}") for text in _label(label, seen)] for label in recording.labels),
+        *(
+            [(last, f"{label.name}: {text}") for text in _label(label, seen)]
+            for label in recording.labels
+        ),
     )
     return [f"line {line}: {text}" for line, text in sorted(found)]
 
@@ -119,7 +142,10 @@ def _exchanges(entries: Sequence[Entry]) -> Iterator[Problem]:
         for number, entry in steps:
             step = _step(entry)
             if step not in FOLLOWS[before]:
-                yield number, f"{step} of exchange {exchange} after {before}; allowed: {_list(FOLLOWS[before])}"
+                yield (
+                    number,
+                    f"{step} of exchange {exchange} after {before}; allowed: {_list(FOLLOWS[before])}",
+                )
             before = step
         if "end of the file" not in FOLLOWS[before]:
             yield steps[-1][0], f"exchange {exchange} stays without {_list(FOLLOWS[before])}"
@@ -134,7 +160,11 @@ def _step(entry: Entry) -> str:
     if isinstance(entry, Answer):
         return "answer" if entry.body is not None else "head of a stream"
     if isinstance(entry, End):
-        return "refused connection" if entry.end == "broken: ClientConnectorError" else "end of a stream"
+        return (
+            "refused connection"
+            if entry.end == "broken: ClientConnectorError"
+            else "end of a stream"
+        )
     return "line"
 
 
@@ -177,14 +207,19 @@ def _truths(recording: Recording) -> Iterator[Problem]:
 
 
 def _label(label: Label, seen: Sequence[Sighting]) -> Iterator[str]:
-    if not any((one.kind, one.name, one.uid) == (label.kind, label.name, label.uid) for one in seen):
+    if not any(
+        (one.kind, one.name, one.uid) == (label.kind, label.name, label.uid) for one in seen
+    ):
         yield f"no {label.kind} of this name with the uid {label.uid} was seen"
     uids = [one.pod_uid for one in label.incarnations]
     if len(set(uids)) < len(uids):
         yield "the same pod is in it twice"
     yield from _story(label)
     for one in label.incarnations:
-        yield from (f"{one.pod}: {text}" for text in chain(_end(one), _shown_of(one, seen), _evict_events(one, seen)))
+        yield from (
+            f"{one.pod}: {text}"
+            for text in chain(_end(one), _shown_of(one, seen), _evict_events(one, seen))
+        )
     yield from _order(label, seen)
 
 
@@ -192,12 +227,16 @@ def _story(label: Label) -> Iterator[str]:
     ends = [one.ended for one in label.incarnations]
     if label.final not in FINALS[label.story]:
         yield f"story {label.story} cannot end {label.final}"
-    if label.final == "succeeded" and "succeeded" not in (ends[-1:] if label.kind == "Job" else ends):
+    if label.final == "succeeded" and "succeeded" not in (
+        ends[-1:] if label.kind == "Job" else ends
+    ):
         yield f"it succeeded, but its incarnations {', '.join(ends) or 'are missing'}"
     if label.story in ("preempted-and-resumed", "evicted-exit-0") and "preempted" not in ends:
         yield f"story {label.story}, but no incarnation was preempted"
     failures = [one.attempt for one in label.incarnations if one.ended == "failed"]
-    charged = len(set(failures)) if None not in failures else len(failures)  # members that fail together fail once
+    charged = (
+        len(set(failures)) if None not in failures else len(failures)
+    )  # members that fail together fail once
     if label.failures_to_charge != charged:
         yield f"failures_to_charge is {label.failures_to_charge}, but {charged} incarnations or attempts failed"
 
@@ -216,9 +255,15 @@ def _shown_of(one: Incarnation, seen: Sequence[Sighting]) -> Iterator[str]:
     pods = [pod for pod in seen if pod.kind == "Pod" and pod.uid == one.pod_uid]
     if bool(pods) != one.visible:
         yield f"visible is {one.visible}, but the pod was seen {len(pods)} times"
-    yield from (f"the pod with its uid is called {name}" for name in {pod.name for pod in pods} - {one.pod})
+    yield from (
+        f"the pod with its uid is called {name}" for name in {pod.name for pod in pods} - {one.pod}
+    )
     shown = {end for pod in pods for end in _ends(pod.object)}
-    told = {(one.exit_code, one.reason)} if one.exit_code is not None and one.exit_code_seen and one.visible else set()
+    told = (
+        {(one.exit_code, one.reason)}
+        if one.exit_code is not None and one.exit_code_seen and one.visible
+        else set()
+    )
     if shown != told:
         yield f"its container was shown to end with {shown or 'nothing'}, the label says {told or 'nothing'}"
 
@@ -228,11 +273,18 @@ def _ends(pod: Any) -> Iterator[tuple[int | None, str | None]]:
     for status in statuses if isinstance(statuses, list) else ():
         if end := _at(status, "state", "terminated"):
             code, reason = _at(end, "exitCode"), _at(end, "reason")
-            yield code if isinstance(code, int) else None, reason if isinstance(reason, str) else None
+            yield (
+                code if isinstance(code, int) else None,
+                reason if isinstance(reason, str) else None,
+            )
 
 
 def _evict_events(one: Incarnation, seen: Sequence[Sighting]) -> Iterator[str]:
-    events = [found.object for found in seen if found.kind == "Event" and _at(found.object, "reason") == "Evict"]
+    events = [
+        found.object
+        for found in seen
+        if found.kind == "Event" and _at(found.object, "reason") == "Evict"
+    ]
     actions = {
         str(_at(event, "metadata", "annotations", "evictor-action-type") or one.by)
         for event in events
@@ -245,7 +297,11 @@ def _evict_events(one: Incarnation, seen: Sequence[Sighting]) -> Iterator[str]:
 
 
 def _order(label: Label, seen: Sequence[Sighting]) -> Iterator[str]:
-    created = {one.uid: str(_at(one.object, "metadata", "creationTimestamp")) for one in seen if one.kind == "Pod"}
+    created = {
+        one.uid: str(_at(one.object, "metadata", "creationTimestamp"))
+        for one in seen
+        if one.kind == "Pod"
+    }
     known = [one for one in label.incarnations if one.pod_uid in created]
     for one, other in pairwise(known):
         if created[other.pod_uid] < created[one.pod_uid]:

@@ -1,8 +1,8 @@
 """
 What a recording consists of: header, requests, answers, lines, ends, truths and the label at its end.
 
-Forms only: each says which keys, types and words are allowed. `tests/recordings.py` reads files into them and checks
-that they agree.
+Forms only: each says which keys, types and words are allowed. `tests/recordings.py` reads files
+into them and checks that they agree.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-Ended = Literal["succeeded", "failed", "preempted", "suspended", "infrastructure", "deadline", "removed"]
+Ended = Literal[
+    "succeeded", "failed", "preempted", "suspended", "infrastructure", "deadline", "removed"
+]
 Final = Literal["succeeded", "failed", "deleted"]
 Story = Literal["succeeded", "failed", "preempted-and-resumed", "evicted-exit-0", "deleted"]
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 StreamEnd = Literal[
-    "closed by server", "closed by client", "broken: ClientPayloadError", "broken: ClientConnectorError"
+    "closed by server",
+    "closed by client",
+    "broken: ClientPayloadError",
+    "broken: ClientConnectorError",
 ]
 
 

@@ -3,9 +3,10 @@ Recorded conversations with real clusters, as data: what one client sent and got
 
     python -m tests.recordings FILE...
 
-reads `.jsonl` and `.jsonl.xz` (their form: `tests/recordings/README.md`), prints one line for each file and ends with
-0 if all are right, 1 if one is not, 2 on misuse. A right file can be read, each exchange in it is complete, and its
-label agrees with itself and with what the client was shown. Whether a client understood it is not asked here.
+reads `.jsonl` and `.jsonl.xz` (their form: `tests/recordings/README.md`), prints one line for each
+file and ends with 0 if all are right, 1 if one is not, 2 on misuse. A right file can be read, each
+exchange in it is complete, and its label agrees with itself and with what the client was shown.
+Whether a client understood it is not asked here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ SUFFIXES = (".jsonl", ".jsonl.xz")
 LARGEST = 64 * 2**20
 
 #: The key that only this form of entry has.
-_FORMS: dict[str, type[Entry]] = {"method": Request, "status": Answer, "line": Line, "end": End, "truth": Truth}
+_FORMS: dict[str, type[Entry]] = {
+    "method": Request,
+    "status": Answer,
+    "line": Line,
+    "end": End,
+    "truth": Truth,
+}
 _Form = TypeVar("_Form")
 
 
@@ -39,7 +46,10 @@ class RecordingError(ValueError):
 
 def names() -> list[str]:
     """Return the recordings of this project: `kai/08-reclaim-and-resume` and so on."""
-    return sorted(path.relative_to(FOLDER).as_posix().removesuffix(".jsonl.xz") for path in FOLDER.glob("*/*.jsonl.xz"))
+    return sorted(
+        path.relative_to(FOLDER).as_posix().removesuffix(".jsonl.xz")
+        for path in FOLDER.glob("*/*.jsonl.xz")
+    )
 
 
 def named(name: str) -> Recording:
@@ -51,11 +61,14 @@ def read(path: Path) -> Recording:
     """
     Read a file.
 
-    :raises RecordingError: if it cannot be read, or a line has not the form that its place asks for.
+    :raises RecordingError: if it cannot be read, or a line has not the form that its place asks
+        for.
     """
     lines = _lines(path)
     if len(lines) < 3:
-        raise RecordingError(f"{path}:{len(lines)}: a recording has a header, entries and a label; here it ends")
+        raise RecordingError(
+            f"{path}:{len(lines)}: a recording has a header, entries and a label; here it ends"
+        )
     header = _formed(Header, path, 1, lines[0])
     entries = [_entry(path, number, line) for number, line in enumerate(lines[1:-1], start=2)]
     last = _formed(Last, path, len(lines), lines[-1])
@@ -81,7 +94,9 @@ def _entry(path: Path, number: int, line: str) -> Entry:
         raise RecordingError(f"{path}:{number}: no JSON: {error}") from None
     keys = found.keys() & _FORMS.keys() if isinstance(found, dict) else set()
     if len(keys) != 1:
-        raise RecordingError(f"{path}:{number}: an entry has one of the keys {', '.join(_FORMS)}; this has {len(keys)}")
+        raise RecordingError(
+            f"{path}:{number}: an entry has one of the keys {', '.join(_FORMS)}; this has {len(keys)}"
+        )
     return _formed(_FORMS[keys.pop()], path, number, line)
 
 
@@ -92,7 +107,9 @@ def _formed(form: type[_Form], path: Path, number: int, line: str) -> _Form:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the line"
         found = str(first["input"])[:80]
-        raise RecordingError(f"{path}:{number}: {form.__name__}: {place}: {first['msg']}; found {found}") from None
+        raise RecordingError(
+            f"{path}:{number}: {form.__name__}: {place}: {first['msg']}; found {found}"
+        ) from None
 
 
 def _verdict(path: Path) -> tuple[str, bool]:
@@ -103,13 +120,17 @@ def _verdict(path: Path) -> tuple[str, bool]:
     found = problems(recording)
     seen = list(sightings(recording.entries))
     uids = {one.object["metadata"].get("uid") for one in seen}
-    size = f"{len(recording.entries) + 2} lines, {recording.entries[-1].t:.1f} s, {len(uids)} objects"
+    size = (
+        f"{len(recording.entries) + 2} lines, {recording.entries[-1].t:.1f} s, {len(uids)} objects"
+    )
     return f"{path}: {size}: {'; '.join(found) or 'ok'}", not found
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check the files that are named."""
-    parser = argparse.ArgumentParser(prog="python -m tests.recordings", description="Check recordings.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.recordings", description="Check recordings."
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     files: list[Path] = parser.parse_args(arguments).files
     for path in files:

@@ -1,9 +1,10 @@
 """
 What becomes of tests that do not run: all of them are recorded, and where CI has installed a library none may lack it.
 
-``RUNAI_SKIPPED=FILE`` appends one line for each skipped test to a file: `make test` is several runs of pytest, and CI
-shows what all of them skipped. ``RUNAI_REQUIRE_ORACLES=1`` lets fail what would be skipped for lack of a library. Tests
-marked `qualify` take very long; they run only if ``-m`` names them, whatever else it says.
+``RUNAI_SKIPPED=FILE`` appends one line for each skipped test to a file: `make test` is several runs
+of pytest, and CI shows what all of them skipped. ``RUNAI_REQUIRE_ORACLES=1`` lets fail what would
+be skipped for lack of a library. Tests marked `qualify` take very long; they run only if ``-m``
+names them, whatever else it says.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("qualify")]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Append what was skipped to the record; of several processes that test side by side, only the first knows all."""
     record = os.environ.get("RUNAI_SKIPPED")
     if record and not hasattr(config, "workerinput"):
@@ -52,12 +55,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _with_all_libraries(report: Report) -> Report:
-    if report.skipped and os.environ.get("RUNAI_REQUIRE_ORACLES") == "1" and _LACKING.search(_reason(report)):
+    if (
+        report.skipped
+        and os.environ.get("RUNAI_REQUIRE_ORACLES") == "1"
+        and _LACKING.search(_reason(report))
+    ):
         report.longrepr = f"{_reason(report)}; RUNAI_REQUIRE_ORACLES=1 lets no test do without: run `make oracles`"
         report.outcome = "failed"
     return report
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    # An expected failure counts as skipped, too; it has a traceback in place of (file, line, reason).
-    return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+    # An expected failure counts as skipped, too; it has a traceback in place of (file, line,
+    # reason).
+    return (
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+    )

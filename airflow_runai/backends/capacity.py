@@ -1,8 +1,9 @@
 """
 What a project may and can have: policy, quota, what is in use, what is free. Each a flow that only reads.
 
-Endpoints as in the vendor's API description 2.24 (runapy 1.224): ``/api/v2/policy/…``, ``/api/v1/org-unit/projects``,
-``/api/v1/nodes/telemetry``. Which version first had them is not known; a server without one refuses the call (404).
+Endpoints as in the vendor's API description 2.24 (runapy 1.224): ``/api/v2/policy/…``,
+``/api/v1/org-unit/projects``, ``/api/v1/nodes/telemetry``. Which version first had them is not
+known; a server without one refuses the call (404).
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def project_record(project: Project) -> Flow[Mapping[str, Any]]:
 
 def gpus_in_use(project: Project) -> Flow[float]:
     """Add up the GPUs that a project's workloads hold now."""
-    items = yield from read_all("/api/v1/workloads", "workloads", [("filterBy", f"projectId=={project.id}")])
+    items = yield from read_all(
+        "/api/v1/workloads", "workloads", [("filterBy", f"projectId=={project.id}")]
+    )
     held = (item.get("allocatedResources") for item in items)
     return sum(_number(entry.get("gpu")) for entry in held if isinstance(entry, Mapping))
 
@@ -55,7 +58,11 @@ def gpus_of_nodes(cluster_id: str, what: str) -> Flow[float]:
     params = [("telemetryType", what), ("clusterId", cluster_id)]
     body = _object((yield from _get("/api/v1/nodes/telemetry", params)))
     values = body.get("values")
-    found = [entry.get("value") for entry in values if isinstance(entry, Mapping)] if isinstance(values, list) else []
+    found = (
+        [entry.get("value") for entry in values if isinstance(entry, Mapping)]
+        if isinstance(values, list)
+        else []
+    )
     if not found:
         raise Unreadable(f"GET /api/v1/nodes/telemetry: no value for {what}")
     return sum(map(_number, found))

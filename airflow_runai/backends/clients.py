@@ -1,4 +1,6 @@
-"""From settings to configured HTTP clients: TLS verification on, time-outs on, no redirects followed."""
+"""
+From settings to configured HTTP clients: TLS verification on, time-outs on, no redirects followed.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def _options(settings: Settings) -> dict[str, Any]:
     try:
         address = httpx.URL(settings.url.rstrip("/") + "/")
     except httpx.InvalidURL as error:
-        raise ConnectionSettingsError(f"control plane URL (host): {settings.url!r} is no address: {error}") from error
+        raise ConnectionSettingsError(
+            f"control plane URL (host): {settings.url!r} is no address: {error}"
+        ) from error
     return {
         "base_url": address,
         "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, 10.0)),
@@ -53,4 +57,6 @@ def _trust(settings: Settings) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=settings.ca_file)
     except (ssl.SSLError, OSError) as error:
-        raise ConnectionSettingsError(f"CA file: {settings.ca_file!r} cannot be used: {error}") from error
+        raise ConnectionSettingsError(
+            f"CA file: {settings.ca_file!r} cannot be used: {error}"
+        ) from error

@@ -1,8 +1,9 @@
 """
 The control plane's REST API, each call as a flow.
 
-Endpoints and shapes are those of versions 2.18 to 3.0. Nothing here knows Airflow, sends, or sleeps. Replies are read
-leniently: an unknown field is ignored, an unknown phase is kept as it is, a missing list counts as empty.
+Endpoints and shapes are those of versions 2.18 to 3.0. Nothing here knows Airflow, sends, or
+sleeps. Replies are read leniently: an unknown field is ignored, an unknown phase is kept as it is,
+a missing list counts as empty.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def get_spec(workload: Workload) -> Flow[Mapping[str, Any]]:
     return spec if isinstance(spec, Mapping) else {}
 
 
-def find(project: Project, name: str, *, exact: bool = False, deleted: bool = False) -> Flow[list[Workload]]:
+def find(
+    project: Project, name: str, *, exact: bool = False, deleted: bool = False
+) -> Flow[list[Workload]]:
     """
     List the workloads of a project whose name is, or begins with, ``name``; of all projects if it has no id.
 
@@ -78,14 +81,20 @@ def find(project: Project, name: str, *, exact: bool = False, deleted: bool = Fa
     return (yield from _named(project, f"name{'==' if exact else '=^'}{name}", fits, deleted))
 
 
-def find_generations(project: Project, digest: str, *, deleted: bool = False) -> Flow[list[tuple[int, Workload]]]:
+def find_generations(
+    project: Project, digest: str, *, deleted: bool = False
+) -> Flow[list[tuple[int, Workload]]]:
     """List what was made for a task instance, each with its generation, whatever the readable part of its name."""
-    fits = lambda found: generation_of(digest, found) is not None  # noqa: E731 (a def would say less)
+    fits = lambda found: generation_of(digest, found) is not None  # noqa: E731
     listed = yield from _named(project, f"name=@{ending(digest)}", fits, deleted)
-    return [(generation, w) for w in listed if (generation := generation_of(digest, w.name)) is not None]
+    return [
+        (generation, w) for w in listed if (generation := generation_of(digest, w.name)) is not None
+    ]
 
 
-def _named(project: Project, condition: str, fits: Callable[[str], bool], deleted: bool) -> Flow[list[Workload]]:
+def _named(
+    project: Project, condition: str, fits: Callable[[str], bool], deleted: bool
+) -> Flow[list[Workload]]:
     within = [f"projectId=={project.id}"] if project.id else []
     items = yield from _listed([("filterBy", ",".join([*within, condition]))], deleted)
     named = [item for item in items if isinstance(item.get("name"), str) and fits(item["name"])]
@@ -93,15 +102,25 @@ def _named(project: Project, condition: str, fits: Callable[[str], bool], delete
     return [Workload.from_wire(item) for item in named]
 
 
-def list_workloads(params: Sequence[tuple[str, str]], *, deleted: bool = False) -> Flow[list[Workload]]:
-    """List workloads, all pages, oldest first; an item that cannot be read is left out, not fatal."""
+def list_workloads(
+    params: Sequence[tuple[str, str]], *, deleted: bool = False
+) -> Flow[list[Workload]]:
+    """
+    List workloads, all pages, oldest first; an item that cannot be read is left out, not fatal.
+    """
     return list(_readable((yield from _listed(params, deleted))))
 
 
 def _listed(params: Sequence[tuple[str, str]], deleted: bool) -> Flow[list[Mapping[str, Any]]]:
     query = [*params, ("sortBy", "createdAt"), ("sortOrder", "asc")]
-    items = yield from read_all(_WORKLOADS, "workloads", [*query, *([("deleted", "true")] if deleted else [])])
-    return [{**item, "deletedAt": item.get("deletedAt") or "listed"} for item in items] if deleted else items
+    items = yield from read_all(
+        _WORKLOADS, "workloads", [*query, *([("deleted", "true")] if deleted else [])]
+    )
+    return (
+        [{**item, "deletedAt": item.get("deletedAt") or "listed"} for item in items]
+        if deleted
+        else items
+    )
 
 
 def _readable(items: Sequence[Mapping[str, Any]]) -> Iterator[Workload]:
@@ -153,7 +172,9 @@ def history(workload_id: str) -> Flow[tuple[Moment, ...]]:
     except Refused:
         return ()
     except Unreadable as error:
-        if error.status != 404:  # a server without this call may answer like any web server without a page
+        if (
+            error.status != 404
+        ):  # a server without this call may answer like any web server without a page
             raise
         return ()
     return merge(_moments(records))
@@ -165,12 +186,18 @@ def _moments(records: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
         update = spec.get("phaseUpdate") if isinstance(spec, Mapping) else None
         at = epoch(meta.get("creationTimestamp")) if isinstance(meta, Mapping) else None
         if isinstance(update, Mapping) and isinstance(update.get("phase"), str) and at is not None:
-            yield Moment(at, printable(update["phase"], PHASE_LIMIT), cut(str(update.get("phaseMessage") or "")))
+            yield Moment(
+                at,
+                printable(update["phase"], PHASE_LIMIT),
+                cut(str(update.get("phaseMessage") or "")),
+            )
 
 
 def standing_pods(workload_id: str) -> Flow[int]:
     """Count the pods that have not ended, also those of a workload that the server has deleted already."""
-    listed = yield from read_all(f"{_WORKLOADS}/pods", "pods", [("filterBy", f"workloadId=={workload_id}")])
+    listed = yield from read_all(
+        f"{_WORKLOADS}/pods", "pods", [("filterBy", f"workloadId=={workload_id}")]
+    )
     return sum(str(pod.get("k8sPhase") or "").lower() not in _ENDED_PODS for pod in listed)
 
 
@@ -194,7 +221,9 @@ def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:
     """Return a look for the newest workload named as ``wanted`` in its project."""
 
     def find_newest() -> Flow[Workload | None]:
-        listed = yield from find(Project(wanted.project_id, "", wanted.cluster_id), wanted.name, exact=True)
+        listed = yield from find(
+            Project(wanted.project_id, "", wanted.cluster_id), wanted.name, exact=True
+        )
         return listed[-1] if listed else None
 
     return find_newest
@@ -215,5 +244,7 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
         refuse_commas("workload", name_or_id)
         listed = yield from find(project, name_or_id, exact=True)
     if not listed:
-        raise NotResolved(f"workload {name_or_id!r}: project {project.name!r} has none of this name or id")
+        raise NotResolved(
+            f"workload {name_or_id!r}: project {project.name!r} has none of this name or id"
+        )
     return listed[-1]

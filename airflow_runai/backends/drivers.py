@@ -1,8 +1,9 @@
 """
 The two drivers of flows: the only code in this package that sends or sleeps.
 
-A flow yields what it wants; a driver does it and sends the reply back in. When the wire fails, the flow gets an
-:class:`~airflow_runai.errors.Unreachable` at its ``yield``. Both drivers treat every flow alike (a test shows it).
+A flow yields what it wants; a driver does it and sends the reply back in. When the wire fails, the
+flow gets an :class:`~airflow_runai.errors.Unreachable` at its ``yield``. Both drivers treat every
+flow alike (a test shows it).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ T = TypeVar("T")
 
 
 def pause(seconds: float) -> None:
-    """Sleep by the clock that ``time`` has now, so that whoever replaces it replaces this pause, too."""
+    """
+    Sleep by the clock that ``time`` has now, so that whoever replaces it replaces this pause, too.
+    """
     time.sleep(seconds)
 
 
@@ -39,12 +42,14 @@ def run(
     Drive a flow and block until it returns.
 
     :param tell: receives what the flow tells on the way.
-    :param sleep: called with seconds; may raise to end the flow early (a worker that is being stopped does that).
+    :param sleep: called with seconds; may raise to end the flow early (a worker that is being
+        stopped does that).
     :param clock: what earlier runs with this client have learned of the server's clock.
-    :raises RuntimeError: inside a running event loop, which this would block; use :func:`arun` there.
+    :raises RuntimeError: inside a running event loop, which this would block; use :func:`arun`
+        there.
     """
     _refuse_inside_a_loop()
-    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def would not narrow the type)
+    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def narrows no type)
     clock = clock or ServerClock()
     try:
         while True:
@@ -73,7 +78,7 @@ async def arun(
 
     Cancellation closes the flow and passes through.
     """
-    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def would not narrow the type)
+    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def narrows no type)
     clock = clock or ServerClock()
     try:
         while True:
@@ -159,7 +164,8 @@ def _reply(response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
         body = response.json() if response.content else None
     except (ValueError, RecursionError):
         body = None
-    # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event loop.
+    # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event
+    # loop.
     text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
     return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
@@ -172,7 +178,9 @@ def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> U
             "name its CA file in the connection, or ask who answers at this address"
         )
     remedy = "; check the connection's host" if isinstance(error, httpx.ConnectError) else ""
-    return Unreachable(f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}{remedy}")
+    return Unreachable(
+        f"{where}: {type(error).__name__}: {cut(str(error)) or 'no details'}{remedy}"
+    )
 
 
 def _refuse_inside_a_loop() -> None:

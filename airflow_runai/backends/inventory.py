@@ -1,8 +1,9 @@
 """
 What an Airflow has on Run:ai: every workload that carries its proof, in all projects that can be seen.
 
-The proof is the hash in the name, made of the Airflow's name and of what the workload's variables say of its task.
-Where a server's lists leave variables out, each workload with a name of our form is read by itself.
+The proof is the hash in the name, made of the Airflow's name and of what the workload's variables
+say of its task. Where a server's lists leave variables out, each workload with a name of our form
+is read by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ _UNFINISHED = ("phase!=Completed", "phase!=Failed")
 
 
 def inventory(
-    instance: str, project: str | None = None, cluster: str | None = None, *, digest: str = "", ended: bool = False
+    instance: str,
+    project: str | None = None,
+    cluster: str | None = None,
+    *,
+    digest: str = "",
+    ended: bool = False,
 ) -> Flow[list[Owned]]:
     """
     List what one Airflow made, oldest first.
@@ -54,7 +60,11 @@ def inventory(
 
 
 def _listed(within: list[str], *, deleted: bool) -> Flow[list[Item]]:
-    params = [("sortBy", "createdAt"), ("sortOrder", "asc"), *([("deleted", "true")] if deleted else [])]
+    params = [
+        ("sortBy", "createdAt"),
+        ("sortOrder", "asc"),
+        *([("deleted", "true")] if deleted else []),
+    ]
     params += [("filterBy", ",".join(within))] if within else []
     return (yield from read_all("/api/v1/workloads", "workloads", params))
 

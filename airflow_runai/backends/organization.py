@@ -1,7 +1,8 @@
 """
 Where workloads live: projects and clusters, found by name.
 
-What cannot be used, because its name or id does not print, is left out of a list, and refused where it was asked for.
+What cannot be used, because its name or id does not print, is left out of a list, and refused where
+it was asked for.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
     :raises NotResolved: for 0 or more than 1 hits; the message says what there is.
     """
     refuse_commas("project", name)
-    hits = yield from read_all("/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")])
+    hits = yield from read_all(
+        "/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")]
+    )
     # Servers may compare without case or by prefix: names are compared again here.
     found = [p for p in hits if p.get("name") == name]
     if cluster is not None:
@@ -96,7 +99,9 @@ def find_cluster(name_or_id: str) -> Flow[str]:
     found = [c for c in clusters if name_or_id in (c.name, c.id)]
     if len(found) != 1:
         names = cut(", ".join(sorted(c.name for c in clusters))) or "none"
-        raise NotResolved(f"cluster {name_or_id!r}: {len(found)} hits; the control plane has: {names}")
+        raise NotResolved(
+            f"cluster {name_or_id!r}: {len(found)} hits; the control plane has: {names}"
+        )
     return found[0].id
 
 
@@ -135,4 +140,8 @@ def refuse_commas(what: str, name: object) -> None:
     :raises SpecError: also for an empty name.
     """
     if not isinstance(name, str) or "," in name or not name.strip():
-        raise SpecError([f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"])
+        raise SpecError(
+            [
+                f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"
+            ]
+        )

@@ -1,7 +1,8 @@
 """
 Lists of the control plane, page by page: all rows or an error, never silently a part.
 
-The server's ``next`` is taken for an offset that grows; a server that ignores offsets ends the reading.
+The server's ``next`` is taken for an offset that grows; a server that ignores offsets ends the
+reading.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ PAGE = 500
 MOST_PAGES = 200
 
 
-def read_all(path: str, key: str, params: Sequence[tuple[str, str]]) -> Flow[list[Mapping[str, Any]]]:
+def read_all(
+    path: str, key: str, params: Sequence[tuple[str, str]]
+) -> Flow[list[Mapping[str, Any]]]:
     """
     Collect all pages. Paging over a moving set repeats rows, so rows with an id are kept once.
 
@@ -43,7 +46,11 @@ def read_all(path: str, key: str, params: Sequence[tuple[str, str]]) -> Flow[lis
 
 
 def _number(value: object) -> int:
-    return int(value) if isinstance(value, (int, str)) and len(str(value)) < 10 and str(value).isdecimal() else 0
+    return (
+        int(value)
+        if isinstance(value, (int, str)) and len(str(value)) < 10 and str(value).isdecimal()
+        else 0
+    )
 
 
 def _rows(path: str, key: str, body: object) -> list[Mapping[str, Any]]:

@@ -1,8 +1,8 @@
 """
 Ending what nobody waits for: found, found again a minute later, and asked about once more before the call.
 
-Nothing here hurries: a task that is just being cleared, a list that lags and a worker that is about to adopt must all
-have time to show. What could not be ended is told, and left to the next round.
+Nothing here hurries: a task that is just being cleared, a list that lags and a worker that is about
+to adopt must all have time to show. What could not be ended is told, and left to the next round.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def find_orphans(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Orpha
 
 def reap(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Fate]]:
     """End what is an orphan now and still is :data:`SECOND_LOOK` seconds later."""
-    first = {orphan.owned.workload.id for orphan in (yield from find_orphans(survey, ask, older_than))}
+    first = {
+        orphan.owned.workload.id for orphan in (yield from find_orphans(survey, ask, older_than))
+    }
     if not first:
         return []
     yield Sleep(SECOND_LOOK)

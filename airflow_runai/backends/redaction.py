@@ -1,10 +1,11 @@
 """
 Takes secrets out of what a server says, however it says them.
 
-A server that refuses a login may repeat the request: as it was sent, escaped for a form, a URL, JSON or a page, some of
-that twice, or in base64. So it is not the text that is compared but what it means: each escape is read as the character
-that it stands for, and where these make up a secret, stars take their place. A text that was cut may end in the middle
-of a secret; its beginning goes, too.
+A server that refuses a login may repeat the request: as it was sent, escaped for a form, a URL,
+JSON or a page, some of that twice, or in base64. So it is not the text that is compared but what it
+means: each escape is read as the character that it stands for, and where these make up a secret,
+stars take their place. A text that was cut may end in the middle of a secret; its beginning goes,
+too.
 
 It is for what went wrong. Good replies are data that was asked for, and large.
 """
@@ -51,7 +52,12 @@ class Redaction:
     def reply(self, reply: Reply) -> Reply:
         """Return a reply without secrets; of its body only what an error can show."""
         headers = {name: self.text(value[:_LONGEST]) for name, value in reply.headers.items()}
-        return replace(reply, body=self._value(reply.body, [_MOST]), text=self.text(reply.text), headers=headers)
+        return replace(
+            reply,
+            body=self._value(reply.body, [_MOST]),
+            text=self.text(reply.text),
+            headers=headers,
+        )
 
     def error(self, error: Unreachable) -> None:
         """Take secrets out of an error; what caused it goes with them."""
@@ -70,7 +76,9 @@ class Redaction:
             return None if isinstance(value, Mapping | list) else value
         if isinstance(value, list):
             return [self._value(entry, left, depth + 1) for entry in value if left[0] > 0]
-        pairs = ((self._value(str(key), left), entry) for key, entry in value.items() if left[0] > 0)
+        pairs = (
+            (self._value(str(key), left), entry) for key, entry in value.items() if left[0] > 0
+        )
         return {key: self._value(entry, left, depth + 1) for key, entry in pairs}
 
     def _places(self, said: str) -> Iterator[tuple[int, int]]:

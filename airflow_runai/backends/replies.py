@@ -1,4 +1,8 @@
-"""What a reply means: its body, or which error. One place for status codes and error bodies of all versions."""
+"""
+What a reply means: its body, or which error.
+
+One place for status codes and error bodies of all versions.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,12 @@ from airflow_runai.errors import (
     Unreadable,
 )
 
-_REFUSALS: dict[int, type[Refused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
+_REFUSALS: dict[int, type[Refused]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+}
 _HINTS = {
     401: "; check client id and client secret of the connection",
     403: "; the identity of the connection lacks a role or scope for this",
@@ -29,9 +38,11 @@ def accept(request: Request, reply: Reply) -> Any:
     """
     Return the body of a good reply (any 2xx: create is 200 or 202, delete 204 or 202; a body may be empty).
 
-    :raises Unreachable: for 3xx, 5xx, a good status that is not JSON and a 404 that is not: a gateway spoke, not the
-        control plane. (Its "no such page" must not pass for "no such workload".)
-    :raises Refused: for other 4xx, with the server's words and, if it lists them, what breaks its policy.
+    :raises Unreachable: for 3xx, 5xx, a good status that is not JSON and a 404 that is not: a
+        gateway spoke, not the control plane. (Its "no such page" must not pass for "no such
+        workload".)
+    :raises Refused: for other 4xx, with the server's words and, if it lists them, what breaks its
+        policy.
     """
     where = f"{request.method} {request.path}"
     # Go writes ``null`` for nothing.
@@ -41,19 +52,28 @@ def accept(request: Request, reply: Reply) -> Any:
     if 200 <= reply.status < 300:
         return reply.body
     if reply.status == 429:
-        raise Throttled(f"{where}: 429, asked to slow down", _seconds(reply.headers.get("retry-after")))
+        raise Throttled(
+            f"{where}: 429, asked to slow down", _seconds(reply.headers.get("retry-after"))
+        )
     if reply.status in (408, 425) or not 400 <= reply.status < 500:
         raise Unreachable(f"{where}: {reply.status} {_words(reply)}{_moved(reply)}")
     detail = _words(reply)
     kind = _REFUSALS.get(reply.status, Refused)
-    raise kind(f"{where}: {reply.status} {detail}{_HINTS.get(reply.status, '')}", reply.status, detail)
+    raise kind(
+        f"{where}: {reply.status} {detail}{_HINTS.get(reply.status, '')}", reply.status, detail
+    )
 
 
 def _words(reply: Reply) -> str:
     body = reply.body
     if not isinstance(body, Mapping):
         return _not_json(reply) if reply.text else "(empty answer)"
-    words = [body.get("message"), body.get("details"), body.get("error"), body.get("error_description")]
+    words = [
+        body.get("message"),
+        body.get("details"),
+        body.get("error"),
+        body.get("error_description"),
+    ]
     listed = body.get("complianceIssues")
     issues = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
     words += [f"{i.get('field')}: {i.get('details')}" for i in issues]
@@ -72,7 +92,11 @@ def _not_json(reply: Reply) -> str:
 
 def _moved(reply: Reply) -> str:
     to = reply.headers.get("location")
-    return f"; it redirects to {cut(to, 80)}: use that address if it is the control plane" if to else ""
+    return (
+        f"; it redirects to {cut(to, 80)}: use that address if it is the control plane"
+        if to
+        else ""
+    )
 
 
 def _seconds(value: str | None) -> float | None:

@@ -1,9 +1,9 @@
 """
 The control plane's clock, as far as its replies tell.
 
-All moments of a workload are the server's. A worker whose own clock is ten minutes ahead would see each new training
-exceed its limits at once, so local time is corrected by what the header ``Date`` says. Small differences stay: the
-header has whole seconds, and is as old as the reply is slow.
+All moments of a workload are the server's. A worker whose own clock is ten minutes ahead would see
+each new training exceed its limits at once, so local time is corrected by what the header ``Date``
+says. Small differences stay: the header has whole seconds, and is as old as the reply is slow.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class ServerClock:
         told = _epoch(date)
         if told is None:
             return
-        # Written some time between sending and receiving, and cut to whole seconds: move no further than it proves.
+        # Written some time between sending and receiving, and cut to whole seconds: move no further
+        # than it proves.
         least, most = told - time.time(), told + 1.0 - sent
         self._offset = min(max(self._offset, least), most)
         if self._differs and not self._told:

@@ -34,9 +34,13 @@ class Settings:
     def __post_init__(self) -> None:
         problems = [*self._address_problems()]
         if not self.client_id:
-            problems.append("client id (login): empty; enter the id of a service account or access key")
+            problems.append(
+                "client id (login): empty; enter the id of a service account or access key"
+            )
         if not self.client_secret:
-            problems.append("client secret (password): empty; enter the secret that belongs to the client id")
+            problems.append(
+                "client secret (password): empty; enter the secret that belongs to the client id"
+            )
         if not self.timeout > 0:
             problems.append(f"timeout: {self.timeout!r}; allowed: seconds greater than 0")
         if problems:
@@ -48,12 +52,16 @@ class Settings:
             parts = urlsplit(self.url)
             _ = parts.port
         except ValueError:
-            return [f"control plane URL (host): {shown!r} is no address; allowed: https://HOST[:PORT]"]
+            return [
+                f"control plane URL (host): {shown!r} is no address; allowed: https://HOST[:PORT]"
+            ]
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return [
                 f"control plane URL (host): {shown!r} has no scheme or no host; "
                 "allowed: an address with http:// or https://, such as https://org.run.ai"
             ]
         if parts.username or parts.password:
-            return ["control plane URL (host): holds user information; enter client id and secret in their own fields"]
+            return [
+                "control plane URL (host): holds user information; enter client id and secret in their own fields"
+            ]
         return []

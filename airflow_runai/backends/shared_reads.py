@@ -1,11 +1,11 @@
 """
 One list call serves many waits.
 
-Each wait reads its own workload; a hundred waits on one project would be a hundred calls per interval. Those that
-share a :class:`SharedReads` take their reading from one list of the project's unfinished workloads instead, as long
-as that list is young enough. A workload that is not in the list (finished, lagging, on a moved page, or the list is
-refused) is read by itself, so a wrong list costs calls, never a wrong reading; and a broken row hurts only the wait
-that it belongs to.
+Each wait reads its own workload; a hundred waits on one project would be a hundred calls per
+interval. Those that share a :class:`SharedReads` take their reading from one list of the project's
+unfinished workloads instead, as long as that list is young enough. A workload that is not in the
+list (finished, lagging, on a moved page, or the list is refused) is read by itself, so a wrong list
+costs calls, never a wrong reading; and a broken row hurts only the wait that it belongs to.
 
 No locks: all flows of one event loop run between their ``yield`` s without interruption.
 """
@@ -71,7 +71,8 @@ class SharedReads:
         try:
             self._listed = yield from self._list()
         except (Unreachable, Refused):
-            # Whether anything can be read is not for the list to say: everybody reads alone until the next one.
+            # Whether anything can be read is not for the list to say: everybody reads alone until
+            # the next one.
             self._listed = {}
         finally:
             self._asking = False

@@ -1,10 +1,10 @@
 """
 Submitting exactly once: look, create, and after any doubt look again and adopt.
 
-A create is never repeated blindly. After a time-out, a lost answer, a 5xx, 400 or 409 the name is looked up; what is
-found is adopted if its fingerprint agrees and refused with a readable difference if not. Only when the control plane
-has answered that there is nothing of that name is the create sent again; should both have arrived after all, the name
-stops the second.
+A create is never repeated blindly. After a time-out, a lost answer, a 5xx, 400 or 409 the name is
+looked up; what is found is adopted if its fingerprint agrees and refused with a readable difference
+if not. Only when the control plane has answered that there is nothing of that name is the create
+sent again; should both have arrived after all, the name stops the second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
 MOST_CREATES = 5
 #: Ceiling (seconds) of a pause that the server asks for: a worker is held meanwhile.
 LONGEST_PAUSE = 60.0
-#: Pauses (seconds) while a workload may be alive and the control plane refuses or is silent: about four minutes.
+#: Pauses (seconds) while a workload may be alive and the control plane refuses or is silent: about
+#: four minutes.
 LONG_LOOKS = (*LOOKS, 30.0, 60.0, 60.0, 60.0)
 #: Refusals that say more about the identity, or the moment, than about the workload.
 MAY_PASS = (401, 403, 404)
@@ -69,7 +70,9 @@ class Order:
         return self.spec.fingerprint()
 
     def body(self) -> dict[str, Any]:
-        """Return the request body; the workload carries its fingerprint, try and mark as variables."""
+        """
+        Return the request body; the workload carries its fingerprint, try and mark as variables.
+        """
         own = {FINGERPRINT_VARIABLE: self.fingerprint, TRY_VARIABLE: str(self.try_number)}
         own |= self.mark.to_environment() if self.mark else {}
         return self.spec.with_environment(own).to_wire()
@@ -79,26 +82,39 @@ def generations(project: Project, digest: str, note: Note | None = None) -> Flow
     """
     Return all workloads of a task instance, the deleted ones included, as they are now.
 
-    Lists lag. So the newest that lives is read again by itself, and the one that was noted is looked up by its id if
-    the lists lack it, wherever it is.
+    Lists lag. So the newest that lives is read again by itself, and the one that was noted is
+    looked up by its id if the lists lack it, wherever it is.
     """
-    alive = yield from retry_while_unreachable(lambda: control_plane.find_generations(project, digest))
-    gone = yield from retry_while_unreachable(lambda: control_plane.find_generations(project, digest, deleted=True))
+    alive = yield from retry_while_unreachable(
+        lambda: control_plane.find_generations(project, digest)
+    )
+    gone = yield from retry_while_unreachable(
+        lambda: control_plane.find_generations(project, digest, deleted=True)
+    )
     known = {workload.id for _, workload in gone}
     listed = [*gone, *(pair for pair in alive if pair[1].id not in known)]
-    if note and note.workload_id and note.workload_id not in {workload.id for _, workload in listed}:
+    if (
+        note
+        and note.workload_id
+        and note.workload_id not in {workload.id for _, workload in listed}
+    ):
         found = yield from present_state(note.workload_id, note.name)
         return [*listed, (note.generation, found)] if found else listed
     return (yield from _sharpened(listed))
 
 
 def _sharpened(listed: list[Numbered]) -> Flow[list[Numbered]]:
-    newest = max(listed, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at), default=None)
+    newest = max(
+        listed, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at), default=None
+    )
     if newest is None or newest[1].deleted:
         return listed
     found = yield from present_state(newest[1].id, newest[1].name)
     # Variables and type are told by lists only, or by single reads only.
-    return [(newest[0], _united(newest[1], found)) if pair is newest and found else pair for pair in listed]
+    return [
+        (newest[0], _united(newest[1], found)) if pair is newest and found else pair
+        for pair in listed
+    ]
 
 
 def _united(listed: Workload, read: Workload) -> Workload:
@@ -110,7 +126,9 @@ def _united(listed: Workload, read: Workload) -> Workload:
     )
 
 
-def present_state(workload_id: str, name: str | None, pauses: tuple[float, ...] = LOOKS) -> Flow[Workload | None]:
+def present_state(
+    workload_id: str, name: str | None, pauses: tuple[float, ...] = LOOKS
+) -> Flow[Workload | None]:
     """
     Read a workload, among the deleted ones too; ``None`` if it cannot be found for as long as lists may lag.
 
@@ -140,12 +158,15 @@ def create_or_adopt(project: Project, order: Order) -> Flow[Workload]:
 
     :raises Refused: if the control plane says no and there is no workload of that name.
     :raises ForeignWorkload: if the name is taken by another specification.
-    :raises Unreachable: if it does not answer; nothing is known then, and trying again later is safe.
+    :raises Unreachable: if it does not answer; nothing is known then, and trying again later is
+        safe.
     """
     doubt: Unreachable | None = None
     for _ in range(MOST_CREATES):
         try:
-            return (yield from control_plane.create(project, order.spec.kind, order.name, order.body()))
+            return (
+                yield from control_plane.create(project, order.spec.kind, order.name, order.body())
+            )
         except Untrusted:
             raise
         except Unreachable as error:
@@ -158,7 +179,9 @@ def create_or_adopt(project: Project, order: Order) -> Flow[Workload]:
             taken = _says_taken(error)
             found = yield from _search(project, order.name, LOOKS if taken else LOOKS[:1])
             if not found:
-                raise (Missing(f"{error}; but it cannot be found") if taken else doubt or error) from error
+                raise (
+                    Missing(f"{error}; but it cannot be found") if taken else doubt or error
+                ) from error
         if found:
             yield from verify(found, order)
             return found
@@ -193,14 +216,19 @@ def verify(found: Workload, order: Order, noted: str | None = None) -> Flow[None
     """
     Let pass only a workload made from the specification of ``order``.
 
-    What runs must agree in image and command, not only in the fingerprint that it carries: anybody may write that.
+    What runs must agree in image and command, not only in the fingerprint that it carries: anybody
+    may write that.
 
     :param noted: the fingerprint that was noted for it at its submission.
     :raises ForeignWorkload: with a readable difference.
     """
     # A specification of what is deleted cannot be read any more.
-    theirs = {} if found.deleted else (yield from steadfastly(lambda: control_plane.get_spec(found)))
-    fingerprint = found.fingerprint or fingerprint_in(theirs) or noted  # some lists leave variables out
+    theirs = (
+        {} if found.deleted else (yield from steadfastly(lambda: control_plane.get_spec(found)))
+    )
+    fingerprint = (
+        found.fingerprint or fingerprint_in(theirs) or noted
+    )  # some lists leave variables out
     listed = list(differences(order.body()["spec"], theirs)) if theirs else []
     if fingerprint == order.fingerprint and not any(line.startswith(_ESSENTIAL) for line in listed):
         return
@@ -212,7 +240,9 @@ def verify(found: Workload, order: Order, noted: str | None = None) -> Flow[None
     )
 
 
-def retry_while_unreachable(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKS) -> Flow[T]:
+def retry_while_unreachable(
+    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKS
+) -> Flow[T]:
     """
     Run a flow whose repetition is harmless, again after each pause while the control plane is unreachable.
 

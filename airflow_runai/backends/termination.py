@@ -1,8 +1,9 @@
 """
 Ending a workload for good: what is asked for once may be lost, and a 404 proves nothing by itself.
 
-A deletion is repeated while the workload can be seen. It is done when the platform lists the workload as deleted, or
-after ten minutes in which it could not be found. A replacement waits until no pod of the old one may still write.
+A deletion is repeated while the workload can be seen. It is done when the platform lists the
+workload as deleted, or after ten minutes in which it could not be found. A replacement waits until
+no pod of the old one may still write.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ REPEAT = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 10.0
 #: How often a worker looks whether what it asked for has come about.
 _LOOKS_AFTER = 4
-#: Kubernetes' default grace period, seconds: for servers that do not tell the pods of what is deleted.
+#: Kubernetes' default grace period, seconds: for servers that do not tell the pods of what is
+#: deleted.
 GRACE = 30.0
 
 
@@ -37,7 +39,9 @@ class _Ending:
     absent_since: float | None = None
 
     def step(self) -> Flow[bool]:
-        """Look, and ask again where nothing has come of it; tell whether it holds nothing any more."""
+        """
+        Look, and ask again where nothing has come of it; tell whether it holds nothing any more.
+        """
         found = yield from present(self.workload)
         moment = yield from now()
         if found is None:
@@ -46,14 +50,18 @@ class _Ending:
         self.absent_since = None
         if found.deleted or found.meaning in FINAL:
             return True
-        if found.meaning is not Meaning.DELETING and (self.asked_at is None or moment - self.asked_at >= REPEAT):
+        if found.meaning is not Meaning.DELETING and (
+            self.asked_at is None or moment - self.asked_at >= REPEAT
+        ):
             self.asked_at = moment
             yield from control_plane.delete(found)
         return False
 
 
 def present(workload: Workload) -> Flow[Workload | None]:
-    """Read a workload as it is now, among the deleted ones too; ``None`` proves nothing by itself."""
+    """
+    Read a workload as it is now, among the deleted ones too; ``None`` proves nothing by itself.
+    """
     try:
         return (yield from control_plane.get(workload.id))
     except NotFound:
@@ -110,7 +118,9 @@ def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def stop(workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda: True) -> Flow[str | None]:
+def stop(
+    workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda: True
+) -> Flow[str | None]:
     """
     Stop (delete) or suspend a workload that is still going, and see that it took effect; leave a finished one alone.
 
@@ -127,7 +137,9 @@ def stop(workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda
         found = yield from retry_while_unreachable(lambda: present(workload))
         if found is not None and found.meaning in settled:
             done = "stopped and deleted" if action == "stop" else "suspended"
-            return f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"
+            return (
+                f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"
+            )
         if found is not None:
             asked = yield from retry_while_unreachable(_call_if(is_wanted, call, found))
             if not asked:

@@ -1,9 +1,10 @@
 """
 The bearer token of one connection: obtained, renewed early, and renewed once more when the server says 401.
 
-Two endpoints exist. The newer one (2.24 on) is tried first; an older server answers 404 or 405 there and gets the older
-call, with the older grant as the last resort. What worked is tried first from then on; what did not is not given up,
-because a gateway that answers 404 for a minute must not leave us with a call that the server no longer knows.
+Two endpoints exist. The newer one (2.24 on) is tried first; an older server answers 404 or 405
+there and gets the older call, with the older grant as the last resort. What worked is tried first
+from then on; what did not is not given up, because a gateway that answers 404 for a minute must not
+leave us with a call that the server no longer knows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _NAP = 0.05
 DEFAULT_LIFE = 300.0
 #: Characters; servers bound the headers in which a token travels.
 LONGEST_TOKEN = 16_384
-#: What a server says beyond a year (also "infinite", or no number at all) is taken for nothing said.
+#: What a server says beyond a year (also "infinite", or no number at all) is taken for nothing
+#: said.
 LONGEST_LIFE = 366 * 86400.0
 
 
@@ -38,7 +40,9 @@ class Tokens:
     :param on_token: called with each new token, so that logs can mask it.
     """
 
-    def __init__(self, client_id: str, client_secret: str, on_token: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self, client_id: str, client_secret: str, on_token: Callable[[str], object] | None = None
+    ) -> None:
         self._requests = _grants(client_id, client_secret)
         self._secret = client_secret
         self._asking = False
@@ -54,12 +58,16 @@ class Tokens:
         try:
             while True:
                 try:
-                    step = flow.throw(error) if error else (flow.send(reply) if reply else next(flow))
+                    step = (
+                        flow.throw(error) if error else (flow.send(reply) if reply else next(flow))
+                    )
                 except StopIteration as end:
                     return cast(T, end.value)
                 error, reply = None, None
                 try:
-                    reply = (yield from self._send(step)) if isinstance(step, Request) else (yield step)
+                    reply = (
+                        (yield from self._send(step)) if isinstance(step, Request) else (yield step)
+                    )
                 except (Unreachable, Refused) as caught:
                     error = caught
         finally:
@@ -67,16 +75,22 @@ class Tokens:
 
     def _send(self, request: Request) -> Flow[Reply]:
         token = yield from self._current()
-        reply = yield from self._asked(request.with_header("Authorization", f"Bearer {token}"), token)
+        reply = yield from self._asked(
+            request.with_header("Authorization", f"Bearer {token}"), token
+        )
         if reply.status != 401:
             return reply
         if self._token == token:  # nobody else has renewed it meanwhile
             self._token = None
         token = yield from self._current()
-        return (yield from self._asked(request.with_header("Authorization", f"Bearer {token}"), token))
+        return (
+            yield from self._asked(request.with_header("Authorization", f"Bearer {token}"), token)
+        )
 
     def _asked(self, request: Request, token: str = "") -> Flow[Reply]:
-        """Send it; whatever goes wrong, and the server's words about it, hold no secret from here on."""
+        """
+        Send it; whatever goes wrong, and the server's words about it, hold no secret from here on.
+        """
         try:
             reply = yield request
         except Unreachable as error:
@@ -111,7 +125,9 @@ class Tokens:
             if not _is_unknown_here(request, reply):
                 break
         if reply.status in (404, 405):
-            raise Unreadable(f"{request.path}: {reply.status}; is this the control plane's URL?", reply.status)
+            raise Unreadable(
+                f"{request.path}: {reply.status}; is this the control plane's URL?", reply.status
+            )
         if reply.status in (400, 401):
             raise Unauthorized(_refusal(request, reply), reply.status)
         body = accept(request, reply)
@@ -125,12 +141,18 @@ class Tokens:
             if isinstance(body.get(key), str) and body[key]:
                 return _header(body[key])
         found = self._redaction().text(", ".join(sorted(map(str, body))[:8])[:1000])
-        raise Unreadable(f"the token answer has none of {', '.join(keys)}; its keys are {cut(found)}")
+        raise Unreadable(
+            f"the token answer has none of {', '.join(keys)}; its keys are {cut(found)}"
+        )
 
 
 def _grants(client_id: str, client_secret: str) -> tuple[Request, ...]:
     own = {"clientID": client_id, "clientSecret": client_secret}
-    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "client_secret": client_secret,
+    }
     app = {"grantType": "app_token", "AppId": client_id, "AppSecret": client_secret}
     return (
         Request("POST", "/api/v2/token", form=form),
@@ -154,7 +176,9 @@ def _refusal(request: Request, reply: Reply) -> str:
 def _header(token: str) -> str:
     """Refuse what no header can carry; the token itself is a secret, so it is not shown."""
     if not (token.isascii() and token.isprintable() and len(token) <= LONGEST_TOKEN):
-        raise Unreadable(f"the token is not made of at most {LONGEST_TOKEN} printable ASCII characters")
+        raise Unreadable(
+            f"the token is not made of at most {LONGEST_TOKEN} printable ASCII characters"
+        )
     return token
 
 

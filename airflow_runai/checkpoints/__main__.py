@@ -1,10 +1,11 @@
 """
 The command line of checkpoints: ``check``, ``select``, ``quarantine`` and ``retain``.
 
-``check`` and ``select`` print one JSON object a line and change nothing. ``quarantine`` moves a bad checkpoint aside,
-``retain`` removes old ones by rule; both say what they did as one JSON object. Exit code 0 when all were accepted (one
-was chosen, moved, the rules were applied), 1 when not, 2 for a wrong command line or a root that is no directory.
-Knows local paths only; operators give object storage to the same functions. What a command does is in
+``check`` and ``select`` print one JSON object a line and change nothing. ``quarantine`` moves a bad
+checkpoint aside, ``retain`` removes old ones by rule; both say what they did as one JSON object.
+Exit code 0 when all were accepted (one was chosen, moved, the rules were applied), 1 when not, 2
+for a wrong command line or a root that is no directory. Knows local paths only; operators give
+object storage to the same functions. What a command does is in
 :mod:`~airflow_runai.checkpoints.commands`.
 """
 
@@ -23,7 +24,9 @@ from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProb
 
 __all__ = ["main", "parser"]
 
-_SUMMARY = "Look at checkpoints, choose the newest that passes, put bad ones aside, let old ones go."
+_SUMMARY = (
+    "Look at checkpoints, choose the newest that passes, put bad ones aside, let old ones go."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except BrokenPipeError:
-        # Whoever read our output has enough; without this Python complains once more when it flushes at exit.
+        # Whoever read our output has enough; without this Python complains once more when it
+        # flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except RootProblem as problem:
@@ -59,24 +63,43 @@ def parser() -> argparse.ArgumentParser:
     checking.add_argument("paths", nargs="+", metavar="PATH", type=Path)
     selecting = found.add_parser("select", help="find the newest checkpoint that passes")
     selecting.add_argument("root", metavar="ROOT", type=Path)
-    selecting.add_argument("--min-step", type=int, metavar="N", help="refuse checkpoints of a lower step")
-    selecting.add_argument("--report", type=Path, metavar="FILE", help="write the full report, and compare as --ledger")
+    selecting.add_argument(
+        "--min-step", type=int, metavar="N", help="refuse checkpoints of a lower step"
+    )
+    selecting.add_argument(
+        "--report", type=Path, metavar="FILE", help="write the full report, and compare as --ledger"
+    )
     aside = found.add_parser("quarantine", help="move a bad checkpoint to quarantine/ beside it")
     aside.add_argument("path", metavar="PATH", type=Path)
-    for command, run in ((checking, commands.check), (selecting, commands.select), (aside, commands.quarantine)):
+    for command, run in (
+        (checking, commands.check),
+        (selecting, commands.select),
+        (aside, commands.quarantine),
+    ):
         _add_depth(command, 3)
-        command.add_argument("--strict", action="store_true", help="refuse pickles that name foreign classes")
+        command.add_argument(
+            "--strict", action="store_true", help="refuse pickles that name foreign classes"
+        )
         command.add_argument("--ledger", type=Path, metavar="FILE", help="a report to compare with")
         command.set_defaults(run=run)
     for command in (checking, selecting):
-        command.add_argument("--expect", type=Path, metavar="FILE", help="what it has to be: demands, or a report")
+        command.add_argument(
+            "--expect", type=Path, metavar="FILE", help="what it has to be: demands, or a report"
+        )
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
     for command in (checking, selecting, found.choices["retain"]):
-        command.add_argument("--accept-unverifiable", action="store_true", help="accept what nothing can prove")
+        command.add_argument(
+            "--accept-unverifiable", action="store_true", help="accept what nothing can prove"
+        )
     for command in found.choices.values():
         words = "a finding that shall only warn: " + ", ".join(sorted(ACCEPTABLE))
         command.add_argument(
-            "--accept", action="append", default=[], choices=sorted(ACCEPTABLE), metavar="CODE", help=words
+            "--accept",
+            action="append",
+            default=[],
+            choices=sorted(ACCEPTABLE),
+            metavar="CODE",
+            help=words,
         )
     return made
 
@@ -89,12 +112,30 @@ def _add_depth(command: argparse.ArgumentParser, default: int) -> None:
 def _add_retain(command: argparse.ArgumentParser) -> None:
     rules = Retention()
     command.add_argument("root", metavar="ROOT", type=Path)
-    command.add_argument("--keep-last", type=int, required=True, metavar="N", help="the newest valid ones; at least 1")
-    command.add_argument("--keep-best", type=int, default=0, metavar="N", help="valid ones with the best metric")
+    command.add_argument(
+        "--keep-last",
+        type=int,
+        required=True,
+        metavar="N",
+        help="the newest valid ones; at least 1",
+    )
+    command.add_argument(
+        "--keep-best", type=int, default=0, metavar="N", help="valid ones with the best metric"
+    )
     command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
-    command.add_argument("--best", choices=("highest", "lowest"), default=rules.best, help="which values are best")
-    command.add_argument("--pin", action="append", default=[], metavar="NAME", help="name or pattern that always stays")
-    command.add_argument("--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays")
+    command.add_argument(
+        "--best", choices=("highest", "lowest"), default=rules.best, help="which values are best"
+    )
+    command.add_argument(
+        "--pin",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name or pattern that always stays",
+    )
+    command.add_argument(
+        "--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays"
+    )
     command.add_argument(
         "--settled",
         type=float,

@@ -1,4 +1,6 @@
-"""What each command of the command line does with its options; prints JSON, and returns the exit code."""
+"""
+What each command of the command line does with its options; prints JSON, and returns the exit code.
+"""
 
 from __future__ import annotations
 
@@ -89,13 +91,23 @@ def retain(options: Namespace) -> int:
     now = time.time()
     found = plan(options.root, rules, now=now, champion=options.champion)
     gone = found.remove if options.dry_run else remove(found, now=now)
-    _print({"dry_run": options.dry_run, "removed": [path.name for path in gone], "kept": dict(found.keep)})
+    _print(
+        {
+            "dry_run": options.dry_run,
+            "removed": [path.name for path in gone],
+            "kept": dict(found.keep),
+        }
+    )
     return 0
 
 
-def _looked_at(path: Path, options: Namespace, ledger: Ledger | None, progress: Progress | None) -> Report:
+def _looked_at(
+    path: Path, options: Namespace, ledger: Ledger | None, progress: Progress | None
+) -> Report:
     policy = Policy(strict=options.strict, accept=frozenset(options.accept))
-    return checkpoints.check(path, level=options.level, policy=policy, ledger=ledger, progress=progress)
+    return checkpoints.check(
+        path, level=options.level, policy=policy, ledger=ledger, progress=progress
+    )
 
 
 def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict[str, str]]:
@@ -117,7 +129,9 @@ def _known(path: Path | None, *, room: bool = False) -> Ledger | None:
         if room:
             SmallFile(path).make_room()
         elif not path.exists():
-            raise FileProblem(f"--ledger: {path}: does not exist; name a report that --report or report_path wrote")
+            raise FileProblem(
+                f"--ledger: {path}: does not exist; name a report that --report or report_path wrote"
+            )
         return read_ledger(path)
     except OSError as error:
         raise FileProblem(f"{path}: cannot be used ({cause(error)})") from None

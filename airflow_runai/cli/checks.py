@@ -1,7 +1,8 @@
 """
 The checks of a dry run, each by itself: a verdict and a sentence.
 
-They run in order and may use what earlier ones found out; what is missing then is :class:`NotAsked`, not an error.
+They run in order and may use what earlier ones found out; what is missing then is
+:class:`NotAsked`, not an error.
 """
 
 from __future__ import annotations
@@ -113,12 +114,18 @@ def project(run: DryRun) -> Verdict:
         raise NotAsked("the task's project is known only when it runs; name one with --project")
     named = named or hook.settings.project
     if named is None:
-        return PROBLEM, "neither the task, its line nor the connection names one; name one with --project"
+        return (
+            PROBLEM,
+            "neither the task, its line nor the connection names one; name one with --project",
+        )
     place = (task.get("cluster") if task else None) or hook.settings.cluster
     if place is not None and (not isinstance(place, str) or is_templated(place)):
         raise NotAsked("the task's cluster is known only when it runs")
     run.found_project = found = hook.run(organization.find_project(named, place))
-    return OK, f"{found.name} (id {found.id}{f', namespace {found.namespace}' if found.namespace else ''})"
+    return (
+        OK,
+        f"{found.name} (id {found.id}{f', namespace {found.namespace}' if found.namespace else ''})",
+    )
 
 
 def cluster(run: DryRun) -> Verdict:
@@ -135,7 +142,11 @@ def version(run: DryRun) -> Verdict:
     numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2:
         return UNKNOWN, "the server does not tell it"
-    return (OK, text) if numbers >= _OLDEST else (UNKNOWN, f"{text}; this provider was made for 2.18 and later")
+    return (
+        (OK, text)
+        if numbers >= _OLDEST
+        else (UNKNOWN, f"{text}; this provider was made for 2.18 and later")
+    )
 
 
 def _cluster(run: DryRun) -> Cluster:
@@ -150,7 +161,10 @@ def specification(run: DryRun) -> Verdict:
     """Check the specification, as far as it is known before rendering."""
     run.spec, run.later = known_part(run.told.spec, run.told.task.expanded if run.told.task else ())
     if run.later:
-        return UNKNOWN, f"right as far as can be seen; known only when the task runs: {', '.join(run.later)}"
+        return (
+            UNKNOWN,
+            f"right as far as can be seen; known only when the task runs: {', '.join(run.later)}",
+        )
     return OK, f"{run.spec.kind}, {run.spec.preemptibility or 'preemptible'}"
 
 
@@ -172,7 +186,13 @@ def time_limits(run: DryRun) -> Verdict:
     rules = found.get("schedulingRules") if isinstance(found, Mapping) else None
     if not isinstance(rules, Mapping):
         return UNKNOWN, "the server does not tell"
-    told = cut(", ".join(f"{name}: {value}" for name, value in rules.items() if name.startswith("training") and value))
+    told = cut(
+        ", ".join(
+            f"{name}: {value}"
+            for name, value in rules.items()
+            if name.startswith("training") and value
+        )
+    )
     return (UNKNOWN, f"the project ends trainings by itself: {told}") if told else (OK, "none")
 
 
@@ -191,7 +211,10 @@ def quota(run: DryRun) -> Verdict:
     if asked + used <= have.deserved:
         return OK, words
     if run.checked_spec.preemptibility != "non-preemptible":
-        return OK, f"{words}: over quota, so it takes idle GPUs only and is the first to be preempted"
+        return (
+            OK,
+            f"{words}: over quota, so it takes idle GPUs only and is the first to be preempted",
+        )
     if asked <= have.deserved:
         return OK, f"{words}: non-preemptible, so it waits for quota"
     return PROBLEM, f"{words}: non-preemptible, so it never starts"
@@ -218,11 +241,18 @@ def name(run: DryRun) -> Verdict:
         return _would(run, wanted)
     found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
     others = [f"{workload.name} ({workload.phase})" for workload in found]
-    listed = f"; there already, of other runs: {', '.join(others[:5])}{' …' if others[5:] else ''}" if others else ""
+    listed = (
+        f"; there already, of other runs: {', '.join(others[:5])}{' …' if others[5:] else ''}"
+        if others
+        else ""
+    )
     if run.told.task is None:
         given = "; --run-id says nothing without a task" if run.run_id is not None else ""
         return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; only a task has runs{given}"
-    return OK, f"{wanted.prefix}<hash of the run>-g1{listed}; --run-id tells what becomes of one run"
+    return (
+        OK,
+        f"{wanted.prefix}<hash of the run>-g1{listed}; --run-id tells what becomes of one run",
+    )
 
 
 def _would(run: DryRun, wanted: Naming) -> Verdict:
@@ -238,8 +268,13 @@ def _would(run: DryRun, wanted: Naming) -> Verdict:
 
 
 def _beside(run: DryRun, there: Workload) -> Verdict:
-    if (there.fingerprint or fingerprint_in(run.reachable.run(control_plane.get_spec(there)))) is None:
-        return PROBLEM, f"{there.name} exists ({there.phase}), but no task made it: the task would refuse it; delete it"
+    if (
+        there.fingerprint or fingerprint_in(run.reachable.run(control_plane.get_spec(there)))
+    ) is None:
+        return (
+            PROBLEM,
+            f"{there.name} exists ({there.phase}), but no task made it: the task would refuse it; delete it",
+        )
     return (
         OK,
         f"{there.name} exists ({there.phase}): it would be adopted if this run submitted it and its specification is "

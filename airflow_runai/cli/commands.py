@@ -15,7 +15,11 @@ from airflow_runai.cli.table import COMMANDS, HELP, Command
 
 def get_commands() -> list[GroupCommand]:
     """Return the group ``runai``, for the key ``cli`` of the provider's description."""
-    return [GroupCommand(name="runai", help=HELP, subcommands=[_action(command) for command in COMMANDS])]
+    return [
+        GroupCommand(
+            name="runai", help=HELP, subcommands=[_action(command) for command in COMMANDS]
+        )
+    ]
 
 
 def _action(command: Command) -> ActionCommand:
@@ -25,7 +29,9 @@ def _action(command: Command) -> ActionCommand:
         help=command.help,
         description=command.description or command.help,
         func=lazy_load_command(f"airflow_runai.cli.{command.module}.main"),
-        args=tuple(kind(option.flags, help=option.help, **option.more) for option in command.options),
+        args=tuple(
+            kind(option.flags, help=option.help, **option.more) for option in command.options
+        ),
     )
 
 

@@ -28,7 +28,9 @@ def hook_of(conn_id: str) -> RunaiHook:
         variable = f"AIRFLOW_CONN_{conn_id.upper()}"
         # Airflow calls a connection whose text it cannot read undefined, too.
         broken = (
-            "" if not os.environ.get(variable) else f" as far as {variable} can be read (one JSON object or one URI)"
+            ""
+            if not os.environ.get(variable)
+            else f" as far as {variable} can be read (one JSON object or one URI)"
         )
         raise ConnectionSettingsError(
             f"connection {conn_id!r}: not defined{broken}; make it in Airflow (Admin → Connections, type Run:ai), set "

@@ -1,8 +1,9 @@
 """
 ``airflow runai dry-run``: everything that can be asked of the control plane without creating anything.
 
-It only reads: no request but the one for the token is a POST. What a server does not have, or does not tell, is
-``unknown`` with the reason, and no problem. Nothing is rendered, so what Jinja will say is unknown, too.
+It only reads: no request but the one for the token is a POST. What a server does not have, or does
+not tell, is ``unknown`` with the reason, and no problem. Nothing is rendered, so what Jinja will
+say is unknown, too.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (
 def main(arguments: Namespace) -> int:
     """Print a table, check by check; exit code 1 if there is a problem."""
     about = told(arguments)
-    run = DryRun(about, _conn(arguments, about), arguments.project, arguments.run_id, arguments.map_index)
+    run = DryRun(
+        about, _conn(arguments, about), arguments.project, arguments.run_id, arguments.map_index
+    )
     rows = []
     for name, verdict, says in _checked(run):
         rows.append({"check": name, "verdict": verdict, "says": says})
@@ -47,9 +50,15 @@ def main(arguments: Namespace) -> int:
 
 
 def _conn(arguments: Namespace, about: Told) -> str:
-    found = arguments.conn or (about.task.get("runai_conn_id") if about.task else None) or "runai_default"
+    found = (
+        arguments.conn
+        or (about.task.get("runai_conn_id") if about.task else None)
+        or "runai_default"
+    )
     if not isinstance(found, str) or is_templated(found):
-        raise Misuse(f"runai_conn_id {str(found)!r} is known only when the task runs; name a connection with --conn")
+        raise Misuse(
+            f"runai_conn_id {str(found)!r} is known only when the task runs; name a connection with --conn"
+        )
     return found
 
 
@@ -61,6 +70,8 @@ def _checked(run: DryRun) -> Iterator[tuple[str, str, str]]:
             verdict, says = UNKNOWN, f"not asked: {reason}"
         except RunaiError as error:
             verdict, says = (
-                (PROBLEM, " | ".join(sentence(error).splitlines())) if essential else (UNKNOWN, f"no answer: {error}")
+                (PROBLEM, " | ".join(sentence(error).splitlines()))
+                if essential
+                else (UNKNOWN, f"no answer: {error}")
             )
         yield name, verdict, says

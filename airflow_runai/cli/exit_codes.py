@@ -1,8 +1,8 @@
 """
 How every command ends: its exit code, and what goes wrong as one sentence.
 
-0: fine. 1: something was found, or went wrong. 2: the command was not used as it is meant. 130: Ctrl-C, as in every
-shell. Never a traceback for an error of ours: those say what to do.
+0: fine. 1: something was found, or went wrong. 2: the command was not used as it is meant. 130:
+Ctrl-C, as in every shell. Never a traceback for an error of ours: those say what to do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def command(run: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
     """
     Make what Airflow calls of a function that returns an exit code.
 
-    Leaves by ``SystemExit`` if the code is not 0, because Airflow looks at nothing that a command returns.
+    Leaves by ``SystemExit`` if the code is not 0, because Airflow looks at nothing that a command
+    returns.
     """
 
     @functools.wraps(run)
@@ -45,13 +46,16 @@ def command(run: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
 
 def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "…", a word that is no text
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a terminal without "…", a word that is no text
     try:
         with _quiet():
             code = run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough; without this Python complains once more when it flushes at exit.
+        # Whoever read our output has enough; without this Python complains once more when it
+        # flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Misuse as error:

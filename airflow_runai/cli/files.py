@@ -17,7 +17,13 @@ def regular(path: Path, limit: int, option: str) -> bytes:
     """
     try:
         if not path.is_file():
-            found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "no such file"
+            found = (
+                "a folder"
+                if path.is_dir()
+                else "no regular file"
+                if path.exists()
+                else "no such file"
+            )
             raise Misuse(f"{option} {path}: {found}; allowed: a file that can be read")
         with path.open("rb") as file:
             content = file.read(limit + 1)

@@ -1,8 +1,9 @@
 """
 ``airflow runai lint``: what of a training will not survive a preemption.
 
-Collects what can be known (task, line or specification, start-up script, how long saving took, the project's GPUs) and
-prints what ``core/lint`` finds in it. Asks the control plane only if ``--conn`` says so.
+Collects what can be known (task, line or specification, start-up script, how long saving took, the
+project's GPUs) and prints what ``core/lint`` finds in it. Asks the control plane only if ``--conn``
+says so.
 """
 
 from __future__ import annotations
@@ -61,9 +62,16 @@ def _check_silenced(codes: list[str]) -> None:
 
 def _subjects(arguments: Namespace) -> tuple[Sequence[Told | None], bool]:
     """Return what to look at, and whether something is wrong already."""
-    if arguments.dag_id is not None and arguments.task_id is None and arguments.line is arguments.spec is None:
+    if (
+        arguments.dag_id is not None
+        and arguments.task_id is None
+        and arguments.line is arguments.spec is None
+    ):
         return _of_dag(arguments)
-    if arguments.script is not None and arguments.dag_id is arguments.line is arguments.spec is None:
+    if (
+        arguments.script is not None
+        and arguments.dag_id is arguments.line is arguments.spec is None
+    ):
         return (None,), False
     return (told(arguments),), False
 
@@ -97,9 +105,16 @@ def _mistaken(about: Told | None) -> bool:
 def _warn_of_another(about: Told | None, script: Script | None) -> None:
     """Say that the container starts another script than the one that is looked at."""
     words = Facts(Subject(spec=about.spec)).words if about and script else []
-    named = [Path(word).name for word in words if word.endswith((".sh", ".bash"))] if isinstance(words, list) else []
+    named = (
+        [Path(word).name for word in words if word.endswith((".sh", ".bash"))]
+        if isinstance(words, list)
+        else []
+    )
     if about and script and named and script.name not in named:
-        print(f"warning: {about.what} starts {named[0]}, and --script is {script.name}", file=sys.stderr)
+        print(
+            f"warning: {about.what} starts {named[0]}, and --script is {script.name}",
+            file=sys.stderr,
+        )
 
 
 def _of(about: Told | None) -> dict[str, Any]:
@@ -126,17 +141,27 @@ def _beside(arguments: Namespace) -> dict[str, Any]:
 def _script(path: Path) -> Script:
     try:
         text = regular(path, LARGEST_SCRIPT, "--script").decode("utf-8", "replace")
-        beside = sorted(entry for entry in path.absolute().parent.iterdir() if entry.name != path.name)
+        beside = sorted(
+            entry for entry in path.absolute().parent.iterdir() if entry.name != path.name
+        )
         return Script(
-            path.name, text, os.stat(path).st_mode & 0o777, tuple(entry.name for entry in beside), _requirements(beside)
+            path.name,
+            text,
+            os.stat(path).st_mode & 0o777,
+            tuple(entry.name for entry in beside),
+            _requirements(beside),
         )
     except OSError as error:
-        raise Misuse(f"--script {path}: its folder cannot be read: {error.strerror or error}") from None
+        raise Misuse(
+            f"--script {path}: its folder cannot be read: {error.strerror or error}"
+        ) from None
 
 
 def _requirements(beside: Sequence[Path]) -> dict[str, str]:
     """Read the requirements files beside a script; one that is no small file is passed over."""
-    named = [path for path in beside if path.name.startswith("requirements") and path.suffix == ".txt"]
+    named = [
+        path for path in beside if path.name.startswith("requirements") and path.suffix == ".txt"
+    ]
     small = [path for path in named if path.is_file() and path.stat().st_size <= LARGEST_SCRIPT]
     return {path.name: path.read_text("utf-8", "replace") for path in small}
 

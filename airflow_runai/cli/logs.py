@@ -1,8 +1,9 @@
 """
 ``airflow runai logs``: where a workload's logs can be read.
 
-Run:ai's REST API has none (no endpoint in any of its descriptions, 2.18 to 2.24); its own command line and its pages
-take them from the cluster. So this command says where to look, and invents nothing.
+Run:ai's REST API has none (no endpoint in any of its descriptions, 2.18 to 2.24); its own command
+line and its pages take them from the cluster. So this command says where to look, and invents
+nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ def main(arguments: Namespace) -> int:
         ],
     }
     if arguments.output in ("json", "yaml"):
-        print(written({"name": workload.name, "phase": workload.phase, "logs": None, **ways}, arguments.output), end="")
+        print(
+            written(
+                {"name": workload.name, "phase": workload.phase, "logs": None, **ways},
+                arguments.output,
+            ),
+            end="",
+        )
     else:
         print(_words(workload, ways))
     return 1
@@ -49,7 +56,10 @@ def main(arguments: Namespace) -> int:
 
 def _pods(hook: RunaiHook, workload: Workload) -> list[str]:
     try:
-        return [exact(pod.get("name"), "pod's name") for pod in hook.run(control_plane.pods(workload.id))]
+        return [
+            exact(pod.get("name"), "pod's name")
+            for pod in hook.run(control_plane.pods(workload.id))
+        ]
     except RunaiError:
         return []
 

@@ -43,6 +43,9 @@ def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
     if slug is not None and (not isinstance(slug, str) or is_templated(slug)):
         slug = None
     who = (task.dag_id, run_id or "", task.task_id) if task else ("", "", "train")
-    complete, on_clear = task is not None and run_id is not None, task.get("on_clear", "restart") if task else "restart"
+    complete, on_clear = (
+        task is not None and run_id is not None,
+        task.get("on_clear", "restart") if task else "restart",
+    )
     identity = TaskIdentity(name_in_database() if complete else "", *who, map_index)
     return Naming(base_name(identity, slug), identity.digest(), complete, on_clear)

@@ -1,7 +1,8 @@
 """
 Tables, and the same as JSON or YAML.
 
-Not Airflow's own printer: that takes square brackets in a cell for markup, and turns numbers into texts.
+Not Airflow's own printer: that takes square brackets in a cell for markup, and turns numbers into
+texts.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
         print(nothing)
     else:
         # A file or a pipe has no width: there, one row stays one line.
-        room = shutil.get_terminal_size().columns if output == "table" and sys.stdout.isatty() else None
+        room = (
+            shutil.get_terminal_size().columns
+            if output == "table" and sys.stdout.isatty()
+            else None
+        )
         print("\n".join(lines(rows, rule=output == "table", room=room)))
 
 
@@ -54,7 +59,8 @@ def lines(rows: Sequence[Row], *, rule: bool, room: int | None) -> Iterator[str]
     """
     Lay out a table.
 
-    :param room: characters of a line; the widest column is wrapped to fit. ``None``: as wide as it gets.
+    :param room: characters of a line; the widest column is wrapped to fit. ``None``: as wide as it
+        gets.
     """
     table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -65,7 +71,9 @@ def lines(rows: Sequence[Row], *, rule: bool, room: int | None) -> Iterator[str]
     for number, cells in enumerate(table):
         parts = [_wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
         for line in zip_longest(*parts, fillvalue=""):
-            yield "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
+            yield "  ".join(
+                part.ljust(width) for part, width in zip(line, widths, strict=True)
+            ).rstrip()
         if rule and number == 0:
             yield "  ".join("-" * width for width in widths)
 
@@ -73,7 +81,11 @@ def lines(rows: Sequence[Row], *, rule: bool, room: int | None) -> Iterator[str]
 def _wrapped(cell: str, width: int) -> list[str]:
     """Break between words only, so that a path or a flag can still be copied."""
     fits = len(cell) <= width
-    return [cell] if fits else textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+    return (
+        [cell]
+        if fits
+        else textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def _cell(value: Any) -> str:

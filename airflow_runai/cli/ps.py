@@ -1,8 +1,9 @@
 """
 ``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane, and what Airflow says of its tasks.
 
-A workload is of *this* Airflow if the hash in its name is that of this Airflow's name (``deployment/instance_name.py``) and
-of the run that its variables name. ``--orphans`` shows what ``airflow runai reap`` would end (``core/orphans.py``).
+A workload is of *this* Airflow if the hash in its name is that of this Airflow's name
+(``deployment/instance_name.py``) and of the run that its variables name. ``--orphans`` shows what
+``airflow runai reap`` would end (``core/orphans.py``).
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> dict
         "phase": "Deleted" if workload.deleted else workload.phase,
         "airflow": state,
         "age": round(at - workload.created_at, 3) if workload.created_at else None,
-        **{clock: known.get(clock) for clock in ("queue", "running", "interrupted_total", "interruptions")},
+        **{
+            clock: known.get(clock)
+            for clock in ("queue", "running", "interrupted_total", "interruptions")
+        },
         "dag": found.dag_id,
         "task": found.task_id,
         "run": found.run_id,
@@ -106,4 +110,6 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _interrupted(row: Mapping[str, Any]) -> str:
     times = row["interruptions"]
-    return f"{times}× {seconds(row['interrupted_total'])}" if times else "" if times is None else "0"
+    return (
+        f"{times}× {seconds(row['interrupted_total'])}" if times else "" if times is None else "0"
+    )

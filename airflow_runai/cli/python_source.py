@@ -13,7 +13,9 @@ _WIDTH = 100
 
 
 def dag_file(parsed: ParsedCommand) -> str:
-    """Return a complete DAG file with one training; it has no schedule, so nothing starts by itself."""
+    """
+    Return a complete DAG file with one training; it has no schedule, so nothing starts by itself.
+    """
     name = parsed.name or parsed.name_prefix or "training"
     lines = [
         "from airflow.sdk import DAG",
@@ -42,7 +44,9 @@ def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, Any]]:
 def _literal(value: Any, indent: int = 0) -> str:
     """Write a value as Python source; in one line if it fits, else one entry a line."""
     if isinstance(value, Mapping) and value:
-        return _within("{", [(f"{_scalar(key)}: ", entry) for key, entry in value.items()], "}", indent)
+        return _within(
+            "{", [(f"{_scalar(key)}: ", entry) for key, entry in value.items()], "}", indent
+        )
     if isinstance(value, (list, tuple)) and value:
         return _within("[", [("", entry) for entry in value], "]", indent)
     return _scalar(value)
@@ -59,4 +63,8 @@ def _within(opening: str, entries: Sequence[tuple[str, Any]], closing: str, inde
 
 def _scalar(value: Any) -> str:
     # JSON's texts are Python's, and in the quotes of the house.
-    return json.dumps(value, ensure_ascii=not value.isprintable()) if isinstance(value, str) else repr(value)
+    return (
+        json.dumps(value, ensure_ascii=not value.isprintable())
+        if isinstance(value, str)
+        else repr(value)
+    )

@@ -37,12 +37,24 @@ def main(arguments: Namespace) -> int:
 def _seconds(text: str) -> float:
     found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
     if not found:
-        raise Misuse(f"--older-than: {text!r}; allowed: a whole number with s, m, h or d, such as 10m")
+        raise Misuse(
+            f"--older-than: {text!r}; allowed: a whole number with s, m, h or d, such as 10m"
+        )
     return float(int(found[1]) * _UNITS[found[2]])
 
 
 def _row(orphan: Orphan, words: str) -> dict[str, Any]:
     workload, found = orphan.owned.workload, orphan.owned.origin
-    known = {"name": workload.name, "project": orphan.owned.project, "phase": workload.phase, "airflow": orphan.state}
-    task = {"dag": found.dag_id, "task": found.task_id, "run": found.run_id, "map_index": found.map_index}
+    known = {
+        "name": workload.name,
+        "project": orphan.owned.project,
+        "phase": workload.phase,
+        "airflow": orphan.state,
+    }
+    task = {
+        "dag": found.dag_id,
+        "task": found.task_id,
+        "run": found.run_id,
+        "map_index": found.map_index,
+    }
     return {**known, **task, "outcome": words}

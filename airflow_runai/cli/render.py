@@ -24,13 +24,18 @@ _OF_A_VARIABLE = re.compile(r"(?:^|\.)environment\.(.+)$")
 def main(arguments: Namespace) -> int:
     """Print one row for each single value: key, value, layer."""
     told = of_task(find_task(arguments))
-    rows = [{"key": key, "value": _masked(key, value), "layer": layer} for key, value, layer in by_layer(told)]
+    rows = [
+        {"key": key, "value": _masked(key, value), "layer": layer}
+        for key, value, layer in by_layer(told)
+    ]
     show(rows, arguments.output, "an empty specification")
     return 0
 
 
 def by_layer(told: Told) -> Iterator[tuple[str, Any, str]]:
-    """Return key, value and layer of each single value; what the operator adds by itself comes last."""
+    """
+    Return key, value and layer of each single value; what the operator adds by itself comes last.
+    """
     yield from _beside(told)
     yield from _specification(told.instructions)
     if told.task:
@@ -80,7 +85,11 @@ def _added(task: FoundTask) -> Iterator[tuple[str, Any, str]]:
 
 def _masked(key: str, value: Any) -> Any:
     variable = _OF_A_VARIABLE.search(key)
-    secret = variable and not isinstance(value, Mapping) and (looks_secret(variable[1]) or in_value(str(value)))
+    secret = (
+        variable
+        and not isinstance(value, Mapping)
+        and (looks_secret(variable[1]) or in_value(str(value)))
+    )
     if not secret and key.rpartition(".")[2] in ("command", "args") and isinstance(value, str):
         return masked(value)
     return "***" if secret else _plain(value)
@@ -90,7 +99,11 @@ def _plain(value: Any) -> Any:
     """Write what is no plain value (the result of another task) as text; mask variables in the server's spelling."""
     if isinstance(value, Mapping):
         found = {str(key): _plain(entry) for key, entry in value.items()}
-        return {**found, "value": "***"} if "value" in found and looks_secret(str(found.get("name"))) else found
+        return (
+            {**found, "value": "***"}
+            if "value" in found and looks_secret(str(found.get("name")))
+            else found
+        )
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -34,7 +34,13 @@ def _save_seconds(manifest: Path) -> float | None:
     try:
         if not manifest.is_file() or manifest.stat().st_size > LARGEST_MANIFEST:
             return None
-        found: Any = parse_object(manifest.read_bytes(), "json-malformed", manifest.name).get("save_seconds")
+        found: Any = parse_object(manifest.read_bytes(), "json-malformed", manifest.name).get(
+            "save_seconds"
+        )
     except (OSError, FormatError):
         return None  # what is wrong with a checkpoint, `python -m airflow_runai.checkpoints check` says
-    return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0 else None
+    return (
+        float(found)
+        if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0
+        else None
+    )

@@ -1,8 +1,8 @@
 """
 What there is to type after ``airflow runai``: names, options, help texts.
 
-Plain data, because Airflow asks for it at every start of ``airflow``: nothing is imported but the standard library.
-``commands.py`` hands it to Airflow, the documentation is generated from it.
+Plain data, because Airflow asks for it at every start of ``airflow``: nothing is imported but the
+standard library. ``commands.py`` hands it to Airflow, the documentation is generated from it.
 """
 
 from __future__ import annotations
@@ -56,16 +56,28 @@ _MANY = {"action": "append", "default": []}
 _OUTPUT = Option(
     ("-o", "--output"),
     "Output format. Allowed values: json, yaml, plain, table (default: table)",
-    {"metavar": "(table, json, yaml, plain)", "choices": ("table", "json", "yaml", "plain"), "default": "table"},
+    {
+        "metavar": "(table, json, yaml, plain)",
+        "choices": ("table", "json", "yaml", "plain"),
+        "default": "table",
+    },
 )
 _DAG = Option(("dag_id",), "The id of the dag")
 _TASK = Option(("task_id",), "The id of the task")
 _ANY_DAG = Option(("dag_id",), "The id of the dag", _MAYBE)
 _ANY_TASK = Option(("task_id",), "The id of the task", _MAYBE)
-_BUNDLE = Option(("-B", "--bundle-name"), "DAG bundle to look into; may be given more than once", _MANY)
-_FOLDER = Option(("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles")
-_CONN = Option(("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"})
-_ANY_CONN = Option(("--conn",), "Connection of type runai (default: the task's, else runai_default)")
+_BUNDLE = Option(
+    ("-B", "--bundle-name"), "DAG bundle to look into; may be given more than once", _MANY
+)
+_FOLDER = Option(
+    ("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles"
+)
+_CONN = Option(
+    ("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"}
+)
+_ANY_CONN = Option(
+    ("--conn",), "Connection of type runai (default: the task's, else runai_default)"
+)
 _PROJECT = Option(("--project",), "Run:ai project (default: the connection's)")
 _LINE = Option(("--line",), "A `runai submit …` line, quoted as one word")
 _SPEC = Option(("--spec",), "YAML file with a specification")
@@ -78,7 +90,11 @@ COMMANDS = (
         "translate",
         "Turn a `runai submit` line into operator code, specification YAML, a CLI v2 line or REST JSON",
         (
-            Option(("line",), "The line, as it would be typed, or - to read it from standard input", _REST),
+            Option(
+                ("line",),
+                "The line, as it would be typed, or - to read it from standard input",
+                _REST,
+            ),
             Option(
                 ("--to",),
                 f"Form(s): {', '.join(FORMS)}, all (default: operator); goes before the line",
@@ -100,12 +116,18 @@ COMMANDS = (
         (
             *_WHAT,
             Option(
-                ("--script",), "The start-up script; of files beside it names count, and versions in requirements*.txt"
+                ("--script",),
+                "The start-up script; of files beside it names count, and versions in requirements*.txt",
             ),
             Option(("--checkpoints",), "Folder with checkpoints, to learn how long saving takes"),
-            Option(("--conn",), "Connection of type runai, to learn the project's limit of GPUs (default: not asked)"),
+            Option(
+                ("--conn",),
+                "Connection of type runai, to learn the project's limit of GPUs (default: not asked)",
+            ),
             _PROJECT,
-            Option(("--silence",), "Code of a finding to leave out; may be given more than once", _MANY),
+            Option(
+                ("--silence",), "Code of a finding to leave out; may be given more than once", _MANY
+            ),
             _OUTPUT,
         ),
     ),
@@ -114,8 +136,15 @@ COMMANDS = (
         "Ask the control plane everything that can be asked without creating anything",
         (
             *_WHAT,
-            Option(("--run-id",), "DAG run whose workload would be made: makes the name, and what has it, known"),
-            Option(("--map-index",), "Index of a mapped task (default: -1)", {"type": int, "default": -1}),
+            Option(
+                ("--run-id",),
+                "DAG run whose workload would be made: makes the name, and what has it, known",
+            ),
+            Option(
+                ("--map-index",),
+                "Index of a mapped task (default: -1)",
+                {"type": int, "default": -1},
+            ),
             _ANY_CONN,
             _PROJECT,
             _OUTPUT,

@@ -1,7 +1,8 @@
 """
 What a command is about: a task of a DAG, a ``runai submit`` line or a specification in a file, told in one way.
 
-Nothing is rendered: Jinja stays as it is, because what it will say is known only when the task runs.
+Nothing is rendered: Jinja stays as it is, because what it will say is known only when the task
+runs.
 """
 
 from __future__ import annotations
@@ -66,8 +67,12 @@ def of_task(task: FoundTask) -> Told:
     """Return what a task was told to run; raises :class:`Misuse` if only rendering tells which template."""
     name = task.get("template")
     if name is not None and (not isinstance(name, str) or is_templated(name)):
-        raise Misuse(f"task {task.task_id}: template {str(name)!r} is known only when the task runs")
-    spec, line, name, templates = (task.get(key) for key in ("spec", "command_line", "template", "templates"))
+        raise Misuse(
+            f"task {task.task_id}: template {str(name)!r} is known only when the task runs"
+        )
+    spec, line, name, templates = (
+        task.get(key) for key in ("spec", "command_line", "template", "templates")
+    )
     found = gather(spec, line, name, templates, _as_it_is)
     return Told(f"task {task.task_id} of DAG {task.dag_id}", found, task)
 
@@ -76,10 +81,14 @@ def _from_file(name: str) -> Mapping[str, Any]:
     try:
         text = regular(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Misuse(f"--spec {name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+        raise Misuse(
+            f"--spec {name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
     found = documents(text, name)
     if len(found) > 1 or not isinstance(found[0].value, Mapping):
-        raise SpecError([f"{name}: allowed: one YAML document, a mapping of the keys of a specification"])
+        raise SpecError(
+            [f"{name}: allowed: one YAML document, a mapping of the keys of a specification"]
+        )
     return found[0].value
 
 

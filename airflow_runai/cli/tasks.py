@@ -33,7 +33,8 @@ class FoundTask:
     """
     A training (or evaluation) in a DAG file.
 
-    :param arguments: what its operator was given; a mapped task's are those that all of its instances share.
+    :param arguments: what its operator was given; a mapped task's are those that all of its
+        instances share.
     :param expanded: names of the arguments that differ between its instances.
     :param file: where the DAG is written.
     :param mapped: whether it has several instances in a run, by itself or with its task group.
@@ -58,21 +59,30 @@ def find_task(arguments: Namespace) -> FoundTask:
     Read DAG files until the task is found.
 
     :param arguments: ``dag_id``, ``task_id``, ``bundle_name`` and ``dags_folder``.
-    :raises Misuse: if there is no such DAG or task, or if the task is no training; files with errors are named.
+    :raises Misuse: if there is no such DAG or task, or if the task is no training; files with
+        errors are named.
     """
     dag = _dag(arguments)
     if arguments.task_id not in dag.task_dict:
         known = ", ".join(sorted(dag.task_dict)) or "none"
-        raise Misuse(f"task {arguments.task_id!r}: DAG {dag.dag_id!r} has no such task; it has: {known}")
+        raise Misuse(
+            f"task {arguments.task_id!r}: DAG {dag.dag_id!r} has no such task; it has: {known}"
+        )
     return _found(dag, dag.task_dict[arguments.task_id])
 
 
 def trainings(arguments: Namespace) -> list[FoundTask]:
     """Return all trainings of a DAG; see :func:`find_task`."""
     dag = _dag(arguments)
-    found = [_found(dag, task) for task in dag.task_dict.values() if issubclass(_class(task), RunaiTrainingOperator)]
+    found = [
+        _found(dag, task)
+        for task in dag.task_dict.values()
+        if issubclass(_class(task), RunaiTrainingOperator)
+    ]
     if not found:
-        raise Misuse(f"DAG {dag.dag_id!r}: no task in it is a RunaiTrainingOperator; nothing to look at")
+        raise Misuse(
+            f"DAG {dag.dag_id!r}: no task in it is a RunaiTrainingOperator; nothing to look at"
+        )
     return found
 
 
@@ -83,7 +93,11 @@ def _dag(arguments: Namespace) -> DAG:
             return bag.dags[arguments.dag_id]
         errors.update(bag.import_errors)
     broken = "".join(f"\n  {file}: {_said(error)}" for file, error in errors.items())
-    words = f"; these files could not be read:{broken}" if broken else "; name its file or folder with -S"
+    words = (
+        f"; these files could not be read:{broken}"
+        if broken
+        else "; name its file or folder with -S"
+    )
     raise Misuse(f"DAG {arguments.dag_id!r}: not found{words}")
 
 
@@ -104,10 +118,15 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
             raise Misuse(f"-S {folder}: no such file or folder")
         yield _bag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
         return
-    known = {bundle.name: bundle for bundle in _silently(lambda: list(DagBundlesManager().get_all_dag_bundles()))}
+    known = {
+        bundle.name: bundle
+        for bundle in _silently(lambda: list(DagBundlesManager().get_all_dag_bundles()))
+    }
     unknown = [name for name in bundles if name not in known]
     if unknown:
-        raise Misuse(f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}")
+        raise Misuse(
+            f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}"
+        )
     for bundle in [known[name] for name in bundles] or list(known.values()):
         try:
             _silently(bundle.initialize)
@@ -123,7 +142,9 @@ def _bag(**where: Any) -> DagBag:
     try:
         return _silently(lambda: BundleDagBag(**where))
     except (AirflowException, OSError, RuntimeError) as error:
-        raise Misuse(f"{where['dag_folder']}: cannot be read as a folder of DAGs: {cut(str(error))}") from None
+        raise Misuse(
+            f"{where['dag_folder']}: cannot be read as a folder of DAGs: {cut(str(error))}"
+        ) from None
 
 
 def _silently(do: Callable[[], T]) -> T:
@@ -145,11 +166,16 @@ def _found(dag: DAG, task: Any) -> FoundTask:
         raise Misuse(f"task {task.task_id!r}: made by {kind.__name__}; {words}")
     file = Path(dag.fileloc)
     if not task.is_mapped:
-        given = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is Airflow's callback
+        given = {
+            **vars(task),
+            "on_kill": task.kill_action,
+        }  # `on_kill` itself is Airflow's callback
         in_mapped_group = task.get_closest_mapped_task_group() is not None
         return FoundTask(dag.dag_id, task.task_id, kind, given, (), file, in_mapped_group)
     shared, differing = dict(task.partial_kwargs), task._get_specified_expand_input().value
-    expanded = tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
+    expanded = (
+        tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
+    )
     return FoundTask(dag.dag_id, task.task_id, kind, shared, expanded, file, mapped=True)
 
 

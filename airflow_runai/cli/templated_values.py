@@ -39,10 +39,16 @@ def unrendered(spec: Any) -> list[str]:
 
 
 def without_unrendered(spec: Any) -> dict[str, Any]:
-    """Return what is final; an image that is not stays, because without one nothing can be checked."""
+    """
+    Return what is final; an image that is not stays, because without one nothing can be checked.
+    """
     if not isinstance(spec, Mapping):
         return {}
-    found = {key: _final_part(value) for key, value in spec.items() if key == "image" or _has_final(value)}
+    found = {
+        key: _final_part(value)
+        for key, value in spec.items()
+        if key == "image" or _has_final(value)
+    }
     return found | ({"image": str(spec["image"])} if spec.get("image") is not None else {})
 
 
@@ -61,4 +67,6 @@ def _final(value: Any) -> bool:
         return not is_templated(value)
     if isinstance(value, Mapping):
         return all(map(_final, value.values()))
-    return all(map(_final, value)) if isinstance(value, (list, tuple)) else isinstance(value, _PLAIN)
+    return (
+        all(map(_final, value)) if isinstance(value, (list, tuple)) else isinstance(value, _PLAIN)
+    )

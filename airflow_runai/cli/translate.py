@@ -1,8 +1,9 @@
 """
 ``airflow runai translate``: one ``runai submit …`` line in the other forms it can have.
 
-All of them are made from the specification that the line becomes, so they mean the same. Values are printed as they
-were typed, those of variables too: what looks like a secret is warned of, because the result is made to be kept.
+All of them are made from the specification that the line becomes, so they mean the same. Values are
+printed as they were typed, those of variables too: what looks like a secret is warned of, because
+the result is made to be kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.instructions import looks_secret
 
-_HEADS = {"operator": "# DAG file", "yaml": "# specification", "line": "# CLI v2", "json": "# REST API"}
+_HEADS = {
+    "operator": "# DAG file",
+    "yaml": "# specification",
+    "line": "# CLI v2",
+    "json": "# REST API",
+}
 
 
 @command
@@ -47,7 +53,9 @@ def main(arguments: Namespace) -> int:
         print(written(whole, arguments.output), end="")
     else:
         heads = [f"{_HEADS[form]}\n" if len(wanted) > 1 else "" for form in found]
-        texts = (text if isinstance(text, str) else written(text, "json") for text in found.values())
+        texts = (
+            text if isinstance(text, str) else written(text, "json") for text in found.values()
+        )
         print("\n".join(head + text for head, text in zip(heads, texts, strict=True)), end="")
     return 1 if problems else 0
 
@@ -57,11 +65,15 @@ def _line(words: list[str]) -> str | list[str]:
     if words == ["-"]:
         return sys.stdin.read()
     if not words:
-        raise Misuse("line: missing; give a `runai submit …` line, or - to read it from standard input")
+        raise Misuse(
+            "line: missing; give a `runai submit …` line, or - to read it from standard input"
+        )
     if len(words) > 1 and any(character.isspace() for character in words[0]):
         raise Misuse(f"{words[1]}: stands behind the line; options of `translate` go before it")
     if "--to" in words[: words.index("--") if "--" in words else None]:
-        raise Misuse("--to: stands behind the line, and is no flag of it; options of `translate` go before it")
+        raise Misuse(
+            "--to: stands behind the line, and is no flag of it; options of `translate` go before it"
+        )
     return words[0] if len(words) == 1 else words
 
 
@@ -103,7 +115,11 @@ def _beside(parsed: ParsedCommand) -> dict[str, str | None]:
 
 def _over_template(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
     line = parsed.line
-    if parsed.template is None or "operator" not in wanted or not (line.words or line.git or line.fills):
+    if (
+        parsed.template is None
+        or "operator" not in wanted
+        or not (line.words or line.git or line.fills)
+    ):
         return []
     return [
         f"template {parsed.template!r}: beneath `spec` it counts key by key; to have words, --git-sync and defaults "
@@ -121,7 +137,9 @@ def _prefixed(parsed: ParsedCommand, wanted: tuple[str, ...]) -> list[str]:
 
 
 def _yaml(parsed: ParsedCommand) -> str:
-    """Write the specification; what is no key of it stands above as a comment, so that it is not lost."""
+    """
+    Write the specification; what is no key of it stands above as a comment, so that it is not lost.
+    """
     beside = [f"{key}: {value}" for key, value in _beside(parsed).items() if value is not None]
     head = f"# {cut(', '.join(beside))}\n" if beside else ""
     return head + written(parsed.spec, "yaml")
@@ -135,7 +153,10 @@ def _v2(parsed: ParsedCommand) -> str:
 def _rest(parsed: ParsedCommand) -> dict[str, Any]:
     # Without projectId and clusterId, which no line knows.
     name = parsed.name or parsed.name_prefix
-    told = {**({"name": name} if name else {}), **({"useGivenNameAsPrefix": True} if parsed.name_prefix else {})}
+    told = {
+        **({"name": name} if name else {}),
+        **({"useGivenNameAsPrefix": True} if parsed.name_prefix else {}),
+    }
     return {**told, **parsed.workload().to_wire()}
 
 

@@ -1,8 +1,8 @@
 """
 The one verdict on a wait: :func:`decide` says what follows from one look at a workload.
 
-The blocking operator, the trigger and the sensor share it. An unknown phase is never final, an unreachable control
-plane is never a failure, and absence must last before it is believed.
+The blocking operator, the trigger and the sensor share it. An unknown phase is never final, an
+unreachable control plane is never a failure, and absence must last before it is believed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.timeline import Clocks, Moment, clocks, last_meaning
 from airflow_runai.core.workload import Workload
 
-#: A fresh workload may answer 404 for a moment, lists lag, an identity loses sight of its project while its rules are
-#: edited: absence must last this long (seconds) to be believed. What was really deleted is listed as deleted.
+#: A fresh workload may answer 404 for a moment, lists lag, an identity loses sight of its project
+#: while its rules are edited: absence must last this long (seconds) to be believed. What was really
+#: deleted is listed as deleted.
 ABSENCE_SECONDS = 600.0
 
 
@@ -26,17 +27,18 @@ class Timeouts:
     """
     Upper bounds of the clocks, seconds; ``None`` means no limit.
 
-    A clock ends the wait only while it ticks: what runs is not stopped for having queued too long while nobody
-    looked. While the phase is unknown, nobody knows which clocks tick: then only ``total`` counts. While the control
-    plane does not answer, no limit could be enforced: it ends the wait when the control plane answers again.
+    A clock ends the wait only while it ticks: what runs is not stopped for having queued too long
+    while nobody looked. While the phase is unknown, nobody knows which clocks tick: then only
+    ``total`` counts. While the control plane does not answer, no limit could be enforced: it ends
+    the wait when the control plane answers again.
 
     :param queue: from submission to the first run.
     :param interruption: one stretch of not running after the first run.
     :param interrupted_total: all such stretches together.
     :param running: time in which it actually ran.
     :param total: everything since submission, outages included.
-    :param starting: one stretch in a phase from which a platform should move on by itself (creating, resuming,
-        pulling an image, going down): what exceeds it is ``stalled``.
+    :param starting: one stretch in a phase from which a platform should move on by itself
+        (creating, resuming, pulling an image, going down): what exceeds it is ``stalled``.
     """
 
     queue: float | None = None
@@ -50,7 +52,9 @@ class Timeouts:
         for item in fields(self):
             value = getattr(self, item.name)
             if value is not None and not value > 0:
-                raise ValueError(f"limits.{item.name}: {value!r}; allowed: seconds greater than 0, or leave it out")
+                raise ValueError(
+                    f"limits.{item.name}: {value!r}; allowed: seconds greater than 0, or leave it out"
+                )
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,10 @@ class WaitPolicy:
     Pace and limits of a wait.
 
     :param poll_interval: seconds between looks, greater than 0.
-    :param when_suspended: ``wait``: someone suspended it and will resume it (the time counts as interruption);
-        ``end``: that is the outcome ``stopped``.
-    :param deadline: epoch seconds at which the wait ends whatever the clocks say; ``None`` for never.
+    :param when_suspended: ``wait``: someone suspended it and will resume it (the time counts as
+        interruption); ``end``: that is the outcome ``stopped``.
+    :param deadline: epoch seconds at which the wait ends whatever the clocks say; ``None`` for
+        never.
     """
 
     poll_interval: float = 30.0
@@ -71,7 +76,9 @@ class WaitPolicy:
 
     def __post_init__(self) -> None:
         if not self.poll_interval > 0:
-            raise ValueError(f"poll_interval: {self.poll_interval!r}; allowed: seconds greater than 0")
+            raise ValueError(
+                f"poll_interval: {self.poll_interval!r}; allowed: seconds greater than 0"
+            )
         if self.when_suspended not in ("wait", "end"):
             raise ValueError(f"when_suspended: {self.when_suspended!r}; allowed: 'wait' or 'end'")
 
@@ -83,7 +90,8 @@ class Snapshot:
 
     :param workload: the newest reading.
     :param timeline: what is known of its history, oldest first, this reading included.
-    :param taken_at: epoch seconds; later than the reading itself while the control plane is unreachable.
+    :param taken_at: epoch seconds; later than the reading itself while the control plane is
+        unreachable.
     :param absent_since: epoch seconds since which it cannot be found; ``None`` while it can.
     :param blind: the control plane gave no answer; the reading is an old one.
     """
@@ -121,7 +129,8 @@ def decide(policy: WaitPolicy, seen: Snapshot) -> KeepWaiting | Outcome:
     """
     Say what follows from one look: look again later, or stop and why.
 
-    Reads no clock: ``seen.taken_at`` is the present. A phase this version does not know is never final.
+    Reads no clock: ``seen.taken_at`` is the present. A phase this version does not know is never
+    final.
 
     :return: :class:`KeepWaiting` with seconds until the next look, or the final :class:`Outcome`.
     """
@@ -163,7 +172,11 @@ def _exceeded(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) 
         if name == "starting":
             words = f"phase {seen.workload.phase} for {used:.0f} s; the limit for starting is {limit:.0f} s"
             return _end(seen, ends.STALLED, words + because(seen.workload.message))
-        return _end(seen, ends.TIMED_OUT, f"the {name} clock reached {used:.0f} s; its limit is {limit:.0f} s")
+        return _end(
+            seen,
+            ends.TIMED_OUT,
+            f"the {name} clock reached {used:.0f} s; its limit is {limit:.0f} s",
+        )
     return None
 
 
@@ -172,11 +185,19 @@ def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
     if seen.blind or seen.absent_since is not None:
         return {}
     unsure = seen.workload.meaning is Meaning.UNKNOWN
-    names = [name for name in (("total",) if unsure else _CLOCKS) if getattr(policy.limits, name) is not None]
+    names = [
+        name
+        for name in (("total",) if unsure else _CLOCKS)
+        if getattr(policy.limits, name) is not None
+    ]
     found: dict[str, float] = {}
     if names:  # a training that was preempted hundreds of times has a long history to go through
         spent, later = seen.clocks, clocks(seen.timeline, seen.taken_at + policy.poll_interval)
-        found = {name: getattr(spent, name) for name in names if getattr(later, name) > getattr(spent, name)}
+        found = {
+            name: getattr(spent, name)
+            for name in names
+            if getattr(later, name) > getattr(spent, name)
+        }
     if policy.limits.starting is not None and not unsure and _should_move_on(seen):
         found["starting"] = seen.taken_at - seen.timeline[-1].at
     return found
@@ -184,7 +205,10 @@ def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
 
 def _should_move_on(seen: Snapshot) -> bool:
     phase = seen.workload.phase
-    moving = seen.workload.meaning in (Meaning.STARTING, Meaning.LEAVING) or phase in ("Creating", "Resuming")
+    moving = seen.workload.meaning in (Meaning.STARTING, Meaning.LEAVING) or phase in (
+        "Creating",
+        "Resuming",
+    )
     return moving and bool(seen.timeline) and seen.timeline[-1].phase == phase
 
 

@@ -1,4 +1,6 @@
-"""The environment variables of a workload: what authors may write, and how it goes over the wire."""
+"""
+The environment variables of a workload: what authors may write, and how it goes over the wire.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,12 @@ from airflow_runai.core.fields import mapping, scalar, text
 from airflow_runai.core.workload import OWN_VARIABLES
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_SOURCES = {"secret": "secret", "config_map": "configMap", "credential": "userCredential", "pod_field": "podFieldRef"}
+_SOURCES = {
+    "secret": "secret",
+    "config_map": "configMap",
+    "credential": "userCredential",
+    "pod_field": "podFieldRef",
+}
 
 
 def environment(value: Any) -> dict[str, Any]:
@@ -18,9 +25,13 @@ def environment(value: Any) -> dict[str, Any]:
     found = mapping(value)
     for name, entry in found.items():
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a variable; allowed: letters, digits and _ , not a digit first")
+            raise ValueError(
+                f"{name!r} is no name of a variable; allowed: letters, digits and _ , not a digit first"
+            )
         if name in OWN_VARIABLES:
-            raise ValueError(f"{name} is set by the provider, which recognizes its workloads by it; take another name")
+            raise ValueError(
+                f"{name} is set by the provider, which recognizes its workloads by it; take another name"
+            )
         if isinstance(entry, Mapping):
             _source(name, entry)
         elif not isinstance(entry, (str, int, float)):

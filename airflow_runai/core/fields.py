@@ -1,9 +1,9 @@
 """
 How a field of a specification is declared, read from a plain mapping, checked and written to the wire.
 
-A field is declared once: its name, the name on the wire, and a :data:`Check` that turns what a DAG author wrote into
-the value that is sent. Jinja renders everything to text, so checks for numbers and booleans accept their text form. All
-mistakes are collected; none stops the reading.
+A field is declared once: its name, the name on the wire, and a :data:`Check` that turns what a DAG
+author wrote into the value that is sent. Jinja renders everything to text, so checks for numbers
+and booleans accept their text form. All mistakes are collected; none stops the reading.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from airflow_runai.core.texts import cut
 
 P = TypeVar("P")
 
-#: Turns a value into what the dataclass keeps, or raises ``ValueError`` with "found …; allowed …; do …".
+#: Turns a value into what the dataclass keeps, or raises ``ValueError`` with "found …; allowed …;
+#: do …".
 Check = Callable[[Any], Any]
 
 _QUANTITY = re.compile(r"\d+(\.\d+)?([kKMGTPE]i?|m)?")
@@ -36,7 +37,9 @@ def wire(name: str, check: Check, doc: str, write: Callable[[Any], Any] | None =
     :param doc: meaning, unit and range; the documentation's table is made from it.
     :param write: turns the kept value into JSON; parts and lists of parts write themselves.
     """
-    return field(default=None, metadata={"wire": name, "check": check, "doc": doc, "write": write or _plain})
+    return field(
+        default=None, metadata={"wire": name, "check": check, "doc": doc, "write": write or _plain}
+    )
 
 
 def declared(cls: type) -> dict[str, Field[Any]]:
@@ -76,7 +79,9 @@ def _checked(item: Field[Any], value: Any, path: str, problems: list[str]) -> An
 def unknown_keys(cls: type, given: Mapping[Any, Any], path: str) -> list[str]:
     """Name each key that ``cls`` does not declare, with the nearest valid name."""
     return [
-        f"{path}.{key}: unknown key; {nearest(str(key), declared(cls))}" for key in given if key not in declared(cls)
+        f"{path}.{key}: unknown key; {nearest(str(key), declared(cls))}"
+        for key in given
+        if key not in declared(cls)
     ]
 
 
@@ -144,7 +149,9 @@ def sendable(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{cut(repr(value), 80)} has half a character (a lone surrogate); type it anew") from None
+        raise ValueError(
+            f"{cut(repr(value), 80)} has half a character (a lone surrogate); type it anew"
+        ) from None
     return value
 
 
@@ -153,7 +160,9 @@ def one_of(*allowed: str) -> Check:
 
     def check(value: Any) -> str:
         if value not in allowed:
-            raise ValueError(f"{value!r}; {nearest(str(value), allowed)} (allowed: {', '.join(allowed)})")
+            raise ValueError(
+                f"{value!r}; {nearest(str(value), allowed)} (allowed: {', '.join(allowed)})"
+            )
         return str(value)
 
     return check
@@ -163,7 +172,9 @@ def whole(low: int, high: int | None = None) -> Check:
     """Accept a whole number in the closed range."""
 
     def check(value: Any) -> int:
-        span = f"a whole number of at least {low}" + (f" and at most {high}" if high is not None else "")
+        span = f"a whole number of at least {low}" + (
+            f" and at most {high}" if high is not None else ""
+        )
         try:
             number = int(value) if not isinstance(value, (bool, float)) else None
         except (TypeError, ValueError):
@@ -195,8 +206,14 @@ def number(low: float, high: float | None = None, instead: str = "") -> Check:
 
 def quantity(value: Any) -> str:
     """Accept a Kubernetes quantity such as ``500M`` or ``16Gi``."""
-    if not isinstance(value, (str, int)) or isinstance(value, bool) or not _QUANTITY.fullmatch(str(value)):
-        raise ValueError(f"{value!r}; allowed: a quantity such as '500M' or '16Gi' (k, M, G, T, with or without i)")
+    if (
+        not isinstance(value, (str, int))
+        or isinstance(value, bool)
+        or not _QUANTITY.fullmatch(str(value))
+    ):
+        raise ValueError(
+            f"{value!r}; allowed: a quantity such as '500M' or '16Gi' (k, M, G, T, with or without i)"
+        )
     return str(value)
 
 
@@ -212,7 +229,9 @@ def flag(value: Any) -> bool:
 def absolute_path(value: Any) -> str:
     """Accept an absolute POSIX path inside the container."""
     if not text(value).startswith("/"):
-        raise ValueError(f"{value!r}; allowed: an absolute path in the container, such as '/workspace'")
+        raise ValueError(
+            f"{value!r}; allowed: an absolute path in the container, such as '/workspace'"
+        )
     return str(value)
 
 
@@ -241,7 +260,9 @@ def parts(cls: type[Any]) -> Check:
 
     def check(value: Any) -> tuple[Any, ...]:
         if isinstance(value, Mapping) or not isinstance(value, (list, tuple)):
-            raise ValueError(f"a {type(value).__name__}; allowed: a list of mappings of {_names(cls)}")
+            raise ValueError(
+                f"a {type(value).__name__}; allowed: a list of mappings of {_names(cls)}"
+            )
         problems: list[str] = []
         found = []
         for index, entry in enumerate(value):
@@ -279,7 +300,9 @@ def named_texts(value: Any) -> dict[str, str]:
     found = mapping(value)
     wrong = [key for key, entry in found.items() if not isinstance(entry, (str, int, float))]
     if wrong:
-        raise ValueError(f"{', '.join(wrong)} holds no scalar; allowed: a mapping from names to texts or numbers")
+        raise ValueError(
+            f"{', '.join(wrong)} holds no scalar; allowed: a mapping from names to texts or numbers"
+        )
     return {key: scalar(entry) for key, entry in found.items()}
 
 

@@ -1,10 +1,11 @@
 """
 Conversations with a server, written once for blocking and asynchronous use.
 
-A *flow* is a generator. It yields what it wants done (:class:`Request`, :class:`Sleep` or :class:`Notice`), receives a
-:class:`Reply`, and returns its result. It never sends or sleeps itself: ``backends/drivers.py`` has one driver that
-blocks and one that awaits, and tests feed replies by hand. When the wire fails, the driver throws
-:class:`~airflow_runai.errors.Unreachable` into the flow at the ``yield``.
+A *flow* is a generator. It yields what it wants done (:class:`Request`, :class:`Sleep` or
+:class:`Notice`), receives a :class:`Reply`, and returns its result. It never sends or sleeps
+itself: ``backends/drivers.py`` has one driver that blocks and one that awaits, and tests feed
+replies by hand. When the wire fails, the driver throws :class:`~airflow_runai.errors.Unreachable`
+into the flow at the ``yield``.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ class Request:
     """
     One HTTP request, relative to the control plane's address.
 
-    :param params: query parameters in order; a sequence, because order makes logs and tests readable.
-    :param json: JSON body; mutually exclusive with ``form``. Bodies may hold secrets: neither is in the ``repr``.
+    :param params: query parameters in order; a sequence, because order makes logs and tests
+        readable.
+    :param json: JSON body; mutually exclusive with ``form``. Bodies may hold secrets: neither is in
+        the ``repr``.
     :param form: form-encoded body (the OAuth token call).
     :param headers: additional headers; never logged.
     """
@@ -45,8 +48,8 @@ class Sleep:
     Let time pass.
 
     :param seconds: how long, at least 0.
-    :param jitter: share (0–1) by which the driver may lengthen the sleep at random, so that many waits do not
-        march in step.
+    :param jitter: share (0–1) by which the driver may lengthen the sleep at random, so that many
+        waits do not march in step.
     """
 
     seconds: float

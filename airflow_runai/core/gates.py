@@ -19,7 +19,9 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_GATE = re.compile(r"\s*([A-Za-z_][\w./-]*)\s*(>=|<=|==|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
+_GATE = re.compile(
+    r"\s*([A-Za-z_][\w./-]*)\s*(>=|<=|==|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class Gate:
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Read gates such as ``accuracy >= 0.95``; raises :class:`SpecError` listing all that cannot be read."""
     if isinstance(texts, str):
-        raise SpecError([f"gates: {texts!r} is one text; allowed: a list of texts such as ['accuracy >= 0.95']"])
+        raise SpecError(
+            [f"gates: {texts!r} is one text; allowed: a list of texts such as ['accuracy >= 0.95']"]
+        )
     found = [(text, _GATE.fullmatch(str(text))) for text in texts]
     wrong = [text for text, match in found if match is None]
     if wrong:
@@ -66,5 +70,7 @@ def judge(gates: Sequence[Gate], metrics: Mapping[str, float]) -> list[str]:
 
 def _value(metrics: Mapping[str, float], name: str) -> float:
     if name not in metrics:
-        raise MetricsError(f"gate on {name!r}: the evaluation did not write this metric; {cut(nearest(name, metrics))}")
+        raise MetricsError(
+            f"gate on {name!r}: the evaluation did not write this metric; {cut(nearest(name, metrics))}"
+        )
     return metrics[name]

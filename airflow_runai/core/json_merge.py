@@ -1,8 +1,8 @@
 """
 Request bodies as plain JSON: how one is laid over another, and when two are the same.
 
-Knows no field but ``name``: entries of a list that all have one (variables, labels, tolerations) are a mapping in
-disguise, so they are merged by name and their order means nothing.
+Knows no field but ``name``: entries of a list that all have one (variables, labels, tolerations)
+are a mapping in disguise, so they are merged by name and their order means nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def _united(base: Any, patch: Any) -> Any:
 
 
 def _are_named(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, Mapping) and "name" in entry for entry in value)
+    return isinstance(value, list) and all(
+        isinstance(entry, Mapping) and "name" in entry for entry in value
+    )
 
 
 def in_order(value: Any) -> Any:
@@ -37,5 +39,7 @@ def in_order(value: Any) -> Any:
         return {key: in_order(entry) for key, entry in sorted(value.items())}
     if isinstance(value, list):
         entries = [in_order(entry) for entry in value]
-        return sorted(entries, key=lambda entry: str(entry["name"])) if _are_named(value) else entries
+        return (
+            sorted(entries, key=lambda entry: str(entry["name"])) if _are_named(value) else entries
+        )
     return value

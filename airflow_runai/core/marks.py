@@ -1,8 +1,8 @@
 """
 What a workload says about the task that waits for it: variables beside its fingerprint, and no part of it.
 
-Whoever ends what nobody waits for reads them, because the task that could be asked may be gone. A workload that carries
-none is nobody's to end: an older version made it, or a run that only submits.
+Whoever ends what nobody waits for reads them, because the task that could be asked may be gone. A
+workload that carries none is nobody's to end: an older version made it, or a run that only submits.
 """
 
 from __future__ import annotations
@@ -41,11 +41,15 @@ class Mark:
     @classmethod
     def from_environment(cls, variables: Mapping[str, Any]) -> Mark | None:
         """Read the variables; ``None`` where one is missing or holds what we never write."""
-        index, action, awaited = (variables.get(n) for n in (MAP_INDEX_VARIABLE, ON_KILL_VARIABLE, AWAITED_VARIABLE))
+        index, action, awaited = (
+            variables.get(n) for n in (MAP_INDEX_VARIABLE, ON_KILL_VARIABLE, AWAITED_VARIABLE)
+        )
         if action not in _ACTIONS or awaited not in ("true", "false") or not _is_index(index):
             return None
         return cls(int(str(index)), str(action), awaited == "true")
 
 
 def _is_index(value: object) -> bool:
-    return isinstance(value, str) and (value == "-1" or (value.isascii() and value.isdecimal() and len(value) < 10))
+    return isinstance(value, str) and (
+        value == "-1" or (value.isascii() and value.isdecimal() and len(value) < 10)
+    )

@@ -1,8 +1,9 @@
 """
 What an evaluation wrote: names and numbers, and nothing else.
 
-The file lies where whoever trains may write, so it is taken for data of somebody else. A text in it may be a secret
-that was never meant to get here; it is refused, and the error names its key and never its value.
+The file lies where whoever trains may write, so it is taken for data of somebody else. A text in it
+may be a secret that was never meant to get here; it is refused, and the error names its key and
+never its value.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ MOST_METRICS = 1000
 LONGEST_NAME = 200
 #: What Airflow can send of whole numbers; larger ones are rounded.
 _LARGEST_INTEGER = 2**63 - 1
-_WORDS = {str: "a text", bool: "true or false", dict: "an object", list: "a list", type(None): "null"}
+_WORDS = {
+    str: "a text",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
 
 
 def parse_metrics(raw: bytes, where: str) -> dict[str, float]:
@@ -32,16 +39,26 @@ def parse_metrics(raw: bytes, where: str) -> dict[str, float]:
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise MetricsError(f"{where}: not JSON ({error}); write it to a temporary name and rename it") from None
+        raise MetricsError(
+            f"{where}: not JSON ({error}); write it to a temporary name and rename it"
+        ) from None
     if not isinstance(found, dict):
-        raise MetricsError(f"{where}: a JSON {type(found).__name__}; allowed: an object such as {{'accuracy': 0.97}}")
+        raise MetricsError(
+            f"{where}: a JSON {type(found).__name__}; allowed: an object such as {{'accuracy': 0.97}}"
+        )
     if len(found) > MOST_METRICS:
         raise MetricsError(f"{where}: {len(found)} metrics; allowed: at most {MOST_METRICS}")
-    wrong = [f"{cut(name, 80)!r} is {_WORDS[type(value)]}" for name, value in found.items() if type(value) in _WORDS]
+    wrong = [
+        f"{cut(name, 80)!r} is {_WORDS[type(value)]}"
+        for name, value in found.items()
+        if type(value) in _WORDS
+    ]
     wrong += [f"{cut(name, 80)!r} is no name" for name in found if not _is_name(name)]
     if wrong:
         allowed = f"printable names of at most {LONGEST_NAME} characters, and numbers"
-        raise MetricsError(f"{where}: {'; '.join(wrong[:5])}; allowed: {allowed}; write all else to another file")
+        raise MetricsError(
+            f"{where}: {'; '.join(wrong[:5])}; allowed: {allowed}; write all else to another file"
+        )
     return _numbers(found)
 
 
@@ -50,7 +67,10 @@ def _is_name(name: str) -> bool:
 
 
 def _numbers(found: Mapping[str, float]) -> dict[str, float]:
-    return {name: value if abs(value) <= _LARGEST_INTEGER else _rounded(value) for name, value in found.items()}
+    return {
+        name: value if abs(value) <= _LARGEST_INTEGER else _rounded(value)
+        for name, value in found.items()
+    }
 
 
 def _rounded(value: float) -> float:

@@ -1,9 +1,10 @@
 """
 The name of a workload, which is its identity.
 
-``<slug>-<hash>-g<generation>``: all tries of one mapped task instance of one DAG run share the hash, so a submission
-can be repeated without remembering anything. The slug is for people and may change from try to try: it identifies
-nothing. The name is a DNS-1035 label of at most 40 characters.
+``<slug>-<hash>-g<generation>``: all tries of one mapped task instance of one DAG run share the
+hash, so a submission can be repeated without remembering anything. The slug is for people and may
+change from try to try: it identifies nothing. The name is a DNS-1035 label of at most 40
+characters.
 """
 
 from __future__ import annotations
@@ -84,5 +85,7 @@ def ending(digest: str) -> str:
 
 def generation_of(digest: str, name: str) -> int | None:
     """Return the generation in ``name``, or ``None`` if it is not of the task instance with this digest."""
-    found = re.fullmatch(r"[a-z][a-z0-9-]*" + re.escape(ending(digest)) + r"([1-9]\d{0,3})", name, re.ASCII)
+    found = re.fullmatch(
+        r"[a-z][a-z0-9-]*" + re.escape(ending(digest)) + r"([1-9]\d{0,3})", name, re.ASCII
+    )
     return int(found.group(1)) if found else None

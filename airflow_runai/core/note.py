@@ -1,8 +1,9 @@
 """
 What a try writes down for later ones, in Airflow's task state store.
 
-It tells a clear from a retry, and which workload to look for when a list lacks it. It never proves that a workload
-exists or not; notes of older versions, damaged ones and lost ones only make a try more careful.
+It tells a clear from a retry, and which workload to look for when a list lacks it. It never proves
+that a workload exists or not; notes of older versions, damaged ones and lost ones only make a try
+more careful.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ class Note:
     """
     What an earlier try wrote down.
 
-    :param generation: the newest that was intended; 0 if nothing was ever submitted, because what was found under the
-        name was not ours.
+    :param generation: the newest that was intended; 0 if nothing was ever submitted, because what
+        was found under the name was not ours.
     :param try_number: the try that submitted, or adopted.
     :param workload_id: known only if that try lived until after the submission.
     :param name: name of the workload, which keeps its readable part when the DAG gets another one.
@@ -28,8 +29,8 @@ class Note:
     :param connection: id of the connection through which it was submitted.
     :param fingerprint: of the specification that was submitted.
     :param max_tries: Airflow's number at that time; only a clear changes it.
-    :param begun: epoch seconds of the server's clock when this run first intended this generation: an older workload of
-        the same name is another life's.
+    :param begun: epoch seconds of the server's clock when this run first intended this generation:
+        an older workload of the same name is another life's.
     :param missed_at: ``max_tries`` of the newest try that could not find the workload.
     """
 

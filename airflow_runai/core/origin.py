@@ -11,7 +11,8 @@ from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.workload import FINGERPRINT_VARIABLE
 
-#: Workloads that do not carry their map index are recognised up to this one; Airflow's default for the longest mapping.
+#: Workloads that do not carry their map index are recognised up to this one; Airflow's default for
+#: the longest mapping.
 MOST_MAPPED = 1024
 _NAME = re.compile(r"[a-z][a-z0-9-]*-([0-9a-f]{10})-g[1-9]\d{0,3}")
 _CONTEXT = ("DAG_ID", "TASK_ID", "DAG_RUN_ID")
@@ -57,7 +58,13 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
 
 def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Read either shape: a mapping, or a list of names with values; ``None`` where the server leaves variables out."""
-    given = item.get("environmentVariables") or None  # ours have some: where there is none, they were left out
+    given = (
+        item.get("environmentVariables") or None
+    )  # ours have some: where there is none, they were left out
     if isinstance(given, list):
-        return {str(entry.get("name")): entry.get("value") for entry in given if isinstance(entry, Mapping)}
+        return {
+            str(entry.get("name")): entry.get("value")
+            for entry in given
+            if isinstance(entry, Mapping)
+        }
     return given if isinstance(given, Mapping) else None

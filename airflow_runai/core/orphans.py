@@ -1,9 +1,9 @@
 """
 Which workloads nobody waits for, decided from what the control plane lists and how the tasks stand in Airflow.
 
-An orphan is unfinished and its author did not want it kept, but its task is over in Airflow or unknown there, or waits
-for a newer generation. Never one: what carries no mark (``marks.py``), and what is suspended: it holds no GPU, and
-somebody suspended it.
+An orphan is unfinished and its author did not want it kept, but its task is over in Airflow or
+unknown there, or waits for a newer generation. Never one: what carries no mark (``marks.py``), and
+what is suspended: it holds no GPU, and somebody suspended it.
 """
 
 from __future__ import annotations
@@ -60,28 +60,40 @@ def may_end(one: Owned) -> bool:
     return goes_on and one.mark is not None and one.mark.awaited and one.mark.on_kill != "keep"
 
 
-def orphans(owned: Sequence[Owned], states: Mapping[Origin, str], made_before: float = math.inf) -> list[Orphan]:
+def orphans(
+    owned: Sequence[Owned], states: Mapping[Origin, str], made_before: float = math.inf
+) -> list[Orphan]:
     """
     Return those that nobody waits for.
 
     :param owned: all that this Airflow has on Run:ai, unfinished at least.
-    :param states: of their tasks, in Airflow's words; a task that is not in it protects its workload.
-    :param made_before: epoch seconds of the server's clock; what is younger, or of unknown age, is left out.
+    :param states: of their tasks, in Airflow's words; a task that is not in it protects its
+        workload.
+    :param made_before: epoch seconds of the server's clock; what is younger, or of unknown age, is
+        left out.
     """
     rows = [one for one in owned if one.origin.dag_id is not None]
     newest: dict[Origin, Owned] = {}
     for one in rows:
         if (known := newest.get(one.origin)) is None or _precedes(known, one):
             newest[one.origin] = one
-    old = (one for one in rows if may_end(one) and (one.workload.created_at or math.inf) <= made_before)
+    old = (
+        one for one in rows if may_end(one) and (one.workload.created_at or math.inf) <= made_before
+    )
     found = (Orphan(one, states[one.origin]) for one in old if one.origin in states)
-    return [orphan for orphan in found if not orphan.superseded or _precedes(orphan.owned, newest[orphan.owned.origin])]
+    return [
+        orphan
+        for orphan in found
+        if not orphan.superseded or _precedes(orphan.owned, newest[orphan.owned.origin])
+    ]
 
 
 def _precedes(one: Owned, other: Owned) -> bool:
     """Tell whether ``other`` is what the task turned to after ``one``; slugs do not matter."""
     mine, theirs = _generation(one), _generation(other)
-    return mine < theirs or (mine == theirs and 0 < one.workload.created_at < other.workload.created_at)
+    return mine < theirs or (
+        mine == theirs and 0 < one.workload.created_at < other.workload.created_at
+    )
 
 
 def _generation(one: Owned) -> int:

@@ -1,8 +1,9 @@
 """
 How a wait ended, and the one mapping in which that crosses from the triggerer to a worker.
 
-The event carries all that the worker needs: Airflow's ``dag.test()`` drops the keyword arguments of ``defer`` as soon
-as an event arrives, and a worker that wakes up days later has no memory of the submission.
+The event carries all that the worker needs: Airflow's ``dag.test()`` drops the keyword arguments of
+``defer`` as soon as an event arrives, and a worker that wakes up days later has no memory of the
+submission.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Outcome:
     :param reason: a sentence for people: which clock ran out, what the platform said.
     :param ended_at: epoch seconds of the last reading.
     :param absent: it could not be found for a long time, and nobody lists it as deleted.
-    :param project_id: where it is, as are ``cluster_id`` and ``kind``: whoever looks again needs them.
+    :param project_id: where it is, as are ``cluster_id`` and ``kind``: whoever looks again needs
+        them.
     """
 
     status: str
@@ -78,8 +80,8 @@ class Outcome:
         """
         Read what :meth:`to_event` wrote.
 
-        :raises ValueError: for a status that no version of this package has written: an event that we do not
-            understand must not pass as success.
+        :raises ValueError: for a status that no version of this package has written: an event that
+            we do not understand must not pass as success.
         """
         if event.get("status") not in STATUSES:
             raise ValueError(
@@ -141,12 +143,19 @@ def moments_from_json(value: object) -> tuple[Moment, ...]:
     """Read what :func:`news` has published; what is no moment is left out."""
     listed = value.get("timeline") if isinstance(value, Mapping) else None
     entries = listed if isinstance(listed, (list, tuple)) else ()
-    return merge(_moment(entry) for entry in entries if isinstance(entry, Mapping) and _is_moment(entry))
+    return merge(
+        _moment(entry) for entry in entries if isinstance(entry, Mapping) and _is_moment(entry)
+    )
 
 
 def _is_moment(entry: Mapping[str, Any]) -> bool:
     at, phase = entry.get("at"), entry.get("phase")
-    return isinstance(at, (int, float)) and not isinstance(at, bool) and isfinite(at) and isinstance(phase, str)
+    return (
+        isinstance(at, (int, float))
+        and not isinstance(at, bool)
+        and isfinite(at)
+        and isinstance(phase, str)
+    )
 
 
 def _moment(entry: Mapping[str, Any]) -> Moment:

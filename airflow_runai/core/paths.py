@@ -1,9 +1,10 @@
 """
 One file, two names: the container's and the worker's.
 
-What the container calls ``/workspace/ckpt`` may be ``/mnt/nfs/ckpt`` or ``s3://bucket/ckpt`` to a worker. A path map
-goes from container prefixes to worker prefixes. Prefixes match whole segments; the longest match wins. What lies below
-a prefix stays below it: ``..`` is resolved by its text alone, and never leads out. Links are not seen here.
+What the container calls ``/workspace/ckpt`` may be ``/mnt/nfs/ckpt`` or ``s3://bucket/ckpt`` to a
+worker. A path map goes from container prefixes to worker prefixes. Prefixes match whole segments;
+the longest match wins. What lies below a prefix stays below it: ``..`` is resolved by its text
+alone, and never leads out. Links are not seen here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def to_container(path: str, path_map: Mapping[str, str]) -> str:
 
 
 def worker_prefix(path: str, path_map: Mapping[str, str]) -> str | None:
-    """Return the worker prefix below which a container path lies; ``None`` where no prefix matches."""
+    """
+    Return the worker prefix below which a container path lies; ``None`` where no prefix matches.
+    """
     prefix = _prefix_of(path, path_map)
     return None if prefix is None else path_map[prefix]
 
@@ -38,7 +41,11 @@ def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     if prefix is not None:
         return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
     if ".." in path.split("/"):
-        raise SpecError([f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; write it out"])
+        raise SpecError(
+            [
+                f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; write it out"
+            ]
+        )
     return path
 
 
@@ -62,5 +69,7 @@ def _rest(path: str, prefix: str) -> str:
         elif kept:
             kept.pop()
         else:
-            raise SpecError([f"path: {path!r}; '..' leads out of {prefix!r}; allowed: what lies below it"])
+            raise SpecError(
+                [f"path: {path!r}; '..' leads out of {prefix!r}; allowed: what lies below it"]
+            )
     return "".join(f"/{segment}" for segment in kept)

@@ -1,9 +1,10 @@
 """
 The phases of a Run:ai workload and what they mean for someone who waits.
 
-One table; the documentation's table is made from it. The client never enforces transitions: the server is right. A
-phase that is not in the table (a newer server, a gateway's invention) is :attr:`Meaning.UNKNOWN` and never final.
-Source of the names: the control plane's API, versions 2.18–3.0.
+One table; the documentation's table is made from it. The client never enforces transitions: the
+server is right. A phase that is not in the table (a newer server, a gateway's invention) is
+:attr:`Meaning.UNKNOWN` and never final. Source of the names: the control plane's API, versions
+2.18–3.0.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ OVER = FINAL | {Meaning.DELETING}
 
 
 def meaning(phase: str) -> Meaning:
-    """Return what ``phase`` (the server's spelling) means; unknown names are :attr:`Meaning.UNKNOWN`."""
+    """
+    Return what ``phase`` (the server's spelling) means; unknown names are :attr:`Meaning.UNKNOWN`.
+    """
     found = PHASES.get(phase)
     return found[0] if found else Meaning.UNKNOWN

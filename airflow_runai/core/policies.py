@@ -1,9 +1,10 @@
 """
 What a policy of Run:ai would refuse of a specification, as far as its rules can be read.
 
-A prediction for people, made before anything is submitted. The server decides: a rule that this page does not know is
-passed over, and nothing that is found here ever stops a submission. Shapes are those of the control plane's API
-description (``/api/v2/policy``), 2.18–2.24: a tree like the specification's, whose leaves are rules.
+A prediction for people, made before anything is submitted. The server decides: a rule that this
+page does not know is passed over, and nothing that is found here ever stops a submission. Shapes
+are those of the control plane's API description (``/api/v2/policy``), 2.18–2.24: a tree like the
+specification's, whose leaves are rules.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
     :param spec: the body's ``spec``, in the server's spelling.
     """
     rules, defaults = _mapping(policy.get("rules")), _mapping(policy.get("defaults"))
-    if {"worker", "master"} & set(rules):  # a distributed workload's; its master is left to the server
+    if {"worker", "master"} & set(
+        rules
+    ):  # a distributed workload's; its master is left to the server
         rules, defaults = _mapping(rules.get("worker")), _mapping(defaults.get("worker"))
     return [cut(words) for words in _walk(rules, spec, defaults, "spec")]
 
@@ -42,7 +45,9 @@ def _walk(rules: Mapping[str, Any], value: Any, default: Any, path: str) -> Iter
         return
     for name, rule in rules.items():
         if isinstance(rule, Mapping):
-            yield from _walk(rule, _mapping(value).get(name), _mapping(default).get(name), f"{path}.{name}")
+            yield from _walk(
+                rule, _mapping(value).get(name), _mapping(default).get(name), f"{path}.{name}"
+            )
 
 
 def _leaf(rule: Mapping[str, Any], value: Any, default: Any, path: str) -> Iterator[str]:
@@ -51,13 +56,17 @@ def _leaf(rule: Mapping[str, Any], value: Any, default: Any, path: str) -> Itera
             yield f"{path}: missing; the policy requires it"
         return
     if rule.get("canEdit") is False and value != default:
-        yield f"{path}: {value!r}; the policy lets nobody change it" + (f" (it is {default!r})" if default else "")
+        yield f"{path}: {value!r}; the policy lets nobody change it" + (
+            f" (it is {default!r})" if default else ""
+        )
     found, least, most = _amount(value), _amount(rule.get("min")), _amount(rule.get("max"))
     if found is not None and least is not None and found < least:
         yield f"{path}: {value!r}; the policy allows {rule['min']!r} or more"
     if found is not None and most is not None and found > most:
         yield f"{path}: {value!r}; the policy allows at most {rule['max']!r}"
-    options = [entry.get("value") for entry in rule.get("options") or [] if isinstance(entry, Mapping)]
+    options = [
+        entry.get("value") for entry in rule.get("options") or [] if isinstance(entry, Mapping)
+    ]
     if options and not isinstance(value, list) and value not in options:
         yield f"{path}: {value!r}; the policy allows {', '.join(map(str, options))}"
 

@@ -28,7 +28,11 @@ class Quota:
     def from_wire(cls, project: Mapping[str, Any]) -> Quota:
         """Read a project as the control plane describes it; what it does not tell is ``None``."""
         listed = project.get("resources")
-        pools = [pool.get("gpu") for pool in listed if isinstance(pool, Mapping)] if isinstance(listed, list) else []
+        pools = (
+            [pool.get("gpu") for pool in listed if isinstance(pool, Mapping)]
+            if isinstance(listed, list)
+            else []
+        )
         found = [gpu for gpu in pools if isinstance(gpu, Mapping)]
         return cls(_sum(found, "deserved"), _sum(found, "limit"))
 
@@ -44,14 +48,17 @@ def gpus_asked(spec: WorkloadSpec) -> float | None:
     """
     Return the GPUs of all pods together; ``None`` if memory is asked for, whose share depends on the node.
 
-    Workers do not count the master, which asks for the same unless it has a specification of its own.
+    Workers do not count the master, which asks for the same unless it has a specification of its
+    own.
     """
     body = spec.to_wire()
     each = _of_pod(body["spec"])
     if spec.distributed is None:
         return None if each is None else each * (spec.parallelism or 1)
     master = _of_pod(body.get("masterSpec") or body["spec"])
-    return None if each is None or master is None else each * (spec.distributed.workers or 1) + master
+    return (
+        None if each is None or master is None else each * (spec.distributed.workers or 1) + master
+    )
 
 
 def _of_pod(spec: Mapping[str, Any]) -> float | None:
@@ -59,7 +66,9 @@ def _of_pod(spec: Mapping[str, Any]) -> float | None:
     if compute.get("gpuMemoryRequest") is not None:
         return None
     portion = _number(compute.get("gpuPortionRequest"))
-    return (_number(compute.get("gpuDevicesRequest")) or 0.0) * (1.0 if portion is None else portion)
+    return (_number(compute.get("gpuDevicesRequest")) or 0.0) * (
+        1.0 if portion is None else portion
+    )
 
 
 def _number(value: Any) -> float | None:

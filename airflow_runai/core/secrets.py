@@ -1,9 +1,9 @@
 """
 Where a text gives away a secret: a password in an address, a token in a word, a value behind ``--password``.
 
-Shapes decide, and names of options only together with a value that could be one; who trains a language model has
-``--pad-token`` and ``--max-tokens``, too. What is left open (``$TOKEN``, ``{{ … }}``) is no secret yet. Nothing here
-returns a secret, only where it stands.
+Shapes decide, and names of options only together with a value that could be one; who trains a
+language model has ``--pad-token`` and ``--max-tokens``, too. What is left open (``$TOKEN``, ``{{ …
+}}``) is no secret yet. Nothing here returns a secret, only where it stands.
 """
 
 from __future__ import annotations
@@ -43,11 +43,14 @@ _NAME = re.compile(
 #: Longer ones are no names of options, and a regular expression could take its time over them.
 _LONGEST_NAME = 60
 _NO_VALUE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|default", re.IGNORECASE)
-_PLACE = re.compile(r"[./~]|.*\.(json|ya?ml|txt|pem|key|env|toml|cfg|ini)$|file:|[a-z0-9]+://", re.IGNORECASE)
+_PLACE = re.compile(
+    r"[./~]|.*\.(json|ya?ml|txt|pem|key|env|toml|cfg|ini)$|file:|[a-z0-9]+://", re.IGNORECASE
+)
 _NAMED = re.compile(r"-{0,2}([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
 _LOGIN = re.compile(r"[^\s:$]+:[^\s$]*[^\s$\d][^\s$]*")
 _HEADER = re.compile(
-    r"(?:authorization|x-api-key|private-token)\s*:\s*(?:bearer |basic |token )?\s*(\S+)", re.IGNORECASE
+    r"(?:authorization|x-api-key|private-token)\s*:\s*(?:bearer |basic |token )?\s*(\S+)",
+    re.IGNORECASE,
 )
 
 
@@ -64,7 +67,9 @@ def in_value(text: str) -> bool:
 
 
 def in_words(words: Sequence[str]) -> Iterator[str]:
-    """Yield what to call each word of a command that gives away a secret: its option, or its place."""
+    """
+    Yield what to call each word of a command that gives away a secret: its option, or its place.
+    """
     for index, (word, after) in enumerate(zip(words, [*words, ""][1:], strict=True)):
         named = _NAMED.fullmatch(word)
         if named and is_secret(named[1], named[2]):
@@ -73,7 +78,9 @@ def in_words(words: Sequence[str]) -> Iterator[str]:
             yield word
         elif _is_header(word):
             yield "a header"
-        elif word in ("-u", "--user", "--proxy-user") and "curl" in words and _LOGIN.fullmatch(after):
+        elif (
+            word in ("-u", "--user", "--proxy-user") and "curl" in words and _LOGIN.fullmatch(after)
+        ):
             yield word
         elif inner := _inner(word):
             yield from inner
@@ -106,7 +113,12 @@ def is_secret(name: str, value: str) -> bool:
     last = name.lstrip("-").rpartition(".")[2].replace("-", "_").lower()
     if len(plain) > _LONGEST_NAME or not (_NAME.fullmatch(plain) or _NAME.fullmatch(last)):
         return False
-    return not (value.startswith("-") or _OPEN.search(value) or _NO_VALUE.fullmatch(value) or _PLACE.match(value))
+    return not (
+        value.startswith("-")
+        or _OPEN.search(value)
+        or _NO_VALUE.fullmatch(value)
+        or _PLACE.match(value)
+    )
 
 
 def _is_header(word: str) -> bool:

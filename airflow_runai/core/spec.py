@@ -1,10 +1,10 @@
 """
 What a workload is: the frozen :class:`WorkloadSpec` and its parts.
 
-Each field stands here once, beside its name on the wire. Authors write plain mappings (Airflow renders those);
-``execute`` turns them into a :class:`WorkloadSpec`. Keys that this page does not know go through ``raw``, which is
-merged last, in the server's own spelling. Names and ranges follow the control plane's API description, versions
-2.18–2.24.
+Each field stands here once, beside its name on the wire. Authors write plain mappings (Airflow
+renders those); ``execute`` turns them into a :class:`WorkloadSpec`. Keys that this page does not
+know go through ``raw``, which is merged last, in the server's own spelling. Names and ranges follow
+the control plane's API description, versions 2.18–2.24.
 """
 
 from __future__ import annotations
@@ -58,17 +58,26 @@ class Compute:
     """GPUs, CPUs and memory of one pod."""
 
     gpu_devices: int | None = wire("gpuDevicesRequest", whole(0), "GPUs of one pod")
-    gpu_portion: float | None = wire("gpuPortionRequest", _PORTION, "share of one GPU's memory, (0, 1]")
+    gpu_portion: float | None = wire(
+        "gpuPortionRequest", _PORTION, "share of one GPU's memory, (0, 1]"
+    )
     gpu_portion_limit: float | None = wire("gpuPortionLimit", _PORTION, "upper bound of the share")
-    gpu_memory: str | None = wire("gpuMemoryRequest", quantity, "GPU memory instead of a share, e.g. 10G")
+    gpu_memory: str | None = wire(
+        "gpuMemoryRequest", quantity, "GPU memory instead of a share, e.g. 10G"
+    )
     gpu_memory_limit: str | None = wire("gpuMemoryLimit", quantity, "upper bound of GPU memory")
     cpu_cores: float | None = wire("cpuCoreRequest", number(0), "CPU cores")
     cpu_cores_limit: float | None = wire("cpuCoreLimit", number(0), "upper bound of CPU cores")
     cpu_memory: str | None = wire("cpuMemoryRequest", quantity, "main memory, e.g. 16G")
     cpu_memory_limit: str | None = wire("cpuMemoryLimit", quantity, "upper bound of main memory")
-    large_shm: bool | None = wire("largeShmRequest", flag, "large /dev/shm, for data loaders with workers")
+    large_shm: bool | None = wire(
+        "largeShmRequest", flag, "large /dev/shm, for data loaders with workers"
+    )
     extended_resources: dict[str, str] | None = wire(
-        "extendedResources", named_texts, "other device plug-ins, name: quantity (MIG on 2.24+)", _write_resources
+        "extendedResources",
+        named_texts,
+        "other device plug-ins, name: quantity (MIG on 2.24+)",
+        _write_resources,
     )
 
     def problems(self) -> list[str]:
@@ -101,7 +110,9 @@ class Toleration:
     key: str | None = wire("key", text, "the taint's key")
     operator: str | None = wire("operator", one_of("Equal", "Exists"), "how to compare")
     value: str | None = wire("value", text, "the taint's value, with Equal")
-    effect: str | None = wire("effect", one_of("NoSchedule", "NoExecute", "PreferNoSchedule", "Any"), "which effect")
+    effect: str | None = wire(
+        "effect", one_of("NoSchedule", "NoExecute", "PreferNoSchedule", "Any"), "which effect"
+    )
     seconds: int | None = wire("seconds", whole(0), "for how long, seconds")
 
 
@@ -117,7 +128,9 @@ class Security:
         "uidGidSource", one_of("fromTheImage", "fromIdpToken", "custom"), "where ids come from"
     )
     capabilities: tuple[str, ...] | None = wire("capabilities", texts, "added Linux capabilities")
-    allow_privilege_escalation: bool | None = wire("allowPrivilegeEscalation", flag, "as in Kubernetes")
+    allow_privilege_escalation: bool | None = wire(
+        "allowPrivilegeEscalation", flag, "as in Kubernetes"
+    )
     read_only_root: bool | None = wire("readOnlyRootFilesystem", flag, "as in Kubernetes")
     seccomp_profile: str | None = wire("seccompProfileType", text, "as in Kubernetes")
     host_ipc: bool | None = wire("hostIpc", flag, "share the host's IPC")
@@ -128,19 +141,27 @@ class Security:
 class Distributed:
     """What makes a training distributed; its presence selects the distributed endpoint."""
 
-    framework: str | None = wire("distributedFramework", one_of("PyTorch", "TF", "MPI", "XGBoost", "JAX"), "launcher")
+    framework: str | None = wire(
+        "distributedFramework", one_of("PyTorch", "TF", "MPI", "XGBoost", "JAX"), "launcher"
+    )
     workers: int | None = wire("numWorkers", whole(1), "worker pods, the master not counted")
     min_replicas: int | None = wire("minReplicas", whole(1), "PyTorch elastic")
     max_replicas: int | None = wire("maxReplicas", whole(1), "PyTorch elastic")
     slots_per_worker: int | None = wire("slotsPerWorker", whole(1), "MPI")
-    clean_pod_policy: str | None = wire("cleanPodPolicy", one_of("None", "All", "Running"), "pods kept at the end")
+    clean_pod_policy: str | None = wire(
+        "cleanPodPolicy", one_of("None", "All", "Running"), "pods kept at the end"
+    )
     master: dict[str, Any] | None = wire(
         "masterSpec", mapping, "fields of the master where they differ; else as a worker"
     )
 
     def problems(self) -> list[str]:
         """Return what is wrong with the part as a whole, the master's fields included."""
-        found = [] if self.framework else [".framework: missing; allowed: PyTorch, TF, MPI, XGBoost, JAX"]
+        found = (
+            []
+            if self.framework
+            else [".framework: missing; allowed: PyTorch, TF, MPI, XGBoost, JAX"]
+        )
         if self.master is not None:
             _read_master(self.master, found)
         return found
@@ -150,60 +171,96 @@ class Distributed:
 class WorkloadSpec:
     """An unattended training; see :meth:`from_mapping`."""
 
-    image: str | None = wire("image", image_name, "container image; the one for interactive work will do")
+    image: str | None = wire(
+        "image", image_name, "container image; the one for interactive work will do"
+    )
     image_pull_policy: str | None = wire(
         "imagePullPolicy", one_of("Always", "Never", "IfNotPresent"), "as in Kubernetes"
     )
     image_pull_secrets: tuple[str, ...] | None = wire(
-        "imagePullSecrets", texts, "names of pull secrets", lambda names: [{"name": name} for name in names]
+        "imagePullSecrets",
+        texts,
+        "names of pull secrets",
+        lambda names: [{"name": name} for name in names],
     )
-    command: str | None = wire("command", text, "one text that replaces the entry point, e.g. ./startup.sh")
+    command: str | None = wire(
+        "command", text, "one text that replaces the entry point, e.g. ./startup.sh"
+    )
     args: str | None = wire("args", text, "one text of arguments")
-    working_dir: str | None = wire("workingDir", absolute_path, "working directory in the container")
+    working_dir: str | None = wire(
+        "workingDir", absolute_path, "working directory in the container"
+    )
     environment: dict[str, Any] | None = wire(
         "environmentVariables",
         variables.environment,
         "name: value, or name: {secret: {name, key}}",
         variables.write_environment,
     )
-    compute: Compute | None = wire("compute", part(Compute), "GPUs, CPUs, memory", lambda c: c.to_wire() or None)
-    storage: storage.Storage | None = wire("storage", part(storage.Storage), "what is mounted where")
+    compute: Compute | None = wire(
+        "compute", part(Compute), "GPUs, CPUs, memory", lambda c: c.to_wire() or None
+    )
+    storage: storage.Storage | None = wire(
+        "storage", part(storage.Storage), "what is mounted where"
+    )
     preemptibility: str | None = wire(
         "preemptibility",
         one_of("preemptible", "semi-preemptible", "non-preemptible"),
         "default preemptible: may use idle GPUs beyond quota and may be stopped at any time",
     )
-    priority: str | None = wire("priorityClass", text, "very-low … very-high, or a class of your cluster")
+    priority: str | None = wire(
+        "priorityClass", text, "very-low … very-high, or a class of your cluster"
+    )
     node_pools: tuple[str, ...] | None = wire("nodePools", texts, "in order of preference")
     node_type: str | None = wire("nodeType", text, "label of the nodes")
-    tolerations: tuple[Toleration, ...] | None = wire("tolerations", parts(Toleration), "accepted node taints")
-    backoff_limit: int | None = wire("backoffLimit", whole(0), "restarts after failures; the server's default is 6")
-    restart_policy: str | None = wire("restartPolicy", one_of("Always", "Never", "OnFailure"), "of the pods")
+    tolerations: tuple[Toleration, ...] | None = wire(
+        "tolerations", parts(Toleration), "accepted node taints"
+    )
+    backoff_limit: int | None = wire(
+        "backoffLimit", whole(0), "restarts after failures; the server's default is 6"
+    )
+    restart_policy: str | None = wire(
+        "restartPolicy", one_of("Always", "Never", "OnFailure"), "of the pods"
+    )
     termination_grace_period: int | None = wire(
-        "terminationGracePeriodSeconds", whole(0), "seconds between SIGTERM and SIGKILL, to save a checkpoint"
+        "terminationGracePeriodSeconds",
+        whole(0),
+        "seconds between SIGTERM and SIGKILL, to save a checkpoint",
     )
     terminate_after_preemption: bool | None = wire(
         "terminateAfterPreemption", flag, "true makes the first preemption the end"
     )
     auto_deletion: int | None = wire(
-        "autoDeletionTimeAfterCompletionSeconds", whole(0), "seconds after the end; the server's default is 30 days"
+        "autoDeletionTimeAfterCompletionSeconds",
+        whole(0),
+        "seconds after the end; the server's default is 30 days",
     )
-    completions: int | None = wire("completions", whole(1), "runs of a hyper-parameter set (single training)")
+    completions: int | None = wire(
+        "completions", whole(1), "runs of a hyper-parameter set (single training)"
+    )
     parallelism: int | None = wire("parallelism", whole(1), "how many of them at once")
     security: Security | None = wire("security", part(Security), "identity and rights")
     labels: dict[str, str] | None = wire("labels", named_texts, "name: value", _write_named)
-    annotations: dict[str, str] | None = wire("annotations", named_texts, "name: value", _write_named)
+    annotations: dict[str, str] | None = wire(
+        "annotations", named_texts, "name: value", _write_named
+    )
     create_home_dir: bool | None = wire("createHomeDir", flag, "make a temporary home directory")
-    distributed: Distributed | None = wire("distributed", part(Distributed), "several pods instead of one")
-    template_id: str | None = wire("templateId", text, "a template of the control plane, which this overrides")
-    raw: dict[str, Any] | None = wire("raw", as_json, "fields in the server's spelling, merged last")
+    distributed: Distributed | None = wire(
+        "distributed", part(Distributed), "several pods instead of one"
+    )
+    template_id: str | None = wire(
+        "templateId", text, "a template of the control plane, which this overrides"
+    )
+    raw: dict[str, Any] | None = wire(
+        "raw", as_json, "fields in the server's spelling, merged last"
+    )
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> WorkloadSpec:
         """
         Check a plain mapping and build the specification.
 
-        :raises SpecError: listing every mistake, each with path, value, what is allowed and what to do.
+        :raises SpecError: listing every mistake, each with path, value, what is allowed and what to
+            do.
         """
         problems: list[str] = []
         spec = read(cls, given, "spec", problems)
@@ -235,7 +292,10 @@ class WorkloadSpec:
     def to_wire(self) -> dict[str, Any]:
         """Return the request body without name, project and cluster."""
         body: dict[str, Any] = {}
-        spec = {"preemptibility": "preemptible", **write(replace(self, raw=None, template_id=None, distributed=None))}
+        spec = {
+            "preemptibility": "preemptible",
+            **write(replace(self, raw=None, template_id=None, distributed=None)),
+        }
         if self.distributed:
             body |= _master(spec, self.distributed.master)
             spec |= write(replace(self.distributed, master=None))
@@ -253,9 +313,18 @@ def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[
     if given is None:
         return {"masterSpecSameAsWorker": True}
     own = _read_master(given, [])
-    if own.compute and (own.compute.gpu_devices, own.compute.gpu_portion, own.compute.gpu_memory) != (None,) * 3:
-        # Whoever says how much GPU says all of it: no devices beside a worker's share would be a contradiction.
-        kept = {key: value for key, value in (worker.get("compute") or {}).items() if not key.startswith("gpu")}
+    if (
+        own.compute
+        and (own.compute.gpu_devices, own.compute.gpu_portion, own.compute.gpu_memory)
+        != (None,) * 3
+    ):
+        # Whoever says how much GPU says all of it: no devices beside a worker's share would be a
+        # contradiction.
+        kept = {
+            key: value
+            for key, value in (worker.get("compute") or {}).items()
+            if not key.startswith("gpu")
+        }
         worker = {**worker, "compute": kept}
     return {"masterSpec": merged(merged(worker, write(replace(own, raw=None))), own.raw or {})}
 
@@ -266,7 +335,9 @@ def _read_master(given: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
         problems += [f".master.compute{sentence}" for sentence in own.compute.problems()]
     for name in ("distributed", "template_id", "completions", "parallelism"):
         if getattr(own, name) is not None:
-            problems.append(f".master.{name}: belongs to the whole workload; set it beside 'distributed'")
+            problems.append(
+                f".master.{name}: belongs to the whole workload; set it beside 'distributed'"
+            )
     return own
 
 
@@ -277,7 +348,12 @@ def check_keys(given: Mapping[str, Any]) -> None:
     :raises SpecError: naming every key that is not known, with the nearest valid one.
     """
     problems = unknown_keys(WorkloadSpec, given, "spec")
-    nested = {"compute": Compute, "storage": storage.Storage, "security": Security, "distributed": Distributed}
+    nested = {
+        "compute": Compute,
+        "storage": storage.Storage,
+        "security": Security,
+        "distributed": Distributed,
+    }
     for name, cls in nested.items():
         if isinstance(given.get(name), Mapping):
             problems += unknown_keys(cls, given[name], f"spec.{name}")
@@ -287,8 +363,19 @@ def check_keys(given: Mapping[str, Any]) -> None:
 
 def key_table() -> list[tuple[str, str, str]]:
     """Return (key, name on the wire, meaning) for every key, for the documentation."""
-    nested = {"compute": Compute, "distributed": Distributed, "security": Security, "storage": storage.Storage}
-    rows = [(name, item.metadata["wire"], item.metadata["doc"]) for name, item in declared(WorkloadSpec).items()]
+    nested = {
+        "compute": Compute,
+        "distributed": Distributed,
+        "security": Security,
+        "storage": storage.Storage,
+    }
+    rows = [
+        (name, item.metadata["wire"], item.metadata["doc"])
+        for name, item in declared(WorkloadSpec).items()
+    ]
     for prefix, cls in nested.items():
-        rows += [(f"{prefix}.{n}", f.metadata["wire"], f.metadata["doc"]) for n, f in declared(cls).items()]
+        rows += [
+            (f"{prefix}.{n}", f.metadata["wire"], f.metadata["doc"])
+            for n, f in declared(cls).items()
+        ]
     return rows

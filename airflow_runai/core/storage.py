@@ -1,11 +1,24 @@
-"""The ``storage`` part of a specification: what is mounted where. One small class per kind of data source."""
+"""
+The ``storage`` part of a specification: what is mounted where.
+
+One small class per kind of data source.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.core.fields import absolute_path, flag, one_of, parts, quantity, text, wire, write
+from airflow_runai.core.fields import (
+    absolute_path,
+    flag,
+    one_of,
+    parts,
+    quantity,
+    text,
+    wire,
+    write,
+)
 
 
 @dataclass(frozen=True)
@@ -18,17 +31,23 @@ class Pvc:
         "existingPvc", flag, "default true, without size and class; false lets Run:ai create it"
     )
     read_only: bool | None = wire("readOnly", flag, "mount read-only")
-    ephemeral: bool | None = wire("ephemeral", flag, "removed with the workload: no place for checkpoints")
+    ephemeral: bool | None = wire(
+        "ephemeral", flag, "removed with the workload: no place for checkpoints"
+    )
     size: str | None = wire("size", quantity, "of a new claim, e.g. 100G")
     storage_class: str | None = wire("storageClass", text, "of a new claim")
     access_mode: str | None = wire(
-        "accessModes", one_of("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"), "of a new claim; default ReadWriteMany"
+        "accessModes",
+        one_of("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"),
+        "of a new claim; default ReadWriteMany",
     )
 
     def to_wire(self) -> dict[str, Any]:
         """Return the wire form; size, class and access mode of a new claim are nested there."""
         found = write(self)
-        new = {key: found.pop(key) for key in ("size", "storageClass", "accessModes") if key in found}
+        new = {
+            key: found.pop(key) for key in ("size", "storageClass", "accessModes") if key in found
+        }
         if new:
             mode = new.get("accessModes", "ReadWriteMany")
             found["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
@@ -51,8 +70,12 @@ class HostPath:
 
     path: str | None = wire("path", absolute_path, "path on the node")
     mount_path: str | None = wire("mountPath", absolute_path, "where it appears in the container")
-    read_only: bool | None = wire("readOnly", flag, "always set it: descriptions of the default contradict each other")
-    mount_propagation: str | None = wire("mountPropagation", one_of("None", "HostToContainer"), "as in Kubernetes")
+    read_only: bool | None = wire(
+        "readOnly", flag, "always set it: descriptions of the default contradict each other"
+    )
+    mount_propagation: str | None = wire(
+        "mountPropagation", one_of("None", "HostToContainer"), "as in Kubernetes"
+    )
 
 
 @dataclass(frozen=True)
@@ -114,12 +137,22 @@ class EmptyDir:
 class Storage:
     """All data sources of a workload."""
 
-    pvc: tuple[Pvc, ...] | None = wire("pvc", parts(Pvc), "claims", lambda found: [p.to_wire() for p in found])
+    pvc: tuple[Pvc, ...] | None = wire(
+        "pvc", parts(Pvc), "claims", lambda found: [p.to_wire() for p in found]
+    )
     nfs: tuple[Nfs, ...] | None = wire("nfs", parts(Nfs), "NFS exports")
-    host_path: tuple[HostPath, ...] | None = wire("hostPath", parts(HostPath), "directories of the node")
+    host_path: tuple[HostPath, ...] | None = wire(
+        "hostPath", parts(HostPath), "directories of the node"
+    )
     git: tuple[Git, ...] | None = wire("git", parts(Git), "repositories")
     s3: tuple[S3, ...] | None = wire("s3", parts(S3), "buckets")
-    config_map: tuple[ConfigMap, ...] | None = wire("configMapVolume", parts(ConfigMap), "config maps as files")
+    config_map: tuple[ConfigMap, ...] | None = wire(
+        "configMapVolume", parts(ConfigMap), "config maps as files"
+    )
     secret: tuple[Secret, ...] | None = wire("secretVolume", parts(Secret), "secrets as files")
-    data_volume: tuple[DataVolume, ...] | None = wire("dataVolume", parts(DataVolume), "Run:ai data volumes")
-    empty_dir: tuple[EmptyDir, ...] | None = wire("emptyDirVolume", parts(EmptyDir), "scratch space (2.22+)")
+    data_volume: tuple[DataVolume, ...] | None = wire(
+        "dataVolume", parts(DataVolume), "Run:ai data volumes"
+    )
+    empty_dir: tuple[EmptyDir, ...] | None = wire(
+        "emptyDirVolume", parts(EmptyDir), "scratch space (2.22+)"
+    )

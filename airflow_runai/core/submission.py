@@ -1,10 +1,11 @@
 """
 What to submit, or what to adopt instead: decided from what the control plane already has.
 
-A *generation* is the n-th workload of one mapped task instance. It rises only after a workload was *seen* to have
-ended badly, or listed as deleted, and Airflow retries, or when the user cleared the task and wants a restart. A crashed
-worker, a restarted triggerer or an outage never raise it: they find the workload and adopt it. What was submitted and
-cannot be found is not known to have ended: that fails the try, and never begins a second training.
+A *generation* is the n-th workload of one mapped task instance. It rises only after a workload was
+*seen* to have ended badly, or listed as deleted, and Airflow retries, or when the user cleared the
+task and wants a restart. A crashed worker, a restarted triggerer or an outage never raise it: they
+find the workload and adopt it. What was submitted and cannot be found is not known to have ended:
+that fails the try, and never begins a second training.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Tries:
     Where Airflow stands.
 
     :param current: the present try, from 1.
-    :param first: the first try since the last clear, as far as ``retries`` of the DAG tell; 1 if it was never cleared.
+    :param first: the first try since the last clear, as far as ``retries`` of the DAG tell; 1 if it
+        was never cleared.
     :param max_tries: Airflow's number, which only a clear changes.
     """
 
@@ -68,7 +70,9 @@ class Adopt:
     cleared: bool = False
 
 
-def plan(existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear: str) -> Create | Adopt:
+def plan(
+    existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear: str
+) -> Create | Adopt:
     """
     Decide between creating and adopting.
 
@@ -81,7 +85,11 @@ def plan(existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear
     ours = sorted(existing, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at))
     alive = tuple(workload for _, workload in ours if _lives(workload))
     newest = ours[-1] if ours else None
-    first = tries.current == 1 if note is None else note.generation == 0 or _is_of_another_life(note, newest)
+    first = (
+        tries.current == 1
+        if note is None
+        else note.generation == 0 or _is_of_another_life(note, newest)
+    )
     if first:
         return _begin(newest, alive)
     if note is not None and _is_missing(note, ours):
@@ -93,7 +101,12 @@ def plan(existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear
 
 def _is_of_another_life(note: Note, newest: Numbered | None) -> bool:
     """Whether the newest is older than the intent to make it."""
-    if note.begun is None or newest is None or newest[0] != note.generation or newest[1].id == note.workload_id:
+    if (
+        note.begun is None
+        or newest is None
+        or newest[0] != note.generation
+        or newest[1].id == note.workload_id
+    ):
         return False
     return 0 < newest[1].created_at < note.begun - CLOCKS_AGREE
 
@@ -116,12 +129,17 @@ def _begin(newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
 
 def _is_missing(note: Note, ours: Sequence[Numbered]) -> bool:
     return note.workload_id is not None and not any(
-        workload.id == note.workload_id or generation > note.generation for generation, workload in ours
+        workload.id == note.workload_id or generation > note.generation
+        for generation, workload in ours
     )
 
 
-def _without(note: Note, tries: Tries, on_clear: str, newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
-    """Go on without the workload only if a user cleared the task after it was missed: that is consent."""
+def _without(
+    note: Note, tries: Tries, on_clear: str, newest: Numbered | None, alive: tuple[Workload, ...]
+) -> Create:
+    """
+    Go on without the workload only if a user cleared the task after it was missed: that is consent.
+    """
     if on_clear == "restart" and note.missed_at is not None and note.missed_at != tries.max_tries:
         return Create(note.generation + 1, alive, newest[1] if newest else None)
     raise Missing(
@@ -135,7 +153,9 @@ def _follow(
     newest: Numbered, alive: tuple[Workload, ...], tries: Tries, note: Note | None, on_clear: str
 ) -> Create | Adopt:
     generation, workload = newest
-    made_by = workload.try_number or (note.try_number if note and note.generation == generation else tries.first)
+    made_by = workload.try_number or (
+        note.try_number if note and note.generation == generation else tries.first
+    )
     cleared = _was_cleared(generation, made_by, tries, note)
     ended_badly = workload.meaning in _BAD_ENDS and made_by < tries.current
     # An end without a note is that of another life of this run: ours would have noted its intent.
@@ -159,7 +179,8 @@ def differences(ours: Mapping[str, Any], theirs: object, path: str = "spec") -> 
     """
     Tell where a workload that exists differs from what would be submitted.
 
-    Only keys that we would send are compared (a server adds defaults). Values of variables are never shown.
+    Only keys that we would send are compared (a server adds defaults). Values of variables are
+    never shown.
     """
     other = theirs if isinstance(theirs, Mapping) else {}
     for key, value in ours.items():

@@ -1,4 +1,8 @@
-"""The states of a task instance in Airflow that matter to its workload. All others mean: somebody waits, or will."""
+"""
+The states of a task instance in Airflow that matter to its workload.
+
+All others mean: somebody waits, or will.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,19 @@
 """
 What others wrote, before it is shown or used: the one gate between a server and Airflow, a terminal or a page.
 
-A text or a phase is *shown*. Each character that does not print becomes U+FFFD, and its length is bounded. A name or an
-id is *used*: it passes unchanged or not at all, because a name that was altered is the name of something else.
+A text or a phase is *shown*. Each character that does not print becomes U+FFFD, and its length is
+bounded. A name or an id is *used*: it passes unchanged or not at all, because a name that was
+altered is the name of something else.
 
-What does not print is what Python says does not: control characters (NUL, ESC), format characters (bidirectional
-overrides, zero width), halves of surrogates, private and unassigned characters, and every separator but the space.
-PostgreSQL refuses NUL in JSON and Airflow's encoder half a surrogate; either ends the triggerer, with all that wait
-there. The others steer terminals, or make a text read as another one.
+What does not print is what Python says does not: control characters (NUL, ESC), format characters
+(bidirectional overrides, zero width), halves of surrogates, private and unassigned characters, and
+every separator but the space. PostgreSQL refuses NUL in JSON and Airflow's encoder half a
+surrogate; either ends the triggerer, with all that wait there. The others steer terminals, or make
+a text read as another one.
 
-U+FFFD is Unicode's own sign for what cannot be shown. It is seen, where a space or nothing would hide that something
-was there and join what was apart; and its three bytes in UTF-8 fit into every database.
+U+FFFD is Unicode's own sign for what cannot be shown. It is seen, where a space or nothing would
+hide that something was there and join what was apart; and its three bytes in UTF-8 fit into every
+database.
 """
 
 from __future__ import annotations
@@ -26,7 +29,11 @@ PHASE_LIMIT = 64
 def printable(text: str, limit: int) -> str:
     """Return ``text`` with U+FFFD for each character that does not print, at most ``limit`` characters long."""
     kept = text if len(text) <= limit else text[: limit - 1] + "…"
-    return kept if kept.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in kept)
+    return (
+        kept
+        if kept.isprintable()
+        else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in kept)
+    )
 
 
 def cut(text: str, limit: int = TEXT_LIMIT) -> str:
@@ -44,4 +51,6 @@ def exact(value: object, what: str, limit: int = TEXT_LIMIT) -> str:
     text = str(value) if isinstance(value, (str, int)) else ""
     if (text or value in (None, "")) and len(text) <= limit and text.isprintable():
         return text
-    raise Unreadable(f"{what}: {cut(repr(value), 80)}; allowed: at most {limit} characters, all of which print")
+    raise Unreadable(
+        f"{what}: {cut(repr(value), 80)}; allowed: at most {limit} characters, all of which print"
+    )

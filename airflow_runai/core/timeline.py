@@ -1,9 +1,9 @@
 """
 A workload's history, and the clocks that follow from it.
 
-The clocks are *computed* from the moments that the server recorded, never accumulated in memory, so a restarted
-triggerer loses nothing. A phase that nobody knows (link lost, newer server) carries no information and changes no
-clock.
+The clocks are *computed* from the moments that the server recorded, never accumulated in memory, so
+a restarted triggerer loses nothing. A phase that nobody knows (link lost, newer server) carries no
+information and changes no clock.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any
 
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 
-#: The timeline goes to XCom; a training that is preempted hourly for weeks must not grow it without bound.
+#: The timeline goes to XCom; a training that is preempted hourly for weeks must not grow it without
+#: bound.
 TIMELINE_LIMIT = 200
 
-#: "Phase" of the time between submission and the first sighting, where nothing tells what the workload did then.
+#: "Phase" of the time between submission and the first sighting, where nothing tells what the
+#: workload did then.
 UNSEEN = "(not seen)"
 
 _AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
@@ -72,9 +74,9 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     """
     Unite moments from several sources, oldest first, without repeating an unchanged phase.
 
-    A later source only fills in what earlier ones did not see: of two neighbours with the same phase the first is
-    kept, with the words of the one that says more. What earlier sources have is not taken again, so that moments
-    of one second keep their order.
+    A later source only fills in what earlier ones did not see: of two neighbours with the same
+    phase the first is kept, with the words of the one that says more. What earlier sources have is
+    not taken again, so that moments of one second keep their order.
     """
     found: list[Moment] = []
     for source in sources:
@@ -90,8 +92,12 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
 
 
 def _says_more(moment: Moment, before: Moment) -> bool:
-    """Words beat silence, and words of a preemption beat any others: they decide what is counted."""
-    return bool(moment.message and not before.message) or (moment.is_preemption and not before.is_preemption)
+    """
+    Words beat silence, and words of a preemption beat any others: they decide what is counted.
+    """
+    return bool(moment.message and not before.message) or (
+        moment.is_preemption and not before.is_preemption
+    )
 
 
 def bounded(timeline: Sequence[Moment], limit: int = TIMELINE_LIMIT) -> tuple[Moment, ...]:
@@ -107,8 +113,8 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     Compute all clocks of a workload as seen at ``now``.
 
     :param timeline: oldest first; may be empty (all clocks 0).
-    :param now: epoch seconds; for a finished workload the clocks stand still at its last moment. Where the beginning is
-        :data:`UNSEEN`, only ``total`` counts until it is seen to run.
+    :param now: epoch seconds; for a finished workload the clocks stand still at its last moment.
+        Where the beginning is :data:`UNSEEN`, only ``total`` counts until it is seen to run.
     """
     timeline = merge(timeline)  # a phase that is told twice is one stretch
     if not timeline:
@@ -116,7 +122,8 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     queue = away = running = interruption = 0.0
     interruptions = preemptions = 0
     ran = counted = said = named = False
-    # Whether what waits now has run before is not known: then neither "queue" nor "interruption" would be the truth.
+    # Whether what waits now has run before is not known: then neither "queue" nor "interruption"
+    # would be the truth.
     unseen, doubtful = 0.0, timeline[0].phase == UNSEEN
     for kind, seconds, preempted in _stretches(timeline, now):
         if kind is Meaning.RUNNING:
@@ -134,7 +141,15 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
             counted = counted or kind in _AWAY
             preemptions += said and counted and not named
             named = said and counted
-    return Clocks(queue, interruption, away, running, queue + away + running + unseen, interruptions, preemptions)
+    return Clocks(
+        queue,
+        interruption,
+        away,
+        running,
+        queue + away + running + unseen,
+        interruptions,
+        preemptions,
+    )
 
 
 def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
@@ -151,7 +166,9 @@ def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[tuple[Meaning
 
 
 def _known(timeline: Sequence[Moment]) -> list[Moment]:
-    """Leave out what carries no information; the first moment stays, because it is the submission."""
+    """
+    Leave out what carries no information; the first moment stays, because it is the submission.
+    """
     return [m for i, m in enumerate(timeline) if i == 0 or meaning(m.phase) is not Meaning.UNKNOWN]
 
 
@@ -164,6 +181,10 @@ def _kinds(known: Sequence[Moment]) -> list[Meaning]:
         before, following = kinds[index - 1], kinds[index + 1 : index + 2]
         if kinds[index] in (Meaning.LEAVING, Meaning.DELETING) and before in FINAL:
             kinds[index] = before
-        elif kinds[index] is Meaning.LEAVING and before is Meaning.RUNNING and FINAL.intersection(following):
+        elif (
+            kinds[index] is Meaning.LEAVING
+            and before is Meaning.RUNNING
+            and FINAL.intersection(following)
+        ):
             kinds[index] = Meaning.RUNNING
     return kinds

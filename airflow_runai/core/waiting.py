@@ -1,8 +1,9 @@
 """
 Waiting for a workload, as a conversation that looks again and again until :mod:`verdict` says that it is over.
 
-It survives everything but bugs: a time-out, a refusal, an unreadable answer lengthen the pause and are told once; they
-say nothing about the workload. A 404 is looked up among the deleted workloads before it means anything.
+It survives everything but bugs: a time-out, a refusal, an unreadable answer lengthen the pause and
+are told once; they say nothing about the workload. A 404 is looked up among the deleted workloads
+before it means anything.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
 #: Ceiling of the pause between looks at an unreachable control plane, seconds.
 LONGEST_PAUSE = 300.0
 
-#: What is younger than this many seconds at its first sighting has hardly run and been preempted before.
+#: What is younger than this many seconds at its first sighting has hardly run and been preempted
+#: before.
 FRESH = 120.0
 
-#: How often in a row the history of a workload that has ended may be unreadable before we do without.
+#: How often in a row the history of a workload that has ended may be unreadable before we do
+#: without.
 HISTORY_LOOKS = 5
 
 Read = Callable[[str], "Flow[Workload]"]
@@ -48,12 +51,15 @@ class WorkloadReader:
     find_deleted: FindDeleted
 
 
-def wait(policy: WaitPolicy, eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Outcome]:
+def wait(
+    policy: WaitPolicy, eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
+) -> Flow[Outcome]:
     """
     Look at a workload until :func:`decide` says that the wait is over.
 
-    Survives everything but bugs: transient errors and refusals lengthen the pause (with jitter) and are told
-    once per kind. Whether the deadline has passed is decided even while nothing can be read.
+    Survives everything but bugs: transient errors and refusals lengthen the pause (with jitter) and
+    are told once per kind. Whether the deadline has passed is decided even while nothing can be
+    read.
 
     :param start: the last known reading; its id and name are what is waited for.
     :param timeline: what an earlier wait has seen of its past.
@@ -61,10 +67,15 @@ def wait(policy: WaitPolicy, eyes: WorkloadReader, start: Workload, timeline: tu
     seen, outage = _first(start, timeline), _Outage()
     while True:
         try:
-            before, seen = seen, (yield from _look(eyes, seen, insist=outage.failures < HISTORY_LOOKS))
+            before, seen = (
+                seen,
+                (yield from _look(eyes, seen, insist=outage.failures < HISTORY_LOOKS)),
+            )
         except (Unreachable, Refused) as error:
             if outage.record_failure(error):
-                words = f"cannot look at {start.name} ({error}); this says nothing about it, waiting on"
+                words = (
+                    f"cannot look at {start.name} ({error}); this says nothing about it, waiting on"
+                )
                 yield Notice("trouble", words)
             seen = replace(seen, taken_at=(yield from present()), blind=True)
             pause = Sleep(_back_off(policy, outage.failures, error), jitter=0.3)
@@ -100,7 +111,9 @@ def appearance(
         yield Sleep(policy.poll_interval, jitter=0.1)
 
 
-def look(eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()) -> Flow[Snapshot]:
+def look(
+    eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
+) -> Flow[Snapshot]:
     """
     Take a single look, for those who poke instead of waiting (sensors), or look again.
 
@@ -133,10 +146,13 @@ class _Outage:
 
 def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
     born = (Moment(start.created_at, UNSEEN),) if start.created_at else ()
-    # What was shown before its creation is told of the generation before it, by a wait that ended late.
+    # What was shown before its creation is told of the generation before it, by a wait that ended
+    # late.
     timeline = tuple(moment for moment in timeline if moment.at >= start.created_at - 1.0)
     # "Not looked yet" is a phase of its own, so that the first look always reads the history.
-    return Snapshot(replace(start, phase="", phase_updated_at=None), timeline or born, start.created_at)
+    return Snapshot(
+        replace(start, phase="", phase_updated_at=None), timeline or born, start.created_at
+    )
 
 
 def _look(eyes: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
@@ -149,7 +165,11 @@ def _look(eyes: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[S
     moment = yield from present()
     if found is None:
         return Snapshot(known, before.timeline, moment, before.absent_since or moment)
-    if (known.phase, known.phase_updated_at, known.deleted) == (found.phase, found.phase_updated_at, found.deleted):
+    if (known.phase, known.phase_updated_at, known.deleted) == (
+        found.phase,
+        found.phase_updated_at,
+        found.deleted,
+    ):
         return Snapshot(found, before.timeline, moment)
     timeline = yield from _remembered(eyes, found, before.timeline, insist)
     return Snapshot(found, _begun(merge(timeline, _own_sightings(found, timeline, moment))), moment)
@@ -161,8 +181,8 @@ def _remembered(
     """
     Return what the server remembers; before its oldest record (they may be cut off), what we saw ourselves.
 
-    Without the records the clocks may be wrong, and wrong clocks end a wait: so :func:`decide` only gets to see a
-    reading without them if it is an end, which no clock changes.
+    Without the records the clocks may be wrong, and wrong clocks end a wait: so :func:`decide` only
+    gets to see a reading without them if it is an end, which no clock changes.
 
     :param insist: even then, first try again.
     """

@@ -1,10 +1,11 @@
 """
 A workload as the control plane describes it: one small record for the two shapes the API uses.
 
-Single reads say ``workloadId`` and ``actualPhase`` and list their variables; lists and generic reads say ``id`` and
-``phase`` and map names of variables to values. Everything else
-may be missing (it depends on the server's version), and unknown fields and values are kept out of the way, never
-refused. Environment values are read for two names of our own and otherwise left alone: they may hold secrets.
+Single reads say ``workloadId`` and ``actualPhase`` and list their variables; lists and generic
+reads say ``id`` and ``phase`` and map names of variables to values. Everything else may be missing
+(it depends on the server's version), and unknown fields and values are kept out of the way, never
+refused. Environment values are read for two names of our own and otherwise left alone: they may
+hold secrets.
 """
 
 from __future__ import annotations
@@ -18,13 +19,20 @@ from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.texts import PHASE_LIMIT, cut, exact, printable
 from airflow_runai.errors import Unreadable
 
-#: Names of the variables by which a workload says who made it and from what, and (``core/marks.py``) how it may end.
+#: Names of the variables by which a workload says who made it and from what, and
+#: (``core/marks.py``) how it may end.
 FINGERPRINT_VARIABLE = "AIRFLOW_RUNAI_FINGERPRINT"
 TRY_VARIABLE = "AIRFLOW_RUNAI_TRY"
 MAP_INDEX_VARIABLE = "AIRFLOW_RUNAI_MAP_INDEX"
 ON_KILL_VARIABLE = "AIRFLOW_RUNAI_ON_KILL"
 AWAITED_VARIABLE = "AIRFLOW_RUNAI_AWAITED"
-OWN_VARIABLES = (FINGERPRINT_VARIABLE, TRY_VARIABLE, MAP_INDEX_VARIABLE, ON_KILL_VARIABLE, AWAITED_VARIABLE)
+OWN_VARIABLES = (
+    FINGERPRINT_VARIABLE,
+    TRY_VARIABLE,
+    MAP_INDEX_VARIABLE,
+    ON_KILL_VARIABLE,
+    AWAITED_VARIABLE,
+)
 
 #: Year 5138. Beyond it a number is no time in seconds (milliseconds, infinity).
 _FAR_FUTURE = 1e11
@@ -47,7 +55,8 @@ class Workload:
     :param phase: the server's spelling, printable; may be a word that this version does not know.
     :param created_at: epoch seconds, 0 if the server did not say.
     :param phase_updated_at: epoch seconds of the last phase change, if the server says (2.21 on).
-    :param kind: the server's ``type`` (``Training``, ``Distributed``, ...); empty where the shape lacks it.
+    :param kind: the server's ``type`` (``Training``, ``Distributed``, ...); empty where the shape
+        lacks it.
     :param fingerprint: what :data:`FINGERPRINT_VARIABLE` says, or ``None``.
     :param try_number: what :data:`TRY_VARIABLE` says, or ``None``.
     """
@@ -86,8 +95,9 @@ class Workload:
 
         :param item: decoded JSON.
         :param kind: the type where the shape does not carry it (single reads).
-        :raises Unreadable: if it is no object, lacks an id, has a phase that is no text, or a name or id that does not
-            print. A create may be answered before there is a phase; that is the phase ``Unknown``.
+        :raises Unreadable: if it is no object, lacks an id, has a phase that is no text, or a name
+            or id that does not print. A create may be answered before there is a phase; that is the
+            phase ``Unknown``.
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
@@ -167,7 +177,11 @@ def _named_values(source: object) -> list[tuple[str, Any]]:
     if isinstance(source, Mapping):
         return [(str(name), value) for name, value in source.items()]
     entries = source if isinstance(source, list) else []
-    return [(str(entry.get("name")), entry.get("value")) for entry in entries if isinstance(entry, Mapping)]
+    return [
+        (str(entry.get("name")), entry.get("value"))
+        for entry in entries
+        if isinstance(entry, Mapping)
+    ]
 
 
 def _number(text: str | None) -> int | None:

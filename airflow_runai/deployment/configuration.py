@@ -14,7 +14,9 @@ def option(name: str) -> str:
 
 
 def seconds(name: str) -> float:
-    """Return an option that counts seconds; raises :class:`SpecError` naming it if it is no number."""
+    """
+    Return an option that counts seconds; raises :class:`SpecError` naming it if it is no number.
+    """
     text = option(name)
     try:
         return float(text)

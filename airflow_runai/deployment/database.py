@@ -27,7 +27,8 @@ def airflow_session() -> Iterator[Session]:
     try:
         with create_session() as session:
             yield session
-    except (SQLAlchemyError, RuntimeError) as error:  # the latter where Airflow is told to have no database
+    except (SQLAlchemyError, RuntimeError) as error:
+        # A RuntimeError where Airflow is told to have no database.
         words = cut(str(getattr(error, "orig", None) or error).splitlines()[0])
         raise Unreachable(
             f"Airflow's database: {type(error).__name__}: {words}; run this where [database] sql_alchemy_conn is that "

@@ -1,9 +1,10 @@
 """
 What this Airflow is called on Run:ai: as ``[runai] instance_name`` says, or by a name that it made for itself.
 
-That name is made once and kept in Airflow's own database, as the variable ``runai_instance_name``, so that worker, API
-server and command line read the same. The scheduler makes it when it starts; a worker does only where the scheduler
-lacks this provider. Secrets backends are not asked, because components may have different ones.
+That name is made once and kept in Airflow's own database, as the variable ``runai_instance_name``,
+so that worker, API server and command line read the same. The scheduler makes it when it starts; a
+worker does only where the scheduler lacks this provider. Secrets backends are not asked, because
+components may have different ones.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ from airflow_runai.errors import Unreachable
 
 #: Key of the variable.
 VARIABLE = "runai_instance_name"
-_DESCRIPTION = (
-    "Part of the hash in the names of this Airflow's workloads on Run:ai; a copied database must not keep it."
-)
+_DESCRIPTION = "Part of the hash in the names of this Airflow's workloads on Run:ai; a copied database must not keep it."
 #: Seconds after which a worker reads what it wrote: another one may have written at the same time.
 _SETTLES = 2.0
 

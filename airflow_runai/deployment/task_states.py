@@ -1,8 +1,8 @@
 """
 How the tasks stand that workloads were made for.
 
-Two ways to ask: Airflow's database, as ``airflow tasks state`` asks it, where a command or the API server runs; and the
-supervisor of a task, because workers have no database. Both only read.
+Two ways to ask: Airflow's database, as ``airflow tasks state`` asks it, where a command or the API
+server runs; and the supervisor of a task, because workers have no database. Both only read.
 """
 
 from __future__ import annotations
@@ -32,8 +32,13 @@ def states_in_database(origins: Iterable[Origin]) -> Mapping[Origin, str]:
     known = sorted({o for o in origins if o.dag_id is not None}, key=str)
     if not known:
         return {}
-    found = [row for at in range(0, len(known), _AT_ONCE) for row in _rows(known[at : at + _AT_ONCE])]
-    return {**dict.fromkeys(known, MISSING), **{Origin(*row[:4]): str(row[4] or "none") for row in found}}
+    found = [
+        row for at in range(0, len(known), _AT_ONCE) for row in _rows(known[at : at + _AT_ONCE])
+    ]
+    return {
+        **dict.fromkeys(known, MISSING),
+        **{Origin(*row[:4]): str(row[4] or "none") for row in found},
+    }
 
 
 def _rows(origins: list[Origin]) -> list[tuple[str, str, str, int, str | None]]:
@@ -64,9 +69,16 @@ def states_for_worker(ti: Any, origins: Iterable[Origin]) -> Mapping[Origin, str
 
 
 def _asked(ti: Any, dag_id: str, map_index: int, origins: list[Origin]) -> dict[Origin, str]:
-    """Ask for one map index at a time: Airflow's answer calls instance 1 of ``a`` like a task ``a_1``."""
-    task_ids, run_ids = sorted({str(o.task_id) for o in origins}), sorted({str(o.run_id) for o in origins})
-    found = ti.get_task_states(dag_id=dag_id, task_ids=task_ids, run_ids=run_ids, map_index=map_index)
+    """
+    Ask for one map index at a time: Airflow's answer calls instance 1 of ``a`` like a task ``a_1``.
+    """
+    task_ids, run_ids = (
+        sorted({str(o.task_id) for o in origins}),
+        sorted({str(o.run_id) for o in origins}),
+    )
+    found = ti.get_task_states(
+        dag_id=dag_id, task_ids=task_ids, run_ids=run_ids, map_index=map_index
+    )
     suffix = "" if map_index < 0 else f"_{map_index}"
     known = {o: found.get(o.run_id, {}).get(f"{o.task_id}{suffix}", MISSING) for o in origins}
     return {o: "none" if state is None else str(state) for o, state in known.items()}

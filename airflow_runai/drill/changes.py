@@ -30,8 +30,8 @@ class Change(NamedTuple):
     """
     One change.
 
-    :param kind: ``made`` a directory under this name, ``arrived`` by renaming, ``filled`` with some bytes, ``closed``
-        by who wrote it.
+    :param kind: ``made`` a directory under this name, ``arrived`` by renaming, ``filled`` with some
+        bytes, ``closed`` by who wrote it.
     """
 
     name: str
@@ -68,7 +68,10 @@ class Inotify:
         library = ctypes.CDLL(None, use_errno=True)
         self._file = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         wanted = _MODIFY | _CLOSE_WRITE | _MOVED_TO | _CREATE
-        if self._file < 0 or library.inotify_add_watch(self._file, os.fsencode(directory), wanted) < 0:
+        if (
+            self._file < 0
+            or library.inotify_add_watch(self._file, os.fsencode(directory), wanted) < 0
+        ):
             number = ctypes.get_errno()
             raise OSError(number, f"cannot watch it: {os.strerror(number)}", str(directory))
 
@@ -133,5 +136,9 @@ class Polling:
         with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
             for entry in entries:
                 seen = entry.stat(follow_symlinks=False)
-                found[entry.name] = (seen.st_ino, (seen.st_size, seen.st_mtime_ns), entry.is_dir(follow_symlinks=False))
+                found[entry.name] = (
+                    seen.st_ino,
+                    (seen.st_size, seen.st_mtime_ns),
+                    entry.is_dir(follow_symlinks=False),
+                )
         return found

@@ -1,7 +1,8 @@
 """
 The command line of the drill, for ``airflow runai drill`` and ``python -m airflow_runai.drill`` alike.
 
-Knows arguments and exit codes. Everything that takes long to import is imported when a drill is held.
+Knows arguments and exit codes. Everything that takes long to import is imported when a drill is
+held.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     :param parser: the parser of ``airflow runai drill``, or one of its own.
     """
-    parser.description = "Preempt a training script in an embedded Run:ai, and see whether it survives."
+    parser.description = (
+        "Preempt a training script in an embedded Run:ai, and see whether it survives."
+    )
     parser.epilog = _EPILOG
     parser.usage = f"{parser.prog} SCRIPT [options] [-- ARGUMENT ...]"
     _add_options(parser)
-    # argparse takes no positionals behind options, and loses a -- behind the first one: _completed reads the words.
+    # argparse takes no positionals behind options, and loses a -- behind the first one: _completed
+    # reads the words.
     words = "the start-up script, as Run:ai would start it; behind --, what it is given"
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="SCRIPT", help=words)
 
@@ -46,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     Hold the drill and print its report.
 
     :param arguments: what the parser of :func:`configure` made.
-    :return: 0 all checks passed, 1 one failed, 2 misuse, 3 something could not be decided, 130 interrupted.
+    :return: 0 all checks passed, 1 one failed, 2 misuse, 3 something could not be decided, 130
+        interrupted.
     """
     try:
         with _ended_by_signals():
@@ -80,7 +85,9 @@ def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DrillProblem(f"--report {directory}: {error.strerror}; give a directory that can be written") from None
+        raise DrillProblem(
+            f"--report {directory}: {error.strerror}; give a directory that can be written"
+        ) from None
 
 
 def _say(line: str) -> None:
@@ -108,11 +115,15 @@ def _completed(arguments: argparse.Namespace) -> argparse.Namespace:
     if not cut:
         raise DrillProblem("no script: give the path of the start-up script, such as ./startup.sh")
     arguments.script, arguments.arguments = Path(words[0]), words[cut + 1 :]
-    parser = argparse.ArgumentParser("drill", usage="drill SCRIPT [options] [-- ARGUMENT ...]", add_help=False)
+    parser = argparse.ArgumentParser(
+        "drill", usage="drill SCRIPT [options] [-- ARGUMENT ...]", add_help=False
+    )
     _add_options(parser)
     _, unknown = parser.parse_known_args(words[1:cut], arguments)
     if unknown:
-        raise DrillProblem(f"{unknown[0]!r} is no option of the drill; what is meant for the script goes behind --")
+        raise DrillProblem(
+            f"{unknown[0]!r} is no option of the drill; what is meant for the script goes behind --"
+        )
     return arguments
 
 
@@ -160,16 +171,46 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="preempt each start after so long, counted from when it handles SIGTERM (default: 20s)",
     )
-    add("--times", type=int, default=defaults["times"].default, metavar="N", help="how often (default: %(default)s)")
-    add("--grace", type=seconds, default=defaults["grace"].default, metavar="DURATION", help="(default: 30s)")
+    add(
+        "--times",
+        type=int,
+        default=defaults["times"].default,
+        metavar="N",
+        help="how often (default: %(default)s)",
+    )
+    add(
+        "--grace",
+        type=seconds,
+        default=defaults["grace"].default,
+        metavar="DURATION",
+        help="(default: 30s)",
+    )
     add(
         "--checkpoints",
         metavar="DIR",
         help=f"where the script saves, if it is not told by {DEFAULT_VARIABLE}: relative to its folder, or absolute",
     )
-    add("--env", action="append", type=_argument(_variable), metavar="NAME=VALUE", help="variable; repeat")
-    add("--rate", type=float, default=defaults["rate"].default, metavar="PER_DAY", help="for the cost (default: 10)")
-    add("--limit", type=seconds, default=defaults["limit"].default, metavar="DURATION", help="of a run (default: 30m)")
+    add(
+        "--env",
+        action="append",
+        type=_argument(_variable),
+        metavar="NAME=VALUE",
+        help="variable; repeat",
+    )
+    add(
+        "--rate",
+        type=float,
+        default=defaults["rate"].default,
+        metavar="PER_DAY",
+        help="for the cost (default: 10)",
+    )
+    add(
+        "--limit",
+        type=seconds,
+        default=defaults["limit"].default,
+        metavar="DURATION",
+        help="of a run (default: 30m)",
+    )
     add(
         "--references",
         type=int,
@@ -177,5 +218,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="uninterrupted runs to compare with, 1 or 2; the second only if the first differs (default: 2)",
     )
-    add("--report", type=Path, metavar="DIR", help="write report.txt, drill.json, drill.svg and logs there")
+    add(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.txt, drill.json, drill.svg and logs there",
+    )
     add("--json", action="store_true", help="print JSON instead of the table")

@@ -110,7 +110,8 @@ class Run:
 
     :param ended: ``limit`` if it was stopped because it took too long.
     :param log: the last lines of the last start.
-    :param blind: why its checkpoints could not be seen; empty if they were, or if there is no sign of any.
+    :param blind: why its checkpoints could not be seen; empty if they were, or if there is no sign
+        of any.
     """
 
     kind: Literal["reference", "drill", "strike"]
@@ -128,7 +129,9 @@ class Run:
     @property
     def saved(self) -> bool:
         """Whether any checkpoint was seen, on its way or lying there."""
-        return bool(self.writes) or any(start.standing and start.standing.newest for start in self.starts)
+        return bool(self.writes) or any(
+            start.standing and start.standing.newest for start in self.starts
+        )
 
     @property
     def preempted(self) -> tuple[Start, ...]:
@@ -137,7 +140,9 @@ class Run:
 
     def written(self, start: Start) -> tuple[Write, ...]:
         """List the checkpoints of one start, oldest first."""
-        return tuple(write for write in self.writes if start.started_at <= write.at <= start.ended_at)
+        return tuple(
+            write for write in self.writes if start.started_at <= write.at <= start.ended_at
+        )
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,8 @@ class Facts:
     Everything a drill saw.
 
     :param references: one or two uninterrupted runs.
-    :param strike: a run that was killed in the middle of a write; only held if a write under a final name was seen.
+    :param strike: a run that was killed in the middle of a write; only held if a write under a
+        final name was seen.
     """
 
     plan: Plan
@@ -171,11 +177,15 @@ class Facts:
 
     @property
     def pace(self) -> float | None:
-        """Training steps a second of the uninterrupted run; ``None`` where checkpoints tell no steps."""
+        """
+        Training steps a second of the uninterrupted run; ``None`` where checkpoints tell no steps.
+        """
         told = [(write.at, write.step) for write in self.reference.writes if write.step is not None]
         if not told:
             return None
         if len(told) == 1:
-            told.insert(0, (self.reference.starts[0].ready_at or self.reference.starts[0].started_at, 0))
+            told.insert(
+                0, (self.reference.starts[0].ready_at or self.reference.starts[0].started_at, 0)
+            )
         (begin, first), (end, last) = told[0], told[-1]
         return (last - first) / (end - begin) if end > begin and last > first else None

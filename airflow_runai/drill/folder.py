@@ -1,8 +1,8 @@
 """
 The copy that a run works on, so that a drill writes nothing into the script's own folder.
 
-Bounded: a folder with the data in it is refused before anything is copied. Links stay links; those that lead out of
-the folder (to the data, say) lead to the same place from the copy.
+Bounded: a folder with the data in it is refused before anything is copied. Links stay links; those
+that lead out of the folder (to the data, say) lead to the same place from the copy.
 """
 
 from __future__ import annotations
@@ -18,15 +18,33 @@ __all__ = ["MOST_BYTES", "MOST_FILES", "copy", "strangers"]
 
 MOST_BYTES = 1 << 30
 MOST_FILES = 20_000
-_LEFT_OUT = frozenset({".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
-_SAVED = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz", ".npy", ".h5", ".hdf5", ".keras", ".pkl", ".onnx")
+_LEFT_OUT = frozenset(
+    {".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+)
+_SAVED = (
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".bin",
+    ".safetensors",
+    ".npz",
+    ".npy",
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".pkl",
+    ".onnx",
+)
 
 
-def copy(folder: Path, target: Path, without: PurePosixPath | None = None, most_bytes: int = MOST_BYTES) -> None:
+def copy(
+    folder: Path, target: Path, without: PurePosixPath | None = None, most_bytes: int = MOST_BYTES
+) -> None:
     """
     Copy a folder.
 
-    :param without: a directory below it whose content stays behind: checkpoints of earlier trainings.
+    :param without: a directory below it whose content stays behind: checkpoints of earlier
+        trainings.
     :param most_bytes: refuse larger ones.
     :raises DrillProblem: it is too large, or cannot be read.
     """
@@ -36,11 +54,15 @@ def copy(folder: Path, target: Path, without: PurePosixPath | None = None, most_
         for path in found:
             _copy(path, target / path.relative_to(folder), folder)
     except OSError as error:
-        raise DrillProblem(f"folder {folder}: cannot be copied: {error.strerror}: {error.filename}") from None
+        raise DrillProblem(
+            f"folder {folder}: cannot be copied: {error.strerror}: {error.filename}"
+        ) from None
 
 
 def strangers(copied: Path, folder: Path) -> list[str]:
-    """List at most three files in the copy that look like checkpoints and are not in the original."""
+    """
+    List at most three files in the copy that look like checkpoints and are not in the original.
+    """
     saved = (path.relative_to(copied) for path in _walk(copied, None) if path.name.endswith(_SAVED))
     return [str(path) for path in saved if not (folder / path).exists()][:3]
 
@@ -65,7 +87,9 @@ def _walk(folder: Path, without: PurePosixPath | None) -> Iterator[Path]:
         links = [name for name in folders if (here / name).is_symlink()]
         folders[:] = [name for name in folders if name not in _LEFT_OUT and name not in links]
         yield from (here / name for name in (*folders, *links, *names))
-        folders[:] = [name for name in folders if without is None or here / name != folder / without]
+        folders[:] = [
+            name for name in folders if without is None or here / name != folder / without
+        ]
 
 
 def _raise(error: OSError) -> None:

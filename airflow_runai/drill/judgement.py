@@ -1,8 +1,8 @@
 """
 The verdict on what a drill saw. Pure: facts in, checks out.
 
-Each check is a question with three answers; *unknown* is one of them, and never counts as passed or failed. Reasons
-name the numbers, advice what to do; ``docs/drill.md`` has a section for each check.
+Each check is a question with three answers; *unknown* is one of them, and never counts as passed or
+failed. Reasons name the numbers, advice what to do; ``docs/drill.md`` has a section for each check.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ __all__ = ["QUESTIONS", "Outcome", "judge"]
 #: Name of a check, its question, and who answers it.
 QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
     "finished": ("Does it reach its end through the preemptions?", survival_checks.finished),
-    "sigterm": ("Does SIGTERM lead to a saved checkpoint and an end, within the grace?", survival_checks.sigterm),
+    "sigterm": (
+        "Does SIGTERM lead to a saved checkpoint and an end, within the grace?",
+        survival_checks.sigterm,
+    ),
     "valid": ("Is the newest checkpoint valid every time?", survival_checks.valid),
-    "atomic": ("Do checkpoints get their final name only when they are whole?", survival_checks.atomic),
+    "atomic": (
+        "Do checkpoints get their final name only when they are whole?",
+        survival_checks.atomic,
+    ),
     "resumed": ("Does every start go on from the newest checkpoint?", progress_checks.resumed),
     "position": ("Does it do each step once, as without preemptions?", progress_checks.position),
     "result": ("Is the result that of an uninterrupted run?", progress_checks.result),
@@ -47,6 +53,8 @@ class Outcome:
 
 def judge(facts: Facts) -> Outcome:
     """Answer every question."""
-    checks = tuple(Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items())
+    checks = tuple(
+        Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items()
+    )
     found = losses(facts)
     return Outcome(facts, checks, found, None if begins_anew(facts) else cost(facts, found))

@@ -4,9 +4,9 @@ What each preemption cost, and what preemptions would cost a day.
     overhead of a preemption = work lost + time to stop + time to start
     overhead a day           = preemptions a day × mean overhead of a preemption
 
-Work is lost from the last checkpoint that the training went on from, up to the signal; or up to the end, if it had to
-be killed: then the time to stop is in it already. Waiting for a node is no part of it: that is the cluster's, not the
-training's.
+Work is lost from the last checkpoint that the training went on from, up to the signal; or up to the
+end, if it had to be killed: then the time to stop is in it already. Waiting for a node is no part
+of it: that is the cluster's, not the training's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Loss:
     :param seconds: of work that was done and is lost.
     :param steps: the same in training steps; ``None`` where checkpoints tell none.
     :param stop_seconds: from SIGTERM to the end of the process.
-    :param start_seconds: from the next start until it handles SIGTERM (imports, loading); 0 if it never does.
+    :param start_seconds: from the next start until it handles SIGTERM (imports, loading); 0 if it
+        never does.
     :param killed: it did not end by itself.
     """
 
@@ -75,7 +76,9 @@ def losses(facts: Facts) -> tuple[Loss, ...]:
     if facts.run.blind:
         return ()
     starts = facts.run.starts[:-1] if facts.run.ended == "failed" else facts.run.starts
-    return tuple(_loss(facts, one, then) for one, then in pairwise(starts) if one.signalled_at is not None)
+    return tuple(
+        _loss(facts, one, then) for one, then in pairwise(starts) if one.signalled_at is not None
+    )
 
 
 def cost(facts: Facts, found: tuple[Loss, ...]) -> Cost | None:
@@ -90,34 +93,43 @@ def begins_anew(facts: Facts) -> bool:
     """
     Whether it loses everything at each preemption: nothing was kept, or a start began again at step 0.
 
-    What that costs is no matter of this drill's few seconds: it is all that was done since the last preemption.
+    What that costs is no matter of this drill's few seconds: it is all that was done since the last
+    preemption.
     """
     if facts.run.blind or not facts.run.preempted:
         return False
     if not any(one.standing and one.standing.newest for one in facts.run.preempted):
         return True
-    pairs = [(one.kept, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None]
-    return any(kept and kept.step and steps_back(facts, then, kept) == kept.step for kept, then in pairs)
+    pairs = [
+        (one.kept, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None
+    ]
+    return any(
+        kept and kept.step and steps_back(facts, then, kept) == kept.step for kept, then in pairs
+    )
 
 
 def steps_back(facts: Facts, then: Start, kept: Seen | None) -> int | None:
     """
     Say by how many steps a start fell behind the checkpoint that lay there; 0 if it went on from it.
 
-    Told by the first checkpoint that it writes: a training that begins anew writes the one that every fresh training
-    writes first. ``None`` where nothing tells.
+    Told by the first checkpoint that it writes: a training that begins anew writes the one that
+    every fresh training writes first. ``None`` where nothing tells.
     """
     first = next((write for write in facts.run.written(then) if write.step is not None), None)
     if kept is None or kept.step is None or first is None or first.step is None:
         return None
     if first.step > kept.step or (first.step == kept.step and not _redone(facts, then, first)):
         return 0
-    fresh = next((write.step for write in facts.reference.writes if write.step is not None), first.step)
+    fresh = next(
+        (write.step for write in facts.reference.writes if write.step is not None), first.step
+    )
     return kept.step - max(0, first.step - fresh)
 
 
 def _redone(facts: Facts, then: Start, first: Write) -> bool:
-    """Whether a start took as long for its first checkpoint as a fresh training does for the same one."""
+    """
+    Whether a start took as long for its first checkpoint as a fresh training does for the same one.
+    """
     fresh = next((write for write in facts.reference.writes if write.step is not None), None)
     if fresh is None or fresh.step != first.step:
         return False

@@ -1,8 +1,9 @@
 """
 A drill as a picture: starts as bars on their nodes, checkpoints, preemptions, lost work.
 
-Drawn from the JSON report alone, so that a recorded one can be drawn again. SVG with its own background, and colors for
-light and dark chosen by the reader's browser; signs beside the colors, for those who see none.
+Drawn from the JSON report alone, so that a recorded one can be drawn again. SVG with its own
+background, and colors for light and dark chosen by the reader's browser; signs beside the colors,
+for those who see none.
 """
 
 from __future__ import annotations
@@ -70,21 +71,34 @@ class _Scale:
 def _rows(runs: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], str]]:
     """One row for the uninterrupted run, one for each node of the drill."""
     reference, drill = runs
-    return [(reference, ""), *((drill, node) for node in sorted({start["node"] for start in drill["starts"]}))]
+    return [
+        (reference, ""),
+        *((drill, node) for node in sorted({start["node"] for start in drill["starts"]})),
+    ]
 
 
-def _row(run: Mapping[str, Any], node: str, number: int, scale: _Scale, report: Mapping[str, Any]) -> Iterator[str]:
+def _row(
+    run: Mapping[str, Any], node: str, number: int, scale: _Scale, report: Mapping[str, Any]
+) -> Iterator[str]:
     top = _HEAD + number * _ROW
     yield _text(20, top + 20, node or "uninterrupted", "quiet")
     starts = [start for start in run["starts"] if not node or start["node"] == node]
     lost = {one["start"]: one["lost_seconds"] for one in report["preemptions"]} if node else {}
     for start in starts:
-        yield from _start(start, "run" if node else "reference", top, scale, lost.get(start["number"], 0.0))
-        written = [one for one in run["checkpoints"] if start["started_at"] <= one["at"] <= start["ended_at"]]
+        yield from _start(
+            start, "run" if node else "reference", top, scale, lost.get(start["number"], 0.0)
+        )
+        written = [
+            one
+            for one in run["checkpoints"]
+            if start["started_at"] <= one["at"] <= start["ended_at"]
+        ]
         yield from _ticks(written, start, top, scale)
 
 
-def _start(start: Mapping[str, Any], kind: str, top: float, scale: _Scale, lost: float) -> Iterator[str]:
+def _start(
+    start: Mapping[str, Any], kind: str, top: float, scale: _Scale, lost: float
+) -> Iterator[str]:
     begin, end, signal = start["started_at"], start["ended_at"], start["signalled_at"]
     yield _rect(scale, begin, end if signal is None else signal, top + 4, kind)
     if signal is not None:
@@ -98,12 +112,20 @@ def _start(start: Mapping[str, Any], kind: str, top: float, scale: _Scale, lost:
         yield f'<path class="fall" d="M{x - 5} {top - 6} h10 l-5 7z"/>'
 
 
-def _ticks(written: Sequence[Mapping[str, Any]], start: Mapping[str, Any], top: float, scale: _Scale) -> Iterator[str]:
-    """Checkpoints under a start's bar; the last one with its sign, since it was read after the end."""
+def _ticks(
+    written: Sequence[Mapping[str, Any]], start: Mapping[str, Any], top: float, scale: _Scale
+) -> Iterator[str]:
+    """
+    Checkpoints under a start's bar; the last one with its sign, since it was read after the end.
+    """
     newest = (start["standing"] or {}).get("newest")
     y = top + _BAR + 8
     for one in written:
-        whole = newest is None or newest["name"] != one["name"] or newest["verdict"] in ("valid", "unverifiable")
+        whole = (
+            newest is None
+            or newest["name"] != one["name"]
+            or newest["verdict"] in ("valid", "unverifiable")
+        )
         kind = "fail" if one["in_place"] or not whole else "pass"
         told = f"{one['name']}{' (written in place)' if one['in_place'] else ''}, {one['at']:.2f} s"
         x = scale.x(one["at"])

@@ -17,7 +17,9 @@ from airflow_runai.core.environment import environment
 __all__ = ["DEFAULT_VARIABLE", "DrillProblem", "Plan", "duration"]
 
 DEFAULT_VARIABLE = "CHECKPOINTS"
-"""The environment variable that tells a script where its checkpoints belong, as in ``dags/digits``."""
+"""
+The environment variable that tells a script where its checkpoints belong, as in ``dags/digits``.
+"""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -43,14 +45,16 @@ class Plan:
 
     :param script: the executable that Run:ai would start.
     :param arguments: what the script is given.
-    :param preempt_after: how long each start may run, from the moment it handles SIGTERM, before it is preempted.
+    :param preempt_after: how long each start may run, from the moment it handles SIGTERM, before it
+        is preempted.
     :param times: how often it is preempted, 1 to 100.
     :param grace: from SIGTERM to SIGKILL.
-    :param checkpoints: where the script saves: relative to its folder, or an absolute path that its arguments or
-        variables name; by default a directory that the variable ``CHECKPOINTS`` tells it.
+    :param checkpoints: where the script saves: relative to its folder, or an absolute path that its
+        arguments or variables name; by default a directory that the variable ``CHECKPOINTS`` tells
+        it.
     :param environment: further variables.
-    :param references: how many uninterrupted runs to compare with at most; the second is only held if the first
-        differs, to tell lost state from chance.
+    :param references: how many uninterrupted runs to compare with at most; the second is only held
+        if the first differs, to tell lost state from chance.
     :param limit: how long one run may take in all; what runs longer is stopped.
     :param rate: preemptions a day, for the cost.
     :raises DrillProblem: with everything that is wrong.
@@ -87,7 +91,11 @@ class Plan:
         if self.checkpoints is None:
             return None
         inside = Path(os.path.normpath(self.folder / self.checkpoints))
-        return PurePosixPath(inside.relative_to(self.folder)) if inside.is_relative_to(self.folder) else None
+        return (
+            PurePosixPath(inside.relative_to(self.folder))
+            if inside.is_relative_to(self.folder)
+            else None
+        )
 
 
 def duration(text: str) -> float:
@@ -99,7 +107,9 @@ def duration(text: str) -> float:
     found = _DURATION.fullmatch(text.strip())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if not seconds:
-        raise ValueError(f"{text!r} is no duration; allowed: a number above 0 with ms, s, m or h, such as 20s or 1.5h")
+        raise ValueError(
+            f"{text!r} is no duration; allowed: a number above 0 with ms, s, m or h, such as 20s or 1.5h"
+        )
     return seconds
 
 
@@ -110,7 +120,9 @@ def _script_problems(script: Path) -> Iterator[str]:
         yield f"script {script}: is no file; give the path of the start-up script"
     elif not os.access(script, os.R_OK | os.X_OK):
         yield f"script {script}: is not executable, so that Run:ai could not start it either; chmod +x {script.name}"
-    elif not _first_bytes(script).startswith((b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")):
+    elif not _first_bytes(script).startswith(
+        (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+    ):
         yield f"script {script}: does not begin with #!, so nobody knows what runs it; make #!/bin/sh its first line"
 
 
@@ -141,7 +153,9 @@ def _place_problems(plan: Plan) -> Iterator[str]:
         yield f"--checkpoints: {told!r} is all of the folder; give a directory of its own for checkpoints"
     elif not Path(told).is_absolute():
         yield f"--checkpoints: {told!r} leads out of the script's folder; give a path below it, or an absolute one"
-    elif not any(told.rstrip("/") in word for word in (*plan.arguments, *plan.environment.values())):
+    elif not any(
+        told.rstrip("/") in word for word in (*plan.arguments, *plan.environment.values())
+    ):
         yield (
             f"--checkpoints: {told!r} lies outside of the script's folder, and no argument or --env names it: the "
             f"drill could not turn it into a temporary directory; let the script take it from ${DEFAULT_VARIABLE}, an "

@@ -11,15 +11,17 @@ from airflow_runai.drill.losses import steps_back
 
 __all__ = ["position", "result", "resumed"]
 
-_NO_STEP = "let names or contents of checkpoints tell the step: step-00000042, checkpoint-42, a manifest"
-_WHOLE_STATE = (
-    "save and load all that the next step depends on: step, epoch and place in it, optimizer, random generators"
+_NO_STEP = (
+    "let names or contents of checkpoints tell the step: step-00000042, checkpoint-42, a manifest"
 )
+_WHOLE_STATE = "save and load all that the next step depends on: step, epoch and place in it, optimizer, random generators"
 
 
 def resumed(facts: Facts) -> Answer:
     """Whether each start went on from the newest valid checkpoint."""
-    pairs = [(one, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None]
+    pairs = [
+        (one, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None
+    ]
     if facts.run.blind:
         return unknown(f"no checkpoint was seen: {facts.run.blind}")
     if not pairs:
@@ -34,11 +36,14 @@ def resumed(facts: Facts) -> Answer:
     for then, seen, back in backs:
         if back and seen:
             return fails(
-                _fell_back(then.number, seen, back), "load the newest valid checkpoint at every start, and its step"
+                _fell_back(then.number, seen, back),
+                "load the newest valid checkpoint at every start, and its step",
             )
     known = [back for *_, back in backs if back is not None]
     if known:
-        return passes(f"{len(known)} of {counted(len(pairs), 'further start')} went on from the newest checkpoint")
+        return passes(
+            f"{len(known)} of {counted(len(pairs), 'further start')} went on from the newest checkpoint"
+        )
     return _not_shown(facts, [seen for _, seen in kept if seen is not None])
 
 
@@ -72,9 +77,14 @@ def position(facts: Facts) -> Answer:
         return passes(f"{done} steps, as without preemptions")
     if done < other.step:
         return fails(f"{done} steps, {other.step} without preemptions: it skips some", _WHOLE_STATE)
-    how = "it goes back to an earlier step" if again else "it resumes its weights but not its place in the training"
+    how = (
+        "it goes back to an earlier step"
+        if again
+        else "it resumes its weights but not its place in the training"
+    )
     return fails(
-        f"{done} steps, {other.step} without preemptions: {how}, and repeats {done - other.step} steps", _WHOLE_STATE
+        f"{done} steps, {other.step} without preemptions: {how}, and repeats {done - other.step} steps",
+        _WHOLE_STATE,
     )
 
 
@@ -89,20 +99,35 @@ def result(facts: Facts) -> Answer:
     if mine.digest == other.digest:
         return passes(f"{mine.name} equals that of an uninterrupted run, bit for bit")
     if mine.step != other.step:
-        return fails(f"ends with step {mine.step}, an uninterrupted run with step {other.step}", _WHOLE_STATE)
+        return fails(
+            f"ends with step {mine.step}, an uninterrupted run with step {other.step}", _WHOLE_STATE
+        )
     if len({run.final.digest for run in facts.references if run.final}) > 1:
         return unknown(
             f"{mine.name} differs from that of an uninterrupted run, but so do two uninterrupted runs from each other",
             "fix seeds and let frameworks work deterministically for the drill; leave times and host names out of "
             "checkpoints",
         )
-    chance = "" if len(facts.references) > 1 else "; if it is never the same twice, --references 2 will tell"
-    return fails(f"{mine.name} differs from that of an uninterrupted run{_metrics(mine, other)}", _WHOLE_STATE + chance)
+    chance = (
+        ""
+        if len(facts.references) > 1
+        else "; if it is never the same twice, --references 2 will tell"
+    )
+    return fails(
+        f"{mine.name} differs from that of an uninterrupted run{_metrics(mine, other)}",
+        _WHOLE_STATE + chance,
+    )
 
 
 def _metrics(mine: Seen, other: Seen) -> str:
-    shared = [name for name in mine.metrics if name in other.metrics and mine.metrics[name] != other.metrics[name]]
-    told = ", ".join(f"{name} {mine.metrics[name]} instead of {other.metrics[name]}" for name in shared[:3])
+    shared = [
+        name
+        for name in mine.metrics
+        if name in other.metrics and mine.metrics[name] != other.metrics[name]
+    ]
+    told = ", ".join(
+        f"{name} {mine.metrics[name]} instead of {other.metrics[name]}" for name in shared[:3]
+    )
     return f": {told}" if told else " in its content"
 
 

@@ -1,8 +1,8 @@
 """
 A drill's outcome for people (text), for programs (JSON), and as files in a directory.
 
-Holds no values of arguments or variables: they may be secrets. The keys of the JSON are stable; ``docs/drill.md``
-explains them.
+Holds no values of arguments or variables: they may be secrets. The keys of the JSON are stable;
+``docs/drill.md`` explains them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ def text(report: Mapping[str, Any]) -> str:
     :param report: what :func:`to_json` returns.
     """
     head = f"Will {report['script']} survive? {_ANSWERS[report['verdict']]}"
-    parts = [[head], list(_check_lines(report)), list(_table(_preemption_rows(report))), list(_cost_lines(report))]
+    parts = [
+        [head],
+        list(_check_lines(report)),
+        list(_table(_preemption_rows(report))),
+        list(_cost_lines(report)),
+    ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
@@ -57,7 +62,9 @@ def _check_lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrapped(begin: str, words: str) -> list[str]:
-    return textwrap.wrap(words, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)) or [begin]
+    return textwrap.wrap(
+        words, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)
+    ) or [begin]
 
 
 def _drilled(report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,14 +74,26 @@ def _drilled(report: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _preemption_rows(report: Mapping[str, Any]) -> list[Sequence[str]]:
     starts = {start["number"]: start for start in _drilled(report)["starts"]}
-    rows: list[Sequence[str]] = [("start", "node", "ran", "to stop", "exit", "work lost", "to start again")]
+    rows: list[Sequence[str]] = [
+        ("start", "node", "ran", "to stop", "exit", "work lost", "to start again")
+    ]
     for loss in report["preemptions"]:
         start, steps = starts[loss["start"]], loss["lost_steps"]
         told = "" if steps is None else f" ({steps} step{'s' * (steps != 1)})"
         ran = f"{start['signalled_at'] - start['started_at']:.1f} s"
         code = "killed" if loss["killed"] else str(start["exit_code"])
         lost, again = f"{loss['lost_seconds']:.1f} s{told}", f"{loss['start_seconds']:.1f} s"
-        rows.append((str(loss["start"]), start["node"], ran, f"{loss['stop_seconds']:.2f} s", code, lost, again))
+        rows.append(
+            (
+                str(loss["start"]),
+                start["node"],
+                ran,
+                f"{loss['stop_seconds']:.2f} s",
+                code,
+                lost,
+                again,
+            )
+        )
     return rows if len(rows) > 1 else []
 
 
@@ -114,7 +133,9 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
             "grace_seconds": plan.grace,
             "preemptions_per_day": plan.rate,
         },
-        "checks": [{**asdict(check), "page": f"docs/drill.md#{check.name}"} for check in outcome.checks],
+        "checks": [
+            {**asdict(check), "page": f"docs/drill.md#{check.name}"} for check in outcome.checks
+        ],
         "preemptions": [
             {
                 "start": loss.number,
@@ -153,7 +174,9 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _start(start: Start) -> dict[str, Any]:
     found = asdict(start)
-    return {name: _rounded(value) if name.endswith("_at") else value for name, value in found.items()}
+    return {
+        name: _rounded(value) if name.endswith("_at") else value for name, value in found.items()
+    }
 
 
 def _rounded(seconds: float | None) -> float | None:

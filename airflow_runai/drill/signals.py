@@ -1,10 +1,10 @@
 """
 Who in a process tree handles SIGTERM.
 
-Read from ``/proc`` and nowhere else: what a script says about itself is no proof. The first process matters most,
-because in a container it has process id 1, and for that one Linux drops every signal without a handler. The embedded
-Run:ai signals the whole group; Kubernetes signals this one process only. On systems without ``/proc`` all is
-``unknown``.
+Read from ``/proc`` and nowhere else: what a script says about itself is no proof. The first process
+matters most, because in a container it has process id 1, and for that one Linux drops every signal
+without a handler. The embedded Run:ai signals the whole group; Kubernetes signals this one process
+only. On systems without ``/proc`` all is ``unknown``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 One run of a training in the embedded Run:ai, from submission to its end, with the preemptions that belong to it.
 
-Real processes, each start on a node of its own with an empty disk; the copy of the script's folder and the checkpoint
-directory are shared storage. Nothing is judged here. A preempted workload is given back only after its checkpoints
-were read, so that nobody writes meanwhile.
+Real processes, each start on a node of its own with an empty disk; the copy of the script's folder
+and the checkpoint directory are shared storage. Nothing is judged here. A preempted workload is
+given back only after its checkpoints were read, so that nobody writes meanwhile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from airflow_runai.emulator.records import Workload
 __all__ = ["READY_SECONDS", "Kind", "perform"]
 
 Kind = Literal["reference", "drill", "strike"]
-#: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a busy machine.
+#: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a
+#: busy machine.
 READY_SECONDS = 15.0
 
 # As a container would see them; nothing else begins like this, so that nothing else is rewritten.
@@ -41,15 +42,18 @@ _NAME = "training"
 _LOG_BYTES = 4000
 
 
-def perform(plan: Plan, kind: Kind, home: Path, say: Callable[[str], None], patience: float = READY_SECONDS) -> Run:
+def perform(
+    plan: Plan, kind: Kind, home: Path, say: Callable[[str], None], patience: float = READY_SECONDS
+) -> Run:
     """
     Let a training run to its end.
 
-    :param kind: ``reference`` is never disturbed, ``drill`` is preempted as planned, ``strike`` is killed once, in the
-        middle of its second checkpoint.
+    :param kind: ``reference`` is never disturbed, ``drill`` is preempted as planned, ``strike`` is
+        killed once, in the middle of its second checkpoint.
     :param home: an empty directory for everything that this run needs.
     :param say: told what happens.
-    :param patience: seconds to wait for a start to handle SIGTERM, before the time until its preemption counts.
+    :param patience: seconds to wait for a start to handle SIGTERM, before the time until its
+        preemption counts.
     """
     work, saves = home / "work", home / "checkpoints"
     folder.copy(plan.folder, work, plan.saves_inside)
@@ -83,11 +87,15 @@ def _body(plan: Plan, kind: Kind, emulator: Emulator) -> dict[str, object]:
         "image": "ignored",
         "command": shlex.quote(f"./{plan.script.name}"),
         "workingDir": _WORK,
-        "environmentVariables": [{"name": name, "value": value} for name, value in variables.items()],
+        "environmentVariables": [
+            {"name": name, "value": value} for name, value in variables.items()
+        ],
         "terminationGracePeriodSeconds": math.ceil(plan.grace),
         "backoffLimit": 1 if kind == "strike" else 0,
         "compute": {"gpuDevicesRequest": 1},
-        "storage": {"hostPath": [{"path": path, "mountPath": path} for path in (_WORK, _place(plan))]},
+        "storage": {
+            "hostPath": [{"path": path, "mountPath": path} for path in (_WORK, _place(plan))]
+        },
     }
     if plan.arguments:
         spec["args"] = shlex.join(plan.arguments)
@@ -107,7 +115,13 @@ class _Under:
 
 class _Stage:
     def __init__(
-        self, plan: Plan, kind: Kind, emulator: Emulator, saves: Path, say: Callable[[str], None], patience: float
+        self,
+        plan: Plan,
+        kind: Kind,
+        emulator: Emulator,
+        saves: Path,
+        say: Callable[[str], None],
+        patience: float,
     ) -> None:
         self._plan, self._kind, self._say = plan, kind, say
         self._emulator, self._plane, self._saves = emulator, emulator.plane, saves
@@ -125,7 +139,14 @@ class _Stage:
             while not starts or not self._is_over(starts):
                 starts.append(self._start(len(starts) + 1))
         writes = tuple(self._watch.writes)
-        return Run(self._kind, self._ending(), tuple(starts), writes, self._log(), self._blind(work, writes))
+        return Run(
+            self._kind,
+            self._ending(),
+            tuple(starts),
+            writes,
+            self._log(),
+            self._blind(work, writes),
+        )
 
     def keep_logs(self, target: Path) -> None:
         """Keep what the process wrote, one file for each start."""
@@ -135,7 +156,12 @@ class _Stage:
 
     def _submit(self) -> None:
         with self._plane.lock:
-            fields = admit(_body(self._plan, self._kind, self._emulator), "training", self._plane.world, self._settings)
+            fields = admit(
+                _body(self._plan, self._kind, self._emulator),
+                "training",
+                self._plane.world,
+                self._settings,
+            )
             self._workload = self._plane.world.add(fields, self._plane.clock.now())
             self._plane.engine.created(self._workload, self._plane.clock.now())
 
@@ -146,11 +172,15 @@ class _Stage:
     def _now(self) -> float:
         return self._plane.clock.now() - self._begin
 
-    # -- one start ----------------------------------------------------------------------------------------
+    # -- one start
+    # ----------------------------------------------------------------------------------------
 
     def _start(self, number: int) -> Start:
         self._until(
-            lambda: self._workload.phase in {phase.RUNNING, *phase.ENDED} and self._workload.incarnation >= number
+            lambda: (
+                self._workload.phase in {phase.RUNNING, *phase.ENDED}
+                and self._workload.incarnation >= number
+            )
         )
         under = _Under(self._now())
         if self._run(under, number):
@@ -202,7 +232,9 @@ class _Stage:
                 self._plane.processes.kill(self._workload, self._plane.clock.now())
 
     def _account(self, under: _Under, number: int) -> Start:
-        pod = next((pod for pod in self._workload.pods if pod.name.endswith(f"-{number - 1}")), None)
+        pod = next(
+            (pod for pod in self._workload.pods if pod.name.endswith(f"-{number - 1}")), None
+        )
         over = pod is not None and pod.completed_at is not None
         ended = pod.completed_at - self._begin if pod and pod.completed_at else self._now()
         code = pod.exit_code if pod else None
@@ -214,7 +246,8 @@ class _Stage:
             ready_at=under.ready_at,
             signalled_at=under.signalled_at,
             exit_code=code,
-            killed=code == 137 and (self._struck or ended - (under.signalled_at or ended) >= self._plan.grace - 0.05),
+            killed=code == 137
+            and (self._struck or ended - (under.signalled_at or ended) >= self._plan.grace - 0.05),
             reach=under.reach,
             first_process=under.first_process,
             standing=look(self._saves) if over else None,
@@ -225,7 +258,8 @@ class _Stage:
             if self._workload.not_before:
                 self._workload.not_before = self._plane.clock.now()
 
-    # -- the end ------------------------------------------------------------------------------------------
+    # -- the end
+    # ------------------------------------------------------------------------------------------
 
     def _until(self, true: Callable[[], bool]) -> None:
         while time.monotonic() < self._deadline:
@@ -252,7 +286,9 @@ class _Stage:
         if writes:
             return ""
         with suppress(OSError):
-            found = sorted(path.name for path in self._saves.iterdir() if not path.name.startswith("."))
+            found = sorted(
+                path.name for path in self._saves.iterdir() if not path.name.startswith(".")
+            )
             if found:
                 return (
                     f"it saved {', '.join(found[:3])}, which is no checkpoint that can be read here; save with "
@@ -273,4 +309,6 @@ def _told(kind: str, start: Start) -> str:
     kept = f"newest valid checkpoint: {best.name}" if best else "no valid checkpoint"
     code = "" if start.exit_code is None else f" with exit code {start.exit_code}"
     seconds = start.ended_at - start.started_at
-    return f"{kind}: start {start.number} on {start.node} {what}{code} after {seconds:.1f} s; {kept}"
+    return (
+        f"{kind}: start {start.number} on {start.node} {what}{code} after {seconds:.1f} s; {kept}"
+    )

@@ -45,7 +45,9 @@ def _seen(report: Report) -> Seen:
 
 
 def _metrics(manifest: Path) -> Mapping[str, Any]:
-    """Read the metrics that our own publication file keeps beside a checkpoint, if it wrote this one."""
+    """
+    Read the metrics that our own publication file keeps beside a checkpoint, if it wrote this one.
+    """
     try:
         if manifest.stat().st_size > _MOST_MANIFEST:
             return {}
@@ -53,4 +55,8 @@ def _metrics(manifest: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, AttributeError):
         return {}
     numbers = found.items() if isinstance(found, dict) else ()
-    return {name: value for name, value in numbers if isinstance(value, int | float) and math.isfinite(value)}
+    return {
+        name: value
+        for name, value in numbers
+        if isinstance(value, int | float) and math.isfinite(value)
+    }

@@ -39,15 +39,20 @@ def finished(facts: Facts) -> Answer:
             f"ended by itself after {had} of {counted(wanted, 'preemption')}",
             "use a shorter --preempt-after, or let it train longer",
         )
-    return passes(f"reached its end after {counted(had, 'preemption')}, in {counted(len(run.starts), 'start')}")
+    return passes(
+        f"reached its end after {counted(had, 'preemption')}, in {counted(len(run.starts), 'start')}"
+    )
 
 
 def sigterm(facts: Facts) -> Answer:
     """Whether each SIGTERM was followed by a checkpoint and an end."""
     # Who was told to stop on its last steps, and made them, is no example.
     preempted = [start for start in facts.run.preempted if start.exit_code != 0 or facts.cut_short]
-    # Who was preempted while it was still importing had nothing to save; unless it never gets any further.
-    judged = [start for start in preempted if start.reach in ("first", "child", "ignored")] or list(preempted)
+    # Who was preempted while it was still importing had nothing to save; unless it never gets any
+    # further.
+    judged = [start for start in preempted if start.reach in ("first", "child", "ignored")] or list(
+        preempted
+    )
     if not judged:
         return unknown("it was never preempted", "use a shorter --preempt-after")
     for start in judged:
@@ -89,8 +94,13 @@ def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
 def _too_slow(facts: Facts, start: Start) -> Answer:
     late = f"did not end within the grace of {facts.plan.grace:g} s after SIGTERM and was killed"
     if start.reach not in ("first", "child"):
-        return fails(f"start {start.number} {late}{'; it ignores SIGTERM' * (start.reach == 'ignored')}", _HANDLE)
-    saved = [write.at for write in facts.run.written(start) if write.at >= (start.signalled_at or 0.0)]
+        return fails(
+            f"start {start.number} {late}{'; it ignores SIGTERM' * (start.reach == 'ignored')}",
+            _HANDLE,
+        )
+    saved = [
+        write.at for write in facts.run.written(start) if write.at >= (start.signalled_at or 0.0)
+    ]
     if saved:
         done = saved[0] - (start.signalled_at or 0.0)
         return fails(
@@ -108,7 +118,8 @@ def _not_saved(facts: Facts, start: Start) -> Answer | None:
         return unknown(f"no checkpoint was seen: {facts.run.blind}")
     if facts.run.saved and not facts.run.writes:
         return unknown(
-            "its checkpoints were found, but not seen on their way", "do not remake the directory at a start"
+            "its checkpoints were found, but not seen on their way",
+            "do not remake the directory at a start",
         )
     written = facts.run.written(start)
     signalled = start.signalled_at or 0.0
@@ -120,10 +131,15 @@ def _not_saved(facts: Facts, start: Start) -> Answer | None:
             f"end only when the checkpoint is whole; {_PUBLISH}",
         )
     if written and (
-        written[-1].at >= signalled or (signalled - written[-1].at) * (facts.pace or 1e9) < _STEPS_NOT_LOST
+        written[-1].at >= signalled
+        or (signalled - written[-1].at) * (facts.pace or 1e9) < _STEPS_NOT_LOST
     ):
         return None
-    age = f"the last one was {signalled - written[-1].at:.1f} s old" if written else "this start had saved none"
+    age = (
+        f"the last one was {signalled - written[-1].at:.1f} s old"
+        if written
+        else "this start had saved none"
+    )
     return fails(
         f"start {start.number} ended {start.ended_at - signalled:.2f} s after SIGTERM with exit code {start.exit_code} "
         f"and without a new checkpoint; {age}",
@@ -148,10 +164,15 @@ def valid(facts: Facts) -> Answer:
     found = [(number, seen) for number, seen in newest if seen is not None]
     if not found:
         return _none(facts.run)
-    bad = [(number, seen) for number, seen in found if not seen.accepted and seen.verdict != "unknown"]
+    bad = [
+        (number, seen) for number, seen in found if not seen.accepted and seen.verdict != "unknown"
+    ]
     unread = [seen for _, seen in found if seen.verdict == "unknown"]
     if unread and not bad:
-        return unknown(f"{unread[0].name} could not be read: {unread[0].message}", f"to have them proven, {_PUBLISH}")
+        return unknown(
+            f"{unread[0].name} could not be read: {unread[0].message}",
+            f"to have them proven, {_PUBLISH}",
+        )
     if bad:
         number, seen = bad[0]
         return fails(
@@ -160,10 +181,16 @@ def valid(facts: Facts) -> Answer:
             _PUBLISH,
         )
     unproven = sum(seen.verdict != "valid" for _, seen in found)
-    note = f"; {unproven} of them whole, but without checksums in their format that would prove it" if unproven else ""
+    note = (
+        f"; {unproven} of them whole, but without checksums in their format that would prove it"
+        if unproven
+        else ""
+    )
     none = len(standings) - len(found)
     without = f"; {none} left none" if none else ""
-    return passes(f"valid after {'each of ' * (not none)}{counted(len(found), 'start')}{without}{note}")
+    return passes(
+        f"valid after {'each of ' * (not none)}{counted(len(found), 'start')}{without}{note}"
+    )
 
 
 def atomic(facts: Facts) -> Answer:
@@ -174,20 +201,31 @@ def atomic(facts: Facts) -> Answer:
         return _none(facts.run)
     if not filled:
         return passes(f"{counted(len(writes), 'checkpoint')}, each renamed into place")
-    seen = f"{len(filled)} of {len(writes)} checkpoints were written in place, under their final name"
+    seen = (
+        f"{len(filled)} of {len(writes)} checkpoints were written in place, under their final name"
+    )
     return _struck(seen, filled, facts.strike)
 
 
 def _struck(seen: str, filled: Sequence[Write], strike: Run | None) -> Answer:
-    standing = strike.starts[0].standing if strike and strike.starts and strike.starts[0].killed else None
+    standing = (
+        strike.starts[0].standing if strike and strike.starts and strike.starts[0].killed else None
+    )
     torn: Seen | None = standing.newest if standing else None
     if strike is None or torn is None or torn.accepted or torn.verdict == "unknown":
-        return fails(f"{seen} ({filled[0].name}): whoever is killed in that moment leaves half a one", _PUBLISH)
+        return fails(
+            f"{seen} ({filled[0].name}): whoever is killed in that moment leaves half a one",
+            _PUBLISH,
+        )
     found = f"{seen}; killed in that moment, it left {torn.name} {torn.verdict} ({torn.message})"
     if _came_back(strike, standing.best if standing else None):
         return passes(f"{found}, and went on from the one before")
     then = strike.starts[-1]
-    how = f"ended with exit code {then.exit_code}" if strike.ended == "failed" else "did not go on from the one before"
+    how = (
+        f"ended with exit code {then.exit_code}"
+        if strike.ended == "failed"
+        else "did not go on from the one before"
+    )
     return fails(f"{found}, and {how}", _PUBLISH)
 
 

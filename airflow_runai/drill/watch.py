@@ -1,9 +1,10 @@
 """
 What happens in a checkpoint directory while a training runs.
 
-Linux tells every change (inotify), in their order and without a gap: a checkpoint that is renamed into place, one
-that is filled under its final name, one that lived for a millisecond. Elsewhere the directory is looked at every few
-milliseconds, which sees less. Only names directly in the directory are watched, and only those of checkpoints.
+Linux tells every change (inotify), in their order and without a gap: a checkpoint that is renamed
+into place, one that is filled under its final name, one that lived for a millisecond. Elsewhere the
+directory is looked at every few milliseconds, which sees less. Only names directly in the directory
+are watched, and only those of checkpoints.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Watch:
     :param growing: called at once when a checkpoint begins to be filled under its final name.
     """
 
-    def __init__(self, root: Path, now: Callable[[], float], growing: Callable[[str], None]) -> None:
+    def __init__(
+        self, root: Path, now: Callable[[], float], growing: Callable[[str], None]
+    ) -> None:
         self.writes: list[Write] = []
         self._root, self._now, self._growing = root, now, growing
         self._filled: set[str] = set()
@@ -64,7 +67,8 @@ class Watch:
         if change.kind == "arrived":
             self._wrote(name, in_place=False)
         elif change.kind == "made" or (change.kind == "filled" and name not in self._filled):
-            # A directory that is made, not renamed, is empty at first: what belongs in it comes under its final name.
+            # A directory that is made, not renamed, is empty at first: what belongs in it comes
+            # under its final name.
             self._filled.add(name)
             self._growing(name)
             if change.kind == "made":

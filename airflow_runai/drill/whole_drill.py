@@ -1,8 +1,9 @@
 """
 The whole drill: an uninterrupted run first, then the one that is preempted, and what else it takes to be sure.
 
-A second uninterrupted run is held only if the results differ, to tell lost state from chance. A run that is killed in
-the middle of a write is held only if a checkpoint was seen being filled under its final name.
+A second uninterrupted run is held only if the results differ, to tell lost state from chance. A run
+that is killed in the middle of a write is held only if a checkpoint was seen being filled under its
+final name.
 """
 
 from __future__ import annotations
@@ -28,24 +29,31 @@ def hold(plan: Plan, say: Callable[[str], None], report: Path | None = None) -> 
 
     :param say: told what happens, line by line.
     :param report: where to keep the logs of all starts, if they are wanted.
-    :raises DrillProblem: the script cannot be drilled: its folder is too large, it fails by itself, or it ends before
-        it could be preempted.
+    :raises DrillProblem: the script cannot be drilled: its folder is too large, it fails by itself,
+        or it ends before it could be preempted.
     """
     with _temporary(report) as home:
-        return judge(_facts(plan, lambda kind, name, patience: perform(plan, kind, home / name, say, patience)))
+        return judge(
+            _facts(
+                plan, lambda kind, name, patience: perform(plan, kind, home / name, say, patience)
+            )
+        )
 
 
 def _facts(plan: Plan, perform: Callable[[Kind, str, float], Run]) -> Facts:
     reference = perform("reference", "reference", READY_SECONDS)
     _check(plan, reference)
-    # Whoever handled no SIGTERM in all of a run will not in the next: then each start counts from its beginning.
+    # Whoever handled no SIGTERM in all of a run will not in the next: then each start counts from
+    # its beginning.
     patience = READY_SECONDS if reference.starts[0].ready_at is not None else 0.0
     run = perform("drill", "drill", patience)
     references = [reference]
     if plan.references == 2 and _differ(run, reference):
         references.append(perform("reference", "reference-2", patience))
     fills = any(write.in_place for one in (run, *references) for write in one.writes)
-    return Facts(plan, run, tuple(references), perform("strike", "strike", patience) if fills else None)
+    return Facts(
+        plan, run, tuple(references), perform("strike", "strike", patience) if fills else None
+    )
 
 
 def _check(plan: Plan, reference: Run) -> None:

@@ -15,7 +15,12 @@ from pathlib import Path
 
 from airflow_runai.emulator.clock import RealClock, SteppedClock
 from airflow_runai.emulator.server import Emulator
-from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, VERSIONS, Settings
+from airflow_runai.emulator.settings import (
+    DEFAULT_CLIENT_ID,
+    DEFAULT_CLIENT_SECRET,
+    VERSIONS,
+    Settings,
+)
 
 _SHUTDOWN_SECONDS = 10.0
 _EPILOG = f"""
@@ -63,13 +68,23 @@ def _parser() -> argparse.ArgumentParser:
 def _add_address(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who may talk to it")
     group.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; not loopback only with --client-secret"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; not loopback only with --client-secret",
     )
-    group.add_argument("--port", type=int, default=8710, help="port; 0 takes a free one (default: %(default)s)")
-    group.add_argument("--client-id", default=DEFAULT_CLIENT_ID, help="(default: %(default)s)")
-    group.add_argument("--client-secret", help=f"(default, on loopback only: {DEFAULT_CLIENT_SECRET})")
     group.add_argument(
-        "--seed-token-life", type=float, default=3600, metavar="SECONDS", help="life of a token (default: %(default)s)"
+        "--port", type=int, default=8710, help="port; 0 takes a free one (default: %(default)s)"
+    )
+    group.add_argument("--client-id", default=DEFAULT_CLIENT_ID, help="(default: %(default)s)")
+    group.add_argument(
+        "--client-secret", help=f"(default, on loopback only: {DEFAULT_CLIENT_SECRET})"
+    )
+    group.add_argument(
+        "--seed-token-life",
+        type=float,
+        default=3600,
+        metavar="SECONDS",
+        help="life of a token (default: %(default)s)",
     )
 
 
@@ -82,10 +97,21 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         help="project and its quota, NAME@CLUSTER:GPUS for another cluster; limit and over-quota weight may follow, as "
         "in team-a:2,limit=4,weight=3; repeat (default: team-a:2 team-b:2)",
     )
-    group.add_argument("--cluster", action="append", metavar="NAME", help="cluster; repeat (default: embedded)")
-    group.add_argument("--nodes", type=int, default=2, help="nodes of each cluster (default: %(default)s)")
-    group.add_argument("--gpus-per-node", type=int, default=2, metavar="N", help="(default: %(default)s)")
-    group.add_argument("--state", type=Path, metavar="DIR", help="keep state, logs and volumes here (default: nowhere)")
+    group.add_argument(
+        "--cluster", action="append", metavar="NAME", help="cluster; repeat (default: embedded)"
+    )
+    group.add_argument(
+        "--nodes", type=int, default=2, help="nodes of each cluster (default: %(default)s)"
+    )
+    group.add_argument(
+        "--gpus-per-node", type=int, default=2, metavar="N", help="(default: %(default)s)"
+    )
+    group.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="keep state, logs and volumes here (default: nowhere)",
+    )
     group.add_argument(
         "--volume",
         action="append",
@@ -93,7 +119,9 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="PVC claim, NFS or host path, or container path that is the local directory DIR; repeat",
     )
-    group.add_argument("--policy-max-gpus", type=int, metavar="N", help="refuse workloads with more GPUs per pod")
+    group.add_argument(
+        "--policy-max-gpus", type=int, metavar="N", help="refuse workloads with more GPUs per pod"
+    )
 
 
 def _add_behaviour(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +138,9 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
         default="real",
         help="stepped: no processes, time moves by /_emulator/clock",
     )
-    group.add_argument("--grace", type=float, metavar="SECONDS", help="upper limit for every grace period")
+    group.add_argument(
+        "--grace", type=float, metavar="SECONDS", help="upper limit for every grace period"
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -136,7 +166,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _volume(text: str) -> tuple[str, Path]:
     name, equals, directory = text.partition("=")
     if not name or not equals or not directory:
-        raise ValueError(f"--volume: {text!r} is not NAME=DIR, such as /nfs/john=./john or data-claim=./data")
+        raise ValueError(
+            f"--volume: {text!r} is not NAME=DIR, such as /nfs/john=./john or data-claim=./data"
+        )
     return name, Path(directory).absolute()
 
 

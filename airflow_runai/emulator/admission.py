@@ -1,8 +1,8 @@
 """
 What the control plane checks before it accepts a workload.
 
-Only what the vendor documents, or what would certainly not run. Keys it does not know are accepted and kept, as
-the real server does.
+Only what the vendor documents, or what would certainly not run. Keys it does not know are accepted
+and kept, as the real server does.
 """
 
 from __future__ import annotations
@@ -36,12 +36,18 @@ def admit(body: Any, kind: str, world: World, settings: Settings) -> dict[str, A
     name = _name(body)
     project_id, cluster_id = _place(body, world)
     if world.named(name, project_id) is not None:
-        raise Refused(settings.duplicate_name_status, f"workload name already exists: {name}", "name")
+        raise Refused(
+            settings.duplicate_name_status, f"workload name already exists: {name}", "name"
+        )
     _check_spec(spec)
     if kind == "distributed":
         _check_distributed(body, spec)
     _check_policy(spec, settings)
-    extras = {key: body[key] for key in ("masterSpec", "masterSpecSameAsWorker", "templateId") if key in body}
+    extras = {
+        key: body[key]
+        for key in ("masterSpec", "masterSpecSameAsWorker", "templateId")
+        if key in body
+    }
     return {
         "name": name,
         "kind": kind,
@@ -60,7 +66,11 @@ def _name(body: Mapping[str, Any]) -> str:
     if body.get("useGivenNameAsPrefix"):
         name = f"{name}-{uuid.uuid4().hex[:5]}"
     if len(name) > 63 or not _DNS_LABEL.fullmatch(name):
-        raise Refused(400, f"invalid name {name!r}: must be a DNS label of at most 63 characters [a-z0-9-]", "name")
+        raise Refused(
+            400,
+            f"invalid name {name!r}: must be a DNS label of at most 63 characters [a-z0-9-]",
+            "name",
+        )
     return name
 
 
@@ -74,7 +84,9 @@ def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
     if world.cluster(str(cluster_id)) is None:
         raise Refused(400, f"cluster {cluster_id} does not exist", "clusterId")
     if project is None or project.cluster_id != cluster_id:
-        raise Refused(400, f"project {project_id} does not exist in cluster {cluster_id}", "projectId")
+        raise Refused(
+            400, f"project {project_id} does not exist in cluster {cluster_id}", "projectId"
+        )
     return project.id, project.cluster_id
 
 
@@ -86,7 +98,9 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
             raise Refused(400, f"{key} must be a non-empty string", f"spec.{key}")
     priority = spec.get("priorityClass")
     if priority is not None and (not isinstance(priority, str) or priority not in PRIORITIES):
-        raise Refused(400, f"priorityClass {priority!r} does not exist: use one of {', '.join(PRIORITIES)}")
+        raise Refused(
+            400, f"priorityClass {priority!r} does not exist: use one of {', '.join(PRIORITIES)}"
+        )
     for key in ("backoffLimit", "terminationGracePeriodSeconds"):
         if spec.get(key) is not None and not _is_count(spec[key]):
             raise Refused(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
@@ -97,7 +111,9 @@ def _check_parts(spec: Mapping[str, Any]) -> None:
     """Check what workers and a master may both have."""
     for key, kind in (("environmentVariables", list), ("compute", dict), ("storage", dict)):
         if not isinstance(spec.get(key) or kind(), kind):
-            raise Refused(400, f"{key} must be {'a list' if kind is list else 'an object'}", f"spec.{key}")
+            raise Refused(
+                400, f"{key} must be {'a list' if kind is list else 'an object'}", f"spec.{key}"
+            )
     _check_variables(spec.get("environmentVariables"))
     _check_compute(spec.get("compute") or {})
 
@@ -116,17 +132,35 @@ def _check_compute(compute: Mapping[str, Any]) -> None:
     devices, portion = compute.get("gpuDevicesRequest"), compute.get("gpuPortionRequest")
     kind = compute.get("gpuRequestType")
     if devices is not None and not _is_count(devices):
-        raise Refused(400, "compute.gpuDevicesRequest must be an integer of 0 or more", "compute.gpuDevicesRequest")
+        raise Refused(
+            400,
+            "compute.gpuDevicesRequest must be an integer of 0 or more",
+            "compute.gpuDevicesRequest",
+        )
     if kind not in (None, "portion", "memory"):
-        raise Refused(400, f"compute.gpuRequestType {kind!r} is neither portion nor memory", "compute.gpuRequestType")
+        raise Refused(
+            400,
+            f"compute.gpuRequestType {kind!r} is neither portion nor memory",
+            "compute.gpuRequestType",
+        )
     if portion is not None and (not isinstance(portion, (int, float)) or not 0 < portion <= 1):
-        raise Refused(400, f"compute.gpuPortionRequest {portion} is not in (0, 1]", "compute.gpuPortionRequest")
+        raise Refused(
+            400,
+            f"compute.gpuPortionRequest {portion} is not in (0, 1]",
+            "compute.gpuPortionRequest",
+        )
     if (devices or 0) > 1 and (compute.get("gpuMemoryRequest") or portion not in (None, 1)):
-        message = "compute: a portion or memory of a GPU cannot be requested with more than one device"
+        message = (
+            "compute: a portion or memory of a GPU cannot be requested with more than one device"
+        )
         raise Refused(400, message, "compute.gpuDevicesRequest")
     memory = compute.get("gpuMemoryRequest")
     if memory is not None and not re.fullmatch(r"\d+(\.\d+)?([KMGTk]i?)?", str(memory)):
-        raise Refused(400, f"compute.gpuMemoryRequest {memory!r} is not a quantity", "compute.gpuMemoryRequest")
+        raise Refused(
+            400,
+            f"compute.gpuMemoryRequest {memory!r} is not a quantity",
+            "compute.gpuMemoryRequest",
+        )
     for needed, key in (("portion", "gpuPortionRequest"), ("memory", "gpuMemoryRequest")):
         if compute.get(key) is not None and kind != needed:
             raise Refused(400, f"compute.{key} needs gpuRequestType={needed}", f"compute.{key}")
@@ -135,21 +169,32 @@ def _check_compute(compute: Mapping[str, Any]) -> None:
 def _check_distributed(body: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
     framework, workers = spec.get("distributedFramework"), spec.get("numWorkers")
     if framework not in FRAMEWORKS:
-        raise Refused(400, f"distributedFramework {framework!r}: use one of {', '.join(FRAMEWORKS)}")
+        raise Refused(
+            400, f"distributedFramework {framework!r}: use one of {', '.join(FRAMEWORKS)}"
+        )
     if workers is not None and (not _is_count(workers) or not 1 <= workers <= _MOST_WORKERS):
-        raise Refused(400, f"numWorkers {workers!r} must be an integer in 1..{_MOST_WORKERS}", "spec.numWorkers")
+        raise Refused(
+            400,
+            f"numWorkers {workers!r} must be an integer in 1..{_MOST_WORKERS}",
+            "spec.numWorkers",
+        )
     master = body.get("masterSpec")
     if master is None:
         return
     if body.get("masterSpecSameAsWorker"):
-        raise Refused(400, "masterSpec and masterSpecSameAsWorker are mutually exclusive", "masterSpec")
+        raise Refused(
+            400, "masterSpec and masterSpecSameAsWorker are mutually exclusive", "masterSpec"
+        )
     if not isinstance(master, Mapping):
         raise Refused(400, "masterSpec must be an object", "masterSpec")
     _check_parts(master)
 
 
 def _check_policy(spec: Mapping[str, Any], settings: Settings) -> None:
-    asked, most = (spec.get("compute") or {}).get("gpuDevicesRequest") or 0, settings.policy_max_gpus
+    asked, most = (
+        (spec.get("compute") or {}).get("gpuDevicesRequest") or 0,
+        settings.policy_max_gpus,
+    )
     if most is None or asked <= most:
         return
     issue = {
@@ -157,7 +202,9 @@ def _check_policy(spec: Mapping[str, Any], settings: Settings) -> None:
         "details": f"value must be no greater than {most}",
         "rule": "max",
     }
-    raise Refused(400, "workload does not comply with the policy of the project", complianceIssues=[issue])
+    raise Refused(
+        400, "workload does not comply with the policy of the project", complianceIssues=[issue]
+    )
 
 
 def _is_count(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """
 The HTTP side: routes, tokens, faults, and the book of requests.
 
-Endpoints are plain functions of the control plane and a call; everything about the wire happens here, once.
+Endpoints are plain functions of the control plane and a call; everything about the wire happens
+here, once.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def application(plane: ControlPlane) -> Starlette:
         for kind in _KINDS
         for method, path, endpoint in _KIND_ROUTES
     ] + [(method, path, endpoint, {}) for method, path, endpoint in _ROUTES]
-    table += [("GET", f"/api/v2/policy/{kind}", routes_limits.policy, {"kind": kind}) for kind in _KINDS]
+    table += [
+        ("GET", f"/api/v2/policy/{kind}", routes_limits.policy, {"kind": kind}) for kind in _KINDS
+    ]
     routes = [
         Route(path, _Handler(plane, endpoint, fixed).answer, methods=[method])
         for method, path, endpoint, fixed in table
@@ -102,7 +105,9 @@ def application(plane: ControlPlane) -> Starlette:
 
 async def _lost(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return _json(Reply({"code": status, "message": "not found", "details": request.url.path}, status))
+    return _json(
+        Reply({"code": status, "message": "not found", "details": request.url.path}, status)
+    )
 
 
 class _Handler:
@@ -161,7 +166,9 @@ class _Handler:
                 status = self._done(call, {}).status
             except Refused as refused:
                 status = refused.status
-            self._plane.requests.append(RecordedRequest(call.method, call.path, request.url.query, status))
+            self._plane.requests.append(
+                RecordedRequest(call.method, call.path, request.url.query, status)
+            )
 
         self._plane.later(seconds, deliver)
 
@@ -169,7 +176,13 @@ class _Handler:
         if not self._open and not self._plane.tokens.accepts(request.headers.get("authorization")):
             raise Refused(401, "Unauthorized", "the token is missing or not valid")
         params = {**request.path_params, **self._fixed}
-        return Call(request.method, request.url.path, params, dict(request.query_params), await _body(request))
+        return Call(
+            request.method,
+            request.url.path,
+            params,
+            dict(request.query_params),
+            await _body(request),
+        )
 
     def _done(self, call: Call, kinds: dict[str, Fault]) -> Reply:
         lag = {"staleness": str(kinds["stale_list"].seconds)} if "stale_list" in kinds else {}
@@ -190,7 +203,10 @@ class _Handler:
         workload = self._plane.world.workloads.get(call.params.get("id", ""))
         if workload is None:
             return
-        young = "hide_new" in kinds and self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds
+        young = (
+            "hide_new" in kinds
+            and self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds
+        )
         if young or ("hide" in kinds and fnmatchcase(workload.name, kinds["hide"].name)):
             raise Refused(404, f"workload {workload.id} not found")
 
@@ -232,7 +248,9 @@ def _refusal(fault: Fault) -> Response:
     if fault.kind == "html":
         status = 502 if fault.status == 503 else fault.status
         return HTMLResponse(f"<html><body><h1>{status} Bad Gateway</h1></body></html>", status)
-    response = _json(Reply({"code": fault.status, "message": "planned fault", "details": ""}, fault.status))
+    response = _json(
+        Reply({"code": fault.status, "message": "planned fault", "details": ""}, fault.status)
+    )
     if fault.retry_after is not None:
         response.headers["Retry-After"] = f"{fault.retry_after:g}"
     return response

@@ -1,9 +1,9 @@
 """
 The two clocks the embedded Run:ai can live by.
 
-``RealClock`` follows the wall. ``SteppedClock`` stands still until somebody moves it, so that a test can live
-through a week in seconds and always sees the same instants. Token life times never use these clocks: the
-other party compares them with its own wall clock.
+``RealClock`` follows the wall. ``SteppedClock`` stands still until somebody moves it, so that a
+test can live through a week in seconds and always sees the same instants. Token life times never
+use these clocks: the other party compares them with its own wall clock.
 """
 
 from __future__ import annotations

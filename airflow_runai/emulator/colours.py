@@ -1,7 +1,8 @@
 """
 Faults that only colour an answer: it comes from a newer server, a poorer one, one that says odd things or nothing.
 
-Each takes what an endpoint answered and returns what the client gets instead; the world is not touched.
+Each takes what an endpoint answered and returns what the client gets instead; the world is not
+touched.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.faults import Fault
 
-_LISTS = frozenset({"workloads", "pods", "records", "events", "projects", "departments", "nodePools"})
+_LISTS = frozenset(
+    {"workloads", "pods", "records", "events", "projects", "departments", "nodePools"}
+)
 _WORDS = frozenset({"message", "phaseMessage", "userMessage", "reason"})
 _PREEMPTED = re.compile("preempt(ed|ing|ion)", re.IGNORECASE)
 
@@ -47,7 +50,10 @@ def _future(payload: Any, fault: Fault) -> Any:
 
 
 def _missing_fields(payload: Any, fault: Fault) -> Any:
-    return _everywhere(lambda item: {key: value for key, value in item.items() if key not in fault.missing}, payload)
+    return _everywhere(
+        lambda item: {key: value for key, value in item.items() if key not in fault.missing},
+        payload,
+    )
 
 
 def _replace(payload: Any, fault: Fault) -> Any:

@@ -1,8 +1,8 @@
 """
 One control plane: the world, what moves it, and who may talk to it. Endpoints get this object.
 
-Everything that reads or changes the world does so with ``lock`` held: requests, the ticking thread and tests
-that step the clock.
+Everything that reads or changes the world does so with ``lock`` held: requests, the ticking thread
+and tests that step the clock.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class ControlPlane:
     The parts, put together.
 
     :param settings: what to build.
-    :param root: directory for logs, node disks and volumes; also for the state if ``settings.state`` is set.
+    :param root: directory for logs, node disks and volumes; also for the state if
+        ``settings.state`` is set.
     """
 
     def __init__(self, settings: Settings, root: Path) -> None:
@@ -109,7 +110,9 @@ class ControlPlane:
         """Let the platform preempt all workloads of this name; False if none holds anything."""
         with self.lock:
             found = [workload for workload in self.world.listed() if workload.name == name]
-            return any([self.engine.preempt(workload, message, self.clock.now()) for workload in found])
+            return any(
+                [self.engine.preempt(workload, message, self.clock.now()) for workload in found]
+            )
 
     @property
     def busy(self) -> bool:

@@ -1,8 +1,8 @@
 """
 The controller: at every step it brings each workload one stride nearer to what is desired of it.
 
-Level-triggered like the real one: it compares what is with what should be and never relies on having seen a
-change. It never waits and never sleeps; whoever owns it calls :meth:`Engine.tick`.
+Level-triggered like the real one: it compares what is with what should be and never relies on
+having seen a change. It never waits and never sleeps; whoever owns it calls :meth:`Engine.tick`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ class Engine:
     """
 
     def __init__(
-        self, world: World, settings: Settings, scripted: ScriptedRuntime, real: Runtime | None, store: Store
+        self,
+        world: World,
+        settings: Settings,
+        scripted: ScriptedRuntime,
+        real: Runtime | None,
+        store: Store,
     ) -> None:
         self.world = world
         self.settings = settings
@@ -50,7 +55,9 @@ class Engine:
         self._store.save()
 
     def changed(self, workload: Workload) -> None:
-        """Take note that somebody changed a workload: it is saved, and everybody is scheduled anew."""
+        """
+        Take note that somebody changed a workload: it is saved, and everybody is scheduled anew.
+        """
         self._dirty = True
         self._store.touch(workload)
 
@@ -75,7 +82,9 @@ class Engine:
         return True
 
     def requeue_all(self, message: str, now: float) -> None:
-        """Put every workload that has pods back in the queue, after a crash or before an orderly end."""
+        """
+        Put every workload that has pods back in the queue, after a crash or before an orderly end.
+        """
         for workload in self._active():
             if not workload.live_pods:
                 continue
@@ -97,10 +106,13 @@ class Engine:
         """Whether any pod is alive."""
         return any(workload.live_pods for workload in self._active())
 
-    # -- one workload -------------------------------------------------------------------------------------
+    # -- one workload
+    # -------------------------------------------------------------------------------------
 
     def _active(self) -> list[Workload]:
-        return [w for w in self.world.workloads.values() if w.deleted_at is None and not _at_rest(w)]
+        return [
+            w for w in self.world.workloads.values() if w.deleted_at is None and not _at_rest(w)
+        ]
 
     def _runtime(self, workload: Workload) -> Runtime:
         if self._real is None or self.scripted.scenario(workload.name) is not None:
@@ -112,7 +124,9 @@ class Engine:
             self._leave(workload, now)
         elif workload.desired == "Deleted":
             self._depart(workload, "deleted", phases.DELETING, "Deleted by the user", now)
-        elif workload.desired == "Stopped" and workload.phase not in phases.ENDED | {phases.STOPPED}:
+        elif workload.desired == "Stopped" and workload.phase not in phases.ENDED | {
+            phases.STOPPED
+        }:
             self._depart(workload, "suspended", phases.STOPPED, "Suspended by the user", now)
         elif workload.desired == "Running":
             self._advance(workload, now)
@@ -135,7 +149,9 @@ class Engine:
             self._watch(workload, now)
 
     def _watch(self, workload: Workload, now: float) -> None:
-        """See whether a running workload has ended, failed or is to be preempted by its scenario."""
+        """
+        See whether a running workload has ended, failed or is to be preempted by its scenario.
+        """
         exits = self._runtime(workload).exits(workload, now)
         lifecycle.exited(workload, exits)
         failed = [code for code in exits if code]
@@ -155,7 +171,9 @@ class Engine:
         workload.failures += 1
         pause = self.settings.backoff_seconds * min(2 ** (workload.failures - 1), 20)
         workload.not_before = now + pause
-        message = f"Pod failed with exit code {code}; retry {workload.failures} of {limit} in {pause:g} s"
+        message = (
+            f"Pod failed with exit code {code}; retry {workload.failures} of {limit} in {pause:g} s"
+        )
         lifecycle.note(workload, "BackOff", message, now, workload.live_pods[0], bad=True)
         self._clear(workload, "Failed", now)
         self._enter(workload, phases.PENDING, message, now)
@@ -163,7 +181,9 @@ class Engine:
     def _end(self, workload: Workload, phase: str, message: str, now: float) -> None:
         self._clear(workload, "Succeeded" if phase == phases.COMPLETED else "Failed", now)
         bad = phase == phases.FAILED
-        lifecycle.note(workload, "BackoffLimitExceeded" if bad else "Completed", message, now, bad=bad)
+        lifecycle.note(
+            workload, "BackoffLimitExceeded" if bad else "Completed", message, now, bad=bad
+        )
         workload.departure = None
         self._enter(workload, phase, message, now)
 
@@ -173,10 +193,15 @@ class Engine:
         self._runtime(workload).discard(workload)
         lifecycle.pods_end(workload, pods, now)
 
-    # -- leaving ------------------------------------------------------------------------------------------
+    # -- leaving
+    # ------------------------------------------------------------------------------------------
 
-    def _depart(self, workload: Workload, why: str, next_phase: str, message: str, now: float) -> None:
-        shown = {"deleted": phases.DELETING, "suspended": phases.STOPPING}.get(why, phases.TERMINATING)
+    def _depart(
+        self, workload: Workload, why: str, next_phase: str, message: str, now: float
+    ) -> None:
+        shown = {"deleted": phases.DELETING, "suspended": phases.STOPPING}.get(
+            why, phases.TERMINATING
+        )
         departure = Departure(why, next_phase, message, now + self._grace(workload))
         if why == "deleted" and workload.phase in phases.ENDED:
             departure.next_phase = workload.phase
@@ -199,7 +224,12 @@ class Engine:
         lifecycle.exited(workload, exits)
         by_platform = departure.why in ("preempted", "restart")
         if by_platform and exits and not departure.killed and all(code == 0 for code in exits):
-            self._end(workload, phases.COMPLETED, "Completed while it was being stopped by the platform", now)
+            self._end(
+                workload,
+                phases.COMPLETED,
+                "Completed while it was being stopped by the platform",
+                now,
+            )
             return
         self._runtime(workload).discard(workload)
         self._departed(workload, now)
@@ -210,13 +240,19 @@ class Engine:
         assert departure is not None
         lifecycle.pods_end(workload, "Deleted", now)
         if departure.why == "deleted":
-            # The deleted list shows an end that was reached before; other phases have become meaningless.
+            # The deleted list shows an end that was reached before; other phases have become
+            # meaningless.
             workload.deleted_at = now
             workload.phase = departure.next_phase
         elif departure.why == "suspended":
             self._enter(workload, phases.STOPPED, "Suspended by the user", now)
         elif departure.why == "preempted" and workload.spec.get("terminateAfterPreemption"):
-            self._end(workload, phases.FAILED, f"{departure.message} (terminateAfterPreemption is set)", now)
+            self._end(
+                workload,
+                phases.FAILED,
+                f"{departure.message} (terminateAfterPreemption is set)",
+                now,
+            )
         else:
             self._enter(workload, phases.PENDING, f"Queued again. {departure.message}", now)
         self.changed(workload)
@@ -230,7 +266,8 @@ class Engine:
         lifecycle.enter(workload, phase, message, now)
         self.changed(workload)
 
-    # -- time and room ------------------------------------------------------------------------------------
+    # -- time and room
+    # ------------------------------------------------------------------------------------
 
     def _ready_at(self, workload: Workload) -> float:
         return workload.phase_at + self.settings.initializing_seconds
@@ -247,13 +284,18 @@ class Engine:
         if workload.phase == phases.PENDING and workload.desired == "Running":
             return workload.not_before or None
         if workload.phase == phases.RUNNING and workload.desired == "Running":
-            ends, preemption = self._runtime(workload).due(workload), self._scripted_preemption(workload)
+            ends, preemption = (
+                self._runtime(workload).due(workload),
+                self._scripted_preemption(workload),
+            )
             return min((at for at in (ends, preemption) if at is not None), default=None)
         return self._ready_at(workload)
 
     def _schedule(self, cluster: Cluster, now: float) -> None:
         mine = [w for w in self._active() if w.cluster_id == cluster.id]
-        queues = [project.queue for project in self.world.projects if project.cluster_id == cluster.id]
+        queues = [
+            project.queue for project in self.world.projects if project.cluster_id == cluster.id
+        ]
         for decision in scheduler.plan(cluster.nodes, queues, self._jobs(mine)):
             workload = self.world.workloads[decision.job]
             if isinstance(decision, scheduler.Place):
@@ -269,7 +311,11 @@ class Engine:
 
     def _jobs(self, workloads: Iterable[Workload]) -> Iterable[scheduler.Job]:
         for workload in workloads:
-            waits = workload.phase == phases.PENDING and not workload.not_before and workload.desired == "Running"
+            waits = (
+                workload.phase == phases.PENDING
+                and not workload.not_before
+                and workload.desired == "Running"
+            )
             if not waits and not workload.live_pods:
                 continue
             yield scheduler.Job(
@@ -291,4 +337,6 @@ def _at_rest(workload: Workload) -> bool:
     """Whether nothing will happen to a workload unless somebody asks for it."""
     if workload.departure is not None or workload.desired == "Deleted":
         return False
-    return workload.phase in phases.ENDED or (workload.phase == phases.STOPPED and workload.desired == "Stopped")
+    return workload.phase in phases.ENDED or (
+        workload.phase == phases.STOPPED and workload.desired == "Stopped"
+    )

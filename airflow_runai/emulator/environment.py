@@ -1,9 +1,9 @@
 """
 The environment variables of a pod.
 
-What Run:ai injects, what the spec asks for, and a clean minimal base; never anything of the emulator's own
-environment. ``RUNAI_GRACE_SECONDS`` is the emulator's own addition: the real platform does not tell a process
-its grace period.
+What Run:ai injects, what the spec asks for, and a clean minimal base; never anything of the
+emulator's own environment. ``RUNAI_GRACE_SECONDS`` is the emulator's own addition: the real
+platform does not tell a process its grace period.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Surroundings:
 
 
 def spec_of(workload: Workload, pod: Pod) -> dict[str, Any]:
-    """Get the spec of a pod: a master may have its own; what that does not say is as for the workers."""
+    """
+    Get the spec of a pod: a master may have its own; what that does not say is as for the workers.
+    """
     own = workload.extras.get("masterSpec") if pod.role == "master" else None
     return {**workload.spec, **own} if own else workload.spec
 
@@ -54,7 +56,11 @@ def variables(workload: Workload, pod: Pod, around: Surroundings, places: Places
     if around.pods > 1:
         injected |= _gang(pod, around)
     asked = spec_of(workload, pod).get("environmentVariables") or ()
-    told = {str(item["name"]): places.value(_value(item, workload, pod)) for item in asked if not item.get("exclude")}
+    told = {
+        str(item["name"]): places.value(_value(item, workload, pod))
+        for item in asked
+        if not item.get("exclude")
+    }
     return injected | told
 
 

@@ -1,8 +1,8 @@
 """
 Faults on demand: what a network, a gateway or a newer server may do to a client.
 
-A fault fits a method and a path pattern and lasts for a number of calls or of seconds. The first fitting one is used.
-Here is only what is to happen; ``application.py`` makes it happen.
+A fault fits a method and a path pattern and lasts for a number of calls or of seconds. The first
+fitting one is used. Here is only what is to happen; ``application.py`` makes it happen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 __all__ = ["Fault", "Faults"]
 
-#: What breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's end, half a character.
+#: What breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's end,
+#: half a character.
 HOSTILE_TEXT = "nul \x00 ink \x1b[31m bell \x07 turn \u202e line \u2028 half \ud83d"
 
 KINDS = {
@@ -44,7 +45,8 @@ class Fault:
     One fault.
 
     :param kind: one of ``KINDS``.
-    :param path: pattern with ``*`` (which also stands for ``/``), matched against the path without query.
+    :param path: pattern with ``*`` (which also stands for ``/``), matched against the path without
+        query.
     :param method: HTTP method, or ``*``.
     :param times: for how many calls; None until it is removed.
     :param lasts: for how many seconds of the emulator's clock; None for no such limit.
@@ -70,7 +72,9 @@ class Fault:
         if self.kind not in KINDS:
             raise ValueError(f"kind: {self.kind!r} is not a fault; use one of {', '.join(KINDS)}")
         if self.times is not None and self.times < 1:
-            raise ValueError(f"times: {self.times} is not 1 or more; leave it null to last until removed")
+            raise ValueError(
+                f"times: {self.times} is not 1 or more; leave it null to last until removed"
+            )
 
     def fits(self, method: str, path: str) -> bool:
         """Say whether this call is meant."""
@@ -102,7 +106,9 @@ class Faults:
         known = {item.name for item in fields(Fault)} - {"id", "kind"}
         unknown = sorted(set(details) - known)
         if unknown:
-            raise ValueError(f"{unknown[0]}: not a detail of a fault; known are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"{unknown[0]}: not a detail of a fault; known are {', '.join(sorted(known))}"
+            )
         for name in {"missing", "fields"} & details.keys():
             details[name] = tuple(details[name])
         fault = Fault(kind, **details)
@@ -123,7 +129,8 @@ class Faults:
         """
         Get the faults for this call, and count it.
 
-        One fault decides what happens to the call; faults that only colour the answer apply beside it.
+        One fault decides what happens to the call; faults that only colour the answer apply beside
+        it.
         """
         taken: list[Fault] = []
         for fault in [fault for fault in self._present() if fault.fits(method, path)]:
@@ -136,7 +143,9 @@ class Faults:
 
     def _present(self) -> list[Fault]:
         moment = self._now()
-        self._planned = [fault for fault in self._planned if moment < self._ends.get(fault.id, math.inf)]
+        self._planned = [
+            fault for fault in self._planned if moment < self._ends.get(fault.id, math.inf)
+        ]
         return self._planned
 
     def _count(self, fault: Fault) -> None:

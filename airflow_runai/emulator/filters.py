@@ -1,9 +1,9 @@
 """
 ``filterBy``, ``sortBy`` and paging, as the vendor's lists have them.
 
-One filter is ``field OP value``; several are joined by commas and must all hold; a comma inside a value
-cannot be escaped. A field nobody knows is refused: the vendor does not say what happens, and silence would
-hide mistakes.
+One filter is ``field OP value``; several are joined by commas and must all hold; a comma inside a
+value cannot be escaped. A field nobody knows is refused: the vendor does not say what happens, and
+silence would hide mistakes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items
     for part in [part for part in (text or "").split(",") if part]:
         match = _FILTER.fullmatch(part)
         if match is None:
-            raise Refused(400, f"filterBy: {part!r} is not 'field operator value' with one of {' '.join(_TESTS)}")
+            raise Refused(
+                400,
+                f"filterBy: {part!r} is not 'field operator value' with one of {' '.join(_TESTS)}",
+            )
         name, operator, value = match[1], match[2], match[3].strip()
         where = _known(name, fields, "filterBy")
         items = [item for item in items if _holds(_get(item, where), operator, value)]
@@ -58,10 +61,15 @@ def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str
     where = _known(by, fields, "sortBy")
     having = [item for item in items if _get(item, where) is not None]
     lacking = [item for item in items if _get(item, where) is None]
-    return sorted(having, key=lambda item: _comparable(_get(item, where)), reverse=order == "desc") + lacking
+    return (
+        sorted(having, key=lambda item: _comparable(_get(item, where)), reverse=order == "desc")
+        + lacking
+    )
 
 
-def page(items: Sequence[Any], query: Mapping[str, str], strict: bool = False) -> tuple[list[Any], int | None]:
+def page(
+    items: Sequence[Any], query: Mapping[str, str], strict: bool = False
+) -> tuple[list[Any], int | None]:
     """
     Cut a page out of a list.
 
@@ -77,7 +85,9 @@ def page(items: Sequence[Any], query: Mapping[str, str], strict: bool = False) -
 
 def _known(name: str, fields: Mapping[str, str], where: str) -> str:
     if name not in fields:
-        raise Refused(400, f"{where}: unknown field {name!r}; known are {', '.join(sorted(fields))}")
+        raise Refused(
+            400, f"{where}: unknown field {name!r}; known are {', '.join(sorted(fields))}"
+        )
     return fields[name]
 
 

@@ -1,8 +1,8 @@
 """
 A workload's history as the stretches a timeline is drawn of.
 
-Only for the emulator's own page. The provider draws its own picture from the same history: two readers that share no
-code, so that a wrong reading shows.
+Only for the emulator's own page. The provider draws its own picture from the same history: two
+readers that share no code, so that a wrong reading shows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from itertools import pairwise
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.records import Record, Workload
 
-#: A training preempted every minute for days must not make the page heavy: only the newest stretches are drawn.
+#: A training preempted every minute for days must not make the page heavy: only the newest
+#: stretches are drawn.
 LIMIT = 200
 _KINDS = {
     phases.CREATING: "queued",
@@ -30,7 +31,8 @@ class Stretch:
     """
     A time in which nothing changed, in epoch seconds.
 
-    :param kind: ``queued, starting, running, preempted, suspended`` or ``stopping``: what colour it has.
+    :param kind: ``queued, starting, running, preempted, suspended`` or ``stopping``: what colour it
+        has.
     """
 
     since: float

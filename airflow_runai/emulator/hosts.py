@@ -1,11 +1,12 @@
 """
 Keeps other people's web pages away from an emulator whose secret is public.
 
-A page whose domain name suddenly points here (DNS rebinding) is, to the browser, of the same origin as the emulator,
-and the local default secret is known to everybody: it could log in and run commands. Such requests betray themselves
-by their ``Host`` header, because only a registered domain can be rebound: it always has a dot. Addresses and names
-without a dot (``localhost``, a service of Docker Compose) are nobody's to rebind. Where a secret of one's own protects
-an emulator that listens to the network, any name may be right, and this is not used.
+A page whose domain name suddenly points here (DNS rebinding) is, to the browser, of the same origin
+as the emulator, and the local default secret is known to everybody: it could log in and run
+commands. Such requests betray themselves by their ``Host`` header, because only a registered domain
+can be rebound: it always has a dot. Addresses and names without a dot (``localhost``, a service of
+Docker Compose) are nobody's to rebind. Where a secret of one's own protects an emulator that
+listens to the network, any name may be right, and this is not used.
 """
 
 from __future__ import annotations

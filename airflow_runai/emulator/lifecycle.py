@@ -31,9 +31,18 @@ def explain(workload: Workload, reason: str, message: str) -> None:
     workload.phase_reason, workload.phase_message = reason, message
 
 
-def note(workload: Workload, reason: str, message: str, now: float, pod: Pod | None = None, bad: bool = False) -> None:
+def note(
+    workload: Workload,
+    reason: str,
+    message: str,
+    now: float,
+    pod: Pod | None = None,
+    bad: bool = False,
+) -> None:
     """Write an event, about a pod or about the workload."""
-    kind, name, about = ("Pod", pod.name, pod.id) if pod else ("RunaiJob", workload.name, workload.id)
+    kind, name, about = (
+        ("Pod", pod.name, pod.id) if pod else ("RunaiJob", workload.name, workload.id)
+    )
     source = "kubelet" if pod else "runai-scheduler"
     event = Event("Warning" if bad else "Normal", reason, message, source, kind, name, about)
     _write(workload, Record(now, event=event))
@@ -66,7 +75,9 @@ def depart(workload: Workload, phase: str, departure: Departure, now: float) -> 
     if departure.why == "preempted":
         for pod in workload.live_pods:
             note(workload, "Preempted", departure.message, now, pod, bad=True)
-            note(workload, "Evict", f"Pod {pod.name} was evicted from {pod.node}", now, pod, bad=True)
+            note(
+                workload, "Evict", f"Pod {pod.name} was evicted from {pod.node}", now, pod, bad=True
+            )
     enter(workload, phase, departure.message, now)
 
 
@@ -80,7 +91,8 @@ def pods_end(workload: Workload, phase: str, now: float) -> None:
     """
     The incarnation is over.
 
-    :param phase: what became of the pods: ``Succeeded`` and ``Failed`` ones stay listed, ``Deleted`` ones do not.
+    :param phase: what became of the pods: ``Succeeded`` and ``Failed`` ones stay listed,
+        ``Deleted`` ones do not.
     """
     for pod in workload.live_pods:
         pod.completed_at = now

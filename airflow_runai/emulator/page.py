@@ -1,9 +1,10 @@
 """
 The embedded Run:ai's own web page: one static file, open to everybody, in which there is nothing to see.
 
-All it shows and does, it asks for with a bearer token that its reader gets by logging in, like every other client: the
-emulator runs commands, and a cookie would lend that power to every website open in the same browser. For the same
-reason nobody may frame it, and the only script and style that run are the ones in the file (by their hashes).
+All it shows and does, it asks for with a bearer token that its reader gets by logging in, like
+every other client: the emulator runs commands, and a cookie would lend that power to every website
+open in the same browser. For the same reason nobody may frame it, and the only script and style
+that run are the ones in the file (by their hashes).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 The emulator's own table of workload phases.
 
-It is written from the vendor's documents and shares nothing with the client's table: a referee who copies
-the player's rules cannot find a wrong rule.
+It is written from the vendor's documents and shares nothing with the client's table: a referee who
+copies the player's rules cannot find a wrong rule.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ class Room:
     """
     What is free, seen twice: now, and soon, when everybody who has been told to go is gone.
 
-    A reservation takes from soon only, preferably what is not free now: others may start there meanwhile.
+    A reservation takes from soon only, preferably what is not free now: others may start there
+    meanwhile.
     """
 
     def __init__(self, nodes: Mapping[str, _Node]) -> None:
@@ -40,7 +41,9 @@ class Room:
     @classmethod
     def of(cls, nodes: Mapping[str, int]) -> Room:
         """Give the picture of an empty cluster, from the number of GPUs per node."""
-        return cls({name: _Node((_GRAIN,) * gpus, (_GRAIN,) * gpus) for name, gpus in nodes.items()})
+        return cls(
+            {name: _Node((_GRAIN,) * gpus, (_GRAIN,) * gpus) for name, gpus in nodes.items()}
+        )
 
     def copy(self) -> Room:
         """Give an equal picture to try things on."""
@@ -61,7 +64,9 @@ class Room:
         for slot in slots:
             self._change(slot, now=0, soon=+1)
 
-    def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> tuple[Slot, ...] | None:
+    def place(
+        self, pods: Sequence[float], avoid: frozenset[str] = frozenset()
+    ) -> tuple[Slot, ...] | None:
         """
         Find slots that are free now, and take them.
 
@@ -77,7 +82,8 @@ class Room:
         """
         Find slots that are free soon, and keep them from those who come later.
 
-        :param home: where the pods were until now; the same slot is preferred to another one on the same node.
+        :param home: where the pods were until now; the same slot is preferred to another one on the
+            same node.
         """
         return self._fit(pods, now=False, avoid=avoid, home=home)
 
@@ -94,7 +100,9 @@ class Room:
         self._nodes = after._nodes
         return tuple(found[index] for index in range(len(pods)))
 
-    def _choose(self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None) -> Slot | None:
+    def _choose(
+        self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None
+    ) -> Slot | None:
         """Prefer a node where it fits now, then one not to be avoided, then the fullest, then the first by name."""
         best: tuple[bool, bool, int, str] | None = None
         for name, node in self._nodes.items():
@@ -135,7 +143,9 @@ class _Node:
             return Slot(name)
         devices = self._devices(gpus, now)
         if gpus < 1:
-            return Slot(name, (min(devices, key=lambda number: (self._soon[number], number)),), gpus)
+            return Slot(
+                name, (min(devices, key=lambda number: (self._soon[number], number)),), gpus
+            )
         later_first = sorted(devices, key=lambda number: (self._now[number] == _GRAIN, number))
         return Slot(name, tuple(sorted(later_first[: int(gpus)])))
 
@@ -145,7 +155,9 @@ class _Node:
         return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
 
     def changed(self, slot: Slot, now: int, soon: int) -> _Node:
-        """Give the node after a slot was taken (-1), released (+1) or left as it is (0), now and soon."""
+        """
+        Give the node after a slot was taken (-1), released (+1) or left as it is (0), now and soon.
+        """
         before, after = list(self._now), list(self._soon)
         for number in slot.gpus:
             if number < len(before):
@@ -156,7 +168,11 @@ class _Node:
     def _devices(self, gpus: float, now: bool) -> list[int]:
         need = _grains(min(gpus, 1.0))
         pairs = enumerate(zip(self._now, self._soon, strict=True))
-        return [number for number, (at_once, later) in pairs if later >= need and (at_once >= need or not now)]
+        return [
+            number
+            for number, (at_once, later) in pairs
+            if later >= need and (at_once >= need or not now)
+        ]
 
 
 def _grains(share: float) -> int:

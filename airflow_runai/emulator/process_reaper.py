@@ -1,13 +1,13 @@
 """
 No process outlives the emulator, however it ends.
 
-Each process group is noted as a file ``run/<pid>`` with the leader's start time. A small watchdog process
-waits until its standard input closes, which happens even when the emulator is killed with SIGKILL, and then
-kills every group noted there. The next start does the same before anything else, in case the watchdog was
-killed, too.
+Each process group is noted as a file ``run/<pid>`` with the leader's start time. A small watchdog
+process waits until its standard input closes, which happens even when the emulator is killed with
+SIGKILL, and then kills every group noted there. The next start does the same before anything else,
+in case the watchdog was killed, too.
 
-The parent-death signal of Linux is no alternative: it reaches the first process only, not what a start-up
-script started.
+The parent-death signal of Linux is no alternative: it reaches the first process only, not what a
+start-up script started.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class ProcessReaper:
         """
         Kill what is left and dismiss the watchdog.
 
-        It is not waited for to notice: a process forked from this one may hold the other end of its pipe open.
+        It is not waited for to notice: a process forked from this one may hold the other end of its
+        pipe open.
         """
         sweep(self._folder)
         if self._watchdog is not None:
@@ -71,7 +72,9 @@ def started_at(pid: int) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Kill every noted group whose leader is still the process that was noted, and forget them all."""
+    """
+    Kill every noted group whose leader is still the process that was noted, and forget them all.
+    """
     for path in folder.iterdir():
         try:
             pid, noted = int(path.name), path.read_text()

@@ -1,10 +1,10 @@
 """
 Workloads as real child processes: one per pod, each the leader of its own session and process group.
 
-There are no containers: no image is pulled, no resource is limited, and its entry point is unknown, so that
-``args`` without ``command`` are run as the command. SIGTERM goes to the whole process group (Kubernetes sends
-it to the first process only). A child that makes a session of its own can escape; everything else dies with
-its pod, and all pods die with the emulator (``leash.py``).
+There are no containers: no image is pulled, no resource is limited, and its entry point is unknown,
+so that ``args`` without ``command`` are run as the command. SIGTERM goes to the whole process group
+(Kubernetes sends it to the first process only). A child that makes a session of its own can escape;
+everything else dies with its pod, and all pods die with the emulator (``leash.py``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class ProcessRuntime:
     """
 
     def __init__(
-        self, root: Path, mapped: Mapping[str, str | Path], projects: Mapping[str, str], grace: float | None
+        self,
+        root: Path,
+        mapped: Mapping[str, str | Path],
+        projects: Mapping[str, str],
+        grace: float | None,
     ) -> None:
         self._root = root
         self._mapped = {key: Path(directory).absolute() for key, directory in mapped.items()}
@@ -52,7 +56,9 @@ class ProcessRuntime:
             shutil.rmtree(self._logs(workload), ignore_errors=True)
         pods = workload.live_pods
         port = environment.free_port() if len(pods) > 1 else 0
-        self._running[workload.id] = [self._start_pod(workload, pod, len(pods), port) for pod in pods]
+        self._running[workload.id] = [
+            self._start_pod(workload, pod, len(pods), port) for pod in pods
+        ]
 
     def exits(self, workload: Workload, now: float) -> Sequence[int | None]:
         """Tell the exit code of each pod as a shell would (128 + signal)."""
@@ -78,7 +84,9 @@ class ProcessRuntime:
 
     def leaders(self, workload: Workload) -> list[int]:
         """List the process ids of the first process of each pod that was started."""
-        return [entry.pid for entry in self._running.get(workload.id, []) if not isinstance(entry, int)]
+        return [
+            entry.pid for entry in self._running.get(workload.id, []) if not isinstance(entry, int)
+        ]
 
     def due(self, workload: Workload) -> float | None:
         """Nobody knows when a process ends."""
@@ -108,19 +116,26 @@ class ProcessRuntime:
                     entry.wait()
         self._leash.close()
 
-    def _start_pod(self, workload: Workload, pod: Pod, pods: int, port: int) -> subprocess.Popen[bytes] | int:
+    def _start_pod(
+        self, workload: Workload, pod: Pod, pods: int, port: int
+    ) -> subprocess.Popen[bytes] | int:
         log = self._log_file(workload, pod)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             try:
                 return self._spawn(
-                    workload, pod, Surroundings(self._project(workload), pods, port, self._grace), output
+                    workload,
+                    pod,
+                    Surroundings(self._project(workload), pods, port, self._grace),
+                    output,
                 )
             except Exception as error:  # whatever is wrong with a spec, it fails its own workload and nobody else's
                 output.write(f"cannot start: {type(error).__name__}: {error}\n".encode())
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
-    def _spawn(self, workload: Workload, pod: Pod, around: Surroundings, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, workload: Workload, pod: Pod, around: Surroundings, output: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
         local = self._local(workload, pod)
         shutil.rmtree(local, ignore_errors=True)
         spec = environment.spec_of(workload, pod)
@@ -177,7 +192,9 @@ def command_line(command: str | None, args: str | None) -> list[str]:
     """
     words = shlex.split(command or "") + shlex.split(args or "")
     if not words:
-        raise ValueError("neither command nor args: the emulator has no image whose entry point it could run")
+        raise ValueError(
+            "neither command nor args: the emulator has no image whose entry point it could run"
+        )
     return words
 
 

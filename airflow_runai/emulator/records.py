@@ -1,7 +1,8 @@
 """
 What the embedded Run:ai remembers: workloads, their pods, their history.
 
-Plain data with the few derived values everybody needs. It decides nothing; ``lifecycle.py`` changes it.
+Plain data with the few derived values everybody needs. It decides nothing; ``lifecycle.py`` changes
+it.
 """
 
 from __future__ import annotations
@@ -180,7 +181,17 @@ def gpus_per_pod(compute: dict[str, Any]) -> float:
 
 def quantity(text: str) -> float:
     """Read a Kubernetes quantity such as ``10M`` or ``16Gi``, in bytes."""
-    units = {"K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+    units = {
+        "K": 1e3,
+        "k": 1e3,
+        "M": 1e6,
+        "G": 1e9,
+        "T": 1e12,
+        "Ki": 2**10,
+        "Mi": 2**20,
+        "Gi": 2**30,
+        "Ti": 2**40,
+    }
     number = text.rstrip("KMGTki")
     return float(number) * units.get(text[len(number) :], 1.0)
 

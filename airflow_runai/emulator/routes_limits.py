@@ -1,4 +1,8 @@
-"""Endpoints about what may and can be had: the policies of a project, and the GPUs of the nodes. They only read."""
+"""
+Endpoints about what may and can be had: the policies of a project, and the GPUs of the nodes.
+
+They only read.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,14 @@ def policy(plane: ControlPlane, call: Call) -> Reply:
     rules = {"compute": {"gpuDevicesRequest": {"max": most}}} if most is not None else {}
     content: dict[str, Any] = {"defaults": {}, "rules": rules, "imposedAssets": []}
     if call.params["kind"] == "distributed":
-        content = {"defaults": {}, "rules": {"worker": rules}, "imposedAssets": {"worker": [], "master": []}}
-    return Reply({"meta": _meta(plane, call.query["scope"]), "policy": content, "effective": content})
+        content = {
+            "defaults": {},
+            "rules": {"worker": rules},
+            "imposedAssets": {"worker": [], "master": []},
+        }
+    return Reply(
+        {"meta": _meta(plane, call.query["scope"]), "policy": content, "effective": content}
+    )
 
 
 def _meta(plane: ControlPlane, scope: str) -> dict[str, Any]:
@@ -33,12 +43,24 @@ def _meta(plane: ControlPlane, scope: str) -> dict[str, Any]:
 
 def nodes_telemetry(plane: ControlPlane, call: Call) -> Reply:
     """``GET /api/v1/nodes/telemetry?telemetryType=&clusterId=``."""
-    clusters = [one for one in plane.world.clusters if call.query.get("clusterId") in (None, one.id)]
+    clusters = [
+        one for one in plane.world.clusters if call.query.get("clusterId") in (None, one.id)
+    ]
     total = float(sum(sum(cluster.nodes.values()) for cluster in clusters))
     ids = {cluster.id for cluster in clusters}
-    pods = (pod for one in plane.world.workloads.values() if one.cluster_id in ids for pod in one.live_pods)
+    pods = (
+        pod
+        for one in plane.world.workloads.values()
+        if one.cluster_id in ids
+        for pod in one.live_pods
+    )
     held = float(sum(pod.share * len(pod.gpus) for pod in pods))
-    known = {"TOTAL_GPUS": total, "READY_GPUS": total, "ALLOCATED_GPUS": held, "FREE_GPUS": total - held}
+    known = {
+        "TOTAL_GPUS": total,
+        "READY_GPUS": total,
+        "ALLOCATED_GPUS": held,
+        "FREE_GPUS": total - held,
+    }
     what = call.query.get("telemetryType", "")
     if what not in known:
         raise Refused(400, f"telemetryType {what!r} is none of {', '.join(known)}", "telemetryType")

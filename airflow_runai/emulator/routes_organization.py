@@ -22,7 +22,9 @@ def clusters(plane: ControlPlane, call: Call) -> Reply:
 
 def projects(plane: ControlPlane, call: Call) -> Reply:
     """``GET /api/v1/org-unit/projects``."""
-    return _listed(plane, call, [_project(plane, project) for project in plane.world.projects], "projects")
+    return _listed(
+        plane, call, [_project(plane, project) for project in plane.world.projects], "projects"
+    )
 
 
 def project(plane: ControlPlane, call: Call) -> Reply:
@@ -35,12 +37,19 @@ def project(plane: ControlPlane, call: Call) -> Reply:
 
 def departments(plane: ControlPlane, call: Call) -> Reply:
     """``GET /api/v1/org-unit/departments``."""
-    return _listed(plane, call, [_department(plane, cluster) for cluster in plane.world.clusters], "departments")
+    return _listed(
+        plane,
+        call,
+        [_department(plane, cluster) for cluster in plane.world.clusters],
+        "departments",
+    )
 
 
 def node_pools(plane: ControlPlane, call: Call) -> Reply:
     """``GET /api/v1/node-pools``."""
-    return _listed(plane, call, [_node_pool(plane, cluster) for cluster in plane.world.clusters], "nodepools")
+    return _listed(
+        plane, call, [_node_pool(plane, cluster) for cluster in plane.world.clusters], "nodepools"
+    )
 
 
 def workload_types(plane: ControlPlane, call: Call) -> Reply:
@@ -58,7 +67,10 @@ def workload_priorities(plane: ControlPlane, call: Call) -> Reply:
     _since(plane, (2, 22))
     modern = [(name, value) for name, value in PRIORITIES.items() if name not in ("train", "build")]
     named = [(name, value) for name, value in modern if name != "interactive-preemptible"]
-    listed = [{"id": str(number), "name": name, "value": value} for number, (name, value) in enumerate(named, 1)]
+    listed = [
+        {"id": str(number), "name": name, "value": value}
+        for number, (name, value) in enumerate(named, 1)
+    ]
     return Reply({"priorities": listed})
 
 
@@ -132,7 +144,11 @@ def _department(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
     quota = sum(project.quota for project in mine)
     unit = _unit(plane, plane.world.department_id(cluster.id), cluster.id, Queue("default", quota))
     children = [{"id": project.id, "name": project.name, "type": "project"} for project in mine]
-    return unit | {"parentId": str(TENANT_ID), "status": {"phase": "Ready"}, "projectsChildren": children}
+    return unit | {
+        "parentId": str(TENANT_ID),
+        "status": {"phase": "Ready"},
+        "projectsChildren": children,
+    }
 
 
 def _node_pool(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """
 What the emulator's page asks for: the whole tenant at a glance, and one workload's story.
 
-One call a second instead of one for each thing shown, and outside ``/api`` so that looking at the page neither moves a
-stepped clock nor meets planned faults.
+One call a second instead of one for each thing shown, and outside ``/api`` so that looking at the
+page neither moves a stepped clock nor meets planned faults.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ DELETED_SHOWN = 20
 
 
 def overview(plane: ControlPlane, call: Call) -> Reply:
-    """``GET /_emulator/overview``: nodes and who occupies them, projects, workloads (newest first)."""
-    deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)[-DELETED_SHOWN:]
+    """
+    ``GET /_emulator/overview``: nodes and who occupies them, projects, workloads (newest first).
+    """
+    deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)[
+        -DELETED_SHOWN:
+    ]
     shown = sorted([*plane.world.listed(), *deleted], key=lambda one: one.created_at, reverse=True)
     return Reply(
         {
@@ -45,12 +49,17 @@ def story(plane: ControlPlane, call: Call) -> Reply:
         raise Refused(400, f"incarnation: {number!r} is not a number")
     incarnation = int(number) if number else found.incarnation
     events = [{"at": record.at, **asdict(record.event)} for record in found.history if record.event]
-    history = [{"at": r.at, "phase": r.phase, "message": r.message} for r in found.history if r.phase]
+    history = [
+        {"at": r.at, "phase": r.phase, "message": r.message} for r in found.history if r.phase
+    ]
     return Reply(
         {
             "now": plane.clock.now(),
             "workload": _summary(plane, found),
-            "asked": {key: found.spec.get(key) for key in ("image", "command", "args", "workingDir", "priorityClass")},
+            "asked": {
+                key: found.spec.get(key)
+                for key in ("image", "command", "args", "workingDir", "priorityClass")
+            },
             "history": history[-RECORDS:][::-1],
             "events": events[-RECORDS:][::-1],
             "incarnations": [_incarnation(found, n) for n in range(1, found.incarnation + 1)],
@@ -63,13 +72,21 @@ def story(plane: ControlPlane, call: Call) -> Reply:
 def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
     mine = [one for one in plane.world.listed() if one.cluster_id == cluster.id]
     held = [(pod, _mark(plane, one)) for one in mine for pod in one.live_pods]
-    nodes = [{"name": node, "gpus": _gpus(node, count, held)} for node, count in cluster.nodes.items()]
+    nodes = [
+        {"name": node, "gpus": _gpus(node, count, held)} for node, count in cluster.nodes.items()
+    ]
     return {"name": cluster.name, "nodes": nodes}
 
 
-def _gpus(node: str, count: int, held: list[tuple[Pod, dict[str, str]]]) -> list[list[dict[str, Any]]]:
+def _gpus(
+    node: str, count: int, held: list[tuple[Pod, dict[str, str]]]
+) -> list[list[dict[str, Any]]]:
     return [
-        [{**mark, "share": pod.share} for pod, mark in held if pod.node == node and number in pod.gpus]
+        [
+            {**mark, "share": pod.share}
+            for pod, mark in held
+            if pod.node == node and number in pod.gpus
+        ]
         for number in range(count)
     ]
 
@@ -79,7 +96,9 @@ def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
     used = sum(_held(one) for one in mine)
     return {
         "name": project.name,
-        "cluster": next(cluster.name for cluster in plane.world.clusters if cluster.id == project.cluster_id),
+        "cluster": next(
+            cluster.name for cluster in plane.world.clusters if cluster.id == project.cluster_id
+        ),
         "quota": project.quota,
         "limit": project.queue.limit,
         "used": round(used, 4),
@@ -152,4 +171,7 @@ def _log(plane: ControlPlane, name: str, incarnation: int) -> dict[str, Any]:
     if plane.processes is None:
         return {"log": None, "log_is_cut": False}
     found = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)
-    return {"log": found[-LOG_BYTES:].decode(errors="replace"), "log_is_cut": len(found) > LOG_BYTES}
+    return {
+        "log": found[-LOG_BYTES:].decode(errors="replace"),
+        "log_is_cut": len(found) > LOG_BYTES,
+    }

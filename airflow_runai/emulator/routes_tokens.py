@@ -1,4 +1,8 @@
-"""The two token endpoints: version 1 with JSON, version 2 as OAuth2 has it. The only calls that need no token."""
+"""
+The two token endpoints: version 1 with JSON, version 2 as OAuth2 has it.
+
+The only calls that need no token.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from airflow_runai.emulator.replies import Call, Refused, Reply
 
 
 def token_v1(plane: ControlPlane, call: Call) -> Reply:
-    """``POST /api/v1/token``; keys are read whatever their case, as the vendor's own client needs it."""
+    """
+    ``POST /api/v1/token``; keys are read whatever their case, as the vendor's own client needs it.
+    """
     if not isinstance(call.body, dict):
         raise Refused(400, "request body must be a JSON object")
     body = {str(key).lower(): value for key, value in call.body.items()}
@@ -21,7 +27,9 @@ def token_v1(plane: ControlPlane, call: Call) -> Reply:
     else:
         raise Refused(400, f"grantType {grant!r} is not supported")
     if not known:
-        raise Refused(401, "invalid client credentials", "the client id or the client secret is wrong")
+        raise Refused(
+            401, "invalid client credentials", "the client id or the client secret is wrong"
+        )
     return Reply({"accessToken": plane.tokens.issue(), "expiresIn": int(plane.tokens.seconds)})
 
 
@@ -32,11 +40,15 @@ def token_v2(plane: ControlPlane, call: Call) -> Reply:
     form: dict[str, Any] = call.body if isinstance(call.body, dict) else {}
     grant = form.get("grant_type")
     if grant != "client_credentials":
-        return _oauth_error(400, "unsupported_grant_type" if grant else "invalid_request", f"grant_type {grant!r}")
+        return _oauth_error(
+            400, "unsupported_grant_type" if grant else "invalid_request", f"grant_type {grant!r}"
+        )
     if not plane.tokens.knows(form.get("client_id"), form.get("client_secret")):
         return _oauth_error(401, "invalid_client", "the client id or the client secret is wrong")
     seconds = int(plane.tokens.seconds)
-    return Reply({"access_token": plane.tokens.issue(), "token_type": "Bearer", "expires_in": seconds})
+    return Reply(
+        {"access_token": plane.tokens.issue(), "token_type": "Bearer", "expires_in": seconds}
+    )
 
 
 def _oauth_error(status: int, error: str, description: str) -> Reply:

@@ -15,8 +15,14 @@ from airflow_runai.emulator.replies import Call, Refused, Reply
 
 # Name in filterBy and sortBy: where it is in a list item, and the control plane that first knew it.
 _FIELDS = {
-    **{name: (name, (2, 18)) for name in ("type", "name", "clusterId", "projectId", "projectName", "departmentId")},
-    **{name: (name, (2, 18)) for name in ("departmentName", "createdAt", "deletedAt", "submittedBy", "phase")},
+    **{
+        name: (name, (2, 18))
+        for name in ("type", "name", "clusterId", "projectId", "projectName", "departmentId")
+    },
+    **{
+        name: (name, (2, 18))
+        for name in ("departmentName", "createdAt", "deletedAt", "submittedBy", "phase")
+    },
     **{name: (name, (2, 18)) for name in ("completedAt", "distributedFramework")},
     "nodepool": ("currentNodePools", (2, 18)),
     "allocatedGPU": ("allocatedResources.gpu", (2, 18)),
@@ -32,7 +38,16 @@ _FIELDS = {
 }
 _POD_FIELDS = {
     name: name
-    for name in ("name", "id", "workloadId", "workloadName", "projectId", "projectName", "clusterId", "nodeName")
+    for name in (
+        "name",
+        "id",
+        "workloadId",
+        "workloadName",
+        "projectId",
+        "projectName",
+        "clusterId",
+        "nodeName",
+    )
 } | {"k8sPhase": "k8sPhase", "createdAt": "createdAt", "completedAt": "completedAt"}
 
 
@@ -95,7 +110,11 @@ def metrics(plane: ControlPlane, call: Call) -> Reply:
         "RUNNING_POD_COUNT": sum(pod.phase == "Running" for pod in live),
     }
     measured = [
-        {"type": name, "labels": {}, "values": [{"value": f"{known[name]:g}", "timestamp": iso(now)}]}
+        {
+            "type": name,
+            "labels": {},
+            "values": [{"value": f"{known[name]:g}", "timestamp": iso(now)}],
+        }
         for name in asked
         if name in known
     ]
@@ -103,7 +122,9 @@ def metrics(plane: ControlPlane, call: Call) -> Reply:
 
 
 def _fields(plane: ControlPlane) -> dict[str, str]:
-    return {name: where for name, (where, since) in _FIELDS.items() if plane.settings.version >= since}
+    return {
+        name: where for name, (where, since) in _FIELDS.items() if plane.settings.version >= since
+    }
 
 
 def _selected(plane: ControlPlane, call: Call) -> Items:
@@ -114,10 +135,13 @@ def _selected(plane: ControlPlane, call: Call) -> Items:
     found = [
         one
         for one in plane.world.workloads.values()
-        if one.created_at <= then and (one.deleted_at is not None and one.deleted_at <= then) == deleted
+        if one.created_at <= then
+        and (one.deleted_at is not None and one.deleted_at <= then) == deleted
     ]
     shown = [one for one in found if not fnmatchcase(one.name, call.params.get("hidden", ""))]
-    items = [plane.wire.item(one, now) if deleted else _as_of(plane, one, now, lag) for one in shown]
+    items = [
+        plane.wire.item(one, now) if deleted else _as_of(plane, one, now, lag) for one in shown
+    ]
     if call.query.get("search"):
         items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
     return filtered(items, call.query.get("filterBy"), _fields(plane))
@@ -127,14 +151,21 @@ def _as_of(plane: ControlPlane, one: Workload, now: float, lag: float) -> dict[s
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
-        item |= {"phase": then.phase, "phaseMessage": then.message, "phaseUpdatedAt": iso(then.at), "deletedAt": None}
+        item |= {
+            "phase": then.phase,
+            "phaseMessage": then.message,
+            "phaseUpdatedAt": iso(then.at),
+            "deletedAt": None,
+        }
     return item
 
 
 def _pods(plane: ControlPlane, call: Call, found: list[Workload]) -> Items:
     """Pick pods that are not deleted, or only the deleted ones; ``completed`` may be all, true or false."""
     deleted = call.query.get("deleted") == "true"
-    wanted = {"true": (True,), "false": (False,)}.get(call.query.get("completed", ""), (True, False))
+    wanted = {"true": (True,), "false": (False,)}.get(
+        call.query.get("completed", ""), (True, False)
+    )
     items = [
         plane.wire.pod(one, pod)
         for one in found

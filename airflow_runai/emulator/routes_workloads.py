@@ -28,13 +28,19 @@ def read(plane: ControlPlane, call: Call) -> Reply:
 
 
 def delete(plane: ControlPlane, call: Call) -> Reply:
-    """``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 and an empty body up to 2.20."""
+    """
+    ``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 and an empty body up to 2.20.
+    """
     _desire(plane, _found(plane, call), "delete")
-    return Reply(_accepted("deleted"), 202) if plane.settings.version >= (2, 21) else Reply(None, 204)
+    return (
+        Reply(_accepted("deleted"), 202) if plane.settings.version >= (2, 21) else Reply(None, 204)
+    )
 
 
 def suspend(plane: ControlPlane, call: Call) -> Reply:
-    """``POST .../{id}/suspend``; no error when there is nothing to suspend, the vendor declares none."""
+    """
+    ``POST .../{id}/suspend``; no error when there is nothing to suspend, the vendor declares none.
+    """
     return _steer(plane, call, "suspend")
 
 

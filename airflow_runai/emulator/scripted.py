@@ -26,10 +26,13 @@ class Scenario:
     :param exit_code: exit code when the work is done.
     :param keeps_progress: an interrupted workload goes on where it was (else it starts again).
     :param checkpoint_seconds: progress is kept in whole multiples of this; 0 keeps every second.
-    :param exits: special incarnations (counted from 1): ``{2: (30, 1)}`` lets the second one end after 30 s with 1.
-    :param stop_seconds: how long it takes to end after SIGTERM; longer than the grace period means SIGKILL.
+    :param exits: special incarnations (counted from 1): ``{2: (30, 1)}`` lets the second one end
+        after 30 s with 1.
+    :param stop_seconds: how long it takes to end after SIGTERM; longer than the grace period means
+        SIGKILL.
     :param stop_exit_code: exit code after SIGTERM; 0 makes the workload Completed.
-    :param preempt_every: the platform preempts it after every so many seconds of running; None never.
+    :param preempt_every: the platform preempts it after every so many seconds of running; None
+        never.
     """
 
     run_seconds: float | None = 60.0

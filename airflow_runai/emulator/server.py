@@ -97,7 +97,9 @@ class Emulator:
         return self.plane.preempt(name)
 
     def workloads_named(self, prefix: str) -> list[Workload]:
-        """List all workloads, also deleted ones, whose name begins so, in the order of their creation."""
+        """
+        List all workloads, also deleted ones, whose name begins so, in the order of their creation.
+        """
         with self.plane.lock:
             return [w for w in self.world.workloads.values() if w.name.startswith(prefix)]
 
@@ -106,9 +108,13 @@ class Emulator:
         return self.plane.processes.log(name, incarnation).decode() if self.plane.processes else ""
 
     def restart(self) -> None:
-        """Stop as after a crash, and start again on the same port and state; needs ``settings.state``."""
+        """
+        Stop as after a crash, and start again on the same port and state; needs ``settings.state``.
+        """
         if self.settings.state is None:
-            raise ValueError("restart: there is no state to start from; use Settings(state=DIRECTORY)")
+            raise ValueError(
+                "restart: there is no state to start from; use Settings(state=DIRECTORY)"
+            )
         self._end()
         self._door = _listen(self.settings.host, self.port)
         self._begin()
@@ -175,7 +181,8 @@ def serve(settings: Settings | None = None) -> Iterator[Emulator]:
     """
     Run an emulator in this process for as long as a ``with`` block lasts.
 
-    :param settings: what to build; by default two nodes with two GPUs, and two projects with a quota of two.
+    :param settings: what to build; by default two nodes with two GPUs, and two projects with a
+        quota of two.
     """
     emulator = Emulator(settings or Settings())
     try:
@@ -186,7 +193,8 @@ def serve(settings: Settings | None = None) -> Iterator[Emulator]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then; without it every reply takes 40 ms longer.
+    # The protocol is named because asyncio sets TCP_NODELAY only then; without it every reply takes
+    # 40 ms longer.
     door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

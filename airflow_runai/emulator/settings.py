@@ -18,10 +18,13 @@ from airflow_runai.emulator.scripted import Scenario
 __all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "ProjectQuota", "Settings"]
 
 DEFAULT_CLIENT_ID = "airflow"
-# Public on purpose: it only works on the loopback interface, where everybody may run commands anyway.
+# Public on purpose: it only works on the loopback interface, where everybody may run commands
+# anyway.
 DEFAULT_CLIENT_SECRET = "airflow-local"
 _NUMBER = r"(\d{1,9}(?:\.\d{0,9})?)"
-_PROJECT = re.compile(rf"([^@:]+)(?:@([^:]+))?:{_NUMBER}(?:,limit={_NUMBER})?(?:,weight={_NUMBER})?")
+_PROJECT = re.compile(
+    rf"([^@:]+)(?:@([^:]+))?:{_NUMBER}(?:,limit={_NUMBER})?(?:,weight={_NUMBER})?"
+)
 VERSIONS = (*(f"2.{minor}" for minor in range(18, 27)), "3.0")
 
 
@@ -32,7 +35,8 @@ class ProjectQuota:
 
     :param quota: guaranteed GPUs.
     :param limit: the most GPUs it may use; None for no limit.
-    :param weight: its part of what nobody is guaranteed, relative to the other projects of the cluster.
+    :param weight: its part of what nobody is guaranteed, relative to the other projects of the
+        cluster.
     """
 
     name: str
@@ -47,12 +51,15 @@ class Settings:
     """
     What one embedded Run:ai is made of.
 
-    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. What may follow, in
-        this order: ``,limit=GPUS``, the most it may use, and ``,weight=NUMBER``, its part of what is over all quotas.
+    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. What
+        may follow, in this order: ``,limit=GPUS``, the most it may use, and ``,weight=NUMBER``, its
+        part of what is over all quotas.
     :param clusters: names of the clusters; each has ``nodes`` nodes with ``gpus_per_node`` GPUs.
-    :param state: directory that survives a restart; None for a temporary one that is removed at the end.
+    :param state: directory that survives a restart; None for a temporary one that is removed at the
+        end.
     :param volumes: PVC claim name, NFS or host path, or container path, to a local directory.
-    :param client_secret: needed on any other interface than loopback, where commands of strangers would run.
+    :param client_secret: needed on any other interface than loopback, where commands of strangers
+        would run.
     :param clock: :class:`RealClock` or :class:`SteppedClock`.
     :param processes: run real processes; None for "if and only if the clock is real".
     :param scenarios: behaviour of workloads without process, by prefix of the workload's name.
@@ -98,7 +105,9 @@ class Settings:
                 f"control_plane_version: {self.control_plane_version!r} is not known; use one of {', '.join(VERSIONS)}"
             )
         if not self.clusters or len(set(self.clusters)) < len(self.clusters):
-            raise ValueError(f"clusters: {self.clusters!r} must name at least one cluster, each once")
+            raise ValueError(
+                f"clusters: {self.clusters!r} must name at least one cluster, each once"
+            )
         seen = [(project.name, project.cluster) for project in self.project_quotas]
         if len(set(seen)) < len(seen):
             raise ValueError(f"projects: {self.projects!r} names a project twice in one cluster")
@@ -134,7 +143,13 @@ class Settings:
             )
 
     def _check_numbers(self) -> None:
-        at_least = {"nodes": 1, "gpus_per_node": 0, "initializing_seconds": 0, "backoff_seconds": 0, "grace": 0}
+        at_least = {
+            "nodes": 1,
+            "gpus_per_node": 0,
+            "initializing_seconds": 0,
+            "backoff_seconds": 0,
+            "grace": 0,
+        }
         for name, least in at_least.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -143,9 +158,13 @@ class Settings:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not greater than 0 seconds")
         if self.duplicate_name_status not in (400, 409):
-            raise ValueError(f"duplicate_name_status: {self.duplicate_name_status} is neither 400 nor 409")
+            raise ValueError(
+                f"duplicate_name_status: {self.duplicate_name_status} is neither 400 nor 409"
+            )
         if self.processes and self.clock.stepped:
-            raise ValueError("processes: real processes cannot live by a stepped clock; use scenarios or a RealClock")
+            raise ValueError(
+                "processes: real processes cannot live by a stepped clock; use scenarios or a RealClock"
+            )
 
 
 def _is_loopback(host: str) -> bool:
@@ -167,5 +186,13 @@ def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
     name, cluster, quota, limit, weight = match.groups()
     cluster = cluster or clusters[0]
     if cluster not in clusters:
-        raise ValueError(f"projects: {text!r} names cluster {cluster!r}, but there is only {', '.join(clusters)}")
-    return ProjectQuota(name, float(quota), cluster, float(limit) if limit else None, float(weight) if weight else 1.0)
+        raise ValueError(
+            f"projects: {text!r} names cluster {cluster!r}, but there is only {', '.join(clusters)}"
+        )
+    return ProjectQuota(
+        name,
+        float(quota),
+        cluster,
+        float(limit) if limit else None,
+        float(weight) if weight else 1.0,
+    )

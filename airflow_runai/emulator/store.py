@@ -1,8 +1,8 @@
 """
 State that survives a restart: one small JSON file per workload, replaced atomically.
 
-One file each, so that a create costs the same whether ten or ten thousand workloads exist. Nothing is synced
-to the disk: the state must outlive the emulator's process, not the machine.
+One file each, so that a create costs the same whether ten or ten thousand workloads exist. Nothing
+is synced to the disk: the state must outlive the emulator's process, not the machine.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Store:
             try:
                 found.append(from_json(json.loads(path.read_text())))
             except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{path}: not a workload of this emulator ({error}); remove the file") from error
+                raise ValueError(
+                    f"{path}: not a workload of this emulator ({error}); remove the file"
+                ) from error
         yield from sorted(found, key=lambda workload: (workload.created_at, workload.id))
 
     def _write(self, workload: Workload) -> None:

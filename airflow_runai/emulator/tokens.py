@@ -1,9 +1,9 @@
 """
 Bearer tokens: signed, with an expiry, valid for this process only.
 
-They look like the vendor's (three parts, an ``exp`` in the middle one) because the vendor's client reads
-them. The key is new at every start, so that a restart shows a client what it must do with a token that is
-suddenly refused.
+They look like the vendor's (three parts, an ``exp`` in the middle one) because the vendor's client
+reads them. The key is new at every start, so that a restart shows a client what it must do with a
+token that is suddenly refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ class Tokens:
         """Make a new token."""
         self.issued += 1
         now = time.time()
-        claims = {"sub": self.client_id, "iat": int(now), "exp": now + self.seconds, "jti": self.issued}
+        claims = {
+            "sub": self.client_id,
+            "iat": int(now),
+            "exp": now + self.seconds,
+            "jti": self.issued,
+        }
         content = f"{_encode({'alg': 'HS256', 'typ': 'JWT'})}.{_encode(claims)}"
         return f"{content}.{self._sign(content)}"
 
@@ -50,7 +55,9 @@ class Tokens:
         """Say whether an ``Authorization`` header carries a valid token."""
         kind, _, token = (authorization or "").partition(" ")
         content, _, signature = token.rpartition(".")
-        if kind.lower() != "bearer" or not hmac.compare_digest(signature.encode(), self._sign(content).encode()):
+        if kind.lower() != "bearer" or not hmac.compare_digest(
+            signature.encode(), self._sign(content).encode()
+        ):
             return False
         claims = json.loads(base64.urlsafe_b64decode(content.split(".")[1] + "=="))
         return float(claims["exp"]) > time.time()

@@ -1,9 +1,10 @@
 """
 Container paths without containers: which local directory stands for a mount, and how arguments are rewritten.
 
-A mount path is replaced where a path can begin: at the start of an argument or value, and after ``=``, ``:``
-or ``,``. In the text that follows a shell's ``-c`` a path may also begin after blanks, quotes and shell
-punctuation. Everything else is passed on byte for byte. Read-only mounts are not enforced.
+A mount path is replaced where a path can begin: at the start of an argument or value, and after
+``=``, ``:`` or ``,``. In the text that follows a shell's ``-c`` a path may also begin after blanks,
+quotes and shell punctuation. Everything else is passed on byte for byte. Read-only mounts are not
+enforced.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ class Mount:
     One volume of a pod.
 
     :param path: where the container sees it.
-    :param keys: names under which ``--volume`` may map it: source, server with source, container path.
-    :param slug: its directory under ``volumes/`` when nothing maps it; empty for node-local volumes.
+    :param keys: names under which ``--volume`` may map it: source, server with source, container
+        path.
+    :param slug: its directory under ``volumes/`` when nothing maps it; empty for node-local
+        volumes.
     """
 
     path: str
@@ -35,7 +38,9 @@ class Mount:
 
 
 def mounts(spec: Mapping[str, Any], workload: str) -> list[Mount]:
-    """List the mounts of a workload's ``spec.storage``; entries without a container path are left out."""
+    """
+    List the mounts of a workload's ``spec.storage``; entries without a container path are left out.
+    """
     found = []
     for kind, entries in (spec.get("storage") or {}).items():
         for entry in entries if isinstance(entries, list) else ():
@@ -58,7 +63,9 @@ def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> Mount:
     container = str(entry.get("mountPath") or path)
     name = str(entry.get("id") or entry.get("configMap") or entry.get("secret") or "")
     keeps = kind in ("dataVolume", "configMapVolume", "secretVolume") and name
-    return Mount(container, (name, container) if name else (container,), _slug(name) if keeps else "")
+    return Mount(
+        container, (name, container) if name else (container,), _slug(name) if keeps else ""
+    )
 
 
 def _slug(name: str) -> str:
@@ -77,9 +84,14 @@ class Places:
     :param local: the node-local disk of this incarnation.
     """
 
-    def __init__(self, found: Sequence[Mount], mapped: Mapping[str, Path], shared: Path, local: Path) -> None:
+    def __init__(
+        self, found: Sequence[Mount], mapped: Mapping[str, Path], shared: Path, local: Path
+    ) -> None:
         self.local = local
-        self.directories = {_clean(mount.path): _directory(mount, mapped, shared, local) for mount in reversed(found)}
+        self.directories = {
+            _clean(mount.path): _directory(mount, mapped, shared, local)
+            for mount in reversed(found)
+        }
 
     def make(self) -> None:
         """Create every directory that does not exist yet."""
@@ -95,12 +107,16 @@ class Places:
         shell = bool(argv) and PurePosixPath(argv[0]).name in _SHELLS
         rewritten = []
         for number, word in enumerate(argv):
-            is_text = shell and number > 0 and re.fullmatch(r"-[a-z]*c", argv[number - 1]) is not None
+            is_text = (
+                shell and number > 0 and re.fullmatch(r"-[a-z]*c", argv[number - 1]) is not None
+            )
             rewritten.append(self._rewrite(word, _SHELL_BORDER if is_text else _BORDER))
         return rewritten
 
     def working_directory(self, path: str | None) -> Path:
-        """Translate the working directory; outside every mount it is made on the node-local disk."""
+        """
+        Translate the working directory; outside every mount it is made on the node-local disk.
+        """
         if not path:
             return self.local
         asked = PurePosixPath(_clean(path))
@@ -129,7 +145,9 @@ def _directory(mount: Mount, mapped: Mapping[str, Path], shared: Path, local: Pa
             return mapped[key]
     # A mapped parent carries its children: /nfs=DIR makes /nfs/john DIR/john.
     for key in (key for key in mount.keys if "/" in key):
-        parents = [known for known in mapped if key.startswith(known.rstrip("/") + "/") and "/" in known]
+        parents = [
+            known for known in mapped if key.startswith(known.rstrip("/") + "/") and "/" in known
+        ]
         if parents:
             parent = max(parents, key=len)
             return mapped[parent] / _slug(key[len(parent.rstrip("/")) :])

@@ -1,8 +1,8 @@
 """
 Workloads in the vendor's words: the list item, the detailed item, and the create/read view of trainings.
 
-The two shapes differ on purpose (``id`` and ``phase`` here, ``workloadId`` and ``actualPhase`` there): so
-does the vendor's API.
+The two shapes differ on purpose (``id`` and ``phase`` here, ``workloadId`` and ``actualPhase``
+there): so does the vendor's API.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ class Wire:
             "requestedPods": _requested_pods(workload),
             "currentNodePools": ["default"] if pods else [],
             "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
-            "allocatedResources": {"gpu": gpus, "gpuMemory": f"{int(gpus * GPU_MEMORY_BYTES / 2**20)}Mi"},
+            "allocatedResources": {
+                "gpu": gpus,
+                "gpuMemory": f"{int(gpus * GPU_MEMORY_BYTES / 2**20)}Mi",
+            },
             "actionsSupport": _actions(workload),
             "idleGpus": 0,
             "idleAllocatedGpus": 0,
@@ -199,7 +202,10 @@ def _maybe(instant: float | None) -> str | None:
 
 def _actions(workload: Workload) -> dict[str, bool]:
     moving = workload.phase not in phases.ENDED | {phases.DELETING}
-    return {"delete": workload.phase != phases.DELETING, "suspend": moving and workload.desired == "Running"}
+    return {
+        "delete": workload.phase != phases.DELETING,
+        "suspend": moving and workload.desired == "Running",
+    }
 
 
 def _requested_pods(workload: Workload) -> dict[str, int]:
@@ -225,14 +231,17 @@ def _variables(spec: dict[str, Any]) -> dict[str, str]:
 
 
 def _pending_messages(workload: Workload) -> list[dict[str, Any]]:
-    # The vendor's schema requires phaseReason here and knows two values: waiting for free GPUs has none of them.
+    # The vendor's schema requires phaseReason here and knows two values: waiting for free GPUs has
+    # none of them.
     if workload.phase != phases.PENDING or not workload.phase_reason:
         return []
     return [
         {
             "nodePool": "default",
             "phaseReason": workload.phase_reason,
-            "reason": "Over limit" if workload.phase_reason == OVER_LIMIT else "Non-preemptible over quota",
+            "reason": "Over limit"
+            if workload.phase_reason == OVER_LIMIT
+            else "Non-preemptible over quota",
             "orgType": "PROJECT",
             "userMessage": workload.phase_message,
         }

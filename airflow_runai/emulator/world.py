@@ -57,7 +57,9 @@ class World:
 
     def __init__(self, settings: Settings, created_at: float) -> None:
         self.created_at = created_at
-        self.clusters = [_cluster(name, settings, first=not i) for i, name in enumerate(settings.clusters)]
+        self.clusters = [
+            _cluster(name, settings, first=not i) for i, name in enumerate(settings.clusters)
+        ]
         by_name = {cluster.name: cluster.id for cluster in self.clusters}
         self.projects = [
             Project(str(4501 + number), project.name, by_name[project.cluster], _queue(project))
@@ -90,7 +92,9 @@ class World:
 
     def named(self, name: str, project_id: str) -> Workload | None:
         """Find a workload that is not deleted by its name in a project."""
-        return next((w for w in self.listed() if w.name == name and w.project_id == project_id), None)
+        return next(
+            (w for w in self.listed() if w.name == name and w.project_id == project_id), None
+        )
 
     def listed(self, deleted: bool = False) -> Iterable[Workload]:
         """List workloads in the order of their creation, either the living or the deleted."""
@@ -100,7 +104,8 @@ class World:
         """
         Make a workload from admitted fields.
 
-        No two are created at the same instant: a stepped clock stands still, and age must still decide who goes first.
+        No two are created at the same instant: a stepped clock stands still, and age must still
+        decide who goes first.
         """
         created_at = max(now, self._last_created + 0.001)
         self._last_created = created_at

@@ -1,8 +1,8 @@
 """
 The Airflow connection of type ``runai``.
 
-:class:`RunaiHook` turns it into settings and drives flows with them, blocking. The event loop's side is in
-``sessions.py``. Nothing is looked up or sent before the first call.
+:class:`RunaiHook` turns it into settings and drives flows with them, blocking. The event loop's
+    side is in ``sessions.py``. Nothing is looked up or sent before the first call.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class RunaiHook(BaseHook):
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        return self.run(patience(lambda: organization.find_project(wanted, cluster or self.settings.cluster)))
+        return self.run(
+            patience(lambda: organization.find_project(wanted, cluster or self.settings.cluster))
+        )
 
     def test_connection(self) -> tuple[bool, str]:
         """Log in and look around; the text says what works or what is wrong."""
@@ -104,12 +106,17 @@ class RunaiHook(BaseHook):
             names = ", ".join(f"{c.name} ({c.version or 'version unknown'})" for c in clusters)
             words = f"Logged in to {self.settings.url}; clusters: {cut(names) or 'none visible'}"
             if self.settings.project:
-                found = self.run(organization.find_project(self.settings.project, self.settings.cluster))
+                found = self.run(
+                    organization.find_project(self.settings.project, self.settings.cluster)
+                )
                 words += f"; project {found.name} found"
         except Untrusted as error:
             return False, str(error)
         except Unreachable as error:
-            return False, f"{error}; check the control plane URL, and that this machine may reach it"
+            return (
+                False,
+                f"{error}; check the control plane URL, and that this machine may reach it",
+            )
         except RunaiError as error:
             return False, str(error)
         return True, words
@@ -119,7 +126,8 @@ def settings_of(connection: Connection) -> Settings:
     """
     Read a connection.
 
-    :raises ConnectionSettingsError: naming the field, what it holds (never the secret) and what is allowed.
+    :raises ConnectionSettingsError: naming the field, what it holds (never the secret) and what is
+        allowed.
     """
     extra: Mapping[str, Any] = connection.extra_dejson
     try:
@@ -157,4 +165,6 @@ def _seconds(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ConnectionSettingsError(f"timeout: {value!r}; allowed: seconds greater than 0") from None
+        raise ConnectionSettingsError(
+            f"timeout: {value!r}; allowed: seconds greater than 0"
+        ) from None

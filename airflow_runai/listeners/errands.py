@@ -1,4 +1,6 @@
-"""One thread that does later what must not be done inside a request: bounded in number and in time."""
+"""
+One thread that does later what must not be done inside a request: bounded in number and in time.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ log = logging.getLogger(__name__)
 
 #: So many errands may wait; what a flood leaves over is the reaper's.
 MOST = 1000
-#: Seconds for which an errand is followed: until the mark is committed and the workload has been told to end.
+#: Seconds for which an errand is followed: until the mark is committed and the workload has been
+#: told to end.
 PATIENCE = 60.0
 _PAUSE = 1.0
 

@@ -1,9 +1,10 @@
 """
 What Airflow calls when a task or a run has ended, and when one of its parts starts.
 
-Workers and the scheduler call the same hooks for ends that are none of our business here: their tasks see to their own
-workloads. What tells the API server, where people mark, from the others is that only it imports Airflow's web
-application. The hooks run inside a request that has not committed yet: they only take a note.
+Workers and the scheduler call the same hooks for ends that are none of our business here: their
+tasks see to their own workloads. What tells the API server, where people mark, from the others is
+that only it imports Airflow's web application. The hooks run inside a request that has not
+committed yet: they only take a note.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ log = logging.getLogger(__name__)
 hookimpl = HookimplMarker("airflow")
 
 _WEB_APPLICATION = "airflow.api_fastapi.main"
-#: Where the parts with a database are made: scheduler, triggerer, reader of DAG files. Tasks start, too, and have none.
+#: Where the parts with a database are made: scheduler, triggerer, reader of DAG files. Tasks start,
+#: too, and have none.
 _PARTS = "airflow.jobs.job"
 
 
@@ -39,7 +41,9 @@ class Listener:
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
-        """Settle the name before there is a task that could need it: one database takes one name."""
+        """
+        Settle the name before there is a task that could need it: one database takes one name.
+        """
         if type(component).__module__ == _PARTS:
             try:
                 self._settle_name()

@@ -1,8 +1,8 @@
 """
 What an errand does: asks Airflow whether the tasks have really ended, and ends their workloads.
 
-The connection is the one that the task itself rendered. Whose a workload is, and whether it may be ended, is decided as
-for the reaper.
+The connection is the one that the task itself rendered. Whose a workload is, and whether it may be
+ended, is decided as for the reaper.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 Connections: TypeAlias = Callable[[Collection[Errand]], Mapping[Origin, str]]
 
 
-def attend(errands: Collection[Errand], connections_of: Connections, ask: Ask) -> Collection[Errand]:
+def attend(
+    errands: Collection[Errand], connections_of: Connections, ask: Ask
+) -> Collection[Errand]:
     """Look once; return the errands whose tasks have all ended, with their workloads, or are none of ours."""
     connections = connections_of(errands)
     states = ask(connections)
@@ -38,10 +40,14 @@ def attend(errands: Collection[Errand], connections_of: Connections, ask: Ask) -
     for connection, origins in _by_connection(connections, states).items():
         ended |= _end(connection, {origin: states[origin] for origin in origins}, ask)
     open_tasks = set(connections) - ended
-    return {errand for errand in errands if not any(_is_of(origin, errand) for origin in open_tasks)}
+    return {
+        errand for errand in errands if not any(_is_of(origin, errand) for origin in open_tasks)
+    }
 
 
-def _by_connection(connections: Mapping[Origin, str], states: Mapping[Origin, str]) -> Mapping[str, list[Origin]]:
+def _by_connection(
+    connections: Mapping[Origin, str], states: Mapping[Origin, str]
+) -> Mapping[str, list[Origin]]:
     finished: dict[str, list[Origin]] = defaultdict(list)
     for origin, connection in connections.items():
         if states.get(origin) in FINISHED:
@@ -57,11 +63,15 @@ def _end(connection: str, states: Mapping[Origin, str], ask: Ask) -> set[Origin]
         failed: set[Origin] = set()
         for orphan in orphans([one for one in owned if one.origin in states], states):
             fate = hook.run(end_orphan(orphan, ask))
-            log.info("%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, fate.words)
+            log.info(
+                "%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, fate.words
+            )
             if not fate.ended:
                 failed.add(orphan.owned.origin)
     except RunaiError as error:
-        log.warning("connection %s: workloads of ended tasks could not be ended (%s)", connection, error)
+        log.warning(
+            "connection %s: workloads of ended tasks could not be ended (%s)", connection, error
+        )
         return set()
     return set(states) - failed
 
@@ -70,7 +80,9 @@ def _digest(instance: str, states: Mapping[Origin, str]) -> str:
     """Return what the name of the only task's workloads holds; of several, all that there is is listed once."""
     if len(states) > 1:
         return ""
-    ((dag_id, task_id, run_id, map_index),) = [(o.dag_id, o.task_id, o.run_id, o.map_index) for o in states]
+    ((dag_id, task_id, run_id, map_index),) = [
+        (o.dag_id, o.task_id, o.run_id, o.map_index) for o in states
+    ]
     return TaskIdentity(
         instance, str(dag_id), str(run_id), str(task_id), -1 if map_index is None else map_index
     ).digest()
@@ -79,4 +91,7 @@ def _digest(instance: str, states: Mapping[Origin, str]) -> str:
 def _is_of(origin: Origin, errand: Errand) -> bool:
     if (origin.dag_id, origin.run_id) != (errand.dag_id, errand.run_id):
         return False
-    return errand.task_id is None or (origin.task_id, origin.map_index) == (errand.task_id, errand.map_index)
+    return errand.task_id is None or (origin.task_id, origin.map_index) == (
+        errand.task_id,
+        errand.map_index,
+    )

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.checkpoint_query import CheckpointQuery, no_valid_checkpoint, put_aside, reasons, telling
+from airflow_runai.tasks.checkpoint_query import (
+    CheckpointQuery,
+    no_valid_checkpoint,
+    put_aside,
+    reasons,
+    telling,
+)
 from airflow_runai.tasks.query_checks import check_level
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -20,28 +26,41 @@ class RunaiSelectCheckpointOperator(BaseOperator):
     """
     Choose the newest valid checkpoint under a root.
 
-    Walks newest first and takes the first that passes; each one refused on the way is logged with its reasons. The
-    result is ``{path, uri, step, digest, format, verdict, bytes, refused}``: ``path`` as the container calls it,
-    ``uri`` as the worker does. Assets in ``outlets`` get the same as the ``extra`` of their event.
+    Walks newest first and takes the first that passes; each one refused on the way is logged with
+    its reasons. The result is ``{path, uri, step, digest, format, verdict, bytes, refused}``:
+    ``path`` as the container calls it, ``uri`` as the worker does. Assets in ``outlets`` get the
+    same as the ``extra`` of their event.
 
     :param root: directory with checkpoints, as the container calls it, or a URI; templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage.
-    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content (finite, steps agree).
-    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
+    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content
+        (finite, steps agree).
+    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a
+        manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
-    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the checkpoints' page.
+    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
+        checkpoints' page.
     :param min_step: refuse older ones; templated.
-    :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached already),
-        ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a JSON file with one. A report
-        from ``report_path`` will do as well: then the tensors must be as they were; templated.
-    :param report_path: JSON file for the full report, as the container calls it, or a URI. Name one for each training:
-        the ledger in it is what the next selection is compared with; templated.
-    :param on_invalid: what becomes of newer ones that are known to be bad: ``keep`` leaves them, ``quarantine`` moves
-        them to ``ROOT/quarantine`` once an older one was accepted (not on object storage).
+    :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached
+        already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a
+        JSON file with one. A report from ``report_path`` will do as well: then the tensors must be
+        as they were; templated.
+    :param report_path: JSON file for the full report, as the container calls it, or a URI. Name one
+        for each training: the ledger in it is what the next selection is compared with; templated.
+    :param on_invalid: what becomes of newer ones that are known to be bad: ``keep`` leaves them,
+        ``quarantine`` moves them to ``ROOT/quarantine`` once an older one was accepted (not on
+        object storage).
     """
 
-    template_fields: Sequence[str] = ("root", "path_map", "storage_conn_id", "min_step", "expect", "report_path")
+    template_fields: Sequence[str] = (
+        "root",
+        "path_map",
+        "storage_conn_id",
+        "min_step",
+        "expect",
+        "report_path",
+    )
     template_fields_renderers = {"path_map": "json", "expect": "json"}
     ui_color = "#cde6f5"
 

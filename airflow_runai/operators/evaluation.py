@@ -1,4 +1,6 @@
-"""Evaluate one checkpoint on Run:ai, read the metrics it writes, and let it pass through gates or not."""
+"""
+Evaluate one checkpoint on Run:ai, read the metrics it writes, and let it pass through gates or not.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 #: metrics.json is a handful of numbers; whatever is larger was written by mistake. Bytes.
 LARGEST_METRICS = 1024 * 1024
-#: An evaluation that takes longer is protected no more; one whose end nobody saw is forgotten then. Seconds.
+#: An evaluation that takes longer is protected no more; one whose end nobody saw is forgotten then.
+#: Seconds.
 LONGEST_LEASE = 30 * 24 * 3600.0
 
 
@@ -31,14 +34,15 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
     """
     Run an evaluation workload on a given checkpoint and judge its metrics.
 
-    The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a flat JSON object of numbers to
-    the path in ``METRICS`` (write to a temporary name, then rename; links are refused). It is submitted, waited for and
-    adopted like a training. The result is the training's, plus ``checkpoint``, ``metrics`` (those that are finite),
-    ``gates`` and ``passed``.
+    The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a flat JSON
+    object of numbers to the path in ``METRICS`` (write to a temporary name, then rename; links are
+    refused). It is submitted, waited for and adopted like a training. The result is the training's,
+    plus ``checkpoint``, ``metrics`` (those that are finite), ``gates`` and ``passed``.
 
-    :param checkpoint: result of :class:`RunaiSelectCheckpointOperator`, or a container path; templated.
-    :param metrics: container path of ``metrics.json``, on storage that the worker can read too, different for each
-        run (for example with ``{{ run_id }}`` in it); templated.
+    :param checkpoint: result of :class:`RunaiSelectCheckpointOperator`, or a container path;
+        templated.
+    :param metrics: container path of ``metrics.json``, on storage that the worker can read too,
+        different for each run (for example with ``{{ run_id }}`` in it); templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage.
     :param gates: conditions such as ``accuracy >= 0.95``; templated.
@@ -49,7 +53,10 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         *RunaiTrainingOperator.template_fields,
         *("checkpoint", "metrics", "path_map", "storage_conn_id", "gates"),
     )
-    template_fields_renderers = {**RunaiTrainingOperator.template_fields_renderers, "path_map": "json"}
+    template_fields_renderers = {
+        **RunaiTrainingOperator.template_fields_renderers,
+        "path_map": "json",
+    }
     ui_color = "#f5e3b8"
     evaluates = True
 
@@ -78,7 +85,9 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
 
     def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(self.metrics, str) or not self.metrics:
-            raise SpecError([f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"])
+            raise SpecError(
+                [f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"]
+            )
         given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
         own = told.get("environment") or {} if isinstance(told, Mapping) else None
         if not isinstance(own, Mapping):
@@ -124,10 +133,14 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         return untrusted_below(self._checkpoint_path(), self.path_map)
 
     def _checkpoint_path(self) -> str:
-        found = self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint
+        found = (
+            self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint
+        )
         if not isinstance(found, str) or not found:
             raise SpecError(
-                [f"checkpoint: {self.checkpoint!r}; allowed: a container path, or a mapping with one under 'path'"]
+                [
+                    f"checkpoint: {self.checkpoint!r}; allowed: a container path, or a mapping with one under 'path'"
+                ]
             )
         return found
 
@@ -138,13 +151,17 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         try:
             stale.remove()
         except Exception as error:  # storage libraries raise what they like
-            raise MetricsError(f"{stale}: an earlier file cannot be removed: {_complaint(error)}") from error
+            raise MetricsError(
+                f"{stale}: an earlier file cannot be removed: {_complaint(error)}"
+            ) from error
 
     def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)
-        self.log.info("metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed")
+        self.log.info(
+            "metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed"
+        )
         # What is not finite has no word in JSON: databases refuse such XComs.
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         judged = {"metrics": finite, "gates": [str(gate) for gate in gates], "passed": not failures}
@@ -158,22 +175,28 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         raise GateFailed(words)
 
 
-def read_metrics(path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None) -> dict[str, float]:
+def read_metrics(
+    path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
+) -> dict[str, float]:
     """
     Read what the evaluation wrote.
 
-    :raises MetricsError: if it is missing, unreadable, a link, larger than :data:`LARGEST_METRICS`, or holds anything
-        but numbers.
+    :raises MetricsError: if it is missing, unreadable, a link, larger than :data:`LARGEST_METRICS`,
+        or holds anything but numbers.
     """
     where = small_file(path, path_map, storage_conn_id)
     try:
         raw = where.read(LARGEST_METRICS)
     except FileNotFoundError:
-        raise MetricsError(f"{where}: missing; the evaluation must write its metrics to the path in $METRICS") from None
+        raise MetricsError(
+            f"{where}: missing; the evaluation must write its metrics to the path in $METRICS"
+        ) from None
     except Exception as error:
         raise MetricsError(f"{where}: cannot be read: {_complaint(error)}") from error
     if len(raw) > LARGEST_METRICS:
-        raise MetricsError(f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers")
+        raise MetricsError(
+            f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers"
+        )
     return parse_metrics(raw, str(where))
 
 

@@ -1,4 +1,8 @@
-"""Suspend, resume or delete a workload, whoever submitted it. All three may be repeated without harm."""
+"""
+Suspend, resume or delete a workload, whoever submitted it.
+
+All three may be repeated without harm.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +52,16 @@ class _RunaiLifecycleOperator(BaseOperator):
         self.cluster = cluster
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Find the workload and make the call; return ``workload_id, name, phase`` (as it was before)."""
+        """
+        Find the workload and make the call; return ``workload_id, name, phase`` (as it was before).
+        """
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
             try:
-                found = hook.run(retry_while_unreachable(lambda: control_plane.resolve(project, self.workload)))
+                found = hook.run(
+                    retry_while_unreachable(lambda: control_plane.resolve(project, self.workload))
+                )
             except NotResolved:
                 if not self.absence_is_done:
                     raise
@@ -73,7 +81,9 @@ class _RunaiLifecycleOperator(BaseOperator):
 
     def _refuse_if_ended(self, found: Workload) -> None:
         if found.meaning in OVER:
-            raise SpecError([f"workload {found.name!r} is {found.phase}; allowed: one that has not ended"])
+            raise SpecError(
+                [f"workload {found.name!r} is {found.phase}; allowed: one that has not ended"]
+            )
 
 
 class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):

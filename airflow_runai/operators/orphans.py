@@ -1,4 +1,6 @@
-"""End what nobody waits for, from a DAG of its own: workers have no database, and need none for this."""
+"""
+End what nobody waits for, from a DAG of its own: workers have no database, and need none for this.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ class RunaiReapOrphansOperator(BaseOperator):
     """
     End the workloads of this Airflow that no unfinished task waits for.
 
-    Such are left behind where nobody hears that a task has ended: a worker dies on its last try, a run is deleted. It
-    looks twice, a minute apart, and ends what is an orphan both times, as the ``on_kill`` of its task says. Workloads
-    of others are never touched, nor are those with ``on_kill="keep"`` or suspended ones. The result is a list of
-    ``name, project, dag_id, task_id, run_id, map_index, outcome``. Fails if one could not be ended; the next round
-    tries again.
+    Such are left behind where nobody hears that a task has ended: a worker dies on its last try, a
+    run is deleted. It looks twice, a minute apart, and ends what is an orphan both times, as the
+    ``on_kill`` of its task says. Workloads of others are never touched, nor are those with
+    ``on_kill="keep"`` or suspended ones. The result is a list of ``name, project, dag_id, task_id,
+    run_id, map_index, outcome``. Fails if one could not be ended; the next round tries again.
 
     :param runai_conn_id: connection of type ``runai``; templated.
     :param project: Run:ai project; default: all that the connection can see; templated.
@@ -71,10 +73,18 @@ class RunaiReapOrphansOperator(BaseOperator):
                 fates = hook.run(reap(survey, ask, self.older_than))
                 outcomes = [(fate.orphan, fate.words, fate.ended) for fate in fates]
         for orphan, words, _ in outcomes:
-            self.log.info("%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, words)
-        failed = [f"{orphan.owned.workload.name}: {words}" for orphan, words, ended in outcomes if not ended]
+            self.log.info(
+                "%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, words
+            )
+        failed = [
+            f"{orphan.owned.workload.name}: {words}"
+            for orphan, words, ended in outcomes
+            if not ended
+        ]
         if failed:
-            raise Unreachable(f"{len(failed)} of {len(outcomes)} orphans could not be ended: {'; '.join(failed[:5])}")
+            raise Unreachable(
+                f"{len(failed)} of {len(outcomes)} orphans could not be ended: {'; '.join(failed[:5])}"
+            )
         return [self._row(orphan, words) for orphan, words, _ in outcomes]
 
     def _row(self, orphan: Orphan, words: str) -> dict[str, Any]:

@@ -22,11 +22,12 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
     """
     Write the champion pointer: a JSON file with uri, step, digest, metrics and the previous champion.
 
-    The pointer is replaced in one step, and repeating a promotion changes nothing. The result is the pointer's content.
+    The pointer is replaced in one step, and repeating a promotion changes nothing. The result is
+    the pointer's content.
 
     :param champion: where the pointer is, as the container calls it, or a URI; templated.
-    :param evaluation: result of :class:`RunaiEvaluationOperator`: its checkpoint is promoted, with its metrics;
-        templated.
+    :param evaluation: result of :class:`RunaiEvaluationOperator`: its checkpoint is promoted, with
+        its metrics; templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage.
     """
@@ -70,13 +71,19 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
             write_champion(pointer, promoted)
         self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {key: promoted[key] for key in ("uri", "step", "digest", "metrics")}
+            context["outlet_events"][asset].extra = {
+                key: promoted[key] for key in ("uri", "step", "digest", "metrics")
+            }
         return promoted
 
     def _challenger(self, context: Context) -> dict[str, Any]:
         given = self.evaluation if isinstance(self.evaluation, Mapping) else {}
         checkpoint, metrics = given.get("checkpoint"), given.get("metrics")
-        if not isinstance(checkpoint, Mapping) or not checkpoint.get("uri") or not isinstance(metrics, Mapping):
+        if (
+            not isinstance(checkpoint, Mapping)
+            or not checkpoint.get("uri")
+            or not isinstance(metrics, Mapping)
+        ):
             raise SpecError(
                 [
                     "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result of "
@@ -84,7 +91,9 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
                 ]
             )
         if given.get("passed") is False:
-            raise NoValidCheckpoint("evaluation: its gates were not passed; what did not pass is never promoted")
+            raise NoValidCheckpoint(
+                "evaluation: its gates were not passed; what did not pass is never promoted"
+            )
         ti = context["ti"]
         known = {key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")}
         run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}

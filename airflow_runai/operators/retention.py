@@ -26,9 +26,10 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
     """
     Remove old checkpoints of a training by rule.
 
-    Never removed are the newest valid one and whatever is newer, the champion, what is being evaluated (by
-    :class:`RunaiEvaluationOperator`), what is being written, and what could not be read; where none is valid, nothing
-    is. The result is ``{removed, kept}``: names, and for what is kept the reason. Not for object storage.
+    Never removed are the newest valid one and whatever is newer, the champion, what is being
+    evaluated (by :class:`RunaiEvaluationOperator`), what is being written, and what could not be
+    read; where none is valid, nothing is. The result is ``{removed, kept}``: names, and for what is
+    kept the reason. Not for object storage.
 
     :param root: directory with checkpoints, as the container calls it; templated.
     :param keep_last: so many of the newest valid ones; at least 1.
@@ -36,11 +37,13 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
     :param metric: a metric in the manifests, from ``save_checkpoint(…, metrics=…)``.
     :param best: ``highest`` or ``lowest``.
     :param pinned: names or patterns (``step-*0000``) of what always stays; templated.
-    :param champion: the champion pointer that :class:`RunaiPromoteCheckpointOperator` writes; templated.
+    :param champion: the champion pointer that :class:`RunaiPromoteCheckpointOperator` writes;
+        templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count formats that carry no checksums as valid, too.
-    :param accept: codes of findings that shall only warn, as in :class:`RunaiSelectCheckpointOperator`.
+    :param accept: codes of findings that shall only warn, as in
+        :class:`RunaiSelectCheckpointOperator`.
     :param settled_seconds: what was changed less than so many seconds ago stays.
     :param dry_run: only say what would go.
     """
@@ -98,7 +101,11 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
             except RetentionProblem as error:
                 raise CheckpointUnreadable(str(error)) from error
         names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
-        self.log.info("%s: %s", "would be removed" if self.only_tell else "removed", ", ".join(names) or "nothing")
+        self.log.info(
+            "%s: %s",
+            "would be removed" if self.only_tell else "removed",
+            ", ".join(names) or "nothing",
+        )
         return {"removed": names[:MOST_NAMES], "kept": dict(list(kept.items())[:MOST_NAMES])}
 
     def _plan(self) -> Plan:
@@ -119,7 +126,9 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
     def _rules(self) -> Retention:
         from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
-        if not isinstance(self.pinned, list | tuple) or not all(isinstance(name, str) for name in self.pinned):
+        if not isinstance(self.pinned, list | tuple) or not all(
+            isinstance(name, str) for name in self.pinned
+        ):
             raise SpecError([f"pinned: {self.pinned!r}; allowed: a list of names or patterns"])
         try:
             return Retention(

@@ -46,32 +46,35 @@ class RunaiTrainingOperator(BaseOperator):
     """
     Run a training on Run:ai: unattended, preemptible, submitted exactly once.
 
-    Whatever happens to workers, triggerers and the control plane, one run of a task has one workload. While it is
-    queued, preempted and resumed the task is deferred: no worker slot is held and no retry is spent. The result is a
-    small mapping: ``workload_id, name, project, phase, submitted_at, started_at, ended_at, clocks, interruptions,
-    preemptions``.
+    Whatever happens to workers, triggerers and the control plane, one run of a task has one
+    workload. While it is queued, preempted and resumed the task is deferred: no worker slot is held
+    and no retry is spent. The result is a small mapping: ``workload_id, name, project, phase,
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions``.
 
-    :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated. ``distributed``
-        in it makes a distributed training.
-    :param command_line: a line that researchers use, such as ``runai submit train1 -i … -- …``, any version; ``spec``
-        and the other arguments win over it. See ``docs/commands.md``. Templates in it are rendered word by word,
-        after it was split.
-    :param template: name of a template (``docs/templates.md``) beneath ``spec`` and ``command_line``; templated.
-    :param templates: templates in the DAG file (name: mapping), or the key of an Airflow Variable with their YAML;
-        besides those in ``[runai] template_folder``.
+    :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated.
+        ``distributed`` in it makes a distributed training.
+    :param command_line: a line that researchers use, such as ``runai submit train1 -i … -- …``, any
+        version; ``spec`` and the other arguments win over it. See ``docs/commands.md``. Templates
+        in it are rendered word by word, after it was split.
+    :param template: name of a template (``docs/templates.md``) beneath ``spec`` and
+        ``command_line``; templated.
+    :param templates: templates in the DAG file (name: mapping), or the key of an Airflow Variable
+        with their YAML; besides those in ``[runai] template_folder``.
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
     :param cluster: needed only where several clusters have a project of that name.
-    :param workload_name: readable part of the workload's name (a DNS label, at most 23 characters); default: the task
-        id.
+    :param workload_name: readable part of the workload's name (a DNS label, at most 23 characters);
+        default: the task id.
     :param deferrable: wait on the triggerer; ``False`` waits in the worker, with the same meaning.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
-    :param limits: seconds for the clocks ``queue, interruption, interrupted_total, running, total, starting``;
-        what is not named is not limited.
-    :param when_suspended: a person suspended it: ``wait`` until it is resumed, or ``end`` with the outcome ``stopped``.
-    :param on_kill: when a user ends the task, or a limit is exceeded: ``stop`` (deletes it), ``suspend`` or ``keep``.
-    :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is stopped first; training
-        continues from its checkpoints) or ``reattach`` to the old one.
+    :param limits: seconds for the clocks ``queue, interruption, interrupted_total, running, total,
+        starting``; what is not named is not limited.
+    :param when_suspended: a person suspended it: ``wait`` until it is resumed, or ``end`` with the
+        outcome ``stopped``.
+    :param on_kill: when a user ends the task, or a limit is exceeded: ``stop`` (deletes it),
+        ``suspend`` or ``keep``.
+    :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is
+        stopped first; training continues from its checkpoints) or ``reattach`` to the old one.
     :param lint_silence: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
 
@@ -125,7 +128,9 @@ class RunaiTrainingOperator(BaseOperator):
         self.lint_silence = lint_silence
         self._killed = False
         parsed = check_payload_arguments(spec, command_line, template, workload_name)
-        check_wait_arguments(poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended)
+        check_wait_arguments(
+            poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended
+        )
         lint_at_parse(self, parsed)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -144,14 +149,19 @@ class RunaiTrainingOperator(BaseOperator):
             patience = steadfastly if submitted else retry_while_unreachable
             project = hook.project(self.project or told.project, self.cluster, patience)
             slug = self.workload_name or told.slug
-            submission = Submission(hook, context, project, spec, note, slug, self.on_clear, self.kill_action)
+            submission = Submission(
+                hook, context, project, spec, note, slug, self.on_clear, self.kill_action
+            )
             workload = submission.submit_or_adopt(before_create=self._prepare)
         with fail_without_retry(in_the_middle=True):
             announce(context, hook.settings.url, workload, project.name)
             if self._killed:
-                # If the user ended the task during the submission, nobody else will see to the workload.
+                # If the user ended the task during the submission, nobody else will see to the
+                # workload.
                 self._end_if_task_is_finished(context, hook, workload)
-            return self._until_settled(context, hook, workload, self._glance(hook, workload, policy))
+            return self._until_settled(
+                context, hook, workload, self._glance(hook, workload, policy)
+            )
 
     def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the mapping to submit; a subclass may add to what the author told."""
@@ -161,11 +171,14 @@ class RunaiTrainingOperator(BaseOperator):
         """Do what must be done before a new workload is submitted; a subclass may."""
 
     def _policy(self) -> WaitPolicy:
-        # Needed only to defer; but a slip in the configuration must show before there is a workload to lose.
+        # Needed only to defer; but a slip in the configuration must show before there is a workload
+        # to lose.
         configuration.seconds("min_defer_seconds")
         interval = self.poll_interval or configuration.seconds("poll_interval")
         try:
-            limits = Timeouts(**{clock: float(value) for clock, value in (self.limits or {}).items()})
+            limits = Timeouts(
+                **{clock: float(value) for clock, value in (self.limits or {}).items()}
+            )
             return WaitPolicy(interval, limits, self.when_suspended)
         except (TypeError, ValueError, AttributeError) as error:
             words = f"limits: {self.limits!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
@@ -182,26 +195,32 @@ class RunaiTrainingOperator(BaseOperator):
                 if settled := settle(hook, outcome, self._policy, self.kill_action):
                     return self._finish(context, settled)
             if self._killed:
-                # The look may have taken as long as a time-out, and what comes after this is heard by the trigger.
+                # The look may have taken as long as a time-out, and what comes after this is heard
+                # by the trigger.
                 self._end_if_task_is_finished(context, hook, workload)
             if self.deferrable:
                 self._defer(workload, self._policy())
             outcome = self._wait(context, hook, workload, timeline)
 
-    def _wait(self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]) -> Outcome:
+    def _wait(
+        self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
+    ) -> Outcome:
         try:
             waiting = wait(self._policy(), control_plane.eyes(workload), workload, timeline)
             return hook.run(waiting, lambda news: self._tell(context, news), self._nap)
         except _Terminated:
             state = self._end_if_task_is_finished(context, hook, workload)
             words = f"workload {workload.name} goes on; the next try adopts it"
-            raise AirflowException(f"the worker was told to stop (the task is {state}): {words}") from None
+            raise AirflowException(
+                f"the worker was told to stop (the task is {state}): {words}"
+            ) from None
 
     def _glance(self, hook: RunaiHook, workload: Workload, policy: WaitPolicy) -> Outcome | None:
         """
         Look before deferring at what the submission saw to have ended.
 
-        A trigger that fires at once can make Airflow fail the task; whoever waits here looks at once anyway.
+        A trigger that fires at once can make Airflow fail the task; whoever waits here looks at
+        once anyway.
         """
         if not self.deferrable or workload.meaning not in OVER:
             return None
@@ -221,7 +240,8 @@ class RunaiTrainingOperator(BaseOperator):
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
-            # Airflow's own time-out would end the task without a chance to stop the workload; ours are in the policy.
+            # Airflow's own time-out would end the task without a chance to stop the workload; ours
+            # are in the policy.
             timeout=None,
         )
 
@@ -229,12 +249,16 @@ class RunaiTrainingOperator(BaseOperator):
         """Take up the task again when the trigger has fired."""
         with fail_without_retry(in_the_middle=True):
             outcome = Outcome.from_event(event)
-            return self._until_settled(context, RunaiHook(self.runai_conn_id), outcome.workload(), outcome)
+            return self._until_settled(
+                context, RunaiHook(self.runai_conn_id), outcome.workload(), outcome
+            )
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
         context["ti"].xcom_push(key=TIMELINE_KEY, value=outcome.to_news())
-        known = context["ti"].xcom_pull(task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index)
+        known = context["ti"].xcom_pull(
+            task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index
+        )
         result = outcome.to_result(project=(known or {}).get("project") or self.project or "")
         spent = outcome.clocks
         self.log.info(
@@ -247,8 +271,11 @@ class RunaiTrainingOperator(BaseOperator):
         if outcome.absent:
             note_missing(context)
             words += "; no second one is begun. If it is gone for good, clear the task with on_clear='restart'"
-        if outcome.status == STOPPED or (outcome.status in (TIMED_OUT, STALLED) and self.kill_action != "stop"):
-            # It is still there, suspended by a person or kept for one: a retry would adopt it and wait for ever.
+        if outcome.status == STOPPED or (
+            outcome.status in (TIMED_OUT, STALLED) and self.kill_action != "stop"
+        ):
+            # It is still there, suspended by a person or kept for one: a retry would adopt it and
+            # wait for ever.
             raise AirflowFailException(words)
         raise WorkloadEnded(words, outcome.to_event())
 
@@ -265,8 +292,9 @@ class RunaiTrainingOperator(BaseOperator):
         """
         Take note of a SIGTERM; the waiting code acts on it.
 
-        Airflow sends the same signal when a user ends the task and when a node is drained, and goes on with
-        ``execute`` afterwards. The workload must survive the second, so nothing is decided here.
+        Airflow sends the same signal when a user ends the task and when a node is drained, and goes
+        on with ``execute`` afterwards. The workload must survive the second, so nothing is decided
+        here.
         """
         self._killed = True
 
@@ -280,7 +308,9 @@ class RunaiTrainingOperator(BaseOperator):
                 return
             time.sleep(min(left, 0.5))
 
-    def _end_if_task_is_finished(self, context: Context, hook: RunaiHook, workload: Workload) -> str | None:
+    def _end_if_task_is_finished(
+        self, context: Context, hook: RunaiHook, workload: Workload
+    ) -> str | None:
         """Find out what SIGTERM meant: a user ended the task (raise), or its node goes down (return the state)."""
         state = _state(context)
         if state in FINISHED:
@@ -292,7 +322,9 @@ class RunaiTrainingOperator(BaseOperator):
 
 def _state(context: Context) -> str | None:
     ti = context["ti"]
-    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
+    states = ti.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
     return next((str(s) for s in states.get(ti.run_id, {}).values()), None)
 
 

@@ -17,12 +17,27 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow_runai.backends import organization
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError, Unreachable, Untrusted
+from airflow_runai.errors import (
+    CheckpointUnreadable,
+    NoValidCheckpoint,
+    SpecError,
+    Unreachable,
+    Untrusted,
+)
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
-from airflow_runai.tasks.checkpoint_wait import FOUND, FetchXCom, Read, State, Step, Watch, drive, state_in
+from airflow_runai.tasks.checkpoint_wait import (
+    FOUND,
+    FetchXCom,
+    Read,
+    State,
+    Step,
+    Watch,
+    drive,
+    state_in,
+)
 from airflow_runai.tasks.query_checks import check_accept, check_level
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
@@ -33,35 +48,42 @@ if TYPE_CHECKING:
 
 #: Key in Airflow's task state store.
 MEMORY_KEY = "runai_checkpoint_watch"
-_WORKLOADS = "allowed: {'task_id': …}, with 'map_index' for a mapped task, or the name of a workload"
+_WORKLOADS = (
+    "allowed: {'task_id': …}, with 'map_index' for a mapped task, or the name of a workload"
+)
 
 
 class RunaiCheckpointSensor(BaseSensorOperator):
     """
     Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
 
-    The result is that of :class:`RunaiSelectCheckpointOperator`, and so is the event of assets in ``outlets``. A root in
-    which nothing has changed is not read again. Give the workload, and the wait fails as soon as that has ended
-    without such a checkpoint.
+    The result is that of :class:`RunaiSelectCheckpointOperator`, and so is the event of assets in
+    ``outlets``. A root in which nothing has changed is not read again. Give the workload, and the
+    wait fails as soon as that has ended without such a checkpoint.
 
-    :param root: directory with checkpoints, as the container calls it, or a URI; need not exist yet; templated.
+    :param root: directory with checkpoints, as the container calls it, or a URI; need not exist
+        yet; templated.
     :param min_step: the step to wait for; without one, any valid checkpoint will do; templated.
     :param path_map: container prefixes to worker prefixes; templated.
     :param storage_conn_id: Airflow connection for object storage.
-    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content (finite, steps agree).
-    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a manifest).
+    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content
+        (finite, steps agree).
+    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a
+        manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
-    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the checkpoints' page.
+    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
+        checkpoints' page.
     :param expect: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
-    :param report_path: JSON file for the full report and its ledger, as in :class:`RunaiSelectCheckpointOperator`; templated.
-    :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which need not be
-        submitted yet and ends with its last try (``"map_index"`` beside it for a mapped task); or the name of a
-        workload; templated.
+    :param report_path: JSON file for the full report and its ledger, as in
+        :class:`RunaiSelectCheckpointOperator`; templated.
+    :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
+        need not be submitted yet and ends with its last try (``"map_index"`` beside it for a mapped
+        task); or the name of a workload; templated.
     :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
     :param project: Run:ai project of a workload given by name; default: the connection's.
-    :param veto: while the workload is interrupted (queued, preempted, suspended, between two tries), move newer
-        checkpoints that are known to be bad to ``ROOT/quarantine``, if an older one is good, so that the resumed
-        process starts from that.
+    :param veto: while the workload is interrupted (queued, preempted, suspended, between two
+        tries), move newer checkpoints that are known to be bad to ``ROOT/quarantine``, if an older
+        one is good, so that the resumed process starts from that.
     :param deferrable: wait on the triggerer; ``False`` pokes.
     """
 
@@ -96,7 +118,9 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         check_level(level)
         if veto and workload is None:
-            raise SpecError(["veto: True without a workload; name the workload whose interruptions are meant"])
+            raise SpecError(
+                ["veto: True without a workload; name the workload whose interruptions are meant"]
+            )
         self.root = root
         self.min_step = min_step
         self.path_map = path_map
@@ -152,18 +176,24 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             raise SpecError([f"workload: {self.workload!r}; {_WORKLOADS}"])
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
-        wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
+        wanted = Workload(
+            "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
+        )
         return workload_to_json(wanted)
 
     def _task(self, told: Mapping[str, Any], context: Context) -> FetchXCom:
-        """The training's task; one that does not exist would be waited for until the time is over."""
+        """
+        The training's task; one that does not exist would be waited for until the time is over.
+        """
         ti, known = context["ti"], context["dag"].task_ids
         task_id, map_index = told.get("task_id"), str(told.get("map_index", -1))
         if set(told) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
             raise SpecError([f"workload: {dict(told)!r}; {_WORKLOADS}"])
         if task_id not in known:
             near = get_close_matches(str(task_id), known, 3, 0.0)
-            raise SpecError([f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"])
+            raise SpecError(
+                [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"]
+            )
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
 
     @cached_property
@@ -176,11 +206,17 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         return self._finish(context, event)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once. The process may be another one each time; what matters is kept in Airflow's state store."""
+        """
+        Look once.
+
+        The process may be another one each time; what matters is kept in Airflow's state store.
+        """
         with fail_without_retry():
             store = context.get("task_state_store")
             mark, guarded = self._remembered(store)
-            watch = Watch(self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded)
+            watch = Watch(
+                self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded
+            )
             event = drive(watch.round(), lambda step: self._do(step, context))
             if event is not None:
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(context, event))
@@ -194,7 +230,9 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         except Untrusted:
             raise
         except Unreachable as error:
-            self.log.warning("cannot look at the workload (%s); this says nothing about it, waiting on", error)
+            self.log.warning(
+                "cannot look at the workload (%s); this says nothing about it, waiting on", error
+            )
             return None
 
     def _remembered(self, store: Any) -> tuple[str, str]:
@@ -206,7 +244,9 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         if isinstance(step, Read):
             return step.call(telling())
         if isinstance(step, FetchXCom):
-            return context["ti"].xcom_pull(task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index)
+            return context["ti"].xcom_pull(
+                task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index
+            )
         if isinstance(step, State):
             return state_in(context["ti"].get_task_states(**step.task.question()))
         return self._hook.run(step.flow())
@@ -215,7 +255,9 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """Return the result, or raise; both ways of waiting end here."""
         if event.get("status") == FOUND:
             result = dict(event["result"])
-            self.log.info("found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
+            self.log.info(
+                "found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"]
+            )
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {**result, "refused": event["refused"]}
             return result

@@ -25,7 +25,8 @@ from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-#: Airflow's own default for sensors, seven days, is shorter than trainings are queued and preempted.
+#: Airflow's own default for sensors, seven days, is shorter than trainings are queued and
+#: preempted.
 DEFAULT_TIMEOUT = timedelta(days=90)
 
 
@@ -71,13 +72,18 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
         with fail_without_retry():
-            # The server refuses such a filter each time, and whoever waits takes no refusal for an end.
+            # The server refuses such a filter each time, and whoever waits takes no refusal for an
+            # end.
             organization.refuse_commas("workload", self.workload)
             if not self.deferrable:
                 return super().execute(context)
             project = self._hook.project(self.project, self.cluster)
-        wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
-        policy = WaitPolicy(self.poke_interval, when_suspended=self.when_suspended, deadline=self._deadline())
+        wanted = Workload(
+            "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
+        )
+        policy = WaitPolicy(
+            self.poke_interval, when_suspended=self.when_suspended, deadline=self._deadline()
+        )
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
@@ -108,7 +114,9 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         hook = self._hook
         try:
             project = hook.project(self.project, self.cluster)
-            wanted = Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
+            wanted = Workload(
+                "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
+            )
             found = hook.run(control_plane.finder(wanted)())
             if found is None:
                 return False
@@ -119,7 +127,9 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         except NON_RETRYABLE:
             raise
         except (Unreachable, Refused) as error:
-            self.log.warning("cannot look at %s (%s); this says nothing about it", self.workload, error)
+            self.log.warning(
+                "cannot look at %s (%s); this says nothing about it", self.workload, error
+            )
             return False
         if isinstance(verdict, Outcome):
             return PokeReturnValue(is_done=True, xcom_value=self._result(verdict))

@@ -32,7 +32,9 @@ def check_payload_arguments(
     parsed = None
     if spec is None and command_line is None and template is None:
         raise SpecError(
-            ["spec: missing; give a mapping as `spec`, a line as `command_line`, or the name of a `template`"]
+            [
+                "spec: missing; give a mapping as `spec`, a line as `command_line`, or the name of a `template`"
+            ]
         )
     if isinstance(spec, Mapping):
         check_keys(spec)
@@ -68,11 +70,19 @@ def is_templated(text: str) -> bool:
 def _problems_of_limits(limits: object) -> list[str]:
     if not isinstance(limits, Mapping):
         templated = limits is None or isinstance(limits, (str, XComArg))
-        return [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
+        return (
+            [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
+        )
     known = tuple(Timeouts.__dataclass_fields__)
-    wrong = [f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known]
-    settled: list[tuple[Any, Any]] = [(k, v) for k, v in limits.items() if not isinstance(v, (str, XComArg))]
-    return wrong + [f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in settled if not _is_time(v)]
+    wrong = [
+        f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known
+    ]
+    settled: list[tuple[Any, Any]] = [
+        (k, v) for k, v in limits.items() if not isinstance(v, (str, XComArg))
+    ]
+    return wrong + [
+        f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in settled if not _is_time(v)
+    ]
 
 
 def _is_time(value: object) -> bool:

@@ -1,8 +1,8 @@
 """
 What an operator, a sensor and a trigger share when they choose a checkpoint: one question in plain JSON, one answer.
 
-Blocking; on an event loop it runs in a thread. What is not found yet is told apart from what never will be by the
-type of the error.
+Blocking; on an event loop it runs in a thread. What is not found yet is told apart from what never
+will be by the type of the error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A result goes to XCom: no more refused checkpoints than this are listed in it (the log and the report have all).
+#: A result goes to XCom: no more refused checkpoints than this are listed in it (the log and the
+#: report have all).
 MOST_REFUSED = 20
 #: Characters of what is only shown; findings quote the names of files.
 LONGEST_REASONS = 2000
@@ -74,7 +75,9 @@ class CheckpointQuery:
         """Take the fields from an operator's attributes."""
         given = {name: getattr(task, name) for name in cls.__dataclass_fields__}
         if not isinstance(given["accept"], str):
-            given["accept"] = sorted(given["accept"])  # JSON, and a trigger's arguments, know no sets
+            given["accept"] = sorted(
+                given["accept"]
+            )  # JSON, and a trigger's arguments, know no sets
         return cls(**given)
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +90,11 @@ class CheckpointQuery:
 
     def report_file(self) -> SmallFile | None:
         """Where the full report lies, or ``None``."""
-        return small_file(self.report_path, self.path_map, self.storage_conn_id) if self.report_path else None
+        return (
+            small_file(self.report_path, self.path_map, self.storage_conn_id)
+            if self.report_path
+            else None
+        )
 
     def untrusted_below(self) -> Path | None:
         """Return the directory from which on no link is followed to where the checkpoints lie."""
@@ -107,7 +114,9 @@ class CheckpointQuery:
         try:
             asked = self._expected()
             if least is not None and asked.min_step not in (None, least):
-                raise RequirementError([f"min_step: {asked.min_step} here, and {least} beside it; name it once"])
+                raise RequirementError(
+                    [f"min_step: {asked.min_step} here, and {least} beside it; name it once"]
+                )
             return asked if least is None else replace(asked, min_step=least)
         except RequirementError as error:
             raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
@@ -132,7 +141,9 @@ class CheckpointQuery:
         try:
             return int(str(self.min_step))
         except ValueError:
-            raise SpecError([f"min_step: {self.min_step!r}; allowed: a whole number, or nothing"]) from None
+            raise SpecError(
+                [f"min_step: {self.min_step!r}; allowed: a whole number, or nothing"]
+            ) from None
 
     def mark(self) -> str:
         """
@@ -154,7 +165,8 @@ class CheckpointQuery:
         """
         Choose, compare with the ledger of the last report, and write the new report.
 
-        :param progress: told the number of bytes read of the current checkpoint; what it raises ends the reading.
+        :param progress: told the number of bytes read of the current checkpoint; what it raises
+            ends the reading.
         :raises NoValidCheckpoint: if the root cannot be used, or the report is none.
         """
         from airflow_runai.checkpoints import RootProblem, select
@@ -177,7 +189,9 @@ class CheckpointQuery:
         self._report(found, ledger)
         return found
 
-    def _no_root(self, error: RootProblem, kinds: Mapping[str, type[NoValidCheckpoint]]) -> NoValidCheckpoint:
+    def _no_root(
+        self, error: RootProblem, kinds: Mapping[str, type[NoValidCheckpoint]]
+    ) -> NoValidCheckpoint:
         if error.code == "root-unreadable":
             refuse_missing_connection(self.storage_conn_id)
         return kinds.get(error.code, NoValidCheckpoint)(str(error))
@@ -211,20 +225,27 @@ class CheckpointQuery:
         from airflow_runai.checkpoints.checking.reader import cause
 
         advice = "name a file in a folder that this worker may write to, or look again when the storage answers"
-        return CheckpointUnreadable(f"report_path: {self.report_path} cannot be used ({cause(error)}); {advice}")
+        return CheckpointUnreadable(
+            f"report_path: {self.report_path} cannot be used ({cause(error)}); {advice}"
+        )
 
-    def result(self, selection: Selection, aside: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def result(
+        self, selection: Selection, aside: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """
         Return what goes to XCom: small, and the container's name for the chosen checkpoint beside the worker's.
 
         :param aside: what was put aside: from where, and to where.
-        :raises NoValidCheckpoint: if its name could not be handed on; databases refuse some characters.
+        :raises NoValidCheckpoint: if its name could not be handed on; databases refuse some
+            characters.
         """
         chosen = selection.chosen
         assert chosen is not None, "nothing was chosen"
         uri = self._uri(chosen)
         if not uri.isprintable():
-            raise NoValidCheckpoint(f"{uri!a}: is good, but its name holds characters that do not print; rename it")
+            raise NoValidCheckpoint(
+                f"{uri!a}: is good, but its name holds characters that do not print; rename it"
+            )
         return {
             "path": to_container(uri, self.path_map or {}),
             "uri": uri,
@@ -233,7 +254,9 @@ class CheckpointQuery:
             "format": chosen.format,
             "verdict": str(chosen.verdict),
             "bytes": chosen.bytes,
-            "refused": [self._refused(report, aside or {}) for report in selection.rejected[:MOST_REFUSED]],
+            "refused": [
+                self._refused(report, aside or {}) for report in selection.rejected[:MOST_REFUSED]
+            ],
             **({"report": self.report_path} if self.report_path else {}),
         }
 
@@ -257,12 +280,16 @@ def telling(clock: Callable[[], float] = time.monotonic) -> Progress:
     """
     from airflow_runai.checkpoints.storage.progress import Progress, sentence
 
-    return Progress(lambda moment: log.info("%s", sentence(moment)), every=PROGRESS_SECONDS, clock=clock)
+    return Progress(
+        lambda moment: log.info("%s", sentence(moment)), every=PROGRESS_SECONDS, clock=clock
+    )
 
 
 def reasons(report: Report) -> str:
     """Why a checkpoint was not taken, in one line: its errors, or else what it did not meet."""
-    errors = [f.message for f in report.findings if f.severity == "error"] or [f.message for f in report.findings[-3:]]
+    errors = [f.message for f in report.findings if f.severity == "error"] or [
+        f.message for f in report.findings[-3:]
+    ]
     return printable(f"{report.verdict} ({'; '.join(errors[:3])})", LONGEST_REASONS)
 
 
@@ -290,7 +317,9 @@ def put_aside(selection: Selection, search: CheckpointQuery) -> dict[str, str]:
         if report.verdict not in BAD:
             continue
         try:
-            moved[report.path] = str(quarantine(root / report.path.rpartition("/")[2], report, below=below))
+            moved[report.path] = str(
+                quarantine(root / report.path.rpartition("/")[2], report, below=below)
+            )
         except QuarantineProblem as problem:
             log.warning("%s", problem)
         else:

@@ -1,13 +1,13 @@
 """
 Waiting for a checkpoint while its training runs, as a conversation: what to ask, what to read, what follows from it.
 
-One round is a generator, so that a sensor that pokes and a trigger on an event loop share it: :func:`drive` and
-:func:`adrive` do what it asks for, here or in a thread. It asks the control plane *before* it reads, so that the last
-checkpoint of a training that ends in between is still seen.
+One round is a generator, so that a sensor that pokes and a trigger on an event loop share it:
+:func:`drive` and :func:`adrive` do what it asks for, here or in a thread. It asks the control plane
+*before* it reads, so that the last checkpoint of a training that ends in between is still seen.
 
-The veto acts only while the workload is not running, read before and after; quarantine looks once more at the files
-themselves. What is left is the moment between that look and the rename, in which the platform may start the process:
-it is told in the log.
+The veto acts only while the workload is not running, read before and after; quarantine looks once
+more at the files themselves. What is left is the moment between that look and the rename, in which
+the platform may start the process: it is told in the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from airflow_runai.core.phases import Meaning
 from airflow_runai.core.waiting import look
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, RunaiError
-from airflow_runai.tasks.checkpoint_query import CheckpointNotFoundYet, CheckpointQuery, no_valid_checkpoint, put_aside
+from airflow_runai.tasks.checkpoint_query import (
+    CheckpointNotFoundYet,
+    CheckpointQuery,
+    no_valid_checkpoint,
+    put_aside,
+)
 
 if TYPE_CHECKING:
     from airflow_runai.checkpoints import Selection
@@ -36,7 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOUND, ENDED = "found", "ended"
-#: In these nothing of the workload runs, and nothing can begin to run before it was placed on a node.
+#: In these nothing of the workload runs, and nothing can begin to run before it was placed on a
+#: node.
 _IDLE = (Meaning.WAITING, Meaning.SUSPENDED)
 #: States in which Airflow is done with a task; in any other it may submit once more.
 _DONE = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -61,7 +67,9 @@ class FetchXCom:
     map_index: int = -1
 
     def question(self) -> dict[str, Any]:
-        """What Airflow wants to be given to tell the task's state; the answer is for :func:`state_in`."""
+        """
+        What Airflow wants to be given to tell the task's state; the answer is for :func:`state_in`.
+        """
         known = asdict(self)
         task_id, run_id = known.pop("task_id"), known.pop("run_id")
         return {**known, "task_ids": [task_id], "run_ids": [run_id]}
@@ -105,7 +113,8 @@ class Watch:
     """
     One wait.
 
-    :param workload: whose end ends the wait: fields of :class:`FetchXCom` or of :class:`Workload`; ``None`` for nobody's.
+    :param workload: whose end ends the wait: fields of :class:`FetchXCom` or of :class:`Workload`;
+        ``None`` for nobody's.
     :param veto: put aside what is known to be bad while the workload is interrupted.
     :param mark: of the root when it was read last.
     :param aside: what was put aside: from where, and to where.
@@ -139,7 +148,10 @@ class Watch:
             return {"status": FOUND, **told}
         # What cannot be read just now may be the very checkpoint.
         if standing.end and not self._unread:
-            return {"status": ENDED, "words": f"{standing.end} without a checkpoint that passes: {self.words}"}
+            return {
+                "status": ENDED,
+                "words": f"{standing.end} without a checkpoint that passes: {self.words}",
+            }
         self._tell()
         if self.veto and standing.idle:
             yield from self._put_bad_ones_aside(standing)
@@ -163,7 +175,10 @@ class Watch:
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                log.warning("cannot look at the workload (%s); this says nothing about it, waiting on", error)
+                log.warning(
+                    "cannot look at the workload (%s); this says nothing about it, waiting on",
+                    error,
+                )
             return Standing()
 
     def _standing_of_task(self, task: FetchXCom) -> Generator[Step, Any, Standing]:
@@ -176,7 +191,11 @@ class Watch:
             return seen
         state = yield State(task)
         if state in _DONE:
-            return seen if seen.end else Standing(f"task {task.task_id} is {state} and has left no workload; it ended")
+            return (
+                seen
+                if seen.end
+                else Standing(f"task {task.task_id} is {state} and has left no workload; it ended")
+            )
         return replace(seen, end="", idle=bool(seen.end))
 
     def _looked_at(self, wanted: Workload) -> Flow[Standing]:
@@ -186,7 +205,10 @@ class Watch:
         seen = yield from look(control_plane.eyes(found), found)
         self._absent_since = seen.absent_since and (self._absent_since or seen.absent_since)
         verdict = decide(WaitPolicy(), replace(seen, absent_since=self._absent_since))
-        end = isinstance(verdict, Outcome) and f"workload {verdict.name} {verdict.status} ({verdict.reason})"
+        end = (
+            isinstance(verdict, Outcome)
+            and f"workload {verdict.name} {verdict.status} ({verdict.reason})"
+        )
         idle = seen.absent_since is None and seen.workload.meaning in _IDLE
         return Standing(end or "", idle, seen.workload.phase_updated_at)
 
@@ -198,11 +220,20 @@ class Watch:
                 return None
             found = yield Read(self.search.select)
         except CheckpointUnreadable as error:
-            self.mark, self.words, self._unread = "", str(error), not isinstance(error, CheckpointNotFoundYet)
+            self.mark, self.words, self._unread = (
+                "",
+                str(error),
+                not isinstance(error, CheckpointNotFoundYet),
+            )
             return None
-        self._unread = any(report.verdict == "unknown" and report.transient for report in found.rejected)
+        self._unread = any(
+            report.verdict == "unknown" and report.transient for report in found.rejected
+        )
         if found.chosen is None:
-            self.mark, self.words = mark if _settled(found) else "", str(no_valid_checkpoint(self.search.root, found))
+            self.mark, self.words = (
+                mark if _settled(found) else "",
+                str(no_valid_checkpoint(self.search.root, found)),
+            )
         return found
 
     def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
@@ -223,7 +254,9 @@ class Watch:
         self.guarded = seen if _settled(found) else ""
         after = yield from self._standing()
         if not after.idle:
-            log.warning("the workload came back meanwhile; its log tells which checkpoint it resumed from")
+            log.warning(
+                "the workload came back meanwhile; its log tells which checkpoint it resumed from"
+            )
 
 
 def _settled(found: Selection) -> bool:
@@ -233,7 +266,9 @@ def _settled(found: Selection) -> bool:
 
 def state_in(answer: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Read the state from Airflow's answer about one task; its key in there has the map index behind it, or not."""
-    return next((str(state) for states in answer.values() for state in states.values() if state), None)
+    return next(
+        (str(state) for states in answer.values() for state in states.values() if state), None
+    )
 
 
 def drive(steps: Round, do: Callable[[Step], Any]) -> dict[str, Any] | None:

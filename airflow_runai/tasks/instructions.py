@@ -1,9 +1,9 @@
 """
 What an operator was told to run: a mapping, a command line, a template, or all of them. One mapping comes out.
 
-The mapping wins over the line, and both over the template, key by key; inside ``environment`` and other mappings name
-by name. A line is split into words first and rendered by Jinja afterwards, so that no value, whoever typed it, can
-become another flag.
+The mapping wins over the line, and both over the template, key by key; inside ``environment`` and
+other mappings name by name. A line is split into words first and rendered by Jinja afterwards, so
+that no value, whoever typed it, can become another flag.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Instructions:
 
     :param slug: readable part of the workload's name, cut to what a name has room for.
     :param template: name of the template that the line asks for.
-    :param line: what the command line alone says; the specification's other keys are of ``spec`` or of a template.
+    :param line: what the command line alone says; the specification's other keys are of ``spec`` or
+        of a template.
     :param unfilled: the same, before what the command line fills in by itself.
     :param warnings: what the line was taken to mean, and what it says in vain.
     :param effective: who said what, where a template may have; ``None`` if the task alone did.
@@ -68,7 +69,8 @@ def gather(
     :param spec: already rendered.
     :param command_line: not yet rendered.
     :param template: name of a template; wins over one that the line names.
-    :param templates: templates in the DAG file, or the key of an Airflow Variable, besides the configured folder.
+    :param templates: templates in the DAG file, or the key of an Airflow Variable, besides the
+        configured folder.
     :param render: renders all texts in a value.
     :raises SpecError: if the line cannot be read or a template does not fit.
     """
@@ -111,10 +113,19 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
     line = parsed.line
-    payload: dict[str, str] = {key: line.said[key] for key in ("command", "args") if key in line.said}
+    payload: dict[str, str] = {
+        key: line.said[key] for key in ("command", "args") if key in line.said
+    }
     words = {key: shlex.split(text) for key, text in payload.items()}
     spec = {**line.said, **words}
-    rendered = render({"spec": spec, "git": dict(line.git), "project": parsed.project, "template": parsed.template})
+    rendered = render(
+        {
+            "spec": spec,
+            "git": dict(line.git),
+            "project": parsed.project,
+            "template": parsed.template,
+        }
+    )
     said: dict[str, Any] = dict(rendered["spec"])
     said.update((key, shlex.join(said[key])) for key in words)
     line = replace(line, said=said, git=rendered["git"])
@@ -123,7 +134,10 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
 
 
 def _templated(
-    name: str | None, templates: Mapping[str, Any] | str | None, call: Mapping[str, Any], line: Line | None
+    name: str | None,
+    templates: Mapping[str, Any] | str | None,
+    call: Mapping[str, Any],
+    line: Line | None,
 ) -> Effective:
     # Imported here: DAGs without templates need not pay for reading them.
     from airflow_runai.core.templates import ADMIN, resolve
@@ -143,7 +157,11 @@ def _slug(parsed: ParsedCommand) -> str | None:
     if wanted is None or len(wanted) <= LONGEST_SLUG:
         return wanted
     slug = wanted[:LONGEST_SLUG].rstrip("-")
-    log.warning("command_line: the name %s is shortened to %s, to leave room for what makes it unique", wanted, slug)
+    log.warning(
+        "command_line: the name %s is shortened to %s, to leave room for what makes it unique",
+        wanted,
+        slug,
+    )
     return slug
 
 
@@ -157,7 +175,15 @@ def show(spec: WorkloadSpec) -> None:
     body = spec.to_wire()
     for part in (body["spec"], body.get("masterSpec") or {}):
         for entry in part.get("environmentVariables") or []:
-            if "value" in entry and (looks_secret(str(entry.get("name"))) or in_value(str(entry["value"]))):
+            if "value" in entry and (
+                looks_secret(str(entry.get("name"))) or in_value(str(entry["value"]))
+            ):
                 entry["value"] = "***"
-        part.update({key: masked(part[key]) for key in ("command", "args") if isinstance(part.get(key), str)})
+        part.update(
+            {
+                key: masked(part[key])
+                for key in ("command", "args")
+                if isinstance(part.get(key), str)
+            }
+        )
     log.info("specification: %s", json.dumps(body, sort_keys=True))

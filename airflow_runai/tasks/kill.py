@@ -30,7 +30,8 @@ class Kill:
 
     :param ti: the trigger's task instance.
     :param action: ``stop`` or ``suspend``.
-    :param spare_suspended: leave a workload alone that is suspended: its task ended because a person suspended it.
+    :param spare_suspended: leave a workload alone that is suspended: its task ended because a
+        person suspended it.
     """
 
     ti: Any
@@ -52,7 +53,11 @@ class Kill:
                 # Whatever it is may pass; a workload that nobody waits for does not.
                 if str(error) != told:
                     told = str(error)
-                    log.warning("workload %s could not be ended (%s); trying again", self.workload.name, told)
+                    log.warning(
+                        "workload %s could not be ended (%s); trying again",
+                        self.workload.name,
+                        told,
+                    )
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -67,7 +72,8 @@ class Kill:
             self.absent_since = None
             if settled := self._settled(found):
                 return settled
-            # The look may have taken long, and a task that was cleared meanwhile adopts this workload.
+            # The look may have taken long, and a task that was cleared meanwhile adopts this
+            # workload.
             if lives := await self._still_lives():
                 return lives
             call = control_plane.delete if self.action == "stop" else control_plane.suspend
@@ -90,7 +96,9 @@ class Kill:
     def _settled(self, found: Workload) -> str | None:
         if found.meaning in OVER:
             return f"workload {found.name} is {'deleted' if found.deleted else found.phase}"
-        if found.meaning is Meaning.SUSPENDED and (self.action == "suspend" or self.spare_suspended):
+        if found.meaning is Meaning.SUSPENDED and (
+            self.action == "suspend" or self.spare_suspended
+        ):
             return f"workload {found.name} is {found.phase}: left as it is"
         return None
 
@@ -100,10 +108,14 @@ async def _task_state(ti: Any) -> str | None:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetTaskStates
 
-    question = GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
+    question = GetTaskStates(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
     answer = await task_runner.SUPERVISOR_COMMS.asend(question)
     states = getattr(answer, "task_states", None)
     if states is None:
-        raise RuntimeError(f"Airflow was asked for the task's state, and answered with {type(answer).__name__}")
+        raise RuntimeError(
+            f"Airflow was asked for the task's state, and answered with {type(answer).__name__}"
+        )
     # The key is the task id, or "<task_id>_<map_index>" for a mapped task.
     return next((state and str(state) for state in states.get(ti.run_id, {}).values()), None)

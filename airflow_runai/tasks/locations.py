@@ -1,8 +1,9 @@
 """
 From a path in a container, or a URI, to something a worker can read, and how far the way to it is trusted.
 
-Who writes a DAG and who mounts a volume is trusted, who trains is not. So the worker's end of a path map is taken as it
-is, links and all; from there on :mod:`airflow_runai.checkpoints.storage.directory_handle` follows none.
+Who writes a DAG and who mounts a volume is trusted, who trains is not. So the worker's end of a
+path map is taken as it is, links and all; from there on
+:mod:`airflow_runai.checkpoints.storage.directory_handle` follows none.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def location(
     if not isinstance(path, str) or not path.strip() or not _can_be_named(path):
         raise SpecError([f"path: {path!r}; allowed: a container path or a URI that is not empty"])
     if path_map is not None and not isinstance(path_map, Mapping):
-        raise SpecError([f"path_map: {path_map!r}; allowed: a mapping from container prefixes to worker prefixes"])
+        raise SpecError(
+            [
+                f"path_map: {path_map!r}; allowed: a mapping from container prefixes to worker prefixes"
+            ]
+        )
     found = to_worker(path, path_map or {})
     mounted = _mounted(found)
     if mounted is not None:
@@ -49,7 +54,9 @@ def location(
         return ObjectStoragePath(found, conn_id=storage_conn_id)
     except ValueError as error:
         raise SpecError(
-            [f"path: {found!r} ({error}); allowed: a path, or a URI whose provider is installed, such as s3://…"]
+            [
+                f"path: {found!r} ({error}); allowed: a path, or a URI whose provider is installed, such as s3://…"
+            ]
         ) from error
 
 
@@ -72,8 +79,9 @@ def untrusted_below(path: str, path_map: Mapping[str, str] | None) -> Path | Non
     """
     Return the directory from which on no link is followed to ``path``; ``None`` where nothing is known of it.
 
-    The worker prefix, if one matches. Otherwise the mount that the path lies on, or the link that leads there: those
-    who may write on a mounted volume are many, those who may mount one are few. On object storage there are no links.
+    The worker prefix, if one matches. Otherwise the mount that the path lies on, or the link that
+    leads there: those who may write on a mounted volume are many, those who may mount one are few.
+    On object storage there are no links.
     """
     prefix = worker_prefix(path, path_map or {})
     if prefix is not None:
@@ -83,7 +91,9 @@ def untrusted_below(path: str, path_map: Mapping[str, str] | None) -> Path | Non
     return next((top for top in above if os.path.ismount(top) or os.path.islink(top)), None)
 
 
-def small_file(path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None) -> SmallFile:
+def small_file(
+    path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
+) -> SmallFile:
     """Return the small file that a worker finds under ``path``; the parameters are those of :func:`location`."""
     # Imported here: reading checkpoints is not needed to parse a DAG.
     from airflow_runai.checkpoints.storage.small_files import SmallFile
@@ -105,7 +115,9 @@ def refuse_missing_connection(storage_conn_id: str | None) -> None:
             BaseHook.get_connection(storage_conn_id)
     except AirflowNotFoundException:
         raise SpecError(
-            [f"storage_conn_id: {storage_conn_id!r} is no connection that Airflow can read; define it, or name another"]
+            [
+                f"storage_conn_id: {storage_conn_id!r} is no connection that Airflow can read; define it, or name another"
+            ]
         ) from None
 
 

@@ -1,8 +1,9 @@
 """
 Lint while the DAG is parsed: what the constructor's arguments alone can tell. Never stops anything.
 
-Only a parse speaks, not each try: a worker that parses the file to run one of its tasks stays silent. What needs the
-script, a manifest or the control plane, and what is merely worth knowing, is for ``airflow runai lint``.
+Only a parse speaks, not each try: a worker that parses the file to run one of its tasks stays
+silent. What needs the script, a manifest or the control plane, and what is merely worth knowing, is
+for ``airflow runai lint``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,14 @@ def lint_at_parse(task: LintedTask, parsed: ParsedCommand | None) -> None:
         return
     for found in lint(subject_of(task, parsed), silenced):
         if found.severity in _TOLD_AT_PARSE:
-            words = (task.task_id, found.severity, found.code, found.where, found.message, found.section)
+            words = (
+                task.task_id,
+                found.severity,
+                found.code,
+                found.where,
+                found.message,
+                found.section,
+            )
             log.warning("task %s: %s %s: %s: %s (%s)", *words)
 
 
@@ -65,8 +73,12 @@ def silenced_for(own: Iterable[str]) -> set[str]:
     from airflow_runai.core.lint import check_codes
 
     if isinstance(own, str) or not all(isinstance(code, str) for code in own):
-        raise SpecError([f"lint_silence: {own!r}; allowed: a list of codes, such as ['grace-tight']"])
-    everywhere = [code.strip() for code in configuration.option("lint_silence").split(",") if code.strip()]
+        raise SpecError(
+            [f"lint_silence: {own!r}; allowed: a list of codes, such as ['grace-tight']"]
+        )
+    everywhere = [
+        code.strip() for code in configuration.option("lint_silence").split(",") if code.strip()
+    ]
     check_codes(own, "lint_silence")
     check_codes(everywhere, "[runai] lint_silence")
     return {*own, *everywhere}
@@ -76,7 +88,11 @@ def subject_of(task: LintedTask, parsed: ParsedCommand | None) -> Subject:
     """Return what a task's arguments tell; templates beneath are not resolved."""
     from airflow_runai.core.lint import Subject
 
-    layered = task.template is not None or task.templates is not None or configuration.option("template_folder")
+    layered = (
+        task.template is not None
+        or task.templates is not None
+        or configuration.option("template_folder")
+    )
     return Subject(
         spec=_united(task.spec, parsed),
         whole=not layered and (parsed is None or parsed.template is None),

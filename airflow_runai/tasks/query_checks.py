@@ -19,4 +19,6 @@ def check_accept(accept: object) -> None:
 def check_level(level: object) -> None:
     """Refuse a level that does not exist when the DAG is parsed."""
     if level not in (0, 1, 2, 3):
-        raise SpecError([f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"])
+        raise SpecError(
+            [f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"]
+        )

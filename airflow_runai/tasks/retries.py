@@ -41,7 +41,8 @@ def fail_without_retry(*, in_the_middle: bool = False) -> Iterator[None]:
     """
     Turn errors that a retry cannot help into Airflow's failure without retry; the words stay the same.
 
-    :param in_the_middle: a workload of this task may be alive: then a refusal must not cost the training.
+    :param in_the_middle: a workload of this task may be alive: then a refusal must not cost the
+        training.
     """
     try:
         yield

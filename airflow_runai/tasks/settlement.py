@@ -21,13 +21,17 @@ from airflow_runai.hooks.runai import RunaiHook
 log = logging.getLogger(__name__)
 
 
-def settle(hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str) -> Outcome | None:
+def settle(
+    hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
+) -> Outcome | None:
     """
     Return the end as it is now; stop what exceeds its limit even now.
 
     :param policy: asked only where something besides success and failure has to be decided.
-    :param action: what to do with a workload that exceeds its limit: ``stop``, ``suspend`` or ``keep``.
-    :return: ``None`` if the wait goes on, because the workload is back, runs again, or nobody can tell.
+    :param action: what to do with a workload that exceeds its limit: ``stop``, ``suspend`` or
+        ``keep``.
+    :return: ``None`` if the wait goes on, because the workload is back, runs again, or nobody can
+        tell.
     """
     if outcome.status in (SUCCEEDED, FAILED):
         return outcome
@@ -38,12 +42,19 @@ def settle(hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], 
             return outcome
         now = decide(policy(), seen)
         if not isinstance(now, Outcome):
-            log.info("%s was %s, and is %s now: waiting on", start.name, outcome.status, seen.workload.phase)
+            log.info(
+                "%s was %s, and is %s now: waiting on",
+                start.name,
+                outcome.status,
+                seen.workload.phase,
+            )
             return None
         if now.status not in (TIMED_OUT, STALLED):
             return now
         done = hook.run(stop(seen.workload, action))
     except (Unreachable, Refused) as error:
-        log.warning("%s is %s, but nobody answers (%s): waiting on", start.name, outcome.status, error)
+        log.warning(
+            "%s is %s, but nobody answers (%s): waiting on", start.name, outcome.status, error
+        )
         return None
     return replace(now, reason=f"{now.reason}; {done}") if done else None

@@ -1,8 +1,9 @@
 """
 From a task instance to its one workload: names before calls, adopts before creating, and notes what it did.
 
-The order of steps is the safety: the intent is written to Airflow's state store *before* the create, the id after it.
-Killed anywhere in between, the next try finds the workload by the hash in its name.
+The order of steps is the safety: the intent is written to Airflow's state store *before* the
+create, the id after it. Killed anywhere in between, the next try finds the workload by the hash in
+its name.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Submission:
             workload = self._replace(step, before_create)
             if not 0 < workload.created_at < begun - CLOCKS_AGREE:
                 return workload
-            # It was there before, and no list showed it: whose it is, and how it stands, decides as always.
+            # It was there before, and no list showed it: whose it is, and how it stands, decides as
+            # always.
             step = self._plan([(step.generation, workload)])
         self._end(step.ends)
         return self._adopt(step)
@@ -85,7 +87,10 @@ class Submission:
 
     def _end(self, older_ones: tuple[Workload, ...]) -> None:
         for older in older_ones:
-            log.info("%s is ended: the task was cleared, or a newer workload has taken its place", older.name)
+            log.info(
+                "%s is ended: the task was cleared, or a newer workload has taken its place",
+                older.name,
+            )
             self._hook_of(older).run(termination.end_and_wait(older))
 
     @cached_property
@@ -111,7 +116,9 @@ class Submission:
         found = self.hook.run(submission.generations(self.project, self._who.digest(), self.note))
         note, known = self.note, {workload.id for _, workload in found}
         if note and note.workload_id and note.workload_id not in known and self._is_elsewhere(note):
-            there = RunaiHook(str(note.connection)).run(submission.present_state(note.workload_id, note.name, ()))
+            there = RunaiHook(str(note.connection)).run(
+                submission.present_state(note.workload_id, note.name, ())
+            )
             if there:
                 self._found_elsewhere = there.id
                 return [*found, (note.generation, there)]
@@ -163,16 +170,26 @@ class Submission:
                 f"{self._hook_of(workload).runai_conn_id!r}, and the task has {self.hook.runai_conn_id!r} now: restore "
                 "it, or clear the task with on_clear='restart' to replace the workload"
             )
-        noted = self.note.fingerprint if self.note and self.note.workload_id == workload.id else None
+        noted = (
+            self.note.fingerprint if self.note and self.note.workload_id == workload.id else None
+        )
         if workload.meaning is not Meaning.DELETING:
             self.hook.run(submission.verify(workload, order, noted))
-        log.info("adopted %s (id %s, phase %s): nothing is submitted", workload.name, workload.id, workload.phase)
+        log.info(
+            "adopted %s (id %s, phase %s): nothing is submitted",
+            workload.name,
+            workload.id,
+            workload.phase,
+        )
         if workload.meaning is Meaning.SUSPENDED and step.cleared:
-            # Whoever suspended it, somebody has cleared the task since. A mere retry undoes nobody's decision.
+            # Whoever suspended it, somebody has cleared the task since. A mere retry undoes
+            # nobody's decision.
             self.hook.run(retry_while_unreachable(lambda: control_plane.resume(workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
         adopted = replace(self._noted(step.generation, order), workload_id=workload.id)
-        if replace(adopted, try_number=0) != (replace(self.note, try_number=0) if self.note else None):
+        if replace(adopted, try_number=0) != (
+            replace(self.note, try_number=0) if self.note else None
+        ):
             remember(self.context, adopted)
         return workload
 
@@ -186,7 +203,9 @@ def identity(context: Context, note: Note | None = None) -> TaskIdentity:
 
 
 def tries_of(context: Context) -> Tries:
-    """Return the present try and the first one since the last clear (a clear raises ``max_tries``)."""
+    """
+    Return the present try and the first one since the last clear (a clear raises ``max_tries``).
+    """
     ti = context["ti"]
     retries = int(getattr(context["task"], "retries", 0) or 0)
     max_tries = int(getattr(ti, "max_tries", 0) or 0)
@@ -214,11 +233,15 @@ def remember(context: Context, note: Note) -> None:
     try:
         write_note(context, note)
     except Exception as error:
-        log.warning("the submission could not be noted (%s); the next try finds it by its name", error)
+        log.warning(
+            "the submission could not be noted (%s); the next try finds it by its name", error
+        )
 
 
 def note_missing(context: Context) -> None:
-    """Note that the workload cannot be found any more: a clear after this is consent to begin another."""
+    """
+    Note that the workload cannot be found any more: a clear after this is consent to begin another.
+    """
     note = read_note(context)
     if note:
         remember(context, replace(note, missed_at=tries_of(context).max_tries))

@@ -1,7 +1,8 @@
 """
 Where templates come from: folders, an Airflow Variable, the DAG file. What they mean is in ``core/templates``.
 
-The folder of the configuration is always read, so that a DAG cannot leave the admin's defaults out by naming its own.
+The folder of the configuration is always read, so that a DAG cannot leave the admin's defaults out
+by naming its own.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ def template_library(
     """
     Read all templates that a task may name.
 
-    :param folder: a folder with ``.yaml`` and ``.yml`` files, besides ``[runai] template_folder``; folders in it are
-        not looked into.
+    :param folder: a folder with ``.yaml`` and ``.yml`` files, besides ``[runai] template_folder``;
+        folders in it are not looked into.
     :param variable: key of an Airflow Variable that holds YAML, of one or more documents.
-    :param inline: name → template, as a mapping in the DAG file; ``name`` itself may be left out there.
+    :param inline: name → template, as a mapping in the DAG file; ``name`` itself may be left out
+        there.
     :raises SpecError: with the mistakes of all of them, each with its file or Variable, and line.
     """
     texts: dict[str, str | Mapping[str, Any]] = {}
@@ -44,7 +46,9 @@ def template_library(
 def _files(folder: str) -> Iterator[tuple[str, str]]:
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise SpecError([f"template folder {folder!r}: no folder here; allowed: one that every worker has"])
+        raise SpecError(
+            [f"template folder {folder!r}: no folder here; allowed: one that every worker has"]
+        )
     try:
         for file in sorted(path.iterdir()):
             if file.suffix in _ENDINGS and file.is_file():
@@ -56,15 +60,21 @@ def _files(folder: str) -> Iterator[tuple[str, str]]:
 def _text(file: Path) -> str:
     size = file.stat().st_size
     if size > LIMIT * 4:  # a character takes up to four bytes
-        raise SpecError([f"{file}: {size} bytes; allowed: {LIMIT} characters. Split it into several"])
+        raise SpecError(
+            [f"{file}: {size} bytes; allowed: {LIMIT} characters. Split it into several"]
+        )
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SpecError([f"{file}: no UTF-8 at byte {error.start}; allowed: YAML in UTF-8"]) from None
+        raise SpecError(
+            [f"{file}: no UTF-8 at byte {error.start}; allowed: YAML in UTF-8"]
+        ) from None
 
 
 def _variable(key: str) -> str:
-    from airflow.sdk import Variable  # asks Airflow's API or database, which parsing a DAG should not need
+    from airflow.sdk import (
+        Variable,
+    )  # asks Airflow's API or database, which parsing a DAG should not need
 
     found = Variable.get(key, default=None)
     if not isinstance(found, str):
@@ -74,7 +84,11 @@ def _variable(key: str) -> str:
 
 def _named(name: str, template: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(template, Mapping):
-        raise SpecError([f"template {name!r} in the DAG file: a {type(template).__name__}; allowed: a mapping"])
+        raise SpecError(
+            [f"template {name!r} in the DAG file: a {type(template).__name__}; allowed: a mapping"]
+        )
     if template.get("name", name) != name:
-        raise SpecError([f"template {name!r} in the DAG file: its name is {template['name']!r}; leave that out"])
+        raise SpecError(
+            [f"template {name!r} in the DAG file: its name is {template['name']!r}; leave that out"]
+        )
     return {"name": name, **template}

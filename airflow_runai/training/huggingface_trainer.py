@@ -75,7 +75,9 @@ class PublishCheckpoints(TrainerCallback):
         :raises ValueError: if the Trainer is to save on SIGTERM, too: it would, without telling us.
         """
         if getattr(args, "enable_jit_checkpoint", False):
-            raise ValueError("TrainingArguments: enable_jit_checkpoint=True: switch it off, PublishCheckpoints does it")
+            raise ValueError(
+                "TrainingArguments: enable_jit_checkpoint=True: switch it off, PublishCheckpoints does it"
+            )
         self._keep, args.save_total_limit = args.save_total_limit or self._keep, None
         self._published = state.global_step  # what was resumed from is not written over
         if args.world_size > 1 and self.guard.agree is None:
@@ -94,11 +96,15 @@ class PublishCheckpoints(TrainerCallback):
     on_epoch_end = on_step_end
 
     def _prepare(self, folder: Path, args: Any, state: Any) -> None:
-        """Remove what a dead training left under this name, and mark what is about to be written."""
+        """
+        Remove what a dead training left under this name, and mark what is about to be written.
+        """
         if state.is_world_process_zero:
             preemptible.discard(folder)
             folder.mkdir(parents=True)
-            (folder / _INCOMPLETE).write_text("The Trainer is writing; manifest.json comes last.\n", encoding="utf-8")
+            (folder / _INCOMPLETE).write_text(
+                "The Trainer is writing; manifest.json comes last.\n", encoding="utf-8"
+            )
         _wait_for_all(args)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -110,7 +116,9 @@ class PublishCheckpoints(TrainerCallback):
             if self._keep is not None:
                 rotate(folder, self._keep, state.best_model_checkpoint)
         self._published = state.global_step
-        _wait_for_all(args)  # who leaves first takes the launcher, and with it the publishing rank, along
+        _wait_for_all(
+            args
+        )  # who leaves first takes the launcher, and with it the publishing rank, along
 
 
 def publish(folder: Path, state: Any, world_size: int) -> None:
@@ -119,10 +127,14 @@ def publish(folder: Path, state: Any, world_size: int) -> None:
 
     :raises RuntimeError: if the Trainer's last file, or the random state of a rank, is not there.
     """
-    names = [name for name in preemptible.files_below(folder) if name not in (_INCOMPLETE, _MANIFEST)]
+    names = [
+        name for name in preemptible.files_below(folder) if name not in (_INCOMPLETE, _MANIFEST)
+    ]
     ranks = {_rank(name) for name in names}
     if _STATE not in names or (world_size > 1 and ranks != set(range(world_size))):
-        raise RuntimeError(f"{folder}: {names}: expected {_STATE}, and rng_state_K.pth of all {world_size} ranks")
+        raise RuntimeError(
+            f"{folder}: {names}: expected {_STATE}, and rng_state_K.pth of all {world_size} ranks"
+        )
     about = preemptible.describe(
         state.global_step,
         epoch=int(state.epoch or 0),
@@ -140,10 +152,13 @@ def rotate(newest: Path, keep: int, best: str | None) -> None:
     """
     Delete the checkpoints older than one just published, but the last ``keep`` (with it) and the best.
 
-    What is newer by number, left by a training that was resumed further back, is written over in time.
+    What is newer by number, left by a training that was resumed further back, is written over in
+    time.
     """
     step = int(newest.name.rsplit("-", 1)[1])
-    found = {int(path.name.rsplit("-", 1)[1]): path for path in newest.parent.glob("checkpoint-*[0-9]")}
+    found = {
+        int(path.name.rsplit("-", 1)[1]): path for path in newest.parent.glob("checkpoint-*[0-9]")
+    }
     older = [found[number] for number in sorted(found, reverse=True) if number < step]
     for path in older[max(keep, 1) - 1 :]:
         if best is None or path.resolve() != Path(best).resolve():
@@ -153,7 +168,9 @@ def rotate(newest: Path, keep: int, best: str | None) -> None:
 def metrics_of(history: list[dict[str, Any]]) -> dict[str, float]:
     """The last finite value of each number that the Trainer has logged."""
     flat = {name: value for entry in history for name, value in entry.items()}
-    numbers = {name: float(value) for name, value in flat.items() if isinstance(value, (int, float))}
+    numbers = {
+        name: float(value) for name, value in flat.items() if isinstance(value, (int, float))
+    }
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 

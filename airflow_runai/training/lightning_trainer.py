@@ -9,7 +9,8 @@ and renames. What Lightning calls ``epoch=1-step=40.ckpt`` becomes a directory o
 
 For strategies in which rank 0 writes everything (single device, DDP). FSDP and DeepSpeed write
 their shards themselves and do not use this plugin. Lightning neither rewinds the data within an
-epoch (give it a loader with ``state_dict``) nor restores random generators; the latter is done here.
+epoch (give it a loader with ``state_dict``) nor restores random generators; the latter is done
+here.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class PublishingCheckpointIO(CheckpointIO):
         :raises ValueError: for storage options, and for an address instead of a path.
         """
         if storage_options is not None:
-            raise ValueError(f"storage_options={storage_options!r}: not supported; mount the storage")
+            raise ValueError(
+                f"storage_options={storage_options!r}: not supported; mount the storage"
+            )
         target = _local(path)
         with preemptible.save_checkpoint(
             target.parent,
@@ -79,7 +82,10 @@ class PublishingCheckpointIO(CheckpointIO):
             self._dump(checkpoint, folder / _STATE)
 
     def load_checkpoint(
-        self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
+        self,
+        path: str | os.PathLike[str],
+        map_location: Any = None,
+        weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """
         Read a state that proves itself; a file that Lightning wrote by itself is read as it is.
@@ -93,7 +99,9 @@ class PublishingCheckpointIO(CheckpointIO):
         return self._load(source, map_location, weights_only)
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Delete by renaming first, so that a deletion that dies half-way looks like no checkpoint."""
+        """
+        Delete by renaming first, so that a deletion that dies half-way looks like no checkpoint.
+        """
         preemptible.discard(_local(path))
 
     def _dump(self, checkpoint: dict[str, Any], path: Path) -> None:
@@ -104,7 +112,9 @@ class PublishingCheckpointIO(CheckpointIO):
     def _load(self, path: Path, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
         import torch
 
-        state: dict[str, Any] = torch.load(path, map_location or "cpu", weights_only=bool(weights_only))
+        state: dict[str, Any] = torch.load(
+            path, map_location or "cpu", weights_only=bool(weights_only)
+        )
         return state
 
 
@@ -133,16 +143,26 @@ class LeaveWhenPreempted(Callback):
         self.guard.listen()
         self._step = trainer.global_step
         if trainer.world_size > 1 and self.guard.agree is None:
-            self.guard.agree = lambda mine: bool(trainer.strategy.reduce_boolean_decision(mine, all=False))
+            self.guard.agree = lambda mine: bool(
+                trainer.strategy.reduce_boolean_decision(mine, all=False)
+            )
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Go on with the random numbers of the checkpoint; any earlier, loaders would use some up."""
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """
+        Go on with the random numbers of the checkpoint; any earlier, loaders would use some up.
+        """
         if self._random is not None and trainer.world_size == 1:  # they are rank 0's
             _set_random(self._random)
         self._random = None
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Look for the signal; between optimizer steps only, or accumulated gradients would be lost."""
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """
+        Look for the signal; between optimizer steps only, or accumulated gradients would be lost.
+        """
         stop, stepped = self.guard.should_stop, trainer.global_step != self._step
         self._step = trainer.global_step
         if stop and stepped:
@@ -152,14 +172,20 @@ class LeaveWhenPreempted(Callback):
         name = f"preempted-step={trainer.global_step}.ckpt"
         trainer.save_checkpoint(self.folder / name)  # on all ranks; it ends with a barrier
         if trainer.is_global_zero:
-            for path in self.folder.glob("preempted-step=*.ckpt"):  # of earlier times; nobody rotates them
+            for path in self.folder.glob(
+                "preempted-step=*.ckpt"
+            ):  # of earlier times; nobody rotates them
                 if path.name != name:
                     preemptible.discard(path)
         self.guard.exit()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave with the agreed code where Lightning saw the signal first."""
-        if isinstance(exception, SystemExit) and exception.code is None and self.guard.deadline is not None:
+        if (
+            isinstance(exception, SystemExit)
+            and exception.code is None
+            and self.guard.deadline is not None
+        ):
             self.guard.exit()
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,5 +209,7 @@ def _set_random(state: dict[str, Any]) -> None:
 
 def _local(path: str | os.PathLike[str]) -> Path:
     if "://" in str(path):
-        raise ValueError(f"checkpoint path {path}: a path on mounted storage is expected; a rename must be atomic")
+        raise ValueError(
+            f"checkpoint path {path}: a path on mounted storage is expected; a rename must be atomic"
+        )
     return Path(path)

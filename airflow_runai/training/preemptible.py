@@ -57,7 +57,8 @@ __all__ = [
 
 _SCHEMA = "runai-checkpoint/1"
 _MANIFEST = "manifest.json"
-# Ours, the Hugging Face Trainer's and Lightning's; the directory must hold our manifest in any case.
+# Ours, the Hugging Face Trainer's and Lightning's; the directory must hold our manifest in any
+# case.
 _PUBLISHED = re.compile(r"^(?:step-(\d{8,})|checkpoint-(\d+)|(?!\.).*\bstep=(\d+).*\.ckpt)$")
 _TEMPORARY = re.compile(r"^\.tmp-.+-([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{8}$")
 _ABANDONED_AFTER = 24 * 3600.0  # seconds
@@ -99,7 +100,8 @@ def save_checkpoint(
 
     :param root: directory of all checkpoints of one training, on storage that outlives the node.
     :param step: optimizer steps done, 0 or more; names the directory.
-    :param framework: who wrote the files, such as ``numpy``; for readers, like ``epoch`` (epochs done).
+    :param framework: who wrote the files, such as ``numpy``; for readers, like ``epoch`` (epochs
+        done).
     :param metrics: finite numbers, text, true, false or none by name.
     :param name: another name for the directory, for frameworks that insist on theirs.
     :raises ValueError: for a bad argument, no file written, a link or special file among them.
@@ -123,11 +125,15 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     listed = _contents(manifest)
     odd = (set(files_below(path)) - {_MANIFEST}) ^ set(listed)
     if odd:
-        raise CheckpointVerificationError(f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}")
+        raise CheckpointVerificationError(
+            f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}"
+        )
     for name, expected in listed.items():
         found = _fingerprint(path / name)
         if found != expected:
-            raise CheckpointVerificationError(f"{path / name}: (size, crc32) is {found}, in the manifest {expected}")
+            raise CheckpointVerificationError(
+                f"{path / name}: (size, crc32) is {found}, in the manifest {expected}"
+            )
     return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
 
 
@@ -149,10 +155,14 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
                 print(f"checkpoint refused: {error}", file=sys.stderr)
         else:
             return None
-    raise OSError(errno.EBUSY, "changed 100 times while being read; do trainings share it?", str(root))
+    raise OSError(
+        errno.EBUSY, "changed 100 times while being read; do trainings share it?", str(root)
+    )
 
 
-def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None) -> list[Path]:
+def prune(
+    root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None
+) -> list[Path]:
     """
     Delete old checkpoints, but never the newest valid one (it is read in full), nor any while none is valid.
 
@@ -163,7 +173,9 @@ def prune(root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | No
     :return: what was deleted.
     """
     if keep_last < 1 or (keep_every is not None and keep_every < 1):
-        raise ValueError(f"prune: keep_last={keep_last!r}, keep_every={keep_every!r}: at least 1 each")
+        raise ValueError(
+            f"prune: keep_last={keep_last!r}, keep_every={keep_every!r}: at least 1 each"
+        )
     newest = newest_valid(root)
     if newest is None:
         return []
@@ -215,7 +227,9 @@ class PreemptionGuard:
         agree: Callable[[bool], bool] | None = None,
     ) -> None:
         if not 1 <= exit_code <= 255:
-            raise ValueError(f"PreemptionGuard: exit_code={exit_code!r}: 1 to 255; 0 would mean finished")
+            raise ValueError(
+                f"PreemptionGuard: exit_code={exit_code!r}: 1 to 255; 0 would mean finished"
+            )
         self.grace_seconds = _grace_seconds() if grace_seconds is None else grace_seconds
         self.exit_code = exit_code
         self.agree = agree
@@ -290,9 +304,15 @@ def describe(
     try:
         plain = json.loads(json.dumps(dict(metrics or {}), allow_nan=False, default=float))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}") from None
+        raise ValueError(
+            f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}"
+        ) from None
     job, node = (os.environ.get(key) for key in ("JOB_NAME", "NODE_NAME"))
-    workload = {"name": os.environ.get("RUNAI_JOB_NAME") or job, "uuid": os.environ.get("JOB_UUID"), "node": node}
+    workload = {
+        "name": os.environ.get("RUNAI_JOB_NAME") or job,
+        "uuid": os.environ.get("JOB_UUID"),
+        "node": node,
+    }
     return {
         "schema": _SCHEMA,
         "step": operator.index(step),
@@ -320,7 +340,9 @@ def scratch(target: Path) -> Iterator[Path]:
         _writing.discard(temp.name)
 
 
-def seal(folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def seal(
+    folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """
     Make the files of a directory durable and write the manifest: what is known only now, and last.
 
@@ -332,10 +354,20 @@ def seal(folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | N
         raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
     entries = [settle(folder, name) for name in names] if files is None else files
     if [entry["path"] for entry in entries] != names:
-        raise ValueError(f"{folder}: found {names}; announced were {[entry['path'] for entry in entries]}")
+        raise ValueError(
+            f"{folder}: found {names}; announced were {[entry['path'] for entry in entries]}"
+        )
     earlier = (step for step in map(_step, _published(folder.parent)) if step < about["step"])
-    manifest = dict(about, files=entries, created_at=time.time(), previous_step=next(earlier, None), complete=True)
-    manifest["save_seconds"] = round(max(0.0, manifest["created_at"] - manifest.pop("started_at")), 3)
+    manifest = dict(
+        about,
+        files=entries,
+        created_at=time.time(),
+        previous_step=next(earlier, None),
+        complete=True,
+    )
+    manifest["save_seconds"] = round(
+        max(0.0, manifest["created_at"] - manifest.pop("started_at")), 3
+    )
     manifest["crc32"] = _seal(manifest)
     for below, _, _ in os.walk(folder):
         _sync(below)
@@ -346,7 +378,9 @@ def seal(folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | N
 def settle(folder: Path, name: str) -> dict[str, Any]:
     """Make one file durable, and say what it is: an entry of the manifest's ``files``."""
     path = folder / name
-    with contextlib.suppress(PermissionError):  # safetensors leaves 0600, then no other uid could check it
+    with contextlib.suppress(
+        PermissionError
+    ):  # safetensors leaves 0600, then no other uid could check it
         path.chmod(path.stat().st_mode | (folder.stat().st_mode & 0o444))
     size, crc = _fingerprint(path)  # before the sync, while the pages are hot
     _sync(path)
@@ -360,7 +394,9 @@ def _contents(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
 def _is_whole(manifest: dict[str, Any]) -> bool:
     """Whether every rank left a file, where several wrote."""
     ranks = {entry.get("rank") for entry in manifest["files"]}
-    return manifest["world_size"] == 1 or (len(ranks) == manifest["world_size"] and ranks == set(range(len(ranks))))
+    return manifest["world_size"] == 1 or (
+        len(ranks) == manifest["world_size"] and ranks == set(range(len(ranks)))
+    )
 
 
 def _seal(manifest: dict[str, Any]) -> str:
@@ -380,9 +416,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
         )
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointVerificationError(f"{path}: no {_MANIFEST}, so it was never published") from None
+        raise CheckpointVerificationError(
+            f"{path}: no {_MANIFEST}, so it was never published"
+        ) from None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointVerificationError(f"{path / _MANIFEST}: not written by this module: {error!r}") from None
+        raise CheckpointVerificationError(
+            f"{path / _MANIFEST}: not written by this module: {error!r}"
+        ) from None
     if not good:
         raise CheckpointVerificationError(
             f"{path / _MANIFEST}: other schema or step, a rank is missing, or it was changed"
@@ -391,12 +431,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def files_below(folder: Path) -> list[str]:
-    """All regular files below as relative POSIX paths; a link may lead to bytes that we do not own."""
+    """
+    All regular files below as relative POSIX paths; a link may lead to bytes that we do not own.
+    """
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
         for path in (Path(parent, name) for name in folders + names):
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise CheckpointVerificationError(f"{path}: links and special files are not allowed in a checkpoint")
+                raise CheckpointVerificationError(
+                    f"{path}: links and special files are not allowed in a checkpoint"
+                )
         found += [Path(parent, name).relative_to(folder).as_posix() for name in names]
     return sorted(found)
 
@@ -432,7 +476,9 @@ def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
     with contextlib.suppress(CheckpointVerificationError, OSError):
         verify(target)
         old = _read_manifest(target)
-        return all(old.get(key) == manifest[key] for key in ("files", "epoch", "metrics", "framework"))
+        return all(
+            old.get(key) == manifest[key] for key in ("files", "epoch", "metrics", "framework")
+        )
     return False
 
 
@@ -457,7 +503,9 @@ def _sync(path: str | os.PathLike[str]) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:  # some network file systems cannot sync a directory
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not os.path.isdir(path):
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not os.path.isdir(
+            path
+        ):
             raise
     finally:
         os.close(descriptor)
@@ -530,7 +578,9 @@ def _published(root: Path) -> list[Path]:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What changes when another directory takes this name; inode numbers alone are soon used again."""
+    """
+    What changes when another directory takes this name; inode numbers alone are soon used again.
+    """
     with contextlib.suppress(FileNotFoundError):
         found = path.stat()
         return found.st_ino, found.st_ctime_ns
@@ -541,7 +591,9 @@ def _main() -> int:
     parser = argparse.ArgumentParser(
         description="Check published checkpoints. Exit code: 0 valid, 1 none or invalid, 2 could not tell."
     )
-    parser.add_argument("action", choices=("latest", "check"), help="newest valid below PATH, or PATH itself")
+    parser.add_argument(
+        "action", choices=("latest", "check"), help="newest valid below PATH, or PATH itself"
+    )
     parser.add_argument("path")
     options = parser.parse_args()
     try:

@@ -63,7 +63,11 @@ class Ranks:
     """
 
     def __init__(
-        self, rank: int, world_size: int, barrier: Callable[[], object] | None = None, timeout: float = 600.0
+        self,
+        rank: int,
+        world_size: int,
+        barrier: Callable[[], object] | None = None,
+        timeout: float = 600.0,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} of {world_size}: expected 0 to {world_size - 1}")
@@ -71,14 +75,20 @@ class Ranks:
         self._barrier, self._broken = barrier, False
 
     @classmethod
-    def from_environment(cls, barrier: Callable[[], object] | None = None, timeout: float = 600.0) -> Ranks:
-        """Ask the variables of torchrun, Open MPI, MPICH or MVAPICH; where there are none: one rank."""
+    def from_environment(
+        cls, barrier: Callable[[], object] | None = None, timeout: float = 600.0
+    ) -> Ranks:
+        """
+        Ask the variables of torchrun, Open MPI, MPICH or MVAPICH; where there are none: one rank.
+        """
         for names in _VARIABLES:
             rank, size = (os.environ.get(name) for name in names)
             if rank is None and size is None:
                 continue
             if not (rank and size and rank.isdigit() and size.isdigit() and int(rank) < int(size)):
-                raise ValueError(f"environment {names[0]}={rank!r}, {names[1]}={size!r}: expected such as 0 and 4")
+                raise ValueError(
+                    f"environment {names[0]}={rank!r}, {names[1]}={size!r}: expected such as 0 and 4"
+                )
             return cls(int(rank), int(size), barrier, timeout)
         return cls(0, 1, barrier, timeout)
 
@@ -120,7 +130,9 @@ def save_shards(
     """
     ranks.check()
     world = ranks.world_size
-    about = preemptible.describe(step, epoch=epoch, framework=framework, metrics=metrics, world_size=world)
+    about = preemptible.describe(
+        step, epoch=epoch, framework=framework, metrics=metrics, world_size=world
+    )
     write = _lead if ranks.rank == 0 else _follow
     with write(Path(root, f"step-{about['step']:08d}"), ranks, about) as folder:
         yield folder
@@ -177,7 +189,9 @@ def _invited(root: Path, target: Path, ranks: Ranks) -> Path:
         if temp.name.startswith(f".tmp-{target.name}-") and temp.is_dir():
             return temp
         if time.monotonic() > deadline:
-            raise NotPublished(f"{target.name}: rank 0 invites to {said}; do all ranks save the same step in {root}?")
+            raise NotPublished(
+                f"{target.name}: rank 0 invites to {said}; do all ranks save the same step in {root}?"
+            )
         time.sleep(0.05)
 
 
@@ -190,7 +204,9 @@ def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
     try:
         yield folder
         names = preemptible.files_below(folder)
-        said = {"files": [dict(preemptible.settle(folder, name), rank=ranks.rank) for name in names]}
+        said = {
+            "files": [dict(preemptible.settle(folder, name), rank=ranks.rank) for name in names]
+        }
     except Exception as error:
         said = {"error": f"{type(error).__name__}: {error}"}
         raise
@@ -203,10 +219,18 @@ def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
 def _merged(temp: Path, ranks: Ranks) -> list[dict[str, Any]]:
     """Put the parts together, if all are there, and return the manifest's entries."""
     notes = [_read(temp / _PARTS / f"{rank}.json") for rank in range(ranks.world_size)]
-    wrong = [f"rank {rank}: {_complaint(note)}" for rank, note in enumerate(notes) if _complaint(note)]
-    entries = sorted((entry for note in notes for entry in note.get("files", [])), key=lambda entry: entry["path"])
+    wrong = [
+        f"rank {rank}: {_complaint(note)}" for rank, note in enumerate(notes) if _complaint(note)
+    ]
+    entries = sorted(
+        (entry for note in notes for entry in note.get("files", [])),
+        key=lambda entry: entry["path"],
+    )
     paths = [entry["path"] for entry in entries]
-    wrong += [f"{path} was written by several ranks" for path in sorted({p for p in paths if paths.count(p) > 1})]
+    wrong += [
+        f"{path} was written by several ranks"
+        for path in sorted({p for p in paths if paths.count(p) > 1})
+    ]
     if wrong:
         raise NotPublished("; ".join(wrong[:5]))
     for entry in entries:
@@ -218,7 +242,9 @@ def _merged(temp: Path, ranks: Ranks) -> list[dict[str, Any]]:
 
 
 def _complaint(note: dict[str, Any]) -> str:
-    return str(note.get("error", "" if note.get("files") else "wrote no file, or left no note of it"))
+    return str(
+        note.get("error", "" if note.get("files") else "wrote no file, or left no note of it")
+    )
 
 
 class FileBarrier:
@@ -245,7 +271,9 @@ class FileBarrier:
         deadline, pause = time.monotonic() + self._timeout, 0.002
         while missing := self._missing():
             if time.monotonic() > deadline:
-                raise RankMissing(f"ranks {missing} did not come within {self._timeout} s; see their logs")
+                raise RankMissing(
+                    f"ranks {missing} did not come within {self._timeout} s; see their logs"
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
@@ -261,15 +289,22 @@ class FileBarrier:
         if not words or words["heard"].get(str(self._rank)) != self._me:
             return False
         if self._met.setdefault(other, words["me"]) != words["me"]:
-            raise RankMissing(f"rank {other} was started anew in the middle; start all ranks together")
+            raise RankMissing(
+                f"rank {other} was started anew in the middle; start all ranks together"
+            )
         return bool(words["count"] >= self._count)
 
     def _speak(self) -> None:
-        _write(self._folder / f"{self._rank}.json", {"me": self._me, "count": self._count, "heard": self._heard})
+        _write(
+            self._folder / f"{self._rank}.json",
+            {"me": self._me, "count": self._count, "heard": self._heard},
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A note, or nothing if it is not there; it is replaced as a whole, so it is never seen in part."""
+    """
+    A note, or nothing if it is not there; it is replaced as a whole, so it is never seen in part.
+    """
     try:
         said: dict[str, Any] = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -278,7 +313,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, said: dict[str, Any]) -> None:
-    temp = path.with_name(f"{path.name}.tmp")  # each note has one writer; what it leaves in dying is written over
+    temp = path.with_name(
+        f"{path.name}.tmp"
+    )  # each note has one writer; what it leaves in dying is written over
     temp.write_text(json.dumps(said), encoding="utf-8")
     os.replace(temp, path)
 

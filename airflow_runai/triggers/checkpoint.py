@@ -1,8 +1,9 @@
 """
 The wait for a checkpoint, on the triggerer.
 
-Storage is read in two threads of their own, however many wait: the loop that serves all of a triggerer's waits never
-blocks, and neither do the threads that Airflow and others use. What is cancelled stops reading at the next chunk.
+Storage is read in two threads of their own, however many wait: the loop that serves all of a
+triggerer's waits never blocks, and neither do the threads that Airflow and others use. What is
+cancelled stops reading at the next chunk.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from airflow_runai.errors import NoValidCheckpoint, SpecError
 from airflow_runai.hooks.sessions import session
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
-from airflow_runai.tasks.checkpoint_wait import FetchXCom, Progress, Read, State, Step, Watch, adrive, state_in
+from airflow_runai.tasks.checkpoint_wait import (
+    FetchXCom,
+    Progress,
+    Read,
+    State,
+    Step,
+    Watch,
+    adrive,
+    state_in,
+)
 
 T = TypeVar("T")
 
@@ -36,13 +46,15 @@ class RunaiCheckpointTrigger(BaseTrigger):
     """
     Waits until a checkpoint passes, or its workload has ended without one, then fires once.
 
-    All parameters are plain JSON, because they are stored in Airflow's database; secrets are not among them. The event
-    is ``{"status": "found", "result": …, "refused": …}``, or ``ended``, ``timed_out`` or ``wrong`` with ``words``.
+    All parameters are plain JSON, because they are stored in Airflow's database; secrets are not
+    among them. The event is ``{"status": "found", "result": …, "refused": …}``, or ``ended``,
+    ``timed_out`` or ``wrong`` with ``words``.
 
     :param search: the fields of :class:`CheckpointQuery`.
     :param poll_interval: seconds between looks.
     :param deadline: epoch seconds after which the wait ends; ``None`` for never.
-    :param workload: whose end ends the wait: the fields of :class:`FetchXCom` or of a workload; ``None`` for nobody's.
+    :param workload: whose end ends the wait: the fields of :class:`FetchXCom` or of a workload;
+        ``None`` for nobody's.
     :param veto: put bad checkpoints aside while the workload is interrupted.
     :param min_defer_seconds: do not fire earlier than this after the start.
     """
@@ -68,8 +80,18 @@ class RunaiCheckpointTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
-        names = ("search", "poll_interval", "deadline", "workload", "runai_conn_id", "veto", "min_defer_seconds")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        names = (
+            "search",
+            "poll_interval",
+            "deadline",
+            "workload",
+            "runai_conn_id",
+            "veto",
+            "min_defer_seconds",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            name: getattr(self, name) for name in names
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
@@ -90,7 +112,9 @@ class RunaiCheckpointTrigger(BaseTrigger):
             left = None if self.deadline is None else self.deadline - time.time()
             if left is not None and left <= 0:
                 return {"status": TIMED_OUT, "words": watch.words}
-            await asyncio.sleep(self.poll_interval if left is None else min(self.poll_interval, left))
+            await asyncio.sleep(
+                self.poll_interval if left is None else min(self.poll_interval, left)
+            )
 
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Read):
@@ -120,7 +144,11 @@ def _state(task: FetchXCom) -> str | None:
 
 
 class _Abandoned(BaseException):
-    """Nobody waits for this reading any more. No ``Exception``, so that no reader takes it for a damage."""
+    """
+    Nobody waits for this reading any more.
+
+    No ``Exception``, so that no reader takes it for a damage.
+    """
 
 
 async def in_thread(call: Callable[[Progress], T]) -> T:

@@ -1,9 +1,10 @@
 """
 The wait for a workload, on the triggerer: no worker slot is held, for weeks if need be.
 
-It defends itself against what Airflow 3.3 does (each observed, see ``docs/waiting.md``): it never fires within the
-first seconds, it never ends because something could not be reached, its ``on_kill`` asks Airflow whether the task is
-really finished before it touches the workload, and does so in a task of its own that outlives its own cancellation.
+It defends itself against what Airflow 3.3 does (each observed, see ``docs/waiting.md``): it never
+fires within the first seconds, it never ends because something could not be reached, its
+``on_kill`` asks Airflow whether the task is really finished before it touches the workload, and
+does so in a task of its own that outlives its own cancellation.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class RunaiWorkloadTrigger(BaseTrigger):
     """
     Waits until a workload ends, then fires once with :meth:`Outcome.to_event`.
 
-    All parameters are plain JSON, because they are stored in Airflow's database; secrets are not among them.
+    All parameters are plain JSON, because they are stored in Airflow's database; secrets are not
+    among them.
 
-    :param workload: identity of the workload (``id, name, project_id, cluster_id, kind, created_at``); with an empty
-        id it waits for one of that name to appear first.
+    :param workload: identity of the workload (``id, name, project_id, cluster_id, kind,
+        created_at``); with an empty id it waits for one of that name to appear first.
     :param policy: the fields of :class:`WaitPolicy` as plain JSON.
     :param on_kill: what to do when a user ends the task: ``stop``, ``suspend`` or ``keep``.
     :param min_defer_seconds: do not fire earlier than this after the start.
@@ -88,16 +90,21 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 async with session(self.runai_conn_id) as joined:
                     return await self._wait_with(joined, policy, start)
             except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
-                # Ending here would make Airflow fail the try, and nothing is known about the workload.
+                # Ending here would make Airflow fail the try, and nothing is known about the
+                # workload.
                 if str(error) != told:
                     told = str(error)
-                    self.log.warning("connection %s cannot be used (%s); trying again", self.runai_conn_id, told)
+                    self.log.warning(
+                        "connection %s cannot be used (%s); trying again", self.runai_conn_id, told
+                    )
                 await asyncio.sleep(policy.poll_interval)
 
     async def _wait_with(self, joined: Session, policy: WaitPolicy, start: Workload) -> Outcome:
         async with joined.reads(start.project_id, policy.poll_interval / 2) as shared:
             if not start.id:
-                found = await joined.run(appearance(policy, control_plane.finder(start), start), self._tell)
+                found = await joined.run(
+                    appearance(policy, control_plane.finder(start), start), self._tell
+                )
                 if isinstance(found, Outcome):
                     return found
                 start = found
@@ -117,7 +124,12 @@ class RunaiWorkloadTrigger(BaseTrigger):
         ti = self.task_instance
         if ti is None:
             return ()
-        where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+        where = {
+            "dag_id": ti.dag_id,
+            "task_id": ti.task_id,
+            "run_id": ti.run_id,
+            "map_index": ti.map_index,
+        }
         try:
             return moments_from_json(await XCom.aget_one(key=TIMELINE_KEY, **where))
         except Exception as error:
@@ -132,7 +144,12 @@ class RunaiWorkloadTrigger(BaseTrigger):
         ti = self.task_instance
         if ti is None:
             return
-        where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+        where = {
+            "dag_id": ti.dag_id,
+            "task_id": ti.task_id,
+            "run_id": ti.run_id,
+            "map_index": ti.map_index,
+        }
         try:
             await XCom.aset(key=TIMELINE_KEY, value=dict(data), **where)
         except Exception as error:
@@ -142,15 +159,18 @@ class RunaiWorkloadTrigger(BaseTrigger):
         """
         End the workload if a user has ended the task.
 
-        Airflow cancels this method after about a second, hence the shielded task; and it calls it for triggers
-        that merely moved to another triggerer, hence the question to Airflow first.
+        Airflow cancels this method after about a second, hence the shielded task; and it calls it
+        for triggers that merely moved to another triggerer, hence the question to Airflow first.
         """
         if self.kill_action == "keep" or self.task_instance is None:
             return
-        # Where a suspension ends the wait, a call that comes late must not delete what a person suspended.
+        # Where a suspension ends the wait, a call that comes late must not delete what a person
+        # suspended.
         spare_suspended = self.policy.get("when_suspended") == "end"
         workload = workload_from_json(self.workload)
-        kill = Kill(self.task_instance, self.runai_conn_id, workload, self.kill_action, spare_suspended)
+        kill = Kill(
+            self.task_instance, self.runai_conn_id, workload, self.kill_action, spare_suspended
+        )
         ending = asyncio.create_task(kill.until_done())
         _BACKGROUND.add(ending)
         ending.add_done_callback(_BACKGROUND.discard)
@@ -165,8 +185,8 @@ def _not_for_ever_refused(read: Read) -> Read:
     """
     Let a wait survive one refused login, but not two in a row: the connection has to be read anew.
 
-    Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so that its limits
-    are looked at even then.
+    Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so
+    that its limits are looked at even then.
     """
     refused = False
 

@@ -1,4 +1,6 @@
-"""The data (scikit-learn's digits, part of the package: no download) and a small network in NumPy."""
+"""
+The data (scikit-learn's digits, part of the package: no download) and a small network in NumPy.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class NumpyModel:
         sizes = {"w1": (64, 64), "b1": (64,), "w2": (64, 10), "b2": (10,)}
         self.learning_rate = np.float32(learning_rate)
         self.weights = {
-            name: (random.standard_normal(size) * (0.15 if name[0] == "w" else 0)).astype(np.float32)
+            name: (random.standard_normal(size) * (0.15 if name[0] == "w" else 0)).astype(
+                np.float32
+            )
             for name, size in sizes.items()
         }
         self.momentum = {name: np.zeros_like(weight) for name, weight in self.weights.items()}
@@ -48,7 +52,12 @@ class NumpyModel:
         error[np.arange(len(y)), y] -= 1
         error /= len(y)
         back = (error @ self.weights["w2"].T) * (hidden > 0)
-        gradients = {"w1": x.T @ back, "b1": back.sum(0), "w2": hidden.T @ error, "b2": error.sum(0)}
+        gradients = {
+            "w1": x.T @ back,
+            "b1": back.sum(0),
+            "w2": hidden.T @ error,
+            "b2": error.sum(0),
+        }
         for name, gradient in gradients.items():
             self.momentum[name] = np.float32(0.9) * self.momentum[name] + gradient
             self.weights[name] -= self.learning_rate * self.momentum[name]

@@ -48,7 +48,9 @@ def evaluate(folder: Path) -> dict[str, Any]:
     _, held_out = digits.load()
     metrics = model.score(held_out)
     if not math.isfinite(metrics["loss"]):
-        raise preemptible.CheckpointVerificationError(f"{folder}: loss is {metrics['loss']} on the held-out digits")
+        raise preemptible.CheckpointVerificationError(
+            f"{folder}: loss is {metrics['loss']} on the held-out digits"
+        )
     return {**metrics, "step": found.step, "samples": len(held_out.y)}
 
 

@@ -1,4 +1,8 @@
-"""The settings of a training, from arguments and environment; arguments win. Shared by both trainers."""
+"""
+The settings of a training, from arguments and environment; arguments win.
+
+Shared by both trainers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,9 @@ class Settings:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")  # one line that says it all; --help shows the rest
+        self.exit(
+            2, f"{self.prog}: {message}\n"
+        )  # one line that says it all; --help shows the rest
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -55,13 +61,23 @@ def _folder(text: str) -> Path:
 
 # variable: (further argument, meaning, conversion, default)
 _TABLE: dict[str, tuple[str | None, str, Callable[[str], object], object]] = {
-    "CHECKPOINTS": (None, "directory for checkpoints, on storage that outlives the node", _folder, None),
+    "CHECKPOINTS": (
+        None,
+        "directory for checkpoints, on storage that outlives the node",
+        _folder,
+        None,
+    ),
     "EPOCHS": ("--number-of-epochs", "epochs in all, also after a resume", _whole(1), 30),
     "LEARNING_RATE": (None, "step size of SGD", _number, 0.1),
     "BATCH_SIZE": (None, "samples a step", _whole(1), 64),
     "SEED": (None, "of initial weights and shuffling", _whole(0), 0),
     "CHECKPOINT_EVERY": (None, "steps between two checkpoints", _whole(1), 50),
-    "SECONDS_PER_EPOCH": (None, "artificial pace: sleep so long, to show a preemption in the middle", _number, 0.0),
+    "SECONDS_PER_EPOCH": (
+        None,
+        "artificial pace: sleep so long, to show a preemption in the middle",
+        _number,
+        0.0,
+    ),
 }
 
 
@@ -81,7 +97,9 @@ def _parser() -> _Parser:
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Exit with code 2 and one line on what is wrong, where, and what is allowed."""
     parser = _parser()
-    dashed = [f"--{text}" if "=" in text and not text.startswith("-") else text for text in arguments]
+    dashed = [
+        f"--{text}" if "=" in text and not text.startswith("-") else text for text in arguments
+    ]
     values = vars(parser.parse_args(dashed))
     for variable, (_, _, convert, default) in _TABLE.items():
         if values[variable.lower()] is None:
@@ -92,5 +110,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
                 except argparse.ArgumentTypeError as error:
                     parser.error(f"environment {variable}: {error}")
     if values["checkpoints"] is None:
-        parser.error("no place for checkpoints: set CHECKPOINTS=DIRECTORY or --checkpoints DIRECTORY")
+        parser.error(
+            "no place for checkpoints: set CHECKPOINTS=DIRECTORY or --checkpoints DIRECTORY"
+        )
     return Settings(**values)

@@ -63,16 +63,22 @@ class Training:
         self.model.load(found.path)
         self.at = Position(**json.loads((found.path / "position.json").read_text()))
         self.saved_step = found.step
-        say(f"resumed from step {found.step} ({found.path.name}, epoch {self.at.epoch}) on node {node}")
+        say(
+            f"resumed from step {found.step} ({found.path.name}, epoch {self.at.epoch}) on node {node}"
+        )
 
     def save(self) -> None:
         if self.at.step == self.saved_step:
             return
         metrics = self.model.score(self.test)
         if not math.isfinite(metrics["loss"]):
-            raise SystemExit(f"loss is {metrics['loss']} at step {self.at.step}: lower LEARNING_RATE")
+            raise SystemExit(
+                f"loss is {metrics['loss']} at step {self.at.step}: lower LEARNING_RATE"
+            )
         about = {"epoch": self.at.epoch, "framework": self.model.framework, "metrics": metrics}
-        with preemptible.save_checkpoint(self.settings.checkpoints, self.at.step, **about) as folder:
+        with preemptible.save_checkpoint(
+            self.settings.checkpoints, self.at.step, **about
+        ) as folder:
             self.model.save(folder)
             (folder / "position.json").write_text(json.dumps(vars(self.at)))
         self.saved_step = self.at.step
@@ -102,7 +108,9 @@ class Training:
             if self.at.step % self.settings.checkpoint_every == 0:
                 self.save()
             time.sleep(self.settings.seconds_per_epoch * len(batch) / len(order))
-            if guard.should_stop:  # in the step loop: the end of the epoch may be later than SIGKILL
+            if (
+                guard.should_stop
+            ):  # in the step loop: the end of the epoch may be later than SIGKILL
                 self.leave(guard)
             if self.at.seen == 0:
                 return

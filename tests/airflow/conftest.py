@@ -1,8 +1,9 @@
 """
 An Airflow of our own (SQLite, no scheduler) beside an embedded Run:ai on a real socket.
 
-Airflow reads its home when it is first imported, so the home is made at the top of this file. DAGs run through
-``dag.test()``, which shares this process; only the first one pays for Airflow's imports.
+Airflow reads its home when it is first imported, so the home is made at the top of this file. DAGs
+run through ``dag.test()``, which shares this process; only the first one pays for Airflow's
+imports.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ ENVIRONMENT = {
 }
 os.environ.update(ENVIRONMENT)
 if "airflow" in sys.modules:
-    raise RuntimeError("airflow was imported before tests/airflow/conftest.py could set AIRFLOW_HOME")
+    raise RuntimeError(
+        "airflow was imported before tests/airflow/conftest.py could set AIRFLOW_HOME"
+    )
 
 from airflow_runai.emulator import Emulator, Scenario, Settings, serve  # noqa: E402
 from tests.airflow.running import Run, run_dag  # noqa: E402
@@ -60,18 +63,36 @@ def shared(tmp_path: Path) -> Path:
     """The storage that containers call ``/shared``, with the digits code in ``code``."""
     code = tmp_path / "shared" / "code"
     code.mkdir(parents=True)
-    for source in [*(ROOT / "dags" / "digits").glob("*.*"), ROOT / "airflow_runai" / "training" / "preemptible.py"]:
+    for source in [
+        *(ROOT / "dags" / "digits").glob("*.*"),
+        ROOT / "airflow_runai" / "training" / "preemptible.py",
+    ]:
         shutil.copy2(source, code)
     return code.parent
 
 
 def fast(shared: Path, **more: Any) -> Settings:
-    """An embedded Run:ai without any theatre. Workloads called ``long…`` run until somebody ends them."""
-    quick = {"initializing_seconds": 0.05, "backoff_seconds": 0.05, "tick_seconds": 0.02, "grace": 5}
+    """
+    An embedded Run:ai without any theatre.
+
+    Workloads called ``long…`` run until somebody ends them.
+    """
+    quick = {
+        "initializing_seconds": 0.05,
+        "backoff_seconds": 0.05,
+        "tick_seconds": 0.02,
+        "grace": 5,
+    }
     scenarios = {"short": Scenario(run_seconds=0.3), "patient": Scenario(run_seconds=2.0)}
     scenarios["long"] = Scenario(run_seconds=None)
     scenarios["broken"] = Scenario(exits={1: (0.1, 3)})
-    given = {"volumes": {"shared": shared}, "client_secret": SECRET, "scenarios": scenarios, **quick, **more}
+    given = {
+        "volumes": {"shared": shared},
+        "client_secret": SECRET,
+        "scenarios": scenarios,
+        **quick,
+        **more,
+    }
     return Settings(**given)
 
 
@@ -79,7 +100,9 @@ def fast(shared: Path, **more: Any) -> Settings:
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Define the connection ``runai_default``."""
 
-    def define(host: str, secret: str = SECRET, project: str | None = "team-a", **extra: Any) -> None:
+    def define(
+        host: str, secret: str = SECRET, project: str | None = "team-a", **extra: Any
+    ) -> None:
         known = {"conn_type": "runai", "host": host, "login": "airflow", "password": secret}
         text = json.dumps({**known, "extra": {"project": project, **extra}})
         monkeypatch.setenv("AIRFLOW_CONN_RUNAI_DEFAULT", text)
@@ -88,7 +111,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def emulator(shared: Path, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def emulator(
+    shared: Path, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Emulator]:
     """Two nodes with two GPUs, projects team-a and team-b with a quota of two; the connection names it."""
     monkeypatch.setenv("AIRFLOW_VAR_RUNAI_SHARED", str(shared))
     with serve(fast(shared)) as running:

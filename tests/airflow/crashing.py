@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,8 +21,16 @@ DAY = datetime(2026, 4, 1, tzinfo=timezone.utc)
 
 def crash_dag(deferrable: bool, retries: int = 0) -> DAG:
     spec = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
-    known: dict[str, Any] = {"task_id": "task", "spec": spec, "workload_name": "crash", "retries": retries}
-    made: Callable[[], RunaiTrainingOperator] = lambda: RunaiTrainingOperator(deferrable=deferrable, **known)  # noqa: E731
+    known: dict[str, Any] = {
+        "task_id": "task",
+        "spec": spec,
+        "workload_name": "crash",
+        "retries": retries,
+    }
+
+    def made() -> RunaiTrainingOperator:
+        return RunaiTrainingOperator(deferrable=deferrable, **known)
+
     return dag_of(made, dag_id="crash")
 
 

@@ -46,7 +46,9 @@ class Run:
 
         same = (TaskInstance.dag_id == self.dag.dag_id, TaskInstance.run_id == self.run_id)
         with create_session() as session:
-            found = session.scalar(select(TaskInstance).where(*same, TaskInstance.task_id == task_id))
+            found = session.scalar(
+                select(TaskInstance).where(*same, TaskInstance.task_id == task_id)
+            )
             session.expunge_all()
         return found
 
@@ -56,7 +58,11 @@ class Run:
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
-        same = (XComModel.dag_id == self.dag.dag_id, XComModel.run_id == self.run_id, XComModel.task_id == task_id)
+        same = (
+            XComModel.dag_id == self.dag.dag_id,
+            XComModel.run_id == self.run_id,
+            XComModel.task_id == task_id,
+        )
         with create_session() as session:
             found = session.scalar(select(XComModel.value).where(*same, XComModel.key == key))
         return found
@@ -87,7 +93,9 @@ def run_dag(dag: DAG, at: datetime | None = None, conf: dict[str, Any] | None = 
     """Run to the end; the same ``at`` again means the same run id, with everything Airflow knew of it lost."""
     errors: list[Any] = []
     for task in dag.tasks:
-        task.on_failure_callback = task.on_retry_callback = [lambda context: errors.append(context["exception"])]
+        task.on_failure_callback = task.on_retry_callback = [
+            lambda context: errors.append(context["exception"])
+        ]
     register(dag)
     when: dict[str, Any] = {"logical_date": at, "run_after": at} if at else {}
     done = dag.test(run_conf=conf, **when)
@@ -102,7 +110,11 @@ def event_of(asset: str) -> Any:
 
     with create_session() as session:
         known = select(AssetModel.id).where(AssetModel.name == asset).scalar_subquery()
-        newest = select(AssetEvent.extra).where(AssetEvent.asset_id == known).order_by(AssetEvent.id.desc())
+        newest = (
+            select(AssetEvent.extra)
+            .where(AssetEvent.asset_id == known)
+            .order_by(AssetEvent.id.desc())
+        )
         return session.scalar(newest)
 
 
@@ -126,7 +138,11 @@ def clear(done: Run) -> None:
 
 
 class Person:
-    """Somebody who uses Run:ai beside Airflow. Knows nothing of Airflow, whose talk with a task is not thread-safe."""
+    """
+    Somebody who uses Run:ai beside Airflow.
+
+    Knows nothing of Airflow, whose talk with a task is not thread-safe.
+    """
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -157,7 +173,9 @@ class Person:
 
 @contextlib.contextmanager
 def meanwhile(act: Callable[[], object]) -> Iterator[None]:
-    """Do something in another thread while the block runs; what goes wrong there is raised at the end."""
+    """
+    Do something in another thread while the block runs; what goes wrong there is raised at the end.
+    """
     trouble: list[BaseException] = []
 
     def body() -> None:

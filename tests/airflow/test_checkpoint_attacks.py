@@ -45,11 +45,17 @@ def mounted(tmp_path: Path) -> Path:
 
 def evaluating(command: str, **given: Any) -> Callable[[], RunaiEvaluationOperator]:
     spec = {**CONTAINER, "command": f"sh -c '{command}'"}
-    known = {"checkpoint": {"path": "/shared/ckpt/step-00000001"}, "metrics": "/shared/eval/metrics.json"}
-    return lambda: RunaiEvaluationOperator(**{"task_id": "task", "spec": spec, "path_map": PATHS, **known, **given})
+    known = {
+        "checkpoint": {"path": "/shared/ckpt/step-00000001"},
+        "metrics": "/shared/eval/metrics.json",
+    }
+    return lambda: RunaiEvaluationOperator(
+        **{"task_id": "task", "spec": spec, "path_map": PATHS, **known, **given}
+    )
 
 
-# -- A1: metrics that are a link ---------------------------------------------------------------------------------------
+# -- A1: metrics that are a link
+# ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("gates", [[], ["accuracy >= 0.9"]])
 def test_metrics_that_are_a_link_show_nothing_of_the_file_behind_it(
     run: Runner, emulator: object, root: Path, key: Path, gates: list[str]
@@ -89,7 +95,9 @@ LAID: dict[str, Callable[[Path, Path], object]] = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", LAID)
-def test_whatever_lies_in_place_of_metrics_is_told_and_not_shown(mounted: Path, key: Path, kind: str) -> None:
+def test_whatever_lies_in_place_of_metrics_is_told_and_not_shown(
+    mounted: Path, key: Path, kind: str
+) -> None:
     LAID[kind](mounted / "run" / "key.json", key)
     with pytest.raises(MetricsError) as caught:
         read_metrics("/ckpt/run/key.json", {"/ckpt": str(mounted)})
@@ -107,8 +115,11 @@ def test_metrics_on_a_local_uri_are_looked_at_in_the_same_way(mounted: Path, key
             read_metrics(f"{scheme}://{mounted}/m.json", None)
 
 
-# -- A2: two dots ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("path", ["/shared/eval/../../secrets/key.json", "/else/../secrets/key.json", "../key.json"])
+# -- A2: two dots
+# ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "path", ["/shared/eval/../../secrets/key.json", "/else/../secrets/key.json", "../key.json"]
+)
 def test_a_path_that_leads_out_removes_nothing_and_submits_nothing(
     run: Runner, emulator: Any, root: Path, key: Path, path: str
 ) -> None:
@@ -121,14 +132,18 @@ def test_a_path_that_leads_out_removes_nothing_and_submits_nothing(
     assert key.exists()
 
 
-@pytest.mark.parametrize("path", ["/ckpt/a\0b", "\0", "/ckpt/\ud83d", "/ckpt/../x", " ", "/ckpt/a/../../../etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/ckpt/a\0b", "\0", "/ckpt/\ud83d", "/ckpt/../x", " ", "/ckpt/a/../../../etc/passwd"]
+)
 def test_what_is_no_path_is_an_error_that_shows_it(mounted: Path, path: str) -> None:
     for read in (location, small_file):
         with pytest.raises(SpecError, match="path: '"):
             read(path, {"/ckpt": str(mounted)})
 
 
-def test_an_earlier_file_is_removed_by_its_own_name_only(run: Runner, emulator: object, root: Path, key: Path) -> None:
+def test_an_earlier_file_is_removed_by_its_own_name_only(
+    run: Runner, emulator: object, root: Path, key: Path
+) -> None:
     (root.parent / "eval").mkdir()
     (root.parent / "eval" / "metrics.json").symlink_to(key)
     done = run(dag_of(evaluating(write('{"accuracy": 1}'))))
@@ -143,7 +158,8 @@ def test_an_earlier_file_is_removed_by_its_own_name_only(run: Runner, emulator: 
     assert key.with_name("metrics.json").exists()
 
 
-# -- A3 to A5: the operators -------------------------------------------------------------------------------------------
+# -- A3 to A5: the operators
+# -------------------------------------------------------------------------------------------
 def test_no_operator_follows_a_link_below_the_mapped_root(
     run: Runner, database: None, root: Path, tmp_path: Path
 ) -> None:
@@ -158,10 +174,16 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
             task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
         ),
         "report": lambda: RunaiSelectCheckpointOperator(
-            task_id="task", root="/shared/ckpt", path_map=PATHS, report_path="/shared/ckpt/report.json"
+            task_id="task",
+            root="/shared/ckpt",
+            path_map=PATHS,
+            report_path="/shared/ckpt/report.json",
         ),
         "promotion": lambda: RunaiPromoteCheckpointOperator(
-            task_id="task", champion="/shared/ckpt/champion.json", path_map=PATHS, evaluation=result_of(1)
+            task_id="task",
+            champion="/shared/ckpt/champion.json",
+            path_map=PATHS,
+            evaluation=result_of(1),
         ),
     }
     for name, operator in refused.items():
@@ -180,18 +202,23 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
     assert sorted(path.name for path in theirs.rglob("*")) == before
 
 
-def test_an_evaluation_writes_no_lease_elsewhere(run: Runner, emulator: object, root: Path, tmp_path: Path) -> None:
+def test_an_evaluation_writes_no_lease_elsewhere(
+    run: Runner, emulator: object, root: Path, tmp_path: Path
+) -> None:
     publish(root, 1)
     (tmp_path / "theirs").mkdir()
     (root / ".leases").symlink_to(tmp_path / "theirs")
-    done = run(dag_of(evaluating(f'mkdir -p "${{METRICS%/*}}"; {write(json.dumps({"accuracy": 1}))}')))
+    done = run(
+        dag_of(evaluating(f'mkdir -p "${{METRICS%/*}}"; {write(json.dumps({"accuracy": 1}))}'))
+    )
     assert done.state == "success", done.words
     assert list((tmp_path / "theirs").iterdir()) == []
     with pytest.raises(OSError, match="is a link"):
         leased(root, now=0)
 
 
-# -- names that Airflow could not take ---------------------------------------------------------------------------------
+# -- names that Airflow could not take
+# ---------------------------------------------------------------------------------
 def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path) -> None:
     for step in (1, 2, 3, 4):
         publish(root, step)
@@ -199,7 +226,10 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     os.truncate(torn / "model.safetensors", 100)
     (torn / "model.safetensors").rename(torn / "odd\udcff\x1b[31m\n.safetensors")
     (root / "step-00000001").rename(root / "step-00000001\udcff")
-    choosing = lambda: RunaiSelectCheckpointOperator(task_id="task", root="/shared/ckpt", path_map=PATHS)  # noqa: E731
+
+    def choosing() -> RunaiSelectCheckpointOperator:
+        return RunaiSelectCheckpointOperator(task_id="task", root="/shared/ckpt", path_map=PATHS)
+
     done = run(dag_of(choosing))
     assert done.state == "success", done.words
     assert done.xcom()["step"] == 3
@@ -216,12 +246,18 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     shutil.copytree(root / "step-00000003", root / "step-00000003\udcff")
     shutil.rmtree(root / "step-00000003")
     done = run(dag_of(choosing))
-    assert "step-00000003\\udcff': is good, but its name holds characters that do not print; rename it" in done.words
+    assert (
+        "step-00000003\\udcff': is good, but its name holds characters that do not print; rename it"
+        in done.words
+    )
 
 
-# -- where trust ends --------------------------------------------------------------------------------------------------
+# -- where trust ends
+# --------------------------------------------------------------------------------------------------
 def test_trust_ends_at_the_end_of_the_map_or_at_the_mount(tmp_path: Path) -> None:
-    assert untrusted_below("/ckpt/a/b", {"/ckpt": "/mnt/nfs", "/ckpt/a": "/mnt/a/"}) == Path("/mnt/a")
+    assert untrusted_below("/ckpt/a/b", {"/ckpt": "/mnt/nfs", "/ckpt/a": "/mnt/a/"}) == Path(
+        "/mnt/a"
+    )
     assert untrusted_below("/ckpt/a", {"/ckpt": "file:///mnt/nfs"}) == Path("/mnt/nfs")
     assert untrusted_below("/ckpt/a", {"/ckpt": "s3://bucket/x"}) is None
     assert untrusted_below("s3://bucket/x/a", None) is None
@@ -229,6 +265,9 @@ def test_trust_ends_at_the_end_of_the_map_or_at_the_mount(tmp_path: Path) -> Non
     assert untrusted_below("/", None) is None
     (tmp_path / "real" / "deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
-    assert untrusted_below(str(tmp_path / "link" / "deep" / "x"), None) in (tmp_path / "link", *tmp_path.parents)
+    assert untrusted_below(str(tmp_path / "link" / "deep" / "x"), None) in (
+        tmp_path / "link",
+        *tmp_path.parents,
+    )
     if os.path.ismount("/dev/shm"):
         assert untrusted_below("/dev/shm/a/b", None) in (Path("/dev"), Path("/dev/shm"))

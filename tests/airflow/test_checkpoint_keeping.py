@@ -28,18 +28,30 @@ __all__ = ["root"]  # a fixture
 
 def publish_tensors(folder: Path, step: int, **tensors: Any) -> Path:
     with preemptible.save_checkpoint(folder, step, metrics={"loss": 1 / step}) as made:
-        save_file({name: np.asarray(value, np.float32) for name, value in tensors.items()}, made / "model.safetensors")
+        save_file(
+            {name: np.asarray(value, np.float32) for name, value in tensors.items()},
+            made / "model.safetensors",
+        )
     return folder / f"step-{step:08d}"
 
 
 def retaining(**given: Any) -> Callable[[], RunaiCheckpointRetentionOperator]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
-    known = {"task_id": "task", "root": "/shared/ckpt", "path_map": paths, "settled_seconds": 0, **given}
+    known = {
+        "task_id": "task",
+        "root": "/shared/ckpt",
+        "path_map": paths,
+        "settled_seconds": 0,
+        **given,
+    }
     return lambda: RunaiCheckpointRetentionOperator(**known)
 
 
-# -- the report and its ledger -----------------------------------------------------------------------------------------
-def test_the_ledger_of_one_selection_is_what_the_next_is_compared_with(run: Runner, root: Path) -> None:
+# -- the report and its ledger
+# -----------------------------------------------------------------------------------------
+def test_the_ledger_of_one_selection_is_what_the_next_is_compared_with(
+    run: Runner, root: Path
+) -> None:
     asset, report = Asset("compared_checkpoint"), root.parent / "reports" / "train.json"
     choice = choosing(report_path="/shared/reports/train.json", outlets=[asset])
     publish_tensors(root, 1, a=[1.0, 2.0], b=[3.0])
@@ -49,9 +61,16 @@ def test_the_ledger_of_one_selection_is_what_the_next_is_compared_with(run: Runn
     done = run(dag_of(choice))
     assert done.state == "success", done.words
     (refused,) = done.xcom()["refused"]
-    assert "tensor 'b' was in the last accepted checkpoint and is not in this one" in refused["reasons"]
+    assert (
+        "tensor 'b' was in the last accepted checkpoint and is not in this one"
+        in refused["reasons"]
+    )
     told = json.loads(report.read_text())
-    assert (told["chosen"]["step"], told["rejected"][0]["step"], told["ledger"]["step"]) == (2, 3, 2)
+    assert (told["chosen"]["step"], told["rejected"][0]["step"], told["ledger"]["step"]) == (
+        2,
+        3,
+        2,
+    )
     assert told["chosen"]["metrics"] == {"loss": 0.5}
     assert told["ledger"]["tensors"]["model.safetensors"]["a"][-1] is True, "known to be trained"
     event = event_of("compared_checkpoint")
@@ -64,7 +83,9 @@ def test_the_ledger_of_one_selection_is_what_the_next_is_compared_with(run: Runn
     assert len(json.dumps(done.xcom())) < 2000
 
 
-def test_where_nothing_passes_the_report_says_why_and_the_ledger_is_kept(run: Runner, root: Path) -> None:
+def test_where_nothing_passes_the_report_says_why_and_the_ledger_is_kept(
+    run: Runner, root: Path
+) -> None:
     report = root.parent / "report.json"
     choice = choosing(report_path="/shared/report.json")
     newest = publish(root, 1)
@@ -90,7 +111,10 @@ def test_a_report_that_is_none_is_not_overwritten(run: Runner, root: Path) -> No
 def test_what_is_expected_decides(run: Runner, root: Path) -> None:
     publish_tensors(root, 1, a=[1.0, 2.0], b=[3.0])
     publish_tensors(root, 2, a=[1.0])
-    wanted: dict[str, Any] = {"tensors": {"a": {"dtype": "float32", "shape": [2]}, "b": None}, "world_size": 1}
+    wanted: dict[str, Any] = {
+        "tensors": {"a": {"dtype": "float32", "shape": [2]}, "b": None},
+        "world_size": 1,
+    }
     done = run(dag_of(choosing(expect=wanted)))
     assert done.xcom()["step"] == 1
     assert "tensor 'a' has shape [1]; [2] is asked for" in done.xcom()["refused"][0]["reasons"]
@@ -111,18 +135,27 @@ def test_what_is_expected_may_stand_in_a_file_or_in_a_report(run: Runner, root: 
     assert done.task().try_number == 1
 
 
-def test_a_file_of_expectations_that_cannot_be_read_now_may_be_read_later(run: Runner, root: Path) -> None:
+def test_a_file_of_expectations_that_cannot_be_read_now_may_be_read_later(
+    run: Runner, root: Path
+) -> None:
     publish_tensors(root, 1, a=[1.0])
     (root.parent / "expect.json").mkdir()
     done = run(dag_of(choosing(expect="/shared/expect.json", retries=1)))
-    assert "CheckpointUnreadable: expect: /shared/expect.json: cannot be read (WrongKind" in done.words
+    assert (
+        "CheckpointUnreadable: expect: /shared/expect.json: cannot be read (WrongKind" in done.words
+    )
     assert done.task().try_number == 2
     done = run(dag_of(choosing(expect="/shared/nothing.json", retries=1)))
-    assert "nothing.json: does not exist; a JSON object, or a checkpoint report, is expected" in done.words
+    assert (
+        "nothing.json: does not exist; a JSON object, or a checkpoint report, is expected"
+        in done.words
+    )
     assert done.task().try_number == 1
 
 
-def test_that_no_report_can_be_written_is_told_before_anything_is_read(run: Runner, root: Path) -> None:
+def test_that_no_report_can_be_written_is_told_before_anything_is_read(
+    run: Runner, root: Path
+) -> None:
     torn = publish(root, 1)
     os.truncate(torn / "model.safetensors", 100)
     (root.parent / "file").touch()
@@ -138,7 +171,8 @@ def test_a_storage_connection_that_is_not_there_is_named(run: Runner, root: Path
     assert done.task().try_number == 1
 
 
-# -- quarantine --------------------------------------------------------------------------------------------------------
+# -- quarantine
+# --------------------------------------------------------------------------------------------------------
 def test_bad_ones_are_put_aside_where_asked_for(run: Runner, root: Path) -> None:
     publish(root, 10)
     os.truncate(publish(root, 20) / "model.safetensors", 100)
@@ -164,7 +198,9 @@ def test_on_object_storage_bad_ones_are_left_and_passed_over(run: Runner, root: 
     os.truncate(publish(root, 20) / "model.safetensors", 100)
     store.put(str(root), "/aside/ckpt", recursive=True)
     given: dict[str, Any] = {"path_map": {"/shared": "memory:///aside"}, "storage_conn_id": "aside"}
-    done = run(dag_of(choosing(on_invalid="quarantine", report_path="/shared/report.json", **given)))
+    done = run(
+        dag_of(choosing(on_invalid="quarantine", report_path="/shared/report.json", **given))
+    )
     assert done.state == "success", done.words
     assert done.xcom()["step"] == 10
     assert store.exists("/aside/ckpt/step-00000020/manifest.json")
@@ -176,7 +212,8 @@ def test_an_unknown_word_is_refused_when_the_dag_is_parsed() -> None:
         choosing(on_invalid="delete")()
 
 
-# -- retention ---------------------------------------------------------------------------------------------------------
+# -- retention
+# ---------------------------------------------------------------------------------------------------------
 def test_old_ones_go_and_what_is_needed_stays_with_its_reason(run: Runner, root: Path) -> None:
     for step in range(1, 7):
         publish_tensors(root, step, a=[step])
@@ -189,7 +226,9 @@ def test_old_ones_go_and_what_is_needed_stays_with_its_reason(run: Runner, root:
     assert done.xcom() == told
     assert told["removed"] == ["step-00000004", "step-00000003"]
     assert told["kept"]["step-00000001"] == "among the best 1 by loss"
-    assert sorted(path.name for path in root.glob("step-*")) == [f"step-0000000{step}" for step in (1, 2, 5, 6)]
+    assert sorted(path.name for path in root.glob("step-*")) == [
+        f"step-0000000{step}" for step in (1, 2, 5, 6)
+    ]
 
 
 RULES: list[tuple[dict[str, Any], str]] = [
@@ -202,22 +241,28 @@ RULES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "words"), RULES, ids=[words for _, words in RULES])
-def test_wrong_rules_remove_nothing(run: Runner, root: Path, given: dict[str, Any], words: str) -> None:
+def test_wrong_rules_remove_nothing(
+    run: Runner, root: Path, given: dict[str, Any], words: str
+) -> None:
     publish(root, 1)
     done = run(dag_of(retaining(retries=2, **given)))
     assert words in done.words
     assert done.task().try_number == 1
 
 
-def test_what_is_being_evaluated_stays_until_that_is_over(run: Runner, emulator: Emulator, root: Path) -> None:
+def test_what_is_being_evaluated_stays_until_that_is_over(
+    run: Runner, emulator: Emulator, root: Path
+) -> None:
     for step in (1, 2):
         publish(root, step)
     held: list[Any] = []
     checkpoint = {"path": "/shared/ckpt/step-00000001"}
-    metrics = (
-        """sh -c 'until test -e /shared/go; do sleep 0.05; done; printf "%s" "{\\"accuracy\\": 1}" > "$METRICS"'"""
-    )
-    spec = {"image": "x", "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]}, "command": metrics}
+    metrics = """sh -c 'until test -e /shared/go; do sleep 0.05; done; printf "%s" "{\\"accuracy\\": 1}" > "$METRICS"'"""
+    spec = {
+        "image": "x",
+        "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
+        "command": metrics,
+    }
 
     def look() -> None:
         held.append(wait_until(lambda: leased(root, now=0)))
@@ -231,7 +276,9 @@ def test_what_is_being_evaluated_stays_until_that_is_over(run: Runner, emulator:
     assert leased(root, now=0) == {}
 
 
-def test_an_evaluation_that_is_never_submitted_holds_nothing(run: Runner, emulator: Emulator, root: Path) -> None:
+def test_an_evaluation_that_is_never_submitted_holds_nothing(
+    run: Runner, emulator: Emulator, root: Path
+) -> None:
     publish(root, 1)
     checkpoint = {"path": "/shared/ckpt/step-00000001"}
     done = run(dag_of(evaluating("true", checkpoint=checkpoint, project="nobodys", retries=2)))

@@ -1,4 +1,6 @@
-"""The checkpoint sensor, deferred and poking: it sees what a training has left while that goes on."""
+"""
+The checkpoint sensor, deferred and poking: it sees what a training has left while that goes on.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,16 @@ from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery
-from airflow_runai.tasks.checkpoint_wait import Ask, FetchXCom, Read, Standing, State, Step, Watch, drive
+from airflow_runai.tasks.checkpoint_wait import (
+    Ask,
+    FetchXCom,
+    Read,
+    Standing,
+    State,
+    Step,
+    Watch,
+    drive,
+)
 from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
@@ -39,7 +50,13 @@ both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "po
 
 def sensor(**given: Any) -> Callable[[], RunaiCheckpointSensor]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
-    known = {"task_id": "task", "root": "/shared/ckpt", "path_map": paths, "poke_interval": 0.1, "timeout": PATIENCE}
+    known = {
+        "task_id": "task",
+        "root": "/shared/ckpt",
+        "path_map": paths,
+        "poke_interval": 0.1,
+        "timeout": PATIENCE,
+    }
     return lambda: RunaiCheckpointSensor(**{**known, **given})
 
 
@@ -49,7 +66,8 @@ def root(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return shared / "ckpt"
 
 
-# -- waiting -----------------------------------------------------------------------------------------------------------
+# -- waiting
+# -----------------------------------------------------------------------------------------------------------
 MODES: dict[str, dict[str, Any]] = {
     "deferred": {},
     "poking": {"deferrable": False},
@@ -58,7 +76,9 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: Path, mode: str) -> None:
+def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(
+    run: Runner, root: Path, mode: str
+) -> None:
     asset, seen = Asset("sensed_checkpoint"), threading.Event()
 
     def train() -> None:
@@ -80,7 +100,9 @@ def test_it_waits_for_the_step_and_for_its_bytes_to_be_whole(run: Runner, root: 
 
 @both
 @pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
-def test_a_timeout_says_why_nothing_passed(run: Runner, root: Path, deferrable: bool, soft: bool, state: str) -> None:
+def test_a_timeout_says_why_nothing_passed(
+    run: Runner, root: Path, deferrable: bool, soft: bool, state: str
+) -> None:
     publish(root, 10)
     done = run(dag_of(sensor(min_step=11, timeout=0.3, soft_fail=soft, deferrable=deferrable)))
     assert done.task().state == state
@@ -101,7 +123,9 @@ def test_a_workload_that_ended_without_such_a_checkpoint_ends_the_wait(
     else:
         Person(emulator).submit("team-a", "short-theirs")
     workload: Any = {"task_id": "train"} if how == "task" else "short-theirs"
-    done = run(dag_of(*steps, sensor(min_step=11, workload=workload, deferrable=deferrable, retries=2)))
+    done = run(
+        dag_of(*steps, sensor(min_step=11, workload=workload, deferrable=deferrable, retries=2))
+    )
     assert done.task().state == "failed"
     assert "succeeded (completed: Completed) without a checkpoint that passes" in done.words
     assert "none of 0 checkpoints passed" in done.words
@@ -126,7 +150,9 @@ def test_a_control_plane_that_does_not_answer_says_nothing_about_checkpoints(
 ) -> None:
     connect("http://127.0.0.1:9")
     publish(root, 10)
-    looking = partial(NoPatience, task_id="task", root=str(root), workload="theirs", deferrable=False)
+    looking = partial(
+        NoPatience, task_id="task", root=str(root), workload="theirs", deferrable=False
+    )
     assert run(dag_of(looking)).xcom()["step"] == 10
 
 
@@ -147,7 +173,9 @@ class NoPatienceHook(RunaiHook):
 
 
 @both
-def test_a_root_that_cannot_become_one_ends_the_wait(run: Runner, root: Path, deferrable: bool) -> None:
+def test_a_root_that_cannot_become_one_ends_the_wait(
+    run: Runner, root: Path, deferrable: bool
+) -> None:
     root.write_text("x")
     done = run(dag_of(sensor(retries=2, deferrable=deferrable)))
     assert "is a file; a directory with checkpoints is expected" in done.words
@@ -156,7 +184,10 @@ def test_a_root_that_cannot_become_one_ends_the_wait(run: Runner, root: Path, de
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"min_step": "{{ 'soon' }}"}, "min_step: 'soon'"),
-    ({"min_step": 5, "expect": {"min_step": 6}}, "expect: min_step: 6 here, and 5 beside it; name it once"),
+    (
+        {"min_step": 5, "expect": {"min_step": 6}},
+        "expect: min_step: 6 here, and 5 beside it; name it once",
+    ),
     ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
     ({"root": "s4://bucket"}, "path: 's4://bucket'"),
     ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
@@ -183,7 +214,8 @@ def test_what_is_wrong_in_the_file_is_told_when_it_is_parsed() -> None:
         sensor(veto=True)()
 
 
-# -- one round ---------------------------------------------------------------------------------------------------------
+# -- one round
+# ---------------------------------------------------------------------------------------------------------
 def reading(made: list[Step]) -> Callable[[Step], Any]:
     """Do what a round asks for, without a control plane, and take note of it."""
 
@@ -215,7 +247,9 @@ def test_what_was_wanted_before_is_no_reason_not_to_read(tmp_path: Path) -> None
     assert drive(again.round(), reading([])) is not None
 
 
-def test_what_is_being_written_is_read_again_even_if_its_listing_is_the_same(tmp_path: Path) -> None:
+def test_what_is_being_written_is_read_again_even_if_its_listing_is_the_same(
+    tmp_path: Path,
+) -> None:
     made = publish(tmp_path, 10)
     (made / "checkpoint-is-incomplete.txt").touch()
     watch, steps = Watch(CheckpointQuery(str(tmp_path))), list[Step]()
@@ -256,9 +290,17 @@ def ended(flow: Flow[Any]) -> Any:
 
 @pytest.mark.parametrize(
     ("state", "end"),
-    [("up_for_retry", None), ("deferred", None), (None, None), ("failed", "ended"), ("success", "ended")],
+    [
+        ("up_for_retry", None),
+        ("deferred", None),
+        (None, None),
+        ("failed", "ended"),
+        ("success", "ended"),
+    ],
 )
-def test_a_training_that_airflow_tries_again_has_not_ended(tmp_path: Path, state: str | None, end: str | None) -> None:
+def test_a_training_that_airflow_tries_again_has_not_ended(
+    tmp_path: Path, state: str | None, end: str | None
+) -> None:
     watch = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD)
     event = drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, state))
     assert (event and event["status"]) == end
@@ -269,7 +311,9 @@ def test_a_task_that_failed_before_it_submitted_ends_the_wait(tmp_path: Path) ->
     assert drive(watch.round(), training_task(None, "running")) is None
     event = drive(watch.round(), training_task(None, "failed"))
     assert event is not None
-    assert event["words"].startswith("task train is failed and has left no workload; it ended without a checkpoint")
+    assert event["words"].startswith(
+        "task train is failed and has left no workload; it ended without a checkpoint"
+    )
 
 
 def training_task(workload: dict[str, str] | None, state: str | None) -> Callable[[Step], Any]:
@@ -291,11 +335,15 @@ def test_between_two_tries_the_veto_acts(tmp_path: Path) -> None:
     publish(tmp_path, 10)
     os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
     watch = Watch(CheckpointQuery(str(tmp_path), min_step=11), WORKLOAD, veto=True)
-    assert drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
+    assert (
+        drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
+    )
     assert (tmp_path / "quarantine" / "step-00000020" / "report.json").exists()
 
 
-def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(tmp_path: Path) -> None:
+def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(
+    tmp_path: Path,
+) -> None:
     publish(tmp_path, 10)
     report = tmp_path / "report.json"
     report.mkdir()
@@ -308,7 +356,9 @@ def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(
     assert event["status"] == "found"
 
 
-def test_why_the_wait_goes_on_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_why_the_wait_goes_on_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", logger="airflow_runai")
     watch = Watch(CheckpointQuery(str(tmp_path), min_step=20))
     for step in (10, 11, 12):
@@ -319,7 +369,8 @@ def test_why_the_wait_goes_on_is_told_once(tmp_path: Path, caplog: pytest.LogCap
     ]
 
 
-# -- the trigger -------------------------------------------------------------------------------------------------------
+# -- the trigger
+# -------------------------------------------------------------------------------------------------------
 def trigger(root: Path, **given: Any) -> RunaiCheckpointTrigger:
     known: dict[str, Any] = {
         "poll_interval": 0.05,
@@ -346,7 +397,9 @@ def test_its_arguments_are_plain_json_and_make_it_again(tmp_path: Path) -> None:
 def test_it_fires_once_and_in_time(tmp_path: Path) -> None:
     publish(tmp_path, 10)
     assert asyncio.run(first(trigger(tmp_path)))["result"]["step"] == 10
-    late = trigger(tmp_path, search=CheckpointQuery(str(tmp_path), min_step=11).to_json(), deadline=0.0)
+    late = trigger(
+        tmp_path, search=CheckpointQuery(str(tmp_path), min_step=11).to_json(), deadline=0.0
+    )
     assert asyncio.run(first(late))["status"] == "timed_out"
     (tmp_path / "file").touch()
     assert asyncio.run(first(trigger(tmp_path / "file")))["status"] == "wrong"
@@ -365,7 +418,9 @@ def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
             assert release.wait(PATIENCE)
             return number
 
-        waiting = [asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)]
+        waiting = [
+            asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)
+        ]
         await soon(lambda: len(began) == READERS)
         for _ in range(20):
             await asyncio.sleep(0.001)
@@ -403,8 +458,14 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
     asyncio.run(asyncio.wait_for(check(), PATIENCE))
 
 
-# -- the veto ----------------------------------------------------------------------------------------------------------
-ENVIRONMENT = {"CHECKPOINTS": "/shared/ckpt", "EPOCHS": "8", "SECONDS_PER_EPOCH": "0.6", "CHECKPOINT_EVERY": "20"}
+# -- the veto
+# ----------------------------------------------------------------------------------------------------------
+ENVIRONMENT = {
+    "CHECKPOINTS": "/shared/ckpt",
+    "EPOCHS": "8",
+    "SECONDS_PER_EPOCH": "0.6",
+    "CHECKPOINT_EVERY": "20",
+}
 
 
 def start_digits(person: Person, emulator: Emulator) -> str:
@@ -425,7 +486,10 @@ def poison(root: Path) -> Path:
     held = preemptible.verify(newest)
     with preemptible.save_checkpoint(root, held.step + 1, epoch=held.epoch) as folder:
         tensors = load_file(newest / "model.safetensors")
-        save_file({name: np.full_like(found, np.nan) for name, found in tensors.items()}, folder / "model.safetensors")
+        save_file(
+            {name: np.full_like(found, np.nan) for name, found in tensors.items()},
+            folder / "model.safetensors",
+        )
         (folder / "position.json").write_bytes((newest / "position.json").read_bytes())
     return root / f"step-{held.step + 1:08d}"
 
@@ -441,7 +505,13 @@ def test_while_the_workload_is_suspended_a_bad_newest_is_put_aside(
     person.wait_for("long-train", "Stopped")
     publish(root, 10)
     os.truncate(publish(root, 20) / "model.safetensors", 100)
-    run(dag_of(sensor(min_step=20, workload="long-train", veto=True, timeout=0.5, deferrable=deferrable)))
+    run(
+        dag_of(
+            sensor(
+                min_step=20, workload="long-train", veto=True, timeout=0.5, deferrable=deferrable
+            )
+        )
+    )
     assert (root / "quarantine" / "step-00000020" / "report.json").exists()
     assert (root / "step-00000010").exists()
 
@@ -471,7 +541,9 @@ def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
     assert f"resumed from step {steps['good']} " in emulator.log(name)
 
 
-def test_while_the_training_runs_nothing_is_put_aside(run: Runner, emulator: Emulator, root: Path) -> None:
+def test_while_the_training_runs_nothing_is_put_aside(
+    run: Runner, emulator: Emulator, root: Path
+) -> None:
     person = Person(emulator)
     person.submit("team-a", "long-train")
     person.wait_for("long-train", "Running")

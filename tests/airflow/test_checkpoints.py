@@ -34,7 +34,9 @@ def publish(root: Path, step: int) -> Path:
     return sorted(root.glob("step-*"))[-1]
 
 
-def choosing(root: str = "/shared/ckpt", **given: Any) -> Callable[[], RunaiSelectCheckpointOperator]:
+def choosing(
+    root: str = "/shared/ckpt", **given: Any
+) -> Callable[[], RunaiSelectCheckpointOperator]:
     paths = {"/shared": "{{ var.value.runai_shared }}"}
     return lambda: RunaiSelectCheckpointOperator(
         **{"task_id": "task", "root": root, "path_map": paths, "retries": 1, **given}
@@ -124,7 +126,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "words"), WRONG)
-def test_wrong_arguments_are_named(run: Runner, root: Path, name: str, value: Any, words: str) -> None:
+def test_wrong_arguments_are_named(
+    run: Runner, root: Path, name: str, value: Any, words: str
+) -> None:
     done = run(dag_of(choosing(**{name: value})))
     assert words in done.words
     assert done.task().try_number == 1
@@ -136,16 +140,28 @@ def test_too_old_is_not_taken(run: Runner, root: Path) -> None:
     assert run(dag_of(choosing(min_step="{{ 10 }}"))).state == "success"
 
 
-CONTAINER = {"image": "x", "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]}, "backoff_limit": 0}
+CONTAINER = {
+    "image": "x",
+    "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
+    "backoff_limit": 0,
+}
 GOOD = {"path": "/shared/ckpt/step-1", "uri": "file:///x/step-1", "step": 1, "digest": "sha256:00"}
 
 
 def evaluating(writes: str, **given: Any) -> Callable[[], RunaiEvaluationOperator]:
-    """An evaluation whose workload runs a shell command, with the path of its metrics in ``$METRICS``."""
-    known = {"checkpoint": GOOD, "metrics": "/shared/{{ run_id }}.json", "gates": ["accuracy >= 0.9"]}
+    """
+    An evaluation whose workload runs a shell command, with the path of its metrics in ``$METRICS``.
+    """
+    known = {
+        "checkpoint": GOOD,
+        "metrics": "/shared/{{ run_id }}.json",
+        "gates": ["accuracy >= 0.9"],
+    }
     paths = {"/shared": "{{ var.value.runai_shared }}"}
     spec = {**CONTAINER, "command": f"sh -c '{writes}'"}
-    return lambda: RunaiEvaluationOperator(**{"task_id": "task", "spec": spec, "path_map": paths, **known, **given})
+    return lambda: RunaiEvaluationOperator(
+        **{"task_id": "task", "spec": spec, "path_map": paths, **known, **given}
+    )
 
 
 def write(text: str) -> str:
@@ -154,7 +170,9 @@ def write(text: str) -> str:
 
 
 def test_evaluation_hands_on_checkpoint_and_metrics(run: Runner, emulator: Emulator) -> None:
-    command = 'test "$CHECKPOINT" = /shared/ckpt/step-1 || test -n "$CHECKPOINT"; ' + write('{"accuracy": 0.95}')
+    command = 'test "$CHECKPOINT" = /shared/ckpt/step-1 || test -n "$CHECKPOINT"; ' + write(
+        '{"accuracy": 0.95}'
+    )
     done = run(dag_of(evaluating(command)))
     assert done.state == "success", done.words
     result = done.xcom()
@@ -167,7 +185,10 @@ METRICS = {
     "not JSON": (write("accuracy=1"), "not JSON"),
     "no object": (write("[1]"), "a JSON list"),
     "huge": ('truncate -s 1G "$METRICS"', "larger than 1048576 bytes"),
-    "metric": (write('{"acuracy": 1}'), "gate on 'accuracy': the evaluation did not write this metric"),
+    "metric": (
+        write('{"acuracy": 1}'),
+        "gate on 'accuracy': the evaluation did not write this metric",
+    ),
     "text": (write('{"accuracy": "high"}'), "'accuracy' is a text; allowed: printable names"),
 }
 
@@ -187,7 +208,9 @@ def test_bad_metrics_are_told_in_one_sentence(run: Runner, emulator: Emulator, w
 def test_a_gate_that_is_not_passed_fails_or_skips(
     run: Runner, emulator: Emulator, choice: str, state: str, value: str
 ) -> None:
-    done = run(dag_of(evaluating(write(f'{{"accuracy": {value}}}'), on_gate_failure=choice, retries=2)))
+    done = run(
+        dag_of(evaluating(write(f'{{"accuracy": {value}}}'), on_gate_failure=choice, retries=2))
+    )
     assert done.task().state == state
     assert done.task().try_number == 1
     assert done.xcom()["passed"] is False
@@ -201,14 +224,18 @@ def test_gates_are_checked_when_the_dag_is_parsed() -> None:
         evaluating("true", on_gate_failure="cry")()
 
 
-def test_rendered_gates_are_checked_before_anything_is_submitted(run: Runner, emulator: Emulator) -> None:
+def test_rendered_gates_are_checked_before_anything_is_submitted(
+    run: Runner, emulator: Emulator
+) -> None:
     done = run(dag_of(evaluating("true", gates=["{{ 'accuracy => 1' }}"], retries=2)))
     assert "'accuracy => 1' cannot be read" in done.words
     assert done.task().try_number == 1
     assert emulator.workloads_named("") == []
 
 
-def test_an_evaluation_without_a_checkpoint_submits_nothing(run: Runner, emulator: Emulator) -> None:
+def test_an_evaluation_without_a_checkpoint_submits_nothing(
+    run: Runner, emulator: Emulator
+) -> None:
     done = run(dag_of(evaluating("true", checkpoint={"uri": "x"}, retries=2)))
     assert "checkpoint:" in done.words
     assert done.task().try_number == 1
@@ -216,11 +243,18 @@ def test_an_evaluation_without_a_checkpoint_submits_nothing(run: Runner, emulato
 
 
 def result_of(step: int, **more: Any) -> dict[str, Any]:
-    checkpoint = {"path": f"/s/{step}", "uri": f"/w/{step}", "step": step, "digest": f"sha256:{step}"}
+    checkpoint = {
+        "path": f"/s/{step}",
+        "uri": f"/w/{step}",
+        "step": step,
+        "digest": f"sha256:{step}",
+    }
     return {"checkpoint": checkpoint, "metrics": {"accuracy": step / 10}, "passed": True, **more}
 
 
-def promoting(evaluation: Any, pointer: Path, **given: Any) -> Callable[[], RunaiPromoteCheckpointOperator]:
+def promoting(
+    evaluation: Any, pointer: Path, **given: Any
+) -> Callable[[], RunaiPromoteCheckpointOperator]:
     known = {"task_id": "task", "champion": str(pointer), "evaluation": evaluation, **given}
     return lambda: RunaiPromoteCheckpointOperator(**known)
 
@@ -263,7 +297,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_must_not_be_promoted_is_not(run: Runner, database: None, tmp_path: Path, what: str) -> None:
+def test_what_must_not_be_promoted_is_not(
+    run: Runner, database: None, tmp_path: Path, what: str
+) -> None:
     evaluation, words = REFUSED[what]
     done = run(dag_of(promoting(evaluation, tmp_path / "champion.json", retries=2)))
     assert words in done.words
@@ -282,7 +318,9 @@ def test_some_other_file_is_never_overwritten(run: Runner, database: None, tmp_p
     assert done.task().try_number == 1
 
 
-def test_skipped_evaluation_skips_the_promotion(run: Runner, emulator: Emulator, tmp_path: Path) -> None:
+def test_skipped_evaluation_skips_the_promotion(
+    run: Runner, emulator: Emulator, tmp_path: Path
+) -> None:
     from airflow.sdk import DAG
 
     with DAG("dag", schedule=None) as dag:
@@ -299,7 +337,9 @@ def test_skipped_evaluation_skips_the_promotion(run: Runner, emulator: Emulator,
     assert not (tmp_path / "champion.json").exists()
 
 
-def test_metrics_in_a_storage_that_does_not_answer_are_told_without_a_traceback(database: None) -> None:
+def test_metrics_in_a_storage_that_does_not_answer_are_told_without_a_traceback(
+    database: None,
+) -> None:
     from airflow.sdk.io import attach
     from fsspec.implementations.memory import MemoryFileSystem
 
@@ -308,5 +348,7 @@ def test_metrics_in_a_storage_that_does_not_answer_are_told_without_a_traceback(
             raise RuntimeError("no answer from https://u:p@host/x?signature=7")
 
     attach("memory", conn_id="silent", fs=Silent(skip_instance_cache=True))
-    with pytest.raises(MetricsError, match=r"cannot be read: RuntimeError: no answer from https://…@host/x\?…$"):
+    with pytest.raises(
+        MetricsError, match=r"cannot be read: RuntimeError: no answer from https://…@host/x\?…$"
+    ):
         read_metrics("memory:///m.json", None, "silent")

@@ -53,7 +53,9 @@ def seen_by_the_process(
     with serve(settings) as emulator:
         connect(emulator.url, project=None)
         done = run(dag_of(submits(line, **given)))
-        assert done.state == "success", done.words + emulator.log(emulator.workloads_named("")[0].name)
+        assert done.state == "success", done.words + emulator.log(
+            emulator.workloads_named("")[0].name
+        )
         assert done.xcom()["name"].startswith("train1-")
         assert done.xcom()["project"] == "my-project"
     seen: dict[str, Any] = json.loads((john / "seen.json").read_text())
@@ -61,13 +63,17 @@ def seen_by_the_process(
     return seen
 
 
-def test_article_line_with_variables_runs_as_it_stands(run: Runner, connect: Callable[..., None], john: Path) -> None:
+def test_article_line_with_variables_runs_as_it_stands(
+    run: Runner, connect: Callable[..., None], john: Path
+) -> None:
     seen = seen_by_the_process(run, connect, john, BY_ENVIRONMENT)
     assert seen["arguments"] == []
     assert (seen["variables"]["EPOCHS"], seen["variables"]["LEARNING_RATE"]) == ("30", "0.02")
 
 
-def test_article_line_with_arguments_runs_as_it_stands(run: Runner, connect: Callable[..., None], john: Path) -> None:
+def test_article_line_with_arguments_runs_as_it_stands(
+    run: Runner, connect: Callable[..., None], john: Path
+) -> None:
     seen = seen_by_the_process(run, connect, john, BY_ARGUMENTS)
     assert seen["arguments"] == ["number-of-epochs=30", "batch-size=64"]
     assert "EPOCHS" not in seen["variables"]
@@ -76,11 +82,15 @@ def test_article_line_with_arguments_runs_as_it_stands(run: Runner, connect: Cal
 def test_operator_arguments_win_over_the_line_name_by_name(
     run: Runner, connect: Callable[..., None], john: Path
 ) -> None:
-    seen = seen_by_the_process(run, connect, john, BY_ENVIRONMENT, spec={"environment": {"EPOCHS": 7}})
+    seen = seen_by_the_process(
+        run, connect, john, BY_ENVIRONMENT, spec={"environment": {"EPOCHS": 7}}
+    )
     assert (seen["variables"]["EPOCHS"], seen["variables"]["LEARNING_RATE"]) == ("7", "0.02")
 
 
-def test_rendered_value_stays_one_word_whatever_is_in_it(run: Runner, connect: Callable[..., None], john: Path) -> None:
+def test_rendered_value_stays_one_word_whatever_is_in_it(
+    run: Runner, connect: Callable[..., None], john: Path
+) -> None:
     evil = "1' -e 'INJECTED=yes' -i other --template x"
     line = f"{SUBMIT} -e EPOCHS={{{{ params.epochs }}}} --args={{{{ params['words'] }}}}"
     settings = fast(john, projects=("my-project:1",), volumes={"/nfs/john": john})
@@ -108,7 +118,9 @@ def test_effective_specification_is_logged_once_without_secrets(
     assert "hush-hush" not in shown[0]
 
 
-def test_secrets_of_a_master_of_its_own_are_not_logged_either(caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_of_a_master_of_its_own_are_not_logged_either(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     master = {"environment": {"API_TOKEN": "hush-hush", "ROLE": "chief"}}
     distributed = {"framework": "PyTorch", "workers": 2, "master": master}
     with caplog.at_level("INFO", logger="airflow_runai.tasks.instructions"):

@@ -40,7 +40,11 @@ def worker(database: None, emulator: Emulator) -> Iterator[Callable[..., subproc
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.airflow.crashing", *arguments]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        pipes: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.DEVNULL,
+            "text": True,
+        }
         started.append(subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), **pipes))
         return started[-1]
 
@@ -64,8 +68,16 @@ def _runs(emulator: Emulator) -> bool:
 
 
 POINTS: dict[str, tuple[dict[str, Any], Callable[[Emulator], bool], int]] = {
-    "before the create": ({"kind": "slow", "method": "GET", "path": "/api/v1/workloads"}, _asks_for_generations, 0),
-    "between create and note": ({"kind": "lose_reply", "path": "/api/v1/workloads/trainings"}, _exists, 1),
+    "before the create": (
+        {"kind": "slow", "method": "GET", "path": "/api/v1/workloads"},
+        _asks_for_generations,
+        0,
+    ),
+    "between create and note": (
+        {"kind": "lose_reply", "path": "/api/v1/workloads/trainings"},
+        _exists,
+        1,
+    ),
     "after the note": ({}, _runs, 1),
 }
 
@@ -86,7 +98,8 @@ def test_killed_at_any_point_and_forgotten_by_airflow_there_is_one_workload(
     if not left:
         emulator.plane.scripted.set("crash", Scenario(run_seconds=0.3))
     done = run(crash_dag(deferrable=True), at=DAY)
-    # With the run Airflow has lost the note, too: what exists may be another Airflow's, so nobody adopts it.
+    # With the run Airflow has lost the note, too: what exists may be another Airflow's, so nobody
+    # adopts it.
     assert done.state == ("failed" if left else "success"), done.words
     assert not left or "no try of this run has submitted it" in str(done.words)
     assert len(emulator.workloads_named("crash")) == 1
@@ -122,7 +135,9 @@ def cleared(on_clear: str, deferrable: bool) -> Callable[[], RunaiTrainingOperat
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "blocking"])
-@pytest.mark.parametrize(("on_clear", "names"), [("restart", ["-g1", "-g2"]), ("reattach", ["-g1"])])
+@pytest.mark.parametrize(
+    ("on_clear", "names"), [("restart", ["-g1", "-g2"]), ("reattach", ["-g1"])]
+)
 def test_clearing_starts_again_or_reattaches_as_asked(
     run: Runner, emulator: Emulator, on_clear: str, names: list[str], deferrable: bool
 ) -> None:

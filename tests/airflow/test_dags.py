@@ -1,4 +1,6 @@
-"""Every example DAG parses, survives serialization, and runs to success against the embedded Run:ai."""
+"""
+Every example DAG parses, survives serialization, and runs to success against the embedded Run:ai.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,9 @@ def test_retraining_is_preempted_resumed_and_promoted(
 
 
 @pytest.mark.slow
-def test_retraining_from_the_ui_takes_its_settings(run: Runner, emulator: Emulator, shared: Path) -> None:
+def test_retraining_from_the_ui_takes_its_settings(
+    run: Runner, emulator: Emulator, shared: Path
+) -> None:
     conf = {"epochs": 2, "learning_rate": 0.05, "gpus": 2, "project": "team-b"}
     done = run(bag().dags["digits_from_ui"], conf=conf)
     assert done.state == "success", done.words
@@ -114,7 +118,9 @@ def test_early_evaluation_takes_a_checkpoint_of_the_step_that_is_wanted(
 
 
 @pytest.mark.slow
-def test_pipeline_hands_on_data_and_checkpoints_as_asset_events(run: Runner, emulator: Emulator, shared: Path) -> None:
+def test_pipeline_hands_on_data_and_checkpoints_as_asset_events(
+    run: Runner, emulator: Emulator, shared: Path
+) -> None:
     """What ``dag.test`` cannot do is start the third DAG with its event; the real scheduler does, in another test."""
     dags = bag().dags
     assert run(dags["digits_ingest"]).state == "success"
@@ -146,8 +152,12 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
         lambda: RunaiDeleteWorkloadOperator(task_id="delete", **common),
         lambda: RunaiSelectCheckpointOperator(task_id="checkpoint", root="/shared", path_map=paths),
         lambda: RunaiEvaluationOperator(task_id="evaluate", path_map=paths, **evaluating),
-        lambda: RunaiCheckpointSensor(task_id="half_way", root="/shared", workload={"task_id": "train"}),
-        lambda: RunaiCheckpointRetentionOperator(task_id="retain", root="/shared", pinned=["step-1"], path_map=paths),
+        lambda: RunaiCheckpointSensor(
+            task_id="half_way", root="/shared", workload={"task_id": "train"}
+        ),
+        lambda: RunaiCheckpointRetentionOperator(
+            task_id="retain", root="/shared", pinned=["step-1"], path_map=paths
+        ),
         lambda: RunaiPromoteCheckpointOperator(
             task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths
         ),

@@ -147,7 +147,11 @@ def test_many_processes_that_make_the_name_at_the_same_time_agree() -> None:
     code = "from airflow_runai.deployment.instance_name import name_in_database as name; input(); print(name())"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
         )
         for _ in range(4)
     ]
@@ -209,7 +213,9 @@ def test_outside_of_a_task_the_worker_s_way_is_refused(monkeypatch: pytest.Monke
         name_for_worker()
 
 
-def test_configured_name_wins_and_none_is_made(run: Runner, emulator: Emulator, configure: Configure) -> None:
+def test_configured_name_wins_and_none_is_made(
+    run: Runner, emulator: Emulator, configure: Configure
+) -> None:
     configure("production")
     done = run(dag_of(training("short")))
     assert hash_in(done.xcom()["name"]) == identity_of(done, "production").digest()
@@ -234,9 +240,13 @@ def test_name_of_any_characters_tells_airflows_apart(name: str) -> None:
     assert known.digest() != TaskIdentity(name + "x", "dag", "run", "task").digest()
 
 
-def test_copy_of_the_database_forgets_as_documented(run: Runner, emulator: Emulator, tmp_path: Path) -> None:
+def test_copy_of_the_database_forgets_as_documented(
+    run: Runner, emulator: Emulator, tmp_path: Path
+) -> None:
     run(dag_of(training("short")))
-    (statements,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "waiting.md").read_text(), re.DOTALL)
+    (statements,) = re.findall(
+        r"```sql\n(.*?)```", (ROOT / "docs" / "waiting.md").read_text(), re.DOTALL
+    )
     copy = sqlite3.connect(tmp_path / "copy.db")
     with sqlite3.connect(f"file:{HOME}/airflow.db?mode=ro", uri=True) as original:
         original.backup(copy)

@@ -1,4 +1,6 @@
-"""A trigger that Airflow cancels: whose workload it ends, how long it tries, and what it leaves alone."""
+"""
+A trigger that Airflow cancels: whose workload it ends, how long it tries, and what it leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def deletes(emulator: Emulator) -> int:
     return sum(r.method == "DELETE" for r in emulator.requests)
 
 
-@pytest.mark.parametrize("state", ["deferred", "queued", "running", "restarting", "up_for_retry", "scheduled", None])
+@pytest.mark.parametrize(
+    "state", ["deferred", "queued", "running", "restarting", "up_for_retry", "scheduled", None]
+)
 def test_killed_while_the_task_lives_it_leaves_the_workload_alone(
     emulator: Emulator, supervised: Supervised, state: str | None
 ) -> None:
@@ -49,14 +53,18 @@ def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
     wait_until(lambda: emulator.workloads_named("long-t")[0].deleted_at)
 
 
-def test_killed_it_suspends_where_the_author_says_so(emulator: Emulator, supervised: Supervised) -> None:
+def test_killed_it_suspends_where_the_author_says_so(
+    emulator: Emulator, supervised: Supervised
+) -> None:
     made = with_task(trigger(emulator, "long-t", on_kill="suspend"))
     supervised("failed")
     asyncio.run(made.on_kill())
     wait_until(lambda: emulator.workloads_named("long-t")[0].phase == "Stopped")
 
 
-def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(emulator: Emulator, supervised: Supervised) -> None:
+def test_killed_it_asks_nobody_where_the_workload_is_to_be_kept(
+    emulator: Emulator, supervised: Supervised
+) -> None:
     supervisor = supervised("failed")
     asyncio.run(with_task(trigger(emulator, "long-t", on_kill="keep")).on_kill())
     assert not supervisor.asked
@@ -81,12 +89,16 @@ def test_killing_survives_its_own_cancellation(emulator: Emulator, supervised: S
 
 async def _rest() -> None:
     """Let what runs in the background come to its end."""
-    others: list[Awaitable[Any]] = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+    others: list[Awaitable[Any]] = [
+        t for t in asyncio.all_tasks() if t is not asyncio.current_task()
+    ]
     await asyncio.gather(*others, return_exceptions=True)
 
 
 @pytest.mark.slow
-def test_kill_is_tried_until_the_control_plane_and_airflow_answer(emulator: Emulator, supervised: Supervised) -> None:
+def test_kill_is_tried_until_the_control_plane_and_airflow_answer(
+    emulator: Emulator, supervised: Supervised
+) -> None:
     made = with_task(trigger(emulator, "long-t"))
     supervised(OSError("Airflow's own API server is away"), "failed")
     emulator.faults.add("status", status=401, path="/api/v1/workloads/*")
@@ -137,11 +149,20 @@ def test_late_kill_spares_what_a_person_suspended_if_that_ended_the_task(
     assert deletes(emulator) == (0 if spared else 1)
 
 
-def test_workload_that_has_long_been_absent_is_gone(emulator: Emulator, supervised: Supervised) -> None:
+def test_workload_that_has_long_been_absent_is_gone(
+    emulator: Emulator, supervised: Supervised
+) -> None:
     made = with_task(trigger(emulator, "long-t"))
     supervised("failed")
     emulator.faults.add("hide", name="long-t", times=None)
     workload = workload_from_json(made.workload)
-    kill = Kill(made.task_instance, "runai_default", workload, "stop", spare_suspended=False, absent_since=1.0)
+    kill = Kill(
+        made.task_instance,
+        "runai_default",
+        workload,
+        "stop",
+        spare_suspended=False,
+        absent_since=1.0,
+    )
     asyncio.run(kill.until_done())
     assert deletes(emulator) == 0

@@ -31,7 +31,11 @@ def test_suspended_resumed_and_deleted_each_twice(run: Runner, emulator: Emulato
 
     done = twice(RunaiSuspendWorkloadOperator)
     assert done.state == "success"
-    assert done.xcom(task_id="t1") == {"workload_id": made.id, "name": "long-theirs", "phase": "Running"}
+    assert done.xcom(task_id="t1") == {
+        "workload_id": made.id,
+        "name": "long-theirs",
+        "phase": "Running",
+    }
     wait_until(lambda: found.phase == "Stopped")
     assert twice(RunaiResumeWorkloadOperator).state == "success"
     person.wait_for("long-theirs", "Running")
@@ -42,14 +46,27 @@ def test_suspended_resumed_and_deleted_each_twice(run: Runner, emulator: Emulato
     assert done.xcom(task_id="t2")["workload_id"] is None
 
 
-def test_what_is_not_there_or_has_ended_is_told_without_retry(run: Runner, emulator: Emulator) -> None:
-    missing = run(dag_of(lambda: RunaiSuspendWorkloadOperator(task_id="task", workload="nobody", retries=2)))
+def test_what_is_not_there_or_has_ended_is_told_without_retry(
+    run: Runner, emulator: Emulator
+) -> None:
+    missing = run(
+        dag_of(lambda: RunaiSuspendWorkloadOperator(task_id="task", workload="nobody", retries=2))
+    )
     assert "workload 'nobody': project 'team-a' has none of this name or id" in missing.words
     assert missing.task().try_number == 1
     person = Person(emulator)
     person.submit("team-a", "short-theirs")
     person.wait_for("short-theirs", "Completed")
-    ended = run(dag_of(lambda: RunaiSuspendWorkloadOperator(task_id="task", workload="short-theirs", retries=2)))
+    ended = run(
+        dag_of(
+            lambda: RunaiSuspendWorkloadOperator(task_id="task", workload="short-theirs", retries=2)
+        )
+    )
     assert "is Completed; allowed: one that has not ended" in ended.words
     assert ended.task().try_number == 1
-    assert run(dag_of(lambda: RunaiDeleteWorkloadOperator(task_id="task", workload="short-theirs"))).state == "success"
+    assert (
+        run(
+            dag_of(lambda: RunaiDeleteWorkloadOperator(task_id="task", workload="short-theirs"))
+        ).state
+        == "success"
+    )

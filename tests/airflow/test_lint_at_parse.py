@@ -34,7 +34,9 @@ Told = Callable[[], list[str]]
 def told(caplog: pytest.LogCaptureFixture) -> Told:
     """The lines that lint has logged so far."""
     caplog.set_level("DEBUG", logger="airflow_runai.tasks.parse_time_lint")
-    return lambda: [r.getMessage() for r in caplog.records if r.name == "airflow_runai.tasks.parse_time_lint"]
+    return lambda: [
+        r.getMessage() for r in caplog.records if r.name == "airflow_runai.tasks.parse_time_lint"
+    ]
 
 
 def parse(**given: Any) -> RunaiTrainingOperator:
@@ -45,7 +47,9 @@ def parse(**given: Any) -> RunaiTrainingOperator:
 def test_each_finding_is_one_line_with_code_sentence_and_section(told: Told) -> None:
     parse(spec={**BARE, "terminate_after_preemption": True}, retries=2)
     ended, none = told()
-    assert ended.startswith("task train: error terminate-after-preemption: spec.terminate_after_preemption: true: ")
+    assert ended.startswith(
+        "task train: error terminate-after-preemption: spec.terminate_after_preemption: true: "
+    )
     assert ended.endswith("(docs/lint.md#terminate-after-preemption)")
     assert none.startswith("task train: warning no-checkpoint-path: spec: preemptible, but ")
 
@@ -53,7 +57,10 @@ def test_each_finding_is_one_line_with_code_sentence_and_section(told: Told) -> 
 def test_templates_are_no_reason_to_stay_silent_where_their_beginning_decides(told: Told) -> None:
     parse(spec=LOST)
     (line,) = told()
-    assert "checkpoint-path-not-persistent: spec.environment.CHECKPOINTS: /ckpt/{{ run_id }} lies on no mount" in line
+    assert (
+        "checkpoint-path-not-persistent: spec.environment.CHECKPOINTS: /ckpt/{{ run_id }} lies on no mount"
+        in line
+    )
     assert "hush-hush" not in line
 
 
@@ -75,7 +82,11 @@ def test_what_is_not_known_or_sound_gives_no_line(told: Told, given: dict[str, A
 
 
 def test_a_line_and_a_mapping_are_judged_together(told: Told) -> None:
-    parse(command_line=SEED, spec={"environment": {"CHECKPOINTS": "/ckpt"}}, limits={"queue": 9, "total": 8})
+    parse(
+        command_line=SEED,
+        spec={"environment": {"CHECKPOINTS": "/ckpt"}},
+        limits={"queue": 9, "total": 8},
+    )
     lost, limits = told()
     assert "checkpoint-path-not-persistent" in lost
     assert "limits-contradict: limits.queue: 9 s, but total" in limits
@@ -89,7 +100,9 @@ def test_our_own_examples_are_sound(told: Told, path: Path) -> None:
 
 def test_an_evaluation_needs_no_checkpoint_path_of_its_own(told: Told) -> None:
     with DAG("dag", schedule=None, start_date=datetime(2026, 1, 1)):
-        RunaiEvaluationOperator(task_id="evaluate", spec=BARE, checkpoint="/shared/c", metrics="/shared/m.json")
+        RunaiEvaluationOperator(
+            task_id="evaluate", spec=BARE, checkpoint="/shared/c", metrics="/shared/m.json"
+        )
     assert told() == []
 
 
@@ -98,14 +111,20 @@ def test_a_task_silences_codes(told: Told) -> None:
     assert told() == []
 
 
-def test_the_configuration_silences_codes_for_everybody(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_silences_codes_for_everybody(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRFLOW__RUNAI__LINT_SILENCE", "no-checkpoint-path, image-moves")
     parse(spec=BARE)
     assert told() == []
 
 
-def test_unknown_codes_are_errors_that_name_place_and_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SpecError, match=r"lint_silence: 'no-checkpoint-pat' .* 'no-checkpoint-path'"):
+def test_unknown_codes_are_errors_that_name_place_and_nearest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(
+        SpecError, match=r"lint_silence: 'no-checkpoint-pat' .* 'no-checkpoint-path'"
+    ):
         parse(spec=BARE, lint_silence=["no-checkpoint-pat"])
     with pytest.raises(SpecError, match="allowed: a list of codes"):
         parse(spec=BARE, lint_silence="no-checkpoint-path")
@@ -114,7 +133,9 @@ def test_unknown_codes_are_errors_that_name_place_and_nearest(monkeypatch: pytes
         parse(spec=BARE)
 
 
-def test_a_worker_that_parses_the_file_to_run_a_task_says_nothing(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_parses_the_file_to_run_a_task_says_nothing(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # What the task runner sets while it parses: airflow.sdk.execution_time.task_runner, 3.3.
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "dag")
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "train")
@@ -143,5 +164,7 @@ def test_a_dag_without_trainings_does_not_load_the_rules(tmp_path: Path) -> None
     )
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=True, timeout=PATIENCE
+    )
     assert done.stdout.splitlines()[-1] == "[]"

@@ -28,14 +28,22 @@ TASK = Errand("nightly", "run1", "train")
 
 @pytest.fixture
 def hear(monkeypatch: pytest.MonkeyPatch) -> Hooks:
-    """Call a hook of the registered listener as the API server does, before anything is committed."""
-    monkeypatch.setitem(sys.modules, "airflow.api_fastapi.main", ModuleType("airflow.api_fastapi.main"))
+    """
+    Call a hook of the registered listener as the API server does, before anything is committed.
+    """
+    monkeypatch.setitem(
+        sys.modules, "airflow.api_fastapi.main", ModuleType("airflow.api_fastapi.main")
+    )
     get_listener_manager.cache_clear()
     hooks = get_listener_manager().hook
 
     def call(name: str, dag_id: str = "nightly", **more: Any) -> None:
         about = SimpleNamespace(dag_id=dag_id, run_id="run1", task_id="train", map_index=-1)
-        what = {"dag_run": about, "msg": ""} if "dag_run" in name else {"task_instance": about, "previous_state": None}
+        what = (
+            {"dag_run": about, "msg": ""}
+            if "dag_run" in name
+            else {"task_instance": about, "previous_state": None}
+        )
         getattr(hooks, name)(**what, **more)
 
     return call
@@ -53,7 +61,11 @@ def begun(emulator: Emulator, state: str | None, dag_id: str = "nightly", **how:
     with create_session() as session:
         same = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == "run1")
         ti = session.scalars(select(TaskInstance).where(*same)).one()
-        fields = Fields(ti, render_templates=False, rendered_fields={"runai_conn_id": "runai_default", "spec": {}})
+        fields = Fields(
+            ti,
+            render_templates=False,
+            rendered_fields={"runai_conn_id": "runai_default", "spec": {}},
+        )
         session.merge(fields)
     return name
 
@@ -96,20 +108,26 @@ def test_workload_is_ended_when_a_control_plane_that_was_away_answers(
 
 
 @pytest.mark.parametrize("state", [None, "up_for_retry", "awaiting_input", "running"])
-def test_errand_stays_open_while_the_task_is_unfinished(emulator: Emulator, database: None, state: str | None) -> None:
+def test_errand_stays_open_while_the_task_is_unfinished(
+    emulator: Emulator, database: None, state: str | None
+) -> None:
     name = begun(emulator, state)
     assert attended([TASK, Errand("nightly", "run1")]) == set()
     assert desired(emulator, name) == "Running"
 
 
 @pytest.mark.parametrize("mark", [None, Mark(-1, "keep"), Mark(-1, "stop", awaited=False)])
-def test_what_the_reaper_leaves_alone_is_left_alone(emulator: Emulator, database: None, mark: Mark | None) -> None:
+def test_what_the_reaper_leaves_alone_is_left_alone(
+    emulator: Emulator, database: None, mark: Mark | None
+) -> None:
     name = begun(emulator, "failed", mark=mark)
     assert attended([TASK]) == {TASK}
     assert desired(emulator, name) == "Running"
 
 
-def test_all_tasks_of_a_run_are_looked_at_and_no_other_run(emulator: Emulator, database: None) -> None:
+def test_all_tasks_of_a_run_are_looked_at_and_no_other_run(
+    emulator: Emulator, database: None
+) -> None:
     mine, other = begun(emulator, "skipped"), begun(emulator, "failed", dag_id="other")
     errand = Errand("nightly", "run1")
     assert attended([errand]) == {errand}
@@ -131,7 +149,9 @@ def test_outside_of_the_api_server_nothing_is_heard(
     before = len(emulator.requests)
     hear("on_task_instance_failed", error=None)
     hear("on_dag_run_failed")
-    monkeypatch.setitem(sys.modules, "airflow.api_fastapi.main", ModuleType("airflow.api_fastapi.main"))
+    monkeypatch.setitem(
+        sys.modules, "airflow.api_fastapi.main", ModuleType("airflow.api_fastapi.main")
+    )
     other = begun(emulator, "failed", dag_id="other")
     hear("on_task_instance_failed", dag_id="other", error=None)
     wait_until(lambda: desired(emulator, other) == "Deleted")
@@ -139,7 +159,9 @@ def test_outside_of_the_api_server_nothing_is_heard(
     assert len(deleted) == 1, "errands are done in order, so the first two would have been seen"
 
 
-def test_flood_neither_blocks_nor_raises_and_the_thread_is_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_flood_neither_blocks_nor_raises_and_the_thread_is_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     busy, go = threading.Event(), threading.Event()
     seen: list[threading.Thread] = []
 
@@ -181,11 +203,32 @@ def test_plugin_imports_nothing_heavy_for_it() -> None:
         "import json, sys, airflow.sdk.plugins_manager, airflow.sdk.configuration; before = set(sys.modules)\n"
         "import airflow_runai.plugin; print(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
-    brought = [name for name in json.loads(done.stdout.splitlines()[-1]) if not name.startswith("_")]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    brought = [
+        name for name in json.loads(done.stdout.splitlines()[-1]) if not name.startswith("_")
+    ]
     ours = [name for name in brought if name.startswith("airflow_runai")]
     assert set(ours) <= {
-        *("airflow_runai", "airflow_runai.plugin", "airflow_runai.core", "airflow_runai.core.options"),
-        *("airflow_runai.listeners", "airflow_runai.listeners.errands", "airflow_runai.listeners.listener"),
+        *(
+            "airflow_runai",
+            "airflow_runai.plugin",
+            "airflow_runai.core",
+            "airflow_runai.core.options",
+        ),
+        *(
+            "airflow_runai.listeners",
+            "airflow_runai.listeners.errands",
+            "airflow_runai.listeners.listener",
+        ),
     } | {"airflow_runai.provider_info"}
-    assert [name for name in brought if name.split(".")[0] in ("httpx", "starlette", "sqlalchemy", "numpy")] == []
+    assert [
+        name
+        for name in brought
+        if name.split(".")[0] in ("httpx", "starlette", "sqlalchemy", "numpy")
+    ] == []

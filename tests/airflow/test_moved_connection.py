@@ -28,13 +28,20 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]
     """A second Run:ai, and the connection ``runai_other`` to it."""
     with serve(fast(tmp_path / "other")) as running:
         known = {"conn_type": "runai", "host": running.url, "login": "airflow", "password": SECRET}
-        monkeypatch.setenv("AIRFLOW_CONN_RUNAI_OTHER", json.dumps({**known, "extra": {"project": "team-a"}}))
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_RUNAI_OTHER", json.dumps({**known, "extra": {"project": "team-a"}})
+        )
         yield running
 
 
 def moved(run: Runner, on_clear: str, before_clear: Callable[[], object] = lambda: None) -> Run:
     """A run whose workload still lives when its author changes the connection and clears it."""
-    given: dict[str, Any] = {"limits": {"total": 0.5}, "on_kill": "keep", "on_clear": on_clear, "spec": SPEC}
+    given: dict[str, Any] = {
+        "limits": {"total": 0.5},
+        "on_kill": "keep",
+        "on_clear": on_clear,
+        "spec": SPEC,
+    }
     done = run(dag_of(training("long", **given)))
     assert done.state == "failed"
     changed: Any = done.dag.get_task("task")
@@ -48,7 +55,9 @@ def states(emulator: Emulator) -> list[tuple[str, str]]:
     return [(workload.name[-3:], workload.desired) for workload in emulator.workloads_named("long")]
 
 
-def test_what_lives_there_is_ended_before_another_begins_here(run: Runner, emulator: Emulator, other: Emulator) -> None:
+def test_what_lives_there_is_ended_before_another_begins_here(
+    run: Runner, emulator: Emulator, other: Emulator
+) -> None:
     moved(run, "restart")
     assert states(emulator) == [("-g1", "Deleted")]
     assert states(other) == [("-g2", "Running")]
@@ -63,10 +72,15 @@ def test_what_lives_there_is_not_watched_through_another_connection(
     done = moved(run, "reattach")
     assert (states(emulator), states(other)) == ([("-g1", "Running")], [])
     assert done.task().state == "failed"
-    assert "was submitted through the connection 'runai_default', and the task has 'runai_other' now" in done.words
+    assert (
+        "was submitted through the connection 'runai_default', and the task has 'runai_other' now"
+        in done.words
+    )
 
 
-def test_old_connection_that_refuses_begins_nothing(run: Runner, emulator: Emulator, other: Emulator) -> None:
+def test_old_connection_that_refuses_begins_nothing(
+    run: Runner, emulator: Emulator, other: Emulator
+) -> None:
     done = moved(run, "restart", lambda: emulator.faults.add("status", status=401, times=None))
     assert (states(emulator), states(other)) == ([("-g1", "Running")], [])
     assert done.task().state == "failed"

@@ -36,11 +36,22 @@ def test_every_module_that_is_announced_can_be_imported() -> None:
 
     info = get_provider_info()
     announced = [
-        m for kind in ("hooks", "operators", "sensors", "triggers") for e in info[kind] for m in e["python-modules"]
+        m
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for e in info[kind]
+        for m in e["python-modules"]
     ]
     assert [import_module(name).__name__ for name in announced] == announced
     folder = ROOT / "airflow_runai" / "operators"
-    public = {"training", "lifecycle", "checkpoint", "evaluation", "promotion", "retention", "reaping"}
+    public = {
+        "training",
+        "lifecycle",
+        "checkpoint",
+        "evaluation",
+        "promotion",
+        "retention",
+        "reaping",
+    }
     assert {m.rsplit(".", 1)[1] for m in announced if ".operators." in m} == public
     assert public <= {p.stem for p in folder.glob("*.py")}
 
@@ -50,7 +61,10 @@ def test_every_module_that_is_announced_can_be_imported() -> None:
     ("arguments", "shown"),
     [
         (["providers", "list"], ["airflow-provider-runai"]),
-        (["providers", "get", "airflow-provider-runai", "--full"], ["connection-types", "verify_ssl"]),
+        (
+            ["providers", "get", "airflow-provider-runai", "--full"],
+            ["connection-types", "verify_ssl"],
+        ),
         (["providers", "hooks"], ["runai", "airflow_runai.hooks.runai.RunaiHook"]),
         (["providers", "links"], ["airflow_runai.links.RunaiWorkloadLink"]),
         (["config", "get-value", "runai", "workload_url"], ["{url}/workloads?search={name}"]),
@@ -59,7 +73,13 @@ def test_every_module_that_is_announced_can_be_imported() -> None:
 )
 def test_command_line_of_airflow_shows_it(arguments: list[str], shown: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "airflow", *arguments, *(["-o", "json"] if "config" not in arguments else [])],
+        [
+            sys.executable,
+            "-m",
+            "airflow",
+            *arguments,
+            *(["-o", "json"] if "config" not in arguments else []),
+        ],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -96,7 +116,9 @@ OURS = ("airflow_runai.emulator", "airflow_runai.checkpoints", "airflow_runai.tr
 @pytest.mark.slow
 def test_parsing_and_discovery_import_nothing_heavy(tmp_path: Path) -> None:
     plain = tmp_path / "plain.py"
-    plain.write_text("from airflow.sdk import DAG, Asset, BaseOperator, BaseSensorOperator, Param, task\n")
+    plain.write_text(
+        "from airflow.sdk import DAG, Asset, BaseOperator, BaseSensorOperator, Param, task\n"
+    )
     before, after = _modules([plain]), _modules(sorted((ROOT / "dags").glob("*.py")))
     brought = sorted(after - before)
     assert "airflow_runai.operators.training" in brought
@@ -105,8 +127,12 @@ def test_parsing_and_discovery_import_nothing_heavy(tmp_path: Path) -> None:
 
 
 def _modules(paths: list[Path]) -> set[str]:
-    code = "import importlib.metadata, importlib.util\n" + COUNT.replace("{paths}", repr([str(p) for p in paths]))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    code = "import importlib.metadata, importlib.util\n" + COUNT.replace(
+        "{paths}", repr([str(p) for p in paths])
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -124,7 +150,9 @@ def test_good_connection_says_what_it_sees(emulator: Emulator) -> None:
     assert said().endswith("project team-a found")
 
 
-def test_wrong_settings_are_told_with_what_to_do(emulator: Emulator, connect: Callable[..., None]) -> None:
+def test_wrong_settings_are_told_with_what_to_do(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
     connect(emulator.url, secret="another-secret")
     words = said()
     assert words.startswith("False: the control plane refuses client id and client secret")
@@ -144,7 +172,9 @@ def test_wrong_settings_are_told_with_what_to_do(emulator: Emulator, connect: Ca
     assert "check the control plane URL, and that this machine may reach it" in said()
 
 
-def test_two_projects_of_one_name_ask_for_the_cluster(shared: Path, connect: Callable[..., None]) -> None:
+def test_two_projects_of_one_name_ask_for_the_cluster(
+    shared: Path, connect: Callable[..., None]
+) -> None:
     projects = ("team-a@one:2", "team-a@two:2")
     with serve(fast(shared, clusters=("one", "two"), projects=projects)) as emulator:
         connect(emulator.url)

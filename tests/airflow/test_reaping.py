@@ -21,12 +21,20 @@ Runner = Callable[..., Run]
 
 
 def reaping(**given: Any) -> Any:
-    return dag_of(lambda: RunaiReapOrphansOperator(task_id="task", **{"older_than": 0, **given}), dag_id="reaping")
+    return dag_of(
+        lambda: RunaiReapOrphansOperator(task_id="task", **{"older_than": 0, **given}),
+        dag_id="reaping",
+    )
 
 
 @pytest.mark.slow
-def test_worker_ends_what_nobody_waits_for(emulator: Emulator, run: Runner, minutes: Minutes) -> None:
-    orphan, mapped = submit(emulator, "long"), submit(emulator, "long", dag_id="deleted", map_index=7)
+def test_worker_ends_what_nobody_waits_for(
+    emulator: Emulator, run: Runner, minutes: Minutes
+) -> None:
+    orphan, mapped = (
+        submit(emulator, "long"),
+        submit(emulator, "long", dag_id="deleted", map_index=7),
+    )
     awaited = submit(emulator, "long", dag_id="other")
     kept = submit(emulator, "long", dag_id="deleted", mark=Mark(-1, "keep"))
     set_state("skipped")
@@ -38,7 +46,10 @@ def test_worker_ends_what_nobody_waits_for(emulator: Emulator, run: Runner, minu
         (mapped, 7, "deleted"),
     ]
     assert minutes.slept == [60.0]
-    assert {w.name for w in emulator.workloads_named("long") if w.desired == "Running"} == {awaited, kept}
+    assert {w.name for w in emulator.workloads_named("long") if w.desired == "Running"} == {
+        awaited,
+        kept,
+    }
 
 
 @pytest.mark.slow
@@ -66,7 +77,9 @@ class Asked:
     def __init__(self, states: dict[tuple[str, str, int], str | None]) -> None:
         self.states = states
 
-    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int) -> Any:
+    def get_task_states(
+        self, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int
+    ) -> Any:
         answer: dict[str, dict[str, str | None]] = {}
         for (run, task, index), state in self.states.items():
             if run in run_ids and task in task_ids and index == map_index:
@@ -76,7 +89,9 @@ class Asked:
 
 def test_instance_1_of_a_mapped_task_is_not_taken_for_a_task_whose_name_ends_so() -> None:
     asked = Asked({("run", "a", 1): "failed", ("run", "a_1", -1): None})
-    mapped, plain, none = (Origin("d", task, "run", index) for task, index in (("a", 1), ("a_1", -1), ("a", -1)))
+    mapped, plain, none = (
+        Origin("d", task, "run", index) for task, index in (("a", 1), ("a_1", -1), ("a", -1))
+    )
     assert states_for_worker(asked, [mapped, plain, none, Origin()]) == {
         mapped: "failed",
         plain: "none",

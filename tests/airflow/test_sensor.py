@@ -1,4 +1,6 @@
-"""The sensor, deferred and poking: it waits for what someone else submitted, and never touches it."""
+"""
+The sensor, deferred and poking: it waits for what someone else submitted, and never touches it.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,20 @@ def sensor(workload: str, **given: Any) -> Callable[[], RunaiWorkloadSensor]:
 
 
 @both
-def test_workload_that_appears_later_is_waited_for(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_workload_that_appears_later_is_waited_for(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     def appear() -> None:
         person = Person(emulator)
         assert not emulator.workloads_named("short-late")
         person.submit("team-a", "short-late")
 
     with meanwhile(appear):
-        done = run(dag_of(sensor("short-{{ params.when }}", deferrable=deferrable), params={"when": "late"}))
+        done = run(
+            dag_of(
+                sensor("short-{{ params.when }}", deferrable=deferrable), params={"when": "late"}
+            )
+        )
     assert done.state == "success", done.words
     assert done.xcom()["phase"] == "Completed"
     assert done.xcom()["name"] == "short-late"
@@ -37,7 +45,9 @@ def test_workload_that_appears_later_is_waited_for(run: Runner, emulator: Emulat
 
 @both
 @pytest.mark.parametrize(("soft", "state"), [(False, "failed"), (True, "skipped")])
-def test_bad_end_fails_or_skips(run: Runner, emulator: Emulator, deferrable: bool, soft: bool, state: str) -> None:
+def test_bad_end_fails_or_skips(
+    run: Runner, emulator: Emulator, deferrable: bool, soft: bool, state: str
+) -> None:
     Person(emulator).submit("team-a", "broken-theirs", backoffLimit=0)
     done = run(dag_of(sensor("broken-theirs", soft_fail=soft, deferrable=deferrable)))
     assert done.task().state == state
@@ -57,7 +67,9 @@ def test_timeout_is_its_own_and_leaves_the_workload_alone(
 
 
 @both
-def test_workload_that_never_appears_times_out(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_workload_that_never_appears_times_out(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     done = run(dag_of(sensor("never", timeout=0.4, deferrable=deferrable)))
     assert done.task().state == "failed"
     assert "AirflowSensorTimeout" in done.words
@@ -78,7 +90,9 @@ def test_deleted_under_its_eyes_it_fails(run: Runner, emulator: Emulator, deferr
 
 
 @both
-def test_outage_says_nothing_about_the_workload(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_outage_says_nothing_about_the_workload(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     Person(emulator).submit("team-a", "short-theirs")
     emulator.faults.add("status", status=503, times=2, path="/api/v1/workloads*")
     done = run(dag_of(sensor("short-theirs", deferrable=deferrable)))
@@ -86,14 +100,18 @@ def test_outage_says_nothing_about_the_workload(run: Runner, emulator: Emulator,
 
 
 @both
-def test_unknown_project_is_refused_at_once(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_unknown_project_is_refused_at_once(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     done = run(dag_of(sensor("x", project="team-x", retries=2, deferrable=deferrable)))
     assert "'team-x': no such project" in done.words
     assert done.task().try_number == 1
 
 
 @both
-def test_name_that_cannot_be_looked_up_is_refused_at_once(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_name_that_cannot_be_looked_up_is_refused_at_once(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     done = run(dag_of(sensor("{{ 'a,b' }}", retries=2, deferrable=deferrable)))
     assert "workload: 'a,b' cannot be looked up" in done.words
     assert done.task().try_number == 1

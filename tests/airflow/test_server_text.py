@@ -19,14 +19,26 @@ FAILING = {**SPEC, "command": "sh -c 'exit 7'", "backoff_limit": 0}
 
 
 def hostile(emulator: Emulator, text: str = HOSTILE_TEXT) -> None:
-    fields = ["phaseMessage", "message", "reason", "desiredPhase", "projectName", "namespace", "command"]
+    fields = [
+        "phaseMessage",
+        "message",
+        "reason",
+        "desiredPhase",
+        "projectName",
+        "namespace",
+        "command",
+    ]
     emulator.faults.add("replace", path="/api/v1/workloads*", times=None, fields=fields, text=text)
 
 
 @both
 @pytest.mark.parametrize("text", [HOSTILE_TEXT, "x" * 1_000_000], ids=["hostile", "long"])
 def test_a_training_with_hostile_words_is_a_success(
-    run: Callable[..., Run], emulator: Emulator, capsys: pytest.CaptureFixture[str], deferrable: bool, text: str
+    run: Callable[..., Run],
+    emulator: Emulator,
+    capsys: pytest.CaptureFixture[str],
+    deferrable: bool,
+    text: str,
 ) -> None:
     hostile(emulator, text)
     done = run(dag_of(training(deferrable=deferrable)))

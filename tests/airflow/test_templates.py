@@ -1,4 +1,8 @@
-"""Templates from where Airflow keeps them: a folder, a Variable, the DAG file. No scheduler is needed."""
+"""
+Templates from where Airflow keeps them: a folder, a Variable, the DAG file.
+
+No scheduler is needed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,9 @@ from airflow_runai.tasks.template_library import template_library
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "base.yaml").write_text("name: base\nspec: {image: 'x:1'}")
-    (tmp_path / "more.yml").write_text("name: small\nextends: base\n---\nname: large\nextends: base")
+    (tmp_path / "more.yml").write_text(
+        "name: small\nextends: base\n---\nname: large\nextends: base"
+    )
     (tmp_path / "notes.txt").write_text("no template")
     (tmp_path / "deeper").mkdir()
     return tmp_path
@@ -30,7 +36,9 @@ def test_without_any_source_there_are_no_templates() -> None:
     assert template_library() == {}
 
 
-def test_folder_variable_and_dag_file_make_one_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_variable_and_dag_file_make_one_library(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_RUNAI_TEMPLATES", "name: team\nspec: {node_pools: [a100]}")
     mine = {"mine": {"extends": "small", "spec": {"compute": {"gpu_devices": 1}}}}
     found = template_library(str(folder), "runai_templates", mine)
@@ -67,29 +75,48 @@ def test_mistakes_name_file_and_line(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
-    assert problems(folder=str(folder / "no"))[0].startswith(f"template folder '{folder}/no': no folder here")
-    assert problems(folder=str(folder / "base.yaml"))[0].startswith(f"template folder '{folder}/base.yaml': no folder")
+    assert problems(folder=str(folder / "no"))[0].startswith(
+        f"template folder '{folder}/no': no folder here"
+    )
+    assert problems(folder=str(folder / "base.yaml"))[0].startswith(
+        f"template folder '{folder}/base.yaml': no folder"
+    )
 
 
 def test_a_file_that_is_too_large_or_no_text_is_named(folder: Path) -> None:
     (folder / "base.yaml").write_bytes(b"name: \xff\xfe")
-    assert problems(folder=str(folder)) == (f"{folder}/base.yaml: no UTF-8 at byte 6; allowed: YAML in UTF-8",)
+    assert problems(folder=str(folder)) == (
+        f"{folder}/base.yaml: no UTF-8 at byte 6; allowed: YAML in UTF-8",
+    )
     (folder / "base.yaml").write_bytes(b" " * (4 * LIMIT + 1))
     (found,) = problems(folder=str(folder))
-    assert found.startswith(f"{folder}/base.yaml: {4 * LIMIT + 1} bytes; allowed: {LIMIT} characters")
+    assert found.startswith(
+        f"{folder}/base.yaml: {4 * LIMIT + 1} bytes; allowed: {LIMIT} characters"
+    )
 
 
 def test_a_variable_that_is_not_set_is_named(database: None) -> None:
-    assert problems(variable="no_such") == ("Variable 'no_such': not set; put the YAML of the templates into it",)
+    assert problems(variable="no_such") == (
+        "Variable 'no_such': not set; put the YAML of the templates into it",
+    )
 
 
 def test_a_variable_with_bad_yaml_is_named_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_RUNAI_TEMPLATES", "name: a\nname: b")
     (found,) = problems(variable="runai_templates")
-    assert found == "Variable 'runai_templates', line 2: name: stands twice, first in line 1; keep one of them"
+    assert (
+        found
+        == "Variable 'runai_templates', line 2: name: stands twice, first in line 1; keep one of them"
+    )
 
 
 def test_a_template_in_the_dag_file_has_the_name_that_it_is_given() -> None:
-    assert template_library(inline={"a": {"name": "a"}})["a"].where == "template 'a' in the DAG file"
-    assert problems(inline={"a": {"name": "b"}})[0].startswith("template 'a' in the DAG file: its name is 'b'")
-    assert problems(inline={"a": "image: x"})[0].startswith("template 'a' in the DAG file: a str; allowed: a mapping")
+    assert (
+        template_library(inline={"a": {"name": "a"}})["a"].where == "template 'a' in the DAG file"
+    )
+    assert problems(inline={"a": {"name": "b"}})[0].startswith(
+        "template 'a' in the DAG file: its name is 'b'"
+    )
+    assert problems(inline={"a": "image: x"})[0].startswith(
+        "template 'a' in the DAG file: a str; allowed: a mapping"
+    )

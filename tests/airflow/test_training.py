@@ -23,11 +23,16 @@ both = pytest.mark.parametrize("deferrable", [True, False], ids=["deferred", "bl
 
 
 def training(slug: str = "short", **given: Any) -> Callable[[], RunaiTrainingOperator]:
-    return lambda: RunaiTrainingOperator(**{"task_id": "task", "spec": SPEC, "workload_name": slug, **given})
+    return lambda: RunaiTrainingOperator(
+        **{"task_id": "task", "spec": SPEC, "workload_name": slug, **given}
+    )
 
 
 def creates(emulator: Emulator) -> int:
-    return sum(r.method == "POST" and r.path.endswith(("/trainings", "/distributed")) for r in emulator.requests)
+    return sum(
+        r.method == "POST" and r.path.endswith(("/trainings", "/distributed"))
+        for r in emulator.requests
+    )
 
 
 def the_one(emulator: Emulator, slug: str = "") -> Workload:
@@ -81,7 +86,9 @@ def test_reclaimed_by_another_project_it_goes_on_without_a_retry(
 
 
 @both
-def test_timeline_and_link_are_left_for_the_ui(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_timeline_and_link_are_left_for_the_ui(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     done = run(dag_of(training(deferrable=deferrable)))
     phases = [moment["phase"] for moment in done.xcom("runai_timeline")["timeline"]]
     assert phases[0] in ("Creating", "Pending")
@@ -105,9 +112,16 @@ def test_failure_names_the_exit_code_and_spends_its_retry_on_a_new_generation(
 
 
 @both
-def test_retry_after_failure_can_succeed(run: Runner, emulator: Emulator, shared: Path, deferrable: bool) -> None:
+def test_retry_after_failure_can_succeed(
+    run: Runner, emulator: Emulator, shared: Path, deferrable: bool
+) -> None:
     script = "sh -c 'test -e /shared/again && exit 0; touch /shared/again; exit 3'"
-    spec = {**SPEC, "command": script, "backoff_limit": 0, "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]}}
+    spec = {
+        **SPEC,
+        "command": script,
+        "backoff_limit": 0,
+        "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
+    }
     done = run(dag_of(training("second", spec=spec, deferrable=deferrable, retries=2)))
     assert done.state == "success"
     assert done.task().try_number == 2
@@ -116,13 +130,19 @@ def test_retry_after_failure_can_succeed(run: Runner, emulator: Emulator, shared
 
 
 @both
-def test_distributed_training_is_submitted_as_such(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_distributed_training_is_submitted_as_such(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     spec = {**SPEC, "distributed": {"framework": "PyTorch", "workers": 2}}
     done = run(dag_of(training("short-gang", spec=spec, deferrable=deferrable)))
     assert done.state == "success"
     found = the_one(emulator, "short-gang")
     assert (found.kind, len(found.gpu_demand)) == ("distributed", 3)
-    assert [r for r in emulator.requests if (r.method, r.path) == ("POST", "/api/v1/workloads/distributed")]
+    assert [
+        r
+        for r in emulator.requests
+        if (r.method, r.path) == ("POST", "/api/v1/workloads/distributed")
+    ]
 
 
 def test_templates_in_the_specification_are_rendered(run: Runner, emulator: Emulator) -> None:
@@ -149,7 +169,9 @@ ENDS = {"stop": "Deleting", "suspend": "Stopped", "keep": "Running"}
 def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
     run: Runner, emulator: Emulator, deferrable: bool, action: str
 ) -> None:
-    done = run(dag_of(training("long", limits={"total": 0.5}, on_kill=action, deferrable=deferrable)))
+    done = run(
+        dag_of(training("long", limits={"total": 0.5}, on_kill=action, deferrable=deferrable))
+    )
     assert done.state == "failed"
     assert "timed_out" in done.words
     assert "its limit is" in done.words
@@ -174,7 +196,9 @@ def test_a_limit_is_retried_only_if_its_workload_is_gone(
 
 
 @both
-def test_queueing_too_long_is_a_limit_of_its_own(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_queueing_too_long_is_a_limit_of_its_own(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     spec = {**SPEC, "compute": {"gpu_devices": 9}}
     done = run(dag_of(training("long", spec=spec, limits={"queue": 0.3}, deferrable=deferrable)))
     assert "the queue clock reached" in done.words
@@ -182,7 +206,9 @@ def test_queueing_too_long_is_a_limit_of_its_own(run: Runner, emulator: Emulator
 
 
 @both
-def test_suspended_by_a_person_it_waits_until_resumed(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_suspended_by_a_person_it_waits_until_resumed(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     def pause() -> None:
         person = Person(emulator)
         person.wait_for("patient", "Running")
@@ -220,7 +246,8 @@ def test_deleted_by_a_person_it_is_gone(run: Runner, emulator: Emulator, deferra
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "deferrable"), [("lose_reply", True), ("lose_reply", False), ("reset", True), ("html", False)]
+    ("fault", "deferrable"),
+    [("lose_reply", True), ("lose_reply", False), ("reset", True), ("html", False)],
 )
 def test_a_create_without_an_answer_leads_to_one_workload(
     run: Runner, emulator: Emulator, fault: str, deferrable: bool
@@ -267,7 +294,9 @@ DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
 
 @both
-def test_a_run_that_is_deleted_and_made_again_trains_again(run: Runner, emulator: Emulator, deferrable: bool) -> None:
+def test_a_run_that_is_deleted_and_made_again_trains_again(
+    run: Runner, emulator: Emulator, deferrable: bool
+) -> None:
     """The same run id with everything Airflow knew of it lost: what an earlier life of it trained is not its own."""
     names = []
     for _ in range(2):
@@ -284,7 +313,9 @@ def test_what_lives_and_is_not_of_this_run_is_never_taken_nor_tried_again(
 ) -> None:
     limited = training("long", limits={"total": 0.4}, on_kill="keep", deferrable=deferrable)
     run(dag_of(limited, dag_id="foreign"), at=DAY)
-    other = run(dag_of(training("long", deferrable=deferrable, retries=2), dag_id="foreign"), at=DAY)
+    other = run(
+        dag_of(training("long", deferrable=deferrable, retries=2), dag_id="foreign"), at=DAY
+    )
     assert other.state == "failed"
     assert other.task().try_number == 1
     assert "no try of this run has submitted it" in other.words
@@ -295,7 +326,10 @@ def test_what_lives_and_is_not_of_this_run_is_never_taken_nor_tried_again(
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown project": ({"project": "team-x"}, "'team-x': no such project"),
     "image missing": ({"spec": {"command": "x"}}, "spec.image: missing"),
-    "portion": ({"spec": {"image": "x", "compute": {"gpu_portion": "1.5"}}}, "spec.compute.gpu_portion"),
+    "portion": (
+        {"spec": {"image": "x", "compute": {"gpu_portion": "1.5"}}},
+        "spec.compute.gpu_portion",
+    ),
     "two devices": (
         {"spec": {"image": "x", "compute": {"gpu_portion": "0.5", "gpu_devices": "2"}}},
         "together with gpu_devices=2",
@@ -309,7 +343,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("wrong", BAD)
-def test_bad_input_is_refused_before_anything_is_submitted(run: Runner, emulator: Emulator, wrong: str) -> None:
+def test_bad_input_is_refused_before_anything_is_submitted(
+    run: Runner, emulator: Emulator, wrong: str
+) -> None:
     given, words = BAD[wrong]
     done = run(dag_of(training(**{"retries": 2, **given})))
     assert done.state == "failed"
@@ -329,7 +365,10 @@ def test_a_slip_in_the_configuration_leaves_no_workload_behind(
 
 
 EARLY: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "keys": ({"spec": {"imgae": "x", "compute": {"gpus": 1}}}, ["imgae", "image", "spec.compute.gpus"]),
+    "keys": (
+        {"spec": {"imgae": "x", "compute": {"gpus": 1}}},
+        ["imgae", "image", "spec.compute.gpus"],
+    ),
     "name": ({"workload_name": "Not_a_label"}, ["cannot become a DNS label"]),
     "words": (
         {"on_kill": "kill", "on_clear": "again", "when_suspended": "cry"},
@@ -338,7 +377,10 @@ EARLY: dict[str, tuple[dict[str, Any], list[str]]] = {
     "clock": ({"limits": {"queu": 5}}, ["limits.queu", "queue"]),
     "negative": ({"limits": {"queue": -5}}, ["limits.queue: -5"]),
     "limits": ({"limits": 5}, ["limits: 5"]),
-    "duration": ({"limits": {"total": timedelta(days=1)}}, ["limits.total: datetime.timedelta", "seconds"]),
+    "duration": (
+        {"limits": {"total": timedelta(days=1)}},
+        ["limits.total: datetime.timedelta", "seconds"],
+    ),
     "pace": ({"poll_interval": "often"}, ["poll_interval: 'often'", "seconds"]),
     "interval": ({"poll_interval": 0}, ["poll_interval: 0"]),
 }
@@ -372,7 +414,9 @@ def test_no_secret_and_no_token_in_logs_xcoms_and_rendered_fields(
         rendered = str(session.scalars(select(RenderedTaskInstanceFields.rendered_fields)).all())
     seen = capfd.readouterr()
     everything = seen.out + seen.err + caplog.text + rendered
-    everything += "".join(str(done.xcom(key)) for key in ("return_value", "runai_timeline", "runai_workload"))
+    everything += "".join(
+        str(done.xcom(key)) for key in ("return_value", "runai_timeline", "runai_workload")
+    )
     assert "short-" in everything, "the logs are really captured"
     assert SECRET not in everything
     assert "Bearer" not in everything

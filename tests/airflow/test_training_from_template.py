@@ -14,7 +14,10 @@ from tests.airflow.running import Run, dag_of
 
 Runner = Callable[..., Run]
 TEMPLATES = {
-    "base": {"spec": {"image": "python:3.12", "environment": {"DATA": "/data", "EPOCHS": "1"}}, "locked": ["image"]},
+    "base": {
+        "spec": {"image": "python:3.12", "environment": {"DATA": "/data", "EPOCHS": "1"}},
+        "locked": ["image"],
+    },
     "small": {"extends": "base", "project": "team-b", "spec": {"compute": {"gpu_devices": 1}}},
 }
 
@@ -39,7 +42,11 @@ def test_template_and_task_are_one_specification(run: Runner, emulator: Emulator
 
 
 def test_command_line_may_name_the_template(run: Runner, emulator: Emulator) -> None:
-    done = run(dag_of(trains(command_line="runai submit short --template small -e EPOCHS=7 --project team-a")))
+    done = run(
+        dag_of(
+            trains(command_line="runai submit short --template small -e EPOCHS=7 --project team-a")
+        )
+    )
     assert done.state == "success", done.words
     assert done.xcom()["project"] == "team-a"
     assert variables(emulator)["EPOCHS"] == "7"
@@ -50,7 +57,10 @@ def test_command_line_may_name_the_template(run: Runner, emulator: Emulator) -> 
     [
         ({"template": "small", "spec": {"image": "mine:1"}}, "locks it"),
         ({"template": "smal"}, "'small'"),
-        ({"template": "loop", "templates": {"loop": {"extends": "loop", "spec": {}}}}, "extends itself"),
+        (
+            {"template": "loop", "templates": {"loop": {"extends": "loop", "spec": {}}}},
+            "extends itself",
+        ),
         ({"template": "x", "templates": {"x": {"spec": {"imag": "y"}}}}, "'image'"),
     ],
 )

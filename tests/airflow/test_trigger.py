@@ -49,7 +49,10 @@ def test_cancelled_while_waiting_it_closes_its_session(emulator: Emulator) -> No
 
 
 def test_a_connection_that_is_missing_at_first_is_waited_for(
-    emulator: Emulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch, database: None
+    emulator: Emulator,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    database: None,
 ) -> None:
     made = trigger(emulator)
     monkeypatch.delenv("AIRFLOW_CONN_RUNAI_DEFAULT")
@@ -64,7 +67,9 @@ def test_a_connection_that_is_missing_at_first_is_waited_for(
     assert asyncio.run(later())["status"] == "succeeded"
 
 
-def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(emulator: Emulator, connect: Callable[..., None]) -> None:
+def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
     made = trigger(emulator, "long-t")
 
     async def rotate() -> dict[str, Any]:

@@ -16,11 +16,26 @@ from tests.airflow.running import Person
 from tests.polling import PATIENCE
 
 
-def trigger(emulator: Emulator, slug: str = "short-t", on_kill: str = "stop", **given: Any) -> RunaiWorkloadTrigger:
+def trigger(
+    emulator: Emulator, slug: str = "short-t", on_kill: str = "stop", **given: Any
+) -> RunaiWorkloadTrigger:
     made = Person(emulator).submit("team-a", slug, gpus=0)
-    workload = {"id": made.id, "name": made.name, "project_id": "4501", "cluster_id": made.cluster_id, "phase": ""}
-    policy = {"poll_interval": 0.1, "when_suspended": "wait", "limits": {}, **given.pop("policy", {})}
-    return RunaiWorkloadTrigger("runai_default", workload, policy, on_kill, **{"min_defer_seconds": 0.0, **given})
+    workload = {
+        "id": made.id,
+        "name": made.name,
+        "project_id": "4501",
+        "cluster_id": made.cluster_id,
+        "phase": "",
+    }
+    policy = {
+        "poll_interval": 0.1,
+        "when_suspended": "wait",
+        "limits": {},
+        **given.pop("policy", {}),
+    }
+    return RunaiWorkloadTrigger(
+        "runai_default", workload, policy, on_kill, **{"min_defer_seconds": 0.0, **given}
+    )
 
 
 async def first(made: RunaiWorkloadTrigger) -> dict[str, Any]:
@@ -75,6 +90,8 @@ def supervised(monkeypatch: pytest.MonkeyPatch) -> Supervised:
 
 
 def with_task(made: RunaiWorkloadTrigger) -> RunaiWorkloadTrigger:
-    who: Any = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", map_index=-1, try_number=1)
+    who: Any = SimpleNamespace(
+        dag_id="dag", task_id="task", run_id="run", map_index=-1, try_number=1
+    )
     made.task_instance = who
     return made

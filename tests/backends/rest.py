@@ -27,7 +27,14 @@ def html(status: int = 200) -> Reply:
 
 
 def item(identity: str = "w-1", phase: str = "Running", **more: Any) -> dict[str, Any]:
-    return {"id": identity, "name": f"{identity}-g1", "phase": phase, "projectId": "4501", "type": "Training", **more}
+    return {
+        "id": identity,
+        "name": f"{identity}-g1",
+        "phase": phase,
+        "projectId": "4501",
+        "type": "Training",
+        **more,
+    }
 
 
 def order(name: str = "train-0123456789-g1", **spec: Any) -> Order:
@@ -36,7 +43,9 @@ def order(name: str = "train-0123456789-g1", **spec: Any) -> Order:
 
 @dataclass
 class Answers:
-    """Hand-fed replies, one after the other; an exception is thrown, the last answer is repeated."""
+    """
+    Hand-fed replies, one after the other; an exception is thrown, the last answer is repeated.
+    """
 
     given: list[Reply | Exception | Callable[[Request], Reply]]
 
@@ -56,8 +65,8 @@ class SmallPlane:
     """
     Keeps workloads by name, as the real one does: a name can be taken once.
 
-    :param on_create: called with the number of the create (from 1); may return a reply of its own (nothing is made),
-        or raise (after it was made, if it says so with ``made=True``).
+    :param on_create: called with the number of the create (from 1); may return a reply of its own
+        (nothing is made), or raise (after it was made, if it says so with ``made=True``).
     :param lag: how many list calls do not show a fresh workload.
     :param duplicate: answer to a name that is taken.
     """
@@ -94,7 +103,11 @@ class SmallPlane:
         name = str(body["name"])
         if name in self.workloads:
             return self.duplicate
-        self.workloads[name] = {"workloadId": f"id-{self.creates}", "actualPhase": "Creating", **body}
+        self.workloads[name] = {
+            "workloadId": f"id-{self.creates}",
+            "actualPhase": "Creating",
+            **body,
+        }
         if self.creates in self.lose_reply_of:
             raise Unreachable("the connection was closed without an answer")
         return reply(self.workloads[name], 202)
@@ -111,6 +124,8 @@ class SmallPlane:
         return reply({"workloads": [self._listed(w) for w in self.workloads.values()]})
 
     def _listed(self, workload: Mapping[str, Any]) -> dict[str, Any]:
-        variables = {v["name"]: v["value"] for v in workload["spec"]["environmentVariables"] if "value" in v}
+        variables = {
+            v["name"]: v["value"] for v in workload["spec"]["environmentVariables"] if "value" in v
+        }
         shown = {"environmentVariables": variables} if self.shows_variables else {}
         return {**item(workload["workloadId"], "Creating"), "name": workload["name"], **shown}

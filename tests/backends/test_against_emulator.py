@@ -48,7 +48,11 @@ class Blocking:
     def run(self, flow: Flow[T]) -> T:
         with clients.client(self.settings) as client:
             return drivers.run(
-                self.tokens.authorized(flow), client, self.told.append, self.emulator.advance, self.clock
+                self.tokens.authorized(flow),
+                client,
+                self.told.append,
+                self.emulator.advance,
+                self.clock,
             )
 
     @property
@@ -68,7 +72,9 @@ class Awaiting(Blocking):
 
         async def main() -> T:
             async with clients.async_client(self.settings) as client:
-                return await drivers.arun(self.tokens.authorized(flow), client, tell, sleep, self.clock)
+                return await drivers.arun(
+                    self.tokens.authorized(flow), client, tell, sleep, self.clock
+                )
 
         return asyncio.run(main())
 
@@ -80,7 +86,9 @@ def talk(request: pytest.FixtureRequest, emulator: Emulator) -> Blocking:
 
 
 def submit(talk: Blocking, name: str = NAME, **spec: Any) -> Workload:
-    return talk.run(create_or_adopt(talk.project, order(name, **{"compute": {"gpu_devices": 1}, **spec})))
+    return talk.run(
+        create_or_adopt(talk.project, order(name, **{"compute": {"gpu_devices": 1}, **spec}))
+    )
 
 
 def wait_for(talk: Blocking, workload: Workload) -> Outcome:
@@ -99,7 +107,11 @@ def test_a_training_is_preempted_and_goes_on(talk: Blocking) -> None:
     talk.emulator.advance(30)
     assert talk.emulator.preempt(NAME)
     outcome = wait_for(talk, workload)
-    assert (outcome.status, outcome.clocks.interruptions, outcome.clocks.preemptions) == ("succeeded", 1, 1)
+    assert (outcome.status, outcome.clocks.interruptions, outcome.clocks.preemptions) == (
+        "succeeded",
+        1,
+        1,
+    )
     assert outcome.clocks.interrupted_total > 0
 
 
@@ -145,7 +157,9 @@ def test_deleted_by_somebody_is_gone_and_finished_before_that_is_finished(talk: 
 @pytest.mark.parametrize("seconds", [0.0, 2.0])
 def test_a_lost_reply_is_adopted(talk: Blocking, seconds: float) -> None:
     talk.settings = replace(talk.settings, timeout=1.0)
-    talk.emulator.faults.add("lose_reply", method="POST", path="/api/v1/workloads/*", seconds=seconds)
+    talk.emulator.faults.add(
+        "lose_reply", method="POST", path="/api/v1/workloads/*", seconds=seconds
+    )
     found = submit(talk)
     again = submit(talk)
     assert found.id == again.id
@@ -164,7 +178,9 @@ def test_a_name_that_is_taken_is_adopted_or_refused(emulate: Serve, status: int)
     talk = Blocking(emulate(duplicate_name_status=status))
     found = submit(talk)
     assert submit(talk).id == found.id
-    with pytest.raises(ForeignWorkload, match=r"spec\.compute\.gpuDevicesRequest: running with 1, now 2"):
+    with pytest.raises(
+        ForeignWorkload, match=r"spec\.compute\.gpuDevicesRequest: running with 1, now 2"
+    ):
         submit(talk, compute={"gpu_devices": 2})
     assert len(talk.emulator.workloads_named("train")) == 1
 
@@ -200,7 +216,9 @@ def test_trouble_on_the_way_changes_nothing(emulator: Emulator, trouble: dict[st
     assert outcome.clocks.running == pytest.approx(100, abs=3)
 
 
-@pytest.mark.parametrize("fault", [{"kind": "future"}, {"kind": "missing_fields"}, {"kind": "hide_new", "seconds": 30}])
+@pytest.mark.parametrize(
+    "fault", [{"kind": "future"}, {"kind": "missing_fields"}, {"kind": "hide_new", "seconds": 30}]
+)
 def test_servers_of_another_age_are_understood(emulator: Emulator, fault: dict[str, Any]) -> None:
     talk = Awaiting(emulator)
     talk.emulator.faults.add(**fault, path="/api/v1/workloads*", times=None)
@@ -228,7 +246,9 @@ def test_a_distributed_training_is_made_and_removed_through_its_own_calls(talk: 
     assert talk.run(control_plane.get(workload.id)).path == "distributed"
     talk.emulator.advance(5)
     talk.run(end_and_wait(talk.run(control_plane.get(workload.id))))
-    changing = [r.path for r in talk.emulator.requests if r.method != "GET" and "token" not in r.path]
+    changing = [
+        r.path for r in talk.emulator.requests if r.method != "GET" and "token" not in r.path
+    ]
     assert {path.split("/")[4] for path in changing} == {"distributed"}
 
 
@@ -246,7 +266,11 @@ def test_a_token_that_is_no_longer_accepted_is_renewed(talk: Blocking) -> None:
 
 
 def test_projects_are_resolved_or_told_apart(emulate: Serve) -> None:
-    talk = Blocking(emulate(clusters=("east", "west"), projects=("team-a@east:2", "team-a@west:2", "only@west:1")))
+    talk = Blocking(
+        emulate(
+            clusters=("east", "west"), projects=("team-a@east:2", "team-a@west:2", "only@west:1")
+        )
+    )
     with pytest.raises(NotResolved, match="2 projects have this name"):
         talk.run(organization.find_project("team-a"))
     west = talk.run(organization.find_cluster("west"))
@@ -295,7 +319,9 @@ def test_many_waits_share_the_list_over_a_real_socket(emulate: Serve) -> None:
     assert _calls_of_reading_together(talk, workloads, "Completed") == (1, 60)
 
 
-def _calls_of_reading_together(talk: Blocking, workloads: list[Workload], phase: str) -> tuple[int, int]:
+def _calls_of_reading_together(
+    talk: Blocking, workloads: list[Workload], phase: str
+) -> tuple[int, int]:
     """Let every workload be read three times, all at once; return how many lists and single reads that took."""
     shared, before = SharedReads(workloads[0].project_id, max_age=600), len(talk.emulator.requests)
 
@@ -304,7 +330,9 @@ def _calls_of_reading_together(talk: Blocking, workloads: list[Workload], phase:
 
     async def three_times(workload: Workload, client: httpx.AsyncClient) -> None:
         for _ in range(3):
-            found = await drivers.arun(talk.tokens.authorized(shared.read(workload.id)), client, clock=talk.clock)
+            found = await drivers.arun(
+                talk.tokens.authorized(shared.read(workload.id)), client, clock=talk.clock
+            )
             assert (found.id, found.phase) == (workload.id, phase)
 
     async def main() -> None:
@@ -313,4 +341,6 @@ def _calls_of_reading_together(talk: Blocking, workloads: list[Workload], phase:
 
     asyncio.run(main())
     calls = [request.path for request in talk.emulator.requests[before:]]
-    return calls.count("/api/v1/workloads"), sum(path.startswith("/api/v1/workloads/") for path in calls)
+    return calls.count("/api/v1/workloads"), sum(
+        path.startswith("/api/v1/workloads/") for path in calls
+    )

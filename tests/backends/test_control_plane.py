@@ -9,7 +9,14 @@ from airflow_runai.backends import organization
 from airflow_runai.backends.paging import MOST_PAGES, PAGE, read_all
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import Forbidden, NotResolved, SpecError, Unauthorized, Unreachable, Unreadable
+from airflow_runai.errors import (
+    Forbidden,
+    NotResolved,
+    SpecError,
+    Unauthorized,
+    Unreachable,
+    Unreadable,
+)
 from tests.backends.rest import PROJECT, Answers, html, item, reply
 from tests.core.stage import NOON, Hand, acts
 
@@ -17,7 +24,10 @@ WORKLOAD = Workload("w-1", "w-1-g1", "Running", project_id="4501", kind="Trainin
 
 
 def projects(*found: tuple[str, str]) -> Reply:
-    rows = [{"id": str(i), "name": name, "clusterId": cluster} for i, (name, cluster) in enumerate(found, 1)]
+    rows = [
+        {"id": str(i), "name": name, "clusterId": cluster}
+        for i, (name, cluster) in enumerate(found, 1)
+    ]
     return reply({"projects": rows})
 
 
@@ -26,9 +36,17 @@ def clusters(*names: str) -> Reply:
 
 
 def test_a_project_is_found_with_its_cluster_and_namespace() -> None:
-    row = {"id": 4501, "name": "team-a", "clusterId": "c", "status": {"namespace": "runai-team-a"}, "new": 1}
+    row = {
+        "id": 4501,
+        "name": "team-a",
+        "clusterId": "c",
+        "status": {"namespace": "runai-team-a"},
+        "new": 1,
+    }
     hand = Answers.hand(reply({"projects": [row]}))
-    assert hand.run(organization.find_project("team-a")) == organization.Project("4501", "team-a", "c", "runai-team-a")
+    assert hand.run(organization.find_project("team-a")) == organization.Project(
+        "4501", "team-a", "c", "runai-team-a"
+    )
     assert ("filterBy", "name==team-a") in hand.asked[0].params
 
 
@@ -40,14 +58,20 @@ def test_an_unknown_project_is_a_clear_error(found: Any) -> None:
 
 def test_two_projects_of_one_name_ask_for_the_cluster_and_it_decides() -> None:
     two = projects(("team-a", "id-of-east"), ("team-a", "id-of-west"))
-    with pytest.raises(NotResolved, match="2 projects have this name, on the clusters id-of-east, id-of-west; name"):
+    with pytest.raises(
+        NotResolved, match="2 projects have this name, on the clusters id-of-east, id-of-west; name"
+    ):
         Answers.hand(two).run(organization.find_project("team-a"))
-    found = Answers.hand(two, clusters("east", "west")).run(organization.find_project("team-a", "west"))
+    found = Answers.hand(two, clusters("east", "west")).run(
+        organization.find_project("team-a", "west")
+    )
     assert found.cluster_id == "id-of-west"
 
 
 def test_an_unknown_cluster_is_told_with_those_there_are() -> None:
-    with pytest.raises(NotResolved, match="cluster 'north': 0 hits; the control plane has: east, west"):
+    with pytest.raises(
+        NotResolved, match="cluster 'north': 0 hits; the control plane has: east, west"
+    ):
         Answers.hand(projects(("team-a", "x")), clusters("west", "east")).run(
             organization.find_project("team-a", "north")
         )
@@ -63,13 +87,19 @@ def test_a_name_that_a_filter_cannot_say_is_refused_before_it_is_sent(name: str)
 
 def test_a_project_without_id_is_unreadable_not_a_crash() -> None:
     with pytest.raises(Unreadable, match="without an id"):
-        Answers.hand(reply({"projects": [{"name": "team-a"}]})).run(organization.find_project("team-a"))
+        Answers.hand(reply({"projects": [{"name": "team-a"}]})).run(
+            organization.find_project("team-a")
+        )
 
 
 class Pages:
-    """Serves rows page by page; ``ignores_offset`` makes it a server that always shows the first page."""
+    """
+    Serves rows page by page; ``ignores_offset`` makes it a server that always shows the first page.
+    """
 
-    def __init__(self, rows: int, ignores_offset: bool = False, with_ids: bool = True, as_text: bool = False) -> None:
+    def __init__(
+        self, rows: int, ignores_offset: bool = False, with_ids: bool = True, as_text: bool = False
+    ) -> None:
         self.rows = [item(f"w-{i}") if with_ids else {"at": i} for i in range(rows)]
         self.ignores_offset, self.as_text = ignores_offset, as_text
 
@@ -79,7 +109,12 @@ class Pages:
         rows = self.rows[offset : offset + int(params["limit"])]
         following: Any = int(params["offset"]) + PAGE
         more = self.ignores_offset or following < len(self.rows)
-        return reply({"workloads": rows, **({"next": str(following) if self.as_text else following} if more else {})})
+        return reply(
+            {
+                "workloads": rows,
+                **({"next": str(following) if self.as_text else following} if more else {}),
+            }
+        )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 499, 500, 501, 1201])
@@ -99,8 +134,12 @@ def test_a_server_that_ignores_the_offset_does_not_hold_us(with_ids: bool) -> No
 
 
 def test_a_list_that_never_ends_is_an_error_not_a_part() -> None:
-    endless = Hand(answer=lambda r: reply({"workloads": [item(str(len(r.params)))], "next": _offset(r) + 1}))
-    moving = Hand(answer=lambda r: reply({"workloads": [item(f"w-{_offset(r)}")], "next": _offset(r) + 1}))
+    endless = Hand(
+        answer=lambda r: reply({"workloads": [item(str(len(r.params)))], "next": _offset(r) + 1})
+    )
+    moving = Hand(
+        answer=lambda r: reply({"workloads": [item(f"w-{_offset(r)}")], "next": _offset(r) + 1})
+    )
     assert len(endless.run(cp.list_workloads([]))) == 1
     with pytest.raises(Unreadable, match="goes on after"):
         moving.run(cp.list_workloads([]))
@@ -115,12 +154,20 @@ def test_rows_that_move_between_pages_are_kept_once() -> None:
     first = reply({"workloads": [item("w-1"), item("w-2")], "next": 2})
     second = reply({"workloads": [item("w-2", "Failed"), item("w-3")]})
     found = Answers.hand(first, second).run(cp.list_workloads([]))
-    assert [(w.id, w.phase) for w in found] == [("w-1", "Running"), ("w-2", "Running"), ("w-3", "Running")]
+    assert [(w.id, w.phase) for w in found] == [
+        ("w-1", "Running"),
+        ("w-2", "Running"),
+        ("w-3", "Running"),
+    ]
 
 
-@pytest.mark.parametrize("broken", [None, 5, "x", {}, {"id": 7, "phase": "Running"}, {"id": "w", "phase": ["Running"]}])
+@pytest.mark.parametrize(
+    "broken", [None, 5, "x", {}, {"id": 7, "phase": "Running"}, {"id": "w", "phase": ["Running"]}]
+)
 def test_a_broken_row_hurts_only_itself(broken: Any) -> None:
-    found = Answers.hand(reply({"workloads": [item("w-1"), broken, item("w-2")]})).run(cp.list_workloads([]))
+    found = Answers.hand(reply({"workloads": [item("w-1"), broken, item("w-2")]})).run(
+        cp.list_workloads([])
+    )
     assert [w.id for w in found] == ["w-1", "w-2"]
 
 
@@ -129,7 +176,9 @@ def test_a_list_that_says_nothing_is_there_is_empty(body: Any) -> None:
     assert Answers.hand(reply(body)).run(cp.find(PROJECT, "x")) == []
 
 
-@pytest.mark.parametrize("answer", [reply(None), reply({"workloads": "many"}), html(200), html(404)])
+@pytest.mark.parametrize(
+    "answer", [reply(None), reply({"workloads": "many"}), html(200), html(404)]
+)
 def test_a_list_that_says_nothing_at_all_is_not_empty(answer: Reply) -> None:
     with pytest.raises(Unreadable):
         Answers.hand(answer).run(cp.find(PROJECT, "x"))
@@ -152,18 +201,33 @@ def test_a_name_is_compared_again_whatever_the_server_found() -> None:
 def test_what_the_deleted_list_shows_is_deleted_even_if_it_does_not_say_so() -> None:
     hand = Answers.hand(reply({"workloads": [item("a", "Running"), item("b", "Completed")]}))
     found = hand.run(cp.find(PROJECT, "", deleted=True))
-    assert [(w.deleted, w.meaning.value) for w in found] == [(True, "deleting"), (True, "succeeded")]
+    assert [(w.deleted, w.meaning.value) for w in found] == [
+        (True, "deleting"),
+        (True, "succeeded"),
+    ]
     assert ("deleted", "true") in hand.asked[0].params
 
 
-SINGLE = {"workloadId": "w-1", "actualPhase": "Running", "name": "n", "projectId": "1", "clusterId": "c"}
+SINGLE = {
+    "workloadId": "w-1",
+    "actualPhase": "Running",
+    "name": "n",
+    "projectId": "1",
+    "clusterId": "c",
+}
 LISTED = {"id": "w-1", "phase": "Running", "name": "n", "projectId": "1", "clusterId": "c"}
 
 
 @pytest.mark.parametrize("shape", [SINGLE, LISTED])
 def test_both_shapes_are_read_alike(shape: Any) -> None:
     found = Workload.from_wire(shape)
-    assert (found.id, found.phase, found.name, found.project_id, found.cluster_id) == ("w-1", "Running", "n", "1", "c")
+    assert (found.id, found.phase, found.name, found.project_id, found.cluster_id) == (
+        "w-1",
+        "Running",
+        "n",
+        "1",
+        "c",
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +247,12 @@ def test_our_own_variables_are_read_from_both_shapes(variables: Any) -> None:
 
 @pytest.mark.parametrize("text", ["x", "", None, "-1", "9" * 5000, "1.5"])
 def test_a_try_that_is_no_number_counts_as_missing(text: Any) -> None:
-    assert Workload.from_wire({**LISTED, "environmentVariables": {"AIRFLOW_RUNAI_TRY": text}}).try_number is None
+    assert (
+        Workload.from_wire(
+            {**LISTED, "environmentVariables": {"AIRFLOW_RUNAI_TRY": text}}
+        ).try_number
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +277,9 @@ def test_a_try_that_is_no_number_counts_as_missing(text: Any) -> None:
     ],
 )
 def test_moments_of_every_kind_are_read_or_left_out(moment: Any, seconds: float | None) -> None:
-    assert Workload.from_wire({**LISTED, "phaseUpdatedAt": moment}).phase_updated_at == pytest.approx(seconds)
+    assert Workload.from_wire(
+        {**LISTED, "phaseUpdatedAt": moment}
+    ).phase_updated_at == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("body", [None, [], "w", {}, {"id": "w", "phase": 5}, {"phase": "Running"}])
@@ -220,8 +291,18 @@ def test_a_workload_that_cannot_be_read_is_unreadable(body: Any) -> None:
 def test_a_create_that_is_answered_before_there_is_a_phase_is_made() -> None:
     hand = Answers.hand(reply({"workloadId": "w-1", "actualPhase": None}, 202))
     made = hand.run(cp.create(PROJECT, "trainings", "train-g1", {"spec": {}}))
-    assert (made.id, made.name, made.phase, made.project_id) == ("w-1", "train-g1", "Unknown", "4501")
-    assert hand.asked[0].json == {"name": "train-g1", "projectId": "4501", "clusterId": "cluster-1", "spec": {}}
+    assert (made.id, made.name, made.phase, made.project_id) == (
+        "w-1",
+        "train-g1",
+        "Unknown",
+        "4501",
+    )
+    assert hand.asked[0].json == {
+        "name": "train-g1",
+        "projectId": "4501",
+        "clusterId": "cluster-1",
+        "spec": {},
+    }
 
 
 @pytest.mark.parametrize(
@@ -260,7 +341,10 @@ def test_an_id_never_leaves_its_place_in_the_path(identity: str) -> None:
 
 def records(*phases: tuple[float, str, str]) -> Reply:
     rows: list[Any] = [
-        {"meta": {"creationTimestamp": NOON + at}, "spec": {"phaseUpdate": {"phase": phase, "phaseMessage": words}}}
+        {
+            "meta": {"creationTimestamp": NOON + at},
+            "spec": {"phaseUpdate": {"phase": phase, "phaseMessage": words}},
+        }
         for at, phase, words in phases
     ]
     odd = [
@@ -275,19 +359,30 @@ def records(*phases: tuple[float, str, str]) -> Reply:
 
 def test_the_history_is_read_oldest_first_and_skips_what_is_no_phase() -> None:
     answer = records((60, "Running", ""), (0, "Pending", "no GPUs"), (30, "Pending", ""))
-    assert Answers.hand(answer).run(cp.history("w-1")) == acts((0, "Pending", "no GPUs"), (60, "Running"))
+    assert Answers.hand(answer).run(cp.history("w-1")) == acts(
+        (0, "Pending", "no GPUs"), (60, "Running")
+    )
 
 
-@pytest.mark.parametrize("answer", [reply({"message": "not found"}, 404), html(404), reply({}, 403), reply({}, 405)])
+@pytest.mark.parametrize(
+    "answer", [reply({"message": "not found"}, 404), html(404), reply({}, 403), reply({}, 405)]
+)
 def test_a_server_without_history_has_an_empty_one(answer: Reply) -> None:
     assert Answers.hand(answer).run(cp.history("w-1")) == ()
 
 
 @pytest.mark.parametrize(
     ("answer", "error"),
-    [(html(200), Unreadable), (html(502), Unreachable), (reply({}, 401), Unauthorized), (reply({}, 429), Unreachable)],
+    [
+        (html(200), Unreadable),
+        (html(502), Unreachable),
+        (reply({}, 401), Unauthorized),
+        (reply({}, 429), Unreachable),
+    ],
 )
-def test_a_history_that_cannot_be_read_now_is_not_empty(answer: Reply, error: type[Exception]) -> None:
+def test_a_history_that_cannot_be_read_now_is_not_empty(
+    answer: Reply, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         Answers.hand(answer).run(cp.history("w-1"))
 
@@ -316,11 +411,15 @@ def test_one_of_ours_that_cannot_be_read_is_no_absence(key: str) -> None:
 
 def test_a_specification_that_the_server_does_not_tell_is_empty() -> None:
     assert Answers.hand(reply({"spec": None})).run(cp.get_spec(WORKLOAD)) == {}
-    assert Answers.hand(reply({"spec": {"image": "a"}})).run(cp.get_spec(WORKLOAD)) == {"image": "a"}
+    assert Answers.hand(reply({"spec": {"image": "a"}})).run(cp.get_spec(WORKLOAD)) == {
+        "image": "a"
+    }
 
 
 def test_a_refusal_names_the_call_and_what_is_missing() -> None:
-    with pytest.raises(Forbidden, match=r"POST .*/suspend: 403 no; the identity of the connection lacks a role"):
+    with pytest.raises(
+        Forbidden, match=r"POST .*/suspend: 403 no; the identity of the connection lacks a role"
+    ):
         Answers.hand(reply({"message": "no"}, 403)).run(cp.suspend(WORKLOAD))
 
 

@@ -25,7 +25,9 @@ Run = Callable[..., Any]
 
 
 def blocking(flow: Flow[T], handler: Any, told: list[Notice], slept: list[float]) -> T:
-    with httpx.Client(transport=httpx.MockTransport(handler), base_url="http://plane/base/") as client:
+    with httpx.Client(
+        transport=httpx.MockTransport(handler), base_url="http://plane/base/"
+    ) as client:
         return drivers.run(flow, client, told.append, slept.append)
 
 
@@ -66,7 +68,9 @@ def answering(request: httpx.Request) -> httpx.Response:
 
 def conversation() -> Flow[list[Any]]:
     seen: list[Any] = []
-    first = yield Request("POST", "/api/a", [("filterBy", "name==x,phase!=y"), ("z", "1")], json={"k": "v"})
+    first = yield Request(
+        "POST", "/api/a", [("filterBy", "name==x,phase!=y"), ("z", "1")], json={"k": "v"}
+    )
     seen.append((first.status, first.body, first.headers["retry-after"]))
     form = yield Request("POST", "/api/b", form={"grant_type": "x y"}).with_header("X-Extra", "1")
     seen.append(form.body)
@@ -193,7 +197,9 @@ def test_cancellation_closes_the_flow_and_passes_through(step: Any) -> None:
         await asyncio.sleep(seconds)
 
     async def main() -> None:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(hang), base_url="http://plane/") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.MockTransport(hang), base_url="http://plane/"
+        ) as client:
             task = asyncio.create_task(drivers.arun(_watched(closed, step), client, sleep=sleep))
             await begun.wait()
             task.cancel()
@@ -286,7 +292,10 @@ def _garbage(visitor: socket.socket) -> None:
 @really_both
 @pytest.mark.parametrize("treat", [_reset, _garbage])
 def test_a_connection_that_breaks_says_nothing_about_the_workload(run: Run, treat: Any) -> None:
-    with listening(treat) as port, pytest.raises(Unreachable, match=rf"GET http://localhost:{port}/api/v1/clusters: "):
+    with (
+        listening(treat) as port,
+        pytest.raises(Unreachable, match=rf"GET http://localhost:{port}/api/v1/clusters: "),
+    ):
         run(ask(), settings(port))
 
 
@@ -314,9 +323,23 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_out(run: Run) ->
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("certificate")
     key, cert = folder / "key.pem", folder / "cert.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     who = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*made, *who, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(
+        [*made, *who, "-keyout", key, "-out", cert],
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
     return key, cert
 
 
@@ -328,7 +351,9 @@ def over_tls(certificate: tuple[Path, Path]) -> AbstractContextManager[int]:
         try:
             with context.wrap_socket(visitor, server_side=True) as talk:
                 talk.recv(65536)
-                talk.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{"good":true}')
+                talk.sendall(
+                    b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{"good":true}'
+                )
         except OSError:
             return  # the visitor did not like the certificate
 
@@ -336,8 +361,13 @@ def over_tls(certificate: tuple[Path, Path]) -> AbstractContextManager[int]:
 
 
 @really_both
-def test_a_self_signed_certificate_is_not_trusted_and_says_what_to_do(run: Run, certificate: Any) -> None:
-    with over_tls(certificate) as port, pytest.raises(Untrusted, match="name its CA file in the connection"):
+def test_a_self_signed_certificate_is_not_trusted_and_says_what_to_do(
+    run: Run, certificate: Any
+) -> None:
+    with (
+        over_tls(certificate) as port,
+        pytest.raises(Untrusted, match="name its CA file in the connection"),
+    ):
         run(ask(), settings(port, "https"))
 
 
@@ -346,7 +376,9 @@ def test_a_self_signed_certificate_is_not_trusted_and_says_what_to_do(run: Run, 
 def test_a_self_signed_certificate_is_accepted_where_the_connection_says_so(
     run: Run, certificate: Any, trust: str
 ) -> None:
-    how: dict[str, Any] = {"ca_file": str(certificate[1])} if trust == "its own CA file" else {"verify": False}
+    how: dict[str, Any] = (
+        {"ca_file": str(certificate[1])} if trust == "its own CA file" else {"verify": False}
+    )
     with over_tls(certificate) as port:
         assert run(ask(), settings(port, "https", **how)).body == {"good": True}
 
@@ -363,7 +395,9 @@ def test_a_ca_file_that_cannot_be_used_is_named(run: Run, tmp_path: Path) -> Non
 def test_redirects_are_not_followed(run: Run) -> None:
     def away(visitor: socket.socket) -> None:
         if visitor.recv(65536):
-            visitor.sendall(b"HTTP/1.1 302 Found\r\nlocation: http://evil.example/\r\ncontent-length: 0\r\n\r\n")
+            visitor.sendall(
+                b"HTTP/1.1 302 Found\r\nlocation: http://evil.example/\r\ncontent-length: 0\r\n\r\n"
+            )
 
     with listening(away) as port:
         assert run(ask(), settings(port)).status == 302

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.termination import GRACE, LONGEST_GOODBYE, REPEAT, end_and_wait, let_pods_end, stop
+from airflow_runai.backends.termination import (
+    GRACE,
+    LONGEST_GOODBYE,
+    REPEAT,
+    end_and_wait,
+    let_pods_end,
+    stop,
+)
 from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
@@ -44,7 +51,11 @@ class Leaving:
     def _answer(self, request: Request) -> Any:
         if request.path.endswith("/pods"):
             count = self.pods.pop(0) if len(self.pods) > 1 else self.pods[0]
-            return reply({"pods": [{"k8sPhase": "Running"}] * count}) if isinstance(count, int) else count
+            return (
+                reply({"pods": [{"k8sPhase": "Running"}] * count})
+                if isinstance(count, int)
+                else count
+            )
         if request.method == "DELETE":
             self.calls += "D"
             return self.deletions(self.calls.count("D"))
@@ -75,7 +86,9 @@ def test_a_404_alone_is_no_end() -> None:
 
 def test_a_deletion_that_had_no_effect_is_repeated() -> None:
     leaving = Leaving(
-        [ALIVE] * 9 + [NOT_THERE], deleted_from=10, deletions=lambda number: LOST if number == 1 else NOT_THERE
+        [ALIVE] * 9 + [NOT_THERE],
+        deleted_from=10,
+        deletions=lambda number: LOST if number == 1 else NOT_THERE,
     )
     hand = Hand(answer=leaving)
     hand.run(end_and_wait(RUNNING))
@@ -104,13 +117,17 @@ def test_what_somebody_already_deletes_is_only_waited_for() -> None:
     assert leaving.calls == "GGG"
 
 
-@pytest.mark.parametrize("last", [item(phase="Completed"), item(phase="Failed"), item(deletedAt="x")])
+@pytest.mark.parametrize(
+    "last", [item(phase="Completed"), item(phase="Failed"), item(deletedAt="x")]
+)
 def test_what_has_ended_on_the_way_holds_nothing_any_more(last: dict[str, Any]) -> None:
     Hand(answer=Leaving([ALIVE, reply(last)])).run(end_and_wait(RUNNING))
 
 
 @pytest.mark.parametrize(("reads", "words"), [([GOING], ""), ([REFUSED], " .*no")])
-def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started(reads: list[Any], words: str) -> None:
+def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started(
+    reads: list[Any], words: str
+) -> None:
     hand = Hand(answer=Leaving(reads))
     with pytest.raises(Unreachable, match=f"b-g1 is not gone after 900 s{words}"):
         hand.run(end_and_wait(RUNNING))
@@ -129,7 +146,9 @@ def test_a_replacement_waits_until_no_pod_writes_any_more() -> None:
 
 
 @pytest.mark.parametrize(("phase", "seconds"), [("Running", GRACE), ("Failed", 0)])
-def test_a_server_that_does_not_tell_pods_is_given_the_grace_period(phase: str, seconds: float) -> None:
+def test_a_server_that_does_not_tell_pods_is_given_the_grace_period(
+    phase: str, seconds: float
+) -> None:
     hand = Hand(answer=Leaving([NOT_THERE], pods=[NOT_THERE]))
     hand.run(let_pods_end(Workload("w-1", "b-g1", phase)))
     assert sum(hand.slept) == seconds
@@ -153,7 +172,9 @@ def test_pods_that_never_end_are_an_error() -> None:
         ("stop", [NOT_THERE], "GGGG", None),
     ],
 )
-def test_a_stop_says_what_came_of_it(action: str, reads: list[Any], calls: str, done: str | None) -> None:
+def test_a_stop_says_what_came_of_it(
+    action: str, reads: list[Any], calls: str, done: str | None
+) -> None:
     leaving = Leaving(list(reads))
     words = Hand(answer=leaving).run(stop(RUNNING, action))
     assert leaving.calls == calls

@@ -45,12 +45,16 @@ ECHOES: dict[str, Callable[[str], str]] = {
 }
 CODED: dict[str, Callable[[str], str]] = {
     "Basic": lambda text: b64encode(f"me:{text}".encode()).decode(),
-    "Basic as OAuth says": lambda text: b64encode(f"{quote_plus('m e')}:{quote_plus(text)}".encode()).decode(),
+    "Basic as OAuth says": lambda text: b64encode(
+        f"{quote_plus('m e')}:{quote_plus(text)}".encode()
+    ).decode(),
     "Basic for URLs": lambda text: urlsafe_b64encode(f"me:{text}".encode()).decode().rstrip("="),
     "Basic in a form": lambda text: quote_plus(b64encode(f"me:{text}".encode()).decode()),
     "secret": lambda text: b64encode(text.encode()).decode(),
     "body": lambda text: b64encode(urlencode({"client_secret": text, "x": 1}).encode()).decode(),
-    "body, longer": lambda text: b64encode(b"??" + urlencode({"client_secret": text, "x": 1}).encode()).decode(),
+    "body, longer": lambda text: b64encode(
+        b"??" + urlencode({"client_secret": text, "x": 1}).encode()
+    ).decode(),
 }
 # What a secret of a control plane may be made of, and more.
 LETTERS = st.sampled_from("abcXYZ019-_.~!@#$^*()=[]{}|;:,<>?'\"&%+/\\é€😀 ")
@@ -83,7 +87,9 @@ def test_what_is_coded_in_base64_cannot_be_decoded_any_more(echo: str, secret: s
 
 
 @given(SECRETS, st.integers(0, 60))
-def test_a_text_that_was_cut_in_the_middle_of_a_secret_shows_no_more_than_three_letters(secret: str, at: int) -> None:
+def test_a_text_that_was_cut_in_the_middle_of_a_secret_shows_no_more_than_three_letters(
+    secret: str, at: int
+) -> None:
     for end in ("", "…"):
         kept = Redaction(secret).text(f"no client {secret}"[:at] + end)
         assert secret.replace("\\", "")[:4] not in kept.removeprefix("no client ").replace("\\", "")
@@ -98,8 +104,16 @@ def test_a_reply_of_any_shape_is_bounded() -> None:
     deep: Any = "x"
     for _ in range(900):
         deep = [deep]
-    body = {"message": SECRET * 10_000, SECRET: SECRET, "list": [{"field": SECRET}] * 10_000, "deep": deep, "n": 1}
-    found = Redaction(SECRET).reply(Reply(500, NOON, body, SECRET, {"location": f"https://x/?s={quote(SECRET)}"}))
+    body = {
+        "message": SECRET * 10_000,
+        SECRET: SECRET,
+        "list": [{"field": SECRET}] * 10_000,
+        "deep": deep,
+        "n": 1,
+    }
+    found = Redaction(SECRET).reply(
+        Reply(500, NOON, body, SECRET, {"location": f"https://x/?s={quote(SECRET)}"})
+    )
     told = json.dumps(found.body, ensure_ascii=False) + found.text + str(found.headers)
     assert "hunter2" not in told
     assert len(told) < 500_000
@@ -110,12 +124,16 @@ def test_a_reply_of_any_shape_is_bounded() -> None:
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
 PLACES: dict[str, Callable[[str], Reply]] = {
     "message": lambda said: reply({"message": f"no {said}"}),
-    "description": lambda said: reply({"error": "invalid_client", "error_description": f"no {said}"}),
+    "description": lambda said: reply(
+        {"error": "invalid_client", "error_description": f"no {said}"}
+    ),
     "issue": lambda said: reply({"complianceIssues": [{"field": said, "details": f"no {said}"}]}),
     "page": lambda said: Reply(200, NOON, None, f"<p>no {said}</p>", {"content-type": "text/html"}),
     "text that is cut": lambda said: Reply(200, NOON, None, cut("<p>" + "x" * 230 + said), {}),
     "type": lambda said: Reply(200, NOON, None, "no", {"content-type": f"text/{said}"}),
-    "address": lambda said: Reply(200, NOON, {"message": "no"}, "", {"location": f"/x?client_secret={said}"}),
+    "address": lambda said: Reply(
+        200, NOON, {"message": "no"}, "", {"location": f"/x?client_secret={said}"}
+    ),
     "list": lambda said: reply([said]),
 }
 
@@ -137,7 +155,9 @@ def spoken(tokens: Tokens, answer: Callable[[Request], Reply]) -> str:
     return said
 
 
-@pytest.mark.parametrize("status", [301, 308, 400, 401, 403, 404, 405, 409, 418, 422, 429, 500, 502, 503])
+@pytest.mark.parametrize(
+    "status", [301, 308, 400, 401, 403, 404, 405, 409, 418, 422, 429, 500, 502, 503]
+)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_status_of_the_token_call_lets_the_secret_through(place: str, status: int) -> None:
     """A7: only 400 and 401 were looked at, and only for the secret as it is."""
@@ -149,7 +169,9 @@ def test_no_status_of_the_token_call_lets_the_secret_through(place: str, status:
         assert "s3cr3t" not in said
 
 
-@pytest.mark.parametrize("body", [{SECRET: 1}, [SECRET], SECRET, {"access_token": "", quote(SECRET): 1}])
+@pytest.mark.parametrize(
+    "body", [{SECRET: 1}, [SECRET], SECRET, {"access_token": "", quote(SECRET): 1}]
+)
 def test_a_token_answer_that_is_none_does_not_show_it_either(body: Any) -> None:
     assert "hunter2" not in spoken(Tokens("me", SECRET), lambda request: reply(body))
 
@@ -160,7 +182,9 @@ def test_no_later_call_shows_the_token(status: int) -> None:
         if "token" in request.path:
             return reply({"access_token": TOKEN, "expires_in": 60})
         sent = request.headers["Authorization"]
-        return reply({"message": f"bad header {sent}, quoted {quote_plus(sent)}; secret {SECRET}"}, status)
+        return reply(
+            {"message": f"bad header {sent}, quoted {quote_plus(sent)}; secret {SECRET}"}, status
+        )
 
     said = spoken(Tokens("me", SECRET), answer)
     assert "bad header Bearer ***" in said

@@ -91,7 +91,9 @@ def test_a_redirect_says_where_to() -> None:
     assert "https://login.example/auth" in str(error)
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None)]
+)
 def test_how_long_to_wait_is_read_where_it_is_a_number(header: str, seconds: float | None) -> None:
     error = failed(reply({}, 429, **{"retry-after": header}))
     assert isinstance(error, Throttled)
@@ -99,7 +101,9 @@ def test_how_long_to_wait_is_read_where_it_is_a_number(header: str, seconds: flo
 
 
 def test_what_breaks_a_policy_is_told_field_by_field() -> None:
-    issues = [{"field": f"spec.f{i}", "details": f"must be at most {i}", "rule": "max"} for i in range(9)]
+    issues = [
+        {"field": f"spec.f{i}", "details": f"must be at most {i}", "rule": "max"} for i in range(9)
+    ]
     error = failed(reply({"code": 400, "message": "policy", "complianceIssues": issues}, 400))
     assert "spec.f8: must be at most 8" in str(error)
 
@@ -107,7 +111,10 @@ def test_what_breaks_a_policy_is_told_field_by_field() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"error": "invalid_client", "error_description": "no such id"}, "invalid_client; no such id"),
+        (
+            {"error": "invalid_client", "error_description": "no such id"},
+            "invalid_client; no such id",
+        ),
         ({"message": "m", "details": "d"}, "m; d"),
         ({}, "(no message)"),
         ({"complianceIssues": "odd", "message": 5}, "5"),

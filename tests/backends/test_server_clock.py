@@ -23,7 +23,9 @@ def off(clock: ServerClock) -> float:
 
 
 @pytest.mark.parametrize("offset", [-HOUR, -600, -8, 8, 600, HOUR])
-def test_a_clock_that_is_off_is_corrected_and_told_once(offset: float, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clock_that_is_off_is_corrected_and_told_once(
+    offset: float, caplog: pytest.LogCaptureFixture
+) -> None:
     clock = ServerClock()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -47,7 +49,9 @@ def test_a_reply_that_was_slow_proves_no_difference() -> None:
     assert off(clock) == pytest.approx(0, abs=0.5)
 
 
-@pytest.mark.parametrize("date", [None, "", "yesterday", "Thu, 99 Foo 2026 00:00:00 GMT", "1", "\ud83d", "9" * 400])
+@pytest.mark.parametrize(
+    "date", [None, "", "yesterday", "Thu, 99 Foo 2026 00:00:00 GMT", "1", "\ud83d", "9" * 400]
+)
 def test_what_is_no_date_tells_nothing(date: str | None) -> None:
     clock = ServerClock()
     clock.learn(date, time.time())

@@ -1,8 +1,9 @@
 """
 Whatever a server says, what leaves is fit for Airflow, a terminal and a page: seen at the edge, not at each call.
 
-Conversations with the embedded Run:ai are recorded once, all fields of all shapes. Then they are repeated, each time
-with something hostile in one place of the answers, and everything that comes out is looked at.
+Conversations with the embedded Run:ai are recorded once, all fields of all shapes. Then they are
+repeated, each time with something hostile in one place of the answers, and everything that comes
+out is looked at.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.backends import capacity, clients, control_plane, drivers, organization, submission
+from airflow_runai.backends import (
+    capacity,
+    clients,
+    control_plane,
+    drivers,
+    organization,
+    submission,
+)
 from airflow_runai.backends.organization import Project
 from airflow_runai.backends.shared_reads import FEWEST, SharedReads
 from airflow_runai.backends.tokens import LONGEST_TOKEN, Tokens
@@ -38,7 +46,8 @@ from tests.backends.test_drivers import listening
 from tests.backends.test_drivers import settings as at
 
 NAME = "train-0123456789-g1"
-#: No text that leaves is longer, nor anything else (bytes of JSON); a timeline has at most 200 entries.
+#: No text that leaves is longer, nor anything else (bytes of JSON); a timeline has at most 200
+#: entries.
 LONGEST_TEXT, LARGEST = 2_000, 150_000
 #: Naps after which a wait that nothing will end is left.
 ENOUGH = 8
@@ -70,7 +79,9 @@ class Talk:
 
     def run(self, flow: Flow[Any]) -> Any:
         tokens = Tokens("client", "secret", on_token=self._mask)
-        with httpx.Client(base_url="http://runai", transport=httpx.MockTransport(self._ask)) as client:
+        with httpx.Client(
+            base_url="http://runai", transport=httpx.MockTransport(self._ask)
+        ) as client:
             found = drivers.run(tokens.authorized(flow), client, self._tell, self._nap)
         self.left.append(found)
         return found
@@ -140,14 +151,27 @@ def recorded() -> Answers:
     """Every answer of the embedded Run:ai, by method, path and list."""
     answers = Answers()
     scenario = Scenario(run_seconds=60, preempt_every=40)
-    with serve(Settings(clock=SteppedClock(), scenarios={"train": scenario}, policy_max_gpus=4)) as runai:
+    with serve(
+        Settings(clock=SteppedClock(), scenarios={"train": scenario}, policy_max_gpus=4)
+    ) as runai:
         real = httpx.Client(base_url=runai.url, headers={"Accept": "application/json"})
 
         def pass_on(request: httpx.Request) -> httpx.Response:
-            headers = {key: value for key, value in request.headers.items() if key in ("authorization", "content-type")}
-            said = real.request(request.method, request.url.raw_path.decode(), content=request.content, headers=headers)
+            headers = {
+                key: value
+                for key, value in request.headers.items()
+                if key in ("authorization", "content-type")
+            }
+            said = real.request(
+                request.method,
+                request.url.raw_path.decode(),
+                content=request.content,
+                headers=headers,
+            )
             if request.url.path.endswith("/token"):
-                said = httpx.Response(200, json=token(runai.url, runai.client_id, runai.client_secret))
+                said = httpx.Response(
+                    200, json=token(runai.url, runai.client_id, runai.client_secret)
+                )
             answers[key_of(request)] = (said.status_code, said.json() if said.content else None)
             return httpx.Response(said.status_code, content=said.content)
 
@@ -174,7 +198,13 @@ def key_of(request: httpx.Request) -> str:
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where something hostile can stand: each value, the inner ones too."""
     yield at
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    entries = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in entries:
         yield from places(inner, (*at, key))
 
@@ -191,11 +221,26 @@ def put(value: Any, at: tuple[Any, ...], hostile: Any, as_key: bool) -> Any:
     return changed
 
 
-ODD = st.text(st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs", "Ll", "Po"]), max_size=20)
+ODD = st.text(
+    st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs", "Ll", "Po"]),
+    max_size=20,
+)
 HOSTILE = st.one_of(
     ODD,
-    st.sampled_from([HOSTILE_TEXT, "\0", "\ud83d", "x" * 1_000_000, " " * 5_000 + "\x1b", "Completed\n", "9" * 5_000]),
-    st.sampled_from([10**400, -1, float("nan"), float("inf"), True, None, [], {}, ["\ud83d"], {"\0": "\0"}]),
+    st.sampled_from(
+        [
+            HOSTILE_TEXT,
+            "\0",
+            "\ud83d",
+            "x" * 1_000_000,
+            " " * 5_000 + "\x1b",
+            "Completed\n",
+            "9" * 5_000,
+        ]
+    ),
+    st.sampled_from(
+        [10**400, -1, float("nan"), float("inf"), True, None, [], {}, ["\ud83d"], {"\0": "\0"}]
+    ),
 )
 
 
@@ -250,7 +295,12 @@ def converse(talk: Talk, conversation: Callable[[Talk], None]) -> None:
 
 
 @settings(max_examples=150)
-@given(data=st.data(), conversation=st.sampled_from(CONVERSATIONS), hostile=HOSTILE, as_key=st.booleans())
+@given(
+    data=st.data(),
+    conversation=st.sampled_from(CONVERSATIONS),
+    hostile=HOSTILE,
+    as_key=st.booleans(),
+)
 def test_nothing_unfit_leaves_whatever_one_place_of_an_answer_holds(
     recorded: Answers,
     data: st.DataObject,
@@ -266,12 +316,17 @@ def test_nothing_unfit_leaves_whatever_one_place_of_an_answer_holds(
 
 
 @settings(max_examples=100)
-@given(words=st.one_of(ODD, st.just(HOSTILE_TEXT), st.just("x" * 100_000)), conversation=st.sampled_from(CONVERSATIONS))
+@given(
+    words=st.one_of(ODD, st.just(HOSTILE_TEXT), st.just("x" * 100_000)),
+    conversation=st.sampled_from(CONVERSATIONS),
+)
 @example(words=HOSTILE_TEXT, conversation=watch)
 def test_nothing_unfit_leaves_if_all_texts_are_hostile_but_names_and_ids(
     recorded: Answers, words: str, conversation: Callable[[Talk], None]
 ) -> None:
-    spoilt = Answers({key: (status, worded(body, words)) for key, (status, body) in recorded.items()})
+    spoilt = Answers(
+        {key: (status, worded(body, words)) for key, (status, body) in recorded.items()}
+    )
     converse(Talk(lambda request: answer(spoilt, request)), conversation)
 
 
@@ -288,7 +343,9 @@ def test_nothing_unfit_leaves_with_a_refusal(
             return answer(recorded, request)
         words = json.dumps({**body, "complianceIssues": issues})
         headers = {"location": b"http://x/\xe2\x80\xae\x9b31m", "content-type": b"text/\x9b31m\xff"}
-        return httpx.Response(status, content=words, headers=[(k.encode(), v) for k, v in headers.items()])
+        return httpx.Response(
+            status, content=words, headers=[(k.encode(), v) for k, v in headers.items()]
+        )
 
     converse(Talk(refuse), conversation)
 
@@ -327,14 +384,27 @@ def test_not_even_a_traceback_is_unfit_whatever_bytes_come(said: bytes) -> None:
         if visitor.recv(65536):
             visitor.sendall(said)
 
-    with listening(answer_with) as port, clients.client(at(port)) as client, pytest.raises(RunaiError) as caught:
+    with (
+        listening(answer_with) as port,
+        clients.client(at(port)) as client,
+        pytest.raises(RunaiError) as caught,
+    ):
         drivers.run(organization.list_clusters(), client)
     fit(str(caught.value))
-    assert all(line.isprintable() for line in "".join(traceback.format_exception(caught.value)).split("\n"))
+    assert all(
+        line.isprintable() for line in "".join(traceback.format_exception(caught.value)).split("\n")
+    )
 
 
 def test_what_is_recorded_has_the_shapes_that_are_read(recorded: Answers) -> None:
     keys = " ".join(recorded)
-    for part in ("/token", "/clusters", "/projects", "POST /api/v1/workloads/trainings", "/history", " deleted"):
+    for part in (
+        "/token",
+        "/clusters",
+        "/projects",
+        "POST /api/v1/workloads/trainings",
+        "/history",
+        " deleted",
+    ):
         assert part in keys
     assert {status for status, _ in recorded.values()} <= {200, 202}

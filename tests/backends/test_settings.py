@@ -18,7 +18,10 @@ def test_settings_never_show_the_secret() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"url": "org.run.ai"}, "control plane URL (host): 'org.run.ai' has no scheme or no host; allowed: an address"),
+        (
+            {"url": "org.run.ai"},
+            "control plane URL (host): 'org.run.ai' has no scheme or no host; allowed: an address",
+        ),
         ({"url": ""}, "control plane URL (host): '' has no scheme or no host"),
         ({"url": "ftp://org.run.ai"}, "has no scheme or no host"),
         ({"url": "https://"}, "has no scheme or no host"),
@@ -28,7 +31,10 @@ def test_settings_never_show_the_secret() -> None:
         ({"url": "https://me:s3cr3t@org.run.ai"}, "holds user information"),
         ({"url": "me:s3cr3t@org.run.ai"}, "'***@org.run.ai' has no scheme"),
         ({"url": "https://me:s3cr3t@org.run.ai:99999"}, "'***@org.run.ai:99999' is no address"),
-        ({"client_id": ""}, "client id (login): empty; enter the id of a service account or access key"),
+        (
+            {"client_id": ""},
+            "client id (login): empty; enter the id of a service account or access key",
+        ),
         ({"client_secret": ""}, "client secret (password): empty; enter the secret"),
         ({"timeout": 0}, "timeout: 0; allowed: seconds greater than 0"),
         ({"timeout": float("nan")}, "timeout: nan; allowed"),
@@ -45,11 +51,14 @@ def test_all_wrong_fields_are_named_at_once() -> None:
     with pytest.raises(ConnectionSettingsError) as caught:
         Settings("nowhere", "", "", timeout=-1)
     assert str(caught.value).count(";") >= 3
-    assert all(name in str(caught.value) for name in ("URL", "client id", "client secret", "timeout"))
+    assert all(
+        name in str(caught.value) for name in ("URL", "client id", "client secret", "timeout")
+    )
 
 
 @pytest.mark.parametrize(
-    "url", ["https://org.run.ai", "https://org.run.ai/", "https://gate.example/runai/", "http://[::1]:80"]
+    "url",
+    ["https://org.run.ai", "https://org.run.ai/", "https://gate.example/runai/", "http://[::1]:80"],
 )
 def test_a_client_speaks_to_the_given_address_with_a_time_out_on_everything(url: str) -> None:
     with clients.client(Settings(**{**GOOD, "url": url, "timeout": 7})) as client:

@@ -104,7 +104,15 @@ def test_few_waits_read_for_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"id": "w-7", "phase": 5}, item("w-7", name="a\0"), {"phase": "Running"}, item("\ud83d"), None, "odd"]
+    "broken",
+    [
+        {"id": "w-7", "phase": 5},
+        item("w-7", name="a\0"),
+        {"phase": "Running"},
+        item("\ud83d"),
+        None,
+        "odd",
+    ],
 )
 def test_a_broken_row_hurts_one_wait_only(broken: Any) -> None:
     plane = Plane(10)
@@ -146,7 +154,10 @@ def test_whoever_asks_for_the_list_and_is_cancelled_leaves_it_to_the_others() ->
         async with plane.client() as client:
             owner = asyncio.create_task(drivers.arun(shared.read("w-0"), client))
             await plane.asked.wait()
-            others = [asyncio.create_task(drivers.arun(shared.read(f"w-{i}"), client)) for i in range(1, 5)]
+            others = [
+                asyncio.create_task(drivers.arun(shared.read(f"w-{i}"), client))
+                for i in range(1, 5)
+            ]
             await asyncio.sleep(0)
             owner.cancel()
             plane.list_gate.set()
@@ -166,7 +177,9 @@ def test_an_unreachable_control_plane_is_told_to_every_wait() -> None:
 
     async def main() -> list[Any]:
         shared = joined(3)
-        async with httpx.AsyncClient(transport=httpx.MockTransport(down), base_url="http://plane/") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.MockTransport(down), base_url="http://plane/"
+        ) as client:
             reads = (drivers.arun(shared.read(f"w-{i}"), client) for i in range(3))
             return await asyncio.gather(*reads, return_exceptions=True)
 

@@ -52,13 +52,17 @@ def test_a_create_that_is_answered_is_the_only_call() -> None:
 
 @pytest.mark.parametrize("shows_variables", [True, False])
 @pytest.mark.parametrize("lag", [0, 2])
-def test_a_lost_reply_after_success_is_adopted_with_one_create(shows_variables: bool, lag: int) -> None:
+def test_a_lost_reply_after_success_is_adopted_with_one_create(
+    shows_variables: bool, lag: int
+) -> None:
     plane = SmallPlane(lose_reply_of=(1,), lag=lag, shows_variables=shows_variables)
     found = plane.hand().run(create_or_adopt(PROJECT, order()))
     assert (found.id, plane.creates, len(plane.workloads)) == ("id-1", 1, 1)
 
 
-@pytest.mark.parametrize("answer", [LOST, html(200), html(502), reply({}, 503), reply({}, 500), reply({"a": 1}, 202)])
+@pytest.mark.parametrize(
+    "answer", [LOST, html(200), html(502), reply({}, 503), reply({}, 500), reply({"a": 1}, 202)]
+)
 def test_a_create_that_never_arrived_is_sent_again_once_looked_up(answer: Any) -> None:
     def once(number: int) -> Any:
         return answer if number == 1 else None
@@ -96,7 +100,9 @@ def test_a_name_that_is_taken_by_another_specification_is_refused_with_the_diffe
     theirs = order(command="./old.sh", environment={"TOKEN": "hunter1"})
     plane.hand().run(create_or_adopt(PROJECT, theirs))
     with pytest.raises(ForeignWorkload) as caught:
-        plane.hand().run(create_or_adopt(PROJECT, order(command="./new.sh", environment={"TOKEN": "hunter2"})))
+        plane.hand().run(
+            create_or_adopt(PROJECT, order(command="./new.sh", environment={"TOKEN": "hunter2"}))
+        )
     text = str(caught.value)
     assert "spec.command: running with './old.sh', now './new.sh'" in text
     assert "spec.environmentVariables[TOKEN]: another value (not shown)" in text
@@ -115,12 +121,19 @@ def test_a_workload_of_somebody_else_is_never_adopted() -> None:
 def test_the_same_specification_from_another_try_is_ours() -> None:
     again = order()
     hand = Answers.hand(reply({"spec": again.body()["spec"]}))
-    assert hand.run(verify(Workload("w", again.name, "Running", fingerprint=again.fingerprint), again)) is None
+    assert (
+        hand.run(verify(Workload("w", again.name, "Running", fingerprint=again.fingerprint), again))
+        is None
+    )
 
 
 @pytest.mark.parametrize("phase", ["Running", "Completed"])
-@pytest.mark.parametrize("forged", [{"image": "evil:1"}, {"command": "curl evil | sh"}, {"args": "--other"}])
-def test_what_claims_our_fingerprint_must_agree_in_image_and_command(phase: str, forged: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "forged", [{"image": "evil:1"}, {"command": "curl evil | sh"}, {"args": "--other"}]
+)
+def test_what_claims_our_fingerprint_must_agree_in_image_and_command(
+    phase: str, forged: dict[str, str]
+) -> None:
     ours = order(command="./train.sh", args="--epochs 3")
     hand = Answers.hand(reply({"spec": {**ours.body()["spec"], **forged}}))
     with pytest.raises(ForeignWorkload, match=f"spec.{next(iter(forged))}: running with"):
@@ -130,7 +143,12 @@ def test_what_claims_our_fingerprint_must_agree_in_image_and_command(phase: str,
 def test_silence_about_the_specification_is_not_taken_for_another_one() -> None:
     ours = order()
     found = Workload("w", ours.name, "Running", fingerprint=ours.fingerprint)
-    assert Answers.hand(reply(None), NOT_THERE, reply({"spec": ours.body()["spec"]})).run(verify(found, ours)) is None
+    assert (
+        Answers.hand(reply(None), NOT_THERE, reply({"spec": ours.body()["spec"]})).run(
+            verify(found, ours)
+        )
+        is None
+    )
     with pytest.raises(Unreadable):
         Answers.hand(reply(None)).run(verify(found, ours))
 
@@ -148,7 +166,16 @@ def test_what_is_deleted_is_known_by_the_fingerprint_that_was_noted() -> None:
     [
         (reply({"message": "no scope"}, 403), Forbidden),
         (reply({"message": "no such project"}, 404), Refused),
-        (reply({"message": "bad field", "complianceIssues": [{"field": "spec.x", "details": "max 1"}]}, 400), Refused),
+        (
+            reply(
+                {
+                    "message": "bad field",
+                    "complianceIssues": [{"field": "spec.x", "details": "max 1"}],
+                },
+                400,
+            ),
+            Refused,
+        ),
         (reply({"message": "expired"}, 401), Unauthorized),
     ],
 )
@@ -159,7 +186,9 @@ def test_a_refusal_is_told_and_not_repeated(answer: Reply, error: type[Exception
     assert (plane.creates, len(plane.workloads)) == (1, 0)
 
 
-@pytest.mark.parametrize("then", [reply({"message": "expired"}, 401), reply({"message": "bad"}, 400)])
+@pytest.mark.parametrize(
+    "then", [reply({"message": "expired"}, 401), reply({"message": "bad"}, 400)]
+)
 def test_a_refusal_after_a_create_that_may_have_arrived_is_no_refusal_of_it(then: Reply) -> None:
     plane = SmallPlane(on_create=lambda number: LOST if number == 1 else then)
     with pytest.raises(Unreachable, match="reset"):
@@ -167,7 +196,9 @@ def test_a_refusal_after_a_create_that_may_have_arrived_is_no_refusal_of_it(then
 
 
 def test_a_refused_look_for_what_may_have_arrived_says_nothing_about_it() -> None:
-    plane = SmallPlane(lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 99), reply({"message": "no"}, 401)))
+    plane = SmallPlane(
+        lose_reply_of=(1,), list_answers=dict.fromkeys(range(1, 99), reply({"message": "no"}, 401))
+    )
     with pytest.raises(Unreachable, match="whether train-0123456789-g1 was created is not known"):
         plane.hand().run(create_or_adopt(PROJECT, order()))
     assert plane.creates == 1
@@ -186,7 +217,9 @@ def test_an_untrusted_certificate_is_not_tried_again() -> None:
     assert (plane.creates, plane.lists) == (1, 0)
 
 
-def test_a_control_plane_that_stays_away_ends_in_unreachable_after_a_bounded_number_of_creates() -> None:
+def test_a_control_plane_that_stays_away_ends_in_unreachable_after_a_bounded_number_of_creates() -> (
+    None
+):
     plane = SmallPlane(on_create=lambda number: LOST)
     with pytest.raises(Unreachable, match="reset"):
         plane.hand().run(create_or_adopt(PROJECT, order()))
@@ -228,12 +261,24 @@ def test_generations_come_from_both_lists_and_each_once() -> None:
     gone = reply({"workloads": [named(1), named(2)]})
     hand = Answers.hand(alive, gone, reply(named(3)))
     found = hand.run(generations(PROJECT, DIGEST))
-    assert [(n, w.id, w.deleted) for n, w in found] == [(1, "w-1", True), (2, "w-2", True), (3, "w-3", False)]
+    assert [(n, w.id, w.deleted) for n, w in found] == [
+        (1, "w-1", True),
+        (2, "w-2", True),
+        (3, "w-3", False),
+    ]
 
 
 def test_the_readable_part_of_a_name_identifies_nothing() -> None:
-    others = [named(1, name=f"x-{DIGEST}-g1-copy"), named(2, name="x-9876543210-g2"), named(3, name=f"x-{DIGEST}x-g3")]
-    hand = Answers.hand(reply({"workloads": [named(4, "renamed"), *others]}), reply({"workloads": []}), reply(named(4)))
+    others = [
+        named(1, name=f"x-{DIGEST}-g1-copy"),
+        named(2, name="x-9876543210-g2"),
+        named(3, name=f"x-{DIGEST}x-g3"),
+    ]
+    hand = Answers.hand(
+        reply({"workloads": [named(4, "renamed"), *others]}),
+        reply({"workloads": []}),
+        reply(named(4)),
+    )
     assert [n for n, _ in hand.run(generations(PROJECT, DIGEST))] == [4]
 
 
@@ -247,8 +292,12 @@ def test_the_newest_is_read_again_because_lists_lag() -> None:
 @pytest.mark.parametrize("after", [0, 2])
 def test_what_was_noted_is_looked_up_by_its_id_where_lists_lack_it(after: int) -> None:
     nothing = reply({"workloads": []})
-    hand = Answers.hand(nothing, nothing, *[NOT_THERE, nothing] * after, reply(named(1, projectId="elsewhere")))
-    ((generation, found),) = hand.run(generations(PROJECT, DIGEST, Note(1, 1, "w-1", f"train-{DIGEST}-g1")))
+    hand = Answers.hand(
+        nothing, nothing, *[NOT_THERE, nothing] * after, reply(named(1, projectId="elsewhere"))
+    )
+    ((generation, found),) = hand.run(
+        generations(PROJECT, DIGEST, Note(1, 1, "w-1", f"train-{DIGEST}-g1"))
+    )
     assert (generation, found.id, found.project_id) == (1, "w-1", "elsewhere")
 
 

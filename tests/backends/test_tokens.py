@@ -38,7 +38,11 @@ class Plane:
     def __call__(self, request: Request) -> Reply:
         if "token" not in request.path:
             self.calls.append(request.headers["Authorization"])
-            return reply({"id": 1}) if self.valid(self.calls[-1]) else reply({"message": "expired"}, 401)
+            return (
+                reply({"id": 1})
+                if self.valid(self.calls[-1])
+                else reply({"message": "expired"}, 401)
+            )
         grant = grant_of(request)
         self.grants.append(grant)
         answer = self.answers.get(grant.replace(" ", "_"))
@@ -68,12 +72,17 @@ OLD = reply({"message": "not found"}, 404)
         ({"v2_client_credentials": reply(None, 405)}, [V2, V1]),
         ({"v2_client_credentials": html(404)}, [V2, V1]),
         (
-            {"v2_client_credentials": OLD, "v1_client_credentials": reply({"message": "unknown grant"}, 400)},
+            {
+                "v2_client_credentials": OLD,
+                "v1_client_credentials": reply({"message": "unknown grant"}, 400),
+            },
             [V2, V1, APP],
         ),
     ],
 )
-def test_the_grants_are_tried_from_the_newest_and_what_worked_comes_first(answers: Any, grants: list[str]) -> None:
+def test_the_grants_are_tried_from_the_newest_and_what_worked_comes_first(
+    answers: Any, grants: list[str]
+) -> None:
     plane = Plane(**answers)
     hand, tokens = start(plane)
     assert hand.run(tokens.authorized(call())) == {"id": 1}
@@ -93,7 +102,9 @@ def test_what_failed_once_is_tried_again_when_what_worked_no_longer_does() -> No
     assert plane.grants[2:] == [V1, V2]
 
 
-@pytest.mark.parametrize(("passed", "renewed"), [(0, False), (2879, False), (2880, True), (9999, True)])
+@pytest.mark.parametrize(
+    ("passed", "renewed"), [(0, False), (2879, False), (2880, True), (9999, True)]
+)
 def test_a_token_is_renewed_at_eighty_per_cent_of_its_life(passed: float, renewed: bool) -> None:
     plane = Plane()
     hand, tokens = start(plane)
@@ -136,9 +147,20 @@ def test_a_401_that_stays_is_told_and_not_repeated_for_ever() -> None:
 @pytest.mark.parametrize(
     "answers",
     [
-        {"v2_client_credentials": reply({"error": "invalid_client", "error_description": f"bad {SECRET}"}, 401)},
-        {"v2_client_credentials": reply({"error": "invalid_client", "error_description": f"bad {SECRET}"}, 400)},
-        {"v2_client_credentials": OLD, "v1_client_credentials": reply({"message": f"bad {SECRET}"}, 401)},
+        {
+            "v2_client_credentials": reply(
+                {"error": "invalid_client", "error_description": f"bad {SECRET}"}, 401
+            )
+        },
+        {
+            "v2_client_credentials": reply(
+                {"error": "invalid_client", "error_description": f"bad {SECRET}"}, 400
+            )
+        },
+        {
+            "v2_client_credentials": OLD,
+            "v1_client_credentials": reply({"message": f"bad {SECRET}"}, 401),
+        },
         {
             "v2_client_credentials": OLD,
             "v1_client_credentials": reply({"message": "no"}, 400),
@@ -148,7 +170,9 @@ def test_a_401_that_stays_is_told_and_not_repeated_for_ever() -> None:
 )
 def test_a_wrong_secret_is_told_without_the_secret(answers: Any) -> None:
     hand, tokens = start(Plane(**answers))
-    with pytest.raises(Unauthorized, match=r"refuses client id and client secret .*check the connection") as caught:
+    with pytest.raises(
+        Unauthorized, match=r"refuses client id and client secret .*check the connection"
+    ) as caught:
         hand.run(tokens.authorized(call()))
     assert SECRET not in str(caught.value) + repr(caught.value)
 
@@ -163,7 +187,11 @@ def test_no_request_shows_the_secret_or_the_token_in_its_repr() -> None:
 
 @pytest.mark.parametrize("answer", [OLD, html(404), reply(None, 405)])
 def test_no_token_endpoint_anywhere_is_not_taken_for_a_missing_workload(answer: Reply) -> None:
-    everywhere = {"v2_client_credentials": answer, "v1_client_credentials": answer, "v1_app_token": answer}
+    everywhere = {
+        "v2_client_credentials": answer,
+        "v1_client_credentials": answer,
+        "v1_app_token": answer,
+    }
     hand, tokens = start(Plane(**everywhere))
     with pytest.raises(Unreachable, match="is this the control plane's URL") as caught:
         hand.run(tokens.authorized(call()))
@@ -182,7 +210,9 @@ def test_no_token_endpoint_anywhere_is_not_taken_for_a_missing_workload(answer: 
         (Unreachable("reset"), Unreachable),
     ],
 )
-def test_trouble_with_the_token_reaches_the_flow_where_it_asked(answer: Any, error: type[Exception]) -> None:
+def test_trouble_with_the_token_reaches_the_flow_where_it_asked(
+    answer: Any, error: type[Exception]
+) -> None:
     caught: list[Exception] = []
 
     def careful() -> Flow[str]:

@@ -1,8 +1,9 @@
 """
 How long checking a checkpoint takes, in units of ``cat`` on the same hot file in the same round.
 
-``python -m tests.benchmarks.checkpoint_speed`` prints the table of docs/checkpoints.md. It is measured in a process of
-its own. Absolute times mean nothing on a shared machine; ratios of the same round do.
+``python -m tests.benchmarks.checkpoint_speed`` prints the table of docs/checkpoints.md. It is
+measured in a process of its own. Absolute times mean nothing on a shared machine; ratios of the
+same round do.
 """
 
 from __future__ import annotations
@@ -94,7 +95,11 @@ def measure(paths: Sequence[Path], rounds: int = ROUNDS) -> Measured:
     """Check files in a process of its own."""
     argument = json.dumps([rounds, *map(str, paths)])
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, argument], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-c", _CHILD, argument],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
     per_file, growth = json.loads(done.stdout)
     return Measured([[(cat, check) for cat, check in rounds] for rounds in per_file], growth)
@@ -102,15 +107,21 @@ def measure(paths: Sequence[Path], rounds: int = ROUNDS) -> Measured:
 
 def torch_seconds(path: Path) -> float:
     """Seconds of ``torch.load`` and ``isfinite`` over everything, without the import."""
-    done = subprocess.run([sys.executable, "-c", _TORCH, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _TORCH, str(path)], capture_output=True, text=True, check=True
+    )
     return float(done.stdout)
 
 
 @contextmanager
 def hot_folder() -> Iterator[Path]:
-    """Make a folder in memory where there is one with room; a page cache that is warm does as well."""
+    """
+    Make a folder in memory where there is one with room; a page cache that is warm does as well.
+    """
     memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.statvfs(memory).f_bavail * os.statvfs(memory).f_frsize > 4096 * MIB
+    roomy = (
+        memory.is_dir() and os.statvfs(memory).f_bavail * os.statvfs(memory).f_frsize > 4096 * MIB
+    )
     with tempfile.TemporaryDirectory(dir=memory if roomy else None) as folder:
         yield Path(folder)
 
@@ -205,7 +216,9 @@ def main() -> None:
     with hot_folder() as folder:
         ratios, growth = measured_ratios(write_files(folder))
     print(table(ratios))
-    print(f"memory grew by {growth / 1024:.1f} MiB; {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    print(
+        f"memory grew by {growth / 1024:.1f} MiB; {time.monotonic() - begin:.0f} s", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def files() -> Iterator[list[Path]]:
         yield write_files(folder)
 
 
-def test_one_pass_costs_a_small_multiple_of_cat(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_pass_costs_a_small_multiple_of_cat(
+    files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The machine may be busy: the best of three medians counts, the bound does not give way."""
     best, growth = measured_ratios(files, rounds=3)
     for _ in range(TRIES - 1):
@@ -57,7 +59,9 @@ def test_it_is_five_times_as_fast_as_loading_it(files: list[Path]) -> None:
     for _ in range(TRIES):
         ours, theirs = measure(files[:1], rounds=3).seconds(0), torch_seconds(files[0])
         fastest = max(fastest, theirs / ours)
-        print(f"\ntorch.load and isfinite: {theirs:.2f} s, check: {ours:.2f} s, {theirs / ours:.1f} times as fast")
+        print(
+            f"\ntorch.load and isfinite: {theirs:.2f} s, check: {ours:.2f} s, {theirs / ours:.1f} times as fast"
+        )
         if fastest >= 5:
             break
     assert fastest >= 5
@@ -88,7 +92,9 @@ def test_a_root_of_a_thousand_checkpoints_is_listed_and_opened_in_two_seconds() 
 
 
 def _seconds(root: Path, level: int) -> float:
-    """Seconds of this process: a test on a shared machine cannot answer for what others do meanwhile."""
+    """
+    Seconds of this process: a test on a shared machine cannot answer for what others do meanwhile.
+    """
     begin = time.process_time()
     reports = [check(candidate.path, level=level) for candidate in candidates(root)]
     seconds = time.process_time() - begin
@@ -97,7 +103,9 @@ def _seconds(root: Path, level: int) -> float:
 
 
 def test_the_table_of_the_documentation_is_of_this_benchmark() -> None:
-    """Its numbers were measured some day; its rows and bounds are these, and the numbers keep them."""
+    """
+    Its numbers were measured some day; its rows and bounds are these, and the numbers keep them.
+    """
     text = (ROOT / "docs" / "checkpoints.md").read_text()
     found = re.search(r"<!-- measured: checkpoint-speed -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     assert found is not None

@@ -1,9 +1,10 @@
 """
 What the commands cost every start of ``airflow``: with and without them, side by side, in turns, in one run.
 
-*Without* is a second set of package metadata, earlier on the path, whose entry point describes the provider without
-the key ``cli``; *with* is the same kind of set with the description as it is. Nothing is patched, and both sides pay
-the same for the detour. What counts is processor time: the clock on the wall also measures who else is at work.
+*Without* is a second set of package metadata, earlier on the path, whose entry point describes the
+provider without the key ``cli``; *with* is the same kind of set with the description as it is.
+Nothing is patched, and both sides pay the same for the detour. What counts is processor time: the
+clock on the wall also measures who else is at work.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import pytest
 from tests.airflow.conftest import ENVIRONMENT
 
 ROUNDS = 6
-#: Of medians. The table costs a few ms of some 1,800; the rest is room for a machine that others use, too.
+#: Of medians. The table costs a few ms of some 1,800; the rest is room for a machine that others
+#: use, too.
 BOUND = 1.10
 DESCRIPTION = {
     "with": "    return given()\n",
@@ -32,7 +34,9 @@ def site(folder: Path, side: str) -> Path:
     """Make a directory whose metadata of the provider are found before the installed ones."""
     metadata = folder / side / "airflow_provider_runai-0.1.0.dist-info"
     metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: airflow-provider-runai\nVersion: 0.1.0\n")
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: airflow-provider-runai\nVersion: 0.1.0\n"
+    )
     entry = f"[apache_airflow_provider]\nprovider_info = described_{side}:get_provider_info\n"
     (metadata / "entry_points.txt").write_text(entry)
     module = "from airflow_runai.provider_info import get_provider_info as given\n\n\ndef get_provider_info():\n"
@@ -46,7 +50,10 @@ def start(site: Path, *words: str) -> tuple[float, str]:
     program = Path(sys.executable).with_name("airflow")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [program, *words], capture_output=True, text=True, env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+        [program, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": path},
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -67,5 +74,7 @@ def test_start_of_airflow_is_not_measurably_slower_with_the_commands(
     medians = {side: statistics.median(found) for side, found in seconds.items()}
     ratio = medians["with"] / medians["without"]
     with capsys.disabled():
-        print(f"\nairflow version: {medians['with']:.3f} s with, {medians['without']:.3f} s without: {ratio:.3f}")
+        print(
+            f"\nairflow version: {medians['with']:.3f} s with, {medians['without']:.3f} s without: {ratio:.3f}"
+        )
     assert ratio <= BOUND

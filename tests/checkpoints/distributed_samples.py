@@ -14,7 +14,8 @@ _METADATA = "torch.distributed.checkpoint.metadata"
 _FILESYSTEM = "torch.distributed.checkpoint.filesystem"
 
 
-# -- pickles -----------------------------------------------------------------------------------------------------------
+# -- pickles
+# -----------------------------------------------------------------------------------------------------------
 def number(value: int) -> bytes:
     return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
 
@@ -32,7 +33,8 @@ def instance(name: str, fields: Mapping[str, bytes], module: str = _METADATA) ->
     return b"c" + f"{module}\n{name}\n".encode() + b")\x81" + state + b"b"
 
 
-# -- pieces ------------------------------------------------------------------------------------------------------------
+# -- pieces
+# ------------------------------------------------------------------------------------------------------------
 def tensor_piece(shape: Sequence[int], start: float = 1.0) -> bytes:
     """The small torch file of a float32 tensor that counts up."""
     strides = [prod(shape[place + 1 :]) for place in range(len(shape))]
@@ -42,7 +44,13 @@ def tensor_piece(shape: Sequence[int], start: float = 1.0) -> bytes:
 
 def object_piece(pickle: bytes) -> bytes:
     """The small torch file of an object without tensors."""
-    return zip_file([("a/data.pkl", b"\x80\x02" + pickle + b"."), ("a/byteorder", b"little"), ("a/version", b"3\n")])
+    return zip_file(
+        [
+            ("a/data.pkl", b"\x80\x02" + pickle + b"."),
+            ("a/byteorder", b"little"),
+            ("a/version", b"3\n"),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,14 @@ class Save:
         """The pickle."""
         entries = [(text(name), _announced(it)) for name, it in self.tensors.items()]
         entries += [(text(name), instance("BytesStorageMetadata", {})) for name in self.objects]
-        paths = {name: name.split(".") for name in (*self.tensors, *self.objects)} if self.paths is None else self.paths
-        planner = mapping([(text(k), b"(" + b"".join(map(text, path)) + b"t") for k, path in paths.items()])
+        paths = (
+            {name: name.split(".") for name in (*self.tensors, *self.objects)}
+            if self.paths is None
+            else self.paths
+        )
+        planner = mapping(
+            [(text(k), b"(" + b"".join(map(text, path)) + b"t") for k, path in paths.items()]
+        )
         truth = {
             "state_dict_metadata": mapping(entries),
             "planner_data": planner,
@@ -112,13 +126,17 @@ class Save:
             begin = ends.get(piece.file, 0)
             ends[piece.file] = begin + len(piece.content)
             where = b"N" if piece.offsets is None else size(piece.offsets)
-            key = instance("MetadataIndex", {"fqn": text(piece.name), "offset": where, "index": b"N"})
+            key = instance(
+                "MetadataIndex", {"fqn": text(piece.name), "offset": where, "index": b"N"}
+            )
             info = {
                 "relative_path": text(piece.file),
                 "offset": number(begin if piece.begin is None else piece.begin),
                 "length": number(len(piece.content) if piece.length is None else piece.length),
             }
-            info |= {"transform_descriptors": b"]" + text("zstd") + b"a"} if piece.compressed else {}
+            info |= (
+                {"transform_descriptors": b"]" + text("zstd") + b"a"} if piece.compressed else {}
+            )
             places.append((key, instance("_StorageInfo", info, _FILESYSTEM)))
         return places
 
@@ -136,8 +154,15 @@ def _announced(it: Announced) -> bytes:
     layout = b"ctorch.serialization\n_get_layout\n" + text(it.layout) + b"\x85R"
     state = b"(ctorch\n" + it.dtype.encode() + b"\n" + layout + b"\x89" + memory + b"\x89t"
     properties = b"c" + f"{_METADATA}\nTensorProperties\n".encode() + b")\x81" + state + b"b"
-    chunks = [instance("ChunkStorageMetadata", {"offsets": size(a), "sizes": size(b)}) for a, b in it.chunks.items()]
-    fields = {"properties": properties, "size": size(it.shape), "chunks": b"](" + b"".join(chunks) + b"e"}
+    chunks = [
+        instance("ChunkStorageMetadata", {"offsets": size(a), "sizes": size(b)})
+        for a, b in it.chunks.items()
+    ]
+    fields = {
+        "properties": properties,
+        "size": size(it.shape),
+        "chunks": b"](" + b"".join(chunks) + b"e",
+    }
     return instance("TensorStorageMetadata", fields)
 
 

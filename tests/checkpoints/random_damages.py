@@ -1,8 +1,9 @@
 """
 Random damages to what real libraries wrote, judged here and loaded by the libraries themselves.
 
-``python -m tests.checkpoints.random_damages`` prints the table of docs/checkpoints.md. The same seed damages the same
-bytes for ever. A whole stale file is not among the damages: nobody can tell it by one look.
+``python -m tests.checkpoints.random_damages`` prints the table of docs/checkpoints.md. The same
+seed damages the same bytes for ever. A whole stale file is not among the damages: nobody can tell
+it by one look.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from tests.checkpoints.samples import GOLDEN
 
 EACH = 30
 _PAGE = 512
-KINDS = ("flip", "two flips", "cut", "zero page", "swapped blocks", "garbage behind", "zero tail", "missing")
+KINDS = (
+    "flip",
+    "two flips",
+    "cut",
+    "zero page",
+    "swapped blocks",
+    "garbage behind",
+    "zero tail",
+    "missing",
+)
 
 
 def _digest(value: Any) -> str:
@@ -35,7 +45,9 @@ def _digest(value: Any) -> str:
 
     def add(part: Any) -> None:
         if isinstance(part, torch.Tensor):
-            part = part.detach().contiguous().view(torch.uint8).numpy() if part.dim() else part.item()
+            part = (
+                part.detach().contiguous().view(torch.uint8).numpy() if part.dim() else part.item()
+            )
         if isinstance(part, np.ndarray):
             sum_.update(repr((part.dtype, part.shape)).encode() + part.tobytes())
         elif isinstance(part, dict):
@@ -94,7 +106,9 @@ def _files(*patterns: str) -> Callable[[Path], Any]:
             if not names:
                 raise FileNotFoundError(pattern)
             for name in names:
-                found[name.name] = _safetensors(name) if name.suffix == ".safetensors" else _torch(name)
+                found[name.name] = (
+                    _safetensors(name) if name.suffix == ".safetensors" else _torch(name)
+                )
         return found
 
     return load
@@ -117,7 +131,9 @@ BASES: dict[str, tuple[str, Callable[[Path], Any]]] = {
 
 @dataclass
 class Row:
-    """What became of the damages of one base; ``wrong`` names each that was called valid and differs."""
+    """
+    What became of the damages of one base; ``wrong`` names each that was called valid and differs.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -162,7 +178,9 @@ def judged(base: str, count: int = EACH) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(count):
             path = Path(folder) / Path(name).name
-            shutil.copytree(GOLDEN / name, path) if (GOLDEN / name).is_dir() else shutil.copy(GOLDEN / name, path)
+            shutil.copytree(GOLDEN / name, path) if (GOLDEN / name).is_dir() else shutil.copy(
+                GOLDEN / name, path
+            )
             where = damage(path, chance)
             verdict = check(path).verdict
             row.counts[_outcome(verdict, path, load, good)] += 1
@@ -182,17 +200,33 @@ def _outcome(verdict: Verdict, path: Path, load: Callable[[Path], Any], good: st
     return "refused, equal" if loaded == "equal" else "refused"
 
 
-_HEAD = ("written by", "damages", "refused", "… though equal", "accepted, equal", "`valid`, differs", "`valid`, fails")
+_HEAD = (
+    "written by",
+    "damages",
+    "refused",
+    "… though equal",
+    "accepted, equal",
+    "`valid`, differs",
+    "`valid`, fails",
+)
 _MORE = ("`unverifiable`, differs", "`unverifiable`, fails")
 
 
 def table(rows: dict[str, Row]) -> str:
     """Render the table of the documentation."""
-    lines = ["| " + " | ".join((*_HEAD, *_MORE)) + " |", "| " + " | ".join("---" for _ in (*_HEAD, *_MORE)) + " |"]
+    lines = [
+        "| " + " | ".join((*_HEAD, *_MORE)) + " |",
+        "| " + " | ".join("---" for _ in (*_HEAD, *_MORE)) + " |",
+    ]
     for base, row in rows.items():
         seen = row.counts
         equal = seen["valid, equal"] + seen["unverifiable, equal"]
-        cells = (seen["refused"] + seen["refused, equal"], seen["refused, equal"], equal, seen["valid, differs"])
+        cells = (
+            seen["refused"] + seen["refused, equal"],
+            seen["refused, equal"],
+            equal,
+            seen["valid, differs"],
+        )
         rest = (seen["valid, fails"], seen["unverifiable, differs"], seen["unverifiable, fails"])
         lines.append("| " + " | ".join(map(str, (base, seen.total(), *cells, *rest))) + " |")
     return "\n".join(lines)

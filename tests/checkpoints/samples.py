@@ -13,7 +13,8 @@ from typing import Any
 GOLDEN = Path(__file__).parent / "golden"
 
 
-# -- pickles -----------------------------------------------------------------------------------------------------------
+# -- pickles
+# -----------------------------------------------------------------------------------------------------------
 def text(value: str) -> bytes:
     raw = value.encode()
     return b"X" + struct.pack("<I", len(raw)) + raw
@@ -22,16 +23,32 @@ def text(value: str) -> bytes:
 def storage(key: str, numel: int, kind: str = "FloatStorage") -> bytes:
     """Push a persistent reference to a storage."""
     name = b"ctorch\n" + kind.encode() + b"\n"
-    return b"(" + text("storage") + name + text(key) + text("cpu") + b"J" + struct.pack("<i", numel) + b"tQ"
+    return (
+        b"("
+        + text("storage")
+        + name
+        + text(key)
+        + text("cpu")
+        + b"J"
+        + struct.pack("<i", numel)
+        + b"tQ"
+    )
 
 
 def numbers(values: Sequence[int]) -> bytes:
     return b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t"
 
 
-def tensor(key: str, numel: int, shape: Sequence[int], stride: Sequence[int], offset: int = 0) -> bytes:
+def tensor(
+    key: str, numel: int, shape: Sequence[int], stride: Sequence[int], offset: int = 0
+) -> bytes:
     """Push a tensor as torch.save writes it."""
-    head = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(key, numel) + b"J" + struct.pack("<i", offset)
+    head = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage(key, numel)
+        + b"J"
+        + struct.pack("<i", offset)
+    )
     return head + numbers(shape) + numbers(stride) + b"\x89ccollections\nOrderedDict\n)RtR"
 
 
@@ -43,7 +60,8 @@ GOOD_PICKLE = state_dict({"weight": tensor("0", 4, (2, 2), (2, 1)), "global_step
 GOOD_DATA = struct.pack("<4f", 1.0, -2.0, 3.5, 4.0)
 
 
-# -- zip ---------------------------------------------------------------------------------------------------------------
+# -- zip
+# ---------------------------------------------------------------------------------------------------------------
 def zip_file(
     members: Sequence[tuple[str, bytes]],
     *,
@@ -82,7 +100,9 @@ def zip_file(
             + raw
         )
         body += (
-            struct.pack("<4sH8sIIIHH", b"PK\3\4", 20, agreed, crc, len(packed), size, len(local), 0) + local + packed
+            struct.pack("<4sH8sIIIHH", b"PK\3\4", 20, agreed, crc, len(packed), size, len(local), 0)
+            + local
+            + packed
         )
     return bytes(body + directory) + end_record(len(members), len(directory), len(body))
 
@@ -98,19 +118,28 @@ def _deflate(content: bytes) -> bytes:
 
 def torch_file(pickle: bytes = GOOD_PICKLE, data: bytes = GOOD_DATA, **lies: Any) -> bytes:
     """A file like torch.save's with one storage."""
-    members = [("a/data.pkl", pickle), ("a/byteorder", b"little"), ("a/data/0", data), ("a/version", b"3\n")]
+    members = [
+        ("a/data.pkl", pickle),
+        ("a/byteorder", b"little"),
+        ("a/data/0", data),
+        ("a/version", b"3\n"),
+    ]
     return zip_file(members, **lies)
 
 
-# -- safetensors -------------------------------------------------------------------------------------------------------
-def safetensors_file(header: Mapping[str, Any] | bytes | None = None, data: bytes = GOOD_DATA) -> bytes:
+# -- safetensors
+# -------------------------------------------------------------------------------------------------------
+def safetensors_file(
+    header: Mapping[str, Any] | bytes | None = None, data: bytes = GOOD_DATA
+) -> bytes:
     if header is None:
         header = {"weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(raw)) + raw + data
 
 
-# -- published directories ---------------------------------------------------------------------------------------------
+# -- published directories
+# ---------------------------------------------------------------------------------------------
 def manifest_text(content: Mapping[str, bytes], **changes: Any) -> str:
     """The manifest as the training side writes it; computed here independently of the reader."""
     manifest: dict[str, Any] = {
@@ -124,7 +153,9 @@ def manifest_text(content: Mapping[str, bytes], **changes: Any) -> str:
         "save_seconds": 0.12,
         "previous_step": None,
         "metrics": {"loss": 0.5},
-        "files": [{"path": k, "size": len(v), "crc32": f"{zlib.crc32(v):08x}"} for k, v in content.items()],
+        "files": [
+            {"path": k, "size": len(v), "crc32": f"{zlib.crc32(v):08x}"} for k, v in content.items()
+        ],
         "complete": True,
     } | changes
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -132,7 +163,9 @@ def manifest_text(content: Mapping[str, bytes], **changes: Any) -> str:
     return json.dumps(manifest, indent=1)
 
 
-def publish(root: Path, step: int = 42, content: Mapping[str, bytes] | None = None, **changes: Any) -> Path:
+def publish(
+    root: Path, step: int = 42, content: Mapping[str, bytes] | None = None, **changes: Any
+) -> Path:
     """Write ``step-%08d`` under ``root``; ``changes`` are lies of the manifest."""
     content = {"model.safetensors": safetensors_file()} if content is None else content
     folder = root / f"step-{step:08d}"
@@ -151,13 +184,20 @@ def write(path: Path, data: bytes, *, mtime: float | None = None) -> Path:
     return path
 
 
-# -- all formats -------------------------------------------------------------------------------------------------------
+# -- all formats
+# -------------------------------------------------------------------------------------------------------
 #: Good checkpoints by the name of their format, below ``GOLDEN``.
 SAMPLES: dict[str, tuple[str, ...]] = {
     "tensorflow": ("other/tensorflow", "other/tensorflow/ckpt-12.index", "other/two-shards"),
     "saved-model": ("other/saved_model",),
     "keras": ("other/model.keras",),
-    "hdf5": ("other/checked.h5", "other/old-checked.h5", "other/plain.h5", "other/model.h5", "other/model.weights.h5"),
+    "hdf5": (
+        "other/checked.h5",
+        "other/old-checked.h5",
+        "other/plain.h5",
+        "other/model.h5",
+        "other/model.weights.h5",
+    ),
     "orbax": ("other/orbax/7",),
     "npz": ("other/state.npz", "other/packed.npz"),
     "gguf": ("other/model.gguf",),

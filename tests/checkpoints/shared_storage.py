@@ -1,4 +1,6 @@
-"""A mounted volume with our root, and another team's folder that has all the names that ours has."""
+"""
+A mounted volume with our root, and another team's folder that has all the names that ours has.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Storage:
         self.before = self.seen_outside()
         if ours.exists():
             ours.rename(self.base / f"moved-{place.replace('/', '-')}")
-        ours.symlink_to(self.outside if place == "run" else self.outside / Path(place).relative_to("run"))
+        ours.symlink_to(
+            self.outside if place == "run" else self.outside / Path(place).relative_to("run")
+        )
 
 
 def built(base: Path) -> Storage:
@@ -68,7 +72,9 @@ def built(base: Path) -> Storage:
         (side / ".leases" / "step-00000009@dead.json").write_text(LEASE)
         (side / TRASH / "step-00000007").mkdir()
         write(side / TRASH / "step-00000007" / "model.safetensors", b"old")
-        (side / "notes" / "champion.json").write_text(f'{{"uri": "step-00000003", "theirs": "{side.name}"}}')
+        (side / "notes" / "champion.json").write_text(
+            f'{{"uri": "step-00000003", "theirs": "{side.name}"}}'
+        )
     storage.before = storage.seen_outside()
     return storage
 

@@ -9,13 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints import Policy, Report, RootProblem, Verdict, candidates, check, select
+from airflow_runai.checkpoints import (
+    Policy,
+    Report,
+    RootProblem,
+    Verdict,
+    candidates,
+    check,
+    select,
+)
 from tests.checkpoints.samples import publish, safetensors_file, torch_file, write
 
 MIB = 1024 * 1024
@@ -26,9 +35,12 @@ def codes(report: Report) -> list[str]:
     return [finding.code for finding in report.findings]
 
 
-# -- names and places --------------------------------------------------------------------------------------------------
+# -- names and places
+# --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", ["nothing", "nothing/step-1", "file/step-1", "x" * 300, "a\0b"])
-def test_a_path_that_leads_nowhere_gets_a_report_or_a_problem_with_a_name(tmp_path: Path, path: str) -> None:
+def test_a_path_that_leads_nowhere_gets_a_report_or_a_problem_with_a_name(
+    tmp_path: Path, path: str
+) -> None:
     (tmp_path / "file").touch()
     report = check(tmp_path / path)
     assert report.verdict in (Verdict.INVALID, Verdict.UNKNOWN)
@@ -88,12 +100,15 @@ def test_names_in_no_encoding_are_read_like_any_other(tmp_path: Path) -> None:
     assert (selection.chosen.verdict, selection.chosen.step) == (Verdict.VALID, 7)
     odd.write_bytes(torch_file()[:-1])
     command: list[str | Path] = [sys.executable, "-m", "airflow_runai.checkpoints", "check", folder]
-    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False, env={**os.environ, "LC_ALL": "C"})
+    done = subprocess.run(
+        command, capture_output=True, cwd=ROOT, check=False, env={**os.environ, "LC_ALL": "C"}
+    )
     assert (done.returncode, done.stderr) == (1, b"")
     assert os.fsencode(json.loads(done.stdout)["path"]) == os.fsencode(folder)
 
 
-# -- too much ----------------------------------------------------------------------------------------------------------
+# -- too much
+# ----------------------------------------------------------------------------------------------------------
 class Endless:
     """A directory with a million entries, which counts how many anybody has taken."""
 
@@ -112,8 +127,8 @@ class Endless:
     def iterdir(self) -> Iterator[Any]:
         for number in range(1_000_000):
             self.taken += 1
-            seen = SimpleNamespace(st_mode=self.mode, st_size=1)
-            yield SimpleNamespace(name=f"step-{number}", stat=lambda: seen, iterdir=lambda: iter(()))  # noqa: B023
+            stat = partial(SimpleNamespace, st_mode=self.mode, st_size=1)
+            yield SimpleNamespace(name=f"step-{number}", stat=stat, iterdir=lambda: iter(()))
 
     def open(self, mode: str) -> Any:
         raise IsADirectoryError(self.name)
@@ -122,7 +137,9 @@ class Endless:
 @pytest.mark.parametrize("mode", [0o100600, 0o040700])
 def test_a_million_entries_are_not_listed_and_it_is_said(mode: int) -> None:
     endless = Endless(mode)
-    with pytest.raises(RootProblem, match="more than 10000 entries; at most 10000 are listed") as problem:
+    with pytest.raises(
+        RootProblem, match="more than 10000 entries; at most 10000 are listed"
+    ) as problem:
         candidates(endless)
     assert (problem.value.code, endless.taken) == ("root-too-large", 10_001)
     report = check(endless)
@@ -146,9 +163,12 @@ def test_a_tree_that_is_too_deep_is_unknown(tmp_path: Path) -> None:
     assert codes(check(tmp_path / "step-1")) == ["too-many-entries"]
 
 
-# -- changes under the reader's hands ----------------------------------------------------------------------------------
+# -- changes under the reader's hands
+# ----------------------------------------------------------------------------------
 def plain(size: int = 4 * MIB) -> bytes:
-    return safetensors_file({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}, b"\1" * size)
+    return safetensors_file(
+        {"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}, b"\1" * size
+    )
 
 
 def cut(path: Path) -> None:
@@ -188,7 +208,10 @@ def test_a_file_that_changes_while_it_is_read_is_in_progress(
 
     report = check(path if single else folder, progress=now)
     assert changed
-    assert (report.verdict, set(codes(report)) - {"safetensors-no-checksum"}) == (Verdict.IN_PROGRESS, {"changing"})
+    assert (report.verdict, set(codes(report)) - {"safetensors-no-checksum"}) == (
+        Verdict.IN_PROGRESS,
+        {"changing"},
+    )
 
 
 def test_a_file_that_fails_in_the_middle_is_unknown() -> None:
@@ -224,7 +247,8 @@ def test_a_file_that_fails_in_the_middle_is_unknown() -> None:
     assert (report.verdict, codes(report)[-1]) == (Verdict.UNKNOWN, "unreadable")
 
 
-# -- arguments ---------------------------------------------------------------------------------------------------------
+# -- arguments
+# ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True, "many", None])
 def test_a_policy_that_lists_nothing_is_refused(limit: Any) -> None:
     with pytest.raises(ValueError, match=r"policy\.entry_limit: .* is no number from 1"):

@@ -43,12 +43,27 @@ ACTS: dict[str, Act] = {
     "clear": lambda folder, name: folder.clear(name),
     "drop": lambda folder, name: folder.drop(name),
 }
-NO_NAMES = ["", ".", "..", "/", "a/b", "../outside/secret", "/etc/passwd", "a\0b", "\0", "\ud83d", "..\0", "x/.."]
+NO_NAMES = [
+    "",
+    ".",
+    "..",
+    "/",
+    "a/b",
+    "../outside/secret",
+    "/etc/passwd",
+    "a\0b",
+    "\0",
+    "\ud83d",
+    "..\0",
+    "x/..",
+]
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.parametrize("act", ACTS)
-def test_what_is_no_single_name_reaches_nothing(folder: Folder, outside: Path, act: str, name: str) -> None:
+def test_what_is_no_single_name_reaches_nothing(
+    folder: Folder, outside: Path, act: str, name: str
+) -> None:
     with pytest.raises(WrongKind, match=r"/root: '.*' is no name of something in it"):
         ACTS[act](folder, name)
     assert list(folder.names()) == []
@@ -69,7 +84,11 @@ ODD_NAMES = ["..x", "...", " ", "a b", "é", "\n", "\udcff", "*", "-rf", "~", "x
 def test_whatever_else_can_be_a_name_is_one(folder: Folder, name: str) -> None:
     folder.replace(name, b"old")
     folder.replace(name, b"new")
-    assert (folder.read(name, 10), list(folder.names()), folder.kind(name)) == (b"new", [name], "file")
+    assert (folder.read(name, 10), list(folder.names()), folder.kind(name)) == (
+        b"new",
+        [name],
+        "file",
+    )
     folder.remove(name)
     with folder.enter(name, make=True) as inner:
         inner.write(name, b"x")
@@ -77,7 +96,12 @@ def test_whatever_else_can_be_a_name_is_one(folder: Folder, name: str) -> None:
     assert folder.kind(name) is None
 
 
-TARGETS = {"link to nothing": "nowhere", "link to itself": "it", "link to a device": "/dev/zero", "link up": ".."}
+TARGETS = {
+    "link to nothing": "nowhere",
+    "link to itself": "it",
+    "link to a device": "/dev/zero",
+    "link up": "..",
+}
 
 
 def laid_out(folder: Folder, outside: Path, kind: str) -> None:
@@ -90,17 +114,24 @@ def laid_out(folder: Folder, outside: Path, kind: str) -> None:
     elif kind == "directory":
         place.mkdir()
     else:
-        place.symlink_to(str(outside / "secret") if kind == "link to a file" else TARGETS.get(kind, str(outside)))
+        place.symlink_to(
+            str(outside / "secret") if kind == "link to a file" else TARGETS.get(kind, str(outside))
+        )
 
 
-LINKS = [f"link {to}" for to in ("to a file", "to a directory", "to nothing", "to itself", "to a device", "up")]
+LINKS = [
+    f"link {to}"
+    for to in ("to a file", "to a directory", "to nothing", "to itself", "to a device", "up")
+]
 
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", ["fifo", "socket", "directory", *LINKS])
 def test_only_a_file_is_read_and_nothing_hangs(folder: Folder, outside: Path, kind: str) -> None:
     laid_out(folder, outside, kind)
-    with pytest.raises(WrongKind, match=rf"/root/it: is a {kind.split()[0]}; .*put the file itself there") as caught:
+    with pytest.raises(
+        WrongKind, match=rf"/root/it: is a {kind.split()[0]}; .*put the file itself there"
+    ) as caught:
         folder.read("it", 100)
     assert ("links are not followed" in str(caught.value)) is kind.startswith("link")
 
@@ -112,12 +143,16 @@ def test_only_a_directory_is_entered(folder: Folder, outside: Path, kind: str, m
         folder.write("it", b"")
     else:
         laid_out(folder, outside, kind)
-    with pytest.raises(WrongKind, match=rf"/root/it: is a {kind.split()[0]}; .*put the directory itself there"):
+    with pytest.raises(
+        WrongKind, match=rf"/root/it: is a {kind.split()[0]}; .*put the directory itself there"
+    ):
         folder.enter("it", make=make)
 
 
 @pytest.mark.parametrize("kind", LINKS)
-def test_a_link_is_replaced_moved_and_removed_as_the_link_that_it_is(folder: Folder, outside: Path, kind: str) -> None:
+def test_a_link_is_replaced_moved_and_removed_as_the_link_that_it_is(
+    folder: Folder, outside: Path, kind: str
+) -> None:
     for act in ("replace", "remove", "clear", "move"):
         laid_out(folder, outside, kind)
         if act == "move":
@@ -141,7 +176,9 @@ def test_nothing_is_written_over_what_is_there(folder: Folder, outside: Path) ->
     assert (outside / "secret").read_bytes() == SECRET
 
 
-def test_a_hard_link_is_the_file_and_its_other_name_keeps_what_it_had(folder: Folder, outside: Path) -> None:
+def test_a_hard_link_is_the_file_and_its_other_name_keeps_what_it_had(
+    folder: Folder, outside: Path
+) -> None:
     os.link(outside / "secret", folder.path / "it")
     assert folder.read("it", 100) == SECRET
     folder.replace("it", b"new")
@@ -221,7 +258,9 @@ def test_no_path_leads_out_of_what_it_must_lie_below(
     assert sorted(found.name for found in outside.iterdir()) == ["deep", "secret"]
 
 
-def test_what_was_mounted_may_be_a_link_and_is_made_where_it_is_missing(tmp_path: Path, outside: Path) -> None:
+def test_what_was_mounted_may_be_a_link_and_is_made_where_it_is_missing(
+    tmp_path: Path, outside: Path
+) -> None:
     (tmp_path / "mounted").symlink_to(outside)
     with Folder.at(tmp_path / "mounted" / "deep", tmp_path / "mounted") as folder:
         folder.write("x", b"")

@@ -46,8 +46,12 @@ def test_what_accelerate_writes_last_must_be_there(tmp_path: Path) -> None:
     assert check(folder).verdict is Verdict.INVALID
 
 
-@pytest.mark.parametrize(("name", "step"), [("step-8.pt", 8), ("model_step_4000.pt", 4000), ("checkpoint_3.pt", 7)])
-def test_the_count_of_an_unknown_script_may_differ_from_the_name(tmp_path: Path, name: str, step: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "step"), [("step-8.pt", 8), ("model_step_4000.pt", 4000), ("checkpoint_3.pt", 7)]
+)
+def test_the_count_of_an_unknown_script_may_differ_from_the_name(
+    tmp_path: Path, name: str, step: int
+) -> None:
     report = check(write(tmp_path / name, torch_file()))
     assert (codes(report), report.verdict, report.step) == (["step-differs"], Verdict.VALID, step)
 
@@ -58,18 +62,27 @@ def test_a_sequence_of_schedulers_counts_as_a_whole() -> None:
     assert contents.scheduler_steps[0] == 4
 
 
-@pytest.mark.parametrize(("kind", "items", "size"), [("QUInt4x2Storage", 7, 4), ("QUInt2x4Storage", 13, 4)])
+@pytest.mark.parametrize(
+    ("kind", "items", "size"), [("QUInt4x2Storage", 7, 4), ("QUInt2x4Storage", 13, 4)]
+)
 def test_quantized_numbers_share_bytes(kind: str, items: int, size: int) -> None:
     storage = Persistent(("storage", Global("torch", kind), "0", "cpu", size))
-    view = Call(Global("torch._utils", "_rebuild_qtensor"), (storage, 0, (items,), (1,), (), False, OrderedDict()))
+    view = Call(
+        Global("torch._utils", "_rebuild_qtensor"),
+        (storage, 0, (items,), (1,), (), False, OrderedDict()),
+    )
     (found,) = read_contents({"weight": view}).tensors
     assert (found.begin, found.end) == (0, size)
 
 
-@pytest.mark.parametrize("name", ["observer.min_val", "observer.max_val", "metric.min_value", "grad_norm"])
+@pytest.mark.parametrize(
+    "name", ["observer.min_val", "observer.max_val", "metric.min_value", "grad_norm"]
+)
 def test_what_begins_as_infinity_or_only_measures_is_no_weight(tmp_path: Path, name: str) -> None:
     pickle = state_dict({name: tensor("0", 4, (2, 2), (2, 1))})
-    report = check(write(tmp_path / "x.pt", torch_file(pickle, struct.pack("<4f", math.inf, 1, 2, math.nan))))
+    report = check(
+        write(tmp_path / "x.pt", torch_file(pickle, struct.pack("<4f", math.inf, 1, 2, math.nan)))
+    )
     assert (codes(report), report.verdict) == (["score-non-finite"], Verdict.VALID)
 
 
@@ -88,7 +101,8 @@ def test_a_name_may_say_tar_where_there_is_none(tmp_path: Path) -> None:
     assert check(write(tmp_path / "x.pth.tar", torch_file(pickle))).verdict is Verdict.VALID
 
 
-# -- roots -------------------------------------------------------------------------------------------------------------
+# -- roots
+# -------------------------------------------------------------------------------------------------------------
 def named(root: Path, **ages: float) -> list[str]:
     """Names of candidates, newest first; of files that were written at these times."""
     for name, mtime in ages.items():
@@ -99,7 +113,11 @@ def named(root: Path, **ages: float) -> list[str]:
 def test_last_is_newer_than_the_best_that_was_kept(tmp_path: Path) -> None:
     write(tmp_path / "epoch=0-step=8.ckpt", b"x", mtime=100.0)
     write(tmp_path / "epoch=9-step=80.ckpt", b"x", mtime=300.0)
-    assert named(tmp_path, last__ckpt=200.0) == ["epoch=9-step=80.ckpt", "last.ckpt", "epoch=0-step=8.ckpt"]
+    assert named(tmp_path, last__ckpt=200.0) == [
+        "epoch=9-step=80.ckpt",
+        "last.ckpt",
+        "epoch=0-step=8.ckpt",
+    ]
     assert named(tmp_path, last__ckpt=400.0)[0] == "last.ckpt"
 
 

@@ -13,13 +13,17 @@ from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, write
 KEYS = ["path", "verdict", "format", "step", "level", "bytes", "findings", "digest", "tensors"]
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[dict[str, object]], str]:
+def run(
+    capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, list[dict[str, object]], str]:
     code = main([str(argument) for argument in arguments])
     printed = capsys.readouterr()
     return code, [json.loads(line) for line in printed.out.splitlines()], printed.err
 
 
-def test_one_object_a_line_and_success_when_all_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_object_a_line_and_success_when_all_are_accepted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     code, lines, _ = run(capsys, "check", GOLDEN / "state.pt", GOLDEN / "types.pt")
     assert code == 0
     assert [list(line) for line in lines] == [KEYS, KEYS]
@@ -47,11 +51,16 @@ def test_select_prints_the_rejected_first_and_the_chosen_last(
     publish(tmp_path, 1)
     write(publish(tmp_path, 2) / "model.safetensors", b"torn")
     code, lines, _ = run(capsys, "select", tmp_path)
-    assert (code, [(line["step"], line["verdict"]) for line in lines]) == (0, [(2, "invalid"), (1, "valid")])
+    assert (code, [(line["step"], line["verdict"]) for line in lines]) == (
+        0,
+        [(2, "invalid"), (1, "valid")],
+    )
     assert run(capsys, "select", tmp_path, "--min-step", 2)[0] == 1
 
 
-def test_misuse_is_told_apart_from_a_bad_checkpoint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_misuse_is_told_apart_from_a_bad_checkpoint(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     code, lines, errors = run(capsys, "select", tmp_path / "nothing")
     assert (code, lines, errors.startswith("root-missing: ")) == (2, [], True)
     assert run(capsys, "select", tmp_path)[0] == 1
@@ -61,17 +70,31 @@ def test_misuse_is_told_apart_from_a_bad_checkpoint(capsys: pytest.CaptureFixtur
 
 
 def test_a_reader_that_has_enough_causes_no_traceback() -> None:
-    program = f"{sys.executable} -m airflow_runai.checkpoints check " + f"{GOLDEN / 'state.pt'} " * 200 + "| head -1"
+    program = (
+        f"{sys.executable} -m airflow_runai.checkpoints check "
+        + f"{GOLDEN / 'state.pt'} " * 200
+        + "| head -1"
+    )
     done = subprocess.run(program, shell=True, capture_output=True, text=True)
     assert (done.stderr, len(done.stdout.splitlines())) == ("", 1)
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     path = write(tmp_path / "x.safetensors", safetensors_file()[:-1])
-    command = [sys.executable, "-m", "airflow_runai.checkpoints", "check", str(path), str(tmp_path / "gone")]
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_runai.checkpoints",
+        "check",
+        str(path),
+        str(tmp_path / "gone"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "")
-    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["invalid", "invalid"]
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == [
+        "invalid",
+        "invalid",
+    ]
 
 
 def test_the_report_of_one_selection_is_what_others_are_compared_with(
@@ -110,7 +133,9 @@ def test_a_file_that_cannot_be_used_is_named(
     assert words in errors
 
 
-def test_only_what_is_known_to_be_bad_is_put_aside(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_only_what_is_known_to_be_bad_is_put_aside(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     good = publish(tmp_path, 1)
     assert run(capsys, "quarantine", good) == (
         1,
@@ -125,7 +150,9 @@ def test_only_what_is_known_to_be_bad_is_put_aside(capsys: pytest.CaptureFixture
     assert not good.exists()
 
 
-def test_old_ones_go_by_rule_and_a_dry_run_only_tells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_old_ones_go_by_rule_and_a_dry_run_only_tells(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     for step in (1, 2, 3):
         publish(tmp_path, step)
     rules = ("retain", tmp_path, "--keep-last", 1, "--settled", 0, "--pin", "*1")
@@ -135,4 +162,7 @@ def test_old_ones_go_by_rule_and_a_dry_run_only_tells(capsys: pytest.CaptureFixt
     code, (told,), _ = run(capsys, *rules)
     assert (code, told["removed"], told["dry_run"]) == (0, ["step-00000002"], False)
     assert not (tmp_path / "step-00000002").exists()
-    assert run(capsys, "retain", tmp_path, "--keep-last", 0)[2] == "keep_last: 0; allowed: a whole number from 1\n"
+    assert (
+        run(capsys, "retain", tmp_path, "--keep-last", 0)[2]
+        == "keep_last: 0; allowed: a whole number from 1\n"
+    )

@@ -1,4 +1,6 @@
-"""PyTorch's distributed checkpoints: what loaders accept silently, run as code, or cannot load at all."""
+"""
+PyTorch's distributed checkpoints: what loaders accept silently, run as code, or cannot load at all.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,12 @@ def flip(path: Path, at: int, bit: int = 0) -> None:
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_what_two_ranks_wrote_is_valid(level: int) -> None:
     report = check(STEP_4, level=level)
-    assert (report.format, report.verdict, report.step, codes(report)) == ("torch-dcp", Verdict.VALID, 4, [])
+    assert (report.format, report.verdict, report.step, codes(report)) == (
+        "torch-dcp",
+        Verdict.VALID,
+        4,
+        [],
+    )
     assert report.tensors == (8 if level else 0)
     assert (report.digest is not None) == (level >= 2)
 
@@ -76,14 +83,17 @@ def test_the_sample_itself_is_good(tmp_path: Path) -> None:
 def test_every_piece_is_in_the_ledger(tmp_path: Path) -> None:
     ledger = check(GOOD.write(tmp_path / "step-4")).ledger
     assert ledger is not None
-    entries = {place: (entry.shape, entry.crc32 is not None) for place, entry in ledger.tensors.items()}
+    entries = {
+        place: (entry.shape, entry.crc32 is not None) for place, entry in ledger.tensors.items()
+    }
     assert entries == {
         ("__0_0.distcp", "model.weight"): ((2, 3), True),
         ("__1_0.distcp", "model.weight[2, 0]"): ((2, 3), True),
     }
 
 
-# -- lies of .metadata -------------------------------------------------------------------------------------------------
+# -- lies of .metadata
+# -------------------------------------------------------------------------------------------------
 def announced(**changes: object) -> Save:
     return replace(GOOD, tensors={"model.weight": replace(WEIGHT, **changes)})  # type: ignore[arg-type] # by name
 
@@ -125,7 +135,9 @@ LIES: dict[str, tuple[Save, str]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_metadata_that_contradicts_itself_or_the_files_is_refused(tmp_path: Path, name: str) -> None:
+def test_metadata_that_contradicts_itself_or_the_files_is_refused(
+    tmp_path: Path, name: str
+) -> None:
     save, code = LIES[name]
     folder = tmp_path / "step-4"
     folder.mkdir()
@@ -141,10 +153,17 @@ def test_metadata_that_contradicts_itself_or_the_files_is_refused(tmp_path: Path
 CONTENTS: dict[str, tuple[Piece, str, Verdict]] = {
     "another shape": (replace(SECOND, content=tensor_piece((3, 2))), "dcp-item", Verdict.INVALID),
     "no tensor": (replace(SECOND, content=object_piece(b"N")), "dcp-item", Verdict.INVALID),
-    "a number is NaN": (replace(SECOND, content=tensor_piece((2, 3), float("nan"))), "non-finite", Verdict.POISONED),
+    "a number is NaN": (
+        replace(SECOND, content=tensor_piece((2, 3), float("nan"))),
+        "non-finite",
+        Verdict.POISONED,
+    ),
     "no zip file": (replace(SECOND, content=bytes(400)), "zip-structure", Verdict.INVALID),
     "a view beyond its bytes": (
-        replace(SECOND, content=torch_file(b"\x80\x02" + tensor("0", 6, (2, 3), (9, 1)) + b".", bytes(24))),
+        replace(
+            SECOND,
+            content=torch_file(b"\x80\x02" + tensor("0", 6, (2, 3), (9, 1)) + b".", bytes(24)),
+        ),
         "torch-view",
         Verdict.INVALID,
     ),
@@ -159,7 +178,9 @@ CONTENTS: dict[str, tuple[Piece, str, Verdict]] = {
 @pytest.mark.parametrize("name", CONTENTS)
 def test_a_piece_that_is_not_what_it_should_be_is_refused(tmp_path: Path, name: str) -> None:
     piece, code, verdict = CONTENTS[name]
-    changed = [piece if (it.name, it.offsets) == (piece.name, piece.offsets) else it for it in PIECES]
+    changed = [
+        piece if (it.name, it.offsets) == (piece.name, piece.offsets) else it for it in PIECES
+    ]
     report = check(pieces(*changed).write(tmp_path / "step-4"))
     assert (codes(report), report.verdict) == ([code], verdict)
 
@@ -172,8 +193,14 @@ def test_compressed_pieces_are_left_alone_and_said_to_be_unproven(tmp_path: Path
 
 def test_pieces_without_checksums_are_said_to_be_unproven_once(tmp_path: Path) -> None:
     members = ("a/data.pkl", "a/byteorder", "a/data/0", "a/version")
-    plain = torch_file(b"\x80\x02" + tensor("0", 6, (2, 3), (3, 1)) + b".", bytes(24), crcs=dict.fromkeys(members, 0))
-    changed = pieces(OBJECT, replace(FIRST, content=plain), replace(SECOND, content=plain, file="__0_0.distcp"))
+    plain = torch_file(
+        b"\x80\x02" + tensor("0", 6, (2, 3), (3, 1)) + b".",
+        bytes(24),
+        crcs=dict.fromkeys(members, 0),
+    )
+    changed = pieces(
+        OBJECT, replace(FIRST, content=plain), replace(SECOND, content=plain, file="__0_0.distcp")
+    )
     report = check(changed.write(tmp_path / "step-4"))
     unproven = [code for code in codes(report) if code != "all-zero"]
     assert (unproven, report.verdict) == (["zip-no-checksums"], Verdict.UNVERIFIABLE)
@@ -186,9 +213,9 @@ def test_pieces_along_two_dimensions_are_compared_on_their_grid(tmp_path: Path) 
     assert check(good.write(tmp_path / "good")).verdict is Verdict.VALID
     moved: Pieces = {(0, 0): (2, 3), (0, 3): (2, 3), (2, 0): (2, 3), (1, 3): (2, 3)}
     made = [Piece("w", place, tensor_piece((2, 3))) for place in moved]
-    assert codes(check(Save({"w": Announced((4, 6), moved)}, made, objects=()).write(tmp_path / "bad"))) == [
-        "dcp-tiles"
-    ]
+    assert codes(
+        check(Save({"w": Announced((4, 6), moved)}, made, objects=()).write(tmp_path / "bad"))
+    ) == ["dcp-tiles"]
 
 
 def test_ranks_that_each_wrote_a_metadata_file_are_read_as_one(tmp_path: Path) -> None:
@@ -211,14 +238,19 @@ def write_all(folder: Path, save: Save, metadata: str) -> None:
 def test_a_large_run_has_more_pieces_than_another_pickle_may_have_objects() -> None:
     count = 25_000
     chunks: Pieces = {(row,): (1,) for row in range(count)}
-    save = Save({"w": Announced((count,), chunks)}, [Piece("w", place, b"x") for place in chunks], objects=())
+    save = Save(
+        {"w": Announced((count,), chunks)},
+        [Piece("w", place, b"x") for place in chunks],
+        objects=(),
+    )
     index = Index()
     read_index(save.metadata(), index, Examination(1, Policy(), ()), ".metadata")
     check_tiles(index)
     assert [len(index.items), len(index.tensors["w"].chunks)] == [count, count]
 
 
-# -- damage to what real ranks wrote -----------------------------------------------------------------------------------
+# -- damage to what real ranks wrote
+# -----------------------------------------------------------------------------------
 def older(folder: Path) -> None:
     """A second save into the same directory was killed after its first rank had written."""
     data = (folder / "__0_0.distcp").read_bytes()
@@ -233,20 +265,30 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, Verdict]] = {
         Verdict.IN_PROGRESS,
     ),
     "empty metadata": (lambda d: write(d / ".metadata", b""), "empty-file", Verdict.INVALID),
-    "a rank's file is missing": (lambda d: (d / "__1_0.distcp").unlink(), "shard-missing", Verdict.INVALID),
+    "a rank's file is missing": (
+        lambda d: (d / "__1_0.distcp").unlink(),
+        "shard-missing",
+        Verdict.INVALID,
+    ),
     "a rank's file is short": (
         lambda d: write(d / "__1_0.distcp", (d / "__1_0.distcp").read_bytes()[:-1]),
         "dcp-extent",
         Verdict.INVALID,
     ),
-    "a rank's file is empty": (lambda d: write(d / "__1_0.distcp", b""), "dcp-extent", Verdict.INVALID),
+    "a rank's file is empty": (
+        lambda d: write(d / "__1_0.distcp", b""),
+        "dcp-extent",
+        Verdict.INVALID,
+    ),
     "bytes were appended": (
         lambda d: write(d / "__1_0.distcp", (d / "__1_0.distcp").read_bytes() + b"\0"),
         "dcp-extent",
         Verdict.INVALID,
     ),
     "a page of zeros": (
-        lambda d: write(d / "__0_0.distcp", (d / "__0_0.distcp").read_bytes()[:4096] + bytes(9462 - 4096)),
+        lambda d: write(
+            d / "__0_0.distcp", (d / "__0_0.distcp").read_bytes()[:4096] + bytes(9462 - 4096)
+        ),
         "zip-structure",
         Verdict.INVALID,
     ),
@@ -269,7 +311,9 @@ def test_a_damaged_distributed_checkpoint_is_told(tmp_path: Path, name: str) -> 
     assert report.verdict is verdict
 
 
-def test_a_rank_without_data_leaves_an_empty_file_and_an_older_save_a_full_one(tmp_path: Path) -> None:
+def test_a_rank_without_data_leaves_an_empty_file_and_an_older_save_a_full_one(
+    tmp_path: Path,
+) -> None:
     folder = copied(tmp_path)
     write(folder / "__2_0.distcp", b"")
     assert codes(check(folder)) == []
@@ -295,7 +339,9 @@ def test_every_cut_is_refused(tmp_path: Path) -> None:
     for name in (".metadata", "__0_0.distcp"):
         data = (folder / name).read_bytes()
         boundaries = {at for at in range(len(data)) if data.startswith((b"PK\3\4", b"PK\6\6"), at)}
-        for size in boundaries | {0, 1, len(data) - 1} | {chance.randrange(len(data)) for _ in range(20)}:
+        for size in (
+            boundaries | {0, 1, len(data) - 1} | {chance.randrange(len(data)) for _ in range(20)}
+        ):
             write(folder / name, data[:size])
             assert not check(folder, level=1).accepted(accept_unverifiable=True), (name, size)
         write(folder / name, data)
@@ -336,7 +382,11 @@ def test_ranks_whose_optimizers_stand_at_different_steps_are_told_apart(tmp_path
 
 def test_the_other_serialization_is_read_but_proven_only_by_a_manifest(tmp_path: Path) -> None:
     report = check(GOLDEN / "dcp-safetensors")
-    assert (report.format, codes(report), report.tensors) == ("torch-dcp", ["safetensors-no-checksum"], 2)
+    assert (report.format, codes(report), report.tensors) == (
+        "torch-dcp",
+        ["safetensors-no-checksum"],
+        2,
+    )
     folder = shutil.copytree(GOLDEN / "dcp-safetensors", tmp_path / "dcp")
     data = (folder / "__0_0.distcp").read_bytes()
     write(folder / "__0_0.distcp", data[:-4] + struct.pack("<f", float("nan")))
@@ -345,7 +395,9 @@ def test_the_other_serialization_is_read_but_proven_only_by_a_manifest(tmp_path:
     assert check(folder).verdict is Verdict.INVALID
 
 
-def test_the_directory_is_one_candidate_and_an_unfinished_newer_one_is_passed_over(tmp_path: Path) -> None:
+def test_the_directory_is_one_candidate_and_an_unfinished_newer_one_is_passed_over(
+    tmp_path: Path,
+) -> None:
     for step in (4, 8):
         shutil.copytree(STEP_4, tmp_path / f"step-{step}")
     (tmp_path / "step-8" / ".metadata").unlink()
@@ -356,9 +408,12 @@ def test_the_directory_is_one_candidate_and_an_unfinished_newer_one_is_passed_ov
     assert alone.chosen is not None
 
 
-# -- against PyTorch itself --------------------------------------------------------------------------------------------
+# -- against PyTorch itself
+# --------------------------------------------------------------------------------------------
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_torch_loads_what_is_accepted_and_does_not_see_the_flip_that_is_refused(tmp_path: Path) -> None:
+def test_torch_loads_what_is_accepted_and_does_not_see_the_flip_that_is_refused(
+    tmp_path: Path,
+) -> None:
     torch = pytest.importorskip("torch")
     import torch.distributed.checkpoint as dcp
 
@@ -377,7 +432,9 @@ def test_torch_loads_what_is_accepted_and_does_not_see_the_flip_that_is_refused(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_torch_reads_new_data_through_old_metadata_where_this_reader_refuses(tmp_path: Path) -> None:
+def test_torch_reads_new_data_through_old_metadata_where_this_reader_refuses(
+    tmp_path: Path,
+) -> None:
     torch = pytest.importorskip("torch")
     import torch.distributed.checkpoint as dcp
 

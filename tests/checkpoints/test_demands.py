@@ -45,13 +45,23 @@ UNMET: list[tuple[dict[str, Any], str, str]] = [
     ({"world_size": 8}, "world-size-differs", "8 are asked for"),
     ({"tensors": {"third": None}}, "not-as-expected", "'third' is asked for and not there"),
     ({"tensors": {"layer.*": None}}, "not-as-expected", "'layer.*' is asked for and not there"),
-    ({"tensors": {"first": {"dtype": "bfloat16"}}}, "not-as-expected", "is Float; bfloat16 is asked for"),
-    ({"tensors": {"*": {"shape": [2, 3]}}}, "not-as-expected", "has shape [4]; [2, 3] is asked for"),
+    (
+        {"tensors": {"first": {"dtype": "bfloat16"}}},
+        "not-as-expected",
+        "is Float; bfloat16 is asked for",
+    ),
+    (
+        {"tensors": {"*": {"shape": [2, 3]}}},
+        "not-as-expected",
+        "has shape [4]; [2, 3] is asked for",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("wanted", "code", "words"), UNMET, ids=str)
-def test_what_is_not_met_is_not_chosen_and_says_why(root: Path, wanted: dict[str, Any], code: str, words: str) -> None:
+def test_what_is_not_met_is_not_chosen_and_says_why(
+    root: Path, wanted: dict[str, Any], code: str, words: str
+) -> None:
     found = asked(root, **wanted)
     assert found.chosen is None
     last = found.rejected[0].findings[-1]
@@ -84,18 +94,26 @@ def test_the_manifest_tells_how_many_processes_wrote_it(tmp_path: Path) -> None:
 WRONG: list[tuple[Any, list[str]]] = [
     ([], ["[] is no mapping"]),
     ({"steps": 5}, ["'steps': unknown; allowed: min_step, not_behind, world_size, tensors"]),
-    ({"min_step": "5", "world_size": 0}, ["min_step: '5'; allowed", "world_size: 0; allowed: a whole number from 1"]),
+    (
+        {"min_step": "5", "world_size": 0},
+        ["min_step: '5'; allowed", "world_size: 0; allowed: a whole number from 1"],
+    ),
     ({"min_step": -1}, ["min_step: -1; allowed: a whole number from 0"]),
     ({"min_step": True}, ["min_step: True"]),
     ({"tensors": ["a"]}, ["tensors: ['a']; allowed: a mapping"]),
     ({"tensors": {}}, ["tensors: is empty"]),
-    ({"tensors": {"a": {"type": "F32"}}, "x": 1}, ["'x': unknown", "tensors.a: {'type': 'F32'}; allowed"]),
+    (
+        {"tensors": {"a": {"type": "F32"}}, "x": 1},
+        ["'x': unknown", "tensors.a: {'type': 'F32'}; allowed"],
+    ),
     ({"tensors": {"a": {"shape": [-1]}}}, ["tensors.a: {'shape': [-1]}"]),
 ]
 
 
 @pytest.mark.parametrize(("wanted", "words"), WRONG, ids=str)
-def test_demands_that_nothing_can_meet_are_refused_with_all_mistakes(wanted: Any, words: list[str]) -> None:
+def test_demands_that_nothing_can_meet_are_refused_with_all_mistakes(
+    wanted: Any, words: list[str]
+) -> None:
     with pytest.raises(RequirementError) as caught:
         Requirements.from_mapping(wanted)
     assert [problem for word in words for problem in caught.value.problems if word in problem]

@@ -26,7 +26,9 @@ from tests.checkpoints.samples import GOLDEN, safetensors_file, torch_file, writ
 LONGEST = 128 * 1024
 #: First bytes of a length that another format begins with, too.
 LOOKALIKES = tuple(
-    length for length in range(8, LONGEST + 1, 8) if length & 0xFF == 0x80 or length & 0xFFFF in (0x4B50, 0x8B1F)
+    length
+    for length in range(8, LONGEST + 1, 8)
+    if length & 0xFF == 0x80 or length & 0xFFFF in (0x4B50, 0x8B1F)
 )
 
 
@@ -42,16 +44,30 @@ def padded(length: int) -> bytes:
         return struct.pack("<Q", length) + b"{}".ljust(length)
     room = length - len(json.dumps({"__metadata__": {"pad": ""}, **header}))
     header |= {"__metadata__": {"pad": "x" * room}} if room >= 0 else {}
-    return struct.pack("<Q", length) + json.dumps(header).encode().ljust(length) + struct.pack("<2f", 1, 2)
+    return (
+        struct.pack("<Q", length)
+        + json.dumps(header).encode().ljust(length)
+        + struct.pack("<2f", 1, 2)
+    )
 
 
-def seen_as(quick_disk: Path, lengths: range | tuple[int, ...], name: str) -> set[tuple[str | None, Verdict]]:
+def seen_as(
+    quick_disk: Path, lengths: range | tuple[int, ...], name: str
+) -> set[tuple[str | None, Verdict]]:
     path = quick_disk / name
-    return {(report.format, report.verdict) for n in lengths if (report := check(write(path, padded(n))))}
+    return {
+        (report.format, report.verdict)
+        for n in lengths
+        if (report := check(write(path, padded(n))))
+    }
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "adapter", "model.bin", "model.pt", "model.pkl"])
-def test_a_header_that_begins_like_another_format_is_still_a_length(quick_disk: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "adapter", "model.bin", "model.pt", "model.pkl"]
+)
+def test_a_header_that_begins_like_another_format_is_still_a_length(
+    quick_disk: Path, name: str
+) -> None:
     lengths = LOOKALIKES[::4] if name != "adapter" else LOOKALIKES
     assert 640 in LOOKALIKES
     assert 66176 in LOOKALIKES
@@ -61,7 +77,9 @@ def test_a_header_that_begins_like_another_format_is_still_a_length(quick_disk: 
 @pytest.mark.slow
 def test_every_length_of_a_header_is_accepted(quick_disk: Path) -> None:
     lengths = range(8, LONGEST + 1, 8)
-    assert seen_as(quick_disk, lengths, "model.safetensors") == {("safetensors", Verdict.UNVERIFIABLE)}
+    assert seen_as(quick_disk, lengths, "model.safetensors") == {
+        ("safetensors", Verdict.UNVERIFIABLE)
+    }
     odd = range(9, 4096, 7)
     assert seen_as(quick_disk, odd, "model") == {("safetensors", Verdict.UNVERIFIABLE)}
 
@@ -77,22 +95,38 @@ def test_an_adapter_of_640_bytes_does_not_take_its_directory_along(tmp_path: Pat
     assert check(folder).verdict is Verdict.UNVERIFIABLE
 
 
-# -- names and bytes ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["x.pt", "x.bin", "x.safetensors", "x.ckpt", "x.h5", "x.pkl", "x.onnx", "x.npz", "x"])
+# -- names and bytes
+# ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "name", ["x.pt", "x.bin", "x.safetensors", "x.ckpt", "x.h5", "x.pkl", "x.onnx", "x.npz", "x"]
+)
 def test_bytes_win_over_a_name(tmp_path: Path, name: str) -> None:
     assert check(write(tmp_path / name, torch_file())).format == "torch-zip"
     assert check(write(tmp_path / name, save({"w": np.ones(2)}))).format == "safetensors"
-    assert check(write(tmp_path / name, pickle.dumps({"step": 7, "text": "x" * 900}))).format == "pickle"
+    assert (
+        check(write(tmp_path / name, pickle.dumps({"step": 7, "text": "x" * 900}))).format
+        == "pickle"
+    )
     assert check(write(tmp_path / name, (GOLDEN / "other/model.h5").read_bytes())).format == "hdf5"
-    assert check(write(tmp_path / name, (GOLDEN / "other/model.gguf").read_bytes())).format == "gguf"
+    assert (
+        check(write(tmp_path / name, (GOLDEN / "other/model.gguf").read_bytes())).format == "gguf"
+    )
     assert check(write(tmp_path / name, (GOLDEN / "other/state.npz").read_bytes())).format == "npz"
-    assert check(write(tmp_path / name, (GOLDEN / "other/model.keras").read_bytes())).format == "keras"
-    assert check(write(tmp_path / name, (GOLDEN / "other/model.onnx").read_bytes())).format == "onnx"
+    assert (
+        check(write(tmp_path / name, (GOLDEN / "other/model.keras").read_bytes())).format == "keras"
+    )
+    assert (
+        check(write(tmp_path / name, (GOLDEN / "other/model.onnx").read_bytes())).format == "onnx"
+    )
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("value", [{}, {"a": [1, 2.5, None] * 200}, b"x" * 3000, 2**2000, "ä" * 700, (1,)])
-def test_a_pickle_is_known_by_its_instructions(tmp_path: Path, protocol: int, value: object) -> None:
+@pytest.mark.parametrize(
+    "value", [{}, {"a": [1, 2.5, None] * 200}, b"x" * 3000, 2**2000, "ä" * 700, (1,)]
+)
+def test_a_pickle_is_known_by_its_instructions(
+    tmp_path: Path, protocol: int, value: object
+) -> None:
     report = check(write(tmp_path / "state", pickle.dumps(value, protocol)))
     assert (report.format, report.verdict) == ("pickle", Verdict.UNVERIFIABLE)
 
@@ -103,21 +137,32 @@ def test_two_bytes_do_not_make_a_pickle(tmp_path: Path) -> None:
         assert (report.verdict, codes(report)) == (Verdict.UNKNOWN, ["format-unknown"])
 
 
-@pytest.mark.parametrize("damage", [lambda d: bytes(64) + d[64:], lambda d: d[:-200], lambda d: b"x" * 600 + d[600:]])
-def test_a_torch_file_that_lost_an_end_is_known_by_the_other(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda d: bytes(64) + d[64:], lambda d: d[:-200], lambda d: b"x" * 600 + d[600:]]
+)
+def test_a_torch_file_that_lost_an_end_is_known_by_the_other(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     whole = (GOLDEN / "state.pt").read_bytes()
     report = check(write(tmp_path / "weights.bin", damage(whole)))
     assert (report.format, report.verdict) == ("torch-zip", Verdict.INVALID)
 
 
-# -- what nobody knows -------------------------------------------------------------------------------------------------
+# -- what nobody knows
+# -------------------------------------------------------------------------------------------------
 def stable_baselines() -> bytes:
-    members = [("data", b"{}"), ("policy.pth", torch_file()), ("_stable_baselines3_version", b"2.3.0")]
+    members = [
+        ("data", b"{}"),
+        ("policy.pth", torch_file()),
+        ("_stable_baselines3_version", b"2.3.0"),
+    ]
     return zip_file(members)
 
 
 def exported() -> bytes:
-    return zip_file([("m/archive_format", b"pt2"), ("m/byteorder", b"little"), ("m/models/model.json", b"{}")])
+    return zip_file(
+        [("m/archive_format", b"pt2"), ("m/byteorder", b"little"), ("m/models/model.json", b"{}")]
+    )
 
 
 def one_array() -> bytes:
@@ -145,15 +190,23 @@ FOREIGN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_no_format_knows_is_unknown_for_ever_and_says_what_was_considered(tmp_path: Path, name: str) -> None:
+def test_what_no_format_knows_is_unknown_for_ever_and_says_what_was_considered(
+    tmp_path: Path, name: str
+) -> None:
     report = check(write(tmp_path / name, FOREIGN[name]))
-    assert (report.verdict, codes(report), report.transient) == (Verdict.UNKNOWN, ["format-unknown"], False)
+    assert (report.verdict, codes(report), report.transient) == (
+        Verdict.UNKNOWN,
+        ["format-unknown"],
+        False,
+    )
     assert "safetensors" in report.findings[0].message
     assert "torch-zip" in report.findings[0].message
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_no_format_knows_is_neither_moved_nor_removed_nor_chosen(tmp_path: Path, name: str) -> None:
+def test_what_no_format_knows_is_neither_moved_nor_removed_nor_chosen(
+    tmp_path: Path, name: str
+) -> None:
     for step in (10, 20, 30):
         (tmp_path / f"step-{step}").mkdir()
         write(tmp_path / f"step-{step}" / name, FOREIGN[name])
@@ -171,7 +224,10 @@ def test_what_is_beyond_a_limit_is_kept_by_retention(tmp_path: Path) -> None:
     write(tmp_path / "step-1.safetensors", struct.pack("<Q", 20 << 20) + b"{}".ljust(20 << 20))
     write(tmp_path / "step-2.pt", torch_file())
     found = plan(tmp_path, Retention(keep_last=1, settled_seconds=0), now=2e9)
-    assert (found.remove, found.keep["step-1.safetensors"]) == ((), "unknown: nobody knows what it is")
+    assert (found.remove, found.keep["step-1.safetensors"]) == (
+        (),
+        "unknown: nobody knows what it is",
+    )
 
 
 def test_a_part_that_nobody_knows_leaves_the_others_what_they_are(tmp_path: Path) -> None:
@@ -181,7 +237,10 @@ def test_a_part_that_nobody_knows_leaves_the_others_what_they_are(tmp_path: Path
     folder = shutil.copytree(tmp_path, tmp_path.parent / "step-7")
     (folder / "tokenizer").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     report = check(folder)
-    assert (report.verdict, codes(report)) == (Verdict.UNVERIFIABLE, ["not-examined", "not-examined"])
+    assert (report.verdict, codes(report)) == (
+        Verdict.UNVERIFIABLE,
+        ["not-examined", "not-examined"],
+    )
 
 
 def test_unknown_for_now_and_unknown_for_ever_are_told_apart_by_their_codes(tmp_path: Path) -> None:
@@ -197,7 +256,8 @@ def test_unknown_for_now_and_unknown_for_ever_are_told_apart_by_their_codes(tmp_
         path.chmod(0o600)
 
 
-# -- checkpoint-N ------------------------------------------------------------------------------------------------------
+# -- checkpoint-N
+# ------------------------------------------------------------------------------------------------------
 def own_loop(folder: Path, *names: str) -> Path:
     folder.mkdir()
     for name in names:
@@ -216,14 +276,24 @@ def own_loop(folder: Path, *names: str) -> Path:
         ("pytorch_model.bin",),
     ],
 )
-def test_a_checkpoint_n_that_is_not_the_trainers_is_a_directory(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_a_checkpoint_n_that_is_not_the_trainers_is_a_directory(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     report = check(own_loop(tmp_path / "checkpoint-7", *names))
-    assert (report.format, report.accepted(accept_unverifiable=True), report.step) == ("directory", True, 7)
+    assert (report.format, report.accepted(accept_unverifiable=True), report.step) == (
+        "directory",
+        True,
+        7,
+    )
     assert "trainer-in-name-only" in codes(report)
 
 
-@pytest.mark.parametrize("sign", ["training_args.bin", "scheduler.pt", "rng_state.pth", "rng_state_0.pth"])
-def test_one_that_has_another_sign_of_the_trainer_was_not_finished(tmp_path: Path, sign: str) -> None:
+@pytest.mark.parametrize(
+    "sign", ["training_args.bin", "scheduler.pt", "rng_state.pth", "rng_state_0.pth"]
+)
+def test_one_that_has_another_sign_of_the_trainer_was_not_finished(
+    tmp_path: Path, sign: str
+) -> None:
     report = check(own_loop(tmp_path / "checkpoint-7", "model.safetensors", sign))
     assert (report.format, report.verdict) == ("huggingface-trainer", Verdict.INVALID)
     assert "file-missing" in codes(report)

@@ -10,11 +10,21 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import Report, Verdict, check
-from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file, write
+from tests.checkpoints.samples import (
+    GOLDEN,
+    manifest_text,
+    publish,
+    safetensors_file,
+    torch_file,
+    write,
+)
 
 
 def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings} - {"safetensors-no-checksum", "pickle-foreign"}
+    return {finding.code for finding in report.findings} - {
+        "safetensors-no-checksum",
+        "pickle-foreign",
+    }
 
 
 def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -38,20 +48,49 @@ def flip_largest(path: Path) -> None:
     flip(path, header + 30 + name + extra)
 
 
-# -- Hugging Face ------------------------------------------------------------------------------------------------------
+# -- Hugging Face
+# ------------------------------------------------------------------------------------------------------
 TRAINER: dict[str, tuple[Callable[[Path], object], set[str], Verdict]] = {
-    "state missing": (lambda d: (d / "trainer_state.json").unlink(), {"file-missing"}, Verdict.INVALID),
-    "state cut": (lambda d: write(d / "trainer_state.json", b'{"global_'), {"json-malformed"}, Verdict.INVALID),
-    "state empty": (lambda d: write(d / "trainer_state.json", b""), {"empty-file"}, Verdict.INVALID),
-    "no step in state": (lambda d: write(d / "trainer_state.json", b"{}"), {"json-malformed"}, Verdict.INVALID),
+    "state missing": (
+        lambda d: (d / "trainer_state.json").unlink(),
+        {"file-missing"},
+        Verdict.INVALID,
+    ),
+    "state cut": (
+        lambda d: write(d / "trainer_state.json", b'{"global_'),
+        {"json-malformed"},
+        Verdict.INVALID,
+    ),
+    "state empty": (
+        lambda d: write(d / "trainer_state.json", b""),
+        {"empty-file"},
+        Verdict.INVALID,
+    ),
+    "no step in state": (
+        lambda d: write(d / "trainer_state.json", b"{}"),
+        {"json-malformed"},
+        Verdict.INVALID,
+    ),
     "state of another step": (
         lambda d: edit(d / "trainer_state.json", lambda s: s.update(global_step=3)),
         {"step-disagrees"},
         Verdict.INVALID,
     ),
-    "optimizer missing": (lambda d: (d / "optimizer.pt").unlink(), {"file-missing"}, Verdict.INVALID),
-    "scheduler missing": (lambda d: (d / "scheduler.pt").unlink(), {"file-missing"}, Verdict.INVALID),
-    "model missing": (lambda d: (d / "model.safetensors").unlink(), {"file-missing"}, Verdict.INVALID),
+    "optimizer missing": (
+        lambda d: (d / "optimizer.pt").unlink(),
+        {"file-missing"},
+        Verdict.INVALID,
+    ),
+    "scheduler missing": (
+        lambda d: (d / "scheduler.pt").unlink(),
+        {"file-missing"},
+        Verdict.INVALID,
+    ),
+    "model missing": (
+        lambda d: (d / "model.safetensors").unlink(),
+        {"file-missing"},
+        Verdict.INVALID,
+    ),
     "random state missing": (
         lambda d: (d / "rng_state.pth").unlink(),
         {"random-state-missing"},
@@ -62,7 +101,11 @@ TRAINER: dict[str, tuple[Callable[[Path], object], set[str], Verdict]] = {
         {"file-missing"},
         Verdict.INVALID,
     ),
-    "flipped bit in the optimizer": (lambda d: flip_largest(d / "optimizer.pt"), {"zip-crc"}, Verdict.INVALID),
+    "flipped bit in the optimizer": (
+        lambda d: flip_largest(d / "optimizer.pt"),
+        {"zip-crc"},
+        Verdict.INVALID,
+    ),
     "being written": (
         lambda d: write(d / "checkpoint-is-incomplete.txt", b""),
         {"incomplete-marker"},
@@ -117,7 +160,8 @@ def test_one_damaged_file_does_not_hide_another(tmp_path: Path) -> None:
     }
 
 
-# -- sharded -----------------------------------------------------------------------------------------------------------
+# -- sharded
+# -----------------------------------------------------------------------------------------------------------
 INDEX = "model.safetensors.index.json"
 FIRST, SECOND = "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors"
 
@@ -135,7 +179,10 @@ SHARDED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda d: edit(d / INDEX, lambda i: weight_map(i).update(ghost=FIRST)),
         "index-mismatch",
     ),
-    "index lost a tensor": (lambda d: edit(d / INDEX, lambda i: weight_map(i).popitem()), "index-mismatch"),
+    "index lost a tensor": (
+        lambda d: edit(d / INDEX, lambda i: weight_map(i).popitem()),
+        "index-mismatch",
+    ),
     "index points outside": (
         lambda d: edit(d / INDEX, lambda i: weight_map(i).update(x="../evil.safetensors")),
         "index-mismatch",
@@ -161,16 +208,25 @@ def test_a_shard_of_an_earlier_sharding_is_pointed_out(tmp_path: Path) -> None:
     assert codes(check(folder)) == {"shard-left-over"}
 
 
-# -- published ---------------------------------------------------------------------------------------------------------
+# -- published
+# ---------------------------------------------------------------------------------------------------------
 def test_a_manifest_makes_safetensors_valid(tmp_path: Path) -> None:
     report = check(publish(tmp_path))
-    assert (report.verdict, report.format, report.step, report.findings) == (Verdict.VALID, "published", 42, ())
+    assert (report.verdict, report.format, report.step, report.findings) == (
+        Verdict.VALID,
+        "published",
+        42,
+        (),
+    )
     assert report.digest is not None
     assert report.digest.startswith("sha256:")
 
 
 def test_the_digest_does_not_depend_on_when_it_was_published(tmp_path: Path) -> None:
-    first, second = publish(tmp_path / "a"), publish(tmp_path / "b", created_at=1800000000.0, previous_step=7)
+    first, second = (
+        publish(tmp_path / "a"),
+        publish(tmp_path / "b", created_at=1800000000.0, previous_step=7),
+    )
     assert check(first).digest == check(second).digest
 
 
@@ -186,7 +242,9 @@ def test_files_of_any_kind_and_in_subdirectories_are_proven(tmp_path: Path) -> N
 
 def test_a_trainer_directory_can_be_published(tmp_path: Path) -> None:
     source = GOLDEN / "checkpoint-4"
-    report = check(publish(tmp_path, 4, {path.name: path.read_bytes() for path in source.iterdir()}))
+    report = check(
+        publish(tmp_path, 4, {path.name: path.read_bytes() for path in source.iterdir()})
+    )
     assert (report.verdict, report.step) == (Verdict.VALID, 4)
 
 
@@ -194,7 +252,11 @@ def test_a_manifest_does_not_make_bad_content_good(tmp_path: Path) -> None:
     nan = publish(tmp_path, 1, {"nan.pt": (GOLDEN / "nan.pt").read_bytes()})
     evil = publish(tmp_path, 2, {"x.pt": torch_file(b"\x80\x02cos\nsystem\n)R.")})
     bare = publish(tmp_path, 3, {"x.dat": b"\x80\x02cos\nsystem\n)R."})
-    assert [check(path).verdict for path in (nan, evil, bare)] == [Verdict.POISONED, Verdict.UNSAFE, Verdict.UNSAFE]
+    assert [check(path).verdict for path in (nan, evil, bare)] == [
+        Verdict.POISONED,
+        Verdict.UNSAFE,
+        Verdict.UNSAFE,
+    ]
 
 
 PUBLISHED: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -207,7 +269,10 @@ PUBLISHED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda d: edit(d / "manifest.json", lambda m: m.update(step=43)),
         "manifest-malformed",
     ),
-    "manifest cut": (lambda d: write(d / "manifest.json", b'{"schema": "runai-ch'), "json-malformed"),
+    "manifest cut": (
+        lambda d: write(d / "manifest.json", b'{"schema": "runai-ch'),
+        "json-malformed",
+    ),
     "manifest deleted": (lambda d: (d / "manifest.json").unlink(), "manifest-missing"),
     "link": (
         lambda d: (d / "b.txt").symlink_to(shutil.move(d / "b.txt", d.parent / "b")),
@@ -228,7 +293,9 @@ def test_a_published_directory_that_was_changed_is_not_accepted(tmp_path: Path, 
 
 
 def write_manifest(folder: Path, changes: dict[str, object]) -> Path:
-    (folder / "manifest.json").write_text(manifest_text({"model.safetensors": safetensors_file()}, **changes))
+    (folder / "manifest.json").write_text(
+        manifest_text({"model.safetensors": safetensors_file()}, **changes)
+    )
     return folder
 
 
@@ -255,7 +322,9 @@ ENTRY = {"size": 1, "crc32": "00000000"}
         {"crc32": "00000000"},
     ],
 )
-def test_a_manifest_that_breaks_its_own_rules_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_manifest_that_breaks_its_own_rules_is_refused(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
     report = check(write_manifest(publish(tmp_path), changes))
     assert (codes(report), report.verdict) == ({"manifest-malformed"}, Verdict.INVALID)
 
@@ -265,7 +334,8 @@ def test_a_manifest_of_another_step_than_the_name_is_refused(tmp_path: Path) -> 
     assert codes(check(folder)) == {"step-disagrees"}
 
 
-# -- files that no format knows ----------------------------------------------------------------------------------------
+# -- files that no format knows
+# ----------------------------------------------------------------------------------------
 def test_valid_is_not_said_of_bytes_that_nobody_looked_at(tmp_path: Path) -> None:
     write(tmp_path / "model.pt", torch_file())
     write(tmp_path / "README.md", "Läuft.".encode())
@@ -276,7 +346,12 @@ def test_valid_is_not_said_of_bytes_that_nobody_looked_at(tmp_path: Path) -> Non
 
 
 def test_a_manifest_proves_files_of_no_known_format(tmp_path: Path) -> None:
-    report = check(publish(tmp_path, content={"model.pt": torch_file(), "optimizer.msgpack": b"\x82\xa1w\xc4\x00\x00"}))
+    report = check(
+        publish(
+            tmp_path,
+            content={"model.pt": torch_file(), "optimizer.msgpack": b"\x82\xa1w\xc4\x00\x00"},
+        )
+    )
     assert (codes(report) - {"step-differs"}, report.verdict) == (set(), Verdict.VALID)
 
 
@@ -293,7 +368,10 @@ def test_a_part_that_has_not_its_final_name_yet_is_in_progress(tmp_path: Path, e
 @pytest.mark.parametrize("name", ["README.md", "config.json", "tokens.json", "pad.json"])
 def test_text_beside_the_weights_is_no_reason_to_doubt_them(tmp_path: Path, name: str) -> None:
     write(tmp_path / "model.pt", torch_file())
-    write(tmp_path / name, {"config.json": b'{"a": NaN}\n', "tokens.json": b"[1]\n", "pad.json": b"3"}.get(name, b"{"))
+    write(
+        tmp_path / name,
+        {"config.json": b'{"a": NaN}\n', "tokens.json": b"[1]\n", "pad.json": b"3"}.get(name, b"{"),
+    )
     assert (codes(check(tmp_path)), check(tmp_path).verdict) == (set(), Verdict.VALID)
 
 

@@ -13,13 +13,23 @@ from airflow_runai.checkpoints import Verdict, check, select
 from tests.checkpoints.samples import GOLDEN
 
 EVERYDAY = GOLDEN.parent / "everyday"
-VALID, UNVERIFIABLE, POISONED, UNKNOWN = Verdict.VALID, Verdict.UNVERIFIABLE, Verdict.POISONED, Verdict.UNKNOWN
+VALID, UNVERIFIABLE, POISONED, UNKNOWN = (
+    Verdict.VALID,
+    Verdict.UNVERIFIABLE,
+    Verdict.POISONED,
+    Verdict.UNKNOWN,
+)
 UNPROVEN, FOREIGN = "safetensors-no-checksum", "pickle-foreign"
 #: Path: format, verdict, step and codes.
 EXPECTED: dict[str, tuple[str | None, Verdict, int | None, set[str]]] = {
     "adapter.safetensors": ("safetensors", UNVERIFIABLE, None, {UNPROVEN}),
     "checkpoint-500": ("directory", VALID, 500, {"trainer-in-name-only", "step-differs"}),
-    "pretrained/checkpoint-500": ("directory", UNVERIFIABLE, 500, {"trainer-in-name-only", UNPROVEN}),
+    "pretrained/checkpoint-500": (
+        "directory",
+        UNVERIFIABLE,
+        500,
+        {"trainer-in-name-only", UNPROVEN},
+    ),
     "numbers.pt": ("torch-zip", VALID, None, {"score-non-finite", "mask-infinite"}),
     "mask_token.pt": ("torch-zip", POISONED, None, {"non-finite"}),
     "whole.pt": ("torch-legacy", UNVERIFIABLE, None, {FOREIGN, "legacy-no-checksum"}),
@@ -37,13 +47,23 @@ EXPECTED: dict[str, tuple[str | None, Verdict, int | None, set[str]]] = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_libraries_write_every_day_gets_its_verdict(name: str) -> None:
     report = check(EVERYDAY / name)
-    found = (report.format, report.verdict, report.step, {finding.code for finding in report.findings})
+    found = (
+        report.format,
+        report.verdict,
+        report.step,
+        {finding.code for finding in report.findings},
+    )
     assert found == EXPECTED[name]
     assert not report.transient
 
 
 def test_the_header_of_the_adapter_begins_as_a_pickle_does() -> None:
-    assert (EVERYDAY / "adapter.safetensors").read_bytes()[:2] in (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
+    assert (EVERYDAY / "adapter.safetensors").read_bytes()[:2] in (
+        b"\x80\2",
+        b"\x80\3",
+        b"\x80\4",
+        b"\x80\5",
+    )
 
 
 def test_a_training_that_was_resumed_without_its_optimizer_goes_on(tmp_path: Path) -> None:

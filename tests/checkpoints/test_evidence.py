@@ -27,15 +27,22 @@ NAN, INF = math.nan, math.inf
 
 
 def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings} - {"safetensors-no-checksum", "pickle-foreign"}
+    return {finding.code for finding in report.findings} - {
+        "safetensors-no-checksum",
+        "pickle-foreign",
+    }
 
 
-# -- steps -------------------------------------------------------------------------------------------------------------
+# -- steps
+# -------------------------------------------------------------------------------------------------------------
 def resumed(folder: Path, step: int, rates: dict[int, float], *, every: int = 1) -> Path:
     """A Trainer's checkpoint whose optimizer and scheduler count 4, with the learning rates that were logged."""
     made = shutil.copytree(GOLDEN / "checkpoint-4", folder / f"checkpoint-{step}")
     history = [{"step": at, "learning_rate": rate, "loss": 1.0} for at, rate in rates.items()]
-    edit(made / "trainer_state.json", lambda s: s.update(global_step=step, log_history=history, logging_steps=every))
+    edit(
+        made / "trainer_state.json",
+        lambda s: s.update(global_step=step, log_history=history, logging_steps=every),
+    )
     return made
 
 
@@ -61,12 +68,19 @@ def test_nor_where_the_log_does_not_reach_the_step(tmp_path: Path) -> None:
 
 def test_nor_where_only_one_of_them_lags(tmp_path: Path) -> None:
     folder = resumed(tmp_path, 8, {})
-    write(folder / "scheduler.pt", without_tensors(state_dict({"last_epoch": b"K\x08", "_step_count": b"K\x09"})))
+    write(
+        folder / "scheduler.pt",
+        without_tensors(state_dict({"last_epoch": b"K\x08", "_step_count": b"K\x09"})),
+    )
     assert codes(check(folder)) == {"step-disagrees"}
 
 
-@pytest.mark.parametrize(("name", "verdict"), [("checkpoint_3", VALID), ("ckpt-3", VALID), ("step-3", INVALID)])
-def test_a_distributed_checkpoint_may_be_called_after_its_epoch(tmp_path: Path, name: str, verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("checkpoint_3", VALID), ("ckpt-3", VALID), ("step-3", INVALID)]
+)
+def test_a_distributed_checkpoint_may_be_called_after_its_epoch(
+    tmp_path: Path, name: str, verdict: Verdict
+) -> None:
     report = check(shutil.copytree(GOLDEN / "dcp-step-4", tmp_path / name))
     assert report.verdict is verdict, report.findings
     assert ("step-disagrees" in codes(report)) == (verdict is INVALID)
@@ -94,7 +108,16 @@ def test_deepspeed_says_how_many_steps_the_scheduler_was_left_out(tmp_path: Path
 
 
 def named_by_lightning(own: str) -> bytes:
-    callbacks = b"}" + text("ModelCheckpoint{}") + b"}" + text("best_k_models") + b"}" + text(own) + b"G" + bytes(8)
+    callbacks = (
+        b"}"
+        + text("ModelCheckpoint{}")
+        + b"}"
+        + text("best_k_models")
+        + b"}"
+        + text(own)
+        + b"G"
+        + bytes(8)
+    )
     entries = {
         "epoch": b"K\x01",
         "global_step": b"K\x08",
@@ -107,32 +130,55 @@ def named_by_lightning(own: str) -> bytes:
 
 
 def test_a_metric_called_step_in_lightnings_name_is_no_damage(tmp_path: Path) -> None:
-    own = check(write(tmp_path / "epoch=1-step=1.ckpt", named_by_lightning("/runs/epoch=1-step=1.ckpt")))
+    own = check(
+        write(tmp_path / "epoch=1-step=1.ckpt", named_by_lightning("/runs/epoch=1-step=1.ckpt"))
+    )
     assert (own.verdict, own.step, codes(own)) == (VALID, 8, {"step-differs"})
-    other = check(write(tmp_path / "epoch=1-step=1.ckpt", named_by_lightning("/runs/epoch=0-step=4.ckpt")))
+    other = check(
+        write(tmp_path / "epoch=1-step=1.ckpt", named_by_lightning("/runs/epoch=0-step=4.ckpt"))
+    )
     assert (other.verdict, codes(other)) == (INVALID, {"step-disagrees"})
 
 
-# -- what a user accepts -----------------------------------------------------------------------------------------------
+# -- what a user accepts
+# -----------------------------------------------------------------------------------------------
 def test_a_policy_accepts_a_code_and_then_it_only_warns(tmp_path: Path) -> None:
     folder = shutil.copytree(GOLDEN / "dcp-step-4", tmp_path / "step-3")
     report = check(folder, policy=Policy(accept=frozenset({"step-disagrees"})))
     assert report.verdict is VALID
-    assert ("step-disagrees", "warning") in [(finding.code, finding.severity) for finding in report.findings]
+    assert ("step-disagrees", "warning") in [
+        (finding.code, finding.severity) for finding in report.findings
+    ]
     assert select(tmp_path).chosen is None
     assert select(tmp_path, accept={"step-disagrees"}).chosen is not None
 
 
 def test_the_command_line_accepts_it_too(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "dcp-step-4", tmp_path / "step-3")
-    command = [sys.executable, "-m", "airflow_runai.checkpoints", "select", str(tmp_path), "--accept", "step-disagrees"]
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_runai.checkpoints",
+        "select",
+        str(tmp_path),
+        "--accept",
+        "step-disagrees",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "valid")
-    assert subprocess.run([*command, "--accept", "zip-crc"], capture_output=True, check=False).returncode == 2
+    assert (
+        subprocess.run(
+            [*command, "--accept", "zip-crc"], capture_output=True, check=False
+        ).returncode
+        == 2
+    )
 
 
 def test_what_is_damaged_or_dangerous_cannot_be_accepted() -> None:
-    forbidden = {code for code in CODES if CODES[code].verdict is Verdict.UNSAFE} | {"zip-crc", "file-missing"}
+    forbidden = {code for code in CODES if CODES[code].verdict is Verdict.UNSAFE} | {
+        "zip-crc",
+        "file-missing",
+    }
     assert not forbidden & ACCEPTABLE
     for code in ("zip-crc", "pickle-dangerous", "nonsense"):
         with pytest.raises(ValueError, match="allowed: dtype-drift"):
@@ -145,7 +191,8 @@ def test_what_is_damaged_or_dangerous_cannot_be_accepted() -> None:
         check_accept("step-disagrees")
 
 
-# -- poison ------------------------------------------------------------------------------------------------------------
+# -- poison
+# ------------------------------------------------------------------------------------------------------------
 def nested(path: str, value: bytes) -> bytes:
     """A dictionary in a dictionary, for each slash of the path."""
     first, _, rest = path.partition("/")
@@ -154,7 +201,9 @@ def nested(path: str, value: bytes) -> bytes:
 
 def holding(path: str, numbers: Sequence[float]) -> bytes:
     value = tensor("0", len(numbers), (len(numbers),), (1,))
-    return torch_file(b"\x80\x02" + nested(path, value) + b".", struct.pack(f"<{len(numbers)}f", *numbers))
+    return torch_file(
+        b"\x80\x02" + nested(path, value) + b".", struct.pack(f"<{len(numbers)}f", *numbers)
+    )
 
 
 GOOD: dict[str, tuple[str, list[float]]] = {
@@ -206,15 +255,25 @@ def viewed(numbers: Sequence[float], **views: tuple[Sequence[int], Sequence[int]
 
 
 GRID = [NAN] * 12
-VIEWS: dict[str, tuple[dict[int, float], dict[str, tuple[Sequence[int], Sequence[int], int]], Verdict]] = {
-    "two slices": ({0: 1, 1: 1, 10: 1, 11: 1}, {"a": ((2,), (1,), 0), "b": ((2,), (1,), 10)}, VALID),
+VIEWS: dict[
+    str, tuple[dict[int, float], dict[str, tuple[Sequence[int], Sequence[int], int]], Verdict]
+] = {
+    "two slices": (
+        {0: 1, 1: 1, 10: 1, 11: 1},
+        {"a": ((2,), (1,), 0), "b": ((2,), (1,), 10)},
+        VALID,
+    ),
     "a column": ({1: 1, 5: 1, 9: 1}, {"a": ((3,), (4,), 1)}, VALID),
     "a column with a NaN": ({1: 1, 9: 1}, {"a": ((3,), (4,), 1)}, POISONED),
     "a block": ({1: 1, 2: 1, 5: 1, 6: 1}, {"a": ((2, 2), (4, 1), 1)}, VALID),
     "a block, transposed": ({1: 1, 2: 1, 5: 1, 6: 1}, {"a": ((2, 2), (1, 4), 1)}, VALID),
     "a block with a NaN": ({1: 1, 2: 1, 5: 1}, {"a": ((2, 2), (4, 1), 1)}, POISONED),
     "one that is repeated": ({3: 1}, {"a": ((5,), (0,), 3)}, VALID),
-    "a block and a column of it": ({1: 1, 2: 1, 5: 1, 6: 1}, {"a": ((2, 2), (4, 1), 1), "b": ((2,), (4,), 2)}, VALID),
+    "a block and a column of it": (
+        {1: 1, 2: 1, 5: 1, 6: 1},
+        {"a": ((2, 2), (4, 1), 1), "b": ((2,), (4,), 2)},
+        VALID,
+    ),
     "windows that overlap": ({0: 1, 1: 1, 2: 1, 3: 1}, {"a": ((3, 2), (1, 1), 0)}, VALID),
     "windows that overlap, with a NaN": ({0: 1, 1: 1, 3: 1}, {"a": ((3, 2), (1, 1), 0)}, POISONED),
 }

@@ -26,8 +26,11 @@ def trainings(root: Path, *steps: int) -> Path:
     return root
 
 
-# -- nothing was chosen ------------------------------------------------------------------------------------------------
-def test_what_was_refused_only_for_want_of_a_proof_is_said_in_one_sentence_with_two_ways_out(tmp_path: Path) -> None:
+# -- nothing was chosen
+# ------------------------------------------------------------------------------------------------
+def test_what_was_refused_only_for_want_of_a_proof_is_said_in_one_sentence_with_two_ways_out(
+    tmp_path: Path,
+) -> None:
     found = select(trainings(tmp_path, 1, 2, 3))
     words = str(no_valid_checkpoint("/shared/run-1", found))
     assert found.unproven == 3
@@ -39,28 +42,47 @@ def test_what_was_refused_only_for_want_of_a_proof_is_said_in_one_sentence_with_
 def test_it_is_said_beside_torn_ones_too_and_never_where_it_does_not_help(tmp_path: Path) -> None:
     trainings(tmp_path, 1, 2)
     write(tmp_path / "step-2" / "model.safetensors", b"torn")
-    assert f"1 of 2 checkpoints, which are whole, were {SENTENCE}" in select(tmp_path).advice("the flag")
+    assert f"1 of 2 checkpoints, which are whole, were {SENTENCE}" in select(tmp_path).advice(
+        "the flag"
+    )
     write(tmp_path / "step-1" / "model.safetensors", b"torn")
     assert select(tmp_path).advice("the flag") == ""
-    assert select(trainings(tmp_path, 3), accept_unverifiable=True, min_step=9).advice("the flag") == ""
+    assert (
+        select(trainings(tmp_path, 3), accept_unverifiable=True, min_step=9).advice("the flag")
+        == ""
+    )
 
 
 def test_the_command_line_says_it_on_standard_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "airflow_runai.checkpoints", "select", str(trainings(tmp_path, 1))]
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_runai.checkpoints",
+        "select",
+        str(trainings(tmp_path, 1)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (1, "unverifiable")
-    assert f"1 whole checkpoint was {SENTENCE}: accept that with --accept-unverifiable" in done.stderr
-    again = subprocess.run([*command, "--accept-unverifiable"], capture_output=True, text=True, check=False)
+    assert (
+        f"1 whole checkpoint was {SENTENCE}: accept that with --accept-unverifiable" in done.stderr
+    )
+    again = subprocess.run(
+        [*command, "--accept-unverifiable"], capture_output=True, text=True, check=False
+    )
     assert (again.returncode, again.stderr) == (0, "")
 
 
-# -- a root ------------------------------------------------------------------------------------------------------------
+# -- a root
+# ------------------------------------------------------------------------------------------------------------
 def test_check_says_that_a_root_is_a_root(tmp_path: Path) -> None:
     for step in (4, 8):
         shutil.copytree(GOLDEN / "checkpoint-4", tmp_path / "run" / f"checkpoint-{step}")
     write(tmp_path / "run" / "trainer_state.json", b"{}")
     report = check(tmp_path / "run")
-    assert (report.verdict, [finding.code for finding in report.findings]) == (Verdict.INVALID, ["is-root"])
+    assert (report.verdict, [finding.code for finding in report.findings]) == (
+        Verdict.INVALID,
+        ["is-root"],
+    )
     assert "2 checkpoints (checkpoint-4, checkpoint-8); use select" in report.findings[0].message
     with pytest.raises(QuarantineProblem, match="is a root of checkpoints"):
         quarantine(tmp_path / "run", report)
@@ -72,7 +94,9 @@ def test_a_directory_of_lightning_files_is_a_root(tmp_path: Path) -> None:
     assert [finding.code for finding in check(tmp_path).findings] == ["is-root"]
 
 
-@pytest.mark.parametrize("name", ["deepspeed", "megatron", "other/tensorflow", "other/orbax/7", "checkpoint-4"])
+@pytest.mark.parametrize(
+    "name", ["deepspeed", "megatron", "other/tensorflow", "other/orbax/7", "checkpoint-4"]
+)
 def test_what_is_one_checkpoint_is_no_root(name: str) -> None:
     assert check(GOLDEN / name).accepted(accept_unverifiable=True)
 
@@ -89,12 +113,15 @@ def test_parts_that_are_numbered_by_rank_make_no_root(tmp_path: Path) -> None:
 def test_a_root_of_nothing_says_where_checkpoints_lie_below(tmp_path: Path) -> None:
     publish(tmp_path / "version_1" / "checkpoints", 4)
     publish(tmp_path / "version_10", 4)
-    with pytest.raises(RootProblem, match=r"some lie below: version_1/checkpoints, version_10; name one") as problem:
+    with pytest.raises(
+        RootProblem, match=r"some lie below: version_1/checkpoints, version_10; name one"
+    ) as problem:
         candidates(tmp_path)
     assert problem.value.code == "root-empty"
 
 
-# -- names -------------------------------------------------------------------------------------------------------------
+# -- names
+# -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("names", "newest"),
     [
@@ -103,7 +130,9 @@ def test_a_root_of_nothing_says_where_checkpoints_lie_below(tmp_path: Path) -> N
         (("ckpt-100k.pt", "ckpt-20k.pt"), "ckpt-100k.pt"),
     ],
 )
-def test_names_of_equal_age_are_ordered_as_people_do(tmp_path: Path, names: tuple[str, ...], newest: str) -> None:
+def test_names_of_equal_age_are_ordered_as_people_do(
+    tmp_path: Path, names: tuple[str, ...], newest: str
+) -> None:
     for name in names:
         write(tmp_path / name, torch_file(), mtime=1000.0)
     assert candidates(tmp_path)[0].path.name == newest
@@ -129,6 +158,10 @@ def test_k_and_m_are_not_guessed(name: str, step: int | None) -> None:
 def test_rounded_steps_go_by_time(tmp_path: Path) -> None:
     for name, mtime in (("ckpt-100k.pt", 100.0), ("ckpt-1M.pt", 300.0), ("ckpt-900k.pt", 200.0)):
         write(tmp_path / name, torch_file(), mtime=mtime)
-    assert [found.path.name for found in candidates(tmp_path)] == ["ckpt-1M.pt", "ckpt-900k.pt", "ckpt-100k.pt"]
+    assert [found.path.name for found in candidates(tmp_path)] == [
+        "ckpt-1M.pt",
+        "ckpt-900k.pt",
+        "ckpt-100k.pt",
+    ]
     (tmp_path / "below" / "checkpoint-100k").mkdir(parents=True)
     assert [found.path.name for found in candidates(tmp_path / "below")] == ["checkpoint-100k"]

@@ -21,8 +21,12 @@ from tests.checkpoints.samples import (
     write,
 )
 
-OPCODES = st.sampled_from([bytes([code]) for code in b"(0123NJKMGXBCTU]ael)t}dsucRbQhjqr.\x85\x86\x87\x88\x89\x8a\x8b"])
-VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=8)
+OPCODES = st.sampled_from(
+    [bytes([code]) for code in b"(0123NJKMGXBCTU]ael)t}dsucRbQhjqr.\x85\x86\x87\x88\x89\x8a\x8b"]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=8
+)
 
 
 def sound(report: Report) -> bool:
@@ -47,7 +51,11 @@ def test_any_pickle_gets_a_report(parts: list[bytes]) -> None:
     assert sound(looked_at("x.pt", torch_file(b"\x80\x02" + b"".join(parts))))
 
 
-@given(edits=st.lists(st.tuples(st.integers(0, len(GOOD_PICKLE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+@given(
+    edits=st.lists(
+        st.tuples(st.integers(0, len(GOOD_PICKLE) - 1), st.integers(0, 255)), min_size=1, max_size=4
+    )
+)
 @settings(max_examples=300, deadline=None)
 def test_any_edited_pickle_gets_a_report(edits: list[tuple[int, int]]) -> None:
     pickle = bytearray(GOOD_PICKLE)
@@ -56,7 +64,9 @@ def test_any_edited_pickle_gets_a_report(edits: list[tuple[int, int]]) -> None:
     assert sound(looked_at("x.pt", torch_file(bytes(pickle))))
 
 
-@pytest.mark.parametrize("name", ["deflated.pt", "epoch=0-step=4.ckpt", "model.safetensors", "legacy.pt"])
+@pytest.mark.parametrize(
+    "name", ["deflated.pt", "epoch=0-step=4.ckpt", "model.safetensors", "legacy.pt"]
+)
 @given(seed=st.data())
 @settings(max_examples=100, deadline=None)
 def test_any_edited_file_gets_a_report(name: str, seed: st.DataObject) -> None:
@@ -66,7 +76,11 @@ def test_any_edited_file_gets_a_report(name: str, seed: st.DataObject) -> None:
     assert sound(looked_at(name, bytes(data)))
 
 
-@given(header=st.dictionaries(st.text(max_size=3), VALUES | st.dictionaries(st.text(max_size=3), VALUES)))
+@given(
+    header=st.dictionaries(
+        st.text(max_size=3), VALUES | st.dictionaries(st.text(max_size=3), VALUES)
+    )
+)
 @settings(max_examples=80, deadline=None)
 def test_any_safetensors_header_gets_a_report(header: dict[str, object]) -> None:
     assert sound(looked_at("x.safetensors", safetensors_file(header)))

@@ -1,9 +1,9 @@
 """
 Every format that is registered, fed with damaged files of its own: whatever comes of it is a finding.
 
-Good samples are cut, flipped, overwritten with extreme numbers, lengthened, swapped and emptied; hypothesis chooses,
-so that a failure shrinks to the smallest damage (and is the same each time where ``CI`` is set). The time is shared
-among the formats, and what was tried is printed.
+Good samples are cut, flipped, overwritten with extreme numbers, lengthened, swapped and emptied;
+hypothesis chooses, so that a failure shrinks to the smallest damage (and is the same each time
+where ``CI`` is set). The time is shared among the formats, and what was tried is printed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def a_full_fsdp_save(folder: Path) -> Path:
 BUILT: dict[str, Callable[[Path], Path]] = {
     "published": lambda folder: publish(folder, 42),
     "directory": a_directory,
-    "pickle": lambda folder: write(folder / "x.pkl", pickle.dumps({"a": [1, 2.5, None, "text"], "b": (True, b"x")}, 4)),
+    "pickle": lambda folder: write(
+        folder / "x.pkl", pickle.dumps({"a": [1, 2.5, None, "text"], "b": (True, b"x")}, 4)
+    ),
     "fsdp": a_full_fsdp_save,
 }
 
@@ -98,7 +100,11 @@ class FormatError(NamedTuple):
 
 def _number(data: bytes, at: int, damage: FormatError) -> bytes:
     size = struct.calcsize(damage.layout)
-    return data[:at] + struct.pack(damage.layout, damage.value & ((1 << 8 * size) - 1)) + data[at + size :]
+    return (
+        data[:at]
+        + struct.pack(damage.layout, damage.value & ((1 << 8 * size) - 1))
+        + data[at + size :]
+    )
 
 
 def _bit(data: bytes, at: int, damage: FormatError) -> bytes:
@@ -115,9 +121,13 @@ KINDS: dict[str, Callable[[bytes, int, FormatError], bytes]] = {
     "bit": _bit,
     "number": _number,
     "inserted": lambda data, at, damage: data[:at] + damage.content + data[at:],
-    "overwritten": lambda data, at, damage: data[:at] + damage.content + data[at + len(damage.content) :],
+    "overwritten": lambda data, at, damage: (
+        data[:at] + damage.content + data[at + len(damage.content) :]
+    ),
     "again": _again,
-    "hole": lambda data, at, damage: data[:at] + bytes(len(data[at : at + damage.size])) + data[at + damage.size :],
+    "hole": lambda data, at, damage: (
+        data[:at] + bytes(len(data[at : at + damage.size])) + data[at + damage.size :]
+    ),
     "lost": lambda data, at, damage: data[:at] + data[at + damage.size :],
     "cut": lambda data, at, damage: data[:at],
 }
@@ -157,7 +167,11 @@ def test_whatever_is_done_to_a_file_is_a_finding(
     failed: list[str] = []
 
     @given(st.sampled_from(files), st.lists(DAMAGE, min_size=1, max_size=3))
-    @settings(max_examples=400, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=400,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
     def fuzz(chosen: tuple[Path, Path], damages: list[FormatError]) -> None:
         path, file = chosen
         if time.process_time() > deadline and not failed:
@@ -173,7 +187,10 @@ def test_whatever_is_done_to_a_file_is_a_finding(
         codes.update({finding.code for finding in report.findings})
 
     fuzz()
-    record_property("statistics", f"{name}: {sum(verdicts.values())} damaged, {dict(verdicts)}, {len(codes)} codes")
+    record_property(
+        "statistics",
+        f"{name}: {sum(verdicts.values())} damaged, {dict(verdicts)}, {len(codes)} codes",
+    )
     assert sum(verdicts.values()) > 0
 
 
@@ -187,7 +204,9 @@ def _defects(report: Report) -> list[str]:
 
 
 def test_a_number_in_blocks_is_a_finding(tmp_path: Path) -> None:
-    """What a long run of this found: a GGUF tensor without dimensions, of a type that comes in blocks."""
+    """
+    What a long run of this found: a GGUF tensor without dimensions, of a type that comes in blocks.
+    """
     data = (GOLDEN / "other" / "model.gguf").read_bytes()
     report = check(write(tmp_path / "model.gguf", data[:342] + bytes(16) + data[358:]))
     assert _defects(report) == []

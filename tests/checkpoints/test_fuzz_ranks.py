@@ -12,16 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_runai.checkpoints import Report, check
-from tests.checkpoints.distributed_samples import GOOD, Announced, Piece, Save, instance, mapping, number, size
+from tests.checkpoints.distributed_samples import (
+    GOOD,
+    Announced,
+    Piece,
+    Save,
+    instance,
+    mapping,
+    number,
+    size,
+)
 from tests.checkpoints.samples import GOLDEN, text, write
 from tests.checkpoints.test_legacy_torch import legacy_file
 
 FILES = [
-    *("dcp-step-4/.metadata", "dcp-step-4/__0_0.distcp", "dcp-safetensors/.metadata", "dcp-safetensors/__0_0.distcp"),
+    *(
+        "dcp-step-4/.metadata",
+        "dcp-step-4/__0_0.distcp",
+        "dcp-safetensors/.metadata",
+        "dcp-safetensors/__0_0.distcp",
+    ),
     *("megatron/iter_0000004/common.pt", "megatron/iter_0000004/metadata.json", "deepspeed/latest"),
     *("deepspeed/global_step4/mp_rank_00_model_states.pt", "lightning-legacy.ckpt"),
 ]
-VALUES = st.sampled_from([b"N", b"]", b"}", b")", b"K\x07", text("a"), text("../a"), size((1, 2)), number(-1), b"\x88"])
+VALUES = st.sampled_from(
+    [b"N", b"]", b"}", b")", b"K\x07", text("a"), text("../a"), size((1, 2)), number(-1), b"\x88"]
+)
 NATURALS = st.integers(0, 6)
 
 
@@ -46,12 +62,18 @@ def test_any_edited_file_gets_a_report(name: str, seed: st.DataObject) -> None:
 
 
 @given(
-    fields=st.dictionaries(st.sampled_from(["state_dict_metadata", "planner_data", "storage_data", "version"]), VALUES),
-    inner=st.dictionaries(st.sampled_from(["fqn", "offset", "index", "relative_path", "length"]), VALUES, min_size=1),
+    fields=st.dictionaries(
+        st.sampled_from(["state_dict_metadata", "planner_data", "storage_data", "version"]), VALUES
+    ),
+    inner=st.dictionaries(
+        st.sampled_from(["fqn", "offset", "index", "relative_path", "length"]), VALUES, min_size=1
+    ),
     name=st.sampled_from(["MetadataIndex", "_StorageInfo", "Metadata", "TensorStorageMetadata"]),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_fields_of_metadata_get_a_report(fields: dict[str, bytes], inner: dict[str, bytes], name: str) -> None:
+def test_any_fields_of_metadata_get_a_report(
+    fields: dict[str, bytes], inner: dict[str, bytes], name: str
+) -> None:
     odd = instance(name, inner)
     save = Save(GOOD.tensors, GOOD.pieces, fields={"storage_data": mapping([(odd, odd)])} | fields)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,18 +83,25 @@ def test_any_fields_of_metadata_get_a_report(fields: dict[str, bytes], inner: di
 @given(
     shape=st.lists(NATURALS, max_size=3),
     chunks=st.dictionaries(
-        st.lists(NATURALS, max_size=3).map(tuple), st.lists(NATURALS, max_size=3).map(tuple), max_size=4
+        st.lists(NATURALS, max_size=3).map(tuple),
+        st.lists(NATURALS, max_size=3).map(tuple),
+        max_size=4,
     ),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_cut_of_a_tensor_gets_a_report(shape: list[int], chunks: dict[tuple[int, ...], tuple[int, ...]]) -> None:
+def test_any_cut_of_a_tensor_gets_a_report(
+    shape: list[int], chunks: dict[tuple[int, ...], tuple[int, ...]]
+) -> None:
     places = [Piece("w", place, b"x") for place in chunks]
     with tempfile.TemporaryDirectory() as folder:
         save = Save({"w": Announced(tuple(shape), chunks)}, places, objects=())
         assert sound(check(save.write(Path(folder) / "step-4")))
 
 
-@given(root=st.dictionaries(st.text(max_size=3), VALUES, max_size=3), keys=st.lists(st.text(max_size=2) | NATURALS))
+@given(
+    root=st.dictionaries(st.text(max_size=3), VALUES, max_size=3),
+    keys=st.lists(st.text(max_size=2) | NATURALS),
+)
 @settings(max_examples=100, deadline=None)
 def test_any_old_file_gets_a_report(root: dict[str, bytes], keys: list[object]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -23,14 +23,24 @@ EXPECTED = {
     "legacy.pt": ("torch-legacy", Verdict.UNVERIFIABLE, 4, {"legacy-no-checksum"}),
     "model.safetensors": ("safetensors", Verdict.UNVERIFIABLE, 4, {"safetensors-no-checksum"}),
     "sharded": ("sharded", Verdict.UNVERIFIABLE, None, {"safetensors-no-checksum"}),
-    "checkpoint-4": ("huggingface-trainer", Verdict.UNVERIFIABLE, 4, {"safetensors-no-checksum", "pickle-foreign"}),
+    "checkpoint-4": (
+        "huggingface-trainer",
+        Verdict.UNVERIFIABLE,
+        4,
+        {"safetensors-no-checksum", "pickle-foreign"},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_real_libraries_wrote_gets_its_verdict(name: str) -> None:
     report = check(GOLDEN / name)
-    found = (report.format, report.verdict, report.step, {finding.code for finding in report.findings})
+    found = (
+        report.format,
+        report.verdict,
+        report.step,
+        {finding.code for finding in report.findings},
+    )
     assert found == EXPECTED[name]
 
 
@@ -49,7 +59,9 @@ def test_looking_imports_neither_numpy_nor_airflow_before_content_is_tested() ->
         "check(Path(sys.argv[1]), level=2)\n"
         "print([name for name in ('numpy', 'airflow', 'torch', 'pickle') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(GOLDEN / "state.pt")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(GOLDEN / "state.pt")], capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -65,7 +77,9 @@ def test_every_cut_is_refused() -> None:
     signatures = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\7\x08")
     boundaries = {at for at in range(len(data)) if data[at : at + 4] in signatures}
     chance = random.Random(7)
-    for size in boundaries | {0, 1, len(data) - 1} | {chance.randrange(len(data)) for _ in range(200)}:
+    for size in (
+        boundaries | {0, 1, len(data) - 1} | {chance.randrange(len(data)) for _ in range(200)}
+    ):
         assert check(Faulty("cut.pt", data[:size])).verdict is Verdict.INVALID, size
 
 
@@ -114,8 +128,16 @@ def test_torch_counts_the_same_tensors_and_loads_what_is_accepted(name: str) -> 
     while pending:
         value = pending.pop()
         count += isinstance(value, torch.Tensor)
-        pending.extend(value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ())
-    assert count <= check(GOLDEN / name).tensors + 2  # sparse and meta tensors are not views of a storage
+        pending.extend(
+            value.values()
+            if isinstance(value, dict)
+            else value
+            if isinstance(value, list | tuple)
+            else ()
+        )
+    assert (
+        count <= check(GOLDEN / name).tensors + 2
+    )  # sparse and meta tensors are not views of a storage
 
 
 def test_the_libraries_that_made_the_files_are_recorded() -> None:

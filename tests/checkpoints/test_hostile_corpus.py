@@ -1,8 +1,9 @@
 """
 The whole hostile corpus through ``check``, in processes that may not have more than 1 GiB of address space.
 
-An audit hook (PEP 578) watches each: nothing is run, opened for writing, removed, connected to or unpickled. Peak
-memory is under 256 MiB and the time under 10 s of CPU for each file, which is what the kernel says of the process.
+An audit hook (PEP 578) watches each: nothing is run, opened for writing, removed, connected to or
+unpickled. Peak memory is under 256 MiB and the time under 10 s of CPU for each file, which is what
+the kernel says of the process.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def many_json_keys(count: int) -> bytes:
 
 
 def trainer(state: bytes) -> dict[str, bytes]:
-    return {"checkpoint-5/trainer_state.json": state, "checkpoint-5/model.safetensors": safetensors_file()}
+    return {
+        "checkpoint-5/trainer_state.json": state,
+        "checkpoint-5/model.safetensors": safetensors_file(),
+    }
 
 
 #: Name to the files of a checkpoint; the first path's top is what is checked.
@@ -87,29 +91,45 @@ CORPUS: dict[str, Callable[[], dict[str, bytes]]] = {
     "many memo entries": lambda: {"x.pt": torch_file(b"\x80\x04N" + b"\x94" * 30_000_000 + b".")},
     "memo indices far apart": lambda: {
         "x.pt": torch_file(
-            b"\x80\x02N" + b"".join(b"r" + struct.pack("<I", n * 7919 % (1 << 32)) for n in range(590_000)) + b"."
+            b"\x80\x02N"
+            + b"".join(b"r" + struct.pack("<I", n * 7919 % (1 << 32)) for n in range(590_000))
+            + b"."
         )
     },
     "billion laughs": lambda: {"x.pt": torch_file(laughing(30))},
     "more laughs": lambda: {"x.pt": torch_file(laughing(20_000))},
     "overlapping members": lambda: {"x.pt": overlapping(10, MIB)},
     "many overlapping members": lambda: {"x.pt": overlapping(60_000, MIB)},
-    "long member names": lambda: {"x.pt": zip_file([(f"a/{number:0>60000}", b"") for number in range(500)])},
-    "path traversal": lambda: {"x.pt": zip_file([("a/data.pkl", GOOD_PICKLE), ("a/../../../etc/cron.d/x", b"x")])},
+    "long member names": lambda: {
+        "x.pt": zip_file([(f"a/{number:0>60000}", b"") for number in range(500)])
+    },
+    "path traversal": lambda: {
+        "x.pt": zip_file([("a/data.pkl", GOOD_PICKLE), ("a/../../../etc/cron.d/x", b"x")])
+    },
     "absolute member": lambda: {"x.pt": zip_file([("/etc/passwd", GOOD_PICKLE)])},
     "first member damaged, second evil": lambda: {
         "x.pt": zip_file(
-            [("a/byteorder", b"little"), ("a/data.pkl", hostile(Path("x"))["os.system"])], crcs={"a/byteorder": 1}
+            [("a/byteorder", b"little"), ("a/data.pkl", hostile(Path("x"))["os.system"])],
+            crcs={"a/byteorder": 1},
         )
     },
     "local name differs": lambda: {
-        "x.pt": zip_file([("a/data.pkl", GOOD_PICKLE), ("a/data/0", GOOD_DATA)], local_names={"a/data.pkl": "a/evilpk"})
+        "x.pt": zip_file(
+            [("a/data.pkl", GOOD_PICKLE), ("a/data/0", GOOD_DATA)],
+            local_names={"a/data.pkl": "a/evilpk"},
+        )
     },
-    "16 MiB of nested brackets": lambda: {"x.safetensors": safetensors_file(b'{"a":' + b"[" * (15 * MIB), b"")},
-    "a number of a million digits": lambda: {"x.safetensors": safetensors_file(b'{"a":' + b"9" * MIB + b"}", b"")},
+    "16 MiB of nested brackets": lambda: {
+        "x.safetensors": safetensors_file(b'{"a":' + b"[" * (15 * MIB), b"")
+    },
+    "a number of a million digits": lambda: {
+        "x.safetensors": safetensors_file(b'{"a":' + b"9" * MIB + b"}", b"")
+    },
     "header beyond the file": lambda: {"x.safetensors": struct.pack("<Q", 1 << 62) + b"{}"},
     "a shape of 2^63": lambda: {
-        "x.safetensors": safetensors_file({"w": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 16]}})
+        "x.safetensors": safetensors_file(
+            {"w": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 16]}}
+        )
     },
     "an index of many tensors": lambda: {
         "m/model.safetensors.index.json": b'{"weight_map":' + many_json_keys(300_000) + b"}",
@@ -120,14 +140,20 @@ CORPUS: dict[str, Callable[[], dict[str, bytes]]] = {
         "m/model.safetensors": safetensors_file(),
     },
     "a state of nested brackets": lambda: trainer(b'{"global_step":' + b"[" * (15 * MIB)),
-    "a state of many losses": lambda: trainer(b'{"global_step":5,"log_history":[' + b"0," * 1_400_000 + b"0]}"),
+    "a state of many losses": lambda: trainer(
+        b'{"global_step":5,"log_history":[' + b"0," * 1_400_000 + b"0]}"
+    ),
     "a manifest of many files": lambda: {
-        "step-00000042/manifest.json": manifest_text({f"f{number}": b"" for number in range(100_000)}).encode()
+        "step-00000042/manifest.json": manifest_text(
+            {f"f{number}": b"" for number in range(100_000)}
+        ).encode()
     },
     "a manifest that leaves the directory": lambda: {
         "step-00000042/manifest.json": manifest_text({"../../etc/passwd": b"x"}).encode()
     },
-    "a pickle of 70 MB of text": lambda: {"x.pkl": b"\x80\x02X" + struct.pack("<I", 70 * MIB) + b"a" * 70 * MIB + b"."},
+    "a pickle of 70 MB of text": lambda: {
+        "x.pkl": b"\x80\x02X" + struct.pack("<I", 70 * MIB) + b"a" * 70 * MIB + b"."
+    },
     "many empty files": lambda: {f"step-3/part-{number}.bin": b"" for number in range(3_000)},
 }
 UNSAFE = {"path traversal", "absolute member", "first member damaged, second evil"}
@@ -181,6 +207,11 @@ def test_every_known_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_the_watch_would_notice(tmp_path: Path) -> None:
-    program = PROGRAM + "\nimport os\nos.system('true')\nopen(os.devnull, 'w').close()\nprint(json.dumps(done))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    program = (
+        PROGRAM
+        + "\nimport os\nos.system('true')\nopen(os.devnull, 'w').close()\nprint(json.dumps(done))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert [event.split()[0] for event in json.loads(done.stdout)] == ["os.system", "open"]

@@ -27,17 +27,24 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
     assert storage.seen_outside() == storage.before
 
 
-# -- the attacks -------------------------------------------------------------------------------------------------------
+# -- the attacks
+# -------------------------------------------------------------------------------------------------------
 def test_trash_that_is_a_link_is_neither_deleted_nor_put_back(storage: Storage) -> None:
     """A3: retention once renamed another team's best model into ours."""
     storage.lead_out(f"run/{TRASH}")
-    (storage.root / ".leases" / "step-00000007@x.json").write_text(LEASE.replace('"until": 1', f'"until": {NOW + 1}'))
-    assert [path.name for path in remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)] == ["step-00000001"]
+    (storage.root / ".leases" / "step-00000007@x.json").write_text(
+        LEASE.replace('"until": 1', f'"until": {NOW + 1}')
+    )
+    assert [
+        path.name for path in remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)
+    ] == ["step-00000001"]
     assert (storage.root / TRASH).is_symlink()
     assert not (storage.root / "step-00000007").exists()
 
 
-def test_what_lies_in_real_trash_and_is_a_link_is_removed_or_put_back_as_a_link(storage: Storage) -> None:
+def test_what_lies_in_real_trash_and_is_a_link_is_removed_or_put_back_as_a_link(
+    storage: Storage,
+) -> None:
     for name in ("step-00000005", "step-00000006"):
         (storage.root / TRASH / name).symlink_to(storage.outside)
     remove(Plan(storage.root), now=NOW)
@@ -50,7 +57,9 @@ def test_what_lies_in_real_trash_and_is_a_link_is_removed_or_put_back_as_a_link(
 
 
 @pytest.mark.parametrize("target", ["theirs", "loop", "nothing", "file", "fifo"])
-def test_leases_that_lie_elsewhere_are_neither_written_nor_read_nor_cleared(storage: Storage, target: str) -> None:
+def test_leases_that_lie_elsewhere_are_neither_written_nor_read_nor_cleared(
+    storage: Storage, target: str
+) -> None:
     """A4: leases once were written outside, and other people's files removed there."""
     place = storage.root / ".leases"
     shutil.rmtree(place)
@@ -68,7 +77,9 @@ def test_leases_that_lie_elsewhere_are_neither_written_nor_read_nor_cleared(stor
         lambda: leased(storage.root, now=0),
         lambda: forget_expired(storage.root, now=NOW),
     ):
-        with pytest.raises(OSError, match=r"\.leases: is a (link|file|fifo); .*put the directory itself there"):
+        with pytest.raises(
+            OSError, match=r"\.leases: is a (link|file|fifo); .*put the directory itself there"
+        ):
             act()
     with pytest.raises(RetentionProblem, match=r"\.leases: is a"):
         remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)
@@ -76,7 +87,9 @@ def test_leases_that_lie_elsewhere_are_neither_written_nor_read_nor_cleared(stor
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("kind", ["fifo", "link", "directory", "huge", "text", "nan", "no holder", "deep"])
+@pytest.mark.parametrize(
+    "kind", ["fifo", "link", "directory", "huge", "text", "nan", "no holder", "deep"]
+)
 def test_a_lease_that_is_none_is_held_until_somebody_looks(storage: Storage, kind: str) -> None:
     place = storage.root / ".leases" / "step-00000001@x.json"
     made: dict[str, Callable[[], object]] = {
@@ -97,7 +110,9 @@ def test_a_lease_that_is_none_is_held_until_somebody_looks(storage: Storage, kin
 
 def test_the_name_of_a_holder_is_shown_as_what_it_is(storage: Storage) -> None:
     lease = storage.root / ".leases" / "step-00000001@x.json"
-    lease.write_text('{"holder": "\\u0000\\u001b[31m\\ud83d' + "x" * 5000 + f'", "until": {NOW + 1}}}')
+    lease.write_text(
+        '{"holder": "\\u0000\\u001b[31m\\ud83d' + "x" * 5000 + f'", "until": {NOW + 1}}}'
+    )
     (holder,) = leased(storage.root, now=NOW).values()
     assert holder.isprintable()
     assert len(holder) <= 256
@@ -145,13 +160,17 @@ def test_a_pointer_and_a_report_are_files_or_nothing(storage: Storage, kind: str
         "device": lambda: place.symlink_to("/dev/zero"),
     }
     made[kind]()
-    with pytest.raises(ValueError, match=r"own\.json: is no champion pointer \(.*: is a .*\); move it away"):
+    with pytest.raises(
+        ValueError, match=r"own\.json: is no champion pointer \(.*: is a .*\); move it away"
+    ):
         read_champion(place)
     with pytest.raises(OSError, match=r"own\.json: is a .*; put|own\.json: is a .*itself there"):
         read_ledger(place)
 
 
-def test_a_pointer_that_is_a_link_shows_nothing_of_what_it_leads_to(storage: Storage, tmp_path: Path) -> None:
+def test_a_pointer_that_is_a_link_shows_nothing_of_what_it_leads_to(
+    storage: Storage, tmp_path: Path
+) -> None:
     (tmp_path / "token").write_text("a secret token")
     folder = storage.root / "deepspeed"
     for tag in ("global_step1", "global_step2"):
@@ -159,5 +178,7 @@ def test_a_pointer_that_is_a_link_shows_nothing_of_what_it_leads_to(storage: Sto
         write(folder / tag / "mp_rank_00_model_states.pt", b"torn")
     (folder / "latest").symlink_to(tmp_path / "token")
     found = {finding.code: finding.message for finding in check(folder).findings}
-    assert found["pointer-broken"].startswith("names what a link leads to, which is not there; global_step2")
+    assert found["pointer-broken"].startswith(
+        "names what a link leads to, which is not there; global_step2"
+    )
     assert "secret" not in str(found)

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints.samples import GOOD_DATA, GOOD_PICKLE, safetensors_file, torch_file, write, zip_file
+from tests.checkpoints.samples import (
+    GOOD_DATA,
+    GOOD_PICKLE,
+    safetensors_file,
+    torch_file,
+    write,
+    zip_file,
+)
 
 PROGRAM = """
 import json, sys, time
@@ -56,24 +63,45 @@ HOSTILE: dict[str, Callable[[], tuple[str, bytes]]] = {
     "bomb as the byte order": lambda: ("x.pt", bomb("a/byteorder", 64 * MIB)),
     "bomb as a storage": lambda: ("x.pt", bomb("a/data/1", 256 * MIB)),
     "many lists": lambda: ("x.pt", torch_file(b"\x80\x02" + b"]\x94" * 20_000_000 + b".")),
-    "many dictionaries": lambda: ("x.pt", torch_file(b"\x80\x02" + b"}\x94" * 590_000 + b"0" * 589_999 + b".")),
+    "many dictionaries": lambda: (
+        "x.pt",
+        torch_file(b"\x80\x02" + b"}\x94" * 590_000 + b"0" * 589_999 + b"."),
+    ),
     "many marks": lambda: ("x.pt", torch_file(b"\x80\x02" + b"(" * 30_000_000 + b".")),
     "many distinct keys": lambda: (
         "x.pt",
-        torch_file(b"\x80\x02}(" + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(590_000)) + b"u."),
+        torch_file(
+            b"\x80\x02}("
+            + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(590_000))
+            + b"u."
+        ),
     ),
     "long text with one wide character": lambda: (
         "x.pt",
-        torch_file(b"\x80\x02X" + struct.pack("<I", 60 * MIB + 4) + "😀".encode() + b"a" * (60 * MIB) + b"."),
+        torch_file(
+            b"\x80\x02X"
+            + struct.pack("<I", 60 * MIB + 4)
+            + "😀".encode()
+            + b"a" * (60 * MIB)
+            + b"."
+        ),
     ),
-    "deep nesting": lambda: ("x.pt", torch_file(b"\x80\x02" + b"(" * 590_000 + b"N" + b"t" * 590_000 + b".")),
+    "deep nesting": lambda: (
+        "x.pt",
+        torch_file(b"\x80\x02" + b"(" * 590_000 + b"N" + b"t" * 590_000 + b"."),
+    ),
     "memo index": lambda: ("x.pt", torch_file(b"\x80\x02Nr\x00\x00\x00\x10.")),
     "99 MB of header": lambda: ("x.safetensors", safetensors_file(b"{" + b" " * 98_999_999, b"")),
-    "15 MB of brackets": lambda: ("x.safetensors", safetensors_file(b'{"a":[' + b"[]," * 5 * MIB + b"[]]}", b"")),
+    "15 MB of brackets": lambda: (
+        "x.safetensors",
+        safetensors_file(b'{"a":[' + b"[]," * 5 * MIB + b"[]]}", b""),
+    ),
     "wide header": lambda: ("x.safetensors", safetensors_file(wide_header(75_000), b"")),
     "many members": lambda: (
         "x.pt",
-        zip_file([("a/data.pkl", GOOD_PICKLE), *((f"a/data/{number}", b"") for number in range(65_000))]),
+        zip_file(
+            [("a/data.pkl", GOOD_PICKLE), *((f"a/data/{number}", b"") for number in range(65_000))]
+        ),
     ),
 }
 
@@ -85,7 +113,12 @@ def test_hostile_files_cost_little(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", PROGRAM, str(write(tmp_path / file, data))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     verdict, seconds, peak_kib, codes = json.loads(done.stdout)
-    assert (peak_kib < 256 * 1024, seconds < 10) == (True, True), (peak_kib, seconds, verdict, codes)
+    assert (peak_kib < 256 * 1024, seconds < 10) == (True, True), (
+        peak_kib,
+        seconds,
+        verdict,
+        codes,
+    )
     assert "reader-defect" not in codes
     if name not in ("wide header", "many dictionaries"):
         assert verdict in ("invalid", "unsafe", "unknown")
@@ -101,6 +134,8 @@ def test_memory_stays_flat_whatever_the_size(tmp_path: Path) -> None:
             file.write(safetensors_file(header, b""))
             for _ in range(size // MIB):
                 file.write(b"\x00\x00\x80\x3f" * (MIB // 4))
-        done = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, check=True
+        )
         peaks.append(json.loads(done.stdout)[2])
     assert peaks[1] - peaks[0] < 16 * 1024

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints.distributed_samples import Announced, Piece, Save, mapping, number, object_piece
+from tests.checkpoints.distributed_samples import (
+    Announced,
+    Piece,
+    Save,
+    mapping,
+    number,
+    object_piece,
+)
 from tests.checkpoints.samples import text, write
 from tests.checkpoints.test_hostile_limits import PROGRAM
 from tests.checkpoints.test_legacy_torch import MAGIC, legacy_file, tensor
@@ -38,7 +45,9 @@ def staggered(count: int) -> Save:
     """Rows that are each cut at another place, so that the grid of all edges has the square of their number."""
     width = count + 1
     chunks: Pieces = {
-        (row, at): (1, size) for row in range(count) for at, size in ((0, row + 1), (row + 1, width - row - 1))
+        (row, at): (1, size)
+        for row in range(count)
+        for at, size in ((0, row + 1), (row + 1, width - row - 1))
     }
     places = [Piece("w", place, b"x") for place in chunks]
     return Save({"w": Announced((count, width), chunks)}, places, objects=())
@@ -54,7 +63,11 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
     "many small pieces": distributed(pieces(4_000, object_piece(b"N"))),
     "many ways to cut a tensor": distributed(staggered(3_000)),
     "a tensor of astronomical size": distributed(
-        Save({"w": Announced(tuple([1 << 62] * 64), {tuple([0] * 64): tuple([1 << 62] * 64)})}, [], objects=())
+        Save(
+            {"w": Announced(tuple([1 << 62] * 64), {tuple([0] * 64): tuple([1 << 62] * 64)})},
+            [],
+            objects=(),
+        )
     ),
     "deep nesting in a path": distributed(metadata(planner_data=mapping([(text("a"), NESTED)]))),
     "deep nesting in a key": distributed(metadata(planner_data=mapping([(NESTED, b"N")]))),
@@ -68,9 +81,16 @@ HOSTILE: dict[str, Callable[[Path], Path]] = {
             storages=bytes(8 * 10_000),
         )
     ),
-    "a huge number in an old file": old(HEAD + b"\x80\x02\x8b\x00\x00\x10\x00" + bytes(0x100000) + b"."),
+    "a huge number in an old file": old(
+        HEAD + b"\x80\x02\x8b\x00\x00\x10\x00" + bytes(0x100000) + b"."
+    ),
     "a piece of an exabyte": distributed(
-        Save({}, [Piece("a", None, b"PK\3\4", length=1 << 60)], objects=["a"], fields={"version": number(1 << 60)})
+        Save(
+            {},
+            [Piece("a", None, b"PK\3\4", length=1 << 60)],
+            objects=["a"],
+            fields={"version": number(1 << 60)},
+        )
     ),
 }
 
@@ -81,7 +101,12 @@ def test_hostile_checkpoints_of_many_ranks_cost_little(tmp_path: Path, name: str
     command = [sys.executable, "-c", PROGRAM, str(HOSTILE[name](tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     verdict, seconds, peak_kib, codes = json.loads(done.stdout)
-    assert (peak_kib < 256 * 1024, seconds < 10) == (True, True), (peak_kib, seconds, verdict, codes)
+    assert (peak_kib < 256 * 1024, seconds < 10) == (True, True), (
+        peak_kib,
+        seconds,
+        verdict,
+        codes,
+    )
     assert "reader-defect" not in codes
     if name not in ("many small pieces", "many storages in an old file"):
         assert verdict in ("invalid", "unsafe", "unknown")

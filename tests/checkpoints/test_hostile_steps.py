@@ -56,7 +56,9 @@ def put_aside(storage: Storage) -> None:
 
 def removed(storage: Storage) -> None:
     pointer = SmallFile(storage.root / "notes" / "champion.json", storage.mount)
-    remove(Plan(storage.root, {}, (storage.step(1), storage.step(2)), pointer, storage.mount), now=NOW)
+    remove(
+        Plan(storage.root, {}, (storage.step(1), storage.step(2)), pointer, storage.mount), now=NOW
+    )
 
 
 def promoted(storage: Storage) -> None:
@@ -78,7 +80,9 @@ PLACES: dict[Callable[[Storage], None], tuple[str, ...]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("act", PLACES)
-def test_a_link_that_appears_at_any_step_leads_nowhere(quick_disk: Path, act: Callable[[Storage], None]) -> None:
+def test_a_link_that_appears_at_any_step_leads_nowhere(
+    quick_disk: Path, act: Callable[[Storage], None]
+) -> None:
     tried = refused = 0
     for place in PLACES[act]:
         for number in range(1000):

@@ -14,11 +14,19 @@ import pytest
 from airflow_runai.checkpoints import Policy, Verdict, check
 from tests.checkpoints.test_other_damages import OTHER, codes, copied, flipped
 
-INVALID, UNSAFE, UNVERIFIABLE, VALID = Verdict.INVALID, Verdict.UNSAFE, Verdict.UNVERIFIABLE, Verdict.VALID
-needs_h5py = pytest.mark.skipif(importlib.util.find_spec("h5py") is None, reason="h5py is not installed")
+INVALID, UNSAFE, UNVERIFIABLE, VALID = (
+    Verdict.INVALID,
+    Verdict.UNSAFE,
+    Verdict.UNVERIFIABLE,
+    Verdict.VALID,
+)
+needs_h5py = pytest.mark.skipif(
+    importlib.util.find_spec("h5py") is None, reason="h5py is not installed"
+)
 
 
-# -- Keras -------------------------------------------------------------------------------------------------------------
+# -- Keras
+# -------------------------------------------------------------------------------------------------------------
 def keras_file(path: Path, change: Callable[[str], str], *, drop: str = "", more: str = "") -> Path:
     """The golden model with another configuration."""
     with zipfile.ZipFile(OTHER / "model.keras") as old, zipfile.ZipFile(path, "w") as new:
@@ -36,21 +44,42 @@ def layer(**item: object) -> Callable[[str], str]:
 
 
 CONFIGS: dict[str, tuple[Callable[[str], str], Verdict, str]] = {
-    "a lambda": (layer(module="keras.layers", class_name="Lambda", config={}), UNSAFE, "keras-code"),
+    "a lambda": (
+        layer(module="keras.layers", class_name="Lambda", config={}),
+        UNSAFE,
+        "keras-code",
+    ),
     "its code": (layer(class_name="__lambda__", config={"code": "4wEAAAA="}), UNSAFE, "keras-code"),
-    "a system call": (layer(module="os", class_name="function", config="system"), UNSAFE, "keras-code"),
+    "a system call": (
+        layer(module="os", class_name="function", config="system"),
+        UNSAFE,
+        "keras-code",
+    ),
     "eval": (layer(module="builtins", class_name="function", config="eval"), UNSAFE, "keras-code"),
     "a function that fetches": (
         *(layer(module="keras.utils", class_name="function", config="get_file"), UNSAFE),
         "keras-code",
     ),
     "the safety catch": (
-        *(layer(module="keras.config", class_name="function", config="enable_unsafe_deserialization"), UNSAFE),
+        *(
+            layer(
+                module="keras.config", class_name="function", config="enable_unsafe_deserialization"
+            ),
+            UNSAFE,
+        ),
         "keras-code",
     ),
-    "a class of the user's": (layer(module="my.layers", class_name="Mine", config={}), VALID, "keras-foreign"),
+    "a class of the user's": (
+        layer(module="my.layers", class_name="Mine", config={}),
+        VALID,
+        "keras-foreign",
+    ),
     "no JSON": (lambda text: text[:-5], INVALID, "keras-layout"),
-    "deep nesting": (lambda text: '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", INVALID, "keras-layout"),
+    "deep nesting": (
+        lambda text: '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+        INVALID,
+        "keras-layout",
+    ),
 }
 
 
@@ -72,7 +101,8 @@ def test_a_keras_file_with_a_part_too_few_or_too_many_is_refused(tmp_path: Path)
         assert (report.verdict, codes(report)) == (INVALID, {"keras-layout"})
 
 
-# -- HDF5 --------------------------------------------------------------------------------------------------------------
+# -- HDF5
+# --------------------------------------------------------------------------------------------------------------
 def test_hdf5_that_is_still_open_is_in_progress(tmp_path: Path) -> None:
     path = copied(tmp_path, "checked.h5")
     data = bytearray(path.read_bytes())
@@ -122,7 +152,9 @@ def test_a_flipped_bit_under_fletcher32_is_refused(tmp_path: Path) -> None:
             values = file["layer/kernel"].id.get_chunk_info(0).byte_offset
         flipped(path, values, 5)
         report = check(path, level=2)
-        assert (report.verdict, codes(report) & {"hdf5-damaged"}) == (INVALID, {"hdf5-damaged"}), name
+        assert (report.verdict, codes(report) & {"hdf5-damaged"}) == (INVALID, {"hdf5-damaged"}), (
+            name
+        )
 
 
 @needs_h5py

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.checkpoints.checking.float_layouts import KINDS, ByteOrder, ContentTest, special, trips
+from airflow_runai.checkpoints.checking.float_layouts import (
+    KINDS,
+    ByteOrder,
+    ContentTest,
+    special,
+    trips,
+)
 from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 
@@ -30,7 +36,8 @@ def _e4m3fn(pattern: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("bf16", _bfloat16), ("f16", _float16), ("e5m2", _e5m2), ("e4m3fn", _e4m3fn)]
+    ("kind", "value"),
+    [("bf16", _bfloat16), ("f16", _float16), ("e5m2", _e5m2), ("e4m3fn", _e4m3fn)],
 )
 def test_every_pattern_of_the_short_floats_is_judged_exactly(kind: str, value: object) -> None:
     assert callable(value)

@@ -22,7 +22,16 @@ SIZE = 2048
 
 
 def entry(crc: int | None, **more: Any) -> TensorEntry:
-    return TensorEntry(**{"dtype": "F32", "shape": (SIZE,), "crc32": crc, "zero": False, "non_finite": False, **more})
+    return TensorEntry(
+        **{
+            "dtype": "F32",
+            "shape": (SIZE,),
+            "crc32": crc,
+            "zero": False,
+            "non_finite": False,
+            **more,
+        }
+    )
 
 
 def ledger(step: int | None, **tensors: TensorEntry) -> Ledger:
@@ -33,8 +42,11 @@ def codes(report: Report) -> set[str]:
     return {finding.code for finding in report.findings} - {"safetensors-no-checksum"}
 
 
-# -- what is remembered ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["state.pt", "model.safetensors", "checkpoint-4", "sharded", "types.pt"])
+# -- what is remembered
+# ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "name", ["state.pt", "model.safetensors", "checkpoint-4", "sharded", "types.pt"]
+)
 def test_a_ledger_survives_its_own_json(name: str) -> None:
     found = check(GOLDEN / name).ledger
     assert found.tensors
@@ -42,7 +54,10 @@ def test_a_ledger_survives_its_own_json(name: str) -> None:
 
 
 def test_the_sums_stand_in_the_directory_already() -> None:
-    structure, content = check(GOLDEN / "state.pt", level=1).ledger, check(GOLDEN / "state.pt").ledger
+    structure, content = (
+        check(GOLDEN / "state.pt", level=1).ledger,
+        check(GOLDEN / "state.pt").ledger,
+    )
     assert {key: found.crc32 for key, found in structure.tensors.items()} == {
         key: found.crc32 for key, found in content.tensors.items()
     }
@@ -90,9 +105,12 @@ def test_a_ledger_is_bounded_and_says_so(tmp_path: Path) -> None:
     assert [finding.code for finding in compare(found, ledger(2), intact=True)] == []
 
 
-# -- what it tells -----------------------------------------------------------------------------------------------------
+# -- what it tells
+# -----------------------------------------------------------------------------------------------------
 HEALTHY = ledger(1, a=entry(1), b=entry(2), c=entry(3))
-MOVED = replace(HEALTHY, tensors={key: replace(found, moved=True) for key, found in HEALTHY.tensors.items()})
+MOVED = replace(
+    HEALTHY, tensors={key: replace(found, moved=True) for key, found in HEALTHY.tensors.items()}
+)
 NEXT = ledger(2, a=entry(11), b=entry(12), c=entry(13))
 TOLD: dict[str, tuple[Ledger, Ledger, set[str]]] = {
     "all moved": (HEALTHY, NEXT, set()),
@@ -114,10 +132,22 @@ TOLD: dict[str, tuple[Ledger, Ledger, set[str]]] = {
     "lost": (HEALTHY, ledger(2, a=entry(11), b=entry(12)), {"tensor-lost"}),
     "new": (HEALTHY, ledger(2, a=entry(11), b=entry(12), c=entry(13), d=entry(14)), {"tensor-new"}),
     "first ledger": (Ledger(), NEXT, set()),
-    "half as wide": (HEALTHY, ledger(2, a=entry(11, dtype="F16"), b=entry(12), c=entry(13)), {"dtype-drift"}),
-    "another shape": (HEALTHY, ledger(2, a=entry(11, shape=(9,)), b=entry(12), c=entry(13)), {"shape-drift"}),
+    "half as wide": (
+        HEALTHY,
+        ledger(2, a=entry(11, dtype="F16"), b=entry(12), c=entry(13)),
+        {"dtype-drift"},
+    ),
+    "another shape": (
+        HEALTHY,
+        ledger(2, a=entry(11, shape=(9,)), b=entry(12), c=entry(13)),
+        {"shape-drift"},
+    ),
     "changed places": (HEALTHY, ledger(1, a=entry(2), b=entry(1), c=entry(3)), {"tensors-swapped"}),
-    "copied, as target networks are": (HEALTHY, ledger(2, a=entry(11), b=entry(1), c=entry(13)), set()),
+    "copied, as target networks are": (
+        HEALTHY,
+        ledger(2, a=entry(11), b=entry(1), c=entry(13)),
+        set(),
+    ),
     "zero now": (HEALTHY, ledger(2, a=entry(11, zero=True), b=entry(12), c=entry(13)), {"zeroed"}),
     "zero as before": (
         ledger(1, a=entry(1, zero=True), b=entry(2)),
@@ -140,36 +170,56 @@ def test_two_ledgers_tell_what_happened_between_them(name: str) -> None:
 
 def test_moments_and_masks_may_become_zero() -> None:
     before = ledger(1, **{"state.0.exp_avg": entry(1), "attention_mask": entry(2), "w": entry(3)})
-    now = ledger(2, **{"state.0.exp_avg": entry(9, zero=True), "attention_mask": entry(9, zero=True), "w": entry(4)})
+    now = ledger(
+        2,
+        **{
+            "state.0.exp_avg": entry(9, zero=True),
+            "attention_mask": entry(9, zero=True),
+            "w": entry(4),
+        },
+    )
     assert compare(before, now) == ()
 
 
 def test_a_step_saved_once_more_with_good_checksums_is_no_damage() -> None:
-    assert [found.code for found in compare(HEALTHY, replace(NEXT, step=1), intact=True)] == ["saved-again"]
+    assert [found.code for found in compare(HEALTHY, replace(NEXT, step=1), intact=True)] == [
+        "saved-again"
+    ]
 
 
 def test_findings_name_three_tensors_and_count_the_rest() -> None:
     before = ledger(1, **{f"w{number}": entry(number) for number in range(50)})
     (found,) = compare(before, ledger(2))
-    assert found.message.startswith("50 tensors, such as 'w0', 'w1', 'w2': each was in the last accepted checkpoint")
+    assert found.message.startswith(
+        "50 tensors, such as 'w0', 'w1', 'w2': each was in the last accepted checkpoint"
+    )
     assert "begin a new ledger" in found.message
 
 
 def test_what_moved_once_is_known_to_be_trained_ever_after() -> None:
     second = advance(HEALTHY, ledger(2, a=entry(1), b=entry(12), c=entry(13)))
     third = advance(second, ledger(3, a=entry(1), b=entry(12), c=entry(23)))
-    assert {name: found.moved for (_, name), found in third.tensors.items()} == {"a": False, "b": True, "c": True}
+    assert {name: found.moved for (_, name), found in third.tensors.items()} == {
+        "a": False,
+        "b": True,
+        "c": True,
+    }
 
 
-# -- through real files ------------------------------------------------------------------------------------------------
+# -- through real files
+# ------------------------------------------------------------------------------------------------
 def test_healthy_steps_follow_each_other_without_a_finding(tmp_path: Path) -> None:
     known = None
     for step in (1, 2, 3):
-        report = check(write(tmp_path / f"step-{step}.pt", torch_state(weights(step), step)), ledger=known)
+        report = check(
+            write(tmp_path / f"step-{step}.pt", torch_state(weights(step), step)), ledger=known
+        )
         assert (report.verdict, report.findings) == (Verdict.VALID, ())
         known = report.ledger
     assert known is not None
-    assert {name: found.moved for (_, name), found in known.tensors.items() if name != "global_step"} == {
+    assert {
+        name: found.moved for (_, name), found in known.tensors.items() if name != "global_step"
+    } == {
         "first": True,
         "second": True,
         "bias": True,
@@ -177,7 +227,9 @@ def test_healthy_steps_follow_each_other_without_a_finding(tmp_path: Path) -> No
     }
 
 
-def test_a_look_at_the_structure_alone_calls_nothing_damaged_that_may_have_been_saved_again(tmp_path: Path) -> None:
+def test_a_look_at_the_structure_alone_calls_nothing_damaged_that_may_have_been_saved_again(
+    tmp_path: Path,
+) -> None:
     known = check(write(tmp_path / "step-1.pt", torch_state(weights(1), 1))).ledger
     report = check(write(tmp_path / "step-1.pt", torch_state(weights(2), 1)), level=1, ledger=known)
     assert (report.verdict, codes(report)) == (Verdict.VALID, {"saved-again"})
@@ -194,12 +246,18 @@ def test_shards_are_recognised_under_another_number_of_shards(tmp_path: Path) ->
 
 
 def test_a_shard_that_never_moved_is_doubted_and_one_that_did_is_refused(tmp_path: Path) -> None:
-    first, second, third = (check(sharded(tmp_path / "good", step), ledger=None) for step in (1, 2, 3))
+    first, second, third = (
+        check(sharded(tmp_path / "good", step), ledger=None) for step in (1, 2, 3)
+    )
     stale = "model-00002-of-00002.bin"
     folder = sharded(tmp_path / "bad", 3)
     for report, verdict, code in (
         (first, Verdict.UNVERIFIABLE, "file-unchanged"),
-        (replace(second, ledger=advance(first.ledger, second.ledger)), Verdict.INVALID, "stale-file"),
+        (
+            replace(second, ledger=advance(first.ledger, second.ledger)),
+            Verdict.INVALID,
+            "stale-file",
+        ),
     ):
         values = weights(report.step or 0)
         # Its own step says 3, so that only the numbers tell.
@@ -213,7 +271,10 @@ def test_a_file_that_a_manifest_names_is_the_trainings_own_doing(tmp_path: Path)
     def files(step: int) -> dict[str, bytes]:
         frozen = {"frozen": weights(0)["frozen"]}
         moving = {"first": weights(step)["first"]}
-        return {"tower.safetensors": safetensors_state(frozen), "head.safetensors": safetensors_state(moving)}
+        return {
+            "tower.safetensors": safetensors_state(frozen),
+            "head.safetensors": safetensors_state(moving),
+        }
 
     known = check(publish(tmp_path, 1, files(1))).ledger
     report = check(publish(tmp_path, 2, files(2)), ledger=known)
@@ -236,7 +297,9 @@ def test_selection_hands_the_ledger_on(tmp_path: Path) -> None:
 
 def test_infinity_that_was_there_before_only_warns(tmp_path: Path) -> None:
     infinity = float("-inf")
-    good = check(write(tmp_path / "step-1.pt", torch_state({**weights(1), "table": [infinity, 0.0]}, 1)))
+    good = check(
+        write(tmp_path / "step-1.pt", torch_state({**weights(1), "table": [infinity, 0.0]}, 1))
+    )
     assert codes(good) == {"mask-infinite"}
     path = write(tmp_path / "step-2.pt", torch_state({**weights(2), "table": [infinity, 1.0]}, 2))
     assert check(path).verdict is Verdict.POISONED

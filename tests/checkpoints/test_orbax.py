@@ -24,7 +24,8 @@ SAMPLES = {
     "shards": EVERYDAY / "orbax-shards",
 }
 UNVERIFIABLE, INVALID = Verdict.UNVERIFIABLE, Verdict.INVALID
-#: What Orbax does not read when it restores; of its own processes' manifests only the merged ones count.
+#: What Orbax does not read when it restores; of its own processes' manifests only the merged ones
+#: count.
 UNREAD = ("commit_success.txt", "_CHECKPOINT_METADATA")
 
 
@@ -35,7 +36,11 @@ def codes(report: Report) -> set[str]:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_orbax_writes_is_whole(name: str) -> None:
     report = check(SAMPLES[name])
-    assert (report.format, report.verdict, codes(report)) == ("orbax", UNVERIFIABLE, {"orbax-no-checksum"})
+    assert (report.format, report.verdict, codes(report)) == (
+        "orbax",
+        UNVERIFIABLE,
+        {"orbax-no-checksum"},
+    )
 
 
 def files(folder: Path) -> list[Path]:
@@ -72,7 +77,8 @@ def test_every_file_that_is_cut_is_refused(tmp_path: Path, name: str) -> None:
 def test_the_values_themselves_are_looked_at(tmp_path: Path, name: str) -> None:
     """A value file that is zeroed unpacks to nothing."""
     largest = max(
-        files(SAMPLES[name]), key=lambda path: path.stat().st_size if b"(\xb5/\xfd" in path.read_bytes() else 0
+        files(SAMPLES[name]),
+        key=lambda path: path.stat().st_size if b"(\xb5/\xfd" in path.read_bytes() else 0,
     )
     folder = shutil.copytree(SAMPLES[name], tmp_path / "7")
     write(folder / largest.relative_to(SAMPLES[name]), bytes(largest.stat().st_size))
@@ -86,14 +92,22 @@ DOCUMENTS: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     ),
     "a name that is not its keys": (
         "_METADATA",
-        lambda told: told["tree_metadata"].update({"('ghost',)": next(iter(told["tree_metadata"].values()))}),
+        lambda told: told["tree_metadata"].update(
+            {"('ghost',)": next(iter(told["tree_metadata"].values()))}
+        ),
     ),
     "no switch": ("_METADATA", lambda told: told.update(use_ocdbt="yes")),
-    "a sharding nobody knows": ("_sharding", lambda told: told.update({next(iter(told)): '{"sharding_type": "Odd"}'})),
+    "a sharding nobody knows": (
+        "_sharding",
+        lambda told: told.update({next(iter(told)): '{"sharding_type": "Odd"}'}),
+    ),
     "no sharding": ("_sharding", lambda told: told.clear()),
     "no text": ("_strings.json", lambda told: told.clear()),
     "no shapes": ("array_metadatas/process_0", lambda told: told.clear()),
-    "another shape": ("layer.kernel/.zarray", lambda told: told.update(shape=[13, 9], chunks=[13, 9])),
+    "another shape": (
+        "layer.kernel/.zarray",
+        lambda told: told.update(shape=[13, 9], chunks=[13, 9]),
+    ),
     "more pieces": ("layer.kernel/.zarray", lambda told: told.update(chunks=[6, 9])),
     "another codec": ("layer.kernel/.zarray", lambda told: told.update(compressor={"id": "odd"})),
 }
@@ -115,7 +129,10 @@ def test_a_nan_in_a_weight_is_found_behind_zstd(tmp_path: Path) -> None:
     numbers = bytearray(zstandard.ZstdDecompressor().decompress(piece.read_bytes()))
     numbers[:4] = b"\0\0\xc0\x7f"
     piece.write_bytes(zstandard.ZstdCompressor().compress(bytes(numbers)))
-    assert (check(folder).verdict, codes(check(folder)) - {"orbax-no-checksum"}) == (Verdict.POISONED, {"non-finite"})
+    assert (check(folder).verdict, codes(check(folder)) - {"orbax-no-checksum"}) == (
+        Verdict.POISONED,
+        {"non-finite"},
+    )
 
 
 def test_a_frame_that_unpacks_without_end_costs_no_memory(tmp_path: Path) -> None:
@@ -128,7 +145,11 @@ def test_a_frame_that_unpacks_without_end_costs_no_memory(tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["files", "zarr3", "shards"])
 def test_whatever_orbax_cannot_load_is_refused(tmp_path: Path, name: str) -> None:
-    """Random tears of any file: cut, zeroed, swapped, missing. A flipped bit in a text may still pass."""
+    """
+    Random tears of any file: cut, zeroed, swapped, missing.
+
+    A flipped bit in a text may still pass.
+    """
     ocp: Any = pytest.importorskip("orbax.checkpoint")
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=name == "shards", use_zarr3=name != "files")
@@ -140,7 +161,11 @@ def test_whatever_orbax_cannot_load_is_refused(tmp_path: Path, name: str) -> Non
         data = torn.read_bytes()
         cut = chance.randrange(max(len(data), 1))
         kind = chance.choice(["cut", "zeroed", "swapped", "missing"])
-        new = {"cut": data[:cut], "zeroed": data[:cut] + bytes(len(data) - cut), "swapped": data[cut:] + data[:cut]}
+        new = {
+            "cut": data[:cut],
+            "zeroed": data[:cut] + bytes(len(data) - cut),
+            "swapped": data[cut:] + data[:cut],
+        }
         torn.unlink() if kind == "missing" else write(torn, new[kind])
         try:
             ocp.Checkpointer(handler).restore(folder)

@@ -33,7 +33,12 @@ from tests.checkpoints.wire import (
 )
 
 OTHER = GOLDEN / "other"
-INVALID, UNSAFE, UNVERIFIABLE, VALID = Verdict.INVALID, Verdict.UNSAFE, Verdict.UNVERIFIABLE, Verdict.VALID
+INVALID, UNSAFE, UNVERIFIABLE, VALID = (
+    Verdict.INVALID,
+    Verdict.UNSAFE,
+    Verdict.UNVERIFIABLE,
+    Verdict.VALID,
+)
 NAN = struct.pack("<2f", 1.0, float("nan"))
 TWO = struct.pack("<2f", 1.0, 2.0)
 
@@ -44,7 +49,9 @@ def codes(report: Report) -> set[str]:
 
 def copied(tmp_path: Path, name: str) -> Path:
     source = OTHER / name
-    return Path((shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / source.name))
+    return Path(
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / source.name)
+    )
 
 
 def flipped(path: Path, at: int, bit: int = 0) -> None:
@@ -53,7 +60,8 @@ def flipped(path: Path, at: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
-# -- cut ---------------------------------------------------------------------------------------------------------------
+# -- cut
+# ---------------------------------------------------------------------------------------------------------------
 CUT: dict[str, str] = {
     "a TensorFlow index": "tensorflow/ckpt-12.index",
     "TensorFlow data": "tensorflow/ckpt-12.data-00000-of-00001",
@@ -97,7 +105,8 @@ def test_a_cut_between_the_messages_of_a_model_is_refused(tmp_path: Path) -> Non
         assert check(write(tmp_path / "x.onnx", data[:size])).verdict is INVALID
 
 
-# -- flipped -----------------------------------------------------------------------------------------------------------
+# -- flipped
+# -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["ckpt-12.index", "ckpt-12.data-00000-of-00001"])
 def test_every_flipped_bit_of_a_tensorflow_checkpoint_is_refused(tmp_path: Path, name: str) -> None:
     root = copied(tmp_path, "tensorflow")
@@ -112,7 +121,9 @@ def test_every_flipped_bit_of_a_tensorflow_checkpoint_is_refused(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["state.npz", "packed.npz", "model.keras"])
-def test_every_flipped_bit_of_a_zip_is_refused_or_in_a_byte_that_no_loader_uses(tmp_path: Path, name: str) -> None:
+def test_every_flipped_bit_of_a_zip_is_refused_or_in_a_byte_that_no_loader_uses(
+    tmp_path: Path, name: str
+) -> None:
     data = (OTHER / name).read_bytes()
     ignored = _unused_bytes(data)
     chance = random.Random(9)
@@ -127,7 +138,11 @@ def test_every_flipped_bit_of_a_zip_is_refused_or_in_a_byte_that_no_loader_uses(
 @pytest.mark.parametrize("name", ["model.gguf", "model.onnx", "orbax/7/default/ocdbt.process_0/d"])
 def test_a_flip_where_nothing_is_summed_is_never_called_valid(tmp_path: Path, name: str) -> None:
     folder = copied(tmp_path, name.partition("/")[0])
-    file = max((tmp_path / name).iterdir(), key=lambda path: path.stat().st_size) if "orbax" in name else folder
+    file = (
+        max((tmp_path / name).iterdir(), key=lambda path: path.stat().st_size)
+        if "orbax" in name
+        else folder
+    )
     checked = tmp_path / "orbax/7" if "orbax" in name else folder
     data = file.read_bytes()
     chance = random.Random(2)
@@ -141,7 +156,9 @@ def test_a_flip_where_nothing_is_summed_is_never_called_valid(tmp_path: Path, na
 
 def test_zeroed_values_of_orbax_do_not_unpack(tmp_path: Path) -> None:
     folder = copied(tmp_path, "orbax") / "7"
-    values = max((folder / "default/ocdbt.process_0/d").iterdir(), key=lambda path: path.stat().st_size)
+    values = max(
+        (folder / "default/ocdbt.process_0/d").iterdir(), key=lambda path: path.stat().st_size
+    )
     values.write_bytes(bytes(len(values.read_bytes())))
     assert check(folder).verdict is (INVALID if is_there() else UNVERIFIABLE)
 
@@ -156,7 +173,8 @@ def test_a_flipped_bit_in_the_structure_of_orbax_is_refused(tmp_path: Path, name
         (folder / "default" / name).write_bytes(data)
 
 
-# -- parts -------------------------------------------------------------------------------------------------------------
+# -- parts
+# -------------------------------------------------------------------------------------------------------------
 def without(path: str, *more: str) -> Callable[[Path], None]:
     def damage(root: Path) -> None:
         for name in (path, *more):
@@ -167,7 +185,9 @@ def without(path: str, *more: str) -> Callable[[Path], None]:
 
 def begun_only(root: Path) -> None:
     (root / "7/commit_success.txt").unlink()
-    (root / "7/_CHECKPOINT_METADATA").write_text('{"init_timestamp_nsecs": 1, "commit_timestamp_nsecs": null}')
+    (root / "7/_CHECKPOINT_METADATA").write_text(
+        '{"init_timestamp_nsecs": 1, "commit_timestamp_nsecs": null}'
+    )
 
 
 def rewritten(path: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -188,21 +208,53 @@ PARTS: dict[str, tuple[str, str, Callable[[Path], None], Verdict, str]] = {
         *(INVALID, "shard-missing"),
     ),
     "a state that names what is not there": (
-        *("tensorflow", "", rewritten("checkpoint", lambda data: data.replace(b"ckpt-12", b"ckpt-99"))),
+        *(
+            "tensorflow",
+            "",
+            rewritten("checkpoint", lambda data: data.replace(b"ckpt-12", b"ckpt-99")),
+        ),
         *(INVALID, "tensorflow-state"),
     ),
-    "an empty state": ("tensorflow", "", rewritten("checkpoint", lambda data: b""), INVALID, "tensorflow-state"),
+    "an empty state": (
+        "tensorflow",
+        "",
+        rewritten("checkpoint", lambda data: b""),
+        INVALID,
+        "tensorflow-state",
+    ),
     "bytes behind the data": (
-        *("two-shards", "", rewritten("model.ckpt-500.data-00001-of-00002", lambda data: data + b"x")),
+        *(
+            "two-shards",
+            "",
+            rewritten("model.ckpt-500.data-00001-of-00002", lambda data: data + b"x"),
+        ),
         *(INVALID, "tensorflow-data"),
     ),
-    "a SavedModel without its graph": ("saved_model", "", without("saved_model.pb"), INVALID, "file-missing"),
-    "a SavedModel without variables": ("saved_model", "", without("variables"), INVALID, "saved-model"),
+    "a SavedModel without its graph": (
+        "saved_model",
+        "",
+        without("saved_model.pb"),
+        INVALID,
+        "file-missing",
+    ),
+    "a SavedModel without variables": (
+        "saved_model",
+        "",
+        without("variables"),
+        INVALID,
+        "saved-model",
+    ),
     "a SavedModel without their index": (
         *("saved_model", "", without("variables/variables.index")),
         *(INVALID, "file-missing"),
     ),
-    "Orbax without a manifest": ("orbax", "7", without("7/default/manifest.ocdbt"), INVALID, "orbax-layout"),
+    "Orbax without a manifest": (
+        "orbax",
+        "7",
+        without("7/default/manifest.ocdbt"),
+        INVALID,
+        "orbax-layout",
+    ),
     "Orbax without that of a process": (
         *("orbax", "7", without("7/default/ocdbt.process_0/manifest.ocdbt")),
         *(INVALID, "orbax-layout"),
@@ -235,7 +287,8 @@ def test_a_part_that_is_missing_or_wrong_is_told(tmp_path: Path, name: str) -> N
     assert (report.verdict, code in codes(report)) == (verdict, True), report.findings
 
 
-# -- built -------------------------------------------------------------------------------------------------------------
+# -- built
+# -------------------------------------------------------------------------------------------------------------
 def bundle(tmp_path: Path, index: bytes, data: bytes) -> Report:
     write(tmp_path / "x.data-00000-of-00001", data)
     return check(write(tmp_path / "x.index", index))
@@ -247,14 +300,29 @@ INDICES: dict[str, tuple[bytes, str]] = {
     "a shape of another size": (bundle_index({"w": bundle_entry(TWO, [3])}), "tensorflow-index"),
     "beyond the end": (bundle_index({"w": bundle_entry(TWO, [2], 4)}), "tensorflow-data"),
     "beyond 2^62": (bundle_index({"w": bundle_entry(TWO, [2], 1 << 62)}), "tensorflow-data"),
-    "a size of 2^62": (bundle_index({"w": bundle_entry(TWO, [1 << 60], size=1 << 62)}), "tensorflow-data"),
+    "a size of 2^62": (
+        bundle_index({"w": bundle_entry(TWO, [1 << 60], size=1 << 62)}),
+        "tensorflow-data",
+    ),
     "two on the same bytes": (bundle_index({"w": GOOD_ENTRY, "v": GOOD_ENTRY}), "tensorflow-data"),
-    "a shard that is not there": (bundle_index({"w": bundle_entry(TWO, [2], shard=7)}), "tensorflow-index"),
+    "a shard that is not there": (
+        bundle_index({"w": bundle_entry(TWO, [2], shard=7)}),
+        "tensorflow-index",
+    ),
     "a million shards": (bundle_index({"w": GOOD_ENTRY}, 1_000_000), "tensorflow-index"),
     "another sum": (bundle_index({"w": bundle_entry(NAN, [2])}), "tensorflow-crc"),
-    "compressed blocks": (table([(b"", number(1, 1)), (b"w", GOOD_ENTRY)], b"\1"), "tensorflow-index"),
-    "texts that do not fill it": (bundle_index({"w": bundle_entry(TWO, [2], dtype=7)}), "tensorflow-data"),
-    "2^60 texts": (bundle_index({"w": bundle_entry(TWO, [1 << 60], dtype=7)}), "tensorflow-unproven"),
+    "compressed blocks": (
+        table([(b"", number(1, 1)), (b"w", GOOD_ENTRY)], b"\1"),
+        "tensorflow-index",
+    ),
+    "texts that do not fill it": (
+        bundle_index({"w": bundle_entry(TWO, [2], dtype=7)}),
+        "tensorflow-data",
+    ),
+    "2^60 texts": (
+        bundle_index({"w": bundle_entry(TWO, [1 << 60], dtype=7)}),
+        "tensorflow-unproven",
+    ),
     "a variant": (bundle_index({"w": bundle_entry(TWO, [], dtype=21)}), "tensorflow-unproven"),
 }
 
@@ -279,9 +347,18 @@ def test_not_a_number_poisons_every_format_that_tells_floats(tmp_path: Path) -> 
 
 
 ARRAYS: dict[str, tuple[bytes, Verdict, str]] = {
-    "objects": (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"\x80\x04."), UNSAFE, "npz-object"),
+    "objects": (
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"\x80\x04."),
+        UNSAFE,
+        "npz-object",
+    ),
     "objects in a field": (
-        *(npy("{'descr': [('a', '<f4'), ('b', [('c', '|O')])], 'fortran_order': False, 'shape': (1,)}", bytes(12)),),
+        *(
+            npy(
+                "{'descr': [('a', '<f4'), ('b', [('c', '|O')])], 'fortran_order': False, 'shape': (1,)}",
+                bytes(12),
+            ),
+        ),
         *(UNSAFE, "npz-object"),
     ),
     "a shape of another size": (
@@ -289,7 +366,12 @@ ARRAYS: dict[str, tuple[bytes, Verdict, str]] = {
         *(INVALID, "npz-layout"),
     ),
     "huge dimensions": (
-        *(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4611686018427387904)}", TWO),),
+        *(
+            npy(
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4611686018427387904)}",
+                TWO,
+            ),
+        ),
         *(INVALID, "npz-layout"),
     ),
     "code as a header": (npy("__import__('os').system('x')", TWO), INVALID, "npz-layout"),
@@ -311,18 +393,25 @@ def test_a_deflated_array_that_ends_early_is_refused(tmp_path: Path) -> None:
     header = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }", bytes(256))
     packed = zlib.compressobj(9, zlib.DEFLATED, -15)
     short = packed.compress(header[:-3]) + packed.flush()
-    data = zip_file([("w.npy", short)], sizes={"w.npy": len(header)}, crcs={"w.npy": zlib.crc32(header)})
+    data = zip_file(
+        [("w.npy", short)], sizes={"w.npy": len(header)}, crcs={"w.npy": zlib.crc32(header)}
+    )
     for signature, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
         at = data.rindex(signature) + place
         data = data[:at] + b"\x08" + data[at + 1 :]
     at = data.rindex(b"PK\3\4") + 22
-    report = check(write(tmp_path / "x.npz", data[:at] + struct.pack("<I", len(header)) + data[at + 4 :]))
+    report = check(
+        write(tmp_path / "x.npz", data[:at] + struct.pack("<I", len(header)) + data[at + 4 :])
+    )
     assert (report.verdict, codes(report)) == (INVALID, {"zip-crc"})
 
 
 def test_structured_and_empty_arrays_are_accepted(tmp_path: Path) -> None:
     members = {
-        "s.npy": npy("{'descr': [('a', '<f4'), ('b', '<U2', (2,))], 'fortran_order': False, 'shape': (1,)}", bytes(20)),
+        "s.npy": npy(
+            "{'descr': [('a', '<f4'), ('b', '<U2', (2,))], 'fortran_order': False, 'shape': (1,)}",
+            bytes(20),
+        ),
         "e.npy": npy("{'descr': '<M8[ns]', 'fortran_order': True, 'shape': (0, 3)}", b""),
     }
     assert check(write(tmp_path / "x.npz", npz_file(members))).verdict is VALID
@@ -368,12 +457,36 @@ MODELS: dict[str, tuple[bytes, Verdict, str]] = {
     "too few bytes": (onnx_model(onnx_tensor("w", [3], 1, raw(TWO))), INVALID, "onnx-structure"),
     "no bytes": (onnx_model(onnx_tensor("w", [3], 1)), INVALID, "onnx-structure"),
     "no type": (onnx_model(onnx_tensor("w", [2], 99, raw(TWO))), INVALID, "onnx-structure"),
-    "100 dimensions": (onnx_model(onnx_tensor("w", [1] * 100, 1, raw(TWO))), INVALID, "onnx-structure"),
-    "2^62 dimensions": (onnx_model(onnx_tensor("w", [1 << 62, 1 << 62], 1, raw(TWO))), INVALID, "onnx-structure"),
-    "outside, missing": (onnx_model(onnx_tensor("w", [2], 1, outside(location="x.bin"))), INVALID, "onnx-external"),
-    "outside, absolute": (onnx_model(onnx_tensor("w", [2], 1, outside(location="/etc/x"))), UNSAFE, "onnx-path"),
-    "outside, above": (onnx_model(onnx_tensor("w", [2], 1, outside(location="../w.bin"))), UNSAFE, "onnx-path"),
-    "outside, nowhere": (onnx_model(onnx_tensor("w", [2], 1, outside(location=""))), UNSAFE, "onnx-path"),
+    "100 dimensions": (
+        onnx_model(onnx_tensor("w", [1] * 100, 1, raw(TWO))),
+        INVALID,
+        "onnx-structure",
+    ),
+    "2^62 dimensions": (
+        onnx_model(onnx_tensor("w", [1 << 62, 1 << 62], 1, raw(TWO))),
+        INVALID,
+        "onnx-structure",
+    ),
+    "outside, missing": (
+        onnx_model(onnx_tensor("w", [2], 1, outside(location="x.bin"))),
+        INVALID,
+        "onnx-external",
+    ),
+    "outside, absolute": (
+        onnx_model(onnx_tensor("w", [2], 1, outside(location="/etc/x"))),
+        UNSAFE,
+        "onnx-path",
+    ),
+    "outside, above": (
+        onnx_model(onnx_tensor("w", [2], 1, outside(location="../w.bin"))),
+        UNSAFE,
+        "onnx-path",
+    ),
+    "outside, nowhere": (
+        onnx_model(onnx_tensor("w", [2], 1, outside(location=""))),
+        UNSAFE,
+        "onnx-path",
+    ),
     "outside, too far": (
         *(onnx_model(onnx_tensor("w", [2], 1, outside(location="w.bin", offset=4, length=8))),),
         *(INVALID, "onnx-external"),

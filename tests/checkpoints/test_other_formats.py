@@ -47,7 +47,13 @@ HAS_H5PY = importlib.util.find_spec("h5py") is not None
 needs_h5py = pytest.mark.skipif(not HAS_H5PY, reason="h5py is not installed")
 #: Like another one here, or not whole without its neighbours.
 SKIPPED = ("old-checked.h5", "model.weights.h5", "onnx-outside/model.onnx")
-SINGLE = {"model.keras": "keras", "checked.h5": "hdf5", "state.npz": "npz", "model.gguf": "gguf", "model.onnx": "onnx"}
+SINGLE = {
+    "model.keras": "keras",
+    "checked.h5": "hdf5",
+    "state.npz": "npz",
+    "model.gguf": "gguf",
+    "model.onnx": "onnx",
+}
 
 
 def good_samples() -> Iterator[tuple[str, Path]]:
@@ -59,15 +65,28 @@ def good_samples() -> Iterator[tuple[str, Path]]:
 def content(path: Path) -> dict[str, bytes]:
     """The files of a sample, by the name that they have inside of a checkpoint directory."""
     if path.is_dir():
-        return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    return {file.name: file.read_bytes() for file in path.parent.glob(f"{path.stem}.*") if file.suffix != ".py"}
+        return {
+            file.relative_to(path).as_posix(): file.read_bytes()
+            for file in path.rglob("*")
+            if file.is_file()
+        }
+    return {
+        file.name: file.read_bytes()
+        for file in path.parent.glob(f"{path.stem}.*")
+        if file.suffix != ".py"
+    }
 
 
 @needs_h5py
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_real_libraries_wrote_gets_its_verdict(name: str) -> None:
     report = check(OTHER / name)
-    found = (report.verdict, report.step, report.tensors, {finding.code for finding in report.findings})
+    found = (
+        report.verdict,
+        report.step,
+        report.tensors,
+        {finding.code for finding in report.findings},
+    )
     assert found == EXPECTED[name]
 
 
@@ -81,7 +100,11 @@ def test_a_file_is_recognised_by_content_under_any_name(tmp_path: Path, name: st
     for other in ("weights", "data.bin", "x.npz"):
         if not (other.endswith(".npz") and SINGLE[name] == "keras"):
             shutil.copy(OTHER / name, tmp_path / other)
-            expected = {SINGLE[name], "torch-zip" if other == "data.bin" else "", "npz" if other == "x.npz" else ""}
+            expected = {
+                SINGLE[name],
+                "torch-zip" if other == "data.bin" else "",
+                "npz" if other == "x.npz" else "",
+            }
             assert check(tmp_path / other, level=1).format in expected
     assert check(tmp_path / "weights", level=1).format == SINGLE[name]
 
@@ -144,7 +167,10 @@ def test_a_damaged_prefix_is_passed_over_for_the_one_before(tmp_path: Path) -> N
     (root / "ckpt-12.data-00000-of-00001").write_bytes(data)
     selection = select(root)
     assert selection.chosen is not None
-    assert (selection.chosen.step, [report.verdict for report in selection.rejected]) == (3, [INVALID])
+    assert (selection.chosen.step, [report.verdict for report in selection.rejected]) == (
+        3,
+        [INVALID],
+    )
 
 
 def test_steps_of_orbax_are_directories_of_digits(tmp_path: Path) -> None:
@@ -180,14 +206,20 @@ def test_the_ledger_holds_the_tensors_of_every_format_that_names_them() -> None:
     }.items():
         ledger = check(OTHER / name).ledger
         assert ledger is not None
-        found = [entry for entry in ledger.tensors.values() if (entry.dtype, entry.shape) == (dtype, shape)]
+        found = [
+            entry
+            for entry in ledger.tensors.values()
+            if (entry.dtype, entry.shape) == (dtype, shape)
+        ]
         assert found, name
         assert all(entry.crc32 is not None and entry.zero is False for entry in found)
 
 
 def test_the_libraries_that_made_the_files_are_recorded() -> None:
     made_by = dict(line.split() for line in (OTHER / "VERSIONS").read_text().splitlines())
-    assert {"tensorflow_cpu", "keras", "orbax-checkpoint", "h5py", "numpy", "onnx", "gguf"} <= set(made_by)
+    assert {"tensorflow_cpu", "keras", "orbax-checkpoint", "h5py", "numpy", "onnx", "gguf"} <= set(
+        made_by
+    )
     assert sum(path.stat().st_size for path in OTHER.rglob("*") if path.is_file()) < 160_000
 
 

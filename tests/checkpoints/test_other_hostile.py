@@ -47,32 +47,54 @@ def many_entries(count: int) -> bytes:
     return table([(b"", number(1, 1)), *((f"t{at:07d}".encode(), entry) for at in range(count))])
 
 
-LONG = b"{" + b",".join(b'"k%d":{"class_name":"x","module":"y%d"}' % (at, at) for at in range(170_000)) + b"}"
+LONG = (
+    b"{"
+    + b",".join(b'"k%d":{"class_name":"x","module":"y%d"}' % (at, at) for at in range(170_000))
+    + b"}"
+)
 HOSTILE: dict[str, Callable[[], dict[str, bytes]]] = {
     "two million texts of GGUF": lambda: {
-        "x.gguf": gguf_file([], b"", [gguf_text("k") + struct.pack("<IIQ", 9, 8, 2_000_000) + bytes(16_000_000)])
+        "x.gguf": gguf_file(
+            [], b"", [gguf_text("k") + struct.pack("<IIQ", 9, 8, 2_000_000) + bytes(16_000_000)]
+        )
     },
-    "many tensors of GGUF": lambda: {"x.gguf": gguf_file([gguf_entry(f"t{at}", [0], 0) for at in range(50_000)], b"")},
+    "many tensors of GGUF": lambda: {
+        "x.gguf": gguf_file([gguf_entry(f"t{at}", [0], 0) for at in range(50_000)], b"")
+    },
     "deep graphs": lambda: {"x.onnx": deep_graph(100_000)},
     "two million fields": lambda: {"x.onnx": onnx_model(graph=b"\x0a\x00" * 2_000_001)},
     "many tensors of ONNX": lambda: {"x.onnx": onnx_model(graph=(b"\x2a\x02\x10\x01") * 150_000)},
     "much data outside": lambda: {
-        "x.onnx": onnx_model(*[number(2, 1) + number(1, 0) + outside(location=f"f{at}") for at in range(20_000)])
+        "x.onnx": onnx_model(
+            *[number(2, 1) + number(1, 0) + outside(location=f"f{at}") for at in range(20_000)]
+        )
     },
-    "fields of a SavedModel": lambda: {"saved_model.pb": message(2, message(7, message(1, b"\x3a\x00" * 1_000_001)))},
+    "fields of a SavedModel": lambda: {
+        "saved_model.pb": message(2, message(7, message(1, b"\x3a\x00" * 1_000_001)))
+    },
     "many tensors of TensorFlow": lambda: index_and_data(many_entries(100_001)),
     "a key of 20 MB": lambda: index_and_data(table([(b"", number(1, 1)), (b"k" * 20 * MIB, b"")])),
     "a million texts of TensorFlow": lambda: index_and_data(
-        table([(b"", number(1, 1)), (b"w", bundle_entry(b"", [1_000_000], dtype=7, size=1_000_004))]), bytes(1_000_004)
+        table(
+            [(b"", number(1, 1)), (b"w", bundle_entry(b"", [1_000_000], dtype=7, size=1_000_004))]
+        ),
+        bytes(1_000_004),
     ),
     "many arrays": lambda: {
         "x.npz": zip_file(
-            [(f"{at}.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}", b"")) for at in range(4_000)]
+            [
+                (f"{at}.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}", b""))
+                for at in range(4_000)
+            ]
         )
     },
     "a long configuration": lambda: {
         "x.keras": zip_file(
-            [("config.json", LONG), ("metadata.json", b"{}"), ("model.weights.h5", b"\x89HDF\r\n\x1a\n")]
+            [
+                ("config.json", LONG),
+                ("metadata.json", b"{}"),
+                ("model.weights.h5", b"\x89HDF\r\n\x1a\n"),
+            ]
         )
     },
 }
@@ -88,7 +110,12 @@ def test_hostile_files_cost_little(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", PROGRAM, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     verdict, seconds, peak_kib, codes = json.loads(done.stdout)
-    assert (peak_kib < 256 * 1024, seconds < 10) == (True, True), (peak_kib, seconds, verdict, codes)
+    assert (peak_kib < 256 * 1024, seconds < 10) == (True, True), (
+        peak_kib,
+        seconds,
+        verdict,
+        codes,
+    )
     assert "reader-defect" not in codes
     assert verdict != "valid" or name == "many arrays"
 
@@ -103,8 +130,14 @@ def test_hostile_hdf5_costs_little(tmp_path: Path) -> None:
         for at in range(200):
             file.create_dataset(f"d{at}", (1 << 17,), "f4", chunks=(1 << 17,), compression="gzip")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "deep.h5")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "deep.h5")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     verdict, seconds, peak_kib, codes = json.loads(done.stdout)
-    assert (peak_kib < 256 * 1024, seconds < 10, "reader-defect" in codes) == (True, True, False), (peak_kib, seconds)
+    assert (peak_kib < 256 * 1024, seconds < 10, "reader-defect" in codes) == (True, True, False), (
+        peak_kib,
+        seconds,
+    )
     assert verdict != "valid"

@@ -1,4 +1,6 @@
-"""Where the real libraries are importable: what they find in a file is what was found without them."""
+"""
+Where the real libraries are importable: what they find in a file is what was found without them.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,17 @@ def test_tensorflow_finds_the_same_tensors() -> None:
     ):
         reader = tensorflow.train.load_checkpoint(str(OTHER / prefix))
         shapes: dict[str, list[int]] = reader.get_variable_to_shape_map()
-        cleaned = {name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace("/", "."): shapes[name] for name in shapes}
+        cleaned = {
+            name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace("/", "."): shapes[name]
+            for name in shapes
+        }
         found = entries(OTHER / f"{prefix}.index")
         assert {name: list(entry.shape) for name, entry in found.items()} == cleaned
 
 
-def test_tensorflow_loads_what_is_accepted_and_fails_where_a_tensor_is_refused(tmp_path: Path) -> None:
+def test_tensorflow_loads_what_is_accepted_and_fails_where_a_tensor_is_refused(
+    tmp_path: Path,
+) -> None:
     tensorflow = pytest.importorskip("tensorflow")
     name = "model.ckpt-500"
     for file in (OTHER / "two-shards").iterdir():
@@ -55,7 +62,9 @@ def test_numpy_finds_the_same_arrays() -> None:
     for name in ("state.npz", "packed.npz"):
         with numpy.load(OTHER / name) as arrays:
             expected = {key: (arrays[key].dtype.str, arrays[key].shape) for key in arrays}
-        assert {key: (entry.dtype, entry.shape) for key, entry in entries(OTHER / name).items()} == expected
+        assert {
+            key: (entry.dtype, entry.shape) for key, entry in entries(OTHER / name).items()
+        } == expected
 
 
 def test_h5py_finds_the_same_datasets() -> None:
@@ -76,7 +85,11 @@ def test_onnx_finds_the_same_initializers() -> None:
     onnx = pytest.importorskip("onnx")
     for path in (OTHER / "model.onnx", OTHER / "onnx-outside" / "model.onnx"):
         model = onnx.load(path)
-        expected = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if tensor.name != "c"}
+        expected = {
+            tensor.name: tuple(tensor.dims)
+            for tensor in model.graph.initializer
+            if tensor.name != "c"
+        }
         found = {name: entry.shape for name, entry in entries(path).items() if name}
         assert found == expected
 
@@ -84,7 +97,10 @@ def test_onnx_finds_the_same_initializers() -> None:
 def test_gguf_finds_the_same_tensors() -> None:
     gguf = pytest.importorskip("gguf")
     reader = gguf.GGUFReader(OTHER / "model.gguf")
-    expected = {t.name: (t.tensor_type.name, tuple(map(int, t.shape)), int(t.n_bytes)) for t in reader.tensors}
+    expected = {
+        t.name: (t.tensor_type.name, tuple(map(int, t.shape)), int(t.n_bytes))
+        for t in reader.tensors
+    }
     found = entries(OTHER / "model.gguf")
     assert {name: (entry.dtype, entry.shape) for name, entry in found.items()} == {
         name: (dtype, shape) for name, (dtype, shape, _) in expected.items()

@@ -39,9 +39,16 @@ def hostile(canary: Path) -> dict[str, bytes]:
         "STACK_GLOBAL by memo": b"\x80\x04" + short("posix") + b"\x940" + short("system") + b"\x940"
         b"h\x00h\x01\x93" + short(command) + b"\x85R.",
         "called, then dropped": touch[:-1] + b"0}.",
-        "functools.partial": b"\x80\x02cfunctools\npartial\n(cos\nsystem\n" + short(command) + b"tR.",
-        "getattr of a module": b"\x80\x02cbuiltins\ngetattr\n(cos\nsystem\n" + short("__call__") + b"tR" + b".",
-        "getattr fetched twice": b"\x80\x02cbuiltins\ngetattr\nq\x00(cmy\nA\n" + short("B") + b"tRh\x00\x86.",
+        "functools.partial": b"\x80\x02cfunctools\npartial\n(cos\nsystem\n"
+        + short(command)
+        + b"tR.",
+        "getattr of a module": b"\x80\x02cbuiltins\ngetattr\n(cos\nsystem\n"
+        + short("__call__")
+        + b"tR"
+        + b".",
+        "getattr fetched twice": b"\x80\x02cbuiltins\ngetattr\nq\x00(cmy\nA\n"
+        + short("B")
+        + b"tRh\x00\x86.",
         "getattr thrown away": b"\x80\x02cmy\napply\n(cbuiltins\ngetattr\ntR0N.",
         "pkgutil.resolve_name": calls("pkgutil", "resolve_name", "os:system"),
         "numpy runstring": calls("numpy.testing._private.utils", "runstring", "import os", "{}"),
@@ -122,9 +129,13 @@ def test_a_hostile_pickle_is_unsafe_even_where_other_scanners_give_up(tmp_path: 
 
 
 def test_foreign_classes_are_reported_and_a_strict_policy_refuses_them(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.pt", torch_file(b"\x80\x02cmypackage.config\nTrainConfig\n)\x81}b.", data=b""))
+    path = write(
+        tmp_path / "x.pt", torch_file(b"\x80\x02cmypackage.config\nTrainConfig\n)\x81}b.", data=b"")
+    )
     lenient, strict = check(path, level=1), check(path, level=1, policy=Policy(strict=True))
-    assert [finding.code for finding in lenient.findings if "pickle" in finding.code] == ["pickle-foreign"]
+    assert [finding.code for finding in lenient.findings if "pickle" in finding.code] == [
+        "pickle-foreign"
+    ]
     assert strict.verdict is Verdict.UNSAFE
 
 
@@ -192,7 +203,11 @@ def test_what_trainings_remember_is_not_dangerous(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_plain_data_comes_back_as_it_was(protocol: int) -> None:
-    value = {"a": [1, -2, 3.5, None, True, "täxt", (), (1,), (1, 2, 3, 4)], "b": {"c": (None,), 5: 2**40}, "d": []}
+    value = {
+        "a": [1, -2, 3.5, None, True, "täxt", (), (1,), (1, 2, 3, 4)],
+        "b": {"c": (None,), 5: 2**40},
+        "d": [],
+    }
     assert load_inert(pickle.dumps(value, protocol), lambda *_: None) == value
 
 
@@ -205,7 +220,10 @@ def test_what_is_met_is_told_before_the_pickle_turns_out_to_be_broken() -> None:
 
 def test_colliding_keys_cost_no_time() -> None:
     modulus = 2**61 - 1
-    keys = b"".join(b"\x8a\x10" + ((i * modulus) % 2**120).to_bytes(16, "little") + b"N" for i in range(1, 50_000))
+    keys = b"".join(
+        b"\x8a\x10" + ((i * modulus) % 2**120).to_bytes(16, "little") + b"N"
+        for i in range(1, 50_000)
+    )
     result = load_inert(b"\x80\x02}(" + keys + b"u.", lambda *_: None)
     assert isinstance(result, dict)
     assert len(result) == 49_999

@@ -21,7 +21,12 @@ from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from tests.checkpoints.samples import text, write, zip_file
 from tests.checkpoints.test_pickle import calls, hostile
 
-VALID, UNVERIFIABLE, UNSAFE, INVALID = Verdict.VALID, Verdict.UNVERIFIABLE, Verdict.UNSAFE, Verdict.INVALID
+VALID, UNVERIFIABLE, UNSAFE, INVALID = (
+    Verdict.VALID,
+    Verdict.UNVERIFIABLE,
+    Verdict.UNSAFE,
+    Verdict.INVALID,
+)
 
 
 def codes(report: Report) -> set[str]:
@@ -34,7 +39,8 @@ def looked_at(folder: Path, data: bytes) -> Report:
     return check(write(folder / "x.pt", zip_file(members)))
 
 
-# -- libraries that are not known --------------------------------------------------------------------------------------
+# -- libraries that are not known
+# --------------------------------------------------------------------------------------
 RUNNING = {
     "psutil": ("psutil", "Popen"),
     "pexpect": ("pexpect", "run"),
@@ -51,7 +57,9 @@ RUNNING = {
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_a_function_of_an_unknown_library_that_is_called_is_unsafe(tmp_path: Path, name: str) -> None:
+def test_a_function_of_an_unknown_library_that_is_called_is_unsafe(
+    tmp_path: Path, name: str
+) -> None:
     assert looked_at(tmp_path, calls(*RUNNING[name], "touch canary")).verdict is UNSAFE
 
 
@@ -73,7 +81,9 @@ THROUGH: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", THROUGH)
-def test_a_function_that_is_handed_to_one_that_calls_it_is_called(tmp_path: Path, name: str) -> None:
+def test_a_function_that_is_handed_to_one_that_calls_it_is_called(
+    tmp_path: Path, name: str
+) -> None:
     report = looked_at(tmp_path, b"\x80\x02" + THROUGH[name] % text("touch canary"))
     assert (report.verdict, "pickle-foreign-call" in codes(report)) == (UNSAFE, True)
 
@@ -85,13 +95,18 @@ def test_what_would_be_called_may_not_be_made_up_either(tmp_path: Path) -> None:
 
 
 def test_a_class_with_a_base_is_made_by_the_constructor_of_the_base(tmp_path: Path) -> None:
-    data = b"\x80\x02ccopyreg\n_reconstructor\n(cmy\nThing\ncmy\nThing\n" + text("touch canary") + b"tR."
+    data = (
+        b"\x80\x02ccopyreg\n_reconstructor\n(cmy\nThing\ncmy\nThing\n"
+        + text("touch canary")
+        + b"tR."
+    )
     assert looked_at(tmp_path, data).verdict is UNVERIFIABLE
     plain = b"\x80\x02ccopyreg\n_reconstructor\n(cmy\nThing\ncbuiltins\nobject\nNtR."
     assert looked_at(tmp_path, plain).verdict is VALID
 
 
-# -- what is harmless --------------------------------------------------------------------------------------------------
+# -- what is harmless
+# --------------------------------------------------------------------------------------------------
 def harmless() -> dict[str, Callable[[], object]]:
     return {
         "array": lambda: array.array("f", [1.0, 2.0]),
@@ -105,35 +120,54 @@ def harmless() -> dict[str, Callable[[], object]]:
     }
 
 
-#: Protocols 0 and 1 write large values as text, for minutes; the small ones show what is read there.
+#: Protocols 0 and 1 write large values as text, for minutes; the small ones show what is read
+#: there.
 LARGE = ("a million words", "many losses", "large array")
-CASES = [(name, protocol) for name in harmless() for protocol in (0, 1, 2, 5) if protocol > 1 or name not in LARGE]
+CASES = [
+    (name, protocol)
+    for name in harmless()
+    for protocol in (0, 1, 2, 5)
+    if protocol > 1 or name not in LARGE
+]
 
 
 @pytest.mark.parametrize(("name", "protocol"), CASES)
-def test_what_trainings_keep_is_not_called_dangerous(tmp_path: Path, name: str, protocol: int) -> None:
+def test_what_trainings_keep_is_not_called_dangerous(
+    tmp_path: Path, name: str, protocol: int
+) -> None:
     report = check(write(tmp_path / "x.pkl", pickle.dumps(harmless()[name](), protocol)))
     assert (report.verdict, codes(report)) == (UNVERIFIABLE, {"pickle-no-checksum"})
 
 
 @pytest.mark.parametrize("library", ["scipy.sparse", "sklearn.neighbors"])
-def test_what_scientific_libraries_keep_is_not_called_dangerous(tmp_path: Path, library: str) -> None:
+def test_what_scientific_libraries_keep_is_not_called_dangerous(
+    tmp_path: Path, library: str
+) -> None:
     module: Any = pytest.importorskip(library)
     if library == "scipy.sparse":
-        value = [getattr(module, f"{kind}_matrix")(np.eye(3)) for kind in ("csr", "csc", "coo", "bsr", "dia", "lil")]
+        value = [
+            getattr(module, f"{kind}_matrix")(np.eye(3))
+            for kind in ("csr", "csc", "coo", "bsr", "dia", "lil")
+        ]
     else:
         value = module.KNeighborsClassifier(algorithm="kd_tree").fit(np.eye(4, 2), [0, 1, 0, 1])
     report = check(write(tmp_path / "x.pkl", pickle.dumps(value)))
     assert report.verdict is UNVERIFIABLE, report.findings
 
 
-# -- protocols 0 and 1, and the age before PyTorch 1.6 -----------------------------------------------------------------
-PLAIN = {"a": [1, -2, 3.5, None, True, False, "täxt\n", "q'\"", b"", (), (1,), (1, 2, 3, 4)], "b": 2**80, "c": {5: []}}
+# -- protocols 0 and 1, and the age before PyTorch 1.6
+# -----------------------------------------------------------------
+PLAIN = {
+    "a": [1, -2, 3.5, None, True, False, "täxt\n", "q'\"", b"", (), (1,), (1, 2, 3, 4)],
+    "b": 2**80,
+    "c": {5: []},
+}
 
 
 @pytest.mark.parametrize("protocol", [0, 1])
 def test_plain_data_of_old_protocols_comes_back_as_it_was(protocol: int) -> None:
-    value = {key: item for key, item in PLAIN.items() if key != "a"} | {"a": [i for i in PLAIN["a"] if i != b""]}  # type: ignore[attr-defined]
+    items = [item for item in PLAIN["a"] if item != b""]  # type: ignore[attr-defined]
+    value = PLAIN | {"a": items}
     assert load_inert(pickle.dumps(value, protocol), lambda *_: None) == value
 
 
@@ -164,8 +198,16 @@ def test_names_that_are_spelled_with_escapes_are_read(tmp_path: Path, data: byte
 
 
 def test_memo_indices_count_as_python_counts_them(tmp_path: Path) -> None:
-    """Put twice at one index, the next free one is 1; whoever counts puts would fetch another name."""
-    data = b"\x80\x04" + b"\x8c\x01xq\x00q\x000" + b"\x8c\x02os\x940" + b"\x8c\x06systemq\x020" + b"h\x01h\x02\x93."
+    """
+    Put twice at one index, the next free one is 1; whoever counts puts would fetch another name.
+    """
+    data = (
+        b"\x80\x04"
+        + b"\x8c\x01xq\x00q\x000"
+        + b"\x8c\x02os\x940"
+        + b"\x8c\x06systemq\x020"
+        + b"h\x01h\x02\x93."
+    )
     assert pickle.loads(data[:-2] + b"\x86.") == ("os", "system")
     assert check(write(tmp_path / "x.pkl", data)).verdict is UNSAFE
 
@@ -174,7 +216,9 @@ def test_memo_indices_count_as_python_counts_them(tmp_path: Path) -> None:
 def test_whole_models_of_old_files_are_what_they_are(tmp_path: Path, protocol: int) -> None:
     torch: Any = pytest.importorskip("torch")
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
-    torch.save(model, tmp_path / "x.pt", _use_new_zipfile_serialization=False, pickle_protocol=protocol)
+    torch.save(
+        model, tmp_path / "x.pt", _use_new_zipfile_serialization=False, pickle_protocol=protocol
+    )
     report = check(tmp_path / "x.pt")
     assert report.format == "torch-legacy"
     if protocol == 0:
@@ -182,15 +226,28 @@ def test_whole_models_of_old_files_are_what_they_are(tmp_path: Path, protocol: i
             torch.load(tmp_path / "x.pt", weights_only=False)
         assert (report.verdict, codes(report)) == (INVALID, {"pickle-malformed"})
     else:
-        assert (report.verdict, codes(report)) == (UNVERIFIABLE, {"pickle-foreign", "legacy-no-checksum"})
+        assert (report.verdict, codes(report)) == (
+            UNVERIFIABLE,
+            {"pickle-foreign", "legacy-no-checksum"},
+        )
 
 
 def test_sizes_are_a_limit_and_no_danger(tmp_path: Path) -> None:
-    report = check(write(tmp_path / "x.pkl", b"\x80\x02X" + struct.pack("<I", 65 << 20) + b"a" * (65 << 20) + b"."))
-    assert (report.verdict, codes(report), report.transient) == (Verdict.UNKNOWN, {"too-large"}, False)
+    report = check(
+        write(
+            tmp_path / "x.pkl",
+            b"\x80\x02X" + struct.pack("<I", 65 << 20) + b"a" * (65 << 20) + b".",
+        )
+    )
+    assert (report.verdict, codes(report), report.transient) == (
+        Verdict.UNKNOWN,
+        {"too-large"},
+        False,
+    )
 
 
-# -- other scanners as oracles -----------------------------------------------------------------------------------------
+# -- other scanners as oracles
+# -----------------------------------------------------------------------------------------
 #: What others refuse and is accepted here, and why.
 ACCEPTED_ALL_THE_SAME: dict[str, str] = {}
 
@@ -208,7 +265,9 @@ def test_whatever_picklescan_refuses_is_refused(tmp_path: Path) -> None:
         found = scanner.scan_pickle_bytes(io.BytesIO(data), name)
         if found.infected_files or found.issues_count:
             refused += 1
-            assert looked_at(tmp_path, data).verdict is UNSAFE or name in ACCEPTED_ALL_THE_SAME, name
+            assert looked_at(tmp_path, data).verdict is UNSAFE or name in ACCEPTED_ALL_THE_SAME, (
+                name
+            )
     assert refused > 15
 
 
@@ -223,5 +282,7 @@ def test_whatever_fickling_calls_malicious_is_refused(tmp_path: Path) -> None:
             continue
         if severity >= analysis.Severity.LIKELY_OVERTLY_MALICIOUS:
             refused += 1
-            assert looked_at(tmp_path, data).verdict is UNSAFE or name in ACCEPTED_ALL_THE_SAME, name
+            assert looked_at(tmp_path, data).verdict is UNSAFE or name in ACCEPTED_ALL_THE_SAME, (
+                name
+            )
     assert refused > 5

@@ -41,7 +41,8 @@ def test_a_long_check_tells_bytes_rate_and_what_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s left"), (59, "59 s left"), (200, "3 min left"), (3900, "1 h 5 min left")]
+    ("seconds", "words"),
+    [(0.4, "0 s left"), (59, "59 s left"), (200, "3 min left"), (3900, "1 h 5 min left")],
 )
 def test_time_is_told_as_people_do(seconds: float, words: str) -> None:
     assert sentence(Moment("x", MIB, round(MIB * (1 + seconds)), 1.0)).endswith(words)
@@ -50,12 +51,17 @@ def test_time_is_told_as_people_do(seconds: float, words: str) -> None:
 @pytest.mark.parametrize("width", [0, 10, 40, 79, 200])
 @pytest.mark.parametrize(("read", "total"), [(0, 0), (0, 10), (5, 10), (12, 10)])
 def test_the_bar_keeps_its_width(width: int, read: int, total: int) -> None:
-    assert len(bar(Moment("a-rather-long-name-of-a-checkpoint" * 3, read, total, 1.0), width)) <= width
+    assert (
+        len(bar(Moment("a-rather-long-name-of-a-checkpoint" * 3, read, total, 1.0), width)) <= width
+    )
 
 
 def test_it_speaks_not_more_often_than_asked(tmp_path: Path) -> None:
     told: list[Moment] = []
-    report = check(write(tmp_path / "x.safetensors", filled(5 * MIB)), progress=Progress(told.append, 4, Clock()))
+    report = check(
+        write(tmp_path / "x.safetensors", filled(5 * MIB)),
+        progress=Progress(told.append, 4, Clock()),
+    )
     assert [moment.seconds for moment in told] == sorted({moment.seconds for moment in told})
     assert all(later.seconds - earlier.seconds >= 4 for earlier, later in pairwise(told))
     assert (told[-1].name, told[-1].total) == ("x.safetensors", report.bytes)
@@ -76,7 +82,11 @@ def test_the_command_line_draws_on_a_terminal_and_nowhere_else(tmp_path: Path) -
     path = tmp_path / "x.safetensors"
     with path.open("wb") as file:
         size = 128 * MIB
-        file.write(safetensors_file({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}, b""))
+        file.write(
+            safetensors_file(
+                {"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}, b""
+            )
+        )
         file.truncate(file.tell() + size)
     command = [sys.executable, "-m", "airflow_runai.checkpoints", "check", str(path)]
     assert subprocess.run(command, capture_output=True, cwd=ROOT, check=False).stderr == b""

@@ -12,7 +12,9 @@ from tests.checkpoints.samples import safetensors_file
 
 
 def save(root: Path, step: int) -> None:
-    with save_checkpoint(root, step, epoch=1, framework="numpy", metrics={"loss": 0.25, "wörd": "ä"}) as folder:
+    with save_checkpoint(
+        root, step, epoch=1, framework="numpy", metrics={"loss": 0.25, "wörd": "ä"}
+    ) as folder:
         (folder / "model.safetensors").write_bytes(safetensors_file())
         (folder / "more").mkdir()
         (folder / "more" / "notes.txt").write_text("done")
@@ -24,7 +26,11 @@ def test_what_training_publishes_is_valid(tmp_path: Path) -> None:
     chosen, found = select(tmp_path).chosen, newest_valid(tmp_path)
     assert chosen is not None
     assert found is not None
-    assert (chosen.verdict, chosen.step, chosen.path) == (Verdict.VALID, found.step, str(found.path))
+    assert (chosen.verdict, chosen.step, chosen.path) == (
+        Verdict.VALID,
+        found.step,
+        str(found.path),
+    )
 
 
 def test_what_is_being_written_is_in_progress_and_no_candidate(tmp_path: Path) -> None:

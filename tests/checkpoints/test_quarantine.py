@@ -39,7 +39,9 @@ def test_what_is_in_quarantine_is_no_candidate_and_comes_back_by_a_move(tmp_path
 
 def test_the_same_name_again_never_overwrites(tmp_path: Path) -> None:
     moved = [quarantine(*torn(tmp_path)) for _ in range(3)]
-    assert [path.parent.name for path in moved] == [f"step-00000005{end}" for end in ("", ".2", ".3")]
+    assert [path.parent.name for path in moved] == [
+        f"step-00000005{end}" for end in ("", ".2", ".3")
+    ]
     assert all((path / "manifest.json").exists() for path in moved)
 
 
@@ -49,7 +51,12 @@ def test_a_single_file_is_moved_too(tmp_path: Path) -> None:
 
 
 def test_an_index_takes_its_data_files_with_it(tmp_path: Path) -> None:
-    for name in ("ckpt-3.index", "ckpt-3.data-00000-of-00002", "ckpt-3.data-00001-of-00002", "ckpt-30.index"):
+    for name in (
+        "ckpt-3.index",
+        "ckpt-3.data-00000-of-00002",
+        "ckpt-3.data-00001-of-00002",
+        "ckpt-30.index",
+    ):
         write(tmp_path / name, b"no table")
     path = tmp_path / "ckpt-3.index"
     moved = quarantine(path, check(path))

@@ -23,10 +23,16 @@ def test_nothing_that_differs_is_called_valid(base: str) -> None:
 
 
 def test_the_table_of_the_documentation_is_of_these_damages() -> None:
-    found = re.search(r"<!-- measured: random-damages -->\n(.*?)\n<!-- end -->", DOCS.read_text(), re.DOTALL)
+    found = re.search(
+        r"<!-- measured: random-damages -->\n(.*?)\n<!-- end -->", DOCS.read_text(), re.DOTALL
+    )
     assert found is not None
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()[2:]]
-    assert [(row[0], row[1], row[5], row[6]) for row in rows] == [(base, str(EACH), "0", "0") for base in BASES]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()[2:]
+    ]
+    assert [(row[0], row[1], row[5], row[6]) for row in rows] == [
+        (base, str(EACH), "0", "0") for base in BASES
+    ]
 
 
 def test_there_are_three_hundred_of_them() -> None:

@@ -34,21 +34,44 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-# -- DeepSpeed ---------------------------------------------------------------------------------------------------------
+# -- DeepSpeed
+# ---------------------------------------------------------------------------------------------------------
 def numbers(**values: int) -> bytes:
     """A file of plain numbers, as ``torch.save`` writes it."""
-    root = b"\x80\x02}(" + b"".join(text(key) + b"K" + bytes([value]) for key, value in values.items()) + b"u."
+    root = (
+        b"\x80\x02}("
+        + b"".join(text(key) + b"K" + bytes([value]) for key, value in values.items())
+        + b"u."
+    )
     return zip_file([("a/data.pkl", root), ("a/byteorder", b"little"), ("a/version", b"3\n")])
 
 
 def optimizer(step: int, stage: int = 1) -> bytes:
     """A rank's optimizer with one step count and one tensor."""
     state = (
-        b"}" + text("state") + b"}K\x00}" + text("step") + b"K" + bytes([step]) + b"ss" + text("param_groups") + b"]"
+        b"}"
+        + text("state")
+        + b"}K\x00}"
+        + text("step")
+        + b"K"
+        + bytes([step])
+        + b"ss"
+        + text("param_groups")
+        + b"]"
     )
     base = state.replace(b"}" + text("state"), b"}(" + text("state"), 1) + b"u"
-    zero = b"}(" + text("zero_stage") + b"K" + bytes([stage]) + text("base_optimizer_state") + base + b"u"
-    return torch_file(state_dict({"optimizer_state_dict": zero, "flat": tensor("0", 4, (4,), (1,))}))
+    zero = (
+        b"}("
+        + text("zero_stage")
+        + b"K"
+        + bytes([stage])
+        + text("base_optimizer_state")
+        + base
+        + b"u"
+    )
+    return torch_file(
+        state_dict({"optimizer_state_dict": zero, "flat": tensor("0", 4, (4,), (1,))})
+    )
 
 
 def saved(folder: Path, ranks: int = 2, step: int = 4, stage: int = 1) -> Path:
@@ -70,7 +93,12 @@ def test_the_directory_and_one_save_in_it_are_both_read(place: str) -> None:
 
 def test_the_sample_itself_is_good(tmp_path: Path) -> None:
     report = check(saved(tmp_path / TAG))
-    assert (report.verdict, report.step, report.world_size, codes(report)) == (Verdict.VALID, 4, 2, [])
+    assert (report.verdict, report.step, report.world_size, codes(report)) == (
+        Verdict.VALID,
+        4,
+        2,
+        [],
+    )
 
 
 DEEPSPEED: dict[str, tuple[Callable[[Path], object], str, Verdict]] = {
@@ -88,8 +116,16 @@ DEEPSPEED: dict[str, tuple[Callable[[Path], object], str, Verdict]] = {
         "zip-structure",
         Verdict.INVALID,
     ),
-    "a rank is stale": (lambda d: write(d / RANK_1, optimizer(3)), "ranks-disagree", Verdict.INVALID),
-    "another ZeRO stage": (lambda d: write(d / RANK_1, optimizer(4, 2)), "ranks-disagree", Verdict.INVALID),
+    "a rank is stale": (
+        lambda d: write(d / RANK_1, optimizer(3)),
+        "ranks-disagree",
+        Verdict.INVALID,
+    ),
+    "another ZeRO stage": (
+        lambda d: write(d / RANK_1, optimizer(4, 2)),
+        "ranks-disagree",
+        Verdict.INVALID,
+    ),
     "all optimizers are ahead": (
         lambda d: [write(d / name, optimizer(5)) for name in (RANK_0, RANK_1)],
         "step-disagrees",
@@ -111,7 +147,9 @@ DEEPSPEED: dict[str, tuple[Callable[[Path], object], str, Verdict]] = {
         Verdict.INVALID,
     ),
     "a hostile rank": (
-        lambda d: write(d / RANK_1, torch_file(b"\x80\x02cos\nsystem\n" + text("true") + b"\x85R.")),
+        lambda d: write(
+            d / RANK_1, torch_file(b"\x80\x02cos\nsystem\n" + text("true") + b"\x85R.")
+        ),
         "pickle-dangerous",
         Verdict.UNSAFE,
     ),
@@ -148,7 +186,10 @@ def test_a_third_stage_has_a_model_file_for_each_rank(tmp_path: Path) -> None:
     folder = tmp_path / TAG
     folder.mkdir()
     for rank in range(3):
-        write(folder / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt", numbers(global_steps=4, dp_world_size=3))
+        write(
+            folder / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt",
+            numbers(global_steps=4, dp_world_size=3),
+        )
         write(folder / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", optimizer(4, 3))
     assert codes(check(folder)) == []
     (folder / "zero_pp_rank_1_mp_rank_00_model_states.pt").unlink()
@@ -156,13 +197,20 @@ def test_a_third_stage_has_a_model_file_for_each_rank(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [(b"", 1), (b"global_step9", 1), (b"\xff\xfe", 1), (b" global_step4\n", 0)]
+    ("content", "expected"),
+    [(b"", 1), (b"global_step9", 1), (b"\xff\xfe", 1), (b" global_step4\n", 0)],
 )
-def test_a_pointer_to_nothing_falls_back_to_the_newest(tmp_path: Path, content: bytes, expected: int) -> None:
+def test_a_pointer_to_nothing_falls_back_to_the_newest(
+    tmp_path: Path, content: bytes, expected: int
+) -> None:
     for step in (2, 4):
         saved(tmp_path / "run" / f"global_step{step}", step=step)
     report = check(write(tmp_path / "run" / "latest", content).parent)
-    assert (codes(report), report.verdict, report.step) == (["pointer-broken"] * expected, Verdict.VALID, 4)
+    assert (codes(report), report.verdict, report.step) == (
+        ["pointer-broken"] * expected,
+        Verdict.VALID,
+        4,
+    )
 
 
 def test_latest_that_names_an_older_save_is_followed_as_the_loader_does(tmp_path: Path) -> None:
@@ -199,7 +247,8 @@ def test_a_pointer_alone_is_no_candidate(tmp_path: Path) -> None:
         candidates(tmp_path)
 
 
-# -- Megatron ----------------------------------------------------------------------------------------------------------
+# -- Megatron
+# ----------------------------------------------------------------------------------------------------------
 ITERATION = "iter_0000004"
 
 
@@ -216,13 +265,21 @@ MEGATRON: dict[str, tuple[Callable[[Path], object], str, Verdict]] = {
     "no index": (lambda d: (d / ".metadata").unlink(), "file-missing", Verdict.INVALID),
     "no data": (lambda d: (d / "__0_0.distcp").unlink(), "shard-missing", Verdict.INVALID),
     "a flipped bit": (lambda d: flip(d / "__0_0.distcp"), "zip-crc", Verdict.INVALID),
-    "a flipped bit in the common state": (lambda d: flip(d / "common.pt"), "zip-crc", Verdict.INVALID),
+    "a flipped bit in the common state": (
+        lambda d: flip(d / "common.pt"),
+        "zip-crc",
+        Verdict.INVALID,
+    ),
     "of another iteration": (
         lambda d: write(d / "common.pt", numbers(iteration=5)),
         "step-disagrees",
         Verdict.INVALID,
     ),
-    "cut description": (lambda d: write(d / "metadata.json", b'{"sharded'), "json-malformed", Verdict.INVALID),
+    "cut description": (
+        lambda d: write(d / "metadata.json", b'{"sharded'),
+        "json-malformed",
+        Verdict.INVALID,
+    ),
     "another backend": (
         lambda d: write(d / "metadata.json", json.dumps({"sharded_backend": "zarr"}).encode()),
         "not-examined",
@@ -252,12 +309,20 @@ def test_megatrons_pointer_may_be_empty_or_name_a_release(tmp_path: Path) -> Non
     assert [found.path for found in candidates(folder)] == [folder]
 
 
-# -- FSDP --------------------------------------------------------------------------------------------------------------
-def test_lightnings_directory_is_a_distributed_checkpoint_with_the_rest_beside_it(tmp_path: Path) -> None:
+# -- FSDP
+# --------------------------------------------------------------------------------------------------------------
+def test_lightnings_directory_is_a_distributed_checkpoint_with_the_rest_beside_it(
+    tmp_path: Path,
+) -> None:
     folder = GOOD.write(tmp_path / "epoch=0-step=4.ckpt")
     write(folder / "meta.pt", numbers(epoch=0, global_step=4))
     report = check(folder)
-    assert (report.format, report.verdict, report.step, codes(report)) == ("fsdp", Verdict.VALID, 4, [])
+    assert (report.format, report.verdict, report.step, codes(report)) == (
+        "fsdp",
+        Verdict.VALID,
+        4,
+        [],
+    )
     write(folder / "meta.pt", numbers(epoch=0, global_step=5))
     assert "step-disagrees" in codes(check(folder))
 
@@ -266,7 +331,10 @@ def test_lightnings_keys_are_split_between_the_files(tmp_path: Path) -> None:
     folder = GOOD.write(tmp_path / "epoch=0-step=4.ckpt")
     mark = {"pytorch-lightning_version": text("2.6.6"), "epoch": b"K\x00", "global_step": b"K\x04"}
     content = b"\x80\x02}(" + b"".join(text(key) + value for key, value in mark.items()) + b"u."
-    write(folder / "meta.pt", zip_file([("a/data.pkl", content), ("a/byteorder", b"little"), ("a/version", b"3\n")]))
+    write(
+        folder / "meta.pt",
+        zip_file([("a/data.pkl", content), ("a/byteorder", b"little"), ("a/version", b"3\n")]),
+    )
     assert (check(folder).format, codes(check(folder))) == ("fsdp", [])
 
 
@@ -300,7 +368,9 @@ def trainers(folder: Path, parts: Callable[[Path], object]) -> Path:
     return folder
 
 
-def test_a_trainers_checkpoint_may_keep_model_and_optimizer_in_fsdps_folders(tmp_path: Path) -> None:
+def test_a_trainers_checkpoint_may_keep_model_and_optimizer_in_fsdps_folders(
+    tmp_path: Path,
+) -> None:
     def parts(folder: Path) -> None:
         for name in ("pytorch_model_fsdp_0", "optimizer_0"):
             GOOD.write(folder / name)
@@ -335,7 +405,8 @@ def test_full_files_of_accelerate_are_looked_at_as_files_of_torch(tmp_path: Path
     assert (report.format, report.verdict, report.tensors) == ("fsdp", Verdict.VALID, 2)
 
 
-# -- none takes another's --------------------------------------------------------------------------------------------
+# -- none takes another's
+# --------------------------------------------------------------------------------------------
 OTHERS = {
     "checkpoint-4": "huggingface-trainer",
     "sharded": "sharded",

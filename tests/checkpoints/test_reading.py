@@ -20,7 +20,9 @@ from tests.checkpoints.samples import GOLDEN, publish, safetensors_file, torch_f
 class Faulty:
     """A storage of one file whose stat or open fails, or whose content changes while it is read."""
 
-    def __init__(self, name: str, data: bytes, *, error: Exception | None = None, grows: bool = False) -> None:
+    def __init__(
+        self, name: str, data: bytes, *, error: Exception | None = None, grows: bool = False
+    ) -> None:
         self.name, self.data, self.error, self.grows = name, data, error, grows
         self.reads: list[int] = []
         self.looks = 0
@@ -30,7 +32,9 @@ class Faulty:
 
     def stat(self) -> Any:
         self.looks += 1
-        return SimpleNamespace(st_mode=0o100600, st_size=len(self.data), st_mtime=self.looks if self.grows else 1)
+        return SimpleNamespace(
+            st_mode=0o100600, st_size=len(self.data), st_mtime=self.looks if self.grows else 1
+        )
 
     def iterdir(self) -> Iterator[Any]:
         raise NotADirectoryError(self.name)
@@ -64,7 +68,10 @@ class _Counting(BytesIO):
 )
 def test_what_cannot_be_read_is_unknown_never_invalid(error: Exception) -> None:
     report = check(Faulty("x.pt", torch_file(), error=error))
-    assert (report.verdict, [finding.code for finding in report.findings]) == (Verdict.UNKNOWN, ["unreadable"])
+    assert (report.verdict, [finding.code for finding in report.findings]) == (
+        Verdict.UNKNOWN,
+        ["unreadable"],
+    )
     assert type(error).__name__ in report.findings[0].message
 
 
@@ -75,16 +82,25 @@ def test_signed_addresses_do_not_leak_into_findings() -> None:
     assert "403 for https://" in message
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything"
+)
 def test_a_file_of_another_user_with_mode_0600_is_unknown(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors", safetensors_file())
     path.chmod(0o000)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     command = [sys.executable, "-m", "airflow_runai.checkpoints", "check", str(path)]
-    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    done = subprocess.run([*drop, *command], capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    if any(words in done.stderr for words in ("can't open", "Permission denied", "cannot open shared object")):
+    drop = (
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    )
+    done = subprocess.run(
+        [*drop, *command], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    if any(
+        words in done.stderr
+        for words in ("can't open", "Permission denied", "cannot open shared object")
+    ):
         pytest.skip("the interpreter itself is not readable for another user")
     assert '"verdict": "unknown"' in done.stdout, done.stderr
 
@@ -139,7 +155,10 @@ def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
 def test_an_unknown_or_empty_thing_is_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-8").mkdir()
     empty, text = check(tmp_path / "checkpoint-8"), check(write(tmp_path / "notes.txt", b"hello"))
-    assert [finding.code for finding in (*empty.findings, *text.findings)] == ["empty-directory", "format-unknown"]
+    assert [finding.code for finding in (*empty.findings, *text.findings)] == [
+        "empty-directory",
+        "format-unknown",
+    ]
     assert "safetensors" in text.findings[0].message
 
 

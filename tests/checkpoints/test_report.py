@@ -31,7 +31,11 @@ def test_findings_are_bounded_and_the_verdict_is_not_lost() -> None:
     for number in range(500):
         seen.note("all-zero", f"t{number}", "x" * 5000)
     seen.note("pickle-dangerous", "x", "os.system")
-    assert (len(seen.findings), seen.findings[-1].code, seen.verdict) == (101, "more-findings", Verdict.UNSAFE)
+    assert (len(seen.findings), seen.findings[-1].code, seen.verdict) == (
+        101,
+        "more-findings",
+        Verdict.UNSAFE,
+    )
     assert max(len(finding.message) for finding in seen.findings) == 500
 
 
@@ -41,7 +45,9 @@ def test_a_report_is_plain_json(tmp_path: Path) -> None:
 
 
 def test_accepting_is_about_the_verdict_alone() -> None:
-    warned = Report("x", Verdict.VALID, None, 1, 3, 0, (Finding("all-zero", "warning", "x", "zero"),))
+    warned = Report(
+        "x", Verdict.VALID, None, 1, 3, 0, (Finding("all-zero", "warning", "x", "zero"),)
+    )
     assert warned.accepted()
 
 

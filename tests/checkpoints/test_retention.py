@@ -149,7 +149,8 @@ def test_a_plan_alone_removes_nothing_and_gives_reasons(root: Path) -> None:
 
 
 def test_an_index_goes_with_its_data(tmp_path: Path) -> None:
-    write(tmp_path / "step-9.pt", torch_file(torch_file.__defaults__[0].replace(b"K\x07", b"K\x09")))  # type: ignore[index]
+    pickle: bytes = torch_file.__defaults__[0]  # type: ignore[index]
+    write(tmp_path / "step-9.pt", torch_file(pickle.replace(b"K\x07", b"K\x09")))
     for name in ("ckpt-3.index", "ckpt-3.data-00000-of-00001"):
         write(tmp_path / name, b"no table")
     remove(plan(tmp_path, Retention(keep_last=1), now=NOW), now=NOW)
@@ -161,7 +162,9 @@ def test_a_pointer_that_cannot_be_read_stops_everything(root: Path) -> None:
     with pytest.raises(RetentionProblem, match="what is needed cannot be known"):
         plan(root, Retention(keep_last=1), now=NOW, champion=pointer)
     silent: Any = Silent()
-    with pytest.raises(RetentionProblem, match=r"cannot be known \(RuntimeError: no answer\); nothing was removed"):
+    with pytest.raises(
+        RetentionProblem, match=r"cannot be known \(RuntimeError: no answer\); nothing was removed"
+    ):
         plan(root, Retention(keep_last=1), now=NOW, champion=silent)
 
 
@@ -179,7 +182,9 @@ def test_what_became_needed_after_the_plan_is_not_removed(root: Path) -> None:
     write_champion(root / "champion.json", {"uri": str(root / "step-00000004")})
     hold(root / "step-00000003", "evaluation", until=NOW + 1)
     shutil.rmtree(root / "step-00000001")
-    assert {path.name for path in remove(found, now=NOW)} == {f"step-{step:08d}" for step in (6, 5, 2)}
+    assert {path.name for path in remove(found, now=NOW)} == {
+        f"step-{step:08d}" for step in (6, 5, 2)
+    }
 
 
 def test_an_interrupted_removal_is_finished_by_the_next_one(root: Path) -> None:
@@ -233,7 +238,10 @@ def test_a_name_that_cannot_be_taken_stops_the_removal_and_says_so(root: Path) -
         ({"settled_seconds": float("nan")}, "settled_seconds: nan; allowed: seconds from 0"),
         ({"keep_best": 2}, "keep_best: 2 of metric None; name both or neither"),
         ({"metric": "loss"}, "keep_best: 0 of metric 'loss'; name both or neither"),
-        ({"keep_best": -1, "best": "most", "level": 9}, "best: 'most'; allowed: 'highest' or 'lowest'; level: 9"),
+        (
+            {"keep_best": -1, "best": "most", "level": 9},
+            "best: 'most'; allowed: 'highest' or 'lowest'; level: 9",
+        ),
     ],
 )
 def test_rules_that_contradict_themselves_are_refused(rules: dict[str, Any], words: str) -> None:
@@ -241,9 +249,14 @@ def test_rules_that_contradict_themselves_are_refused(rules: dict[str, Any], wor
         Retention(**rules)
 
 
-# -- the model ---------------------------------------------------------------------------------------------------------
+# -- the model
+# ---------------------------------------------------------------------------------------------------------
 class World:
-    """A root, and beside it what is true of it. Every act is one step; :meth:`judge` looks after each."""
+    """
+    A root, and beside it what is true of it.
+
+    Every act is one step; :meth:`judge` looks after each.
+    """
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.dice, self.now, self.step = root, random.Random(seed), NOW, 0
@@ -270,7 +283,9 @@ class World:
     def crashes_while_writing(self) -> None:
         if len(self.unfinished) < 4:
             self.step += 1
-            name = self.dice.choice([f".tmp-step-{self.step:08d}-0-{self.step:024x}", f"step-{self.step:08d}"])
+            name = self.dice.choice(
+                [f".tmp-step-{self.step:08d}-0-{self.step:024x}", f"step-{self.step:08d}"]
+            )
             (self.root / name).mkdir()
             write(self.root / name / "checkpoint-is-incomplete.txt", b"")
             write(self.root / name / "model.safetensors", b"half")
@@ -321,8 +336,14 @@ class World:
             self.bad.discard(found.name)
 
     def retention(self) -> None:
-        loss: dict[str, Any] = {"keep_best": self.dice.randrange(1, 4), "metric": "loss", "best": "lowest"}
-        rules = Retention(keep_last=self.dice.randrange(1, 4), settled_seconds=0, **self.dice.choice([{}, loss]))
+        loss: dict[str, Any] = {
+            "keep_best": self.dice.randrange(1, 4),
+            "metric": "loss",
+            "best": "lowest",
+        }
+        rules = Retention(
+            keep_last=self.dice.randrange(1, 4), settled_seconds=0, **self.dice.choice([{}, loss])
+        )
         if not (found := self.planned(rules)):
             return
         for act in (self.evaluation_starts, self.is_promoted, self.publishes, self.is_damaged):
@@ -394,7 +415,10 @@ def test_nothing_that_is_needed_ever_goes_in_five_thousand_steps(quick_disk: Pat
         world.judge(needed)
     assert world.removed > 500
     assert len(world.quarantined) > 50
-    assert all((Path(path) / "model.safetensors").read_bytes() == held for path, held in world.quarantined.items())
+    assert all(
+        (Path(path) / "model.safetensors").read_bytes() == held
+        for path, held in world.quarantined.items()
+    )
     notes = list((quick_disk / QUARANTINE).glob("*/report.json"))
     assert len(notes) == len(world.quarantined)
     assert {json.loads(note.read_text())["verdict"] for note in notes} == {"invalid"}

@@ -101,17 +101,23 @@ def test_a_non_finite_weight_of_any_type_poisons(tmp_path: Path, dtype: str, dat
 
 def test_whole_numbers_are_never_non_finite(tmp_path: Path) -> None:
     header = entry(dtype="I32", shape=[4])
-    assert looked_at(tmp_path, safetensors_file(header, b"\xff" * 16)).verdict is Verdict.UNVERIFIABLE
+    assert (
+        looked_at(tmp_path, safetensors_file(header, b"\xff" * 16)).verdict is Verdict.UNVERIFIABLE
+    )
 
 
 def test_a_tail_of_zeros_is_pointed_out(tmp_path: Path) -> None:
     data = struct.pack("<f", 1.0) * 2048 + bytes(8192)
     header = entry(shape=[4096], data_offsets=[0, 16384])
-    assert "zero-tail" in {finding.code for finding in looked_at(tmp_path, safetensors_file(header, data)).findings}
+    assert "zero-tail" in {
+        finding.code for finding in looked_at(tmp_path, safetensors_file(header, data)).findings
+    }
 
 
 def test_good_data_has_no_warning(tmp_path: Path) -> None:
-    codes = [finding.code for finding in looked_at(tmp_path, safetensors_file(data=GOOD_DATA)).findings]
+    codes = [
+        finding.code for finding in looked_at(tmp_path, safetensors_file(data=GOOD_DATA)).findings
+    ]
     assert codes == ["safetensors-no-checksum"]
 
 
@@ -120,8 +126,14 @@ def network(zero_from: float = 1.0, **zeros: bool) -> bytes:
     header, data = {}, b""
     for number in range(10):
         name = f"layers.{number}.weight"
-        values = bytes(8192) if zeros.get(f"layer{number}") else struct.pack("<2048f", *range(1, 2049))
-        header[name] = {"dtype": "F32", "shape": [32, 64], "data_offsets": [len(data), len(data) + 8192]}
+        values = (
+            bytes(8192) if zeros.get(f"layer{number}") else struct.pack("<2048f", *range(1, 2049))
+        )
+        header[name] = {
+            "dtype": "F32",
+            "shape": [32, 64],
+            "data_offsets": [len(data), len(data) + 8192],
+        }
         data += values
     kept = int(len(data) * zero_from)
     return safetensors_file(header, data[:kept] + bytes(len(data) - kept))
@@ -130,7 +142,10 @@ def network(zero_from: float = 1.0, **zeros: bool) -> bytes:
 @pytest.mark.parametrize("kept", [0.05, 0.33, 0.55, 0.67, 0.87])
 def test_a_file_that_is_zero_from_the_middle_on_is_refused(tmp_path: Path, kept: float) -> None:
     report = looked_at(tmp_path, network(kept))
-    assert (report.verdict, "zero-rest" in {finding.code for finding in report.findings}) == (Verdict.INVALID, True)
+    assert (report.verdict, "zero-rest" in {finding.code for finding in report.findings}) == (
+        Verdict.INVALID,
+        True,
+    )
 
 
 def test_what_is_zero_by_itself_at_the_end_is_only_warned_of(tmp_path: Path) -> None:
@@ -138,4 +153,7 @@ def test_what_is_zero_by_itself_at_the_end_is_only_warned_of(tmp_path: Path) -> 
     assert report.verdict is Verdict.UNVERIFIABLE
     assert {"zero-tail", "all-zero"} <= {finding.code for finding in report.findings}
     lost = looked_at(tmp_path, network(0.95))
-    assert (lost.verdict, "zero-tail" in {finding.code for finding in lost.findings}) == (Verdict.UNVERIFIABLE, True)
+    assert (lost.verdict, "zero-tail" in {finding.code for finding in lost.findings}) == (
+        Verdict.UNVERIFIABLE,
+        True,
+    )

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import RootProblem, Verdict, candidates, select
-from tests.checkpoints.samples import GOOD_PICKLE, publish, safetensors_file, state_dict, tensor, torch_file, write
+from tests.checkpoints.samples import (
+    GOOD_PICKLE,
+    publish,
+    safetensors_file,
+    state_dict,
+    tensor,
+    torch_file,
+    write,
+)
 
 
 def stepless() -> bytes:
@@ -26,7 +34,11 @@ def test_the_newest_step_comes_first_whatever_its_time_or_spelling(tmp_path: Pat
 
 
 def test_files_of_one_step_and_without_a_step_go_by_time(tmp_path: Path) -> None:
-    for name, mtime in (("epoch=1-step=4.ckpt", 100.0), ("epoch=1-step=4-v1.ckpt", 200.0), ("last.ckpt", 50.0)):
+    for name, mtime in (
+        ("epoch=1-step=4.ckpt", 100.0),
+        ("epoch=1-step=4-v1.ckpt", 200.0),
+        ("last.ckpt", 50.0),
+    ):
         write(tmp_path / name, b"x", mtime=mtime)
     assert names(tmp_path) == ["epoch=1-step=4-v1.ckpt", "epoch=1-step=4.ckpt", "last.ckpt"]
 
@@ -70,7 +82,10 @@ def test_unverifiable_ones_are_taken_only_when_allowed(tmp_path: Path) -> None:
 
 def test_foreign_classes_are_refused_only_when_strict(tmp_path: Path) -> None:
     weight = tensor("0", 4, (2, 2), (2, 1))
-    write(tmp_path / "step-1.pt", torch_file(state_dict({"config": b"cmylib\nConfig\n)\x81", "weight": weight})))
+    write(
+        tmp_path / "step-1.pt",
+        torch_file(state_dict({"config": b"cmylib\nConfig\n)\x81", "weight": weight})),
+    )
     assert select(tmp_path).chosen is not None
     assert select(tmp_path, strict=True).chosen is None
 
@@ -104,10 +119,16 @@ def test_a_link_to_nothing_is_reported_not_skipped(tmp_path: Path) -> None:
         (lambda root: None, "root-missing", "does not exist"),
         (lambda root: write(root, b"x"), "root-is-file", "is a file"),
         (lambda root: root.mkdir(), "root-empty", "0 entries"),
-        (lambda root: (root / ".tmp-step-00000001-0-aa").mkdir(parents=True), "root-empty", "1 of them unfinished"),
+        (
+            lambda root: (root / ".tmp-step-00000001-0-aa").mkdir(parents=True),
+            "root-empty",
+            "1 of them unfinished",
+        ),
     ],
 )
-def test_every_unusable_root_has_its_own_answer(tmp_path: Path, make: object, code: str, advice: str) -> None:
+def test_every_unusable_root_has_its_own_answer(
+    tmp_path: Path, make: object, code: str, advice: str
+) -> None:
     assert callable(make)
     root = tmp_path / "root"
     make(root)

@@ -19,7 +19,12 @@ from tests.checkpoints.samples import (
     zip_file,
 )
 
-GOOD = [("a/data.pkl", GOOD_PICKLE), ("a/byteorder", b"little"), ("a/data/0", GOOD_DATA), ("a/version", b"3\n")]
+GOOD = [
+    ("a/data.pkl", GOOD_PICKLE),
+    ("a/byteorder", b"little"),
+    ("a/data/0", GOOD_DATA),
+    ("a/version", b"3\n"),
+]
 
 
 def looked_at(tmp_path: Path, data: bytes, **options: Any) -> Report:
@@ -44,7 +49,11 @@ CONTAINERS: dict[str, tuple[bytes, str, Verdict]] = {
     "prepended bytes": (b"PK\3\4" + torch_file(), "zip-structure", Verdict.INVALID),
     "zero tail": (torch_file()[:-64] + bytes(64), "zip-structure", Verdict.INVALID),
     "encrypted": (torch_file(flags=0x0801), "zip-structure", Verdict.INVALID),
-    "two members of one name": (zip_file([*GOOD, ("a/data/0", bytes(16))]), "zip-duplicate", Verdict.INVALID),
+    "two members of one name": (
+        zip_file([*GOOD, ("a/data/0", bytes(16))]),
+        "zip-duplicate",
+        Verdict.INVALID,
+    ),
     "local header names another file": (
         zip_file(GOOD, local_names={"a/data/0": "a/data/9"}),
         "zip-mismatch",
@@ -54,8 +63,16 @@ CONTAINERS: dict[str, tuple[bytes, str, Verdict]] = {
     "absolute path": (zip_file([*GOOD, ("/a/x", b"")]), "zip-name", Verdict.UNSAFE),
     "backslash": (zip_file([*GOOD, ("a/..\\x", b"")]), "zip-name", Verdict.UNSAFE),
     "second top folder": (zip_file([*GOOD, ("b/data.pkl", b"x")]), "torch-layout", Verdict.INVALID),
-    "hidden extra member": (zip_file([*GOOD, ("a/evil.pkl", b"x")]), "torch-unreferenced", Verdict.INVALID),
-    "unreferenced storage": (zip_file([*GOOD, ("a/data/1", b"x")]), "torch-unreferenced", Verdict.INVALID),
+    "hidden extra member": (
+        zip_file([*GOOD, ("a/evil.pkl", b"x")]),
+        "torch-unreferenced",
+        Verdict.INVALID,
+    ),
+    "unreferenced storage": (
+        zip_file([*GOOD, ("a/data/1", b"x")]),
+        "torch-unreferenced",
+        Verdict.INVALID,
+    ),
     "TorchScript": (zip_file([*GOOD, ("a/constants.pkl", b"x")]), "torch-script", Verdict.UNSAFE),
     "no data.pkl": (zip_file(GOOD[1:]), "torch-layout", Verdict.INVALID),
     "storage missing": (zip_file([*GOOD[:2], GOOD[3]]), "torch-storage", Verdict.INVALID),
@@ -72,9 +89,17 @@ CONTAINERS: dict[str, tuple[bytes, str, Verdict]] = {
         "zip-bomb",
         Verdict.UNSAFE,
     ),
-    "announces terabytes": (torch_file(deflated=True, sizes={"a/data/0": 0x70000000}), "zip-bomb", Verdict.UNSAFE),
+    "announces terabytes": (
+        torch_file(deflated=True, sizes={"a/data/0": 0x70000000}),
+        "zip-bomb",
+        Verdict.UNSAFE,
+    ),
     "unpacks to less than announced": (
-        torch_file(GOOD_PICKLE.replace(b"J\4\0\0\0tQ", b"J\x05\0\0\0tQ"), deflated=True, sizes={"a/data/0": 20}),
+        torch_file(
+            GOOD_PICKLE.replace(b"J\4\0\0\0tQ", b"J\x05\0\0\0tQ"),
+            deflated=True,
+            sizes={"a/data/0": 20},
+        ),
         "zip-crc",
         Verdict.INVALID,
     ),
@@ -84,7 +109,11 @@ CONTAINERS: dict[str, tuple[bytes, str, Verdict]] = {
         Verdict.INVALID,
     ),
     "directory of nothing": (b"PK\3\4" + end_record(0, 0, 4), "zip-overlap", Verdict.INVALID),
-    "count is not believable": (b"PK\3\4" + end_record(60000, 0, 4), "zip-structure", Verdict.INVALID),
+    "count is not believable": (
+        b"PK\3\4" + end_record(60000, 0, 4),
+        "zip-structure",
+        Verdict.INVALID,
+    ),
 }
 
 
@@ -115,7 +144,10 @@ VIEWS: dict[str, tuple[bytes, str]] = {
         b"(" + tensor("0", 4, (4,), (1,)) + tensor("0", 3, (3,), (1,)) + b"t",
         "torch-storage",
     ),
-    "unknown storage class": (tensor("0", 4, (4,), (1,)).replace(b"FloatStorage", b"DeviceStorage"), "torch-storage"),
+    "unknown storage class": (
+        tensor("0", 4, (4,), (1,)).replace(b"FloatStorage", b"DeviceStorage"),
+        "torch-storage",
+    ),
 }
 
 
@@ -130,7 +162,12 @@ def test_a_tensor_that_contradicts_itself_is_refused(tmp_path: Path, name: str) 
 CONTENTS: dict[str, tuple[str, list[float], list[str], Verdict]] = {
     "NaN in a weight": ("weight", [1.0, math.nan, 1.0, 1.0], ["non-finite"], Verdict.POISONED),
     "-inf in a weight": ("weight", [1.0, -math.inf, 1.0, 1.0], ["non-finite"], Verdict.POISONED),
-    "infinite optimizer moment": ("exp_avg", [0.0, -math.inf, 0.0, 0.0], ["non-finite"], Verdict.POISONED),
+    "infinite optimizer moment": (
+        "exp_avg",
+        [0.0, -math.inf, 0.0, 0.0],
+        ["non-finite"],
+        Verdict.POISONED,
+    ),
     "causal mask": ("causal", [0.0, -math.inf, 0.0, 0.0], ["mask-infinite"], Verdict.VALID),
     "best loss so far": ("best_loss", [math.inf] * 4, ["score-non-finite"], Verdict.VALID),
     "weights of zero": ("weight", [0.0] * 4, ["all-zero"], Verdict.VALID),
@@ -148,13 +185,23 @@ def test_numbers_are_judged_by_what_they_are_for(tmp_path: Path, name: str) -> N
 
 def test_a_tensor_of_a_subclass_is_looked_at_like_any_other(tmp_path: Path) -> None:
     rebuild, arguments = tensor("0", 4, (4,), (1,))[:-1].split(b"(", 1)
-    wrapped = b"ctorch._tensor\n_rebuild_from_type_v2\n(" + rebuild + b"cmylib\nTagged\n(" + arguments + b"}tR"
-    report = looked_at(tmp_path, torch_file(state_dict({"weight": wrapped}), struct.pack("<4f", 1, 2, 3, math.nan)))
+    wrapped = (
+        b"ctorch._tensor\n_rebuild_from_type_v2\n("
+        + rebuild
+        + b"cmylib\nTagged\n("
+        + arguments
+        + b"}tR"
+    )
+    report = looked_at(
+        tmp_path, torch_file(state_dict({"weight": wrapped}), struct.pack("<4f", 1, 2, 3, math.nan))
+    )
     assert (codes(report), report.tensors) == (["pickle-foreign", "non-finite"], 1)
 
 
 def test_a_storage_that_unpacks_to_half_a_number_is_told_as_damage(tmp_path: Path) -> None:
-    report = looked_at(tmp_path, torch_file(deflated=True, data=GOOD_DATA[:-2], sizes={"a/data/0": 16}))
+    report = looked_at(
+        tmp_path, torch_file(deflated=True, data=GOOD_DATA[:-2], sizes={"a/data/0": 16})
+    )
     assert (codes(report), report.verdict) == (["zip-crc"], Verdict.INVALID)
 
 

@@ -1,4 +1,6 @@
-"""A small training that leaves a checkpoint at every step: what moves, moves; what is frozen, stays."""
+"""
+A small training that leaves a checkpoint at every step: what moves, moves; what is frozen, stays.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ SHAPES = {"first": (2, 3), "second": (2, 3), "bias": (4,), "frozen": (3, 2)}
 def weights(step: int) -> dict[str, list[float]]:
     """The numbers of every weight after a step."""
     moving = {"first": 0.25, "second": -1.5, "bias": 0.5}
-    found = {name: [start + 0.125 * step + index for index in range(_count(name))] for name, start in moving.items()}
+    found = {
+        name: [start + 0.125 * step + index for index in range(_count(name))]
+        for name, start in moving.items()
+    }
     return {**found, "frozen": [7.0 + index for index in range(6)]}
 
 
@@ -27,8 +32,12 @@ def _count(name: str) -> int:
     return count
 
 
-def torch_state(values: Mapping[str, list[float]], step: int, *, byteorder: str = "little", kind: str = "f") -> bytes:
-    """A file as torch.save writes it; ``kind`` is ``f`` for 32-bit numbers, ``e`` for 16-bit ones."""
+def torch_state(
+    values: Mapping[str, list[float]], step: int, *, byteorder: str = "little", kind: str = "f"
+) -> bytes:
+    """
+    A file as torch.save writes it; ``kind`` is ``f`` for 32-bit numbers, ``e`` for 16-bit ones.
+    """
     storage = {"f": "FloatStorage", "e": "HalfStorage"}[kind]
     order = ">" if byteorder == "big" else "<"
     pickled, members = {}, []
@@ -50,7 +59,11 @@ def safetensors_state(values: Mapping[str, list[float]], *, dtype: str = "F32") 
     for name, numbers in values.items():
         raw = struct.pack(f"<{len(numbers)}{'e' if dtype == 'F16' else 'f'}", *numbers)
         shape = list(SHAPES.get(name, (len(numbers),)))
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {
+            "dtype": dtype,
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     return safetensors_file(header, data)
 

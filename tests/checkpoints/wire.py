@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 
 
-# -- protobuf ----------------------------------------------------------------------------------------------------------
+# -- protobuf
+# ----------------------------------------------------------------------------------------------------------
 def varint(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
@@ -28,8 +29,11 @@ def message(field: int, *content: bytes) -> bytes:
     return varint(field << 3 | 2) + varint(len(body)) + body
 
 
-# -- ONNX --------------------------------------------------------------------------------------------------------------
-def onnx_tensor(name: str = "w", shape: Sequence[int] = (2,), dtype: int = 1, *more: bytes) -> bytes:
+# -- ONNX
+# --------------------------------------------------------------------------------------------------------------
+def onnx_tensor(
+    name: str = "w", shape: Sequence[int] = (2,), dtype: int = 1, *more: bytes
+) -> bytes:
     """Content of a TensorProto; its data comes in ``more``."""
     dims = b"".join(number(1, size) for size in shape)
     return dims + number(2, dtype) + message(8, name.encode()) + b"".join(more)
@@ -40,7 +44,10 @@ def raw(data: bytes) -> bytes:
 
 
 def outside(**told: str | int) -> bytes:
-    pairs = (message(13, message(1, key.encode()), message(2, str(value).encode())) for key, value in told.items())
+    pairs = (
+        message(13, message(1, key.encode()), message(2, str(value).encode()))
+        for key, value in told.items()
+    )
     return b"".join(pairs) + number(14, 1)
 
 
@@ -49,7 +56,8 @@ def onnx_model(*initializers: bytes, graph: bytes = b"") -> bytes:
     return number(1, 10) + message(7, inside) + message(8, number(2, 21))
 
 
-# -- GGUF --------------------------------------------------------------------------------------------------------------
+# -- GGUF
+# --------------------------------------------------------------------------------------------------------------
 def gguf_text(value: str) -> bytes:
     return struct.pack("<Q", len(value.encode())) + value.encode()
 
@@ -58,21 +66,31 @@ def gguf_entry(name: str, shape: Sequence[int], offset: int, kind: int = 0) -> b
     return gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
 
 
-def gguf_file(entries: Sequence[bytes], data: bytes, keys: Sequence[bytes] = (), **lies: int) -> bytes:
+def gguf_file(
+    entries: Sequence[bytes], data: bytes, keys: Sequence[bytes] = (), **lies: int
+) -> bytes:
     """A file of version 3; the keyword arguments ``version``, ``tensors`` and ``keys_told`` tell its lies."""
     counts = (lies.get("tensors", len(entries)), lies.get("keys_told", len(keys)))
-    head = b"GGUF" + struct.pack("<IQQ", lies.get("version", 3), *counts) + b"".join(keys) + b"".join(entries)
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", lies.get("version", 3), *counts)
+        + b"".join(keys)
+        + b"".join(entries)
+    )
     return head + bytes(-len(head) % 32) + data
 
 
-# -- TensorFlow --------------------------------------------------------------------------------------------------------
+# -- TensorFlow
+# --------------------------------------------------------------------------------------------------------
 def masked(data: bytes) -> bytes:
     crc = crc32c(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def block(entries: Sequence[tuple[bytes, bytes]], kind: bytes = b"\0") -> bytes:
-    content = b"".join(varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in entries)
+    content = b"".join(
+        varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in entries
+    )
     body = content + struct.pack("<II", 0, 1)
     return body + kind + masked(body + kind)
 
@@ -86,18 +104,25 @@ def table(entries: Sequence[tuple[bytes, bytes]], kind: bytes = b"\0") -> bytes:
     return data + meta + index + handles.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
 
 
-def bundle_entry(data: bytes, shape: Sequence[int], offset: int = 0, dtype: int = 1, **lies: int) -> bytes:
+def bundle_entry(
+    data: bytes, shape: Sequence[int], offset: int = 0, dtype: int = 1, **lies: int
+) -> bytes:
     sizes = message(2, *(message(2, number(1, size)) for size in shape))
-    place = number(3, lies.get("shard", 0)) + number(4, offset) + number(5, lies.get("size", len(data)))
+    place = (
+        number(3, lies.get("shard", 0)) + number(4, offset) + number(5, lies.get("size", len(data)))
+    )
     return number(1, dtype) + sizes + place + varint(6 << 3 | 5) + masked(data)
 
 
 def bundle_index(tensors: Mapping[str, bytes], shards: int = 1) -> bytes:
     header = number(1, shards) + message(3, number(1, 1))
-    return table([(b"", header), *((name.encode(), entry) for name, entry in sorted(tensors.items()))])
+    return table(
+        [(b"", header), *((name.encode(), entry) for name, entry in sorted(tensors.items()))]
+    )
 
 
-# -- NumPy -------------------------------------------------------------------------------------------------------------
+# -- NumPy
+# -------------------------------------------------------------------------------------------------------------
 def npy(header: str, data: bytes) -> bytes:
     text = header.encode()
     text += b" " * (-(len(text) + 11) % 64) + b"\n"

@@ -32,8 +32,13 @@ Airflow = Callable[..., Ran]
 
 def executable(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the real ``airflow runai WORDS``."""
-    program, around = Path(sys.executable).with_name("airflow"), {**os.environ, "COLUMNS": "200", **environment}
-    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=around, timeout=PATIENCE)
+    program, around = (
+        Path(sys.executable).with_name("airflow"),
+        {**os.environ, "COLUMNS": "200", **environment},
+    )
+    return subprocess.run(
+        [program, "runai", *words], capture_output=True, text=True, env=around, timeout=PATIENCE
+    )
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ from tests.cli.test_ps import submit
 
 pytestmark = pytest.mark.usefixtures("called_airflow")
 Dags = Callable[..., Path]
-TASK = (
-    "RunaiTrainingOperator(task_id='train', workload_name='long', spec={'image': 'x:1', 'compute': {'gpu_devices': 1}})"
-)
+TASK = "RunaiTrainingOperator(task_id='train', workload_name='long', spec={'image': 'x:1', 'compute': {'gpu_devices': 1}})"
 RUN = base_name(TaskIdentity("airflow", "example", "run1", "train"), "long")
 
 
@@ -32,7 +30,9 @@ def checked(airflow: Airflow, *words: str, code: int = 0) -> dict[str, tuple[str
     return {row["check"]: (row["verdict"], row["says"]) for row in json.loads(shown.out)}
 
 
-def test_task_that_would_run_is_ok_in_every_check(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+def test_task_that_would_run_is_ok_in_every_check(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
     found = checked(airflow, "example", "train", "-S", str(dags(TASK)))
     assert list(found) == [name for name, _, _ in STEPS]
     assert {verdict for verdict, _ in found.values()} == {"ok"}
@@ -56,7 +56,9 @@ def test_nothing_but_the_token_is_posted(airflow: Airflow, dags: Dags, emulator:
 def test_a_line_has_no_runs(airflow: Airflow, emulator: Emulator) -> None:
     line = ("--line", "runai submit a -i x:1")
     assert checked(airflow, *line)["name"][1].endswith("-g1; only a task has runs")
-    assert checked(airflow, *line, "--run-id", "r1")["name"][1].endswith("--run-id says nothing without a task")
+    assert checked(airflow, *line, "--run-id", "r1")["name"][1].endswith(
+        "--run-id says nothing without a task"
+    )
 
 
 def test_the_launcher_of_an_mpi_job_counts_no_gpu(airflow: Airflow, emulator: Emulator) -> None:
@@ -65,19 +67,28 @@ def test_the_launcher_of_an_mpi_job_counts_no_gpu(airflow: Airflow, emulator: Em
     assert found["free GPUs"] == ("ok", "4 of 4 free now")
 
 
-def test_workload_of_the_same_run_would_be_adopted(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+def test_workload_of_the_same_run_would_be_adopted(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
     path = str(dags(TASK))
-    assert checked(airflow, "example", "train", "-S", path, "--run-id", "run1")["name"][1] == f"{RUN}-g1 is free"
+    assert (
+        checked(airflow, "example", "train", "-S", path, "--run-id", "run1")["name"][1]
+        == f"{RUN}-g1 is free"
+    )
     name = submit(emulator, "long", dag_id="example")
     assert name == f"{RUN}-g1"
     found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1")
     assert f"{RUN}-g1 exists (" in found["name"][1]
     assert "adopted" in found["name"][1]
-    assert checked(airflow, "example", "train", "-S", path, "--run-id", "run2")["name"][1].endswith("-g1 is free")
+    assert checked(airflow, "example", "train", "-S", path, "--run-id", "run2")["name"][1].endswith(
+        "-g1 is free"
+    )
     assert f"{RUN}-g1 (" in checked(airflow, "example", "train", "-S", path)["name"][1]
 
 
-def test_name_that_somebody_else_took_is_a_problem(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+def test_name_that_somebody_else_took_is_a_problem(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
     person, path = Person(emulator), str(dags(TASK))
     person.submit("team-a", f"{RUN}-g1")
     person.wait_for(RUN, "Running")
@@ -88,7 +99,9 @@ def test_name_that_somebody_else_took_is_a_problem(airflow: Airflow, dags: Dags,
     )
 
 
-def test_run_that_has_ended_would_begin_the_next_generation(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+def test_run_that_has_ended_would_begin_the_next_generation(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
     path = str(dags(TASK.replace("'long'", "'short'")))
     name = submit(emulator, "short", dag_id="example")
     Person(emulator).wait_for(name, "Completed")
@@ -109,7 +122,10 @@ def test_policy_quota_and_cluster_size_are_compared(
         queued = checked(airflow, "--line", "runai submit a -i x:1 -g 3")
         assert queued["free GPUs"][1] == "2 of 4 free now: it would queue first"
         refused = checked(airflow, "--line", "runai submit a -i x:1 -g 5", code=1)
-        assert refused["policy"] == ("problem", "spec.compute.gpuDevicesRequest: 5; the policy allows at most 3")
+        assert refused["policy"] == (
+            "problem",
+            "spec.compute.gpuDevicesRequest: 5; the policy allows at most 3",
+        )
         assert refused["free GPUs"] == ("problem", "asks for 5 GPUs; the cluster has 4")
         never = "runai training submit a --image x:1 --gpu-devices-request 3 --preemptibility non-preemptible"
         assert checked(airflow, "--line", never, code=1)["quota"][0] == "problem"
@@ -147,11 +163,16 @@ RunaiTrainingOperator(
     assert found["specification"][0] == "unknown"
     assert "spec.compute.gpu_devices" in found["specification"][1]
     assert "cpu_cores" not in found["specification"][1]
-    assert checked(airflow, "example", "train", "-S", path, "--project", "team-b")["project"][0] == "ok"
+    assert (
+        checked(airflow, "example", "train", "-S", path, "--project", "team-b")["project"][0]
+        == "ok"
+    )
 
 
 @pytest.mark.parametrize("status", [404, 403, 503])
-def test_server_without_an_endpoint_is_no_problem(status: int, airflow: Airflow, emulator: Emulator) -> None:
+def test_server_without_an_endpoint_is_no_problem(
+    status: int, airflow: Airflow, emulator: Emulator
+) -> None:
     for path in ("/api/v2/policy/*", "/api/v1/nodes/*", "/api/v1/org-unit/projects/*"):
         emulator.faults.add("status", path=path, status=status, times=5)
     found = checked(airflow, "--line", "runai submit a -i x:1 -g 1")
@@ -175,7 +196,9 @@ def test_wrong_secret_and_unreachable_server_are_problems_and_the_rest_is_not_as
     assert "connection 'nowhere': not defined" in found["connection"][1]
 
 
-def test_project_that_is_none_is_a_problem(airflow: Airflow, emulator: Emulator, connect: Callable[..., None]) -> None:
+def test_project_that_is_none_is_a_problem(
+    airflow: Airflow, emulator: Emulator, connect: Callable[..., None]
+) -> None:
     found = checked(airflow, "--line", "runai submit a -i x:1 -p team-x", code=1)
     assert "project 'team-x': no such project" in found["project"][1]
     connect(emulator.url, project=None)
@@ -184,7 +207,8 @@ def test_project_that_is_none_is_a_problem(airflow: Airflow, emulator: Emulator,
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("example",), ("--line", "runai submit a -i x", "--spec", "f"), ("--spec", "no-file")]
+    "words",
+    [(), ("example",), ("--line", "runai submit a -i x", "--spec", "f"), ("--spec", "no-file")],
 )
 def test_what_it_is_about_must_be_one_thing(words: tuple[str, ...], airflow: Airflow) -> None:
     shown = airflow("dry-run", *words)
@@ -192,15 +216,17 @@ def test_what_it_is_about_must_be_one_thing(words: tuple[str, ...], airflow: Air
     assert "error: " in shown.err
 
 
-def test_gpus_that_are_rendered_later_are_not_taken_for_none(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
-    later = (
-        "RunaiTrainingOperator(task_id='train', spec={'image': 'x:1', 'compute': {'gpu_devices': '{{ params.g }}'}})"
-    )
+def test_gpus_that_are_rendered_later_are_not_taken_for_none(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
+    later = "RunaiTrainingOperator(task_id='train', spec={'image': 'x:1', 'compute': {'gpu_devices': '{{ params.g }}'}})"
     found = checked(airflow, "example", "train", "-S", str(dags(later)))
     said = ("unknown", "not asked: how many GPUs is known only when the task runs")
     assert (found["quota"], found["free GPUs"]) == (said, said)
     known = "RunaiTrainingOperator(task_id='train', spec={'image': '{{ params.i }}', 'working_dir': '{{ params.w }}'})"
-    assert checked(airflow, "example", "train", "-S", str(dags(known)))["quota"][1].startswith("asks for 0 GPUs")
+    assert checked(airflow, "example", "train", "-S", str(dags(known)))["quota"][1].startswith(
+        "asks for 0 GPUs"
+    )
 
 
 def test_what_differs_between_instances_of_a_mapped_task_is_unknown(
@@ -214,13 +240,20 @@ def test_what_differs_between_instances_of_a_mapped_task_is_unknown(
         "right as far as can be seen; known only when the task runs: spec",
     )
     assert found["quota"][0] == "unknown"
-    assert found["name"] == ("unknown", "not asked: the task is mapped; name one of its instances with --map-index")
+    assert found["name"] == (
+        "unknown",
+        "not asked: the task is mapped; name one of its instances with --map-index",
+    )
     one = checked(airflow, "example", "train", "-S", path, "--run-id", "run1", "--map-index", "3")
-    name = generation_name(base_name(TaskIdentity("airflow", "example", "run1", "train", 3), "long"), 1)
+    name = generation_name(
+        base_name(TaskIdentity("airflow", "example", "run1", "train", 3), "long"), 1
+    )
     assert one["name"][1] == f"{name} is free"
 
 
-def test_task_of_a_mapped_group_has_no_name_without_its_index(airflow: Airflow, dags: Dags, emulator: Emulator) -> None:
+def test_task_of_a_mapped_group_has_no_name_without_its_index(
+    airflow: Airflow, dags: Dags, emulator: Emulator
+) -> None:
     before = """
 from airflow.sdk import task_group
 

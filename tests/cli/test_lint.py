@@ -23,9 +23,15 @@ def codes(shown: Ran) -> list[str]:
 
 def test_findings_are_those_of_the_rules(airflow: Airflow, tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
-    path.write_text("image: x\ntermination_grace_period: 1\nenvironment:\n  CHECKPOINTS: /not/mounted\n")
+    path.write_text(
+        "image: x\ntermination_grace_period: 1\nenvironment:\n  CHECKPOINTS: /not/mounted\n"
+    )
     shown = airflow("lint", "--spec", str(path), "-o", "json")
-    spec = {"image": "x", "termination_grace_period": 1, "environment": {"CHECKPOINTS": "/not/mounted"}}
+    spec = {
+        "image": "x",
+        "termination_grace_period": 1,
+        "environment": {"CHECKPOINTS": "/not/mounted"},
+    }
     expected = lint(Subject(spec=spec))
     assert codes(shown) == [finding.code for finding in expected]
     assert (shown.code, len(expected) > 1) == (1, True)
@@ -33,7 +39,9 @@ def test_findings_are_those_of_the_rules(airflow: Airflow, tmp_path: Path) -> No
     assert set(first) == {"code", "severity", "where", "message", "section"}
 
 
-def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(airflow: Airflow, tmp_path: Path) -> None:
+def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(
+    airflow: Airflow, tmp_path: Path
+) -> None:
     line = "runai submit t -i x -g 1"
     found = codes(airflow("lint", "--line", line, "-o", "json"))
     silenced = [word for code in found for word in ("--silence", code)]
@@ -96,7 +104,9 @@ RunaiTrainingOperator(
 """
     shown = airflow("lint", "example", "train", "-S", str(dags(body)), "-o", "json")
     spec = {"image": "x:1", "backoff_limit": 6, "args": "./x.sh"}
-    subject = Subject(spec, retries=3, limits={"queue": 100, "total": 10}, on_kill="keep", deferrable=True)
+    subject = Subject(
+        spec, retries=3, limits={"queue": 100, "total": 10}, on_kill="keep", deferrable=True
+    )
     assert set(codes(shown)) >= {finding.code for finding in lint(subject)}
 
 
@@ -111,7 +121,17 @@ def test_measured_save_time_and_limit_of_the_project_reach_the_rules(
     manifest.write_text(json.dumps({**told, "save_seconds": 500.0}))
     path = tmp_path / "spec.yaml"
     path.write_text("image: x:1\ntermination_grace_period: 30\ncompute:\n  gpu_devices: 3\n")
-    shown = airflow("lint", "--spec", str(path), "--checkpoints", str(root), "--conn", "runai_default", "-o", "json")
+    shown = airflow(
+        "lint",
+        "--spec",
+        str(path),
+        "--checkpoints",
+        str(root),
+        "--conn",
+        "runai_default",
+        "-o",
+        "json",
+    )
     spec = {"image": "x:1", "termination_grace_period": 30, "compute": {"gpu_devices": 3}}
     subject = Subject(spec, save_seconds=500.0, gpu_quota=2.0)
     assert codes(shown) == [finding.code for finding in lint(subject)]
@@ -124,7 +144,9 @@ def test_it_needs_something_to_look_at(airflow: Airflow) -> None:
     assert airflow("lint", "--line", "runai submit t -i x", "--spec", "f").code == 2
 
 
-def test_one_task_that_cannot_be_looked_at_hides_nothing_in_the_others(airflow: Airflow, dags: Dags) -> None:
+def test_one_task_that_cannot_be_looked_at_hides_nothing_in_the_others(
+    airflow: Airflow, dags: Dags
+) -> None:
     body = """
 RunaiTrainingOperator(task_id="later", template="{{ params.t }}")
 RunaiTrainingOperator(task_id="lost", template="nowhere", templates={"team": {"spec": {"image": "x:1"}}})
@@ -132,12 +154,17 @@ RunaiTrainingOperator(task_id="one", spec={"image": "x:1"})
 """
     shown = airflow("lint", "example", "-S", str(dags(body)), "-o", "json")
     assert {row["task"] for row in json.loads(shown.out)} == {"one"}
-    assert "warning: task later: template '{{ params.t }}' is known only when the task runs; not looked" in shown.err
+    assert (
+        "warning: task later: template '{{ params.t }}' is known only when the task runs; not looked"
+        in shown.err
+    )
     assert "error: task lost: template: no template is called 'nowhere'" in shown.err
     assert shown.code == 1
 
 
-def test_mistakes_in_a_specification_are_told_beside_the_findings(airflow: Airflow, tmp_path: Path) -> None:
+def test_mistakes_in_a_specification_are_told_beside_the_findings(
+    airflow: Airflow, tmp_path: Path
+) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("image: x:1\ncomand: ./start.sh\ncompute: {gpu_devices: two}\n")
     shown = airflow("lint", "--spec", str(path), "--silence", "no-checkpoint-path", "-o", "json")
@@ -147,7 +174,9 @@ def test_mistakes_in_a_specification_are_told_beside_the_findings(airflow: Airfl
     assert "submitted" not in shown.err
 
 
-def test_another_script_than_the_one_that_starts_is_warned_of(airflow: Airflow, tmp_path: Path) -> None:
+def test_another_script_than_the_one_that_starts_is_warned_of(
+    airflow: Airflow, tmp_path: Path
+) -> None:
     script = tmp_path / "other.sh"
     script.write_text('#!/bin/sh\nexec python train.py "$@"\n')
     line = "runai submit a -i x:1 --command ./startup.sh"

@@ -36,7 +36,7 @@ def submit(
     instance: str | None = None,
     map_index: int = -1,
     generation: int = 1,
-    mark: Mark | None = Mark(-1, "stop"),  # noqa: B008  # it is frozen
+    mark: Mark | None = Mark(-1, "stop"),  # it is frozen  # noqa: B008  # it is frozen
     **spec: Any,
 ) -> str:
     """Submit as a task instance does; return the workload's name."""
@@ -77,7 +77,10 @@ def _make_run(dag_id: str) -> None:
     register(dag)
     scheduled = SerializedDagModel.get_dag(dag_id)
     assert scheduled is not None
-    how: dict[str, Any] = {"run_type": DagRunType.MANUAL, "triggered_by": DagRunTriggeredByType.TEST}
+    how: dict[str, Any] = {
+        "run_type": DagRunType.MANUAL,
+        "triggered_by": DagRunTriggeredByType.TEST,
+    }
     begun: dict[str, Any] = {"run_after": datetime.now(timezone.utc), "state": DagRunState.RUNNING}
     with create_session() as session:
         scheduled.create_dagrun(run_id="run1", **how, **begun, session=session)
@@ -97,7 +100,12 @@ def test_only_what_this_airflow_made_is_listed(airflow: Airflow, emulator: Emula
     Person(emulator).wait_for(ours, "Running")
     (row,) = listed(airflow)
     assert (row["name"], row["phase"], row["project"]) == (ours, "Running", "team-a")
-    assert (row["dag"], row["task"], row["run"], row["map_index"]) == ("nightly", "train", "run1", -1)
+    assert (row["dag"], row["task"], row["run"], row["map_index"]) == (
+        "nightly",
+        "train",
+        "run1",
+        -1,
+    )
     assert 0 <= row["running"] <= row["age"] < 60
     assert row["interruptions"] == 0
 
@@ -126,12 +134,26 @@ def test_preemptions_and_mapped_tasks_are_told(airflow: Airflow, emulator: Emula
     (row,) = listed(airflow)
     assert (row["map_index"], row["interruptions"]) == (7, 1)
     shown = airflow("ps").out.splitlines()
-    head = ["name", "project", "phase", "airflow", "age", "queue", "running", "interrupted", "dag", "task", "run"]
+    head = [
+        "name",
+        "project",
+        "phase",
+        "airflow",
+        "age",
+        "queue",
+        "running",
+        "interrupted",
+        "dag",
+        "task",
+        "run",
+    ]
     assert shown[0].split() == head
     assert "train[7]" in shown[2]
 
 
-def test_ended_and_deleted_ones_are_listed_only_with_all(airflow: Airflow, emulator: Emulator) -> None:
+def test_ended_and_deleted_ones_are_listed_only_with_all(
+    airflow: Airflow, emulator: Emulator
+) -> None:
     done, gone, person = submit(emulator, "short"), submit(emulator, "long"), Person(emulator)
     person.wait_for(done, "Completed")
     person.wait_for(gone, "Running")
@@ -165,7 +187,12 @@ def test_without_a_project_all_that_can_be_seen_is_listed(
     ],
 )
 def test_state_of_the_task_tells_whether_anybody_sees_to_its_workload(
-    state: str | None, shown: str, orphan: bool, airflow: Airflow, emulator: Emulator, database: None
+    state: str | None,
+    shown: str,
+    orphan: bool,
+    airflow: Airflow,
+    emulator: Emulator,
+    database: None,
 ) -> None:
     name = submit(emulator, "long")
     set_state(state)
@@ -178,11 +205,17 @@ def test_state_of_the_task_tells_whether_anybody_sees_to_its_workload(
 def test_workload_whose_run_airflow_does_not_know_is_an_orphan_until_it_ends(
     airflow: Airflow, emulator: Emulator, database: None
 ) -> None:
-    alive, mapped = submit(emulator, "long", dag_id="deleted"), submit(emulator, "long", dag_id="deleted", map_index=3)
+    alive, mapped = (
+        submit(emulator, "long", dag_id="deleted"),
+        submit(emulator, "long", dag_id="deleted", map_index=3),
+    )
     done = submit(emulator, "short", dag_id="deleted")
     Person(emulator).wait_for(done, "Completed")
     shown = airflow("ps", "--orphans", "--all", "-o", "json")
-    assert {row["name"]: row["airflow"] for row in json.loads(shown.out)} == {alive: "missing", mapped: "missing"}
+    assert {row["name"]: row["airflow"] for row in json.loads(shown.out)} == {
+        alive: "missing",
+        mapped: "missing",
+    }
     assert shown.code == 1
 
 
@@ -192,13 +225,22 @@ def test_workload_that_its_author_keeps_beyond_a_limit_is_listed_with_its_run_an
 ) -> None:
     with DAG("limited", schedule=None) as dag:
         RunaiTrainingOperator(
-            task_id="train", workload_name="long", spec={"image": "x:1"}, limits={"running": 0.2}, on_kill="keep"
+            task_id="train",
+            workload_name="long",
+            spec={"image": "x:1"},
+            limits={"running": 0.2},
+            on_kill="keep",
         )
     done = run(dag)
     assert done.state == "failed"
     (row,) = listed(airflow)
     assert listed(airflow, "--orphans") == []
-    assert (row["dag"], row["run"], row["phase"], row["airflow"]) == ("limited", done.run_id, "Running", "failed")
+    assert (row["dag"], row["run"], row["phase"], row["airflow"]) == (
+        "limited",
+        done.run_id,
+        "Running",
+        "failed",
+    )
 
 
 def test_no_orphans_is_fine(airflow: Airflow, emulator: Emulator, database: None) -> None:
@@ -211,7 +253,10 @@ def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guess
     emulator: Emulator, tmp_path: Path
 ) -> None:
     name = submit(emulator, "long", instance="configured")
-    empty = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/none.db"}
+    empty = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/none.db",
+    }
     named = {**empty, "AIRFLOW__RUNAI__INSTANCE_NAME": "configured"}
     plain, orphans, nameless = (
         executable("ps", **named),
@@ -219,7 +264,10 @@ def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guess
         executable("ps", **empty),
     )
     assert (plain.returncode, name in plain.stdout) == (0, True)
-    assert "warning: states of tasks are not known; Airflow's database: OperationalError: no such table" in plain.stderr
+    assert (
+        "warning: states of tasks are not known; Airflow's database: OperationalError: no such table"
+        in plain.stderr
+    )
     assert (orphans.returncode, orphans.stdout) == (1, "")
     assert "error: Airflow's database: " in orphans.stderr
     assert (nameless.returncode, nameless.stdout) == (1, "")
@@ -227,7 +275,9 @@ def test_without_airflow_s_database_the_rest_is_listed_and_orphans_are_not_guess
     assert "Traceback" not in plain.stderr + orphans.stderr + nameless.stderr
 
 
-def test_logs_says_what_the_api_lacks_and_where_to_look(airflow: Airflow, emulator: Emulator) -> None:
+def test_logs_says_what_the_api_lacks_and_where_to_look(
+    airflow: Airflow, emulator: Emulator
+) -> None:
     name = submit(emulator, "long")
     Person(emulator).wait_for(name, "Running")
     before = len(emulator.requests)
@@ -244,7 +294,11 @@ def test_logs_says_what_the_api_lacks_and_where_to_look(airflow: Airflow, emulat
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
-    [(("nowhere",), 1, "has none of this name"), (("a,b",), 1, "cannot be looked up"), ((), 2, "workload")],
+    [
+        (("nowhere",), 1, "has none of this name"),
+        (("a,b",), 1, "cannot be looked up"),
+        ((), 2, "workload"),
+    ],
 )
 def test_workload_that_is_none_is_named(
     words: tuple[str, ...], code: int, says: str, airflow: Airflow, emulator: Emulator

@@ -33,11 +33,16 @@ def desired(emulator: Emulator, name: str) -> str:
 def test_only_what_nobody_waits_for_is_ended(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:
-    orphan, mapped = submit(emulator, "long"), submit(emulator, "long", dag_id="deleted", map_index=5000)
+    orphan, mapped = (
+        submit(emulator, "long"),
+        submit(emulator, "long", dag_id="deleted", map_index=5000),
+    )
     awaited = submit(emulator, "long", dag_id="other")
     kept = submit(emulator, "long", dag_id="deleted", mark=Mark(-1, "keep"))
     unmarked = submit(emulator, "long-old", dag_id="deleted", mark=None)
-    only_submitted = submit(emulator, "long-sub", dag_id="deleted", mark=Mark(-1, "stop", awaited=False))
+    only_submitted = submit(
+        emulator, "long-sub", dag_id="deleted", mark=Mark(-1, "stop", awaited=False)
+    )
     theirs = submit(emulator, "long", instance="another")
     persons = Person(emulator).submit("team-a", "long-of-a-person").name
     set_state("failed")
@@ -49,7 +54,9 @@ def test_only_what_nobody_waits_for_is_ended(
     assert {desired(emulator, name) for name in left} == {"Running"}
 
 
-@pytest.mark.parametrize("fault", [{"kind": "missing_fields", "missing": ("environmentVariables",)}])
+@pytest.mark.parametrize(
+    "fault", [{"kind": "missing_fields", "missing": ("environmentVariables",)}]
+)
 def test_server_whose_lists_leave_variables_out_is_asked_for_each(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes, fault: dict[str, Any]
 ) -> None:
@@ -63,7 +70,10 @@ def test_server_whose_lists_leave_variables_out_is_asked_for_each(
 def test_older_generations_and_slugs_of_a_task_that_goes_on_are_ended(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:
-    first, second = submit(emulator, "long-old-name"), submit(emulator, "long-new-name", generation=2)
+    first, second = (
+        submit(emulator, "long-old-name"),
+        submit(emulator, "long-new-name", generation=2),
+    )
     set_state("deferred")
     shown = airflow("ps", "--orphans", "-o", "json")
     assert [row["name"] for row in json.loads(shown.out)] == [first]
@@ -104,7 +114,12 @@ def test_young_ones_are_left_and_a_dry_run_ends_nothing(
     assert airflow("reap").out == "no orphans\n"
     shown = airflow("reap", "--dry-run", *NOW)
     (row,) = json.loads(shown.out)
-    assert (shown.code, row["name"], row["airflow"], row["outcome"]) == (1, name, "success", "would be ended")
+    assert (shown.code, row["name"], row["airflow"], row["outcome"]) == (
+        1,
+        name,
+        "success",
+        "would be ended",
+    )
     assert (minutes.slept, desired(emulator, name)) == ([], "Running")
 
 
@@ -135,7 +150,10 @@ def test_answer_404_to_what_is_listed_proves_nothing(
     name = submit(emulator, "long", dag_id="deleted")
     emulator.faults.add("status", status=404, method="GET", path="/api/v1/workloads/*")
     shown = airflow("reap", *NOW)
-    assert (shown.code, json.loads(shown.out)[0]["outcome"]) == (1, "it is listed and cannot be found")
+    assert (shown.code, json.loads(shown.out)[0]["outcome"]) == (
+        1,
+        "it is listed and cannot be found",
+    )
     assert reaped(airflow) == {name: "deleted"}
 
 

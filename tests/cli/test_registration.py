@@ -28,7 +28,9 @@ print(json.dumps([sorted(set(sys.modules) - before), [command.name for command i
 
 @pytest.mark.slow
 def test_registration_imports_next_to_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True
+    )
     imported, names = json.loads(done.stdout)
     ours = {"airflow_runai.cli", "airflow_runai.cli.commands", "airflow_runai.cli.table"}
     # The package itself is there already: Airflow has read the provider's description.
@@ -41,13 +43,17 @@ def test_airflow_finds_the_commands_by_the_provider_s_description() -> None:
     from airflow.providers_manager import ProvidersManager
 
     assert get_provider_info()["cli"] == ["airflow_runai.cli.commands.get_commands"]
-    found = [command for function in ProvidersManager().cli_command_functions for command in function()]
+    found = [
+        command for function in ProvidersManager().cli_command_functions for command in function()
+    ]
     (ours,) = [command for command in found if command.name == "runai"]
     assert isinstance(ours, GroupCommand)
 
 
 @pytest.mark.parametrize("each", [c for c in COMMANDS if not c.own], ids=lambda each: each.name)
-def test_every_command_has_a_help_and_refuses_what_it_does_not_know(each: Command, airflow: Airflow) -> None:
+def test_every_command_has_a_help_and_refuses_what_it_does_not_know(
+    each: Command, airflow: Airflow
+) -> None:
     assert airflow(each.name, "--help").code == 0
     assert airflow(each.name, "--no-such-option").code == 2
 
@@ -77,7 +83,9 @@ def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == ""
 
 
-def test_unreachable_server_says_where_to_look(airflow: Airflow, connect: Callable[..., None]) -> None:
+def test_unreachable_server_says_where_to_look(
+    airflow: Airflow, connect: Callable[..., None]
+) -> None:
     connect("http://127.0.0.1:9")
     shown = airflow("ps")
     assert shown.code == 1
@@ -90,7 +98,10 @@ def test_connection_whose_text_cannot_be_read_is_told_from_one_that_is_missing(
     monkeypatch.setenv("AIRFLOW_CONN_BROKEN", '{"password": "not-for-you"')
     shown = airflow("ps", "--conn", "broken")
     assert shown.code == 1
-    assert "not defined as far as AIRFLOW_CONN_BROKEN can be read (one JSON object or one URI); make it" in shown.err
+    assert (
+        "not defined as far as AIRFLOW_CONN_BROKEN can be read (one JSON object or one URI); make it"
+        in shown.err
+    )
     assert "not-for-you" not in shown.err
     assert "connection 'nowhere': not defined; make it" in airflow("ps", "--conn", "nowhere").err
 

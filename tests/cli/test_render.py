@@ -67,7 +67,9 @@ def test_each_value_names_the_layer_that_set_it(airflow: Airflow, dags: Dags) ->
     assert found["spec.environment.D"][0] == 4
 
 
-def test_what_stands_beside_the_specification_names_its_layer_too(airflow: Airflow, dags: Dags) -> None:
+def test_what_stands_beside_the_specification_names_its_layer_too(
+    airflow: Airflow, dags: Dags
+) -> None:
     team = "TEAM = {'base': {'project': 'team-b', 'spec': {'image': 'x:1'}}}"
     body = """
 RunaiTrainingOperator(task_id="line", command_line="runai submit t -p team-a --template base", templates=TEAM)
@@ -75,9 +77,17 @@ RunaiTrainingOperator(task_id="plain", command_line="runai submit t -p team-a -i
 RunaiTrainingOperator(task_id="team", template="base", templates=TEAM)
 """
     path = str(dags(body, team))
-    line, plain, of_team = (rows(airflow, "example", task, "-S", path) for task in ("line", "plain", "team"))
-    assert (line["project"], line["template"]) == (("team-a", "command_line"), ("base", "command_line"))
-    assert (plain["project"], plain["workload_name"]) == (("team-a", "command_line"), ("other", "task"))
+    line, plain, of_team = (
+        rows(airflow, "example", task, "-S", path) for task in ("line", "plain", "team")
+    )
+    assert (line["project"], line["template"]) == (
+        ("team-a", "command_line"),
+        ("base", "command_line"),
+    )
+    assert (plain["project"], plain["workload_name"]) == (
+        ("team-a", "command_line"),
+        ("other", "task"),
+    )
     assert (of_team["project"], of_team["template"]) == (("team-b", "a template"), ("base", "task"))
 
 
@@ -126,8 +136,12 @@ RunaiEvaluationOperator(task_id="evaluate", spec={"image": "x:1"}, checkpoint=tr
         "project": ("team-a", "task"),
         "spec": ("differs between the task's instances", "expand"),
     }
-    kwargs = 'RunaiTrainingOperator.partial(task_id="train").expand_kwargs([{"spec": {"image": "x:1"}}])'
-    assert list(rows(airflow, "example", "train", "-S", str(dags(kwargs)))) == ["whatever expand_kwargs gives"]
+    kwargs = (
+        'RunaiTrainingOperator.partial(task_id="train").expand_kwargs([{"spec": {"image": "x:1"}}])'
+    )
+    assert list(rows(airflow, "example", "train", "-S", str(dags(kwargs)))) == [
+        "whatever expand_kwargs gives"
+    ]
     path = str(dags(body))
     found = rows(airflow, "example", "evaluate", "-S", path)
     assert found["spec.environment.METRICS"] == ("/m/{{run_id}}", "operator")
@@ -148,7 +162,11 @@ def test_dags_are_found_in_the_configured_bundle_too(airflow: Airflow) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("example", "other"), 2, "task 'other': made by EmptyOperator; only RunaiTrainingOperator"),
+        (
+            ("example", "other"),
+            2,
+            "task 'other': made by EmptyOperator; only RunaiTrainingOperator",
+        ),
         (("example", "trian"), 2, "DAG 'example' has no such task; it has: other, train"),
         (("nothing", "train"), 2, "DAG 'nothing': not found"),
         (("example",), 2, "task_id"),
@@ -168,7 +186,9 @@ def test_files_that_cannot_be_read_are_named(airflow: Airflow, dags: Dags, tmp_p
     assert shown.code == 2
     assert "example.py" in shown.err
     assert "spec.imagee" in shown.err
-    dags('RunaiTrainingOperator(task_id="train", command_line="runai submit t -i x --gpus 1 --jupyter")')
+    dags(
+        'RunaiTrainingOperator(task_id="train", command_line="runai submit t -i x --gpus 1 --jupyter")'
+    )
     shown = airflow("render", "example", "train", "-S", str(tmp_path / "dags"))
     assert "--gpus: unknown flag" in shown.err, "the first mistake is told, not only the last"
     assert "--jupyter: for interactive work" in shown.err
@@ -176,7 +196,10 @@ def test_files_that_cannot_be_read_are_named(airflow: Airflow, dags: Dags, tmp_p
 
 
 def test_what_a_dag_file_prints_is_no_output_of_ours(airflow: Airflow, dags: Dags) -> None:
-    path = dags("RunaiTrainingOperator(task_id='train', spec={'image': 'x:1'})", "print('from the DAG file')")
+    path = dags(
+        "RunaiTrainingOperator(task_id='train', spec={'image': 'x:1'})",
+        "print('from the DAG file')",
+    )
     shown = airflow("render", "example", "train", "-S", str(path), "-o", "json")
     assert [row["key"] for row in json.loads(shown.out)] == ["spec.image"]
     assert "from the DAG file" in shown.err

@@ -16,7 +16,16 @@ from tests.cli.test_ps import submit
 
 #: What is replaced: texts, phases, names, ids, words of a policy.
 FIELDS = (
-    ("phaseMessage", "message", "details", "reason", "type", "desiredPhase", "phase", "actualPhase"),
+    (
+        "phaseMessage",
+        "message",
+        "details",
+        "reason",
+        "type",
+        "desiredPhase",
+        "phase",
+        "actualPhase",
+    ),
     ("projectName", "namespace", "version", "state", "value", "max"),
     ("name",),
     ("id",),
@@ -38,7 +47,13 @@ def test_commands_print_only_what_prints(
     Person(emulator).wait_for(name, "Running")
     emulator.faults.add("replace", times=None, fields=fields, text=words)
     dry = ("dry-run", "example", "train", "-S", str(dags(TASK)), "--run-id", "run1")
-    for command in (("ps", "--all"), ("ps", "-o", "yaml"), ("logs", name), dry, (*dry, "-o", "json")):
+    for command in (
+        ("ps", "--all"),
+        ("ps", "-o", "yaml"),
+        ("logs", name),
+        dry,
+        (*dry, "-o", "json"),
+    ):
         shown = airflow(*command)
         lines = (shown.out + shown.err).split("\n")
         assert "Traceback" not in shown.err
@@ -46,7 +61,9 @@ def test_commands_print_only_what_prints(
         assert max(map(len, lines)) < 2_000
 
 
-def test_names_of_pods_cannot_be_taken_for_shell_commands(airflow: Airflow, emulator: Emulator) -> None:
+def test_names_of_pods_cannot_be_taken_for_shell_commands(
+    airflow: Airflow, emulator: Emulator
+) -> None:
     name = submit(emulator, "long")
     emulator.faults.add("replace", path="*/pods", times=None, fields=["name"], text="x; rm -rf ~")
     assert "kubectl logs -n runai-team-a 'x; rm -rf ~'" in airflow("logs", name).out

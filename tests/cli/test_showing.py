@@ -5,11 +5,18 @@ from __future__ import annotations
 from airflow_runai.cli.output import lines
 
 SAYS = "not set: 30 s from SIGTERM to SIGKILL; measure a save and set it"
-ROWS = [{"code": "grace-default", "message": SAYS, "where": "spec"}, {"code": "x", "message": "short", "where": ""}]
+ROWS = [
+    {"code": "grace-default", "message": SAYS, "where": "spec"},
+    {"code": "x", "message": "short", "where": ""},
+]
 
 
 def test_a_row_is_one_line_where_there_is_no_terminal() -> None:
-    assert [line.split("  ")[0] for line in lines(ROWS, rule=False, room=None)] == ["code", "grace-default", "x"]
+    assert [line.split("  ")[0] for line in lines(ROWS, rule=False, room=None)] == [
+        "code",
+        "grace-default",
+        "x",
+    ]
 
 
 def test_the_widest_column_is_wrapped_to_the_terminal() -> None:

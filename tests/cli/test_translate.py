@@ -35,8 +35,14 @@ def test_every_form_means_what_the_line_means(line: str, airflow: Airflow, tmp_p
     assert yaml.safe_load(forms["yaml"]) == parsed.spec
     assert documents(forms["yaml"], "x")[0].value == parsed.spec
     assert WorkloadSpec.from_mapping(documents(forms["yaml"], "x")[0].value) == parsed.workload()
-    assert parse_command(forms["line"]).workload().fingerprint() == normal(parsed.workload()).fingerprint()
-    assert forms["json"] == {**({"name": parsed.name} if parsed.name else {}), **parsed.workload().to_wire()}
+    assert (
+        parse_command(forms["line"]).workload().fingerprint()
+        == normal(parsed.workload()).fingerprint()
+    )
+    assert forms["json"] == {
+        **({"name": parsed.name} if parsed.name else {}),
+        **parsed.workload().to_wire(),
+    }
 
 
 def _operator(source: str, folder: Path) -> Any:
@@ -55,7 +61,11 @@ def test_operator_code_is_a_complete_dag_file(airflow: Airflow, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "line", ["runai submit --job-name-prefix acme -i x -g 1", "runai training submit --name-prefix acme -i x -g 1"]
+    "line",
+    [
+        "runai submit --job-name-prefix acme -i x -g 1",
+        "runai training submit --name-prefix acme -i x -g 1",
+    ],
 )
 def test_a_name_prefix_survives_in_every_form(line: str, airflow: Airflow, tmp_path: Path) -> None:
     shown = airflow("translate", "--to", "all", "-o", "json", line)
@@ -99,7 +109,11 @@ def test_secrets_in_a_line_are_named_and_not_repeated_in_warnings(airflow: Airfl
 def test_placeholders_of_a_page_are_named_all_at_once(airflow: Airflow) -> None:
     shown = airflow("translate", "runai submit <job-name> -i <image_name> -p <project> --gpus 1")
     assert shown.code == 1
-    assert [name for name in ("<job-name>", "<image_name>", "<project>") if f"placeholder {name}" in shown.err] == [
+    assert [
+        name
+        for name in ("<job-name>", "<image_name>", "<project>")
+        if f"placeholder {name}" in shown.err
+    ] == [
         "<job-name>",
         "<image_name>",
         "<project>",
@@ -108,15 +122,34 @@ def test_placeholders_of_a_page_are_named_all_at_once(airflow: Airflow) -> None:
 
 
 def test_line_may_come_as_words_as_one_text_or_from_standard_input(airflow: Airflow) -> None:
-    words = airflow("translate", "--to", "yaml", "runai", "submit", "t", "-i", "x", "-g", "2", "--", "a", "--to", "b")
+    words = airflow(
+        "translate",
+        "--to",
+        "yaml",
+        "runai",
+        "submit",
+        "t",
+        "-i",
+        "x",
+        "-g",
+        "2",
+        "--",
+        "a",
+        "--to",
+        "b",
+    )
     text = airflow("translate", "--to", "yaml", "runai submit t -i x -g 2 -- a --to b")
-    read = airflow("translate", "--to", "yaml", "-", stdin="$ runai submit t -i x \\\n  -g 2 -- a --to b\n")
+    read = airflow(
+        "translate", "--to", "yaml", "-", stdin="$ runai submit t -i x \\\n  -g 2 -- a --to b\n"
+    )
     assert words.out == text.out == read.out
     assert yaml.safe_load(text.out)["args"] == "a --to b"
 
 
 def test_warnings_go_to_standard_error_and_name_what_looks_like_a_secret(airflow: Airflow) -> None:
-    shown = airflow("translate", "--to", "yaml", "runai submit t -i x --tty -e API_TOKEN=abc -e EPOCHS=3")
+    shown = airflow(
+        "translate", "--to", "yaml", "runai submit t -i x --tty -e API_TOKEN=abc -e EPOCHS=3"
+    )
     assert shown.code == 0
     assert "--tty" in shown.err
     assert "environment.API_TOKEN looks like a secret" in shown.err
@@ -134,10 +167,14 @@ def test_form_that_cannot_say_it_is_an_error_and_the_others_are_printed(airflow:
 
 
 def test_word_that_is_no_text_is_shown_and_breaks_nothing(airflow: Airflow) -> None:
-    shown = airflow("translate", "runai", "submit", "t", "-i", "x", "-e", "A=\udcff", "--", "echo", "…")
+    shown = airflow(
+        "translate", "runai", "submit", "t", "-i", "x", "-e", "A=\udcff", "--", "echo", "…"
+    )
     assert shown.code == 0, shown.err
     assert "\\udcff" in shown.out
-    assert airflow("translate", "--to", "all", "-o", "json", "runai", "submit", "t", "-i", "x\udcff").code in (0, 1)
+    assert airflow(
+        "translate", "--to", "all", "-o", "json", "runai", "submit", "t", "-i", "x\udcff"
+    ).code in (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +196,10 @@ def test_bad_input_is_named(words: tuple[str, ...], code: int, says: str, airflo
 
 def test_forms_without_the_template_say_so(airflow: Airflow) -> None:
     line = "runai submit a -i x --template small"
-    assert "template 'small': what it holds is not part of json" in airflow("translate", "--to", "json", line).err
+    assert (
+        "template 'small': what it holds is not part of json"
+        in airflow("translate", "--to", "json", line).err
+    )
     assert airflow("translate", line).err == "", "the operator's form names it"
 
 
@@ -174,4 +214,7 @@ def test_option_behind_the_line_is_told_where_it_belongs(airflow: Airflow) -> No
     shown = airflow("translate", "runai", "submit", "a", "-i", "x", "--to", "line")
     assert (shown.code, shown.out) == (2, "")
     assert "options of `translate` go before it" in shown.err
-    assert airflow("translate", "runai", "submit", "a", "-i", "x", "--", "run", "--to", "line").code == 0
+    assert (
+        airflow("translate", "runai", "submit", "a", "-i", "x", "--", "run", "--to", "line").code
+        == 0
+    )

@@ -40,7 +40,9 @@ class Hand:
         return value  # type: ignore[return-value]  # None only where the flow returned it
 
     def run_until(self, flow: Flow[T], moment: float) -> T | None:
-        """Drive until the clock passes ``moment``; then close the flow, as a stopped triggerer does."""
+        """
+        Drive until the clock passes ``moment``; then close the flow, as a stopped triggerer does.
+        """
         try:
             step = next(flow)
             for _ in range(self.limit):
@@ -113,7 +115,9 @@ class Script:
         return self.workload(self.acts[0].at)
 
     def eyes(self) -> WorkloadReader:
-        return WorkloadReader(read=self._read, history=self._history, find_deleted=self._find_deleted)
+        return WorkloadReader(
+            read=self._read, history=self._history, find_deleted=self._find_deleted
+        )
 
     def _read(self, workload_id: str) -> Flow[Workload]:
         moment = yield from now()
@@ -143,6 +147,10 @@ def _raise_if_due(troubles: Sequence[tuple[float, float, Exception]], moment: fl
             raise error
 
 
-def acts(*steps: tuple[float, str] | tuple[float, str, str], begin: float = NOON) -> tuple[Moment, ...]:
+def acts(
+    *steps: tuple[float, str] | tuple[float, str, str], begin: float = NOON
+) -> tuple[Moment, ...]:
     """Write a history with seconds since its beginning."""
-    return tuple(Moment(begin + step[0], step[1], step[2] if len(step) > 2 else "") for step in steps)
+    return tuple(
+        Moment(begin + step[0], step[1], step[2] if len(step) > 2 else "") for step in steps
+    )

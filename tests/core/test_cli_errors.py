@@ -110,14 +110,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("line", "begins"), WRONG.values(), ids=WRONG.keys())
-def test_a_mistake_is_named_with_its_place_and_the_way_out(line: str | list[str], begins: str) -> None:
+def test_a_mistake_is_named_with_its_place_and_the_way_out(
+    line: str | list[str], begins: str
+) -> None:
     found = problems(line)
     assert [problem for problem in found if problem.startswith(begins)], found
     assert len(found) == 1
 
 
 def test_all_mistakes_are_listed_at_once() -> None:
-    found = problems("runai submit a b --gup 1 --interactive --pvc c -g 1 --gpu-memory 5G --large-shm=maybe --image")
+    found = problems(
+        "runai submit a b --gup 1 --interactive --pvc c -g 1 --gpu-memory 5G --large-shm=maybe --image"
+    )
     assert [problem.partition(":")[0] for problem in found] == [
         "--gup", "--large-shm", "--image", "--interactive", "--pvc", "name", "-g 1, --gpu-memory 5G",
     ]  # fmt: skip
@@ -172,9 +176,16 @@ _PIECES = [
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from([*_PIECES, "$(", "${A}", "#", "--pvc", ":", "é", "0.5"]), max_size=12))
+@given(
+    st.lists(st.sampled_from([*_PIECES, "$(", "${A}", "#", "--pvc", ":", "é", "0.5"]), max_size=12)
+)
 def test_no_text_leads_to_anything_but_an_answer_or_a_readable_error(pieces: list[str]) -> None:
-    for line in (" ".join(pieces), "".join(pieces), "runai submit a -i x " + " ".join(pieces), ["runai", *pieces]):
+    for line in (
+        " ".join(pieces),
+        "".join(pieces),
+        "runai submit a -i x " + " ".join(pieces),
+        ["runai", *pieces],
+    ):
         try:
             answer = str(parse_command(line).spec["image"])
         except SpecError as error:

@@ -71,7 +71,9 @@ def test_the_two_lines_of_the_article_mean_what_they_say() -> None:
         ("", (None, None)),
     ],
 )
-def test_command_and_arguments_of_v1_follow_their_grammar(words: str, expected: tuple[Any, Any]) -> None:
+def test_command_and_arguments_of_v1_follow_their_grammar(
+    words: str, expected: tuple[Any, Any]
+) -> None:
     assert run_of(v1(words)) == expected
 
 
@@ -100,7 +102,9 @@ def test_a_command_with_blanks_is_one_word_as_in_2020_and_warned_about() -> None
     assert "one word" in parsed.warnings[0]
 
 
-@pytest.mark.parametrize("words", ["-t small", "-t=small", "-tsmall", "-t small --command x --args y"])
+@pytest.mark.parametrize(
+    "words", ["-t small", "-t=small", "-tsmall", "-t small --command x --args y"]
+)
 def test_short_t_was_the_template_in_2020(words: str) -> None:
     parsed = v1(words)
     assert parsed.template == "small"
@@ -207,7 +211,8 @@ def test_gpus_are_whole_or_a_share(words: str, compute: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "read"), [("10GB", "10G"), ("10gb", "10G"), ("512MiB", "512Mi"), ("900kB", "900k"), ("1.5TB", "1.5T")]
+    ("written", "read"),
+    [("10GB", "10G"), ("10gb", "10G"), ("512MiB", "512Mi"), ("900kB", "900k"), ("1.5TB", "1.5T")],
 )
 def test_a_quantity_with_a_b_is_read_without_it_and_said_so(written: str, read: str) -> None:
     parsed = v1(f"--memory {written}")
@@ -231,7 +236,9 @@ def test_a_boolean_takes_no_value_from_the_next_word() -> None:
     assert "'yes' is no boolean" in refusal("runai submit train1 -i img --large-shm=yes")
 
 
-@pytest.mark.parametrize("line", ["runai submit a -p=x -i=y", "runai submit a -px -iy", "runai submit -p x -i y a"])
+@pytest.mark.parametrize(
+    "line", ["runai submit a -p=x -i=y", "runai submit a -px -iy", "runai submit -p x -i y a"]
+)
 def test_short_forms_are_written_in_three_ways(line: str) -> None:
     parsed = parse_command(line)
     assert (parsed.name, parsed.project, parsed.spec) == ("a", "x", {"image": "y"})
@@ -243,7 +250,15 @@ def test_short_booleans_can_be_bundled_before_one_with_a_value() -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("90s", 90), ("1h30m", 5400), ("1.5h", 5400), ("1m500ms", 60), ("1m600ms", 61), ("0", 0), ("4d", 345600)],
+    [
+        ("90s", 90),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("1m500ms", 60),
+        ("1m600ms", 61),
+        ("0", 0),
+        ("4d", 345600),
+    ],
 )
 def test_durations_are_go_s_and_days(text: str, count: int) -> None:
     assert seconds(text) == count
@@ -269,7 +284,9 @@ def test_durations_are_go_s_and_days(text: str, count: int) -> None:
         ("mpi submit", {"framework": "MPI"}),
     ],
 )
-def test_every_verb_of_distributed_training_names_its_launcher(verb: str, distributed: dict[str, Any]) -> None:
+def test_every_verb_of_distributed_training_names_its_launcher(
+    verb: str, distributed: dict[str, Any]
+) -> None:
     parsed = v1("", verb)
     assert parsed.kind == "distributed"
     assert parsed.spec["distributed"] == distributed
@@ -280,7 +297,9 @@ def test_every_verb_of_single_training_is_known(verb: str) -> None:
     assert v1("", verb) == ParsedCommand({"image": "img"}, "train1", None, None, None, "training")
 
 
-@pytest.mark.parametrize("line", ["runai --loglevel debug submit a -i x", "runai --loglevel=debug submit a -i x"])
+@pytest.mark.parametrize(
+    "line", ["runai --loglevel debug submit a -i x", "runai --loglevel=debug submit a -i x"]
+)
 def test_global_flags_may_stand_before_the_command(line: str) -> None:
     parsed = parse_command(line)
     assert (parsed.name, parsed.spec) == ("a", {"image": "x"})
@@ -296,7 +315,9 @@ def test_a_name_wins_over_a_prefix_in_v1_and_excludes_it_in_v2() -> None:
     parsed = v1("--job-name-prefix pre")
     assert (parsed.name, parsed.name_prefix) == ("train1", None)
     assert "--job-name-prefix: not used" in parsed.warnings[0]
-    assert "--name-prefix: together with a name" in refusal("runai training submit a -i x --name-prefix b")
+    assert "--name-prefix: together with a name" in refusal(
+        "runai training submit a -i x --name-prefix b"
+    )
 
 
 def test_a_template_may_bring_the_image() -> None:
@@ -316,7 +337,9 @@ def test_a_scalar_that_is_given_twice_counts_last_and_is_said() -> None:
 def test_quotes_of_word_processors_are_kept_and_said() -> None:
     parsed = v1("-e A=\u201cb\u201d")
     assert parsed.spec["environment"] == {"A": "\u201cb\u201d"}
-    assert parsed.warnings == ("\u201c \u201d: kept as it stands, for it is no quote to a shell; type ' or \" instead",)
+    assert parsed.warnings == (
+        "\u201c \u201d: kept as it stands, for it is no quote to a shell; type ' or \" instead",
+    )
     assert v1("-e 'A=\u201cb\u201d'").warnings == ()
 
 
@@ -361,7 +384,9 @@ def test_quotes_mean_what_they_mean_in_a_shell(written: str, read: str) -> None:
     assert parse_command(f"runai submit a -i x -- {written}").spec == spec
 
 
-@pytest.mark.parametrize("argument", ["${RUNAI_JOB_NAME}", '"${RUNAI_JOB_NAME}"', "'${RUNAI_JOB_NAME}'"])
+@pytest.mark.parametrize(
+    "argument", ["${RUNAI_JOB_NAME}", '"${RUNAI_JOB_NAME}"', "'${RUNAI_JOB_NAME}'"]
+)
 def test_variables_are_never_expanded(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNAI_JOB_NAME", "wrong")
     parsed = v2(f"-- train.py {argument}")
@@ -383,6 +408,8 @@ def test_words_are_taken_as_they_are() -> None:
 
 
 def test_what_was_read_is_a_plain_mapping_that_the_specification_accepts() -> None:
-    parsed = v2("--toleration key=a,seconds=30 --existing-pvc claimname=c,path=/c --gpu-portion-request 0.5")
+    parsed = v2(
+        "--toleration key=a,seconds=30 --existing-pvc claimname=c,path=/c --gpu-portion-request 0.5"
+    )
     assert parsed.workload() == WorkloadSpec.from_mapping(parsed.spec)
     assert parsed.workload().to_wire()["spec"]["tolerations"] == [{"key": "a", "seconds": 30}]

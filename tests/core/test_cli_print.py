@@ -18,14 +18,17 @@ from tests.core.test_cli_grammar import BY_ARGUMENTS, BY_ENVIRONMENT
 
 IMAGE = {"image": "img"}
 
-# --- everything that CLI v2 can say ---------------------------------------------------------------------------------
+# --- everything that CLI v2 can say
+# ---------------------------------------------------------------------------------
 
 WORD = st.text(st.sampled_from("adgipZ09_-./:=,$'\"\\ \n#é{}*~|"), min_size=1, max_size=8)
 TEXT = WORD.filter(lambda text: bool(text.strip()))
 #: What may stand between commas.
 PART = st.text(st.sampled_from("aZ09_-./:=$'\"é"), min_size=1, max_size=8)
 PATH = PART.map(lambda text: f"/{text}")
-NAME = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True).filter(lambda name: not name.startswith("AIRFLOW"))
+NAME = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True).filter(
+    lambda name: not name.startswith("AIRFLOW")
+)
 LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
 COUNT = st.integers(1, 2**31 - 1)
 QUANTITY = st.from_regex(r"[1-9][0-9]{0,2}(\.[0-9])?([kMGT]i?)?", fullmatch=True)
@@ -39,7 +42,9 @@ def some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=keys)
 
 
-def entry(needed: dict[str, st.SearchStrategy[Any]], **more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def entry(
+    needed: dict[str, st.SearchStrategy[Any]], **more: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
     return st.lists(st.fixed_dictionaries(needed, optional=more), min_size=1, max_size=2)
 
 
@@ -59,8 +64,16 @@ SIZES = {
     "extended_resources": PAIRS,
 }  # fmt: skip
 COMPUTE = st.one_of(
-    some(gpu_devices=st.integers(0, 64), gpu_portion_limit=SHARE, gpu_memory_limit=QUANTITY, **SIZES),
-    some(gpu_portion=SHARE, gpu_devices=st.just(1), gpu_portion_limit=SHARE, large_shm=BOOLEAN, **SIZES),
+    some(
+        gpu_devices=st.integers(0, 64), gpu_portion_limit=SHARE, gpu_memory_limit=QUANTITY, **SIZES
+    ),
+    some(
+        gpu_portion=SHARE,
+        gpu_devices=st.just(1),
+        gpu_portion_limit=SHARE,
+        large_shm=BOOLEAN,
+        **SIZES,
+    ),
     some(gpu_memory=QUANTITY, gpu_memory_limit=QUANTITY, large_shm=BOOLEAN, **SIZES),
 )
 CLAIM = st.one_of(
@@ -116,7 +129,8 @@ RAW = some(
 )  # fmt: skip
 RESTART = st.sampled_from(["Always", "Never", "OnFailure"])
 MASTER_COMPUTE = st.one_of(
-    some(gpu_devices=st.integers(0, 8), gpu_portion_limit=SHARE, **SIZES), some(gpu_portion=SHARE, **SIZES)
+    some(gpu_devices=st.integers(0, 8), gpu_portion_limit=SHARE, **SIZES),
+    some(gpu_portion=SHARE, **SIZES),
 )
 MASTER = some(
     command=shell_text(), args=shell_text(), environment=st.dictionaries(NAME, TEXT, min_size=1, max_size=2),
@@ -144,11 +158,15 @@ LAUNCHED = st.one_of(
         optional={"workers": COUNT, "min_replicas": COUNT, "max_replicas": COUNT, "master": MASTER},
     ),
     st.fixed_dictionaries(
-        {"framework": st.just("MPI")}, optional={"workers": COUNT, "slots_per_worker": COUNT, "master": MASTER}
+        {"framework": st.just("MPI")},
+        optional={"workers": COUNT, "slots_per_worker": COUNT, "master": MASTER},
     ),
     st.fixed_dictionaries(
         {"framework": st.sampled_from(["TF", "XGBoost"])},
-        optional={"workers": COUNT, "clean_pod_policy": st.sampled_from(["None", "All", "Running"])},
+        optional={
+            "workers": COUNT,
+            "clean_pod_policy": st.sampled_from(["None", "All", "Running"]),
+        },
     ),
 )
 RUN: st.SearchStrategy[dict[str, str]] = st.one_of(
@@ -174,7 +192,11 @@ def test_reading_what_was_printed_gives_the_same_specification(
     parsed = parse_command(line)
     ours, theirs = normal(WorkloadSpec.from_mapping(spec)), WorkloadSpec.from_mapping(parsed.spec)
     assert in_order(theirs.to_wire()) == in_order(ours.to_wire())
-    assert (parsed.name, parsed.project, parsed.kind == "distributed") == (name, project, "distributed" in spec)
+    assert (parsed.name, parsed.project, parsed.kind == "distributed") == (
+        name,
+        project,
+        "distributed" in spec,
+    )
     assert print_command(parsed.spec, name=name, project=project) == line
 
 
@@ -205,12 +227,18 @@ def test_command_and_arguments_become_one_command() -> None:
 
 
 def test_a_share_of_a_gpu_names_its_type() -> None:
-    line = print_command(WorkloadSpec.from_mapping({**IMAGE, "compute": {"gpu_portion": 0.5}}), name="a")
-    assert line == "runai training submit a --image img --gpu-request-type portion --gpu-portion-request 0.5"
+    line = print_command(
+        WorkloadSpec.from_mapping({**IMAGE, "compute": {"gpu_portion": 0.5}}), name="a"
+    )
+    assert (
+        line
+        == "runai training submit a --image img --gpu-request-type portion --gpu-portion-request 0.5"
+    )
 
 
 @pytest.mark.parametrize(
-    ("framework", "verb"), [("PyTorch", "pytorch"), ("TF", "tensorflow"), ("MPI", "mpi"), ("XGBoost", "xgboost")]
+    ("framework", "verb"),
+    [("PyTorch", "pytorch"), ("TF", "tensorflow"), ("MPI", "mpi"), ("XGBoost", "xgboost")],
 )
 def test_a_launcher_is_named_by_the_verb(framework: str, verb: str) -> None:
     line = print_command({**IMAGE, "distributed": {"framework": framework, "workers": 2}}, name="a")
@@ -276,7 +304,12 @@ def test_what_the_command_line_cannot_say_is_named(more: dict[str, Any], begins:
 
 
 def test_all_that_cannot_be_said_is_listed_at_once() -> None:
-    spec = {**IMAGE, "template_id": "t", "image_pull_secrets": ["s"], "distributed": {"framework": "JAX"}}
+    spec = {
+        **IMAGE,
+        "template_id": "t",
+        "image_pull_secrets": ["s"],
+        "distributed": {"framework": "JAX"},
+    }
     with pytest.raises(SpecError) as caught:
         print_command(spec)
     assert len(caught.value.problems) == 3

@@ -52,10 +52,24 @@ SHARED: dict[str, Example] = {
     "node-type": Lands("dgx", {"node_type": "dgx"}),
     "toleration": Lands(
         "operator=Equal,key=gpu,value=x,effect=NoSchedule,seconds=30",
-        {"tolerations": [{"operator": "Equal", "key": "gpu", "value": "x", "effect": "NoSchedule", "seconds": "30"}]},
+        {
+            "tolerations": [
+                {
+                    "operator": "Equal",
+                    "key": "gpu",
+                    "value": "x",
+                    "effect": "NoSchedule",
+                    "seconds": "30",
+                }
+            ]
+        },
     ),
-    "preferred-pod-topology-key": Lands("zone", {"raw.podAffinity": {"type": "Preferred", "key": "zone"}}),
-    "required-pod-topology-key": Lands("zone", {"raw.podAffinity": {"type": "Required", "key": "zone"}}),
+    "preferred-pod-topology-key": Lands(
+        "zone", {"raw.podAffinity": {"type": "Preferred", "key": "zone"}}
+    ),
+    "required-pod-topology-key": Lands(
+        "zone", {"raw.podAffinity": {"type": "Required", "key": "zone"}}
+    ),
     "parallelism": Lands("2", {"parallelism": 2}, "--completions 4"),
     "attach": Warns("", "terminal"),
     "stdin": Warns("", "terminal"),
@@ -79,14 +93,22 @@ EXAMPLES_V1: dict[str, Example] = {
     "cpu-limit": Lands("2", {"compute.cpu_cores_limit": 2.0}),
     "memory": Lands("1G", {"compute.cpu_memory": "1G"}),
     "memory-limit": Lands("2Gi", {"compute.cpu_memory_limit": "2Gi"}),
-    "volume": Lands("/a:/b:ro", {"storage.host_path": [{"path": "/a", "mount_path": "/b", "read_only": True}]}),
+    "volume": Lands(
+        "/a:/b:ro", {"storage.host_path": [{"path": "/a", "mount_path": "/b", "read_only": True}]}
+    ),
     "nfs-server": Lands(
         "nfs.x",
-        {"storage.nfs": [{"path": "/a", "mount_path": "/b", "read_only": False, "server": "nfs.x"}]},
+        {
+            "storage.nfs": [
+                {"path": "/a", "mount_path": "/b", "read_only": False, "server": "nfs.x"}
+            ]
+        },
         "-v /a:/b",
     ),
     "pvc": Lands("claim:/c", {"storage.pvc": [{"claim": "claim", "path": "/c", "existing": True}]}),
-    "pvc-exists": Lands("claimname=c,path=/c", {"storage.pvc": [{"claim": "c", "path": "/c", "existing": True}]}),
+    "pvc-exists": Lands(
+        "claimname=c,path=/c", {"storage.pvc": [{"claim": "c", "path": "/c", "existing": True}]}
+    ),
     "pvc-new": Lands(
         "claimname=c,storageclass=fast,size=1G,path=/c,ro,ephemeral,accessmode-rwm",
         {
@@ -104,16 +126,27 @@ EXAMPLES_V1: dict[str, Example] = {
             ]
         },
     ),
-    "s3": Lands("bucket=b,target=/s,url=u", {"storage.s3": [{"bucket": "b", "path": "/s", "url": "u"}]}),
+    "s3": Lands(
+        "bucket=b,target=/s,url=u", {"storage.s3": [{"bucket": "b", "path": "/s", "url": "u"}]}
+    ),
     "git-sync": Lands(
         "source=u,rev=abc",
-        {"storage.git": [{"repository": "u", "revision": "abc", "branch": "master", "path": "/code"}]},
+        {
+            "storage.git": [
+                {"repository": "u", "revision": "abc", "branch": "master", "path": "/code"}
+            ]
+        },
     ),
     "mount-propagation": Lands(
         "",
         {
             "storage.host_path": [
-                {"path": "/a", "mount_path": "/b", "read_only": False, "mount_propagation": "HostToContainer"}
+                {
+                    "path": "/a",
+                    "mount_path": "/b",
+                    "read_only": False,
+                    "mount_propagation": "HostToContainer",
+                }
             ]
         },
         "-v /a:/b",
@@ -158,7 +191,9 @@ EXAMPLES_V2: dict[str, Example] = {
     "command": Lands("", {"command": "python train.py"}),
     "e": Lands("A=b=c", {"environment": {"A": "b=c"}}),
     "env-secret": Lands("A=s,key=k", {"environment": {"A": {"secret": {"name": "s", "key": "k"}}}}),
-    "env-pod-field-ref": Lands("A=metadata.name", {"environment": {"A": {"pod_field": "metadata.name"}}}),
+    "env-pod-field-ref": Lands(
+        "A=metadata.name", {"environment": {"A": {"pod_field": "metadata.name"}}}
+    ),
     "env-my-credentials": Lands(
         "type=genericSecret,name=A,credential-name=c,key=k",
         {"environment": {"A": {"credential": {"name": "c", "key": "k"}}}},
@@ -169,7 +204,9 @@ EXAMPLES_V2: dict[str, Example] = {
     "gpu-portion-limit": Lands("1", {"compute.gpu_portion_limit": 1.0}),
     "gpu-memory-request": Lands("5G", {"compute.gpu_memory": "5G"}),
     "gpu-memory-limit": Lands("5G", {"compute.gpu_memory_limit": "5G"}),
-    "mig-profile": Lands("2g.10gb", {"compute.extended_resources": {"nvidia.com/mig-2g.10gb": "1"}}),
+    "mig-profile": Lands(
+        "2g.10gb", {"compute.extended_resources": {"nvidia.com/mig-2g.10gb": "1"}}
+    ),
     "cpu-core-request": Lands("0.5", {"compute.cpu_cores": 0.5}),
     "cpu-core-limit": Lands("2", {"compute.cpu_cores_limit": 2.0}),
     "cpu-memory-request": Lands("1G", {"compute.cpu_memory": "1G"}),
@@ -180,7 +217,12 @@ EXAMPLES_V2: dict[str, Example] = {
         "path=/a,mount=/b,mount-propagation=HostToContainer,readwrite",
         {
             "storage.host_path": [
-                {"path": "/a", "mount_path": "/b", "mount_propagation": "HostToContainer", "read_only": False}
+                {
+                    "path": "/a",
+                    "mount_path": "/b",
+                    "mount_propagation": "HostToContainer",
+                    "read_only": False,
+                }
             ]
         },
     ),
@@ -197,9 +239,12 @@ EXAMPLES_V2: dict[str, Example] = {
         {"storage.s3": [{"bucket": "b", "path": "/s", "secret": "k", "url": "u"}]},
     ),
     "configmap-map-volume": Lands(
-        "name=m,path=/m,subpath=a", {"storage.config_map": [{"name": "m", "mount_path": "/m", "sub_path": "a"}]}
+        "name=m,path=/m,subpath=a",
+        {"storage.config_map": [{"name": "m", "mount_path": "/m", "sub_path": "a"}]},
     ),
-    "secret-volume": Lands("path=/s,name=n", {"storage.secret": [{"mount_path": "/s", "name": "n"}]}),
+    "secret-volume": Lands(
+        "path=/s,name=n", {"storage.secret": [{"mount_path": "/s", "name": "n"}]}
+    ),
     "empty-dir-volume": Lands(
         "name=n,path=/t,medium=Memory,size-limit=1Gi",
         {"storage.empty_dir": [{"path": "/t", "medium": "Memory", "size_limit": "1Gi"}]},
@@ -295,7 +340,9 @@ def check(line: list[str], example: Example, name: str, tail: dict[str, Any]) ->
     if isinstance(example, Refused):
         with pytest.raises(SpecError) as caught:
             parse_command(line)
-        assert any(p.startswith(f"{name}: ") and example.sentence in p for p in caught.value.problems), caught.value
+        assert any(
+            p.startswith(f"{name}: ") and example.sentence in p for p in caught.value.problems
+        ), caught.value
         return
     parsed = parse_command(line)
     for path, value in tail.items():
@@ -303,7 +350,9 @@ def check(line: list[str], example: Example, name: str, tail: dict[str, Any]) ->
     if isinstance(example, Lands):
         assert {path: at(parsed, path) for path in example.at} == example.at
     else:
-        assert any(w.startswith(f"{name}: left out: ") and example.sentence in w for w in parsed.warnings)
+        assert any(
+            w.startswith(f"{name}: left out: ") and example.sentence in w for w in parsed.warnings
+        )
 
 
 def head(flag: Flag, name: str, example: Example, verbs: dict[str, str]) -> list[str]:
@@ -321,13 +370,17 @@ def shown(value: object) -> str:
 
 def v1_cases() -> list[tuple[Flag, str, str]]:
     words = {"command", "args"}
-    found = [(f, n, g) for f in V1 for n in f.spelled for g in GRAMMARS if not f.eras or g in f.eras]
+    found = [
+        (f, n, g) for f in V1 for n in f.spelled for g in GRAMMARS if not f.eras or g in f.eras
+    ]
     # In 2020 -t was the template: test_cli_grammar.py.
     return [case for case in found if case[0].names[0] not in words and case[1:] != ("-t", "2020")]
 
 
 @pytest.mark.parametrize(("flag", "name", "grammar"), v1_cases(), ids=shown)
-def test_every_flag_of_v1_in_every_grammar_lands_warns_or_is_refused(flag: Flag, name: str, grammar: str) -> None:
+def test_every_flag_of_v1_in_every_grammar_lands_warns_or_is_refused(
+    flag: Flag, name: str, grammar: str
+) -> None:
     words, tail = GRAMMARS[grammar]
     example = EXAMPLES_V1[flag.names[0]]
     line = head(flag, name, example, VERBS_V1)
@@ -357,7 +410,9 @@ def test_no_name_is_taken_twice(table: tuple[Flag, ...]) -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("flag", [f for f in (*V1, *V2) if f.takes is Takes.NOTHING], ids=lambda f: f.names[0])
+@pytest.mark.parametrize(
+    "flag", [f for f in (*V1, *V2) if f.takes is Takes.NOTHING], ids=lambda f: f.names[0]
+)
 def test_a_boolean_that_is_off_does_nothing_that_on_would_do(flag: Flag) -> None:
     old = any(flag is row for row in V1)
     launcher = "PyTorch" if flag.only and "single" not in flag.only else "single"
@@ -396,7 +451,9 @@ SEEN_IN_THE_REFERENCE_V2 = """
 
 
 @pytest.mark.parametrize(
-    ("table", "seen"), [(V1, SEEN_IN_THE_REFERENCE_V1), (V2, SEEN_IN_THE_REFERENCE_V2)], ids=["v1", "v2"]
+    ("table", "seen"),
+    [(V1, SEEN_IN_THE_REFERENCE_V1), (V2, SEEN_IN_THE_REFERENCE_V2)],
+    ids=["v1", "v2"],
 )
 def test_no_flag_of_the_reference_is_missing(table: tuple[Flag, ...], seen: str) -> None:
     assert set(seen.split()) - {name for flag in table for name in flag.names} == set()

@@ -69,7 +69,9 @@ def test_what_is_not_finite_never_passes(value: float, comparison: str) -> None:
 
 @pytest.mark.parametrize("metrics", [{}, {"accurracy": 1}, {"accuracy.x": 1}])
 def test_a_metric_that_was_not_written_is_an_error(metrics: dict[str, float]) -> None:
-    with pytest.raises(MetricsError, match="gate on 'accuracy': the evaluation did not write this metric"):
+    with pytest.raises(
+        MetricsError, match="gate on 'accuracy': the evaluation did not write this metric"
+    ):
         judge(parse_gates(["accuracy >= 0.9"]), metrics)
 
 
@@ -123,7 +125,9 @@ SEGMENTS = st.sampled_from(["a", "..", ".", "", "...", "b c", "..\n", "é", "wor
 
 
 @given(st.lists(SEGMENTS, max_size=8), st.sampled_from([*MAP, "/else", "", "s3:/", "/workspace/a"]))
-def test_whatever_a_path_is_made_of_it_stays_below_its_prefix(segments: list[str], first: str) -> None:
+def test_whatever_a_path_is_made_of_it_stays_below_its_prefix(
+    segments: list[str], first: str
+) -> None:
     path = "/".join([first, *segments])
     try:
         found = to_worker(path, MAP)

@@ -1,7 +1,8 @@
 """
 A command line over a template, as CLI v1 has it: templates are asked first, defaults come last, words replace words.
 
-Held against what the vendor's source does: run-ai/runai-cli, ``submit_template_merger.go``, ``submit_mpi.go``.
+Held against what the vendor's source does: run-ai/runai-cli, ``submit_template_merger.go``,
+``submit_mpi.go``.
 """
 
 from __future__ import annotations
@@ -14,26 +15,40 @@ import yaml
 from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.quota import gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.templates import CALL, Effective, Template, import_configmap, library, load_template, resolve
+from airflow_runai.core.templates import (
+    CALL,
+    Effective,
+    Template,
+    import_configmap,
+    library,
+    load_template,
+    resolve,
+)
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.instructions import gather
 
 
 def configmap(values: dict[str, Any], name: str = "t") -> Template:
     data = {"name": name, "values": yaml.safe_dump({"image": {"value": "a/b:1"}, **values})}
-    return import_configmap({"kind": "ConfigMap", "data": data, "metadata": {"name": name}}, "cm.yaml")
+    return import_configmap(
+        {"kind": "ConfigMap", "data": data, "metadata": {"name": name}}, "cm.yaml"
+    )
 
 
 def own(text: str, name: str = "t") -> Template:
     return load_template(f"name: {name}\n{text}", f"{name}.yaml")
 
 
-def effective(template: Template, words: str, verb: str = "submit", admin: Template | None = None) -> Effective:
+def effective(
+    template: Template, words: str, verb: str = "submit", admin: Template | None = None
+) -> Effective:
     parsed = parse_command(f"runai {verb} x --template {template.name} {words}")
     return resolve(template.name, {template.name: template}, parsed.line.said, admin, parsed.line)
 
 
-def spec_of(template: Template, words: str, verb: str = "submit", admin: Template | None = None) -> dict[str, Any]:
+def spec_of(
+    template: Template, words: str, verb: str = "submit", admin: Template | None = None
+) -> dict[str, Any]:
     return effective(template, words, verb, admin).spec
 
 
@@ -41,7 +56,8 @@ def named(value: Any) -> dict[str, Any]:
     return {"value": value}
 
 
-# --- defaults lie below templates -----------------------------------------------------------------------------------
+# --- defaults lie below templates
+# -----------------------------------------------------------------------------------
 
 FOUR = {"processes": named("4")}
 
@@ -67,7 +83,11 @@ def test_workers_of_a_template_win_over_the_default_of_the_verb(
     ("template", "words", "home"),
     [
         (configmap({"create-home-dir": named("false")}), "--run-as-user", False),
-        (configmap({"create-home-dir": named("true")}), "--run-as-user --create-home-dir=false", False),
+        (
+            configmap({"create-home-dir": named("true")}),
+            "--run-as-user --create-home-dir=false",
+            False,
+        ),
         (configmap({}), "--run-as-user", True),
         (configmap({"run-as-user": named("true")}), "", True),
         (configmap({"run-as-user": named("true")}), "--create-home-dir=false", False),
@@ -83,7 +103,10 @@ def test_a_home_directory_is_made_only_where_nobody_says_otherwise(
 
 def test_a_default_of_a_template_s_own_flag_lies_below_the_admin_s_value() -> None:
     admin = configmap({"create-home-dir": named("false")}, "template-admin")
-    assert spec_of(configmap({"run-as-user": named("true")}), "", admin=admin)["create_home_dir"] is False
+    assert (
+        spec_of(configmap({"run-as-user": named("true")}), "", admin=admin)["create_home_dir"]
+        is False
+    )
 
 
 def test_a_default_is_not_what_a_template_requires() -> None:
@@ -107,10 +130,13 @@ def test_the_layer_that_fills_in_is_the_one_that_names_the_flag() -> None:
     assert found.layers["distributed.framework"] == "t", "who only repeats a value does not count"
 
 
-# --- one repository, field by field ---------------------------------------------------------------------------------
+# --- one repository, field by field
+# ---------------------------------------------------------------------------------
 
 SOURCE = {"git-sync": {"source": named("https://git/a")}}
-BRANCHED = {"git-sync": {"source": named("https://git/a"), "branch": named("dev"), "target": named("/src")}}
+BRANCHED = {
+    "git-sync": {"source": named("https://git/a"), "branch": named("dev"), "target": named("/src")}
+}
 PLAIN = {"repository": "https://git/a", "branch": "master", "path": "/code"}
 
 
@@ -119,11 +145,27 @@ PLAIN = {"repository": "https://git/a", "branch": "master", "path": "/code"}
     [
         (configmap(SOURCE), "", [PLAIN]),
         (configmap(SOURCE), "--git-sync branch=dev", [{**PLAIN, "branch": "dev"}]),
-        (configmap(SOURCE), "--git-sync source=https://git/a,branch=dev", [{**PLAIN, "branch": "dev"}]),
-        (configmap(SOURCE), "--git-sync source=https://git/b", [{**PLAIN, "repository": "https://git/b"}]),
-        (configmap(SOURCE), "--git-sync rev=abc,target=/x", [{**PLAIN, "revision": "abc", "path": "/x"}]),
+        (
+            configmap(SOURCE),
+            "--git-sync source=https://git/a,branch=dev",
+            [{**PLAIN, "branch": "dev"}],
+        ),
+        (
+            configmap(SOURCE),
+            "--git-sync source=https://git/b",
+            [{**PLAIN, "repository": "https://git/b"}],
+        ),
+        (
+            configmap(SOURCE),
+            "--git-sync rev=abc,target=/x",
+            [{**PLAIN, "revision": "abc", "path": "/x"}],
+        ),
         (configmap(BRANCHED), "", [{**PLAIN, "branch": "dev", "path": "/src"}]),
-        (configmap(BRANCHED), "--git-sync branch=next", [{**PLAIN, "branch": "next", "path": "/src"}]),
+        (
+            configmap(BRANCHED),
+            "--git-sync branch=next",
+            [{**PLAIN, "branch": "next", "path": "/src"}],
+        ),
         (
             configmap(BRANCHED),
             "--git-sync source=https://git/b",
@@ -147,7 +189,9 @@ PLAIN = {"repository": "https://git/a", "branch": "master", "path": "/code"}
         ),
     ],
 )
-def test_git_sync_completes_the_one_of_a_template(template: Template, words: str, git: list[dict[str, Any]]) -> None:
+def test_git_sync_completes_the_one_of_a_template(
+    template: Template, words: str, git: list[dict[str, Any]]
+) -> None:
     found = spec_of(template, words)
     assert found["storage"]["git"] == git
     WorkloadSpec.from_mapping(found)
@@ -155,7 +199,9 @@ def test_git_sync_completes_the_one_of_a_template(template: Template, words: str
 
 def test_the_template_s_repository_completes_the_admin_s() -> None:
     admin = configmap(BRANCHED, "template-admin")
-    found = spec_of(configmap({"git-sync": {"source": named("https://git/b")}}), "--git-sync rev=1", admin=admin)
+    found = spec_of(
+        configmap({"git-sync": {"source": named("https://git/b")}}), "--git-sync rev=1", admin=admin
+    )
     assert found["storage"]["git"] == [
         {"repository": "https://git/b", "branch": "dev", "path": "/src", "revision": "1"}
     ]
@@ -164,13 +210,20 @@ def test_the_template_s_repository_completes_the_admin_s() -> None:
 def test_git_sync_without_a_source_anywhere_is_named() -> None:
     with pytest.raises(SpecError, match=r"--git-sync: source missing; allowed: source=…,branch=…"):
         parse_command("runai submit a -i x --git-sync branch=dev")
-    with pytest.raises(SpecError, match=r"spec\.storage\.git: --git-sync names no source, and no template has one"):
+    with pytest.raises(
+        SpecError, match=r"spec\.storage\.git: --git-sync names no source, and no template has one"
+    ):
         effective(configmap({}), "--git-sync branch=dev")
 
 
 def test_a_lock_on_repositories_holds_git_sync_too() -> None:
-    admin = own("locked: [storage.git]\nspec: {storage: {git: [{repository: u, path: /code}]}}", "admin")
-    with pytest.raises(SpecError, match=r"spec\.storage\.git: the task tries .* but 'admin' \(admin\.yaml\) locks it"):
+    admin = own(
+        "locked: [storage.git]\nspec: {storage: {git: [{repository: u, path: /code}]}}", "admin"
+    )
+    with pytest.raises(
+        SpecError,
+        match=r"spec\.storage\.git: the task tries .* but 'admin' \(admin\.yaml\) locks it",
+    ):
         effective(own("spec: {image: x}"), "--git-sync branch=dev", admin=admin)
     with pytest.raises(SpecError, match=r"spec\.storage\.git: template 't' \(cm\.yaml\) tries"):
         effective(configmap(SOURCE), "", admin=admin)
@@ -182,7 +235,8 @@ def test_a_required_repository_may_come_of_either() -> None:
     assert spec_of(template, "")["storage"]["git"] == [PLAIN]
 
 
-# --- words replace words --------------------------------------------------------------------------------------------
+# --- words replace words
+# --------------------------------------------------------------------------------------------
 
 TRAIN = ["python", "train.py", "--lr", "0.1"]
 COMMAND = {"command": named("true"), "extra-args": TRAIN}
@@ -192,7 +246,9 @@ OLD = {"command": ["./start.sh"], "args": ["--lr", "0.1"]}
 
 def old(values: dict[str, Any]) -> Template:
     data = {"name": "t", "values": yaml.safe_dump({"image": "a/b:1", **values})}
-    return import_configmap({"kind": "ConfigMap", "data": data, "metadata": {"name": "t"}}, "cm.yaml")
+    return import_configmap(
+        {"kind": "ConfigMap", "data": data, "metadata": {"name": "t"}}, "cm.yaml"
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,7 +297,8 @@ def test_templates_of_the_own_format_count_key_by_key_and_doubt_is_said() -> Non
     assert effective(own("spec: {image: x, args: --lr 0.1}"), "-e A=1").warnings == ()
 
 
-# --- MPI jobs of CLI v1 ---------------------------------------------------------------------------------------------
+# --- MPI jobs of CLI v1
+# ---------------------------------------------------------------------------------------------
 
 
 def wire(words: str, verb: str = "submit-mpi") -> dict[str, Any]:
@@ -258,7 +315,9 @@ def wire(words: str, verb: str = "submit-mpi") -> dict[str, Any]:
         ("", {}),
     ],
 )
-def test_the_launcher_alone_runs_the_command_and_has_no_gpu(verb: str, words: str, runs: dict[str, str]) -> None:
+def test_the_launcher_alone_runs_the_command_and_has_no_gpu(
+    verb: str, words: str, runs: dict[str, str]
+) -> None:
     flag = "--workers" if " " in verb else "--processes"
     body = wire(f"{flag} 2 -g 2 -e A=1 --working-dir /w {words}", verb)
     assert not body["spec"].keys() & {"command", "args"}
@@ -266,15 +325,29 @@ def test_the_launcher_alone_runs_the_command_and_has_no_gpu(verb: str, words: st
     assert body["masterSpec"]["compute"] == {"gpuDevicesRequest": 0}
     assert body["spec"]["compute"] == {"gpuDevicesRequest": 2}
     for key in ("image", "environmentVariables", "workingDir"):
-        assert body["masterSpec"][key] == body["spec"][key], "apart from that the launcher is as a worker"
+        assert body["masterSpec"][key] == body["spec"][key], (
+            "apart from that the launcher is as a worker"
+        )
 
 
 @pytest.mark.parametrize(
     ("gpus", "asked"),
-    [("-g 1", 3.0), ("-g 2", 6.0), ("-g 0.5", 1.5), ("", 0.0), ("--mig-profile 1g.5gb", 0.0), ("-g 0", 0.0)],
+    [
+        ("-g 1", 3.0),
+        ("-g 2", 6.0),
+        ("-g 0.5", 1.5),
+        ("", 0.0),
+        ("--mig-profile 1g.5gb", 0.0),
+        ("-g 0", 0.0),
+    ],
 )
 def test_the_launcher_counts_no_gpu(gpus: str, asked: float) -> None:
-    assert gpus_asked(parse_command(f"runai submit-mpi d -i x --processes 3 {gpus} -- mpirun t").workload()) == asked
+    assert (
+        gpus_asked(
+            parse_command(f"runai submit-mpi d -i x --processes 3 {gpus} -- mpirun t").workload()
+        )
+        == asked
+    )
 
 
 def test_the_launcher_has_neither_share_nor_slice() -> None:
@@ -298,7 +371,12 @@ def test_other_launchers_run_the_command_everywhere(verb: str) -> None:
     assert (body["masterSpecSameAsWorker"], body["spec"]["args"]) == (True, "python t.py")
 
 
-MPI = {"processes": named("4"), "gpu": named("2"), "command": named("true"), "extra-args": ["mpirun", "t"]}
+MPI = {
+    "processes": named("4"),
+    "gpu": named("2"),
+    "command": named("true"),
+    "extra-args": ["mpirun", "t"],
+}
 
 
 @pytest.mark.parametrize(
@@ -321,33 +399,53 @@ def test_templates_bring_the_launcher_s_command_too(
     body = spec.to_wire()
     assert gpus_asked(spec) == 8
     assert body["spec"]["numWorkers"] == 4
-    assert {key: body["masterSpec"][key] for key in ("command", "args") if key in body["masterSpec"]} == runs
+    assert {
+        key: body["masterSpec"][key] for key in ("command", "args") if key in body["masterSpec"]
+    } == runs
     assert not body["spec"].keys() & {"command", "args"}
-    assert set(found.layers) == {key for key in found.layers if not key.startswith(("command", "args"))}
+    assert set(found.layers) == {
+        key for key in found.layers if not key.startswith(("command", "args"))
+    }
 
 
 def test_a_plain_submit_that_a_template_makes_an_mpi_job_is_warned_of() -> None:
-    assert any("has 'processes', so this becomes an MPI" in one for one in effective(configmap(MPI), "").warnings)
+    assert any(
+        "has 'processes', so this becomes an MPI" in one
+        for one in effective(configmap(MPI), "").warnings
+    )
     assert effective(configmap(MPI), "", "submit-mpi").warnings == ()
 
 
 def test_who_says_what_the_master_is_has_the_last_word() -> None:
-    call = {"distributed": {"framework": "MPI", "master": {"args": "mine", "compute": {"gpu_devices": 1}}}}
+    call = {
+        "distributed": {
+            "framework": "MPI",
+            "master": {"args": "mine", "compute": {"gpu_devices": 1}},
+        }
+    }
     line = "runai submit-mpi d -i x -g 2 -- mpirun t"
     found = gather(call, line, None, None, lambda value: value).spec
     body = WorkloadSpec.from_mapping(found).to_wire()
-    assert (body["masterSpec"]["args"], body["masterSpec"]["compute"]["gpuDevicesRequest"]) == ("mine", 1)
+    assert (body["masterSpec"]["args"], body["masterSpec"]["compute"]["gpuDevicesRequest"]) == (
+        "mine",
+        1,
+    )
 
 
-# --- as a task has it -----------------------------------------------------------------------------------------------
+# --- as a task has it
+# -----------------------------------------------------------------------------------------------
 
 
-def gathered(line: str, spec: Any = None, template: str | None = None, **templates: Any) -> dict[str, Any]:
+def gathered(
+    line: str, spec: Any = None, template: str | None = None, **templates: Any
+) -> dict[str, Any]:
     return dict(gather(spec, line, template, templates or None, lambda value: value).spec)
 
 
 def test_a_task_s_own_template_and_keys_count_as_those_of_the_line_do() -> None:
-    team = {"spec": {"compute": {"gpu_devices": 2}, "distributed": {"framework": "MPI", "workers": 4}}}
+    team = {
+        "spec": {"compute": {"gpu_devices": 2}, "distributed": {"framework": "MPI", "workers": 4}}
+    }
     for line, template in (("--template team", None), ("", "team")):
         spec = gathered(f"runai submit-mpi d -i x {line} -- mpirun t", None, template, team=team)
         assert spec["distributed"]["workers"] == 4
@@ -358,17 +456,24 @@ def test_a_task_s_own_template_and_keys_count_as_those_of_the_line_do() -> None:
         "workers": 1,
         "master": {"args": "mpirun t", "compute": {"gpu_devices": 0}},
     }
-    assert gathered("runai submit a -i x --run-as-user", {"create_home_dir": False})["create_home_dir"] is False
+    assert (
+        gathered("runai submit a -i x --run-as-user", {"create_home_dir": False})["create_home_dir"]
+        is False
+    )
 
 
 def test_a_mapping_s_repositories_take_the_place_of_the_line_s() -> None:
     mine = {"storage": {"git": [{"repository": "mine", "path": "/m"}]}}
     assert gathered("runai submit a -i x --git-sync source=u", mine)["storage"] == mine["storage"]
-    assert gathered("runai submit a -i x --git-sync source=https://git/a")["storage"] == {"git": [PLAIN]}
+    assert gathered("runai submit a -i x --git-sync source=https://git/a")["storage"] == {
+        "git": [PLAIN]
+    }
 
 
 def test_jinja_in_git_sync_is_rendered() -> None:
-    found = gather(None, "runai submit a -i x --git-sync 'source=u,branch={{ b }}'", None, None, _rendered)
+    found = gather(
+        None, "runai submit a -i x --git-sync 'source=u,branch={{ b }}'", None, None, _rendered
+    )
     assert found.spec["storage"]["git"][0]["branch"] == "dev"
 
 
@@ -385,7 +490,8 @@ def test_a_line_with_a_template_leaves_to_it_what_it_does_not_say() -> None:
     assert parsed.spec["storage"]["git"] == [{"branch": "dev"}]
 
 
-# --- ConfigMaps as they are kept ------------------------------------------------------------------------------------
+# --- ConfigMaps as they are kept
+# ------------------------------------------------------------------------------------
 
 
 def test_the_admin_s_template_says_that_it_lies_beneath() -> None:
@@ -396,11 +502,21 @@ def test_the_admin_s_template_says_that_it_lies_beneath() -> None:
 
 
 def test_a_listing_of_configmaps_is_read_item_by_item() -> None:
-    item = {"kind": "ConfigMap", "data": {"name": "a", "values": "image: {value: x}"}, "metadata": {"name": "a"}}
-    other = {"kind": "ConfigMap", "data": {"name": "b", "values": "image: {value: y}"}, "metadata": {"name": "b"}}
+    item = {
+        "kind": "ConfigMap",
+        "data": {"name": "a", "values": "image: {value: x}"},
+        "metadata": {"name": "a"},
+    }
+    other = {
+        "kind": "ConfigMap",
+        "data": {"name": "b", "values": "image: {value: y}"},
+        "metadata": {"name": "b"},
+    }
     listing = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [item, other]})
     assert sorted(library({"all.yaml": listing})) == ["a", "b"]
-    broken = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [item, {"kind": "Secret"}, 1]})
+    broken = yaml.safe_dump(
+        {"apiVersion": "v1", "kind": "List", "items": [item, {"kind": "Secret"}, 1]}
+    )
     with pytest.raises(SpecError) as caught:
         library({"all.yaml": broken})
     assert {problem.partition(": ")[0] for problem in caught.value.problems} == {
@@ -421,5 +537,7 @@ def test_a_template_that_was_the_default_is_named_where_none_is() -> None:
 
 
 def test_a_template_of_the_control_plane_is_told_apart() -> None:
-    with pytest.raises(SpecError, match=r"A template of the control plane is named as spec\.template_id"):
+    with pytest.raises(
+        SpecError, match=r"A template of the control plane is named as spec\.template_id"
+    ):
         resolve("t", {}, {}, None)

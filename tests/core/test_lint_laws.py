@@ -14,7 +14,8 @@ from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
 
 TEMPLATE = "{{ params.something }}"
-#: The one rule that looks at a script and is silenced by what is known of its arguments, namely that there are none.
+#: The one rule that looks at a script and is silenced by what is known of its arguments, namely
+#: that there are none.
 EXCEPTION = {"script-drops-arguments"}
 
 
@@ -26,25 +27,56 @@ def some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=keys)
 
 
-PATHS = st.sampled_from(["/shared", "/shared/ckpt", "/checkpoints", "/tmp", "/", "/shared/{{ run_id }}", "/a/$X/b"])
+PATHS = st.sampled_from(
+    ["/shared", "/shared/ckpt", "/checkpoints", "/tmp", "/", "/shared/{{ run_id }}", "/a/$X/b"]
+)
 NAMES = st.sampled_from(
-    ["CHECKPOINTS", "CKPT_DIR", "OUTPUT_DIR", "CHECKPOINT_EVERY", "RUNAI_GRACE_SECONDS", "LOAD", "X"]
+    [
+        "CHECKPOINTS",
+        "CKPT_DIR",
+        "OUTPUT_DIR",
+        "CHECKPOINT_EVERY",
+        "RUNAI_GRACE_SECONDS",
+        "LOAD",
+        "X",
+    ]
 )
 VALUES = (
-    st.sampled_from(["ckpt", "/shared/x", "s3://b/c", "50", "", TEMPLATE]) | PATHS | st.integers(0, 200) | st.booleans()
+    st.sampled_from(["ckpt", "/shared/x", "s3://b/c", "50", "", TEMPLATE])
+    | PATHS
+    | st.integers(0, 200)
+    | st.booleans()
 )
-VARIABLES = st.dictionaries(NAMES, VALUES | st.just({"secret": {"name": "s", "key": "k"}}), max_size=4)
+VARIABLES = st.dictionaries(
+    NAMES, VALUES | st.just({"secret": {"name": "s", "key": "k"}}), max_size=4
+)
 WORDS = st.sampled_from(
-    ["./startup.sh", "python train.py --ckpt-dir /tmp/c", "bash -c 'a && b'", "sleep infinity", "a | b", "'", "--x=1"]
+    [
+        "./startup.sh",
+        "python train.py --ckpt-dir /tmp/c",
+        "bash -c 'a && b'",
+        "sleep infinity",
+        "a | b",
+        "'",
+        "--x=1",
+    ]
 )
 STORAGE = some(
-    pvc=st.lists(some(claim=st.just("c"), path=PATHS, read_only=st.booleans(), ephemeral=st.booleans()), max_size=2),
-    nfs=st.lists(some(path=PATHS, mount_path=PATHS, read_only=st.sampled_from(["true", TEMPLATE])), max_size=1),
+    pvc=st.lists(
+        some(claim=st.just("c"), path=PATHS, read_only=st.booleans(), ephemeral=st.booleans()),
+        max_size=2,
+    ),
+    nfs=st.lists(
+        some(path=PATHS, mount_path=PATHS, read_only=st.sampled_from(["true", TEMPLATE])),
+        max_size=1,
+    ),
     host_path=st.lists(some(path=PATHS, mount_path=PATHS), max_size=1),
     empty_dir=st.lists(some(path=PATHS), max_size=1),
     s3=st.lists(some(path=PATHS), max_size=1),
 )
-COMPUTE = some(gpu_devices=st.integers(0, 9), gpu_portion=st.sampled_from([0.5, 1]), gpu_memory=st.just("5G"))
+COMPUTE = some(
+    gpu_devices=st.integers(0, 9), gpu_portion=st.sampled_from([0.5, 1]), gpu_memory=st.just("5G")
+)
 RAW = some(
     terminationGracePeriodSeconds=st.integers(0, 99) | st.none(),
     backoffLimit=st.integers(0, 2),
@@ -76,14 +108,18 @@ DISTRIBUTED = some(framework=st.just("PyTorch"), workers=st.integers(1, 4), mast
 SPECS = some(**BASIC, distributed=DISTRIBUTED)
 AROUND: dict[str, st.SearchStrategy[Any]] = {
     "retries": st.integers(0, 3),
-    "limits": st.dictionaries(st.sampled_from(["queue", "total", "running"]), st.integers(1, 9) | st.just(TEMPLATE)),
+    "limits": st.dictionaries(
+        st.sampled_from(["queue", "total", "running"]), st.integers(1, 9) | st.just(TEMPLATE)
+    ),
     "deferrable": st.booleans(),
     "on_kill": st.sampled_from(["stop", "keep"]),
     "save_seconds": st.floats(0, 99),
     "gpu_limit": st.integers(-1, 9).map(float),
     "gpu_quota": st.integers(-1, 9).map(float),
     "evaluates": st.booleans(),
-    "script": st.sampled_from([Script("s.sh", "#!/bin/sh\npython t.py\n"), Script("s.sh", "", 0o644, ("setup.py",))]),
+    "script": st.sampled_from(
+        [Script("s.sh", "#!/bin/sh\npython t.py\n"), Script("s.sh", "", 0o644, ("setup.py",))]
+    ),
 }
 
 
@@ -95,7 +131,13 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every place in a specification at which Airflow could still have to render something."""
     if path:
         yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, entry in items:
         yield from leaves(entry, (*path, key))
 
@@ -144,13 +186,22 @@ def test_what_a_template_beneath_may_set_leads_to_no_further_finding(
 
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(TEMPLATE),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.just(TEMPLATE),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from([*BASIC, "distributed", "x"]), ANYTHING, max_size=5), ANYTHING)
+@given(
+    st.dictionaries(st.sampled_from([*BASIC, "distributed", "x"]), ANYTHING, max_size=5), ANYTHING
+)
 def test_nonsense_is_left_to_the_specification(spec: dict[str, Any], limits: Any) -> None:
     assert codes(spec, limits=limits, retries=1) <= set(RULES)

@@ -41,11 +41,15 @@ EXAMPLES = [(code, diff) for code, text in sections().items() for diff in DIFF.f
 
 def test_each_rule_has_a_section_and_each_section_a_rule() -> None:
     assert set(sections()) == set(RULES)
-    assert {rule.section for rule in RULES.values()} == {f"docs/lint.md#{code}" for code in sections()}
+    assert {rule.section for rule in RULES.values()} == {
+        f"docs/lint.md#{code}" for code in sections()
+    }
     assert set(RULES) - {code for code, _ in EXAMPLES} == WITHOUT_EXAMPLE
 
 
-@pytest.mark.parametrize(("code", "diff"), EXAMPLES, ids=lambda value: value if value in RULES else "")
+@pytest.mark.parametrize(
+    ("code", "diff"), EXAMPLES, ids=lambda value: value if value in RULES else ""
+)
 def test_example_is_found_before_and_mended_after(code: str, diff: str) -> None:
     before, after = (lint(subject(code, side(diff, sign))) for sign in "-+")
     assert code in {finding.code for finding in before}

@@ -1,7 +1,8 @@
 """
 What costs a preemption in start-up scripts: found in the first table, never imagined in the second.
 
-Scripts are judged by ``lint`` alone here; what a real shell does with them is in ``test_lint_referee.py``.
+Scripts are judged by ``lint`` alone here; what a real shell does with them is in
+``test_lint_referee.py``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.lint import Script, Subject, lint
 
 SHARED = {"pvc": [{"claim": "shared", "path": "/shared"}]}
-SPEC = {"image": "a/b:1", "command": "./startup.sh", "args": "x", "storage": SHARED, "working_dir": "/shared"}
+SPEC = {
+    "image": "a/b:1",
+    "command": "./startup.sh",
+    "args": "x",
+    "storage": SHARED,
+    "working_dir": "/shared",
+}
 GRAVE = ("error", "warning")
 
 
 def found(text: str, spec: dict[str, Any] | None = None, **script: Any) -> dict[str, int]:
-    """Codes of grave findings about the script, with their lines; of others the ones on packages."""
+    """
+    Codes of grave findings about the script, with their lines; of others the ones on packages.
+    """
     findings = lint(Subject(spec=spec, script=Script("startup.sh", text, **script)))
     mine = [one for one in findings if one.where.startswith("startup.sh")]
     told = [one for one in mine if one.severity in GRAVE or one.code == "script-installs-unpinned"]
@@ -31,9 +40,17 @@ def sh(*lines: str, shell: str = "bash") -> str:
 
 
 NO_EXEC, LEAVES, HIDES = "script-no-exec", "script-leaves-early", "script-hides-failure"
-SUCCEEDS, SWALLOWS, ENDLESS = "script-trap-succeeds", "script-launcher-swallows-sigterm", "script-never-ends"
+SUCCEEDS, SWALLOWS, ENDLESS = (
+    "script-trap-succeeds",
+    "script-launcher-swallows-sigterm",
+    "script-never-ends",
+)
 DELETES, FRESH, AT_END = "script-deletes-checkpoints", "script-fresh-folder", "script-saves-at-end"
-UNPINNED, LOST, WAITS = "script-installs-unpinned", "checkpoint-path-not-persistent", "script-trap-waits"
+UNPINNED, LOST, WAITS = (
+    "script-installs-unpinned",
+    "checkpoint-path-not-persistent",
+    "script-trap-waits",
+)
 FORWARD = "trap 'kill -TERM $PID' TERM"
 BACKGROUND = ('python train.py "$@" &', "PID=$!")
 
@@ -286,7 +303,8 @@ def test_nothing_is_imagined(text: str) -> None:
     assert {code for code in found(text, SPEC) if not code.startswith("script-d")} == set()
 
 
-# --- places of checkpoints in the script ----------------------------------------------------------------------------
+# --- places of checkpoints in the script
+# ----------------------------------------------------------------------------
 
 HELD: dict[str, tuple[str, set[str]]] = {
     "an argument": (sh('exec python t.py --checkpoint-dir /tmp/ckpt "$@"'), {LOST}),
@@ -354,7 +372,8 @@ def test_an_evaluation_may_delete_and_start_anew() -> None:
     assert not {DELETES, FRESH, LOST} & {one.code for one in lint(subject)}
 
 
-# --- what is beside the script --------------------------------------------------------------------------------------
+# --- what is beside the script
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -365,18 +384,24 @@ def test_an_evaluation_may_delete_and_start_anew() -> None:
         ("torch==2.*\n", "torch"),
         ("a\nb\nc\nd\n", "a, b, c …"),
         ("torch==2.3.1\nnumpy == 1.26.4 ; python_version > '3.9'\n", None),
-        ("-e .\n-r other.txt\ngit+https://h/r@1\n--extra-index-url u\nx==1 --hash=sha256:0\n", None),
+        (
+            "-e .\n-r other.txt\ngit+https://h/r@1\n--extra-index-url u\nx==1 --hash=sha256:0\n",
+            None,
+        ),
         ("", None),
     ],
 )
 def test_requirements_without_versions_are_named(text: str, names: str | None) -> None:
     script = sh('pip install -r "$(dirname "$0")/requirements.txt"', 'exec python t.py "$@"')
-    findings = lint(Subject(script=Script("startup.sh", script, requirements={"requirements.txt": text})))
+    findings = lint(
+        Subject(script=Script("startup.sh", script, requirements={"requirements.txt": text}))
+    )
     told = [one.message for one in findings if one.code == UNPINNED]
     assert [message.partition(":")[0] for message in told] == ([names] if names else [])
 
 
-# --- without a script -----------------------------------------------------------------------------------------------
+# --- without a script
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -395,7 +420,9 @@ def test_requirements_without_versions_are_named(text: str, names: str | None) -
 )
 def test_launchers_in_the_command_are_seen_too(spec: dict[str, Any], heard: bool) -> None:
     findings = lint(Subject(spec={"image": "a/b:1", **spec}))
-    assert [one.where for one in findings if one.code == SWALLOWS] == ([] if heard else ["spec.command"])
+    assert [one.where for one in findings if one.code == SWALLOWS] == (
+        [] if heard else ["spec.command"]
+    )
 
 
 def test_the_launcher_of_an_mpi_job_hides_nothing() -> None:
@@ -403,16 +430,22 @@ def test_the_launcher_of_an_mpi_job_hides_nothing() -> None:
     for words, code in (("", "no-checkpoint-path"), ("--ckpt-dir /ckpt", LOST)):
         spec = parse_command(f"{line} {words}").spec
         assert code in {one.code for one in lint(Subject(spec=spec))}
-    kept = parse_command(f"{line} --ckpt-dir /s/c").spec | {"storage": {"pvc": [{"claim": "c", "path": "/s"}]}}
+    kept = parse_command(f"{line} --ckpt-dir /s/c").spec | {
+        "storage": {"pvc": [{"claim": "c", "path": "/s"}]}
+    }
     assert not {"no-checkpoint-path", LOST} & {one.code for one in lint(Subject(spec=kept))}
     script = Script("startup.sh", sh("exec python t.py"))
     started = parse_command("runai submit-mpi a -i a/b:1 -g 1 -- ./startup.sh --lr 0.1").spec
-    assert "script-drops-arguments" in {one.code for one in lint(Subject(spec=started, script=script))}
+    assert "script-drops-arguments" in {
+        one.code for one in lint(Subject(spec=started, script=script))
+    }
 
 
 def test_messages_of_scripts_show_no_secret() -> None:
     hush = "hush-hush"
     text = sh(
-        f"conda run -n e env TOKEN={hush} python t.py --key {hush}", f"rm -rf /x/{hush}", f"pip install a=={hush}"
+        f"conda run -n e env TOKEN={hush} python t.py --key {hush}",
+        f"rm -rf /x/{hush}",
+        f"pip install a=={hush}",
     )
     assert hush not in str(lint(Subject(spec=SPEC, script=Script("startup.sh", text))))

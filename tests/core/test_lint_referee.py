@@ -1,8 +1,8 @@
 """
 What lint says about preemptions in scripts, held against what a real shell makes of them.
 
-Nothing of lint is asked here but its verdict. Stand-ins take the place of programs: a ``python`` that saves at SIGTERM,
-launchers that start it as the real ones do, a ``date`` that always moves on.
+Nothing of lint is asked here but its verdict. Stand-ins take the place of programs: a ``python``
+that saves at SIGTERM, launchers that start it as the real ones do, a ``date`` that always moves on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from tests.core.test_lint_preemptions import (
 )
 from tests.polling import PATIENCE, wait_until
 
-#: Notes what it was given and what it found, then trains until it is told to stop; or ends at once with $ENDS.
+#: Notes what it was given and what it found, then trains until it is told to stop; or ends at once
+#: with $ENDS.
 PYTHON = """#!/bin/sh
 case " $* " in *" pip "*|*" venv "*) exit 0;; esac
 trap 'sleep 0.1; echo > "$NOTED.saved"; for d in $PLACES; do [ -d "$d" ] && echo > "$d/saved"; done; exit 143' TERM
@@ -45,7 +46,8 @@ echo > "$NOTED"
 [ -n "$ENDS" ] && exit "$ENDS"
 while :; do sleep 0.02; done
 """
-#: Starts a child and waits for it, SIGTERM unheard, as ``conda run`` does; in ``conda shell.bash`` it prints nothing.
+#: Starts a child and waits for it, SIGTERM unheard, as ``conda run`` does; in ``conda shell.bash``
+#: it prints nothing.
 CHILD = """#!/bin/bash
 case "$1" in activate|shell.bash|install|config|info) exit 0;; run|launch) shift;; esac
 while :; do case "$1" in
@@ -70,8 +72,18 @@ CASES = {**BAD, **{name: (text, set[str]()) for name, text in GOOD.items()}}
 ELSEWHERE = {
     *("eval of what is not known", "eval of a variable first", "source of what is not known"),
     *("conda run by path", "conda run prepares", "behind conda.sh", "behind an activation"),
-    *("accelerate as a module", "accelerate, several processes", "accelerate, several GPUs", "accelerate, by a file"),
-    *("accelerate, an open number", "a temporary folder", "until the file is there", "while with a break"),
+    *(
+        "accelerate as a module",
+        "accelerate, several processes",
+        "accelerate, several GPUs",
+        "accelerate, by a file",
+    ),
+    *(
+        "accelerate, an open number",
+        "a temporary folder",
+        "until the file is there",
+        "while with a break",
+    ),
     "a notebook that ends",
 }
 RUN = {name: case for name, case in CASES.items() if name not in ELSEWHERE}
@@ -81,13 +93,25 @@ SIGNALS = {
     if case[1] & {*UNHEARD, SUCCEEDS}
     or re.search("trap|run |launch|eval|-c|wait|mpirun|torchrun|tail|tensorb", case[0])
 }
-ENDS = {name: case for name, case in RUN.items() if ENDLESS in case[1] or "sleep" in case[0] or "while" in case[0]}
+ENDS = {
+    name: case
+    for name, case in RUN.items()
+    if ENDLESS in case[1] or "sleep" in case[0] or "while" in case[0]
+}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with ``bin``, ``tmp`` and ``shared``, in which a checkpoint lies."""
-    for name in ("bin", "tmp", "shared/checkpoints", "shared/run", "shared/run/a", "shared/run/ckpt", "shared/runs"):
+    for name in (
+        "bin",
+        "tmp",
+        "shared/checkpoints",
+        "shared/run",
+        "shared/run/a",
+        "shared/run/ckpt",
+        "shared/runs",
+    ):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
         for checkpoint in ("step-1", "last.pt", "checkpoint-1"):
             (tmp_path / name / checkpoint).touch()
@@ -120,7 +144,9 @@ def start(folder: Path, text: str, shell: str = "bash", **more: str) -> subproce
 
 
 @contextlib.contextmanager
-def running(folder: Path, text: str, shell: str = "bash", **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    folder: Path, text: str, shell: str = "bash", **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
     process = start(folder, text, shell, **more)
     try:
         yield process
@@ -138,7 +164,9 @@ def shells(text: str) -> list[str]:
 
 #: dash agrees with bash wherever it can read a script; that is asked in ``make qualify``.
 SIGNALLED = [
-    pytest.param(name, shell, marks=[pytest.mark.qualify] if shell == "dash" else [], id=f"{name}-{shell}")
+    pytest.param(
+        name, shell, marks=[pytest.mark.qualify] if shell == "dash" else [], id=f"{name}-{shell}"
+    )
     for name, (text, _) in SIGNALS.items()
     for shell in shells(text)
 ]
@@ -152,7 +180,9 @@ def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, name: str, shell: str
         wait_until((folder / "noted").exists, "the training was started")
         os.kill(process.pid, signal.SIGTERM)  # to process 1 only, as a platform does
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.6 if unheard else PATIENCE)  # that it never ends can only be seen by waiting
+            process.wait(
+                0.6 if unheard else PATIENCE
+            )  # that it never ends can only be seen by waiting
         saved = process.poll() is not None and (folder / "noted.saved").exists()
         code = process.poll()
     assert saved is not unheard
@@ -185,7 +215,11 @@ def test_a_shell_agrees_on_what_never_ends(folder: Path, name: str) -> None:
     assert any(endless) is (ENDLESS in codes)
 
 
-PROGRESS = {name: case for name, case in RUN.items() if case[1] & {DELETES, FRESH} or name.startswith(("rm", "a time"))}
+PROGRESS = {
+    name: case
+    for name, case in RUN.items()
+    if case[1] & {DELETES, FRESH} or name.startswith(("rm", "a time"))
+}
 
 
 @pytest.mark.parametrize("name", PROGRESS)
@@ -204,7 +238,9 @@ def test_a_shell_agrees_on_what_is_left_for_the_next_start(folder: Path, name: s
         for checkpoint in ("step-1", "last.pt", "checkpoint-1")
     )
     assert left is (DELETES not in codes)
-    assert (places[0] == places[1]) is (FRESH not in codes and "beside" not in name and "as a default" not in name)
+    assert (places[0] == places[1]) is (
+        FRESH not in codes and "beside" not in name and "as a default" not in name
+    )
 
 
 KEPT = {name: case for name, case in RUN.items() if AT_END in case[1] or name == "copied meanwhile"}

@@ -65,11 +65,25 @@ CASES: dict[str, Subjects] = {
             {"spec": bare(args="{{ params.args }}")},
             {"spec": spec(environment=None, args="--save-dir=/shared/out")},
             {"spec": spec(environment=None, args="trainer.default_root_dir=/shared/out")},
-            {"spec": spec(environment=None, command="bash -c 'cd /x && CKPT=/shared/c python t.py'")},
+            {
+                "spec": spec(
+                    environment=None, command="bash -c 'cd /x && CKPT=/shared/c python t.py'"
+                )
+            },
             {"spec": bare(storage={"pvc": [{"claim": "a", "path": "/checkpoints"}]})},
             {"spec": bare(raw={"environmentVariables": [{"name": "CKPT", "value": "/c"}]})},
-            {"spec": bare(distributed={"framework": "PyTorch", "master": {"environment": {"CKPT_DIR": "/c"}}})},
-            {"spec": bare(), "script": Script("s.sh", '#!/bin/sh\nexec python t.py --ckpt-dir /shared/c "$@"\n')},
+            {
+                "spec": bare(
+                    distributed={
+                        "framework": "PyTorch",
+                        "master": {"environment": {"CKPT_DIR": "/c"}},
+                    }
+                )
+            },
+            {
+                "spec": bare(),
+                "script": Script("s.sh", '#!/bin/sh\nexec python t.py --ckpt-dir /shared/c "$@"\n'),
+            },
             {"spec": spec(environment=None)},
             {"spec": None},
         ],
@@ -121,7 +135,11 @@ CASES: dict[str, Subjects] = {
         [
             {"spec": spec()},
             {"spec": spec(storage={"pvc": [CLAIM], "empty_dir": [{"path": "/shared/tmp"}]})},
-            {"spec": spec(storage={"pvc": [CLAIM], "empty_dir": [{"path": "/shared/{{ params.x }}"}]})},
+            {
+                "spec": spec(
+                    storage={"pvc": [CLAIM], "empty_dir": [{"path": "/shared/{{ params.x }}"}]}
+                )
+            },
             {"spec": on("s3", bucket="b", path="/shared")},
             {"spec": on("data_volume", id="b", mount_path="/shared")},
         ],
@@ -134,7 +152,16 @@ CASES: dict[str, Subjects] = {
         [
             {"spec": spec()},
             {"spec": on("pvc", **CLAIM, read_only="{{ params.x }}")},
-            {"spec": spec(storage={"pvc": [CLAIM, {"claim": "b", "path": "/shared/checkpoints", "read_only": True}]})},
+            {
+                "spec": spec(
+                    storage={
+                        "pvc": [
+                            CLAIM,
+                            {"claim": "b", "path": "/shared/checkpoints", "read_only": True},
+                        ]
+                    }
+                )
+            },
         ],
     ),
     "checkpoint-path-on-node": (
@@ -142,18 +169,29 @@ CASES: dict[str, Subjects] = {
         [{"spec": spec()}, {"spec": on("host_path", path="/nfs/john", mount_path="/data")}],
     ),
     "working-dir-not-persistent": (
-        [{"spec": spec(working_dir="/app")}, {"spec": spec(storage={"empty_dir": [{"path": "/shared"}]})}],
+        [
+            {"spec": spec(working_dir="/app")},
+            {"spec": spec(storage={"empty_dir": [{"path": "/shared"}]})},
+        ],
         [
             {"spec": spec()},
             {"spec": spec(working_dir=None)},
             {"spec": spec(working_dir="{{ params.home }}")},
             {"spec": spec(working_dir="/app"), "whole": False},
-            {"spec": spec(working_dir="/mydir/", storage={"host_path": [{"path": "/nfs", "mount_path": "/mydir"}]})},
+            {
+                "spec": spec(
+                    working_dir="/mydir/",
+                    storage={"host_path": [{"path": "/nfs", "mount_path": "/mydir"}]},
+                )
+            },
         ],
     ),
     "claim-for-one-node": (
         [
-            {"spec": on("pvc", **CLAIM, size="1G", access_mode="ReadWriteOnce") | {"parallelism": 2}},
+            {
+                "spec": on("pvc", **CLAIM, size="1G", access_mode="ReadWriteOnce")
+                | {"parallelism": 2}
+            },
             {
                 "spec": on("pvc", **CLAIM, size="1G", access_mode="ReadWriteOnce")
                 | {"distributed": {"framework": "PyTorch", "workers": 2}}
@@ -162,7 +200,10 @@ CASES: dict[str, Subjects] = {
         [
             {"spec": on("pvc", **CLAIM, size="1G", access_mode="ReadWriteOnce")},
             {"spec": on("pvc", **CLAIM, size="1G") | {"parallelism": 2}},
-            {"spec": on("pvc", **CLAIM, access_mode="ReadWriteOnce") | {"parallelism": "{{ params.n }}"}},
+            {
+                "spec": on("pvc", **CLAIM, access_mode="ReadWriteOnce")
+                | {"parallelism": "{{ params.n }}"}
+            },
         ],
     ),
     "grace-too-short": (
@@ -182,8 +223,15 @@ CASES: dict[str, Subjects] = {
         ],
     ),
     "grace-tight": (
-        [{"spec": spec(), "save_seconds": 40.0}, {"spec": spec(termination_grace_period=None), "save_seconds": 20.0}],
-        [{"spec": spec(), "save_seconds": 36.0}, {"spec": spec(), "save_seconds": 60.0}, {"spec": spec()}],
+        [
+            {"spec": spec(), "save_seconds": 40.0},
+            {"spec": spec(termination_grace_period=None), "save_seconds": 20.0},
+        ],
+        [
+            {"spec": spec(), "save_seconds": 36.0},
+            {"spec": spec(), "save_seconds": 60.0},
+            {"spec": spec()},
+        ],
     ),
     "grace-default": (
         [{"spec": spec(termination_grace_period=None)}],
@@ -197,15 +245,26 @@ CASES: dict[str, Subjects] = {
     "grace-told-wrong": (
         [
             {"spec": spec(environment={"RUNAI_GRACE_SECONDS": "120", "CKPT": "/shared/c"})},
-            {"spec": spec(environment={"TERMINATION_GRACE_PERIOD_SECONDS": 61, "CKPT": "/shared/c"})},
+            {
+                "spec": spec(
+                    environment={"TERMINATION_GRACE_PERIOD_SECONDS": 61, "CKPT": "/shared/c"}
+                )
+            },
         ],
         [
             {"spec": spec(environment={"RUNAI_GRACE_SECONDS": "60", "CKPT": "/shared/c"})},
-            {"spec": spec(environment={"RUNAI_GRACE_SECONDS": "{{ params.x }}", "CKPT": "/shared/c"})},
+            {
+                "spec": spec(
+                    environment={"RUNAI_GRACE_SECONDS": "{{ params.x }}", "CKPT": "/shared/c"}
+                )
+            },
         ],
     ),
     "backoff-times-retries": (
-        [{"spec": spec(backoff_limit=2), "retries": 3}, {"spec": spec(backoff_limit="2"), "retries": 1}],
+        [
+            {"spec": spec(backoff_limit=2), "retries": 3},
+            {"spec": spec(backoff_limit="2"), "retries": 1},
+        ],
         [
             {"spec": spec(), "retries": 3},
             {"spec": spec(backoff_limit=6), "retries": 0},
@@ -231,7 +290,15 @@ CASES: dict[str, Subjects] = {
             {"limits": {"starting": 100, "total": 50}},
         ],
         [
-            {"limits": {"queue": 100, "total": 100, "running": 50, "interruption": 3, "interrupted_total": 9}},
+            {
+                "limits": {
+                    "queue": 100,
+                    "total": 100,
+                    "running": 50,
+                    "interruption": 3,
+                    "interrupted_total": 9,
+                }
+            },
             {"limits": {"queue": "{{ params.x }}", "total": 1}},
             {"limits": {"queue": object(), "total": 1}},
             {"limits": "{{ params.limits }}"},
@@ -240,7 +307,11 @@ CASES: dict[str, Subjects] = {
     ),
     "limit-keeps-workload": (
         [{"limits": {"total": 9}, "on_kill": "keep"}],
-        [{"limits": {"total": 9}, "on_kill": "stop"}, {"limits": {}, "on_kill": "keep"}, {"on_kill": "keep"}],
+        [
+            {"limits": {"total": 9}, "on_kill": "stop"},
+            {"limits": {}, "on_kill": "keep"},
+            {"on_kill": "keep"},
+        ],
     ),
     "holds-worker-slot": ([{"deferrable": False}], [{"deferrable": True}, {}]),
     "gpus-over-limit": (
@@ -251,7 +322,12 @@ CASES: dict[str, Subjects] = {
             {"spec": gpus(4, distributed={"framework": "PyTorch", "workers": 2}), "gpu_limit": 8.0},
             {
                 "spec": gpus(
-                    4, distributed={"framework": "MPI", "workers": 2, "master": {"compute": {"gpu_devices": 1}}}
+                    4,
+                    distributed={
+                        "framework": "MPI",
+                        "workers": 2,
+                        "master": {"compute": {"gpu_devices": 1}},
+                    },
                 ),
                 "gpu_limit": 8.0,
             },
@@ -268,11 +344,19 @@ CASES: dict[str, Subjects] = {
             {"spec": spec(compute={"gpu_memory": "5G"}), "gpu_limit": 0.0},
             {
                 "spec": gpus(
-                    4, distributed={"framework": "MPI", "workers": 2, "master": {"compute": {"gpu_devices": 0}}}
+                    4,
+                    distributed={
+                        "framework": "MPI",
+                        "workers": 2,
+                        "master": {"compute": {"gpu_devices": 0}},
+                    },
                 ),
                 "gpu_limit": 8.0,
             },
-            {"spec": gpus(4, distributed={"framework": "MPI", "workers": 2, "master": "?"}), "gpu_limit": 8.0},
+            {
+                "spec": gpus(4, distributed={"framework": "MPI", "workers": 2, "master": "?"}),
+                "gpu_limit": 8.0,
+            },
         ],
     ),
     "gpus-over-quota": (
@@ -297,7 +381,10 @@ CASES: dict[str, Subjects] = {
     ),
     "not-preemptible": (
         [{"spec": spec(preemptibility="non-preemptible")}],
-        [{"spec": spec(preemptibility="preemptible")}, {"spec": spec(preemptibility="semi-preemptible")}],
+        [
+            {"spec": spec(preemptibility="preemptible")},
+            {"spec": spec(preemptibility="semi-preemptible")},
+        ],
     ),
     "priority-not-preemptible": (
         [{"spec": spec(priority="very-high")}, {"spec": spec(priority="build")}],
@@ -315,7 +402,10 @@ CASES: dict[str, Subjects] = {
         ],
         [{"spec": spec(raw={"tty": False})}, {"warnings": ("--user: left out: something",)}],
     ),
-    "command-line-differs": ([{"warnings": ("--user: left out: x",)}], [{"warnings": ("-t: left out: y",)}, {}]),
+    "command-line-differs": (
+        [{"warnings": ("--user: left out: x",)}],
+        [{"warnings": ("-t: left out: y",)}, {}],
+    ),
     "endless-command": (
         [
             {"spec": spec(command="sleep infinity")},
@@ -352,14 +442,26 @@ CASES: dict[str, Subjects] = {
     ),
     "restart-always": (
         [{"spec": spec(restart_policy="Always")}],
-        [{"spec": spec(restart_policy="Never")}, {"spec": spec()}, {"spec": spec(restart_policy="{{ params.x }}")}],
+        [
+            {"spec": spec(restart_policy="Never")},
+            {"spec": spec()},
+            {"spec": spec(restart_policy="{{ params.x }}")},
+        ],
     ),
     "deleted-before-seen": (
         [{"spec": spec(auto_deletion=30)}, {"spec": spec(auto_deletion="0")}],
-        [{"spec": spec(auto_deletion=86400)}, {"spec": spec()}, {"spec": spec(auto_deletion="{{ params.x }}")}],
+        [
+            {"spec": spec(auto_deletion=86400)},
+            {"spec": spec()},
+            {"spec": spec(auto_deletion="{{ params.x }}")},
+        ],
     ),
     "image-moves": (
-        [{"spec": spec(image="a/b")}, {"spec": spec(image="a/b:latest")}, {"spec": spec(image="host:5000/a/b")}],
+        [
+            {"spec": spec(image="a/b")},
+            {"spec": spec(image="a/b:latest")},
+            {"spec": spec(image="host:5000/a/b")},
+        ],
         [
             {"spec": spec(image="a/b:1.2")},
             {"spec": spec(image="a@sha256:00")},
@@ -387,10 +489,23 @@ def test_every_rule_has_cases_here_or_among_the_scripts() -> None:
 
 
 def test_the_sound_specification_has_no_finding() -> None:
-    assert found({"spec": spec(), "retries": 2, "limits": {"total": 9}, "deferrable": True, "on_kill": "stop"}) == []
+    assert (
+        found(
+            {
+                "spec": spec(),
+                "retries": 2,
+                "limits": {"total": 9},
+                "deferrable": True,
+                "on_kill": "stop",
+            }
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize(("code", "subject"), HITS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("code", "subject"), HITS, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_rule_finds_it(code: str, subject: dict[str, Any]) -> None:
     (hit,) = [finding for finding in found(subject) if finding.code == code][:1]
     assert hit.severity == RULES[code].severity
@@ -399,7 +514,9 @@ def test_rule_finds_it(code: str, subject: dict[str, Any]) -> None:
     assert hit.section == f"docs/lint.md#{code}"
 
 
-@pytest.mark.parametrize(("code", "subject"), MISSES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("code", "subject"), MISSES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_rule_does_not_mistake_something_for_it(code: str, subject: dict[str, Any]) -> None:
     assert [finding for finding in found(subject) if finding.code == code] == []
 
@@ -413,7 +530,8 @@ def test_findings_name_place_value_and_remedy() -> None:
 
 def test_the_gravest_comes_first() -> None:
     grades = [
-        SEVERITIES.index(f.severity) for f in found({"spec": bare(terminate_after_preemption=True), "retries": 1})
+        SEVERITIES.index(f.severity)
+        for f in found({"spec": bare(terminate_after_preemption=True), "retries": 1})
     ]
     assert grades == sorted(grades)
     assert len(set(grades)) == 3
@@ -422,11 +540,15 @@ def test_the_gravest_comes_first() -> None:
 def test_silenced_codes_are_not_reported() -> None:
     subject = Subject(spec=bare())
     codes = {finding.code for finding in lint(subject)}
-    assert {finding.code for finding in lint(subject, ["no-checkpoint-path"])} == codes - {"no-checkpoint-path"}
+    assert {finding.code for finding in lint(subject, ["no-checkpoint-path"])} == codes - {
+        "no-checkpoint-path"
+    }
 
 
 def test_unknown_codes_are_refused_with_the_nearest() -> None:
-    with pytest.raises(SpecError, match=r"lint_silence: 'grace-tigth' is no code of a lint rule.*'grace-tight'"):
+    with pytest.raises(
+        SpecError, match=r"lint_silence: 'grace-tigth' is no code of a lint rule.*'grace-tight'"
+    ):
         check_codes(["grace-tight", "grace-tigth"], "lint_silence")
     with pytest.raises(SpecError, match="no-such"):
         lint(Subject(), ["no-such"])
@@ -443,7 +565,12 @@ def test_no_message_shows_a_value_that_may_be_secret() -> None:
         args=f"&& {secret}",
         environment={"PASSWORD": secret, "CHECKPOINTS": "/x"},
     )
-    script = Script("s.sh", f"#!/bin/sh\nTOKEN={secret} python --key={secret} {secret} $@ | tee x\necho {secret}\n")
+    script = Script(
+        "s.sh",
+        f"#!/bin/sh\nTOKEN={secret} python --key={secret} {secret} $@ | tee x\necho {secret}\n",
+    )
     findings = found({"spec": told, "script": script})
-    assert {"command-needs-shell", "script-no-exec", "script-splits-arguments"} <= {f.code for f in findings}
+    assert {"command-needs-shell", "script-no-exec", "script-splits-arguments"} <= {
+        f.code for f in findings
+    }
     assert secret not in str(findings)

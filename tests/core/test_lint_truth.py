@@ -1,9 +1,9 @@
 """
 What is said about scripts is held against what a real shell does with them.
 
-A stand-in for ``python`` notes its arguments and fails. A script whose failure is hidden ends with 0 all the same; one
-that drops or splits arguments hands on others than it was given; one that keeps SIGTERM to itself, or leaves early, has
-ended (or not) without the training having saved.
+A stand-in for ``python`` notes its arguments and fails. A script whose failure is hidden ends with
+0 all the same; one that drops or splits arguments hands on others than it was given; one that keeps
+SIGTERM to itself, or leaves early, has ended (or not) without the training having saved.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ echo > "$NOTED"
 while :; do sleep 0.02; done
 """
 GIVEN = ["train.py", "two words", "*", "--lr=0.1"]
-#: They run something else than a training, nothing, or another file; or they end before the training does.
+#: They run something else than a training, nothing, or another file; or they end before the
+#: training does.
 ELSEWHERE = {
     "runs what it is given",
     "another file decides",
@@ -41,8 +42,14 @@ ELSEWHERE = {
     "background without wait",
 }
 #: They take some of the arguments for themselves, as their authors wanted.
-PICKS = {"positional arguments by hand", "inside a substitution", "quotes within quotes", "the rest of the arguments"}
-#: Nothing is said about them, because it depends: on a branch, a variable, or on what the training looks at.
+PICKS = {
+    "positional arguments by hand",
+    "inside a substitution",
+    "quotes within quotes",
+    "the rest of the arguments",
+}
+#: Nothing is said about them, because it depends: on a branch, a variable, or on what the training
+#: looks at.
 UNDECIDED = {
     "exec in one branch: undecided",
     "trap whose action is not known",
@@ -76,12 +83,22 @@ def folder(tmp_path: Path) -> Path:
 def start(folder: Path, case: Case) -> subprocess.Popen[bytes]:
     script = folder / "startup.sh"
     script.write_text(case.text.replace("/code", str(folder)).replace("/tmp/", f"{folder}/"))
-    environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "NOTED": str(folder / "noted"), "MODE": "a"}
+    environment = {
+        "PATH": f"{folder}/bin:{os.environ['PATH']}",
+        "NOTED": str(folder / "noted"),
+        "MODE": "a",
+    }
     options = ["-e"] if case.text.startswith("#!/bin/sh -e") else []
     command = [str(shutil.which("bash")), *options, str(script), *GIVEN]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        start_new_session=True,
     )
 
 
@@ -92,7 +109,9 @@ def test_a_shell_agrees_on_failures_and_arguments(folder: Path, name: str, case:
     arrived = (folder / "noted").read_text().splitlines()
     if name not in PICKS:
         whole = arrived[-len(GIVEN) :] == GIVEN
-        assert whole is not bool(codes & {"script-drops-arguments", "script-splits-arguments"}), arrived
+        assert whole is not bool(codes & {"script-drops-arguments", "script-splits-arguments"}), (
+            arrived
+        )
 
 
 #: One plain script that ends in exec stands for all of them.
@@ -100,7 +119,8 @@ SHAPES = ("trap", "if ", "main", "&", "|", "tee", "-e")
 SIGNALLED = {
     name: case
     for name, case in RUN.items()
-    if name not in UNDECIDED and ("exec" not in case.text or any(shape in case.text for shape in SHAPES))
+    if name not in UNDECIDED
+    and ("exec" not in case.text or any(shape in case.text for shape in SHAPES))
 }
 
 
@@ -114,7 +134,9 @@ def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, case: Case) -> None:
         wait_until((folder / "noted").exists, "the training was started")
         os.kill(shell.pid, signal.SIGTERM)  # to process 1 only, as a platform does
         with contextlib.suppress(subprocess.TimeoutExpired):
-            shell.wait(1.0 if unheard else PATIENCE)  # that it never ends can only be seen by waiting
+            shell.wait(
+                1.0 if unheard else PATIENCE
+            )  # that it never ends can only be seen by waiting
         # When process 1 has ended, the container ends: what is saved later is not saved.
         saved = shell.poll() is not None and (folder / "noted.saved").exists()
     finally:

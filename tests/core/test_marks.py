@@ -10,11 +10,17 @@ from airflow_runai.backends.submission import Order
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.spec import WorkloadSpec
 
-VARIABLES = {"AIRFLOW_RUNAI_MAP_INDEX": "7", "AIRFLOW_RUNAI_ON_KILL": "suspend", "AIRFLOW_RUNAI_AWAITED": "true"}
+VARIABLES = {
+    "AIRFLOW_RUNAI_MAP_INDEX": "7",
+    "AIRFLOW_RUNAI_ON_KILL": "suspend",
+    "AIRFLOW_RUNAI_AWAITED": "true",
+}
 
 
 def body(mark: Mark | None) -> dict[str, str]:
-    listed = Order("n", WorkloadSpec.from_mapping({"image": "a:1"}), 1, mark).body()["spec"]["environmentVariables"]
+    listed = Order("n", WorkloadSpec.from_mapping({"image": "a:1"}), 1, mark).body()["spec"][
+        "environmentVariables"
+    ]
     return {entry["name"]: entry["value"] for entry in listed}
 
 

@@ -46,7 +46,9 @@ def test_what_is_no_number_is_refused_by_its_key_and_not_shown(value: Any, words
     assert "PRIVATE" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "\0", "a\nb", "\x1b[31m", "\u202e", "\ud83d", "x" * (LONGEST_NAME + 1)])
+@pytest.mark.parametrize(
+    "name", ["", "\0", "a\nb", "\x1b[31m", "\u202e", "\ud83d", "x" * (LONGEST_NAME + 1)]
+)
 def test_a_name_that_airflow_could_not_take_is_refused(name: str) -> None:
     with pytest.raises(MetricsError, match="is no name; allowed: printable names") as caught:
         parsed({name: 1})
@@ -71,13 +73,17 @@ def test_more_than_anybody_reads_is_refused() -> None:
         (str(2**63 - 1), 2**63 - 1),
     ],
 )
-def test_a_number_that_is_too_large_for_airflow_becomes_one_that_is_not(text: str, value: float) -> None:
+def test_a_number_that_is_too_large_for_airflow_becomes_one_that_is_not(
+    text: str, value: float
+) -> None:
     found = parse_metrics(f'{{"x": {text}}}'.encode(), "m")["x"]
     assert found == value or (math.isnan(found) and math.isnan(value))
     assert isinstance(found, float) is isinstance(value, float)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"]
+)
 def test_what_is_not_json_is_told_without_a_traceback(raw: bytes) -> None:
     with pytest.raises(MetricsError, match="m: not JSON"):
         parse_metrics(raw, "m")

@@ -6,32 +6,52 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_runai.core.naming import LONGEST_NAME, TaskIdentity, base_name, check_slug, generation_name, generation_of
+from airflow_runai.core.naming import (
+    LONGEST_NAME,
+    TaskIdentity,
+    base_name,
+    check_slug,
+    generation_name,
+    generation_of,
+)
 from airflow_runai.errors import SpecError
 
 DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-identities = st.builds(TaskIdentity, st.text(max_size=20), st.text(), st.text(), st.text(), st.integers(-1, 9999))
+identities = st.builds(
+    TaskIdentity, st.text(max_size=20), st.text(), st.text(), st.text(), st.integers(-1, 9999)
+)
 
 
 @given(identities, st.integers(1, 9999))
-def test_every_name_is_a_short_dns_label_and_tells_its_generation(who: TaskIdentity, generation: int) -> None:
+def test_every_name_is_a_short_dns_label_and_tells_its_generation(
+    who: TaskIdentity, generation: int
+) -> None:
     base = base_name(who)
     name = generation_name(base, generation)
     assert len(name) <= LONGEST_NAME == 40
     assert DNS_1035.fullmatch(name)
     assert generation_of(who.digest(), name) == generation
-    assert generation_of(who.digest(), generation_name(base_name(who, "renamed"), generation)) == generation
+    assert (
+        generation_of(who.digest(), generation_name(base_name(who, "renamed"), generation))
+        == generation
+    )
 
 
 @given(identities, identities)
-def test_different_task_instances_have_different_names(one: TaskIdentity, two: TaskIdentity) -> None:
+def test_different_task_instances_have_different_names(
+    one: TaskIdentity, two: TaskIdentity
+) -> None:
     assume(one != two)
     assert base_name(one, "same") != base_name(two, "same")
 
 
 def test_parts_that_only_differ_in_their_borders_are_told_apart() -> None:
-    assert base_name(TaskIdentity("", "ab", "c", "t")) != base_name(TaskIdentity("", "a", "bc", "t"))
-    assert base_name(TaskIdentity("", "d", "r", "t", 1)) != base_name(TaskIdentity("", "d", "r", "t1", -1))
+    assert base_name(TaskIdentity("", "ab", "c", "t")) != base_name(
+        TaskIdentity("", "a", "bc", "t")
+    )
+    assert base_name(TaskIdentity("", "d", "r", "t", 1)) != base_name(
+        TaskIdentity("", "d", "r", "t1", -1)
+    )
 
 
 def test_a_name_never_changes_between_versions() -> None:
@@ -66,9 +86,13 @@ def test_a_digest_with_special_characters_is_taken_literally() -> None:
     assert generation_of("a.c", "x-abc-g1") is None
 
 
-@pytest.mark.parametrize("slug", ["", "Train", "1st", "a_b", "-a", "a-", "a.b", "ä", "a" * 24, "a b", "a\n"])
+@pytest.mark.parametrize(
+    "slug", ["", "Train", "1st", "a_b", "-a", "a-", "a.b", "ä", "a" * 24, "a b", "a\n"]
+)
 def test_a_slug_that_cannot_become_a_label_is_refused(slug: str) -> None:
-    with pytest.raises(SpecError, match="cannot become a DNS label; allowed: lower-case letters") as caught:
+    with pytest.raises(
+        SpecError, match="cannot become a DNS label; allowed: lower-case letters"
+    ) as caught:
         base_name(TaskIdentity("", "d", "r", "t"), slug)
     assert repr(slug) in str(caught.value)
 

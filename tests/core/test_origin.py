@@ -31,7 +31,9 @@ def test_task_instance_is_found_with_its_map_index(map_index: int) -> None:
 def test_map_index_that_the_workload_carries_may_be_any() -> None:
     mark = Mark(1_000_000, "stop").to_environment()
     assert origin(item(1_000_000, **mark), "prod") == Origin("dag", "task", "run", 1_000_000)
-    assert origin(item(5, **mark), "prod") is None, "the hash does not prove what was edited by hand"
+    assert origin(item(5, **mark), "prod") is None, (
+        "the hash does not prove what was edited by hand"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,9 @@ def test_what_another_made_is_not_ours(other: dict[str, Any]) -> None:
 
 def test_variables_may_be_a_list_of_names_and_values() -> None:
     listed = [{"name": name, "value": value} for name, value in VARIABLES.items()]
-    assert origin(item() | {"environmentVariables": listed}, "prod") == Origin("dag", "task", "run", -1)
+    assert origin(item() | {"environmentVariables": listed}, "prod") == Origin(
+        "dag", "task", "run", -1
+    )
 
 
 def test_server_that_lists_no_variables_leaves_the_name_only() -> None:

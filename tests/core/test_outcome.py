@@ -10,8 +10,19 @@ from airflow_runai.core.outcome import STATUSES, Outcome, moments_from_json
 from airflow_runai.core.timeline import TIMELINE_LIMIT, Clocks, Moment, clocks
 from tests.core.stage import NOON, acts
 
-STORY = acts((0, "Creating"), (5, "Pending"), (60, "Degraded"), (90, "Running"), (500, "Completed", "done"))
-DONE = Outcome("succeeded", "w-1", "train-g1", "Completed", "completed", NOON + 500, clocks(STORY, NOON + 500), STORY)
+STORY = acts(
+    (0, "Creating"), (5, "Pending"), (60, "Degraded"), (90, "Running"), (500, "Completed", "done")
+)
+DONE = Outcome(
+    "succeeded",
+    "w-1",
+    "train-g1",
+    "Completed",
+    "completed",
+    NOON + 500,
+    clocks(STORY, NOON + 500),
+    STORY,
+)
 
 outcomes = st.builds(
     Outcome,
@@ -21,8 +32,12 @@ outcomes = st.builds(
     phase=st.text(max_size=20),
     reason=st.text("abc :;", max_size=100).map(lambda text: " ".join(text.split())),
     ended_at=st.floats(0, 1e10),
-    clocks=st.builds(Clocks, *[st.integers(0, 10**7).map(lambda ms: ms / 1000)] * 5, st.integers(0, 999)),
-    timeline=st.lists(st.builds(Moment, st.floats(0, 1e10), st.text(max_size=9)), max_size=30).map(tuple),
+    clocks=st.builds(
+        Clocks, *[st.integers(0, 10**7).map(lambda ms: ms / 1000)] * 5, st.integers(0, 999)
+    ),
+    timeline=st.lists(st.builds(Moment, st.floats(0, 1e10), st.text(max_size=9)), max_size=30).map(
+        tuple
+    ),
     absent=st.booleans(),
     project_id=st.text(max_size=5),
     kind=st.text(max_size=5),
@@ -36,7 +51,9 @@ def test_an_event_crosses_json_and_comes_back_the_same(outcome: Outcome) -> None
 
 @pytest.mark.parametrize("status", ["Succeeded", "success", "", None, 1, "unknown"])
 def test_an_event_of_unknown_status_is_refused_and_says_what_is_allowed(status: object) -> None:
-    with pytest.raises(ValueError, match=r"event\.status: .*allowed: failed, gone, .*succeeded") as caught:
+    with pytest.raises(
+        ValueError, match=r"event\.status: .*allowed: failed, gone, .*succeeded"
+    ) as caught:
         Outcome.from_event({**DONE.to_event(), "status": status})
     assert repr(status) in str(caught.value)
 
@@ -61,8 +78,16 @@ def test_events_are_bounded_however_long_the_story() -> None:
 
 def test_the_result_is_small_and_says_when_it_first_ran() -> None:
     result = DONE.to_result("team-a")
-    assert (result["submitted_at"], result["started_at"], result["ended_at"]) == (NOON, NOON + 60, NOON + 500)
-    assert (result["project"], result["clocks"]["queue"], result["interruptions"]) == ("team-a", 60, 0)
+    assert (result["submitted_at"], result["started_at"], result["ended_at"]) == (
+        NOON,
+        NOON + 60,
+        NOON + 500,
+    )
+    assert (result["project"], result["clocks"]["queue"], result["interruptions"]) == (
+        "team-a",
+        60,
+        0,
+    )
     assert "timeline" not in result
 
 
@@ -79,7 +104,10 @@ def test_a_timeline_that_is_shown_can_be_taken_up() -> None:
 @pytest.mark.parametrize(
     "damaged",
     [None, 1, "x", [], {}, {"timeline": 5}, {"timeline": [1, None, {}]}]
-    + [{"timeline": [{"at": at, "phase": phase}]} for at, phase in (("x", "Running"), (True, "Running"), (1.0, 2))]
+    + [
+        {"timeline": [{"at": at, "phase": phase}]}
+        for at, phase in (("x", "Running"), (True, "Running"), (1.0, 2))
+    ]
     + [{"timeline": [{"at": float("nan"), "phase": "Running"}]}],
 )
 def test_what_is_shown_and_no_timeline_counts_as_nothing(damaged: object) -> None:

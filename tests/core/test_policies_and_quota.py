@@ -16,13 +16,29 @@ GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
 @pytest.mark.parametrize(
     ("rules", "spec", "says"),
     [
-        (GPUS, {"compute": {"gpuDevicesRequest": 5}}, "spec.compute.gpuDevicesRequest: 5; the policy allows at most 4"),
+        (
+            GPUS,
+            {"compute": {"gpuDevicesRequest": 5}},
+            "spec.compute.gpuDevicesRequest: 5; the policy allows at most 4",
+        ),
         (GPUS, {"compute": {"gpuDevicesRequest": 0}}, "the policy allows 1 or more"),
-        ({"compute": {"cpuMemoryRequest": {"max": "16Gi"}}}, {"compute": {"cpuMemoryRequest": "17179869185"}}, "16Gi"),
+        (
+            {"compute": {"cpuMemoryRequest": {"max": "16Gi"}}},
+            {"compute": {"cpuMemoryRequest": "17179869185"}},
+            "16Gi",
+        ),
         ({"image": {"required": True}}, {}, "spec.image: missing; the policy requires it"),
         ({"image": {"canEdit": False}}, {"image": "x"}, "the policy lets nobody change it"),
-        ({"priorityClass": {"options": [{"value": "low"}, {"value": "high"}]}}, {"priorityClass": "top"}, "low, high"),
-        ({"tolerations": {"instances": {"canAdd": False}}}, {"tolerations": [{}]}, "lets nobody add any"),
+        (
+            {"priorityClass": {"options": [{"value": "low"}, {"value": "high"}]}},
+            {"priorityClass": "top"},
+            "low, high",
+        ),
+        (
+            {"tolerations": {"instances": {"canAdd": False}}},
+            {"tolerations": [{}]},
+            "lets nobody add any",
+        ),
         ({"worker": GPUS}, {"compute": {"gpuDevicesRequest": 5}}, "at most 4"),
     ],
 )
@@ -40,13 +56,21 @@ def test_broken_rule_is_named(rules: dict[str, Any], spec: dict[str, Any], says:
         ({"rules": GPUS}, {}),
         ({"rules": {"image": {"required": True}}, "defaults": {"image": "y"}}, {}),
         ({"rules": {"image": {"canEdit": False}}, "defaults": {"image": "x"}}, {"image": "x"}),
-        ({"rules": {"compute": {"cpuMemoryRequest": {"max": "16Gi"}}}}, {"compute": {"cpuMemoryRequest": "16G"}}),
-        ({"rules": {"compute": {"cpuMemoryRequest": {"max": "a lot"}}}}, {"compute": {"cpuMemoryRequest": "16G"}}),
+        (
+            {"rules": {"compute": {"cpuMemoryRequest": {"max": "16Gi"}}}},
+            {"compute": {"cpuMemoryRequest": "16G"}},
+        ),
+        (
+            {"rules": {"compute": {"cpuMemoryRequest": {"max": "a lot"}}}},
+            {"compute": {"cpuMemoryRequest": "16G"}},
+        ),
         ({"rules": {"image": {"aRuleOfTomorrow": 3}, "x": 3, "y": [1]}}, {"image": "x"}),
         ({"rules": {"largeShm": {"max": 0}}}, {"largeShm": True}),
     ],
 )
-def test_what_is_allowed_or_unknown_is_no_breach(policy: dict[str, Any], spec: dict[str, Any]) -> None:
+def test_what_is_allowed_or_unknown_is_no_breach(
+    policy: dict[str, Any], spec: dict[str, Any]
+) -> None:
     assert breaches(policy, spec) == []
 
 
@@ -58,11 +82,18 @@ def test_what_is_allowed_or_unknown_is_no_breach(policy: dict[str, Any], spec: d
         ({"compute": {"gpu_portion": 0.5}}, 0.5),
         ({"compute": {"gpu_memory": "10G"}}, None),
         ({"compute": {"gpu_devices": 2}, "parallelism": 3, "completions": 9}, 6.0),
-        ({"compute": {"gpu_devices": 2}, "distributed": {"framework": "PyTorch", "workers": 3}}, 8.0),
+        (
+            {"compute": {"gpu_devices": 2}, "distributed": {"framework": "PyTorch", "workers": 3}},
+            8.0,
+        ),
         (
             {
                 "compute": {"gpu_devices": 2},
-                "distributed": {"framework": "MPI", "workers": 3, "master": {"compute": {"gpu_devices": 0}}},
+                "distributed": {
+                    "framework": "MPI",
+                    "workers": 3,
+                    "master": {"compute": {"gpu_devices": 0}},
+                },
             },
             6.0,
         ),
@@ -76,7 +107,10 @@ def test_gpus_of_all_pods_count(more: dict[str, Any], gpus: float | None) -> Non
     ("resources", "quota"),
     [
         ([{"gpu": {"deserved": 2, "limit": -1}}], Quota(2.0, None)),
-        ([{"gpu": {"deserved": 2, "limit": 4}}, {"gpu": {"deserved": 1.5, "limit": 4}}], Quota(3.5, 8.0)),
+        (
+            [{"gpu": {"deserved": 2, "limit": 4}}, {"gpu": {"deserved": 1.5, "limit": 4}}],
+            Quota(3.5, 8.0),
+        ),
         ([{"gpu": {"deserved": -1, "limit": 4}}, {"gpu": {"limit": -1}}], Quota(None, None)),
         ([{"gpu": None}, {}, 3], Quota(None, None)),
         (None, Quota(None, None)),

@@ -23,7 +23,13 @@ print(len(names), "asyncio" in sys.modules)
 
 
 def test_the_core_imports_neither_airflow_nor_anything_heavy() -> None:
-    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     count, asyncio_loaded = done.stdout.split()
     assert int(count) >= 10

@@ -12,8 +12,16 @@ from airflow_runai.core.templates import load_template
 from airflow_runai.errors import SpecError
 
 HUSH = "hush4hush"
-HF, GITHUB, GITLAB = "hf_abcdefghijklmnopqrst", "ghp_abcdefghijklmnop1234", "glpat-abcdefghijklmnopqr"
-OPENAI, AWS, SLACK = "sk-proj-abcdefghijklmnopqrstuvwx", "AKIAABCDEFGHIJKLMNOP", "xoxb-123456789012-abcdefghij"
+HF, GITHUB, GITLAB = (
+    "hf_abcdefghijklmnopqrst",
+    "ghp_abcdefghijklmnop1234",
+    "glpat-abcdefghijklmnopqr",
+)
+OPENAI, AWS, SLACK = (
+    "sk-proj-abcdefghijklmnopqrstuvwx",
+    "AKIAABCDEFGHIJKLMNOP",
+    "xoxb-123456789012-abcdefghij",
+)
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abcdefghij"
 V1, V2 = "runai submit a -i x ", "runai training submit a -i x "
 

@@ -59,7 +59,10 @@ WIRE: dict[str, tuple[Any, Any]] = {
     "completions": (3, 3),
     "parallelism": ("2", 2),
     "security": ({"run_as_uid": 1000}, {"runAsUid": 1000}),
-    "labels": ({"team": "a", "n": 1}, [{"name": "team", "value": "a"}, {"name": "n", "value": "1"}]),
+    "labels": (
+        {"team": "a", "n": 1},
+        [{"name": "team", "value": "a"}, {"name": "n", "value": "1"}],
+    ),
     "annotations": ({"a": "b"}, [{"name": "a", "value": "b"}]),
     "create_home_dir": (True, True),
     "distributed": ({**PYTORCH, "workers": 2}, None),
@@ -75,7 +78,10 @@ WIRE: dict[str, tuple[Any, Any]] = {
     "compute.cpu_memory": ("16Gi", "16Gi"),
     "compute.cpu_memory_limit": ("500M", "500M"),
     "compute.large_shm": ("True", True),
-    "compute.extended_resources": ({"nvidia.com/mig-1g": 1}, [{"resource": "nvidia.com/mig-1g", "quantity": "1"}]),
+    "compute.extended_resources": (
+        {"nvidia.com/mig-1g": 1},
+        [{"resource": "nvidia.com/mig-1g", "quantity": "1"}],
+    ),
     "distributed.framework": ("PyTorch", "PyTorch"),
     "distributed.workers": ("2", 2),
     "distributed.min_replicas": (1, 1),
@@ -94,7 +100,10 @@ WIRE: dict[str, tuple[Any, Any]] = {
     "security.seccomp_profile": ("RuntimeDefault", "RuntimeDefault"),
     "security.host_ipc": (False, False),
     "security.host_network": (False, False),
-    "storage.pvc": ([{"claim": "c", "path": "/c"}], [{"existingPvc": True, "claimName": "c", "path": "/c"}]),
+    "storage.pvc": (
+        [{"claim": "c", "path": "/c"}],
+        [{"existingPvc": True, "claimName": "c", "path": "/c"}],
+    ),
     "storage.nfs": (
         [{"path": "/nfs/john", "mount_path": "/mydir", "server": "s", "read_only": True}],
         [{"path": "/nfs/john", "mountPath": "/mydir", "server": "s", "readOnly": True}],
@@ -104,8 +113,24 @@ WIRE: dict[str, tuple[Any, Any]] = {
         [{"path": "/d", "mountPath": "/m", "readOnly": False, "mountPropagation": "None"}],
     ),
     "storage.git": (
-        [{"repository": "https://x", "path": "/src", "branch": "b", "revision": "r", "secret": "s"}],
-        [{"repository": "https://x", "path": "/src", "branch": "b", "revision": "r", "secretRef": "s"}],
+        [
+            {
+                "repository": "https://x",
+                "path": "/src",
+                "branch": "b",
+                "revision": "r",
+                "secret": "s",
+            }
+        ],
+        [
+            {
+                "repository": "https://x",
+                "path": "/src",
+                "branch": "b",
+                "revision": "r",
+                "secretRef": "s",
+            }
+        ],
     ),
     "storage.s3": (
         [{"bucket": "b", "path": "/b", "url": "https://s3", "secret": "k"}],
@@ -150,7 +175,9 @@ def test_only_what_was_set_is_sent() -> None:
     assert "compute" not in spec_of(compute={})
 
 
-@pytest.mark.parametrize(("cls", "key"), [(storage.Storage, name) for name in declared(storage.Storage)])
+@pytest.mark.parametrize(
+    ("cls", "key"), [(storage.Storage, name) for name in declared(storage.Storage)]
+)
 def test_every_kind_of_storage_has_all_of_its_keys_in_an_example(cls: type, key: str) -> None:
     kinds: Mapping[str, type] = {
         "pvc": storage.Pvc, "nfs": storage.Nfs, "host_path": storage.HostPath, "git": storage.Git, "s3": storage.S3,
@@ -183,8 +210,14 @@ def test_a_new_claim_carries_its_size_class_and_access_mode_nested() -> None:
 @pytest.mark.parametrize(
     ("compute", "sent"),
     [
-        ({"gpu_portion": 0.5}, {"gpuDevicesRequest": 1, "gpuRequestType": "portion", "gpuPortionRequest": 0.5}),
-        ({"gpu_memory": "10G"}, {"gpuDevicesRequest": 1, "gpuRequestType": "memory", "gpuMemoryRequest": "10G"}),
+        (
+            {"gpu_portion": 0.5},
+            {"gpuDevicesRequest": 1, "gpuRequestType": "portion", "gpuPortionRequest": 0.5},
+        ),
+        (
+            {"gpu_memory": "10G"},
+            {"gpuDevicesRequest": 1, "gpuRequestType": "memory", "gpuMemoryRequest": "10G"},
+        ),
         ({"gpu_devices": 2}, {"gpuDevicesRequest": 2}),
     ],
 )
@@ -314,7 +347,11 @@ def test_texts_that_a_template_left_behind_are_read_as_what_they_mean() -> None:
     rendered = {"gpu_portion": "0.5", "large_shm": "True", "cpu_cores": "2"}
     assert WorkloadSpec.from_mapping({**IMAGE, "compute": rendered, "backoff_limit": "2"}) == (
         WorkloadSpec.from_mapping(
-            {**IMAGE, "compute": {"gpu_portion": 0.5, "large_shm": True, "cpu_cores": 2}, "backoff_limit": 2}
+            {
+                **IMAGE,
+                "compute": {"gpu_portion": 0.5, "large_shm": True, "cpu_cores": 2},
+                "backoff_limit": 2,
+            }
         )
     )
 
@@ -335,7 +372,10 @@ def test_raw_is_laid_over_the_rest_and_keeps_what_it_does_not_name() -> None:
         },
     )
     assert found["compute"] == {"gpuDevicesRequest": 1, "migProfile": "1g"}
-    assert found["environmentVariables"] == [{"name": "A", "value": "1"}, {"name": "B", "exclude": True}]
+    assert found["environmentVariables"] == [
+        {"name": "A", "value": "1"},
+        {"name": "B", "exclude": True},
+    ]
     assert (found["preemptibility"], found["probes"]) == ("semi-preemptible", {"readiness": {}})
 
 
@@ -348,7 +388,11 @@ def test_the_master_is_as_a_worker_where_it_does_not_differ() -> None:
         "distributed": {
             **PYTORCH,
             "workers": 2,
-            "master": {"compute": {"gpu_devices": 1}, "environment": {"B": 3}, "raw": {"tty": True}},
+            "master": {
+                "compute": {"gpu_devices": 1},
+                "environment": {"B": 3},
+                "raw": {"tty": True},
+            },
         },
     }
     wire = WorkloadSpec.from_mapping(given_spec).to_wire()
@@ -370,18 +414,27 @@ def test_without_its_own_fields_the_master_is_the_same_as_a_worker() -> None:
 
 
 def test_variables_that_are_added_do_not_replace_those_of_the_author() -> None:
-    spec = WorkloadSpec.from_mapping({**IMAGE, "environment": {"A": "mine"}}).with_environment({"A": "x", "B": "y"})
+    spec = WorkloadSpec.from_mapping({**IMAGE, "environment": {"A": "mine"}}).with_environment(
+        {"A": "x", "B": "y"}
+    )
     assert spec.environment == {"A": "mine", "B": "y"}
 
 
 TOGETHER_WITH_NOTHING = ("distributed", "template_id", "completions", "parallelism")
-FULL = {key: written for key, (written, _) in WIRE.items() if "." not in key and key not in TOGETHER_WITH_NOTHING}
+FULL = {
+    key: written
+    for key, (written, _) in WIRE.items()
+    if "." not in key and key not in TOGETHER_WITH_NOTHING
+}
 
 
 @given(st.permutations(sorted(FULL)))
 def test_the_fingerprint_does_not_depend_on_the_order_of_keys(order: list[str]) -> None:
     shuffled = {key: _reversed(FULL[key]) for key in order}
-    assert WorkloadSpec.from_mapping(shuffled).fingerprint() == WorkloadSpec.from_mapping(FULL).fingerprint()
+    assert (
+        WorkloadSpec.from_mapping(shuffled).fingerprint()
+        == WorkloadSpec.from_mapping(FULL).fingerprint()
+    )
 
 
 def _reversed(value: Any) -> Any:
@@ -416,8 +469,12 @@ def test_small_changes_change_the_fingerprint(one: Any, two: Any) -> None:
 
 
 def test_two_ways_to_write_the_same_have_the_same_fingerprint() -> None:
-    one = WorkloadSpec.from_mapping({**IMAGE, "environment": {"N": 1}, "compute": {"gpu_portion": 0.5}})
-    two = WorkloadSpec.from_mapping({**IMAGE, "environment": {"N": "1"}, "compute": {"gpu_portion": "0.50"}})
+    one = WorkloadSpec.from_mapping(
+        {**IMAGE, "environment": {"N": 1}, "compute": {"gpu_portion": 0.5}}
+    )
+    two = WorkloadSpec.from_mapping(
+        {**IMAGE, "environment": {"N": "1"}, "compute": {"gpu_portion": "0.50"}}
+    )
     assert one.fingerprint() == two.fingerprint()
 
 
@@ -430,14 +487,29 @@ def test_what_is_sent_is_json_and_the_spec_is_frozen() -> None:
 
 
 def test_keys_can_be_checked_before_the_templates_are_rendered() -> None:
-    check_keys({"image": "{{ params.image }}", "compute": {"gpu_devices": "{{ params.gpus }}"}, "storage": "{{ x }}"})
+    check_keys(
+        {
+            "image": "{{ params.image }}",
+            "compute": {"gpu_devices": "{{ params.gpus }}"},
+            "storage": "{{ x }}",
+        }
+    )
     with pytest.raises(SpecError) as caught:
-        check_keys({"imgae": "{{ x }}", "compute": {"gpu_device": 1}, "distributed": {"framwork": "x"}})
+        check_keys(
+            {"imgae": "{{ x }}", "compute": {"gpu_device": 1}, "distributed": {"framwork": "x"}}
+        )
     assert len(caught.value.problems) == 3
     assert "did you mean 'framework'?" in str(caught.value)
 
 
 def test_tolerations_are_declared_completely() -> None:
-    every = {"name": "n", "key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule", "seconds": "5"}
+    every = {
+        "name": "n",
+        "key": "k",
+        "operator": "Equal",
+        "value": "v",
+        "effect": "NoSchedule",
+        "seconds": "5",
+    }
     assert spec_of(tolerations=[every])["tolerations"] == [{**every, "seconds": 5}]
     assert set(every) == {item.name for item in fields(Toleration)}

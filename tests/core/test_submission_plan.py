@@ -36,32 +36,98 @@ SAME, CLEARED = Tries(2, 1, 1), Tries(2, 2, 2)
 
 TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]] = {
     "first try": ([], Tries(1), None, "restart", Create(1)),
-    "first try, after another life of the run that went well": ([DONE], Tries(1), None, "restart", Create(2, (), DONE)),
-    "first try, after another life that was deleted": ([DELETED], Tries(1), None, "restart", Create(2, (), DELETED)),
-    "second try of a life whose first could note nothing": ([DONE], SAME, None, "restart", Create(2, (), DONE)),
-    "an older one has the name that was intended": ([OLDER], SAME, INTENDED, "restart", Create(2, (), OLDER)),
-    "crash between create and note, seen late": ([LATER], SAME, INTENDED, "restart", Adopt(1, LATER)),
-    "what was not ours has ended": ([FAILED], Tries(2), Note(0, 1), "restart", Create(2, (), FAILED)),
+    "first try, after another life of the run that went well": (
+        [DONE],
+        Tries(1),
+        None,
+        "restart",
+        Create(2, (), DONE),
+    ),
+    "first try, after another life that was deleted": (
+        [DELETED],
+        Tries(1),
+        None,
+        "restart",
+        Create(2, (), DELETED),
+    ),
+    "second try of a life whose first could note nothing": (
+        [DONE],
+        SAME,
+        None,
+        "restart",
+        Create(2, (), DONE),
+    ),
+    "an older one has the name that was intended": (
+        [OLDER],
+        SAME,
+        INTENDED,
+        "restart",
+        Create(2, (), OLDER),
+    ),
+    "crash between create and note, seen late": (
+        [LATER],
+        SAME,
+        INTENDED,
+        "restart",
+        Adopt(1, LATER),
+    ),
+    "what was not ours has ended": (
+        [FAILED],
+        Tries(2),
+        Note(0, 1),
+        "restart",
+        Create(2, (), FAILED),
+    ),
     "crash before the create": ([], Tries(2), Note(1, 1), "restart", Create(1)),
     "crash between create and note": ([G1], Tries(2), Note(1, 1), "restart", Adopt(1, G1)),
     "crash after the note": ([G1], SAME, NOTED, "restart", Adopt(1, G1)),
     "note lost": ([G1], Tries(2), None, "restart", Adopt(1, G1)),
     "note lost, nothing there": ([], Tries(3), None, "restart", Create(1)),
     "finished while nobody looked": ([DONE], SAME, NOTED, "restart", Adopt(1, DONE)),
-    "failed while nobody looked, same try": ([FAILED], Tries(1, 1, 1), NOTED, "restart", Adopt(1, FAILED)),
+    "failed while nobody looked, same try": (
+        [FAILED],
+        Tries(1, 1, 1),
+        NOTED,
+        "restart",
+        Adopt(1, FAILED),
+    ),
     "retry after failure": ([FAILED], SAME, NOTED, "restart", Create(2, (), FAILED)),
     "retry after failure, note lost": ([FAILED], Tries(2), None, "restart", Create(2, (), FAILED)),
     "retry after deletion": ([DELETED], SAME, NOTED, "restart", Create(2, (), DELETED)),
-    "retry while it is being deleted": ([DELETING], Tries(2), None, "restart", Create(2, (DELETING,), DELETING)),
+    "retry while it is being deleted": (
+        [DELETING],
+        Tries(2),
+        None,
+        "restart",
+        Create(2, (DELETING,), DELETING),
+    ),
     "deleted, same try": ([DELETED], Tries(1, 1, 1), NOTED, "restart", Adopt(1, DELETED)),
     "clear after it was missed": ([], CLEARED, replace(NOTED, missed_at=1), "restart", Create(2)),
     "clear: restart": ([G1], CLEARED, NOTED, "restart", Create(2, (G1,), G1)),
     "clear: restart, note lost": ([G1], CLEARED, None, "restart", Create(2, (G1,), G1)),
-    "clear: restart, note of an older version": ([G1], CLEARED, Note(1, 1, "id-1"), "restart", Create(2, (G1,), G1)),
+    "clear: restart, note of an older version": (
+        [G1],
+        CLEARED,
+        Note(1, 1, "id-1"),
+        "restart",
+        Create(2, (G1,), G1),
+    ),
     "clear: restart of what is done": ([DONE], CLEARED, NOTED, "restart", Create(2, (), DONE)),
-    "clear: restart of what is suspended": ([STOPPED], CLEARED, NOTED, "restart", Create(2, (STOPPED,), STOPPED)),
+    "clear: restart of what is suspended": (
+        [STOPPED],
+        CLEARED,
+        NOTED,
+        "restart",
+        Create(2, (STOPPED,), STOPPED),
+    ),
     "clear: reattach": ([G1], CLEARED, NOTED, "reattach", Adopt(1, G1, cleared=True)),
-    "clear: reattach to what is done": ([DONE], CLEARED, NOTED, "reattach", Adopt(1, DONE, cleared=True)),
+    "clear: reattach to what is done": (
+        [DONE],
+        CLEARED,
+        NOTED,
+        "reattach",
+        Adopt(1, DONE, cleared=True),
+    ),
     "clear: reattach to what failed": ([FAILED], CLEARED, NOTED, "reattach", Create(2, (), FAILED)),
     "retries lowered in the DAG": ([G1], Tries(2, 2, 1), NOTED, "restart", Adopt(1, G1)),
     "clear, crash while the old one goes": (
@@ -85,9 +151,21 @@ TABLE: dict[str, tuple[list[Workload], Tries, Note | None, str, Create | Adopt]]
         "restart",
         Create(2, (), DONE),
     ),
-    "clear, crash after the create": ([DELETED, G2], Tries(3, 2, 2), Note(2, 2, max_tries=2), "restart", Adopt(2, G2)),
+    "clear, crash after the create": (
+        [DELETED, G2],
+        Tries(3, 2, 2),
+        Note(2, 2, max_tries=2),
+        "restart",
+        Adopt(2, G2),
+    ),
     "two generations alive": ([G2, G1], Tries(2), None, "restart", Adopt(2, G2, (G1,))),
-    "two generations alive, cleared": ([G2, G1], Tries(3, 3), None, "restart", Create(3, (G1, G2), G2)),
+    "two generations alive, cleared": (
+        [G2, G1],
+        Tries(3, 3),
+        None,
+        "restart",
+        Create(3, (G1, G2), G2),
+    ),
     "name used again after a deletion": (
         [made(1, deleted=True, created_at=5.0), made(1, id="new", created_at=9.0)],
         Tries(2),
@@ -125,9 +203,13 @@ def test_what_is_submitted_follows_from_what_there_is(case: str) -> None:
 
 @pytest.mark.parametrize("on_clear", ["restart", "reattach"])
 @pytest.mark.parametrize("tries", [Tries(1), Tries(2, 1, 1), Tries(2, 2, 2)])
-def test_what_lives_and_was_not_submitted_by_this_run_is_never_taken(tries: Tries, on_clear: str) -> None:
+def test_what_lives_and_was_not_submitted_by_this_run_is_never_taken(
+    tries: Tries, on_clear: str
+) -> None:
     note = None if tries.current == 1 else Note(0, 1)
-    with pytest.raises(ForeignWorkload, match=r"the run was deleted in Airflow.*another Airflow has the same"):
+    with pytest.raises(
+        ForeignWorkload, match=r"the run was deleted in Airflow.*another Airflow has the same"
+    ):
         plan(numbered([G1]), tries, note, on_clear)
 
 
@@ -144,13 +226,25 @@ def test_what_lives_and_was_not_submitted_by_this_run_is_never_taken(tries: Trie
 def test_what_cannot_be_found_is_no_reason_to_begin_another(
     existing: list[Workload], tries: Tries, note: Note, on_clear: str
 ) -> None:
-    with pytest.raises(Missing, match=r"no second one is begun.*clear the task with on_clear='restart'"):
+    with pytest.raises(
+        Missing, match=r"no second one is begun.*clear the task with on_clear='restart'"
+    ):
         plan(numbered(existing), tries, note, on_clear)
 
 
 @pytest.mark.parametrize(
     "value",
-    [None, "1", 5, [], {}, {"generation": "1"}, {"generation": None}, {"generation": True}, {"generation": -1}],
+    [
+        None,
+        "1",
+        5,
+        [],
+        {},
+        {"generation": "1"},
+        {"generation": None},
+        {"generation": True},
+        {"generation": -1},
+    ],
 )
 def test_a_note_that_is_not_ours_counts_as_lost(value: object) -> None:
     assert Note.from_json(value) is None
@@ -164,7 +258,9 @@ def test_what_is_damaged_in_a_note_counts_as_not_written(damage: object) -> None
         if key == "generation":
             assert found is None
         elif damage != "x" or key in ("try_number", "max_tries", "missed_at"):
-            assert found == Note.from_json({name: value for name, value in whole.items() if name != key})
+            assert found == Note.from_json(
+                {name: value for name, value in whole.items() if name != key}
+            )
 
 
 def test_a_note_crosses_the_state_store() -> None:
@@ -188,10 +284,19 @@ class Made:
         return not self.deleted and self.phase not in ("Failed", "Completed")
 
     def seen(self) -> Workload:
-        return made(self.generation, self.phase, self.by, id=self.id, deleted=self.deleted, created_at=float(self.by))
+        return made(
+            self.generation,
+            self.phase,
+            self.by,
+            id=self.id,
+            deleted=self.deleted,
+            created_at=float(self.by),
+        )
 
 
-CRASHES = st.sampled_from(["", "", "before the end of the old one", "before create", "after create"])
+CRASHES = st.sampled_from(
+    ["", "", "before the end of the old one", "before create", "after create"]
+)
 
 
 class OneTaskInstance(RuleBasedStateMachine):
@@ -271,7 +376,11 @@ class OneTaskInstance(RuleBasedStateMachine):
         self.note = None
 
     @precondition(lambda self: any(m.lives for m in self.platform))
-    @rule(phase=st.sampled_from(["Failed", "Completed", "Stopped", "Pending", "Deleting", "Hibernating"]))
+    @rule(
+        phase=st.sampled_from(
+            ["Failed", "Completed", "Stopped", "Pending", "Deleting", "Hibernating"]
+        )
+    )
     def something_happens(self, phase: str) -> None:
         workload = next(m for m in self.platform if m.lives)
         if workload.phase != "Deleting":
@@ -315,7 +424,10 @@ def test_differences_name_places_and_never_values_of_variables() -> None:
     theirs = {
         "image": "old:1",
         "compute": {"gpuDevicesRequest": 1, "largeShmRequest": True},
-        "environmentVariables": [{"name": "TOKEN", "value": "hunter1"}, {"name": "SAME", "value": "x"}],
+        "environmentVariables": [
+            {"name": "TOKEN", "value": "hunter1"},
+            {"name": "SAME", "value": "x"},
+        ],
         "backoffLimit": 6,
     }
     found = list(differences(ours, theirs))

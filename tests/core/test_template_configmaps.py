@@ -1,4 +1,6 @@
-"""Templates of the old command line: every documented key lands, is named as left out, or is refused."""
+"""
+Templates of the old command line: every documented key lands, is named as left out, or is refused.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ metadata:
 
 def made(values: dict[str, Any], name: str = "old", **metadata: Any) -> Template:
     data = {"name": name, "values": yaml.safe_dump(values)}
-    return import_configmap({"kind": "ConfigMap", "data": data, "metadata": {"name": "object", **metadata}}, "cm.yaml")
+    return import_configmap(
+        {"kind": "ConfigMap", "data": data, "metadata": {"name": "object", **metadata}}, "cm.yaml"
+    )
 
 
 def problems(values: dict[str, Any]) -> tuple[str, ...]:
@@ -159,31 +163,47 @@ def test_every_key_of_2020_11_lands_or_is_named(key: str) -> None:
         ({"interactive": {"value": "true"}}, "as a flag, --interactive: for interactive work"),
         ({"jupyter": {"value": "true"}}, "as a flag, --jupyter: for interactive work"),
         ({"jupyter": True}, "as a flag, --jupyter: for interactive work"),
-        ({"service-type": {"value": "nodeport"}}, "as a flag, --service-type: for interactive work only"),
+        (
+            {"service-type": {"value": "nodeport"}},
+            "as a flag, --service-type: for interactive work only",
+        ),
         ({"serviceType": "ingress"}, "as a flag, --service-type: for interactive work only"),
         ({"gpus": {"value": "1"}}, "line 1: gpus: unknown key; did you mean 'gpu'?"),
         ({"template": {"value": "x"}}, "line 1: template: unknown key"),
         ({"image": {"valeu": "x"}}, "line 1: image: valeu: unknown; allowed: value, required"),
-        ({"image": {"value": "x", "required": "perhaps"}}, "line 1: image: 'perhaps' is no boolean"),
+        (
+            {"image": {"value": "x", "required": "perhaps"}},
+            "line 1: image: 'perhaps' is no boolean",
+        ),
         ({"command": {"value": "./start.sh"}}, "line 1: command: './start.sh' is no boolean"),
         ({"gpu": {"value": "two"}}, "as a flag, --gpu: 'two'; allowed: a whole number of GPUs"),
         ({"gpu": ["1"]}, "line 1: gpu: a list; allowed: one value"),
         ({"volumes": [["/a:/b"]]}, "line 1: volumes: neither a value nor a list of values"),
         ({"volumes": ["/a"]}, "as a flag, --volume: '/a'; allowed: SOURCE:TARGET"),
         ({"environments": ["hunter2"]}, "as a flag, --environment: found no '='"),
-        ({"git-sync": {"source": {"value": "u"}, "password": {"value": "hunter2"}}}, "--git-sync: password=… (not"),
-        ({"git-sync": {"source": {"value": "u"}, "username": {"value": "hunter2"}}}, "--git-sync: username=… (not"),
+        (
+            {"git-sync": {"source": {"value": "u"}, "password": {"value": "hunter2"}}},
+            "--git-sync: password=… (not",
+        ),
+        (
+            {"git-sync": {"source": {"value": "u"}, "username": {"value": "hunter2"}}},
+            "--git-sync: username=… (not",
+        ),
         ({"git-sync": {"branch": {"value": "b"}}}, "--git-sync: source missing"),
     ],
 )
 def test_what_cannot_be_taken_over_is_refused(values: dict[str, Any], sentence: str) -> None:
     found = problems(values)
-    assert [one for one in found if one.startswith("cm.yaml, data.values") and sentence in one], found
+    assert [one for one in found if one.startswith("cm.yaml, data.values") and sentence in one], (
+        found
+    )
     assert "hunter2" not in str(found)
 
 
 def test_all_that_is_wrong_with_a_configmap_is_told_at_once() -> None:
-    found = problems({"gpus": {"value": "1"}, "interactive": {"value": "true"}, "gpu": {"value": "x"}})
+    found = problems(
+        {"gpus": {"value": "1"}, "interactive": {"value": "true"}, "gpu": {"value": "x"}}
+    )
     assert len(found) == 3
 
 
@@ -191,9 +211,13 @@ def test_the_documented_example_is_read_from_a_file_and_keeps_what_is_required()
     template = load_template(DOCUMENTED, "template-1.yaml")
     assert template.required == ("compute.gpu_devices | compute.gpu_portion",)
     assert template.description == "my first template"
-    with pytest.raises(SpecError, match=r"spec\.compute\.gpu_devices or spec\.compute\.gpu_portion: missing"):
+    with pytest.raises(
+        SpecError, match=r"spec\.compute\.gpu_devices or spec\.compute\.gpu_portion: missing"
+    ):
         effective(template, {})
-    assert effective(template, {"compute": {"gpu_portion": 0.5}, "environment": {"LEARNING_RATE": 1}}) == {
+    assert effective(
+        template, {"compute": {"gpu_portion": 0.5}, "environment": {"LEARNING_RATE": 1}}
+    ) == {
         "image": "tensorflow/tensorflow:1.14.0-gpu-py3",
         "environment": {
             "LEARNING_RATE": 1,
@@ -229,11 +253,16 @@ def test_required_without_a_meaning_here_is_named(key: str) -> None:
 
 def test_variables_of_a_users_shell_are_never_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNAI_TEMPLATE_TEST", "leaked")
-    values = {"environments": ["A=${RUNAI_TEMPLATE_TEST}", "B=$RUNAI_TEMPLATE_TEST"], "image": {"value": "x:${TAG}"}}
+    values = {
+        "environments": ["A=${RUNAI_TEMPLATE_TEST}", "B=$RUNAI_TEMPLATE_TEST"],
+        "image": {"value": "x:${TAG}"},
+    }
     found = made(values)
     assert found.spec["environment"] == {"A": "${RUNAI_TEMPLATE_TEST}", "B": "$RUNAI_TEMPLATE_TEST"}
     assert found.spec["image"] == "x:${TAG}"
-    assert found.warnings[-1].startswith("$RUNAI_TEMPLATE_TEST, ${RUNAI_TEMPLATE_TEST}, ${TAG}: kept as it stands")
+    assert found.warnings[-1].startswith(
+        "$RUNAI_TEMPLATE_TEST, ${RUNAI_TEMPLATE_TEST}, ${TAG}: kept as it stands"
+    )
 
 
 def test_default_lists_of_2020_are_joined_and_the_others_give_way() -> None:
@@ -242,7 +271,9 @@ def test_default_lists_of_2020_are_joined_and_the_others_give_way() -> None:
         "storage": {"host_path": [{"path": "/x", "mount_path": "/y"}]},
         "raw": {"ports": [{"container": 1}]},
     }
-    joined = made({"environmentDefault": ["A=1"], "volumeDefault": ["/a:/b"], "portsDefault": ["80"]})
+    joined = made(
+        {"environmentDefault": ["A=1"], "volumeDefault": ["/a:/b"], "portsDefault": ["80"]}
+    )
     assert effective(joined, call) == {
         "environment": {"A": "1", "X": 1},
         "storage": {"host_path": [HOST, {"path": "/x", "mount_path": "/y"}]},
@@ -270,7 +301,9 @@ def test_the_admins_template_becomes_the_admins_defaults() -> None:
 
 def test_the_default_of_2020_says_that_tasks_must_name_it() -> None:
     found = made({"image": "x"}, annotations={"runai/default": "true"})
-    assert found.warnings == ("runai/default: it applied where no template was named; now each task names it",)
+    assert found.warnings == (
+        "runai/default: it applied where no template was named; now each task names it",
+    )
 
 
 def test_a_distributed_template_says_its_kind() -> None:
@@ -282,12 +315,30 @@ def test_a_distributed_template_says_its_kind() -> None:
     ("given", "sentence"),
     [
         ({"kind": "ConfigMap"}, "found no text under data.values"),
-        ({"kind": "ConfigMap", "data": {"values": {"image": "x"}}}, "found no text under data.values"),
-        ({"apiVersion": "v1", "data": {"fields": "gpu: {}"}}, "data.fields is the form of the web interface"),
-        ({"kind": "ConfigMap", "data": {"name": "a", "values": "- x"}}, "data.values: no single mapping"),
-        ({"kind": "ConfigMap", "data": {"name": "a", "values": "x: 1\nx: 2"}}, "data.values, line 2: x: stands twice"),
-        ({"kind": "ConfigMap", "data": {"name": "a", "values": "x: !!python/name:os {}"}}, "line 1: the tag"),
-        ({"kind": "ConfigMap", "data": {"name": "a b", "values": "image: x"}}, "name: 'a b'; allowed: letters"),
+        (
+            {"kind": "ConfigMap", "data": {"values": {"image": "x"}}},
+            "found no text under data.values",
+        ),
+        (
+            {"apiVersion": "v1", "data": {"fields": "gpu: {}"}},
+            "data.fields is the form of the web interface",
+        ),
+        (
+            {"kind": "ConfigMap", "data": {"name": "a", "values": "- x"}},
+            "data.values: no single mapping",
+        ),
+        (
+            {"kind": "ConfigMap", "data": {"name": "a", "values": "x: 1\nx: 2"}},
+            "data.values, line 2: x: stands twice",
+        ),
+        (
+            {"kind": "ConfigMap", "data": {"name": "a", "values": "x: !!python/name:os {}"}},
+            "line 1: the tag",
+        ),
+        (
+            {"kind": "ConfigMap", "data": {"name": "a b", "values": "image: x"}},
+            "name: 'a b'; allowed: letters",
+        ),
         ({"kind": "ConfigMap", "data": {"values": "image: x"}}, "name: ''; allowed: letters"),
     ],
 )

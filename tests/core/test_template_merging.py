@@ -16,23 +16,33 @@ from airflow_runai.core.templates import Template, resolve
 from airflow_runai.core.templates.keys import MISSING, value_at
 from airflow_runai.core.templates.merging import laid, leaves, same
 
-CLAIM = [{"claim": "a", "path": "/a"}, {"claim": "b", "path": "/b"}, {"claim": "c", "path": "/c", "read_only": True}]
+CLAIM = [
+    {"claim": "a", "path": "/a"},
+    {"claim": "b", "path": "/b"},
+    {"claim": "c", "path": "/c", "read_only": True},
+]
 Spec = dict[str, Any]
 
 
 def some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Spec]:
-    return st.fixed_dictionaries({}, optional={name: st.none() | values for name, values in keys.items()})
+    return st.fixed_dictionaries(
+        {}, optional={name: st.none() | values for name, values in keys.items()}
+    )
 
 
 def raws(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Spec]:
-    entry = st.builds(lambda name, value: {"name": name, "value": value}, st.sampled_from("xyz"), scalars)
+    entry = st.builds(
+        lambda name, value: {"name": name, "value": value}, st.sampled_from("xyz"), scalars
+    )
     named = st.lists(entry, min_size=1, max_size=3, unique_by=lambda one: str(one["name"]))
     inner = {"n": scalars, "list": st.lists(st.integers(0, 3), max_size=3), "variables": named}
     deep = st.fixed_dictionaries({}, optional=inner)
     return st.fixed_dictionaries({}, optional={**inner, "deep": deep})
 
 
-VARIABLE = st.sampled_from(["1", 2, True]) | st.sampled_from([{"secret": {"name": "s", "key": "k"}}])
+VARIABLE = st.sampled_from(["1", 2, True]) | st.sampled_from(
+    [{"secret": {"name": "s", "key": "k"}}]
+)
 LABELS = st.dictionaries(st.sampled_from(["a", "b.c/d"]), st.sampled_from(["x", "y"]), max_size=2)
 CLAIMS = st.lists(st.sampled_from(CLAIM), max_size=3)
 BASIC: dict[str, st.SearchStrategy[Any]] = {
@@ -114,7 +124,9 @@ def test_the_rules_of_the_table(base: Spec, patch: Spec, expected: Spec) -> None
 
 @settings(max_examples=150, deadline=None)
 @given(SPECS, SPECS, SPECS)
-def test_it_does_not_matter_which_two_layers_are_laid_first(one: Spec, two: Spec, three: Spec) -> None:
+def test_it_does_not_matter_which_two_layers_are_laid_first(
+    one: Spec, two: Spec, three: Spec
+) -> None:
     one = laid({}, one)
     assert laid(laid(one, two), three) == laid(one, laid(laid({}, two), three))
 
@@ -138,15 +150,21 @@ def test_repeating_a_layer_changes_nothing_and_no_layer_is_touched(one: Spec, tw
 
 @settings(max_examples=120, deadline=None)
 @given(SPECS, SPECS, SPECS, SPECS)
-def test_layers_name_every_value_and_who_said_it(admin: Spec, parent: Spec, small: Spec, call: Spec) -> None:
+def test_layers_name_every_value_and_who_said_it(
+    admin: Spec, parent: Spec, small: Spec, call: Spec
+) -> None:
     said = {"admin": admin, "parent": parent, "small": small, "call": call}
-    known = {"parent": Template("parent", "p", parent), "small": Template("small", "s", small, extends="parent")}
+    known = {
+        "parent": Template("parent", "p", parent),
+        "small": Template("small", "s", small, extends="parent"),
+    }
     found = resolve("small", known, call, Template("admin", "a", admin))
     single = {key: value for key, value in leaves(found.spec) if key}
     assert found.layers.keys() == single.keys()
     for key, layer in found.layers.items():
         assert any(same(value, single[key]) for value in _said(said[layer], key)), (key, layer)
-        # Nobody above says otherwise, except lists, which are only added to, and variables of raw, which go by name.
+        # Nobody above says otherwise, except lists, which are only added to, and variables of raw,
+        # which go by name.
         above = list(said)[list(said).index(layer) + 1 :]
         if "[" not in key:
             assert all(_silent_or(said[name], key, single[key]) for name in above), (key, layer)
@@ -156,12 +174,19 @@ def _said(spec: Spec, key: str) -> list[Any]:
     """What a layer says at a dotted key: one value, or the entries of a list."""
     list_key = re.sub(r"\[\d+\]$", "", key)
     found = dict(leaves(laid({}, spec)))
-    return [value for name, value in found.items() if name == key or name.startswith(f"{list_key}[")]
+    return [
+        value for name, value in found.items() if name == key or name.startswith(f"{list_key}[")
+    ]
 
 
 def _silent_or(spec: Spec, key: str, value: Any) -> bool:
     at = value_at(spec, tuple(key.split(".")))
-    empty = at is MISSING or at is None or isinstance(at, (Mapping, list)) or not isinstance(spec, Mapping)
+    empty = (
+        at is MISSING
+        or at is None
+        or isinstance(at, (Mapping, list))
+        or not isinstance(spec, Mapping)
+    )
     return empty or same(at, value)
 
 
@@ -176,7 +201,9 @@ def test_two_specifications_that_fit_make_one_that_fits(one: Spec, two: Spec) ->
 def _fit(spec: Spec) -> Spec:
     """Without contradictions of its own."""
     compute = dict(spec.get("compute") or {})
-    amounts = [key for key in ("gpu_devices", "gpu_portion", "gpu_memory") if compute.get(key) is not None]
+    amounts = [
+        key for key in ("gpu_devices", "gpu_portion", "gpu_memory") if compute.get(key) is not None
+    ]
     return {**spec, "compute": {k: v for k, v in compute.items() if k not in amounts[1:]}}
 
 
@@ -184,7 +211,10 @@ def _fit(spec: Spec) -> Spec:
     ("task", "git"),
     [
         ([{"branch": "dev"}], [{"repository": "u", "path": "/code", "branch": "dev"}]),
-        ([{"repository": "u", "branch": "dev"}], [{"repository": "u", "path": "/code", "branch": "dev"}]),
+        (
+            [{"repository": "u", "branch": "dev"}],
+            [{"repository": "u", "path": "/code", "branch": "dev"}],
+        ),
         ([{"repository": "v", "path": "/code"}], [{"repository": "v", "path": "/code"}]),
         ([{"repository": "u", "path": "/code"}], [{"repository": "u", "path": "/code"}]),
         (
@@ -197,6 +227,8 @@ def _fit(spec: Spec) -> Spec:
         ),
     ],
 )
-def test_two_clones_never_share_a_place(task: list[dict[str, str]], git: list[dict[str, str]]) -> None:
+def test_two_clones_never_share_a_place(
+    task: list[dict[str, str]], git: list[dict[str, str]]
+) -> None:
     base = {"storage": {"git": [{"repository": "u", "path": "/code"}]}}
     assert laid(base, {"storage": {"git": task}}) == {"storage": {"git": git}}

@@ -44,7 +44,9 @@ locked: [compute.gpu_portion]
 
 
 def effective(name: str | None, call: Mapping[str, Any], **more: str) -> Effective:
-    known = library({**FILES, **{f"{key}.yaml": f"name: {key}\n{text}" for key, text in more.items()}})
+    known = library(
+        {**FILES, **{f"{key}.yaml": f"name: {key}\n{text}" for key, text in more.items()}}
+    )
     return resolve(name, known, call, known["admin"])
 
 
@@ -55,10 +57,14 @@ def problems(name: str | None, call: Mapping[str, Any], **more: str) -> tuple[st
 
 
 def test_layers_from_admin_to_task_make_one_specification() -> None:
-    found = effective("small", {"environment": {"EPOCHS": 3}, "node_pools": ["h100"], "args": "--fast"})
+    found = effective(
+        "small", {"environment": {"EPOCHS": 3}, "node_pools": ["h100"], "args": "--fast"}
+    )
     assert found.spec == {
         "preemptibility": "preemptible",
-        "storage": {"pvc": [{"claim": "shared", "path": "/shared"}, {"claim": "data", "path": "/data"}]},
+        "storage": {
+            "pvc": [{"claim": "shared", "path": "/shared"}, {"claim": "data", "path": "/data"}]
+        },
         "environment": {"HTTP_PROXY": "http://proxy:3128", "TEAM": "a", "EPOCHS": 3},
         "compute": {"cpu_memory": "8G", "gpu_portion": 0.5},
         "image": "registry.example/train:7",
@@ -100,7 +106,9 @@ def test_a_template_of_the_control_plane_passes_through() -> None:
 def test_what_is_replaceable_counts_only_where_nobody_above_speaks() -> None:
     assert effective("small", {}).spec["node_pools"] == ["a100"]
     assert effective("small", {"node_pools": []}).spec["node_pools"] == ["a100"]
-    several = "spec: {storage: {nfs: [{path: /n}], host_path: [{path: /h}]}, environment: {A: 1, B: 1}}\n"
+    several = (
+        "spec: {storage: {nfs: [{path: /n}], host_path: [{path: /h}]}, environment: {A: 1, B: 1}}\n"
+    )
     several += "replaceable: [storage.host_path | storage.nfs, environment.A | environment.C]"
     template = load_template(f"name: a\n{several}", "a.yaml")
     call = {"storage": {"nfs": [{"path": "/mine"}]}, "environment": {"C": 2}}
@@ -116,8 +124,16 @@ def test_what_is_replaceable_counts_only_where_nobody_above_speaks() -> None:
         ("smal", {}, "template: no template is called 'smal'; did you mean 'small'?"),
         ("zzz", {}, "template: no template is called 'zzz'; allowed: base, small"),
         ("admin", {}, "template: 'admin' applies to every task anyway"),
-        ("mine", {"mine": "extends: basee"}, "template 'mine', extends: no template is called 'basee'; did you mean"),
-        ("mine", {"mine": "extends: mine"}, "template 'mine': extends itself (mine → mine); take out one 'extends'"),
+        (
+            "mine",
+            {"mine": "extends: basee"},
+            "template 'mine', extends: no template is called 'basee'; did you mean",
+        ),
+        (
+            "mine",
+            {"mine": "extends: mine"},
+            "template 'mine': extends itself (mine → mine); take out one 'extends'",
+        ),
         (
             "mine",
             {"mine": "extends: a", "a": "extends: b", "b": "extends: a"},
@@ -125,7 +141,9 @@ def test_what_is_replaceable_counts_only_where_nobody_above_speaks() -> None:
         ),
     ],
 )
-def test_a_chain_that_leads_nowhere_is_told_without_guesses(name: str, more: dict[str, str], sentence: str) -> None:
+def test_a_chain_that_leads_nowhere_is_told_without_guesses(
+    name: str, more: dict[str, str], sentence: str
+) -> None:
     (found,) = problems(name, {}, **more)
     assert found.startswith(sentence)
 
@@ -149,19 +167,46 @@ def test_required_keys_are_looked_for_after_merging() -> None:
 
 
 LOCKS = {
-    "another value": ({"preemptibility": "non-preemptible"}, "spec.preemptibility: the task tries 'non-preemptible', "),
-    "a value where none was": ({"security": {"run_as_uid": 0}}, "spec.security: the task tries {'run_as_uid': 0}"),
-    "a list that grows": ({"storage": {"nfs": [{"path": "/n"}]}}, "spec.storage.nfs: the task tries [{'path': '/n'}]"),
-    "a variable": ({"environment": {"HTTP_PROXY": "hunter2"}}, "spec.environment.HTTP_PROXY: the task tries a value"),
-    "an answer that drops it": ({"compute": {"gpu_devices": 4}}, "spec.compute.gpu_portion: the task tries another"),
-    "the server's spelling": ({"raw": {"preemptibility": "x"}}, "spec.raw.preemptibility: the task tries a value"),
+    "another value": (
+        {"preemptibility": "non-preemptible"},
+        "spec.preemptibility: the task tries 'non-preemptible', ",
+    ),
+    "a value where none was": (
+        {"security": {"run_as_uid": 0}},
+        "spec.security: the task tries {'run_as_uid': 0}",
+    ),
+    "a list that grows": (
+        {"storage": {"nfs": [{"path": "/n"}]}},
+        "spec.storage.nfs: the task tries [{'path': '/n'}]",
+    ),
+    "a variable": (
+        {"environment": {"HTTP_PROXY": "hunter2"}},
+        "spec.environment.HTTP_PROXY: the task tries a value",
+    ),
+    "an answer that drops it": (
+        {"compute": {"gpu_devices": 4}},
+        "spec.compute.gpu_portion: the task tries another",
+    ),
+    "the server's spelling": (
+        {"raw": {"preemptibility": "x"}},
+        "spec.raw.preemptibility: the task tries a value",
+    ),
     "the server's spelling of a variable": (
         {"raw": {"environmentVariables": [{"name": "HTTP_PROXY", "value": "hunter2"}]}},
         "spec.raw.environmentVariables.HTTP_PROXY: the task tries a value (not shown)",
     ),
-    "null in the server's spelling": ({"raw": {"security": None}}, "spec.raw.security: the task tries a value"),
-    "null for all variables": ({"raw": {"environmentVariables": None}}, "spec.raw.environmentVariables.HTTP_PROXY"),
-    "a part of the server's": ({"raw": {"compute": 5}}, "spec.raw.compute.gpuPortionRequest: the task tries"),
+    "null in the server's spelling": (
+        {"raw": {"security": None}},
+        "spec.raw.security: the task tries a value",
+    ),
+    "null for all variables": (
+        {"raw": {"environmentVariables": None}},
+        "spec.raw.environmentVariables.HTTP_PROXY",
+    ),
+    "a part of the server's": (
+        {"raw": {"compute": 5}},
+        "spec.raw.compute.gpuPortionRequest: the task tries",
+    ),
     "a master of its own": (
         {"distributed": {"framework": "MPI", "master": {"security": {"run_as_uid": 0}}}},
         "spec.distributed.master.security: the task tries",
@@ -204,8 +249,12 @@ def test_a_distributed_lock_holds_the_flat_spelling() -> None:
 
 
 def test_a_template_must_respect_the_locks_beneath_it() -> None:
-    (found,) = problems("mine", {"image": "x", "working_dir": "/w"}, mine="spec: {preemptibility: semi-preemptible}")
-    assert found.startswith("spec.preemptibility: template 'mine' (mine.yaml) tries 'semi-preemptible', but 'admin'")
+    (found,) = problems(
+        "mine", {"image": "x", "working_dir": "/w"}, mine="spec: {preemptibility: semi-preemptible}"
+    )
+    assert found.startswith(
+        "spec.preemptibility: template 'mine' (mine.yaml) tries 'semi-preemptible', but 'admin'"
+    )
 
 
 def test_what_is_wrong_between_layers_is_told_at_once() -> None:
@@ -220,7 +269,10 @@ def test_what_is_wrong_between_layers_is_told_at_once() -> None:
         "kind",
     ]
     broken = problems("mine", {"preemptibility": "non-preemptible"}, mine="extends: nobody")
-    assert [sentence.split(":")[0] for sentence in broken] == ["template 'mine', extends", "spec.preemptibility"]
+    assert [sentence.split(":")[0] for sentence in broken] == [
+        "template 'mine', extends",
+        "spec.preemptibility",
+    ]
 
 
 def test_a_kind_must_fit() -> None:
@@ -229,7 +281,9 @@ def test_a_kind_must_fit() -> None:
     assert found.startswith(
         "kind: the workload is of kind distributed, and template 'mine' (mine.yaml) is for training; leave"
     )
-    assert effective("mine", call, mine="kind: distributed").spec["distributed"] == {"framework": "MPI"}
+    assert effective("mine", call, mine="kind: distributed").spec["distributed"] == {
+        "framework": "MPI"
+    }
 
 
 def test_warnings_of_templates_are_handed_on() -> None:

@@ -26,20 +26,30 @@ BAD = {
         "name: a\nspec:\n  image: x\n  image: y\n",
         "line 4: spec.image: stands twice, first in line 3",
     ),
-    "a duplicate key in quotes": ("name: a\n'name': b", "line 2: name: stands twice, first in line 1"),
+    "a duplicate key in quotes": (
+        "name: a\n'name': b",
+        "line 2: name: stands twice, first in line 1",
+    ),
     "a duplicate variable": (
         "name: a\nspec:\n environment: {A: secret1, A: secret2}",
         "line 3: spec.environment.A: stands twice, first in line 3",
     ),
-    "a constructing tag": ("name: !!python/object/apply:os.system [id]", "line 1: the tag 'tag:yaml.org,2002:python/"),
+    "a constructing tag": (
+        "name: !!python/object/apply:os.system [id]",
+        "line 1: the tag 'tag:yaml.org,2002:python/",
+    ),
     "a tag of its own": ("name: a\nspec: !secret x", "line 2: the tag '!secret' would construct"),
     "a tag on a key": ("!!python/name:os.system a: 1", "line 1: the tag"),
-    "a tag behind a directive": ("%TAG ! tag:evil,2020:\n---\nname: !x a", "line 3: the tag 'tag:evil,2020:x'"),
+    "a tag behind a directive": (
+        "%TAG ! tag:evil,2020:\n---\nname: !x a",
+        "line 3: the tag 'tag:evil,2020:x'",
+    ),
     "a date object": ("name: !!timestamp 2020-01-01", "line 1: the tag"),
     "an alias": ("name: a\nspec: &x {image: y}\nother: *x", "line 3: the alias *x; write it out"),
     "a merge key": ("a: &x {b: 1}\nc:\n  <<: *x", "line 3: the alias *x"),
     "an alias bomb": (
-        "a: &a [x,x,x]\n" + "\n".join(f"{chr(c + 1)}: &{chr(c + 1)} [*{chr(c)},*{chr(c)}]" for c in range(97, 120)),
+        "a: &a [x,x,x]\n"
+        + "\n".join(f"{chr(c + 1)}: &{chr(c + 1)} [*{chr(c)},*{chr(c)}]" for c in range(97, 120)),
         "line 2: the alias *a",
     ),
     "an alias of itself": ("a: &a [*a]", "line 1: the alias *a"),
@@ -106,7 +116,9 @@ def test_variables_keep_their_very_text() -> None:
 
 
 def test_quoted_and_tagged_texts_stay_texts() -> None:
-    found = documents("a: '1'\nb: \"true\"\nc: !!str 5\nd: |\n  x\n  y\ne: ! 7\nf: !!int 5", "a.yaml")[0].value
+    found = documents(
+        "a: '1'\nb: \"true\"\nc: !!str 5\nd: |\n  x\n  y\ne: ! 7\nf: !!int 5", "a.yaml"
+    )[0].value
     assert found == {"a": "1", "b": "true", "c": "5", "d": "x\ny\n", "e": "7", "f": 5}
 
 
@@ -114,7 +126,10 @@ def test_quoted_and_tagged_texts_stay_texts() -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=5), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(min_size=1, max_size=5), inner, max_size=3)
+        ),
         max_leaves=12,
     )
 )

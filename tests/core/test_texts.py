@@ -14,8 +14,22 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Unreadable
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=300)
-#: One of each kind: C0, DEL, C1, bidirectional, zero width, separators, private, unassigned, half a surrogate.
-UNPRINTABLE = ["\0", "\a", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200b", "\u2028", "\ue000", "\u0378", "\ud83d"]
+#: One of each kind: C0, DEL, C1, bidirectional, zero width, separators, private, unassigned, half a
+#: surrogate.
+UNPRINTABLE = [
+    "\0",
+    "\a",
+    "\x1b",
+    "\x7f",
+    "\x9b",
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "\u2028",
+    "\ue000",
+    "\u0378",
+    "\ud83d",
+]
 
 
 @given(ANY, st.integers(2, 300))
@@ -38,11 +52,16 @@ def test_what_is_used_is_unchanged_or_refused(text: str) -> None:
 @pytest.mark.parametrize("character", UNPRINTABLE)
 def test_each_kind_of_unprintable_character_is_seen_as_replaced(character: str) -> None:
     assert printable(f"a{character}b", 9) == "a\N{REPLACEMENT CHARACTER}b"
-    with pytest.raises(Unreadable, match=r"workload's id: '.*'; allowed: at most 256 characters, all of which print"):
+    with pytest.raises(
+        Unreadable,
+        match=r"workload's id: '.*'; allowed: at most 256 characters, all of which print",
+    ):
         exact(f"a{character}b", "workload's id")
 
 
-@pytest.mark.parametrize("text", ["plain", "Größe: 5 µm", "学習 完了", "עברית", "e\u0301", "🚀 done"])
+@pytest.mark.parametrize(
+    "text", ["plain", "Größe: 5 µm", "学習 完了", "עברית", "e\u0301", "🚀 done"]
+)
 def test_what_people_write_is_left_as_it_is(text: str) -> None:
     assert (printable(text, 99), cut(text), exact(text, "name")) == (text, text, text)
 
@@ -63,7 +82,9 @@ def test_what_is_no_name_is_refused(value: Any) -> None:
         exact(value, "id")
 
 
-@pytest.mark.parametrize("phase", ["Completed\n", " Completed", "Completed\0", "Completed\u200b", "Com\u00adpleted"])
+@pytest.mark.parametrize(
+    "phase", ["Completed\n", " Completed", "Completed\0", "Completed\u200b", "Com\u00adpleted"]
+)
 def test_a_phase_never_becomes_another_one_by_being_cleaned(phase: str) -> None:
     found = Workload.from_wire({"id": "w-1", "phase": phase})
     assert found.meaning is Meaning.UNKNOWN

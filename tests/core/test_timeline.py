@@ -9,13 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_runai.core.phases import FINAL, PHASES, Meaning, meaning
-from airflow_runai.core.timeline import TIMELINE_LIMIT, Clocks, Moment, bounded, clocks, last_meaning, merge
+from airflow_runai.core.timeline import (
+    TIMELINE_LIMIT,
+    Clocks,
+    Moment,
+    bounded,
+    clocks,
+    last_meaning,
+    merge,
+)
 from tests.core.stage import NOON, acts
 
 STRANGE = ["", "Unknown", "Preempted", "Hibernating", "running"]
 moments = st.lists(
     st.tuples(
-        st.integers(0, 5000), st.sampled_from([*PHASES, *STRANGE]), st.sampled_from(["", "Preempted by team-b", "ok"])
+        st.integers(0, 5000),
+        st.sampled_from([*PHASES, *STRANGE]),
+        st.sampled_from(["", "Preempted by team-b", "ok"]),
     ),
     max_size=25,
 )
@@ -38,7 +48,9 @@ def _end(timeline: Sequence[Moment]) -> float:
 
 
 @given(timelines, later)
-def test_the_clocks_add_up_to_the_total_and_none_is_negative(timeline: tuple[Moment, ...], seconds: int) -> None:
+def test_the_clocks_add_up_to_the_total_and_none_is_negative(
+    timeline: tuple[Moment, ...], seconds: int
+) -> None:
     found = clocks(timeline, _end(timeline) + seconds)
     assert found.total == pytest.approx(found.queue + found.interrupted_total + found.running)
     assert min(found.to_dict().values()) >= 0
@@ -47,19 +59,27 @@ def test_the_clocks_add_up_to_the_total_and_none_is_negative(timeline: tuple[Mom
 
 
 def test_words_of_a_preemption_survive_a_neighbor_with_other_words() -> None:
-    read = (Moment(NOON, "Running"), Moment(NOON + 1, "Pending", "ok"), Moment(NOON + 2, "Pending", "Preempted by b"))
+    read = (
+        Moment(NOON, "Running"),
+        Moment(NOON + 1, "Pending", "ok"),
+        Moment(NOON + 2, "Pending", "Preempted by b"),
+    )
     assert merge(read) == (Moment(NOON, "Running"), Moment(NOON + 1, "Pending", "Preempted by b"))
 
 
 @given(timelines.filter(bool), later)
-def test_the_total_is_the_time_since_submission_unless_it_has_ended(timeline: tuple[Moment, ...], seconds: int) -> None:
+def test_the_total_is_the_time_since_submission_unless_it_has_ended(
+    timeline: tuple[Moment, ...], seconds: int
+) -> None:
     now = _end(timeline) + seconds
     if not any(meaning(m.phase) in FINAL for m in timeline):
         assert clocks(timeline, now).total == pytest.approx(now - timeline[0].at)
 
 
 @given(timelines, later)
-def test_a_timeline_that_is_read_twice_gives_the_same_clocks(timeline: tuple[Moment, ...], seconds: int) -> None:
+def test_a_timeline_that_is_read_twice_gives_the_same_clocks(
+    timeline: tuple[Moment, ...], seconds: int
+) -> None:
     now, once = _end(timeline) + seconds, merge(timeline)
     assert merge(once) == once
     assert merge(timeline, timeline) == once
@@ -79,9 +99,14 @@ def test_phases_that_nobody_knows_change_nothing(
 
 
 @given(timelines, later)
-def test_an_interruption_counts_once_per_stretch(timeline: tuple[Moment, ...], seconds: int) -> None:
+def test_an_interruption_counts_once_per_stretch(
+    timeline: tuple[Moment, ...], seconds: int
+) -> None:
     kinds = [meaning(m.phase) for m in timeline if meaning(m.phase) is not Meaning.UNKNOWN]
-    stretches = [(runs, list(group)) for runs, group in groupby(kinds, key=lambda kind: kind is Meaning.RUNNING)]
+    stretches = [
+        (runs, list(group))
+        for runs, group in groupby(kinds, key=lambda kind: kind is Meaning.RUNNING)
+    ]
     first = next((i for i, (runs, _) in enumerate(stretches) if runs), len(stretches))
     away = {Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED}
     expected = sum(not runs and bool(away & set(group)) for runs, group in stretches[first:])
@@ -89,7 +114,9 @@ def test_an_interruption_counts_once_per_stretch(timeline: tuple[Moment, ...], s
 
 
 @given(timelines.filter(bool), later, later)
-def test_clocks_of_what_has_ended_stand_still(timeline: tuple[Moment, ...], one: int, two: int) -> None:
+def test_clocks_of_what_has_ended_stand_still(
+    timeline: tuple[Moment, ...], one: int, two: int
+) -> None:
     ended = (*timeline, Moment(_end(timeline) + 1, "Completed"))
     assert clocks(ended, _end(ended) + one) == clocks(ended, _end(ended) + two)
     removed = (*ended, Moment(_end(ended) + 5, "Deleting"))
@@ -103,18 +130,42 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, float]]] = {
     "runs": (RUN, {"queue": 65, "running": 935, "total": 1000}),
     "preempted once, back again": (
         (*RUN, (165, "Terminating", "Preempted"), (170, "Pending", "Preempted"), (270, "Running")),
-        {"queue": 65, "running": 830, "interrupted_total": 105, "interruptions": 1, "preemptions": 1},
+        {
+            "queue": 65,
+            "running": 830,
+            "interrupted_total": 105,
+            "interruptions": 1,
+            "preemptions": 1,
+        },
     ),
     "preempted and waiting": (
         (*RUN, (900, "Pending", "Preempted by a project")),
-        {"running": 835, "interruption": 100, "interrupted_total": 100, "interruptions": 1, "preemptions": 1},
+        {
+            "running": 835,
+            "interruption": 100,
+            "interrupted_total": 100,
+            "interruptions": 1,
+            "preemptions": 1,
+        },
     ),
     "the same words twice in one stretch": (
-        (*RUN, (100, "Pending", "preempted"), (110, "Initializing"), (120, "Pending", "preempted"), (130, "Running")),
+        (
+            *RUN,
+            (100, "Pending", "preempted"),
+            (110, "Initializing"),
+            (120, "Pending", "preempted"),
+            (130, "Running"),
+        ),
         {"interruptions": 1, "preemptions": 1, "interrupted_total": 30},
     ),
     "two preemptions": (
-        (*RUN, (100, "Pending", "preempted"), (130, "Running"), (200, "Pending", "preempted"), (240, "Running")),
+        (
+            *RUN,
+            (100, "Pending", "preempted"),
+            (130, "Running"),
+            (200, "Pending", "preempted"),
+            (240, "Running"),
+        ),
         {"interruptions": 2, "preemptions": 2, "interrupted_total": 70},
     ),
     "a node was lost, nobody said preempted": (
@@ -127,7 +178,14 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, float]]] = {
     ),
     "ends by itself": (
         (*RUN, (500, "Terminating"), (510, "Completed")),
-        {"queue": 65, "running": 445, "interrupted_total": 0, "interruption": 0, "interruptions": 0, "total": 510},
+        {
+            "queue": 65,
+            "running": 445,
+            "interrupted_total": 0,
+            "interruption": 0,
+            "interruptions": 0,
+            "total": 510,
+        },
     ),
     "ends while it is told to go": (
         (*RUN, (500, "Terminating", "preempted"), (510, "Completed")),
@@ -138,12 +196,28 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, float]]] = {
         {"running": 835, "interruption": 100, "interruptions": 0},
     ),
     "suspended and resumed": (
-        (*RUN, (100, "Stopping"), (110, "Stopped"), (200, "Resuming"), (210, "Pending"), (265, "Running")),
+        (
+            *RUN,
+            (100, "Stopping"),
+            (110, "Stopped"),
+            (200, "Resuming"),
+            (210, "Pending"),
+            (265, "Running"),
+        ),
         {"interrupted_total": 165, "interruptions": 1, "preemptions": 0},
     ),
-    "cluster link lost while it ran": ((*RUN, (100, "Unknown"), (300, "Running")), {"running": 935}),
-    "first seen in a state that nobody knows": (((0, "Warming"), (50, "Running")), {"queue": 50, "running": 950}),
-    "degraded is running": ((*RUN, (100, "Degraded"), (200, "Updating")), {"running": 935, "interruptions": 0}),
+    "cluster link lost while it ran": (
+        (*RUN, (100, "Unknown"), (300, "Running")),
+        {"running": 935},
+    ),
+    "first seen in a state that nobody knows": (
+        ((0, "Warming"), (50, "Running")),
+        {"queue": 50, "running": 950},
+    ),
+    "degraded is running": (
+        (*RUN, (100, "Degraded"), (200, "Updating")),
+        {"running": 935, "interruptions": 0},
+    ),
 }
 
 
@@ -161,13 +235,21 @@ def test_moments_of_the_same_second_keep_their_order_when_read_again() -> None:
 
 def test_a_later_source_fills_in_what_the_first_did_not_see() -> None:
     ours = acts((0, "Creating"), (30, "Running"), (90, "Running"))
-    theirs = acts((0, "Creating"), (10, "Pending"), (29, "Running"), (60, "Pending", "preempted"), (80, "Running"))
+    theirs = acts(
+        (0, "Creating"),
+        (10, "Pending"),
+        (29, "Running"),
+        (60, "Pending", "preempted"),
+        (80, "Running"),
+    )
     phases = [m.phase for m in merge(theirs, ours)]
     assert phases == ["Creating", "Pending", "Running", "Pending", "Running"]
 
 
 def test_of_two_equal_neighbours_the_words_are_kept_with_the_earlier_moment() -> None:
-    assert merge(acts((0, "Pending"), (5, "Pending", "no GPUs left"))) == acts((0, "Pending", "no GPUs left"))
+    assert merge(acts((0, "Pending"), (5, "Pending", "no GPUs left"))) == acts(
+        (0, "Pending", "no GPUs left")
+    )
 
 
 @given(st.integers(0, 900), st.integers(10, 300))
@@ -197,7 +279,9 @@ def test_three_hundred_preemptions_stay_bounded() -> None:
         (((0, "Running"), (9, "Unknown")), Meaning.RUNNING),
     ],
 )
-def test_the_removal_of_what_has_finished_does_not_change_how_it_ended(story: Any, expected: Meaning | None) -> None:
+def test_the_removal_of_what_has_finished_does_not_change_how_it_ended(
+    story: Any, expected: Meaning | None
+) -> None:
     assert last_meaning(acts(*story)) is expected
 
 

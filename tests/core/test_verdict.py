@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_runai.core.decision import ABSENCE_SECONDS, KeepWaiting, Snapshot, Timeouts, WaitPolicy, decide
+from airflow_runai.core.decision import (
+    ABSENCE_SECONDS,
+    KeepWaiting,
+    Snapshot,
+    Timeouts,
+    WaitPolicy,
+    decide,
+)
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import PHASES, Meaning, meaning
 from airflow_runai.core.workload import Workload
@@ -21,7 +28,9 @@ ALL_LIMITS = Timeouts(**{item.name: 50.0 for item in fields(Timeouts)})
 def snapshot(*story: Any, at: float = 1000, **changes: Any) -> Snapshot:
     timeline = acts(*story)
     last = timeline[-1]
-    seen = Snapshot(Workload("w-1", "train-g1", last.phase, message=last.message), timeline, NOON + at)
+    seen = Snapshot(
+        Workload("w-1", "train-g1", last.phase, message=last.message), timeline, NOON + at
+    )
     return replace(seen, **changes)
 
 
@@ -65,7 +74,11 @@ TICKING = {
 @pytest.mark.parametrize("limit", [item.name for item in fields(Timeouts)])
 @pytest.mark.parametrize("phase", [p for p in [*PHASES, *UNKNOWN] if p not in ENDS])
 def test_a_limit_ends_a_wait_only_while_its_clock_ticks(phase: str, limit: str) -> None:
-    ticking = {"total"} | TICKING[meaning(phase)] | ({"starting"} if phase in ("Creating", "Resuming") else set())
+    ticking = (
+        {"total"}
+        | TICKING[meaning(phase)]
+        | ({"starting"} if phase in ("Creating", "Resuming") else set())
+    )
     found = decide(WaitPolicy(limits=Timeouts(**{limit: 50.0})), ran_then(phase))
     expected = ("stalled" if limit == "starting" else "timed_out") if limit in ticking else None
     assert (found.status if isinstance(found, Outcome) else None) == expected
@@ -75,8 +88,13 @@ def test_a_limit_ends_a_wait_only_while_its_clock_ticks(phase: str, limit: str) 
 
 
 def test_the_queue_limit_ends_what_never_ran() -> None:
-    found = ends(decide(WaitPolicy(limits=Timeouts(queue=900)), snapshot((0, "Creating"), (5, "Pending"))))
-    assert (found.status, found.reason) == ("timed_out", "the queue clock reached 1000 s; its limit is 900 s")
+    found = ends(
+        decide(WaitPolicy(limits=Timeouts(queue=900)), snapshot((0, "Creating"), (5, "Pending")))
+    )
+    assert (found.status, found.reason) == (
+        "timed_out",
+        "the queue clock reached 1000 s; its limit is 900 s",
+    )
 
 
 def test_what_runs_is_not_stopped_for_having_queued_too_long_unseen() -> None:
@@ -93,7 +111,9 @@ def test_an_unknown_phase_is_never_final(phase: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("phase", [p for p in [*PHASES, *UNKNOWN] if p not in ENDS])
 @pytest.mark.parametrize("unseen", [{"blind": True}, {"absent_since": NOON + 999}])
-def test_a_limit_that_could_not_be_enforced_ends_no_wait(phase: str, unseen: dict[str, Any]) -> None:
+def test_a_limit_that_could_not_be_enforced_ends_no_wait(
+    phase: str, unseen: dict[str, Any]
+) -> None:
     assert isinstance(decide(WaitPolicy(limits=ALL_LIMITS), ran_then(phase, **unseen)), KeepWaiting)
 
 
@@ -104,7 +124,9 @@ def test_a_deadline_ends_a_wait_even_blind_but_no_finished_workload() -> None:
     assert keeps(decide(policy, ran_then("Running", at=480))).seconds == 20
 
 
-@pytest.mark.parametrize(("absent", "blind", "gone"), [(0, False, False), (599, False, False), (600, False, True)])
+@pytest.mark.parametrize(
+    ("absent", "blind", "gone"), [(0, False, False), (599, False, False), (600, False, True)]
+)
 def test_absence_must_last_before_it_is_believed(absent: float, blind: bool, gone: bool) -> None:
     assert ABSENCE_SECONDS == 600
     seen = ran_then("Running", absent_since=NOON + 1000 - absent, blind=blind)
@@ -122,7 +144,10 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
     found = ends(decide(WaitPolicy(), snapshot(*story)))
     assert (found.status, found.ended_at, found.clocks.total) == ("succeeded", NOON + 100, 100)
     gone = replace(ran_then("Running"), workload=Workload("w-1", "n", "Running", deleted=True))
-    assert (ends(decide(WaitPolicy(), gone)).status, ends(decide(WaitPolicy(), gone)).ended_at) == ("gone", NOON + 1000)
+    assert (ends(decide(WaitPolicy(), gone)).status, ends(decide(WaitPolicy(), gone)).ended_at) == (
+        "gone",
+        NOON + 1000,
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,11 +166,19 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
 def test_it_looks_again_no_later_than_the_nearest_limit(
     limits: dict[str, float], phase: str, at: float, seconds: float
 ) -> None:
-    seen = ran_then(phase, at=at) if phase != "Running" else snapshot((0, "Creating"), (10, "Running"), at=at)
-    assert keeps(decide(WaitPolicy(limits=Timeouts(**limits)), seen)).seconds == pytest.approx(seconds)
+    seen = (
+        ran_then(phase, at=at)
+        if phase != "Running"
+        else snapshot((0, "Creating"), (10, "Running"), at=at)
+    )
+    assert keeps(decide(WaitPolicy(limits=Timeouts(**limits)), seen)).seconds == pytest.approx(
+        seconds
+    )
 
 
-@given(st.sampled_from(sorted(PHASES)), st.floats(101, 5000), st.floats(1, 600), st.floats(10, 6000))
+@given(
+    st.sampled_from(sorted(PHASES)), st.floats(101, 5000), st.floats(1, 600), st.floats(10, 6000)
+)
 def test_a_pause_never_exceeds_the_interval_and_never_hurries_below_a_second(
     phase: str, at: float, interval: float, limit: float
 ) -> None:

@@ -25,7 +25,13 @@ from airflow_runai.errors import (
 )
 from tests.core.stage import NOON, Hand, Script, acts
 
-STORY = acts((0, "Creating"), (2, "Pending"), (62, "Running"), (300, "Pending", "Preempted"), (400, "Running"))
+STORY = acts(
+    (0, "Creating"),
+    (2, "Pending"),
+    (62, "Running"),
+    (300, "Pending", "Preempted"),
+    (400, "Running"),
+)
 TRAINING = (*STORY, Moment(NOON + 1000, "Completed"))
 POLICY = WaitPolicy(poll_interval=30)
 
@@ -42,15 +48,25 @@ TROUBLES = {
 }
 
 
-def play(script: Script, policy: WaitPolicy = POLICY, hand: Hand | None = None) -> tuple[Outcome, Hand]:
+def play(
+    script: Script, policy: WaitPolicy = POLICY, hand: Hand | None = None
+) -> tuple[Outcome, Hand]:
     hand = hand or Hand()
     return hand.run(wait(policy, script.eyes(), script.start)), hand
 
 
 def test_a_training_is_followed_through_its_preemption_to_the_end() -> None:
     outcome, hand = play(Script(TRAINING))
-    assert (outcome.status, outcome.ended_at, outcome.timeline) == ("succeeded", NOON + 1000, TRAINING)
-    assert (outcome.clocks.queue, outcome.clocks.interrupted_total, outcome.clocks.running) == (62, 100, 838)
+    assert (outcome.status, outcome.ended_at, outcome.timeline) == (
+        "succeeded",
+        NOON + 1000,
+        TRAINING,
+    )
+    assert (outcome.clocks.queue, outcome.clocks.interrupted_total, outcome.clocks.running) == (
+        62,
+        100,
+        838,
+    )
     assert (outcome.clocks.interruptions, outcome.clocks.preemptions) == (1, 1)
     assert len(hand.texts("timeline")) == 6
     assert not hand.texts("trouble")
@@ -59,7 +75,10 @@ def test_a_training_is_followed_through_its_preemption_to_the_end() -> None:
 @pytest.mark.parametrize("keeps_history", [True, False])
 @pytest.mark.parametrize("says_when", [True, False])
 def test_servers_that_tell_less_give_the_same_outcome(keeps_history: bool, says_when: bool) -> None:
-    outcome, _ = play(Script(TRAINING, keeps_history=keeps_history, says_when=says_when), WaitPolicy(poll_interval=1))
+    outcome, _ = play(
+        Script(TRAINING, keeps_history=keeps_history, says_when=says_when),
+        WaitPolicy(poll_interval=1),
+    )
     assert outcome.status == "succeeded"
     assert outcome.clocks.interruptions == 1
     assert outcome.clocks.running == pytest.approx(838, abs=3)
@@ -80,12 +99,17 @@ def test_trouble_never_ends_a_wait_and_is_told_once(trouble: str) -> None:
 def test_trouble_from_the_very_first_look_is_survived(trouble: str) -> None:
     script = Script(TRAINING, troubles=[(NOON, NOON + 5000, TROUBLES[trouble])])
     outcome, _ = play(script)
-    assert (outcome.status, outcome.ended_at, outcome.clocks.queue) == ("succeeded", NOON + 1000, 62)
+    assert (outcome.status, outcome.ended_at, outcome.clocks.queue) == (
+        "succeeded",
+        NOON + 1000,
+        62,
+    )
 
 
 def test_changing_troubles_are_told_once_per_kind() -> None:
     flips: list[tuple[float, float, Exception]] = [
-        (NOON + i * 40, NOON + i * 40 + 40, TROUBLES["429"] if i % 2 else TROUBLES["401"]) for i in range(20)
+        (NOON + i * 40, NOON + i * 40 + 40, TROUBLES["429"] if i % 2 else TROUBLES["401"])
+        for i in range(20)
     ]
     _, hand = play(Script(TRAINING, troubles=flips))
     assert len(hand.texts("trouble")) == 3
@@ -105,7 +129,9 @@ def test_pauses_in_an_outage_grow_and_are_bounded() -> None:
     assert script.looks < 86_400 / LONGEST_PAUSE + 10
 
 
-def test_a_limit_that_is_reached_in_an_outage_ends_the_wait_when_the_control_plane_answers_again() -> None:
+def test_a_limit_that_is_reached_in_an_outage_ends_the_wait_when_the_control_plane_answers_again() -> (
+    None
+):
     script = Script(STORY, troubles=[(NOON + 100, NOON + 9000, Unreachable("down"))])
     outcome, hand = play(script, WaitPolicy(30, Timeouts(total=5000)))
     assert (outcome.status, outcome.phase) == ("timed_out", "Running")
@@ -114,7 +140,13 @@ def test_a_limit_that_is_reached_in_an_outage_ends_the_wait_when_the_control_pla
 
 
 def test_an_unseen_preemption_between_two_looks_is_found_in_the_history() -> None:
-    quick = acts((0, "Creating"), (5, "Running"), (31, "Pending", "preempted"), (33, "Running"), (100, "Failed"))
+    quick = acts(
+        (0, "Creating"),
+        (5, "Running"),
+        (31, "Pending", "preempted"),
+        (33, "Running"),
+        (100, "Failed"),
+    )
     outcome, _ = play(Script(quick))
     assert (outcome.status, outcome.clocks.preemptions, outcome.clocks.running) == ("failed", 1, 93)
 
@@ -123,7 +155,9 @@ def test_a_fresh_workload_that_answers_404_for_a_moment_is_waited_for() -> None:
     script = Script(TRAINING, troubles=[(NOON, NOON + 45, NotFound("not yet", 404))])
     outcome, hand = play(script)
     assert outcome.status == "succeeded"
-    assert len(hand.texts("trouble")) == 2  # the deleted list answered 404 as well: that is no answer
+    assert (
+        len(hand.texts("trouble")) == 2
+    )  # the deleted list answered 404 as well: that is no answer
 
 
 def test_404_and_then_found_again_begins_anew() -> None:
@@ -196,9 +230,14 @@ class KeepsNewest(Script):
         return (yield from super()._history(workload_id))[-1:]
 
 
-#: Ran 1000 s, then waits again: who comes late and sees no history must not take all of that for queueing.
+#: Ran 1000 s, then waits again: who comes late and sees no history must not take all of that for
+#: queueing.
 PREEMPTED = acts(
-    (0, "Creating"), (10, "Running"), (1010, "Pending", "Preempted"), (1400, "Running"), (2000, "Completed")
+    (0, "Creating"),
+    (10, "Running"),
+    (1010, "Pending", "Preempted"),
+    (1400, "Running"),
+    (2000, "Completed"),
 )
 BLIND_TO_THE_PAST = [
     Script(PREEMPTED, keeps_history=False),
@@ -211,7 +250,11 @@ BLIND_TO_THE_PAST = [
 @pytest.mark.parametrize("clock", ["queue", "interruption", "interrupted_total"])
 def test_what_nobody_saw_counts_as_total_only(script: Script, clock: str) -> None:
     outcome, _ = play(script, WaitPolicy(30, Timeouts(**{clock: 300})), Hand(now=NOON + 1100))
-    assert (outcome.status, outcome.timeline[0].phase, outcome.clocks.queue) == ("succeeded", UNSEEN, 0)
+    assert (outcome.status, outcome.timeline[0].phase, outcome.clocks.queue) == (
+        "succeeded",
+        UNSEEN,
+        0,
+    )
     assert outcome.clocks.total == pytest.approx(2000, abs=40)
     outcome, hand = play(script, WaitPolicy(30, Timeouts(total=1200)), Hand(now=NOON + 1100))
     assert outcome.status == "timed_out"
@@ -240,11 +283,18 @@ def test_records_that_the_server_cuts_off_are_remembered() -> None:
 
 
 def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
-    hours = [(i * 2000.0, "Running" if i % 2 else "Pending", "" if i % 2 else "Preempted") for i in range(602)]
+    hours = [
+        (i * 2000.0, "Running" if i % 2 else "Pending", "" if i % 2 else "Preempted")
+        for i in range(602)
+    ]
     week = acts(*hours, (602 * 2000.0, "Completed"))
     script = Script(week)
     outcome, hand = play(script, WaitPolicy(poll_interval=900))
-    assert (outcome.status, outcome.clocks.interruptions, outcome.clocks.preemptions) == ("succeeded", 300, 300)
+    assert (outcome.status, outcome.clocks.interruptions, outcome.clocks.preemptions) == (
+        "succeeded",
+        300,
+        300,
+    )
     assert outcome.clocks.running == 301 * 2000
     assert hand.now - NOON == pytest.approx(602 * 2000, abs=900)
     assert all(len(tell.data["timeline"]) <= 200 for tell in hand.told)
@@ -252,7 +302,9 @@ def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(1, 1300), max_size=4), st.integers(15, 90))
-def test_a_wait_that_is_restarted_in_the_middle_ends_alike(stops: list[float], interval: int) -> None:
+def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
+    stops: list[float], interval: int
+) -> None:
     limits = Timeouts(queue=100, interruption=150, total=3000)
     policy, script = WaitPolicy(interval, limits), Script(TRAINING)
     undisturbed, _ = play(script, policy)
@@ -275,7 +327,9 @@ def test_a_wait_that_is_restarted_in_the_middle_ends_alike(stops: list[float], i
         (Timeouts(queue=63, interruption=101), "succeeded", 1000),
     ],
 )
-def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(limits: Timeouts, status: str, around: float) -> None:
+def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(
+    limits: Timeouts, status: str, around: float
+) -> None:
     outcome, hand = play(Script(TRAINING), WaitPolicy(45, limits))
     assert outcome.status == status
     assert around <= hand.now - NOON <= around + (45 if status == "succeeded" else 2)

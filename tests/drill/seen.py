@@ -17,7 +17,9 @@ def plan(**details: Any) -> Plan:
     return Plan(SCRIPT, **{"preempt_after": 5.0, "times": 2, "grace": 3.0, **details})
 
 
-def checkpoint(step: int | None, content: str = "", verdict: str = "valid", message: str = "") -> Seen:
+def checkpoint(
+    step: int | None, content: str = "", verdict: str = "valid", message: str = ""
+) -> Seen:
     name = "model.pt" if step is None else f"step-{step:08d}"
     return Seen(name, verdict, step, f"sha256:{content or step}", message)
 
@@ -27,7 +29,9 @@ def lying(step: int | None, **details: Any) -> Standing:
     return Standing(seen, seen if seen.accepted else None)
 
 
-def start(number: int, begin: float, seconds: float, standing: Standing | None, **details: Any) -> Start:
+def start(
+    number: int, begin: float, seconds: float, standing: Standing | None, **details: Any
+) -> Start:
     """A start that handles SIGTERM after a second; preempted, it takes half a second to end."""
     end = begin + seconds
     return Start(
@@ -52,7 +56,10 @@ def preempted(number: int, begin: float, standing: Standing | None, **details: A
 
 
 def writes(*told: tuple[float, int | None], in_place: bool = False) -> tuple[Write, ...]:
-    return tuple(Write(at, f"step-{step:08d}" if step is not None else "model.pt", step, in_place) for at, step in told)
+    return tuple(
+        Write(at, f"step-{step:08d}" if step is not None else "model.pt", step, in_place)
+        for at, step in told
+    )
 
 
 #: Ten steps a second, after one second for imports; saved every twenty.
@@ -70,13 +77,21 @@ GOOD = Run(
 )
 
 
-def facts(run: Run = GOOD, reference: Run = REFERENCE, strike: Run | None = None, *more: Run, **details: Any) -> Facts:
+def facts(
+    run: Run = GOOD,
+    reference: Run = REFERENCE,
+    strike: Run | None = None,
+    *more: Run,
+    **details: Any,
+) -> Facts:
     return Facts(plan(**details), run, (reference, *more), strike)
 
 
 def but(run: Run, number: int, **details: Any) -> Run:
     """The same run with one start changed."""
-    return replace(run, starts=tuple(replace(s, **details) if s.number == number else s for s in run.starts))
+    return replace(
+        run, starts=tuple(replace(s, **details) if s.number == number else s for s in run.starts)
+    )
 
 
 def verdicts(seen: Facts) -> dict[str, str]:

@@ -64,7 +64,21 @@ QUICK = ("--preempt-after", "300ms", "--times", "1", "--grace", "10s")
 def test_options_stand_before_and_behind_the_script() -> None:
     parser = argparse.ArgumentParser()
     command.configure(parser)
-    words = ["--times", "5", "a.sh", "--grace", "2m", "--env", "A=1", "--env", "B=x=y", "--", "--times", "--", "9"]
+    words = [
+        "--times",
+        "5",
+        "a.sh",
+        "--grace",
+        "2m",
+        "--env",
+        "A=1",
+        "--env",
+        "B=x=y",
+        "--",
+        "--times",
+        "--",
+        "9",
+    ]
     found = command._completed(parser.parse_args(words))
     assert (found.script, found.times, found.grace) == (Path("a.sh"), 5, 120)
     assert found.arguments == ["--times", "--", "9"]
@@ -89,12 +103,17 @@ def test_arguments_may_follow_the_script_at_once() -> None:
             ["nowhere.sh", "epochs=3"],
             "'epochs=3' is no option of the drill; what is meant for the script goes behind --",
         ),
-        (["nowhere.sh", "--grace", "20"], "'20' is no duration; allowed: a number above 0 with ms, s, m or h"),
+        (
+            ["nowhere.sh", "--grace", "20"],
+            "'20' is no duration; allowed: a number above 0 with ms, s, m or h",
+        ),
         (["--grace", "20x", "nowhere.sh"], "'20x' is no duration"),
         (["nowhere.sh", "--env", "A"], "'A' is not NAME=VALUE"),
     ],
 )
-def test_misuse_ends_with_2_and_a_sentence(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_misuse_ends_with_2_and_a_sentence(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
         code = drill(*words)
     except SystemExit as end:  # argparse's own way
@@ -131,8 +150,12 @@ def test_a_script_that_ends_before_the_first_preemption_is_refused_with_advice(
     assert re.search(r"use a shorter one \(1 preemption fit with \d+ms\)", told)
 
 
-@pytest.mark.parametrize(("seconds", "proposed"), [(0.6, "120ms"), (50, "10s"), (9000, "1800s"), (0.0, "1ms")])
-def test_a_proposed_time_is_a_duration_that_leaves_room_for_all_preemptions(seconds: float, proposed: str) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "proposed"), [(0.6, "120ms"), (50, "10s"), (9000, "1800s"), (0.0, "1ms")]
+)
+def test_a_proposed_time_is_a_duration_that_leaves_room_for_all_preemptions(
+    seconds: float, proposed: str
+) -> None:
     assert fitting(seconds, 3) == proposed
     assert duration(proposed) * 3 <= max(seconds, 0.003)
 
@@ -146,7 +169,10 @@ def test_a_script_that_handles_no_sigterm_is_preempted_in_time_all_the_same(
     told = " ".join(capsys.readouterr().out.split())
     assert "reached its end after 1 preemption, in 2 starts" in told
     assert "nobody in it handles SIGTERM" in told
-    assert "it saved progress.txt, which is no checkpoint that can be read here; save with save_checkpoint" in told
+    assert (
+        "it saved progress.txt, which is no checkpoint that can be read here; save with save_checkpoint"
+        in told
+    )
 
 
 SCHEMA: dict[str, Any] = {
@@ -167,10 +193,22 @@ SCHEMA: dict[str, Any] = {
         },
         "preemptions": {
             "type": "array",
-            "items": {"required": ["start", "lost_seconds", "lost_steps", "stop_seconds", "start_seconds", "killed"]},
+            "items": {
+                "required": [
+                    "start",
+                    "lost_seconds",
+                    "lost_steps",
+                    "stop_seconds",
+                    "start_seconds",
+                    "killed",
+                ]
+            },
         },
         "cost": {"required": ["overhead_seconds", "seconds_per_day", "share_of_day"]},
-        "runs": {"type": "array", "items": {"required": ["kind", "ended", "blind", "starts", "checkpoints"]}},
+        "runs": {
+            "type": "array",
+            "items": {"required": ["kind", "ended", "blind", "starts", "checkpoints"]},
+        },
     },
 }
 
@@ -179,7 +217,17 @@ SCHEMA: dict[str, Any] = {
 def test_report_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = script(tmp_path / "project", more="print('hello', os.environ['SECRET'], flush=True)")
     before = sorted(tmp_path.joinpath("project").rglob("*"))
-    code = drill(path, *QUICK, "--env", "SECRET=geheim", "--json", "--report", tmp_path / "report", "--", "60")
+    code = drill(
+        path,
+        *QUICK,
+        "--env",
+        "SECRET=geheim",
+        "--json",
+        "--report",
+        tmp_path / "report",
+        "--",
+        "60",
+    )
     printed = capsys.readouterr()
     assert code == 0, printed.out + printed.err
     found = json.loads(printed.out)
@@ -189,9 +237,14 @@ def test_report_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFix
     assert text.startswith("Will startup.sh survive? yes\n\npass  finished  ")
     assert max(map(len, text.splitlines())) <= 120
     ElementTree.fromstring((tmp_path / "report/drill.svg").read_text())
-    assert "geheim" not in printed.out + printed.err + text + (tmp_path / "report/drill.svg").read_text()
+    assert (
+        "geheim"
+        not in printed.out + printed.err + text + (tmp_path / "report/drill.svg").read_text()
+    )
     assert (tmp_path / "report/logs/drill/2.log").read_text() == "hello geheim\n"
-    assert sorted(tmp_path.joinpath("project").rglob("*")) == before, "the script's folder was not written to"
+    assert sorted(tmp_path.joinpath("project").rglob("*")) == before, (
+        "the script's folder was not written to"
+    )
 
 
 @pytest.mark.slow
@@ -199,7 +252,10 @@ def test_report_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFix
     ("told", "more"),
     [
         (["--checkpoints", "out/here"], "os.environ['CHECKPOINTS'] = 'out/here'"),
-        (["--checkpoints", "/nfs/out", "--env", "OUT=/nfs/out"], "os.environ['CHECKPOINTS'] = os.environ['OUT']"),
+        (
+            ["--checkpoints", "/nfs/out", "--env", "OUT=/nfs/out"],
+            "os.environ['CHECKPOINTS'] = os.environ['OUT']",
+        ),
     ],
 )
 def test_checkpoints_are_found_where_the_script_saves(
@@ -214,7 +270,9 @@ def test_checkpoints_are_found_where_the_script_saves(
 
 
 @pytest.mark.slow
-def test_checkpoints_elsewhere_are_pointed_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_checkpoints_elsewhere_are_pointed_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     more = "os.environ['CHECKPOINTS'] = '.'; pathlib.Path('model.pt').write_text('x')"
     assert drill(script(tmp_path / "project", more=more), *QUICK, "--", "50") == 3
     told = " ".join(capsys.readouterr().out.split())
@@ -222,7 +280,9 @@ def test_checkpoints_elsewhere_are_pointed_at(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.slow
-def test_a_training_that_takes_too_long_is_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_that_takes_too_long_is_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert drill(script(tmp_path / "project"), *QUICK, "--limit", "1s", "--", "500") == 3
     assert "was stopped after 1 s" in capsys.readouterr().out
 
@@ -235,14 +295,21 @@ def is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def running_drill(folder: Path, *ignored: signal.Signals) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+def running_drill(
+    folder: Path, *ignored: signal.Signals
+) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """Run a drill whose script waits, with these signals ignored; its process, and those of the script."""
     note, temporary = folder / "pids", folder / "tmp"
     temporary.mkdir()
-    path = script(folder / "project", '#!/bin/sh\nsleep 300 &\necho $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300\n')
+    path = script(
+        folder / "project",
+        '#!/bin/sh\nsleep 300 &\necho $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300\n',
+    )
     drill = [sys.executable, "-m", "airflow_runai.drill", str(path), "--", str(note)]
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(ignoring(ignored, drill), env=environment, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        ignoring(ignored, drill), env=environment, stderr=subprocess.PIPE, text=True
+    ) as child:
         wait_until(note.exists)
         yield child, [int(pid) for pid in note.read_text().split()]
         assert child.wait(PATIENCE) == 130
@@ -264,7 +331,9 @@ def test_an_interrupted_drill_leaves_nothing_behind(number: signal.Signals, tmp_
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_under_nohup_a_drill_outlives_its_terminal(tmp_path: Path) -> None:
     with running_drill(tmp_path, signal.SIGHUP) as (child, _):
-        found = re.search(r"^SigIgn:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text(), re.MULTILINE)
+        found = re.search(
+            r"^SigIgn:\s*(\w+)", Path(f"/proc/{child.pid}/status").read_text(), re.MULTILINE
+        )
         assert found is not None
         assert int(found[1], 16) & 1 << (signal.SIGHUP - 1)
         child.terminate()

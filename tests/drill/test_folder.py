@@ -18,14 +18,22 @@ def names(root: Path) -> list[str]:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     root = tmp_path / "project"
-    for name in ("startup.sh", "src/train.py", "out/step-3.pt", ".git/config", "src/__pycache__/train.pyc"):
+    for name in (
+        "startup.sh",
+        "src/train.py",
+        "out/step-3.pt",
+        ".git/config",
+        "src/__pycache__/train.pyc",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "startup.sh").chmod(0o755)
     return root
 
 
-def test_copy_is_complete_but_for_old_checkpoints_and_what_others_left(project: Path, tmp_path: Path) -> None:
+def test_copy_is_complete_but_for_old_checkpoints_and_what_others_left(
+    project: Path, tmp_path: Path
+) -> None:
     folder.copy(project, tmp_path / "copy", PurePosixPath("out"))
     assert names(tmp_path / "copy") == ["out", "src", "src/train.py", "startup.sh"]
     assert os.access(tmp_path / "copy" / "startup.sh", os.X_OK)
@@ -51,10 +59,14 @@ def test_fifos_are_left_out(project: Path, tmp_path: Path) -> None:
     assert "pipe" not in names(tmp_path / "copy")
 
 
-def test_a_folder_with_the_data_in_it_is_refused_before_anything_is_copied(project: Path, tmp_path: Path) -> None:
+def test_a_folder_with_the_data_in_it_is_refused_before_anything_is_copied(
+    project: Path, tmp_path: Path
+) -> None:
     with (project / "data.bin").open("wb") as file:
         file.truncate(folder.MOST_BYTES + 1)
-    with pytest.raises(DrillProblem, match=r"holds more than 1024 MiB or 20000 files; the drill works on a copy"):
+    with pytest.raises(
+        DrillProblem, match=r"holds more than 1024 MiB or 20000 files; the drill works on a copy"
+    ):
         folder.copy(project, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 

@@ -12,7 +12,19 @@ from airflow_runai.drill.facts import Facts, Run, Standing
 from airflow_runai.drill.judgement import QUESTIONS, judge
 from airflow_runai.drill.losses import cost, losses
 
-from .seen import GOOD, REFERENCE, but, checkpoint, facts, lying, preempted, reasons, start, verdicts, writes
+from .seen import (
+    GOOD,
+    REFERENCE,
+    but,
+    checkpoint,
+    facts,
+    lying,
+    preempted,
+    reasons,
+    start,
+    verdicts,
+    writes,
+)
 
 ALL_PASS = dict.fromkeys(QUESTIONS, "pass")
 NO_STEPS = Run(
@@ -36,8 +48,20 @@ STRUCK = Run(
     "strike",
     "failed",
     (
-        start(1, 0, 5, Standing(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)), killed=True),
-        start(2, 6, 1, Standing(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)), exit_code=1),
+        start(
+            1,
+            0,
+            5,
+            Standing(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)),
+            killed=True,
+        ),
+        start(
+            2,
+            6,
+            1,
+            Standing(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)),
+            exit_code=1,
+        ),
     ),
     writes((3, 20), in_place=True),
 )
@@ -54,7 +78,9 @@ def test_a_training_that_does_it_right_passes_every_check() -> None:
 def foreign(standing: Standing | None) -> Standing:
     assert standing is not None
     assert standing.newest is not None
-    return Standing(replace(standing.newest, verdict="unknown", digest=None, message="not recognised"))
+    return Standing(
+        replace(standing.newest, verdict="unknown", digest=None, message="not recognised")
+    )
 
 
 # name: (what was seen, what differs from all passing, a part of a reason)
@@ -69,27 +95,45 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("resumed", "each of 2 further starts began anew"),
     ),
     "saves elsewhere": (
-        facts(replace(NOTHING, blind="it saved elsewhere"), replace(REFERENCE, blind="it saved elsewhere")),
+        facts(
+            replace(NOTHING, blind="it saved elsewhere"),
+            replace(REFERENCE, blind="it saved elsewhere"),
+        ),
         dict.fromkeys(("sigterm", "valid", "resumed", "position", "result"), "unknown"),
         ("sigterm", "it saved elsewhere"),
     ),
     "killed after the grace": (
         facts(replace(KILLED, writes=GOOD.writes[:5] + GOOD.writes[7:])),
         {"sigterm": "fail"},
-        ("sigterm", "start 2 handles SIGTERM, but saved nothing after it and did not end within the grace of 3 s"),
+        (
+            "sigterm",
+            "start 2 handles SIGTERM, but saved nothing after it and did not end within the grace of 3 s",
+        ),
     ),
     "killed although it had saved": (
-        facts(replace(KILLED, writes=writes((3, 20), (5, 40), (6.2, 50), (12, 60), (14, 80), (16.5, 100), (23, 120)))),
+        facts(
+            replace(
+                KILLED,
+                writes=writes(
+                    (3, 20), (5, 40), (6.2, 50), (12, 60), (14, 80), (16.5, 100), (23, 120)
+                ),
+            )
+        ),
         {"sigterm": "fail"},
         ("sigterm", "start 2 saved 0.50 s after SIGTERM, but did not end within the grace of 3 s"),
     ),
     "ignores SIGTERM": (
         facts(but(KILLED, 2, reach="ignored")),
         {"sigterm": "fail"},
-        ("sigterm", "start 2 did not end within the grace of 3 s after SIGTERM and was killed; it ignores SIGTERM"),
+        (
+            "sigterm",
+            "start 2 did not end within the grace of 3 s after SIGTERM and was killed; it ignores SIGTERM",
+        ),
     ),
     "nobody handles SIGTERM": (
-        facts(but(but(GOOD, 1, reach="nobody"), 2, reach="nobody"), but(REFERENCE, 1, reach="nobody")),
+        facts(
+            but(but(GOOD, 1, reach="nobody"), 2, reach="nobody"), but(REFERENCE, 1, reach="nobody")
+        ),
         {"sigterm": "fail"},
         ("sigterm", "nobody in it handles SIGTERM: in a container it goes unheard"),
     ),
@@ -98,7 +142,10 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
             replace(
                 GOOD,
                 starts=(
-                    *(preempted(n, 10 * n - 10, Standing(), killed=True, exit_code=137, seconds=9) for n in (1, 2)),
+                    *(
+                        preempted(n, 10 * n - 10, Standing(), killed=True, exit_code=137, seconds=9)
+                        for n in (1, 2)
+                    ),
                     start(3, 20, 13, lying(120)),
                 ),
                 writes=writes((33, 120)),
@@ -108,8 +155,14 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("resumed", "no start that was preempted left a checkpoint to go on from"),
     ),
     "exit code 0": (
-        facts(Run("drill", "completed", (preempted(1, 0, lying(50), exit_code=0),), GOOD.writes[:3])),
-        {"finished": "unknown", "sigterm": "fail", **dict.fromkeys(("resumed", "position", "result"), "unknown")},
+        facts(
+            Run("drill", "completed", (preempted(1, 0, lying(50), exit_code=0),), GOOD.writes[:3])
+        ),
+        {
+            "finished": "unknown",
+            "sigterm": "fail",
+            **dict.fromkeys(("resumed", "position", "result"), "unknown"),
+        },
         ("sigterm", "with exit code 0: that means finished"),
     ),
     "done within the grace": (
@@ -130,27 +183,62 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("sigterm", "SIGTERM stops at 'sh'"),
     ),
     "not saved upon the signal": (
-        facts(replace(GOOD, writes=GOOD.writes[:2] + GOOD.writes[3:], starts=but(GOOD, 1, standing=lying(40)).starts)),
+        facts(
+            replace(
+                GOOD,
+                writes=GOOD.writes[:2] + GOOD.writes[3:],
+                starts=but(GOOD, 1, standing=lying(40)).starts,
+            )
+        ),
         {"sigterm": "fail"},
         ("sigterm", "without a new checkpoint; the last one was 1.0 s old"),
     ),
     "newest one torn": (
-        facts(but(GOOD, 1, standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)))),
+        facts(
+            but(
+                GOOD,
+                1,
+                standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)),
+            )
+        ),
         {"sigterm": "fail", "valid": "fail"},
         ("valid", "after start 1 step-00000050 was invalid: cut"),
     ),
     "torn by the signal": (
-        facts(but(GOOD, 1, standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)))),
+        facts(
+            but(
+                GOOD,
+                1,
+                standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)),
+            )
+        ),
         {"sigterm": "fail", "valid": "fail"},
-        ("sigterm", "start 1 ended 0.50 s after SIGTERM, but what it saved, step-00000050, was invalid: cut"),
+        (
+            "sigterm",
+            "start 1 ended 0.50 s after SIGTERM, but what it saved, step-00000050, was invalid: cut",
+        ),
     ),
     "poisoned by the signal": (
-        facts(but(GOOD, 1, standing=Standing(checkpoint(50, verdict="poisoned", message="NaN"), checkpoint(40)))),
+        facts(
+            but(
+                GOOD,
+                1,
+                standing=Standing(
+                    checkpoint(50, verdict="poisoned", message="NaN"), checkpoint(40)
+                ),
+            )
+        ),
         {"sigterm": "fail", "valid": "fail"},
         ("sigterm", "what it saved, step-00000050, was poisoned: NaN"),
     ),
     "an older one torn": (
-        facts(but(GOOD, 1, standing=Standing(checkpoint(90, verdict="invalid", message="cut"), checkpoint(50)))),
+        facts(
+            but(
+                GOOD,
+                1,
+                standing=Standing(checkpoint(90, verdict="invalid", message="cut"), checkpoint(50)),
+            )
+        ),
         {"valid": "fail"},
         ("sigterm", "saved and ended by itself 2 of 2 times"),
     ),
@@ -160,7 +248,11 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("atomic", "it left step-00000040 invalid (cut), and ended with exit code 1"),
     ),
     "written in place, too quick to be hit": (
-        facts(IN_PLACE, REFERENCE, replace(RECOVERED, starts=(start(1, 0, 5, lying(40), killed=True),))),
+        facts(
+            IN_PLACE,
+            REFERENCE,
+            replace(RECOVERED, starts=(start(1, 0, 5, lying(40), killed=True),)),
+        ),
         {"atomic": "fail"},
         ("atomic", "8 of 14 checkpoints were written in place"),
     ),
@@ -178,7 +270,8 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         facts(
             replace(
                 AGAIN,
-                starts=tuple(replace(s, standing=lying(20)) for s in AGAIN.starts[:2]) + AGAIN.starts[2:],
+                starts=tuple(replace(s, standing=lying(20)) for s in AGAIN.starts[:2])
+                + AGAIN.starts[2:],
                 writes=writes((3, 20), (13, 20), (23, 20), (33, 120)),
             )
         ),
@@ -188,7 +281,10 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
     "place in the training forgotten": (
         facts(replace(but(GOOD, 3, standing=lying(220)), writes=GOOD.writes[:-1])),
         {"position": "fail", "result": "fail"},
-        ("position", "resumes its weights but not its place in the training, and repeats 100 steps"),
+        (
+            "position",
+            "resumes its weights but not its place in the training, and repeats 100 steps",
+        ),
     ),
     "steps skipped": (
         facts(but(GOOD, 3, standing=lying(110))),
@@ -211,9 +307,14 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("result", "but so do two uninterrupted runs from each other"),
     ),
     "crashes when it comes back": (
-        facts(replace(but(GOOD, 3, exit_code=1), ended="failed", log="Traceback\nKeyError: 'epoch'")),
+        facts(
+            replace(but(GOOD, 3, exit_code=1), ended="failed", log="Traceback\nKeyError: 'epoch'")
+        ),
         {"finished": "fail", "position": "unknown", "result": "unknown"},
-        ("finished", "start 3 ended with exit code 1, after 2 preemptions; its last line: KeyError: 'epoch'"),
+        (
+            "finished",
+            "start 3 ended with exit code 1, after 2 preemptions; its last line: KeyError: 'epoch'",
+        ),
     ),
     "crashes at once when it comes back": (
         facts(
@@ -237,7 +338,10 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("finished", "ended by itself after 2 of 4 preemptions"),
     ),
     "no step told": (
-        facts(NO_STEPS, replace(REFERENCE, writes=writes((3, None)), starts=(start(1, 0, 13, lying(None)),))),
+        facts(
+            NO_STEPS,
+            replace(REFERENCE, writes=writes((3, None)), starts=(start(1, 0, 13, lying(None)),)),
+        ),
         {"resumed": "unknown", "position": "unknown"},
         ("resumed", "checkpoints tell no step"),
     ),
@@ -248,7 +352,10 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
     ),
     "in a format that nobody here can read": (
         facts(
-            replace(GOOD, starts=tuple(replace(one, standing=foreign(one.standing)) for one in GOOD.starts)),
+            replace(
+                GOOD,
+                starts=tuple(replace(one, standing=foreign(one.standing)) for one in GOOD.starts),
+            ),
             but(REFERENCE, 1, standing=foreign(lying(120))),
         ),
         {"valid": "unknown", "result": "unknown"},
@@ -284,7 +391,9 @@ def test_whatever_does_not_pass_says_what_to_do(case: str) -> None:
 def test_exit_code_tells_failed_from_undecided() -> None:
     assert judge(CASES["begins anew"][0]).exit_code == 1
     assert judge(CASES["took too long"][0]).exit_code == 3
-    assert judge(CASES["nothing saved"][0]).exit_code == 1, "a failure counts more than what is not known"
+    assert judge(CASES["nothing saved"][0]).exit_code == 1, (
+        "a failure counts more than what is not known"
+    )
 
 
 def test_one_reference_is_taken_at_its_word() -> None:
@@ -294,7 +403,9 @@ def test_one_reference_is_taken_at_its_word() -> None:
 
 def test_metrics_that_differ_are_told() -> None:
     mine, other = (
-        Standing(best=replace(checkpoint(120, content=content), metrics={"loss": loss, "accuracy": 0.9}))
+        Standing(
+            best=replace(checkpoint(120, content=content), metrics={"loss": loss, "accuracy": 0.9})
+        )
         for content, loss in (("mine", 0.5), ("other", 0.25))
     )
     seen = facts(but(GOOD, 3, standing=mine), but(REFERENCE, 1, standing=other))
@@ -303,7 +414,9 @@ def test_metrics_that_differ_are_told() -> None:
 
 def test_pace_is_that_of_the_uninterrupted_run() -> None:
     assert facts().pace == 10
-    assert facts(reference=replace(REFERENCE, writes=writes((13, 120)))).pace == 10, "one checkpoint: from its start"
+    assert facts(reference=replace(REFERENCE, writes=writes((13, 120)))).pace == 10, (
+        "one checkpoint: from its start"
+    )
     assert facts(reference=replace(REFERENCE, writes=())).pace is None
 
 
@@ -349,8 +462,12 @@ def test_a_training_that_begins_anew_has_no_price_but_its_whole_work() -> None:
     assert judge(facts(AGAIN)).cost is None
     assert judge(facts(NOTHING)).cost is None
     assert judge(facts()).cost is not None
-    behind = writes((3, 20), (5, 40), (6.2, 50), (12, 40), (14, 60), (16, 100), (16.1, 100), (23, 120))
-    assert judge(facts(replace(GOOD, writes=behind))).cost is not None, "who falls behind loses a bounded part"
+    behind = writes(
+        (3, 20), (5, 40), (6.2, 50), (12, 40), (14, 60), (16, 100), (16.1, 100), (23, 120)
+    )
+    assert judge(facts(replace(GOOD, writes=behind))).cost is not None, (
+        "who falls behind loses a bounded part"
+    )
     assert judge(facts(replace(NOTHING, blind="it saved elsewhere"))).cost is None
     assert judge(facts(NO_STEPS)).cost is not None
 

@@ -20,15 +20,20 @@ def script(folder: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("500ms", 0.5), ("20s", 20), ("2m", 120), ("1.5h", 5400), (" 3s ", 3), ("0.25s", 0.25)]
+    ("text", "seconds"),
+    [("500ms", 0.5), ("20s", 20), ("2m", 120), ("1.5h", 5400), (" 3s ", 3), ("0.25s", 0.25)],
 )
 def test_durations_have_a_unit(text: str, seconds: float) -> None:
     assert duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "20", "s", "0s", "0.0m", "-3s", "20 s", "1,5h", "1h30m", "inf", "3d", "٣s5"])
+@pytest.mark.parametrize(
+    "text", ["", "20", "s", "0s", "0.0m", "-3s", "20 s", "1,5h", "1h30m", "inf", "3d", "٣s5"]
+)
 def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration; allowed: a number above 0 with ms, s, m or h"):
+    with pytest.raises(
+        ValueError, match="is no duration; allowed: a number above 0 with ms, s, m or h"
+    ):
         duration(text)
 
 
@@ -46,7 +51,10 @@ def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
         ({"checkpoints": "a/.."}, "is all of the folder"),
         ({"checkpoints": "../out"}, "--checkpoints: '../out' leads out of the script's folder"),
         ({"checkpoints": "/"}, "is all of the folder"),
-        ({"checkpoints": "/nfs/out"}, "lies outside of the script's folder, and no argument or --env names it"),
+        (
+            {"checkpoints": "/nfs/out"},
+            "lies outside of the script's folder, and no argument or --env names it",
+        ),
     ],
 )
 def test_what_cannot_be_held_is_refused(details: dict[str, Any], words: str) -> None:
@@ -78,12 +86,17 @@ def test_script_must_be_there_and_be_something_that_can_be_started(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("told", "inside"), [("out", "out"), ("./out/", "out"), ("a/../out/b", "out/b"), (str(SCRIPT.parent / "x"), "x")]
+    ("told", "inside"),
+    [("out", "out"), ("./out/", "out"), ("a/../out/b", "out/b"), (str(SCRIPT.parent / "x"), "x")],
 )
 def test_places_in_the_folder_are_found_in_its_copy(told: str, inside: str) -> None:
     assert Plan(SCRIPT, checkpoints=told).saves_inside == PurePosixPath(inside)
 
 
 def test_a_place_elsewhere_must_be_named_by_an_argument_or_a_variable() -> None:
-    assert Plan(SCRIPT, checkpoints="/nfs/out", arguments=["--save-to=/nfs/out"]).saves_inside is None
-    assert Plan(SCRIPT, checkpoints="/nfs/out/", environment={"OUT": "/nfs/out"}).saves_inside is None
+    assert (
+        Plan(SCRIPT, checkpoints="/nfs/out", arguments=["--save-to=/nfs/out"]).saves_inside is None
+    )
+    assert (
+        Plan(SCRIPT, checkpoints="/nfs/out/", environment={"OUT": "/nfs/out"}).saves_inside is None
+    )

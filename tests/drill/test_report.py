@@ -32,7 +32,11 @@ def drawn(seen: Facts) -> ElementTree.Element:
 
 def shapes(seen: Facts, kind: str) -> list[ElementTree.Element]:
     """The bars of the timeline with one meaning; the legend stands above it."""
-    return [one for one in drawn(seen).iter(f"{SVG}rect") if one.get("class") == kind and float(one.get("y", 0)) > 60]
+    return [
+        one
+        for one in drawn(seen).iter(f"{SVG}rect")
+        if one.get("class") == kind and float(one.get("y", 0)) > 60
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -60,11 +64,18 @@ def test_a_training_that_keeps_nothing_is_told_what_that_means() -> None:
 
 
 def test_a_training_that_begins_anew_is_not_priced_by_the_drill_s_few_seconds() -> None:
-    for seen in (CASES["begins anew"][0], CASES["nothing saved"][0], CASES["always the same first step"][0]):
+    for seen in (
+        CASES["begins anew"][0],
+        CASES["nothing saved"][0],
+        CASES["always the same first step"][0],
+    ):
         found = report(seen)
         assert found["cost"] is None
         told = " ".join(text(found).split())
-        assert "At 10 preemptions a day: everything since the start, each time (2.4 h of work, on average)." in told
+        assert (
+            "At 10 preemptions a day: everything since the start, each time (2.4 h of work, on average)."
+            in told
+        )
         assert "% of it" not in told
     assert "% of it" in text(report(facts()))
     blind = facts(replace(NOTHING, blind="it saved elsewhere"))
@@ -93,10 +104,15 @@ def test_names_of_checkpoints_cannot_break_the_picture() -> None:
 
 
 def test_checkpoints_in_place_are_marked_by_shape_not_by_color_alone() -> None:
-    good, bad = (marks(facts(replace(GOOD, writes=writes((3, 20), in_place=place)))) for place in (False, True))
+    good, bad = (
+        marks(facts(replace(GOOD, writes=writes((3, 20), in_place=place))))
+        for place in (False, True)
+    )
     assert good != bad
 
 
 def marks(seen: Facts) -> list[str | None]:
     """The outlines of the checkpoints in the timeline."""
-    return [one.get("d") for one in drawn(seen).iter(f"{SVG}path") if "edge" in one.get("class", "")]
+    return [
+        one.get("d") for one in drawn(seen).iter(f"{SVG}path") if "edge" in one.get("class", "")
+    ]

@@ -16,7 +16,10 @@ from airflow_runai.drill.whole_drill import hold
 HERE = Path(__file__).parent
 DIGITS = HERE.parents[1] / "dags" / "digits"
 #: Stand-ins for scikit-learn's digits spare each start a second.
-FAST = {"PYTHONPATH": f"{DIGITS}:{HERE / 'scripts' / 'data'}:{HERE.parents[1]}", "OMP_NUM_THREADS": "1"}
+FAST = {
+    "PYTHONPATH": f"{DIGITS}:{HERE / 'scripts' / 'data'}:{HERE.parents[1]}",
+    "OMP_NUM_THREADS": "1",
+}
 PACE = {"EPOCHS": "3", "SECONDS_PER_EPOCH": "0.6", "CHECKPOINT_EVERY": "5"}
 
 Drills = Mapping[str, Future[Outcome]]
@@ -25,11 +28,15 @@ pytestmark = pytest.mark.slow
 
 
 def plan(script: Path, **variables: str) -> Plan:
-    return Plan(script, preempt_after=0.5, times=2, grace=10.0, environment={**PACE, **FAST, **variables})
+    return Plan(
+        script, preempt_after=0.5, times=2, grace=10.0, environment={**PACE, **FAST, **variables}
+    )
 
 
 def scripts() -> dict[str, Plan]:
-    copies = {folder.parent.name: plan(folder) for folder in (HERE / "scripts").glob("*/startup.sh")}
+    copies = {
+        folder.parent.name: plan(folder) for folder in (HERE / "scripts").glob("*/startup.sh")
+    }
     slow = replace(plan(copies["ignores_sigterm"].script, EPOCHS="4"), grace=0.3)
     return {**copies, "ignores_sigterm": slow, "example": plan(DIGITS / "startup.sh")}
 
@@ -68,7 +75,9 @@ def test_our_own_example_survives(drills: Drills) -> None:
     assert [start.exit_code for start in run.starts] == [143, 143, 0]
     assert len({start.node for start in run.starts[:2]}) == 2, "given back on another node"
     assert len(outcome.facts.references) == 1
-    assert all(loss.steps in (0, 1, 2) for loss in outcome.losses), "at most the step that was under way"
+    assert all(loss.steps in (0, 1, 2) for loss in outcome.losses), (
+        "at most the step that was under way"
+    )
     assert "bit for bit" in reason(outcome, "result")
 
 
@@ -91,12 +100,17 @@ def test_a_training_that_forgets_its_epoch_does_not(drills: Drills) -> None:
 def test_a_training_that_ignores_sigterm_does_not(drills: Drills) -> None:
     outcome = drills["ignores_sigterm"].result()
     assert differing(outcome) == {"sigterm": "fail"}
-    assert "did not end within the grace of 0.3 s after SIGTERM and was killed" in reason(outcome, "sigterm")
+    assert "did not end within the grace of 0.3 s after SIGTERM and was killed" in reason(
+        outcome, "sigterm"
+    )
     assert [start.killed for start in outcome.facts.run.preempted] == [True, True]
 
 
 def test_a_training_that_writes_its_checkpoint_in_place_does_not(drills: Drills) -> None:
     outcome = drills["writes_in_place"].result()
     assert differing(outcome) == {"atomic": "fail"}
-    assert "were written in place, under their final name; killed in that moment, it left" in reason(outcome, "atomic")
+    assert (
+        "were written in place, under their final name; killed in that moment, it left"
+        in reason(outcome, "atomic")
+    )
     assert "and ended with exit code 1" in reason(outcome, "atomic")

@@ -1,4 +1,6 @@
-"""How checkpoints come to be, and whom a signal would reach: watched on real files and processes."""
+"""
+How checkpoints come to be, and whom a signal would reach: watched on real files and processes.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ def test_what_is_filled_under_its_final_name_is_seen_however_quick_it_is(tmp_pat
         (tmp_path / "step-7.pt").write_bytes(b"again")
         (tmp_path / "step-8").mkdir()
     assert writes == [
-        Write(1.0, name, step, True) for name, step in (("step-7.pt", 7), ("step-7.pt", 7), ("step-8", 8))
+        Write(1.0, name, step, True)
+        for name, step in (("step-7.pt", 7), ("step-7.pt", 7), ("step-8", 8))
     ]
     assert growing == ["step-7.pt", "step-7.pt", "step-8"]
 
@@ -97,10 +100,15 @@ NEITHER = "import time; print(1, flush=True); time.sleep(60)"
         ([sys.executable, "-c", NEITHER], "nobody"),
         (["sh", "-c", 'exec "$0" -c "$1"', sys.executable, HANDLES], "first"),
         (["sh", "-c", '"$0" -c "$1"; true', sys.executable, HANDLES], "child"),
-        (["sh", "-c", 'trap "kill $!" TERM; "$0" -c "$1" & wait', sys.executable, HANDLES], "first"),
+        (
+            ["sh", "-c", 'trap "kill $!" TERM; "$0" -c "$1" & wait', sys.executable, HANDLES],
+            "first",
+        ),
     ],
 )
-def test_the_first_process_that_keeps_a_signal_is_found_out(command: list[str], expected: str) -> None:
+def test_the_first_process_that_keeps_a_signal_is_found_out(
+    command: list[str], expected: str
+) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
         try:
             assert child.stdout is not None

@@ -1,4 +1,6 @@
-"""An emulator to talk to, and a small plain client: no code of the provider, no code of the vendor."""
+"""
+An emulator to talk to, and a small plain client: no code of the provider, no code of the vendor.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,22 @@ class Client:
         found = self.get("/api/v1/org-unit/projects", filterBy=f"name=={name}")["projects"]
         return str(found[0]["id"])
 
-    def body(self, name: str, project: str = "team-a", gpus: int = 1, **spec: Any) -> dict[str, Any]:
-        spec = {"image": "any", "command": "sleep 100", "compute": {"gpuDevicesRequest": gpus}, **spec}
+    def body(
+        self, name: str, project: str = "team-a", gpus: int = 1, **spec: Any
+    ) -> dict[str, Any]:
+        spec = {
+            "image": "any",
+            "command": "sleep 100",
+            "compute": {"gpuDevicesRequest": gpus},
+            **spec,
+        }
         project_id = self.project_id(project)
         return {"name": name, "projectId": project_id, "clusterId": self.cluster_id, "spec": spec}
 
     def create(self, name: str, project: str = "team-a", gpus: int = 1, **spec: Any) -> str:
-        answer = self.http.post("/api/v1/workloads/trainings", json=self.body(name, project, gpus, **spec))
+        answer = self.http.post(
+            "/api/v1/workloads/trainings", json=self.body(name, project, gpus, **spec)
+        )
         assert answer.status_code == 202, answer.text
         return str(answer.json()["workloadId"])
 
@@ -75,12 +86,18 @@ class Client:
     def history(self, workload_id: str) -> list[tuple[str, str]]:
         """Phase and message, oldest first."""
         records = self.get(f"/api/v1/workloads/{workload_id}/history", limit=500)["records"]
-        updates = [record["spec"]["phaseUpdate"] for record in reversed(records) if "phaseUpdate" in record["spec"]]
+        updates = [
+            record["spec"]["phaseUpdate"]
+            for record in reversed(records)
+            if "phaseUpdate" in record["spec"]
+        ]
         return [(update["phase"], update["phaseMessage"]) for update in updates]
 
     def wait_for(self, workload_id: str, *phases: str) -> dict[str, Any]:
         """Wait until a workload is in one of these phases."""
-        found: dict[str, Any] = wait_until(lambda: self._if_in(workload_id, phases), f"{workload_id} is {phases}")
+        found: dict[str, Any] = wait_until(
+            lambda: self._if_in(workload_id, phases), f"{workload_id} is {phases}"
+        )
         return found
 
     def _if_in(self, workload_id: str, phases: tuple[str, ...]) -> dict[str, Any] | None:
@@ -103,7 +120,11 @@ def client(emulator: Emulator) -> Client:
 
 @pytest.fixture
 def stepped() -> Iterator[Emulator]:
-    """The same without processes, by a clock that only moves when told to. Workloads run for a minute."""
+    """
+    The same without processes, by a clock that only moves when told to.
+
+    Workloads run for a minute.
+    """
     settings = Settings(clock=SteppedClock(), scenarios={"endless": Scenario(run_seconds=None)})
     with serve(settings) as running:
         yield running

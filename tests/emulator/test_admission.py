@@ -40,18 +40,35 @@ PATH = "/api/v1/workloads/trainings"
         ({"spec.storage": ["x"]}, "storage must be an object"),
         ({"spec.compute": {"gpuDevicesRequest": -1}}, "gpuDevicesRequest must be"),
         ({"spec.compute": {"gpuDevicesRequest": 1.5}}, "gpuDevicesRequest must be"),
-        ({"spec.compute": {"gpuRequestType": "portion", "gpuPortionRequest": 1.5}}, "1.5 is not in (0, 1]"),
-        ({"spec.compute": {"gpuRequestType": "portion", "gpuPortionRequest": 0}}, "0 is not in (0, 1]"),
         (
-            {"spec.compute": {"gpuDevicesRequest": 2, "gpuRequestType": "portion", "gpuPortionRequest": 0.5}},
+            {"spec.compute": {"gpuRequestType": "portion", "gpuPortionRequest": 1.5}},
+            "1.5 is not in (0, 1]",
+        ),
+        (
+            {"spec.compute": {"gpuRequestType": "portion", "gpuPortionRequest": 0}},
+            "0 is not in (0, 1]",
+        ),
+        (
+            {
+                "spec.compute": {
+                    "gpuDevicesRequest": 2,
+                    "gpuRequestType": "portion",
+                    "gpuPortionRequest": 0.5,
+                }
+            },
             "more than one device",
         ),
         ({"spec.compute": {"gpuPortionRequest": 0.5}}, "needs gpuRequestType=portion"),
-        ({"spec.compute": {"gpuRequestType": "memory", "gpuMemoryRequest": "lots"}}, "is not a quantity"),
+        (
+            {"spec.compute": {"gpuRequestType": "memory", "gpuMemoryRequest": "lots"}},
+            "is not a quantity",
+        ),
         ({"spec.compute": {"gpuRequestType": "migProfile"}}, "neither portion nor memory"),
     ],
 )
-def test_create_is_checked(stepped: Emulator, steps: Client, changes: dict[str, Any], complaint: str | None) -> None:
+def test_create_is_checked(
+    stepped: Emulator, steps: Client, changes: dict[str, Any], complaint: str | None
+) -> None:
     body = steps.body("checked")
     for key, value in changes.items():
         target = body["spec"] if key.startswith("spec.") else body
@@ -79,7 +96,10 @@ def test_distributed_is_checked(steps: Client, changes: dict[str, Any], complain
 
 @pytest.mark.parametrize(
     ("master", "complaint"),
-    [("x", "masterSpec must be an object"), ({"compute": {"gpuDevicesRequest": "x"}}, "gpuDevicesRequest must be")],
+    [
+        ("x", "masterSpec must be an object"),
+        ({"compute": {"gpuDevicesRequest": "x"}}, "gpuDevicesRequest must be"),
+    ],
 )
 def test_master_is_checked(steps: Client, master: Any, complaint: str) -> None:
     body = steps.body("gang", distributedFramework="PyTorch", numWorkers=2) | {"masterSpec": master}
@@ -88,7 +108,9 @@ def test_master_is_checked(steps: Client, master: Any, complaint: str) -> None:
 
 def test_two_kinds_of_master_exclude_each_other(steps: Client) -> None:
     body = steps.body("gang", distributedFramework="PyTorch", numWorkers=2)
-    answer = steps.post("/api/v1/workloads/distributed", body | {"masterSpec": {}, "masterSpecSameAsWorker": True})
+    answer = steps.post(
+        "/api/v1/workloads/distributed", body | {"masterSpec": {}, "masterSpecSameAsWorker": True}
+    )
     assert "mutually exclusive" in answer.json()["message"]
 
 
@@ -118,12 +140,36 @@ anything = st.recursive(
     | st.integers(-5, 5)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
     max_leaves=5,
 )
-KEYS = ("image", "command", "args", "environmentVariables", "compute", "storage", "priorityClass", "preemptibility")
-MORE = ("backoffLimit", "nodePools", "workingDir", "terminationGracePeriodSeconds", "restartPolicy", "labels")
-COMPUTE = ("gpuDevicesRequest", "gpuRequestType", "gpuPortionRequest", "gpuMemoryRequest", "cpuCoreRequest")
+KEYS = (
+    "image",
+    "command",
+    "args",
+    "environmentVariables",
+    "compute",
+    "storage",
+    "priorityClass",
+    "preemptibility",
+)
+MORE = (
+    "backoffLimit",
+    "nodePools",
+    "workingDir",
+    "terminationGracePeriodSeconds",
+    "restartPolicy",
+    "labels",
+)
+COMPUTE = (
+    "gpuDevicesRequest",
+    "gpuRequestType",
+    "gpuPortionRequest",
+    "gpuMemoryRequest",
+    "cpuCoreRequest",
+)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
@@ -131,7 +177,9 @@ COMPUTE = ("gpuDevicesRequest", "gpuRequestType", "gpuPortionRequest", "gpuMemor
     spec=st.dictionaries(st.sampled_from(KEYS + MORE), anything, max_size=5),
     compute=st.dictionaries(st.sampled_from(COMPUTE), anything, max_size=3),
 )
-def test_no_spec_brings_it_down(fuzzed: Client, spec: dict[str, Any], compute: dict[str, Any]) -> None:
+def test_no_spec_brings_it_down(
+    fuzzed: Client, spec: dict[str, Any], compute: dict[str, Any]
+) -> None:
     body = fuzzed.body("fuzz") | {"useGivenNameAsPrefix": True}
     body["spec"] |= {"compute": compute} | spec
     answer = fuzzed.post(PATH, body)

@@ -36,7 +36,9 @@ from airflow_runai.emulator.settings import ProjectQuota
         (["--control-plane-version", "1.0"], "'1.0' is not known; use one of 2.18"),
     ],
 )
-def test_wrong_arguments_are_named(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
+def test_wrong_arguments_are_named(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
     assert main(arguments) == 2
     assert complaint in capsys.readouterr().err
 
@@ -82,7 +84,8 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_projects_have_a_quota_and_may_have_a_limit_and_a_weight() -> None:
     told = Settings(
-        clusters=("a", "b"), projects=("one:2", "two@b:0.5,limit=4", "three:1,limit=2,weight=0", "four:0,weight=3")
+        clusters=("a", "b"),
+        projects=("one:2", "two@b:0.5,limit=4", "three:1,limit=2,weight=0", "four:0,weight=3"),
     )
     assert told.project_quotas == (
         ProjectQuota("one", 2, "a", None, 1),

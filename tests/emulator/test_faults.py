@@ -141,7 +141,9 @@ def test_mistakes_in_a_fault_are_named(steps: Client, body: Any, complaint: str)
     assert complaint in answer.json()["message"]
 
 
-def test_own_endpoints_need_a_token_and_are_spared_by_faults(stepped: Emulator, steps: Client) -> None:
+def test_own_endpoints_need_a_token_and_are_spared_by_faults(
+    stepped: Emulator, steps: Client
+) -> None:
     assert httpx.get(f"{stepped.url}/_emulator/requests").status_code == 401
     stepped.faults.add("status", times=None)
     assert steps.http.get("/_emulator/requests").status_code == 200
@@ -150,7 +152,12 @@ def test_own_endpoints_need_a_token_and_are_spared_by_faults(stepped: Emulator, 
 def test_requests_are_counted_without_secrets(stepped: Emulator, steps: Client) -> None:
     steps.create("one")
     seen = steps.get("/_emulator/requests")["requests"]
-    assert {"method": "POST", "path": "/api/v1/workloads/trainings", "query": "", "status": 202} in seen
+    assert {
+        "method": "POST",
+        "path": "/api/v1/workloads/trainings",
+        "query": "",
+        "status": 202,
+    } in seen
     assert stepped.client_secret not in str(seen)
 
 
@@ -166,7 +173,9 @@ def test_a_list_lags_behind_deletions_too(stepped: Emulator, steps: Client) -> N
     assert steps.http.get(f"/api/v1/workloads/{created}").status_code == 404
     stepped.advance(30)
     assert steps.get("/api/v1/workloads") == {"workloads": []}
-    assert [item["id"] for item in steps.get("/api/v1/workloads", deleted="true")["workloads"]] == [created]
+    assert [item["id"] for item in steps.get("/api/v1/workloads", deleted="true")["workloads"]] == [
+        created
+    ]
 
 
 def test_lists_are_empty_and_single_reads_are_not(stepped: Emulator, steps: Client) -> None:
@@ -192,7 +201,9 @@ def test_what_is_hidden_is_back_after_a_while(stepped: Emulator, steps: Client) 
     assert steps.get("/_emulator/faults") == {"faults": []}
 
 
-def test_messages_hold_what_breaks_databases_and_terminals(stepped: Emulator, steps: Client) -> None:
+def test_messages_hold_what_breaks_databases_and_terminals(
+    stepped: Emulator, steps: Client
+) -> None:
     created = steps.create("endless")
     stepped.faults.add("replace", times=2)
     answer = steps.http.get(f"/api/v1/workloads/{created}")
@@ -203,14 +214,24 @@ def test_messages_hold_what_breaks_databases_and_terminals(stepped: Emulator, st
     assert steps.workload(created)["phaseMessage"] not in (HOSTILE_TEXT, "")
 
 
-def test_names_events_and_reasons_are_replaced_by_any_text(stepped: Emulator, steps: Client) -> None:
+def test_names_events_and_reasons_are_replaced_by_any_text(
+    stepped: Emulator, steps: Client
+) -> None:
     steps.create("endless")
     stepped.advance(5)
-    planned = {"kind": "replace", "times": None, "fields": ["name", "reason", "message"], "text": "x" * 1_000_000}
+    planned = {
+        "kind": "replace",
+        "times": None,
+        "fields": ["name", "reason", "message"],
+        "text": "x" * 1_000_000,
+    }
     assert steps.post("/_emulator/faults", planned).status_code == 201
     (item,) = steps.get("/api/v1/workloads")["workloads"]
     events = steps.get(f"/api/v1/workloads/{item['id']}/events")["events"]
-    assert {len(item["name"]), *(len(event[key]) for event in events for key in ("reason", "message"))} == {1_000_000}
+    assert {
+        len(item["name"]),
+        *(len(event[key]) for event in events for key in ("reason", "message")),
+    } == {1_000_000}
 
 
 def test_a_preemption_that_nobody_calls_so(stepped: Emulator, steps: Client) -> None:
@@ -231,18 +252,25 @@ def test_a_preemption_that_nobody_calls_so(stepped: Emulator, steps: Client) -> 
 def test_the_date_is_that_of_the_emulators_clock(stepped: Emulator, steps: Client) -> None:
     stepped.advance(86400)
     stepped.faults.add("skew", seconds=-600)
-    dates = [parsedate_to_datetime(steps.http.get("/api/v1/clusters").headers["Date"]).timestamp() for _ in range(2)]
+    dates = [
+        parsedate_to_datetime(steps.http.get("/api/v1/clusters").headers["Date"]).timestamp()
+        for _ in range(2)
+    ]
     assert dates == [stepped.clock.now() - 600, stepped.clock.now()]
 
 
-@pytest.mark.parametrize("fault", [{"kind": "status", "status": 500}, {"kind": "html"}, {"kind": "skew", "seconds": 5}])
+@pytest.mark.parametrize(
+    "fault", [{"kind": "status", "status": 500}, {"kind": "html"}, {"kind": "skew", "seconds": 5}]
+)
 def test_every_answer_has_one_date(stepped: Emulator, steps: Client, fault: dict[str, Any]) -> None:
     stepped.faults.add(**fault)
     assert len(steps.http.get("/api/v1/clusters").headers.get_list("Date")) == 1
 
 
 def test_a_create_is_delivered_late(stepped: Emulator, steps: Client) -> None:
-    stepped.faults.add("deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=70)
+    stepped.faults.add(
+        "deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=70
+    )
     body = steps.body("late")
     with pytest.raises(httpx.RemoteProtocolError):
         steps.post("/api/v1/workloads/trainings", body)
@@ -256,18 +284,26 @@ def test_a_create_is_delivered_late(stepped: Emulator, steps: Client) -> None:
 
 
 def test_a_create_that_is_refused_when_it_arrives_at_last(stepped: Emulator, steps: Client) -> None:
-    stepped.faults.add("deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=10)
+    stepped.faults.add(
+        "deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=10
+    )
     body = steps.body("once")
     with pytest.raises(httpx.RemoteProtocolError):
         steps.post("/api/v1/workloads/trainings", body)
     steps.create("once")
     stepped.advance(11)
     assert len(stepped.workloads_named("once")) == 1
-    assert [seen.status for seen in stepped.requests if seen.path.endswith("/trainings")] == [0, 202, 400]
+    assert [seen.status for seen in stepped.requests if seen.path.endswith("/trainings")] == [
+        0,
+        202,
+        400,
+    ]
 
 
 def test_a_late_create_arrives_by_a_real_clock(emulator: Emulator, client: Client) -> None:
-    emulator.faults.add("deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=0.3)
+    emulator.faults.add(
+        "deliver_late", path="/api/v1/workloads/trainings", method="POST", seconds=0.3
+    )
     body = client.body("late")
     with pytest.raises(httpx.RemoteProtocolError):
         client.post("/api/v1/workloads/trainings", body)
@@ -286,9 +322,13 @@ def test_a_late_create_arrives_by_a_real_clock(emulator: Emulator, client: Clien
         ("skew", {"seconds": -3600}),
     ],
 )
-def test_each_fault_is_planned_over_the_wire(stepped: Emulator, steps: Client, kind: str, details: Any) -> None:
+def test_each_fault_is_planned_over_the_wire(
+    stepped: Emulator, steps: Client, kind: str, details: Any
+) -> None:
     content = json.dumps({"kind": kind, **details}).encode()
-    answer = steps.http.post("/_emulator/faults", content=content, headers={"Content-Type": "application/json"})
+    answer = steps.http.post(
+        "/_emulator/faults", content=content, headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 201
     (planned,) = steps.get("/_emulator/faults")["faults"]
     assert planned.items() >= {"kind": kind, **details}.items()

@@ -25,12 +25,18 @@ def runai(emulator: Emulator) -> RunaiClient:
     return connect(emulator)
 
 
-def test_policy_of_a_project_is_told_with_its_one_rule(runai: RunaiClient, emulator: Emulator) -> None:
+def test_policy_of_a_project_is_told_with_its_one_rule(
+    runai: RunaiClient, emulator: Emulator
+) -> None:
     project = emulator.world.projects[0]
-    single = runai.policies.policy.get_training_policy_v2(scope="project", project_id=project.id).data
+    single = runai.policies.policy.get_training_policy_v2(
+        scope="project", project_id=project.id
+    ).data
     assert single["effective"]["rules"]["compute"]["gpuDevicesRequest"]["max"] == 8
     assert models.TrainingPolicyV2.from_dict(single) is not None
-    several = runai.policies.policy.get_distributed_policy_v2(scope="project", project_id=project.id).data
+    several = runai.policies.policy.get_distributed_policy_v2(
+        scope="project", project_id=project.id
+    ).data
     assert several["effective"]["rules"]["worker"]["compute"]["gpuDevicesRequest"]["max"] == 8
     assert models.DistributedPolicyV2.from_dict(several) is not None
 
@@ -46,13 +52,20 @@ def test_gpus_of_the_nodes_are_counted(runai: RunaiClient, emulator: Emulator) -
     project = emulator.world.projects[0]
 
     def count(what: str) -> str:
-        told = runai.organizations.nodes.get_node_telemetry(what, cluster_id=project.cluster_id).data
+        told = runai.organizations.nodes.get_node_telemetry(
+            what, cluster_id=project.cluster_id
+        ).data
         assert models.TelemetryResponse.from_dict(told) is not None
         return str(told["values"][0]["value"])
 
     assert (count("TOTAL_GPUS"), count("FREE_GPUS")) == ("4", "4")
     spec = {"image": "x:1", "compute": {"gpuDevicesRequest": 1}}
-    body = {"name": "endless", "projectId": project.id, "clusterId": project.cluster_id, "spec": spec}
+    body = {
+        "name": "endless",
+        "projectId": project.id,
+        "clusterId": project.cluster_id,
+        "spec": spec,
+    }
     runai.workloads.trainings.create_training1(body)
     emulator.advance(30)
     assert (count("FREE_GPUS"), count("ALLOCATED_GPUS")) == ("3", "1")

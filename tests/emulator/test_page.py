@@ -1,4 +1,8 @@
-"""The emulator's own page over HTTP: who may see what, and what it is told. How it looks: end_to_end/test_pages.py."""
+"""
+The emulator's own page over HTTP: who may see what, and what it is told.
+
+How it looks: end_to_end/test_pages.py.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,14 @@ def test_page_runs_nothing_but_its_own_script_and_cannot_be_framed(stepped: Emul
 def test_page_loads_nothing_from_elsewhere_and_writes_no_markup(stepped: Emulator) -> None:
     text = httpx.get(stepped.url).text
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", text)
-    for dangerous in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "document.cookie"):
+    for dangerous in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "document.cookie",
+    ):
         assert dangerous not in text
 
 
@@ -45,19 +56,25 @@ def test_data_needs_a_token(stepped: Emulator, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/token", "/_emulator/overview"])
-@pytest.mark.parametrize("host", ["rebound.example", "127.0.0.1.rebound.example:8710", "localhost.rebound.example"])
+@pytest.mark.parametrize(
+    "host", ["rebound.example", "127.0.0.1.rebound.example:8710", "localhost.rebound.example"]
+)
 def test_foreign_host_name_is_misdirected(stepped: Emulator, path: str, host: str) -> None:
     answer = httpx.get(stepped.url + path, headers={"Host": host})
     assert answer.status_code == 421
     assert host in answer.json()["details"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8710", "runai:8710"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8710", "runai:8710"]
+)
 def test_names_that_nobody_can_register_pass(stepped: Emulator, host: str) -> None:
     assert httpx.get(stepped.url, headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(("host", "secret", "status"), [("0.0.0.0", "airflow-local", 421), ("0.0.0.0", "my-own", 200)])
+@pytest.mark.parametrize(
+    ("host", "secret", "status"), [("0.0.0.0", "airflow-local", 421), ("0.0.0.0", "my-own", 200)]
+)
 def test_own_secret_opens_other_addresses_to_any_name(host: str, secret: str, status: int) -> None:
     with serve(Settings(host=host, client_secret=secret, clock=SteppedClock())) as emulator:
         assert httpx.get(emulator.url, headers={"Host": "runai.example.com"}).status_code == status
@@ -80,18 +97,30 @@ def test_overview_says_who_occupies_which_gpu(stepped: Emulator, steps: Client) 
     nodes = seen["clusters"][0]["nodes"]
     assert [node["name"] for node in nodes] == ["node-1", "node-2"]
     occupied = [gpu for node in nodes for gpu in node["gpus"] if gpu]
-    assert [(mark["name"], mark["project"], mark["share"]) for [mark] in occupied] == [("endless-1", "team-a", 1.0)]
+    assert [(mark["name"], mark["project"], mark["share"]) for [mark] in occupied] == [
+        ("endless-1", "team-a", 1.0)
+    ]
 
 
-def test_overview_counts_what_a_project_borrows_and_who_waits(stepped: Emulator, steps: Client) -> None:
+def test_overview_counts_what_a_project_borrows_and_who_waits(
+    stepped: Emulator, steps: Client
+) -> None:
     for number in range(3):
         steps.create(f"endless-{number}", gpus=2)
     stepped.advance(5)
     team = steps.get("/_emulator/overview")["projects"][0]
-    assert (team["quota"], team["limit"], team["used"], team["over_quota"], team["waiting"]) == (2, None, 4, 2, 1)
+    assert (team["quota"], team["limit"], team["used"], team["over_quota"], team["waiting"]) == (
+        2,
+        None,
+        4,
+        2,
+        1,
+    )
 
 
-def test_preempted_workload_shows_its_stretches_and_the_words(stepped: Emulator, steps: Client) -> None:
+def test_preempted_workload_shows_its_stretches_and_the_words(
+    stepped: Emulator, steps: Client
+) -> None:
     steps.create("endless-1", gpus=2)
     stepped.advance(10)
     stepped.preempt("endless-1")
@@ -107,7 +136,9 @@ def test_preempted_workload_shows_its_stretches_and_the_words(stepped: Emulator,
     assert all(until == since for (_, until), (since, _) in pairwise(bounds))
 
 
-@pytest.mark.parametrize(("deed", "possible"), [("suspend", ["resume", "delete"]), (None, None), ("delete", [])])
+@pytest.mark.parametrize(
+    ("deed", "possible"), [("suspend", ["resume", "delete"]), (None, None), ("delete", [])]
+)
 def test_only_possible_actions_are_offered(
     stepped: Emulator, steps: Client, deed: str | None, possible: list[str] | None
 ) -> None:
@@ -122,7 +153,9 @@ def test_only_possible_actions_are_offered(
     assert seen["actions"] == (["preempt", "suspend", "delete"] if possible is None else possible)
 
 
-def test_finished_workload_can_only_be_deleted_and_takes_no_more_time(stepped: Emulator, steps: Client) -> None:
+def test_finished_workload_can_only_be_deleted_and_takes_no_more_time(
+    stepped: Emulator, steps: Client
+) -> None:
     steps.create("train-1")
     stepped.advance(500)
     [seen] = steps.get("/_emulator/overview")["workloads"]
@@ -131,7 +164,9 @@ def test_finished_workload_can_only_be_deleted_and_takes_no_more_time(stepped: E
     assert seen["stretches"][-1]["until"] == pytest.approx(seen["ended_at"], abs=0.01)
 
 
-def test_deleted_workload_keeps_its_story_and_a_new_one_of_its_name_wins(stepped: Emulator, steps: Client) -> None:
+def test_deleted_workload_keeps_its_story_and_a_new_one_of_its_name_wins(
+    stepped: Emulator, steps: Client
+) -> None:
     first = steps.create("endless-1")
     stepped.advance(5)
     steps.http.delete(f"/api/v1/workloads/trainings/{first}")

@@ -96,7 +96,17 @@ def test_arguments_arrive_byte_for_byte_and_mount_paths_are_translated(tmp_path:
     argv = json.loads((tmp_path / "seen.json").read_text())["argv"]
     here = str(tmp_path)
     translated = f"--in={here}/a:{here}/b,/database"
-    told = [f"{here}/dump.py", "--lr", "1e-3  x", translated, 'say "hi"', "", "${HOME}", "*.txt", "ünï"]
+    told = [
+        f"{here}/dump.py",
+        "--lr",
+        "1e-3  x",
+        translated,
+        'say "hi"',
+        "",
+        "${HOME}",
+        "*.txt",
+        "ünï",
+    ]
     assert argv == [*told, "file:///data/x"]
 
 
@@ -115,18 +125,24 @@ def test_failure_is_retried_up_to_the_limit_and_then_tells_the_exit_code() -> No
         found = client.wait_for(created, "Failed")
         assert "exit code 7" in found["phaseMessage"]
         assert [emulator.log("bad", number) for number in (1, 2, 3, 4)] == ["try\n"] * 3 + [""]
-        reasons = [event["reason"] for event in client.get(f"/api/v1/workloads/{created}/events")["events"]]
+        reasons = [
+            event["reason"] for event in client.get(f"/api/v1/workloads/{created}/events")["events"]
+        ]
         assert reasons.count("BackOff") == 2
         assert client.phases(created).count("Running") == 3
 
 
-def test_command_that_does_not_exist_fails_with_a_readable_log(emulator: Emulator, client: Client) -> None:
+def test_command_that_does_not_exist_fails_with_a_readable_log(
+    emulator: Emulator, client: Client
+) -> None:
     created = client.create("missing", command="./nowhere.sh", backoffLimit=0)
     assert "exit code 127" in client.wait_for(created, "Failed")["phaseMessage"]
     assert "nowhere.sh" in emulator.log("missing")
 
 
-def test_unbalanced_quote_fails_the_workload_and_not_the_emulator(emulator: Emulator, client: Client) -> None:
+def test_unbalanced_quote_fails_the_workload_and_not_the_emulator(
+    emulator: Emulator, client: Client
+) -> None:
     created = client.create("quote", command="echo 'oops", backoffLimit=0)
     assert "exit code 126" in client.wait_for(created, "Failed")["phaseMessage"]
     assert "No closing quotation" in emulator.log("quote")
@@ -163,7 +179,9 @@ def test_preempted_workload_comes_back_on_another_node_with_an_empty_disk(tmp_pa
     assert [path.read_text() for path in tmp_path.glob("found-*")] == ["home\ntmp\n"] * 2
 
 
-def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(emulator: Emulator, client: Client) -> None:
+def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(
+    emulator: Emulator, client: Client
+) -> None:
     stubborn = "bash -c 'trap \"\" TERM; echo $$; while true; do sleep 0.05; done'"
     created = client.create("stubborn", command=stubborn, terminationGracePeriodSeconds=1)
     client.wait_for(created, "Running")
@@ -171,7 +189,9 @@ def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(emulator: Emul
     client.post(f"/api/v1/workloads/trainings/{created}/suspend")
     client.wait_for(created, "Stopped")
     assert not is_alive(pid)
-    told, killed = [record.at for record in emulator.workloads_named("stubborn")[0].history if record.phase][-2:]
+    told, killed = [
+        record.at for record in emulator.workloads_named("stubborn")[0].history if record.phase
+    ][-2:]
     assert client.phases(created)[-2:] == ["Stopping", "Stopped"]
     assert killed - told >= 1
 
@@ -179,7 +199,9 @@ def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(emulator: Emul
 def test_grace_is_capped_by_the_emulator() -> None:
     with serve(Settings(grace=0.2)) as emulator:
         client = Client(emulator)
-        created = client.create("stubborn", command="bash -c 'trap \"\" TERM; while true; do sleep 0.05; done'")
+        created = client.create(
+            "stubborn", command="bash -c 'trap \"\" TERM; while true; do sleep 0.05; done'"
+        )
         client.wait_for(created, "Running")
         client.http.delete(f"/api/v1/workloads/trainings/{created}")
         wait_until(lambda: emulator.workloads_named("stubborn")[0].deleted_at)
@@ -193,13 +215,17 @@ def test_children_of_the_workload_die_with_it(emulator: Emulator, client: Client
 
 
 def test_exit_zero_while_being_preempted_is_completion(emulator: Emulator, client: Client) -> None:
-    created = client.create("polite", command="bash -c 'trap \"exit 0\" TERM; echo ready; sleep 100 & wait'")
+    created = client.create(
+        "polite", command="bash -c 'trap \"exit 0\" TERM; echo ready; sleep 100 & wait'"
+    )
     wait_until(lambda: emulator.log("polite"))
     assert client.post("/_emulator/workloads/polite/preempt").status_code == 202
     client.wait_for(created, "Completed")
 
 
-def test_exit_code_while_being_preempted_is_not_a_failure(emulator: Emulator, client: Client) -> None:
+def test_exit_code_while_being_preempted_is_not_a_failure(
+    emulator: Emulator, client: Client
+) -> None:
     command = "bash -c 'trap \"exit 9\" TERM; echo ready; sleep 100 & wait'"
     created = client.create("impolite", command=command, backoffLimit=0)
     wait_until(lambda: emulator.log("impolite"))
@@ -219,9 +245,15 @@ def test_suspend_and_resume(emulator: Emulator, client: Client) -> None:
     assert client.phases(created) == ["Creating", "Pending", "Initializing", "Running", *suspended]
 
 
-def test_distributed_gang_has_ranks_and_fails_and_restarts_together(emulator: Emulator, client: Client) -> None:
-    command = "bash -c 'echo rank $RANK of $WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT; [ $RANK != 1 ]'"
-    created = client.distributed("gang", command=command, numWorkers=2, backoffLimit=0, masterSpecSameAsWorker=True)
+def test_distributed_gang_has_ranks_and_fails_and_restarts_together(
+    emulator: Emulator, client: Client
+) -> None:
+    command = (
+        "bash -c 'echo rank $RANK of $WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT; [ $RANK != 1 ]'"
+    )
+    created = client.distributed(
+        "gang", command=command, numWorkers=2, backoffLimit=0, masterSpecSameAsWorker=True
+    )
     client.wait_for(created, "Failed", "Completed")
     logs = emulator.root / "logs" / "gang"
     first = [line.read_text().split(" at ")[0] for line in sorted(logs.iterdir())]
@@ -229,16 +261,25 @@ def test_distributed_gang_has_ranks_and_fails_and_restarts_together(emulator: Em
 
 
 def test_distributed_completes_when_all_have(emulator: Emulator, client: Client) -> None:
-    created = client.distributed("gang", command="bash -c 'echo rank $RANK of $WORLD_SIZE'", numWorkers=3)
+    created = client.distributed(
+        "gang", command="bash -c 'echo rank $RANK of $WORLD_SIZE'", numWorkers=3
+    )
     client.wait_for(created, "Completed")
     logs = emulator.root / "logs" / "gang"
-    assert {line.read_text() for line in logs.iterdir()} == {f"rank {rank} of 3\n" for rank in range(3)}
+    assert {line.read_text() for line in logs.iterdir()} == {
+        f"rank {rank} of 3\n" for rank in range(3)
+    }
 
 
 def test_workers_of_an_mpi_job_wait_for_its_launcher(emulator: Emulator, client: Client) -> None:
     master = {"command": "bash -c 'echo launched'", "compute": {"gpuDevicesRequest": 0}}
     created = client.distributed(
-        "mpi", distributedFramework="MPI", numWorkers=2, backoffLimit=0, command=None, masterSpec=master
+        "mpi",
+        distributedFramework="MPI",
+        numWorkers=2,
+        backoffLimit=0,
+        command=None,
+        masterSpec=master,
     )
     client.wait_for(created, "Completed")
     assert emulator.log("mpi") == "launched\n"

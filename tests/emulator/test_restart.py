@@ -1,4 +1,6 @@
-"""State survives the emulator's restart, however it ended; no workload is lost and no process is left."""
+"""
+State survives the emulator's restart, however it ended; no workload is lost and no process is left.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,11 @@ def test_sigkill_loses_no_workload_and_leaves_no_process(tmp_path: Path) -> None
         history = client.history(running)
         assert [phase for phase, _ in history[: len(before)]] == before
         assert history[len(before)] == ("Terminating", RESTARTED)
-        assert [phase for phase, _ in history[len(before) + 1 :]] == ["Pending", "Initializing", "Running"]
+        assert [phase for phase, _ in history[len(before) + 1 :]] == [
+            "Pending",
+            "Initializing",
+            "Running",
+        ]
         assert client.phase(waiting) == "Pending"
         assert client.phase(stopped) == "Stopped"
         assert client.phase(done) == "Completed"
@@ -104,7 +110,10 @@ def test_restart_in_place_keeps_port_and_refuses_old_tokens(tmp_path: Path) -> N
         url = emulator.url
         emulator.restart()
         assert emulator.url == url
-        fresh = httpx.get(f"{url}/api/v1/clusters", headers={"Authorization": client.http.headers["Authorization"]})
+        fresh = httpx.get(
+            f"{url}/api/v1/clusters",
+            headers={"Authorization": client.http.headers["Authorization"]},
+        )
         assert fresh.status_code == 401
         client.log_in()
         client.wait_for(created, "Running")

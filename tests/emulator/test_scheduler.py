@@ -1,7 +1,8 @@
 """
 The scheduler's one step, case by case.
 
-The rules that are KAI's are in ``tests/scheduling``, and so is what holds for any sequence of steps.
+The rules that are KAI's are in ``tests/scheduling``, and so is what holds for any sequence of
+steps.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from dataclasses import replace
 import pytest
 
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.scheduler import OVER_QUOTA, Decision, Evict, Job, Place, Queue, Wait, plan
+from airflow_runai.emulator.scheduler import (
+    OVER_QUOTA,
+    Decision,
+    Evict,
+    Job,
+    Place,
+    Queue,
+    Wait,
+    plan,
+)
 
 NODES = {"n1": 2, "n2": 2}
 QUEUES = (Queue("a", 2.0), Queue("b", 2.0))
@@ -51,7 +61,9 @@ def test_free_gpus_may_be_borrowed_over_quota() -> None:
 
 
 def test_quota_is_reclaimed_from_the_youngest_borrower() -> None:
-    assert evicted(step([*FULL, job("b1", "b")])) == {"a4": "Preempted: GPUs reclaimed by project b"}
+    assert evicted(step([*FULL, job("b1", "b")])) == {
+        "a4": "Preempted: GPUs reclaimed by project b"
+    }
 
 
 def test_reclaim_stops_at_the_quota_of_the_borrower() -> None:
@@ -63,25 +75,43 @@ def test_nobody_else_is_stopped_while_gpus_are_being_released() -> None:
     leaving = [*FULL[:3], replace(FULL[3], leaving=True), job("b1", "b")]
     decisions = step(leaving)
     assert evicted(decisions) == {}
-    assert [one.message for one in decisions if isinstance(one, Wait)] == ["Waiting for GPUs that are being released"]
+    assert [one.message for one in decisions if isinstance(one, Wait)] == [
+        "Waiting for GPUs that are being released"
+    ]
 
 
 def test_released_gpus_are_kept_for_the_one_they_are_released_for() -> None:
-    jobs = [*FULL[:2], replace(FULL[3], leaving=True), job("b1", "b", 2.0, submitted=9), job("a5", submitted=0)]
+    jobs = [
+        *FULL[:2],
+        replace(FULL[3], leaving=True),
+        job("b1", "b", 2.0, submitted=9),
+        job("a5", submitted=0),
+    ]
     decisions = step(jobs)
     assert not placed(decisions)
     assert not evicted(decisions)
-    assert {one.job: one.claims for one in decisions if isinstance(one, Wait)} == {"b1": True, "a5": False}
+    assert {one.job: one.claims for one in decisions if isinstance(one, Wait)} == {
+        "b1": True,
+        "a5": False,
+    }
 
 
 def test_who_claims_gpus_goes_first() -> None:
     """They were released for it; the others had to go for it."""
-    jobs = [*FULL[:2], job("b1", "b", submitted=1), job("b2", "b", submitted=2), job("a5", "a", 2.0, claims=True)]
+    jobs = [
+        *FULL[:2],
+        job("b1", "b", submitted=1),
+        job("b2", "b", submitted=2),
+        job("a5", "a", 2.0, claims=True),
+    ]
     assert set(placed(step(jobs))) == {"a5"}
 
 
 def test_higher_priority_preempts_the_lowest_of_its_own_project() -> None:
-    jobs = [replace(one, priority=priority) for one, priority in zip(FULL, (40, 40, 25, 80), strict=True)]
+    jobs = [
+        replace(one, priority=priority)
+        for one, priority in zip(FULL, (40, 40, 25, 80), strict=True)
+    ]
     decisions = step([*jobs, job("urgent", priority=125)])
     assert evicted(decisions) == {"a3": "Preempted by higher priority workload urgent"}
 
@@ -92,7 +122,9 @@ def test_equal_priority_preempts_nobody() -> None:
 
 def test_priority_does_not_reach_into_another_project() -> None:
     jobs = [*FULL[:2], *(replace(one, project="b") for one in FULL[2:]), job("a5", priority=150)]
-    assert set(evicted(step([replace(one, priority=25) if one.project == "b" else one for one in jobs]))) <= {
+    assert set(
+        evicted(step([replace(one, priority=25) if one.project == "b" else one for one in jobs]))
+    ) <= {
         "a1",
         "a2",
     }
@@ -100,7 +132,9 @@ def test_priority_does_not_reach_into_another_project() -> None:
 
 def test_non_preemptible_never_borrows() -> None:
     decisions = step([job("firm", "a", 3.0, preemptible=False)], {"n1": 4})
-    assert [(one.job, one.reason) for one in decisions if isinstance(one, Wait)] == [("firm", OVER_QUOTA)]
+    assert [(one.job, one.reason) for one in decisions if isinstance(one, Wait)] == [
+        ("firm", OVER_QUOTA)
+    ]
 
 
 def test_non_preemptible_is_never_stopped() -> None:
@@ -125,12 +159,19 @@ def test_share_fits_where_exactly_so_much_is_left(share: float) -> None:
 
 
 def test_pods_on_devices_that_are_no_longer_there_may_be_stopped() -> None:
-    jobs = [on(job("a1"), ("n1", (0,))), on(job("a2", submitted=1), ("n1", (5,))), job("urgent", priority=75)]
+    jobs = [
+        on(job("a1"), ("n1", (0,))),
+        on(job("a2", submitted=1), ("n1", (5,))),
+        job("urgent", priority=75),
+    ]
     assert evicted(step(jobs, {"n1": 1})).keys() == {"a1", "a2"}
 
 
 def test_gang_spans_nodes() -> None:
-    assert {slot.node for slot in placed(step([job("gang", "a", 1.0, 1.0, 1.0)]))["gang"]} == {"n1", "n2"}
+    assert {slot.node for slot in placed(step([job("gang", "a", 1.0, 1.0, 1.0)]))["gang"]} == {
+        "n1",
+        "n2",
+    }
 
 
 def test_gang_starts_whole_or_not_at_all() -> None:

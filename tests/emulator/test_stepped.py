@@ -15,7 +15,9 @@ HOUR = 3600.0
 
 
 def test_a_week_with_hundreds_of_preemptions_takes_seconds_of_work() -> None:
-    scenario = Scenario(run_seconds=150 * HOUR, preempt_every=1800, checkpoint_seconds=60, stop_seconds=20)
+    scenario = Scenario(
+        run_seconds=150 * HOUR, preempt_every=1800, checkpoint_seconds=60, stop_seconds=20
+    )
     began = time.process_time()
     with serve(Settings(clock=SteppedClock(), scenarios={"long": scenario})) as emulator:
         client = Client(emulator)
@@ -25,7 +27,9 @@ def test_a_week_with_hundreds_of_preemptions_takes_seconds_of_work() -> None:
             assert workload.phase == "Completed"
             assert workload.incarnation > 295
             assert workload.running_seconds == pytest.approx(150 * HOUR, rel=0.05)
-        phases = [record.phase for record in emulator.world.workloads[ids[0]].history if record.phase]
+        phases = [
+            record.phase for record in emulator.world.workloads[ids[0]].history if record.phase
+        ]
         assert phases.count("Terminating") == emulator.world.workloads[ids[0]].incarnation - 1
     assert time.process_time() - began < 10
 
@@ -101,7 +105,9 @@ def test_reclaim_and_return_are_told_in_the_history(stepped: Emulator, steps: Cl
 
 def test_borrowers_share_what_nobody_is_guaranteed_by_weight() -> None:
     settings = Settings(
-        clock=SteppedClock(), projects=("a:0", "b:0,weight=3"), scenarios={"endless": Scenario(run_seconds=None)}
+        clock=SteppedClock(),
+        projects=("a:0", "b:0,weight=3"),
+        scenarios={"endless": Scenario(run_seconds=None)},
     )
     with serve(settings) as emulator:
         client = Client(emulator)
@@ -109,10 +115,15 @@ def test_borrowers_share_what_nobody_is_guaranteed_by_weight() -> None:
             for number in range(4):
                 client.create(f"endless-{project}{number}", project)
             emulator.advance(100)
-        assert [project["used"] for project in client.get("/_emulator/overview")["projects"]] == [1, 3]
+        assert [project["used"] for project in client.get("/_emulator/overview")["projects"]] == [
+            1,
+            3,
+        ]
 
 
-def test_workload_is_moved_so_that_a_larger_one_finds_its_node(stepped: Emulator, steps: Client) -> None:
+def test_workload_is_moved_so_that_a_larger_one_finds_its_node(
+    stepped: Emulator, steps: Client
+) -> None:
     ids = [steps.create(f"endless-{number}") for number in range(3)]
     stepped.advance(10)
     steps.http.delete(f"/api/v1/workloads/trainings/{ids[1]}")
@@ -120,7 +131,10 @@ def test_workload_is_moved_so_that_a_larger_one_finds_its_node(stepped: Emulator
     large = steps.create("endless-large", gpus=2)
     stepped.advance(100)
     assert [steps.phase(created) for created in (ids[0], ids[2], large)] == ["Running"] * 3
-    assert ("Terminating", "Preempted: moved to make room for workload endless-large") in steps.history(ids[2])
+    assert (
+        "Terminating",
+        "Preempted: moved to make room for workload endless-large",
+    ) in steps.history(ids[2])
 
 
 def test_priority_preempts_inside_a_project_and_names_who(stepped: Emulator, steps: Client) -> None:

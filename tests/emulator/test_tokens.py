@@ -20,28 +20,46 @@ def at(version: str, **more: Any) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "keys", [("clientID", "clientSecret"), ("clientId", "clientSecret"), ("CLIENTID", "clientsecret")]
+    "keys",
+    [("clientID", "clientSecret"), ("clientId", "clientSecret"), ("CLIENTID", "clientsecret")],
 )
 def test_keys_of_version_1_have_any_case(stepped: Emulator, keys: tuple[str, str]) -> None:
-    body = {"grantType": "client_credentials", keys[0]: stepped.client_id, keys[1]: stepped.client_secret}
+    body = {
+        "grantType": "client_credentials",
+        keys[0]: stepped.client_id,
+        keys[1]: stepped.client_secret,
+    }
     assert httpx.post(stepped.url + V1, json=body).json()["expiresIn"] == 3600
 
 
 def test_wrong_secret(stepped: Emulator) -> None:
-    body = {"grantType": "client_credentials", "clientId": stepped.client_id, "clientSecret": "wrong"}
+    body = {
+        "grantType": "client_credentials",
+        "clientId": stepped.client_id,
+        "clientSecret": "wrong",
+    }
     first = httpx.post(stepped.url + V1, json=body)
     assert (first.status_code, first.json()["code"]) == (401, 401)
-    form = {"grant_type": "client_credentials", "client_id": stepped.client_id, "client_secret": "wrong"}
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": stepped.client_id,
+        "client_secret": "wrong",
+    }
     second = httpx.post(stepped.url + V2, data=form)
     assert (second.status_code, second.json()["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize(
-    ("version", "app_token", "v2"), [("2.18", 200, 404), ("2.23", 200, 404), ("2.24", 200, 200), ("3.0", 400, 200)]
+    ("version", "app_token", "v2"),
+    [("2.18", 200, 404), ("2.23", 200, 404), ("2.24", 200, 200), ("3.0", 400, 200)],
 )
 def test_what_opens_which_version(version: str, app_token: int, v2: int) -> None:
     with serve(at(version)) as emulator:
-        body = {"grantType": "app_token", "AppId": emulator.client_id, "AppSecret": emulator.client_secret}
+        body = {
+            "grantType": "app_token",
+            "AppId": emulator.client_id,
+            "AppSecret": emulator.client_secret,
+        }
         assert httpx.post(emulator.url + V1, json=body).status_code == app_token
         form = {
             "grant_type": "client_credentials",
@@ -53,12 +71,16 @@ def test_what_opens_which_version(version: str, app_token: int, v2: int) -> None
 
 def test_unknown_grants_are_refused(stepped: Emulator) -> None:
     assert httpx.post(stepped.url + V1, json={"grantType": "password"}).status_code == 400
-    assert httpx.post(stepped.url + V2, data={"grant_type": "password"}).json()["error"] == "unsupported_grant_type"
+    assert (
+        httpx.post(stepped.url + V2, data={"grant_type": "password"}).json()["error"]
+        == "unsupported_grant_type"
+    )
     assert httpx.post(stepped.url + V2).json()["error"] == "invalid_request"
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi", "Bearer ünï".encode("latin-1")]
+    "header",
+    [None, "", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi", "Bearer ünï".encode("latin-1")],
 )
 def test_every_other_call_needs_a_valid_token(stepped: Emulator, header: Any) -> None:
     headers = {} if header is None else {"Authorization": header}

@@ -1,8 +1,8 @@
 """
 The vendor's own client, runapy 1.224, against the emulator: one test per call of the conformance list.
 
-The numbers are those of the list. What runapy does wrong by itself is asserted, too, so that a change in it
-is noticed.
+The numbers are those of the list. What runapy does wrong by itself is asserted, too, so that a
+change in it is noticed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ import urllib3
 from runai import models
 from runai.api_client import ApiClient
 from runai.configuration import Configuration
-from runai.exceptions import BadRequestException, ForbiddenException, NotFoundException, ServiceException
+from runai.exceptions import (
+    BadRequestException,
+    ForbiddenException,
+    NotFoundException,
+    ServiceException,
+)
 from runai.runai_client import RunaiClient
 
 from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
@@ -58,13 +63,17 @@ def runai(emulator: Emulator) -> RunaiClient:
 @pytest.fixture
 def create(runai: RunaiClient, emulator: Emulator) -> Callable[..., str]:
     def make(name: str, project: str = "team-a", gpus: int = 1, **spec: Any) -> str:
-        answer = runai.workloads.trainings.create_training1(body(emulator, name, project, gpus, **spec))
+        answer = runai.workloads.trainings.create_training1(
+            body(emulator, name, project, gpus, **spec)
+        )
         return str(answer.data["workloadId"])
 
     return make
 
 
-def body(emulator: Emulator, name: str, project: str = "team-a", gpus: int = 1, **spec: Any) -> dict[str, Any]:
+def body(
+    emulator: Emulator, name: str, project: str = "team-a", gpus: int = 1, **spec: Any
+) -> dict[str, Any]:
     found = next(one for one in emulator.world.projects if one.name == project)
     spec = {"image": "repo/train:1", "compute": {"gpuDevicesRequest": gpus}, **spec}
     return {"name": name, "projectId": found.id, "clusterId": found.cluster_id, "spec": spec}
@@ -72,7 +81,11 @@ def body(emulator: Emulator, name: str, project: str = "team-a", gpus: int = 1, 
 
 def phase_updates(runai: RunaiClient, workload_id: str) -> list[str]:
     records = runai.workloads.events.get_workload_history(workload_id, limit=500).data["records"]
-    return [r["spec"]["phaseUpdate"]["phase"] for r in reversed(records) if r["meta"]["type"] == "PhaseUpdate"]
+    return [
+        r["spec"]["phaseUpdate"]["phase"]
+        for r in reversed(records)
+        if r["meta"]["type"] == "PhaseUpdate"
+    ]
 
 
 def test_01_constructor_logs_in_with_app_token(runai: RunaiClient, emulator: Emulator) -> None:
@@ -91,9 +104,13 @@ def test_02_grant_token_with_client_credentials(runai: RunaiClient, emulator: Em
     assert models.TokenResponse.from_dict(answer.data).expires_in == 3600
 
 
-def test_03_token_v2_is_a_form_which_runapy_does_not_send(runai: RunaiClient, emulator: Emulator) -> None:
+def test_03_token_v2_is_a_form_which_runapy_does_not_send(
+    runai: RunaiClient, emulator: Emulator
+) -> None:
     with pytest.raises(BadRequestException):
-        runai.authentication_and_authorization.tokens.grant_token_v2("client_credentials", "airflow", "airflow-local")
+        runai.authentication_and_authorization.tokens.grant_token_v2(
+            "client_credentials", "airflow", "airflow-local"
+        )
     form = {
         "grant_type": "client_credentials",
         "client_id": emulator.client_id,
@@ -126,7 +143,10 @@ def test_05_clusters_are_a_bare_list(runai: RunaiClient) -> None:
 def test_06_projects_by_name(runai: RunaiClient, name: str, hits: int) -> None:
     answer = runai.organizations.projects.get_projects(filter_by=[f"name=={name}"]).data
     assert len(answer["projects"]) == hits
-    assert all(project["id"].isdecimal() and project["status"]["namespace"] for project in answer["projects"])
+    assert all(
+        project["id"].isdecimal() and project["status"]["namespace"]
+        for project in answer["projects"]
+    )
 
 
 def test_06_project_name_and_cluster_together_are_one(runai: RunaiClient) -> None:
@@ -135,18 +155,24 @@ def test_06_project_name_and_cluster_together_are_one(runai: RunaiClient) -> Non
     assert len(runai.organizations.projects.get_projects(filter_by=wanted).data["projects"]) == 1
 
 
-@pytest.mark.parametrize(("name", "deserved", "limit", "weight"), [("team-a", 2, -1, 1), ("capped", 1, 2, 0.5)])
+@pytest.mark.parametrize(
+    ("name", "deserved", "limit", "weight"), [("team-a", 2, -1, 1), ("capped", 1, 2, 0.5)]
+)
 def test_06_project_tells_quota_limit_and_weight(
     runai: RunaiClient, name: str, deserved: float, limit: float, weight: float
 ) -> None:
-    [found] = runai.organizations.projects.get_projects(filter_by=[f"name=={name}"]).data["projects"]
+    [found] = runai.organizations.projects.get_projects(filter_by=[f"name=={name}"]).data[
+        "projects"
+    ]
     gpu = models.Resource.from_dict(found["resources"][0]["gpu"])
     assert gpu == models.Resource(deserved=deserved, limit=limit, over_quota_weight=weight)
     assert models.TotalResources.from_dict(found["totalResources"]).gpu_quota == deserved
 
 
 def test_07_departments(runai: RunaiClient) -> None:
-    found = runai.organizations.departments.get_departments(filter_by=["name==default"]).data["departments"]
+    found = runai.organizations.departments.get_departments(filter_by=["name==default"]).data[
+        "departments"
+    ]
     assert [one["name"] for one in found] == ["default", "default"]
 
 
@@ -170,7 +196,9 @@ def test_10_workload_priorities(runai: RunaiClient) -> None:
 def test_11_create_training_from_a_model(runai: RunaiClient, emulator: Emulator) -> None:
     plain = body(emulator, "from-model")
     compute = models.SupersetSpecAllOfCompute(gpu_devices_request=1)
-    spec = models.TrainingSpecSpec(image="repo/train:1", command="python", args="-m train", compute=compute)
+    spec = models.TrainingSpecSpec(
+        image="repo/train:1", command="python", args="-m train", compute=compute
+    )
     request = models.TrainingCreationRequest(
         name=plain["name"], project_id=plain["projectId"], cluster_id=plain["clusterId"], spec=spec
     )
@@ -179,9 +207,13 @@ def test_11_create_training_from_a_model(runai: RunaiClient, emulator: Emulator)
     assert models.Training1.from_dict(answer.data).actual_phase == models.Phase.CREATING
 
 
-def test_12_create_training_from_a_dict_keeps_an_unknown_key(runai: RunaiClient, create: Callable[..., str]) -> None:
+def test_12_create_training_from_a_dict_keeps_an_unknown_key(
+    runai: RunaiClient, create: Callable[..., str]
+) -> None:
     created = create("unknown-key", notYetInvented={"a": [1]})
-    assert runai.workloads.trainings.get_training(created).data["spec"]["notYetInvented"] == {"a": [1]}
+    assert runai.workloads.trainings.get_training(created).data["spec"]["notYetInvented"] == {
+        "a": [1]
+    }
 
 
 @pytest.mark.parametrize("status", [400, 409])
@@ -199,7 +231,10 @@ def test_14_breaking_a_policy_lists_compliance_issues(create: Callable[..., str]
     with pytest.raises(BadRequestException) as refused:
         create("too-big", gpus=9)
     issue = refused.value.data["complianceIssues"][0]
-    assert models.ComplianceIssuesComplianceIssuesInner.from_dict(issue).var_field == "compute.gpuDevicesRequest"
+    assert (
+        models.ComplianceIssuesComplianceIssuesInner.from_dict(issue).var_field
+        == "compute.gpuDevicesRequest"
+    )
     assert issue["rule"] == "max"
 
 
@@ -211,7 +246,9 @@ def test_15_get_training_has_its_own_shape(runai: RunaiClient, create: Callable[
     assert models.Training1.from_dict(found).actual_phase is not None
 
 
-def test_16_get_workload_tells_why_it_waits(runai: RunaiClient, emulator: Emulator, create: Callable[..., str]) -> None:
+def test_16_get_workload_tells_why_it_waits(
+    runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
+) -> None:
     created = create("too-firm", gpus=3, preemptibility="non-preemptible")
     emulator.advance(1)
     found = models.WorkloadDetailed.from_dict(runai.workloads.workloads.get_workload(created).data)
@@ -238,9 +275,16 @@ def test_16_get_workload_that_does_not_exist(runai: RunaiClient) -> None:
 
 def test_17_paging_over_more_than_a_thousand(runai: RunaiClient, emulator: Emulator) -> None:
     for number in range(1010):
-        fields = {"name": f"w{number}", "kind": "training", "created_by": "x", "spec": {"image": "i"}}
+        fields = {
+            "name": f"w{number}",
+            "kind": "training",
+            "created_by": "x",
+            "spec": {"image": "i"},
+        }
         project = emulator.world.projects[0]
-        emulator.world.add(fields | {"project_id": project.id, "cluster_id": project.cluster_id}, 1e9 + number)
+        emulator.world.add(
+            fields | {"project_id": project.id, "cluster_id": project.cluster_id}, 1e9 + number
+        )
     listing = runai.workloads.workloads.get_workloads
     first = listing().data
     assert (len(first["workloads"]), first["next"]) == (50, 50)
@@ -282,9 +326,15 @@ def test_17_a_strict_server_refuses_501() -> None:
     ],
 )
 def test_18_filters(filters: list[str], expected: set[str]) -> None:
-    with serve(replace(SETTINGS, clock=SteppedClock(), scenarios={"": Scenario(run_seconds=None)})) as emulator:
+    with serve(
+        replace(SETTINGS, clock=SteppedClock(), scenarios={"": Scenario(run_seconds=None)})
+    ) as emulator:
         runai = connect(emulator)
-        for name, project, gpus in (("one", "team-a", 1), ("two", "team-a", 2), ("three", "team-b", 1)):
+        for name, project, gpus in (
+            ("one", "team-a", 1),
+            ("two", "team-a", 2),
+            ("three", "team-b", 1),
+        ):
             runai.workloads.trainings.create_training1(body(emulator, name, project, gpus))
             emulator.advance(10)
         found = runai.workloads.workloads.get_workloads(filter_by=filters).data["workloads"]
@@ -310,7 +360,9 @@ def test_19_deleted_workloads_are_listed_apart(
     deleted = runai.workloads.workloads.get_workloads(deleted=True).data["workloads"]
     assert [(item["name"], item["phase"]) for item in deleted] == [("gone", "Completed")]
     assert deleted[0]["deletedAt"]
-    assert [i["name"] for i in runai.workloads.workloads.get_workloads().data["workloads"]] == ["stays"]
+    assert [i["name"] for i in runai.workloads.workloads.get_workloads().data["workloads"]] == [
+        "stays"
+    ]
 
 
 def test_20_count(runai: RunaiClient, create: Callable[..., str]) -> None:
@@ -320,7 +372,9 @@ def test_20_count(runai: RunaiClient, create: Callable[..., str]) -> None:
     assert runai.workloads.workloads.count_workloads(filter_by=["name==two"]).data == {"count": 1}
 
 
-def test_21_suspend_twice(runai: RunaiClient, emulator: Emulator, create: Callable[..., str]) -> None:
+def test_21_suspend_twice(
+    runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
+) -> None:
     created = create("endless")
     emulator.advance(10)
     assert runai.workloads.trainings.suspend_training(created).status_code == 202
@@ -343,7 +397,9 @@ def test_22_resume(runai: RunaiClient, emulator: Emulator, create: Callable[...,
     assert phase_updates(runai, created)[-4:] == ["Resuming", "Pending", "Initializing", "Running"]
 
 
-def test_23_delete_then_delete_again(runai: RunaiClient, emulator: Emulator, create: Callable[..., str]) -> None:
+def test_23_delete_then_delete_again(
+    runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
+) -> None:
     created = create("endless")
     emulator.advance(10)
     answer = runai.workloads.trainings.delete_training(created)
@@ -363,7 +419,9 @@ def test_23_delete_on_an_old_control_plane_has_no_body() -> None:
         assert (answer.status_code, answer.data) == (204, None)
 
 
-def test_24_events_newest_first_and_paged(runai: RunaiClient, emulator: Emulator, create: Callable[..., str]) -> None:
+def test_24_events_newest_first_and_paged(
+    runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
+) -> None:
     created = create("short")
     emulator.advance(100)
     events = runai.workloads.events.get_workload_events
@@ -372,16 +430,26 @@ def test_24_events_newest_first_and_paged(runai: RunaiClient, emulator: Emulator
     assert everything == sorted(everything, key=lambda event: event.created_at, reverse=True)
     page = events(created, limit=2).data
     assert page["next"] == 2
-    assert [event["reason"] for event in events(created, limit=2, offset=2).data["events"]] == ["Scheduled"]
+    assert [event["reason"] for event in events(created, limit=2, offset=2).data["events"]] == [
+        "Scheduled"
+    ]
 
 
-def test_25_history_of_a_forced_preemption(runai: RunaiClient, emulator: Emulator, create: Callable[..., str]) -> None:
+def test_25_history_of_a_forced_preemption(
+    runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
+) -> None:
     created = create("endless")
     emulator.advance(10)
     assert emulator.preempt("endless")
     emulator.advance(10)
     updates = phase_updates(runai, created)
-    assert updates[updates.index("Running") :] == ["Running", "Terminating", "Pending", "Initializing", "Running"]
+    assert updates[updates.index("Running") :] == [
+        "Running",
+        "Terminating",
+        "Pending",
+        "Initializing",
+        "Running",
+    ]
     records = runai.workloads.events.get_workload_history(created, limit=500).data["records"]
     parsed = [models.HistoryRecord1.from_dict(record) for record in records]
     messages = [one.spec.phase_update.phase_message for one in parsed if one.spec.phase_update]
@@ -403,9 +471,13 @@ def test_26_pods_and_deleted_pods_after_a_preemption(
     assert models.Pod1.from_dict(after[0]).node_name != models.Pod1.from_dict(deleted[0]).node_name
 
 
-def test_27_batch_with_mixed_result(runai: RunaiClient, create: Callable[..., str], emulator: Emulator) -> None:
+def test_27_batch_with_mixed_result(
+    runai: RunaiClient, create: Callable[..., str], emulator: Emulator
+) -> None:
     created = create("endless")
-    answer = runai.workloads.workloads_batch.batch_workloads({"ids": [created, "nothing"], "action": "suspend"})
+    answer = runai.workloads.workloads_batch.batch_workloads(
+        {"ids": [created, "nothing"], "action": "suspend"}
+    )
     assert answer.status_code == 200
     result = models.BatchResponse.from_dict(answer.data)
     assert result.succeeded == [created]
@@ -416,9 +488,15 @@ def test_27_batch_with_mixed_result(runai: RunaiClient, create: Callable[..., st
 
 @pytest.mark.parametrize(
     ("master", "pods"),
-    [({"masterSpecSameAsWorker": True}, 3), ({"masterSpec": {"compute": {"gpuDevicesRequest": 0}}}, 3), ({}, 2)],
+    [
+        ({"masterSpecSameAsWorker": True}, 3),
+        ({"masterSpec": {"compute": {"gpuDevicesRequest": 0}}}, 3),
+        ({}, 2),
+    ],
 )
-def test_28_distributed(runai: RunaiClient, emulator: Emulator, master: dict[str, Any], pods: int) -> None:
+def test_28_distributed(
+    runai: RunaiClient, emulator: Emulator, master: dict[str, Any], pods: int
+) -> None:
     request = body(emulator, "endless-gang", distributedFramework="PyTorch", numWorkers=2) | master
     api = runai.workloads.distributed
     created = api.create_distributed(request)
@@ -427,7 +505,10 @@ def test_28_distributed(runai: RunaiClient, emulator: Emulator, master: dict[str
     emulator.advance(10)
     found = runai.workloads.workloads.get_workload(workload_id).data
     assert (found["phase"], found["runningPods"], found["type"]) == ("Running", pods, "Distributed")
-    assert models.DistributedWorkload.from_dict(api.get_distributed(workload_id).data).actual_phase == "Running"
+    assert (
+        models.DistributedWorkload.from_dict(api.get_distributed(workload_id).data).actual_phase
+        == "Running"
+    )
     api.suspend_distributed(workload_id)
     emulator.advance(1)
     assert api.get_distributed(workload_id).data["actualPhase"] == "Stopped"
@@ -437,7 +518,9 @@ def test_28_distributed(runai: RunaiClient, emulator: Emulator, master: dict[str
     assert api.delete_distributed(workload_id).status_code == 202
 
 
-@pytest.mark.parametrize(("kinds", "status"), [("GPU_ALLOCATION,POD_COUNT", 200), ("GPU_ALLOCATION,CPU_UTIL", 207)])
+@pytest.mark.parametrize(
+    ("kinds", "status"), [("GPU_ALLOCATION,POD_COUNT", 200), ("GPU_ALLOCATION,CPU_UTIL", 207)]
+)
 def test_29_metrics(
     runai: RunaiClient, emulator: Emulator, create: Callable[..., str], kinds: str, status: int
 ) -> None:
@@ -453,9 +536,16 @@ def test_29_metrics(
 
 @pytest.mark.parametrize(
     ("status", "raised"),
-    [(401, "UnauthorizedException"), (403, "ForbiddenException"), (429, "ApiException"), (503, "ServiceException")],
+    [
+        (401, "UnauthorizedException"),
+        (403, "ForbiddenException"),
+        (429, "ApiException"),
+        (503, "ServiceException"),
+    ],
 )
-def test_30_errors_without_retries(runai: RunaiClient, emulator: Emulator, status: int, raised: str) -> None:
+def test_30_errors_without_retries(
+    runai: RunaiClient, emulator: Emulator, status: int, raised: str
+) -> None:
     emulator.faults.add("status", path="/api/v1/workloads", status=status)
     with pytest.raises(Exception, match="planned fault") as seen:
         runai.workloads.workloads.get_workloads()
@@ -467,17 +557,29 @@ def test_30_errors_without_retries(runai: RunaiClient, emulator: Emulator, statu
 def test_30_retries_lose_the_answer_and_repeat_a_create(emulator: Emulator) -> None:
     """Why the provider does not use this client: a lost answer makes it create again, blindly."""
     runai = connect(emulator, retry_enabled=True, retry_backoff_factor=0.01)
-    emulator.faults.add("status", path="/api/v1/workloads/trainings", method="POST", status=503, times=None)
+    emulator.faults.add(
+        "status", path="/api/v1/workloads/trainings", method="POST", status=503, times=None
+    )
     with pytest.raises(urllib3.exceptions.MaxRetryError):
         runai.workloads.trainings.create_training1(body(emulator, "again"))
-    assert sum(seen.method == "POST" and seen.path.endswith("trainings") for seen in emulator.requests) == 4
+    assert (
+        sum(seen.method == "POST" and seen.path.endswith("trainings") for seen in emulator.requests)
+        == 4
+    )
 
 
 def test_31_every_item_in_every_phase_passes_the_strict_model(
     runai: RunaiClient, emulator: Emulator, create: Callable[..., str]
 ) -> None:
     ids = [create(f"endless-{number}", gpus=gpus) for number, gpus in enumerate((1, 1, 2, 2, 0))]
-    ids.append(create("short", environmentVariables=[{"name": "A", "value": "1"}], command="python", args="-m x"))
+    ids.append(
+        create(
+            "short",
+            environmentVariables=[{"name": "A", "value": "1"}],
+            command="python",
+            args="-m x",
+        )
+    )
     ids.append(create("firm", gpus=9 - 1, preemptibility="non-preemptible"))
     phases = set()
     for second in range(0, 200, 10):
@@ -489,10 +591,20 @@ def test_31_every_item_in_every_phase_passes_the_strict_model(
             assert models.Workload.from_dict(item).id == item["id"]
             phases.add(item["phase"])
         emulator.advance(10)
-    assert {"Creating", "Running", "Stopping", "Stopped", "Deleting", "Completed", "Pending"} <= phases
+    assert {
+        "Creating",
+        "Running",
+        "Stopping",
+        "Stopped",
+        "Deleting",
+        "Completed",
+        "Pending",
+    } <= phases
 
 
-def test_31_an_old_server_and_a_newer_one_break_the_strict_model(emulator: Emulator, runai: RunaiClient) -> None:
+def test_31_an_old_server_and_a_newer_one_break_the_strict_model(
+    emulator: Emulator, runai: RunaiClient
+) -> None:
     runai.workloads.trainings.create_training1(body(emulator, "endless"))
     emulator.advance(10)
     emulator.preempt("endless")

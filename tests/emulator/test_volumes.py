@@ -43,7 +43,12 @@ def test_only_paths_that_begin_with_a_mount_are_rewritten(text: str, expected: s
 def test_text_of_a_shell_is_rewritten_wherever_a_path_can_begin() -> None:
     translated = places(MYDIR, {"/nfs/john": "/D"})
     argv = ["bash", "-ec", "cd /mydir && ./x > '/mydir/log' ; ls /mydirs", "/mydir in $0"]
-    assert translated.arguments(argv) == ["bash", "-ec", "cd /D && ./x > '/D/log' ; ls /mydirs", "/mydir in $0"]
+    assert translated.arguments(argv) == [
+        "bash",
+        "-ec",
+        "cd /D && ./x > '/D/log' ; ls /mydirs",
+        "/mydir in $0",
+    ]
 
 
 @pytest.mark.parametrize("key", ["/nfs/john", "nfs.x:/nfs/john", "/mydir"])
@@ -61,7 +66,10 @@ def test_unmapped_volume_lives_in_the_state() -> None:
 
 
 def test_empty_dir_is_local_to_the_node() -> None:
-    assert places({"emptyDirVolume": [{"path": "/scratch"}]}).value("/scratch/x") == "/l/volumes/scratch/x"
+    assert (
+        places({"emptyDirVolume": [{"path": "/scratch"}]}).value("/scratch/x")
+        == "/l/volumes/scratch/x"
+    )
 
 
 def test_source_cannot_climb_out_of_the_state() -> None:
@@ -76,7 +84,13 @@ def test_longest_mount_wins() -> None:
 
 @pytest.mark.parametrize(
     ("working_dir", "expected"),
-    [(None, "/l"), ("/mydir/", "/D"), ("/mydir/sub", "/D/sub"), ("/workspace", "/l/workspace"), ("code", "/l/code")],
+    [
+        (None, "/l"),
+        ("/mydir/", "/D"),
+        ("/mydir/sub", "/D/sub"),
+        ("/workspace", "/l/workspace"),
+        ("code", "/l/code"),
+    ],
 )
 def test_working_directory(working_dir: str | None, expected: str) -> None:
     assert places(MYDIR, {"/nfs/john": "/D"}).working_directory(working_dir) == Path(expected)
@@ -88,4 +102,7 @@ def test_mount_that_is_mapped_to_its_own_path_stays() -> None:
 
 
 def test_a_mount_of_the_root_is_left_alone() -> None:
-    assert places({"hostPath": [{"path": "/x", "mountPath": "/"}]}).value("/etc/passwd") == "/etc/passwd"
+    assert (
+        places({"hostPath": [{"path": "/x", "mountPath": "/"}]}).value("/etc/passwd")
+        == "/etc/passwd"
+    )

@@ -1,7 +1,8 @@
 """
 A headless Chromium to look at pages with, driven over WebDriver: JSON over HTTP, so that no client library is needed.
 
-Where there is no Chromium the tests are skipped with the reason; ``RUNAI_REQUIRE_BROWSER=1`` makes that a failure.
+Where there is no Chromium the tests are skipped with the reason; ``RUNAI_REQUIRE_BROWSER=1`` makes
+that a failure.
 """
 
 from __future__ import annotations
@@ -43,8 +44,15 @@ class Browser:
 
     def __init__(self, driver: str, profile: Path) -> None:
         self._http = httpx.Client(timeout=PATIENCE, trust_env=False)
-        options = {"binary": shutil.which("chromium"), "args": [*_ARGUMENTS, f"--user-data-dir={profile}"]}
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
+        options = {
+            "binary": shutil.which("chromium"),
+            "args": [*_ARGUMENTS, f"--user-data-dir={profile}"],
+        }
+        wanted = {
+            "capabilities": {
+                "alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}
+            }
+        }
         session = self._value(self._http.post(f"{driver}/session", json=wanted))["sessionId"]
         self._session = f"{driver}/session/{session}"
 
@@ -58,7 +66,9 @@ class Browser:
 
     def text(self, selector: str = "body") -> str:
         """Return what a reader sees of the first such element; nothing if there is none."""
-        return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
+        return str(
+            self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+        )
 
     def click(self, selector: str) -> None:
         """Click as a person does: it must be there, be visible and not be covered."""
@@ -70,7 +80,9 @@ class Browser:
 
     def until(self, script: str, *arguments: Any) -> Any:
         """Wait until a script returns something true."""
-        return wait_until(lambda: self.run(script, *arguments), lambda: self._lacks(script), pause=0.1)
+        return wait_until(
+            lambda: self.run(script, *arguments), lambda: self._lacks(script), pause=0.1
+        )
 
     def until_text(self, wanted: str, selector: str = "body") -> None:
         """Wait until a reader sees this."""
@@ -82,7 +94,9 @@ class Browser:
 
     def picture(self, path: Path) -> None:
         """Save what the window shows."""
-        path.write_bytes(base64.b64decode(self._value(self._http.get(f"{self._session}/screenshot"))))
+        path.write_bytes(
+            base64.b64decode(self._value(self._http.get(f"{self._session}/screenshot")))
+        )
 
     def close(self) -> None:
         """End the browser."""
@@ -119,7 +133,9 @@ def browser(profile: Path) -> Iterator[Browser]:
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
-    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: _answers(port), "chromedriver listens")
         window = Browser(f"http://127.0.0.1:{port}", profile)

@@ -26,7 +26,9 @@ class Component:
     :param log: where its output goes.
     """
 
-    def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path
+    ) -> None:
         self.arguments = arguments
         self.log = log
         with log.open("ab") as output:

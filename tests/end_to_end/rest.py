@@ -51,7 +51,9 @@ class Rest:
         return self._http.get(path, params=query).text
 
     def _answer(self, answer: httpx.Response) -> Any:
-        assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        assert answer.is_success, (
+            f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        )
         return answer.json() if answer.content else None
 
 
@@ -114,5 +116,10 @@ class Run:
 
     def clear(self, task_id: str = "train", map_index: int | None = None) -> None:
         which: object = task_id if map_index is None else [task_id, map_index]
-        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [which], "only_failed": False}
+        body = {
+            "dry_run": False,
+            "dag_run_id": self.run_id,
+            "task_ids": [which],
+            "only_failed": False,
+        }
         self._rest.post(f"/dags/{self.dag_id}/clearTaskInstances", body)

@@ -49,7 +49,12 @@ class Site:
         """The fields of an Airflow connection; the time-out (seconds) exceeds every fault of the tests."""
         extra = {"project": "team-a", "timeout": 60}
         login = {"login": CLIENT_ID, "password": CLIENT_SECRET}
-        return {"conn_type": "runai", "host": self.emulator.url, **login, "extra": json.dumps(extra)}
+        return {
+            "conn_type": "runai",
+            "host": self.emulator.url,
+            **login,
+            "extra": json.dumps(extra),
+        }
 
     def finish(self) -> None:
         """Let every training that waits end well."""
@@ -57,7 +62,11 @@ class Site:
 
     def workloads(self, run: Run) -> list[Workload]:
         """All that was ever made for a DAG run, deleted ones too, oldest first."""
-        return [w for w in self.emulator.workloads_named("") if _variable(w, "AIRFLOW_CTX_DAG_RUN_ID") == run.run_id]
+        return [
+            w
+            for w in self.emulator.workloads_named("")
+            if _variable(w, "AIRFLOW_CTX_DAG_RUN_ID") == run.run_id
+        ]
 
     def only_workload(self, run: Run) -> Workload:
         """The one workload of a run; that there is exactly one is what most tests are about."""
@@ -71,13 +80,18 @@ class Site:
     def creates(self) -> list[int]:
         """The status of each create so far; 0 where the answer was lost on purpose."""
         path = "/api/v1/workloads/trainings"
-        return [seen.status for seen in self.emulator.requests if (seen.method, seen.path) == ("POST", path)]
+        return [
+            seen.status
+            for seen in self.emulator.requests
+            if (seen.method, seen.path) == ("POST", path)
+        ]
 
     def runs_deferred(self, run: Run, state: str = "deferred") -> Workload:
         """
         Wait until a training runs, its task is deferred and a triggerer has taken up the wait; return the workload.
 
-        Before the last, nobody is there to hear what a user does: Airflow then drops the trigger without a word.
+        Before the last, nobody is there to hear what a user does: Airflow then drops the trigger
+        without a word.
 
         :param state: another one than ``deferred`` for tasks that wait in their worker.
         """
@@ -93,7 +107,9 @@ class Site:
         What it is told meanwhile it hears afterwards.
         """
         training = wait_until(lambda: self._running(run), f"{run.run_id} runs")
-        wait_until(lambda: words in self.emulator.log(training.name), f"{training.name} says {words!r}")
+        wait_until(
+            lambda: words in self.emulator.log(training.name), f"{training.name} says {words!r}"
+        )
         plane = self.emulator.plane
         leaders = plane.processes.leaders(training) if plane.processes else []
         for pid in leaders:
@@ -111,7 +127,9 @@ class Site:
         """Let the platform preempt a running workload, and wait until it runs again."""
         before = workload.incarnation
         assert self.emulator.preempt(workload.name)
-        wait_until(lambda: workload.incarnation > before and workload.phase == "Running", "it is resumed")
+        wait_until(
+            lambda: workload.incarnation > before and workload.phase == "Running", "it is resumed"
+        )
 
     def is_hit(self, what: str) -> None:
         """Wait until all planned faults have happened."""
@@ -120,9 +138,16 @@ class Site:
     def submit(self, name: str, project: str, gpus: int) -> str:
         """Submit something beside Airflow, as a colleague does; return its id."""
         with httpx.Client(base_url=self.emulator.url, headers=self._login()) as http:
-            found = http.get("/api/v1/org-unit/projects", params={"filterBy": f"name=={project}"}).json()["projects"][0]
+            found = http.get(
+                "/api/v1/org-unit/projects", params={"filterBy": f"name=={project}"}
+            ).json()["projects"][0]
             spec = {"image": "any", "command": "sleep 600", "compute": {"gpuDevicesRequest": gpus}}
-            body = {"name": name, "projectId": found["id"], "clusterId": found["clusterId"], "spec": spec}
+            body = {
+                "name": name,
+                "projectId": found["id"],
+                "clusterId": found["clusterId"],
+                "spec": spec,
+            }
             answer = http.post("/api/v1/workloads/trainings", json=body)
             assert answer.status_code == 202, answer.text
             return str(answer.json()["workloadId"])
@@ -132,7 +157,11 @@ class Site:
             assert http.delete(f"/api/v1/workloads/trainings/{workload_id}").is_success
 
     def _login(self) -> dict[str, str]:
-        body = {"grantType": "client_credentials", "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
+        body = {
+            "grantType": "client_credentials",
+            "clientId": CLIENT_ID,
+            "clientSecret": CLIENT_SECRET,
+        }
         answer = httpx.post(f"{self.emulator.url}/api/v1/token", json=body)
         return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
 

@@ -29,6 +29,11 @@ def test_the_demonstration_happens_as_told(database: list[str]) -> None:
     command = [sys.executable, "-m", "demo", "run", *database]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    for words in ("resumed from step", "GPUs reclaimed by project team-b", "invalid", "is the champion"):
+    for words in (
+        "resumed from step",
+        "GPUs reclaimed by project team-b",
+        "invalid",
+        "is the champion",
+    ):
         assert words in done.stdout
     assert "NOT TRUE" not in done.stdout

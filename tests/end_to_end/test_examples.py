@@ -23,17 +23,23 @@ LAST_STEP = 30 * 23
 def full(examples: Site) -> str:
     """Let team-b take the first node, so that a training can only get the second."""
     workload = examples.submit("team-b-first", "team-b", 2)
-    wait_until(lambda: examples.emulator.world.workloads[workload].phase == "Running", "team-b runs")
+    wait_until(
+        lambda: examples.emulator.world.workloads[workload].phase == "Running", "team-b runs"
+    )
     return workload
 
 
-def test_retraining_through_a_preemption_ends_in_a_promotion(airflow: Airflow, examples: Site, full: str) -> None:
+def test_retraining_through_a_preemption_ends_in_a_promotion(
+    airflow: Airflow, examples: Site, full: str
+) -> None:
     run = _scheduled(airflow.rest, "digits_retraining")
     with examples.held(run, "epoch 5/30") as training:
         assert examples.runs_deferred(run) is training
-        assert [(task["task_id"], task["state"]) for task in run.tasks() if task["state"] not in (None, "none")] == [
-            ("train", "deferred")
-        ]
+        assert [
+            (task["task_id"], task["state"])
+            for task in run.tasks()
+            if task["state"] not in (None, "none")
+        ] == [("train", "deferred")]
         examples.submit("team-b-second", "team-b", 2)
     wait_until(lambda: training.phase == "Pending", "it is preempted")
     live = wait_until(lambda: _shows(run, "Pending"), "Airflow shows it while the task is deferred")
@@ -47,13 +53,20 @@ def test_retraining_through_a_preemption_ends_in_a_promotion(airflow: Airflow, e
 
 def _check_training(run: Run, here: Site, training: Workload) -> None:
     first, second = (here.emulator.log(training.name, incarnation) for incarnation in (1, 2))
-    stopped, resumed = re.search(r"preempted at step (\d+)", first), re.search(r"resumed from step (\d+)", second)
+    stopped, resumed = (
+        re.search(r"preempted at step (\d+)", first),
+        re.search(r"resumed from step (\d+)", second),
+    )
     assert stopped is not None, first
     assert resumed is not None, second
     assert stopped[1] == resumed[1]
     assert [re.search(r" on node (\S+)", log)[1] for log in (first, second)] == ["node-2", "node-1"]  # type: ignore[index]  # asserted by comparison
     result = run.xcom("train")
-    assert (result["workload_id"], result["interruptions"], result["preemptions"]) == (training.id, 1, 1)
+    assert (result["workload_id"], result["interruptions"], result["preemptions"]) == (
+        training.id,
+        1,
+        1,
+    )
     assert {task["task_id"]: task["try_number"] for task in run.tasks()} == dict.fromkeys(
         ("train", "checkpoint", "evaluate", "promote"), 1
     )
@@ -61,7 +74,10 @@ def _check_training(run: Run, here: Site, training: Workload) -> None:
 
 
 def _check_promotion(run: Run, here: Site) -> None:
-    evaluation, champion = run.xcom("evaluate"), json.loads((here.shared / "champion.json").read_text())
+    evaluation, champion = (
+        run.xcom("evaluate"),
+        json.loads((here.shared / "champion.json").read_text()),
+    )
     assert evaluation["metrics"]["accuracy"] >= 0.95
     assert champion["metrics"] == evaluation["metrics"]
     assert {key: champion[key] for key in ("uri", "step", "digest")} == {
@@ -69,7 +85,9 @@ def _check_promotion(run: Run, here: Site) -> None:
     }
 
 
-def test_new_data_starts_a_training_and_its_checkpoint_an_evaluation(airflow: Airflow, examples: Site) -> None:
+def test_new_data_starts_a_training_and_its_checkpoint_an_evaluation(
+    airflow: Airflow, examples: Site
+) -> None:
     for dag_id in PIPELINE:
         airflow.rest.patch(f"/dags/{dag_id}", {"is_paused": False})
     Run.start(airflow.rest, PIPELINE[0])
@@ -100,7 +118,9 @@ def _scheduled(rest: Rest, dag_id: str) -> Run:
 
 
 def _only_run(rest: Rest, dag_id: str) -> Run:
-    found = wait_until(lambda: rest.get(f"/dags/{dag_id}/dagRuns")["dag_runs"], f"a run of {dag_id}")
+    found = wait_until(
+        lambda: rest.get(f"/dags/{dag_id}/dagRuns")["dag_runs"], f"a run of {dag_id}"
+    )
     assert len(found) == 1
     return Run(rest, dag_id, found[0]["dag_run_id"])
 

@@ -59,7 +59,9 @@ def test_mark_while_the_control_plane_is_away_ends_the_workload_afterwards(waits
     assert run.task()["state"] == "failed"
 
 
-def test_reaper_ends_the_workload_of_a_worker_that_died_on_the_last_try(waits: Waits, reaper: Run) -> None:
+def test_reaper_ends_the_workload_of_a_worker_that_died_on_the_last_try(
+    waits: Waits, reaper: Run
+) -> None:
     here, run = waits["only try"]
     reaper.succeeds("reap")
     workload = here.only_workload(run)

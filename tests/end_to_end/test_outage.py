@@ -38,11 +38,12 @@ def after_outages(places: dict[str, tuple[Site, Run]]) -> dict[str, tuple[Site, 
     for name, (here, _) in cut_off.items():
         here.emulator.faults.add(**OUTAGES[name], times=None)
     for here, run in cut_off.values():
-        wait_until(lambda: _refusals(here) >= FAILURES, "the trigger asks in vain")  # noqa: B023  # called at once
+        # Called at once, so that it does not matter that the loop moves on.
+        wait_until(lambda: _refusals(here) >= FAILURES, "it asks in vain")  # noqa: B023
         assert run.task()["state"] == "deferred"
     for here, run in cut_off.values():
         here.finish()
-        wait_until(lambda: here.only_workload(run).phase == "Completed", "it ends")  # noqa: B023  # called at once
+        wait_until(lambda: here.only_workload(run).phase == "Completed", "it ends")  # noqa: B023
         assert run.task()["state"] == "deferred"
         here.emulator.faults.clear()
     return cut_off
@@ -53,20 +54,24 @@ def _refusals(here: Site) -> int:
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_a_task_outlives_an_outage(airflow: Airflow, after_outages: dict[str, tuple[Site, Run]], outage: str) -> None:
+def test_a_task_outlives_an_outage(
+    airflow: Airflow, after_outages: dict[str, tuple[Site, Run]], outage: str
+) -> None:
     here, run = after_outages[outage]
     run.succeeds()
-    assert here.only_workload(run).deleted_at is None
-    assert run.xcom()["workload_id"] == here.only_workload(run).id
+    assert here.only_workload(run).deleted_at is None  # called at once
+    assert run.xcom()["workload_id"] == here.only_workload(run).id  # called at once
     assert run.task()["try_number"] == 1
     assert IN_VAIN in airflow.trigger_logs(run)
 
 
-def test_a_revoked_token_is_replaced_without_a_word(airflow: Airflow, places: dict[str, tuple[Site, Run]]) -> None:
+def test_a_revoked_token_is_replaced_without_a_word(
+    airflow: Airflow, places: dict[str, tuple[Site, Run]]
+) -> None:
     here, run = places["token revoked"]
     here.emulator.plane.tokens.revoke()
     here.finish()
     run.succeeds()
     assert 401 in [seen.status for seen in here.emulator.requests]
-    assert here.only_workload(run).phase == "Completed"
+    assert here.only_workload(run).phase == "Completed"  # called at once
     assert IN_VAIN not in airflow.trigger_logs(run)

@@ -35,17 +35,23 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.mark.parametrize(("required", "ending"), [("0", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+@pytest.mark.parametrize(
+    ("required", "ending"), [("0", pytest.skip.Exception), ("1", pytest.fail.Exception)]
+)
 def test_missing_browser_is_a_skip_or_where_required_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, required: str, ending: type[BaseException]
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("RUNAI_REQUIRE_BROWSER", required)
-    with pytest.raises(ending, match="apt-get install chromium chromium-driver"), browser(tmp_path / "profile"):
+    with (
+        pytest.raises(ending, match="apt-get install chromium chromium-driver"),
+        browser(tmp_path / "profile"),
+    ):
         pass
 
 
-# -- the embedded Run:ai ----------------------------------------------------------------------------------------------
+# -- the embedded Run:ai
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -76,7 +82,9 @@ def test_nothing_is_shown_before_the_log_in_and_a_wrong_secret_is_told(
     window.run("document.querySelector('input[name=secret]').value = ''")
     window.write("input[name=secret]", emulator.client_secret, enter=True)
     window.until_text("train-1")
-    assert emulator.client_secret not in "".join(window.run("return [location.href, ...Object.values(sessionStorage)]"))
+    assert emulator.client_secret not in "".join(
+        window.run("return [location.href, ...Object.values(sessionStorage)]")
+    )
 
 
 def test_fragment_logs_in_and_is_gone_from_the_address(emulator: Emulator, window: Browser) -> None:
@@ -86,7 +94,9 @@ def test_fragment_logs_in_and_is_gone_from_the_address(emulator: Emulator, windo
     assert all(emulator.client_secret not in seen.query for seen in emulator.requests)
 
 
-def test_preempting_by_hand_shows_in_the_timeline(emulator: Emulator, client: Client, window: Browser) -> None:
+def test_preempting_by_hand_shows_in_the_timeline(
+    emulator: Emulator, client: Client, window: Browser
+) -> None:
     workload = client.create("train-1", command="sh -c 'echo I am on $NODE_NAME; exec sleep 100'")
     client.wait_for(workload, "Running")
     window.open(address(emulator))
@@ -95,7 +105,9 @@ def test_preempting_by_hand_shows_in_the_timeline(emulator: Emulator, client: Cl
     row = "tr[data-workload=train-1]"
     window.until("return document.querySelector(arguments[0] + ' .bar .preempted') !== null", row)
     window.until_text("Running", row)
-    label = window.run("return document.querySelector(arguments[0] + ' .bar').getAttribute('aria-label')", row)
+    label = window.run(
+        "return document.querySelector(arguments[0] + ' .bar').getAttribute('aria-label')", row
+    )
     assert label.index("running") < label.index("preempted") < label.rindex("running")
     assert window.text(f"{row} td:nth-child(3)") == "node-2"
     assert [window.text(f"{row} td:nth-child({n})") for n in (4, 5)] == ["2", "1"]
@@ -122,11 +134,15 @@ def test_story_shows_history_events_and_the_log_of_each_incarnation(
     window.until_text("Find")
 
 
-def test_suspend_resume_and_delete_by_hand(emulator: Emulator, client: Client, window: Browser) -> None:
+def test_suspend_resume_and_delete_by_hand(
+    emulator: Emulator, client: Client, window: Browser
+) -> None:
     client.create("train-1")
     window.open(address(emulator, "/workloads/train-1"))
     for action, phase in (("suspend", "Stopped"), ("resume", "Running")):
-        window.until("return document.querySelector(`button[data-action=${arguments[0]}]`) !== null", action)
+        window.until(
+            "return document.querySelector(`button[data-action=${arguments[0]}]`) !== null", action
+        )
         window.click(f"button[data-action={action}]")
         window.until_text(phase, "#story .phase")
     window.click("button[data-action=delete]")
@@ -134,14 +150,20 @@ def test_suspend_resume_and_delete_by_hand(emulator: Emulator, client: Client, w
     window.until_text("Deleted", "#story .phase")
 
 
-def test_refreshing_keeps_the_elements_and_the_focus(emulator: Emulator, client: Client, window: Browser) -> None:
+def test_refreshing_keeps_the_elements_and_the_focus(
+    emulator: Emulator, client: Client, window: Browser
+) -> None:
     client.create("train-1")
     window.open(address(emulator))
     window.until_text("Running", "tr[data-workload=train-1]")
-    window.run("const one = document.querySelector('button[data-action=suspend]'); one.mark = 1; one.focus()")
+    window.run(
+        "const one = document.querySelector('button[data-action=suspend]'); one.mark = 1; one.focus()"
+    )
     client.create("train-2")
     window.until_text("train-2", "#rows")
-    assert window.run("return [document.activeElement.mark, document.activeElement.dataset.name]") == [1, "train-1"]
+    assert window.run(
+        "return [document.activeElement.mark, document.activeElement.dataset.name]"
+    ) == [1, "train-1"]
 
 
 def test_hostile_text_is_shown_as_text(emulator: Emulator, client: Client, window: Browser) -> None:
@@ -154,7 +176,10 @@ def test_hostile_text_is_shown_as_text(emulator: Emulator, client: Client, windo
     window.click("#rows a")
     window.until_text(_HOSTILE_NAME, "#story h2")
     assert _HOSTILE in window.text("#story dl")
-    assert window.run("return [window.hurt ?? null, document.querySelectorAll('img').length]") == [None, 0]
+    assert window.run("return [window.hurt ?? null, document.querySelectorAll('img').length]") == [
+        None,
+        0,
+    ]
 
 
 def test_restarted_emulator_is_found_again(tmp_path: Path, window: Browser) -> None:
@@ -167,7 +192,8 @@ def test_restarted_emulator_is_found_again(tmp_path: Path, window: Browser) -> N
         window.until_text("train-1", "#rows")
 
 
-# -- the plugin's tab -------------------------------------------------------------------------------------------------
+# -- the plugin's tab
+# -------------------------------------------------------------------------------------------------
 
 
 class Airflow:
@@ -179,16 +205,32 @@ class Airflow:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/sub/path/"
 
-    def knows(self, state: str, timeline: Sequence[Moment] = (), now: float = 0, url: str = "https://run.ai/w") -> None:
+    def knows(
+        self,
+        state: str,
+        timeline: Sequence[Moment] = (),
+        now: float = 0,
+        url: str = "https://run.ai/w",
+    ) -> None:
         self.answers = {"": {"state": state}}
         if timeline:
-            told = {"timeline": moments_to_json(tuple(timeline)), "clocks": clocks(timeline, now).to_dict()}
-            self.answers["/xcomEntries/runai_timeline"] = {"value": {**told, "phase": timeline[-1].phase}}
+            told = {
+                "timeline": moments_to_json(tuple(timeline)),
+                "clocks": clocks(timeline, now).to_dict(),
+            }
+            self.answers["/xcomEntries/runai_timeline"] = {
+                "value": {**told, "phase": timeline[-1].phase}
+            }
             workload = {"id": "1", "name": "train-abc-g1", "project": "team-a", "url": url}
             self.answers["/xcomEntries/runai_workload"] = {"value": workload}
 
     def page(self, **props: Any) -> str:
-        props = {"dagId": "a/b", "runId": "manual__2026-01-01T00:00:00+00:00", "taskId": "train", **props}
+        props = {
+            "dagId": "a/b",
+            "runId": "manual__2026-01-01T00:00:00+00:00",
+            "taskId": "train",
+            **props,
+        }
         return (
             f'<!doctype html><meta charset="utf-8"><base href="/sub/path/"><script>{_STUB.read_text()}</script>'
             '<main></main><script type="module">await import(new URL("runai/timeline.js", document.baseURI).href);'
@@ -263,20 +305,26 @@ _LIFE = told(
 _RECTS = "return [...document.querySelectorAll('rect[data-kind]')]"
 
 
-def test_tab_draws_queue_runs_preemption_and_interruption(airflow: Airflow, window: Browser) -> None:
+def test_tab_draws_queue_runs_preemption_and_interruption(
+    airflow: Airflow, window: Browser
+) -> None:
     airflow.knows("success", _LIFE, _START + 900)
     window.open(airflow.url + "tab")
     window.until_text("train-abc-g1")
     kinds = window.run(f"{_RECTS}.map(one => one.dataset.kind)")
     assert kinds == ["queue", "running", "preempted", "running", "interrupted", "running"]
     widths = window.run(f"{_RECTS}.map(one => one.width.baseVal.value)")
-    assert widths == pytest.approx([30 / 0.9, 200 / 0.9, 80 / 0.9, 290 / 0.9, 100 / 0.9, 200 / 0.9], abs=0.5)
+    assert widths == pytest.approx(
+        [30 / 0.9, 200 / 0.9, 80 / 0.9, 290 / 0.9, 100 / 0.9, 200 / 0.9], abs=0.5
+    )
     assert "interrupted 2 times, preempted once" in window.text()
     assert window.text("[data-part=phase]") == "Completed"
     assert window.run("return document.querySelector('a').href") == "https://run.ai/w"
 
 
-def test_tab_tells_the_words_of_the_stretch_that_has_the_focus(airflow: Airflow, window: Browser) -> None:
+def test_tab_tells_the_words_of_the_stretch_that_has_the_focus(
+    airflow: Airflow, window: Browser
+) -> None:
     airflow.knows("success", _LIFE, _START + 900)
     window.open(airflow.url + "tab")
     window.until_text("train-abc-g1")
@@ -285,7 +333,9 @@ def test_tab_tells_the_words_of_the_stretch_that_has_the_focus(airflow: Airflow,
     assert "preempted 1 min 20 s" in window.text("[data-part=chosen]")
 
 
-def test_tab_goes_on_by_itself_and_stops_when_the_task_has_ended(airflow: Airflow, window: Browser) -> None:
+def test_tab_goes_on_by_itself_and_stops_when_the_task_has_ended(
+    airflow: Airflow, window: Browser
+) -> None:
     ran_for_16_minutes = time.time() - 1000
     life = told((ran_for_16_minutes - 30, "Creating", ""), (ran_for_16_minutes, "Running", ""))
     airflow.knows("deferred", life, ran_for_16_minutes)
@@ -296,18 +346,27 @@ def test_tab_goes_on_by_itself_and_stops_when_the_task_has_ended(airflow: Airflo
     airflow.knows("success", _LIFE, _START + 900)
     window.until_text("Completed", "[data-part=phase]")
     asked = len(airflow.asked)
-    time.sleep(6)  # longer than the time between two looks: that nothing is asked can only be seen by waiting
+    time.sleep(
+        6
+    )  # longer than the time between two looks: that nothing is asked can only be seen by waiting
     assert len(airflow.asked) == asked
 
 
-def test_tab_shows_the_shortest_preemption_beside_the_longest_run(airflow: Airflow, window: Browser) -> None:
+def test_tab_shows_the_shortest_preemption_beside_the_longest_run(
+    airflow: Airflow, window: Browser
+) -> None:
     life = told(
-        (1, "Running", ""), (864001, "Pending", _PREEMPTED), (864002, "Running", ""), (1728000, "Completed", "")
+        (1, "Running", ""),
+        (864001, "Pending", _PREEMPTED),
+        (864002, "Running", ""),
+        (1728000, "Completed", ""),
     )
     airflow.knows("success", life, 1728000)
     window.open(airflow.url + "tab")
     window.until_text("preempted once")
-    run, preemption, rest = window.run(f"{_RECTS}.map(one => [one.x.baseVal.value, one.width.baseVal.value])")
+    run, preemption, rest = window.run(
+        f"{_RECTS}.map(one => [one.x.baseVal.value, one.width.baseVal.value])"
+    )
     assert preemption[1] > 5
     assert run[0] + run[1] == pytest.approx(preemption[0], abs=0.1)
     assert preemption[0] + preemption[1] == pytest.approx(rest[0], abs=0.1)
@@ -321,20 +380,30 @@ def test_tab_of_a_mapped_task_asks_for_its_own_index(airflow: Airflow, window: B
     assert any(path.endswith("/taskInstances/train/3") for path in airflow.asked)
 
 
-@pytest.mark.parametrize(("state", "words"), [("success", "so there is nothing to show"), ("running", "(yet)")])
-def test_tab_of_another_task_says_so_kindly(airflow: Airflow, window: Browser, state: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "words"), [("success", "so there is nothing to show"), ("running", "(yet)")]
+)
+def test_tab_of_another_task_says_so_kindly(
+    airflow: Airflow, window: Browser, state: str, words: str
+) -> None:
     airflow.knows(state)
     window.open(airflow.url + "tab")
     window.until_text("has submitted nothing to Run:ai")
     assert words in window.text()
 
 
-def test_tab_shows_hostile_text_as_text_and_no_dangerous_link(airflow: Airflow, window: Browser) -> None:
-    life = told((_START, "Pending", _HOSTILE), (_START + 9, _HOSTILE, ""), (_START + 10, "Failed", _HOSTILE))
+def test_tab_shows_hostile_text_as_text_and_no_dangerous_link(
+    airflow: Airflow, window: Browser
+) -> None:
+    life = told(
+        (_START, "Pending", _HOSTILE), (_START + 9, _HOSTILE, ""), (_START + 10, "Failed", _HOSTILE)
+    )
     airflow.knows("failed", life, _START + 10, url="javascript:window.hurt=1")
     window.open(airflow.url + "tab")
     window.until_text(_HOSTILE, "table")
-    assert window.run("return [window.hurt ?? null, document.querySelectorAll('img, a').length]") == [None, 0]
+    assert window.run(
+        "return [window.hurt ?? null, document.querySelectorAll('img, a').length]"
+    ) == [None, 0]
 
 
 @pytest.mark.parametrize(
@@ -343,12 +412,29 @@ def test_tab_shows_hostile_text_as_text_and_no_dangerous_link(airflow: Airflow, 
         _LIFE,
         _LIFE[:5],
         _LIFE[:8],
-        told((1, "Pending", ""), (5, "Stopped", ""), (9, "Running", ""), (10, "Unknown", ""), (15, "Pending", "")),
+        told(
+            (1, "Pending", ""),
+            (5, "Stopped", ""),
+            (9, "Running", ""),
+            (10, "Unknown", ""),
+            (15, "Pending", ""),
+        ),
         told((1, "Creating", ""), (2, "Running", ""), (7, "Terminating", ""), (9, "Completed", "")),
         told((1, "Running", ""), (4, "NeverHeardOf", ""), (6, "Running", ""), (7, "Deleting", "")),
         told((1, "Running", ""), (4, "Failed", ""), (6, "Deleting", "")),
-        told((1, "Running", ""), (4, "Failed", ""), (6, "Pending", ""), (9, "Running", ""), (20, "Completed", "")),
-        told((1, "Unknown", ""), (4, "Running", ""), (6, "Pending", ""), (9, "Initializing", _PREEMPTED)),
+        told(
+            (1, "Running", ""),
+            (4, "Failed", ""),
+            (6, "Pending", ""),
+            (9, "Running", ""),
+            (20, "Completed", ""),
+        ),
+        told(
+            (1, "Unknown", ""),
+            (4, "Running", ""),
+            (6, "Pending", ""),
+            (9, "Initializing", _PREEMPTED),
+        ),
     ],
 )
 def test_tab_and_clocks_agree(airflow: Airflow, window: Browser, life: tuple[Moment, ...]) -> None:
@@ -365,11 +451,16 @@ def test_tab_and_clocks_agree(airflow: Airflow, window: Browser, life: tuple[Mom
     expected = clocks(life, now)
     assert seconds["running"] == pytest.approx(expected.running)
     assert seconds["queue"] == pytest.approx(expected.queue)
-    assert seconds["preempted"] + seconds["interrupted"] == pytest.approx(expected.interrupted_total)
+    assert seconds["preempted"] + seconds["interrupted"] == pytest.approx(
+        expected.interrupted_total
+    )
     assert sum(part["kind"] == "preempted" for part in drawn) == expected.preemptions
     assert clocked == pytest.approx(expected.to_dict())
 
 
 def _sums(drawn: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     kinds = ("queue", "running", "interrupted", "preempted")
-    return {kind: sum(one["until"] - one["since"] for one in drawn if one["kind"] == kind) for kind in kinds}
+    return {
+        kind: sum(one["until"] - one["since"] for one in drawn if one["kind"] == kind)
+        for kind in kinds
+    }

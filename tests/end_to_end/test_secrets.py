@@ -49,12 +49,18 @@ def test_no_secret_is_in_what_airflow_shows_of_its_tasks(airflow: Airflow, finis
     assert "wait.sh" in shown[task]
     assert "runai_submission" in shown[f"{task}/state-store"]
     assert "post_connection" in shown["/eventLogs"]
-    assert [path for path, text in shown.items() if any(secret in text.encode() for secret in _secrets())] == []
+    assert [
+        path
+        for path, text in shown.items()
+        if any(secret in text.encode() for secret in _secrets())
+    ] == []
 
 
 def _secrets() -> tuple[bytes, ...]:
     """The client's secret, and what all tokens of the embedded Run:ai begin with."""
-    header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "typ": "JWT"}, separators=(",", ":")).encode())
+    header = base64.urlsafe_b64encode(
+        json.dumps({"alg": "HS256", "typ": "JWT"}, separators=(",", ":")).encode()
+    )
     # 18 bytes, so that the encoding of the beginning is the beginning of the encoding.
     claims = base64.urlsafe_b64encode(f'{{"sub":"{CLIENT_ID}"'.encode()[:18])
     return CLIENT_SECRET.encode(), header.rstrip(b"=") + b"." + claims
@@ -63,6 +69,8 @@ def _secrets() -> tuple[bytes, ...]:
 def _shown(airflow: Airflow) -> Iterator[tuple[str, str]]:
     yield "/eventLogs", airflow.rest.text("/eventLogs", limit=100, order_by="event_log_id")
     for task in airflow.rest.get("/dags/~/dagRuns/~/taskInstances", limit=100)["task_instances"]:
-        path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
+        path = (
+            f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
+        )
         for detail in DETAILS:
             yield path + detail, airflow.rest.text(path + detail)

@@ -13,7 +13,8 @@ from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
 
-#: PostgreSQL refuses NUL, Airflow's encoder half a surrogate; ESC and U+202E are for terminals and readers.
+#: PostgreSQL refuses NUL, Airflow's encoder half a surrogate; ESC and U+202E are for terminals and
+#: readers.
 TEXT = "said: nul \x00 ink \x1b[31m turn \u202e half \ud83d"
 SHOWN = "said: nul � ink �[31m turn � half �"
 
@@ -37,7 +38,9 @@ def waits(airflow: Airflow, start: Start) -> Iterator[Waits]:
     started.triggerer = airflow.triggerers[-1].processes()
     started.words[0].emulator.faults.add("replace", fields=["phaseMessage"], text=TEXT, times=None)
     started.name[0].emulator.faults.add("replace", fields=["name"], text=TEXT, times=None)
-    wait_until(lambda: "cannot look at" in airflow.trigger_logs(started.name[1]), "the name is refused")
+    wait_until(
+        lambda: "cannot look at" in airflow.trigger_logs(started.name[1]), "the name is refused"
+    )
     started.words[0].finish()
     started.innocent[0].finish()
     yield started

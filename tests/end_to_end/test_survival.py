@@ -24,7 +24,11 @@ REFUSALS = 3
 def runs(start: Start) -> Runs:
     """One training for each case; all at once to save time."""
     fault = MOMENTS["after the note"].fault
-    started = {"refused": start(IN_WORKER, **fault), "renamed": start("waiting_renamed"), "deleted": start()}
+    started = {
+        "refused": start(IN_WORKER, **fault),
+        "renamed": start("waiting_renamed"),
+        "deleted": start(),
+    }
     here, run = started["refused"]
     here.is_hit("the worker is held")
     here.emulator.faults.add("status", status=401, times=None)
@@ -34,7 +38,9 @@ def runs(start: Start) -> Runs:
 
 def test_retry_that_is_refused_waits_until_it_is_let_in_and_adopts(runs: Runs) -> None:
     here, run = runs["refused"]
-    wait_until(lambda: run.task()["try_number"] == 2, "the dead worker is noticed, and the retry begins")
+    wait_until(
+        lambda: run.task()["try_number"] == 2, "the dead worker is noticed, and the retry begins"
+    )
     before = _refused(here)
     wait_until(lambda: _refused(here) >= before + REFUSALS, "the retry asks in vain")
     here.emulator.faults.clear()
@@ -48,13 +54,18 @@ def _refused(here: Site) -> int:
     return sum(seen.status == 401 for seen in here.emulator.requests)
 
 
-def test_workload_of_an_edited_name_is_found_and_ended_before_another_begins(airflow: Airflow, runs: Runs) -> None:
+def test_workload_of_an_edited_name_is_found_and_ended_before_another_begins(
+    airflow: Airflow, runs: Runs
+) -> None:
     here, run = runs["renamed"]
     first = here.runs_deferred(run)
     airflow.rest.post("/variables", {"key": "workload_name", "value": "after"})
     run.clear()
     second = wait_until(lambda: next(iter(here.workloads(run)[1:]), None), "a second generation")
-    assert (first.name, second.name) == (_named(airflow, run, "before-{}-g1"), _named(airflow, run, "after-{}-g2"))
+    assert (first.name, second.name) == (
+        _named(airflow, run, "before-{}-g1"),
+        _named(airflow, run, "after-{}-g2"),
+    )
     assert first.deleted_at is not None
     assert first.deleted_at <= second.created_at
 
@@ -71,7 +82,9 @@ def test_run_that_is_deleted_and_made_again_trains_again(airflow: Airflow, runs:
     run.succeeds()
     wait_until(lambda: run.state == "success", "the run ends")  # Airflow deletes none that goes on
     run.delete()
-    again = Run.start(airflow.rest, run.dag_id, run_id=run.run_id, connection=f"runai_{here.emulator.port}")
+    again = Run.start(
+        airflow.rest, run.dag_id, run_id=run.run_id, connection=f"runai_{here.emulator.port}"
+    )
     again.succeeds()
     first, second = here.workloads(run)
     assert (first.name[-3:], second.name[-3:]) == ("-g1", "-g2")
@@ -89,14 +102,18 @@ def many(
         yield here, begin(airflow.rest, here, "waiting_in_numbers", instances=count), count
 
 
-def test_of_many_instances_one_is_cleared_and_one_is_marked_and_the_others_go_on(many: tuple[Site, Run, int]) -> None:
+def test_of_many_instances_one_is_cleared_and_one_is_marked_and_the_others_go_on(
+    many: tuple[Site, Run, int],
+) -> None:
     here, run, count = many
     wait_until(lambda: _states(run).count("deferred") == count, "all instances are deferred")
     wait_until(lambda: all(_seen(run, index) for index in (7, 11)), "both are watched")
     run.clear(map_index=7)
     run.mark("failed", "train/11")
     wait_until(lambda: len(here.workloads(run)) == count + 1, "the cleared instance begins again")
-    wait_until(lambda: _live(here, run) == count - 1, "what was marked and what was cleared are ended")
+    wait_until(
+        lambda: _live(here, run) == count - 1, "what was marked and what was cleared are ended"
+    )
     here.finish()
     wait_until(lambda: _states(run).count("success") == count - 1, "all others end well")
     assert _states(run).count("failed") == 1
@@ -114,7 +131,9 @@ def _seen(run: Run, index: int) -> Any:
 
 
 def _live(here: Site, run: Run) -> int:
-    return sum(w.deleted_at is None and w.phase not in ("Completed", "Failed") for w in here.workloads(run))
+    return sum(
+        w.deleted_at is None and w.phase not in ("Completed", "Failed") for w in here.workloads(run)
+    )
 
 
 def test_lost_database_costs_neither_a_try_nor_what_was_seen(
@@ -127,7 +146,10 @@ def test_lost_database_costs_neither_a_try_nor_what_was_seen(
     database.lose()
     here.preempt(workload)
     lost = ("scheduler", "triggerer")
-    wait_until(lambda: {component.arguments[0] for component in airflow.ended()} >= {*lost}, f"{lost} give up")
+    wait_until(
+        lambda: {component.arguments[0] for component in airflow.ended()} >= {*lost},
+        f"{lost} give up",
+    )
     database.come_back()
     airflow.start_again([component for component in airflow.ended() if component not in before])
     here.finish()

@@ -22,7 +22,9 @@ def triggerers(airflow: Airflow) -> Iterator[Airflow]:
     airflow.leave_one_triggerer()
 
 
-def test_a_frozen_triggerer_that_wakes_up_does_not_stop_the_workload(triggerers: Airflow, start: Start) -> None:
+def test_a_frozen_triggerer_that_wakes_up_does_not_stop_the_workload(
+    triggerers: Airflow, start: Start
+) -> None:
     here, run = start()
     workload = here.runs_deferred(run)
     frozen, owner = triggerers.triggerers[-1], _owner(run)
@@ -30,8 +32,13 @@ def test_a_frozen_triggerer_that_wakes_up_does_not_stop_the_workload(triggerers:
     triggerers.run_triggerer()
     wait_until(lambda: _owner(run) not in (None, owner), "another triggerer takes over")
     frozen.thaw()
-    wait_until(lambda: "invoking on_kill" in triggerers.trigger_logs(run), "the first one is told to kill")
-    wait_until(lambda: "goes on" in triggerers.trigger_logs(run), "it asks Airflow, and leaves the workload alone")
+    wait_until(
+        lambda: "invoking on_kill" in triggerers.trigger_logs(run), "the first one is told to kill"
+    )
+    wait_until(
+        lambda: "goes on" in triggerers.trigger_logs(run),
+        "it asks Airflow, and leaves the workload alone",
+    )
     assert run.task()["state"] == "deferred"
     here.finish()
     run.succeeds()

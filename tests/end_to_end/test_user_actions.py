@@ -27,7 +27,9 @@ def runs(start: Start) -> dict[str, tuple[Site, Run]]:
 
 
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_marking_a_deferred_task_stops_its_workload(runs: dict[str, tuple[Site, Run]], state: str) -> None:
+def test_marking_a_deferred_task_stops_its_workload(
+    runs: dict[str, tuple[Site, Run]], state: str
+) -> None:
     here, run = runs[state]
     workload = here.runs_deferred(run)
     run.mark(state)
@@ -42,18 +44,23 @@ def test_failing_a_whole_run_stops_its_workload_though_each_look_takes_longer_th
     here, run = runs["run failed"]
     workload = here.runs_deferred(run)
     # Airflow cancels what it calls after about one second; the stop has to outlive that.
-    here.emulator.faults.add("slow", method="GET", path="/api/v1/workloads/*", seconds=3, times=None)
+    here.emulator.faults.add(
+        "slow", method="GET", path="/api/v1/workloads/*", seconds=3, times=None
+    )
     run.end("failed")
     wait_until(lambda: workload.deleted_at, "the workload is stopped and deleted")
     assert here.only_workload(run) is workload
 
 
-def test_on_kill_keep_and_suspend_leave_a_running_and_a_suspended_workload(runs: dict[str, tuple[Site, Run]]) -> None:
+def test_on_kill_keep_and_suspend_leave_a_running_and_a_suspended_workload(
+    runs: dict[str, tuple[Site, Run]],
+) -> None:
     (keeper, kept_by), (suspender, suspended_by) = runs["failed to keep"], runs["failed to suspend"]
     kept, suspended = keeper.runs_deferred(kept_by), suspender.runs_deferred(suspended_by)
     kept_by.mark("failed")
     suspended_by.mark("failed")
-    # The triggerer hears of both in this order: when the second has acted, the first has had its chance.
+    # The triggerer hears of both in this order: when the second has acted, the first has had its
+    # chance.
     wait_until(lambda: suspended.phase == "Stopped", "the workload is suspended")
     assert suspender.only_workload(suspended_by).deleted_at is None
     assert keeper.only_workload(kept_by) is kept
@@ -77,7 +84,9 @@ def test_clearing_with_restart_ends_the_old_workload_before_the_second_generatio
     assert here.workloads(run) == [first, second]
 
 
-def test_clearing_with_reattach_goes_on_with_the_same_workload(runs: dict[str, tuple[Site, Run]]) -> None:
+def test_clearing_with_reattach_goes_on_with_the_same_workload(
+    runs: dict[str, tuple[Site, Run]],
+) -> None:
     here, run = runs["cleared to reattach"]
     workload = here.runs_deferred(run)
     run.clear()

@@ -1,8 +1,9 @@
 """
 A worker that dies at any moment of the submission leaves exactly one workload.
 
-The control plane holds a call or its answer, so that the worker dies in just that moment: task process and supervisor
-at once, as when a node is lost. Airflow notices that the heartbeat is missing, and tries again.
+The control plane holds a call or its answer, so that the worker dies in just that moment: task
+process and supervisor at once, as when a node is lost. Airflow notices that the heartbeat is
+missing, and tries again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Moment:
     :param fault: what holds the worker there.
     :param noted: whether the first try had noted its intent, and the workload's id.
     :param made: workloads at the moment of death.
-    :param dag_id: whose task; one that waits in its worker is held by its first look, where others have deferred.
+    :param dag_id: whose task; one that waits in its worker is held by its first look, where others
+        have deferred.
     """
 
     fault: dict[str, Any]
@@ -48,12 +50,16 @@ class Moment:
 
 MOMENTS = {
     "before the create": Moment(
-        {"kind": "slow", "method": "GET", "path": "/api/v1/org-unit/projects", "seconds": FOR_EVER}, (False, False), 0
+        {"kind": "slow", "method": "GET", "path": "/api/v1/org-unit/projects", "seconds": FOR_EVER},
+        (False, False),
+        0,
     ),
     "while the create is under way": Moment(
         {"kind": "slow", **CREATE, "seconds": UNTIL_AFTER_THE_RETRY}, (True, False), 0
     ),
-    "between create and note": Moment({"kind": "lose_reply", **CREATE, "seconds": FOR_EVER}, (True, False), 1),
+    "between create and note": Moment(
+        {"kind": "lose_reply", **CREATE, "seconds": FOR_EVER}, (True, False), 1
+    ),
     "after the note": Moment(
         {"kind": "slow", "method": "GET", "path": "/api/v1/workloads/*", "seconds": FOR_EVER},
         (True, True),
@@ -90,12 +96,16 @@ def _check_the_moment(here: Site, run: Run, moment: Moment) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_worker_killed_leaves_exactly_one_workload(killed: dict[str, tuple[Site, Run]], moment: str) -> None:
+def test_a_worker_killed_leaves_exactly_one_workload(
+    killed: dict[str, tuple[Site, Run]], moment: str
+) -> None:
     here, run = killed[moment]
     wait_until(lambda: run.task()["try_number"] == 2, "Airflow tries again")
     workload = here.runs_deferred(run, MOMENTS[moment].waits)
     if moment == "while the create is under way":
-        wait_until(lambda: 400 in here.creates(), "the dead worker's create arrives after the retry's")
+        wait_until(
+            lambda: 400 in here.creates(), "the dead worker's create arrives after the retry's"
+        )
     here.finish()
     run.succeeds()
     assert here.only_workload(run) is workload

@@ -32,7 +32,14 @@ def compose() -> Compose:
 
 def schema_errors(path: Path) -> str:
     """What the Compose specification's own JSON schema, as check-jsonschema ships it, says against a file."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -57,7 +64,9 @@ def literal_secrets(compose: Compose) -> list[str]:
 
 
 def copy_of(compose: Compose) -> Compose:
-    copy: Compose = json.loads(json.dumps(compose))  # unlike deepcopy, this parts what anchors share
+    copy: Compose = json.loads(
+        json.dumps(compose)
+    )  # unlike deepcopy, this parts what anchors share
     return copy
 
 
@@ -76,10 +85,14 @@ def test_file_is_valid_by_the_compose_specifications_schema() -> None:
         lambda compose: compose["services"]["postgres"].update(imge="postgres:16"),
         lambda compose: compose["services"]["runai"].update(ports={"8710": 8710}),
         lambda compose: compose["services"]["runai"]["healthcheck"].update(test=5),
-        lambda compose: compose["services"]["triggerer"]["depends_on"]["runai"].update(condition="soon"),
+        lambda compose: compose["services"]["triggerer"]["depends_on"]["runai"].update(
+            condition="soon"
+        ),
     ],
 )
-def test_broken_copy_is_refused(tmp_path: Path, compose: Compose, damage: Callable[[Compose], object]) -> None:
+def test_broken_copy_is_refused(
+    tmp_path: Path, compose: Compose, damage: Callable[[Compose], object]
+) -> None:
     broken = copy_of(compose)
     damage(broken)
     (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump(broken))
@@ -105,10 +118,16 @@ def test_every_secret_is_a_variable_with_a_local_default(compose: Compose) -> No
         ("postgres", "POSTGRES_PASSWORD", "hunter2"),
         ("scheduler", "AIRFLOW__API_AUTH__JWT_SECRET", "prefix-${JWT_SECRET:-x}"),
         ("triggerer", "AIRFLOW_CONN_RUNAI_DEFAULT", '{"password": "hunter2"}'),
-        ("api-server", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://airflow:hunter2@postgres/airflow"),
+        (
+            "api-server",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            "postgresql://airflow:hunter2@postgres/airflow",
+        ),
     ],
 )
-def test_literal_secret_would_be_seen(compose: Compose, service: str, variable: str, value: str) -> None:
+def test_literal_secret_would_be_seen(
+    compose: Compose, service: str, variable: str, value: str
+) -> None:
     broken = copy_of(compose)
     broken["services"][service]["environment"][variable] = value
     assert literal_secrets(broken) == [f"{service}.{variable}"]
@@ -122,7 +141,9 @@ def test_ports_are_published_on_loopback_only(compose: Compose) -> None:
 
 
 def test_every_lasting_service_has_a_health_check(compose: Compose) -> None:
-    unchecked = [name for name, service in compose["services"].items() if "healthcheck" not in service]
+    unchecked = [
+        name for name, service in compose["services"].items() if "healthcheck" not in service
+    ]
     assert unchecked == ["airflow-init"]
     assert compose["services"]["airflow-init"]["restart"] == "no"
 
@@ -139,32 +160,46 @@ def test_services_wait_for_what_they_need(compose: Compose) -> None:
 
 
 def test_airflows_connection_fits_the_embedded_runai(compose: Compose) -> None:
-    connection = json.loads(compose["services"]["triggerer"]["environment"]["AIRFLOW_CONN_RUNAI_DEFAULT"])
+    connection = json.loads(
+        compose["services"]["triggerer"]["environment"]["AIRFLOW_CONN_RUNAI_DEFAULT"]
+    )
     arguments = dict(item[2:].split("=", 1) for item in compose["services"]["runai"]["command"][3:])
     assert connection["host"] == f"http://runai:{arguments['port']}"
     assert connection["login"] == arguments["client-id"]
     assert connection["password"] == arguments["client-secret"]
-    projects = [item for item in compose["services"]["runai"]["command"] if item.startswith("--project=")]
+    projects = [
+        item for item in compose["services"]["runai"]["command"] if item.startswith("--project=")
+    ]
     assert projects == ["--project=team-a:2", "--project=team-b:2"]
     assert connection["extra"]["project"] == "team-a"
 
 
-def test_embedded_runai_and_airflow_see_the_shared_directory_under_one_path(compose: Compose) -> None:
+def test_embedded_runai_and_airflow_see_the_shared_directory_under_one_path(
+    compose: Compose,
+) -> None:
     for name in ("runai", "scheduler", "triggerer"):
-        assert {"shared:/shared", "./dags/digits:/shared/code:ro"} <= set(compose["services"][name]["volumes"])
+        assert {"shared:/shared", "./dags/digits:/shared/code:ro"} <= set(
+            compose["services"][name]["volumes"]
+        )
     assert "--volume=/shared=/shared" in compose["services"]["runai"]["command"]
 
 
 def test_local_defaults_are_of_use(compose: Compose) -> None:
     environment = compose["services"]["scheduler"]["environment"]
     Fernet(default_of(environment["AIRFLOW__CORE__FERNET_KEY"]))
-    assert len(default_of(environment["AIRFLOW__API_AUTH__JWT_SECRET"])) >= 64  # SHA-512 signatures ask for it
+    assert (
+        len(default_of(environment["AIRFLOW__API_AUTH__JWT_SECRET"])) >= 64
+    )  # SHA-512 signatures ask for it
 
 
 def test_image_is_built_from_files_that_exist(compose: Compose) -> None:
     recipe = compose["services"]["scheduler"]["build"]["dockerfile_inline"]
     assert recipe.startswith("FROM apache/airflow:3.3.")
-    copied = [name for line in re.findall(r"^COPY (.*) \S+$", recipe, re.M) for name in line.split()[1:]]
+    copied = [
+        name for line in re.findall(r"^COPY (.*) \S+$", recipe, re.M) for name in line.split()[1:]
+    ]
     assert copied
     assert [name for name in copied if not (ROOT / name).exists()] == []
-    assert "$${AIRFLOW_VERSION}" in recipe  # a single dollar would be replaced by compose, with nothing
+    assert (
+        "$${AIRFLOW_VERSION}" in recipe
+    )  # a single dollar would be replaced by compose, with nothing

@@ -22,7 +22,11 @@ from airflow_runai.core.spec import WorkloadSpec
 from tests.polling import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "dags" / "digits" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "dags" / "digits" / "README.md",
+]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 OURS = re.compile(r"`((?:airflow_runai|dags|demo|docs|tests)/[\w./-]*\w/?)`")
@@ -42,7 +46,8 @@ CATEGORIES = {
     "",
 }
 
-# Airflow takes seconds to import: one process looks at all DAG files and all command lines of Airflow's.
+# Airflow takes seconds to import: one process looks at all DAG files and all command lines of
+# Airflow's.
 AIRFLOW_SIDE = """
 import json, sys
 from airflow.cli.cli_parser import get_parser
@@ -66,7 +71,12 @@ class Snippet(NamedTuple):
 
 
 def snippets(*categories: str) -> list[Snippet]:
-    return [found for page in PAGES for found in _blocks(page) if not categories or found.category in categories]
+    return [
+        found
+        for page in PAGES
+        for found in _blocks(page)
+        if not categories or found.category in categories
+    ]
 
 
 def _blocks(page: Path) -> Iterator[Snippet]:
@@ -84,7 +94,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
                 yield place, shlex.split(line.removeprefix("$ "), comments=True)
 
 
-def run(*words: str | Path, cwd: Path = ROOT, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str | Path, cwd: Path = ROOT, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **variables}
     return subprocess.run(
         [sys.executable, *words],
@@ -148,11 +160,15 @@ def test_commands_of_ours_exist_with_these_options() -> None:
         elif words[0].startswith("python"):
             _check_python(place, words[1:])
         elif words[0] == "kubectl":
-            assert place.startswith("docs/contributing.md"), f"{place}: tests/rig/test_page.py runs those of one page"
+            assert place.startswith("docs/contributing.md"), (
+                f"{place}: tests/rig/test_page.py runs those of one page"
+            )
         elif words[:2] == ["pip", "install"]:
             assert words[2:] == ["airflow-provider-runai"], f"{place}: {words}"
         else:
-            assert words[0] in FOREIGN | {"airflow"}, f"{place}: say here how {words[0]!r} can be checked"
+            assert words[0] in FOREIGN | {"airflow"}, (
+                f"{place}: say here how {words[0]!r} can be checked"
+            )
 
 
 def _check_python(place: str, words: list[str]) -> None:

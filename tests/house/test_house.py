@@ -37,20 +37,30 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 
 def test_no_file_outgrows_its_one_idea() -> None:
     sizes = {name(path): len(path.read_text().splitlines()) for path in package_files()}
-    too_long = {file: size for file, size in sizes.items() if size > COPIED_WHOLE.get(file, LONGEST_FILE)}
+    too_long = {
+        file: size for file, size in sizes.items() if size > COPIED_WHOLE.get(file, LONGEST_FILE)
+    }
     assert not too_long
 
 
 def test_no_function_outgrows_a_screen() -> None:
     found = dict(pair for path in package_files() for pair in functions(path))
     assert {function: lines for function, lines in found.items() if lines > LONGEST_FUNCTION} == {}
-    assert sorted(found.values())[len(found) // 2] <= 10, "the median function has more than ten lines"
+    assert sorted(found.values())[len(found) // 2] <= 10, (
+        "the median function has more than ten lines"
+    )
 
 
 def test_no_test_patches_our_own_names() -> None:
-    patching = re.compile(r"mock\.patch|import patch|@patch|monkeypatch\.setattr\([^)]*airflow_runai")
+    patching = re.compile(
+        r"mock\.patch|import patch|@patch|monkeypatch\.setattr\([^)]*airflow_runai"
+    )
     this = Path(__file__)
-    guilty = [name(p) for p in (ROOT / "tests").rglob("*.py") if p != this and patching.search(p.read_text())]
+    guilty = [
+        name(p)
+        for p in (ROOT / "tests").rglob("*.py")
+        if p != this and patching.search(p.read_text())
+    ]
     assert guilty == []
 
 
@@ -62,15 +72,34 @@ def test_the_import_contracts_hold() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_holds_all_that_is_needed_and_nothing_else(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = archive.namelist()
-        entry_points = archive.read(next(n for n in held if n.endswith("entry_points.txt"))).decode()
-    on_disk = {name(p) for p in (ROOT / "airflow_runai").rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        entry_points = archive.read(
+            next(n for n in held if n.endswith("entry_points.txt"))
+        ).decode()
+    on_disk = {
+        name(p)
+        for p in (ROOT / "airflow_runai").rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    }
     assert on_disk <= set(held)
-    assert {n.split("/")[0] for n in held} == {"airflow_runai", next(n for n in held if "dist-info" in n).split("/")[0]}
+    assert {n.split("/")[0] for n in held} == {
+        "airflow_runai",
+        next(n for n in held if "dist-info" in n).split("/")[0],
+    }
     assert "[apache_airflow_provider]" in entry_points
     assert "[airflow.plugins]" in entry_points
     assert "airflow_runai/py.typed" in held

@@ -22,4 +22,6 @@ def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, whose: st
 
 
 def test_processes_of_before_a_restart_are_not_taken_for_living_ones(tmp_path: Path) -> None:
-    assert not Playground(tmp_path, free_port(), free_port(), processes={"airflow": 2**22 + 1}).lives
+    assert not Playground(
+        tmp_path, free_port(), free_port(), processes={"airflow": 2**22 + 1}
+    ).lives

@@ -1,4 +1,8 @@
-"""The plugin as Airflow sees it: cheap to import, one tab, one file. How the tab looks: end_to_end/test_pages.py."""
+"""
+The plugin as Airflow sees it: cheap to import, one tab, one file.
+
+How the tab looks: end_to_end/test_pages.py.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,9 @@ def get(path: str) -> httpx.Response:
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=airflow)
-        async with httpx.AsyncClient(transport=transport, base_url="http://airflow/sub/path/") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://airflow/sub/path/"
+        ) as client:
             return await client.get(path)
 
     return asyncio.run(ask())
@@ -43,7 +49,9 @@ def test_tab_is_offered_on_task_instances_and_found_relative_to_the_base() -> No
     assert f'globalThis["{tab["name"]}"] = ' in served.text
 
 
-@pytest.mark.parametrize("path", ["runai/", "runai/../plugin.py", "runai/%2e%2e/plugin.py", "runai/nothing.js"])
+@pytest.mark.parametrize(
+    "path", ["runai/", "runai/../plugin.py", "runai/%2e%2e/plugin.py", "runai/nothing.js"]
+)
 def test_nothing_but_the_assets_is_served(path: str) -> None:
     assert get(path).status_code == 404
 
@@ -53,7 +61,9 @@ def test_importing_the_plugin_brings_no_web_server_with_it() -> None:
         "import sys, airflow.sdk.plugins_manager; before = set(sys.modules); import airflow_runai.plugin; "
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
-    brought = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    brought = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     assert brought.split() == ["airflow_runai"]
 
 
@@ -66,5 +76,13 @@ def test_tab_knows_the_same_phases_as_the_core() -> None:
 
 def test_tab_loads_nothing_from_elsewhere_and_writes_no_markup() -> None:
     text = _TAB.read_text()
-    for foreign in ("import(", 'from "', "dangerouslySetInnerHTML", "innerHTML", "eval(", "http://", "https://"):
+    for foreign in (
+        "import(",
+        'from "',
+        "dangerouslySetInnerHTML",
+        "innerHTML",
+        "eval(",
+        "http://",
+        "https://",
+    ):
         assert foreign not in text

@@ -30,11 +30,19 @@ def another_day(name: str, folder: Path) -> Recording:
         letters, suffix = (HEXADECIMAL, HASH) if kind == "Workload" else (LETTERS, DRAWN)
         if suffix.search(old):
             text = text.replace(old, suffix.sub("-" + "".join(dice.choices(letters, k=5)), old))
-    uids = {uid: str(uuid.UUID(int=dice.getrandbits(128))) for uid in sorted(set(UID.findall(text)))}
+    uids = {
+        uid: str(uuid.UUID(int=dice.getrandbits(128))) for uid in sorted(set(UID.findall(text)))
+    }
     text = UID.sub(lambda found: uids[found[0]], text)
     text = TIME.sub(lambda found: f"2031{found[0][4:]}", text)
-    text = re.sub(r'(resourceVersion(=|": "))(\d\d+)', lambda found: f"{found[1]}{int(found[3]) + 77777}", text)
-    text = re.sub(r'^\{"t": ([\d.]+)', lambda found: f'{{"t": {float(found[1]) * 3}', text, flags=re.MULTILINE)
+    text = re.sub(
+        r'(resourceVersion(=|": "))(\d\d+)',
+        lambda found: f"{found[1]}{int(found[3]) + 77777}",
+        text,
+    )
+    text = re.sub(
+        r'^\{"t": ([\d.]+)', lambda found: f'{{"t": {float(found[1]) * 3}', text, flags=re.MULTILINE
+    )
     path = folder / "another-day.jsonl"
     path.write_text(text)
     return recordings.read(path)

@@ -1,8 +1,9 @@
 """
 What an object says, as facts without names, uids and times: aspect → value.
 
-An aspect is what can change for itself: a condition, a finalizer, a container, a counter. Absent means absent. Numbers
-that only tell how fast the machine is (ports, addresses, versions, generations) are no facts.
+An aspect is what can change for itself: a condition, a finalizer, a container, a counter. Absent
+means absent. Numbers that only tell how fast the machine is (ports, addresses, versions,
+generations) are no facts.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def _metadata(metadata: Mapping[str, Any]) -> Iterator[Fact]:
         for key, value in (metadata.get(form) or {}).items():
             if not key.startswith(ORDERS):
                 yield f"{form.removesuffix('s')} {key}", str(value)
-    owners = sorted(f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ())
+    owners = sorted(
+        f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()
+    )
     if owners:
         yield "owner", ", ".join(owners)
 
@@ -45,7 +48,10 @@ def _metadata(metadata: Mapping[str, Any]) -> Iterator[Fact]:
 def _conditions(found: Any, word: str = "condition") -> Iterator[Fact]:
     for one in found or ():
         reasons = [reason.get("reason") or "" for reason in one.get("reasons") or ()]
-        yield f"{word} {one['type']}", " ".join([one["status"], one.get("reason") or "", *reasons]).strip()
+        yield (
+            f"{word} {one['type']}",
+            " ".join([one["status"], one.get("reason") or "", *reasons]).strip(),
+        )
 
 
 def _pod(pod: Mapping[str, Any]) -> Iterator[Fact]:
@@ -55,7 +61,10 @@ def _pod(pod: Mapping[str, Any]) -> Iterator[Fact]:
     yield "phase", str(status.get("phase"))
     yield "reason", str(status.get("reason"))
     yield from _conditions(status.get("conditions"))
-    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+    for container in (
+        *status.get("initContainerStatuses", ()),
+        *status.get("containerStatuses", ()),
+    ):
         for form, details in container["state"].items():
             words = [form, *(str(details[key]) for key in ("reason", "exitCode") if key in details)]
             yield f"container {container['name']}", " ".join(words)
@@ -107,7 +116,10 @@ def _workload(workload: Mapping[str, Any]) -> Iterator[Fact]:
     yield from _conditions(status.get("conditions"))
     yield "admission", str((status.get("admission") or {}).get("clusterQueue"))
     for one in (status.get("schedulingStats") or {}).get("evictions", ()):
-        yield f"evictions for {one['reason']} {one.get('underlyingCause') or ''}".strip(), str(one["count"])
+        yield (
+            f"evictions for {one['reason']} {one.get('underlyingCause') or ''}".strip(),
+            str(one["count"]),
+        )
 
 
 OF_KIND: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Fact]]] = {

@@ -1,10 +1,11 @@
 """
 Whether two runs of one story show the same facts.
 
-Pure. For each role, each aspect must go through the same values in the same order, and what came strictly before
-something else in one run must not come after it in the other. States may be merged: then two things come together that
-came one after the other, which contradicts neither. Values that only pass, and events that only repeat, may be missing
-or come more often; the tables below name them, all else is strict.
+Pure. For each role, each aspect must go through the same values in the same order, and what came
+strictly before something else in one run must not come after it in the other. States may be merged:
+then two things come together that came one after the other, which contradicts neither. Values that
+only pass, and events that only repeat, may be missing or come more often; the tables below name
+them, all else is strict.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ PASSING = {
 UNORDERED = (
     # KAI's binder and the kubelet.
     (r"Pod condition PodBound: .*", r"Pod (condition|container|phase|restarts|reason).*"),
-    # The Job controller, which gives a pod up and deletes it, and the end of a container that obeys at once. (Who is
-    # evicted keeps the finalizer to the end; that is seen by its values.)
+    # The Job controller, which gives a pod up and deletes it, and the end of a container that obeys
+    # at once. (Who is evicted keeps the finalizer to the end; that is seen by its values.)
     (
         r"Pod finalizer batch.kubernetes.io/job-tracking: absent",
         r"Pod (deletion: .*|container .*: terminated Error 143)",
@@ -87,7 +88,9 @@ def _both(recorded: Iterable[str], live: Iterable[str], what: str) -> Iterator[s
         yield f"{role}: {what} only on the rig"
 
 
-def _objects(recorded: Mapping[str, Sequence[State]], live: Mapping[str, Sequence[State]]) -> Iterator[str]:
+def _objects(
+    recorded: Mapping[str, Sequence[State]], live: Mapping[str, Sequence[State]]
+) -> Iterator[str]:
     yield from _both(recorded, live, "seen")
     for role in sorted(recorded.keys() & live.keys()):
         yield from _values(role, recorded[role], live[role])
@@ -99,7 +102,9 @@ def _values(role: str, recorded: Sequence[State], live: Sequence[State]) -> Iter
     for aspect in sorted({aspect for state in (*recorded, *live) for aspect in state}):
         passing = _matches(PASSING, f"{kind} {aspect}")
         one, other = (
-            _course([state.get(aspect, ABSENT) for state in states], passing, gone="gone" in states[-1])
+            _course(
+                [state.get(aspect, ABSENT) for state in states], passing, gone="gone" in states[-1]
+            )
             for states in (recorded, live)
         )
         if one != other:
@@ -158,17 +163,22 @@ def _text(milestone: Milestone) -> str:
     return f"{milestone[0]} {milestone[1]}"
 
 
-def _events(recorded: Mapping[str, Sequence[str]], live: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _events(
+    recorded: Mapping[str, Sequence[str]], live: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     for role in sorted(recorded.keys() | live.keys()):
         one, other = (_by_component(events.get(role, ())) for events in (recorded, live))
         for component in sorted(one.keys() | other.keys()):
             if one.get(component) != other.get(component):
                 yield f"{role}: events {one.get(component)} in the recording, {other.get(component)} on the rig"
     chances = (
-        {text for texts in events.values() for text in texts if CHANCE.match(text)} for events in (recorded, live)
+        {text for texts in events.values() for text in texts if CHANCE.match(text)}
+        for events in (recorded, live)
     )
     one_chance, other_chance = chances
-    yield from (f"nobody had the event {text} on the rig" for text in sorted(one_chance - other_chance))
+    yield from (
+        f"nobody had the event {text} on the rig" for text in sorted(one_chance - other_chance)
+    )
 
 
 def _by_component(events: Sequence[str]) -> dict[str, list[str]]:
@@ -180,7 +190,9 @@ def _by_component(events: Sequence[str]) -> dict[str, list[str]]:
     return {component: texts for component, texts in told.items() if texts}
 
 
-def _words(recorded: Mapping[str, frozenset[str]], live: Mapping[str, frozenset[str]]) -> Iterator[str]:
+def _words(
+    recorded: Mapping[str, frozenset[str]], live: Mapping[str, frozenset[str]]
+) -> Iterator[str]:
     for said in sorted(recorded.keys() | live.keys()):
         one, other = recorded.get(said, frozenset()), live.get(said, frozenset())
         if one != other and not CHANCE.match(f"{said.split()[-1]} "):
@@ -190,12 +202,16 @@ def _words(recorded: Mapping[str, frozenset[str]], live: Mapping[str, frozenset[
 def _settled(streams: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Leave out what comes between a break and the end: while a server comes back, chance decides what it answers."""
     return {
-        collection: [*outcomes[: outcomes.index(BROKEN) + 1], outcomes[-1]] if BROKEN in outcomes else [*outcomes]
+        collection: [*outcomes[: outcomes.index(BROKEN) + 1], outcomes[-1]]
+        if BROKEN in outcomes
+        else [*outcomes]
         for collection, outcomes in streams.items()
     }
 
 
-def _outcomes(recorded: Mapping[str, Sequence[str]], live: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _outcomes(
+    recorded: Mapping[str, Sequence[str]], live: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     for asked in sorted(recorded.keys() | live.keys()):
         one, other = recorded.get(asked, ()), live.get(asked, ())
         if one != other:

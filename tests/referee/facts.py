@@ -1,8 +1,8 @@
 """
 What one client saw, as sequences of facts for each role: from a recording, or from a run on the rig.
 
-Pure. An object's states stand in the order of their versions, whichever request or watch showed them first; a state
-that was shown twice stands once.
+Pure. An object's states stand in the order of their versions, whichever request or watch showed
+them first; a state that was shown twice stands once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tests.referee.roles import Roles
 
 #: Of an event's annotations, this one says what the scheduler did.
 ACTION = "evictor-action-type"
-#: What `sh` says about its `sleep` if it learns of the signal to that before it handles its own; chance decides.
+#: What `sh` says about its `sleep` if it learns of the signal to that before it handles its own;
+#: chance decides.
 SHELL_SAYS = "Terminated"
 
 
@@ -30,10 +31,11 @@ class Facts:
     """
     All that can be compared.
 
-    :param objects: role → its distinct states; the last has the aspect `gone` if a watch said DELETED.
+    :param objects: role → its distinct states; the last has the aspect `gone` if a watch said
+        DELETED.
     :param events: role → what events said about it, repeated ones once for each event object.
-    :param words: what events and conditions of pods and PodGroups said, under kind and reason (type): those are what
-        stand-ins write. The others come from the real controllers.
+    :param words: what events and conditions of pods and PodGroups said, under kind and reason
+        (type): those are what stand-ins write. The others come from the real controllers.
     :param commands: a command of the client → its outcomes; a log's are the kinds of its lines.
     :param streams: a collection → the outcomes of all lists and watches of it.
     """
@@ -107,7 +109,10 @@ def _words(seen: Sequence[Sighting], roles: Roles) -> dict[str, frozenset[str]]:
 
 def _said(one: Sighting) -> Iterator[tuple[str, str | None]]:
     if one.kind == "Event":
-        yield f"{one.object['involvedObject']['kind']} {one.object['reason']}", one.object.get("message")
+        yield (
+            f"{one.object['involvedObject']['kind']} {one.object['reason']}",
+            one.object.get("message"),
+        )
         return
     status = one.object.get("status") or {}
     for form in ("conditions", "schedulingConditions"):
@@ -115,7 +120,9 @@ def _said(one: Sighting) -> Iterator[tuple[str, str | None]]:
             yield f"{one.kind} {condition['type']}", condition.get("message")
 
 
-def _exchanges(entries: Sequence[Entry], roles: Roles) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def _exchanges(
+    entries: Sequence[Entry], roles: Roles
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Return the outcomes of commands and of streams; one that follows itself stands once."""
     asked: dict[int, Request] = {}
     commands, streams = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
@@ -125,7 +132,9 @@ def _exchanges(entries: Sequence[Entry], roles: Roles) -> tuple[dict[str, list[s
         elif not isinstance(entry, Truth):
             request, outcome = asked[entry.id], _outcome(entry, roles)
             mirror = re.search("limit=500|watch=true", request.path)
-            outcomes = streams[_collection(request)] if mirror else commands[_command(request, roles)]
+            outcomes = (
+                streams[_collection(request)] if mirror else commands[_command(request, roles)]
+            )
             if outcome and outcome not in outcomes[-1:]:
                 outcomes.append(outcome)
     return dict(commands), dict(streams)

@@ -1,8 +1,9 @@
 """
 One client that writes down what it sends and gets, in the form of the recordings.
 
-A recorder and no model of a good client: it lists and watches what it is told to, goes on after each end from the last
-version that it saw, lists again after a 410, and gives up what it may not list. Commands run beside that.
+A recorder and no model of a good client: it lists and watches what it is told to, goes on after
+each end from the last version that it saw, lists again after a 410, and gives up what it may not
+list. Commands run beside that.
 """
 
 from __future__ import annotations
@@ -36,13 +37,17 @@ class Client:
     :param user: who lists and watches.
     """
 
-    def __init__(self, server: str, authority: Path, tokens: Mapping[str, str | None], user: str) -> None:
+    def __init__(
+        self, server: str, authority: Path, tokens: Mapping[str, str | None], user: str
+    ) -> None:
         self.entries: list[Entry] = []
         self._tokens, self._user = tokens, user
         self._ids, self._begun = count(1), time.monotonic()
         trust = ssl.create_default_context(cafile=str(authority))
         limits = httpx.Limits(max_connections=None)
-        self._http = httpx.AsyncClient(base_url=server, verify=trust, trust_env=False, timeout=300, limits=limits)
+        self._http = httpx.AsyncClient(
+            base_url=server, verify=trust, trust_env=False, timeout=300, limits=limits
+        )
         self._versions: dict[str, str] = {}
         self._streams: list[asyncio.Task[None]] = []
 
@@ -53,7 +58,9 @@ class Client:
         :param listings: paths of lists, with ``limit=500``.
         """
         opened = [asyncio.Event() for _ in listings]
-        self._streams += [asyncio.create_task(self._mirror(*pair)) for pair in zip(listings, opened, strict=True)]
+        self._streams += [
+            asyncio.create_task(self._mirror(*pair)) for pair in zip(listings, opened, strict=True)
+        ]
         await asyncio.gather(*(one.wait() for one in opened))
 
     def follow(self, path: str) -> None:
@@ -73,10 +80,19 @@ class Client:
         await self._http.aclose()
 
     async def ask(
-        self, method: Method, path: str, *, user: str | None = None, content_type: str | None = None, body: Any = None
+        self,
+        method: Method,
+        path: str,
+        *,
+        user: str | None = None,
+        content_type: str | None = None,
+        body: Any = None,
     ) -> Answer:
         """Send a command and return what became of it."""
-        async with self._exchange(method, path, user or self._user, content_type, body) as (number, reply):
+        async with self._exchange(method, path, user or self._user, content_type, body) as (
+            number,
+            reply,
+        ):
             return await self._answered(number, reply)
 
     async def _mirror(self, listing: str, opened: asyncio.Event) -> None:
@@ -113,7 +129,9 @@ class Client:
                 if reply.status_code != 200:
                     await self._answered(number, reply)
                     return
-                self._note(Answer(t=self._now(), id=number, status=200, content_type=_content_type(reply)))
+                self._note(
+                    Answer(t=self._now(), id=number, status=200, content_type=_content_type(reply))
+                )
                 heard("")
                 async for text in reply.aiter_lines():
                     line = WatchEvent(**json.loads(text)) if "watch=true" in path else text
@@ -123,11 +141,22 @@ class Client:
 
     @asynccontextmanager
     async def _exchange(
-        self, method: Method, path: str, user: str, content_type: str | None = None, body: Any = None
+        self,
+        method: Method,
+        path: str,
+        user: str,
+        content_type: str | None = None,
+        body: Any = None,
     ) -> AsyncIterator[tuple[int, httpx.Response]]:
         number = next(self._ids)
         asked = Request(
-            t=self._now(), id=number, method=method, path=path, user=user, content_type=content_type, body=body
+            t=self._now(),
+            id=number,
+            method=method,
+            path=path,
+            user=user,
+            content_type=content_type,
+            body=body,
         )
         self._note(asked)
         token = self._tokens[user]
@@ -149,14 +178,21 @@ class Client:
         form, after = _content_type(reply), reply.headers.get("Retry-After")
         body = reply.json() if form == "application/json" else reply.text
         answer = Answer(
-            t=self._now(), id=number, status=reply.status_code, content_type=form, retry_after=after, body=body
+            t=self._now(),
+            id=number,
+            status=reply.status_code,
+            content_type=form,
+            retry_after=after,
+            body=body,
         )
         self._note(answer)
         return answer
 
     def _end(self, number: int, end: StreamEnd) -> None:
         answered = any(isinstance(entry, Answer) and entry.id == number for entry in self.entries)
-        self._note(End(t=self._now(), id=number, end=end if answered else "broken: ClientConnectorError"))
+        self._note(
+            End(t=self._now(), id=number, end=end if answered else "broken: ClientConnectorError")
+        )
 
     def _note(self, entry: Entry) -> None:
         self.entries.append(entry)

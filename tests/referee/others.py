@@ -20,17 +20,30 @@ def kai_job(
     own = {"kai.scheduler/queue": namespace, "priorityClassName": priority}
     pod = {"schedulerName": "kai-scheduler", "priorityClassName": priority}
     labels = {"app.kubernetes.io/managed-by": "someone-else"} if labels is None else labels
-    return _job(name, namespace, seconds, gpus, {"cpu": "100m", "memory": "64Mi"}, {**own, **labels}, pod, 6)
+    return _job(
+        name, namespace, seconds, gpus, {"cpu": "100m", "memory": "64Mi"}, {**own, **labels}, pod, 6
+    )
 
 
 def plain_job(name: str, seconds: float, *, gpus: int, priority: str) -> Object:
     """Return a Job in team-a for kube-scheduler."""
-    return _job(name, "team-a", seconds, gpus, {"cpu": "1", "memory": "1Gi"}, {}, {"priorityClassName": priority}, 20)
+    return _job(
+        name,
+        "team-a",
+        seconds,
+        gpus,
+        {"cpu": "1", "memory": "1Gi"},
+        {},
+        {"priorityClassName": priority},
+        20,
+    )
 
 
 def kueue_job(name: str, namespace: str, seconds: float, *, priority: str | None = None) -> Object:
     """Return a Job for Kueue's LocalQueue of its namespace."""
-    labels = {"kueue.x-k8s.io/queue-name": "train"} | ({"kueue.x-k8s.io/priority-class": priority} if priority else {})
+    labels = {"kueue.x-k8s.io/queue-name": "train"} | (
+        {"kueue.x-k8s.io/priority-class": priority} if priority else {}
+    )
     return _job(name, namespace, seconds, 1, {"cpu": "1", "memory": "1Gi"}, labels, {}, 20)
 
 
@@ -50,12 +63,22 @@ def _job(
         "command": ["sh", "-c", f"sleep {seconds:g}"],
         "resources": {"requests": dict(requests), "limits": {"nvidia.com/gpu": str(gpus)}},
     }
-    template = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [container], **pod}
+    template = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 5,
+        "containers": [container],
+        **pod,
+    }
     spec = {
         "backoffLimit": limit,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {
-            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            "rules": [
+                {
+                    "action": "Ignore",
+                    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                }
+            ]
         },
         "template": {"metadata": {"labels": dict(labels)}, "spec": template},
     }

@@ -1,8 +1,8 @@
 """
 Roles instead of names and uids: `Pod nightly-bert-8 #2` is the second pod of that Job, whatever it is called today.
 
-A role is the kind, the name without what was generated, and a number in order of appearance. So two runs of the same
-story speak of the same roles.
+A role is the kind, the name without what was generated, and a number in order of appearance. So two
+runs of the same story speak of the same roles.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tests.recording_checks import Sighting
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 TOKEN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-#: Five letters and digits as Kubernetes draws them (no vowels); Kueue's Workloads end with a hash of the uid.
+#: Five letters and digits as Kubernetes draws them (no vowels); Kueue's Workloads end with a hash
+#: of the uid.
 DRAWN = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 HASH = re.compile(r"-[0-9a-f]{5}$")
 

@@ -18,8 +18,12 @@ from tests.referee.roles import Roles
 
 
 def listings(recording: Recording) -> list[str]:
-    """Return the paths of what the client mirrored, or would have if it had been allowed to, in order."""
-    watched = {_collection(one) for one in _requests(recording) if "allowWatchBookmarks" in one.path}
+    """
+    Return the paths of what the client mirrored, or would have if it had been allowed to, in order.
+    """
+    watched = {
+        _collection(one) for one in _requests(recording) if "allowWatchBookmarks" in one.path
+    }
     refused = {one.id for one in recording.entries if isinstance(one, Answer) and one.status == 403}
     found = [
         unquote(one.path)
@@ -35,7 +39,8 @@ def commands(recording: Recording) -> list[Request]:
     return [
         one
         for one in _requests(recording)
-        if one.user != user or (unquote(one.path) not in mirrored and "allowWatchBookmarks" not in one.path)
+        if one.user != user
+        or (unquote(one.path) not in mirrored and "allowWatchBookmarks" not in one.path)
     ]
 
 
@@ -57,6 +62,12 @@ def _requests(recording: Recording) -> list[Request]:
 
 
 def _last_version(live: Sequence[Entry]) -> str:
-    """Return the version of the last object that an answer showed: the client reads before it writes."""
-    bodies: list[Any] = [entry.body for entry in live if isinstance(entry, Answer) and isinstance(entry.body, dict)]
-    return str(next(body["metadata"]["resourceVersion"] for body in reversed(bodies) if "spec" in body))
+    """
+    Return the version of the last object that an answer showed: the client reads before it writes.
+    """
+    bodies: list[Any] = [
+        entry.body for entry in live if isinstance(entry, Answer) and isinstance(entry.body, dict)
+    ]
+    return str(
+        next(body["metadata"]["resourceVersion"] for body in reversed(bodies) if "spec" in body)
+    )

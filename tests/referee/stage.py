@@ -1,7 +1,8 @@
 """
 Where a scene is played: the client of a recording, today's cluster, and everybody else.
 
-What somebody does follows from what the client sees, not from the clock: a scene waits until it is seen, then counts.
+What somebody does follows from what the client sees, not from the clock: a scene waits until it is
+seen, then counts.
 """
 
 from __future__ import annotations
@@ -51,12 +52,15 @@ class Stage:
         self.afterwards = ExitStack()
         tokens = {name: cluster.user(name).token for name in ("airflow", "blind")}
         strangers = {"<unknown token>": "unknown", "<none>": None}
-        self.client = Client(cluster.site.server, cluster.site.authority, tokens | strangers, recording.header.user)
+        self.client = Client(
+            cluster.site.server, cluster.site.authority, tokens | strangers, recording.header.user
+        )
         self._commands = deque(commands(recording))
         self._newest: dict[str, Sighting] = {}
         self._read = 0
 
-    # -- the client ---------------------------------------------------------------------------------------
+    # -- the client
+    # ---------------------------------------------------------------------------------------
 
     async def watch(self) -> None:
         """Let the client list and watch as it did, or go on after a pause."""
@@ -66,7 +70,8 @@ class Stage:
         """
         Say the next commands of the recording.
 
-        :param orders: annotations for the pods of the Job that is made: what the stand-in for the kubelet shall do.
+        :param orders: annotations for the pods of the Job that is made: what the stand-in for the
+            kubelet shall do.
         """
         for _ in range(count):
             command = recast(self._commands.popleft(), self.recording, self.client.entries)
@@ -76,7 +81,13 @@ class Stage:
             if orders:
                 command.body["spec"]["template"]["metadata"]["annotations"] = dict(orders)
             form = command.content_type
-            await self.client.ask(command.method, command.path, user=command.user, content_type=form, body=command.body)
+            await self.client.ask(
+                command.method,
+                command.path,
+                user=command.user,
+                content_type=form,
+                body=command.body,
+            )
 
     async def say_all_but(self, count: int) -> None:
         """Say the next commands, but leave some."""
@@ -94,7 +105,8 @@ class Stage:
         await asyncio.sleep(LINGER)
         await self.client.leave()
 
-    # -- what the client sees -----------------------------------------------------------------------------
+    # -- what the client sees
+    # -----------------------------------------------------------------------------
 
     def seen(self, kind: str) -> list[Sighting]:
         """Return the newest sighting of each object of a kind, in order of appearance."""
@@ -106,12 +118,21 @@ class Stage:
 
     def shown(self, words: str) -> bool:
         """Tell whether anything that was seen has these words, by its newest state."""
-        return any(words in str(one.object) for kind in ("Pod", "PodGroup", "Workload") for one in self.seen(kind))
+        return any(
+            words in str(one.object)
+            for kind in ("Pod", "PodGroup", "Workload")
+            for one in self.seen(kind)
+        )
 
     def told(self, reason: str, name: str = "") -> bool:
-        """Tell whether an event with this reason came, about anything of this name if one is given."""
+        """
+        Tell whether an event with this reason came, about anything of this name if one is given.
+        """
         events = [one.object for one in self.seen("Event")]
-        return any(event["reason"] == reason and name in ("", event["involvedObject"]["name"]) for event in events)
+        return any(
+            event["reason"] == reason and name in ("", event["involvedObject"]["name"])
+            for event in events
+        )
 
     def pod(self, number: int = 1) -> Object:
         """Return the n-th pod that the client saw; empty as long as it did not."""
@@ -126,13 +147,17 @@ class Stage:
         deadline = time.monotonic() + ENOUGH
         while not holds():
             if time.monotonic() > deadline:
-                raise Stuck(f"{self.recording.header.scenario}: {what} did not come within {ENOUGH} s")
+                raise Stuck(
+                    f"{self.recording.header.scenario}: {what} did not come within {ENOUGH} s"
+                )
             await asyncio.sleep(SECONDS_PER_LOOK)
         await asyncio.sleep(then)
 
     async def until_runs(self, number: int = 1, then: float = 0) -> None:
         """Wait until the n-th pod runs, and then some seconds."""
-        await self.until(lambda: _phase(self.pod(number)) == "Running", f"a running pod {number}", then)
+        await self.until(
+            lambda: _phase(self.pod(number)) == "Running", f"a running pod {number}", then
+        )
 
     async def until_gone(self, number: int = 1, then: float = 0) -> None:
         """Wait until the n-th pod was seen to go, and then some seconds."""
@@ -147,12 +172,15 @@ class Stage:
         kind = next(label.kind for label in self.recording.labels if label.name == name)
         await self.until(lambda: _ended(self.seen(kind), name), f"the end of {name}", then)
 
-    # -- everybody else -----------------------------------------------------------------------------------
+    # -- everybody else
+    # -----------------------------------------------------------------------------------
 
     def path(self, collection: str, name: str = "", namespace: str = "") -> str:
         """Return the path of a collection, or of an object in it; without a namespace in that of the recording."""
         home = namespace or self.recording.header.namespace
-        return f"{_GROUPS.get(collection, '/api/v1')}/namespaces/{home}/{collection}/{name}".rstrip("/")
+        return f"{_GROUPS.get(collection, '/api/v1')}/namespaces/{home}/{collection}/{name}".rstrip(
+            "/"
+        )
 
     def make(self, job: Object) -> None:
         """Let somebody else make a Job."""
@@ -182,4 +210,7 @@ def _phase(pod: Object) -> str:
 def _ended(seen: list[Sighting], name: str) -> bool:
     newest: Any = [one.object for one in seen if one.name == name][-1:]
     conditions = newest[0].get("status", {}).get("conditions") or () if newest else ()
-    return any(one["type"] in ("Complete", "Failed", "Completed") and one["status"] == "True" for one in conditions)
+    return any(
+        one["type"] in ("Complete", "Failed", "Completed") and one["status"] == "True"
+        for one in conditions
+    )

@@ -1,4 +1,6 @@
-"""The comparison lets pass what chance decides, and tells apart whatever a wrong stand-in could show."""
+"""
+The comparison lets pass what chance decides, and tells apart whatever a wrong stand-in could show.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ def told_apart(name: str, live: list[Entry]) -> list[str]:
 def objects(entries: list[Entry], kind: str) -> Iterator[Object]:
     """Every object of a kind, wherever it is shown; the list's own items, so that a change is a change."""
     for entry in entries:
-        if isinstance(entry, Line) and not isinstance(entry.line, str) and entry.line.object.get("kind") == kind:
+        if (
+            isinstance(entry, Line)
+            and not isinstance(entry.line, str)
+            and entry.line.object.get("kind") == kind
+        ):
             yield entry.line.object
         if isinstance(entry, Answer) and isinstance(entry.body, dict):
             body = entry.body
@@ -51,7 +57,11 @@ def events(entries: list[Entry], reason: str) -> Iterator[Object]:
 def without(entries: list[Entry], unwanted: Callable[[Object], bool]) -> None:
     """Take watch lines and listed items away."""
     for entry in list(entries):
-        if isinstance(entry, Line) and not isinstance(entry.line, str) and unwanted(entry.line.object):
+        if (
+            isinstance(entry, Line)
+            and not isinstance(entry.line, str)
+            and unwanted(entry.line.object)
+        ):
             entries.remove(entry)
         if isinstance(entry, Answer) and isinstance(entry.body, dict) and "items" in entry.body:
             entry.body["items"] = [item for item in entry.body["items"] if not unwanted(item)]
@@ -83,14 +93,18 @@ def of_pod(number: int, entries: list[Entry]) -> Iterator[Object]:
 def lose_condition(entries: list[Entry]) -> None:
     for pod in objects(entries, "Pod"):
         conditions = pod["status"].get("conditions", [])
-        pod["status"]["conditions"] = [one for one in conditions if one["type"] != "DisruptionTarget"]
+        pod["status"]["conditions"] = [
+            one for one in conditions if one["type"] != "DisruptionTarget"
+        ]
 
 
 def mark_too_late(entries: list[Entry]) -> None:
     for pod in of_pod(1, entries):
         if pod["status"]["phase"] != "Failed":
             conditions = pod["status"].get("conditions", [])
-            pod["status"]["conditions"] = [one for one in conditions if one["type"] != "DisruptionTarget"]
+            pod["status"]["conditions"] = [
+                one for one in conditions if one["type"] != "DisruptionTarget"
+            ]
 
 
 def lose_finalizer_early(entries: list[Entry]) -> None:
@@ -133,7 +147,9 @@ def evict_twice(entries: list[Entry]) -> None:
     place, line = next(
         (place, entry)
         for place, entry in enumerate(entries)
-        if isinstance(entry, Line) and not isinstance(entry.line, str) and entry.line.object.get("reason") == "Evict"
+        if isinstance(entry, Line)
+        and not isinstance(entry.line, str)
+        and entry.line.object.get("reason") == "Evict"
     )
     again = copy.deepcopy(line)
     assert not isinstance(again.line, str)
@@ -170,7 +186,9 @@ def other_reason(entries: list[Entry]) -> None:
 def answer_not_found_with(status: int) -> Callable[[list[Entry]], None]:
     def harm(entries: list[Entry]) -> None:
         entries[:] = [
-            dataclasses.replace(entry, status=status) if isinstance(entry, Answer) and entry.status == 404 else entry
+            dataclasses.replace(entry, status=status)
+            if isinstance(entry, Answer) and entry.status == 404
+            else entry
             for entry in entries
         ]
 
@@ -200,27 +218,63 @@ def foreign_owner(entries: list[Entry]) -> None:
 
 
 WRONG: dict[str, tuple[str, Callable[[list[Entry]], None], str]] = {
-    "a condition is missing": (CONDITION, lose_condition, "condition DisruptionTarget: True PreemptionByScheduler in"),
-    "a condition comes too late": (CONDITION, mark_too_late, "True PreemptionByScheduler came before deletion with a"),
-    "a finalizer goes before the end": (RECLAIM, lose_finalizer_early, "finalizer batch.kubernetes.io/job-tracking: "),
+    "a condition is missing": (
+        CONDITION,
+        lose_condition,
+        "condition DisruptionTarget: True PreemptionByScheduler in",
+    ),
+    "a condition comes too late": (
+        CONDITION,
+        mark_too_late,
+        "True PreemptionByScheduler came before deletion with a",
+    ),
+    "a finalizer goes before the end": (
+        RECLAIM,
+        lose_finalizer_early,
+        "finalizer batch.kubernetes.io/job-tracking: ",
+    ),
     "a wrong exit code": (
         RECLAIM,
         end_with(137),
         "terminated Error 143 in the recording, running → terminated Error 1",
     ),
     "an event of a wrong type": (RECLAIM, warn, "Evict Warning"),
-    "an annotation is missing": (RECLAIM, lose_action, "Evict Normal from kai-scheduler with evictor-pod-group-name"),
+    "an annotation is missing": (
+        RECLAIM,
+        lose_action,
+        "Evict Normal from kai-scheduler with evictor-pod-group-name",
+    ),
     "another action": (RECLAIM, preempt, "for preempt of 1"),
     "an eviction too many": (RECLAIM, evict_twice, "of 1', 'Evict"),
-    "an eviction in other words": (RECLAIM, reword, "PodGroup Evict: words ['Pod team-b/nightly-bert-8 #1 was preempt"),
+    "an eviction in other words": (
+        RECLAIM,
+        reword,
+        "PodGroup Evict: words ['Pod team-b/nightly-bert-8 #1 was preempt",
+    ),
     "no Evict event": (RECLAIM, no_event("Evict"), "None on the rig"),
-    "no Killing event": (RECLAIM, no_event("Killing"), "'Killing Normal from kubelet'] in the recording"),
+    "no Killing event": (
+        RECLAIM,
+        no_event("Killing"),
+        "'Killing Normal from kubelet'] in the recording",
+    ),
     "no noise": (RECLAIM, no_event("PodGrouperWarning"), "nobody had the event PodGrouperWarning"),
     "no word about the queue": (QUEUE, no_event("Unschedulable"), "Unschedulable"),
-    "another reason in the queue": (QUEUE, other_reason, "QueueDoesNotExist in the recording, True Unschedulable PodS"),
+    "another reason in the queue": (
+        QUEUE,
+        other_reason,
+        "QueueDoesNotExist in the recording, True Unschedulable PodS",
+    ),
     "a gang of one": (GANG, alone, "minMember: 2 in the recording, 1 on the rig"),
-    "a gang that belongs to nobody": (GANG, foreign_owner, "owner: JobSet nightly-gang-3 in the recording, Pod nightl"),
-    "a grace that never ends": (RECLAIM, keep_grace, "deletion: with a grace of 5 s → with a grace of 0 s in the"),
+    "a gang that belongs to nobody": (
+        GANG,
+        foreign_owner,
+        "owner: JobSet nightly-gang-3 in the recording, Pod nightl",
+    ),
+    "a grace that never ends": (
+        RECLAIM,
+        keep_grace,
+        "deletion: with a grace of 5 s → with a grace of 0 s in the",
+    ),
     "no second pod": (RECLAIM, no_second_pod, "Pod nightly-bert-8 #2: seen only in the recording"),
     "a pod without its group": (
         RECLAIM,
@@ -228,8 +282,16 @@ WRONG: dict[str, tuple[str, Callable[[list[Entry]], None], str]] = {
         "annotation pod-group-name: pg-nightly-bert-8 #1 in the recording,  ",
     ),
     "something found that is not": (QUEUE, answer_not_found_with(403), "404 NotFound"),
-    "a history that is never lost": ("kai/18-watch-410-in-preemption", forget_nothing, "ERROR 410 Expired"),
-    "a training that gets no SIGTERM": ("kai/20-log-follow-over-preemption", silence, "got SIGTERM"),
+    "a history that is never lost": (
+        "kai/18-watch-410-in-preemption",
+        forget_nothing,
+        "ERROR 410 Expired",
+    ),
+    "a training that gets no SIGTERM": (
+        "kai/20-log-follow-over-preemption",
+        silence,
+        "got SIGTERM",
+    ),
 }
 
 
@@ -248,7 +310,9 @@ def merge_states(entries: list[Entry]) -> None:
 
 
 def repeat_noise(entries: list[Entry]) -> None:
-    lines = [line for line in entries if isinstance(line, Line) and is_line(line, "PodGrouperWarning")]
+    lines = [
+        line for line in entries if isinstance(line, Line) and is_line(line, "PodGrouperWarning")
+    ]
     for number, line in enumerate(lines):
         again = copy.deepcopy(line)
         assert not isinstance(again.line, str)
@@ -274,4 +338,9 @@ def test_what_the_shell_says_about_its_sleep_is_no_fact() -> None:
     live = entries_of("kai/20-log-follow-over-preemption")
     lines = [entry for entry in live if is_line(entry, " Terminated")]
     assert lines
-    assert told_apart("kai/20-log-follow-over-preemption", [entry for entry in live if entry not in lines]) == []
+    assert (
+        told_apart(
+            "kai/20-log-follow-over-preemption", [entry for entry in live if entry not in lines]
+        )
+        == []
+    )

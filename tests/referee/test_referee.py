@@ -1,4 +1,6 @@
-"""What the real clusters showed when they were recorded, the rig shows, too, from the same causes."""
+"""
+What the real clusters showed when they were recorded, the rig shows, too, from the same causes.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,21 @@ ONE_OF_EACH = (
     "kueue/admitted-and-succeed",
     "plain/preempt-exit-0",
 )
-#: Differences that are no fault of the rig's: two outcomes of a race, of which the recording has one.
+#: Differences that are no fault of the rig's: two outcomes of a race, of which the recording has
+#: one.
 BY_CHANCE = {
-    # The Job controller takes its finalizer off the sibling of a failed worker before or after that has ended.
+    # The Job controller takes its finalizer off the sibling of a failed worker before or after that
+    # has ended.
     "jobset/restarts-exhausted": r"Pod nightly-gang-3-worker-0-0 #\d: finalizer batch\.kubernetes\.io/job-tracking: ",
     "jobset/worker-fails-and-set-restarts": r"Pod nightly-gang-2-worker-0-0 #1: finalizer batch\.kubernetes\.io/job-tr",
-    # The Job controller lets go of a deleted pod before or after the kubelet, which has nothing to end, says it failed.
+    # The Job controller lets go of a deleted pod before or after the kubelet, which has nothing to
+    # end, says it failed.
     "kai/06-image-error-deleted": r"Pod nightly-bert-6 #1: finalizer batch\.kubernetes\.io/job-tracking absent came be",
-    # The controller of JobSets says that it suspended the set before or after Kueue has admitted it.
+    # The controller of JobSets says that it suspended the set before or after Kueue has admitted
+    # it.
     "kueue/gang-reclaimed-and-resumed": r"JobSet nightly-gang-8 #1: (condition Suspended|restarts 0 came before susp)",
-    # The grouper restores the owner of the orphan's PodGroup, which is then collected, if it looks before the pod has
-    # lost its own owner; else the group stays until its end without an owner.
+    # The grouper restores the owner of the orphan's PodGroup, which is then collected, if it looks
+    # before the pod has lost its own owner; else the group stays until its end without an owner.
     "kai/32-orphaned-by-delete": r"PodGroup pg-nightly-bert-32 #1: (owner|gone|allocated|requested): ",
 }
 

@@ -33,7 +33,8 @@ def without_version(command: Request) -> object:
 
 def test_a_client_lists_what_it_watches() -> None:
     assert [
-        path.partition("?")[0].rpartition("/")[2] for path in listings(recordings.named("kai/02-fail-exit-code"))
+        path.partition("?")[0].rpartition("/")[2]
+        for path in listings(recordings.named("kai/02-fail-exit-code"))
     ] == [
         "jobs",
         "pods",
@@ -43,7 +44,9 @@ def test_a_client_lists_what_it_watches() -> None:
 
 
 def test_what_follows_from_a_lost_history_is_no_command() -> None:
-    said = [command.method for command in commands(recordings.named("kai/18-watch-410-in-preemption"))]
+    said = [
+        command.method for command in commands(recordings.named("kai/18-watch-410-in-preemption"))
+    ]
     assert said == ["POST", "GET", "GET", "GET"]
 
 

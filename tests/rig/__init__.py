@@ -11,7 +11,8 @@ __all__ = ["Cluster", "Options", "RigError"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late: the stand-ins are modules of this package, too, and need nothing of what starts a cluster.
+    # Late: the stand-ins are modules of this package, too, and need nothing of what starts a
+    # cluster.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tests.rig import cluster

@@ -36,7 +36,9 @@ def _up(arguments: argparse.Namespace) -> None:
     if marked(folder):
         raise RigError(f"{folder}: a cluster runs already. See `status`, or end it with `down`")
     if folder.exists() and any(folder.iterdir()):
-        Cluster.attach(folder)  # its processes are gone, after a reboot for example; its folder may be removed
+        Cluster.attach(
+            folder
+        )  # its processes are gone, after a reboot for example; its folder may be removed
         sweep(folder)
     options = Options(
         kai=not arguments.no_kai,
@@ -58,7 +60,11 @@ def _status(arguments: argparse.Namespace) -> int:
     for name in cluster.parts:
         process = cluster.processes.find(name)
         down += process is None
-        state = f"pid {process.pid}, {process.memory_info().rss >> 20} MiB" if process else "does not run"
+        state = (
+            f"pid {process.pid}, {process.memory_info().rss >> 20} MiB"
+            if process
+            else "does not run"
+        )
         print(f"{name:<26} {state}")
     parts = [cluster.processes.find(name) for name in cluster.parts]
     others = set(marked(cluster.folder)) - {part for part in parts if part}
@@ -89,8 +95,12 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.rig", description="A real Kubernetes for tests.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the cluster lies (default: .rig)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.rig", description="A real Kubernetes for tests."
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="where the cluster lies (default: .rig)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     table: dict[str, tuple[Callable[[argparse.Namespace], int | None], str]] = {
         "build": (_build, "build the programs, as `make rig` does"),
@@ -107,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     added["restart"].add_argument("name", help="such as kube-apiserver, kueue or kubelet-node-0")
     for extension in ("kai", "jobset", "kueue"):
         added["up"].add_argument(f"--no-{extension}", action="store_true")
-    added["up"].add_argument("--eviction-condition", action="store_true", help="KAI marks the pods that it evicts")
+    added["up"].add_argument(
+        "--eviction-condition", action="store_true", help="KAI marks the pods that it evicts"
+    )
     return parser
 
 

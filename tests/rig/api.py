@@ -1,8 +1,8 @@
 """
 The few calls to a Kubernetes API server that the rig and its tests make, blocking, over httpx.
 
-Not a client for production: no retries, no renewal of credentials, no protobuf. The provider has its own flows; if the
-rig used those, a wrong belief of theirs would be tested against itself.
+Not a client for production: no retries, no renewal of credentials, no protobuf. The provider has
+its own flows; if the rig used those, a wrong belief of theirs would be tested against itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class ApiError(Exception):
     An answer of 400 or more.
 
     :param status: the HTTP status.
-    :param reason: the ``reason`` of the Status object, such as ``AlreadyExists``; empty where there is none.
+    :param reason: the ``reason`` of the Status object, such as ``AlreadyExists``; empty where there
+        is none.
     """
 
     def __init__(self, method: str, path: str, reply: httpx.Response) -> None:
@@ -64,18 +65,27 @@ class Api:
     :param authority: file with the CA certificate; None does not check the server's.
     """
 
-    def __init__(self, server: str, token: str | None, authority: Path | None, timeout: float = 30) -> None:
+    def __init__(
+        self, server: str, token: str | None, authority: Path | None, timeout: float = 30
+    ) -> None:
         self.server, self.token, self._authority = server, token, authority
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         trust = ssl.create_default_context(cafile=str(authority)) if authority else False
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         self._http = httpx.Client(
-            base_url=server, headers=headers, verify=trust, timeout=timeout, limits=limits, trust_env=False
+            base_url=server,
+            headers=headers,
+            verify=trust,
+            timeout=timeout,
+            limits=limits,
+            trust_env=False,
         )
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> Api:
-        """Read the current context of a kubeconfig as the rig writes it: a token, and a CA as file."""
+        """
+        Read the current context of a kubeconfig as the rig writes it: a token, and a CA as file.
+        """
         config = yaml.safe_load(path.read_text())
         context = _named(config["contexts"], config["current-context"])["context"]
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
@@ -133,19 +143,28 @@ class Api:
 
     def merge(self, path: str, body: Object, content_type: str = MERGE) -> Object:
         """PATCH with a merge patch (RFC 7386), or with :data:`STRATEGIC`."""
-        return _json(self.ask("PATCH", path, content=json.dumps(body), headers={"Content-Type": content_type}))
+        return _json(
+            self.ask(
+                "PATCH", path, content=json.dumps(body), headers={"Content-Type": content_type}
+            )
+        )
 
     def replace(self, path: str, body: Object) -> Object:
         """PUT a whole object."""
         return _json(self.ask("PUT", path, json=body))
 
     def delete(
-        self, path: str, policy: str | None = "Background", grace: int | None = None, uid: str | None = None
+        self,
+        path: str,
+        policy: str | None = "Background",
+        grace: int | None = None,
+        uid: str | None = None,
     ) -> Object:
         """
         Delete an object.
 
-        :param policy: ``propagationPolicy``; None sends none (a batch/v1 Job then orphans its pods).
+        :param policy: ``propagationPolicy``; None sends none (a batch/v1 Job then orphans its
+            pods).
         :param grace: ``gracePeriodSeconds``; None leaves the object's own.
         :param uid: precondition.
         """
@@ -173,7 +192,12 @@ class Api:
         :raises Expired: if the version is too old.
         :raises httpx.TransportError: if the connection breaks.
         """
-        asked = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS, **params}
+        asked = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": WATCH_SECONDS,
+            **params,
+        }
         asked["resourceVersion"] = version
         timeout = httpx.Timeout(30, read=WATCH_SECONDS + 30)
         with self._http.stream("GET", collection, params=asked, timeout=timeout) as reply:
@@ -191,10 +215,11 @@ class Mirror:
     """
     A copy of one collection, kept fresh by a list and a watch in a thread of its own.
 
-    It lists anew after every break: after the start of an API server each watch answers 410 (kubernetes-facts.md §8).
+    It lists anew after every break: after the start of an API server each watch answers 410
+    (kubernetes-facts.md §8).
 
-    :param changed: called in that thread after each change with what changed: the old object (None if new) and the new
-        one (None if gone). After a list, once for each object that differs.
+    :param changed: called in that thread after each change with what changed: the old object (None
+        if new) and the new one (None if gone). After a list, once for each object that differs.
     """
 
     def __init__(
@@ -212,7 +237,9 @@ class Mirror:
 
     def start(self) -> Mirror:
         """Begin to follow."""
-        threading.Thread(target=self._run, name=f"mirror of {self._collection}", daemon=True).start()
+        threading.Thread(
+            target=self._run, name=f"mirror of {self._collection}", daemon=True
+        ).start()
         return self
 
     def stop(self) -> None:

@@ -1,9 +1,9 @@
 """
 `make rig`: builds a real Kubernetes control plane, JobSet and Kueue from their Go modules, and finds what was built.
 
-One folder in ``programs/`` is one family: a ``go.mod`` whose `tool` lines name the programs. The families stay apart
-because they need different versions of the same libraries. Nothing is run here, and tests never build: 15 minutes on
-two cores are for a person, or for CI, to spend.
+One folder in ``programs/`` is one family: a ``go.mod`` whose `tool` lines name the programs. The
+families stay apart because they need different versions of the same libraries. Nothing is run here,
+and tests never build: 15 minutes on two cores are for a person, or for CI, to spend.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _LAYOUT = "1"  # of the result; raise it when what lies where changes
 _MODULES = {"jobset": "sigs.k8s.io/jobset", "kueue": "sigs.k8s.io/kueue"}
 _RENAMED = {"server": "etcd"}  # Go names a program after the last part of its path
 _MB = 1_000_000
-_SCRATCH = 3000 * _MB  # Go keeps all that it compiles for a family beside the result until that is linked
+_SCRATCH = (
+    3000 * _MB
+)  # Go keeps all that it compiles for a family beside the result until that is linked
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def programs(inputs: Inputs | None = None) -> Programs | None:
     """
     Return what `make rig` built from today's sources, or None; builds nothing.
 
-    A machine whose Go cannot build the rig, or that has none, takes what any other Go built from the same sources.
+    A machine whose Go cannot build the rig, or that has none, takes what any other Go built from
+    the same sources.
     """
     inputs = inputs or Inputs()
     try:
@@ -132,7 +135,10 @@ def main(inputs: Inputs | None = None) -> int:
         print(f"make rig: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("make rig: interrupted; nothing half-built is kept, run `make rig` again to go on", file=sys.stderr)
+        print(
+            "make rig: interrupted; nothing half-built is kept, run `make rig` again to go on",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -178,16 +184,22 @@ def _build_family(go: Go, family: Path, unfinished: Path, lock: int) -> None:
         if (binaries / given).exists():
             (binaries / given).rename(binaries / usual)
     _copy_manifests(go, family, unfinished / "manifests" / family.name)
-    _say(f"{family.name}: built, {time.monotonic() - began:.0f} s, {(size(binaries) - before) // _MB} MB")
+    _say(
+        f"{family.name}: built, {time.monotonic() - began:.0f} s, {(size(binaries) - before) // _MB} MB"
+    )
 
 
 def _linker_flags(family: Path) -> str:
     # Without a version `kubectl version` fails against the API server.
-    found = re.search(r"^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\S+)", (family / "go.mod").read_text(), re.M)
+    found = re.search(
+        r"^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\S+)", (family / "go.mod").read_text(), re.M
+    )
     if not found:
         return STRIPPED
     values = zip(("gitVersion", "gitMajor", "gitMinor"), found.groups(), strict=True)
-    return " ".join([STRIPPED, *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values)])
+    return " ".join(
+        [STRIPPED, *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values)]
+    )
 
 
 def _copy_manifests(go: Go, family: Path, into: Path) -> None:
@@ -211,7 +223,9 @@ def _one_sentence(cache: Path) -> Iterator[None]:
             if error.errno in (errno.ENOSPC, errno.EDQUOT)
             else "name a folder that you may write to: RUNAI_RIG_CACHE"
         )
-        raise BuildError(f"{place}: {os.strerror(error.errno or 0)}; {advice}, and run `make rig` again") from error
+        raise BuildError(
+            f"{place}: {os.strerror(error.errno or 0)}; {advice}, and run `make rig` again"
+        ) from error
 
 
 def _told(ready: Programs) -> Programs:

@@ -1,8 +1,9 @@
 """
 Where built programs lie: one folder per key, in a cache outside the checkout.
 
-A folder is filled under another name, sealed with an index of its files, and renamed at last. So what carries a key's
-name was complete once, and the index tells whether it still is. This file knows neither Go nor what the programs are.
+A folder is filled under another name, sealed with an index of its files, and renamed at last. So
+what carries a key's name was complete once, and the index tells whether it still is. This file
+knows neither Go nor what the programs are.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Cache:
     """
     The folders of one cache.
 
-    A key (see :func:`key`) has two halves, so that a machine without the compiler can still find what was built from
-    the same sources.
+    A key (see :func:`key`) has two halves, so that a machine without the compiler can still find
+    what was built from the same sources.
     """
 
     folder: Path
@@ -55,13 +56,16 @@ class Cache:
         """
         Wait until nobody else builds, then keep others out.
 
-        Yields the lock's file descriptor. A child that inherits it keeps the lock even if this process is killed: its
-        orphans may still write, so nobody else may begin.
+        Yields the lock's file descriptor. A child that inherits it keeps the lock even if this
+        process is killed: its orphans may still write, so nobody else may begin.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _wait(descriptor, lambda: say(f"waiting: another build of the rig writes to {self.folder}"))
+            _wait(
+                descriptor,
+                lambda: say(f"waiting: another build of the rig writes to {self.folder}"),
+            )
             yield descriptor
         finally:
             os.close(descriptor)
@@ -86,7 +90,9 @@ class Cache:
 
     def remove_others(self, key: str) -> list[Path]:
         """Remove what other keys left here, and nothing that does not look like a key; return what went."""
-        others = [path for path in self.folder.iterdir() if _KEY.fullmatch(path.name) and path.name != key]
+        others = [
+            path for path in self.folder.iterdir() if _KEY.fullmatch(path.name) and path.name != key
+        ]
         for folder in others:
             shutil.rmtree(folder, ignore_errors=True)
         return others
@@ -104,7 +110,9 @@ def is_intact(folder: Path) -> bool:
     """Say whether a folder's index can be read and each file in it is there, unchanged and as executable as before."""
     try:
         files: dict[str, dict[str, Any]] = json.loads((folder / _INDEX).read_text())
-        return bool(files) and all(_unchanged(folder / name, sealed) for name, sealed in files.items())
+        return bool(files) and all(
+            _unchanged(folder / name, sealed) for name, sealed in files.items()
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
@@ -116,12 +124,15 @@ def size(folder: Path) -> int:
 
 def _index(folder: Path) -> dict[str, dict[str, Any]]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): {**_looks(path), "sha256": _digest(path)} for path in files}
+    return {
+        path.relative_to(folder).as_posix(): {**_looks(path), "sha256": _digest(path)}
+        for path in files
+    }
 
 
 def _unchanged(path: Path, sealed: dict[str, Any]) -> bool:
-    # Reading half a gigabyte takes too long each time, so the time of the last change answers for the content. A copied
-    # cache has other times; there the digest decides.
+    # Reading half a gigabyte takes too long each time, so the time of the last change answers for
+    # the content. A copied cache has other times; there the digest decides.
     now = _looks(path)
     if (now["size"], now["executable"]) != (sealed["size"], sealed["executable"]):
         return False
@@ -130,7 +141,11 @@ def _unchanged(path: Path, sealed: dict[str, Any]) -> bool:
 
 def _looks(path: Path) -> dict[str, Any]:
     found = path.stat()
-    return {"size": found.st_size, "executable": os.access(path, os.X_OK), "changed_ns": found.st_mtime_ns}
+    return {
+        "size": found.st_size,
+        "executable": os.access(path, os.X_OK),
+        "changed_ns": found.st_mtime_ns,
+    }
 
 
 def _digest(path: Path) -> str:

@@ -1,8 +1,8 @@
 """
 Every key and certificate of a cluster, made anew for each: nothing secret lies in the project.
 
-Two authorities, because Kueue writes its own into each webhook (rig.md): one for the servers that clients talk to, one
-for the webhooks that the API server talks to.
+Two authorities, because Kueue writes its own into each webhook (rig.md): one for the servers that
+clients talk to, one for the webhooks that the API server talks to.
 """
 
 from __future__ import annotations
@@ -55,9 +55,13 @@ class Authority:
         self._key: Key = rsa.generate_private_key(65537, 2048) if rsa_key else _curve_key()
         self._name = _subject(name)
         builder = _builder(self._name, self._name, self._key)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
         builder = builder.add_extension(_usage(ca=True), critical=True)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False
+        )
         if names:
             alternatives = x509.SubjectAlternativeName([x509.DNSName(one) for one in names])
             builder = builder.add_extension(alternatives, critical=False)
@@ -85,14 +89,20 @@ class Authority:
         builder = _builder(_subject(name), self._name, key)
         alternatives = [*LOOPBACK, *(x509.DNSName(one) for one in names)]
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=False, path_length=None), critical=True
+        )
         builder = builder.add_extension(_usage(ca=False), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(issuer, critical=False)
         pair = Pair(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        pair.certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        pair.certificate.write_bytes(
+            builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        )
         _write_secret(pair.key, _key_pem(key))
         return pair
 
@@ -114,7 +124,12 @@ def _subject(name: str) -> x509.Name:
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: Key) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.timezone.utc)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+    )
     builder = builder.serial_number(x509.random_serial_number())
     # An hour ago, for clocks that disagree.
     return builder.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + LIFE)

@@ -1,8 +1,9 @@
 """
 A real Kubernetes control plane as one object: etcd, API server, controllers, schedulers, JobSet and Kueue.
 
-What cannot run here has a stand-in: the kubelet, and KAI. Everything listens on loopback only. Images are never pulled:
-a container's command is a process of this machine, so a cluster is as trustworthy as what you run in it.
+What cannot run here has a stand-in: the kubelet, and KAI. Everything listens on loopback only.
+Images are never pulled: a container's command is a process of this machine, so a cluster is as
+trustworthy as what you run in it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from tests.rig.waiting import RigError, until
 
 __all__ = ["Cluster", "Options", "RigError"]
 
-#: With watches open the API server needs a minute to end by SIGTERM; with etcd outside of it, SIGKILL does no harm.
+#: With watches open the API server needs a minute to end by SIGTERM; with etcd outside of it,
+#: SIGKILL does no harm.
 IMPATIENCE = 1.5
 TRIES = 3
 
@@ -56,13 +58,17 @@ class Cluster:
         self._open: dict[str, Api] = {}
         self._site: Site | None = None
 
-    # -- life ---------------------------------------------------------------------------------------------
+    # -- life
+    # ---------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Cluster:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -88,7 +94,9 @@ class Cluster:
             api.close()
         self._open.clear()
         if self._site is not None:
-            self.processes.stop("kai", IMPATIENCE)  # a folder of one's own may have more to end than processes
+            self.processes.stop(
+                "kai", IMPATIENCE
+            )  # a folder of one's own may have more to end than processes
             sweep(self.folder)
             self.processes.forget()
             self._site = None
@@ -125,7 +133,8 @@ class Cluster:
         """Where its state lies: ``logs/``, ``kubeconfigs/``, ``nodes/``, …"""
         return self.site.folder
 
-    # -- who talks to it ----------------------------------------------------------------------------------
+    # -- who talks to it
+    # ----------------------------------------------------------------------------------
 
     @property
     def api(self) -> Api:
@@ -142,7 +151,8 @@ class Cluster:
         """Return a user's kubeconfig."""
         return self.site.kubeconfig(user)
 
-    # -- what is in it ------------------------------------------------------------------------------------
+    # -- what is in it
+    # ------------------------------------------------------------------------------------
 
     def add_namespace(self, name: str) -> None:
         """Make a namespace in which the users have their rights, usable at once."""
@@ -161,7 +171,11 @@ class Cluster:
         self.start_part(use)
 
     def lose_node(self, name: str) -> None:
-        """Let a machine die: its kubelet and all that runs on it end at once. Its Node object stays."""
+        """
+        Let a machine die: its kubelet and all that runs on it end at once.
+
+        Its Node object stays.
+        """
         self.stop_part(f"kubelet-{name}", grace=0)
         kill(self.folder / "nodes" / name, NODE)
 
@@ -174,18 +188,26 @@ class Cluster:
         record.write(self.options, self.site)
 
     def add_queue(
-        self, name: str, quota: float = 1, limit: float = -1, weight: float = 1, parent: str | None = "parent"
+        self,
+        name: str,
+        quota: float = 1,
+        limit: float = -1,
+        weight: float = 1,
+        parent: str | None = "parent",
     ) -> None:
         """Make or change a queue of KAI; see :func:`objects.add_queue`."""
         objects.add_queue(self.api, name, quota, limit, weight, parent)
 
-    # -- its parts ----------------------------------------------------------------------------------------
+    # -- its parts
+    # ----------------------------------------------------------------------------------------
 
     @property
     def parts(self) -> dict[str, Callable[[], Part]]:
         """Name of each part of this cluster to what builds it, in the order of their start."""
         site = self.site
-        nodes = [use.removeprefix("kubelet-") for use in list(site.ports) if use.startswith("kubelet-")]
+        nodes = [
+            use.removeprefix("kubelet-") for use in list(site.ports) if use.startswith("kubelet-")
+        ]
         condition = self.options.eviction_condition
         optional = {
             "kai": lambda: site.kai(condition),
@@ -230,7 +252,8 @@ class Cluster:
             raise RigError(f"{name!r} is no part of this cluster; it has {', '.join(self.parts)}")
         return self.parts[name]
 
-    # -- start --------------------------------------------------------------------------------------------
+    # -- start
+    # --------------------------------------------------------------------------------------------
 
     @contextmanager
     def _or_nothing(self) -> Iterator[None]:
@@ -269,7 +292,8 @@ class Cluster:
         objects.add_node(self.api, "node-0", self.site.ports["kubelet-node-0"], self.options.gpus)
         begun = [self._begin(name) for name in ("kube-scheduler", "kubelet-node-0")]
         furnishing.await_kinds(self.api, kinds)
-        # The garbage collector and the quotas look for new kinds at their start, and then every 30 s only.
+        # The garbage collector and the quotas look for new kinds at their start, and then every 30
+        # s only.
         begun += [self._begin(name) for name in ("kube-controller-manager", *families)]
         for team in furnishing.TEAMS:
             self.add_namespace(team)
@@ -289,5 +313,7 @@ def _kubelet(site: Site, node: str) -> Callable[[], Part]:
 def _built() -> Programs:
     found = programs()
     if found is None:
-        raise RigError("the rig is not built: run `make rig` (needs Go; 15 minutes and 6.5 GB, once)")
+        raise RigError(
+            "the rig is not built: run `make rig` (needs Go; 15 minutes and 6.5 GB, once)"
+        )
     return found

@@ -1,7 +1,8 @@
 """
 JobSet and Kueue as the API server sees them: their kinds, and the webhooks that it asks before it stores an object.
 
-The manifests come from the programs' own modules. Only the address differs: a URL on loopback instead of a Service.
+The manifests come from the programs' own modules. Only the address differs: a URL on loopback
+instead of a Service.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ __all__ = ["apply_kinds", "apply_webhooks", "definitions", "served"]
 
 #: Kueue converts these between its versions; the others have one version only (rig.md).
 CONVERTED = ("localqueues", "clusterqueues", "cohorts", "workloads", "multikueueclusters")
-#: The kinds whose webhooks are kept. Kueue's for pods would be asked about every pod; JobSet's serve exclusive
-#: placement.
+#: The kinds whose webhooks are kept. Kueue's for pods would be asked about every pod; JobSet's
+#: serve exclusive placement.
 ASKED = {
     "jobset": {"jobsets"},
     "kueue": {"jobs", "jobsets", "clusterqueues", "cohorts", "resourceflavors", "workloads"},
@@ -33,11 +34,14 @@ ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def apply_kinds(api: Api, files: Iterable[Path], converter: Mapping[str, Any] | None = None) -> list[Object]:
+def apply_kinds(
+    api: Api, files: Iterable[Path], converter: Mapping[str, Any] | None = None
+) -> list[Object]:
     """
     Make custom resource definitions.
 
-    :param converter: the ``clientConfig`` of the webhook that converts those of Kueue's kinds that have two versions.
+    :param converter: the ``clientConfig`` of the webhook that converts those of Kueue's kinds that
+        have two versions.
     """
     made = []
     for file in files:
@@ -62,7 +66,9 @@ def definitions(file: Path) -> list[Object]:
         raise RigError(f"{file} is no YAML: {error}") from None
     for document in documents:
         if not isinstance(document, dict) or document.get("kind") != DEFINITION:
-            raise RigError(f"{file}: each document must be a {DEFINITION}, not {str(document)[:100]!r}")
+            raise RigError(
+                f"{file}: each document must be a {DEFINITION}, not {str(document)[:100]!r}"
+            )
     return documents
 
 
@@ -74,7 +80,10 @@ def served(api: Api, kind: Object) -> bool:
         return False
     spec = kind["spec"]
     versions = [version["name"] for version in spec["versions"] if version["served"]]
-    return all(_answers(api, f"/apis/{spec['group']}/{version}/{spec['names']['plural']}") for version in versions)
+    return all(
+        _answers(api, f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
+        for version in versions
+    )
 
 
 def apply_webhooks(api: Api, family: str, manifest: Path, port: int, authority: bytes) -> None:
@@ -93,7 +102,10 @@ def apply_webhooks(api: Api, family: str, manifest: Path, port: int, authority: 
 
 def client_config(port: int, path: str, authority: bytes) -> Object:
     """Say where a webhook listens and who signed its certificate."""
-    return {"url": f"https://127.0.0.1:{port}{path}", "caBundle": base64.b64encode(authority).decode()}
+    return {
+        "url": f"https://127.0.0.1:{port}{path}",
+        "caBundle": base64.b64encode(authority).decode(),
+    }
 
 
 def _answers(api: Api, collection: str) -> bool:

@@ -1,7 +1,8 @@
 """
 One running cluster for all tests of a process that leave it as they found it; ``tests/conftest.py`` offers it to all.
 
-A test works in a lane of its own (:mod:`.lanes`). One that breaks or reconfigures the cluster starts its own.
+A test works in a lane of its own (:mod:`.lanes`). One that breaks or reconfigures the cluster
+starts its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ __all__ = ["rig_cluster", "rig_lane"]
 @pytest.fixture(scope="session")
 def rig_cluster() -> Iterator[Cluster]:
     """Return a cluster with KAI's stand-in, JobSet and Kueue."""
-    from tests.rig.cluster import Cluster  # here, so that tests that need no cluster do not pay for it
+    from tests.rig.cluster import (
+        Cluster,
+    )  # here, so that tests that need no cluster do not pay for it
 
     with Cluster() as cluster:
         yield cluster

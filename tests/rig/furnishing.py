@@ -15,7 +15,8 @@ from tests.rig.waiting import RigError, until
 
 __all__ = ["TEAMS", "apply_kinds", "await_kinds", "make_kueue_queues", "open_webhooks"]
 
-#: Two teams, each with a namespace, a queue of KAI and one of Kueue of its name, and one GPU of quota.
+#: Two teams, each with a namespace, a queue of KAI and one of Kueue of its name, and one GPU of
+#: quota.
 TEAMS = ("team-a", "team-b")
 #: All ClusterQueues of the teams lend to each other.
 COHORT = "pool"
@@ -87,5 +88,10 @@ def _give_kueue_its_certificate(api: Api, site: Site, webhooks: Authority) -> No
         "tls.key": pair.key.read_bytes(),
     }
     data = {name: base64.b64encode(value).decode() for name, value in content.items()}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kueue-webhook-server-cert"}, "data": data}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "kueue-webhook-server-cert"},
+        "data": data,
+    }
     api.apply("/api/v1/namespaces/kueue-system/secrets", secret)

@@ -1,8 +1,9 @@
 """
 Ends a cluster whose owner died: ``python -m tests.rig.janitor FOLDER OWNER``.
 
-A test run that is killed cannot clean up. So each cluster has this process beside it, in a session of its own. It looks
-once a second whether the owner lives; the owner ends it when it has cleaned up by itself.
+A test run that is killed cannot clean up. So each cluster has this process beside it, in a session
+of its own. It looks once a second whether the owner lives; the owner ends it when it has cleaned up
+by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ SECONDS_PER_LOOK = 1.0
 def station(folder: Path) -> subprocess.Popen[bytes]:
     """Put a janitor beside this process; terminate it when the cluster is down, or shall outlive this process."""
     owner = psutil.Process()
-    command = [sys.executable, "-m", "tests.rig.janitor", str(folder), str(owner.pid), str(owner.create_time())]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.rig.janitor",
+        str(folder),
+        str(owner.pid),
+        str(owner.create_time()),
+    ]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
 
 

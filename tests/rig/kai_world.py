@@ -28,18 +28,29 @@ class World:
         self.queue("team-a")
         self.queue("team-b")
 
-    def node(self, name: str, gpus: int, cpu: int = 64, taints: tuple[Object, ...] = (), ready: bool = True) -> None:
+    def node(
+        self,
+        name: str,
+        gpus: int,
+        cpu: int = 64,
+        taints: tuple[Object, ...] = (),
+        ready: bool = True,
+    ) -> None:
         room = {"cpu": str(cpu), "memory": "256Gi", "nvidia.com/gpu": str(gpus)}
         conditions = [{"type": "Ready", "status": str(ready)}]
         metadata = {"name": name, "labels": {"kubernetes.io/hostname": name}}
         status = {"allocatable": room, "conditions": conditions}
-        self.nodes.append({"metadata": metadata, "spec": {"taints": list(taints)}, "status": status})
+        self.nodes.append(
+            {"metadata": metadata, "spec": {"taints": list(taints)}, "status": status}
+        )
 
     def queue(self, name: str, quota: int = 1, limit: int = -1, parent: str = "parent") -> None:
         gpu = {"quota": quota, "limit": limit, "overQuotaWeight": 1}
         metadata = {"name": name, "creationTimestamp": "2026-11-26T13:00:00Z"}
         self.queues = [queue for queue in self.queues if queue["metadata"]["name"] != name]
-        self.queues.append({"metadata": metadata, "spec": {"parentQueue": parent, "resources": {"gpu": gpu}}})
+        self.queues.append(
+            {"metadata": metadata, "spec": {"parentQueue": parent, "resources": {"gpu": gpu}}}
+        )
 
     def group(
         self,
@@ -71,20 +82,43 @@ class World:
 
     @property
     def picture(self) -> Snapshot:
-        classes = [{"metadata": {"name": name}, "value": value} for name, value in (("train", 50), ("build", 100))]
+        classes = [
+            {"metadata": {"name": name}, "value": value}
+            for name, value in (("train", 50), ("build", 100))
+        ]
         return reading.take(self.nodes, self.queues, self.groups, self.pods, classes, self.claims)
 
 
 def pod(
-    name: str, group: str, namespace: str, where: str, gpus: float, cpu: str = "100m", phase: str = "", **spec: Any
+    name: str,
+    group: str,
+    namespace: str,
+    where: str,
+    gpus: float,
+    cpu: str = "100m",
+    phase: str = "",
+    **spec: Any,
 ) -> Object:
-    metadata: Object = {"name": name, "namespace": namespace, "uid": name, "annotations": {"pod-group-name": group}}
+    metadata: Object = {
+        "name": name,
+        "namespace": namespace,
+        "uid": name,
+        "annotations": {"pod-group-name": group},
+    }
     if where.startswith("-"):
         metadata["deletionTimestamp"] = "2026-11-26T15:00:00Z"
     asks = {"cpu": cpu, "memory": "64Mi", "nvidia.com/gpu": str(int(gpus))}
     if 0 < gpus < 1:
         metadata["annotations"]["gpu-fraction"] = str(gpus)
-    body = {"schedulerName": "kai-scheduler", "containers": [{"name": "main", "resources": {"requests": asks}}], **spec}
+    body = {
+        "schedulerName": "kai-scheduler",
+        "containers": [{"name": "main", "resources": {"requests": asks}}],
+        **spec,
+    }
     if node := where.removeprefix("-"):
         body["nodeName"] = node
-    return {"metadata": metadata, "spec": body, "status": {"phase": phase or ("Running" if node else "Pending")}}
+    return {
+        "metadata": metadata,
+        "spec": body,
+        "status": {"phase": phase or ("Running" if node else "Pending")},
+    }

@@ -1,9 +1,10 @@
 """
 A lane: what a test has for itself in a cluster that it shares, so that no other test can take its room or its turn.
 
-One namespace, one node, queues of KAI under a parent of their own, and queues of Kueue in a cohort of their own, on a
-flavour that means this node. The stock scheduler knows no queues: there, and with KAI, a pod stays in its lane by
-``lane.node_selector``. What breaks or reconfigures a cluster needs a cluster of its own instead.
+One namespace, one node, queues of KAI under a parent of their own, and queues of Kueue in a cohort
+of their own, on a flavour that means this node. The stock scheduler knows no queues: there, and
+with KAI, a pod stays in its lane by ``lane.node_selector``. What breaks or reconfigures a cluster
+needs a cluster of its own instead.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Lane:
     One lane of a cluster.
 
     :param name: of its namespace, its node, its Kueue flavour, its cohort, and KAI's parent queue.
-    :param queues: names that KAI, and Kueue in this namespace, know as queues; they lend to each other.
+    :param queues: names that KAI, and Kueue in this namespace, know as queues; they lend to each
+        other.
     """
 
     cluster: Cluster
@@ -92,7 +94,9 @@ def _open_queues(lane: Lane, gpus: int) -> None:
 
 
 def _empty(api: Api, lane: Lane) -> None:
-    """Delete what runs; what makes others comes before what it makes, or it would make them again."""
+    """
+    Delete what runs; what makes others comes before what it makes, or it would make them again.
+    """
     within, options = f"namespaces/{lane.namespace}", lane.cluster.options
     if options.jobset:
         _clear(api, f"{JOBSETS}/{within}/jobsets")
@@ -113,7 +117,10 @@ def _close_queues(lane: Lane) -> None:
     if options.kueue:
         doors = f"{objects.KUEUE}/namespaces/{lane.namespace}/localqueues"
         _clear(api, doors)
-        for place in [*(f"clusterqueues/{queue}" for queue in lane.queues), f"resourceflavors/{lane.name}"]:
+        for place in [
+            *(f"clusterqueues/{queue}" for queue in lane.queues),
+            f"resourceflavors/{lane.name}",
+        ]:
             api.remove(f"{objects.KUEUE}/{place}")
             until(partial(_is_gone, api, f"{objects.KUEUE}/{place}"), f"the end of {place}")
 

@@ -19,7 +19,10 @@ def prepare(api: Api) -> None:
     """Make the priority classes."""
     for name, value in PRIORITIES.items():
         body = _object("scheduling.k8s.io/v1", "PriorityClass", name)
-        api.apply("/apis/scheduling.k8s.io/v1/priorityclasses", body | {"value": value, "globalDefault": False})
+        api.apply(
+            "/apis/scheduling.k8s.io/v1/priorityclasses",
+            body | {"value": value, "globalDefault": False},
+        )
 
 
 def prepare_kueue(api: Api) -> None:
@@ -41,17 +44,29 @@ def add_node(api: Api, name: str, port: int, gpus: int) -> None:
 
     :param port: where its kubelet serves logs.
     """
-    labels = {"kubernetes.io/hostname": name, "nvidia.com/gpu.count": str(gpus), "nvidia.com/gpu.memory": "81920"}
+    labels = {
+        "kubernetes.io/hostname": name,
+        "nvidia.com/gpu.count": str(gpus),
+        "nvidia.com/gpu.memory": "81920",
+    }
     node = _object("v1", "Node", name)
     node["metadata"]["labels"] = labels
     api.apply("/api/v1/nodes", node)
     room = {"cpu": "64", "memory": "256Gi", "pods": "110", GPU: str(gpus)}
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "kubelet is posting ready status",
+    }
     status = {
         "capacity": room,
         "allocatable": room,
         "conditions": [ready],
-        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": name}],
+        "addresses": [
+            {"type": "InternalIP", "address": "127.0.0.1"},
+            {"type": "Hostname", "address": name},
+        ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
         "nodeInfo": _node_info(),
     }
@@ -59,7 +74,12 @@ def add_node(api: Api, name: str, port: int, gpus: int) -> None:
 
 
 def add_queue(
-    api: Api, name: str, quota: float = 1, limit: float = -1, weight: float = 1, parent: str | None = "parent"
+    api: Api,
+    name: str,
+    quota: float = 1,
+    limit: float = -1,
+    weight: float = 1,
+    parent: str | None = "parent",
 ) -> None:
     """
     Make or change one of KAI's queues.
@@ -69,7 +89,11 @@ def add_queue(
     :param weight: its part of what others leave over.
     """
     free = {"quota": -1, "limit": -1, "overQuotaWeight": weight}
-    resources = {"gpu": {"quota": quota, "limit": limit, "overQuotaWeight": weight}, "cpu": free, "memory": free}
+    resources = {
+        "gpu": {"quota": quota, "limit": limit, "overQuotaWeight": weight},
+        "cpu": free,
+        "memory": free,
+    }
     spec: Object = {"resources": resources} | ({"parentQueue": parent} if parent else {})
     api.apply(f"{KAI}/queues", _object("scheduling.run.ai/v2", "Queue", name) | {"spec": spec})
 
@@ -77,10 +101,15 @@ def add_queue(
 def add_flavor(api: Api, name: str, node_labels: Mapping[str, str]) -> None:
     """Make a flavour of Kueue: which nodes a quota is about."""
     body = _object("kueue.x-k8s.io/v1beta2", "ResourceFlavor", name)
-    api.apply(f"{KUEUE}/resourceflavors", body | {"spec": {"nodeLabels": dict(node_labels)} if node_labels else {}})
+    api.apply(
+        f"{KUEUE}/resourceflavors",
+        body | {"spec": {"nodeLabels": dict(node_labels)} if node_labels else {}},
+    )
 
 
-def add_quota_queue(api: Api, name: str, cohort: str, flavor: str = "default", gpus: int = 1) -> None:
+def add_quota_queue(
+    api: Api, name: str, cohort: str, flavor: str = "default", gpus: int = 1
+) -> None:
     """
     Make a ClusterQueue of Kueue.
 
@@ -94,9 +123,14 @@ def add_quota_queue(api: Api, name: str, cohort: str, flavor: str = "default", g
         "namespaceSelector": {},
         "queueingStrategy": "BestEffortFIFO",
         "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
-        "resourceGroups": [{"coveredResources": list(nominal), "flavors": [{"name": flavor, "resources": quotas}]}],
+        "resourceGroups": [
+            {"coveredResources": list(nominal), "flavors": [{"name": flavor, "resources": quotas}]}
+        ],
     }
-    api.apply(f"{KUEUE}/clusterqueues", _object("kueue.x-k8s.io/v1beta2", "ClusterQueue", name) | {"spec": spec})
+    api.apply(
+        f"{KUEUE}/clusterqueues",
+        _object("kueue.x-k8s.io/v1beta2", "ClusterQueue", name) | {"spec": spec},
+    )
 
 
 def add_local_queue(api: Api, namespace: str, name: str, queue: str) -> None:
@@ -117,4 +151,7 @@ def _object(version: str, kind: str, name: str) -> Object:
 
 def _node_info() -> Object:
     words = "machineID systemUUID bootID kernelVersion osImage containerRuntimeVersion kubeletVersion kubeProxyVersion"
-    return {word: "stand-in" for word in words.split()} | {"operatingSystem": "linux", "architecture": "amd64"}
+    return {word: "stand-in" for word in words.split()} | {
+        "operatingSystem": "linux",
+        "architecture": "amd64",
+    }

@@ -1,8 +1,8 @@
 """
 The parts of a cluster: what each is started with, and where it says that it is ready.
 
-Flags, configuration files and their reasons are those of the page on the rig in the research; all were tried. Nothing
-here starts anything: ``cluster.py`` does.
+Flags, configuration files and their reasons are those of the page on the rig in the research; all
+were tried. Nothing here starts anything: ``cluster.py`` does.
 """
 
 from __future__ import annotations
@@ -152,7 +152,11 @@ class Site:
             "--endpoint-reconciler-type=none",
             "--profiling=false",
         ]
-        return Part("kube-apiserver", [self.programs.path("kube-apiserver"), *flags], ready=f"{self.server}/readyz")
+        return Part(
+            "kube-apiserver",
+            [self.programs.path("kube-apiserver"), *flags],
+            ready=f"{self.server}/readyz",
+        )
 
     def kube_controller_manager(self) -> Part:
         """Build the controllers, with calls enough that 1,000 Jobs do not wait for it."""
@@ -169,7 +173,9 @@ class Site:
             f"--controllers={','.join(CONTROLLERS)}",
         ]
         program = self.programs.path("kube-controller-manager")
-        return Part("kube-controller-manager", [program, *flags], ready=f"https://{LOOPBACK}:{port}/healthz")
+        return Part(
+            "kube-controller-manager", [program, *flags], ready=f"https://{LOOPBACK}:{port}/healthz"
+        )
 
     def kube_scheduler(self) -> Part:
         """Build the stock scheduler, with a short pause before it looks at a pod again."""
@@ -183,7 +189,12 @@ class Site:
             "podMaxBackoffSeconds": 2,
         }
         file = self._write("kube-scheduler", configuration)
-        flags = [f"--config={file}", f"--bind-address={LOOPBACK}", f"--secure-port={port}", *self._tls()]
+        flags = [
+            f"--config={file}",
+            f"--bind-address={LOOPBACK}",
+            f"--secure-port={port}",
+            *self._tls(),
+        ]
         flags.append("--authentication-skip-lookup=true")
         program = self.programs.path("kube-scheduler")
         return Part("kube-scheduler", [program, *flags], ready=f"https://{LOOPBACK}:{port}/readyz")
@@ -192,14 +203,25 @@ class Site:
         """Build a node's stand-in for the kubelet."""
         port, home = self.ports[f"kubelet-{node}"], self.folder / "nodes" / node
         flags = ["--node", node, "--port", str(port), "--folder", str(home)]
-        command = [sys.executable, "-m", "tests.rig.kubelet", "--kubeconfig", str(self.kubeconfig()), *flags]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.rig.kubelet",
+            "--kubeconfig",
+            str(self.kubeconfig()),
+            *flags,
+        ]
         ready = f"https://{LOOPBACK}:{port}/healthz"
         return Part(f"kubelet-{node}", command, ready, environment={NODE: str(home)})
 
     def kai(self, eviction_condition: bool) -> Part:
         """Build KAI or its stand-in: whatever ``start`` in its folder runs."""
         flags = ["--eviction-condition"] if eviction_condition else []
-        return Part("kai", [self.kai_home / "start", "--kubeconfig", str(self.kubeconfig()), *flags], says="ready")
+        return Part(
+            "kai",
+            [self.kai_home / "start", "--kubeconfig", str(self.kubeconfig()), *flags],
+            says="ready",
+        )
 
     def jobset(self) -> Part:
         """Build the JobSet controller."""
@@ -240,11 +262,22 @@ class Site:
 
     def _extension(self, name: str, configuration: Object, verbosity: str) -> Part:
         file = self._write(name, configuration)
-        flags = [f"--config={file}", f"--kubeconfig={self.kubeconfig()}", f"--zap-log-level={verbosity}"]
-        return Part(name, [self.programs.path(name), *flags], ready=f"http://{LOOPBACK}:{self.ports[name]}/readyz")
+        flags = [
+            f"--config={file}",
+            f"--kubeconfig={self.kubeconfig()}",
+            f"--zap-log-level={verbosity}",
+        ]
+        return Part(
+            name,
+            [self.programs.path(name), *flags],
+            ready=f"http://{LOOPBACK}:{self.ports[name]}/readyz",
+        )
 
     def _tls(self) -> list[str]:
-        return [f"--tls-cert-file={self.pair.certificate}", f"--tls-private-key-file={self.pair.key}"]
+        return [
+            f"--tls-cert-file={self.pair.certificate}",
+            f"--tls-private-key-file={self.pair.key}",
+        ]
 
     def _write(self, name: str, configuration: Object) -> Path:
         file = self.folder / "configurations" / f"{name}.yaml"

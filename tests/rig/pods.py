@@ -16,7 +16,9 @@ PATIENT = "trap 'echo got SIGTERM; exit 143' TERM; echo start; sleep 60 & wait $
 
 
 class Client:
-    """Makes pods in a new namespace, and writes down every distinct state that a watch shows of each."""
+    """
+    Makes pods in a new namespace, and writes down every distinct state that a watch shows of each.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self.namespace = f"lab-{secrets.token_hex(4)}"
@@ -36,15 +38,29 @@ class Client:
 
     def make(self, kind: str, name: str, **content: Any) -> None:
         """Make an object of the core in the namespace."""
-        self.api.create(f"/api/v1/namespaces/{self.namespace}/{kind}", {"metadata": {"name": name}, **content})
+        self.api.create(
+            f"/api/v1/namespaces/{self.namespace}/{kind}", {"metadata": {"name": name}, **content}
+        )
 
-    def run(self, name: str, script: str, orders: dict[str, str] | None = None, **spec: Any) -> None:
+    def run(
+        self, name: str, script: str, orders: dict[str, str] | None = None, **spec: Any
+    ) -> None:
         """Make a pod that runs a shell script in a container ``main``; ``spec`` adds to its specification."""
-        annotations = {f"rig.airflow-runai/{order}": value for order, value in (orders or {}).items()}
-        main = {"name": "main", "image": "registry.example/train:1", "command": ["sh", "-c", script]}
+        annotations = {
+            f"rig.airflow-runai/{order}": value for order, value in (orders or {}).items()
+        }
+        main = {
+            "name": "main",
+            "image": "registry.example/train:1",
+            "command": ["sh", "-c", script],
+        }
         main |= spec.pop("main", {})
         body = {
-            "metadata": {"name": name, "annotations": annotations, "labels": spec.pop("labels", {})},
+            "metadata": {
+                "name": name,
+                "annotations": annotations,
+                "labels": spec.pop("labels", {}),
+            },
             "spec": {
                 "nodeName": "node-0",
                 "restartPolicy": "Never",
@@ -57,7 +73,10 @@ class Client:
 
     def order(self, name: str, order: str, value: str | None) -> None:
         """Give an order to the stand-in for the kubelet, or take it back; see :mod:`tests.rig.kubelet`."""
-        self.api.merge(f"{self.path}/{name}", {"metadata": {"annotations": {f"rig.airflow-runai/{order}": value}}})
+        self.api.merge(
+            f"{self.path}/{name}",
+            {"metadata": {"annotations": {f"rig.airflow-runai/{order}": value}}},
+        )
 
     def get(self, name: str) -> Object:
         return self.api.get(f"{self.path}/{name}")
@@ -68,7 +87,11 @@ class Client:
 
     def wait(self, name: str, *phases: str) -> Object:
         """Wait until a pod is in one of some phases; return it."""
-        until(lambda: self.get(name)["status"].get("phase") in phases, f"{' or '.join(phases)} of {name}", 60)
+        until(
+            lambda: self.get(name)["status"].get("phase") in phases,
+            f"{' or '.join(phases)} of {name}",
+            60,
+        )
         return self.get(name)
 
     def wait_gone(self, name: str) -> None:
@@ -83,7 +106,9 @@ class Client:
     def events(self, name: str) -> list[str]:
         """Type, reason and message of a pod's events, oldest first."""
         selector = f"involvedObject.name={name}"
-        events = self.api.get(self.path.replace("/pods", "/events"), fieldSelector=selector)["items"]
+        events = self.api.get(self.path.replace("/pods", "/events"), fieldSelector=selector)[
+            "items"
+        ]
         events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
         return [f"{event['type']} {event['reason']}: {event['message']}" for event in events]
 
@@ -99,7 +124,9 @@ class Client:
 def facts(pod: Object) -> str:
     """What a client can tell apart about a pod, without times, names and addresses; one line."""
     meta, status = pod["metadata"], pod["status"]
-    deleted = f"deleted({meta['deletionGracePeriodSeconds']}) " if "deletionTimestamp" in meta else ""
+    deleted = (
+        f"deleted({meta['deletionGracePeriodSeconds']}) " if "deletionTimestamp" in meta else ""
+    )
     states = " ".join(_state(one) for one in status.get("containerStatuses", []))
     conditions = " ".join(_condition(one) for one in status.get("conditions", []))
     address = " ip" if "podIP" in status else ""
@@ -108,8 +135,12 @@ def facts(pod: Object) -> str:
 
 def _state(container: Object) -> str:
     ((kind, more),) = container["state"].items()
-    detail = f"{more['exitCode']} {more['reason']}" if kind == "terminated" else more.get("reason", "")
-    return f"{kind} {detail}".strip() + (f" restarts={container['restartCount']}" if container["restartCount"] else "")
+    detail = (
+        f"{more['exitCode']} {more['reason']}" if kind == "terminated" else more.get("reason", "")
+    )
+    return f"{kind} {detail}".strip() + (
+        f" restarts={container['restartCount']}" if container["restartCount"] else ""
+    )
 
 
 def _condition(one: Object) -> str:

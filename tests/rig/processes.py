@@ -1,9 +1,9 @@
 """
 The processes of one cluster: started into a folder, found again by any other process, and never left behind.
 
-A pid says little: after a reboot it may belong to anybody. So each process carries the folder of its cluster in its
-environment, and only a process that does is believed, signalled or counted. What the cluster's own processes start
-inherits that mark; :func:`sweep` finds it, too.
+A pid says little: after a reboot it may belong to anybody. So each process carries the folder of
+its cluster in its environment, and only a process that does is believed, signalled or counted. What
+the cluster's own processes start inherits that mark; :func:`sweep` finds it, too.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ __all__ = ["MARK", "NODE", "Processes", "kill", "marked", "sweep"]
 MARK = "RUNAI_RIG_FOLDER"
 #: And which part of it; only the parts have one, not what they start.
 PART = "RUNAI_RIG_PART"
-#: The node that a process runs on, if any, so that a whole machine can be lost: the kubelet's folder.
+#: The node that a process runs on, if any, so that a whole machine can be lost: the kubelet's
+#: folder.
 NODE = "RUNAI_RIG_NODE"
 ROOT = Path(__file__).resolve().parents[2]
-#: Nothing is left when nothing was seen so often: while a process replaces its program, Linux shows no environment.
+#: Nothing is left when nothing was seen so often: while a process replaces its program, Linux shows
+#: no environment.
 LOOKS = 2
 
 
@@ -46,7 +48,9 @@ class Processes:
         for part in ("pids", "logs"):
             (folder / part).mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, command: Sequence[str | Path], more: Mapping[str, str] | None = None) -> None:
+    def start(
+        self, name: str, command: Sequence[str | Path], more: Mapping[str, str] | None = None
+    ) -> None:
         """Start a part in a session of its own; its output is appended to ``logs/NAME.log``."""
         environment = _environment(self._folder) | {PART: name} | dict(more or {})
         with self.log(name).open("ab") as log:
@@ -75,7 +79,9 @@ class Processes:
         """Return a part's process if it runs; a pid of another boot, or of a stranger, is no such process."""
         child = self._children.get(name)
         if child is not None and child.poll() is None:
-            return psutil.Process(child.pid)  # its environment reads as empty while it turns into its program
+            return psutil.Process(
+                child.pid
+            )  # its environment reads as empty while it turns into its program
         try:
             process = psutil.Process(int(self._pid_file(name).read_text()))
             environment = process.environ()
@@ -89,7 +95,11 @@ class Processes:
         return sorted(file.name for file in (self._folder / "pids").iterdir())
 
     def stop(self, name: str, grace: float = 5.0, number: int = signal.SIGTERM) -> None:
-        """End a part: SIGTERM, and SIGKILL after the grace in seconds. One that has ended is no error."""
+        """
+        End a part: SIGTERM, and SIGKILL after the grace in seconds.
+
+        One that has ended is no error.
+        """
         process = self.find(name)
         if process is not None:
             _end([process], grace, number)
@@ -115,7 +125,10 @@ def marked(folder: Path, mark: str = MARK) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(mark) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.environ().get(mark) == str(folder)
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except psutil.Error:
             continue
@@ -161,6 +174,16 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Give only what is needed: a developer's proxies and kubeconfigs must not reach the cluster."""
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {"PATH": programs, "HOME": str(folder), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), MARK: str(folder)}
+    """
+    Give only what is needed: a developer's proxies and kubeconfigs must not reach the cluster.
+    """
+    programs = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
+    return {
+        "PATH": programs,
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+        MARK: str(folder),
+    }

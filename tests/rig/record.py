@@ -1,4 +1,6 @@
-"""What a cluster is made of, and the file in its folder by which another process takes hold of it."""
+"""
+What a cluster is made of, and the file in its folder by which another process takes hold of it.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,11 @@ def read(folder: Path) -> tuple[Options, Site]:
     """
     try:
         record = json.loads((folder / FILE).read_text())
-        site = Site(folder, Programs(Path(record["programs"])), Path(record["kai"]), record["ports"])
+        site = Site(
+            folder, Programs(Path(record["programs"])), Path(record["kai"]), record["ports"]
+        )
         return Options(**record["options"]), site
     except (OSError, ValueError, KeyError, TypeError):
-        raise RigError(f"{folder}: there is no cluster here. `python -m tests.rig up` starts one") from None
+        raise RigError(
+            f"{folder}: there is no cluster here. `python -m tests.rig up` starts one"
+        ) from None

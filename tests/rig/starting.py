@@ -13,7 +13,8 @@ from tests.rig.waiting import SECONDS_PER_LOOK, RigError
 
 __all__ = ["PortTaken", "Starter"]
 
-#: A part that is not ready and has said nothing for so long hangs. A busy machine makes a part slow, not silent.
+#: A part that is not ready and has said nothing for so long hangs. A busy machine makes a part
+#: slow, not silent.
 SILENCE = 60.0
 
 
@@ -30,7 +31,8 @@ class Starter:
 
     def __init__(self, processes: Processes, silence: float = SILENCE) -> None:
         self._processes, self._silence = processes, silence
-        # A question asked on loopback to a process that we started: there is nothing to check a certificate for.
+        # A question asked on loopback to a process that we started: there is nothing to check a
+        # certificate for.
         self._http = httpx.Client(verify=False, timeout=5, trust_env=False)
 
     def start(self, *parts: Part) -> None:
@@ -50,7 +52,9 @@ class Starter:
         try:
             self._processes.start(part.name, part.command, part.environment)
         except OSError as error:
-            raise RigError(f"{part.name}: {part.command[0]} cannot be run: {error.strerror}") from None
+            raise RigError(
+                f"{part.name}: {part.command[0]} cannot be run: {error.strerror}"
+            ) from None
         return lambda: self._await(part, offset)
 
     def _await(self, part: Part, offset: int) -> None:
@@ -62,7 +66,9 @@ class Starter:
             if size > said:
                 said, since = size, time.monotonic()
             if time.monotonic() - since > self._silence:
-                raise RigError(f"{part.name} is not ready and silent. Its last words:\n{self._words(part.name)}")
+                raise RigError(
+                    f"{part.name} is not ready and silent. Its last words:\n{self._words(part.name)}"
+                )
             time.sleep(SECONDS_PER_LOOK)
 
     def _works(self, part: Part, offset: int) -> bool:
@@ -78,7 +84,9 @@ class Starter:
     def _ended(self, name: str) -> RigError:
         words = self._words(name)
         if "address already in use" in words.lower():
-            return PortTaken(f"{name}: its port was taken between choice and use. Its last words:\n{words}")
+            return PortTaken(
+                f"{name}: its port was taken between choice and use. Its last words:\n{words}"
+            )
         return RigError(f"{name} ended before it was ready. Its last words:\n{words}")
 
     def _words(self, name: str) -> str:

@@ -65,7 +65,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "the index is gone": lambda folder: (folder / "index.json").unlink(),
     "the index is cut off": lambda folder: os.truncate(folder / "index.json", 40),
     "the index is empty": lambda folder: (folder / "index.json").write_text("{}"),
-    "the index is another thing": lambda folder: (folder / "index.json").write_text('["bin/jobset"]'),
+    "the index is another thing": lambda folder: (folder / "index.json").write_text(
+        '["bin/jobset"]'
+    ),
 }
 
 
@@ -84,7 +86,9 @@ def test_a_result_that_was_copied_here_is_used(tiny: TinyRig) -> None:
     assert programs(tiny.inputs()) == built
 
 
-def test_other_sources_are_built_and_the_old_result_goes(tiny: TinyRig, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_sources_are_built_and_the_old_result_goes(
+    tiny: TinyRig, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = build(tiny.inputs())
     (tiny.cache / "something of yours").mkdir()
     with (tiny.family / "go.mod").open("a") as sources:
@@ -92,7 +96,10 @@ def test_other_sources_are_built_and_the_old_result_goes(tiny: TinyRig, capsys: 
     assert programs(tiny.inputs()) is None
     new = build(tiny.inputs())
     assert tiny.left() == sorted([new.folder.name, "something of yours"])
-    assert f"removed what other sources or another Go had built: {old.folder}\n" in capsys.readouterr().out
+    assert (
+        f"removed what other sources or another Go had built: {old.folder}\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_another_go_builds_anew(tiny: TinyRig) -> None:
@@ -100,8 +107,12 @@ def test_another_go_builds_anew(tiny: TinyRig) -> None:
     assert programs(tiny.inputs(tiny.fake_go("", NEWER))) is None
 
 
-@pytest.mark.parametrize("version", [None, "go version go1.19.8 linux/amd64"], ids=["no Go", "an old Go"])
-def test_a_machine_that_cannot_build_uses_what_another_built(tiny: TinyRig, version: str | None) -> None:
+@pytest.mark.parametrize(
+    "version", [None, "go version go1.19.8 linux/amd64"], ids=["no Go", "an old Go"]
+)
+def test_a_machine_that_cannot_build_uses_what_another_built(
+    tiny: TinyRig, version: str | None
+) -> None:
     built = build(tiny.inputs())
     go = tiny.fake_go("", version) if version else "no-such-go"
     assert programs(tiny.inputs(go)) == built
@@ -112,7 +123,10 @@ def test_two_builds_at_once_build_one_after_the_other(tiny: TinyRig) -> None:
     with Cache(tiny.cache).lock(print):
         process = subprocess.Popen(tiny.command(), cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout
-        assert process.stdout.readline() == f"rig: waiting: another build of the rig writes to {tiny.cache}\n"
+        assert (
+            process.stdout.readline()
+            == f"rig: waiting: another build of the rig writes to {tiny.cache}\n"
+        )
         assert tiny.left() == []
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0

@@ -49,20 +49,28 @@ def test_no_go(tiny: TinyRig) -> None:
     assert "Go 1.24 or later builds the rig, and there is no `go` on PATH; get it from" in said
 
 
-@pytest.mark.parametrize("version", ["go version go1.23.12 linux/amd64", "go version go1.4 linux/arm"])
+@pytest.mark.parametrize(
+    "version", ["go version go1.23.12 linux/amd64", "go version go1.4 linux/arm"]
+)
 def test_an_old_go(tiny: TinyRig, version: str) -> None:
     old = tiny.fake_go("", version)
-    assert f"Go 1.24 or later builds the rig, and {old} is {version.split()[2]}; get it from" in refusal(
-        tiny, tiny.main(old)
+    assert (
+        f"Go 1.24 or later builds the rig, and {old} is {version.split()[2]}; get it from"
+        in refusal(tiny, tiny.main(old))
     )
 
 
 def test_something_else_is_called_go(tiny: TinyRig) -> None:
-    assert "said 'Baduk 3.1'; get it from" in refusal(tiny, tiny.main(tiny.fake_go("", "Baduk 3.1")))
+    assert "said 'Baduk 3.1'; get it from" in refusal(
+        tiny, tiny.main(tiny.fake_go("", "Baduk 3.1"))
+    )
 
 
 def test_a_new_development_version_of_go_will_do(tiny: TinyRig) -> None:
-    said = refusal(tiny, tiny.main(tiny.fake_go("echo broken; exit 1", "go version devel go1.99-5f2b3 linux/amd64")))
+    said = refusal(
+        tiny,
+        tiny.main(tiny.fake_go("echo broken; exit 1", "go version devel go1.99-5f2b3 linux/amd64")),
+    )
     assert said.endswith(f"building {tiny.family} failed: broken\n")
 
 
@@ -70,23 +78,31 @@ def test_a_new_development_version_of_go_will_do(tiny: TinyRig) -> None:
 def test_no_network(tiny: TinyRig) -> None:
     with (tiny.family / "go.mod").open("a") as sources:
         sources.write(f"require {ABSENT}\n")
-    (tiny.family / "jobset" / "main.go").write_text(f'package main\n\nimport _ "{ABSENT.split()[0]}"\n')
+    (tiny.family / "jobset" / "main.go").write_text(
+        f'package main\n\nimport _ "{ABSENT.split()[0]}"\n'
+    )
     digest = f"h1:{'A' * 43}=\n"
     (tiny.family / "go.sum").write_text(f"{ABSENT} {digest}{ABSENT}/go.mod {digest}")
-    said = refusal(tiny, tiny.main(GOPROXY="http://127.0.0.1:9", GOMODCACHE=str(tiny.folder / "go-mod")))
+    said = refusal(
+        tiny, tiny.main(GOPROXY="http://127.0.0.1:9", GOMODCACHE=str(tiny.folder / "go-mod"))
+    )
     assert "Go cannot download a module" in said
     assert "127.0.0.1:9" in said
     assert "connect to the network" in said
 
 
-@pytest.mark.parametrize("words", ["write /tmp/x: no space left on device", "mkdir /x: disk quota exceeded"])
+@pytest.mark.parametrize(
+    "words", ["write /tmp/x: no space left on device", "mkdir /x: disk quota exceeded"]
+)
 def test_a_disk_that_fills_up_while_go_compiles(tiny: TinyRig, words: str) -> None:
     full = tiny.fake_go(f'echo half > "$5/jobset"; echo compile: {words}; echo and more; exit 1')
     assert f"the disk is full: compile: {words}; make room" in refusal(tiny, tiny.main(full))
 
 
 @needs_go
-@pytest.mark.parametrize(("size", "who"), [("256k", "building"), ("8m", "")], ids=["while linking", "while copying"])
+@pytest.mark.parametrize(
+    ("size", "who"), [("256k", "building"), ("8m", "")], ids=["while linking", "while copying"]
+)
 def test_a_disk_that_is_too_small(tiny: TinyRig, size: str, who: str) -> None:
     crd = tiny.family / "config/components/crd/bases/jobsets.yaml"
     crd.write_bytes(bytes(8_000_000))
@@ -126,7 +142,9 @@ def blocked_build(tiny: TinyRig, version: str) -> Iterator[subprocess.Popen[str]
     for pipe in ("began", "end"):
         os.mkfifo(tiny.folder / pipe)
     command = tiny.command(tiny.fake_go(BLOCKS.format(folder=tiny.folder), version))
-    with subprocess.Popen(ignoring([], command), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        ignoring([], command), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert (tiny.folder / "began").read_text() == "building\n"
         try:
             yield process
@@ -139,7 +157,9 @@ def test_an_interrupt(tiny: TinyRig, number: signal.Signals) -> None:
     with blocked_build(tiny, "go version go1.99.0 linux/amd64") as process:
         process.send_signal(number)
         said = process.communicate(timeout=PATIENCE)[1]
-    assert "interrupted; nothing half-built is kept, run `make rig` again" in refusal(tiny, (process.returncode, said))
+    assert "interrupted; nothing half-built is kept, run `make rig` again" in refusal(
+        tiny, (process.returncode, said)
+    )
     with Cache(tiny.cache).lock(print):
         pass  # would wait for ever if anything of the compiler were still running
 
@@ -162,15 +182,23 @@ def test_a_killed_build_is_waited_out_and_nothing_of_it_is_used(tiny: TinyRig) -
 
 
 @pytest.mark.parametrize(
-    ("required", "status", "told"), [("0", 0, "SKIPPED [1] test_it.py:3"), ("1", 1, "ERROR test_it.py::test_it")]
+    ("required", "status", "told"),
+    [("0", 0, "SKIPPED [1] test_it.py:3"), ("1", 1, "ERROR test_it.py::test_it")],
 )
 def test_without_the_rig_a_test_is_skipped_by_name_or_fails_where_ci_requires_it(
     tmp_path: Path, required: str, status: int, told: str
 ) -> None:
     (tmp_path / "conftest.py").write_text("from tests.rig.needed import pytest_runtest_setup\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = rig\n")
-    (tmp_path / "test_it.py").write_text("import pytest\n\n@pytest.mark.rig\ndef test_it(): 1 / 0\n")
-    env = {**os.environ, "RUNAI_RIG_CACHE": str(tmp_path), "RUNAI_REQUIRE_RIG": required, "PYTHONPATH": str(ROOT)}
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n\n@pytest.mark.rig\ndef test_it(): 1 / 0\n"
+    )
+    env = {
+        **os.environ,
+        "RUNAI_RIG_CACHE": str(tmp_path),
+        "RUNAI_REQUIRE_RIG": required,
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == status

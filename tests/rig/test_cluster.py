@@ -1,4 +1,6 @@
-"""The rig proves itself: it starts, serves, survives what is done to it, and leaves nothing behind."""
+"""
+The rig proves itself: it starts, serves, survives what is done to it, and leaves nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ def test_a_part_can_be_ended_and_started_again(plain: Cluster) -> None:
 
 
 def test_an_unknown_part_is_named_with_those_that_there_are(plain: Cluster) -> None:
-    with pytest.raises(RigError, match="'kube-proxy' is no part of this cluster; it has etcd, kube-apiserver"):
+    with pytest.raises(
+        RigError, match="'kube-proxy' is no part of this cluster; it has etcd, kube-apiserver"
+    ):
         plain.restart("kube-proxy")
 
 
@@ -121,7 +125,9 @@ def test_a_failed_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         always = _always(taken.getsockname()[1])
-        with pytest.raises(RigError, match=r"etcd: its port was taken(.|\n)*address already in use"):
+        with pytest.raises(
+            RigError, match=r"etcd: its port was taken(.|\n)*address already in use"
+        ):
             Cluster(PLAIN, folder=folder, choose=always).start()
     assert marked(folder) == []
     assert not folder.exists()
@@ -130,13 +136,19 @@ def test_a_failed_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_test_run_leaves_no_process_and_no_folder(number: int, tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
-    owner = subprocess.Popen(ignoring([], [sys.executable, "-c", OWNER, str(folder)]), cwd=ROOT, stdout=subprocess.PIPE)
+    owner = subprocess.Popen(
+        ignoring([], [sys.executable, "-c", OWNER, str(folder)]), cwd=ROOT, stdout=subprocess.PIPE
+    )
     assert owner.stdout is not None
     assert owner.stdout.readline() == b"up\n"
     assert marked(folder)
     owner.send_signal(number)
     owner.wait()
-    until(lambda: not marked(folder) and not folder.exists(), "the end of what a killed run left", seconds=10)
+    until(
+        lambda: not marked(folder) and not folder.exists(),
+        "the end of what a killed run left",
+        seconds=10,
+    )
 
 
 def test_the_command_line_starts_shows_restarts_and_ends_a_cluster(tmp_path: Path) -> None:
@@ -161,12 +173,19 @@ def test_the_command_line_starts_shows_restarts_and_ends_a_cluster(tmp_path: Pat
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("command", [["status"], ["down"], ["restart", "etcd"], ["expire-history"], ["up"]])
-def test_the_command_line_touches_no_folder_that_is_not_a_cluster(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [["status"], ["down"], ["restart", "etcd"], ["expire-history"], ["up"]]
+)
+def test_the_command_line_touches_no_folder_that_is_not_a_cluster(
+    command: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     done = _rig(tmp_path, *command)
     assert done.returncode == 1
-    assert done.stderr == f"rig: {tmp_path}: there is no cluster here. `python -m tests.rig up` starts one\n"
+    assert (
+        done.stderr
+        == f"rig: {tmp_path}: there is no cluster here. `python -m tests.rig up` starts one\n"
+    )
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
@@ -179,7 +198,9 @@ def test_a_folder_without_kai_is_refused_before_anything_starts(
     assert not (tmp_path / "cluster").exists()
 
 
-@pytest.mark.parametrize("cycle", [0, 1, *(pytest.param(n, marks=pytest.mark.qualify) for n in range(2, 20))])
+@pytest.mark.parametrize(
+    "cycle", [0, 1, *(pytest.param(n, marks=pytest.mark.qualify) for n in range(2, 20))]
+)
 def test_a_whole_cluster_starts_and_stops_without_a_leftover(cycle: int) -> None:
     with Cluster() as cluster:
         folder, used = cluster.folder, dict(cluster.site.ports)

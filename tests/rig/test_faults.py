@@ -43,7 +43,9 @@ def test_a_restarted_api_server_breaks_watches_and_knows_no_old_version(cluster:
         list(airflow.watch(JOBS, version))
 
 
-def test_expired_history_answers_410_in_a_watch_a_list_and_its_continuation(cluster: Cluster) -> None:
+def test_expired_history_answers_410_in_a_watch_a_list_and_its_continuation(
+    cluster: Cluster,
+) -> None:
     airflow = cluster.user("airflow")
     for number in range(3):
         cluster.api.create(JOBS, job(f"listed-{number}"))
@@ -58,7 +60,9 @@ def test_expired_history_answers_410_in_a_watch_a_list_and_its_continuation(clus
 
 def test_rights_are_taken_away_and_given_back(cluster: Cluster) -> None:
     airflow = cluster.user("airflow")
-    with faults.without_rights(cluster, "airflow", "team-a", {"pods": "list watch", "pods/log": "get"}):
+    with faults.without_rights(
+        cluster, "airflow", "team-a", {"pods": "list watch", "pods/log": "get"}
+    ):
         assert refused(airflow, PODS) == (403, "Forbidden")
         assert refused(airflow, f"{PODS}/any/log") == (403, "Forbidden")
         assert airflow.get(JOBS)["kind"] == "JobList"
@@ -76,7 +80,9 @@ def test_a_token_is_rotated_while_the_old_one_goes_out_of_use(cluster: Cluster) 
     assert refused(cluster.api.with_token(None), JOBS) == (403, "Forbidden")
 
 
-def test_a_full_namespace_refuses_jobs_in_other_words_than_a_missing_right(cluster: Cluster) -> None:
+def test_a_full_namespace_refuses_jobs_in_other_words_than_a_missing_right(
+    cluster: Cluster,
+) -> None:
     airflow = cluster.user("airflow")
     with (
         faults.full(cluster, "team-b", {"count/jobs.batch": "0"}),
@@ -86,7 +92,9 @@ def test_a_full_namespace_refuses_jobs_in_other_words_than_a_missing_right(clust
     airflow.create(JOBS.replace("team-a", "team-b"), job("fits-again"))
 
 
-def test_a_webhook_that_is_down_fails_every_creation_of_a_job_and_nothing_else(cluster: Cluster) -> None:
+def test_a_webhook_that_is_down_fails_every_creation_of_a_job_and_nothing_else(
+    cluster: Cluster,
+) -> None:
     airflow = cluster.user("airflow")
     cluster.stop_part("kueue")
     try:
@@ -98,7 +106,9 @@ def test_a_webhook_that_is_down_fails_every_creation_of_a_job_and_nothing_else(c
     airflow.create(JOBS, job("seen"))
 
 
-def test_a_lost_node_takes_its_processes_with_it_and_tells_so_when_it_is_back(cluster: Cluster) -> None:
+def test_a_lost_node_takes_its_processes_with_it_and_tells_so_when_it_is_back(
+    cluster: Cluster,
+) -> None:
     cluster.api.create(JOBS, job("runs", ["sleep", "1000"], suspend=False))
     of_the_job = {"labelSelector": "job-name=runs"}
     until(lambda: phases(cluster, **of_the_job) == ["Running"], "the pod")
@@ -112,7 +122,9 @@ def test_a_lost_node_takes_its_processes_with_it_and_tells_so_when_it_is_back(cl
     cluster.api.delete(f"{JOBS}/runs")
 
 
-def test_a_cut_line_breaks_what_is_open_and_carries_what_is_new(cluster: Cluster, wire: Wire) -> None:
+def test_a_cut_line_breaks_what_is_open_and_carries_what_is_new(
+    cluster: Cluster, wire: Wire
+) -> None:
     client = wire.client(cluster.user("airflow"))
     watch = Watching(client)
     wire.cut()
@@ -121,7 +133,10 @@ def test_a_cut_line_breaks_what_is_open_and_carries_what_is_new(cluster: Cluster
 
 
 def test_a_half_open_line_is_silent_until_it_thaws(cluster: Cluster, wire: Wire) -> None:
-    patient, hasty = wire.client(cluster.user("airflow")), wire.client(cluster.user("airflow"), timeout=0.5)
+    patient, hasty = (
+        wire.client(cluster.user("airflow")),
+        wire.client(cluster.user("airflow"), timeout=0.5),
+    )
     assert hasty.get(JOBS)["kind"] == "JobList"
     wire.freeze()
     with pytest.raises(httpx.ReadTimeout):
@@ -143,7 +158,9 @@ def test_a_slow_line_holds_answers_back(cluster: Cluster, wire: Wire) -> None:
     assert time.monotonic() - began >= 0.3  # a lower bound: no busy machine breaks it
 
 
-def test_a_line_that_refuses_takes_nobody_until_it_accepts_again(cluster: Cluster, wire: Wire) -> None:
+def test_a_line_that_refuses_takes_nobody_until_it_accepts_again(
+    cluster: Cluster, wire: Wire
+) -> None:
     client = wire.client(cluster.user("airflow"))
     wire.refuse()
     with pytest.raises(httpx.ConnectError):
@@ -183,7 +200,9 @@ class Watching:
         assert self._open.wait(30)
 
     def end(self) -> Exception | None:
-        """Wait until the watch is over; return how: None means that the server ended it in order."""
+        """
+        Wait until the watch is over; return how: None means that the server ended it in order.
+        """
         self._thread.join(30)
         assert not self._thread.is_alive()
         return self._error

@@ -1,4 +1,6 @@
-"""What a cluster costs: shown by `make qualify`, and held to bounds that no busy machine can break."""
+"""
+What a cluster costs: shown by `make qualify`, and held to bounds that no busy machine can break.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ def test_a_whole_cluster_costs_little(capsys: pytest.CaptureFixture[str]) -> Non
         since = time.monotonic()
         time.sleep(IDLE_SECONDS)
         passed = time.monotonic() - since
-        shares = {name: (_spent(process) - before[name]) / passed for name, process in parts.items() if process}
+        shares = {
+            name: (_spent(process) - before[name]) / passed
+            for name, process in parts.items()
+            if process
+        }
         memory = {process.pid: process.memory_info().rss for process in marked(cluster.folder)}
     with capsys.disabled():
         print(

@@ -45,11 +45,17 @@ def test_a_reclaimed_training_is_told_why_and_comes_back_without_its_age(rig_lan
     assert evict["message"].startswith(
         f"Pod {namespace}/{name_of(first)} was preempted by workload {namespace}/pg-rival-"
     )
-    assert {key: evict["metadata"]["annotations"][key] for key in ("evictor-action-type", "num-evicted-pods")} == {
+    assert {
+        key: evict["metadata"]["annotations"][key]
+        for key in ("evictor-action-type", "num-evicted-pods")
+    } == {
         "evictor-action-type": "reclaim",
         "num-evicted-pods": "1",
     }
-    groups = {name_of(group): group for group in api.get(f"{PODGROUPS}/namespaces/{namespace}/podgroups")["items"]}
+    groups = {
+        name_of(group): group
+        for group in api.get(f"{PODGROUPS}/namespaces/{namespace}/podgroups")["items"]
+    }
     old, new = groups[_group_of(first)], groups[_group_of(second)]
     assert old["metadata"]["creationTimestamp"] < new["metadata"]["creationTimestamp"]
     assert old["status"]["resourcesStatus"] == {}
@@ -61,7 +67,10 @@ def test_the_status_of_a_queue_counts_what_its_groups_ask_for_and_hold(rig_lane:
     _submit(api, rig_lane.namespace, "counted", queue, **_in(rig_lane))
     held = {"cpu": "100m", "memory": "64Mi", "nvidia.com/gpu": "1"}
     for name in (queue, rig_lane.name):
-        until(partial(_holds, api, name, {"requested": held, "allocated": held}), f"the status of queue {name}")
+        until(
+            partial(_holds, api, name, {"requested": held, "allocated": held}),
+            f"the status of queue {name}",
+        )
     api.delete(f"/apis/batch/v1/namespaces/{rig_lane.namespace}/jobs/counted")
     until(partial(_holds, api, queue, {}), "an empty queue")
 
@@ -75,9 +84,14 @@ def test_the_condition_says_who_took_a_pod_before_it_is_deleted(own: Cluster) ->
     _submit(api, "team-a", "rival", "team-a", command="sleep 1")
     told = _first_disruption(api, "/api/v1/namespaces/team-b/pods", version)
     assert (told["status"], told["reason"]) == ("True", "PreemptionByScheduler")
-    assert told["message"].startswith(f"Pod team-b/{name_of(victim)} was preempted by workload team-a/pg-rival-")
+    assert told["message"].startswith(
+        f"Pod team-b/{name_of(victim)} was preempted by workload team-a/pg-rival-"
+    )
     until(
-        lambda: [event for event in _told(api, "team-b", "Evict") if event["message"] == told["message"]], "the event"
+        lambda: [
+            event for event in _told(api, "team-b", "Evict") if event["message"] == told["message"]
+        ],
+        "the event",
     )
     _clear(own)
 
@@ -86,16 +100,30 @@ def test_the_rest_of_a_gang_is_ended_when_a_member_is_gone(own: Cluster) -> None
     """
     A group that was made by hand is left to who made it; KAI only schedules it.
 
-    By the time of the eviction, StaleJob has used up what may be told about the group: only the condition is sure.
+    By the time of the eviction, StaleJob has used up what may be told about the group: only the
+    condition is sure.
     """
     own.set_eviction_condition(True)
     api, pods = own.api, "/api/v1/namespaces/team-a/pods"
     spec = {"minMember": 2, "queue": "team-a", "priorityClassName": "train"}
-    gang = {"apiVersion": "scheduling.run.ai/v2alpha2", "kind": "PodGroup", "metadata": {"name": "gang"}, "spec": spec}
+    gang = {
+        "apiVersion": "scheduling.run.ai/v2alpha2",
+        "kind": "PodGroup",
+        "metadata": {"name": "gang"},
+        "spec": spec,
+    }
     api.create(f"{PODGROUPS}/namespaces/team-a/podgroups", gang)
     for name in ("member-0", "member-1"):
         metadata = {"name": name, "annotations": {"pod-group-name": "gang"}}
-        api.create(pods, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **_template(TRAINING, gpus=1)})
+        api.create(
+            pods,
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": metadata,
+                **_template(TRAINING, gpus=1),
+            },
+        )
     for name in ("member-0", "member-1"):
         until(partial(_phase, api, "team-a", name, "Running"), f"{name} running")
     version = api.get(pods)["metadata"]["resourceVersion"]
@@ -143,7 +171,9 @@ def test_the_program_says_ready_and_ends_on_sigterm(own: Cluster) -> None:
     command: list[str | Path] = [program, "--kubeconfig", own.kubeconfig(), "--eviction-condition"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as the rig has it
     environment = os.environ | {"PATH": path}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/", env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd="/", env=environment
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
@@ -152,18 +182,36 @@ def test_the_program_says_ready_and_ends_on_sigterm(own: Cluster) -> None:
 
 
 def _submit(
-    api: Api, namespace: str, name: str, queue: str, gpus: int = 1, command: str = TRAINING, **pod: Any
+    api: Api,
+    namespace: str,
+    name: str,
+    queue: str,
+    gpus: int = 1,
+    command: str = TRAINING,
+    **pod: Any,
 ) -> Object:
     labels = {"kai.scheduler/queue": queue, "priorityClassName": "train"}
     template = _template(command, gpus, **pod) | {"metadata": {"labels": labels}}
     metadata = {"name": name, "labels": labels}
-    body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}}
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {"template": template},
+    }
     return api.create(f"/apis/batch/v1/namespaces/{namespace}/jobs", body)
 
 
 def _template(command: str, gpus: int, **pod: Any) -> Object:
-    resources = {"limits": {"nvidia.com/gpu": str(gpus)}, "requests": {"cpu": "100m", "memory": "64Mi"}}
-    container = {"name": "main", "image": "registry.example/train:1", "command": ["sh", "-c", command]}
+    resources = {
+        "limits": {"nvidia.com/gpu": str(gpus)},
+        "requests": {"cpu": "100m", "memory": "64Mi"},
+    }
+    container = {
+        "name": "main",
+        "image": "registry.example/train:1",
+        "command": ["sh", "-c", command],
+    }
     return {
         "spec": {
             "schedulerName": "kai-scheduler",
@@ -186,7 +234,11 @@ def _running(api: Api, namespace: str, job: str, other_than: Object | None = Non
         selector = f"batch.kubernetes.io/job-name={job}"
         pods = api.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=selector)["items"]
         known = other_than["metadata"]["uid"] if other_than else None
-        found[:] = [one for one in pods if one["status"]["phase"] == "Running" and one["metadata"]["uid"] != known]
+        found[:] = [
+            one
+            for one in pods
+            if one["status"]["phase"] == "Running" and one["metadata"]["uid"] != known
+        ]
         return bool(found)
 
     until(looked, f"a running pod of {job}")

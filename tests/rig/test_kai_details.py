@@ -24,19 +24,37 @@ ON = ("PodGroup", "team-a", "pg-train", "uid")
         ({"priorityClassName": "nosuch"}, {}, "train"),
     ],
 )
-def test_the_priority_is_the_first_that_is_told_or_the_default(owner: Object, pod: Object, expected: str) -> None:
+def test_the_priority_is_the_first_that_is_told_or_the_default(
+    owner: Object, pod: Object, expected: str
+) -> None:
     """kubernetes-facts §12: all four were tried; the pod's own class is ``inference`` here."""
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "uid": "u", "labels": owner}, "spec": {}}
-    body = {"metadata": {"name": "p", "namespace": "n", "labels": pod}, "spec": {"priorityClassName": "inference"}}
-    assert group_for(body, job, {"train", "build", "inference"})["spec"]["priorityClassName"] == expected
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j", "uid": "u", "labels": owner},
+        "spec": {},
+    }
+    body = {
+        "metadata": {"name": "p", "namespace": "n", "labels": pod},
+        "spec": {"priorityClassName": "inference"},
+    }
+    assert (
+        group_for(body, job, {"train", "build", "inference"})["spec"]["priorityClassName"]
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
-    ("told", "copied"), [("preemptible", True), ("non-preemptible", True), ("semi-preemptible", False)]
+    ("told", "copied"),
+    [("preemptible", True), ("non-preemptible", True), ("semi-preemptible", False)],
 )
 def test_an_unknown_preemptibility_is_dropped_without_a_word(told: str, copied: bool) -> None:
     labels = {"kai.scheduler/preemptibility": told}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "uid": "u", "labels": labels}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j", "uid": "u", "labels": labels},
+    }
     spec = group_for({"metadata": {"name": "p", "namespace": "n"}, "spec": {}}, job, ())["spec"]
     assert spec.get("preemptibility") == (told if copied else None)
     assert spec["queue"] == "default-queue"
@@ -46,7 +64,9 @@ def test_an_unknown_preemptibility_is_dropped_without_a_word(told: str, copied: 
     ("order", "name", "minimum"),
     [("AnyOrder", "pg-set-u", 5), ("InOrder", "pg-set-u-worker", 4), (None, "pg-set-u-worker", 4)],
 )
-def test_a_jobset_is_one_gang_unless_its_members_start_in_order(order: str | None, name: str, minimum: int) -> None:
+def test_a_jobset_is_one_gang_unless_its_members_start_in_order(
+    order: str | None, name: str, minimum: int
+) -> None:
     member = {"replicas": 2, "template": {"spec": {"parallelism": 3, "completions": 2}}}
     master = {"name": "master", "template": {"spec": {}}}
     spec: Object = {"replicatedJobs": [master, {"name": "worker", **member}]}
@@ -59,7 +79,9 @@ def test_a_jobset_is_one_gang_unless_its_members_start_in_order(order: str | Non
         "spec": spec,
     }
     labels = {"jobset.sigs.k8s.io/replicatedjob-name": "worker"}
-    made = group_for({"metadata": {"name": "p", "namespace": "n", "labels": labels}, "spec": {}}, owner, ())
+    made = group_for(
+        {"metadata": {"name": "p", "namespace": "n", "labels": labels}, "spec": {}}, owner, ()
+    )
     assert (made["metadata"]["name"], made["spec"]["minMember"]) == (name, minimum)
 
 
@@ -89,7 +111,8 @@ def test_from_the_tenth_message_on_those_of_one_reason_are_merged_without_annota
     assert told[:9] == [(1, f"Pod {number} was preempted", True) for number in range(9)]
     merged = "(combined from similar events): Pod"
     assert told[9:] == [
-        (count, f"{merged} {number} was preempted", False) for count, number in enumerate(range(9, 13), 1)
+        (count, f"{merged} {number} was preempted", False)
+        for count, number in enumerate(range(9, 13), 1)
     ]
 
 
@@ -98,10 +121,16 @@ def test_from_the_tenth_message_on_those_of_one_reason_are_merged_without_annota
     [
         ({"cpu": "100m", "memory": "64Mi", "nvidia.com/gpu": "2"}, Amount(100, 64 << 20, 2), None),
         ({"cpu": "2", "memory": "1536Ki"}, Amount(2000, 1536 << 10), None),
-        ({"cpu": "0.5", "memory": "1G"}, Amount(500, 10**9), {"cpu": "500m", "memory": "1000000000"}),
+        (
+            {"cpu": "0.5", "memory": "1G"},
+            Amount(500, 10**9),
+            {"cpu": "500m", "memory": "1000000000"},
+        ),
         ({"cpu": "1e3m", "memory": "what?"}, Amount(1000), {"cpu": "1"}),
     ],
 )
-def test_quantities_are_read_and_written_as_kubernetes_does(written: Object, amount: Amount, again: Object) -> None:
+def test_quantities_are_read_and_written_as_kubernetes_does(
+    written: Object, amount: Amount, again: Object
+) -> None:
     assert amounts.of_list(written) == amount
     assert amount.as_list() == (again or written)

@@ -74,7 +74,10 @@ def test_the_command_line_does_the_same_and_remembers_the_folder(
 @pytest.mark.parametrize(
     ("start", "complaint"),
     [
-        ("#!/bin/sh\necho no licence; exit 1", r"kai ended before it was ready. Its last words:\nno licence$"),
+        (
+            "#!/bin/sh\necho no licence; exit 1",
+            r"kai ended before it was ready. Its last words:\nno licence$",
+        ),
         ("no program at all", r"kai: .*/kai/start cannot be run: Exec format error$"),
     ],
 )
@@ -92,7 +95,9 @@ def test_a_program_that_never_says_ready_is_given_up(folder: Path, tmp_path: Pat
     put(folder, "#!/bin/sh\necho still looking for a licence\nsleep 600")
     processes = Processes(tmp_path)
     try:
-        with pytest.raises(RigError, match=r"kai is not ready and silent. Its last words:\nstill looking"):
+        with pytest.raises(
+            RigError, match=r"kai is not ready and silent. Its last words:\nstill looking"
+        ):
             Starter(processes, silence=0.5).start(Part("kai", [folder / "start"], says="ready"))
     finally:
         processes.stop("kai", grace=0)
@@ -114,7 +119,9 @@ def test_a_file_that_defines_no_kind_is_named(content: str, complaint: str, fold
 
 def test_a_folder_without_the_kind_queue_is_refused(folder: Path) -> None:
     (folder / "crds" / "queues.yaml").unlink()
-    with pytest.raises(RigError, match=r"/kai/crds: no \*\.yaml in it defines queues.scheduling.run.ai"):
+    with pytest.raises(
+        RigError, match=r"/kai/crds: no \*\.yaml in it defines queues.scheduling.run.ai"
+    ):
         Cluster(BARE).start()
 
 

@@ -1,4 +1,6 @@
-"""The rules of KAI's stand-in that no recording shows, on pictures of a cluster: no API, no clock."""
+"""
+The rules of KAI's stand-in that no recording shows, on pictures of a cluster: no API, no clock.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,12 @@ def world() -> World:
 
 
 def _bound(actions: list[Action]) -> dict[str, str]:
-    return {pod.name: node for action in actions if isinstance(action, Bind) for pod, node in action.places}
+    return {
+        pod.name: node
+        for action in actions
+        if isinstance(action, Bind)
+        for pod, node in action.places
+    }
 
 
 def _text(actions: list[Action]) -> str:
@@ -116,7 +123,9 @@ def test_a_pod_that_no_node_could_ever_hold_is_told_the_largest(world: World) ->
 
 
 def test_a_claim_that_does_not_exist_is_named(world: World) -> None:
-    world.group("train", "", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "nosuch"}}])
+    world.group(
+        "train", "", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "nosuch"}}]
+    )
     (explain,) = world.decide()
     assert isinstance(explain, Explain)
     ((_, text),) = explain.pods
@@ -194,7 +203,11 @@ def test_numbers_that_are_none_count_as_not_written(world: World) -> None:
     """The API server of the rig does not check these kinds."""
     world.group("train", "", "")
     world.groups[0]["spec"]["minMember"] = "two"
-    world.queues[1]["spec"]["resources"]["gpu"] = {"quota": "all", "limit": float("nan"), "overQuotaWeight": None}
+    world.queues[1]["spec"]["resources"]["gpu"] = {
+        "quota": "all",
+        "limit": float("nan"),
+        "overQuotaWeight": None,
+    }
     (group,), queue = world.picture.groups, world.picture.queues["team-a"]
     assert (group.minimum, queue.quota["gpu"], queue.limit, queue.weight) == (1, 0, None, 1)
 
@@ -209,7 +222,10 @@ def test_a_gang_that_lost_a_member_is_noted_then_told_then_ended(world: World) -
     since = reading.seconds("2026-11-26T14:00:00Z")
     (told,) = world.decide(since + 4, short=("team-a/gang",))
     assert isinstance(told, Remark)
-    assert (told.reason, told.message) == ("StaleJob", "Job is stale. 1 pods are active, minMember is 2")
+    assert (told.reason, told.message) == (
+        "StaleJob",
+        "Job is stale. 1 pods are active, minMember is 2",
+    )
     _, ended = world.decide(since + 5, short=("team-a/gang",))
     assert isinstance(ended, Evict)
     assert (ended.by, ended.cause, ended.count) == ("stalegangeviction", None, 1)

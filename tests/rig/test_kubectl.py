@@ -17,7 +17,8 @@ from tests.rig.lanes import Lane
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 PROGRAM = Path(sys.executable).with_name("kubectl")
-#: Says which process it is, and waits until it may go on. Of each `$$`, Kubernetes itself takes one `$`.
+#: Says which process it is, and waits until it may go on. Of each `$$`, Kubernetes itself takes one
+#: `$`.
 PATIENT = "echo first $$$$; until [ -e {gate} ]; do sleep 0.05; done; echo last"
 
 Kubectl = Callable[..., str]
@@ -29,7 +30,10 @@ def command(rig_lane: Lane, tmp_path: Path) -> Callable[..., list[str]]:
     """The words of a `kubectl` command as one of the users, in the lane's namespace."""
 
     def words(*more: str, user: str = "airflow") -> list[str]:
-        where = [f"--kubeconfig={rig_lane.cluster.kubeconfig(user)}", f"--namespace={rig_lane.namespace}"]
+        where = [
+            f"--kubeconfig={rig_lane.cluster.kubeconfig(user)}",
+            f"--namespace={rig_lane.namespace}",
+        ]
         return [str(PROGRAM), f"--cache-dir={tmp_path / 'cache'}", *where, *more]
 
     return words
@@ -40,7 +44,9 @@ def kubectl(command: Callable[..., list[str]]) -> Kubectl:
     """Run `kubectl` to its end and return what it prints; a failure of it is one of the test."""
 
     def run(*more: str, user: str = "airflow", stdin: str = "") -> str:
-        done = subprocess.run(command(*more, user=user), input=stdin, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command(*more, user=user), input=stdin, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -53,7 +59,9 @@ def follow(command: Callable[..., list[str]]) -> Iterator[Follow]:
     with ExitStack() as open_ones:
 
         def begin(job: str) -> subprocess.Popen[str]:
-            process = subprocess.Popen(command("logs", "-f", f"job/{job}"), stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                command("logs", "-f", f"job/{job}"), stdout=subprocess.PIPE, text=True
+            )
             open_ones.enter_context(process)
             open_ones.callback(process.kill)
             return process
@@ -61,11 +69,20 @@ def follow(command: Callable[..., list[str]]) -> Iterator[Follow]:
         yield begin
 
 
-def test_a_job_is_applied_waited_for_looked_at_and_deleted(rig_lane: Lane, kubectl: Kubectl) -> None:
-    assert kubectl("apply", "-f", "-", stdin=manifest(rig_lane, "whole", "echo done")) == "job.batch/whole created\n"
-    assert "condition met" in kubectl("wait", "--for=condition=complete", "job/whole", "--timeout=100s")
+def test_a_job_is_applied_waited_for_looked_at_and_deleted(
+    rig_lane: Lane, kubectl: Kubectl
+) -> None:
+    assert (
+        kubectl("apply", "-f", "-", stdin=manifest(rig_lane, "whole", "echo done"))
+        == "job.batch/whole created\n"
+    )
+    assert "condition met" in kubectl(
+        "wait", "--for=condition=complete", "job/whole", "--timeout=100s"
+    )
     assert kubectl("logs", "job/whole") == "done\n"
-    (pod,) = kubectl("get", "pods", "-l", "job-name=whole", "-o", "wide", "--no-headers").splitlines()
+    (pod,) = kubectl(
+        "get", "pods", "-l", "job-name=whole", "-o", "wide", "--no-headers"
+    ).splitlines()
     assert pod.split()[1:3] == ["0/1", "Completed"]
     assert rig_lane.name in pod.split()
     described = kubectl("describe", "pod", "-l", "job-name=whole")
@@ -93,7 +110,12 @@ def test_a_log_is_followed_while_its_container_runs(
 def test_nothing_is_left_of_a_running_job_that_is_deleted(
     rig_lane: Lane, kubectl: Kubectl, follow: Follow, tmp_path: Path
 ) -> None:
-    kubectl("apply", "-f", "-", stdin=manifest(rig_lane, "deleted", PATIENT.format(gate=tmp_path / "never")))
+    kubectl(
+        "apply",
+        "-f",
+        "-",
+        stdin=manifest(rig_lane, "deleted", PATIENT.format(gate=tmp_path / "never")),
+    )
     kubectl("wait", "--for=jsonpath={.status.ready}=1", "job/deleted", "--timeout=100s")
     log = follow("deleted").stdout
     assert log is not None
@@ -106,15 +128,31 @@ def test_nothing_is_left_of_a_running_job_that_is_deleted(
 @pytest.mark.parametrize(
     ("user", "may"),
     [
-        ("airflow", {"create jobs": "yes", "list pods": "yes", "get pods/log": "yes", "delete pods": "no"}),
-        ("blind", {"create jobs": "yes", "list pods": "no", "get pods/log": "no", "delete pods": "no"}),
-        ("nothing", {"create jobs": "no", "list pods": "no", "get pods/log": "no", "delete pods": "no"}),
-        ("admin", {"create jobs": "yes", "list pods": "yes", "get pods/log": "yes", "delete pods": "yes"}),
+        (
+            "airflow",
+            {"create jobs": "yes", "list pods": "yes", "get pods/log": "yes", "delete pods": "no"},
+        ),
+        (
+            "blind",
+            {"create jobs": "yes", "list pods": "no", "get pods/log": "no", "delete pods": "no"},
+        ),
+        (
+            "nothing",
+            {"create jobs": "no", "list pods": "no", "get pods/log": "no", "delete pods": "no"},
+        ),
+        (
+            "admin",
+            {"create jobs": "yes", "list pods": "yes", "get pods/log": "yes", "delete pods": "yes"},
+        ),
     ],
 )
-def test_kubectl_tells_what_a_user_may(user: str, may: dict[str, str], command: Callable[..., list[str]]) -> None:
+def test_kubectl_tells_what_a_user_may(
+    user: str, may: dict[str, str], command: Callable[..., list[str]]
+) -> None:
     asked = {words: command("auth", "can-i", *words.split(), user=user) for words in may}
-    answers = {words: subprocess.run(ask, capture_output=True, text=True) for words, ask in asked.items()}
+    answers = {
+        words: subprocess.run(ask, capture_output=True, text=True) for words, ask in asked.items()
+    }
     assert {words: answer.stdout.strip() for words, answer in answers.items()} == may
 
 
@@ -126,8 +164,16 @@ def test_kubectl_knows_the_versions_of_both_sides(kubectl: Kubectl) -> None:
 
 def manifest(lane: Lane, name: str, script: str) -> str:
     """A Job of one pod on the lane's node, as JSON."""
-    container = {"name": "main", "image": "registry.example/train:1", "command": ["sh", "-c", script]}
-    template = {"restartPolicy": "Never", "nodeSelector": lane.node_selector, "containers": [container]}
+    container = {
+        "name": "main",
+        "image": "registry.example/train:1",
+        "command": ["sh", "-c", script],
+    }
+    template = {
+        "restartPolicy": "Never",
+        "nodeSelector": lane.node_selector,
+        "containers": [container],
+    }
     job: Object = {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -1,4 +1,6 @@
-"""The stand-in for the kubelet: what clients see of its pods is what recordings of a cluster show."""
+"""
+The stand-in for the kubelet: what clients see of its pods is what recordings of a cluster show.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def client(rig_cluster: Cluster) -> Iterator[Client]:
     [
         pytest.param("true", f"Succeeded ip [terminated 0 Completed] {SUCCEEDED}", id="succeeds"),
         pytest.param("exit 3", f"Failed ip [terminated 3 Error] {FAILED}", id="fails"),
-        pytest.param("kill -9 $$$$", f"Failed ip [terminated 137 Error] {FAILED}", id="kills itself"),
+        pytest.param(
+            "kill -9 $$$$", f"Failed ip [terminated 137 Error] {FAILED}", id="kills itself"
+        ),
     ],
 )
 def test_a_pod_that_ends_by_itself_is_seen_as_in_the_recordings(
@@ -103,7 +107,9 @@ def test_a_deleted_pod_that_does_not_obey_is_killed_after_its_grace(client: Clie
 def test_an_image_that_cannot_be_pulled_alternates_and_its_pod_ends_unknown(client: Client) -> None:
     client.run("p", "true", {"image-error": "yes"})
     until(lambda: len(client.seen.get("p", [])) >= 3, "the error")
-    with pytest.raises(ApiError, match=r'400 .*"main" in pod "p" is waiting to start: image can\'t be pulled'):
+    with pytest.raises(
+        ApiError, match=r'400 .*"main" in pod "p" is waiting to start: image can\'t be pulled'
+    ):
         client.log("p")
     until(lambda: len(client.seen["p"]) >= 4, "the back-off")
     client.delete("p")
@@ -118,7 +124,9 @@ def test_an_image_that_cannot_be_pulled_alternates_and_its_pod_ends_unknown(clie
         f"deleted(0) Failed ip [terminated 137 ContainerStatusUnknown] {FAILED}",
     ]
     events = client.events("p")
-    assert events[0].startswith(f'Warning Failed: Failed to pull image "registry.example/train:1": {PULL}')
+    assert events[0].startswith(
+        f'Warning Failed: Failed to pull image "registry.example/train:1": {PULL}'
+    )
     assert events[1:] == ['Warning BackOff: Back-off pulling image "registry.example/train:1"']
 
 
@@ -143,7 +151,9 @@ def test_a_pod_ordered_never_to_start_starts_when_the_order_is_taken_back(client
     assert client.seen["p"][:2] == [BOUND, CREATING]
 
 
-def test_a_container_that_fails_is_started_again_at_once_and_then_only_after_a_while(client: Client) -> None:
+def test_a_container_that_fails_is_started_again_at_once_and_then_only_after_a_while(
+    client: Client,
+) -> None:
     client.run("p", "echo try; sleep 0.2; exit 7", restartPolicy="OnFailure")
     waiting = "Running ip [waiting CrashLoopBackOff restarts=1] " + UNREADY
     until(lambda: client.seen.get("p", [""])[-1] == waiting, "the back-off")
@@ -154,8 +164,17 @@ def test_a_container_that_fails_is_started_again_at_once_and_then_only_after_a_w
 
 
 def test_init_containers_run_one_after_the_other_and_before_the_others(client: Client) -> None:
-    first = [_init("one", "echo 1 >> /shared/order; sleep 0.2"), _init("two", "echo 2 >> /shared/order")]
-    client.run("p", "cat /shared/order", initContainers=first, volumes=SHARED, main={"volumeMounts": MOUNTED})
+    first = [
+        _init("one", "echo 1 >> /shared/order; sleep 0.2"),
+        _init("two", "echo 2 >> /shared/order"),
+    ]
+    client.run(
+        "p",
+        "cat /shared/order",
+        initContainers=first,
+        volumes=SHARED,
+        main={"volumeMounts": MOUNTED},
+    )
     client.wait("p", "Succeeded")
     assert client.log("p") == "1\n2\n"
     assert client.seen["p"][1].startswith("Pending [waiting PodInitializing]")

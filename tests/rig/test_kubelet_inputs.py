@@ -24,7 +24,9 @@ def client(rig_cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def test_the_environment_comes_from_values_fields_config_maps_and_secrets(rig_cluster: Cluster, client: Client) -> None:
+def test_the_environment_comes_from_values_fields_config_maps_and_secrets(
+    rig_cluster: Cluster, client: Client
+) -> None:
     client.make("configmaps", "settings", data={"RATE": "0.1", "mode": "fast"})
     client.make("secrets", "access", stringData={"TOKEN": "s3cret"})
     env = [
@@ -34,26 +36,46 @@ def test_the_environment_comes_from_values_fields_config_maps_and_secrets(rig_cl
         {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['team']"}}},
         {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "mode"}}},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "access", "key": "TOKEN"}}},
-        {"name": "ABSENT", "valueFrom": {"secretKeyRef": {"name": "nothing", "key": "x", "optional": True}}},
+        {
+            "name": "ABSENT",
+            "valueFrom": {"secretKeyRef": {"name": "nothing", "key": "x", "optional": True}},
+        },
     ]
     script = 'echo "$RUNAI_RIG_FOLDER|$HOSTNAME|$PLAIN|$NAME|$LABEL|$MODE|$TOKEN|${ABSENT-unset}|$X_RATE|$(NAME)"'
-    source = [{"configMapRef": {"name": "settings"}}, {"prefix": "X_", "configMapRef": {"name": "settings"}}]
-    client.run("p", script, labels={"team": "nlp"}, hostname="worker-0", main={"env": env, "envFrom": source})
+    source = [
+        {"configMapRef": {"name": "settings"}},
+        {"prefix": "X_", "configMapRef": {"name": "settings"}},
+    ]
+    client.run(
+        "p",
+        script,
+        labels={"team": "nlp"},
+        hostname="worker-0",
+        main={"env": env, "envFrom": source},
+    )
     client.wait("p", "Succeeded")
     marks = f"{rig_cluster.folder}|worker-0"  # what is left over is found by the first: no pod may change it
     assert client.log("p") == f"{marks}|rate=0.1 $(UNKNOWN)|p|nlp|fast|s3cret|unset|0.1|p\n"
 
 
-def test_volumes_are_folders_that_containers_share_and_pods_keep(client: Client, tmp_path: Path) -> None:
+def test_volumes_are_folders_that_containers_share_and_pods_keep(
+    client: Client, tmp_path: Path
+) -> None:
     client.make("configmaps", "code", data={"train.py": "print('trained')"})
     client.make("secrets", "access", stringData={"token": "s3cret"})
     _bind(client, "checkpoints", tmp_path / "claimed")
     volumes = [
-        {"name": "code", "configMap": {"name": "code", "items": [{"key": "train.py", "path": "src/train.py"}]}},
+        {
+            "name": "code",
+            "configMap": {"name": "code", "items": [{"key": "train.py", "path": "src/train.py"}]},
+        },
         {"name": "access", "secret": {"secretName": "access"}},
         {"name": "data", "hostPath": {"path": str(tmp_path / "data")}},
         {"name": "claimed", "persistentVolumeClaim": {"claimName": "checkpoints"}},
-        {"name": "identity", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+        {
+            "name": "identity",
+            "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]},
+        },
     ]
     mounts = [
         {"name": "code", "mountPath": "/code"},
@@ -63,18 +85,35 @@ def test_volumes_are_folders_that_containers_share_and_pods_keep(client: Client,
         {"name": "identity", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"},
     ]
     script = "python /code/src/train.py; cat /var/run/access/token; echo 1 >> /checkpoints/count; echo x > $OUT"
-    main = {"volumeMounts": mounts, "env": [{"name": "OUT", "value": "/data/out"}], "workingDir": "/checkpoints"}
+    main = {
+        "volumeMounts": mounts,
+        "env": [{"name": "OUT", "value": "/data/out"}],
+        "workingDir": "/checkpoints",
+    }
     for name in ("first", "second"):
-        client.run(name, f"{script}; echo /database; pwd", volumes=volumes, main=main, serviceAccountName="default")
+        client.run(
+            name,
+            f"{script}; echo /database; pwd",
+            volumes=volumes,
+            main=main,
+            serviceAccountName="default",
+        )
         client.wait(name, "Succeeded")
     assert client.log("first") == f"trained\ns3cret/database\n{tmp_path}/claimed\n"
     assert (tmp_path / "claimed" / "count").read_text() == "1\n1\n"
     assert (tmp_path / "data" / "run-1" / "out").read_text() == "x\n"
 
 
-def test_a_volume_of_a_missing_config_map_keeps_the_pod_in_creation_and_says_why(client: Client) -> None:
+def test_a_volume_of_a_missing_config_map_keeps_the_pod_in_creation_and_says_why(
+    client: Client,
+) -> None:
     volumes = [{"name": "code", "configMap": {"name": "code"}}]
-    client.run("p", "true", volumes=volumes, main={"volumeMounts": [{"name": "code", "mountPath": "/code"}]})
+    client.run(
+        "p",
+        "true",
+        volumes=volumes,
+        main={"volumeMounts": [{"name": "code", "mountPath": "/code"}]},
+    )
     until(lambda: client.events("p"), "the complaint")
     assert client.events("p") == [
         'Warning FailedMount: MountVolume.SetUp failed for volume "code" : configmap "code" not found'
@@ -98,7 +137,9 @@ def test_a_follower_gets_the_last_words_of_a_deleted_pod_and_a_clean_end(client:
     client.run("p", PATIENT)
     client.wait("p", "Running")
     lines: list[str] = []
-    follower = threading.Thread(target=lambda: lines.extend(client.log("p", follow="true").splitlines()))
+    follower = threading.Thread(
+        target=lambda: lines.extend(client.log("p", follow="true").splitlines())
+    )
     follower.start()
     until(lambda: client.log("p") == "start\n", "the trap")
     client.delete("p")
@@ -112,13 +153,20 @@ def test_a_follower_gets_the_last_words_of_a_deleted_pod_and_a_clean_end(client:
 def test_what_cannot_be_had_is_refused_in_the_words_of_a_kubelet(client: Client) -> None:
     client.run("p", "sleep 0.1")
     client.wait("p", "Succeeded")
-    with pytest.raises(ApiError, match='400 BadRequest previous terminated container "main" in pod "p" not found'):
+    with pytest.raises(
+        ApiError, match='400 BadRequest previous terminated container "main" in pod "p" not found'
+    ):
         client.log("p", previous="true")
     with pytest.raises(ApiError, match="400 BadRequest container nosuch is not valid for pod p"):
         client.log("p", container="nosuch")
     upgrade = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
     with pytest.raises(ApiError, match=r"501 .*runs no commands in containers"):
-        client.api.ask("POST", f"{client.path}/p/exec", params={"command": "ls", "stdout": "true"}, headers=upgrade)
+        client.api.ask(
+            "POST",
+            f"{client.path}/p/exec",
+            params={"command": "ls", "stdout": "true"},
+            headers=upgrade,
+        )
 
 
 def test_long_output_is_neither_lost_nor_torn(client: Client) -> None:
@@ -140,4 +188,6 @@ def _bind(client: Client, name: str, folder: Path) -> None:
     spec = {"accessModes": modes, "storageClassName": "", "volumeName": client.namespace}
     client.make("persistentvolumeclaims", name, spec={**spec, "resources": {"requests": size}})
     volume = {"accessModes": modes, "capacity": size, "hostPath": {"path": str(folder)}}
-    client.api.create("/api/v1/persistentvolumes", {"metadata": {"name": client.namespace}, "spec": volume})
+    client.api.create(
+        "/api/v1/persistentvolumes", {"metadata": {"name": client.namespace}, "spec": volume}
+    )

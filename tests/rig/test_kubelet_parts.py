@@ -1,4 +1,6 @@
-"""The parts of the kubelet's stand-in that need no cluster: text, logs, phases, and processes on disk."""
+"""
+The parts of the kubelet's stand-in that need no cluster: text, logs, phases, and processes on disk.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,18 @@ def test_only_whole_mount_paths_are_replaced_in_text(text: str, result: str) -> 
     ("source", "words"),
     [
         ({"secretKeyRef": {"name": "s", "key": "k"}}, 'secret "s" not found'),
-        ({"configMapKeyRef": {"name": "there", "key": "k"}}, "couldn't find key k in ConfigMap team-a/there"),
-        ({"fieldRef": {"fieldPath": "status.colour"}}, "the stand-in does not know fieldPath status.colour"),
-        ({"resourceFieldRef": {"resource": "cpu"}}, r"the stand-in does not know valueFrom \['resourceFieldRef'\]"),
+        (
+            {"configMapKeyRef": {"name": "there", "key": "k"}},
+            "couldn't find key k in ConfigMap team-a/there",
+        ),
+        (
+            {"fieldRef": {"fieldPath": "status.colour"}},
+            "the stand-in does not know fieldPath status.colour",
+        ),
+        (
+            {"resourceFieldRef": {"resource": "cpu"}},
+            r"the stand-in does not know valueFrom \['resourceFieldRef'\]",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_had_is_named(source: Object, words: str) -> None:
@@ -63,7 +74,10 @@ def test_a_value_that_cannot_be_had_is_named(source: Object, words: str) -> None
 def test_a_volume_of_an_unknown_kind_is_refused_and_not_empty(tmp_path: Path) -> None:
     with pytest.raises(CannotStart) as error:
         folder_of({"name": "v", "nfs": {"server": "x"}}, tmp_path / "v", _only_there)
-    assert error.value.words == "MountVolume.SetUp failed for volume \"v\" : the stand-in does not know ['nfs']"
+    assert (
+        error.value.words
+        == "MountVolume.SetUp failed for volume \"v\" : the stand-in does not know ['nfs']"
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +118,9 @@ def test_a_container_ends_with_its_code_its_output_and_its_times(tmp_path: Path)
     ("number", "code", "reason"),
     [(signal.SIGTERM, 143, "Error"), (signal.SIGKILL, 137, "Error"), (None, 137, "OOMKilled")],
 )
-def test_a_signal_ends_it_with_128_and_its_number(tmp_path: Path, number: int | None, code: int, reason: str) -> None:
+def test_a_signal_ends_it_with_128_and_its_number(
+    tmp_path: Path, number: int | None, code: int, reason: str
+) -> None:
     container = _started(tmp_path, "sleep 60")
     if number is None:
         container.kill_for_memory()
@@ -142,7 +158,10 @@ def test_an_attempt_that_never_started_is_made_again_in_its_place(tmp_path: Path
 
 def test_a_log_is_read_in_parts(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("".join(f"2016-11-26T13:24:0{n}.500000000Z line {n}\n" for n in range(4)) + "2016-11-26T13:24:09.5")
+    log.write_text(
+        "".join(f"2016-11-26T13:24:0{n}.500000000Z line {n}\n" for n in range(4))
+        + "2016-11-26T13:24:09.5"
+    )
 
     def asked(**query: str) -> str:
         return b"".join(read(log, Query.of(query), lambda: False)).decode()
@@ -166,7 +185,9 @@ def test_a_follower_reads_what_came_between_its_last_look_and_the_end(tmp_path: 
     assert list(read(log, Query(follow=True), ends)) == [b"first\n", b"last\n"]
 
 
-@pytest.mark.parametrize("query", [{"tailLines": "x"}, {"sinceTime": "yesterday"}, {"limitBytes": "1e3"}])
+@pytest.mark.parametrize(
+    "query", [{"tailLines": "x"}, {"sinceTime": "yesterday"}, {"limitBytes": "1e3"}]
+)
 def test_a_query_that_is_none_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"x|yesterday|1e3"):
         Query.of(query)
@@ -191,6 +212,8 @@ def _text(container: Container) -> list[str]:
 
 
 def _await_line(container: Container) -> None:
-    for line in read(container.log, Query(follow=True), lambda: isinstance(container.state(), Running)):
+    for line in read(
+        container.log, Query(follow=True), lambda: isinstance(container.state(), Running)
+    ):
         assert line
         return

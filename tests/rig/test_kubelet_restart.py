@@ -35,7 +35,9 @@ def client(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def test_it_ends_on_sigterm_and_leaves_the_containers_running(cluster: Cluster, client: Client) -> None:
+def test_it_ends_on_sigterm_and_leaves_the_containers_running(
+    cluster: Cluster, client: Client
+) -> None:
     client.run("p", "echo $PPID; echo $$$$; sleep 60")
     client.wait("p", "Running")
     until(lambda: client.log("p").count("\n") == 2, "the process ids")
@@ -49,7 +51,9 @@ def test_it_ends_on_sigterm_and_leaves_the_containers_running(cluster: Cluster, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_what_still_runs_is_adopted_as_it_is(cluster: Cluster, client: Client, number: int, tmp_path: Path) -> None:
+def test_what_still_runs_is_adopted_as_it_is(
+    cluster: Cluster, client: Client, number: int, tmp_path: Path
+) -> None:
     go = tmp_path / "go"
     client.run("p", f"echo before; until [ -e {go} ]; do sleep 0.05; done; echo after; exit 3")
     running = client.wait("p", "Running")["status"]
@@ -67,7 +71,9 @@ def test_what_still_runs_is_adopted_as_it_is(cluster: Cluster, client: Client, n
     assert client.events("p") == ["Normal Started: Started container main"]
 
 
-def test_what_ended_in_between_is_told_with_its_true_end(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+def test_what_ended_in_between_is_told_with_its_true_end(
+    cluster: Cluster, client: Client, tmp_path: Path
+) -> None:
     go = tmp_path / "go"
     client.run("p", f"until [ -e {go} ]; do sleep 0.05; done; echo done")
     client.wait("p", "Running")
@@ -78,7 +84,9 @@ def test_what_ended_in_between_is_told_with_its_true_end(cluster: Cluster, clien
     assert client.log("p") == "done\n"
 
 
-def test_what_was_killed_with_all_its_traces_has_an_unknown_end(cluster: Cluster, client: Client) -> None:
+def test_what_was_killed_with_all_its_traces_has_an_unknown_end(
+    cluster: Cluster, client: Client
+) -> None:
     client.run("p", "sleep 60")
     client.wait("p", "Running")
     with _away(cluster):
@@ -101,7 +109,9 @@ def test_a_pod_deleted_in_between_is_taken_down(cluster: Cluster, client: Client
     assert "terminated 143 Error" in client.seen["p"][-1]
 
 
-def test_a_pod_whose_object_went_in_between_leaves_nothing(cluster: Cluster, client: Client) -> None:
+def test_a_pod_whose_object_went_in_between_leaves_nothing(
+    cluster: Cluster, client: Client
+) -> None:
     client.run("p", PATIENT)
     uid = client.wait("p", "Running")["metadata"]["uid"]
     folder = cluster.folder / "nodes" / "node-0" / "pods" / uid
@@ -117,7 +127,10 @@ def test_a_forced_deletion_ends_the_processes_too(cluster: Cluster, client: Clie
     client.run("p", PATIENT)
     uid = client.wait("p", "Running")["metadata"]["uid"]
     client.delete("p", grace=0)
-    until(lambda: not (cluster.folder / "nodes" / "node-0" / "pods" / uid).exists(), "the end of the pod's folder")
+    until(
+        lambda: not (cluster.folder / "nodes" / "node-0" / "pods" / uid).exists(),
+        "the end of the pod's folder",
+    )
     assert _processes(cluster, client, uid) == []
 
 

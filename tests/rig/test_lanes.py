@@ -1,4 +1,6 @@
-"""Tests that share a cluster do not meet: what runs in one lane stays on its node, and goes with it."""
+"""
+Tests that share a cluster do not meet: what runs in one lane stays on its node, and goes with it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from tests.rig.waiting import until
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 GPUS = 2
-#: Seconds after which the scheduler has looked again at a pod that it once could not place: it may miss an event.
+#: Seconds after which the scheduler has looked again at a pod that it once could not place: it may
+#: miss an event.
 UNTIL_LOOKED_AT_AGAIN = 330
 
 
@@ -27,15 +30,26 @@ def test_two_lanes_are_full_side_by_side_each_with_its_own_jobs(
     full: set[str] = set()
 
     def fill_a_lane(gate: Path) -> tuple[str, set[str]]:
-        """Run a Job on each GPU until both lanes are full; return the lane's node, and where they ran."""
+        """
+        Run a Job on each GPU until both lanes are full; return the lane's node, and where they ran.
+        """
         with lane(rig_cluster, gpus=GPUS) as own:
             for number in range(GPUS):
-                rig_cluster.api.create(jobs(own), job(own, f"{scheduler}-{number}", scheduler, gate))
-            until(lambda: len(running(own)) == GPUS, f"the Jobs of {own.name}", UNTIL_LOOKED_AT_AGAIN)
+                rig_cluster.api.create(
+                    jobs(own), job(own, f"{scheduler}-{number}", scheduler, gate)
+                )
+            until(
+                lambda: len(running(own)) == GPUS, f"the Jobs of {own.name}", UNTIL_LOOKED_AT_AGAIN
+            )
             full.add(own.name)
             until(lambda: len(full) == 2, "the other lane's Jobs", UNTIL_LOOKED_AT_AGAIN)
             gate.touch()
-            until(lambda: all(one.get("status", {}).get("succeeded") for one in listed(own, jobs(own))), "their end")
+            until(
+                lambda: all(
+                    one.get("status", {}).get("succeeded") for one in listed(own, jobs(own))
+                ),
+                "their end",
+            )
             return own.name, {pod["spec"]["nodeName"] for pod in listed(own, pods(own))}
 
     with ThreadPoolExecutor() as threads:
@@ -83,7 +97,10 @@ def running(lane: Lane) -> list[Object]:
 
 def job(lane: Lane, name: str, scheduler: str, gate: Path, gpus: int = 1) -> Object:
     """A Job that runs until a file is there; Kueue gives its pods their place, the others need to be told."""
-    labels = {"kueue": {"kueue.x-k8s.io/queue-name": lane.queue}, "kai": {"kai.scheduler/queue": lane.queue}}
+    labels = {
+        "kueue": {"kueue.x-k8s.io/queue-name": lane.queue},
+        "kai": {"kai.scheduler/queue": lane.queue},
+    }
     pod = spec(lane, gate, gpus)
     if scheduler == "kueue":
         del pod["nodeSelector"]
@@ -97,7 +114,10 @@ def job(lane: Lane, name: str, scheduler: str, gate: Path, gpus: int = 1) -> Obj
 
 
 def jobset(lane: Lane, name: str, gate: Path) -> Object:
-    member = {"name": "main", "template": {"spec": {"template": {"spec": spec(lane, gate, gpus=1)}}}}
+    member = {
+        "name": "main",
+        "template": {"spec": {"template": {"spec": spec(lane, gate, gpus=1)}}},
+    }
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",

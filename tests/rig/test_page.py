@@ -29,9 +29,15 @@ def test_every_command_of_the_page_works_one_after_the_other(folder: Path) -> No
     assert section is not None
     commands = "".join(BLOCK.findall(section[1]))
     assert len(re.findall("^kubectl ", commands, re.MULTILINE)) >= 10
-    here = commands.replace("-m tests.rig", f"-m tests.rig --folder {folder}").replace(".rig/", f"{folder}/")
-    here = here.replace("make rig\n", "").replace("$PWD/.venv/bin", str(Path(sys.executable).parent))
-    done = subprocess.run(["bash", "-euxc", here], cwd=ROOT, capture_output=True, text=True, timeout=280)
+    here = commands.replace("-m tests.rig", f"-m tests.rig --folder {folder}").replace(
+        ".rig/", f"{folder}/"
+    )
+    here = here.replace("make rig\n", "").replace(
+        "$PWD/.venv/bin", str(Path(sys.executable).parent)
+    )
+    done = subprocess.run(
+        ["bash", "-euxc", here], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     for seen in ("begin\nend\n", "pg-kai-", "job-kueue-", "jobset +Completed", "jobs.batch"):
         assert re.search(seen, done.stdout)

@@ -12,7 +12,9 @@ import pytest
 from tests.rig.building import Inputs, programs
 
 
-def test_the_cache_lies_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_lies_where_the_user_wants_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert Inputs().cache == tmp_path / "airflow-provider-runai" / "rig"
     monkeypatch.setenv("RUNAI_RIG_CACHE", str(tmp_path / "own"))
@@ -31,10 +33,21 @@ def test_versions_are_exact_and_nothing_is_replaced() -> None:
 def test_the_rig_has_all_its_programs_and_they_know_their_version() -> None:
     built = programs()
     assert built
-    for program in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "jobset", "kueue"):
+    for program in (
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "jobset",
+        "kueue",
+    ):
         assert os.access(built.path(program), os.X_OK)
-    wanted = re.search(r"k8s\.io/kubernetes (v\S+)", (Inputs().families / "controlplane/go.mod").read_text())
-    said = subprocess.run([built.path("kube-apiserver"), "--version"], capture_output=True, text=True, check=True)
+    wanted = re.search(
+        r"k8s\.io/kubernetes (v\S+)", (Inputs().families / "controlplane/go.mod").read_text()
+    )
+    said = subprocess.run(
+        [built.path("kube-apiserver"), "--version"], capture_output=True, text=True, check=True
+    )
     assert wanted
     assert said.stdout == f"Kubernetes {wanted[1]}\n"
     assert [len(built.crds(family)) for family in ("jobset", "kueue")] == [1, 11]

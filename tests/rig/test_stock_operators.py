@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.airflow.conftest import database, run  # before Airflow: it reads its home when it is first imported
+from tests.airflow.conftest import (
+    database,
+    run,
+)  # before Airflow: it reads its home when it is first imported
 
 # isort: split
 from airflow.providers.cncf.kubernetes.operators.job import KubernetesJobOperator
@@ -23,10 +26,17 @@ pytestmark = [pytest.mark.rig, pytest.mark.slow]
 #: Each with what keeps it from pausing between its looks, and the Job from trying again.
 OPERATORS: dict[type[KubernetesPodOperator], dict[str, Any]] = {
     KubernetesPodOperator: {"poll_interval": 0.2},
-    KubernetesJobOperator: {"job_poll_interval": 0.2, "wait_until_job_complete": True, "backoff_limit": 0},
+    KubernetesJobOperator: {
+        "job_poll_interval": 0.2,
+        "wait_until_job_complete": True,
+        "backoff_limit": 0,
+    },
 }
 #: How each says that its container has ended with exit code 3.
-COMPLAINTS = {KubernetesPodOperator: "'exit_code': 3", KubernetesJobOperator: "BackoffLimitExceeded"}
+COMPLAINTS = {
+    KubernetesPodOperator: "'exit_code': 3",
+    KubernetesJobOperator: "BackoffLimitExceeded",
+}
 
 Execute = Callable[[str], Run]
 
@@ -34,9 +44,16 @@ Execute = Callable[[str], Run]
 @pytest.fixture(autouse=True)
 def connection(rig_lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     """Define the connection ``kubernetes_default``."""
-    extra = {"kube_config_path": str(rig_lane.cluster.kubeconfig()), "namespace": rig_lane.namespace}
-    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps({"conn_type": "kubernetes", "extra": extra}))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # these clients would send loopback through a developer's proxy, too
+    extra = {
+        "kube_config_path": str(rig_lane.cluster.kubeconfig()),
+        "namespace": rig_lane.namespace,
+    }
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps({"conn_type": "kubernetes", "extra": extra})
+    )
+    monkeypatch.setenv(
+        "NO_PROXY", "127.0.0.1"
+    )  # these clients would send loopback through a developer's proxy, too
 
 
 @pytest.fixture(params=[False, True], ids=["blocking", "deferred"])
@@ -79,7 +96,9 @@ def test_a_task_succeeds_and_its_log_holds_what_the_container_said(
     assert "hello from the container" in capfd.readouterr().out
 
 
-def test_a_task_fails_with_its_container(execute: Execute, operator: type[KubernetesPodOperator]) -> None:
+def test_a_task_fails_with_its_container(
+    execute: Execute, operator: type[KubernetesPodOperator]
+) -> None:
     done = execute("exit 3")
     assert done.state == "failed"
     assert COMPLAINTS[operator] in done.words

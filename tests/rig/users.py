@@ -1,8 +1,9 @@
 """
 Who may do what in a cluster: four identities, their rights, tokens and kubeconfigs.
 
-Static tokens are read once, when the API server starts. What must be renewed or taken back while it runs is a token of
-the service account ``airflow``, which has the same rights: :func:`issue`, :func:`revoke`.
+Static tokens are read once, when the API server starts. What must be renewed or taken back while it
+runs is a token of the service account ``airflow``, which has the same rights: :func:`issue`,
+:func:`revoke`.
 """
 
 from __future__ import annotations
@@ -62,21 +63,30 @@ def write_tokens(file: Path) -> dict[str, str]:
     """Make a token for each user and write the API server's list of them."""
     tokens = {user: secrets.token_urlsafe(24) for user in USERS}
     groups = {"admin": '"system:masters"'}
-    lines = [f"{token},{user},{user},{groups.get(user, '')}".rstrip(",") for user, token in tokens.items()]
+    lines = [
+        f"{token},{user},{user},{groups.get(user, '')}".rstrip(",")
+        for user, token in tokens.items()
+    ]
     file.touch(mode=0o600)
     file.write_text("\n".join(lines) + "\n")
     return tokens
 
 
-def kubeconfig(file: Path, server: str, authority: Path, user: str, token: str, namespace: str = "default") -> Path:
+def kubeconfig(
+    file: Path, server: str, authority: Path, user: str, token: str, namespace: str = "default"
+) -> Path:
     """Write a kubeconfig for one user."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "rig",
-        "clusters": [{"name": "rig", "cluster": {"server": server, "certificate-authority": str(authority)}}],
+        "clusters": [
+            {"name": "rig", "cluster": {"server": server, "certificate-authority": str(authority)}}
+        ],
         "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": user, "namespace": namespace}}],
+        "contexts": [
+            {"name": "rig", "context": {"cluster": "rig", "user": user, "namespace": namespace}}
+        ],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
@@ -92,7 +102,9 @@ def permit(api: Api, namespace: str) -> None:
 
 def permit_in_cluster(api: Api) -> None:
     """Give all users the rights that no namespace bounds, and make the service account."""
-    api.apply(f"/api/v1/namespaces/{HOME}/serviceaccounts", _plain("v1", "ServiceAccount", "airflow"))
+    api.apply(
+        f"/api/v1/namespaces/{HOME}/serviceaccounts", _plain("v1", "ServiceAccount", "airflow")
+    )
     for user, rights in IN_CLUSTER.items():
         _grant(api, RBAC, "ClusterRole", user, rights)
 
@@ -118,7 +130,9 @@ def issue(api: Api, seconds: int = 3600) -> Token:
     made = api.create(f"{home}/secrets", _plain("v1", "Secret", name))
     bound = {"kind": "Secret", "apiVersion": "v1", "name": name, "uid": made["metadata"]["uid"]}
     request = {"spec": {"audiences": [], "expirationSeconds": seconds, "boundObjectRef": bound}}
-    return Token(name, api.create(f"{home}/serviceaccounts/airflow/token", request)["status"]["token"])
+    return Token(
+        name, api.create(f"{home}/serviceaccounts/airflow/token", request)["status"]["token"]
+    )
 
 
 def revoke(api: Api, token: Token) -> None:
@@ -129,11 +143,16 @@ def revoke(api: Api, token: Token) -> None:
 def _grant(api: Api, home: str, kind: str, user: str, rights: Rights) -> None:
     collection = f"{home}/{kind.lower()}s"
     api.apply(collection, _plain(f"{RBAC[6:]}", kind, user) | {"rules": _rules(rights)})
-    subjects: list[Object] = [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}]
+    subjects: list[Object] = [
+        {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
+    ]
     if user == "airflow":
         subjects.append({"kind": "ServiceAccount", "name": user, "namespace": HOME})
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": user}
-    binding = _plain(f"{RBAC[6:]}", f"{kind}Binding", user) | {"subjects": subjects, "roleRef": role}
+    binding = _plain(f"{RBAC[6:]}", f"{kind}Binding", user) | {
+        "subjects": subjects,
+        "roleRef": role,
+    }
     api.apply(f"{home}/{kind.lower()}bindings", binding)
 
 

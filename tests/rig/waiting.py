@@ -34,5 +34,8 @@ def until(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
         except (ApiError, httpx.HTTPError) as error:
             last = error
         if time.monotonic() > deadline:
-            raise RigError(f"{what} did not come within {seconds:g} s" + (f"; last answer: {last}" if last else ""))
+            raise RigError(
+                f"{what} did not come within {seconds:g} s"
+                + (f"; last answer: {last}" if last else "")
+            )
         time.sleep(SECONDS_PER_LOOK)

@@ -40,7 +40,10 @@ class Wire:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -60,7 +63,9 @@ class Wire:
         self._delay = seconds
 
     def freeze(self) -> None:
-        """Leave connections half open: nobody hears from the other side any more, and nobody hangs up."""
+        """
+        Leave connections half open: nobody hears from the other side any more, and nobody hangs up.
+        """
         self._do(self._gate(open_it=False))
 
     def thaw(self) -> None:
@@ -81,7 +86,9 @@ class Wire:
     async def _listen(self) -> None:
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", getattr(self, "port", 0))
+        self._server = await asyncio.start_server(
+            self._relay, "127.0.0.1", getattr(self, "port", 0)
+        )
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,12 +100,16 @@ class Wire:
         ends = {writer, inner_writer}
         self._open |= ends
         with suppress(OSError, asyncio.CancelledError):
-            await asyncio.gather(self._pump(reader, inner_writer, False), self._pump(inner_reader, writer, True))
+            await asyncio.gather(
+                self._pump(reader, inner_writer, False), self._pump(inner_reader, writer, True)
+            )
         self._open -= ends
         for end in ends:
             end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
+    ) -> None:
         while piece := await reader.read(CHUNK):
             if answers and self._delay:
                 await asyncio.sleep(self._delay)

@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tests.scheduling", description=__doc__)
     parser.add_argument(
-        "--without-flaws", action="store_true", help="decide as the embedded Run:ai does, not as KAI where it is wrong"
+        "--without-flaws",
+        action="store_true",
+        help="decide as the embedded Run:ai does, not as KAI where it is wrong",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)

@@ -1,8 +1,9 @@
 """
 Plays scenarios: lets the scheduler decide what the real one had to decide, and counts how often it does the same.
 
-Each step begins with what the real one had made of the steps before, so that no difference counts twice. An evicted job
-ends at once, waits again and keeps its age, as in the recordings. Elastic jobs are taken for gangs.
+Each step begins with what the real one had made of the steps before, so that no difference counts
+twice. An evicted job ends at once, waits again and keeps its age, as in the recordings. Elastic
+jobs are taken for gangs.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Board:
     def __init__(self, scenario: Mapping[str, Any], flaws: bool) -> None:
         self.flaws = flaws
         self.nodes: dict[str, int] = {node["name"]: node["gpus"] for node in scenario["nodes"]}
-        self.queues: dict[str, Queue] = {queue["name"]: _queue(queue["name"], queue) for queue in scenario["queues"]}
+        self.queues: dict[str, Queue] = {
+            queue["name"]: _queue(queue["name"], queue) for queue in scenario["queues"]
+        }
         self.jobs: dict[str, Job] = {}
 
     def happen(self, step: Mapping[str, Any], at: int) -> None:
@@ -83,7 +86,9 @@ class Board:
         """Let the scheduler decide until it has nothing more to do."""
         victims: set[tuple[str, str]] = set()
         for _ in range(_MOST_CYCLES):
-            decisions = plan(self.nodes, list(self.queues.values()), self.jobs.values(), flaws=self.flaws)
+            decisions = plan(
+                self.nodes, list(self.queues.values()), self.jobs.values(), flaws=self.flaws
+            )
             for decision in decisions:
                 if isinstance(decision, Place):
                     self._put(replace(self.jobs[decision.job], claims=False), decision.slots)
@@ -91,10 +96,16 @@ class Board:
                     self._put(replace(self.jobs[decision.job], claims=decision.claims), ())
                     victims.add((decision.job, decision.by))
                 else:
-                    self.jobs[decision.job] = replace(self.jobs[decision.job], claims=decision.claims)
+                    self.jobs[decision.job] = replace(
+                        self.jobs[decision.job], claims=decision.claims
+                    )
             if not any(isinstance(decision, Place | Evict) for decision in decisions):
                 break
-        running = {job.id: tuple(slot.node for slot in job.placed) for job in self.jobs.values() if job.placed}
+        running = {
+            job.id: tuple(slot.node for slot in job.placed)
+            for job in self.jobs.values()
+            if job.placed
+        }
         return Outcome(running, self._gpus(), frozenset(victims))
 
     def restore(self, real: Mapping[str, Any]) -> None:
@@ -103,7 +114,10 @@ class Board:
         for job in list(self.jobs.values()):
             nodes = real["running"].get(job.id, ())
             pods = job.pods[: len(nodes)] if nodes else job.pods
-            slots = (Slot(node, _take(free.get(node, []), int(pod))) for node, pod in zip(nodes, pods, strict=True))
+            slots = (
+                Slot(node, _take(free.get(node, []), int(pod)))
+                for node, pod in zip(nodes, pods, strict=True)
+            )
             self._put(replace(job, pods=pods, claims=False), tuple(slots) if nodes else ())
 
     def _put(self, job: Job, slots: tuple[Slot, ...]) -> None:
@@ -121,12 +135,15 @@ def play(scenario: Mapping[str, Any], flaws: bool = True) -> Score:
     """
     Play a scenario that was read and checked.
 
-    :param flaws: with what is held to be wrong in KAI, as KAI's stand-in does; without it, as the embedded Run:ai does.
+    :param flaws: with what is held to be wrong in KAI, as KAI's stand-in does; without it, as the
+        embedded Run:ai does.
     """
     board, score = Board(scenario, flaws), Score()
     for number, step in enumerate(scenario["steps"]):
         board.happen(step, number)
-        score.count(board.settle(), [_outcome(real) for real in (step["real"], *step.get("unsure", ()))])
+        score.count(
+            board.settle(), [_outcome(real) for real in (step["real"], *step.get("unsure", ()))]
+        )
         board.restore(step["real"])
     return score
 

@@ -53,13 +53,20 @@ _STEPS = {
 }
 _STEP = {
     "oneOf": [
-        _thing({"do": {"const": do}, **fields, "real": _OUTCOME}, unsure={"type": "array", "items": _OUTCOME}, **_QUOTA)
+        _thing(
+            {"do": {"const": do}, **fields, "real": _OUTCOME},
+            unsure={"type": "array", "items": _OUTCOME},
+            **_QUOTA,
+        )
         for do, fields in _STEPS.items()
     ]
 }
 SCHEMA = _thing(
     {
-        "nodes": {"type": "array", "items": _thing({"name": _NAME, "gpus": {"type": "integer", "minimum": 0}})},
+        "nodes": {
+            "type": "array",
+            "items": _thing({"name": _NAME, "gpus": {"type": "integer", "minimum": 0}}),
+        },
         "queues": {"type": "array", "items": _thing({"name": _NAME, "deserved": _GPUS}, **_QUOTA)},
         "steps": {"type": "array", "items": _STEP},
     }
@@ -78,7 +85,9 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not JSON: {error}") from error
-    worst = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(SCHEMA).iter_errors(found))
+    worst = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(SCHEMA).iter_errors(found)
+    )
     if worst is not None:
         raise ValueError(f"{path}: is not a scenario: {worst.json_path}: {worst.message[:200]}")
     for wrong in _dangling(found):

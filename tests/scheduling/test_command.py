@@ -13,7 +13,9 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 
 def test_every_file_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    files = [str(SCENARIOS / name) for name in ("h14-equal-borrowers.json", "h21-consolidation.json")]
+    files = [
+        str(SCENARIOS / name) for name in ("h14-equal-borrowers.json", "h21-consolidation.json")
+    ]
     assert main(files) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["file"] for line in lines] == files
@@ -27,7 +29,9 @@ def test_every_file_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_the_embedded_scheduler_can_be_compared_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_embedded_scheduler_can_be_compared_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     file = str(SCENARIOS / "h53-rank-by-head.json")
     assert main([file]) == main(["--without-flaws", file]) == 0
     exact, right = (json.loads(line) for line in capsys.readouterr().out.splitlines())
@@ -41,8 +45,14 @@ def test_the_embedded_scheduler_can_be_compared_as_it_is(capsys: pytest.CaptureF
         ("{", "is not JSON"),
         ("[]", "is not a scenario: $: [] is not of type 'object'"),
         ('{"nodes": [], "queues": []}', "is not a scenario: $: 'steps' is a required property"),
-        ('{"nodes": [], "queues": [], "steps": [{"do": "dance"}]}', "is not a scenario: $.steps[0]"),
-        ('{"nodes": [{"name": "n1", "gpus": -1}], "queues": [], "steps": []}', "is not a scenario: $.nodes[0].gpus"),
+        (
+            '{"nodes": [], "queues": [], "steps": [{"do": "dance"}]}',
+            "is not a scenario: $.steps[0]",
+        ),
+        (
+            '{"nodes": [{"name": "n1", "gpus": -1}], "queues": [], "steps": []}',
+            "is not a scenario: $.nodes[0].gpus",
+        ),
         ("[" * 100_000, "is not JSON"),
         ("\udcff", "is not JSON"),
     ],
@@ -72,8 +82,16 @@ def test_names_that_mean_nothing_are_a_mistake(
     changes: dict[str, str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = {"name": "a1", "queue": "q1", "pods": 1, "gpus": 1, "priority": "train"} | changes
-    step = {"do": "submit", "job": job, "real": {"running": {"a1": ["n1"]}, "evicted": [], "gpus": {"q1": 1}}}
-    scenario = {"nodes": [{"name": "n1", "gpus": 1}], "queues": [{"name": "q1", "deserved": 1}], "steps": [step]}
+    step = {
+        "do": "submit",
+        "job": job,
+        "real": {"running": {"a1": ["n1"]}, "evicted": [], "gpus": {"q1": 1}},
+    }
+    scenario = {
+        "nodes": [{"name": "n1", "gpus": 1}],
+        "queues": [{"name": "q1", "deserved": 1}],
+        "steps": [step],
+    }
     file = tmp_path / "file.json"
     file.write_text(json.dumps(scenario))
     assert main([str(file)]) == 2

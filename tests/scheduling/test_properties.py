@@ -36,10 +36,13 @@ def _jobs(*sizes: float) -> st.SearchStrategy[list[Job]]:
 clusters = st.lists(st.integers(0, 4), min_size=1, max_size=3).map(
     lambda gpus: {f"n{number}": count for number, count in enumerate(gpus)}
 )
-quotas = st.tuples(st.integers(0, 3), st.none() | st.integers(0, 4), st.sampled_from((0.0, 1.0, 1.0, 3.0)))
+quotas = st.tuples(
+    st.integers(0, 3), st.none() | st.integers(0, 4), st.sampled_from((0.0, 1.0, 1.0, 3.0))
+)
 tenants = st.tuples(quotas, quotas, quotas).map(
     lambda told: [
-        Queue(name, float(quota), limit, weight) for name, (quota, limit, weight) in zip(PROJECTS, told, strict=True)
+        Queue(name, float(quota), limit, weight)
+        for name, (quota, limit, weight) in zip(PROJECTS, told, strict=True)
     ]
 )
 
@@ -52,7 +55,11 @@ class World:
     """
 
     def __init__(
-        self, nodes: dict[str, int], queues: Sequence[Queue], flaws: bool = False, pauses: Sequence[int] = (1,)
+        self,
+        nodes: dict[str, int],
+        queues: Sequence[Queue],
+        flaws: bool = False,
+        pauses: Sequence[int] = (1,),
     ) -> None:
         self.nodes, self.queues, self.flaws = nodes, queues, flaws
         self.jobs: dict[str, Job] = {}
@@ -85,7 +92,9 @@ class World:
 
     def used(self, project: str) -> float:
         """Count the GPUs of those who stay."""
-        return sum(sum(one.pods) for one in self.jobs.values() if one.project == project and _stays(one))
+        return sum(
+            sum(one.pods) for one in self.jobs.values() if one.project == project and _stays(one)
+        )
 
     def _let_go(self) -> None:
         for name, cycles in list(self._ends.items()):
@@ -99,7 +108,9 @@ class World:
         assert job.placed
         assert job.preemptible, "a non-preemptible workload was evicted"
         cause = self.jobs[decision.cause]
-        assert decision.by != "preempt" or (cause.project == job.project and cause.priority > job.priority)
+        assert decision.by != "preempt" or (
+            cause.project == job.project and cause.priority > job.priority
+        )
         assert decision.by != "reclaim" or cause.project != job.project
         assert decision.by != "consolidation" or cause.preemptible
         self.jobs[job.id] = replace(job, leaving=True, claims=decision.claims)
@@ -174,7 +185,9 @@ def test_guaranteed_quota_is_always_regained(waves: list[list[Job]]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(jobs=_jobs(1.0))
-def test_no_lesser_workload_of_a_project_runs_while_a_greater_one_of_its_size_waits(jobs: list[Job]) -> None:
+def test_no_lesser_workload_of_a_project_runs_while_a_greater_one_of_its_size_waits(
+    jobs: list[Job],
+) -> None:
     world = World({"n0": 2, "n1": 2}, [Queue("a", 2.0), Queue("b", 2.0), Queue("c", 0.0)])
     world.jobs = {one.id: replace(one, pods=(1.0,), preemptible=True) for one in jobs}
     world.run()
@@ -185,7 +198,9 @@ def test_no_lesser_workload_of_a_project_runs_while_a_greater_one_of_its_size_wa
 
 @settings(max_examples=100, deadline=None)
 @given(nodes=clusters, queues=tenants, jobs=_jobs(*_MIXED))
-def test_nothing_stays_idle_that_somebody_may_have(nodes: dict[str, int], queues: list[Queue], jobs: list[Job]) -> None:
+def test_nothing_stays_idle_that_somebody_may_have(
+    nodes: dict[str, int], queues: list[Queue], jobs: list[Job]
+) -> None:
     """Whatever the fair shares: asking again alone, nobody who waits would be placed."""
     world = World(nodes, queues)
     world.jobs = {one.id: one for one in jobs}

@@ -1,8 +1,9 @@
 """
 The rules of KAI, one small case each.
 
-A job is written ``NAME QUEUE PODSxGPUS@NODE,NODE PRIORITY!``: nodes only if it runs, ``!`` if it is not preemptible.
-The later in the list, the younger. Where a recorded scenario shows the same, it is named.
+A job is written ``NAME QUEUE PODSxGPUS@NODE,NODE PRIORITY!``: nodes only if it runs, ``!`` if it is
+not preemptible. The later in the list, the younger. Where a recorded scenario shows the same, it is
+named.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from dataclasses import dataclass
 import pytest
 
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.scheduler import OVER_LIMIT, OVER_QUOTA, Evict, Job, Place, Queue, Wait, plan
+from airflow_runai.emulator.scheduler import (
+    OVER_LIMIT,
+    OVER_QUOTA,
+    Evict,
+    Job,
+    Place,
+    Queue,
+    Wait,
+    plan,
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,14 @@ ORDER = {
         {"b2": "n1", "a2": "n1"},
         {},
     ),
-    "who does not fit is passed over (h24)": Case([2], [A0], ["a1 a 1x3 75", "a2 a 1x1 50"], {"a2": "n1"}, {}),
+    "who does not fit is passed over (h24)": Case(
+        [2], [A0], ["a1 a 1x3 75", "a2 a 1x1 50"], {"a2": "n1"}, {}
+    ),
 }
 RECLAIM = {
-    "what is idle goes to anybody": Case([2], [Queue("a", 0, weight=0)], ["a1 a 1x1 50"], {"a1": "n1"}, {}),
+    "what is idle goes to anybody": Case(
+        [2], [Queue("a", 0, weight=0)], ["a1 a 1x1 50"], {"a1": "n1"}, {}
+    ),
     "equal borrowers end equal (h14)": Case(
         [4],
         [A0, B0],
@@ -74,7 +88,11 @@ RECLAIM = {
         {"a4": "reclaim"},
     ),
     "a queue without weight gets back its quota only": Case(
-        [4], [A0, Queue("b", 1, weight=0)], [*FOUR, "b1 b 1x1 50", "b2 b 1x1 50"], {}, {"a4": "reclaim"}
+        [4],
+        [A0, Queue("b", 1, weight=0)],
+        [*FOUR, "b1 b 1x1 50", "b2 b 1x1 50"],
+        {},
+        {"a4": "reclaim"},
     ),
     "not from one that has no more than its share": Case(
         [2], [A0, B0], ["a1 a 1x1@n1 50", "b1 b 1x1@n1 50", "b2 b 1x1 50"], {}, {}
@@ -87,33 +105,65 @@ RECLAIM = {
         {"a3": "reclaim"},
     ),
     "the least important, then the youngest": Case(
-        [3], [A0, B1], ["a1 a 1x1@n1 50", "a2 a 1x1@n1 50", "a3 a 1x1@n1 75", "b1 b 1x1 50"], {}, {"a2": "reclaim"}
+        [3],
+        [A0, B1],
+        ["a1 a 1x1@n1 50", "a2 a 1x1@n1 50", "a3 a 1x1@n1 75", "b1 b 1x1 50"],
+        {},
+        {"a2": "reclaim"},
     ),
     "a victim may be larger than the excess (h16)": Case(
         [3], [Queue("a", 2), B1], ["a1 a 1x3@n1 50", "b1 b 1x1 50"], {}, {"a1": "reclaim"}
     ),
-    "a gang goes whole": Case([2, 2], [A0, B1], ["a1 a 2x2@n1,n2 50", "b1 b 1x1 50"], {}, {"a1": "reclaim"}),
+    "a gang goes whole": Case(
+        [2, 2], [A0, B1], ["a1 a 2x2@n1,n2 50", "b1 b 1x1 50"], {}, {"a1": "reclaim"}
+    ),
     "a gang asks whole": Case([2], [A0, B1], ["a1 a 1x2@n1 50", "b1 b 2x1 50"], {}, {}),
-    "nobody who is not preemptible": Case([1], [A1, B1], ["a1 a 1x1@n1 100!", "b1 b 1x1 50"], {}, {}),
+    "nobody who is not preemptible": Case(
+        [1], [A1, B1], ["a1 a 1x1@n1 100!", "b1 b 1x1 50"], {}, {}
+    ),
     "before preemption (h38)": Case(
-        [2], [Queue("a", 2), B0], ["a1 a 1x1@n1 50", "b1 b 1x1@n1 50", "a2 a 1x1 75"], {}, {"b1": "reclaim"}
+        [2],
+        [Queue("a", 2), B0],
+        ["a1 a 1x1@n1 50", "b1 b 1x1@n1 50", "a2 a 1x1 75"],
+        {},
+        {"b1": "reclaim"},
     ),
 }
 CONSOLIDATION = {
     "moves one that finds another place (h21)": Case(
-        [2, 2], [Queue("a", 4)], ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 50"], {}, {"a2": "consolidation"}
+        [2, 2],
+        [Queue("a", 4)],
+        ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 50"],
+        {},
+        {"a2": "consolidation"},
     ),
     "of a queue within its quota, too, and for one over it (h23)": Case(
-        [2, 2], [Queue("a", 2), B0], ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "b1 b 1x2 50"], {}, {"a2": "consolidation"}
+        [2, 2],
+        [Queue("a", 2), B0],
+        ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "b1 b 1x2 50"],
+        {},
+        {"a2": "consolidation"},
     ),
     "not for one that is not preemptible (h22)": Case(
-        [2, 2], [Queue("a", 4)], ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 100!"], {}, {"a2": "preempt"}
+        [2, 2],
+        [Queue("a", 4)],
+        ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 100!"],
+        {},
+        {"a2": "preempt"},
     ),
     "not if one would lose its place": Case(
-        [2, 2], [Queue("a", 4)], ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x1@n2 50", "a4 a 1x2 50"], {}, {}
+        [2, 2],
+        [Queue("a", 4)],
+        ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x1@n2 50", "a4 a 1x2 50"],
+        {},
+        {},
     ),
     "before preemption (h45)": Case(
-        [2, 2], [Queue("a", 4)], ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 75"], {}, {"a2": "consolidation"}
+        [2, 2],
+        [Queue("a", 4)],
+        ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 75"],
+        {},
+        {"a2": "consolidation"},
     ),
 }
 PREEMPTION = {
@@ -121,7 +171,9 @@ PREEMPTION = {
         [2], [A0], ["a1 a 1x1@n1 50", "a2 a 1x1@n1 75", "a3 a 1x1 75"], {}, {"a1": "preempt"}
     ),
     "not of equals": Case([1], [A1], ["a1 a 1x1@n1 50", "a2 a 1x1 50"], {}, {}),
-    "not in another queue": Case([2], [A1, B1], ["a1 a 1x1@n1 50", "b1 b 1x1@n1 25", "a2 a 1x1 50"], {}, {}),
+    "not in another queue": Case(
+        [2], [A1, B1], ["a1 a 1x1@n1 50", "b1 b 1x1@n1 25", "a2 a 1x1 50"], {}, {}
+    ),
     "of the first that are enough, not of the fewest (h55)": Case(
         [2, 2],
         [Queue("a", 4)],
@@ -160,18 +212,26 @@ CASES = {
 def test_rule(name: str, flaws: bool) -> None:
     case = CASES[name]
     decisions = plan(_nodes(case.nodes), case.queues, _jobs(case.jobs), flaws=flaws)
-    assert {one.job: ",".join(slot.node for slot in one.slots) for one in decisions if isinstance(one, Place)} == (
-        case.placed
-    )
+    assert {
+        one.job: ",".join(slot.node for slot in one.slots)
+        for one in decisions
+        if isinstance(one, Place)
+    } == (case.placed)
     assert {one.job: one.by for one in decisions if isinstance(one, Evict)} == case.evicted
 
 
 def test_limit_holds_even_for_what_is_idle() -> None:
     """Scenario h31."""
-    decisions = plan({"n1": 4}, [Queue("a", 0, limit=2)], _jobs(["a1 a 1x1 50", "a2 a 1x1 50", "a3 a 1x1 50"]))
+    decisions = plan(
+        {"n1": 4}, [Queue("a", 0, limit=2)], _jobs(["a1 a 1x1 50", "a2 a 1x1 50", "a3 a 1x1 50"])
+    )
     assert [one.job for one in decisions if isinstance(one, Place)] == ["a1", "a2"]
     assert [(one.job, one.reason, one.message) for one in decisions if isinstance(one, Wait)] == [
-        ("a3", OVER_LIMIT, "Workload over limit: project a may use 2 GPUs at most, 2 of them in use, 1 asked for")
+        (
+            "a3",
+            OVER_LIMIT,
+            "Workload over limit: project a may use 2 GPUs at most, 2 of them in use, 1 asked for",
+        )
     ]
 
 
@@ -185,7 +245,13 @@ def test_limit_is_no_obstacle_to_one_for_whom_another_of_its_queue_goes() -> Non
     [
         (
             ["a1 a 1x1@n1 50", "a2 a 1x1@n2 50", "a3 a 1x2 50"],
-            Evict("a2", "Preempted: moved to make room for workload a3", "consolidation", "a3", claims=True),
+            Evict(
+                "a2",
+                "Preempted: moved to make room for workload a3",
+                "consolidation",
+                "a3",
+                claims=True,
+            ),
         ),
         (
             ["a1 a 1x2@n1 50", "a2 a 1x2@n2 75", "b1 b 1x1 50"],
@@ -214,7 +280,9 @@ def test_failure_for_lack_of_quota_says_nothing_about_others_but_in_kai() -> Non
     jobs = ["a1 a 1x1@n1 50", "a2 a 1x1 100!", "a3 a 1x1 75"]
     assert _evictions([1], [A0], jobs, flaws=False) == {"a1": "a3"}
     assert _evictions([1], [A0], jobs, flaws=True) == {}
-    (refused,) = [one for one in plan({"n1": 1}, [A0], _jobs(jobs)) if isinstance(one, Wait) and one.reason]
+    (refused,) = [
+        one for one in plan({"n1": 1}, [A0], _jobs(jobs)) if isinstance(one, Wait) and one.reason
+    ]
     assert (refused.job, refused.reason) == ("a2", OVER_QUOTA)
 
 
@@ -223,7 +291,9 @@ def test_unknown_queue_has_no_quota_and_goes_last() -> None:
     assert [one.job for one in decisions if isinstance(one, Place)] == ["a1"]
 
 
-def _evictions(nodes: Sequence[int], queues: Sequence[Queue], jobs: Sequence[str], flaws: bool) -> dict[str, str]:
+def _evictions(
+    nodes: Sequence[int], queues: Sequence[Queue], jobs: Sequence[str], flaws: bool
+) -> dict[str, str]:
     decisions = plan(_nodes(nodes), queues, _jobs(jobs), flaws=flaws)
     return {one.job: one.cause for one in decisions if isinstance(one, Evict)}
 

@@ -19,21 +19,40 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seeds", nargs="*", type=int, help="seeds whose stories are told")
-    parser.add_argument("--shrink", action="store_true", help="make a failing history short before it is told")
-    parser.add_argument("--kind", default="", help="which violation a short story must keep")
-    parser.add_argument("--many", type=int, default=0, metavar="N", help="play N seeds, only count what was broken")
-    parser.add_argument("--until", default="", metavar="KIND", help="with --many: stop at the first of this kind")
-    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where --many begins")
-    parser.add_argument("--requests", type=int, default=0, metavar="N", help="play N seeds, count what is sent")
     parser.add_argument(
-        "--package", type=Path, metavar="FOLDER", help="with --requests: compare with airflow_runai there"
+        "--shrink", action="store_true", help="make a failing history short before it is told"
     )
-    parser.add_argument("--fair", action="store_true", help="with --requests: nothing goes wrong, nobody interferes")
-    parser.add_argument("--json", action="store_true", help="with --requests: one JSON list, an object for each seed")
+    parser.add_argument("--kind", default="", help="which violation a short story must keep")
+    parser.add_argument(
+        "--many", type=int, default=0, metavar="N", help="play N seeds, only count what was broken"
+    )
+    parser.add_argument(
+        "--until", default="", metavar="KIND", help="with --many: stop at the first of this kind"
+    )
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="where --many begins")
+    parser.add_argument(
+        "--requests", type=int, default=0, metavar="N", help="play N seeds, count what is sent"
+    )
+    parser.add_argument(
+        "--package",
+        type=Path,
+        metavar="FOLDER",
+        help="with --requests: compare with airflow_runai there",
+    )
+    parser.add_argument(
+        "--fair", action="store_true", help="with --requests: nothing goes wrong, nobody interferes"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --requests: one JSON list, an object for each seed",
+    )
     told = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # stories hold halves of characters
     if told.requests:
-        return spend(told.first, told.requests, fair=told.fair, package=told.package, as_json=told.json)
+        return spend(
+            told.first, told.requests, fair=told.fair, package=told.package, as_json=told.json
+        )
     if told.many and told.until:
         return hunt(told.first, told.many, told.until)
     if told.many:

@@ -1,9 +1,10 @@
 """
-A model of Airflow 3.3.2, as observed: tries, states, clears, marks. Workers, triggerers and the API server are in files
-of their own.
+A model of Airflow 3.3.2, as observed: tries, states, clears, marks. Workers, triggerers and the API
+server are in files of their own.
 
-The rules that matter: a clear sets ``max_tries = try_number + retries``; a try that failed is repeated while
-``try_number <= max_tries`` (and ``max_tries`` is not 0); XComs go when a try begins, the state store stays.
+The rules that matter: a clear sets ``max_tries = try_number + retries``; a try that failed is
+repeated while ``try_number <= max_tries`` (and ``max_tries`` is not 0); XComs go when a try begins,
+the state store stays.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
 FINISHED = ("success", "failed", "skipped", "removed")
 #: Who marks without the API server hearing of it.
 SCHEDULER = "dagrun_timeout"
-#: What a mark on their run makes failed; whatever else is unfinished becomes skipped, and nobody is told.
+#: What a mark on their run makes failed; whatever else is unfinished becomes skipped, and nobody is
+#: told.
 AT_WORK = ("running", "restarting", "deferred")
 
 
 class Hearing(Protocol):
     """An API server."""
 
-    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+    def hear(
+        self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1
+    ) -> None:
         """Hear of a mark on a task, or on a run."""
 
     def restart(self) -> None:
@@ -43,7 +47,9 @@ class Hearing(Protocol):
 class Deaf:
     """The API server of an Airflow whose provider has no listener."""
 
-    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+    def hear(
+        self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1
+    ) -> None:
         pass
 
     def restart(self) -> None:
@@ -55,7 +61,8 @@ class TaskInstance:
     """
     A row of Airflow's database.
 
-    :param since: counts changes of the state, so that what was planned for an earlier one is dropped.
+    :param since: counts changes of the state, so that what was planned for an earlier one is
+        dropped.
     :param row: number of its trigger, if it has one.
     :param has_begun: whether it has rendered its fields.
     :param sensor_of: name of the workload that it only watches; empty for a training.
@@ -256,7 +263,9 @@ class Airflow:
         self.become(ti, "removed", "its run was deleted")
 
     def _end(self, ti: TaskInstance, state: str, who: str) -> None:
-        self.story.note("marked", who, ti=ti.task_id, state=ti.state, to=state, attempt=ti.try_number)
+        self.story.note(
+            "marked", who, ti=ti.task_id, state=ti.state, to=state, attempt=ti.try_number
+        )
         was = ti.state
         self._drop_trigger(ti)
         self.become(ti, state, f"marked {state} while {was}")
@@ -276,17 +285,28 @@ class Airflow:
     # What anybody may ask
 
     def states_of(
-        self, dag_id: str, run_ids: Collection[str], task_ids: Collection[str], map_index: int | None
+        self,
+        dag_id: str,
+        run_ids: Collection[str],
+        task_ids: Collection[str],
+        map_index: int | None,
     ) -> dict[str, dict[str, str | None]]:
         """Answer as ``GetTaskStates`` is answered."""
         found: dict[str, dict[str, str | None]] = {}
         for ti in self.tis:
-            if ti.dag_id == dag_id and ti.run_id in run_ids and ti.task_id in task_ids and ti.map_index == map_index:
+            if (
+                ti.dag_id == dag_id
+                and ti.run_id in run_ids
+                and ti.task_id in task_ids
+                and ti.map_index == map_index
+            ):
                 name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
                 found.setdefault(ti.run_id, {})[name] = ti.state
         return found
 
     def xcoms_of(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """Return the XComs of a task, to be read and written."""
-        found = (ti for ti in self.tis if (ti.dag_id, ti.run_id, ti.task_id) == (dag_id, run_id, task_id))
+        found = (
+            ti for ti in self.tis if (ti.dag_id, ti.run_id, ti.task_id) == (dag_id, run_id, task_id)
+        )
         return next((ti.xcoms for ti in found), {})

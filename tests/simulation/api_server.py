@@ -47,7 +47,9 @@ class ApiServer:
     def __post_init__(self) -> None:
         self._start()
 
-    def hear(self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1) -> None:
+    def hear(
+        self, dag_id: str, run_id: str, task_id: str | None = None, map_index: int = -1
+    ) -> None:
         """Do what the listener does when Airflow calls it."""
         self.errands.hand_over(Errand(dag_id, run_id, task_id, map_index))
 
@@ -62,14 +64,20 @@ class ApiServer:
         self.errands = Errands(self._attend, begin=self._begin)
 
     def _begin(self, work: Callable[[], None]) -> _Thread:
-        return _Thread(self.process.start(in_greenlet(work), (_preset_connections, connection("airflow"))))
+        return _Thread(
+            self.process.start(in_greenlet(work), (_preset_connections, connection("airflow")))
+        )
 
     def _attend(self, errands: Collection[Errand]) -> Collection[Errand]:
         return attend(errands, self._connections, self._states)
 
     def _connections(self, errands: Collection[Errand]) -> Mapping[Origin, str]:
         self.process.sleep(QUESTION)
-        ours = [ti for ti in self.airflow.tis if ti.has_begun and any(_is_of(ti, errand) for errand in errands)]
+        ours = [
+            ti
+            for ti in self.airflow.tis
+            if ti.has_begun and any(_is_of(ti, errand) for errand in errands)
+        ]
         return {_origin(ti): "runai_default" for ti in ours}
 
     def _states(self, origins: Iterable[Origin]) -> Mapping[Origin, str]:
@@ -85,4 +93,7 @@ def _origin(ti: TaskInstance) -> Origin:
 def _is_of(ti: TaskInstance, errand: Errand) -> bool:
     if (ti.dag_id, ti.run_id) != (errand.dag_id, errand.run_id):
         return False
-    return errand.task_id is None or (ti.task_id, ti.map_index) == (errand.task_id, errand.map_index)
+    return errand.task_id is None or (ti.task_id, ti.map_index) == (
+        errand.task_id,
+        errand.map_index,
+    )

@@ -1,8 +1,9 @@
 """
 What a workload costs in requests, and whether another package asks less often in the same histories.
 
-A package that breaks a promise may save requests by it, and one that makes more workloads asks more often. So two
-packages are compared where both kept all promises and made as many workloads; what all seeds say is told beside it.
+A package that breaks a promise may save requests by it, and one that makes more workloads asks more
+often. So two packages are compared where both kept all promises and made as many workloads; what
+all seeds say is told beside it.
 """
 
 from __future__ import annotations
@@ -77,7 +78,14 @@ def _shape(request: httpx.Request) -> str:
     asked = request.url.params
     path = _ID.sub("{id}", request.url.path.removeprefix("/api/v1"))
     fields = re.findall(r"(\w+(?:==|=@|=\^|!=))", asked.get("filterBy", ""))
-    return " ".join([request.method, path, *dict.fromkeys(fields), *(["deleted"] if asked.get("deleted") else [])])
+    return " ".join(
+        [
+            request.method,
+            path,
+            *dict.fromkeys(fields),
+            *(["deleted"] if asked.get("deleted") else []),
+        ]
+    )
 
 
 def cost_of(seed: int, *, fair: bool) -> Cost:
@@ -91,7 +99,9 @@ def cost_of(seed: int, *, fair: bool) -> Cost:
 
 
 def in_fair_weather(history: History) -> History:
-    """Leave of a history the task, and what becomes of its workloads: queueing, preemption, failure."""
+    """
+    Leave of a history the task, and what becomes of its workloads: queueing, preemption, failure.
+    """
     calm = Platform(grace=history.platform.grace)
     return replace(history, platform=calm, machinery=Machinery(), acts=(), troubles=())
 
@@ -102,7 +112,9 @@ def measure(first: int, count: int, *, fair: bool) -> Iterator[Cost]:
 
 
 def spend(first: int, count: int, *, fair: bool, package: Path | None, as_json: bool) -> int:
-    """Print what seeds cost, beside what they cost with the package in another folder if one is named."""
+    """
+    Print what seeds cost, beside what they cost with the package in another folder if one is named.
+    """
     ours = list(measure(first, count, fair=fair))
     if as_json:
         print(json.dumps([asdict(cost) for cost in ours]))
@@ -114,8 +126,19 @@ def spend(first: int, count: int, *, fair: bool, package: Path | None, as_json: 
 
 
 def _elsewhere(package: Path, first: int, count: int, *, fair: bool) -> list[Cost]:
-    """Measure with the ``airflow_runai`` in a folder, and with its ``tests/simulation`` if it has one."""
-    command = [sys.executable, "-m", "tests.simulation", "--requests", str(count), "--first", str(first), "--json"]
+    """
+    Measure with the ``airflow_runai`` in a folder, and with its ``tests/simulation`` if it has one.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulation",
+        "--requests",
+        str(count),
+        "--first",
+        str(first),
+        "--json",
+    ]
     around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(package.resolve()), str(ROOT)])}
     told = subprocess.run(
         [*command, *(["--fair"] if fair else [])],
@@ -131,7 +154,11 @@ def _elsewhere(package: Path, first: int, count: int, *, fair: bool) -> list[Cos
 def compared(ours: Sequence[Cost], theirs: Sequence[Cost]) -> Iterator[str]:
     """Say by how much the costs of the same seeds differ, and in which requests."""
     pairs = list(zip(ours, theirs, strict=True))
-    alike = [(mine, other) for mine, other in pairs if mine.workloads == other.workloads and mine.sound and other.sound]
+    alike = [
+        (mine, other)
+        for mine, other in pairs
+        if mine.workloads == other.workloads and mine.sound and other.sound
+    ]
     for words, chosen in (("as many workloads, nothing broken", alike), ("all seeds", pairs)):
         mine, other = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
         yield _summary(words, mine)
@@ -140,7 +167,10 @@ def compared(ours: Sequence[Cost], theirs: Sequence[Cost]) -> Iterator[str]:
 
 
 def _summary(words: str, costs: Sequence[Cost]) -> str:
-    requests, workloads = sum(cost.requests for cost in costs), sum(cost.workloads for cost in costs)
+    requests, workloads = (
+        sum(cost.requests for cost in costs),
+        sum(cost.workloads for cost in costs),
+    )
     return f"{words}: {len(costs)} seeds, {workloads} workloads, {requests} requests, {_each(costs):.2f} per workload"
 
 

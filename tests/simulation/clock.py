@@ -1,8 +1,8 @@
 """
 Virtual time: an event loop that never waits, and a ``time`` module that asks the simulated process for its clock.
 
-Only code that runs inside a simulated process sees the virtual clock; everybody else (pytest, other threads) keeps the
-real one.
+Only code that runs inside a simulated process sees the virtual clock; everybody else (pytest, other
+threads) keeps the real one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ def virtual_time() -> Iterator[None]:
     """Let ``time.time``, ``time.monotonic`` and ``time.sleep`` obey the clock of the process that calls them."""
     real = (time.time, time.monotonic, time.sleep)
     named = ("time", "monotonic", "sleep")
-    now, elapsed = _asks(lambda clock: clock.now(), real[0]), _asks(lambda clock: clock.elapsed(), real[1])
+    now, elapsed = (
+        _asks(lambda clock: clock.now(), real[0]),
+        _asks(lambda clock: clock.elapsed(), real[1]),
+    )
     fakes = (now, elapsed, _sleeper(real[2]))
     for name, fake in zip(named, fakes, strict=True):
         setattr(time, name, fake)

@@ -53,7 +53,11 @@ CLOSED: tuple[Case, ...] = (
     Case(
         "two alive: late list",
         261,
-        History(platform=Platform(list_lag=8.42), acts=(Act(cue=Cue(event="request"), what="clear"),), chance=261),
+        History(
+            platform=Platform(list_lag=8.42),
+            acts=(Act(cue=Cue(event="request"), what="clear"),),
+            chance=261,
+        ),
     ),
     Case(
         "still writing: it was listed as deleted",
@@ -74,7 +78,10 @@ CLOSED: tuple[Case, ...] = (
                 Act(cue=Cue(event="request", nth=3, seconds=7.0), what="clear"),
                 Act(cue=Cue(event="running", nth=2, seconds=18.4), what="hide", seconds=120.0),
             ),
-            troubles=(Trouble(process=2, step=9, kind="twice"), Trouble(process=3, step=3, kind="reply lost")),
+            troubles=(
+                Trouble(process=2, step=9, kind="twice"),
+                Trouble(process=3, step=3, kind="reply lost"),
+            ),
             chance=1339,
         ),
     ),
@@ -86,7 +93,10 @@ CLOSED: tuple[Case, ...] = (
     Case(
         "false gone",
         70,
-        History(acts=(Act(cue=Cue(event="scheduled", seconds=9.6), what="hide", seconds=120.0),), chance=70),
+        History(
+            acts=(Act(cue=Cue(event="scheduled", seconds=9.6), what="hide", seconds=120.0),),
+            chance=70,
+        ),
     ),
     Case(
         "wasted retry",
@@ -165,7 +175,10 @@ CLOSED: tuple[Case, ...] = (
         History(
             lives=(Life(stretches=((1.83, 97.46),), end="Failed"),),
             acts=(Act(cue=Cue(event="scheduled", seconds=7.0), what="restore", seconds=270.0),),
-            troubles=(Trouble(process=2, step=10, kind="dies"), Trouble(process=2, step=2, kind="503 before")),
+            troubles=(
+                Trouble(process=2, step=10, kind="dies"),
+                Trouble(process=2, step=2, kind="503 before"),
+            ),
             neighbours=2,
             chance=584,
         ),
@@ -176,7 +189,10 @@ CLOSED: tuple[Case, ...] = (
         History(
             acts=(Act(cue=Cue(event="success", seconds=20.0), what="delete the run"),),
             task=Task(retries=2),
-            troubles=(Trouble(process=2, step=10, kind="dies"), Trouble(process=5, step=4, kind="empty list")),
+            troubles=(
+                Trouble(process=2, step=10, kind="dies"),
+                Trouble(process=5, step=4, kind="empty list"),
+            ),
             chance=1858,
         ),
     ),
@@ -194,14 +210,23 @@ CLOSED: tuple[Case, ...] = (
     Case(
         "undeserved: limit by a wrong clock",
         72,
-        History(task=Task(limits=(("starting", 319.28),)), machinery=Machinery(worker_skew=600.0), chance=72),
+        History(
+            task=Task(limits=(("starting", 319.28),)),
+            machinery=Machinery(worker_skew=600.0),
+            chance=72,
+        ),
     ),
     Case(
         "undeserved: it runs again",
         430,
         History(
             task=Task(limits=(("queue", 57.8),)),
-            lives=(Life(stretches=((55.11, 18.2), (115.39, 35.92)), words="half \ud83d NUL \x00 ESC \x1b[31m"),),
+            lives=(
+                Life(
+                    stretches=((55.11, 18.2), (115.39, 35.92)),
+                    words="half \ud83d NUL \x00 ESC \x1b[31m",
+                ),
+            ),
             chance=430,
         ),
     ),
@@ -230,7 +255,9 @@ CLOSED: tuple[Case, ...] = (
         History(
             task=Task(limits=(("running", 240.25),)),
             machinery=Machinery(kill_delay=7.8),
-            lives=(Life(stretches=((11.89, 19.98), (32.54, 84.62), (1.49, 4495.89)), end="Failed"),),
+            lives=(
+                Life(stretches=((11.89, 19.98), (32.54, 84.62), (1.49, 4495.89)), end="Failed"),
+            ),
             acts=(Act(cue=Cue(event="Running", nth=2, seconds=13.0), what="clear"),),
             chance=2911,
         ),
@@ -242,7 +269,13 @@ CLOSED: tuple[Case, ...] = (
             task=Task(limits=(("queue", 600.0),)),
             platform=Platform(history="none"),
             lives=(Life(stretches=((5.0, 1000.0), (400.0, 300.0))),),
-            acts=(Act(cue=Cue(event="Pending", nth=3, seconds=20.0), what="triggerer dies", seconds=10.0),),
+            acts=(
+                Act(
+                    cue=Cue(event="Pending", nth=3, seconds=20.0),
+                    what="triggerer dies",
+                    seconds=10.0,
+                ),
+            ),
         ),
     ),
     Case(
@@ -252,7 +285,13 @@ CLOSED: tuple[Case, ...] = (
             task=Task(limits=(("queue", 600.0),)),
             platform=Platform(history="newest"),
             lives=(Life(stretches=((5.0, 1000.0), (400.0, 300.0))),),
-            acts=(Act(cue=Cue(event="Pending", nth=3, seconds=20.0), what="triggerer dies", seconds=10.0),),
+            acts=(
+                Act(
+                    cue=Cue(event="Pending", nth=3, seconds=20.0),
+                    what="triggerer dies",
+                    seconds=10.0,
+                ),
+            ),
         ),
     ),
 )

@@ -12,7 +12,9 @@ LOSSES: tuple[Case, ...] = (
         "lost: the worker died on its last try",
         161,
         History(
-            lives=(Life(stretches=((5.0, 2000.0),)),), troubles=(Trouble(process=2, step=8, kind="dies"),), chance=161
+            lives=(Life(stretches=((5.0, 2000.0),)),),
+            troubles=(Trouble(process=2, step=8, kind="dies"),),
+            chance=161,
         ),
     ),
     Case(
@@ -172,7 +174,12 @@ LOSSES: tuple[Case, ...] = (
             lives=(Life(stretches=((5.0, 2000.0),)),),
             acts=(
                 Act(cue=Cue(event="request", seconds=30.0), what="clear"),
-                Act(cue=Cue(event="created", nth=2, seconds=20.0), what="outage", seconds=90.0, detail="503 before"),
+                Act(
+                    cue=Cue(event="created", nth=2, seconds=20.0),
+                    what="outage",
+                    seconds=90.0,
+                    detail="503 before",
+                ),
             ),
             chance=495,
         ),
@@ -207,7 +214,14 @@ LOSSES: tuple[Case, ...] = (
             task=Task(retries=3, retry_delay=5.0),
             platform=Platform(list_lag=23.64),
             lives=(Life(stretches=((5.0, 2000.0),)),),
-            acts=(Act(cue=Cue(event="created", seconds=20.0), what="outage", seconds=180.0, detail="html"),),
+            acts=(
+                Act(
+                    cue=Cue(event="created", seconds=20.0),
+                    what="outage",
+                    seconds=180.0,
+                    detail="html",
+                ),
+            ),
             troubles=(Trouble(process=2, step=8, kind="request lost"),),
             chance=2963,
         ),

@@ -78,7 +78,9 @@ class ContextTi:
 
     def get_task_states(self, **which: Any) -> dict[str, dict[str, str | None]]:
         blocking(_call(self.process))
-        return self.airflow.states_of(which["dag_id"], which["run_ids"], which["task_ids"], which["map_index"])
+        return self.airflow.states_of(
+            which["dag_id"], which["run_ids"], which["task_ids"], which["map_index"]
+        )
 
 
 def _of_this_life(ti: TaskInstance, life: int) -> TaskInstance:
@@ -143,7 +145,7 @@ COMMS = Comms()
 def installed() -> Iterator[None]:
     """Let the task SDK talk to :data:`COMMS`."""
     was = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    setattr(task_runner, "SUPERVISOR_COMMS", COMMS)  # noqa: B010  # the module only declares it
+    setattr(task_runner, "SUPERVISOR_COMMS", COMMS)  # the module only declares it  # noqa: B010
     try:
         yield
     finally:

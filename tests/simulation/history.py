@@ -1,9 +1,10 @@
 """
 A history as plain data: what the task is, how the platform behaves, what people do, what goes wrong, and where.
 
-It can be printed, compared, and shrunk: leaving out an entry leaves a history that can be played. Moments are not
-absolute. An act follows a :class:`Cue` ("3 s after the task became deferred for the first time"), a trouble befalls a
-step of a process ("the second process dies at its fourth step"), because there the dangerous seconds are.
+It can be printed, compared, and shrunk: leaving out an entry leaves a history that can be played.
+Moments are not absolute. An act follows a :class:`Cue` ("3 s after the task became deferred for the
+first time"), a trouble befalls a step of a process ("the second process dies at its fourth step"),
+because there the dangerous seconds are.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Life:
     """
     What becomes of a workload if nobody interferes.
 
-    :param stretches: (seconds queued, seconds running), one for each incarnation; all but the last are preempted.
+    :param stretches: (seconds queued, seconds running), one for each incarnation; all but the last
+        are preempted.
     :param odd_phase: a phase that nobody knows, in the middle of its first run.
     :param words: what the platform says to a preemption, and the container at its end.
     """

@@ -1,8 +1,9 @@
 """
 What must hold in every history, each as a function that names the promise of ``docs/waiting.md`` that it checks.
 
-A judge sees the truth (the world, the story), never what the package believes. A violation carries a *class*: what was
-broken, and by what. Which classes are still open, and how to see them, is in ``open_classes.py``.
+A judge sees the truth (the world, the story), never what the package believes. A violation carries
+a *class*: what was broken, and by what. Which classes are still open, and how to see them, is in
+``open_classes.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from tests.simulation.world import EMPTY_LIST, FOREVER, HIDDEN, LATE_LIST, LATE_
 
 #: For how many seconds a lie of the control plane may explain what is done after it.
 MEMORY = 1200.0
-#: For how many seconds nothing may happen to a task whose workloads have ended: longer than any outage.
+#: For how many seconds nothing may happen to a task whose workloads have ended: longer than any
+#: outage.
 LONGEST_PAUSE = 3600.0
 
 
@@ -52,32 +54,61 @@ def nothing_is_lost(played: Played) -> Iterator[Violation]:
     """Check: "marked failed or success …: it is finished, so `on_kill`", and that no workload outlives its task."""
     for workload in left_behind(played):
         if not is_wanted(played, workload):
-            cause = "beside a second one" if any(one_is_alive(played)) else how_it_ended(played, workload)
+            cause = (
+                "beside a second one"
+                if any(one_is_alive(played))
+                else how_it_ended(played, workload)
+            )
             yield Violation(
-                f"lost: {cause}", played.judged_at or FOREVER, f"{workload.name} goes on, awaited by nobody"
+                f"lost: {cause}",
+                played.judged_at or FOREVER,
+                f"{workload.name} goes on, awaited by nobody",
             )
 
 
 def left_behind(played: Played) -> list[Workload]:
-    """Return what is still there of a task that has ended, after the reaper's rounds; wanted or not."""
+    """
+    Return what is still there of a task that has ended, after the reaper's rounds; wanted or not.
+    """
     judged = played.judged_at
-    return [w for w in played.mine if not w.is_over] if judged is not None and played.ti.is_finished else []
+    return (
+        [w for w in played.mine if not w.is_over]
+        if judged is not None and played.ti.is_finished
+        else []
+    )
 
 
 def is_wanted(played: Played, workload: Workload) -> bool:
     """Tell whether the author or a person wanted it to stay: kept, suspended, or resumed when its task had ended."""
     ended = max(f.at for f in played.story.facts if f.who == played.ti.task_id)
-    return played.ti.task.on_kill == "keep" or not workload.is_alive or _resumed_since(played, workload, ended)
+    return (
+        played.ti.task.on_kill == "keep"
+        or not workload.is_alive
+        or _resumed_since(played, workload, ended)
+    )
 
 
 def a_refusal_is_no_failure(played: Played) -> Iterator[Violation]:
-    """Check: "Not knowing is not failing. An outage, a refusal … lengthen the wait; they never end it"."""
-    refusals = ("Unauthorized", "Forbidden", "NotResolved", "Refused", "NotFound", "ForeignWorkload")
+    """
+    Check: "Not knowing is not failing.
+
+    An outage, a refusal … lengthen the wait; they never end it".
+    """
+    refusals = (
+        "Unauthorized",
+        "Forbidden",
+        "NotResolved",
+        "Refused",
+        "NotFound",
+        "ForeignWorkload",
+    )
     for fact in played.facts("raised", hopeless=True):
         kind = fact.error.removeprefix("AirflowFailException: ").partition(":")[0]
         mine = [w for w in played.mine if w.created >= _life_began(played, fact.at)]
         if kind in refusals and any(w.lives_at(fact.at) for w in mine):
-            yield Violation(f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}")
+            yield Violation(
+                f"refused: {kind}", fact.at, f"the task fails for good: {fact.error[:120]}"
+            )
 
 
 def success_was_earned(played: Played) -> Iterator[Violation]:
@@ -86,29 +117,44 @@ def success_was_earned(played: Played) -> Iterator[Violation]:
         if fact.who != played.ti.task_id or played.ti.sensor_of or fact.why != "its worker says so":
             continue
         begun = _life_began(played, fact.at)
-        # A later try that finds no note may have lost it: what it adopts must at least have gone on in this life.
-        mine = [w for w in played.mine if w.created >= begun or (fact.attempt > 1 and not _completed_by(w, begun))]
+        # A later try that finds no note may have lost it: what it adopts must at least have gone on
+        # in this life.
+        mine = [
+            w
+            for w in played.mine
+            if w.created >= begun or (fact.attempt > 1 and not _completed_by(w, begun))
+        ]
         if not any(_completed_by(w, fact.at) for w in mine):
             cause = "an earlier life of the run" if begun else "other"
-            yield Violation(f"success without training: {cause}", fact.at, "no workload of this run completed")
+            yield Violation(
+                f"success without training: {cause}", fact.at, "no workload of this run completed"
+            )
 
 
 def gone_was_gone(played: Played) -> Iterator[Violation]:
     """Check: "`gone`: deleted by someone else"."""
     for fact in played.facts("fired", status="gone"):
-        if not any(w.condemned is not None and w.condemned <= fact.at for w in played.world.workloads):
-            yield Violation("false gone", fact.at, "the wait ended with gone, and the workload is there")
+        if not any(
+            w.condemned is not None and w.condemned <= fact.at for w in played.world.workloads
+        ):
+            yield Violation(
+                "false gone", fact.at, "the wait ended with gone, and the workload is there"
+            )
 
 
 def what_is_stopped_deserved_it(played: Played) -> Iterator[Violation]:
-    """Check: "The workload is stopped only when …", and no limit is enforced before it is reached."""
+    """
+    Check: "The workload is stopped only when …", and no limit is enforced before it is reached.
+    """
     for fact in (*played.story.of("deleted"), *played.story.of("suspended")):
         workload = played.world.workloads[fact.ordinal]
         if fact.who == "a person" or workload not in played.mine:
             continue
         missing = reason_missing(played, fact, workload)
         if missing:
-            yield Violation(f"undeserved: {missing}", fact.at, f"{fact.who} ends {fact.workload} ({fact.phase})")
+            yield Violation(
+                f"undeserved: {missing}", fact.at, f"{fact.who} ends {fact.workload} ({fact.phase})"
+            )
 
 
 def a_retry_trains(played: Played) -> Iterator[Violation]:
@@ -120,12 +166,19 @@ def a_retry_trains(played: Played) -> Iterator[Violation]:
     for fact in played.facts("raised"):
         ended = re.match(r"WorkloadEnded: workload (\S+) (?:failed|gone): ", fact.error)
         since = max(
-            (at for (_, attempt), at in begun.items() if attempt == fact.attempt and at <= fact.at), default=0.0
+            (at for (_, attempt), at in begun.items() if attempt == fact.attempt and at <= fact.at),
+            default=0.0,
         )
         for workload in [w for w in played.mine if ended and w.name == ended[1]]:
-            over = next((at for at, phase, _ in workload.phases if phase == "Failed"), workload.condemned)
+            over = next(
+                (at for at, phase, _ in workload.phases if phase == "Failed"), workload.condemned
+            )
             if workload.created < since and over is not None and over < since:
-                yield Violation("wasted retry", fact.at, f"try {fact.attempt} only repeats the end of {workload.name}")
+                yield Violation(
+                    "wasted retry",
+                    fact.at,
+                    f"try {fact.attempt} only repeats the end of {workload.name}",
+                )
 
 
 def no_trigger_raises(played: Played) -> Iterator[Violation]:
@@ -135,9 +188,15 @@ def no_trigger_raises(played: Played) -> Iterator[Violation]:
 
 
 def strangers_are_left_alone(played: Played) -> Iterator[Violation]:
-    """Check: "The sensor never touches the workload", nor does anybody touch what others submitted."""
+    """
+    Check: "The sensor never touches the workload", nor does anybody touch what others submitted.
+    """
     for fact in (*played.story.of("deleted"), *played.story.of("suspended")):
-        if fact.who != "a person" and not played.world.workloads[fact.ordinal].task and not played.ti.sensor_of:
+        if (
+            fact.who != "a person"
+            and not played.world.workloads[fact.ordinal].task
+            and not played.ti.sensor_of
+        ):
             yield Violation("stranger touched", fact.at, f"{fact.who} ends {fact.workload}")
 
 
@@ -156,7 +215,11 @@ def texts_are_clean(played: Played) -> Iterator[Violation]:
     said = repr([f.about for f in played.story.facts if f.kind in ("fired", "raised", "says")])
     stored = json.dumps(played.ti.xcoms)
     if any(token in said + stored for token in ("\\x00", "\\x1b", "\\ud83d", "\\u0000", "\\u001b")):
-        yield Violation("dirty text", 0.0, "a control character or half a character of the platform reached Airflow")
+        yield Violation(
+            "dirty text",
+            0.0,
+            "a control character or half a character of the platform reached Airflow",
+        )
 
 
 INVARIANTS: tuple[Invariant, ...] = (
@@ -178,7 +241,12 @@ INVARIANTS: tuple[Invariant, ...] = (
 
 def judge(played: Played) -> list[Violation]:
     """Ask all judges about all tasks."""
-    return [violation for view in played.views for invariant in INVARIANTS for violation in invariant(view)]
+    return [
+        violation
+        for view in played.views
+        for invariant in INVARIANTS
+        for violation in invariant(view)
+    ]
 
 
 def _life_began(played: Played, moment: float) -> float:

@@ -9,7 +9,8 @@ from tests.simulation.simulation import Played
 from tests.simulation.story import Fact
 from tests.simulation.world import FINAL, Workload
 
-#: Seconds by which an enforced limit may be early: looks take time, and servers cut fractions of seconds.
+#: Seconds by which an enforced limit may be early: looks take time, and servers cut fractions of
+#: seconds.
 SLACK = 3.0
 #: Seconds for which the answer to the last look before it may have been on its way.
 ANSWER = 0.3
@@ -17,7 +18,16 @@ RUNNING = ("Running", "Degraded", "Updating")
 STARTING = ("Creating", "Initializing", "Resuming", "Terminating")
 #: Any other phase tells nothing: what was before it goes on.
 KNOWN = (*RUNNING, *STARTING, "Pending", "Stopping", "Stopped", *FINAL)
-STATES = ("none", "scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", *FINISHED)
+STATES = (
+    "none",
+    "scheduled",
+    "queued",
+    "running",
+    "restarting",
+    "deferred",
+    "up_for_retry",
+    *FINISHED,
+)
 
 
 def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
@@ -32,14 +42,20 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
         return ""
     if _cleared_for_a_restart(played, deed, workload):
         return ""
-    if any(w.task == workload.task and workload.created < w.created <= deed.at for w in played.world.workloads):
+    if any(
+        w.task == workload.task and workload.created < w.created <= deed.at
+        for w in played.world.workloads
+    ):
         return ""  # an older generation has no right to live
     limits = dict(played.ti.task.limits) if deed.who.startswith("worker") else {}
     spent = clocks_at(played, workload, deed.at)
     reached = {clock for clock, used in spent if clock in limits and used >= limits[clock] - SLACK}
     if reached:
         seen = _sent_at(played, deed, workload) - ANSWER
-        stale = reached <= {"queue", "interruption", "starting"} and workload.phase_at(seen)[1] in RUNNING
+        stale = (
+            reached <= {"queue", "interruption", "starting"}
+            and workload.phase_at(seen)[1] in RUNNING
+        )
         return "it runs again" if stale else ""
     return _cause(played, deed)
 
@@ -47,7 +63,11 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
 def _sent_at(played: Played, deed: Fact, workload: Workload) -> float:
     """Tell when the call was sent that has this effect: what happens while it travels, no sender can know."""
     sender = deed.who.partition(" (")[0]
-    sent = [f.at for f in played.story.of("sent") if f.who == sender and workload.id in f.call and f.at <= deed.at]
+    sent = [
+        f.at
+        for f in played.story.of("sent")
+        if f.who == sender and workload.id in f.call and f.at <= deed.at
+    ]
     return sent[-1] if sent else deed.at
 
 
@@ -60,12 +80,20 @@ def _cause(played: Played, deed: Fact) -> str:
         return "retries were edited"
     machinery = played.history.machinery
     skewed = machinery.worker_skew or machinery.triggerer_skew or played.history.platform.clock_off
-    return ("limit by a wrong clock" if skewed else "limit not reached") if played.ti.task.limits else "other"
+    return (
+        ("limit by a wrong clock" if skewed else "limit not reached")
+        if played.ti.task.limits
+        else "other"
+    )
 
 
 def state_at(played: Played, moment: float) -> str:
     """Tell the state of the task at a moment."""
-    states = [f.kind for f in played.story.facts if f.who == played.ti.task_id and f.kind in STATES and f.at <= moment]
+    states = [
+        f.kind
+        for f in played.story.facts
+        if f.who == played.ti.task_id and f.kind in STATES and f.at <= moment
+    ]
     return states[-1]
 
 
@@ -78,7 +106,9 @@ def _cleared_for_a_restart(played: Played, deed: Fact, workload: Workload) -> bo
 
 
 def clocks_at(played: Played, workload: Workload, now: float) -> Iterator[tuple[str, float]]:
-    """Tell, by clock, what it shows at ``now``, and what it showed at the end of each stretch before."""
+    """
+    Tell, by clock, what it shows at ``now``, and what it showed at the end of each stretch before.
+    """
     yield "total", now - workload.created
     away_total = running = 0.0
     began = False
@@ -86,7 +116,10 @@ def clocks_at(played: Played, workload: Workload, now: float) -> Iterator[tuple[
     # A server that tells no times is believed to change phases when it tells them.
     platform = played.history.platform
     timeless = platform.history in ("none", "forbidden") and not platform.tells_when
-    phases = ((at, phase, workload.told.get(place)) for place, (at, phase, _) in enumerate(workload.phases))
+    phases = (
+        (at, phase, workload.told.get(place))
+        for place, (at, phase, _) in enumerate(workload.phases)
+    )
     told = [(seen if timeless else at, phase) for at, phase, seen in phases if seen is not None]
     past = [p for p in told if p[0] < now - 0.001 and p[1] in KNOWN]
     away_since = workload.created

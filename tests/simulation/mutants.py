@@ -37,18 +37,26 @@ class Mutant:
     def build(self, folder: Path) -> Path:
         """Copy package and simulation into ``folder``, and take the defence out."""
         for part in ("airflow_runai", "tests/simulation"):
-            shutil.copytree(ROOT / part, folder / part)  # compiled files stay valid, but for that of the target
+            shutil.copytree(
+                ROOT / part, folder / part
+            )  # compiled files stay valid, but for that of the target
         (folder / "tests" / "__init__.py").touch()
         target = folder / "airflow_runai" / self.file
         text = target.read_text()
         if text.count(self.before) != 1:
-            raise ValueError(f"{target}: {text.count(self.before)} times {self.before!r}; it must be there once")
+            raise ValueError(
+                f"{target}: {text.count(self.before)} times {self.before!r}; it must be there once"
+            )
         target.write_text(text.replace(self.before, self.after))
         return folder
 
     def hunted(self, folder: Path, seeds: int) -> str:
-        """Play the first ``seeds`` seeds against the mutant in ``folder``; return what was printed."""
+        """
+        Play the first ``seeds`` seeds against the mutant in ``folder``; return what was printed.
+        """
         many = ("--many", str(seeds), "--first", str(self.first), "--until", self.kind)
         command = [sys.executable, "-m", "tests.simulation", *many]
         around = {**os.environ, "PYTHONPATH": str(folder)}
-        return subprocess.run(command, cwd=folder, env=around, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, cwd=folder, env=around, capture_output=True, text=True
+        ).stdout

@@ -10,8 +10,8 @@ from tests.simulation.cases import Case
 from tests.simulation.history import Act, Cue, History, Trouble
 
 OPEN: tuple[Case, ...] = (
-    # The network delivers a create after the workload of this name was deleted: nothing of ours can stop that. The next
-    # try, or the reaper, ends the older of the two.
+    # The network delivers a create after the workload of this name was deleted: nothing of ours can
+    # stop that. The next try, or the reaper, ends the older of the two.
     Case(
         "two alive: a create delivered late",
         0,

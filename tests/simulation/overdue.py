@@ -13,7 +13,9 @@ from tests.simulation.world import Workload
 
 #: Seconds that may pass: pauses between looks, a worker slot, a worker that dies, a retry.
 LATEST = 1800.0
-_GIVEN_UP = re.compile(r"(?:AirflowFailException|WorkloadEnded): workload (\S+) (?:timed_out|stalled): ")
+_GIVEN_UP = re.compile(
+    r"(?:AirflowFailException|WorkloadEnded): workload (\S+) (?:timed_out|stalled): "
+)
 
 
 def a_limit_is_enforced(played: Played) -> Iterator[Violation]:
@@ -23,7 +25,11 @@ def a_limit_is_enforced(played: Played) -> Iterator[Violation]:
     for fact in played.facts("raised"):
         if ended := _GIVEN_UP.match(fact.error):
             for workload in [w for w in played.mine if w.name == ended[1] and w.lives_at(fact.at)]:
-                yield Violation("limit not enforced", fact.at, f"the task gives up {workload.name}, which goes on")
+                yield Violation(
+                    "limit not enforced",
+                    fact.at,
+                    f"the task gives up {workload.name}, which goes on",
+                )
     for workload in played.mine:
         yield from _forgotten(played, workload)
 
@@ -32,11 +38,15 @@ def _forgotten(played: Played, workload: Workload) -> Iterator[Violation]:
     limits, now = dict(played.ti.task.limits), _last_alive(played, workload)
     # What a restarted triggerer may not know of the other clocks is a promise of its own.
     known = ("total", "running") if played.history.platform.history == "full" else ("total",)
-    for clock, used in {c: used for c, used in clocks_at(played, workload, now) if c in known and c in limits}.items():
+    for clock, used in {
+        c: used for c, used in clocks_at(played, workload, now) if c in known and c in limits
+    }.items():
         since = max(now - (used - limits[clock]), _blind_until(played, workload))
         if now - since > LATEST and _awaited(played, since, now):
             yield Violation(
-                "limit forgotten", now, f"{clock} of {workload.name} is {used:.0f} s: {limits[clock]:.0f} s"
+                "limit forgotten",
+                now,
+                f"{clock} of {workload.name} is {used:.0f} s: {limits[clock]:.0f} s",
             )
 
 

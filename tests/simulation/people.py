@@ -1,4 +1,6 @@
-"""People, node drains, outages: whatever acts on Airflow or on Run:ai by itself, each at its cue."""
+"""
+People, node drains, outages: whatever acts on Airflow or on Run:ai by itself, each at its cue.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from tests.simulation.story import Fact
 from tests.simulation.wire import Wire
 from tests.simulation.world import World
 
-#: Seconds after which a control plane that was restored from a backup has learned from its clusters what it forgot.
+#: Seconds after which a control plane that was restored from a backup has learned from its clusters
+#: what it forgot.
 RESYNC = 180.0
 
 
@@ -39,7 +42,14 @@ class People:
             self._at_cue(fact.phase)
         elif fact.who in ASIDE:
             return
-        elif fact.who == self.ti.task_id or fact.kind in ("created", "cleared", "marked", "fired", "died", "request"):
+        elif fact.who == self.ti.task_id or fact.kind in (
+            "created",
+            "cleared",
+            "marked",
+            "fired",
+            "died",
+            "request",
+        ):
             self._at_cue(fact.kind)
 
     def _at_cue(self, event: str) -> None:
@@ -68,11 +78,15 @@ class People:
             "resume": lambda act: self._steer(self.world.resume),
             "delete": lambda act: self._steer(self.world.delete),
             "rename": lambda act: setattr(self.ti, "slug", act.detail or "other"),
-            "retries": lambda act: setattr(self.ti, "task", replace(self.ti.task, retries=int(act.seconds))),
+            "retries": lambda act: setattr(
+                self.ti, "task", replace(self.ti.task, retries=int(act.seconds))
+            ),
             "delete the run": lambda act: self._run_again(),
             "delete the run for good": lambda act: self._run_goes(),
         }
-        self.world.story.note("act", "somebody", what=act.what, seconds=act.seconds, detail=act.detail)
+        self.world.story.note(
+            "act", "somebody", what=act.what, seconds=act.seconds, detail=act.detail
+        )
         deeds[act.what](act)
 
     def _steer(self, call: Callable[..., object]) -> None:

@@ -1,8 +1,9 @@
 """
 Simulated operating system processes: each has a clock of its own, counts its steps, and may die at any of them.
 
-Blocking code (operators, sensors) runs in a greenlet: where it would block, it hands an awaitable to the event loop and
-goes on when that is done. A step is whatever takes time: a request, a sleep, a question to Airflow.
+Blocking code (operators, sensors) runs in a greenlet: where it would block, it hands an awaitable
+to the event loop and goes on when that is done. A step is whatever takes time: a request, a sleep,
+a question to Airflow.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from tests.simulation.clock import BEGIN, CLOCK
 
 T = TypeVar("T")
 
-#: Processes that are the same in every history, and that nothing befalls: no history names them by a number.
+#: Processes that are the same in every history, and that nothing befalls: no history names them by
+#: a number.
 REAPER, API_SERVER = ASIDE = ("reaper", "api-server")
 
-_HERE: contextvars.ContextVar[Process | None] = contextvars.ContextVar("simulated process", default=None)
+_HERE: contextvars.ContextVar[Process | None] = contextvars.ContextVar(
+    "simulated process", default=None
+)
 
 
 @dataclass(eq=False)
@@ -31,7 +35,8 @@ class Process:
     """
     A worker, a triggerer, or one of those beside them.
 
-    :param number: counts the processes of a simulation from 1; a history names them by it. Those aside have 0.
+    :param number: counts the processes of a simulation from 1; a history names them by it. Those
+        aside have 0.
     :param skew: seconds by which its clock is wrong.
     :param troubles: what befalls it, by the number of its step.
     """
@@ -83,10 +88,16 @@ class Process:
             task.cancel()
         self.on_death()
 
-    def start(self, work: Coroutine[Any, Any, T], *also: tuple[contextvars.ContextVar[Any], Any]) -> asyncio.Task[T]:
+    def start(
+        self, work: Coroutine[Any, Any, T], *also: tuple[contextvars.ContextVar[Any], Any]
+    ) -> asyncio.Task[T]:
         """Run ``work`` as part of this process; ``also`` are context variables of its own."""
         context = contextvars.copy_context()
-        own: tuple[tuple[contextvars.ContextVar[Any], Any], ...] = ((CLOCK, self), (_HERE, self), *also)
+        own: tuple[tuple[contextvars.ContextVar[Any], Any], ...] = (
+            (CLOCK, self),
+            (_HERE, self),
+            *also,
+        )
         for variable, value in own:
             context.run(variable.set, value)
         return context.run(self.loop.create_task, work)

@@ -1,4 +1,8 @@
-"""Makes a history of a seed. Lags, faults and clears are far denser in it than in any production."""
+"""
+Makes a history of a seed.
+
+Lags, faults and clears are far denser in it than in any production.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,18 @@ from tests.simulation import wire
 from tests.simulation.history import Act, Cue, History, Life, Machinery, Platform, Task, Trouble
 from tests.simulation.scenes import with_scene
 
-CUES = ("running", "deferred", "created", "Running", "up_for_retry", "scheduled", "none", "request", "fired", "Pending")
+CUES = (
+    "running",
+    "deferred",
+    "created",
+    "Running",
+    "up_for_retry",
+    "scheduled",
+    "none",
+    "request",
+    "fired",
+    "Pending",
+)
 ENDS = ("success", "failed")
 DEEDS = {
     "clear": 8,
@@ -32,10 +47,21 @@ DEEDS = {
     "delete the run": 2,
     "time out": 1,
 }
-FOLLOWS = {"mark": "clear", "clear": "mark", "suspend": "resume", "rename": "clear", "retries": "worker dies"}
+FOLLOWS = {
+    "mark": "clear",
+    "clear": "mark",
+    "suspend": "resume",
+    "rename": "clear",
+    "retries": "worker dies",
+}
 OUTAGES = ("503 before", "request lost", "html", "401", "403", "500 before")
-#: What the platform says: the vendor documents no word for a preemption, and a container may say anything.
-WORDS = {"Preempted: another project wants its share": 70, "stopped": 20, "half \ud83d NUL \x00 ESC \x1b[31m": 10}
+#: What the platform says: the vendor documents no word for a preemption, and a container may say
+#: anything.
+WORDS = {
+    "Preempted: another project wants its share": 70,
+    "stopped": 20,
+    "half \ud83d NUL \x00 ESC \x1b[31m": 10,
+}
 CLOCKS = ("queue", "interruption", "interrupted_total", "running", "total", "starting")
 
 
@@ -66,7 +92,9 @@ def _between(chance: random.Random, least: float, most: float) -> float:
 
 
 def _task(chance: random.Random) -> Task:
-    limits = [(clock, _between(chance, 30, 900)) for clock in chance.sample(CLOCKS, chance.randint(1, 2))]
+    limits = [
+        (clock, _between(chance, 30, 900)) for clock in chance.sample(CLOCKS, chance.randint(1, 2))
+    ]
     return Task(
         retries=chance.choice((0, 1, 2, 3)),
         retry_delay=chance.choice((1.0, 5.0, 30.0, 120.0)),
@@ -114,7 +142,9 @@ def _life(chance: random.Random) -> Life:
     if _often(chance, 0.3):
         stretches = (*stretches[:-1], (stretches[-1][0], _between(chance, 1500, 5000)))
     odd = chance.choice(("Unknown", "Degraded", "Rebalancing")) if _often(chance, 0.1) else ""
-    return Life(stretches, "Failed" if _often(chance, 0.2) else "Completed", odd, _choice(chance, WORDS))
+    return Life(
+        stretches, "Failed" if _often(chance, 0.2) else "Completed", odd, _choice(chance, WORDS)
+    )
 
 
 def _acts(chance: random.Random) -> tuple[Act, ...]:

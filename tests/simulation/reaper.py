@@ -1,7 +1,8 @@
 """
 The reaper: the real operator, which Airflow runs every ten minutes as a task of its own, in a worker of its own.
 
-A package that has none yet, with which this one is compared, gets its rounds all the same; nothing is done in them.
+A package that has none yet, with which this one is compared, gets its rounds all the same; nothing
+is done in them.
 """
 
 from __future__ import annotations
@@ -76,5 +77,7 @@ class Reaper:
         except asyncio.CancelledError:
             return
         except Exception as error:
-            self.airflow.story.note("failed round", process.name, error=f"{type(error).__name__}: {error}")
+            self.airflow.story.note(
+                "failed round", process.name, error=f"{type(error).__name__}: {error}"
+            )
         self.rounds.append((began, self.airflow.loop.time()))

@@ -13,7 +13,15 @@ from typing import Any
 
 from tests.simulation.clock import BEGIN
 from tests.simulation.process import ASIDE
-from tests.simulation.world import EMPTY_LIST, HIDDEN, LATE_LIST, LATE_READ, LATE_STOP, Workload, World
+from tests.simulation.world import (
+    EMPTY_LIST,
+    HIDDEN,
+    LATE_LIST,
+    LATE_READ,
+    LATE_STOP,
+    Workload,
+    World,
+)
 
 Answer = tuple[int, Any]
 NOT_FOUND: Answer = (404, {"code": 404, "message": "not found"})
@@ -28,7 +36,9 @@ class Server:
         self.world = world
         self.asker = ""
 
-    def answer(self, who: str, method: str, path: str, query: Mapping[str, str], body: Any) -> Answer:
+    def answer(
+        self, who: str, method: str, path: str, query: Mapping[str, str], body: Any
+    ) -> Answer:
         """Do what a request asks for; it takes effect now."""
         self.asker = who
         if path.endswith("/token"):
@@ -39,7 +49,10 @@ class Server:
             return 200, {"workloads": self._listed(query)}
         if path == "/api/v1/workloads/pods":
             return 200, {"pods": self._pods(query)}
-        if method == "POST" and path in ("/api/v1/workloads/trainings", "/api/v1/workloads/distributed"):
+        if method == "POST" and path in (
+            "/api/v1/workloads/trainings",
+            "/api/v1/workloads/distributed",
+        ):
             return self._create(who, body)
         return self._about_one(who, method, path.removeprefix("/api/v1/workloads/").split("/"))
 
@@ -75,9 +88,15 @@ class Server:
 
     def _pods(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         """Tell the pods that stand, also those of a workload that is deleted already."""
-        standing = [w for w in self.world.workloads if w.has_pods(self.world.now()) and not self._is_hidden(w)]
+        standing = [
+            w
+            for w in self.world.workloads
+            if w.has_pods(self.world.now()) and not self._is_hidden(w)
+        ]
         chosen = [w for w in standing if _matches(w, query.get("filterBy", ""))]
-        names = [{"name": f"{w.name}-0", "workloadId": w.id, "workloadName": w.name} for w in chosen]
+        names = [
+            {"name": f"{w.name}-0", "workloadId": w.id, "workloadName": w.name} for w in chosen
+        ]
         return [{**pod, "k8sPhase": "Running"} for pod in names]
 
     def _can_be_read(self, found: Workload, method: str) -> bool:
@@ -102,7 +121,9 @@ class Server:
             self._generic(w, moment)
             | ({"deletedAt": self._iso(w.deleted)} if deleted and w.deleted is not None else {})
             for w in self.world.workloads
-            if _matches(w, query.get("filterBy", "")) and self._is_listed(w, moment, deleted) and not self._is_hidden(w)
+            if _matches(w, query.get("filterBy", ""))
+            and self._is_listed(w, moment, deleted)
+            and not self._is_hidden(w)
         ]
 
     def _is_listed(self, workload: Workload, moment: float, deleted: bool) -> bool:
@@ -129,7 +150,12 @@ class Server:
         platform = self.world.platform
         return {
             **{"id": workload.id, "name": workload.name, "type": "Training", "phase": phase},
-            **{"projectId": "7", "clusterId": "c-1", "phaseMessage": message, "createdAt": self._iso(workload.created)},
+            **{
+                "projectId": "7",
+                "clusterId": "c-1",
+                "phaseMessage": message,
+                "createdAt": self._iso(workload.created),
+            },
             **({"phaseUpdatedAt": self._iso(since)} if platform.tells_when else {}),
             **({"environmentVariables": workload.variables} if platform.tells_variables else {}),
         }
@@ -170,13 +196,27 @@ class Server:
 
 
 def _matches(workload: Workload, filters: str) -> bool:
-    return all(_fits(workload, *found.groups()) for part in filters.split(",") if (found := _CONDITION.fullmatch(part)))
+    return all(
+        _fits(workload, *found.groups())
+        for part in filters.split(",")
+        if (found := _CONDITION.fullmatch(part))
+    )
 
 
 def _fits(workload: Workload, field: str, operator: str, value: str) -> bool:
-    ours = {"name": workload.name, "workloadName": workload.name, "workloadId": workload.id, "projectId": "7"}
+    ours = {
+        "name": workload.name,
+        "workloadName": workload.name,
+        "workloadId": workload.id,
+        "projectId": "7",
+    }
     have = {**ours, "phase": workload.phase}.get(field)
     if have is None:
         return True
-    tests = {"==": have == value, "!=": have != value, "=^": have.startswith(value), "=@": value in have}
+    tests = {
+        "==": have == value,
+        "!=": have != value,
+        "=^": have.startswith(value),
+        "=@": value in have,
+    }
     return tests.get(operator, True)

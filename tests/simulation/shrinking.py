@@ -59,17 +59,27 @@ def _calmer(history: History) -> Iterator[History]:
         part: Any = getattr(history, name)
         for item in fields(part):
             if getattr(part, item.name) != getattr(calm, item.name):
-                yield replace(history, **{name: replace(part, **{item.name: getattr(calm, item.name)})})
+                yield replace(
+                    history, **{name: replace(part, **{item.name: getattr(calm, item.name)})}
+                )
     for index, life in enumerate(history.lives):
-        for calmer in (Life(), Life(((5.0, 2000.0),)), replace(life, stretches=life.stretches[-1:])):
+        for calmer in (
+            Life(),
+            Life(((5.0, 2000.0),)),
+            replace(life, stretches=life.stretches[-1:]),
+        ):
             if len(calmer.stretches) <= len(life.stretches) and life not in (Life(), calmer):
-                yield replace(history, lives=(*history.lives[:index], calmer, *history.lives[index + 1 :]))
+                yield replace(
+                    history, lives=(*history.lives[:index], calmer, *history.lives[index + 1 :])
+                )
 
 
 def _rounder(history: History) -> Iterator[History]:
     for index, act in enumerate(history.acts):
         for rounder in _rounded(act):
-            yield replace(history, acts=(*history.acts[:index], rounder, *history.acts[index + 1 :]))
+            yield replace(
+                history, acts=(*history.acts[:index], rounder, *history.acts[index + 1 :])
+            )
 
 
 def _rounded(act: Act) -> Iterator[Act]:

@@ -44,7 +44,8 @@ class Played:
     """
     What came of a history, as seen from one of its tasks.
 
-    :param judged_at: when the reaper had had its rounds after the last event; ``None`` if it never came to that.
+    :param judged_at: when the reaper had had its rounds after the last event; ``None`` if it never
+        came to that.
     """
 
     history: History
@@ -59,7 +60,11 @@ class Played:
     @property
     def mine(self) -> list[Workload]:
         """The workloads that the task has made."""
-        return [w for w in self.world.workloads if w.task == (self.ti.dag_id, self.ti.run_id, self.ti.task_id)]
+        return [
+            w
+            for w in self.world.workloads
+            if w.task == (self.ti.dag_id, self.ti.run_id, self.ti.task_id)
+        ]
 
     @property
     def views(self) -> list[Played]:
@@ -82,8 +87,16 @@ class Simulation:
         self.processes: list[Process] = []
         self.aside: list[Process] = []
         self.errors: list[dict[str, Any]] = []
-        self.world = World(self.loop, self.story, history.platform, history.lives, random.Random(history.chance + 1))
-        self.wire = wire.Wire(self.loop, Server(self.world), self.story, chance, random.Random(history.chance + 2))
+        self.world = World(
+            self.loop,
+            self.story,
+            history.platform,
+            history.lives,
+            random.Random(history.chance + 1),
+        )
+        self.wire = wire.Wire(
+            self.loop, Server(self.world), self.story, chance, random.Random(history.chance + 2)
+        )
         self.airflow = Airflow(self.loop, self.story, history.machinery, chance, self._new_process)
         self.airflow.run_worker = lambda ti, event: Worker.start(self.airflow, ti, event)
         self.ti = TaskInstance("dag", "run-1", "train", history.task)
@@ -116,11 +129,13 @@ class Simulation:
             self.loop.close()
             random.setstate(was)
         if self.errors:
-            raise RuntimeError(f"the simulation itself is broken: {self.errors[0]}") from self.errors[0].get(
-                "exception"
-            )
+            raise RuntimeError(
+                f"the simulation itself is broken: {self.errors[0]}"
+            ) from self.errors[0].get("exception")
         counted = (self.wire.requests, self.wire.requests_aside)
-        return Played(self.history, self.story, self.world, self.ti, self.beside, *counted, self.judged_at)
+        return Played(
+            self.history, self.story, self.world, self.ti, self.beside, *counted, self.judged_at
+        )
 
     async def _whole(self) -> None:
         self.airflow.triggerers = Triggerers(self.airflow)
@@ -164,7 +179,9 @@ def _api_server(airflow: Airflow, new_process: Callable[[], Process]) -> Hearing
 
 def _neighbour(number: int) -> TaskInstance:
     task = Task(retries=3, retry_delay=30.0)
-    return TaskInstance("dag", "run-1", f"beside-{number}", task, "beside", sensor_of="" if number else STRANGER)
+    return TaskInstance(
+        "dag", "run-1", f"beside-{number}", task, "beside", sensor_of="" if number else STRANGER
+    )
 
 
 @contextmanager

@@ -53,7 +53,11 @@ class Story:
 
     def of(self, kind: str, **about: Any) -> Iterator[Fact]:
         """Tell the facts of a kind, oldest first."""
-        return (f for f in self.facts if f.kind == kind and all(f.about.get(k) == v for k, v in about.items()))
+        return (
+            f
+            for f in self.facts
+            if f.kind == kind and all(f.about.get(k) == v for k, v in about.items())
+        )
 
     def lines(self) -> list[str]:
         """Return the story for people."""

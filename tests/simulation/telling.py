@@ -26,7 +26,16 @@ def tell(seed: int, kind: str = "", *, short: bool = False) -> int:
     broken = judge(play(history))
     if short and broken:
         history = shrink(history, kind or broken[0].kind)
-    print("\n".join((f"seed {seed}, short" if short else f"seed {seed}", *given(history), "", *happened(history))))
+    print(
+        "\n".join(
+            (
+                f"seed {seed}, short" if short else f"seed {seed}",
+                *given(history),
+                "",
+                *happened(history),
+            )
+        )
+    )
     if short:
         print(f"\n{source(history)}")
     return int(bool(broken))
@@ -48,14 +57,20 @@ def source(entry: Any) -> str:
         return f"({', '.join(map(source, entry))}{',' if len(entry) == 1 else ''})"
     if not is_dataclass(entry):
         return repr(entry)
-    needed = [item for item in fields(entry) if item.default is MISSING or getattr(entry, item.name) != item.default]
+    needed = [
+        item
+        for item in fields(entry)
+        if item.default is MISSING or getattr(entry, item.name) != item.default
+    ]
     return f"{type(entry).__name__}({', '.join(f'{n.name}={source(getattr(entry, n.name))}' for n in needed)})"
 
 
 def _plain(entry: Any) -> str:
     calm = type(entry)() if type(entry).__name__ not in ("Act", "Trouble") else None
     told = {item.name: getattr(entry, item.name) for item in fields(entry)}
-    shown = {name: value for name, value in told.items() if calm is None or value != getattr(calm, name)}
+    shown = {
+        name: value for name, value in told.items() if calm is None or value != getattr(calm, name)
+    }
     return ", ".join(f"{name}={value}" for name, value in shown.items() if value not in ("", 0.0))
 
 
@@ -71,7 +86,11 @@ def happened(history: History) -> Iterator[str]:
 
 
 def _sameness(fact: Fact) -> tuple[Any, ...]:
-    return (fact.who, fact.about["call"], fact.about["status"]) if fact.kind == "request" else (id(fact),)
+    return (
+        (fact.who, fact.about["call"], fact.about["status"])
+        if fact.kind == "request"
+        else (id(fact),)
+    )
 
 
 def _once(facts: Sequence[Fact]) -> Iterator[str]:

@@ -16,11 +16,14 @@ def sent_by(played: Played, who: str) -> list[str]:
     for identity, short in named.items():
         told = [call.replace(identity, short) for call in told]
     return [
-        call.partition(" name")[0].partition(" projectId")[0] + " deleted" * call.endswith("deleted") for call in told
+        call.partition(" name")[0].partition(" projectId")[0]
+        + " deleted" * call.endswith("deleted")
+        for call in told
     ]
 
 
-#: Requests for each workload of 40 seeds in fair weather before the promises of today were kept (fbb5fd9).
+#: Requests for each workload of 40 seeds in fair weather before the promises of today were kept
+#: (fbb5fd9).
 ONCE = 55.77
 LOOK_UP = ["GET /org-unit/projects", "GET /workloads", "GET /workloads deleted"]
 
@@ -32,7 +35,12 @@ def test_a_submission_is_a_look_and_a_create() -> None:
 def test_what_has_ended_is_looked_at_once_more_and_not_deferred_for() -> None:
     dies = Trouble(2, 9, "dies")
     played = play(History(task=Task(retries=1, retry_delay=600.0), troubles=(dies,)))
-    ended = ["GET /workloads/ID", "GET /workloads/trainings/ID", "GET /workloads/ID", "GET /workloads/ID/history"]
+    ended = [
+        "GET /workloads/ID",
+        "GET /workloads/trainings/ID",
+        "GET /workloads/ID",
+        "GET /workloads/ID/history",
+    ]
     assert sent_by(played, "worker-3") == [*LOOK_UP, *ended]
     assert [fact.kind for fact in played.story.of("deferred")] == []
     assert played.ti.state == "success"
@@ -66,4 +74,6 @@ def test_packages_are_compared_where_both_kept_their_promises_with_as_many_workl
 @pytest.mark.slow
 def test_a_workload_costs_hardly_more_than_it_did_when_less_was_promised() -> None:
     costs = list(measure(0, 40, fair=True))
-    assert sum(cost.requests for cost in costs) / sum(cost.workloads for cost in costs) <= 1.05 * ONCE
+    assert (
+        sum(cost.requests for cost in costs) / sum(cost.workloads for cost in costs) <= 1.05 * ONCE
+    )

@@ -8,9 +8,16 @@ import pytest
 
 from tests.simulation.mutants import Mutant
 
-#: Remedies taken out one by one. A class that is open anyway (``open_classes.py``) would be found without a mutant.
+#: Remedies taken out one by one. A class that is open anyway (``open_classes.py``) would be found
+#: without a mutant.
 MUTANTS = (
-    Mutant("undeserved: nobody ended the task", "tasks/kill.py", "if state not in FINISHED:", "if False:", 18),
+    Mutant(
+        "undeserved: nobody ended the task",
+        "tasks/kill.py",
+        "if state not in FINISHED:",
+        "if False:",
+        18,
+    ),
     Mutant(
         "trigger raised",
         "triggers/workload.py",
@@ -26,9 +33,23 @@ MUTANTS = (
         149,
     ),
     Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 8),
-    Mutant("false gone", "core/decision.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70),
-    Mutant("wasted retry", "backends/submission.py", "if newest is None or newest[1].deleted:", "if True:", 5),
-    Mutant("undeserved: it runs again", "tasks/settlement.py", "now = decide(policy(), seen)", "now = outcome", 430),
+    Mutant(
+        "false gone", "core/decision.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70
+    ),
+    Mutant(
+        "wasted retry",
+        "backends/submission.py",
+        "if newest is None or newest[1].deleted:",
+        "if True:",
+        5,
+    ),
+    Mutant(
+        "undeserved: it runs again",
+        "tasks/settlement.py",
+        "now = decide(policy(), seen)",
+        "now = outcome",
+        430,
+    ),
     Mutant(
         "success without training",
         "core/submission.py",
@@ -58,9 +79,26 @@ MUTANTS = (
         "    if True:\n        return made_by",
         328,
     ),
-    Mutant("lost", "core/orphans.py", "    return goes_on and one.mark", "    return False and one.mark"),
-    Mutant("stranger touched", "core/naming.py", 'r"([1-9]\\d{0,3})", name', 'r"([1-9]\\d{0,3}).*", name', 23),
-    Mutant("dirty text", "core/texts.py", "return kept if kept.isprintable() else", "return kept if True else", 2),
+    Mutant(
+        "lost",
+        "core/orphans.py",
+        "    return goes_on and one.mark",
+        "    return False and one.mark",
+    ),
+    Mutant(
+        "stranger touched",
+        "core/naming.py",
+        'r"([1-9]\\d{0,3})", name',
+        'r"([1-9]\\d{0,3}).*", name',
+        23,
+    ),
+    Mutant(
+        "dirty text",
+        "core/texts.py",
+        "return kept if kept.isprintable() else",
+        "return kept if True else",
+        2,
+    ),
     Mutant(
         "hang",
         "core/decision.py",

@@ -34,7 +34,8 @@ def test_a_worker_that_dies_at_any_step_costs_nothing_where_there_is_a_retry(ste
     assert judge(played) == []
 
 
-#: A create that arrives after all, when the task was cleared and its workload ended: nothing of ours can stop that.
+#: A create that arrives after all, when the task was cleared and its workload ended: nothing of
+#: ours can stop that.
 LATE = Trouble(2, 7, "delivered late 60.0")
 CLEAR = Act(Cue("deferred", seconds=5.0), "clear")
 
@@ -54,8 +55,13 @@ def test_a_seed_tells_the_same_story_in_every_process(hash_seed: str) -> None:
 
 
 def test_a_failing_history_is_shrunk_to_what_matters() -> None:
-    noise = (Act(Cue("Running", 2, 5.0), "take-over", 3.0), Act(Cue("Running", 2, 99.3), "take-over", 2.0))
-    history = History(platform=Platform(grace=77.0), acts=(noise[0], CLEAR, noise[1]), troubles=(LATE,))
+    noise = (
+        Act(Cue("Running", 2, 5.0), "take-over", 3.0),
+        Act(Cue("Running", 2, 99.3), "take-over", 2.0),
+    )
+    history = History(
+        platform=Platform(grace=77.0), acts=(noise[0], CLEAR, noise[1]), troubles=(LATE,)
+    )
     short = shrink(history, "two alive: a create delivered late")
     assert [act.what for act in short.acts] == ["clear"]
     assert short.platform == Platform()

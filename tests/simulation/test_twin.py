@@ -15,7 +15,9 @@ def held(seed: int, run_seconds: float = RUN) -> Twin:
     """Hold one conversation with both."""
     scenario = Scenario(run_seconds=run_seconds, keeps_progress=False, stop_seconds=GRACE)
     scenarios = {name: scenario for name in ("train", "other")}
-    given = Settings(clock=SteppedClock(BEGIN), scenarios=scenarios, initializing_seconds=START, nodes=4)
+    given = Settings(
+        clock=SteppedClock(BEGIN), scenarios=scenarios, initializing_seconds=START, nodes=4
+    )
     with serve(given) as emulator:
         simulation = Simulation(comparable(history_of(seed)))
         twin = Twin(simulation, emulator)

@@ -93,7 +93,11 @@ class Triggerers:
             async for event in running.trigger.run():
                 payload = json.loads(json.dumps(event.payload))
                 airflow.story.note(
-                    "fired", running.process.name, ti=row.ti.task_id, row=row.number, status=payload.get("status")
+                    "fired",
+                    running.process.name,
+                    ti=row.ti.task_id,
+                    row=row.number,
+                    status=payload.get("status"),
                 )
                 self.rows.pop(row.number, None)
                 airflow.later(0.5, partial(airflow.fire, row.ti, row.number, payload))
@@ -102,7 +106,10 @@ class Triggerers:
             raise
         except Exception as error:
             airflow.story.note(
-                "broke", running.process.name, ti=row.ti.task_id, error=f"{type(error).__name__}: {error}"
+                "broke",
+                running.process.name,
+                ti=row.ti.task_id,
+                error=f"{type(error).__name__}: {error}",
             )
             airflow.broke(row.ti, row.number, str(error))
         finally:
@@ -117,7 +124,9 @@ class Triggerers:
 
     def _cancel(self, running: Running) -> None:
         if running.process.alive:
-            running.process.start(self._kill(running), (_preset_connections, connection(running.process.name)))
+            running.process.start(
+                self._kill(running), (_preset_connections, connection(running.process.name))
+            )
 
     async def _kill(self, running: Running) -> None:
         running.task.cancel()

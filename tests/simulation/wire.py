@@ -24,7 +24,8 @@ from tests.simulation.story import Story
 
 HTML = "<html><body>Please log in</body></html>"
 WORDS: dict[int, Any] = {401: "token expired", 403: "no permission", 429: "slow down", 404: HTML}
-#: Kinds of troubles: the answer that comes instead, and whether the request has taken effect before.
+#: Kinds of troubles: the answer that comes instead, and whether the request has taken effect
+#: before.
 INSTEAD: dict[str, tuple[int, bool]] = {
     "500 before": (500, False),
     "502 after": (502, True),
@@ -47,7 +48,8 @@ class Wire:
     """
     Carries requests to the server.
 
-    :param aside: chance for the requests of reaper and listener, which must not disturb the pace of the others.
+    :param aside: chance for the requests of reaper and listener, which must not disturb the pace of
+        the others.
     :param outage: what everybody gets instead of an answer until ``outage_until``.
     :param requests: of workers and triggerers.
     :param requests_aside: of reaper and listener.
@@ -87,10 +89,14 @@ class Wire:
         if not process.alive:
             raise asyncio.CancelledError
 
-    async def _answered(self, process: Process, request: httpx.Request, trouble: str) -> httpx.Response:
+    async def _answered(
+        self, process: Process, request: httpx.Request, trouble: str
+    ) -> httpx.Response:
         is_login = _is_login(request)
         if trouble and not is_login:
-            self.story.note("trouble", process.name, what=trouble, call=f"{request.method} {request.url.path}")
+            self.story.note(
+                "trouble", process.name, what=trouble, call=f"{request.method} {request.url.path}"
+            )
         if trouble in LOST or trouble.startswith(LATE):
             return await self._lost(process, request, trouble)
         if trouble == "slow":
@@ -168,11 +174,19 @@ def installed(wire_of: Callable[[Process], Wire]) -> Iterator[None]:
 
     def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
         process = here()
-        return blocking(wire_of(process).carry(request)) if process is not None else real[0](self, request)
+        return (
+            blocking(wire_of(process).carry(request))
+            if process is not None
+            else real[0](self, request)
+        )
 
-    async def handle_async_request(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(
+        self: httpx.AsyncHTTPTransport, request: httpx.Request
+    ) -> httpx.Response:
         process = here()
-        return await (wire_of(process).carry(request) if process is not None else real[1](self, request))
+        return await (
+            wire_of(process).carry(request) if process is not None else real[1](self, request)
+        )
 
     for (kind, name), fake in zip(kinds, (handle_request, handle_async_request), strict=True):
         setattr(kind, name, fake)

@@ -19,7 +19,11 @@ from tests.simulation.airflow import Airflow, TaskInstance
 from tests.simulation.comms import ContextTi, Store
 from tests.simulation.process import Process, in_greenlet
 
-SPEC = {"image": "registry.example/train:7", "command": "./startup.sh", "environment": {"CHECKPOINTS": "/shared/ckpt"}}
+SPEC = {
+    "image": "registry.example/train:7",
+    "command": "./startup.sh",
+    "environment": {"CHECKPOINTS": "/shared/ckpt"},
+}
 #: What the linter would say about it at each of a thousand parses.
 SILENCE = ("checkpoint-path-not-persistent", "no-checkpoint-path")
 #: Seconds that Airflow leaves a worker between SIGTERM and SIGKILL.
@@ -29,7 +33,12 @@ LAST_SECONDS = 5.0
 def connection(login: str) -> dict[str, Connection]:
     """What a process knows of the control plane; processes with one login share a session."""
     extra = '{"project": "team-a", "verify_ssl": false}'
-    about: dict[str, Any] = {"conn_type": "runai", "host": "https://org.run.ai", "password": "a-secret", "extra": extra}
+    about: dict[str, Any] = {
+        "conn_type": "runai",
+        "host": "https://org.run.ai",
+        "password": "a-secret",
+        "extra": extra,
+    }
     return {"runai_default": Connection(conn_id="runai_default", login=login, **about)}
 
 
@@ -39,7 +48,11 @@ def operator_of(ti: TaskInstance) -> BaseOperator:
     with DAG(ti.dag_id, schedule=None):
         if ti.sensor_of:
             return RunaiWorkloadSensor(
-                task_id=ti.task_id, workload=ti.sensor_of, deferrable=task.deferrable, poke_interval=30, retries=9
+                task_id=ti.task_id,
+                workload=ti.sensor_of,
+                deferrable=task.deferrable,
+                poke_interval=30,
+                retries=9,
             )
         return RunaiTrainingOperator(
             task_id=ti.task_id,
@@ -95,7 +108,12 @@ class Worker:
             hopeless = isinstance(error, AirflowFailException)
             words = f"{type(error).__name__}: {error}"
             airflow.story.note(
-                "raised", name, ti=self.ti.task_id, error=words, hopeless=hopeless, attempt=self.ti.try_number
+                "raised",
+                name,
+                ti=self.ti.task_id,
+                error=words,
+                hopeless=hopeless,
+                attempt=self.ti.try_number,
             )
             airflow.failed(self, words, retry=not hopeless)
         else:
@@ -123,6 +141,8 @@ class Worker:
     def _died(self) -> None:
         if self.ended:
             return
-        self.airflow.story.note("died", self.process.name, ti=self.ti.task_id, attempt=self.ti.try_number)
+        self.airflow.story.note(
+            "died", self.process.name, ti=self.ti.task_id, attempt=self.ti.try_number
+        )
         delay = 0.5 if self.ti.state == "restarting" else self.airflow.machinery.death_noticed
         self.airflow.later(delay, lambda: self.airflow.lost(self))

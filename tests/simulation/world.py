@@ -30,7 +30,8 @@ class Workload:
 
     :param phases: (since, phase, message), oldest first.
     :param pods: (from, until) of each stretch in which its pods stood; the last may be open.
-    :param told: when the control plane first told a phase (by its place) to somebody who waits for the workload.
+    :param told: when the control plane first told a phase (by its place) to somebody who waits for
+        the workload.
     :param lies: when, and in which way, the control plane denied its existence.
     """
 
@@ -96,7 +97,9 @@ class Workload:
         return self.phase_at(moment)
 
     def _place_at(self, moment: float) -> int:
-        return next((i for i in reversed(range(len(self.phases))) if self.phases[i][0] <= moment), 0)
+        return next(
+            (i for i in reversed(range(len(self.phases))) if self.phases[i][0] <= moment), 0
+        )
 
     def has_pods(self, moment: float) -> bool:
         return any(since <= moment < until for since, until in self.pods)
@@ -128,14 +131,18 @@ class World:
     def now(self) -> float:
         return self.loop.time()
 
-    def create(self, name: str, spec: Mapping[str, Any], who: str, life: Life | None = None) -> Workload | None:
+    def create(
+        self, name: str, spec: Mapping[str, Any], who: str, life: Life | None = None
+    ) -> Workload | None:
         """Make a workload; ``None`` if the name is taken by one that is not deleted."""
         if any(w.name == name and w.deleted is None for w in self.workloads):
             return None
         identity = str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
         made = Workload(identity, name, spec, self.now(), len(self.workloads))
         self.workloads.append(made)
-        self.story.note("created", who, workload=made.name, ordinal=made.ordinal, beside=self._beside(made))
+        self.story.note(
+            "created", who, workload=made.name, ordinal=made.ordinal, beside=self._beside(made)
+        )
         made.acts = _acts(life or self._life_of(made), self.platform.grace)
         self._enter(made, "Creating")
         self._next(made)
@@ -153,7 +160,9 @@ class World:
         """Begin to remove it: pods get their grace period."""
         if workload.condemned is not None:
             return
-        self.story.note("deleted", who, workload=workload.name, ordinal=workload.ordinal, phase=workload.phase)
+        self.story.note(
+            "deleted", who, workload=workload.name, ordinal=workload.ordinal, phase=workload.phase
+        )
         workload.condemned = self.now()
         self._cancel(workload)
         grace = self.platform.grace if workload.has_pods(self.now()) else 0.2
@@ -168,7 +177,9 @@ class World:
         """Stop its pods, keep the workload."""
         if not workload.is_alive:
             return
-        self.story.note("suspended", who, workload=workload.name, ordinal=workload.ordinal, phase=workload.phase)
+        self.story.note(
+            "suspended", who, workload=workload.name, ordinal=workload.ordinal, phase=workload.phase
+        )
         self._cancel(workload)
         grace = self.platform.grace if workload.has_pods(self.now()) else 0.2
         self._pods_end(workload, grace)
@@ -182,7 +193,12 @@ class World:
         self.story.note("resumed", who, workload=workload.name, ordinal=workload.ordinal)
         self._cancel(workload)
         self._enter(workload, "Resuming")
-        workload.acts = [(2.0, "Pending", ""), (4.0, "Initializing", ""), (3.0, "Running", ""), *workload.acts]
+        workload.acts = [
+            (2.0, "Pending", ""),
+            (4.0, "Initializing", ""),
+            (3.0, "Running", ""),
+            *workload.acts,
+        ]
         self._next(workload)
 
     def _cancel(self, workload: Workload) -> None:
@@ -204,7 +220,9 @@ class World:
 
     def _enter(self, workload: Workload, phase: str, message: str = "") -> None:
         workload.phases.append((self.now(), phase, message))
-        self.story.note("phase", "platform", workload=workload.name, ordinal=workload.ordinal, phase=phase)
+        self.story.note(
+            "phase", "platform", workload=workload.name, ordinal=workload.ordinal, phase=phase
+        )
 
     def _pods_end(self, workload: Workload, grace: float) -> None:
         for stretch in workload.pods:

@@ -19,7 +19,11 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from airflow_runai.training.lightning_trainer import LeaveWhenPreempted, PublishingCheckpointIO, newest_checkpoint
+from airflow_runai.training.lightning_trainer import (
+    LeaveWhenPreempted,
+    PublishingCheckpointIO,
+    newest_checkpoint,
+)
 from airflow_runai.training.preemptible import PreemptionGuard
 
 BATCHES = 4
@@ -37,7 +41,9 @@ class Loader:
     def __iter__(self):
         if self.at == BATCHES:
             self.epoch, self.at = self.epoch + 1, 0
-        order = torch.randperm(BATCHES, generator=torch.Generator().manual_seed(self.epoch)).tolist()
+        order = torch.randperm(
+            BATCHES, generator=torch.Generator().manual_seed(self.epoch)
+        ).tolist()
         while self.at < BATCHES:
             self.at += 1
             yield torch.linspace(0, 1 + order[self.at - 1], 12).view(4, 3)
@@ -53,7 +59,9 @@ class Model(lightning.LightningModule):
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
-        self.layers = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(3, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2)
+        )
 
     def training_step(self, batch: torch.Tensor) -> torch.Tensor:
         print(f"step {self.global_step}", flush=True)
@@ -69,7 +77,12 @@ def main(folder: str, steps: int, seconds: float, plain: bool) -> None:
     torch.set_num_threads(1)
     model = Model(seconds)
     saves = ModelCheckpoint(folder, every_n_train_steps=3, save_top_k=-1)
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
     quiet["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if plain:
         lightning.Trainer(max_steps=steps, callbacks=[saves], **quiet).fit(model, Loader())

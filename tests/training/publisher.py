@@ -1,4 +1,6 @@
-"""A training in small, made to be killed: resumes, then publishes as fast as it can until the end."""
+"""
+A training in small, made to be killed: resumes, then publishes as fast as it can until the end.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """
 What the adapters do, driven by hand: no framework is needed, so this is tried wherever the tests run.
 
-The stand-ins do what the frameworks do at their side of the interface: write files, and call back in the same order.
+The stand-ins do what the frameworks do at their side of the interface: write files, and call back
+in the same order.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ from airflow_runai.checkpoints import Verdict, check
 from airflow_runai.training import huggingface_trainer, lightning_trainer, preemptible
 from airflow_runai.training.huggingface_trainer import PublishCheckpoints, metrics_of
 from airflow_runai.training.lightning_trainer import LeaveWhenPreempted, PublishingCheckpointIO
-from airflow_runai.training.preemptible import CheckpointVerificationError, PreemptionGuard, newest_valid, verify
+from airflow_runai.training.preemptible import (
+    CheckpointVerificationError,
+    PreemptionGuard,
+    newest_valid,
+    verify,
+)
 from tests.checkpoints.samples import safetensors_file
 
 
@@ -30,14 +36,20 @@ def guard() -> Iterator[PreemptionGuard]:
         yield made
 
 
-# --- Hugging Face ----------------------------------------------------------------------------------------
+# --- Hugging Face
+# ----------------------------------------------------------------------------------------
 
 
 class Trainer:
     """The Trainer's side: after each step it calls back, writes ``checkpoint-N`` in place if asked to, calls back."""
 
     def __init__(self, root: Path, callback: PublishCheckpoints, **arguments: Any) -> None:
-        settings = {"world_size": 1, "save_only_model": False, "save_total_limit": None, **arguments}
+        settings = {
+            "world_size": 1,
+            "save_only_model": False,
+            "save_total_limit": None,
+            **arguments,
+        }
         self.args = SimpleNamespace(output_dir=str(root), **settings)
         self.state = SimpleNamespace(
             global_step=0,
@@ -46,7 +58,9 @@ class Trainer:
             best_model_checkpoint=None,
             log_history=[{"loss": 1.5}],
         )
-        self.control = SimpleNamespace(should_save=False, should_training_stop=False, should_evaluate=True)
+        self.control = SimpleNamespace(
+            should_save=False, should_training_stop=False, should_evaluate=True
+        )
         self.callback = callback
 
     def train(self, steps: int, save_every: int = 1) -> None:
@@ -69,18 +83,25 @@ class Trainer:
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        names = ["optimizer.bin", *(f"rng_state_{rank}.pth" for rank in range(self.args.world_size))]
+        names = [
+            "optimizer.bin",
+            *(f"rng_state_{rank}.pth" for rank in range(self.args.world_size)),
+        ]
         (folder / "model.safetensors").write_bytes(safetensors_file())
         for name in names:
             (folder / name).write_text(f"{name} of {self.state.global_step}")
-        (folder / "trainer_state.json").write_text(json.dumps({"global_step": self.state.global_step}))
+        (folder / "trainer_state.json").write_text(
+            json.dumps({"global_step": self.state.global_step})
+        )
 
 
 def steps(root: Path) -> list[int]:
     return sorted(int(path.name.rpartition("-")[2]) for path in root.glob("checkpoint-*"))
 
 
-def test_each_checkpoint_of_the_trainer_proves_itself(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_each_checkpoint_of_the_trainer_proves_itself(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     Trainer(tmp_path, PublishCheckpoints(guard)).train(3)
     for step in (1, 2, 3):
         found = verify(tmp_path / f"checkpoint-{step}")
@@ -89,7 +110,9 @@ def test_each_checkpoint_of_the_trainer_proves_itself(tmp_path: Path, guard: Pre
     assert huggingface_trainer.newest_checkpoint(tmp_path / "nothing") is None
 
 
-def test_while_the_trainer_writes_readers_are_told_so(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_while_the_trainer_writes_readers_are_told_so(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     seen: list[Verdict] = []
 
     class Watched(Trainer):
@@ -102,15 +125,21 @@ def test_while_the_trainer_writes_readers_are_told_so(tmp_path: Path, guard: Pre
     assert not list(tmp_path.rglob("checkpoint-is-incomplete.txt"))
 
 
-def test_left_overs_of_a_dead_training_do_not_get_into_a_checkpoint(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_left_overs_of_a_dead_training_do_not_get_into_a_checkpoint(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     Trainer(tmp_path, PublishCheckpoints(guard)).train(2)
     (tmp_path / "checkpoint-2" / "rng_state_7.pth").write_text("of a larger world")
     assert huggingface_trainer.newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-1")
     Trainer(tmp_path, PublishCheckpoints(guard)).train(2)
-    assert "rng_state_7.pth" not in [path.name for path in verify(tmp_path / "checkpoint-2").path.iterdir()]
+    assert "rng_state_7.pth" not in [
+        path.name for path in verify(tmp_path / "checkpoint-2").path.iterdir()
+    ]
 
 
-def test_signal_asks_for_a_save_and_the_end_but_for_no_evaluation(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_signal_asks_for_a_save_and_the_end_but_for_no_evaluation(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     trainer = Trainer(tmp_path, PublishCheckpoints(guard))
     signal.raise_signal(signal.SIGTERM)
     trainer.train(10, save_every=5)
@@ -144,7 +173,9 @@ def test_checkpoint_resumed_from_is_not_written_over_before_a_step_was_done(
     assert (tmp_path / "checkpoint-2").stat().st_ino == before
 
 
-def test_rotation_waits_for_the_manifest_and_keeps_the_best(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_rotation_waits_for_the_manifest_and_keeps_the_best(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     seen: list[list[int]] = []
 
     class Watched(Trainer):
@@ -161,7 +192,9 @@ def test_rotation_waits_for_the_manifest_and_keeps_the_best(tmp_path: Path, guar
     assert steps(tmp_path) == [2, 4]
 
 
-def test_rotation_does_not_count_what_is_newer_by_number(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_rotation_does_not_count_what_is_newer_by_number(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     Trainer(tmp_path, PublishCheckpoints(guard)).train(6)
     Trainer(tmp_path, PublishCheckpoints(guard), save_total_limit=2).train(3)
     assert steps(tmp_path) == [2, 3, 4, 5, 6]
@@ -196,7 +229,9 @@ def test_random_states_of_all_ranks_are_asked_for(tmp_path: Path) -> None:
         verify(folder)
 
 
-def test_the_trainers_own_save_on_sigterm_is_refused(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_the_trainers_own_save_on_sigterm_is_refused(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     with pytest.raises(ValueError, match="enable_jit_checkpoint=True: switch it off"):
         Trainer(tmp_path, PublishCheckpoints(guard), enable_jit_checkpoint=True).train(1)
 
@@ -210,7 +245,8 @@ def test_metrics_are_the_last_finite_numbers_of_the_log() -> None:
     assert metrics_of(history) == {"loss": 1.0, "step": 1.0, "eval_accuracy": 0.5}
 
 
-# --- Lightning -------------------------------------------------------------------------------------------
+# --- Lightning
+# -------------------------------------------------------------------------------------------
 
 
 class Disk(PublishingCheckpointIO):
@@ -256,9 +292,14 @@ def test_plugin_removes_a_checkpoint_and_leaves_no_half_of_it(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("path", "options", "says"),
-    [("s3://bucket/a.ckpt", None, "mounted storage is expected"), ("a.ckpt", {"key": 1}, "storage_options=")],
+    [
+        ("s3://bucket/a.ckpt", None, "mounted storage is expected"),
+        ("a.ckpt", {"key": 1}, "storage_options="),
+    ],
 )
-def test_plugin_refuses_what_it_cannot_make_atomic(tmp_path: Path, path: str, options: Any, says: str) -> None:
+def test_plugin_refuses_what_it_cannot_make_atomic(
+    tmp_path: Path, path: str, options: Any, says: str
+) -> None:
     with pytest.raises(ValueError, match=says):
         Disk().save_checkpoint(STATE, path, options)
 
@@ -283,7 +324,9 @@ class LightningTrainer:
             callback.on_train_batch_end(self, None, None, None, batch)
 
 
-def test_signal_saves_after_the_optimizer_step_and_leaves_with_the_code(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_signal_saves_after_the_optimizer_step_and_leaves_with_the_code(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     callback, trainer = LeaveWhenPreempted(guard, tmp_path), LightningTrainer()
     trainer.run(callback, 4)
     assert newest_valid(tmp_path) is None
@@ -294,7 +337,9 @@ def test_signal_saves_after_the_optimizer_step_and_leaves_with_the_code(tmp_path
     assert lightning_trainer.newest_checkpoint(tmp_path) == str(tmp_path / "preempted-step=5.ckpt")
 
 
-def test_only_the_last_preemption_leaves_a_checkpoint_of_its_own(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_only_the_last_preemption_leaves_a_checkpoint_of_its_own(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     signal.raise_signal(signal.SIGTERM)
     trainer = LightningTrainer()
     for _ in range(3):
@@ -303,7 +348,9 @@ def test_only_the_last_preemption_leaves_a_checkpoint_of_its_own(tmp_path: Path,
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["preempted-step=3.ckpt"]
 
 
-def test_handler_that_lightning_put_in_between_is_replaced(tmp_path: Path, guard: PreemptionGuard) -> None:
+def test_handler_that_lightning_put_in_between_is_replaced(
+    tmp_path: Path, guard: PreemptionGuard
+) -> None:
     signal.signal(signal.SIGTERM, lambda *_: pytest.fail("Lightning's handler was called"))
     LeaveWhenPreempted(guard, tmp_path).on_sanity_check_start(None, None)
     signal.raise_signal(signal.SIGTERM)
@@ -322,7 +369,8 @@ def test_exit_of_lightnings_own_gets_the_code_that_does_not_mean_finished(
     assert left.value.code == 143
 
 
-# --- any image -------------------------------------------------------------------------------------------
+# --- any image
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", [huggingface_trainer, lightning_trainer])

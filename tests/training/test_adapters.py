@@ -1,8 +1,8 @@
 """
 The adapters under the real libraries: real processes, real SIGTERM, and the end bit for bit as without it.
 
-Where the libraries are not installed, test_adapter_logic.py drives the same code by hand, and test_golden.py looks at
-what these programs wrote under them.
+Where the libraries are not installed, test_adapter_logic.py drives the same code by hand, and
+test_golden.py looks at what these programs wrote under them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ pytestmark = pytest.mark.slow  # each process imports PyTorch
 
 
 def start(program: str, root: Path, seconds: float, **environment: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"tests.training.{program}_program", str(root), STEPS, str(seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        f"tests.training.{program}_program",
+        str(root),
+        STEPS,
+        str(seconds),
+    ]
     settings = {name: str(value) for name, value in environment.items()}
     return subprocess.Popen(
         command,
@@ -54,7 +61,9 @@ def ranks(program: str, root: Path, seconds: float, world: int) -> list[subproce
         "MASTER_PORT": port,
     }
     where["TORCHELASTIC_RUN_ID"] = "tests"  # by which Lightning knows torchrun
-    return [start(program, root, seconds, RANK=rank, LOCAL_RANK=rank, **where) for rank in range(world)]
+    return [
+        start(program, root, seconds, RANK=rank, LOCAL_RANK=rank, **where) for rank in range(world)
+    ]
 
 
 def finish(program: str, root: Path, world: int) -> str:
@@ -79,7 +88,8 @@ def preempt(program: str, root: Path, world: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "world"), [("huggingface", 1), ("lightning", 1), ("torch", 1), ("torch", 2), ("huggingface", 2)]
+    ("program", "world"),
+    [("huggingface", 1), ("lightning", 1), ("torch", 1), ("torch", 2), ("huggingface", 2)],
 )
 def test_preempted_and_resumed_training_ends_bit_for_bit_like_an_undisturbed_one(
     tmp_path: Path, program: str, world: int
@@ -105,7 +115,9 @@ def test_both_ranks_of_lightning_leave_when_one_is_preempted(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("program", ["huggingface", "lightning"])
-def test_training_killed_at_any_moment_resumes_from_what_proves_itself(tmp_path: Path, program: str) -> None:
+def test_training_killed_at_any_moment_resumes_from_what_proves_itself(
+    tmp_path: Path, program: str
+) -> None:
     pytest.importorskip(LIBRARY[program])
     for line in ("step 3", "step 4", "step 7"):
         child = start(program, tmp_path, 0.05)
@@ -122,7 +134,15 @@ def test_training_killed_at_any_moment_resumes_from_what_proves_itself(tmp_path:
 def test_lightning_left_to_itself_says_finished_when_it_was_preempted(tmp_path: Path) -> None:
     """The reason for our callback; if this fails, Lightning has learnt it."""
     pytest.importorskip("lightning")
-    command = [sys.executable, "-m", "tests.training.lightning_program", str(tmp_path), STEPS, "0.2", "plain"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.training.lightning_program",
+        str(tmp_path),
+        STEPS,
+        "0.2",
+        "plain",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE) as child:
         assert child.stdout is not None
         for line in child.stdout:

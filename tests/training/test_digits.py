@@ -61,7 +61,9 @@ def preempt(script: str, root: Path, after: str) -> str:
 
 
 def assert_same_files(one: Path, other: Path) -> None:
-    assert sorted(path.name for path in one.iterdir()) == sorted(path.name for path in other.iterdir())
+    assert sorted(path.name for path in one.iterdir()) == sorted(
+        path.name for path in other.iterdir()
+    )
     for path in one.iterdir():
         if path.name != "manifest.json":
             assert path.read_bytes() == (other / path.name).read_bytes(), path.name
@@ -71,7 +73,9 @@ def assert_same_files(one: Path, other: Path) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four epochs without interruption."""
     root = tmp_path_factory.mktemp("trained")
-    done = run("train.py", "number-of-epochs=4", "batch-size=64", CHECKPOINTS=root, NODE_NAME="node-1")
+    done = run(
+        "train.py", "number-of-epochs=4", "batch-size=64", CHECKPOINTS=root, NODE_NAME="node-1"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("starting from scratch on node node-1\nepoch 1/4  step 23")
     assert done.stdout.endswith("training complete: 4 epochs, 92 steps\n")
@@ -95,11 +99,15 @@ def test_interrupted_and_resumed_training_ends_bit_for_bit_like_an_uninterrupted
     assert 23 < found(tmp_path).step < 92
     done = run("train.py", "epochs=4", CHECKPOINTS=tmp_path, NODE_NAME="node-2")
     assert done.returncode == 0
-    assert re.match(rf"resumed from step {stopped[1]} \(step-\d+, epoch 1\) on node node-2\n", done.stdout)
+    assert re.match(
+        rf"resumed from step {stopped[1]} \(step-\d+, epoch 1\) on node node-2\n", done.stdout
+    )
     assert_same_files(found(tmp_path).path, found(trained).path)
 
 
-def test_finished_training_exits_at_once_and_more_epochs_continue_it(tmp_path: Path, trained: Path) -> None:
+def test_finished_training_exits_at_once_and_more_epochs_continue_it(
+    tmp_path: Path, trained: Path
+) -> None:
     root = tmp_path / "copy"
     shutil.copytree(trained, root)
     again = run("train.py", CHECKPOINTS=root, EPOCHS=4)
@@ -109,7 +117,9 @@ def test_finished_training_exits_at_once_and_more_epochs_continue_it(tmp_path: P
     assert "epoch 5/5  step 115" in more.stdout
 
 
-def test_torn_newest_checkpoint_is_refused_and_the_previous_resumed(tmp_path: Path, trained: Path) -> None:
+def test_torn_newest_checkpoint_is_refused_and_the_previous_resumed(
+    tmp_path: Path, trained: Path
+) -> None:
     root = tmp_path / "copy"
     shutil.copytree(trained, root)
     newest = found(root).path
@@ -127,7 +137,9 @@ def test_helper_copied_beside_the_script_is_enough(tmp_path: Path) -> None:
     shutil.copy(preemptible.__file__, image)
     (image / "airflow_runai.py").write_text("raise RuntimeError('the package is not there')")
     command = [str(image / "startup.sh"), "epochs=1"]
-    done = subprocess.run(command, env={**PLAIN, "CHECKPOINTS": str(tmp_path / "root")}, timeout=PATIENCE)
+    done = subprocess.run(
+        command, env={**PLAIN, "CHECKPOINTS": str(tmp_path / "root")}, timeout=PATIENCE
+    )
     assert done.returncode == 0
 
 
@@ -151,15 +163,29 @@ def test_arguments_win_over_the_environment(
     ("arguments", "environment", "says"),
     [
         ([], {}, "no place for checkpoints: set CHECKPOINTS=DIRECTORY or --checkpoints DIRECTORY"),
-        ([], {"CHECKPOINTS": ""}, "environment CHECKPOINTS: is empty; give a directory that outlives the node"),
-        ([f"checkpoints={__file__}"], {}, f"argument --checkpoints: '{__file__}' is a file; give a directory"),
+        (
+            [],
+            {"CHECKPOINTS": ""},
+            "environment CHECKPOINTS: is empty; give a directory that outlives the node",
+        ),
+        (
+            [f"checkpoints={__file__}"],
+            {},
+            f"argument --checkpoints: '{__file__}' is a file; give a directory",
+        ),
         ([], {"EPOCHS": "many"}, "environment EPOCHS: 'many' is not a whole number of 1 or more"),
         (["batch-size=0"], {}, "argument --batch-size: '0' is not a whole number of 1 or more"),
-        (["--learning-rate", "nan"], {}, "argument --learning-rate: 'nan' is not a number of 0 or more"),
+        (
+            ["--learning-rate", "nan"],
+            {},
+            "argument --learning-rate: 'nan' is not a number of 0 or more",
+        ),
         (["epoch=3"], {}, "unrecognized arguments: --epoch=3"),
     ],
 )
-def test_bad_setting_gets_one_clear_line(arguments: list[str], environment: dict[str, str], says: str) -> None:
+def test_bad_setting_gets_one_clear_line(
+    arguments: list[str], environment: dict[str, str], says: str
+) -> None:
     done = run("train.py", *arguments, **environment)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"train.py: {says}\n")
 
@@ -189,19 +215,25 @@ def test_evaluation_writes_the_metrics_of_the_checkpoint(tmp_path: Path, trained
     assert [path.name for path in metrics.parent.iterdir()] == ["metrics.json"]
 
 
-def test_evaluation_refuses_a_torn_checkpoint_and_writes_nothing(tmp_path: Path, trained: Path) -> None:
+def test_evaluation_refuses_a_torn_checkpoint_and_writes_nothing(
+    tmp_path: Path, trained: Path
+) -> None:
     torn = tmp_path / "step-00000092"
     shutil.copytree(found(trained).path, torn)
     (torn / "model.safetensors").write_bytes(b"torn")
     done = run("evaluate.py", CHECKPOINT=torn, METRICS=tmp_path / "metrics.json")
     assert done.returncode == 1
-    assert re.fullmatch(r"evaluate\.py: checkpoint not evaluated: .*model\.safetensors.*\n", done.stderr)
+    assert re.fullmatch(
+        r"evaluate\.py: checkpoint not evaluated: .*model\.safetensors.*\n", done.stderr
+    )
     assert not (tmp_path / "metrics.json").exists()
 
 
 def test_evaluation_without_its_settings_names_the_variable(tmp_path: Path) -> None:
     done = run("evaluate.py", CHECKPOINT=tmp_path)
-    expected = "evaluate.py: environment METRICS is not set: give the path of the JSON file to write\n"
+    expected = (
+        "evaluate.py: environment METRICS is not set: give the path of the JSON file to write\n"
+    )
     assert (done.returncode, done.stderr) == (2, expected)
 
 

@@ -46,14 +46,18 @@ def test_every_reader_accepts_what_the_adapters_wrote(name: str) -> None:
 
 @pytest.mark.parametrize("damage", [cut, flip, remove, add])
 @pytest.mark.parametrize("name", WORLD)
-def test_every_reader_refuses_damage_in_any_file(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_every_reader_refuses_damage_in_any_file(
+    tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
     (source,) = (GOLDEN / name).iterdir()
     for file in (path.name for path in source.iterdir()):
         copy = shutil.copytree(source, tmp_path / file / source.name)
         damage(copy / file)
         with pytest.raises(CheckpointVerificationError):
             verify(copy)
-        if file != "manifest.json" or damage is not remove:  # without one it is no published checkpoint at all
+        if (
+            file != "manifest.json" or damage is not remove
+        ):  # without one it is no published checkpoint at all
             assert check(copy).verdict not in (Verdict.VALID, Verdict.UNVERIFIABLE), file
 
 

@@ -34,7 +34,10 @@ with PreemptionGuard() as guard:
 
 
 def test_terminated_training_saves_and_leaves_with_143(tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(Path(preemptible.__file__).parent), "RUNAI_GRACE_SECONDS": "12.5"}
+    environment = {
+        "PYTHONPATH": str(Path(preemptible.__file__).parent),
+        "RUNAI_GRACE_SECONDS": "12.5",
+    }
     command = [sys.executable, "-c", TRAINING, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdout is not None
@@ -120,7 +123,8 @@ def test_all_ranks_stop_at_the_poll_in_which_one_was_signalled() -> None:
 
     with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
         polls = [(guard.should_stop, guard.remaining() <= 5) for _ in range(3)]
-    # False, then another rank's signal, which starts our grace, too; agreed once, nobody is asked again
+    # False, then another rank's signal, which starts our grace, too; agreed once, nobody is asked
+    # again
     assert polls == [(False, False), (True, True), (True, True)]
     assert told == [False, False]
 

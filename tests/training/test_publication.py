@@ -1,4 +1,6 @@
-"""One promise: whoever looks finds the old or the new checkpoint, whatever happens to the writer."""
+"""
+One promise: whoever looks finds the old or the new checkpoint, whatever happens to the writer.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,8 @@ def publishing(root: Path, how: str) -> Iterator[subprocess.Popen[str]]:
         child.wait()
 
 
-# --- what is written -------------------------------------------------------------------------------------
+# --- what is written
+# -------------------------------------------------------------------------------------
 
 
 def test_manifest_is_written_as_agreed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +90,9 @@ def test_manifest_is_written_as_agreed(tmp_path: Path, monkeypatch: pytest.Monke
         (folder / "deep" / "rng.bin").write_bytes(b"123456789")
     text = json.loads((tmp_path / "step-00000042" / "manifest.json").read_text())
     crc = text.pop("crc32")
-    assert crc == f"{zlib.crc32(json.dumps(text, sort_keys=True, separators=(',', ':')).encode()):08x}"
+    assert (
+        crc == f"{zlib.crc32(json.dumps(text, sort_keys=True, separators=(',', ':')).encode()):08x}"
+    )
     assert text.pop("created_at") == pytest.approx(time.time(), abs=60)
     assert 0 <= text.pop("save_seconds") < 60
     assert text == {
@@ -112,7 +117,9 @@ def test_newest_valid_tells_what_the_trainer_needs(tmp_path: Path) -> None:
 
 
 def test_names_of_other_frameworks_are_found_by_their_step(tmp_path: Path) -> None:
-    for step, name in enumerate(["checkpoint-1", "epoch=0-step=2.ckpt", "preempted-step=3.ckpt", "last.ckpt"], 1):
+    for step, name in enumerate(
+        ["checkpoint-1", "epoch=0-step=2.ckpt", "preempted-step=3.ckpt", "last.ckpt"], 1
+    ):
         with save_checkpoint(tmp_path, step, name=name) as folder:
             (folder / "model.bin").write_text("weights")
     (tmp_path / "epoch=9-step=99.ckpt").write_text("a file of Lightning's own")
@@ -134,7 +141,9 @@ def test_no_root_and_an_empty_root_mean_start_from_scratch(tmp_path: Path) -> No
     assert newest_valid(tmp_path) is None
 
 
-def test_file_that_only_its_owner_can_read_becomes_as_readable_as_the_directory(tmp_path: Path) -> None:
+def test_file_that_only_its_owner_can_read_becomes_as_readable_as_the_directory(
+    tmp_path: Path,
+) -> None:
     with save_checkpoint(tmp_path, 1) as folder:
         (folder / "model.safetensors").touch(0o600)
         (folder / "model.safetensors").write_text("x")
@@ -143,7 +152,8 @@ def test_file_that_only_its_owner_can_read_becomes_as_readable_as_the_directory(
     assert mode & 0o444 == directory_mode & 0o444
 
 
-# --- killed at any moment --------------------------------------------------------------------------------
+# --- killed at any moment
+# --------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -153,7 +163,9 @@ def test_publisher_killed_at_fifty_random_moments_leaves_the_old_or_the_new(tmp_
     for turn in range(50):
         with publishing(tmp_path, "advance") as child:
             assert child.stdout is not None
-            assert child.stdout.readline() == f"resumed {last}\n"  # the next start finds what we found
+            assert (
+                child.stdout.readline() == f"resumed {last}\n"
+            )  # the next start finds what we found
             for _ in range(3 * (turn % 2)):  # a busy machine gets on, too
                 child.stdout.readline()
             time.sleep(moments.uniform(0, 0.06))  # the moment of death, not a wait for something
@@ -214,7 +226,8 @@ def test_unfinished_deletion_is_finished_by_the_next_save(tmp_path: Path) -> Non
     assert names(tmp_path) == ["latest", "step-00000002"]
 
 
-# --- what goes wrong while writing -----------------------------------------------------------------------
+# --- what goes wrong while writing
+# -----------------------------------------------------------------------
 
 
 def test_exception_while_writing_leaves_the_root_as_it_was(tmp_path: Path) -> None:
@@ -262,7 +275,8 @@ def test_link_in_a_checkpoint_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path / "root") == []
 
 
-# --- the same step again ---------------------------------------------------------------------------------
+# --- the same step again
+# ---------------------------------------------------------------------------------
 
 
 def test_same_step_with_equal_content_keeps_the_published_one(tmp_path: Path) -> None:
@@ -287,7 +301,8 @@ def test_torn_step_is_replaced_when_training_comes_by_again(tmp_path: Path) -> N
     assert (found(tmp_path).path / "model.bin").read_text() == "weights"
 
 
-# --- what readers refuse ---------------------------------------------------------------------------------
+# --- what readers refuse
+# ---------------------------------------------------------------------------------
 
 
 def damage_truncated(folder: Path) -> None:
@@ -333,7 +348,9 @@ def damage_linked(folder: Path) -> None:
     (folder / "model.bin").symlink_to(folder.parent / "moved")
 
 
-@pytest.mark.parametrize("damage", [value for name, value in sorted(globals().items()) if name[:7] == "damage_"])
+@pytest.mark.parametrize(
+    "damage", [value for name, value in sorted(globals().items()) if name[:7] == "damage_"]
+)
 def test_damaged_newest_is_refused_with_a_reason_and_the_previous_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: object
 ) -> None:
@@ -360,7 +377,8 @@ def test_root_that_is_a_file_is_an_error_and_not_a_fresh_start(tmp_path: Path) -
         newest_valid(tmp_path / "file")
 
 
-# --- retention -------------------------------------------------------------------------------------------
+# --- retention
+# -------------------------------------------------------------------------------------------
 
 
 def test_prune_keeps_the_last_ones_and_every_nth(tmp_path: Path) -> None:
@@ -368,7 +386,13 @@ def test_prune_keeps_the_last_ones_and_every_nth(tmp_path: Path) -> None:
         save(tmp_path, step)
     deleted = prune(tmp_path, keep_last=2, keep_every=4)
     assert sorted(path.name[-2:] for path in deleted) == ["01", "02", "03", "05", "06", "07"]
-    assert names(tmp_path) == ["latest", "step-00000004", "step-00000008", "step-00000009", "step-00000010"]
+    assert names(tmp_path) == [
+        "latest",
+        "step-00000004",
+        "step-00000008",
+        "step-00000009",
+        "step-00000010",
+    ]
 
 
 def test_prune_leaves_what_is_being_evaluated(tmp_path: Path) -> None:
@@ -377,7 +401,10 @@ def test_prune_leaves_what_is_being_evaluated(tmp_path: Path) -> None:
     for step, until in ((1, time.time() + 60), (2, time.time() - 60)):
         hold(tmp_path / f"step-{step:08d}", "evaluation", until=until)
     (tmp_path / ".leases" / "step-00000003@x.json").write_text("{")
-    assert [path.name for path in prune(tmp_path, keep_last=1)] == ["step-00000004", "step-00000002"]
+    assert [path.name for path in prune(tmp_path, keep_last=1)] == [
+        "step-00000004",
+        "step-00000002",
+    ]
 
 
 def test_a_save_sweeps_our_trash_and_not_what_retention_may_give_back(tmp_path: Path) -> None:
@@ -403,12 +430,18 @@ def test_prune_refuses_to_keep_nothing(tmp_path: Path) -> None:
         prune(tmp_path, keep_last=0)
 
 
-# --- one file, any image ---------------------------------------------------------------------------------
+# --- one file, any image
+# ---------------------------------------------------------------------------------
 
 
 def test_the_file_compiles_for_python_3_8_and_imports_the_standard_library_only() -> None:
     tree = ast.parse(SOURCE.read_text(), feature_version=(3, 8))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     imported |= {node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
 
@@ -438,5 +471,7 @@ def test_command_line_tells_invalid_from_unreadable_from_misuse(tmp_path: Path) 
 
 
 def test_invalid_checkpoint_is_an_error_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointVerificationError, match=r"no manifest\.json, so it was never published"):
+    with pytest.raises(
+        CheckpointVerificationError, match=r"no manifest\.json, so it was never published"
+    ):
         verify(tmp_path)

@@ -58,7 +58,9 @@ def save(root: Path, part: Part = plain, step: int = 7, timeout: float = PATIENC
     """Save one step by four ranks that meet by files."""
 
     def work(rank: int) -> None:
-        with save_shards(root, step, Ranks(rank, WORLD, timeout=timeout), metrics={"loss": 0.5}) as folder:
+        with save_shards(
+            root, step, Ranks(rank, WORLD, timeout=timeout), metrics={"loss": 0.5}
+        ) as folder:
             part(rank, folder)
 
     return each(work)
@@ -68,7 +70,8 @@ def names(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.name not in (".barrier", ".ranks"))
 
 
-# --- together --------------------------------------------------------------------------------------------
+# --- together
+# --------------------------------------------------------------------------------------------
 
 
 def test_parts_of_all_ranks_become_one_checkpoint(tmp_path: Path) -> None:
@@ -108,7 +111,8 @@ def test_one_rank_needs_no_barrier(tmp_path: Path) -> None:
     assert not (tmp_path / ".barrier").exists()
 
 
-# --- one of them fails -----------------------------------------------------------------------------------
+# --- one of them fails
+# -----------------------------------------------------------------------------------
 
 
 def fail(rank: int, folder: Path) -> None:
@@ -141,7 +145,9 @@ def link(rank: int, folder: Path) -> None:
         (link, r"rank 1: CheckpointVerificationError: .*links"),
     ],
 )
-def test_failure_of_one_rank_is_told_to_all_and_nothing_is_published(tmp_path: Path, part: Part, says: str) -> None:
+def test_failure_of_one_rank_is_told_to_all_and_nothing_is_published(
+    tmp_path: Path, part: Part, says: str
+) -> None:
     results = save(tmp_path, part)
     told = [result for result in results if isinstance(result, NotPublished)]
     assert len(told) >= WORLD - 1
@@ -186,7 +192,9 @@ def test_rank_that_never_comes_is_named_within_the_time_limit(tmp_path: Path) ->
 
 
 def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_path: Path) -> None:
-    everybody = [Ranks(rank, WORLD, timeout=2.0) for rank in range(WORLD)]  # enough for all to come twice
+    everybody = [
+        Ranks(rank, WORLD, timeout=2.0) for rank in range(WORLD)
+    ]  # enough for all to come twice
 
     def work(rank: int) -> None:
         if rank == 1:  # comes to the two barriers before writing, then is gone
@@ -199,7 +207,10 @@ def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_p
     results = each(work)
     assert [isinstance(result, RankMissing) for result in results] == [True, False, True, True]
     assert names(tmp_path) == []
-    with pytest.raises(RankMissing, match="a barrier failed before"), save_shards(tmp_path, 8, everybody[0]):
+    with (
+        pytest.raises(RankMissing, match="a barrier failed before"),
+        save_shards(tmp_path, 8, everybody[0]),
+    ):
         pass
 
 
@@ -214,7 +225,8 @@ def test_ranks_that_save_different_steps_are_told_so(tmp_path: Path) -> None:
     assert newest_valid(tmp_path) is None
 
 
-# --- readers refuse a missing rank -----------------------------------------------------------------------
+# --- readers refuse a missing rank
+# -----------------------------------------------------------------------
 
 
 def reseal(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
@@ -245,7 +257,9 @@ def test_missing_rank_is_refused_by_training_and_checker(
     save(tmp_path)
     folder = tmp_path / "step-00000007"
     reseal(folder, change)
-    listed = {entry["path"] for entry in json.loads((folder / "manifest.json").read_text())["files"]}
+    listed = {
+        entry["path"] for entry in json.loads((folder / "manifest.json").read_text())["files"]
+    }
     for path in folder.glob("part-*"):
         if path.name not in listed:
             path.unlink()
@@ -256,7 +270,8 @@ def test_missing_rank_is_refused_by_training_and_checker(
     assert any("the part of a rank is missing" in finding.message for finding in report.findings)
 
 
-# --- waiting by files ------------------------------------------------------------------------------------
+# --- waiting by files
+# ------------------------------------------------------------------------------------
 
 
 def test_nobody_passes_before_all_have_come(tmp_path: Path) -> None:
@@ -278,7 +293,10 @@ def test_nobody_passes_before_all_have_come(tmp_path: Path) -> None:
 
 
 def test_what_dead_processes_left_is_no_proof(tmp_path: Path) -> None:
-    assert each(lambda rank: FileBarrier(tmp_path, rank, 2, timeout=PATIENCE)(), world=2) == [None, None]
+    assert each(lambda rank: FileBarrier(tmp_path, rank, 2, timeout=PATIENCE)(), world=2) == [
+        None,
+        None,
+    ]
     with pytest.raises(RankMissing, match=r"ranks \[1\] did not come"):
         FileBarrier(tmp_path, 0, 2, timeout=0.2)()
 
@@ -319,7 +337,8 @@ def test_rank_comes_from_the_launchers_variables(
 
 
 @pytest.mark.parametrize(
-    "environment", [{"RANK": "1"}, {"RANK": "4", "WORLD_SIZE": "4"}, {"RANK": "-1", "WORLD_SIZE": "4"}]
+    "environment",
+    [{"RANK": "1"}, {"RANK": "4", "WORLD_SIZE": "4"}, {"RANK": "-1", "WORLD_SIZE": "4"}],
 )
 def test_half_an_answer_of_the_launcher_names_the_variables(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
@@ -336,7 +355,8 @@ def test_rank_outside_of_its_world_is_refused() -> None:
         Ranks(4, 4)
 
 
-# --- killed at any moment --------------------------------------------------------------------------------
+# --- killed at any moment
+# --------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -345,7 +365,9 @@ def training(root: Path, last: int) -> Iterator[list[subprocess.Popen[str]]]:
     for rank in range(WORLD):
         environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": str(WORLD), "JOB_UUID": "one"}
         command = [sys.executable, "-m", "tests.training.rank", str(root), str(last)]
-        children.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE, env=environment))
+        children.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE, env=environment)
+        )
     try:
         yield children
     finally:
@@ -356,7 +378,11 @@ def training(root: Path, last: int) -> Iterator[list[subprocess.Popen[str]]]:
 
 def assert_whole(folder: Path) -> None:
     step = verify(folder).step
-    assert names(folder) == ["deep", "manifest.json", *(f"part-{rank}.dat" for rank in range(WORLD))]
+    assert names(folder) == [
+        "deep",
+        "manifest.json",
+        *(f"part-{rank}.dat" for rank in range(WORLD)),
+    ]
     for rank in range(WORLD):
         assert (folder / f"part-{rank}.dat").read_bytes() == program.content(step, rank)
 
@@ -388,7 +414,8 @@ def test_four_ranks_killed_at_random_moments_leave_the_old_or_the_new(tmp_path: 
     assert [name for name in names(tmp_path) if name.startswith(".")] == []
 
 
-# --- any image -------------------------------------------------------------------------------------------
+# --- any image
+# -------------------------------------------------------------------------------------------
 
 
 def test_file_compiles_for_python_3_8_and_works_beside_a_copied_preemptible(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ def calls_of_ours(tree: ast.Module) -> Iterator[tuple[ast.Call, object]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("airflow_runai"):
             module = importlib.import_module(str(node.module))
-            names.update({alias.asname or alias.name: getattr(module, alias.name) for alias in node.names})
+            names.update(
+                {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+            )
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
             yield node, names[node.func.id]
@@ -58,8 +60,12 @@ def test_snippet_compiles_and_its_calls_of_ours_fit(snippet: Snippet) -> None:
 def test_snippet_runs_under_its_library(snippet: Snippet, tmp_path: Path) -> None:
     library = snippet.category.split()[1]
     if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed; the snippet was compiled and its calls were checked")
+        pytest.skip(
+            f"{library} is not installed; the snippet was compiled and its calls were checked"
+        )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", snippet.text]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -23,7 +23,9 @@ from airflow_runai.training.ranks import Ranks, any_rank, save_shards
 def main(root: str, steps: int, seconds: float) -> None:
     dist.init_process_group("gloo")
     ranks = Ranks.from_environment(barrier=dist.barrier)
-    torch.manual_seed(ranks.rank)  # each rank draws other drop-outs, so its generator is part of the state
+    torch.manual_seed(
+        ranks.rank
+    )  # each rank draws other drop-outs, so its generator is part of the state
     torch.set_num_threads(1)
     model = DistributedDataParallel(
         torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2))
@@ -43,7 +45,11 @@ def main(root: str, steps: int, seconds: float) -> None:
         with save_shards(root, step, ranks, framework="torch") as folder:
             torch.save(torch.get_rng_state(), folder / f"random-{ranks.rank}.pt")
             if ranks.rank == 0:
-                state = {"model": model.module.state_dict(), "optimizer": optimizer.state_dict(), "global_step": step}
+                state = {
+                    "model": model.module.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "global_step": step,
+                }
                 torch.save(state, folder / "model.pt")
 
     with PreemptionGuard(agree=any_rank) as guard:

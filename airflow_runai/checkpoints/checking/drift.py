@@ -1,10 +1,11 @@
 """
 What a checkpoint says about itself when it is held against the ledger of the last accepted one.
 
-Catches what no look at one checkpoint can: files left over from an earlier save, tensors that changed places, lost
-their width or their values. Decides by CRCs only; it reads no file. It is written so that a healthy training is
-never refused: that one tensor stands still is normal (it is frozen, or its updates round to nothing), that a whole
-file stands still which is known to have been trained before is not.
+Catches what no look at one checkpoint can: files left over from an earlier save, tensors that
+changed places, lost their width or their values. Decides by CRCs only; it reads no file. It is
+written so that a healthy training is never refused: that one tensor stands still is normal (it is
+frozen, or its updates round to nothing), that a whole file stands still which is known to have been
+trained before is not.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from airflow_runai.checkpoints.checking.report import CODES, Finding
 
 __all__ = ["advance", "compare"]
 
-# Shards and steps are numbered in file names; what is between the numbers stays the same in each checkpoint.
+# Shards and steps are numbered in file names; what is between the numbers stays the same in each
+# checkpoint.
 _NUMBERS = re.compile(
     r"-\d{5}-of-\d{5}|(?<=step)[-_=]?\d+|(?<=iter)[-_=]?\d+|(?<=checkpoint)[-_=]\d+|(?<=ckpt)[-_=]\d+"
 )
 _FLOAT = re.compile(r"b?f(loat)?\d|float|half|double|bfloat|complex", re.IGNORECASE)
-# An optimizer's moments decay to zero by themselves where no gradient arrives; masks may be zero at any time.
+# An optimizer's moments decay to zero by themselves where no gradient arrives; masks may be zero at
+# any time.
 _MAY_BECOME_ZERO = ("exp_avg", "momentum_buffer", "square_avg", "mask")
 #: Below this many numbers a tensor may well round to the same bytes from step to step.
 _LARGE = 1024
@@ -55,13 +58,16 @@ class _Pair:
         return _FLOAT.match(self.new.dtype) is not None
 
 
-def compare(before: Ledger, now: Ledger, *, intact: bool = False, written: Collection[str] = ()) -> tuple[Finding, ...]:
+def compare(
+    before: Ledger, now: Ledger, *, intact: bool = False, written: Collection[str] = ()
+) -> tuple[Finding, ...]:
     """
     Say what became of the tensors since the last accepted checkpoint.
 
     Of a checkpoint older than that one only dtypes and shapes are compared.
 
-    :param intact: the format's own checksums prove the bytes, so that a difference is no damage to them.
+    :param intact: the format's own checksums prove the bytes, so that a difference is no damage to
+        them.
     :param written: files whose bytes a manifest proves to be what the training wrote.
     :return: findings, at most one per code and file.
     """
@@ -79,7 +85,9 @@ def advance(before: Ledger, now: Ledger) -> Ledger:
     return replace(now, tensors=tensors)
 
 
-def _compare(before: Ledger, now: Ledger, intact: bool, written: Collection[str]) -> Iterator[Finding]:
+def _compare(
+    before: Ledger, now: Ledger, intact: bool, written: Collection[str]
+) -> Iterator[Finding]:
     old, new = _by_identity(before), _by_identity(now)
     pairs = [_Pair(*new[key][:2], old[key][2], new[key][2]) for key in new if key in old]
     yield from _structure(pairs)
@@ -98,7 +106,9 @@ def _compare(before: Ledger, now: Ledger, intact: bool, written: Collection[str]
 
 
 def _by_identity(ledger: Ledger) -> dict[_Key, tuple[str, str, TensorEntry]]:
-    return {_identity(file, name): (file, name, entry) for (file, name), entry in ledger.tensors.items()}
+    return {
+        _identity(file, name): (file, name, entry) for (file, name), entry in ledger.tensors.items()
+    }
 
 
 def _identity(file: str, name: str) -> _Key:
@@ -117,7 +127,8 @@ def _structure(pairs: list[_Pair]) -> Iterator[Finding]:
 
 
 def _names(
-    old: Mapping[_Key, tuple[str, str, TensorEntry]], new: Mapping[_Key, tuple[str, str, TensorEntry]]
+    old: Mapping[_Key, tuple[str, str, TensorEntry]],
+    new: Mapping[_Key, tuple[str, str, TensorEntry]],
 ) -> Iterator[Finding]:
     lost = [_Pair(*old[key], old[key][2]) for key in old if key not in new]
     if lost:
@@ -136,11 +147,16 @@ def _swapped(pairs: list[_Pair]) -> Iterator[Finding]:
     swapped = [
         pair
         for pair in changed
-        if any(other.new.crc32 == pair.old.crc32 for other in holders.get((pair.new.crc32, pair.new.shape), ()))
+        if any(
+            other.new.crc32 == pair.old.crc32
+            for other in holders.get((pair.new.crc32, pair.new.shape), ())
+        )
     ]
     if swapped:
         yield _finding(
-            "tensors-swapped", swapped, "holds the bytes that another tensor of its shape had, and vice versa"
+            "tensors-swapped",
+            swapped,
+            "holds the bytes that another tensor of its shape had, and vice versa",
         )
 
 
@@ -154,7 +170,9 @@ def _zeroed(pairs: list[_Pair]) -> Iterator[Finding]:
         and not any(part in pair.name.rpartition(".")[2] for part in _MAY_BECOME_ZERO)
     ]
     if zeroed:
-        yield _finding("zeroed", zeroed, "is all zero now, and was not in the last accepted checkpoint")
+        yield _finding(
+            "zeroed", zeroed, "is all zero now, and was not in the last accepted checkpoint"
+        )
 
 
 def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]:
@@ -163,15 +181,23 @@ def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]
         return
     text = f"has other bytes than when step {step} was accepted"
     if intact:
-        yield _finding("saved-again", changed, f"{text}; their checksums hold, so this step was saved once more")
+        yield _finding(
+            "saved-again",
+            changed,
+            f"{text}; their checksums hold, so this step was saved once more",
+        )
     else:
-        yield _finding("changed-since-accepted", changed, f"{text}, and nothing proves them; {_MEANT}")
+        yield _finding(
+            "changed-since-accepted", changed, f"{text}, and nothing proves them; {_MEANT}"
+        )
 
 
 def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> Iterator[Finding]:
     floats = [pair for pair in pairs if pair.is_float and (pair.changed or pair.still)]
     if floats and all(pair.still for pair in floats):
-        yield _finding("weights-frozen", floats, f"is as it was, like all others, though the {advanced}")
+        yield _finding(
+            "weights-frozen", floats, f"is as it was, like all others, though the {advanced}"
+        )
         return
     by_file: dict[str, list[_Pair]] = {}
     for pair in floats:
@@ -184,24 +210,38 @@ def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> It
 
 
 def _still_file(inside: list[_Pair], written: bool, advanced: str) -> Finding:
-    """A file that stands still while others move. That a manifest names its bytes makes it the training's own doing."""
+    """
+    A file that stands still while others move.
+
+    That a manifest names its bytes makes it the training's own doing.
+    """
     if not written and any(pair.old.moved for pair in inside):
         text = f"is as it was although it is trained and the {advanced}: left over from an earlier save"
         return _finding("stale-file", inside, f"{text}; {_MEANT}")
     code = "tensors-unchanged" if written else "file-unchanged"
-    return _finding(code, inside, f"is as it was, like all of its file, though the {advanced}: frozen, or left over")
+    return _finding(
+        code,
+        inside,
+        f"is as it was, like all of its file, though the {advanced}: frozen, or left over",
+    )
 
 
 def _still_tensors(inside: list[_Pair], advanced: str) -> Iterator[Finding]:
-    stuck = [pair for pair in inside if pair.still and pair.old.moved and prod(pair.new.shape) >= _LARGE]
+    stuck = [
+        pair for pair in inside if pair.still and pair.old.moved and prod(pair.new.shape) >= _LARGE
+    ]
     if stuck:
-        yield _finding("tensors-unchanged", stuck, f"is trained, and yet as it was although the {advanced}")
+        yield _finding(
+            "tensors-unchanged", stuck, f"is trained, and yet as it was although the {advanced}"
+        )
 
 
 def _finding(code: str, pairs: Iterable[_Pair], text: str) -> Finding:
     """One finding for many tensors: how many, and the first three by name."""
     listed = list(pairs)
     names = ", ".join(repr(pair.name)[:80] for pair in listed[:3])
-    head = f"{len(listed)} tensors, such as {names}: each " if len(listed) > 1 else f"tensor {names} "
+    head = (
+        f"{len(listed)} tensors, such as {names}: each " if len(listed) > 1 else f"tensor {names} "
+    )
     files = {pair.file for pair in listed}
     return Finding(code, CODES[code].severity, files.pop() if len(files) == 1 else "", head + text)

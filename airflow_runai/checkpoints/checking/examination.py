@@ -1,8 +1,8 @@
 """
 The running account of one look at one checkpoint: what to look for, what was found so far.
 
-Formats write into it; it reads no file and decides nothing but the verdict that the findings add up to.
-:class:`FormatError` is how a parser gives up on one file; it never leaves this package.
+Formats write into it; it reads no file and decides nothing but the verdict that the findings add up
+to. :class:`FormatError` is how a parser gives up on one file; it never leaves this package.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ from typing import Any, Literal
 
 from airflow_runai.checkpoints.checking.drift import advance, compare
 from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, Ledger, TensorEntry
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE, CODES, Finding, Report, Severity, Verdict, worst
+from airflow_runai.checkpoints.checking.report import (
+    ACCEPTABLE,
+    CODES,
+    Finding,
+    Report,
+    Severity,
+    Verdict,
+    worst,
+)
 from airflow_runai.checkpoints.storage.access import AHEAD, Blocks
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["FormatError", "Examination", "Format", "Policy", "StepClaim", "shown"]
+__all__ = ["Examination", "Format", "FormatError", "Policy", "StepClaim", "shown"]
 
 _FINDING_LIMIT = 100
 _MESSAGE_LIMIT = 500
@@ -27,7 +35,9 @@ _MESSAGE_LIMIT = 500
 
 def shown(value: object) -> str:
     """Render a value that came out of a file: quoted, on one line, at most 80 characters."""
-    text = repr(value) if isinstance(value, str | int | float | bytes | None) else type(value).__name__
+    text = (
+        repr(value) if isinstance(value, str | int | float | bytes | None) else type(value).__name__
+    )
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -45,9 +55,11 @@ class Policy:
     """
     What a user may decide about the verdicts.
 
-    :param strict: refuse pickles that name classes which are neither PyTorch's nor Python's own plain data.
+    :param strict: refuse pickles that name classes which are neither PyTorch's nor Python's own
+        plain data.
     :param entry_limit: how many directory entries are listed at most, per checkpoint and per root.
-    :param accept: finding codes, of :data:`~airflow_runai.checkpoints.checking.report.ACCEPTABLE`, that only warn.
+    :param accept: finding codes, of :data:`~airflow_runai.checkpoints.checking.report.ACCEPTABLE`,
+        that only warn.
     """
 
     strict: bool = False
@@ -60,7 +72,9 @@ class Policy:
             allowed = ", ".join(sorted(ACCEPTABLE))
             raise ValueError(f"policy.accept: {', '.join(map(repr, unknown))}; allowed: {allowed}")
         if type(self.entry_limit) is not int or self.entry_limit < 1:
-            raise ValueError(f"policy.entry_limit: {self.entry_limit!r} is no number from 1; 10000 is the default")
+            raise ValueError(
+                f"policy.entry_limit: {self.entry_limit!r} is no number from 1; 10000 is the default"
+            )
 
 
 @dataclass(frozen=True)
@@ -68,9 +82,9 @@ class StepClaim:
     """
     One place that says which training step this is.
 
-    :param weight: ``binding`` claims that disagree make the checkpoint invalid, an ``advisory`` one causes a
-        warning, and a ``hint`` (a scheduler that may count epochs) means nothing until a format that knows better
-        raises it.
+    :param weight: ``binding`` claims that disagree make the checkpoint invalid, an ``advisory`` one
+        causes a warning, and a ``hint`` (a scheduler that may count epochs) means nothing until a
+        format that knows better raises it.
     :param at_most: the place may lag behind (a skipped mixed-precision step), but never lead.
     """
 
@@ -135,7 +149,9 @@ class Examination:
     def note(self, code: str, path: str, message: str) -> None:
         """Record a finding once; after 100 of them only the verdict is kept up to date."""
         severity: Severity
-        severity, verdict = ("warning", Verdict.VALID) if code in self.policy.accept else CODES[code]
+        severity, verdict = (
+            ("warning", Verdict.VALID) if code in self.policy.accept else CODES[code]
+        )
         self.verdict = worst(self.verdict, verdict)
         finding = Finding(code, severity, path, message[:_MESSAGE_LIMIT])
         if finding in self.findings:
@@ -157,10 +173,16 @@ class Examination:
             self.entries[path, name] = entry
 
     def ledger(self, tree: Listing, step: int | None) -> Ledger:
-        """Everything that was entered; a checkpoint that is one file has no name of its own in it."""
+        """
+        Everything that was entered; a checkpoint that is one file has no name of its own in it.
+        """
         entries = list(self.entries.items())[:ENTRY_LIMIT]
         tensors = {("" if tree.single else path, name): entry for (path, name), entry in entries}
-        files = {"" if tree.single else path: found for path, found in self.crcs.items() if path not in self.apart}
+        files = {
+            "" if tree.single else path: found
+            for path, found in self.crcs.items()
+            if path not in self.apart
+        }
         now = Ledger(step, tensors, files, len(self.entries) <= ENTRY_LIMIT)
         return now if self.before is None else advance(self.before, now)
 
@@ -169,13 +191,18 @@ class Examination:
         if self.refused:
             return
         intact = self.level < 2 or self.verdict is Verdict.VALID
-        for finding in compare(before, self.ledger(tree, step), intact=intact, written=self.manifest_verified):
+        for finding in compare(
+            before, self.ledger(tree, step), intact=intact, written=self.manifest_verified
+        ):
             self.note(finding.code, finding.path or tree.label, finding.message)
 
     def was_non_finite(self, path: str, name: str) -> bool:
         """Whether the last accepted checkpoint had NaN or infinity in this tensor already."""
         known = {} if self.before is None else self.before.tensors
-        return any(entry is not None and entry.non_finite for entry in (known.get((path, name)), known.get(("", name))))
+        return any(
+            entry is not None and entry.non_finite
+            for entry in (known.get((path, name)), known.get(("", name)))
+        )
 
     def count(self, size: int) -> None:
         """Count bytes that were read, and tell who wants to know."""
@@ -234,7 +261,9 @@ class Examination:
                 self.count(read - told[0])
             told[0] = read
 
-        fresh = Examination(self.level, self.policy, self.formats, tell, before=self.before, ahead=1, lock=lock)
+        fresh = Examination(
+            self.level, self.policy, self.formats, tell, before=self.before, ahead=1, lock=lock
+        )
         fresh.manifest_verified, fresh.vouched = self.manifest_verified, self.vouched
         return fresh
 
@@ -260,7 +289,10 @@ class Examination:
             return None
         sums = ((name, *self.crcs[name]) for name in sorted(content))
         lines = (f"{name} {size} {crc:08x}\n" for name, size, crc in sums)
-        return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return (
+            "sha256:"
+            + hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        )
 
     def report(self, path: str, tree: Listing, form: str | None, step: int | None) -> Report:
         """Close the account."""
@@ -288,9 +320,12 @@ class Format:
     One way of writing checkpoints; a module under ``formats`` each.
 
     :param name: as it appears in reports.
-    :param detect: whether the bytes prove that it is this format, which cannot be another's; may read a few of them.
-    :param examine: look, as deep as the examination says, and note findings; may raise :class:`FormatError`.
-    :param meant: whether the name says that it was meant to be this format; asked only where no bytes prove any.
+    :param detect: whether the bytes prove that it is this format, which cannot be another's; may
+        read a few of them.
+    :param examine: look, as deep as the examination says, and note findings; may raise
+        :class:`FormatError`.
+    :param meant: whether the name says that it was meant to be this format; asked only where no
+        bytes prove any.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """
 Whether there is a NaN or an infinity in some bytes, and whether they are all zero; exact, for every common float.
 
-Two SIMD reductions of NumPy over a chunk answer both; only a chunk that holds something is looked at more closely.
-NumPy is imported when the first chunk is looked at, because Airflow imports this package whenever it parses a DAG.
-Floats are never converted: only their bit patterns are compared.
+Two SIMD reductions of NumPy over a chunk answer both; only a chunk that holds something is looked
+at more closely. NumPy is imported when the first chunk is looked at, because Airflow imports this
+package whenever it parses a DAG. Floats are never converted: only their bit patterns are compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["KINDS", "ByteOrder", "ContentTest", "FloatLayout", "Special", "any_set", "special", "trips"]
+__all__ = [
+    "KINDS",
+    "ByteOrder",
+    "ContentTest",
+    "FloatLayout",
+    "Special",
+    "any_set",
+    "special",
+    "trips",
+]
 
 ByteOrder = Literal["little", "big"]
 
@@ -69,8 +78,9 @@ class ContentTest:
     """
     The content of one tensor, seen chunk by chunk.
 
-    After the last chunk ``nan``, ``plus``, ``minus`` and ``all_zero`` hold; ``mask_like`` says that the tensor holds
-    nothing but zeros and -inf, which is what attention masks look like and weights never do.
+    After the last chunk ``nan``, ``plus``, ``minus`` and ``all_zero`` hold; ``mask_like`` says that
+    the tensor holds nothing but zeros and -inf, which is what attention masks look like and weights
+    never do.
 
     :param kind: a key of :data:`KINDS`; any other type is only tested for zeros.
     """
@@ -88,7 +98,9 @@ class ContentTest:
         return self.nan or self.plus or self.minus
 
     def feed(self, chunk: memoryview) -> None:
-        """Look at the next chunk; of what is cut off in the middle of a number, the piece is left out."""
+        """
+        Look at the next chunk; of what is cut off in the middle of a number, the piece is left out.
+        """
         if self.lane is None:
             self.all_zero = self.all_zero and not any_set(chunk)
             return
@@ -125,7 +137,10 @@ def trips(chunk: memoryview, lane: FloatLayout, byteorder: ByteOrder) -> tuple[b
     highest = int(np.maximum.reduce(numbers, initial=0))
     if highest == 0:
         return False, True
-    found = highest >= lane.minus_infinity or int(np.maximum.reduce(numbers.view(signed))) >= lane.exponent
+    found = (
+        highest >= lane.minus_infinity
+        or int(np.maximum.reduce(numbers.view(signed))) >= lane.exponent
+    )
     return found, False
 
 

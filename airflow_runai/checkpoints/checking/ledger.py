@@ -2,9 +2,10 @@
 What is remembered of an accepted checkpoint: for every tensor its dtype, shape, CRC32 and two flags, no number of it.
 
 This is data and its JSON form. What two ledgers say about each other is decided in
-:mod:`~airflow_runai.checkpoints.checking.drift`; where a ledger is stored is the caller's business (operators keep it in
-their report file). A ledger is small (about 100 bytes a tensor) and costs no extra reading: the CRCs fall out of the
-pass that is made anyway, or lie in the zip directory already.
+:mod:`~airflow_runai.checkpoints.checking.drift`; where a ledger is stored is the caller's business
+(operators keep it in their report file). A ledger is small (about 100 bytes a tensor) and costs no
+extra reading: the CRCs fall out of the pass that is made anyway, or lie in the zip directory
+already.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ class TensorEntry:
     One tensor, or one stored piece of a tensor.
 
     :param dtype: as the format calls it, with ``>`` behind it where the bytes are big-endian.
-    :param crc32: of the bytes that hold it (for a view: of the whole storage); ``None`` where nobody summed them.
+    :param crc32: of the bytes that hold it (for a view: of the whole storage); ``None`` where
+        nobody summed them.
     :param zero: every value is zero; ``None`` where nobody looked.
     :param non_finite: some value is NaN or infinite; ``None`` where nobody looked.
-    :param moved: its bytes changed at least once between two accepted checkpoints, so that it is known to be trained.
+    :param moved: its bytes changed at least once between two accepted checkpoints, so that it is
+        known to be trained.
     """
 
     dtype: str
@@ -48,7 +51,8 @@ class Ledger:
     What is remembered of one checkpoint.
 
     :param step: its training step, if it told one.
-    :param tensors: by file (relative to the checkpoint; ``""`` for a checkpoint that is one file) and name.
+    :param tensors: by file (relative to the checkpoint; ``""`` for a checkpoint that is one file)
+        and name.
     :param files: (size in bytes, CRC32) of every file that was read to its end.
     :param complete: all tensors are in it; ``False`` beyond :data:`ENTRY_LIMIT`.
     """
@@ -63,10 +67,23 @@ class Ledger:
         tensors: dict[str, dict[str, list[object]]] = {}
         for (file, name), entry in self.tensors.items():
             crc = None if entry.crc32 is None else f"{entry.crc32:08x}"
-            row: list[object] = [entry.dtype, list(entry.shape), crc, entry.zero, entry.non_finite, entry.moved]
+            row: list[object] = [
+                entry.dtype,
+                list(entry.shape),
+                crc,
+                entry.zero,
+                entry.non_finite,
+                entry.moved,
+            ]
             tensors.setdefault(file, {})[name] = row
         files = {name: [size, f"{crc:08x}"] for name, (size, crc) in self.files.items()}
-        return {"schema": SCHEMA, "step": self.step, "complete": self.complete, "files": files, "tensors": tensors}
+        return {
+            "schema": SCHEMA,
+            "step": self.step,
+            "complete": self.complete,
+            "files": files,
+            "tensors": tensors,
+        }
 
     @classmethod
     def from_json(cls, value: object) -> Ledger:
@@ -76,11 +93,17 @@ class Ledger:
         :raises ValueError: for anything else; the message names the place.
         """
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-            raise ValueError(f"ledger: is no ledger; a JSON object with schema {SCHEMA!r} is allowed")
+            raise ValueError(
+                f"ledger: is no ledger; a JSON object with schema {SCHEMA!r} is allowed"
+            )
         step, complete = value.get("step"), value.get("complete")
         if not (step is None or _natural(step)) or not isinstance(complete, bool):
-            raise ValueError(f"ledger: step is {step!r:.40} and complete {complete!r:.40}; a number and a truth value")
-        files = {name: _file(name, row) for name, row in _mapping(value.get("files"), "files").items()}
+            raise ValueError(
+                f"ledger: step is {step!r:.40} and complete {complete!r:.40}; a number and a truth value"
+            )
+        files = {
+            name: _file(name, row) for name, row in _mapping(value.get("files"), "files").items()
+        }
         tensors = {
             (file, name): _entry(name, row)
             for file, rows in _mapping(value.get("tensors"), "tensors").items()
@@ -103,7 +126,9 @@ def _file(name: str, row: object) -> tuple[int, int]:
     match row:
         case [int(size), str(crc)] if _natural(size) and _CRC.fullmatch(crc):
             return size, int(crc, 16)
-    raise ValueError(f"ledger: file {name!r:.80} is {row!r:.80}; size and CRC32 (8 hex digits) are expected")
+    raise ValueError(
+        f"ledger: file {name!r:.80} is {row!r:.80}; size and CRC32 (8 hex digits) are expected"
+    )
 
 
 def _entry(name: str, row: object) -> TensorEntry:
@@ -116,6 +141,8 @@ def _entry(name: str, row: object) -> TensorEntry:
             (bool() | None) as non_finite,
             bool(moved),
         ] if all(map(_natural, shape)) and (crc is None or _CRC.fullmatch(crc)):
-            return TensorEntry(dtype, tuple(shape), None if crc is None else int(crc, 16), zero, non_finite, moved)
+            return TensorEntry(
+                dtype, tuple(shape), None if crc is None else int(crc, 16), zero, non_finite, moved
+            )
     expected = "[dtype, shape, crc32, zero, non_finite, moved]"
     raise ValueError(f"ledger: tensor {name!r:.80} is {row!r:.80}; {expected} is expected")

@@ -1,9 +1,10 @@
 """
 Reading one file: a few bytes at its ends for the structure, then one pass over all of it.
 
-Memory stays flat whatever the size: one buffer of 512 KiB (it fits the CPU's second-level cache, which is what
-makes several tests in one pass cheap). No mmap: a trainer that truncates the file would kill this process with
-SIGBUS. Every failure of the storage, of whatever library, becomes "unreadable", never "invalid".
+Memory stays flat whatever the size: one buffer of 512 KiB (it fits the CPU's second-level cache,
+which is what makes several tests in one pass cheap). No mmap: a trainer that truncates the file
+would kill this process with SIGBUS. Every failure of the storage, of whatever library, becomes
+"unreadable", never "invalid".
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Span:
 
     :param begin: first byte.
     :param end: one after the last byte.
-    :param feed: told every chunk, in order; the memory is reused afterwards. Each but the last is a multiple of 8
-        bytes long.
+    :param feed: told every chunk, in order; the memory is reused afterwards. Each but the last is a
+        multiple of 8 bytes long.
     :param summed: whether the format needs the CRC32 of this run; it costs next to nothing.
     :param crc: the CRC32, once the file was read.
     """
@@ -66,7 +67,10 @@ class Source:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._access is not None:
             self._access.close()
@@ -75,7 +79,8 @@ class Source:
         """
         Read ``size`` bytes from ``offset``.
 
-        :raises FormatError: ``unreadable`` when the storage fails, ``changing`` when the file has become shorter.
+        :raises FormatError: ``unreadable`` when the storage fails, ``changing`` when the file has
+            become shorter.
         """
         try:
             data = self._open.at(offset, size)
@@ -90,7 +95,8 @@ class Source:
         """
         Read the whole file once, feed the spans, and keep its CRC32 in the examination.
 
-        :param spans: sorted, not overlapping, inside the file; taken one after the other, as the reading goes on.
+        :param spans: sorted, not overlapping, inside the file; taken one after the other, as the
+            reading goes on.
         :return: CRC32 of the whole file.
         :raises FormatError: as :meth:`at`.
         """
@@ -109,7 +115,11 @@ class Source:
         return whole
 
     def _scan_short(self, group: list[Span], whole: int, buffer: memoryview) -> int:
-        """Many runs in one chunk. Summing twice what lies in the cache costs less than joining the sums."""
+        """
+        Many runs in one chunk.
+
+        Summing twice what lies in the cache costs less than joining the sums.
+        """
         begin = group[0].begin
         chunk = self._fill(buffer, begin, group[-1].end - begin)
         for span in group:
@@ -148,7 +158,8 @@ class Source:
 
     def _shrunk(self, offset: int) -> FormatError:
         return FormatError(
-            "changing", f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later"
+            "changing",
+            f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later",
         )
 
 
@@ -158,9 +169,7 @@ def _refused(error: Exception) -> FormatError:
 
 def unreadable(error: Exception) -> str:
     """Say why something could not be read and what to do."""
-    advice = (
-        "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
-    )
+    advice = "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
     return f"cannot be read ({cause(error)}); this says nothing about its content; {advice}"
 
 
@@ -172,7 +181,9 @@ def cause(error: Exception) -> str:
 
 
 def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
-    """The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0."""
+    """
+    The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0.
+    """
     at = 0
     for span in spans:
         if span.begin > at:

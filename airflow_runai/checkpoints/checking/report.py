@@ -1,8 +1,9 @@
 """
 What a look at one checkpoint found: findings, the verdict they add up to, and the report that carries both.
 
-This is data only; it reads no file. Every finding code is declared in one table, :data:`CODES`, together with its
-severity and the verdict it leads to, so that formats cannot invent private meanings.
+This is data only; it reads no file. Every finding code is declared in one table, :data:`CODES`,
+together with its severity and the verdict it leads to, so that formats cannot invent private
+meanings.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from typing import Literal, NamedTuple
 from airflow_runai.checkpoints.checking.ledger import Ledger
 from airflow_runai.checkpoints.checking.verdicts import Verdict, worst
 
-__all__ = ["ACCEPTABLE", "CODES", "TRANSIENT", "Code", "Finding", "Report", "Severity", "Verdict", "worst"]
+__all__ = [
+    "ACCEPTABLE",
+    "CODES",
+    "TRANSIENT",
+    "Code",
+    "Finding",
+    "Report",
+    "Severity",
+    "Verdict",
+    "worst",
+]
 
 Severity = Literal["error", "warning", "info"]
 
@@ -171,15 +182,16 @@ CODES: dict[str, Code] = {
 }
 
 
-#: What a user may know better than any file: it can be accepted by its code, and is then a warning. It is about what
-#: the numbers mean, never about bytes that are damaged, missing or dangerous.
+#: What a user may know better than any file: it can be accepted by its code, and is then a warning.
+#: It is about what the numbers mean, never about bytes that are damaged, missing or dangerous.
 ACCEPTABLE = frozenset(
     {
         *("step-disagrees", "ranks-disagree", "non-finite", "zeroed"),
         *("tensor-lost", "dtype-drift", "shape-drift", "stale-file", "file-unchanged"),
     }
 )
-#: What makes a checkpoint unknown only for now; every other code that leads to ``unknown`` says the same for ever.
+#: What makes a checkpoint unknown only for now; every other code that leads to ``unknown`` says the
+#: same for ever.
 TRANSIENT = frozenset({"unreadable"})
 
 
@@ -212,14 +224,16 @@ class Report:
     :param level: how deep the look was: 0 listing, 1 structure, 2 integrity, 3 content.
     :param bytes: size of all its files, in bytes.
     :param findings: in the order of discovery, at most 100.
-    :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content has an equal
-        digest; ``None`` below level 2, and when not every file could be read to its end.
+    :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content
+        has an equal digest; ``None`` below level 2, and when not every file could be read to its
+        end.
     :param tensors: number of tensors seen.
-    :param mark: stands for names, sizes and times of its files, to recognise that they are still those looked at.
+    :param mark: stands for names, sizes and times of its files, to recognise that they are still
+        those looked at.
     :param world_size: how many processes wrote it, where it says so.
     :param metrics: what the trainer noted of its quality, where it noted something.
-    :param ledger: what is remembered of each tensor, to be given with the next look. It is as large as the checkpoint
-        has tensors, and not part of :meth:`to_json`.
+    :param ledger: what is remembered of each tensor, to be given with the next look. It is as large
+        as the checkpoint has tensors, and not part of :meth:`to_json`.
     """
 
     path: str
@@ -251,7 +265,8 @@ class Report:
         """
         Whether another look may say something else: it is being written, or could not be read now.
 
-        What is ``unknown`` for another reason (no known format, beyond a limit) stays so: it is passed over.
+        What is ``unknown`` for another reason (no known format, beyond a limit) stays so: it is
+        passed over.
         """
         if self.verdict is Verdict.UNKNOWN:
             return any(finding.code in TRANSIENT for finding in self.findings)

@@ -1,7 +1,8 @@
 """
 What somebody asks of a checkpoint beside being whole: a step, tensors, a number of processes.
 
-Judges a report and reads no file. What a checkpoint does not tell counts as not met: who asks, needs to know.
+Judges a report and reads no file. What a checkpoint does not tell counts as not met: who asks,
+needs to know.
 """
 
 from __future__ import annotations
@@ -15,13 +16,41 @@ from typing import TypeGuard
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.report import CODES, Finding, Report
 
-__all__ = ["RequirementError", "Requirements", "Expected"]
+__all__ = ["Expected", "RequirementError", "Requirements"]
 
 _SPELLINGS = {
-    **{"float": "f32", "double": "f64", "half": "f16", "bfloat": "bf16", "float32": "f32", "float64": "f64"},
-    **{"float16": "f16", "bfloat16": "bf16", "long": "i64", "int": "i32", "short": "i16", "char": "i8"},
-    **{"int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "byte": "u8", "uint8": "u8", "bool": "bool"},
-    **{"uint16": "u16", "uint32": "u32", "uint64": "u64", "complexfloat": "c64", "complex64": "c64"},
+    **{
+        "float": "f32",
+        "double": "f64",
+        "half": "f16",
+        "bfloat": "bf16",
+        "float32": "f32",
+        "float64": "f64",
+    },
+    **{
+        "float16": "f16",
+        "bfloat16": "bf16",
+        "long": "i64",
+        "int": "i32",
+        "short": "i16",
+        "char": "i8",
+    },
+    **{
+        "int64": "i64",
+        "int32": "i32",
+        "int16": "i16",
+        "int8": "i8",
+        "byte": "u8",
+        "uint8": "u8",
+        "bool": "bool",
+    },
+    **{
+        "uint16": "u16",
+        "uint32": "u32",
+        "uint64": "u64",
+        "complexfloat": "c64",
+        "complex64": "c64",
+    },
     **{"complexdouble": "c128", "complex128": "c128"},
 }
 
@@ -43,7 +72,8 @@ class Expected:
     """
     What one tensor has to be; ``None`` for anything.
 
-    :param dtype: in the spelling of PyTorch, NumPy or safetensors: ``bfloat16``, ``torch.bfloat16``, ``BF16``.
+    :param dtype: in the spelling of PyTorch, NumPy or safetensors: ``bfloat16``,
+        ``torch.bfloat16``, ``BF16``.
     """
 
     dtype: str | None = None
@@ -58,8 +88,8 @@ class Requirements:
     :param min_step: the lowest step that is of use.
     :param not_behind: a step that was reached already, so that anything older would lose work.
     :param world_size: number of processes that wrote it.
-    :param tensors: what must be in it, by name or by pattern (``model.layers.*.weight``, of which at least one must
-        be there and all must be as expected).
+    :param tensors: what must be in it, by name or by pattern (``model.layers.*.weight``, of which
+        at least one must be there and all must be as expected).
     :raises RequirementError: for demands that nothing can meet.
     """
 
@@ -69,7 +99,11 @@ class Requirements:
     tensors: Mapping[str, Expected] | None = None
 
     def __post_init__(self) -> None:
-        steps = {"min_step": (self.min_step, 0), "not_behind": (self.not_behind, 0), "world_size": (self.world_size, 1)}
+        steps = {
+            "min_step": (self.min_step, 0),
+            "not_behind": (self.not_behind, 0),
+            "world_size": (self.world_size, 1),
+        }
         problems = [
             f"{name}: {value!r}; allowed: a whole number from {least}, or nothing"
             for name, (value, least) in steps.items()
@@ -85,20 +119,33 @@ class Requirements:
         """
         Read demands as they are written in a DAG or a JSON file.
 
-        :param value: keys as the fields; ``tensors`` maps a name to ``{"dtype": …, "shape": […]}``, both optional.
+        :param value: keys as the fields; ``tensors`` maps a name to ``{"dtype": …, "shape": […]}``,
+            both optional.
         :raises RequirementError: with all mistakes at once.
         """
         known = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping):
-            raise RequirementError([f"{value!r:.80} is no mapping; allowed: a mapping with {', '.join(known)}"])
-        problems = [f"{key!r:.80}: unknown; allowed: {', '.join(known)}" for key in value if key not in known]
+            raise RequirementError(
+                [f"{value!r:.80} is no mapping; allowed: a mapping with {', '.join(known)}"]
+            )
+        problems = [
+            f"{key!r:.80}: unknown; allowed: {', '.join(known)}"
+            for key in value
+            if key not in known
+        ]
         tensors = value.get("tensors")
         expected: dict[str, Expected] | None = None
         if isinstance(tensors, Mapping):
-            expected = {str(name): _expected(str(name), told, problems) for name, told in tensors.items()}
+            expected = {
+                str(name): _expected(str(name), told, problems) for name, told in tensors.items()
+            }
         elif tensors is not None:
-            problems.append(f"tensors: {tensors!r:.80}; allowed: a mapping from names to dtype and shape")
-        plain = {key: value[key] for key in ("min_step", "not_behind", "world_size") if key in value}
+            problems.append(
+                f"tensors: {tensors!r:.80}; allowed: a mapping from names to dtype and shape"
+            )
+        plain = {
+            key: value[key] for key in ("min_step", "not_behind", "world_size") if key in value
+        }
         try:
             made = cls(**plain, tensors=expected)
         except RequirementError as error:
@@ -110,11 +157,16 @@ class Requirements:
     @property
     def least_step(self) -> int | None:
         """The lowest step that can meet these demands."""
-        return max((step for step in (self.min_step, self.not_behind) if step is not None), default=None)
+        return max(
+            (step for step in (self.min_step, self.not_behind) if step is not None), default=None
+        )
 
     def judge(self, report: Report) -> tuple[Finding, ...]:
         """Say what a checkpoint does not meet."""
-        return tuple(Finding(code, CODES[code].severity, report.path, message) for code, message in self._unmet(report))
+        return tuple(
+            Finding(code, CODES[code].severity, report.path, message)
+            for code, message in self._unmet(report)
+        )
 
     def _unmet(self, report: Report) -> Iterator[tuple[str, str]]:
         step = -1 if report.step is None else report.step
@@ -125,7 +177,11 @@ class Requirements:
             told = f"step {report.step} is not known to be {self.not_behind} or later, which was reached already"
             yield "behind-last-step", f"{told}; it was left out"
         if self.world_size not in (None, report.world_size):
-            told = f"{report.world_size} process(es)" if report.world_size else "it does not say how many processes"
+            told = (
+                f"{report.world_size} process(es)"
+                if report.world_size
+                else "it does not say how many processes"
+            )
             yield "world-size-differs", f"written by: {told}; {self.world_size} are asked for"
         if self.tensors:
             yield from _unlike_expected(self.tensors, report)
@@ -139,12 +195,16 @@ def _expected(name: str, told: object, problems: list[str]) -> Expected:
             dtype, shape = pairs.get("dtype"), pairs.get("shape")
             if (dtype is None or isinstance(dtype, str)) and (shape is None or _is_shape(shape)):
                 return Expected(dtype, None if shape is None else tuple(shape))
-    problems.append(f"tensors.{name:.80}: {told!r:.80}; allowed: nothing, or dtype (text) and shape (numbers from 0)")
+    problems.append(
+        f"tensors.{name:.80}: {told!r:.80}; allowed: nothing, or dtype (text) and shape (numbers from 0)"
+    )
     return Expected()
 
 
 def _is_shape(value: object) -> TypeGuard[Sequence[int]]:
-    return isinstance(value, list | tuple) and all(type(size) is int and size >= 0 for size in value)
+    return isinstance(value, list | tuple) and all(
+        type(size) is int and size >= 0 for size in value
+    )
 
 
 def _unlike_expected(tensors: Mapping[str, Expected], report: Report) -> Iterator[tuple[str, str]]:
@@ -153,19 +213,29 @@ def _unlike_expected(tensors: Mapping[str, Expected], report: Report) -> Iterato
         there.setdefault(name, []).append(entry)
     for name, expected in tensors.items():
         names = [name] if name in there else [known for known in there if fnmatchcase(known, name)]
-        yield from _unlike(name, expected, [(known, entry) for known in names for entry in there[known]])
+        yield from _unlike(
+            name, expected, [(known, entry) for known in names for entry in there[known]]
+        )
 
 
-def _unlike(name: str, expected: Expected, found: list[tuple[str, TensorEntry]]) -> Iterator[tuple[str, str]]:
+def _unlike(
+    name: str, expected: Expected, found: list[tuple[str, TensorEntry]]
+) -> Iterator[tuple[str, str]]:
     if not found:
         yield "not-as-expected", f"tensor {name!r} is asked for and not there"
     for known, entry in found:
         if expected.dtype is not None and _spelled(entry.dtype) != _spelled(expected.dtype):
-            yield "not-as-expected", f"tensor {known!r} is {entry.dtype}; {expected.dtype} is asked for"
+            yield (
+                "not-as-expected",
+                f"tensor {known!r} is {entry.dtype}; {expected.dtype} is asked for",
+            )
             return
         if expected.shape not in (None, entry.shape):
             asked = list(expected.shape or ())
-            yield "not-as-expected", f"tensor {known!r} has shape {list(entry.shape)}; {asked} is asked for"
+            yield (
+                "not-as-expected",
+                f"tensor {known!r} has shape {list(entry.shape)}; {asked} is asked for",
+            )
             return
 
 

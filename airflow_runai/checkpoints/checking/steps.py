@@ -1,8 +1,8 @@
 """
 Which training step this is, and whether all places that say so agree.
 
-Reads names and claims only. A mixed-precision run may skip optimizer steps, so a place may be allowed to lag,
-never to lead.
+Reads names and claims only. A mixed-precision run may skip optimizer steps, so a place may be
+allowed to lag, never to lead.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from airflow_runai.checkpoints.checking.examination import Examination, StepClai
 
 __all__ = ["judge_steps", "step_in_name"]
 
-# 100k and 1M are no numbers of which the size is known: whoever writes so may round.
-# step-00000042, checkpoint-40 (Hugging Face), epoch=3-step=40.ckpt (Lightning), global_step40 (DeepSpeed), iter_0000040
+# 100k and 1M are no numbers of which the size is known: whoever writes so may round. step-00000042,
+# checkpoint-40 (Hugging Face), epoch=3-step=40.ckpt (Lightning), global_step40 (DeepSpeed),
+# iter_0000040
 _STEP = re.compile(
     r"(?:^|[^a-z])(?:global_?step|step|checkpoint|ckpt|iter)[-_=]?(\d{1,18})(?!\d|(?:\.\d+)?[kmgb](?![a-z]))",
     re.IGNORECASE,

@@ -1,9 +1,10 @@
 """
 What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
 
-The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores that begin as
-infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight or optimizer moment is never forgiven;
-:mod:`~airflow_runai.checkpoints.checking.tensor_places` has the rules.
+The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores
+that begin as infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight or
+optimizer moment is never forgiven; :mod:`~airflow_runai.checkpoints.checking.tensor_places` has the
+rules.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ class TensorContent:
     Looks at one run of bytes that holds one tensor.
 
     :param name: for the findings.
-    :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and bytes.
-    :param begin: first byte inside the run that belongs to the tensor; what lies before and after is left alone,
-        because uninitialised memory is allowed there.
+    :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and
+        bytes.
+    :param begin: first byte inside the run that belongs to the tensor; what lies before and after
+        is left alone, because uninitialised memory is allowed there.
     :param end: one after its last byte.
 
-    ``crc`` is the CRC32 of the run once a format has set it after the pass; ``all_zero`` and ``non_finite`` hold once
-    all of the run was fed.
+    ``crc`` is the CRC32 of the run once a format has set it after the pass; ``all_zero`` and
+    ``non_finite`` hold once all of the run was fed.
     """
 
-    def __init__(self, name: str, kind: str, begin: int, end: int, byteorder: ByteOrder = "little") -> None:
+    def __init__(
+        self, name: str, kind: str, begin: int, end: int, byteorder: ByteOrder = "little"
+    ) -> None:
         self.name = name
         self.kind = kind
         self.begin = begin
@@ -84,7 +88,9 @@ def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: 
 
 
 def may_be_zero(name: str) -> bool:
-    """Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning."""
+    """
+    Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning.
+    """
     last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
     return any(part in last for part in _MAY_BE_ZERO)
 

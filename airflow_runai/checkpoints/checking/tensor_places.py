@@ -1,9 +1,10 @@
 """
 Where a tensor stands decides what a NaN in it means: in a weight and in an optimizer's state it poisons, elsewhere not.
 
-Only after that its name may excuse something, and never a NaN in what is trained: masks and biases of libraries are
-full of -inf, bounds and observers begin as infinity, a second moment may overflow and only stop its weight. A word
-counts by itself: ``mask_token`` is a trained token and ``score_embedding`` an embedding.
+Only after that its name may excuse something, and never a NaN in what is trained: masks and biases
+of libraries are full of -inf, bounds and observers begin as infinity, a second moment may overflow
+and only stop its weight. A word counts by itself: ``mask_token`` is a trained token and
+``score_embedding`` an embedding.
 """
 
 from __future__ import annotations
@@ -27,20 +28,109 @@ _BOOKKEEPING = re.compile(
     r"|logs?|logger|samplers?|dataloaders?|datamodule|hparams|hyper_parameters|config|args|meters?|early_stopping)"
 )
 _MEASURES = {
-    *("best", "score", "scores", "loss", "losses", "metric", "metrics", "history", "hist", "kth", "grad", "perplexity"),
-    *("accuracy", "acc", "error", "errors", "reward", "rewards", "min", "max", "low", "high", "lower", "upper"),
+    *(
+        "best",
+        "score",
+        "scores",
+        "loss",
+        "losses",
+        "metric",
+        "metrics",
+        "history",
+        "hist",
+        "kth",
+        "grad",
+        "perplexity",
+    ),
+    *(
+        "accuracy",
+        "acc",
+        "error",
+        "errors",
+        "reward",
+        "rewards",
+        "min",
+        "max",
+        "low",
+        "high",
+        "lower",
+        "upper",
+    ),
     *("bound", "bounds", "limit", "limits", "log", "logs", "curve", "patience"),
 }
 _NEUTRAL = {
-    *("train", "training", "val", "valid", "validation", "test", "eval", "epoch", "epochs", "step", "steps", "last"),
-    *("prev", "previous", "current", "total", "avg", "mean", "running", "norm", "value", "values", "per", "of"),
+    *(
+        "train",
+        "training",
+        "val",
+        "valid",
+        "validation",
+        "test",
+        "eval",
+        "epoch",
+        "epochs",
+        "step",
+        "steps",
+        "last",
+    ),
+    *(
+        "prev",
+        "previous",
+        "current",
+        "total",
+        "avg",
+        "mean",
+        "running",
+        "norm",
+        "value",
+        "values",
+        "per",
+        "of",
+    ),
 }
 _TRAINED = {
-    *("weight", "weights", "bias", "kernel", "embedding", "embeddings", "embed", "emb", "token", "tokens", "param"),
-    *("parameter", "parameters", "gamma", "beta", "proj", "projection", "query", "key", "gate", "prompt"),
+    *(
+        "weight",
+        "weights",
+        "bias",
+        "kernel",
+        "embedding",
+        "embeddings",
+        "embed",
+        "emb",
+        "token",
+        "tokens",
+        "param",
+    ),
+    *(
+        "parameter",
+        "parameters",
+        "gamma",
+        "beta",
+        "proj",
+        "projection",
+        "query",
+        "key",
+        "gate",
+        "prompt",
+    ),
 }
 _BOUNDS = {
-    *("low", "high", "lower", "upper", "min", "max", "amin", "amax", "bound", "bounds", "limit", "limits", "range"),
+    *(
+        "low",
+        "high",
+        "lower",
+        "upper",
+        "min",
+        "max",
+        "amin",
+        "amax",
+        "bound",
+        "bounds",
+        "limit",
+        "limits",
+        "range",
+    ),
     *("clip", "best", "score", "loss", "losses", "history"),
 }
 _OBSERVERS = {"min_val", "max_val", "min_value", "max_value"}
@@ -65,7 +155,9 @@ def place_of(name: str, top: str = "", optimizers: tuple[str, ...] = ()) -> Tens
         return "moment"
     if any(name.startswith(f"{path}.") for path in optimizers):
         return "moment"
-    if not _words(last) & _TRAINED and (_BOOKKEEPING.fullmatch(top or name) or (len(parts) == 1 and _measures(last))):
+    if not _words(last) & _TRAINED and (
+        _BOOKKEEPING.fullmatch(top or name) or (len(parts) == 1 and _measures(last))
+    ):
         return "other"
     return "weight"
 

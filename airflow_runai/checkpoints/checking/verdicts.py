@@ -23,7 +23,9 @@ class Verdict(str, Enum):
     UNSAFE = "unsafe"
     """Loading it could run a command or exhaust the machine."""
     UNKNOWN = "unknown"
-    """It could not be read now, or nobody here can read it: :attr:`Report.transient` tells which."""
+    """
+    It could not be read now, or nobody here can read it: :attr:`Report.transient` tells which.
+    """
 
     def __str__(self) -> str:
         return self.value

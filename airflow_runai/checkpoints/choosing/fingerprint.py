@@ -1,4 +1,6 @@
-"""Whether anything has changed under a root, told by names, sizes and times alone; nothing is opened."""
+"""
+Whether anything has changed under a root, told by names, sizes and times alone; nothing is opened.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ def root_fingerprint(root: Location, *, least_step: int | None = None) -> str:
     :param least_step: those of a lower step do not matter.
     :raises RootProblem: when there is nothing to choose from.
     """
-    wanted = [found for found in candidates(root) if least_step is None or (found.step or least_step) >= least_step]
+    wanted = [
+        found
+        for found in candidates(root)
+        if least_step is None or (found.step or least_step) >= least_step
+    ]
     lines = (f"{found.path.name} {_mark(found)}\n" for found in wanted[:_NEWEST])
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -1,8 +1,8 @@
 """
 The full report of a selection as a JSON file, and the ledger in it that the next selection is compared with.
 
-One file for one training. It carries what is too large for anything else: all findings, and an entry for each tensor.
-Where nothing was accepted, the ledger of before is kept.
+One file for one training. It carries what is too large for anything else: all findings, and an
+entry for each tensor. Where nothing was accepted, the ledger of before is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from airflow_runai.checkpoints.storage.small_files import SmallFile
 __all__ = ["read_demands", "read_ledger", "write_report"]
 
 SCHEMA = "runai-checkpoint-report/1"
-#: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other file.
+#: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other
+#: file.
 LARGEST_REPORT = 256 * 1024 * 1024
 
 
@@ -28,7 +29,8 @@ def read_ledger(path: Location | SmallFile) -> Ledger | None:
     """
     Return the ledger of the last accepted checkpoint, or ``None`` if there is no report yet.
 
-    :raises ValueError: if there is something, but it is no report of ours: it must not be overwritten.
+    :raises ValueError: if there is something, but it is no report of ours: it must not be
+        overwritten.
     :raises OSError: if it cannot be read.
     """
     advice = "move it away to begin a new ledger, or name another file"
@@ -58,12 +60,16 @@ def read_demands(path: Location | SmallFile) -> Requirements:
     except RequirementError as error:
         raise RequirementError([f"{path}: {problem}" for problem in error.problems]) from None
     except (ValueError, RecursionError) as error:
-        raise RequirementError([f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]) from None
+        raise RequirementError(
+            [f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]
+        ) from None
     except FileNotFoundError:
         raise RequirementError(
             [f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]
         ) from None
-    return Requirements(tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()})
+    return Requirements(
+        tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()}
+    )
 
 
 def _read(path: Location | SmallFile) -> dict[str, Any]:

@@ -29,9 +29,12 @@ from airflow_runai.checkpoints.storage.listing import (
 
 __all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
 
-RootCode = Literal["root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"]
+RootCode = Literal[
+    "root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"
+]
 
-# Many scripts keep numbers of all sorts in these; only a step in the name makes a checkpoint of one.
+# Many scripts keep numbers of all sorts in these; only a step in the name makes a checkpoint of
+# one.
 _NUMBERS = ".npz"
 _SUFFIXES = (*WEIGHTS, INDEX)
 _TRAINER_STATE = "trainer_state.json"
@@ -41,7 +44,15 @@ _SELF_MARKERS = {"manifest.json", _TRAINER_STATE, ".metadata", "latest_checkpoin
 _SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
 _POINTER = "latest"
 # Parts of a checkpoint that would pass as one of their own.
-_COMPANIONS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args", "adapter_model-", "pytorch_model-")
+_COMPANIONS = (
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "rng_state",
+    "training_args",
+    "adapter_model-",
+    "pytorch_model-",
+)
 # Directories that count epochs, as accelerate's examples name them, go by time.
 _EPOCH = re.compile(r"(?:^|[^a-z])epoch[-_=]?\d+", re.IGNORECASE)
 # A step that is rounded, such as checkpoint-100k, orders nothing.
@@ -56,7 +67,8 @@ class RootProblem(ValueError):
     """
     There is no checkpoint to choose from under a root, and why.
 
-    :param code: ``root-missing``, ``root-is-file``, ``root-unreadable``, ``root-empty`` or ``root-too-large``.
+    :param code: ``root-missing``, ``root-is-file``, ``root-unreadable``, ``root-empty`` or
+        ``root-too-large``.
     """
 
     def __init__(self, code: RootCode, message: str) -> None:
@@ -82,11 +94,13 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     """
     List what looks like a checkpoint, newest first: by step in the name, then by time.
 
-    Names without a step come last, except that one called ``last`` or ``latest`` goes by its time. Files without one
-    count only where no ``step-N`` or ``checkpoint-N`` lies beside them. Names of checkpoints still being written or
-    already being deleted (``.tmp-*``, ``.trash-*``, ``*.tmp``) are left out.
+    Names without a step come last, except that one called ``last`` or ``latest`` goes by its time.
+    Files without one count only where no ``step-N`` or ``checkpoint-N`` lies beside them. Names of
+    checkpoints still being written or already being deleted (``.tmp-*``, ``.trash-*``, ``*.tmp``)
+    are left out.
 
-    :param root: directory that holds checkpoints; a directory that is itself one is its own only candidate.
+    :param root: directory that holds checkpoints; a directory that is itself one is its own only
+        candidate.
     :raises RootProblem: when there is nothing to choose from.
     """
     entries = _entries(root, (policy or Policy()).entry_limit)
@@ -106,7 +120,8 @@ def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
     """Whether the root is a checkpoint, and what lies in it are its parts."""
     names = {entry.path.name for entry in entries}
     if named:
-        # DeepSpeed's part of a Trainer's checkpoint; the Trainer leaves its state beside checkpoint-N, too.
+        # DeepSpeed's part of a Trainer's checkpoint; the Trainer leaves its state beside
+        # checkpoint-N, too.
         return _TRAINER_STATE in names and all(name.startswith("global_step") for name in named)
     if _SELF_MARKERS & names or any(name.endswith(_SELF_ENDINGS) for name in names):
         return True
@@ -116,13 +131,24 @@ def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
     )
 
 
-def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, bool, tuple[tuple[bool, int, str], ...]]:
+def _age(
+    candidate: Candidate, others: list[Candidate]
+) -> tuple[int, float, bool, tuple[tuple[bool, int, str], ...]]:
     """Step, then time; of equally old ones the one with a step in its name comes first, for the other may be a link."""
     name, step = candidate.path.name, candidate.step
     if step is None and _LAST.search(name):
-        older = (other.step for other in others if other.step is not None and other.mtime <= candidate.mtime)
+        older = (
+            other.step
+            for other in others
+            if other.step is not None and other.mtime <= candidate.mtime
+        )
         step = max(older, default=None)
-    return (-1 if step is None else step, candidate.mtime, candidate.step is not None, natural(name))
+    return (
+        -1 if step is None else step,
+        candidate.mtime,
+        candidate.step is not None,
+        natural(name),
+    )
 
 
 def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
@@ -142,7 +168,11 @@ def checkpoints_in(tree: Listing) -> list[str]:
         return []
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
     named = [folder for folder in folders if _counts_steps(tree, folder)]
-    files = [name for name in tree.files if "/" not in name and name.endswith(WEIGHTS) and _COUNTS.search(name)]
+    files = [
+        name
+        for name in tree.files
+        if "/" not in name and name.endswith(WEIGHTS) and _COUNTS.search(name)
+    ]
     steps = {step_in_name(name) for name in files}
     found = named or (files if len(steps - {None}) > 1 else [])
     return sorted(found, key=natural)
@@ -171,12 +201,12 @@ def _entries(root: Location, limit: int) -> list[FileEntry]:
         forget_listings(root)
         kind = look(root).kind
     except FileNotFoundError:
-        text = (
-            "does not exist; a directory with checkpoints is expected; check the path, its mount and the path mapping"
-        )
+        text = "does not exist; a directory with checkpoints is expected; check the path, its mount and the path mapping"
         raise RootProblem("root-missing", f"checkpoint root {root}: {text}") from None
     except Exception as error:
-        raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
+        raise RootProblem(
+            "root-unreadable", f"checkpoint root {root}: {unreadable(error)}"
+        ) from None
     if kind != "directory":
         text = "is a file; a directory with checkpoints is expected; to look at one file use check"
         raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
@@ -184,7 +214,9 @@ def _entries(root: Location, limit: int) -> list[FileEntry]:
         found = children(root, limit)
         listed = None if found is None else list(islice(found, limit + 1))
     except Exception as error:
-        raise RootProblem("root-unreadable", f"checkpoint root {root}: {unreadable(error)}") from None
+        raise RootProblem(
+            "root-unreadable", f"checkpoint root {root}: {unreadable(error)}"
+        ) from None
     if listed is None or len(listed) > limit:
         text = f"more than {limit} entries; at most {limit} are listed; remove old ones or name a directory below"
         raise RootProblem("root-too-large", f"checkpoint root {root}: {text}")
@@ -205,7 +237,9 @@ def _nothing_in(root: Location, entries: list[FileEntry]) -> str:
         where = ", ".join(below[:5])
         return f"checkpoint root {root}: no checkpoint in it, but some lie below: {where}; name one of these"
     unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
-    found = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names), no checkpoint"
+    found = (
+        f"{len(entries)} entries, {unfinished} of them unfinished (temporary names), no checkpoint"
+    )
     allowed = f"step-N or checkpoint-N directories, or files ending in {' '.join(_SUFFIXES)}, are expected"
     return f"checkpoint root {root}: {found}; {allowed}; check that the training saves here"
 
@@ -223,7 +257,9 @@ def _below(entries: list[FileEntry]) -> list[str]:
 def _folders(entry: FileEntry) -> list[tuple[str, Location]]:
     inside = [_entry(child) for child in islice(_listed(entry.path), _LOOKED_BELOW)]
     deeper = [
-        (f"{entry.path.name}/{e.path.name}", e.path) for e in inside if e.kind == "directory" and not _is_checkpoint(e)
+        (f"{entry.path.name}/{e.path.name}", e.path)
+        for e in inside
+        if e.kind == "directory" and not _is_checkpoint(e)
     ]
     return [(entry.path.name, entry.path), *deeper]
 

@@ -1,7 +1,8 @@
 """
 The newest checkpoint that passes.
 
-Walks newest first, stops at the first that is accepted, and keeps every report, so that nothing is skipped silently.
+Walks newest first, stops at the first that is accepted, and keeps every report, so that nothing is
+skipped silently.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Selection:
 
     :param chosen: report of the accepted checkpoint; ``None`` when none was accepted.
     :param rejected: reports of the newer ones that were not, newest first.
-    :param unproven: how many of them were refused only because nothing in their format can prove the bytes.
+    :param unproven: how many of them were refused only because nothing in their format can prove
+        the bytes.
     """
 
     chosen: Report | None
@@ -60,12 +62,15 @@ def select(
 
     :param root: directory that holds checkpoints.
     :param level: how deep to look, 0 to 3; see :func:`~airflow_runai.checkpoints.check`.
-    :param accept_unverifiable: also take a checkpoint whose bytes nothing can prove, such as plain safetensors.
+    :param accept_unverifiable: also take a checkpoint whose bytes nothing can prove, such as plain
+        safetensors.
     :param strict: refuse pickles that name classes which are not PyTorch's.
     :param accept: codes of findings that shall only warn; see :class:`Policy`.
-    :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that name.
+    :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that
+        name.
     :param demands: what else it has to be.
-    :param ledger: of the training's last accepted checkpoint; that of the chosen one is ``chosen.ledger``.
+    :param ledger: of the training's last accepted checkpoint; that of the chosen one is
+        ``chosen.ledger``.
     :param progress: told the number of bytes read of the current checkpoint.
     :raises RootProblem: when there is nothing to choose from.
     :raises RequirementError: when what is asked for contradicts itself.
@@ -84,7 +89,11 @@ def select(
             return Selection(report, tuple(rejected))
         # Of many rejected ones nobody needs the tensors, and they may be a lot.
         rejected.append(replace(report, findings=(*report.findings, *unmet), ledger=Ledger()))
-    unproven = 0 if accept_unverifiable else sum(report.verdict is Verdict.UNVERIFIABLE for report in rejected)
+    unproven = (
+        0
+        if accept_unverifiable
+        else sum(report.verdict is Verdict.UNVERIFIABLE for report in rejected)
+    )
     return Selection(None, tuple(rejected), unproven)
 
 
@@ -109,7 +118,11 @@ def _advice(count: int, total: int, flag: str) -> str:
 def _asked(min_step: int | None, demands: Requirements | None, level: int) -> Requirements:
     asked = demands or Requirements()
     if min_step is not None and asked.min_step not in (None, min_step):
-        raise RequirementError([f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"])
+        raise RequirementError(
+            [f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"]
+        )
     if asked.tensors and level == 0:
-        raise RequirementError(["tensors: are asked for at level 0, which opens no file; allowed: level 1 or more"])
+        raise RequirementError(
+            ["tensors: are asked for at level 0, which opens no file; allowed: level 1 or more"]
+        )
     return asked if min_step is None else replace(asked, min_step=min_step)

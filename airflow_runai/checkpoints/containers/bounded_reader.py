@@ -1,8 +1,9 @@
 """
 A binary header, walked field by field: numbers and texts at a place, and never a byte beyond the end.
 
-Reads ahead in blocks of 64 KiB, so that a walk over a million small fields of a file of many GB costs neither a
-million reads nor the file's size in memory. What a field says about sizes is believed only as far as there are bytes.
+Reads ahead in blocks of 64 KiB, so that a walk over a million small fields of a file of many GB
+costs neither a million reads nor the file's size in memory. What a field says about sizes is
+believed only as far as there are bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from airflow_runai.checkpoints.checking.examination import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 
-__all__ = ["Field", "BoundedReader"]
+__all__ = ["BoundedReader", "Field"]
 
 _BLOCK = 64 * 1024
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -77,7 +78,9 @@ class BoundedReader:
         :raises FormatError: when they are not all there.
         """
         if size > self.size - at or at < 0:
-            raise self.damage(f"{size} bytes at {at} reach beyond the end at {self.size}; it was cut or overwritten")
+            raise self.damage(
+                f"{size} bytes at {at} reach beyond the end at {self.size}; it was cut or overwritten"
+            )
         if size > _BLOCK:
             return self._read(at, size)
         if at < self._begin or at + size > self._begin + len(self._block):
@@ -116,7 +119,9 @@ class BoundedReader:
             field = self._field(tag >> 3, tag & 7, at)
             at = field.end
             if at > end:
-                raise self.damage(f"field {field.number} reaches to {at}, its message ends at {end}; it was cut")
+                raise self.damage(
+                    f"field {field.number} reaches to {at}, its message ends at {end}; it was cut"
+                )
             yield field
 
     def _field(self, number: int, wire: int, at: int) -> Field:
@@ -128,7 +133,9 @@ class BoundedReader:
             return Field(number, value, end, end)
         if wire in (_FIXED32, _FIXED64):
             width = 4 if wire == _FIXED32 else 8
-            return Field(number, int.from_bytes(self.bytes(at, width), "little"), at + width, at + width)
+            return Field(
+                number, int.from_bytes(self.bytes(at, width), "little"), at + width, at + width
+            )
         raise self.damage(f"field {number} at {at} has wire type {wire}; 0, 1, 2 and 5 are allowed")
 
     def text(self, field: Field, limit: int = 4096) -> str:
@@ -138,5 +145,7 @@ class BoundedReader:
         :raises FormatError: when it is longer than ``limit`` bytes.
         """
         if field.size > limit:
-            raise self.damage(f"a name of {field.size} bytes at {field.begin}; at most {limit} are read")
+            raise self.damage(
+                f"a name of {field.size} bytes at {field.begin}; at most {limit} are read"
+            )
         return self.bytes(field.begin, field.size).decode("utf-8", "replace")

@@ -1,9 +1,10 @@
 """
 The other process that opens an HDF5 file, because the C library that parses it is not to be trusted with our own.
 
-Started by :mod:`~airflow_runai.checkpoints.containers.hdf5_reader` as a script, by its path; imports nothing of this package. It
-limits its own memory and time first, follows no link into another file, loads no filter plug-ins, and decides nothing:
-what the datasets hold goes out as one line of JSON each, with its bytes behind it. h5py 3.
+Started by :mod:`~airflow_runai.checkpoints.containers.hdf5_reader` as a script, by its path;
+imports nothing of this package. It limits its own memory and time first, follows no link into
+another file, loads no filter plug-ins, and decides nothing: what the datasets hold goes out as one
+line of JSON each, with its bytes behind it. h5py 3.
 """
 
 from __future__ import annotations
@@ -127,7 +128,15 @@ def show(h5py: Any, name: str, item: Any, size: int) -> None:
         say({"group": name[:1000], "sealed": sealed})
         return
     if item.shape is None:
-        say({"dataset": name[:1000], "dtype": item.dtype.str, "shape": [], "sealed": sealed, "size": 0})
+        say(
+            {
+                "dataset": name[:1000],
+                "dtype": item.dtype.str,
+                "shape": [],
+                "sealed": sealed,
+                "size": 0,
+            }
+        )
         return
     if item.external or item.is_virtual:
         raise Refusal("external", f"{name} takes its values from another file")
@@ -136,7 +145,10 @@ def show(h5py: Any, name: str, item: Any, size: int) -> None:
     plain = item.dtype.kind not in "OV"
     sealed = sealed and bool(plain and (item.fletcher32 or not item.nbytes))
     line = {"dataset": name[:1000], "dtype": item.dtype.str, "shape": item.shape, "sealed": sealed}
-    say({**line, "size": item.nbytes if plain else 0}, blocks(item) if plain and item.nbytes else None)
+    say(
+        {**line, "size": item.nbytes if plain else 0},
+        blocks(item) if plain and item.nbytes else None,
+    )
 
 
 def read(h5py: Any, request: dict[str, Any]) -> None:

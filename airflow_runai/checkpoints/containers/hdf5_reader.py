@@ -1,8 +1,9 @@
 """
 Reads the datasets of an HDF5 file through h5py, in a process of its own with limits on memory and time.
 
-The C library has had its share of CVEs; if this file breaks it, or makes it allocate or loop without end, only that
-process dies. What it says is only listened to. Without h5py (extra ``hdf5``), or on object storage, nothing is read.
+The C library has had its share of CVEs; if this file breaks it, or makes it allocate or loop
+without end, only that process dies. What it says is only listened to. Without h5py (extra
+``hdf5``), or on object storage, nothing is read.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
 
     :param begin: where in the file the HDF5 content begins; not 0 inside of a zip.
     :param size: how long it is, in bytes.
-    :param listen: told about every group and dataset; see :mod:`~airflow_runai.checkpoints.containers.hdf5_probe`.
+    :param listen: told about every group and dataset; see
+        :mod:`~airflow_runai.checkpoints.containers.hdf5_probe`.
     :return: why nothing was read; ``None`` when everything was.
     :raises FormatError: ``hdf5-damaged``, ``hdf5-external`` or ``hdf5-limit``.
     """
@@ -50,7 +52,12 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
     if find_spec("h5py") is None:
         return "h5py is not installed (extra hdf5)"
     seconds = _SECONDS + size // _SLOWEST
-    request = {"path": os.fspath(path.absolute()), "begin": begin, "size": size, "sys_path": sys.path}
+    request = {
+        "path": os.fspath(path.absolute()),
+        "begin": begin,
+        "size": size,
+        "sys_path": sys.path,
+    }
     with _started() as probe:
         watch = Timer(10 * seconds, probe.kill)
         watch.start()
@@ -58,7 +65,9 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
             assert probe.stdin is not None
             assert probe.stdout is not None
             with suppress(BrokenPipeError):
-                probe.stdin.write(json.dumps({**request, "memory": _MEMORY, "seconds": seconds}).encode())
+                probe.stdin.write(
+                    json.dumps({**request, "memory": _MEMORY, "seconds": seconds}).encode()
+                )
                 probe.stdin.close()
             end = _heard(probe.stdout, listen)
         finally:
@@ -72,9 +81,18 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
 
 
 def _started() -> subprocess.Popen[bytes]:
-    # No plug-ins; no threads, whose stacks count as memory; and nothing else of our environment, credentials least.
-    kept = {"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]} if "LD_LIBRARY_PATH" in os.environ else {}
-    own = {"HDF5_PLUGIN_PRELOAD": "::", "HDF5_USE_FILE_LOCKING": "FALSE", "OPENBLAS_NUM_THREADS": "1"}
+    # No plug-ins; no threads, whose stacks count as memory; and nothing else of our environment,
+    # credentials least.
+    kept = (
+        {"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]}
+        if "LD_LIBRARY_PATH" in os.environ
+        else {}
+    )
+    own = {
+        "HDF5_PLUGIN_PRELOAD": "::",
+        "HDF5_USE_FILE_LOCKING": "FALSE",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     return subprocess.Popen(
         [sys.executable, "-I", str(_PROBE)],
         stdin=subprocess.PIPE,
@@ -89,7 +107,10 @@ def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
     while True:
         text = answers.readline(_LINE_LIMIT)
         if not text.endswith(b"\n"):
-            return {"end": "limit", "message": "reading it ended early: too much time or memory, or a crash"}
+            return {
+                "end": "limit",
+                "message": "reading it ended early: too much time or memory, or a crash",
+            }
         line: dict[str, Any] = json.loads(text)
         if "end" in line:
             return line

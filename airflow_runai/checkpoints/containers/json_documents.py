@@ -1,8 +1,8 @@
 """
 Small JSON files that come with checkpoints, read with limits.
 
-Refuses what ``json.loads`` forgives: two keys of one name (readers differ in which one wins), numbers of a million
-digits, and documents that would take far more memory than their size.
+Refuses what ``json.loads`` forgives: two keys of one name (readers differ in which one wins),
+numbers of a million digits, and documents that would take far more memory than their size.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ def read_object(tree: Listing, seen: Examination, name: str) -> dict[str, Any]:
     Read one JSON object that lies in the checkpoint.
 
     :param name: relative path of the file.
-    :raises FormatError: ``json-malformed``, or as :class:`~airflow_runai.checkpoints.checking.reader.Source`.
+    :raises FormatError: ``json-malformed``, or as
+        :class:`~airflow_runai.checkpoints.checking.reader.Source`.
     """
     with Source(tree.only(name), seen) as source:
         if source.size > SIZE_LIMIT:
-            raise FormatError("json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read")
+            raise FormatError(
+                "json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read"
+            )
         return parse_object(source.at(0, source.size), "json-malformed", name)
 
 
@@ -43,11 +46,17 @@ def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
     :raises FormatError: when it is anything else.
     """
     if sum(data.count(token) for token in (b'"', b",", b"[", b"{")) > _TOKEN_LIMIT:
-        raise FormatError(code, f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many")
+        raise FormatError(
+            code, f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many"
+        )
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_short_int)
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_short_int
+        )
     except (ValueError, RecursionError) as error:
-        raise FormatError(code, f"{place}: is not JSON ({error}); it was cut or overwritten"[:300]) from None
+        raise FormatError(
+            code, f"{place}: is not JSON ({error}); it was cut or overwritten"[:300]
+        ) from None
     if not isinstance(value, dict):
         raise FormatError(code, f"{place}: is not a JSON object")
     return value
@@ -57,7 +66,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
-        _refuse(f"key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+        _refuse(
+            f"key {shown(next(name for name in names if names.count(name) > 1))} is there twice"
+        )
     return result
 
 

@@ -1,9 +1,10 @@
 """
 The configuration of a Keras model, read as plain JSON, to say whether building the model would run code.
 
-Keras 3 builds objects from ``module`` and ``class_name``. A Lambda layer carries Python byte code; a module of
-Python's own, or a function of Keras that loads or opens things, has been used to run commands (CVE-2025-1550,
-CVE-2025-8747). Classes of the user's own are reported, as foreign names in a pickle are. Nothing is imported.
+Keras 3 builds objects from ``module`` and ``class_name``. A Lambda layer carries Python byte code;
+a module of Python's own, or a function of Keras that loads or opens things, has been used to run
+commands (CVE-2025-1550, CVE-2025-8747). Classes of the user's own are reported, as foreign names in
+a pickle are. Nothing is imported.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from airflow_runai.checkpoints.containers.json_documents import parse_object
 __all__ = ["note_config"]
 
 _LAMBDA = ("Lambda", "__lambda__")
-_PARTS = (
-    "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random"
-)
+_PARTS = "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random"
 _OWN = re.compile(rf"(?:tf_)?keras(?:\.src)?(?:\.(?:{_PARTS})(?:\.\w+)*)?")
 _LIBRARIES = ("tensorflow", "torch", "jax", "numpy", "keras", "tf_keras")
 
@@ -38,14 +37,24 @@ def note_config(data: bytes, label: str, seen: Examination) -> None:
         kind, module = item.get("class_name"), item.get("module")
         name = f"{module}.{kind}" if module else str(kind)
         if kind in _LAMBDA:
-            seen.note("keras-code", label, "a Lambda layer: loading the model runs code that it holds")
+            seen.note(
+                "keras-code", label, "a Lambda layer: loading the model runs code that it holds"
+            )
         elif isinstance(module, str) and _dangerous(module, item):
-            seen.note("keras-code", label, f"{shown(name)} ({shown(item.get('config'))}): loading would use it")
+            seen.note(
+                "keras-code",
+                label,
+                f"{shown(name)} ({shown(item.get('config'))}): loading would use it",
+            )
         elif isinstance(module, str) and not _OWN.fullmatch(module):
             foreign.add(name)
     if foreign:
         code = "keras-foreign-strict" if seen.policy.strict else "keras-foreign"
-        seen.note(code, label, f"names what is not Keras's own: {', '.join(sorted(foreign)[:5])[:200]}; not imported")
+        seen.note(
+            code,
+            label,
+            f"names what is not Keras's own: {', '.join(sorted(foreign)[:5])[:200]}; not imported",
+        )
 
 
 def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """
 A LevelDB table, as the index of a TensorFlow checkpoint is one: sorted keys and values in blocks with checksums.
 
-Every byte is accounted for: the blocks follow each other from the first byte to the footer, each has its CRC32C. Only
-uncompressed blocks are read, because TensorFlow writes no others (tensor_bundle.cc, 2.21, ``TableBuilderOptions``).
-The layout is LevelDB's table_format.md.
+Every byte is accounted for: the blocks follow each other from the first byte to the footer, each
+has its CRC32C. Only uncompressed blocks are read, because TensorFlow writes no others
+(tensor_bundle.cc, 2.21, ``TableBuilderOptions``). The layout is LevelDB's table_format.md.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
     meta_size, at = table.varint(at)
     begin, at = table.varint(at)
     size, at = table.varint(at)
-    if any(data[at:-8]) or begin != meta_begin + meta_size + _TRAILER_SIZE or begin + size + _TRAILER_SIZE != footer:
+    if (
+        any(data[at:-8])
+        or begin != meta_begin + meta_size + _TRAILER_SIZE
+        or begin + size + _TRAILER_SIZE != footer
+    ):
         raise table.damage("its footer does not point at the blocks before it; it was overwritten")
     for _ in _entries(_block(table, meta_begin, meta_size)):
         raise table.damage("its meta block is not empty")
@@ -47,7 +51,9 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
         block_begin, after = part.varint(0)
         block_size, after = part.varint(after)
         if block_begin != expected or after != len(handle):
-            raise table.damage(f"block at {block_begin} does not follow the one before, which ends at {expected}")
+            raise table.damage(
+                f"block at {block_begin} does not follow the one before, which ends at {expected}"
+            )
         expected = block_begin + block_size + _TRAILER_SIZE
         yield from _entries(_block(table, block_begin, block_size))
     if expected != meta_begin:

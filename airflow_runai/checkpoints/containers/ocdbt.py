@@ -1,10 +1,10 @@
 """
 OCDBT, the store of TensorStore that Orbax writes values into: which keys there are, and where their bytes lie.
 
-A manifest names the root of a B+tree; nodes and values lie in data files, several in one. Manifest and nodes are one
-record each: magic, length, body packed with zstd, CRC32C. The layout is that of tensorstore's documentation of the
-``ocdbt`` driver (format version 0), read with what orbax-checkpoint 0.12.8 writes. Manifests in several files and other
-compressions are not read.
+A manifest names the root of a B+tree; nodes and values lie in data files, several in one. Manifest
+and nodes are one record each: magic, length, body packed with zstd, CRC32C. The layout is that of
+tensorstore's documentation of the ``ocdbt`` driver (format version 0), read with what
+orbax-checkpoint 0.12.8 writes. Manifests in several files and other compressions are not read.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def values_of(manifest: bytes, read: Read) -> Iterator[Value]:
 
     :param manifest: the whole of ``manifest.ocdbt``.
     :param read: reads the data files.
-    :raises FormatError: ``orbax-layout`` where something contradicts itself, ``too-large``, ``not-examined`` for a kind that
-        is not read, and whatever ``read`` raises.
+    :raises FormatError: ``orbax-layout`` where something contradicts itself, ``too-large``,
+        ``not-examined`` for a kind that is not read, and whatever ``read`` raises.
     """
     body = _Body(_record(manifest, _MANIFEST_MAGIC))
     body.skip(16)
@@ -71,7 +71,9 @@ def values_of(manifest: bytes, read: Read) -> Iterator[Value]:
     body.numbers(count)
     heights = body.take(count)
     places = [body.numbers(count) for _ in range(3)]
-    yield from _walk([(_Place(files, *(numbers[-1] for numbers in places)), heights[-1], b"")], read)
+    yield from _walk(
+        [(_Place(files, *(numbers[-1] for numbers in places)), heights[-1], b"")], read
+    )
 
 
 class _Place:
@@ -89,10 +91,15 @@ def _walk(pending: list[tuple[_Place, int, bytes]], read: Read) -> Iterator[Valu
     while pending:
         place, height, prefix = pending.pop()
         if place.size > _RECORD_LIMIT:
-            raise FormatError("too-large", f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read")
+            raise FormatError(
+                "too-large", f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read"
+            )
         body = _Body(_record(read(place.path, place.offset, place.size), _NODE_MAGIC))
         if body.take(1)[0] != height or height > _DEPTH_LIMIT:
-            raise FormatError(_CODE, f"the node in {place.path} is not of height {height}; it belongs to another save")
+            raise FormatError(
+                _CODE,
+                f"the node in {place.path} is not of height {height}; it belongs to another save",
+            )
         files, keys = body.files(place.base), body.keys(interior=height > 0)
         met += len(keys)
         if met > _ENTRY_LIMIT:
@@ -100,7 +107,9 @@ def _walk(pending: list[tuple[_Place, int, bytes]], read: Read) -> Iterator[Valu
         if height:
             numbers = [body.numbers(len(keys)) for _ in range(3)]
             for (key, common), file, offset, size in zip(keys, *numbers, strict=True):
-                pending.append((_Place(files, file, offset, size), height - 1, prefix + key[:common]))
+                pending.append(
+                    (_Place(files, file, offset, size), height - 1, prefix + key[:common])
+                )
         else:
             yield from _leaf(body, [prefix + key for key, _ in keys], files)
 
@@ -128,7 +137,9 @@ def _record(data: bytes, magic: bytes) -> bytes:
     version, at = window.varint(0)
     packed, at = window.varint(at)
     if version or packed > 1:
-        raise FormatError("not-examined", f"version {version}, compression {packed} of OCDBT are not read")
+        raise FormatError(
+            "not-examined", f"version {version}, compression {packed} of OCDBT are not read"
+        )
     body = data[12 + at : -4]
     return unpacked(body, _BODY_LIMIT, _CODE) if packed else body
 
@@ -151,7 +162,9 @@ class _Body:
         """A number of things of which each takes a byte at least."""
         value = self.number()
         if value > self._window.size - self._at:
-            raise FormatError(_CODE, f"{value} entries in {self._window.size} bytes; it was overwritten")
+            raise FormatError(
+                _CODE, f"{value} entries in {self._window.size} bytes; it was overwritten"
+            )
         return value
 
     def take(self, size: int) -> bytes:
@@ -167,7 +180,10 @@ class _Body:
         for prefix, suffix in zip(prefixes, suffixes, strict=True):
             total += prefix + suffix
             if prefix > len(last) or total > _BODY_LIMIT:
-                raise FormatError(_CODE, f"a key that begins with {prefix} of {len(last)} bytes; it was overwritten")
+                raise FormatError(
+                    _CODE,
+                    f"a key that begins with {prefix} of {len(last)} bytes; it was overwritten",
+                )
             last = last[:prefix] + self.take(suffix)
             texts.append(last)
         return texts

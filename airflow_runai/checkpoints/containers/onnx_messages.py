@@ -1,8 +1,9 @@
 """
 The tensors of an ONNX model, found by walking its protobuf messages; nothing is built, and no bytes are copied.
 
-Which message holds which is a table (onnx.proto, ONNX 1.23), so that graphs inside of graphs are walked level by level
-without recursion, however deep. Most of a model's bytes are tensor data, over which the walk steps.
+Which message holds which is a table (onnx.proto, ONNX 1.23), so that graphs inside of graphs are
+walked level by level without recursion, however deep. Most of a model's bytes are tensor data, over
+which the walk steps.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ _INSIDE: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "graph": {1: "node", 5: "initializer", 15: "sparse"},
     "node": {5: "attribute"},
-    "attribute": {5: "constant", 6: "graph", 10: "constant", 11: "graph", 22: "sparse", 23: "sparse"},
+    "attribute": {
+        5: "constant",
+        6: "graph",
+        10: "constant",
+        11: "graph",
+        22: "sparse",
+        23: "sparse",
+    },
     "sparse": {1: "initializer", 2: "constant"},
     "function": {7: "node", 11: "attribute"},
     "training": {1: "graph", 2: "graph"},
@@ -41,7 +49,8 @@ class ModelTensor:
     One TensorProto.
 
     :param is_weight: an initializer, not a constant of a node.
-    :param begin: first byte of its numbers in the model's file, when they lie there as they are in memory.
+    :param begin: first byte of its numbers in the model's file, when they lie there as they are in
+        memory.
     :param typed: whether it has numbers in fields of their own instead.
     :param outside: ``location``, ``offset`` and ``length`` of data in another file.
     """
@@ -76,7 +85,8 @@ def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
     """
     Every tensor of a model, level by level.
 
-    :raises FormatError: the window's code when messages are cut, ``too-large`` beyond two million fields.
+    :raises FormatError: the window's code when messages are cut, ``too-large`` beyond two million
+        fields.
     """
     pending: deque[tuple[str, int, int]] = deque([("model", 0, window.size)])
     count, tensors, numbers = 0, 0, set()
@@ -94,7 +104,9 @@ def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
             if inside is not None:
                 pending.append((inside, item.begin, item.end))
             if count > _FIELD_LIMIT or tensors > _TENSOR_LIMIT or len(pending) > _FIELD_LIMIT // 4:
-                raise FormatError("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
+                raise FormatError(
+                    "too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined"
+                )
     if not {_GRAPH, _OPSETS} <= numbers:
         raise window.damage("no graph, or no version of its operators; it was cut or overwritten")
 
@@ -116,7 +128,9 @@ def _tensor(window: BoundedReader, begin: int, end: int, *, is_weight: bool) -> 
         if item.number == 9 or (_TYPED.get(item.number) and item.size):
             tensor.begin, tensor.end, tensor.raw = item.begin, item.end, item.number == 9
         if len(tensor.shape) > 64 or len(tensor.outside or ()) > 16:
-            raise window.damage(f"a tensor of {len(tensor.shape)} dimensions at {begin}; at most 64 are believed")
+            raise window.damage(
+                f"a tensor of {len(tensor.shape)} dimensions at {begin}; at most 64 are believed"
+            )
     return tensor
 
 
@@ -134,5 +148,9 @@ def _packed(window: BoundedReader, item: Field) -> list[int]:
 
 
 def _pair(window: BoundedReader, item: Field) -> tuple[str, str]:
-    texts = {part.number: window.text(part) for part in window.fields(item.begin, item.end) if part.number in (1, 2)}
+    texts = {
+        part.number: window.text(part)
+        for part in window.fields(item.begin, item.end)
+        if part.number in (1, 2)
+    }
     return texts.get(1, ""), texts.get(2, "")

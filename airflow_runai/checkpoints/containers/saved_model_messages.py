@@ -1,9 +1,10 @@
 """
 The messages of a SavedModel's graph, walked to their ends: what TensorFlow could not parse is not whole.
 
-Nothing is built. Each message is a line of the table: the number of a field with ``>`` and the message in it, ``s`` for
-a text (which has to be UTF-8), ``v``, ``f`` or ``d`` for packed numbers of no, four or eight bytes. Made from the
-descriptors of TensorFlow 2.20 (saved_model.proto and what it imports); fields that are not in it are stepped over.
+Nothing is built. Each message is a line of the table: the number of a field with ``>`` and the
+message in it, ``s`` for a text (which has to be UTF-8), ``v``, ``f`` or ``d`` for packed numbers of
+no, four or eight bytes. Made from the descriptors of TensorFlow 2.20 (saved_model.proto and what it
+imports); fields that are not in it are stepped over.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def walk_graph(window: BoundedReader) -> None:
     """
     Walk the whole of ``saved_model.pb``.
 
-    :raises FormatError: the window's code, when a message, a text or a list of numbers does not end where it should.
+    :raises FormatError: the window's code, when a message, a text or a list of numbers does not end
+        where it should.
     """
     messages, count = _messages(), 0
     pending = [("SavedModel", 0, window.size, 0)]
@@ -141,15 +143,21 @@ def _check(window: BoundedReader, field: Field, what: str) -> None:
         try:
             window.bytes(field.begin, field.size).decode("utf-8")
         except UnicodeDecodeError:
-            raise window.damage(f"a text at {field.begin} is not UTF-8; it was overwritten") from None
+            raise window.damage(
+                f"a text at {field.begin} is not UTF-8; it was overwritten"
+            ) from None
     elif what in _WIDTHS and field.size % _WIDTHS[what]:
-        raise window.damage(f"a list of numbers at {field.begin} has {field.size} bytes; it was cut or overwritten")
+        raise window.damage(
+            f"a list of numbers at {field.begin} has {field.size} bytes; it was cut or overwritten"
+        )
     elif what == "v":
         at = field.begin
         while at < field.end:
             _, at = window.varint(at)
         if at != field.end:
-            raise window.damage(f"a list of numbers at {field.begin} does not end at {field.end}; it was cut")
+            raise window.damage(
+                f"a list of numbers at {field.begin} does not end at {field.end}; it was cut"
+            )
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
 """
 Arrays of Zarr, formats 2 and 3, as TensorStore writes them for Orbax: which pieces there must be, and of what size.
 
-Says nothing about where the pieces lie. Read are pieces without compression and with zstd or gzip, plain or in one
-shard of format 3; of others it is only known that they are there.
+Says nothing about where the pieces lie. Read are pieces without compression and with zstd or gzip,
+plain or in one shard of format 3; of others it is only known that they are there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,36 @@ __all__ = ["METADATA", "Array", "read_array", "sharded_piece"]
 METADATA = (".zarray", "zarr.json")
 _CODE = "orbax-layout"
 _PIECE_LIMIT = 1_000_000
-_WIDTHS = {"bool": 1, "bfloat16": 2, "float16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
-_KINDS = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64", "complex64": "f32"}
+_WIDTHS = {
+    "bool": 1,
+    "bfloat16": 2,
+    "float16": 2,
+    "float32": 4,
+    "float64": 8,
+    "complex64": 8,
+    "complex128": 16,
+}
+_KINDS = {
+    "bfloat16": "bf16",
+    "float16": "f16",
+    "float32": "f32",
+    "float64": "f64",
+    "complex64": "f32",
+}
 _OTHER_TYPES = ("float8_", "float4_", "int4", "int2", "uint4", "uint2", "r")
 _TYPES = {"f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64", "c16": "complex128"}
 _SHARD_ENTRY, _CRC_SIZE = 16, 4
 # What TensorStore writes into the two documents, and the codecs that it knows.
-_MEMBERS2 = {"chunks", "compressor", "dtype", "fill_value", "filters", "order", "shape", "zarr_format"}
+_MEMBERS2 = {
+    "chunks",
+    "compressor",
+    "dtype",
+    "fill_value",
+    "filters",
+    "order",
+    "shape",
+    "zarr_format",
+}
 _MEMBERS3 = {
     "chunk_grid",
     "chunk_key_encoding",
@@ -43,7 +66,13 @@ _MEMBERS3 = {
 _MORE = {"dimension_separator", "attributes", "dimension_names", "storage_transformers"}
 _COMPRESSORS = {"zstd", "zlib", "gzip", "bz2", "blosc"}
 _CODECS = {
-    **{"bytes": {"endian"}, "zstd": {"level", "checksum"}, "gzip": {"level"}, "crc32c": set(), "transpose": {"order"}},
+    **{
+        "bytes": {"endian"},
+        "zstd": {"level", "checksum"},
+        "gzip": {"level"},
+        "crc32c": set(),
+        "transpose": {"order"},
+    },
     "blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
     "sharding_indexed": {"chunk_shape", "codecs", "index_codecs", "index_location"},
 }
@@ -79,7 +108,10 @@ class Array:
     @property
     def grid(self) -> tuple[int, ...]:
         """How many pieces there are along each dimension."""
-        return tuple(ceil(size / step) if step else 0 for size, step in zip(self.shape, self.piece, strict=True))
+        return tuple(
+            ceil(size / step) if step else 0
+            for size, step in zip(self.shape, self.piece, strict=True)
+        )
 
     @property
     def size(self) -> int:
@@ -89,7 +121,9 @@ class Array:
     @property
     def whole(self) -> bool:
         """Whether no piece is padded."""
-        return all(size % step == 0 for size, step in zip(self.shape, self.piece, strict=True) if step)
+        return all(
+            size % step == 0 for size, step in zip(self.shape, self.piece, strict=True) if step
+        )
 
     def keys(self) -> list[str]:
         """
@@ -100,7 +134,8 @@ class Array:
         count = prod(self.grid)
         if count > _PIECE_LIMIT:
             raise FormatError(
-                "too-large", f"array {shown(self.name)} has {count} pieces; at most {_PIECE_LIMIT} are read"
+                "too-large",
+                f"array {shown(self.name)} has {count} pieces; at most {_PIECE_LIMIT} are read",
             )
         places = islice(product(*map(range, self.grid)), count)
         return [self._key(place) for place in places]
@@ -138,7 +173,9 @@ def _format2(name: str, told: dict[str, Any]) -> Array:
     dtype, compressor = str(told["dtype"]), told["compressor"]
     _expect(compressor is None or compressor["id"] in _COMPRESSORS)
     short = dtype.lstrip("<>|=")
-    width = _WIDTHS.get(short, 0) or (int(short[1:]) if re.fullmatch(r"[a-zA-Z]\d{1,3}", short) else 0)
+    width = _WIDTHS.get(short, 0) or (
+        int(short[1:]) if re.fullmatch(r"[a-zA-Z]\d{1,3}", short) else 0
+    )
     kind = _KINDS.get(_TYPES.get(short, short), "bytes") if not dtype.startswith(">") else "bytes"
     packing = "" if compressor is None else str(compressor["id"])
     packing = "gzip" if packing == "zlib" else packing
@@ -148,13 +185,26 @@ def _format2(name: str, told: dict[str, Any]) -> Array:
     between = str(told.get("dimension_separator") or ".")
     _expect(width > 0 or short.startswith(_OTHER_TYPES))
     return Array(
-        name, *_shapes(told["shape"], told["chunks"]), dtype, kind, width, packing, False, optional, between, ""
+        name,
+        *_shapes(told["shape"], told["chunks"]),
+        dtype,
+        kind,
+        width,
+        packing,
+        False,
+        optional,
+        between,
+        "",
     )
 
 
 def _format3(name: str, told: dict[str, Any]) -> Array:
     _expect(_MEMBERS3 <= set(told) <= _MEMBERS3 | _MORE)
-    _expect(told["zarr_format"] == 3 and told["node_type"] == "array" and told["chunk_grid"]["name"] == "regular")
+    _expect(
+        told["zarr_format"] == 3
+        and told["node_type"] == "array"
+        and told["chunk_grid"]["name"] == "regular"
+    )
     shapes = _shapes(told["shape"], told["chunk_grid"]["configuration"]["chunk_shape"])
     codecs, sharded = told["codecs"], False
     if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
@@ -162,11 +212,19 @@ def _format3(name: str, told: dict[str, Any]) -> Array:
         inner = codecs[0]["configuration"]
         _expect(set(inner) <= _CODECS["sharding_indexed"])
         _expect([codec["name"] for codec in inner["index_codecs"]] == ["bytes", "crc32c"])
-        _expect(_endings(inner["index_codecs"]) == {"little"} and inner.get("index_location", "end") == "end")
-        sharded, codecs = True, inner["codecs"] if tuple(inner["chunk_shape"]) == shapes[1] else codecs
+        _expect(
+            _endings(inner["index_codecs"]) == {"little"}
+            and inner.get("index_location", "end") == "end"
+        )
+        sharded, codecs = (
+            True,
+            inner["codecs"] if tuple(inner["chunk_shape"]) == shapes[1] else codecs,
+        )
     names = [codec["name"] for codec in codecs]
     little = _endings(codecs) == {"little"}
-    packing = {("bytes",): "", ("bytes", "zstd"): "zstd", ("bytes", "gzip"): "gzip"}.get(tuple(names), "+".join(names))
+    packing = {("bytes",): "", ("bytes", "zstd"): "zstd", ("bytes", "gzip"): "gzip"}.get(
+        tuple(names), "+".join(names)
+    )
     dtype = str(told["data_type"])
     digits = re.fullmatch(r"u?int(\d{1,2})", dtype)
     width = _WIDTHS.get(dtype, 0) or (max(int(digits[1]) // 8, 1) if digits else 0)
@@ -174,7 +232,9 @@ def _format3(name: str, told: dict[str, Any]) -> Array:
     _expect(width > 0 or dtype.startswith(_OTHER_TYPES))
     encoding = told["chunk_key_encoding"]
     _expect(encoding["name"] in ("default", "v2"))
-    between = encoding.get("configuration", {}).get("separator", "/" if encoding["name"] == "default" else ".")
+    between = encoding.get("configuration", {}).get(
+        "separator", "/" if encoding["name"] == "default" else "."
+    )
     before = "c" if encoding["name"] == "default" else ""
     return Array(name, *shapes, dtype, kind, width, packing, sharded, True, str(between), before)
 
@@ -217,11 +277,15 @@ def sharded_piece(index: bytes, size: int) -> tuple[int, int]:
     :param index: the last 20 bytes of the shard: offset, length and CRC32C.
     :param size: of the shard, in bytes.
     """
-    if len(index) != _SHARD_ENTRY + _CRC_SIZE or crc32c(index[:-4]) != int.from_bytes(index[-4:], "little"):
+    if len(index) != _SHARD_ENTRY + _CRC_SIZE or crc32c(index[:-4]) != int.from_bytes(
+        index[-4:], "little"
+    ):
         raise FormatError(_CODE, "the index of a shard is damaged: its CRC32C does not match")
     offset, length = int.from_bytes(index[:8], "little"), int.from_bytes(index[8:16], "little")
     if offset == length == (1 << 64) - 1:
         return 0, 0
     if offset + length + len(index) > size:
-        raise FormatError(_CODE, "the index of a shard reaches beyond it; it was cut or overwritten")
+        raise FormatError(
+            _CODE, "the index of a shard reaches beyond it; it was cut or overwritten"
+        )
     return offset, length

@@ -1,12 +1,14 @@
 """
 A zip file as PyTorch writes it, read strictly: the directory, the local headers and the file must tell one story.
 
-Not compared, because nothing that loads a checkpoint uses them: the versions, the padding in a local header's
-extra field and the attributes of a directory entry. Every other bit of the file is proven by another one.
+Not compared, because nothing that loads a checkpoint uses them: the versions, the padding in a
+local header's extra field and the attributes of a directory entry. Every other bit of the file is
+proven by another one.
 
-``zipfile`` is not used, because it forgives what hides damage and attacks: slack before the end record, a local
-header that names another file, two members of one name, members that overlap. The layout is PKWARE's APPNOTE 6.3;
-PyTorch's habits are in :mod:`~airflow_runai.checkpoints.formats.torch_zip`.
+``zipfile`` is not used, because it forgives what hides damage and attacks: slack before the end
+record, a local header that names another file, two members of one name, members that overlap. The
+layout is PKWARE's APPNOTE 6.3; PyTorch's habits are in
+:mod:`~airflow_runai.checkpoints.formats.torch_zip`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Member:
     One file inside the archive.
 
     :param name: as stored, inside the archive's folder.
-    :param crc: CRC32 of the uncompressed content, as the directory says; 0 also when none was computed.
+    :param crc: CRC32 of the uncompressed content, as the directory says; 0 also when none was
+        computed.
     :param begin: first byte of its (compressed) content in the file.
     :param packed: size in the file, in bytes.
     :param size: size of the content, in bytes.
@@ -72,39 +75,55 @@ def read_directory(source: Source) -> list[Member]:
     Read and cross-check the whole directory.
 
     :return: members in the order of their place in the file.
-    :raises FormatError: ``zip-structure``, ``zip-name``, ``zip-duplicate``, ``zip-overlap``, ``zip-mismatch`` or
-        ``zip-bomb``.
+    :raises FormatError: ``zip-structure``, ``zip-name``, ``zip-duplicate``, ``zip-overlap``,
+        ``zip-mismatch`` or ``zip-bomb``.
     """
     begin, size, count = _locate(source)
     members = sorted(_central(source.at(begin, size), count), key=lambda member: member.header)
     names = {member.name for member in members}
     if len(names) != len(members):
-        raise FormatError("zip-duplicate", "two members have one name; the later one would silently win")
+        raise FormatError(
+            "zip-duplicate", "two members have one name; the later one would silently win"
+        )
     if sum(member.size for member in members) > _BOMB_RATIO * source.size + _BOMB_FLOOR:
-        raise FormatError("zip-bomb", f"unpacks to more than {_BOMB_RATIO} times the size of the file")
+        raise FormatError(
+            "zip-bomb", f"unpacks to more than {_BOMB_RATIO} times the size of the file"
+        )
     return list(_placed(source, members, begin))
 
 
 def _locate(source: Source) -> tuple[int, int, int]:
     """Offset, size and entry count of the central directory."""
     if source.size < _END.size:
-        raise FormatError("zip-structure", f"{source.size} bytes are too few for a zip file; it was cut")
+        raise FormatError(
+            "zip-structure", f"{source.size} bytes are too few for a zip file; it was cut"
+        )
     at = source.size - _END.size
     magic, disk, first, here, count, size, begin, comment = _END.unpack(source.at(at, _END.size))
     if magic != b"PK\5\6" or comment:
-        raise FormatError("zip-structure", "no end record at the end of the file; it was cut or something was appended")
+        raise FormatError(
+            "zip-structure",
+            "no end record at the end of the file; it was cut or something was appended",
+        )
     if disk or first or here != count:
         raise FormatError("zip-structure", "an archive in several parts; only whole ones are read")
     small = (begin, size, count)
     if at >= _LOCATOR64.size + _END64.size and source.at(at - _LOCATOR64.size, 4) == b"PK\6\7":
         at, begin, size, count = _locate64(source, at - _LOCATOR64.size)
         limits = (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF)
-        if any(old not in (new, cap) for old, new, cap in zip(small, (begin, size, count), limits, strict=True)):
+        if any(
+            old not in (new, cap)
+            for old, new, cap in zip(small, (begin, size, count), limits, strict=True)
+        ):
             raise FormatError("zip-mismatch", "the two end records disagree")
     if begin + size != at:
-        raise FormatError("zip-structure", f"directory ends at byte {begin + size}, end record begins at {at}")
+        raise FormatError(
+            "zip-structure", f"directory ends at byte {begin + size}, end record begins at {at}"
+        )
     if size > _DIRECTORY_LIMIT or count > _MEMBER_LIMIT or size < count * _CENTRAL.size:
-        raise FormatError("zip-structure", f"directory of {size} bytes for {count} members is not believable")
+        raise FormatError(
+            "zip-structure", f"directory of {size} bytes for {count} members is not believable"
+        )
     return begin, size, count
 
 
@@ -112,7 +131,9 @@ def _locate64(source: Source, locator: int) -> tuple[int, int, int, int]:
     _, disk, at, disks = _LOCATOR64.unpack(source.at(locator, _LOCATOR64.size))
     if disk or disks != 1 or at + _END64.size != locator:
         raise FormatError("zip-structure", "zip64 locator does not point at the record before it")
-    magic, length, _, _, disk, first, here, count, size, begin = _END64.unpack(source.at(at, _END64.size))
+    magic, length, _, _, disk, first, here, count, size, begin = _END64.unpack(
+        source.at(at, _END64.size)
+    )
     if magic != b"PK\6\6" or length != _END64.size - 12 or disk or first or here != count:
         raise FormatError("zip-structure", "zip64 end record is damaged")
     return at, begin, size, count
@@ -124,7 +145,11 @@ def _central(data: bytes, count: int) -> Iterator[Member]:
         if at + _CENTRAL.size > len(data):
             raise FormatError("zip-structure", "directory is shorter than its number of entries")
         fields = _CENTRAL.unpack_from(data, at)
-        magic, agreed, crc, packed, size, n, e, c, disk, header = *fields[:1], *fields[3:11], fields[13]
+        magic, agreed, crc, packed, size, n, e, c, disk, header = (
+            *fields[:1],
+            *fields[3:11],
+            fields[13],
+        )
         end = at + _CENTRAL.size + n + e
         if magic != b"PK\1\2" or c or disk or end > len(data):
             raise FormatError("zip-structure", f"directory entry at byte {at} is damaged")
@@ -133,7 +158,9 @@ def _central(data: bytes, count: int) -> Iterator[Member]:
         yield _checked(Member(name, agreed[2] | agreed[3] << 8, crc, header, packed, size, agreed))
         at = end
     if at != len(data):
-        raise FormatError("zip-structure", f"{len(data) - at} bytes in the directory belong to no entry")
+        raise FormatError(
+            "zip-structure", f"{len(data) - at} bytes in the directory belong to no entry"
+        )
 
 
 def _name(raw: bytes) -> str:
@@ -142,9 +169,17 @@ def _name(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise FormatError("zip-name", f"member name {shown(raw)} is not UTF-8") from None
     parts = name.split("/")
-    if "\\" in name or "\0" in name or ":" in name or "" in parts[:-1] or ".." in parts or "." in parts:
+    if (
+        "\\" in name
+        or "\0" in name
+        or ":" in name
+        or "" in parts[:-1]
+        or ".." in parts
+        or "." in parts
+    ):
         raise FormatError(
-            "zip-name", f"member name {shown(name)} would leave its folder; names are relative without '..'"
+            "zip-name",
+            f"member name {shown(name)} would leave its folder; names are relative without '..'",
         )
     return name
 
@@ -170,33 +205,45 @@ def _checked(member: Member) -> Member:
     flags = member.agreed[0] | member.agreed[1] << 8
     if flags & ~0x080E:
         raise FormatError(
-            "zip-structure", f"member {shown(member.name)} has flags 0x{flags:04x}: encrypted or unheard of"
+            "zip-structure",
+            f"member {shown(member.name)} has flags 0x{flags:04x}: encrypted or unheard of",
         )
     if member.method not in (STORED, DEFLATED):
         raise FormatError(
-            "zip-structure", f"member {shown(member.name)} uses compression {member.method}; 0 and 8 are read"
+            "zip-structure",
+            f"member {shown(member.name)} uses compression {member.method}; 0 and 8 are read",
         )
     if member.method == STORED and member.packed != member.size:
-        raise FormatError("zip-structure", f"member {shown(member.name)} is stored, yet has two sizes")
+        raise FormatError(
+            "zip-structure", f"member {shown(member.name)} is stored, yet has two sizes"
+        )
     return member
 
 
 def _placed(source: Source, members: list[Member], directory: int) -> Iterator[Member]:
-    """Find each member's content, and make sure that members follow each other without gap or overlap."""
+    """
+    Find each member's content, and make sure that members follow each other without gap or overlap.
+    """
     at = 0
     for member in members:
         if member.header != at:
             problem = "overlaps the one before" if member.header < at else "leaves a gap"
             raise FormatError("zip-overlap", f"member {shown(member.name)} {problem} (byte {at})")
         if at + _LOCAL.size + member.packed > directory:
-            raise FormatError("zip-overlap", f"member {shown(member.name)} reaches into the directory")
+            raise FormatError(
+                "zip-overlap", f"member {shown(member.name)} reaches into the directory"
+            )
         placed = replace(member, begin=_local(source, member, directory))
         if placed.end > directory:
-            raise FormatError("zip-overlap", f"member {shown(member.name)} reaches into the directory")
+            raise FormatError(
+                "zip-overlap", f"member {shown(member.name)} reaches into the directory"
+            )
         yield placed
         at = placed.end + (_descriptor(source, placed, directory) if placed.streamed else 0)
     if at != directory:
-        raise FormatError("zip-overlap", f"{directory - at} bytes before the directory belong to no member")
+        raise FormatError(
+            "zip-overlap", f"{directory - at} bytes before the directory belong to no member"
+        )
 
 
 def _local(source: Source, member: Member, directory: int) -> int:
@@ -205,14 +252,24 @@ def _local(source: Source, member: Member, directory: int) -> int:
     magic, agreed, crc, packed, size, n, e = *fields[:1], *fields[2:]
     begin = member.header + _LOCAL.size + n + e
     if magic != b"PK\3\4" or begin > directory:
-        raise FormatError("zip-structure", f"no local header for member {shown(member.name)} at byte {member.header}")
+        raise FormatError(
+            "zip-structure",
+            f"no local header for member {shown(member.name)} at byte {member.header}",
+        )
     raw = source.at(member.header + _LOCAL.size, n + e)
     if raw[:n] != member.name.encode() or agreed != member.agreed:
-        raise FormatError("zip-mismatch", f"local header and directory disagree about member {shown(member.name)}")
+        raise FormatError(
+            "zip-mismatch", f"local header and directory disagree about member {shown(member.name)}"
+        )
     size, packed, _ = _widened(raw[n:], size, packed, 0)
     written = (crc, packed, size)
-    if written != (member.crc, member.packed, member.size) and not (member.streamed and written == (0, 0, 0)):
-        raise FormatError("zip-mismatch", f"local header and directory disagree about the size of {shown(member.name)}")
+    if written != (member.crc, member.packed, member.size) and not (
+        member.streamed and written == (0, 0, 0)
+    ):
+        raise FormatError(
+            "zip-mismatch",
+            f"local header and directory disagree about the size of {shown(member.name)}",
+        )
     return int(begin)
 
 
@@ -228,7 +285,9 @@ def _descriptor(source: Source, member: Member, directory: int) -> int:
             member.size,
         ):
             return size
-    raise FormatError("zip-mismatch", f"data descriptor and directory disagree about member {shown(member.name)}")
+    raise FormatError(
+        "zip-mismatch", f"data descriptor and directory disagree about member {shown(member.name)}"
+    )
 
 
 class Inflater:
@@ -251,18 +310,23 @@ class Inflater:
         """
         Unpack the next run of bytes.
 
-        :raises FormatError: ``zip-crc`` when it cannot be unpacked, ``zip-bomb`` when it becomes more than announced.
+        :raises FormatError: ``zip-crc`` when it cannot be unpacked, ``zip-bomb`` when it becomes
+            more than announced.
         """
         pending: bytes | memoryview = packed
         while len(pending):
             try:
                 content = self._stream.decompress(pending, _SLICE)
             except zlib.error as error:
-                raise FormatError("zip-crc", f"member {shown(self.member.name)} cannot be unpacked ({error})") from None
+                raise FormatError(
+                    "zip-crc", f"member {shown(self.member.name)} cannot be unpacked ({error})"
+                ) from None
             self._take(content)
             pending = self._stream.unconsumed_tail
             if self._stream.unused_data:
-                raise FormatError("zip-structure", f"member {shown(self.member.name)} has bytes behind its end")
+                raise FormatError(
+                    "zip-structure", f"member {shown(self.member.name)} has bytes behind its end"
+                )
 
     def finish(self) -> None:
         """
@@ -272,10 +336,12 @@ class Inflater:
         """
         rest = self._stream.flush()
         size = self._size + len(rest)
-        # Before it is passed on: half a number at the end is nothing that a content test can look at.
+        # Before it is passed on: half a number at the end is nothing that a content test can look
+        # at.
         if not self._stream.eof or size < self.member.size:
             raise FormatError(
-                "zip-crc", f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes"
+                "zip-crc",
+                f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes",
             )
         self._take(rest, last=True)
 
@@ -283,7 +349,8 @@ class Inflater:
         self._size += len(content)
         if self._size > self.member.size:
             raise FormatError(
-                "zip-bomb", f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes"
+                "zip-bomb",
+                f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes",
             )
         self.crc = crc32(content, self.crc)
         if self._feed is None:

@@ -1,8 +1,9 @@
 """
 Unpacking of zstd, piece by piece, so that memory stays flat whatever a frame unpacks to.
 
-The package ``zstandard`` does it; it also compares the checksum of a frame that has one. It is imported when the first
-frame is unpacked, because Airflow imports this package whenever it parses a DAG.
+The package ``zstandard`` does it; it also compares the checksum of a frame that has one. It is
+imported when the first frame is unpacked, because Airflow imports this package whenever it parses a
+DAG.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def unpacked(data: bytes, limit: int, code: str) -> bytes:
             raise FormatError("too-large", f"unpacks to more than {limit} bytes; no more are read")
         parts.append(part)
     if size != announced(data):
-        raise FormatError(code, f"unpacks to {size} bytes, {announced(data)} were announced; it was cut or overwritten")
+        raise FormatError(
+            code,
+            f"unpacks to {size} bytes, {announced(data)} were announced; it was cut or overwritten",
+        )
     return b"".join(parts)
 
 
@@ -65,17 +69,22 @@ def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[
 
     :param read: offset and size to bytes.
     :param size: of the packed bytes, all of which are one frame.
-    :param code: code of the :class:`FormatError` for one that cannot be unpacked. One that was cut gives too few bytes.
+    :param code: code of the :class:`FormatError` for one that cannot be unpacked. One that was cut
+        gives too few bytes.
     """
     import zstandard
 
     packed = cast(IO[bytes], _Packed(read, size))  # no more of a stream is asked for
-    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).stream_reader(packed, read_size=_PIECE)
+    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).stream_reader(
+        packed, read_size=_PIECE
+    )
     try:
         while piece := _full(reader):
             yield piece
     except zstandard.ZstdError as error:
-        raise FormatError(code, f"cannot be unpacked ({error}); it was cut or overwritten") from None
+        raise FormatError(
+            code, f"cannot be unpacked ({error}); it was cut or overwritten"
+        ) from None
 
 
 def _full(reader: ZstdDecompressionReader) -> bytes:

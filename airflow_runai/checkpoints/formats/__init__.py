@@ -1,8 +1,9 @@
 """
 The formats that can be read, most specific first.
 
-To add one: a module here with ``detect`` and ``examine``, and one line below. Bytes decide: a format claims what cannot
-be another's. Only where no format does, the name of a file says what a damaged file was ``meant`` to be.
+To add one: a module here with ``detect`` and ``examine``, and one line below. Bytes decide: a
+format claims what cannot be another's. Only where no format does, the name of a file says what a
+damaged file was ``meant`` to be.
 """
 
 from __future__ import annotations

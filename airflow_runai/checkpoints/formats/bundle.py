@@ -1,9 +1,10 @@
 """
 What a TensorFlow checkpoint says about itself: the entries of ``PREFIX.index``, and the sums that prove its tensors.
 
-The index is a LevelDB table of protobuf messages (``BundleHeaderProto`` under the empty key, ``BundleEntryProto`` under
-each tensor's name; tensor_bundle.proto, TensorFlow 2.21). Every tensor has a CRC32C, texts included, whose sum covers
-their lengths as numbers instead of the bytes that hold them.
+The index is a LevelDB table of protobuf messages (``BundleHeaderProto`` under the empty key,
+``BundleEntryProto`` under each tensor's name; tensor_bundle.proto, TensorFlow 2.21). Every tensor
+has a CRC32C, texts included, whose sum covers their lengths as numbers instead of the bytes that
+hold them.
 """
 
 from __future__ import annotations
@@ -29,12 +30,27 @@ _TEXTS_LIMIT = 1_000_000
 _STRING = 7
 # Name, float layout and size of types.proto's DataType.
 _TYPES: dict[int, tuple[str, str, int]] = {
-    **{1: ("float32", "f32", 4), 2: ("float64", "f64", 8), 14: ("bfloat16", "bf16", 2), 19: ("float16", "f16", 2)},
+    **{
+        1: ("float32", "f32", 4),
+        2: ("float64", "f64", 8),
+        14: ("bfloat16", "bf16", 2),
+        19: ("float16", "f16", 2),
+    },
     **{8: ("complex64", "f32", 8), 18: ("complex128", "f64", 16)},
     **{24: ("float8_e5m2", "e5m2", 1), 25: ("float8_e4m3fn", "e4m3fn", 1)},
-    **{3: ("int32", "bytes", 4), 9: ("int64", "bytes", 8), 22: ("uint32", "bytes", 4), 23: ("uint64", "bytes", 8)},
+    **{
+        3: ("int32", "bytes", 4),
+        9: ("int64", "bytes", 8),
+        22: ("uint32", "bytes", 4),
+        23: ("uint64", "bytes", 8),
+    },
     **{4: ("uint8", "bytes", 1), 6: ("int8", "bytes", 1), 10: ("bool", "bytes", 1)},
-    **{5: ("int16", "bytes", 2), 17: ("uint16", "bytes", 2), 15: ("qint16", "bytes", 2), 16: ("quint16", "bytes", 2)},
+    **{
+        5: ("int16", "bytes", 2),
+        17: ("uint16", "bytes", 2),
+        15: ("qint16", "bytes", 2),
+        16: ("quint16", "bytes", 2),
+    },
     **{11: ("qint8", "bytes", 1), 12: ("quint8", "bytes", 1), 13: ("qint32", "bytes", 4)},
 }
 
@@ -64,7 +80,11 @@ class BundleEntry:
     @property
     def type_name(self) -> str:
         """Name of its type."""
-        return "string" if self.dtype == _STRING else _TYPES.get(self.dtype, (f"type {self.dtype}", "", 0))[0]
+        return (
+            "string"
+            if self.dtype == _STRING
+            else _TYPES.get(self.dtype, (f"type {self.dtype}", "", 0))[0]
+        )
 
     @property
     def kind(self) -> str:
@@ -88,7 +108,9 @@ def read_bundle(source: Source) -> Bundle:
     :raises FormatError: ``tensorflow-index``, or ``too-large``.
     """
     if source.size > _INDEX_LIMIT:
-        raise FormatError("too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read")
+        raise FormatError(
+            "too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read"
+        )
     bundle, headers = Bundle(), 0
     for key, value in read_table(source.at(0, source.size), INDEX_CODE):
         message = BoundedReader.over(value, INDEX_CODE)
@@ -98,7 +120,9 @@ def read_bundle(source: Source) -> Bundle:
         elif (entry := _entry(key, message, bundle)) is not None:
             bundle.entries.append(entry)
         if len(bundle.entries) > _ENTRY_LIMIT:
-            raise FormatError("too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined")
+            raise FormatError(
+                "too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined"
+            )
     if headers != 1:
         raise FormatError(INDEX_CODE, f"{headers} headers; a checkpoint of TensorFlow has one")
     return bundle
@@ -115,7 +139,9 @@ def _read_header(message: BoundedReader, bundle: Bundle) -> None:
 
 
 def _entry(key: bytes, message: BoundedReader, bundle: Bundle) -> BundleEntry | None:
-    """Read one entry; ``None`` for a partitioned variable, whose parts have entries of their own."""
+    """
+    Read one entry; ``None`` for a partitioned variable, whose parts have entries of their own.
+    """
     numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
     shape: tuple[int, ...] = ()
     for item in message.fields(0, message.size):
@@ -125,12 +151,20 @@ def _entry(key: bytes, message: BoundedReader, bundle: Bundle) -> BundleEntry | 
             shape = _shape(message, item.begin, item.end)
         elif item.number in numbers:
             numbers[item.number] = item.value
-    name = key.decode("utf-8", "backslashreplace").removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace("/", ".")
-    entry = BundleEntry(name, numbers[1], shape, numbers[3], numbers[4], numbers[5], unmasked(numbers[6]))
+    name = (
+        key.decode("utf-8", "backslashreplace")
+        .removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+        .replace("/", ".")
+    )
+    entry = BundleEntry(
+        name, numbers[1], shape, numbers[3], numbers[4], numbers[5], unmasked(numbers[6])
+    )
     width = _TYPES.get(entry.dtype, ("", "", 0))[2]
     if entry.shard >= bundle.shards or (width and prod(shape) * width != entry.size):
         detail = f"{entry.size} bytes of {entry.type_name} {list(shape)} in shard {entry.shard} of {bundle.shards}"
-        raise FormatError(INDEX_CODE, f"tensor {shown(name)}: {detail} cannot be; it was overwritten")
+        raise FormatError(
+            INDEX_CODE, f"tensor {shown(name)}: {detail} cannot be; it was overwritten"
+        )
     return entry
 
 
@@ -138,7 +172,9 @@ def _shape(message: BoundedReader, begin: int, end: int) -> tuple[int, ...]:
     sizes = []
     for dim in message.fields(begin, end):
         if dim.number == 2:
-            sizes.append(sum(item.value for item in message.fields(dim.begin, dim.end) if item.number == 1))
+            sizes.append(
+                sum(item.value for item in message.fields(dim.begin, dim.end) if item.number == 1)
+            )
     if len(sizes) > 254:
         raise message.damage(f"{len(sizes)} dimensions; at most 254 are allowed")
     return tuple(sizes)
@@ -152,8 +188,8 @@ class Sum:
     :param source: its shard; the lengths of a text tensor are read from there at once.
     :param byteorder: of the machine that wrote it.
 
-    ``proves`` is false where this package does not know how TensorFlow sums: variants, texts of a big-endian machine,
-    and more than a million texts.
+    ``proves`` is false where this package does not know how TensorFlow sums: variants, texts of a
+    big-endian machine, and more than a million texts.
     """
 
     def __init__(self, entry: BundleEntry, source: Source, byteorder: ByteOrder) -> None:
@@ -173,7 +209,10 @@ class Sum:
             lengths += struct.pack("<I" if length < 1 << 32 else "<Q", length)
             total += length
         if at + 4 + total != entry.end:
-            raise FormatError(_DATA_CODE, f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes")
+            raise FormatError(
+                _DATA_CODE,
+                f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes",
+            )
         self.value = crc32c(window.bytes(at, 4), crc32c(lengths))
         return at + 4 - entry.begin
 

@@ -19,8 +19,8 @@ def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
     """
     Enter what plain numbers say: ``global_step``, ``step`` and the first scheduler.
 
-    None of them binds: in a script of which nothing is known ``global_step`` may count from 0, or optimizer steps where
-    the name counts batches.
+    None of them binds: in a script of which nothing is known ``global_step`` may count from 0, or
+    optimizer steps where the name counts batches.
     """
     for key, step in contents.steps.items():
         seen.steps.append(StepClaim(f"{key} in {label}", step, "advisory"))
@@ -31,7 +31,11 @@ def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
 
 
 def claim_optimizer_steps(
-    contents: Contents, kept: Mapping[str, bytes], seen: Examination, label: str, byteorder: ByteOrder = "little"
+    contents: Contents,
+    kept: Mapping[str, bytes],
+    seen: Examination,
+    label: str,
+    byteorder: ByteOrder = "little",
 ) -> None:
     """
     Enter the highest step that any parameter's optimizer state counts.

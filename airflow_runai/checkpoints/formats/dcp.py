@@ -1,12 +1,13 @@
 """
 PyTorch's distributed checkpoints (DCP): ``.metadata`` and one ``__RANK_N.distcp`` file or more for each rank.
 
-PyTorch writes ``.metadata`` last, but a save into a directory that holds one already leaves the old ``.metadata``
-over new data, and ``dcp.load`` looks at no checksum; here every piece must be whole and be what ``.metadata`` says. A
-complete file of another step, with pieces of the same shapes, is told by the optimizer's steps, or by a ledger.
+PyTorch writes ``.metadata`` last, but a save into a directory that holds one already leaves the old
+``.metadata`` over new data, and ``dcp.load`` looks at no checksum; here every piece must be whole
+and be what ``.metadata`` says. A complete file of another step, with pieces of the same shapes, is
+told by the optimizer's steps, or by a ledger.
 
-Not read: pieces that went through a transform such as compression. The other serialization of PyTorch (safetensors
-inside ``.distcp``, which PyTorch itself cannot load in 2.13) has no checksums.
+Not read: pieces that went through a transform such as compression. The other serialization of
+PyTorch (safetensors inside ``.distcp``, which PyTorch itself cannot load in 2.13) has no checksums.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
@@ -36,8 +43,16 @@ def dcp_files(tree: Listing, folder: str = "") -> list[str]:
 
     :param folder: where it lies in the tree: ``""`` or a path that ends with ``/``.
     """
-    inside = (name for name in sorted(tree.files) if name.startswith(folder) and "/" not in name[len(folder) :])
-    return [name for name in inside if name.endswith(".distcp") or _METADATA.fullmatch(name[len(folder) :])]
+    inside = (
+        name
+        for name in sorted(tree.files)
+        if name.startswith(folder) and "/" not in name[len(folder) :]
+    )
+    return [
+        name
+        for name in inside
+        if name.endswith(".distcp") or _METADATA.fullmatch(name[len(folder) :])
+    ]
 
 
 def holds_dcp(tree: Listing, folder: str = "") -> bool:
@@ -55,8 +70,16 @@ def examine_dcp(tree: Listing, seen: Examination, folder: str = "") -> list[str]
     files = dcp_files(tree, folder)
     metadata = [name for name in files if not name.endswith(".distcp")]
     for name in tree.files:
-        if name.startswith(folder) and name.endswith(".metadata.tmp") and "/" not in name[len(folder) :]:
-            seen.note("incomplete-marker", name, "present while the save is being finished; look again later")
+        if (
+            name.startswith(folder)
+            and name.endswith(".metadata.tmp")
+            and "/" not in name[len(folder) :]
+        ):
+            seen.note(
+                "incomplete-marker",
+                name,
+                "present while the save is being finished; look again later",
+            )
     if not metadata:
         text = "is missing; PyTorch writes it last, so the save was not finished"
         seen.note("file-missing", f"{folder}.metadata", text)
@@ -81,7 +104,9 @@ def _examine_index(tree: Listing, seen: Examination, folder: str, metadata: list
     for name in dcp_files(tree, folder):
         # A rank that had nothing to save leaves an empty file.
         if name.endswith(".distcp") and name not in by_file and tree.files[name].size:
-            seen.note("shard-left-over", name, ".metadata does not name it; left over from another save")
+            seen.note(
+                "shard-left-over", name, ".metadata does not name it; left over from another save"
+            )
     steps: dict[str, set[int]] = {}
 
     def look(part: Examination, name: str) -> None:
@@ -94,20 +119,28 @@ def _examine_index(tree: Listing, seen: Examination, folder: str, metadata: list
 def _metadata(tree: Listing, seen: Examination, name: str) -> bytes:
     with Source(tree.only(name), seen) as source:
         if source.size > PICKLE_SIZE_LIMIT:
-            raise FormatError("too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+            raise FormatError(
+                "too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read"
+            )
         if seen.level >= 2:
             source.scan([])
         return source.at(0, source.size)
 
 
-def _examine_file(tree: Listing, seen: Examination, name: str, items: list[Item], index: Index) -> set[int]:
+def _examine_file(
+    tree: Listing, seen: Examination, name: str, items: list[Item], index: Index
+) -> set[int]:
     """
     Look at one ``.distcp`` file.
 
     :return: the optimizer steps in it.
     """
     if name not in tree.files:
-        seen.note("shard-missing", name, f".metadata puts {len(items)} pieces there, but the file is missing")
+        seen.note(
+            "shard-missing",
+            name,
+            f".metadata puts {len(items)} pieces there, but the file is missing",
+        )
         return set()
     try:
         with Source(tree.only(name), seen) as source:
@@ -117,7 +150,9 @@ def _examine_file(tree: Listing, seen: Examination, name: str, items: list[Item]
     return set()
 
 
-def _read_file(source: Source, seen: Examination, name: str, items: list[Item], index: Index) -> set[int]:
+def _read_file(
+    source: Source, seen: Examination, name: str, items: list[Item], index: Index
+) -> set[int]:
     items = sorted(items, key=lambda item: (item.begin, item.end))
     blob = find_blob(source, seen, name, items)
     plain = [item for item in items if blob is None or item.offsets is None]
@@ -146,19 +181,23 @@ def _check_places(items: list[Item], size: int) -> None:
     for item in items:
         if item.begin < at:
             raise FormatError(
-                "dcp-extent", f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it"
+                "dcp-extent",
+                f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it",
             )
         at = item.end
     if at != size:
         text = f"the pieces end at byte {at}, the file has {size}"
-        raise FormatError("dcp-extent", f"{text}; it was cut, or written anew by a save that was not finished")
+        raise FormatError(
+            "dcp-extent", f"{text}; it was cut, or written anew by a save that was not finished"
+        )
 
 
 def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
     """
     Hold the ranks' optimizer steps against each other.
 
-    Parameters that were trained later count fewer steps, and then one file alone shows more than one number.
+    Parameters that were trained later count fewer steps, and then one file alone shows more than
+    one number.
     """
     counted = {name: max(found) for name, found in steps.items() if found}
     if not counted:

@@ -1,7 +1,8 @@
 """
 The pieces inside one ``.distcp`` file: each is a complete small file of ``torch.save``, with checksums of its own.
 
-They are opened one after the other while the file is read once, so that memory does not grow with their number.
+They are opened one after the other while the file is read once, so that memory does not grow with
+their number.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
@@ -22,7 +28,13 @@ _EDGE = 4096
 # Up to this size a piece is read whole, together with what follows.
 _SMALL, _BLOCK = 64 * 1024, 256 * 1024
 _DTYPES = {
-    **{"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool"},
+    **{
+        "Float": "float32",
+        "Double": "float64",
+        "Half": "float16",
+        "BFloat16": "bfloat16",
+        "Bool": "bool",
+    },
     **{"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8"},
     **{"ComplexFloat": "complex64", "ComplexDouble": "complex128"},
 }
@@ -52,7 +64,9 @@ class Part(Source):
         :raises FormatError: ``zip-structure`` for a place outside of it, or as there.
         """
         if offset < 0 or offset + size > self.size:
-            raise FormatError("zip-structure", f"{size} bytes at {offset} of a piece of {self.size}; it was cut")
+            raise FormatError(
+                "zip-structure", f"{size} bytes at {offset} of a piece of {self.size}; it was cut"
+            )
         if offset + size <= len(self._head):
             return self._head[offset : offset + size]
         behind = offset - (self.size - len(self._tail))
@@ -105,14 +119,17 @@ class ItemReader:
         self._ahead = Ahead(self.source)
 
     def spans(self, items: list[Item]) -> Iterator[Span]:
-        """Levels 2 and 3: what the one pass over the file has to sum; :meth:`close` comes after it."""
+        """
+        Levels 2 and 3: what the one pass over the file has to sum; :meth:`close` comes after it.
+        """
         for item in items:
             archive = self.open(item)
             if archive is None:
                 continue
             opened = _Opened(item, archive, archive.passes())
             first, end = item.begin + opened.passes[0].span.begin, item.begin
-            # The header in front of the first member: when it is read, the item before it has been read to its end.
+            # The header in front of the first member: when it is read, the item before it has been
+            # read to its end.
             yield Span(end, first, partial(self._turn_to, opened))
             for member in opened.passes:
                 member.span.begin += item.begin
@@ -125,7 +142,11 @@ class ItemReader:
         inspect = partial(self._claim_object, item) if item.offsets is None else None
         try:
             archive = TorchArchive(
-                Part(self.source, item.begin, item.end, self._ahead), self.seen, self.label, item.place, inspect
+                Part(self.source, item.begin, item.end, self._ahead),
+                self.seen,
+                self.label,
+                item.place,
+                inspect,
             )
             archive.read_structure()
             self._compare(item, archive)
@@ -177,5 +198,7 @@ class ItemReader:
         if last == "step" and "optim" in name.lower():
             self.steps.add(step)
         elif last in ("global_step", "step"):
-            claim = StepClaim(f"{name} in {self.label}", step, "binding" if last == "global_step" else "advisory")
+            claim = StepClaim(
+                f"{name} in {self.label}", step, "binding" if last == "global_step" else "advisory"
+            )
             self.seen.steps.append(claim)

@@ -1,13 +1,14 @@
 """
 The ``.metadata`` file of PyTorch's distributed checkpoints (DCP): which tensor lies where, in which pieces.
 
-It is a pickle, and ``dcp.load`` unpickles it without any restriction; here it is walked by the inert interpreter and
-read by the names of its fields. The classes are those of ``torch/distributed/checkpoint/metadata.py`` and
-``filesystem.py`` (2.13); fields that other writers add (Megatron's ``mcore_data``) are passed over.
+It is a pickle, and ``dcp.load`` unpickles it without any restriction; here it is walked by the
+inert interpreter and read by the names of its fields. The classes are those of
+``torch/distributed/checkpoint/metadata.py`` and ``filesystem.py`` (2.13); fields that other writers
+add (Megatron's ``mcore_data``) are passed over.
 
 The file has no checksum. What it says is held against itself here, and against the pieces in
-:mod:`~airflow_runai.checkpoints.formats.dcp`; only a damaged name that agrees with itself everywhere is not seen,
-and such a name makes the loader fail loudly.
+:mod:`~airflow_runai.checkpoints.formats.dcp`; only a damaged name that agrees with itself
+everywhere is not seen, and such a name makes the loader fail loudly.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ class Item:
     @property
     def place(self) -> str:
         """Name for findings and the ledger; of a piece with where it begins."""
-        return f"{self.name}{list(self.offsets)}" if self.offsets and any(self.offsets) else self.name
+        return (
+            f"{self.name}{list(self.offsets)}" if self.offsets and any(self.offsets) else self.name
+        )
 
 
 @dataclass
@@ -105,7 +108,9 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
 
 
 def _damaged(what: str) -> FormatError:
-    return FormatError("dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch")
+    return FormatError(
+        "dcp-metadata", f"{what}; it was damaged, or written by something else than PyTorch"
+    )
 
 
 def _is(value: object, kind: str) -> TypeGuard[Call]:
@@ -153,7 +158,9 @@ def _add_entry(index: Index, name: str, value: object) -> None:
 def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
     offsets, sizes = _size(fields.get("offsets"), name), _size(fields.get("sizes"), name)
     if not len(offsets) == len(sizes) == len(stored.shape):
-        raise _damaged(f"a piece of tensor {shown(name)} has another number of dimensions than the tensor")
+        raise _damaged(
+            f"a piece of tensor {shown(name)} has another number of dimensions than the tensor"
+        )
     known = stored.chunks.get(offsets)
     if known is not None and 0 not in known and 0 not in sizes:
         raise _damaged(f"two pieces of tensor {shown(name)} begin at {list(offsets)}")
@@ -177,7 +184,9 @@ def _dtype(properties: object, name: str) -> str:
 def _size(value: object, name: str) -> tuple[int, ...]:
     """A ``torch.Size`` is read as a tuple already."""
     if not isinstance(value, tuple) or len(value) > 64 or not all(map(_natural, value)):
-        raise _damaged(f"tensor {shown(name)} has a size or offset that is not made of numbers from 0")
+        raise _damaged(
+            f"tensor {shown(name)} has a size or offset that is not made of numbers from 0"
+        )
     return value
 
 
@@ -194,9 +203,22 @@ def _text(value: object, what: str) -> str:
 def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     name = _text(key.get("fqn"), "name")
     offsets = key.get("offset")
-    file, begin, length = _text(info.get("relative_path"), "file name"), info.get("offset"), info.get("length")
-    if file in ("", ".", "..") or "/" in file or "\\" in file or "\0" in file or file.endswith(".metadata"):
-        raise FormatError("dcp-metadata", f"{shown(name)} is put into file {shown(file)}; plain file names are allowed")
+    file, begin, length = (
+        _text(info.get("relative_path"), "file name"),
+        info.get("offset"),
+        info.get("length"),
+    )
+    if (
+        file in ("", ".", "..")
+        or "/" in file
+        or "\\" in file
+        or "\0" in file
+        or file.endswith(".metadata")
+    ):
+        raise FormatError(
+            "dcp-metadata",
+            f"{shown(name)} is put into file {shown(file)}; plain file names are allowed",
+        )
     if not _natural(begin) or not _natural(length):
         raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
     assert isinstance(begin, int)
@@ -211,7 +233,11 @@ def _check_paths(mapping: object, index: Index) -> None:
 
     A planner of somebody else's may keep what it likes.
     """
-    paths = {key: path for key, path in mapping.items() if isinstance(key, str)} if isinstance(mapping, dict) else {}
+    paths = (
+        {key: path for key, path in mapping.items() if isinstance(key, str)}
+        if isinstance(mapping, dict)
+        else {}
+    )
     wrong = [name for name, path in paths.items() if _joined(path) != name]
     if len(wrong) == len(paths):
         return

@@ -1,8 +1,8 @@
 """
 The other serialization of distributed checkpoints: all tensors of a ``.distcp`` file as one run of safetensors.
 
-``.metadata`` gives every tensor the same place, where the run begins (torch 2.13, ``_write_item``), so each must be
-found by its name. The run has no checksum.
+``.metadata`` gives every tensor the same place, where the run begins (torch 2.13, ``_write_item``),
+so each must be found by its name. The run has no checksum.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ def find_blob(source: Source, seen: Examination, label: str, items: list[Item]) 
     if len(begins) != 1 or (begin := begins.pop()) + 9 > source.size:
         return None
     head = source.at(begin, 9)
-    return Blob(source, seen, label, begin) if head[8:] == b"{" and not head.startswith(b"PK") else None
+    return (
+        Blob(source, seen, label, begin)
+        if head[8:] == b"{" and not head.startswith(b"PK")
+        else None
+    )
 
 
 class Blob:
@@ -40,13 +44,17 @@ class Blob:
         self._label = label
         start, self._tensors = tensors_of(Part(source, begin, source.size))
         self._contents = [
-            TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in self._tensors
+            TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin)
+            for tensor in self._tensors
         ]
         self._spans = [
-            Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True) for tensor in self._tensors
+            Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True)
+            for tensor in self._tensors
         ]
         if source.name not in seen.manifest_verified:
-            text = "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
+            text = (
+                "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
+            )
             seen.note("safetensors-no-checksum", label, text)
 
     def compare(self, index: Index) -> None:
@@ -73,6 +81,8 @@ class Blob:
         for tensor, span, content in zip(self._tensors, self._spans, self._contents, strict=True):
             content.crc = span.crc
             flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
-            self._seen.enter(self._label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, span.crc, *flags))
+            self._seen.enter(
+                self._label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, span.crc, *flags)
+            )
             if self._seen.level >= 3:
                 content.note(self._seen, self._label)

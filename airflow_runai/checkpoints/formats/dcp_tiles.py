@@ -1,8 +1,9 @@
 """
 Whether the pieces of each tensor of a distributed checkpoint are there, and cover the tensor exactly once.
 
-Reads nothing but the index. PyTorch makes the same demand when it saves (``_validate_global_plan``), not when it
-loads: a place that no piece covers keeps what happened to be in memory.
+Reads nothing but the index. PyTorch makes the same demand when it saves
+(``_validate_global_plan``), not when it loads: a place that no piece covers keeps what happened to
+be in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def check_tiles(index: Index) -> None:
     """
     Compare tensors, pieces and places.
 
-    :raises FormatError: ``dcp-metadata`` for a piece without a place or a place without a piece, ``dcp-tiles``.
+    :raises FormatError: ``dcp-metadata`` for a piece without a place or a place without a piece,
+        ``dcp-tiles``.
     """
     wanted: set[tuple[str, tuple[int, ...] | None]] = {(name, None) for name in index.objects}
     for name, stored in index.tensors.items():
@@ -33,17 +35,24 @@ def check_tiles(index: Index) -> None:
     lost = wanted - index.items.keys()
     if lost:
         name, offsets = min(lost, key=str)
-        raise FormatError("dcp-metadata", f"{len(lost)} pieces lie nowhere; {shown(name)} at {offsets} is the first")
+        raise FormatError(
+            "dcp-metadata",
+            f"{len(lost)} pieces lie nowhere; {shown(name)} at {offsets} is the first",
+        )
     for name, offsets in index.items.keys() - wanted:
         if offsets is None or offsets not in getattr(index.tensors.get(name), "chunks", ()):
-            raise FormatError("dcp-metadata", f"{shown(name)} lies somewhere, but is no piece of any tensor")
+            raise FormatError(
+                "dcp-metadata", f"{shown(name)} lies somewhere, but is no piece of any tensor"
+            )
 
 
 def _check_tensor(name: str, stored: Stored) -> None:
     chunks = [(offsets, sizes) for offsets, sizes in stored.chunks.items() if 0 not in sizes]
     for offsets, sizes in chunks:
         if any(at + size > end for at, size, end in zip(offsets, sizes, stored.shape, strict=True)):
-            raise _damaged(name, f"the piece at {list(offsets)} of size {list(sizes)} reaches out of it")
+            raise _damaged(
+                name, f"the piece at {list(offsets)} of size {list(sizes)} reaches out of it"
+            )
     covered, volume = sum(prod(sizes) for _, sizes in chunks), prod(stored.shape)
     if covered != volume:
         raise _damaged(name, f"its pieces hold {covered} numbers, it has {volume}")
@@ -54,12 +63,20 @@ def _check_tensor(name: str, stored: Stored) -> None:
 def _check_overlap(name: str, chunks: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
     """On the grid that all edges make, no cell may be covered twice; as the volume is right, none is left out."""
     dimensions = range(len(chunks[0][0]))
-    edges = [sorted({value for at, size in chunks for value in (at[d], at[d] + size[d])}) for d in dimensions]
+    edges = [
+        sorted({value for at, size in chunks for value in (at[d], at[d] + size[d])})
+        for d in dimensions
+    ]
     cells: set[int] = set()
     for at, size in chunks:
-        ranges = [range(bisect_left(edges[d], at[d]), bisect_left(edges[d], at[d] + size[d])) for d in dimensions]
+        ranges = [
+            range(bisect_left(edges[d], at[d]), bisect_left(edges[d], at[d] + size[d]))
+            for d in dimensions
+        ]
         if len(cells) + prod(map(len, ranges)) > _CELLS_A_PIECE * len(chunks) + _CELLS_FREE:
-            raise FormatError("too-large", f"tensor {shown(name)} is cut in too many ways to compare its pieces")
+            raise FormatError(
+                "too-large", f"tensor {shown(name)} is cut in too many ways to compare its pieces"
+            )
         for cell in product(*ranges):
             number = 0
             for d in dimensions:
@@ -70,4 +87,6 @@ def _check_overlap(name: str, chunks: list[tuple[tuple[int, ...], tuple[int, ...
 
 
 def _damaged(name: str, what: str) -> FormatError:
-    return FormatError("dcp-tiles", f"tensor {shown(name)}: {what}; pieces of different saves are mixed")
+    return FormatError(
+        "dcp-tiles", f"tensor {shown(name)}: {what}; pieces of different saves are mixed"
+    )

@@ -1,10 +1,10 @@
 """
 Checkpoints of DeepSpeed: a folder for each save with the files of all ranks, and ``latest``, which names the folder.
 
-Rank 0 writes ``latest`` before the other ranks are known to be done (DeepSpeed 0.19.8), and a loader takes a rank's
-file of any age; so here the set of ranks, the world size, the steps and the ZeRO stage must agree. Read are the
-directory with ``latest``, and one of its folders alone. Not counted: the ranks of experts and pipeline layers, whose
-files are only looked at one by one.
+Rank 0 writes ``latest`` before the other ranks are known to be done (DeepSpeed 0.19.8), and a
+loader takes a rank's file of any age; so here the set of ranks, the world size, the steps and the
+ZeRO stage must agree. Read are the directory with ``latest``, and one of its folders alone. Not
+counted: the ranks of experts and pipeline layers, whose files are only looked at one by one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _POINTER = "latest"
 _STATE = re.compile(r"(?:([^/]+)/)?(?:[^/]*rank_\d|layer_)[^/]*(?:model|optim)_states\.pt")
 _MODEL = re.compile(r"mp_rank_(\d{1,6})_model_states\.pt")
 # Older versions left out the underscore in front of "optim".
-_ZERO = re.compile(r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(optim|model)_states\.pt")
+_ZERO = re.compile(
+    r"(?:bf16_|fp16_)?zero_pp_rank_(\d{1,6})_mp_rank_(\d{1,6})_?(optim|model)_states\.pt"
+)
 _COUNTS = ("global_steps", "skipped_steps", "dp_world_size", "mp_world_size")
 
 
@@ -56,10 +58,19 @@ def examine_deepspeed(tree: Listing, seen: Examination) -> list[str]:
     if step is not None:
         seen.steps.append(StepClaim(f"the name {chosen!r}", step))
     folder = f"{chosen}/" if chosen else ""
-    save = _Save(seen, folder, [name[len(folder) :] for name in sorted(tree.files) if name.startswith(folder)])
+    save = _Save(
+        seen,
+        folder,
+        [name[len(folder) :] for name in sorted(tree.files) if name.startswith(folder)],
+    )
     save.check_ranks()
     states = [folder + name for name in save.files if _STATE.fullmatch(name)]
-    side_by_side(tree, seen, states, lambda part, name: examine_part(tree, part, name, partial(save.take, name)))
+    side_by_side(
+        tree,
+        seen,
+        states,
+        lambda part, name: examine_part(tree, part, name, partial(save.take, name)),
+    )
     save.compare()
     return states
 
@@ -88,11 +99,21 @@ class _Save:
         sharded, optimizers = self.ranks("model"), self.ranks("optim")
         layered = any(name.startswith("layer_") for name in self.files)
         if not models and not sharded and not layered:
-            self.seen.note("file-missing", self.folder or ".", "no model states; the save was not finished")
-        self._demand("model-parallel", models or set(sharded) or set(optimizers), len(models | set(optimizers)))
+            self.seen.note(
+                "file-missing", self.folder or ".", "no model states; the save was not finished"
+            )
+        self._demand(
+            "model-parallel",
+            models or set(sharded) or set(optimizers),
+            len(models | set(optimizers)),
+        )
         for found in (sharded, optimizers):
             for mp, ranks in found.items():
-                self._demand(f"data-parallel (model-parallel rank {mp})", ranks, max(map(len, found.values())))
+                self._demand(
+                    f"data-parallel (model-parallel rank {mp})",
+                    ranks,
+                    max(map(len, found.values())),
+                )
 
     def _demand(self, what: str, ranks: set[int], count: int) -> None:
         missing = set(range(count)) - ranks
@@ -113,7 +134,11 @@ class _Save:
     def compare(self) -> None:
         """Level 1 and up: all files must tell one story."""
         for key in ("global_steps", "dp_world_size", "mp_world_size", "zero_stage"):
-            told = {name: self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]}
+            told = {
+                name: self.facts[name][key]
+                for name in sorted(self.facts)
+                if key in self.facts[name]
+            }
             for name, value in told.items():
                 first = next(iter(told))
                 if value != told[first]:
@@ -128,7 +153,9 @@ class _Save:
         self._judge_steps(self._first("global_steps"), skipped)
 
     def _first(self, key: str) -> int | None:
-        return next((self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]), None)
+        return next(
+            (self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]), None
+        )
 
     def _check_world_size(self, size: int | None) -> None:
         if size is None or size > 1_000_000:
@@ -137,23 +164,32 @@ class _Save:
             if ranks == set(range(len(ranks))):
                 self._demand(f"data-parallel (model-parallel rank {mp})", ranks, size)
             if len(ranks) > size:
-                text = (
-                    f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}; the loader ignores the rest"
-                )
+                text = f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}; the loader ignores the rest"
                 self.seen.note("rank-left-over", self.folder or ".", text)
 
     def _judge_steps(self, step: int | None, skipped: int) -> None:
-        """Optimizers must agree with each other, and with the step less the updates that overflowed."""
+        """
+        Optimizers must agree with each other, and with the step less the updates that overflowed.
+        """
         mine = f"optimizer in {self.folder}"
         claims = [claim for claim in self.seen.steps if claim.place.startswith(mine)]
         for claim in claims:
             if claim.step != claims[0].step:
-                text = f"{claim.place} is at step {claim.step}, {claims[0].place} at {claims[0].step}"
-                self.seen.note("ranks-disagree", self.folder or ".", f"{text}; one of them belongs to another save")
+                text = (
+                    f"{claim.place} is at step {claim.step}, {claims[0].place} at {claims[0].step}"
+                )
+                self.seen.note(
+                    "ranks-disagree",
+                    self.folder or ".",
+                    f"{text}; one of them belongs to another save",
+                )
         if step is not None:
-            self.seen.steps.append(StepClaim(f"global_steps in {self.folder or 'the model states'}", step))
+            self.seen.steps.append(
+                StepClaim(f"global_steps in {self.folder or 'the model states'}", step)
+            )
             self.seen.steps[:] = [
-                _weighed(claim, step, skipped) if claim in claims else claim for claim in self.seen.steps
+                _weighed(claim, step, skipped) if claim in claims else claim
+                for claim in self.seen.steps
             ]
 
 

@@ -26,7 +26,9 @@ def _detect(tree: Listing, seen: Examination) -> bool:
 
     Where a manifest proves the files, none is read for this: on object storage a look is a request.
     """
-    if not tree.single and any(holds_weights(name) and name in seen.manifest_verified for name in tree.files):
+    if not tree.single and any(
+        holds_weights(name) and name in seen.manifest_verified for name in tree.files
+    ):
         return True
     names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
     return not tree.single and any(_is_known(tree, seen, name) for name in names)
@@ -44,12 +46,12 @@ def _is_known(tree: Listing, seen: Examination, name: str) -> bool:
 def _examine(tree: Listing, seen: Examination) -> None:
     if _PUBLISHED_NAME.fullmatch(tree.root.name) and not seen.apart:
         seen.note(
-            "manifest-missing", tree.label, "manifest.json is missing; whether all files are there cannot be proven"
+            "manifest-missing",
+            tree.label,
+            "manifest.json is missing; whether all files are there cannot be proven",
         )
     if _TRAINERS_NAME.fullmatch(tree.root.name):
-        text = (
-            "is called as the Trainer's are, and nothing else in it is the Trainer's; whether it is whole is not known"
-        )
+        text = "is called as the Trainer's are, and nothing else in it is the Trainer's; whether it is whole is not known"
         seen.note("trainer-in-name-only", tree.label, text)
     examine_parts(tree, seen)
 

@@ -1,9 +1,10 @@
 """
 What FSDP training leaves behind, beyond one distributed checkpoint or one full file, which have formats of their own.
 
-Read are the directories of Lightning (a distributed checkpoint and ``meta.pt``), of accelerate and the Hugging Face
-Trainer (distributed checkpoints in folders ``pytorch_model_fsdp_0`` and ``optimizer_0``, or full files of these
-names), and one file for each rank, as accelerate's local state and ``…_world_size_8_rank_0.pt`` are.
+Read are the directories of Lightning (a distributed checkpoint and ``meta.pt``), of accelerate and
+the Hugging Face Trainer (distributed checkpoints in folders ``pytorch_model_fsdp_0`` and
+``optimizer_0``, or full files of these names), and one file for each rank, as accelerate's local
+state and ``…_world_size_8_rank_0.pt`` are.
 """
 
 from __future__ import annotations
@@ -23,14 +24,22 @@ __all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
 _META = "meta.pt"
 _FULL = re.compile(r"pytorch_model_fsdp(?:_\d+)?\.bin")
 _FOLDER = re.compile(r"(pytorch_model_fsdp_\d+)/[^/]+")
-_RANK = re.compile(r"(pytorch_model_fsdp(?:_\d+)?|optimizer(?:_\d+)?|.*_world_size_(\d+))_rank_?(\d+)\.(?:bin|pt)")
+_RANK = re.compile(
+    r"(pytorch_model_fsdp(?:_\d+)?|optimizer(?:_\d+)?|.*_world_size_(\d+))_rank_?(\d+)\.(?:bin|pt)"
+)
 
 
 def _folders(tree: Listing) -> list[str]:
-    """Folders that hold, or were meant to hold, a distributed checkpoint that is a part of this one."""
+    """
+    Folders that hold, or were meant to hold, a distributed checkpoint that is a part of this one.
+    """
     inside = {name.rpartition("/")[0] + "/" for name in tree.files if "/" in name}
-    parts = {folder for folder in inside if step_in_name(folder.rstrip("/").rpartition("/")[2]) is None}
-    return sorted(folder for folder in parts if dcp_files(tree, folder) or _FOLDER.fullmatch(f"{folder}x"))
+    parts = {
+        folder for folder in inside if step_in_name(folder.rstrip("/").rpartition("/")[2]) is None
+    }
+    return sorted(
+        folder for folder in parts if dcp_files(tree, folder) or _FOLDER.fullmatch(f"{folder}x")
+    )
 
 
 def holds_fsdp(tree: Listing) -> bool:
@@ -38,7 +47,9 @@ def holds_fsdp(tree: Listing) -> bool:
     if tree.single:
         return False
     names = [name for name in tree.files if "/" not in name]
-    return bool(_folders(tree)) or any(_FULL.fullmatch(name) or _RANK.fullmatch(name) for name in names)
+    return bool(_folders(tree)) or any(
+        _FULL.fullmatch(name) or _RANK.fullmatch(name) for name in names
+    )
 
 
 def examine_fsdp(tree: Listing, seen: Examination) -> list[str]:

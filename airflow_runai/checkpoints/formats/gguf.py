@@ -1,9 +1,10 @@
 """
 GGUF, the files of llama.cpp: a header of keys, a table of tensors, then their bytes.
 
-The format has no checksum. Its header is walked as strictly as llama.cpp does (gguf.cpp, 2026): every tensor begins
-where the one before ends, rounded up to the alignment, and the last one ends with the file. Whether the bytes are those
-that were written, only a manifest can prove. Versions 2 and 3 are read, little-endian and big-endian.
+The format has no checksum. Its header is walked as strictly as llama.cpp does (gguf.cpp, 2026):
+every tensor begins where the one before ends, rounded up to the alignment, and the last one ends
+with the file. Whether the bytes are those that were written, only a manifest can prove. Versions 2
+and 3 are read, little-endian and big-endian.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ __all__ = ["GGUF"]
 
 _MAGIC = b"GGUF"
 _CODE = "gguf-header"
-# Longer names are refused by llama.cpp as well (GGML_MAX_NAME is 64, keys have at most 65535 bytes).
+# Longer names are refused by llama.cpp as well (GGML_MAX_NAME is 64, keys have at most 65535
+# bytes).
 _NAME_LIMIT = 65_535
 _STEP_LIMIT = 2_000_000
 _TENSOR_LIMIT = 100_000
@@ -37,10 +39,30 @@ _TYPES: dict[int, tuple[str, int, int]] = {
     **{24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8)},
     **{2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24)},
     **{8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110)},
-    **{12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292)},
-    **{16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50)},
-    **{20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136)},
-    **{29: ("IQ1_M", 256, 56), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17)},
+    **{
+        12: ("Q4_K", 256, 144),
+        13: ("Q5_K", 256, 176),
+        14: ("Q6_K", 256, 210),
+        15: ("Q8_K", 256, 292),
+    },
+    **{
+        16: ("IQ2_XXS", 256, 66),
+        17: ("IQ2_XS", 256, 74),
+        18: ("IQ3_XXS", 256, 98),
+        19: ("IQ1_S", 256, 50),
+    },
+    **{
+        20: ("IQ4_NL", 32, 18),
+        21: ("IQ3_S", 256, 110),
+        22: ("IQ2_S", 256, 82),
+        23: ("IQ4_XS", 256, 136),
+    },
+    **{
+        29: ("IQ1_M", 256, 56),
+        34: ("TQ1_0", 256, 54),
+        35: ("TQ2_0", 256, 66),
+        39: ("MXFP4", 32, 17),
+    },
     **{40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18)},
 }
 _KINDS = {"F32": "f32", "F16": "f16", "F64": "f64", "BF16": "bf16"}
@@ -48,7 +70,9 @@ _KINDS = {"F32": "f32", "F16": "f16", "F64": "f64", "BF16": "bf16"}
 
 @dataclass
 class _Header:
-    """A place in the header that moves forward; every text and number read counts against a limit."""
+    """
+    A place in the header that moves forward; every text and number read counts against a limit.
+    """
 
     window: BoundedReader
     byteorder: ByteOrder = "little"
@@ -58,7 +82,10 @@ class _Header:
     def number(self, width: int) -> int:
         self.steps += 1
         if self.steps > _STEP_LIMIT:
-            raise FormatError("too-large", f"a header of more than {_STEP_LIMIT} fields; the rest was not examined")
+            raise FormatError(
+                "too-large",
+                f"a header of more than {_STEP_LIMIT} fields; the rest was not examined",
+            )
         value = int.from_bytes(self.window.bytes(self.at, width), self.byteorder)
         self.at += width
         return value
@@ -71,7 +98,9 @@ class _Header:
 
     def skipped(self, size: int) -> int:
         if size > self.window.size - self.at:
-            raise self.window.damage(f"{size} bytes at {self.at} reach beyond the end; it was cut or overwritten")
+            raise self.window.damage(
+                f"{size} bytes at {self.at} reach beyond the end; it was cut or overwritten"
+            )
         self.at += size
         return size
 
@@ -132,7 +161,9 @@ def _value(header: _Header, kind: int, depth: int) -> int | None:
     elif kind in _WIDTHS:
         return header.number(_WIDTHS[kind])
     else:
-        raise header.window.damage(f"a value of type {kind} at {header.at}, {depth} arrays deep; it was overwritten")
+        raise header.window.damage(
+            f"a value of type {kind} at {header.at}, {depth} arrays deep; it was overwritten"
+        )
     return None
 
 
@@ -148,13 +179,16 @@ class _Entry:
 def _entry(header: _Header) -> _Entry:
     name, rank = header.text(), header.number(4)
     if rank > 8:
-        raise header.window.damage(f"tensor {shown(name)} has {rank} dimensions; at most 8 are believed")
+        raise header.window.damage(
+            f"tensor {shown(name)} has {rank} dimensions; at most 8 are believed"
+        )
     shape = tuple(header.number(8) for _ in range(rank))
     kind, offset = header.number(4), header.number(8)
     dtype, items, width = _TYPES.get(kind, ("", 1, 0))
     if not dtype:
         raise FormatError(
-            "not-examined", f"tensor {shown(name)} has type {kind}, which is not known; nothing was examined"
+            "not-examined",
+            f"tensor {shown(name)} has type {kind}, which is not known; nothing was examined",
         )
     row = shape[0] if shape else 1
     if row % items:
@@ -162,18 +196,34 @@ def _entry(header: _Header) -> _Entry:
     return _Entry(name, shape, dtype, prod(shape) // items * width, offset)
 
 
-def _placed(entries: list[_Entry], begin: int, alignment: int, size: int, byteorder: ByteOrder) -> list[Run]:
+def _placed(
+    entries: list[_Entry], begin: int, alignment: int, size: int, byteorder: ByteOrder
+) -> list[Run]:
     at, runs = 0, []
     for entry in sorted(entries, key=lambda entry: (entry.offset, entry.size)):
         expected = -(-at // alignment) * alignment
         if entry.offset != expected:
-            raise FormatError(_CODE, f"tensor {shown(entry.name)} begins at {entry.offset}, not at {expected}")
+            raise FormatError(
+                _CODE, f"tensor {shown(entry.name)} begins at {entry.offset}, not at {expected}"
+            )
         at = entry.offset + entry.size
         place = (begin + entry.offset, begin + at)
-        runs.append(Run(entry.name, entry.dtype, entry.shape, _KINDS.get(entry.dtype, "bytes"), *place, byteorder))
+        runs.append(
+            Run(
+                entry.name,
+                entry.dtype,
+                entry.shape,
+                _KINDS.get(entry.dtype, "bytes"),
+                *place,
+                byteorder,
+            )
+        )
     padded = -(-at // alignment) * alignment
     if entries and size not in (begin + at, begin + padded):
-        raise FormatError(_CODE, f"the tensors end at byte {begin + at}, the file at {size}; it was cut or extended")
+        raise FormatError(
+            _CODE,
+            f"the tensors end at byte {begin + at}, the file at {size}; it was cut or extended",
+        )
     return runs
 
 

@@ -1,10 +1,11 @@
 """
 HDF5: ``.h5`` and ``.hdf5``, of Keras or of anybody.
 
-The file says how long it is, so a cut is seen without any library. With h5py (extra ``hdf5``) every dataset is read in
-a process of its own. What is proven is only what has checksums: HDF5 has them for its own structure in files written
-with ``libver="latest"``, and for values where a dataset was made with ``fletcher32=True``. Neither is the default, nor
-does Keras ask for it, so the usual verdict is "unverifiable".
+The file says how long it is, so a cut is seen without any library. With h5py (extra ``hdf5``) every
+dataset is read in a process of its own. What is proven is only what has checksums: HDF5 has them
+for its own structure in files written with ``libver="latest"``, and for values where a dataset was
+made with ``fletcher32=True``. Neither is the default, nor does Keras ask for it, so the usual
+verdict is "unverifiable".
 """
 
 from __future__ import annotations
@@ -43,20 +44,30 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     places = [0, 512, 1024, 2048]
     begin = next((at for at in places if at + 8 <= size and read(at, 8) == _MAGIC), None)
     if begin is None:
-        raise FormatError("hdf5-superblock", f"{size} bytes without the mark of HDF5; it was cut or overwritten")
+        raise FormatError(
+            "hdf5-superblock", f"{size} bytes without the mark of HDF5; it was cut or overwritten"
+        )
     data = read(begin, min(96, size - begin))
     version = data[8] if len(data) > 12 else 255
     if version > 3:
-        raise FormatError("hdf5-superblock", f"superblock of version {version}, or cut; 0 to 3 are known")
+        raise FormatError(
+            "hdf5-superblock", f"superblock of version {version}, or cut; 0 to 3 are known"
+        )
     width, at = (data[13:14], 24 + 4 * version) if version < 2 else (data[9:10], 12)
     if version == 3 and data[11] & (_SWMR | _WRITING):
         raise FormatError("hdf5-open", "its writer has not closed it; look again later")
     if width != b"\x08" or len(data) < at + 24:
-        raise FormatError("hdf5-superblock", "the superblock is cut, or its addresses are not 8 bytes long")
+        raise FormatError(
+            "hdf5-superblock", "the superblock is cut, or its addresses are not 8 bytes long"
+        )
     # Base address, an address that is not used here, end of the file.
-    base, end = (int.from_bytes(data[at + offset : at + offset + 8], "little") for offset in (0, 16))
+    base, end = (
+        int.from_bytes(data[at + offset : at + offset + 8], "little") for offset in (0, 16)
+    )
     if base != begin or size not in (end, base + end):
-        raise FormatError("hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed")
+        raise FormatError(
+            "hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed"
+        )
     return version
 
 
@@ -83,7 +94,11 @@ class Datasets:
         self.sealed = self.sealed and bool(line["sealed"])
         if "dataset" not in line:
             return None
-        dtype, size, name = line["dtype"], line["size"], line["dataset"].lstrip("/").replace("/", ".")
+        dtype, size, name = (
+            line["dtype"],
+            line["size"],
+            line["dataset"].lstrip("/").replace("/", "."),
+        )
         self._seen.tensors += 1
         order: ByteOrder = "big" if dtype[0] == ">" else "little"
         content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, size, order)
@@ -102,7 +117,9 @@ class Datasets:
             return
         content, entry = self._last
         flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
-        self._seen.enter(self._label, content.name, TensorEntry(entry.dtype, entry.shape, self._crc, *flags))
+        self._seen.enter(
+            self._label, content.name, TensorEntry(entry.dtype, entry.shape, self._crc, *flags)
+        )
         if self._seen.level >= 3:
             content.note(self._seen, self._label)
         self._last = None
@@ -125,9 +142,15 @@ def _examine(tree: Listing, seen: Examination) -> None:
     else:
         unread, sealed = _read_datasets(tree, source.size, seen)
     if unread is not None and not proven:
-        seen.note("hdf5-structure-only", tree.label, f"nothing but its length was checked: {shown(unread)}")
+        seen.note(
+            "hdf5-structure-only",
+            tree.label,
+            f"nothing but its length was checked: {shown(unread)}",
+        )
     elif not sealed and not proven:
-        text = "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
+        text = (
+            "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
+        )
         seen.note("hdf5-no-checksum", tree.label, text)
 
 

@@ -1,8 +1,8 @@
 """
 The ends of a file, by which formats recognise it: read once, whoever asks.
 
-A name decides nothing as long as bytes do. It only says what a damaged file was meant to be, and that only where the
-bytes are not another format's.
+A name decides nothing as long as bytes do. It only says what a damaged file was meant to be, and
+that only where the bytes are not another format's.
 """
 
 from __future__ import annotations
@@ -25,9 +25,23 @@ _FULL = 0xFFFFFFFF
 _CENTRAL_SIZE = 46
 #: How files begin that are none of the formats here, whatever they are called: place, bytes, name.
 _FOREIGN = (
-    *((0, b"\x1f\x8b", "gzip"), (0, b"BZh", "bzip2"), (0, b"\xfd7zXZ\0", "xz"), (0, b"\x28\xb5\x2f\xfd", "zstd")),
-    *((0, b"\x04\x22\x4d\x18", "lz4"), (0, b"7z\xbc\xaf", "7z"), (0, b"\x93NUMPY", "one array of NumPy (npy)")),
-    *((4, b"TFL3", "TensorFlow Lite"), (257, b"ustar", "tar"), (0, b"PAR1", "Parquet"), (0, b"ARROW1", "Arrow")),
+    *(
+        (0, b"\x1f\x8b", "gzip"),
+        (0, b"BZh", "bzip2"),
+        (0, b"\xfd7zXZ\0", "xz"),
+        (0, b"\x28\xb5\x2f\xfd", "zstd"),
+    ),
+    *(
+        (0, b"\x04\x22\x4d\x18", "lz4"),
+        (0, b"7z\xbc\xaf", "7z"),
+        (0, b"\x93NUMPY", "one array of NumPy (npy)"),
+    ),
+    *(
+        (4, b"TFL3", "TensorFlow Lite"),
+        (257, b"ustar", "tar"),
+        (0, b"PAR1", "Parquet"),
+        (0, b"ARROW1", "Arrow"),
+    ),
     *((0, b"SQLite format 3\0", "SQLite"), (0, b"\x7fELF", "a program"), (0, b"RIFF", "RIFF")),
 )
 
@@ -76,7 +90,8 @@ def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
     """
     Names of a zip file's members by its directory, as far as the first 64 KiB of that tell; the first, if it was cut.
 
-    Only to recognise what it is: nothing is compared. A zip file that has lost its head still has these.
+    Only to recognise what it is: nothing is compared. A zip file that has lost its head still has
+    these.
 
     :raises FormatError: when it cannot be read.
     """
@@ -84,7 +99,9 @@ def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
         return ()
     if tree.label not in seen.members:
         with Source(tree, seen) as source:
-            seen.members[tree.label] = tuple(_listed(source)) or tuple(filter(None, [first_member(tree, seen)]))
+            seen.members[tree.label] = tuple(_listed(source)) or tuple(
+                filter(None, [first_member(tree, seen)])
+            )
     return seen.members[tree.label]
 
 
@@ -94,13 +111,17 @@ def _listed(source: Source) -> list[str]:
     names, at = [], 0
     while data[at : at + 4] == b"PK\1\2" and at + _CENTRAL_SIZE <= len(data):
         name, extra, comment = struct.unpack_from("<HHH", data, at + 28)
-        names.append(data[at + _CENTRAL_SIZE : at + _CENTRAL_SIZE + name].decode("utf-8", "replace"))
+        names.append(
+            data[at + _CENTRAL_SIZE : at + _CENTRAL_SIZE + name].decode("utf-8", "replace")
+        )
         at += _CENTRAL_SIZE + name + extra + comment
     return names
 
 
 def _directory(source: Source) -> tuple[int, int]:
-    """Offset and size of the directory by the records at the end; (0, 0) where they make no sense."""
+    """
+    Offset and size of the directory by the records at the end; (0, 0) where they make no sense.
+    """
     if source.size < _END.size:
         return 0, 0
     tail = source.at(source.size - _END.size, _END.size)

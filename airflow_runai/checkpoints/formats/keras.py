@@ -1,9 +1,9 @@
 """
 Models of Keras 3: ``.keras``, a zip file of a configuration and weights.
 
-Every byte is proven by the CRC32s of the zip file. The configuration is parsed as JSON and never deserialized, because
-that can run code. The weights inside are HDF5: their length is checked here, and with h5py (extra ``hdf5``) their
-values are tested in a process of their own.
+Every byte is proven by the CRC32s of the zip file. The configuration is parsed as JSON and never
+deserialized, because that can run code. The weights inside are HDF5: their length is checked here,
+and with h5py (extra ``hdf5``) their values are tested in a process of their own.
 """
 
 from __future__ import annotations
@@ -43,12 +43,21 @@ def _examine(tree: Listing, seen: Examination) -> None:
         by_name = {member.name: member for member in members}
         for name in (_CONFIG, _METADATA):
             data = _whole(source, by_name[name])
-            note_config(data, tree.label, seen) if name == _CONFIG else parse_object(data, "keras-layout", name)
-        weights = [member for member in members if member.name.endswith(".h5") and member.method == STORED]
+            note_config(data, tree.label, seen) if name == _CONFIG else parse_object(
+                data, "keras-layout", name
+            )
+        weights = [
+            member for member in members if member.name.endswith(".h5") and member.method == STORED
+        ]
         for member in weights:
             check_superblock(_inside(source, member).bytes, member.size)
         if seen.level >= 2:
-            prove(source, [MemberPass(member) for member in members if member.packed], seen, tree.label)
+            prove(
+                source,
+                [MemberPass(member) for member in members if member.packed],
+                seen,
+                tree.label,
+            )
     if seen.level >= 3 and not seen.refused:
         _read_weights(tree, weights, seen)
 
@@ -60,23 +69,31 @@ def _check_members(members: list[Member]) -> None:
         missing.append("model.weights.h5")
     if missing:
         raise FormatError(
-            "keras-layout", f"{' and '.join(missing)} missing; Keras writes configuration, metadata and weights"
+            "keras-layout",
+            f"{' and '.join(missing)} missing; Keras writes configuration, metadata and weights",
         )
     for name in names:
-        if name not in (_CONFIG, _METADATA) and not _holds_weights(name) and not name.startswith("assets/"):
+        if (
+            name not in (_CONFIG, _METADATA)
+            and not _holds_weights(name)
+            and not name.startswith("assets/")
+        ):
             raise FormatError("keras-layout", f"member {shown(name)} is none that Keras writes")
 
 
 def _whole(source: Source, member: Member) -> bytes:
     if member.size > SIZE_LIMIT:
         raise FormatError(
-            "too-large", f"member {shown(member.name)} of {member.size} bytes; at most {SIZE_LIMIT} are read"
+            "too-large",
+            f"member {shown(member.name)} of {member.size} bytes; at most {SIZE_LIMIT} are read",
         )
     return beginning(source, member, member.size)
 
 
 def _inside(source: Source, member: Member) -> BoundedReader:
-    return BoundedReader(lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock")
+    return BoundedReader(
+        lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock"
+    )
 
 
 def _read_weights(tree: Listing, weights: list[Member], seen: Examination) -> None:

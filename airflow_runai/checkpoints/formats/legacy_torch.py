@@ -1,9 +1,10 @@
 """
 Files of ``torch.save`` before PyTorch 1.6, and of ``_use_new_zipfile_serialization=False`` today.
 
-Four pickles (a magic number, a protocol number, facts about the machine, the object), a fifth with the list of
-storage keys, then for each key the number of its elements and their bytes (torch/serialization.py 2.13,
-``_legacy_save``). Nothing in it is a checksum: sizes are checked to the byte, the numbers can only be looked at.
+Four pickles (a magic number, a protocol number, facts about the machine, the object), a fifth with
+the list of storage keys, then for each key the number of its elements and their bytes
+(torch/serialization.py 2.13, ``_legacy_save``). Nothing in it is a checksum: sizes are checked to
+the byte, the numbers can only be looked at.
 
 The tar files of PyTorch before 0.1.10 are recognised and refused.
 """
@@ -56,7 +57,9 @@ def _detect(tree: Listing, seen: Examination) -> bool:
     return is_legacy(first) or _is_tar(first)
 
 
-def examine_legacy(tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
+def examine_legacy(
+    tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None
+) -> None:
     """
     Look at a whole file.
 
@@ -73,16 +76,16 @@ def examine_legacy(tree: Listing, seen: Examination, inspect: Callable[[object],
         seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in contents.tensors)
         claim_steps(contents, seen, tree.label)
         if source.name not in seen.manifest_verified:
-            text = (
-                "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
-            )
+            text = "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
             seen.note("legacy-no-checksum", tree.label, text)
         if seen.level >= 2:
             source.scan([run.span for run in runs])
         for run in runs:
             run.close()
         if seen.level >= 3:
-            claim_optimizer_steps(contents, {run.storage.key: run.kept for run in runs}, seen, tree.label)
+            claim_optimizer_steps(
+                contents, {run.storage.key: run.kept for run in runs}, seen, tree.label
+            )
 
 
 def _read_structure(
@@ -102,14 +105,19 @@ def _read_structure(
         at = runs[-1].span.end
     if at != source.size:
         raise FormatError(
-            "legacy-layout", f"the storages end at byte {at}, the file has {source.size}; it was extended"
+            "legacy-layout",
+            f"the storages end at byte {at}, the file has {source.size}; it was extended",
         )
     if len(keys) != len(contents.storages):
-        raise FormatError("legacy-layout", f"{len(contents.storages)} storages are used, {len(keys)} are there")
+        raise FormatError(
+            "legacy-layout", f"{len(contents.storages)} storages are used, {len(keys)} are there"
+        )
     return contents, runs
 
 
-def _pickles(source: Source, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
+def _pickles(
+    source: Source, on_global: Callable[[str, str], None]
+) -> tuple[object, list[str], int]:
     """The object, the storage keys, and where the storages begin."""
     for limit in _READS:
         data = source.at(0, min(limit, source.size))
@@ -118,7 +126,9 @@ def _pickles(source: Source, on_global: Callable[[str, str], None]) -> tuple[obj
         except FormatError as damage:
             if len(data) == source.size or damage.code != "pickle-malformed":
                 raise
-    raise FormatError("too-large", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read")
+    raise FormatError(
+        "too-large", f"pickles of more than {PICKLE_SIZE_LIMIT} bytes; no more are read"
+    )
 
 
 def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object, list[str], int]:
@@ -128,9 +138,19 @@ def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object,
         values.append(value)
     magic, protocol, machine, root, keys = values
     if magic != _MAGIC or protocol != _PROTOCOL or not isinstance(machine, dict):
-        raise FormatError("legacy-layout", "does not begin as torch.save did before PyTorch 1.6; it was overwritten")
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) != len(keys):
-        raise FormatError("legacy-layout", "the list of storage keys is no list of different texts; it was overwritten")
+        raise FormatError(
+            "legacy-layout",
+            "does not begin as torch.save did before PyTorch 1.6; it was overwritten",
+        )
+    if (
+        not isinstance(keys, list)
+        or not all(isinstance(key, str) for key in keys)
+        or len(set(keys)) != len(keys)
+    ):
+        raise FormatError(
+            "legacy-layout",
+            "the list of storage keys is no list of different texts; it was overwritten",
+        )
     return root, keys, at
 
 
@@ -141,7 +161,8 @@ def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
         raise FormatError("legacy-layout", f"storage {shown(key)} belongs to no tensor")
     if at + 8 + storage.nbytes > source.size:
         raise FormatError(
-            "legacy-layout", f"storage {shown(key)} reaches out of a file of {source.size} bytes; it was cut"
+            "legacy-layout",
+            f"storage {shown(key)} reaches out of a file of {source.size} bytes; it was cut",
         )
     count = int.from_bytes(source.at(at, 8), "little", signed=True)
     if count != storage.numel:
@@ -176,7 +197,9 @@ class _Run:
         for tensor in self.storage.tensors:
             flags = self._content.flags(tensor) if self._content is not None else ()
             if tensor.is_state:
-                self.seen.enter(self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags))
+                self.seen.enter(
+                    self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags)
+                )
         if self._content is not None:
             self._content.note(self.seen, self.label)
 

@@ -1,9 +1,10 @@
 """
 Checkpoints of Lightning that are one file: a file of ``torch.save``, of either age, with Lightning's keys.
 
-Adds to what PyTorch's formats say that the keys are complete, and that name, ``global_step``, the optimizer's own
-count and the paths that callbacks remember agree. A checkpoint in several files (FSDP) is read by
-:mod:`~airflow_runai.checkpoints.formats.fsdp`. A file that was repacked with compression passes as one of PyTorch.
+Adds to what PyTorch's formats say that the keys are complete, and that name, ``global_step``, the
+optimizer's own count and the paths that callbacks remember agree. A checkpoint in several files
+(FSDP) is read by :mod:`~airflow_runai.checkpoints.formats.fsdp`. A file that was repacked with
+compression passes as one of PyTorch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
@@ -22,7 +29,8 @@ from airflow_runai.checkpoints.storage.listing import Listing
 
 __all__ = ["LIGHTNING"]
 
-# The first keys of the dictionary (lightning 2.6, dump_checkpoint); the pickle lies at the beginning of both formats.
+# The first keys of the dictionary (lightning 2.6, dump_checkpoint); the pickle lies at the
+# beginning of both formats.
 _MARK = b"pytorch-lightning_version"
 _REQUIRED = ("epoch", "global_step", "state_dict")
 # Until 1.5 the name counted from 0 and the content from 1.
@@ -53,33 +61,45 @@ class _Keys:
     def inspect(self, root: object) -> None:
         """Take what is needed from the inert root."""
         if not isinstance(root, dict):
-            raise FormatError("lightning-keys", "is not the dictionary that Lightning writes; it was overwritten")
+            raise FormatError(
+                "lightning-keys", "is not the dictionary that Lightning writes; it was overwritten"
+            )
         missing = [key for key in _REQUIRED if key not in root]
         step = root.get("global_step")
         if missing or type(step) is not int or step < 0:
             text = f"global_step is {shown(step)} and {', '.join(missing) or 'nothing'} is missing"
-            raise FormatError("lightning-keys", f"{text}; Lightning writes {', '.join(_REQUIRED)} always")
+            raise FormatError(
+                "lightning-keys", f"{text}; Lightning writes {', '.join(_REQUIRED)} always"
+            )
         version, states = root.get("pytorch-lightning_version"), root.get("optimizer_states")
         self.step, self.old = step, isinstance(version, str) and _OLD.match(version) is not None
         self.optimizers = len(states) if isinstance(states, list) else 0
         if not self.optimizers:
-            self.seen.note("model-only", self.label, "no optimizer state (save_weights_only); resuming starts anew")
-        # Its own name as Lightning gave it; what a metric called "step" says in it is no damage then. A file of weights
-        # alone names none.
+            self.seen.note(
+                "model-only",
+                self.label,
+                "no optimizer state (save_weights_only); resuming starts anew",
+            )
+        # Its own name as Lightning gave it; what a metric called "step" says in it is no damage
+        # then. A file of weights alone names none.
         if self.label in _own_names(root.get("callbacks")) or not self.optimizers:
             self.seen.name_binds = False
         for name, path in _paths(root.get("callbacks")):
             later = step_in_name(path.replace("\\", "/").rpartition("/")[2])
             if later is not None and later > step:
                 text = f"{name} is {shown(path)}, which is later than global_step {step}"
-                self.seen.note("step-differs", self.label, f"{text}; parts of it may belong to another checkpoint")
+                self.seen.note(
+                    "step-differs",
+                    self.label,
+                    f"{text}; parts of it may belong to another checkpoint",
+                )
 
     def weighed(self, claim: StepClaim) -> StepClaim:
         """
         What a claim is worth here.
 
-        One optimizer cannot be ahead of ``global_step``, but may lag when steps were skipped or it was made anew. Of
-        several, each counts its own steps, and ``global_step`` their sum.
+        One optimizer cannot be ahead of ``global_step``, but may lag when steps were skipped or it
+        was made anew. Of several, each counts its own steps, and ``global_step`` their sum.
         """
         if claim.place == f"global_step in {self.label}":
             return replace(claim, weight="advisory" if self.old else "binding")
@@ -101,7 +121,9 @@ def _own_names(callbacks: object) -> set[str]:
     names: set[str] = set()
     for place in walk(callbacks):
         texts = place.value if isinstance(place.value, dict) else [place.value]
-        names.update(text.replace("\\", "/").rpartition("/")[2] for text in texts if isinstance(text, str))
+        names.update(
+            text.replace("\\", "/").rpartition("/")[2] for text in texts if isinstance(text, str)
+        )
     return names
 
 

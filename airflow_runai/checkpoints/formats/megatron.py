@@ -1,16 +1,23 @@
 """
 Distributed checkpoints of Megatron-core: a folder for each iteration, with PyTorch's distributed checkpoint in it.
 
-Beside that lie ``common.pt`` and ``metadata.json``, which is written when all ranks are done; above, in
-``latest_checkpointed_iteration.txt``, the number of the iteration.
+Beside that lie ``common.pt`` and ``metadata.json``, which is written when all ranks are done;
+above, in ``latest_checkpointed_iteration.txt``, the number of the iteration.
 
-Read are both a folder and the directory above. Not read: the ``zarr`` backend of old versions, and checkpoints that
-are not distributed (``mp_rank_00/model_optim_rng.pt``), which pass as directories of files.
+Read are both a folder and the directory above. Not read: the ``zarr`` backend of old versions, and
+checkpoints that are not distributed (``mp_rank_00/model_optim_rng.pt``), which pass as directories
+of files.
 """
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.dcp import examine_dcp, holds_dcp
@@ -29,7 +36,11 @@ _COMMON = "common.pt"
 def _iterations(tree: Listing) -> dict[str, str]:
     """What the pointer may say, to the folder that is meant: 40 is ``iter_0000040``, ``release`` itself."""
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
-    numbered = {str(step_in_name(name)): name for name in folders if name.startswith("iter_") and step_in_name(name)}
+    numbered = {
+        str(step_in_name(name)): name
+        for name in folders
+        if name.startswith("iter_") and step_in_name(name)
+    }
     return {**numbered, **({"release": "release"} if "release" in folders else {})}
 
 
@@ -62,15 +73,23 @@ def _examine_iteration(tree: Listing, seen: Examination, folder: str) -> list[st
     missing = [name for name in (_METADATA, _COMMON) if folder + name not in tree.files]
     for name in missing:
         seen.note("file-missing", folder + name, "is missing; the save was not finished")
-    backend = "torch_dist" if _METADATA in missing or seen.level < 1 else _backend(tree, seen, folder + _METADATA)
+    backend = (
+        "torch_dist"
+        if _METADATA in missing or seen.level < 1
+        else _backend(tree, seen, folder + _METADATA)
+    )
     if backend is None:
         return []
     if backend != "torch_dist":
-        seen.note("not-examined", folder + _METADATA, f"backend {shown(backend)}; only torch_dist is read")
+        seen.note(
+            "not-examined", folder + _METADATA, f"backend {shown(backend)}; only torch_dist is read"
+        )
         return []
     known = examine_dcp(tree, seen, folder)
     if _COMMON not in missing:
-        examine_part(tree, seen, folder + _COMMON, lambda root: _claim(seen, folder + _COMMON, root))
+        examine_part(
+            tree, seen, folder + _COMMON, lambda root: _claim(seen, folder + _COMMON, root)
+        )
     return [*known, folder + _COMMON]
 
 

@@ -28,7 +28,9 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
             source.at(member.begin, min(member.packed, size + _PACKED)), size
         )
     except zlib.error as error:
-        raise FormatError("zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})") from None
+        raise FormatError(
+            "zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})"
+        ) from None
 
 
 class MemberPass:
@@ -60,7 +62,9 @@ class MemberPass:
         return self.span.crc if self._inflater is None else self._inflater.crc
 
 
-def prove(source: Source, passes: Sequence[MemberPass], seen: Examination, label: str) -> list[MemberPass]:
+def prove(
+    source: Source, passes: Sequence[MemberPass], seen: Examination, label: str
+) -> list[MemberPass]:
     """
     Read the file once, and compare every member with its CRC32.
 
@@ -73,5 +77,9 @@ def prove(source: Source, passes: Sequence[MemberPass], seen: Examination, label
         if item.finish():
             sound.append(item)
         else:
-            seen.note("zip-crc", label, f"member {shown(item.member.name)} is damaged: its CRC32 does not match")
+            seen.note(
+                "zip-crc",
+                label,
+                f"member {shown(item.member.name)} is damaged: its CRC32 does not match",
+            )
     return sound

@@ -1,9 +1,9 @@
 """
 Arrays of NumPy: ``.npz``, a zip file of ``.npy`` members, stored or deflated.
 
-Every byte is proven by the CRC32s of the zip file. An array of Python objects is a pickle, which ``numpy.load`` would
-run if it is allowed to; it is refused by its header, and never looked into. A single ``.npy`` is not read: it can be
-proven by nothing.
+Every byte is proven by the CRC32s of the zip file. An array of Python objects is a pickle, which
+``numpy.load`` would run if it is allowed to; it is refused by its header, and never looked into. A
+single ``.npy`` is not read: it can be proven by nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
@@ -56,7 +62,9 @@ def _examine(tree: Listing, seen: Examination) -> None:
         seen.tensors += len(arrays)
         seen.tensor_names[tree.label] = frozenset(array.name for array in arrays)
         for array in arrays:
-            seen.enter(tree.label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc))
+            seen.enter(
+                tree.label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc)
+            )
             _claim_step(source, array, tree, seen)
         if seen.level >= 2:
             _read_everything(source, arrays, seen, tree.label)
@@ -72,18 +80,25 @@ def _array(source: Source, member: Member) -> _Array:
     begin = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
     if begin > len(data):
         raise _damage(
-            member, f"has a header of {begin} bytes; at most {_HEADER_LIMIT}, and all of the member, are read"
+            member,
+            f"has a header of {begin} bytes; at most {_HEADER_LIMIT}, and all of the member, are read",
         )
     header = _parsed(data[8 + width : begin], member)
     descr, shape = header["descr"], header["shape"]
     if not _is_shape(shape):
         raise _damage(member, f"has shape {shown(str(shape))}; whole numbers from 0 are allowed")
     if prod(shape) * _width(descr, member) != member.size - begin:
-        raise _damage(member, f"has {member.size - begin} bytes behind its header, its shape and dtype need others")
+        raise _damage(
+            member,
+            f"has {member.size - begin} bytes behind its header, its shape and dtype need others",
+        )
     text = descr if isinstance(descr, str) else "structured"
-    # Numbers that do not begin at a multiple of their size are not taken apart; no NumPy writes them.
+    # Numbers that do not begin at a multiple of their size are not taken apart; no NumPy writes
+    # them.
     kind = NUMPY_KINDS.get(text[1:], "bytes") if begin % 8 == 0 else "bytes"
-    return _Array(name, text, shape, kind, "big" if text.startswith(">") else "little", begin, member)
+    return _Array(
+        name, text, shape, kind, "big" if text.startswith(">") else "little", begin, member
+    )
 
 
 def _damage(member: Member, what: str) -> FormatError:
@@ -135,8 +150,14 @@ def _field(field: object, times: int, member: Member) -> tuple[object, int]:
 
 
 def _claim_step(source: Source, array: _Array, tree: Listing, seen: Examination) -> None:
-    if array.name in ("step", "global_step") and array.shape in ((), (1,)) and array.dtype in ("<i8", "<i4", "|u1"):
-        step = int.from_bytes(beginning(source, array.member, array.member.size)[array.begin :], "little", signed=True)
+    if (
+        array.name in ("step", "global_step")
+        and array.shape in ((), (1,))
+        and array.dtype in ("<i8", "<i4", "|u1")
+    ):
+        step = int.from_bytes(
+            beginning(source, array.member, array.member.size)[array.begin :], "little", signed=True
+        )
         if step >= 0:
             seen.steps.append(StepClaim(f"{array.name} in {tree.label}", step, "advisory"))
 
@@ -149,7 +170,9 @@ def _read_everything(source: Source, arrays: list[_Array], seen: Examination, la
     for array, content, item in zip(arrays, contents, passes, strict=True):
         if item in sound and seen.level >= 3:
             flags = (content.all_zero, content.non_finite)
-            seen.enter(label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc, *flags))
+            seen.enter(
+                label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc, *flags)
+            )
             content.note(seen, label)
 
 

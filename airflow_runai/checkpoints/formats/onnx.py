@@ -1,9 +1,10 @@
 """
 ONNX: a model as one protobuf message, its weights inside or in files beside it.
 
-The format has no checksum. That all messages end where they should, that every tensor has as many bytes as its shape
-needs, and that data outside lies in a plain file beside the model and is long enough, is checked; whether the bytes
-are those that were written, only a manifest can prove. Constants of nodes may be infinite, weights may not.
+The format has no checksum. That all messages end where they should, that every tensor has as many
+bytes as its shape needs, and that data outside lies in a plain file beside the model and is long
+enough, is checked; whether the bytes are those that were written, only a manifest can prove.
+Constants of nodes may be infinite, weights may not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from typing import Any
 from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, unreadable
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
-from airflow_runai.checkpoints.containers.onnx_messages import ModelTensor, looks_like_model, model_tensors
+from airflow_runai.checkpoints.containers.onnx_messages import (
+    ModelTensor,
+    looks_like_model,
+    model_tensors,
+)
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
@@ -26,12 +31,26 @@ __all__ = ["ONNX"]
 _CODE = "onnx-structure"
 # TensorProto.DataType: name, float layout, bits of an item (0: not of one size).
 _TYPES: dict[int, tuple[str, str, int]] = {
-    **{1: ("float", "f32", 32), 10: ("float16", "f16", 16), 11: ("double", "f64", 64), 16: ("bfloat16", "bf16", 16)},
+    **{
+        1: ("float", "f32", 32),
+        10: ("float16", "f16", 16),
+        11: ("double", "f64", 64),
+        16: ("bfloat16", "bf16", 16),
+    },
     **{14: ("complex64", "f32", 64), 15: ("complex128", "f64", 128), 8: ("string", "bytes", 0)},
     **{17: ("float8e4m3fn", "e4m3fn", 8), 19: ("float8e5m2", "e5m2", 8)},
-    **{18: ("float8e4m3fnuz", "bytes", 8), 20: ("float8e5m2fnuz", "bytes", 8), 24: ("float8e8m0", "bytes", 8)},
+    **{
+        18: ("float8e4m3fnuz", "bytes", 8),
+        20: ("float8e5m2fnuz", "bytes", 8),
+        24: ("float8e8m0", "bytes", 8),
+    },
     **{2: ("uint8", "bytes", 8), 3: ("int8", "bytes", 8), 9: ("bool", "bytes", 8)},
-    **{4: ("uint16", "bytes", 16), 5: ("int16", "bytes", 16), 6: ("int32", "bytes", 32), 12: ("uint32", "bytes", 32)},
+    **{
+        4: ("uint16", "bytes", 16),
+        5: ("int16", "bytes", 16),
+        6: ("int32", "bytes", 32),
+        12: ("uint32", "bytes", 32),
+    },
     **{7: ("int64", "bytes", 64), 13: ("uint64", "bytes", 64)},
     **{21: ("uint4", "bytes", 4), 22: ("int4", "bytes", 4), 23: ("float4e2m1", "bytes", 4)},
     **{25: ("uint2", "bytes", 2), 26: ("int2", "bytes", 2)},
@@ -74,7 +93,9 @@ def _examine_model(part: Listing, seen: Examination) -> set[str]:
     """Look at one file and the data files that it names; return the names of those."""
     with Source(part, seen) as source:
         tensors = list(model_tensors(BoundedReader.on(source, _CODE)))
-        inside = in_order([_run(tensor) for tensor in tensors if _lies_inside(tensor)], source.size, _CODE)
+        inside = in_order(
+            [_run(tensor) for tensor in tensors if _lies_inside(tensor)], source.size, _CODE
+        )
         outside = _outside(part, tensors)
         if source.name not in seen.manifest_verified:
             text = "ONNX holds no checksum and there is no manifest; damage to the bytes cannot be seen"
@@ -97,21 +118,26 @@ def _lies_inside(tensor: ModelTensor) -> bool:
     """Check that a tensor has its bytes somewhere; say whether they lie in the model's file as they are in memory."""
     name, _, bits = _TYPES.get(tensor.dtype, ("", "", -1))
     if bits < 0:
-        raise FormatError(_CODE, f"tensor {shown(tensor.name)} has type {tensor.dtype}, which is not known")
+        raise FormatError(
+            _CODE, f"tensor {shown(tensor.name)} has type {tensor.dtype}, which is not known"
+        )
     if tensor.outside is not None:
         return False
     if not (tensor.raw or tensor.typed) and 0 not in tensor.shape:
         raise FormatError(
-            _CODE, f"tensor {shown(tensor.name)} has a shape and no data; the model was saved without weights"
+            _CODE,
+            f"tensor {shown(tensor.name)} has a shape and no data; the model was saved without weights",
         )
     if tensor.end == tensor.begin:
         return False
     needed = (prod(tensor.shape) * bits + 7) // 8
-    # Numbers in fields of their own are as wide as the field; only floats are as they are in memory.
+    # Numbers in fields of their own are as wide as the field; only floats are as they are in
+    # memory.
     if tensor.raw and needed != tensor.end - tensor.begin:
         size = tensor.end - tensor.begin
         raise FormatError(
-            _CODE, f"tensor {shown(tensor.name)} has {size} bytes, its shape and type {name} need {needed}"
+            _CODE,
+            f"tensor {shown(tensor.name)} has {size} bytes, its shape and type {name} need {needed}",
         )
     return tensor.raw or needed == tensor.end - tensor.begin
 
@@ -120,7 +146,8 @@ def _run(tensor: ModelTensor, begin: int | None = None, end: int | None = None) 
     name, kind, _ = _TYPES[tensor.dtype]
     place = (tensor.begin, tensor.end) if begin is None or end is None else (begin, end)
     shape = tuple(tensor.shape)
-    # A constant may well be infinite, an initializer of one number as well (the start of a maximum).
+    # A constant may well be infinite, an initializer of one number as well (the start of a
+    # maximum).
     kind = kind if tensor.is_weight else "bytes"
     return Run(tensor.name, name, shape, kind, *place, is_state=prod(shape) > 1)
 
@@ -150,13 +177,21 @@ def _apart(runs: list[Run]) -> list[Run]:
 def _location(tensor: ModelTensor) -> str:
     location = (tensor.outside or {}).get("location", "")
     pure = PurePosixPath(location)
-    if not location or "\0" in location or "\\" in location or ":" in location or str(pure) != location:
+    if (
+        not location
+        or "\0" in location
+        or "\\" in location
+        or ":" in location
+        or str(pure) != location
+    ):
         raise FormatError(
-            "onnx-path", f"tensor {shown(tensor.name)} lies in {shown(location)}; plain file names are allowed"
+            "onnx-path",
+            f"tensor {shown(tensor.name)} lies in {shown(location)}; plain file names are allowed",
         )
     if pure.is_absolute() or ".." in pure.parts:
         raise FormatError(
-            "onnx-path", f"tensor {shown(tensor.name)} lies in {shown(location)}, outside the model's directory"
+            "onnx-path",
+            f"tensor {shown(tensor.name)} lies in {shown(location)}, outside the model's directory",
         )
     return location
 
@@ -166,11 +201,15 @@ def _looked_at(tree: Listing, location: str) -> FileEntry:
     try:
         entry = look(root.parent.joinpath(*location.split("/")))
     except FileNotFoundError:
-        raise FormatError("onnx-external", f"{shown(location)} is missing; copy it beside the model") from None
+        raise FormatError(
+            "onnx-external", f"{shown(location)} is missing; copy it beside the model"
+        ) from None
     except Exception as error:
         raise FormatError("unreadable", f"{shown(location)}: {unreadable(error)}") from error
     if entry.kind != "file":
-        raise FormatError("onnx-external", f"{shown(location)} is no regular file; it was not opened")
+        raise FormatError(
+            "onnx-external", f"{shown(location)} is no regular file; it was not opened"
+        )
     return entry
 
 
@@ -182,7 +221,8 @@ def _outside_run(tensor: ModelTensor, location: str, size: int) -> Run:
     if offset < 0 or length != needed or offset + length > size:
         detail = f"{length} bytes at {offset} of {size}; its shape needs {needed}"
         raise FormatError(
-            "onnx-external", f"tensor {shown(tensor.name)} in {shown(location)}: {detail}; the file was cut"
+            "onnx-external",
+            f"tensor {shown(tensor.name)} in {shown(location)}: {detail}; the file was cut",
         )
     return _run(tensor, offset, offset + length)
 

@@ -1,11 +1,12 @@
 """
 Checkpoints of Orbax (JAX, Flax): a step directory, one directory an item, values in OCDBT.
 
-Orbax writes to ``*.orbax-checkpoint-tmp*`` and renames, or on object storage writes a commit file last. What is checked
-is that it was committed, that every manifest is there, the checksums that OCDBT puts on manifests and tree nodes, and
-that every piece of every array is there and unpacks to its size
-(:mod:`~airflow_runai.checkpoints.formats.orbax_values`). The values have no checksum (a flipped bit may load without a
-word: orbax-checkpoint 0.12.8, default options), so the verdict is "unverifiable" unless a manifest of ours proves them.
+Orbax writes to ``*.orbax-checkpoint-tmp*`` and renames, or on object storage writes a commit file
+last. What is checked is that it was committed, that every manifest is there, the checksums that
+OCDBT puts on manifests and tree nodes, and that every piece of every array is there and unpacks to
+its size (:mod:`~airflow_runai.checkpoints.formats.orbax_values`). The values have no checksum (a
+flipped bit may load without a word: orbax-checkpoint 0.12.8, default options), so the verdict is
+"unverifiable" unless a manifest of ours proves them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ _FRAME = 4 + 8 + 4
 
 def _detect(tree: Listing, seen: Examination) -> bool:
     names = (_STEP_METADATA, _TREE_METADATA, _MANIFEST)
-    return not tree.single and any(name.rpartition("/")[2] in names for name in tree.files if name.count("/") <= 1)
+    return not tree.single and any(
+        name.rpartition("/")[2] in names for name in tree.files if name.count("/") <= 1
+    )
 
 
 def _examine(tree: Listing, seen: Examination) -> None:
@@ -61,7 +64,12 @@ def _examine(tree: Listing, seen: Examination) -> None:
 
 def _items(tree: Listing) -> list[str]:
     """Directories of items, each with ``/`` behind it (nothing for the top)."""
-    found = {name.removesuffix(last) for name in tree.files for last in (_TREE_METADATA, _MANIFEST) if _is(name, last)}
+    found = {
+        name.removesuffix(last)
+        for name in tree.files
+        for last in (_TREE_METADATA, _MANIFEST)
+        if _is(name, last)
+    }
     return sorted(item for item in found if "/ocdbt.process_" not in f"/{item}")
 
 
@@ -79,10 +87,16 @@ def _is_values(name: str) -> bool:
 
 
 def _check_committed(tree: Listing, seen: Examination) -> None:
-    """A local checkpoint was committed by its rename; the time of it in the metadata says so, too."""
+    """
+    A local checkpoint was committed by its rename; the time of it in the metadata says so, too.
+    """
     unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
     if unfinished:
-        seen.note("orbax-unfinished", unfinished[0], "the name says that it is still being written; look again later")
+        seen.note(
+            "orbax-unfinished",
+            unfinished[0],
+            "the name says that it is still being written; look again later",
+        )
     if seen.level < 1 or not tree.beside(_STEP_METADATA):
         return
     try:
@@ -100,11 +114,17 @@ def _check_committed(tree: Listing, seen: Examination) -> None:
 def _check_item(tree: Listing, seen: Examination, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
     if _MANIFEST not in names and _uses_ocdbt(tree, seen, item, names):
-        seen.note("orbax-layout", f"{item}{_MANIFEST}", "is missing; no value can be found without it")
+        seen.note(
+            "orbax-layout", f"{item}{_MANIFEST}", "is missing; no value can be found without it"
+        )
     processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
     for process in sorted(processes):
         if f"{process}/{_MANIFEST}" not in names:
-            seen.note("orbax-layout", f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish")
+            seen.note(
+                "orbax-layout",
+                f"{item}{process}/{_MANIFEST}",
+                "is missing; this process did not finish",
+            )
     if _MANIFEST in names and not any(_belongs(name) for name in names):
         seen.note("orbax-layout", f"{item}d", "no file of values is there")
 
@@ -112,7 +132,9 @@ def _check_item(tree: Listing, seen: Examination, item: str) -> None:
 def _uses_ocdbt(tree: Listing, seen: Examination, item: str, names: set[str]) -> bool:
     if _TREE_METADATA not in names or seen.level < 1:
         # Without the tree that says so: descriptions of arrays are the layout without OCDBT.
-        return seen.level >= 1 and not any(name.endswith(("/.zarray", "/zarr.json")) for name in names)
+        return seen.level >= 1 and not any(
+            name.endswith(("/.zarray", "/zarr.json")) for name in names
+        )
     try:
         return read_object(tree, seen, item + _TREE_METADATA).get("use_ocdbt") is not False
     except FormatError as damage:
@@ -127,9 +149,14 @@ def _check_records(tree: Listing, seen: Examination, name: str) -> None:
     try:
         with Source(tree.only(name), seen) as source:
             if not source.size:
-                raise FormatError("orbax-layout", "0 bytes; whoever wrote it died before the content reached the disk")
+                raise FormatError(
+                    "orbax-layout",
+                    "0 bytes; whoever wrote it died before the content reached the disk",
+                )
             if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
-                raise FormatError("orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten")
+                raise FormatError(
+                    "orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten"
+                )
             end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
             while end:
                 end = _check_record(source, end, _NODE_MAGIC)
@@ -143,12 +170,19 @@ def _check_record(source: Source, at: int, magic: bytes) -> int:
         return 0
     size = int.from_bytes(source.at(at + 4, 8), "little")
     if size > source.size - at or size < _FRAME:
-        raise FormatError("orbax-layout", f"a record of {size} bytes at {at} in a file of {source.size}; it was cut")
+        raise FormatError(
+            "orbax-layout",
+            f"a record of {size} bytes at {at} in a file of {source.size}; it was cut",
+        )
     if size > _RECORD_LIMIT:
-        raise FormatError("too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read")
+        raise FormatError(
+            "too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
+        )
     data = source.at(at, size)
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise FormatError("orbax-layout", f"the record at {at} is damaged: its CRC32C does not match")
+        raise FormatError(
+            "orbax-layout", f"the record at {at} is damaged: its CRC32C does not match"
+        )
     return at + size
 
 

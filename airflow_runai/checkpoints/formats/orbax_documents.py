@@ -1,8 +1,9 @@
 """
 The documents beside the values of an item of Orbax: what the tree names, and that each can be read as Orbax reads it.
 
-None has a checksum. What is said twice is compared, and what a loader of Orbax needs must be there (0.12.8): a name in
-the tree is its keys, values of JAX have a sharding and a shape that was written, texts are in a file of their own.
+None has a checksum. What is said twice is compared, and what a loader of Orbax needs must be there
+(0.12.8): a name in the tree is its keys, values of JAX have a sharding and a shape that was
+written, texts are in a file of their own.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def read_item_tree(tree: Listing, seen: Examination, item: str) -> ItemTree:
     told = read_object(tree, seen, item + _TREE)
     for switch in _SWITCHES:
         if not isinstance(told.get(switch, False), bool):
-            raise FormatError(_CODE, f"{_TREE}: {switch} is {shown(told[switch])}; it was overwritten")
+            raise FormatError(
+                _CODE, f"{_TREE}: {switch} is {shown(told[switch])}; it was overwritten"
+            )
     entries = told.get("tree_metadata")
     if not isinstance(entries, dict):
         raise FormatError(_CODE, f"{_TREE} has no tree_metadata; it was overwritten")
@@ -69,11 +72,16 @@ def read_item_tree(tree: Listing, seen: Examination, item: str) -> ItemTree:
 
 def _value(path: str, entry: object) -> tuple[str, str]:
     match entry:
-        case {"key_metadata": [*keys], "value_metadata": {"value_type": str(kind), "skip_deserialize": bool()}}:
+        case {
+            "key_metadata": [*keys],
+            "value_metadata": {"value_type": str(kind), "skip_deserialize": bool()},
+        }:
             parts = tuple(_key(key) for key in keys)
             if str(parts) == path:
                 return ".".join(map(str, parts)), kind
-    raise FormatError(_CODE, f"{_TREE}: the entry {shown(path)} contradicts itself; it was overwritten")
+    raise FormatError(
+        _CODE, f"{_TREE}: the entry {shown(path)} contradicts itself; it was overwritten"
+    )
 
 
 def _key(key: object) -> object:
@@ -87,27 +95,36 @@ def _check_texts(tree: Listing, seen: Examination, item: str, values: Mapping[st
     wanted = {name for name, kind in values.items() if kind == _TEXT}
     told = read_object(tree, seen, item + _TEXTS) if item + _TEXTS in tree.files else {}
     if wanted - set(told):
-        raise FormatError("file-missing", f"{_TEXTS} lacks the text {shown(min(wanted - set(told)))}")
+        raise FormatError(
+            "file-missing", f"{_TEXTS} lacks the text {shown(min(wanted - set(told)))}"
+        )
 
 
 def _check_sharding(tree: Listing, seen: Examination, item: str, values: Mapping[str, str]) -> None:
     wanted = {name for name, kind in values.items() if kind == _JAX}
     if item + _SHARDING not in tree.files:
         if wanted:
-            raise FormatError("file-missing", f"{_SHARDING} is missing; {shown(min(wanted))} is an array of JAX")
+            raise FormatError(
+                "file-missing", f"{_SHARDING} is missing; {shown(min(wanted))} is an array of JAX"
+            )
         return
     told = read_object(tree, seen, item + _SHARDING)
     for name, value in told.items():
         where = parse_object(str(value).encode(), _CODE, f"{_SHARDING}: {shown(name)}")
         if where.get("sharding_type") not in _SHARDINGS:
             kind = shown(where.get("sharding_type"))
-            raise FormatError(_CODE, f"{_SHARDING}: {kind} is none of {', '.join(_SHARDINGS)}, which Orbax can restore")
+            raise FormatError(
+                _CODE,
+                f"{_SHARDING}: {kind} is none of {', '.join(_SHARDINGS)}, which Orbax can restore",
+            )
     try:
         names = {base64.b64decode(name, validate=True).decode() for name in told}
     except ValueError:
         raise FormatError(_CODE, f"{_SHARDING} names what is no name; it was overwritten") from None
     if wanted - names:
-        raise FormatError(_CODE, f"{_SHARDING} lacks {shown(min(wanted - names))}; it was overwritten")
+        raise FormatError(
+            _CODE, f"{_SHARDING} lacks {shown(min(wanted - names))}; it was overwritten"
+        )
 
 
 def _check_shapes(tree: Listing, seen: Examination, item: str) -> None:
@@ -115,9 +132,17 @@ def _check_shapes(tree: Listing, seen: Examination, item: str) -> None:
         if name.startswith(item + _SHAPES):
             for entry in _shapes(read_object(tree, seen, name), name):
                 match entry:
-                    case {"array_metadata": {"param_name": str(), "write_shape": [*_], "chunk_shape": [*_]}}:
+                    case {
+                        "array_metadata": {
+                            "param_name": str(),
+                            "write_shape": [*_],
+                            "chunk_shape": [*_],
+                        }
+                    }:
                         continue
-                raise FormatError(_CODE, f"{name} has an entry without name and shapes; it was overwritten")
+                raise FormatError(
+                    _CODE, f"{name} has an entry without name and shapes; it was overwritten"
+                )
 
 
 def _shapes(told: Mapping[str, Any], name: str) -> Iterator[object]:

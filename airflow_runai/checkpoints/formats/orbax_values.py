@@ -1,9 +1,9 @@
 """
 The values of one item of Orbax: every array that its tree names, every piece that an array promises, each unpacked.
 
-With OCDBT the pieces lie in data files that a tree of nodes names, without it each is a file. What a piece unpacks to
-has to have the size that its shape needs; where the writer put a checksum into the frame, that is compared, too. That
-the numbers are those that were written, nothing here proves.
+With OCDBT the pieces lie in data files that a tree of nodes names, without it each is a file. What
+a piece unpacks to has to have the size that its shape needs; where the writer put a checksum into
+the frame, that is compared, too. That the numbers are those that were written, nothing here proves.
 """
 
 from __future__ import annotations
@@ -64,8 +64,13 @@ class _Store:
             found = values_of(self.read(_MANIFEST, 0, size), self.read)
             self.values = {value.key: value for value in found}
         else:
-            names = (name[len(self.item) :] for name in self.tree.files if name.startswith(self.item))
-            self.values = {name: Value(name, self.tree.files[self.item + name].size, None, name) for name in names}
+            names = (
+                name[len(self.item) :] for name in self.tree.files if name.startswith(self.item)
+            )
+            self.values = {
+                name: Value(name, self.tree.files[self.item + name].size, None, name)
+                for name in names
+            }
         for value in self.values.values():
             if value.inline is None:
                 self.check_place(value)
@@ -83,31 +88,43 @@ class _Store:
         """Whether the file of a value is there, and long enough."""
         entry = self.tree.files.get(self.item + value.path)
         if entry is None:
-            raise FormatError("file-missing", f"{shown(value.path)} is missing; {shown(value.key)} lies there")
+            raise FormatError(
+                "file-missing", f"{shown(value.path)} is missing; {shown(value.key)} lies there"
+            )
         if value.offset + value.size > entry.size:
             end = value.offset + value.size
             raise FormatError(
-                _CODE, f"{shown(value.path)} has {entry.size} bytes, {shown(value.key)} ends at {end}; it was cut"
+                _CODE,
+                f"{shown(value.path)} has {entry.size} bytes, {shown(value.key)} ends at {end}; it was cut",
             )
 
     def content(self, value: Value) -> bytes:
         """All of a small value."""
         if value.size > _DOCUMENT_LIMIT:
             raise FormatError(
-                "too-large", f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read"
+                "too-large",
+                f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read",
             )
-        return self.read(value.path, value.offset, value.size) if value.inline is None else value.inline
+        return (
+            self.read(value.path, value.offset, value.size)
+            if value.inline is None
+            else value.inline
+        )
 
     def check_arrays(self) -> None:
         """Every array of the tree is there, and so is every piece of an array."""
         told = read_item_tree(self.tree, self.seen, self.item)
         for name in told.arrays:
             if name not in self.arrays:
-                raise FormatError("file-missing", f"array {shown(name)} is missing; the tree of the item names it")
+                raise FormatError(
+                    "file-missing", f"array {shown(name)} is missing; the tree of the item names it"
+                )
         for name, array in self.arrays.items():
             for key in array.keys() if told.everything or not array.optional else ():
                 if f"{name}/{key}" not in self.values:
-                    raise FormatError("file-missing", f"piece {shown(key)} of array {shown(name)} is missing")
+                    raise FormatError(
+                        "file-missing", f"piece {shown(key)} of array {shown(name)} is missing"
+                    )
 
     def unpack_all(self) -> None:
         """Levels 2 and 3."""
@@ -138,7 +155,9 @@ class _Store:
             yield from _decoded(array, lambda at, size: inline[at : at + size], value.size)
             return
         with Source(self.tree.only(self.item + value.path), self.seen) as source:
-            yield from _decoded(array, lambda at, size: source.at(value.offset + at, size), value.size)
+            yield from _decoded(
+                array, lambda at, size: source.at(value.offset + at, size), value.size
+            )
 
 
 def _is_read(array: Array) -> bool:
@@ -179,4 +198,6 @@ def _inflated(read: Any, size: int) -> Iterator[bytes]:
                 pending = stream.unconsumed_tail
         yield stream.flush()
     except zlib.error as error:
-        raise FormatError(_CODE, f"a piece cannot be unpacked ({error}); it was cut or overwritten") from None
+        raise FormatError(
+            _CODE, f"a piece cannot be unpacked ({error}); it was cut or overwritten"
+        ) from None

@@ -58,7 +58,9 @@ def side_by_side(
             seen.join(part)
 
 
-def _looked_at(seen: Examination, name: str, look: Callable[[Examination, str], None]) -> Examination:
+def _looked_at(
+    seen: Examination, name: str, look: Callable[[Examination, str], None]
+) -> Examination:
     part = seen.fork()
     if name in seen.crcs:
         part.crcs[name] = seen.crcs[name]
@@ -84,7 +86,9 @@ def _look(part: Listing, seen: Examination, name: str) -> None:
     if name.endswith(".json") and _is_torn(part, seen):
         seen.note("json-malformed", name, "does not end as it begins; it was cut or overwritten")
     elif b"\0" in head(part, seen):
-        seen.note("not-examined", name, "of no format that is known here; its bytes were not looked at")
+        seen.note(
+            "not-examined", name, "of no format that is known here; its bytes were not looked at"
+        )
 
 
 def _is_torn(part: Listing, seen: Examination) -> bool:

@@ -1,4 +1,8 @@
-"""A bare pickle. It is walked to say whether loading it would run something; nothing in it proves its bytes."""
+"""
+A bare pickle.
+
+It is walked to say whether loading it would run something; nothing in it proves its bytes.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,8 @@ def _begins_as_pickle(first: bytes) -> bool:
     """
     Whether some first bytes are a protocol (2 to 5) and instructions to their end, or name something on the way.
 
-    The mark of a pickle has two bytes, which many a file begins with; what names a function may run it, however the
-    file goes on.
+    The mark of a pickle has two bytes, which many a file begins with; what names a function may run
+    it, however the file goes on.
     """
     if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
         return False
@@ -70,7 +74,11 @@ def _examine(tree: Listing, seen: Examination) -> None:
     finally:
         note_globals(met, tree.label, seen)
     if source.name not in seen.manifest_verified:
-        seen.note("pickle-no-checksum", tree.label, "a pickle holds no checksum; damage to the bytes cannot be seen")
+        seen.note(
+            "pickle-no-checksum",
+            tree.label,
+            "a pickle holds no checksum; damage to the bytes cannot be seen",
+        )
 
 
 PICKLE_FILE = Format("pickle", _detect, _examine, _meant)

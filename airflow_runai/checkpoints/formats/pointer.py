@@ -1,8 +1,8 @@
 """
 A directory of several checkpoints with a small text file that names the one to load, as DeepSpeed and Megatron keep.
 
-The file is written in place and not atomically, so it may be empty, or name what never came to be; then the newest is
-taken, and said so.
+The file is written in place and not atomically, so it may be empty, or name what never came to be;
+then the newest is taken, and said so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def follow(tree: Listing, seen: Examination, pointer: str, folders: dict[str, st
         seen.note("pointer-broken", pointer, text)
     chosen = folders[named if named in folders else newest]
     others = set(folders.values()) - {chosen}
-    seen.apart.update(name for name in tree.files if name == pointer or name.partition("/")[0] in others)
+    seen.apart.update(
+        name for name in tree.files if name == pointer or name.partition("/")[0] in others
+    )
     return chosen
 
 

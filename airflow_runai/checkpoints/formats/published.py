@@ -1,9 +1,9 @@
 """
 A directory published by this project's training side: any files, and a ``manifest.json`` that was written last.
 
-The manifest lists every file with size and CRC32, so that the bytes of formats without checksums are proven too.
-The files themselves are opened by their own formats as well: a manifest proves that bytes are as written, not that
-they are good.
+The manifest lists every file with size and CRC32, so that the bytes of formats without checksums
+are proven too. The files themselves are opened by their own formats as well: a manifest proves that
+bytes are as written, not that they are good.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import zlib
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
@@ -56,12 +62,20 @@ def _examine(tree: Listing, seen: Examination) -> None:
         seen.vouched |= vouched(tree.files, _sums(manifest))
         seen.crcs.update((name, promised[name]) for name in seen.vouched)
     others = tuple(form for form in seen.formats if form is not PUBLISHED)
-    inside = Listing(tree.root, tree.label, {name: entry for name, entry in tree.files.items() if name != MANIFEST})
+    inside = Listing(
+        tree.root,
+        tree.label,
+        {name: entry for name, entry in tree.files.items() if name != MANIFEST},
+    )
     if seen.examine(inside, among=others) is None:
         examine_parts(inside, seen)
     for name, (_, crc) in promised.items():
         if name in seen.crcs and seen.crcs[name][1] != crc:
-            seen.note("manifest-mismatch", name, "its CRC32 is not the one in the manifest; the file is damaged")
+            seen.note(
+                "manifest-mismatch",
+                name,
+                "its CRC32 is not the one in the manifest; the file is damaged",
+            )
 
 
 def _manifest(tree: Listing, seen: Examination) -> dict[str, Any]:
@@ -94,7 +108,9 @@ def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[in
     promised: dict[str, tuple[int, int]] = {}
     for number, item in enumerate(files):
         path, size, crc = (
-            (item.get(key) for key in ("path", "size", "crc32")) if isinstance(item, dict) else (None,) * 3
+            (item.get(key) for key in ("path", "size", "crc32"))
+            if isinstance(item, dict)
+            else (None,) * 3
         )
         if not _is_inside(path) or path in promised or path == MANIFEST:
             raise _malformed(
@@ -109,12 +125,15 @@ def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[in
 
 
 def _check_ranks(manifest: dict[str, Any], seen: Examination) -> None:
-    """Where several processes wrote, each must have left a file; one process says nothing of ranks."""
+    """
+    Where several processes wrote, each must have left a file; one process says nothing of ranks.
+    """
     world = manifest.get("world_size", 1)
     if type(world) is not int or world < 1:
         raise _malformed(f"world_size is {shown(world)}; a number from 1 is expected")
     ranks = {item.get("rank") for item in manifest["files"] if isinstance(item.get("rank"), int)}
-    # Sizes before members: a manifest may claim any number of ranks, and that many are not counted up here.
+    # Sizes before members: a manifest may claim any number of ranks, and that many are not counted
+    # up here.
     if world > 1 and (len(ranks) != world or ranks != set(range(len(ranks)))):
         text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others; the part of a rank is missing"
         seen.note("manifest-mismatch", MANIFEST, text)
@@ -123,7 +142,10 @@ def _check_ranks(manifest: dict[str, Any], seen: Examination) -> None:
 def _sums(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
     """All checksums of each file; ours writes CRC32, another writer may add those that its object store keeps."""
     kinds = ("crc32", "crc32c", "md5")
-    return {item["path"]: {kind: str(item[kind]) for kind in kinds if kind in item} for item in manifest["files"]}
+    return {
+        item["path"]: {kind: str(item[kind]) for kind in kinds if kind in item}
+        for item in manifest["files"]
+    }
 
 
 def _is_inside(path: object) -> bool:
@@ -140,7 +162,9 @@ def _check_listing(tree: Listing, promised: dict[str, tuple[int, int]], seen: Ex
         if entry.linked:
             seen.note("link", name, "a link; a published checkpoint holds its own bytes")
         if name != MANIFEST and name not in promised:
-            seen.note("manifest-mismatch", name, "the manifest does not name it; it was added later")
+            seen.note(
+                "manifest-mismatch", name, "the manifest does not name it; it was added later"
+            )
         elif name in promised and entry.size != promised[name][0]:
             text = f"{entry.size} bytes, the manifest says {promised[name][0]}"
             seen.note("manifest-mismatch", name, text)

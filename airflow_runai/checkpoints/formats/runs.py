@@ -52,10 +52,14 @@ def in_order(runs: Sequence[Run], size: int, code: str) -> list[Run]:
     at = 0
     for run in ordered:
         if run.begin < at:
-            raise FormatError(code, f"tensor {shown(run.name)} begins at byte {run.begin}, inside the one before")
+            raise FormatError(
+                code, f"tensor {shown(run.name)} begins at byte {run.begin}, inside the one before"
+            )
         at = run.end
         if at > size:
-            raise FormatError(code, f"tensor {shown(run.name)} ends at byte {at} of {size}; the file was cut")
+            raise FormatError(
+                code, f"tensor {shown(run.name)} ends at byte {at} of {size}; the file was cut"
+            )
     return ordered
 
 
@@ -67,7 +71,9 @@ def enter_runs(runs: Sequence[Run], seen: Examination, label: str) -> None:
         seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape))
 
 
-def read_runs(source: Source, runs: Sequence[Run], seen: Examination, label: str) -> list[TensorContent]:
+def read_runs(
+    source: Source, runs: Sequence[Run], seen: Examination, label: str
+) -> list[TensorContent]:
     """
     Read the file once, levels 2 and 3.
 
@@ -76,7 +82,10 @@ def read_runs(source: Source, runs: Sequence[Run], seen: Examination, label: str
     """
     contents = [_content(run) for run in runs]
     pairs = list(zip(runs, contents, strict=True))
-    spans = [Span(run.begin, run.end, _feed(run, content, seen.level), summed=True) for run, content in pairs]
+    spans = [
+        Span(run.begin, run.end, _feed(run, content, seen.level), summed=True)
+        for run, content in pairs
+    ]
     source.scan(spans)
     for (run, content), span in zip(pairs, spans, strict=True):
         content.crc = span.crc

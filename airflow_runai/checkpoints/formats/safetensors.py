@@ -1,9 +1,9 @@
 """
 Files of the safetensors library: a length, a JSON header, then the numbers without gaps.
 
-The format has no checksum. Its structure is checked as strictly as the library does (safetensors 0.8.0), but
-whether the bytes are those that were written, only a manifest can prove; without one the verdict is
-"unverifiable".
+The format has no checksum. Its structure is checked as strictly as the library does (safetensors
+0.8.0), but whether the bytes are those that were written, only a manifest can prove; without one
+the verdict is "unverifiable".
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from itertools import takewhile
 from math import prod
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim, shown
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+    shown,
+)
 from airflow_runai.checkpoints.checking.float_layouts import any_set
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
@@ -27,12 +33,24 @@ __all__ = ["SAFETENSORS", "tensors_of"]
 _FORMAT_LIMIT = 100_000_000
 _TAIL, _EDGE = 4096, 16
 _BITS: dict[str, tuple[str, int]] = {
-    **{"F64": ("f64", 64), "F32": ("f32", 32), "F16": ("f16", 16), "BF16": ("bf16", 16), "C64": ("f32", 64)},
+    **{
+        "F64": ("f64", 64),
+        "F32": ("f32", 32),
+        "F16": ("f16", 16),
+        "BF16": ("bf16", 16),
+        "C64": ("f32", 64),
+    },
     **{"F8_E5M2": ("e5m2", 8), "F8_E4M3": ("e4m3fn", 8), "F8_E8M0": ("bytes", 8)},
     **{"F8_E5M2FNUZ": ("bytes", 8), "F8_E4M3FNUZ": ("bytes", 8)},
     **{"F6_E2M3": ("bytes", 6), "F6_E3M2": ("bytes", 6), "F4": ("bytes", 4)},
     **{"I64": ("bytes", 64), "U64": ("bytes", 64), "I32": ("bytes", 32), "U32": ("bytes", 32)},
-    **{"I16": ("bytes", 16), "U16": ("bytes", 16), "I8": ("bytes", 8), "U8": ("bytes", 8), "BOOL": ("bytes", 8)},
+    **{
+        "I16": ("bytes", 16),
+        "U16": ("bytes", 16),
+        "I8": ("bytes", 8),
+        "U8": ("bytes", 8),
+        "BOOL": ("bytes", 8),
+    },
 }
 
 
@@ -53,7 +71,10 @@ def _detect(tree: Listing, seen: Examination) -> bool:
     A length may look like any other format's first bytes: 640 is the mark of a pickle.
     """
     first = head(tree, seen)
-    return first[8:9] == b"{" and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
+    return (
+        first[8:9] == b"{"
+        and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
+    )
 
 
 def _examine(tree: Listing, seen: Examination) -> None:
@@ -91,34 +112,43 @@ def _data_size(source: Source) -> int:
 
 def _read_header(source: Source) -> dict[str, Any]:
     if source.size < 10:
-        raise FormatError("safetensors-header", f"{source.size} bytes are too few for safetensors; it was cut")
+        raise FormatError(
+            "safetensors-header", f"{source.size} bytes are too few for safetensors; it was cut"
+        )
     length = int.from_bytes(source.at(0, 8), "little")
     if length > min(_FORMAT_LIMIT, source.size - 8):
         raise FormatError(
-            "safetensors-header", f"header of {length} bytes in a file of {source.size}; it was cut or overwritten"
+            "safetensors-header",
+            f"header of {length} bytes in a file of {source.size}; it was cut or overwritten",
         )
     if length > SIZE_LIMIT:
         raise FormatError("too-large", f"header of {length} bytes; at most {SIZE_LIMIT} are read")
     data = source.at(8, length)
     if not data.startswith(b"{"):
-        raise FormatError("safetensors-header", "the header does not begin with '{'; it was overwritten")
+        raise FormatError(
+            "safetensors-header", "the header does not begin with '{'; it was overwritten"
+        )
     return parse_object(data, "safetensors-header", "header")
 
 
 def _tensors(header: dict[str, Any], data_size: int) -> list[_Tensor]:
-    """All tensors in the order of their bytes, which must follow each other to the end of the file."""
+    """
+    All tensors in the order of their bytes, which must follow each other to the end of the file.
+    """
     tensors = [_tensor(name, value) for name, value in header.items() if name != "__metadata__"]
     tensors.sort(key=lambda tensor: (tensor.begin, tensor.end))
     at = 0
     for tensor in tensors:
         if tensor.begin != at:
             raise FormatError(
-                "safetensors-header", f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}"
+                "safetensors-header",
+                f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}",
             )
         at = tensor.end
     if at != data_size:
         raise FormatError(
-            "safetensors-header", f"the tensors need {at} bytes, the file holds {data_size}; it was cut or extended"
+            "safetensors-header",
+            f"the tensors need {at} bytes, the file holds {data_size}; it was cut or extended",
         )
     return tensors
 
@@ -126,41 +156,53 @@ def _tensors(header: dict[str, Any], data_size: int) -> list[_Tensor]:
 def _tensor(name: str, value: Any) -> _Tensor:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise FormatError(
-            "safetensors-header", f"tensor {shown(name)} has other fields than dtype, shape and data_offsets"
+            "safetensors-header",
+            f"tensor {shown(name)} has other fields than dtype, shape and data_offsets",
         )
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     kind, bits = _BITS.get(dtype, ("", 0)) if isinstance(dtype, str) else ("", 0)
     if not bits:
         raise FormatError(
-            "safetensors-header", f"tensor {shown(name)} has dtype {shown(dtype)}; {', '.join(_BITS)} are known"
+            "safetensors-header",
+            f"tensor {shown(name)} has dtype {shown(dtype)}; {', '.join(_BITS)} are known",
         )
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
         raise FormatError(
-            "safetensors-header", f"tensor {shown(name)} has a shape or offsets that are not numbers from 0"
+            "safetensors-header",
+            f"tensor {shown(name)} has a shape or offsets that are not numbers from 0",
         )
     begin, end = offsets
     if len(shape) > 64 or prod(shape) * bits != 8 * (end - begin):
         raise FormatError(
-            "safetensors-header", f"tensor {shown(name)} has {end - begin} bytes, its shape and dtype need others"
+            "safetensors-header",
+            f"tensor {shown(name)} has {end - begin} bytes, its shape and dtype need others",
         )
     return _Tensor(name, kind, begin, end, dtype, tuple(shape))
 
 
 def _naturals(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 63 for value in values)
+    return isinstance(values, list) and all(
+        type(value) is int and 0 <= value < 1 << 63 for value in values
+    )
 
 
 def _claim_step(header: dict[str, Any], tree: Listing, seen: Examination) -> None:
     metadata = header.get("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise FormatError("safetensors-header", "__metadata__ is not a mapping of text to text")
     step = metadata.get("step") or metadata.get("global_step") or ""
     if step.isascii() and step.isdigit() and len(step) <= 18:
         seen.steps.append(StepClaim(f"__metadata__ of {tree.label}", int(step), weight="advisory"))
 
 
-def _read_everything(source: Source, seen: Examination, label: str, tensors: list[_Tensor], start: int) -> None:
-    contents = [TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in tensors]
+def _read_everything(
+    source: Source, seen: Examination, label: str, tensors: list[_Tensor], start: int
+) -> None:
+    contents = [
+        TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in tensors
+    ]
     feeds = [content.feed if seen.level >= 3 else None for content in contents]
     places = [(start + tensor.begin, start + tensor.end) for tensor in tensors]
     spans = [Span(*place, feed, summed=True) for place, feed in zip(places, feeds, strict=True)]
@@ -177,19 +219,27 @@ def _read_everything(source: Source, seen: Examination, label: str, tensors: lis
 
 
 def _note_zero_tail(
-    source: Source, seen: Examination, label: str, tensors: list[_Tensor], contents: list[TensorContent]
+    source: Source,
+    seen: Examination,
+    label: str,
+    tensors: list[_Tensor],
+    contents: list[TensorContent],
 ) -> None:
     """
     Zeros up to the end, as after a power loss.
 
-    They are no chance where they begin inside a tensor and cover whole ones behind it: no training ends a tensor in
-    zeros and makes all that follow zero.
+    They are no chance where they begin inside a tensor and cover whole ones behind it: no training
+    ends a tensor in zeros and makes all that follow zero.
     """
     filled = [pair for pair in zip(tensors, contents, strict=True) if pair[0].end > pair[0].begin]
     behind = list(takewhile(lambda pair: pair[1].all_zero, reversed(filled)))
     begun = filled[len(filled) - len(behind) - 1][0] if len(behind) < len(filled) else None
     last = tensors[-1] if tensors else None
-    if last is None or source.size < _TAIL or any_set(memoryview(source.at(source.size - _TAIL, _TAIL))):
+    if (
+        last is None
+        or source.size < _TAIL
+        or any_set(memoryview(source.at(source.size - _TAIL, _TAIL)))
+    ):
         return
     if (
         begun is not None
@@ -198,10 +248,16 @@ def _note_zero_tail(
     ):
         names = ", ".join(shown(tensor.name) for tensor, _ in behind[::-1][:3])
         text = f"zeros from inside {shown(begun.name)} to the end, over {len(behind)} whole tensors ({names})"
-        seen.note("zero-rest", label, f"{text}; the file was not written to its end before the power was lost")
+        seen.note(
+            "zero-rest",
+            label,
+            f"{text}; the file was not written to its end before the power was lost",
+        )
     elif last.end - last.begin >= 2 * _TAIL:
         seen.note(
-            "zero-tail", label, f"the last {_TAIL} bytes are zero, as after a power loss; look at {shown(last.name)}"
+            "zero-tail",
+            label,
+            f"the last {_TAIL} bytes are zero, as after a power loss; look at {shown(last.name)}",
         )
 
 

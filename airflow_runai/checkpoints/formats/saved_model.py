@@ -1,9 +1,9 @@
 """
 A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/variables.*``, ``assets/``, ``fingerprint.pb``.
 
-The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message without a
-checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without TensorFlow, so that the whole
-is "unverifiable" unless a manifest proves it.
+The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message
+without a checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without
+TensorFlow, so that the whole is "unverifiable" unless a manifest proves it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from airflow_runai.checkpoints.storage.listing import Listing
 __all__ = ["SAVED_MODEL"]
 
 _MODEL, _TEXT, _VARIABLES = "saved_model.pb", "saved_model.pbtxt", "variables/variables"
-# SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes, SavedObject.variable
-# (saved_model.proto, meta_graph.proto, saved_object_graph.proto; TensorFlow 2.21).
+# SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes,
+# SavedObject.variable (saved_model.proto, meta_graph.proto, saved_object_graph.proto; TensorFlow
+# 2.21).
 _PATH_TO_VARIABLE = (2, 7, 1, 7)
 _FIELD_LIMIT = 1_000_000
 
@@ -46,14 +47,20 @@ def _check_model(tree: Listing, seen: Examination, *, has_variables: bool) -> No
     if not tree.beside(_MODEL) and not tree.beside(_TEXT):
         raise FormatError("file-missing", "is missing; the variables beside it are not the model")
     if not tree.beside(_MODEL):
-        raise FormatError("not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form")
+        raise FormatError(
+            "not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form"
+        )
     with Source(tree.only(_MODEL), seen) as source:
         if not source.size:
-            raise FormatError("saved-model", "0 bytes; whoever wrote it died before the content reached the disk")
+            raise FormatError(
+                "saved-model", "0 bytes; whoever wrote it died before the content reached the disk"
+            )
         needed = _holds_variables(BoundedReader.on(source, "saved-model"))
         walk_graph(BoundedReader.on(source, "saved-model"))
         if needed and not has_variables:
-            raise FormatError("saved-model", f"has variables, but {_VARIABLES}.index and its data are missing")
+            raise FormatError(
+                "saved-model", f"has variables, but {_VARIABLES}.index and its data are missing"
+            )
         if seen.level >= 2:
             source.scan([])
     if _MODEL not in seen.manifest_verified:
@@ -70,7 +77,9 @@ def _holds_variables(window: BoundedReader) -> bool:
         for field in window.fields(begin, end):
             count += 1
             if count > _FIELD_LIMIT:
-                raise FormatError("too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined")
+                raise FormatError(
+                    "too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined"
+                )
             graphs += depth == 0 and field.number == _PATH_TO_VARIABLE[0]
             found = found or _is_variable(depth, field)
             if depth < 3 and field.number == _PATH_TO_VARIABLE[depth]:

@@ -1,8 +1,8 @@
 """
 A model in several files with an index: ``model.safetensors.index.json`` or ``pytorch_model.bin.index.json``.
 
-The index says which tensor lies in which file. It is written last, but not atomically, and files of an earlier
-sharding may lie beside; so index and files must name exactly the same tensors.
+The index says which tensor lies in which file. It is written last, but not atomically, and files of
+an earlier sharding may lie beside; so index and files must name exactly the same tensors.
 """
 
 from __future__ import annotations
@@ -22,14 +22,22 @@ _SHARD = re.compile(r"([^/]+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 
 def indices(tree: Listing) -> list[str]:
     """Index files at the top of the directory."""
-    return [] if tree.single else sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
+    return (
+        []
+        if tree.single
+        else sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
+    )
 
 
 def _without_index(tree: Listing) -> list[str]:
     """Indices that are not there, of models whose shards are."""
     found = [] if tree.single else [match for match in map(_SHARD.fullmatch, tree.files) if match]
     there = tuple(name.rpartition(".")[0].rpartition(".")[0] for name in indices(tree))
-    lonely = [match for match in found if int(match[3]) > 1 and not any(name.endswith(match[4]) for name in there)]
+    lonely = [
+        match
+        for match in found
+        if int(match[3]) > 1 and not any(name.endswith(match[4]) for name in there)
+    ]
     return sorted({f"{match[1]}{match[4]}.index.json" for match in lonely})
 
 
@@ -37,7 +45,9 @@ def check_indices(tree: Listing, seen: Examination) -> None:
     """Compare every index with the tensors that its files hold; after those files were examined."""
     for name in _without_index(tree):
         seen.note(
-            "file-missing", name, "is missing, but its shards are there; it is written last, so that was not done"
+            "file-missing",
+            name,
+            "is missing, but its shards are there; it is written last, so that was not done",
         )
     for name in indices(tree):
         try:
@@ -52,31 +62,46 @@ def _check_index(tree: Listing, seen: Examination, name: str) -> None:
     promised = _promised(read_object(tree, seen, name).get("weight_map"))
     for shard, tensors in promised.items():
         if shard not in tree.files:
-            seen.note("shard-missing", shard, f"{name} puts {len(tensors)} tensors there, but the file is missing")
+            seen.note(
+                "shard-missing",
+                shard,
+                f"{name} puts {len(tensors)} tensors there, but the file is missing",
+            )
         elif shard not in seen.tensor_names and not seen.refused:
-            seen.note("index-mismatch", shard, f"{name} puts {len(tensors)} tensors there; it is of no known format")
+            seen.note(
+                "index-mismatch",
+                shard,
+                f"{name} puts {len(tensors)} tensors there; it is of no known format",
+            )
         elif shard in seen.tensor_names and seen.tensor_names[shard] != tensors:
             _note_difference(seen, name, shard, seen.tensor_names[shard], tensors)
     stem = name.partition(".")[0] + "-"
     for other in set(tree.files) - set(promised):
         if other.startswith(stem) and not other.endswith(".json"):
-            seen.note("shard-left-over", other, f"{name} does not name it; left over from another save")
+            seen.note(
+                "shard-left-over", other, f"{name} does not name it; left over from another save"
+            )
 
 
 def _promised(weight_map: object) -> dict[str, set[str]]:
     if not isinstance(weight_map, dict) or not weight_map:
-        raise FormatError("index-mismatch", "weight_map is missing or empty; it maps tensor names to file names")
+        raise FormatError(
+            "index-mismatch", "weight_map is missing or empty; it maps tensor names to file names"
+        )
     promised: dict[str, set[str]] = {}
     for tensor, shard in weight_map.items():
         if not isinstance(shard, str) or shard in ("", ".", "..") or "/" in shard or "\\" in shard:
             raise FormatError(
-                "index-mismatch", f"tensor {shown(tensor)} is put into {shown(shard)}; plain file names are allowed"
+                "index-mismatch",
+                f"tensor {shown(tensor)} is put into {shown(shard)}; plain file names are allowed",
             )
         promised.setdefault(shard, set()).add(tensor)
     return promised
 
 
-def _note_difference(seen: Examination, index: str, shard: str, there: frozenset[str], promised: set[str]) -> None:
+def _note_difference(
+    seen: Examination, index: str, shard: str, there: frozenset[str], promised: set[str]
+) -> None:
     lost, extra = sorted(promised - there)[:3], sorted(there - promised)[:3]
     text = f"{index} and {shard} name different tensors (only in the index: {lost}; only in the file: {extra})"
     seen.note("index-mismatch", shard, text + "; they belong to different saves")

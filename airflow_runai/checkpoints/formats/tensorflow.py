@@ -1,9 +1,10 @@
 """
 Checkpoints of TensorFlow: ``PREFIX.index``, ``PREFIX.data-00000-of-00001`` and the text ``checkpoint`` beside them.
 
-Proven to the last byte by CRC32Cs that TensorFlow writes and checks too. The index is written last, so data without
-one was never finished. Several prefixes may lie in one directory; :mod:`~airflow_runai.checkpoints.storage.checkpoint_files` makes
-one of them a checkpoint of its own, under the name of its index.
+Proven to the last byte by CRC32Cs that TensorFlow writes and checks too. The index is written last,
+so data without one was never finished. Several prefixes may lie in one directory;
+:mod:`~airflow_runai.checkpoints.storage.checkpoint_files` makes one of them a checkpoint of its
+own, under the name of its index.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def _check_state(tree: Listing, seen: Examination) -> None:
     with Source(tree.only(_STATE), seen) as source:
         match = _NEWEST.search(source.at(0, min(source.size, _STATE_LIMIT)))
     if match is None:
-        seen.note("tensorflow-state", _STATE, "no model_checkpoint_path in it; it was cut or overwritten")
+        seen.note(
+            "tensorflow-state", _STATE, "no model_checkpoint_path in it; it was cut or overwritten"
+        )
     elif f"{_last_part(match[1])}.index" not in {name.rpartition("/")[2] for name in tree.files}:
         text = f"names {shown(match[1].decode('utf-8', 'replace'))}, which is not there; name a prefix that is"
         seen.note("tensorflow-state", _STATE, text)
@@ -85,7 +88,10 @@ def examine_bundle(tree: Listing, seen: Examination, prefix: str) -> set[str]:
     own = {match[0] for match in matches}
     try:
         if index not in tree.files:
-            raise FormatError("file-missing", f"{index} is missing; it is written last, so {prefix} was not finished")
+            raise FormatError(
+                "file-missing",
+                f"{index} is missing; it is written last, so {prefix} was not finished",
+            )
         own.add(index)
         _check_shards(prefix, {int(match[3]) for match in matches}, tree)
         if seen.level >= 1:
@@ -98,7 +104,9 @@ def examine_bundle(tree: Listing, seen: Examination, prefix: str) -> set[str]:
 def _check_shards(prefix: str, counts: set[int], tree: Listing) -> None:
     """Level 0; names alone."""
     if len(counts) != 1:
-        raise FormatError("shard-missing", f"data in {sorted(counts)} shards; one number of shards is expected")
+        raise FormatError(
+            "shard-missing", f"data in {sorted(counts)} shards; one number of shards is expected"
+        )
     for name in _shards(prefix, *counts):
         if name not in tree.files:
             raise FormatError("shard-missing", f"{name} is missing")
@@ -125,7 +133,9 @@ def _examine_bundle(tree: Listing, seen: Examination, prefix: str) -> None:
             seen.note(damage.code, name, damage.message)
 
 
-def _examine_shard(part: Listing, seen: Examination, bundle: Bundle, entries: list[BundleEntry]) -> None:
+def _examine_shard(
+    part: Listing, seen: Examination, bundle: Bundle, entries: list[BundleEntry]
+) -> None:
     entries = sorted(entries, key=lambda entry: (entry.begin, entry.end))
     with Source(part, seen) as source:
         runs = in_order([_run(entry, bundle) for entry in entries], source.size, "tensorflow-data")
@@ -137,31 +147,49 @@ def _examine_shard(part: Listing, seen: Examination, bundle: Bundle, entries: li
 
 def _run(entry: BundleEntry, bundle: Bundle, summed: Sum | None = None) -> Run:
     place = (entry.begin, entry.end, bundle.byteorder)
-    return Run(entry.name, entry.type_name, entry.shape, entry.kind, *place, sum=summed.feed if summed else None)
+    return Run(
+        entry.name,
+        entry.type_name,
+        entry.shape,
+        entry.kind,
+        *place,
+        sum=summed.feed if summed else None,
+    )
 
 
 def _check_gaps(runs: list[Run], size: int) -> None:
     at = 0
     for run in runs:
         if run.begin - at >= _GAP:
-            raise FormatError("tensorflow-data", f"{run.begin - at} bytes at {at} belong to no tensor")
+            raise FormatError(
+                "tensorflow-data", f"{run.begin - at} bytes at {at} belong to no tensor"
+            )
         at = run.end
     if at != size:
         raise FormatError(
-            "tensorflow-data", f"the tensors end at byte {at}, the file at {size}; something was appended"
+            "tensorflow-data",
+            f"the tensors end at byte {at}, the file at {size}; something was appended",
         )
 
 
-def _read_shard(source: Source, seen: Examination, label: str, bundle: Bundle, entries: list[BundleEntry]) -> None:
+def _read_shard(
+    source: Source, seen: Examination, label: str, bundle: Bundle, entries: list[BundleEntry]
+) -> None:
     """Levels 2 and 3."""
     sums = [Sum(entry, source, bundle.byteorder) for entry in entries]
     runs = [_run(entry, bundle, summed) for entry, summed in zip(entries, sums, strict=True)]
-    for content, entry, summed in zip(read_runs(source, runs, seen, label), entries, sums, strict=True):
+    for content, entry, summed in zip(
+        read_runs(source, runs, seen, label), entries, sums, strict=True
+    ):
         if not summed.proves and source.name not in seen.manifest_verified:
             text = f"tensor {shown(entry.name)} ({entry.type_name}) is summed in a way that is not known here"
             seen.note("tensorflow-unproven", label, text)
         elif summed.proves and summed.value != entry.crc:
-            seen.note("tensorflow-crc", label, f"tensor {shown(entry.name)} is damaged: its CRC32C does not match")
+            seen.note(
+                "tensorflow-crc",
+                label,
+                f"tensor {shown(entry.name)} is damaged: its CRC32C does not match",
+            )
         elif seen.level >= 3:
             content.note(seen, label)
 

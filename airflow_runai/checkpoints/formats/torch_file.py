@@ -23,8 +23,12 @@ def examine_torch_file(tree: Listing, seen: Examination, inspect: Callable[[obje
     (examine_legacy if is_legacy(head(tree, seen)) else examine_archive)(tree, seen, inspect)
 
 
-def examine_part(tree: Listing, seen: Examination, name: str, inspect: Callable[[object], None]) -> None:
-    """Look at one file of a directory; what is wrong with it is noted, and does not hide the others."""
+def examine_part(
+    tree: Listing, seen: Examination, name: str, inspect: Callable[[object], None]
+) -> None:
+    """
+    Look at one file of a directory; what is wrong with it is noted, and does not hide the others.
+    """
     if seen.level < 1 or not tree.files[name].size:
         return
     try:

@@ -1,8 +1,9 @@
 """
 Files of ``torch.save``: ``.pt .pth .ckpt .bin``, including Lightning's.
 
-They are zip archives of one pickle and one member per storage. Does not read the formats before PyTorch 1.6, nor
-TorchScript. The layout is what torch 2.13 writes; every member is accounted for, so that nothing can hide inside.
+They are zip archives of one pickle and one member per storage. Does not read the formats before
+PyTorch 1.6, nor TorchScript. The layout is what torch 2.13 writes; every member is accounted for,
+so that nothing can hide inside.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from airflow_runai.checkpoints.checking.examination import Examination, Format, 
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member, read_directory
+from airflow_runai.checkpoints.containers.zip_archive import (
+    STORED,
+    Inflater,
+    Member,
+    read_directory,
+)
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass
@@ -31,12 +37,20 @@ __all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
 
 _PICKLE = re.compile(r"[^/]+/data\.pkl")
 _OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
-# Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and accelerate.
+# Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and
+# accelerate.
 _BIN = re.compile(
     r"(?:.*/)?(?:(?:pytorch|adapter|diffusion_pytorch)_model|optimizer|scheduler|training_args|pytorch_lora_weights"
     r"|model-\d{5}-of-\d{5})(?:[-_][^/]*)?\.bin"
 )
-_KNOWN = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"}
+_KNOWN = {
+    "data.pkl",
+    "version",
+    "byteorder",
+    ".format_version",
+    ".storage_alignment",
+    ".data/serialization_id",
+}
 _SMALL_LIMIT = 4096
 _SUFFIXED = meant_by(".pt", ".pth", ".ckpt", ".pth.tar")
 
@@ -48,13 +62,17 @@ def _detect(tree: Listing, seen: Examination) -> bool:
 
 def _meant(tree: Listing, seen: Examination) -> bool:
     """By name, unless it is a zip file of another kind, such as a program of ``torch.export``."""
-    if not _SUFFIXED(tree, seen) and not (meant_by(".bin")(tree, seen) and _BIN.fullmatch(tree.label)):
+    if not _SUFFIXED(tree, seen) and not (
+        meant_by(".bin")(tree, seen) and _BIN.fullmatch(tree.label)
+    ):
         return False
     names = members(tree, seen)
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
-def examine_archive(tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None) -> None:
+def examine_archive(
+    tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None
+) -> None:
     """
     Look at a whole file of ``torch.save``.
 
@@ -67,7 +85,9 @@ def examine_archive(tree: Listing, seen: Examination, inspect: Callable[[object]
         before = len(seen.findings)
         archive.read_structure()
         seen.tensors += len(archive.contents.tensors)
-        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in archive.contents.tensors)
+        seen.tensor_names[tree.label] = frozenset(
+            tensor.name for tensor in archive.contents.tensors
+        )
         sound = all(finding.severity != "error" for finding in seen.findings[before:])
         if seen.level >= 2 and sound:
             archive.read_everything()
@@ -79,7 +99,8 @@ class TorchArchive:
     One torch zip while it is examined: a file, or a part of one.
 
     :param label: the file, for findings.
-    :param name: what the file holds, where that is one object of many; goes before the names of its tensors.
+    :param name: what the file holds, where that is one object of many; goes before the names of its
+        tensors.
     :param inspect: told the inert root of the pickle.
     """
 
@@ -111,21 +132,39 @@ class TorchArchive:
         listed = read_directory(self.source)
         folders = {member.name.partition("/")[0] for member in listed}
         if len(folders) != 1 or any("/" not in member.name for member in listed):
-            raise FormatError("torch-layout", f"{len(folders)} top folders; torch.save writes exactly one")
-        self.members = {member.name.partition("/")[2]: member for member in listed if not member.name.endswith("/")}
-        if "constants.pkl" in self.members or any(name.startswith("code/") for name in self.members):
-            raise FormatError("torch-script", "a TorchScript archive; it contains code. Save a state_dict instead")
+            raise FormatError(
+                "torch-layout", f"{len(folders)} top folders; torch.save writes exactly one"
+            )
+        self.members = {
+            member.name.partition("/")[2]: member
+            for member in listed
+            if not member.name.endswith("/")
+        }
+        if "constants.pkl" in self.members or any(
+            name.startswith("code/") for name in self.members
+        ):
+            raise FormatError(
+                "torch-script", "a TorchScript archive; it contains code. Save a state_dict instead"
+            )
         if "data.pkl" not in self.members:
-            raise FormatError("torch-layout", "data.pkl is missing; this is a zip file, but not one of torch.save")
+            raise FormatError(
+                "torch-layout", "data.pkl is missing; this is a zip file, but not one of torch.save"
+            )
         for name in self.members:
             if name not in _KNOWN and not name.startswith("data/"):
-                raise FormatError("torch-unreferenced", f"member {shown(name)} is none that torch.save writes")
+                raise FormatError(
+                    "torch-unreferenced", f"member {shown(name)} is none that torch.save writes"
+                )
         if all(member.crc == 0 for member in listed if member.size):
-            text = "saved without checksums (compute_crc32=False); damage to the bytes cannot be seen"
+            text = (
+                "saved without checksums (compute_crc32=False); damage to the bytes cannot be seen"
+            )
             self._unproven(text)
 
     def _unproven(self, text: str) -> None:
-        said = any(it.code == "zip-no-checksums" and it.path == self.label for it in self.seen.findings)
+        said = any(
+            it.code == "zip-no-checksums" and it.path == self.label for it in self.seen.findings
+        )
         if self.source.name not in self.seen.manifest_verified and not said:
             self.seen.note("zip-no-checksums", self.label, text)
 
@@ -138,7 +177,10 @@ class TorchArchive:
         """Content of one small member, unpacked and compared with its CRC."""
         member = self.members[name]
         if member.size > limit or member.packed > limit:
-            raise FormatError("too-large", f"member {shown(name)} of {member.size} bytes; at most {limit} are read")
+            raise FormatError(
+                "too-large",
+                f"member {shown(name)} of {member.size} bytes; at most {limit} are read",
+            )
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
             parts: list[bytes] = []
@@ -147,7 +189,9 @@ class TorchArchive:
             inflater.finish()
             data = b"".join(parts)
         if self.checksums and zlib.crc32(data) != member.crc:
-            self.seen.note("zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match")
+            self.seen.note(
+                "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
+            )
         return data
 
     def _read_byteorder(self) -> None:
@@ -157,10 +201,14 @@ class TorchArchive:
         if order == b"big":
             self.byteorder = "big"
             self.seen.note(
-                "torch-byteorder", self.label, "written on a big-endian machine; if not, every number is garbage"
+                "torch-byteorder",
+                self.label,
+                "written on a big-endian machine; if not, every number is garbage",
             )
         elif order != b"little":
-            raise FormatError("torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed")
+            raise FormatError(
+                "torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed"
+            )
 
     def _read_pickle(self) -> None:
         globals_met = Mentions()
@@ -173,17 +221,26 @@ class TorchArchive:
             note_globals(globals_met, self.label, self.seen)
 
     def _match_storages(self) -> None:
-        present = {name[len("data/") :]: member for name, member in self.members.items() if name.startswith("data/")}
+        present = {
+            name[len("data/") :]: member
+            for name, member in self.members.items()
+            if name.startswith("data/")
+        }
         for key, storage in self.contents.storages.items():
             member = present.pop(key, None)
             if member is None:
-                raise FormatError("torch-storage", f"member 'data/{key}' of {storage.nbytes} bytes is missing")
+                raise FormatError(
+                    "torch-storage", f"member 'data/{key}' of {storage.nbytes} bytes is missing"
+                )
             if member.size != storage.nbytes:
                 raise FormatError(
-                    "torch-storage", f"member 'data/{key}' has {member.size} bytes, its tensors need {storage.nbytes}"
+                    "torch-storage",
+                    f"member 'data/{key}' has {member.size} bytes, its tensors need {storage.nbytes}",
                 )
         if present:
-            raise FormatError("torch-unreferenced", f"{len(present)} members under data/ belong to no tensor")
+            raise FormatError(
+                "torch-unreferenced", f"{len(present)} members under data/ belong to no tensor"
+            )
 
     def read_everything(self) -> None:
         """Levels 2 and 3: every byte once; CRCs, and at level 3 the numbers."""
@@ -193,14 +250,20 @@ class TorchArchive:
 
     def passes(self) -> list[TorchMemberPass]:
         """What each member needs of the pass over the bytes, in the order of the file."""
-        return [TorchMemberPass(self, name, member) for name, member in self.members.items() if member.packed]
+        return [
+            TorchMemberPass(self, name, member)
+            for name, member in self.members.items()
+            if member.packed
+        ]
 
     def close(self, passes: list[TorchMemberPass]) -> None:
         """Say what came out, once the bytes have been read."""
         for member_pass in passes:
             member_pass.finish()
         if self.seen.level >= 3:
-            kept = {member_pass.name.removeprefix("data/"): member_pass.kept for member_pass in passes}
+            kept = {
+                member_pass.name.removeprefix("data/"): member_pass.kept for member_pass in passes
+            }
             claim_optimizer_steps(self.contents, kept, self.seen, self.label, self.byteorder)
 
     def tensors_in(self, name: str) -> list[Tensor]:
@@ -246,7 +309,11 @@ class TorchMemberPass:
         intact, crc = self.read.finish(), self.read.crc
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
-            seen.note("zip-crc", label, f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match")
+            seen.note(
+                "zip-crc",
+                label,
+                f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
+            )
         else:
             self.archive.enter(self.name, crc, self.content)
             if self.content is not None:

@@ -1,10 +1,10 @@
 """
 A ``checkpoint-N`` directory of the Hugging Face Trainer.
 
-Many scripts use that name, so without ``trainer_state.json`` it takes a second sign that the Trainer was at work.
-The Trainer writes files straight to their final names, ``trainer_state.json`` last, and resumes without a word
-when a part is missing (transformers 5.23, ``_save_checkpoint``). So here completeness and agreement of steps are
-checked.
+Many scripts use that name, so without ``trainer_state.json`` it takes a second sign that the
+Trainer was at work. The Trainer writes files straight to their final names, ``trainer_state.json``
+last, and resumes without a word when a part is missing (transformers 5.23, ``_save_checkpoint``).
+So here completeness and agreement of steps are checked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ import math
 import re
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, StepClaim
+from airflow_runai.checkpoints.checking.examination import (
+    Examination,
+    Format,
+    FormatError,
+    StepClaim,
+)
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds_deepspeed
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
@@ -26,12 +31,18 @@ __all__ = ["TRAINER"]
 
 _STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-\d+")
-# accelerate writes it last; who saves with accelerate (diffusers' scripts do) likes the names of the Trainer, too.
+# accelerate writes it last; who saves with accelerate (diffusers' scripts do) likes the names of
+# the Trainer, too.
 _ACCELERATE = re.compile(r"random_states_\d+\.pkl")
 _ACCELERATES = ("optimizer.bin", "scheduler.bin")
 _ARGUMENTS, _SCHEDULER = "training_args.bin", "scheduler.pt"
 _RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
-_MODELS = ("model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "adapter_model.bin")
+_MODELS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+)
 # What FSDP writes in place of optimizer.pt.
 _OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*")
 
@@ -46,7 +57,11 @@ def _has_second_sign(tree: Listing) -> bool:
     """What only the Trainer writes, or accelerate before it is done; an own script has a scheduler.pt, too."""
     if any(map(_ACCELERATE.fullmatch, tree.files)):
         return False
-    if tree.beside(_ARGUMENTS) or any(map(_RANDOM.fullmatch, tree.files)) or all(map(tree.beside, _ACCELERATES)):
+    if (
+        tree.beside(_ARGUMENTS)
+        or any(map(_RANDOM.fullmatch, tree.files))
+        or all(map(tree.beside, _ACCELERATES))
+    ):
         return True
     return tree.beside(_SCHEDULER) and _holds_model(tree)
 
@@ -73,7 +88,11 @@ def _check_completeness(tree: Listing, seen: Examination) -> None:
         text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
         seen.note("file-missing", _STATE, text)
     if not _holds_model(tree):
-        seen.note("file-missing", tree.label, f"no model; one of {', '.join(_MODELS)} or a sharded one is expected")
+        seen.note(
+            "file-missing",
+            tree.label,
+            f"no model; one of {', '.join(_MODELS)} or a sharded one is expected",
+        )
     missing = [name for name in ("optimizer.pt", _SCHEDULER) if not tree.beside(name)]
     if holds_deepspeed(tree):
         missing = []  # DeepSpeed keeps both in its own files
@@ -82,21 +101,31 @@ def _check_completeness(tree: Listing, seen: Examination) -> None:
     ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
     if len(missing) == 2 and not ranks:
         seen.note(
-            "model-only", tree.label, "no optimizer, scheduler and random state (save_only_model); resuming starts anew"
+            "model-only",
+            tree.label,
+            "no optimizer, scheduler and random state (save_only_model); resuming starts anew",
         )
         return
     for name in missing:
-        seen.note("file-missing", name, "is missing; the Trainer would silently resume with a fresh one")
+        seen.note(
+            "file-missing", name, "is missing; the Trainer would silently resume with a fresh one"
+        )
     _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, seen)
 
 
 def _check_ranks(ranks: list[int], any_state: bool, tree: Listing, seen: Examination) -> None:
     if not any_state:
-        seen.note("random-state-missing", tree.label, "no rng_state; data order and dropout will differ after resuming")
+        seen.note(
+            "random-state-missing",
+            tree.label,
+            "no rng_state; data order and dropout will differ after resuming",
+        )
     elif ranks == list(range(len(ranks))):
         seen.world_size = len(ranks) or 1
     else:
-        seen.note("file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected")
+        seen.note(
+            "file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected"
+        )
 
 
 def _check_state(tree: Listing, seen: Examination) -> None:

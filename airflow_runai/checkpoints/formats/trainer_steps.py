@@ -1,10 +1,11 @@
 """
 How far the parts of a Trainer's checkpoint may lag behind its step, and when that means that they are of another one.
 
-Updates whose gradients overflowed are skipped: by the gradient scaler (``scaler.pt``), or by DeepSpeed, which counts
-them. And a training that was resumed from a checkpoint without optimizer (``save_only_model``) begins optimizer and
-scheduler anew, together, for all the rest of it. That looks like two stale files; what tells them apart is the learning
-rate that the Trainer logs (transformers 5.23 logs the rate of the step, before the scheduler moves on).
+Updates whose gradients overflowed are skipped: by the gradient scaler (``scaler.pt``), or by
+DeepSpeed, which counts them. And a training that was resumed from a checkpoint without optimizer
+(``save_only_model``) begins optimizer and scheduler anew, together, for all the rest of it. That
+looks like two stale files; what tells them apart is the learning rate that the Trainer logs
+(transformers 5.23 logs the rate of the step, before the scheduler moves on).
 """
 
 from __future__ import annotations
@@ -47,7 +48,12 @@ class Log:
         """
         step, every = state["global_step"], state.get("logging_steps")
         rates = _rates(state.get("log_history"))
-        regular = bool(rates) and type(every) is int and every > 0 and all(at % every == 0 for at, _ in rates[:-1])
+        regular = (
+            bool(rates)
+            and type(every) is int
+            and every > 0
+            and all(at % every == 0 for at, _ in rates[:-1])
+        )
         return cls(step, rates, not regular or rates[-1][0] >= step - step % int(every or 1))
 
     def remember(self, seen: Examination) -> None:
@@ -60,11 +66,15 @@ class Log:
 
         :param rate: the scheduler's; ``None`` where it has none.
         """
-        begun, since = self.step - count, [pair for pair in self.rates if pair[0] > self.step - count + 1]
+        begun, since = (
+            self.step - count,
+            [pair for pair in self.rates if pair[0] > self.step - count + 1],
+        )
         if not self.complete or rate is None or not since:
             return not self.complete
         own = abs(rate - since[-1][1])
-        # Of its own schedule it is a step beyond what was logged last; a stale one is where the log was at its count.
+        # Of its own schedule it is a step beyond what was logged last; a stale one is where the log
+        # was at its count.
         if len(since) >= 2 and since[-2][0] > begun:
             (before, rate_before), (last, rate_last) = since[-2:]
             if own <= 2 * (self.step - last + 1) * abs(rate_last - rate_before) / (last - before):
@@ -93,7 +103,9 @@ def bind_steps(tree: Listing, seen: Examination) -> None:
         if skipped and 0 <= lag <= skipped:
             weighed = replace(claim, weight="hint")
         else:
-            weighed = replace(claim, weight="binding", at_most=tree.beside(_SCALER) or (anew and lag > 0))
+            weighed = replace(
+                claim, weight="binding", at_most=tree.beside(_SCALER) or (anew and lag > 0)
+            )
         seen.steps[seen.steps.index(claim)] = weighed
 
 

@@ -22,7 +22,8 @@ def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
     """
     Return the present champion, or ``None`` if nothing was ever promoted.
 
-    :raises ValueError: if there is something, but it is no pointer of ours: it must not be overwritten.
+    :raises ValueError: if there is something, but it is no pointer of ours: it must not be
+        overwritten.
     """
     advice = "move it away, or name another file"
     try:

@@ -1,9 +1,9 @@
 """
 Who is reading a checkpoint just now, so that nobody removes it under his eyes.
 
-A lease is a small file under ``ROOT/.leases``, named after the checkpoint and its holder. It expires, because holders
-die; one that cannot be read never does, because deleting on a guess cannot be undone. Only for file systems: on object
-storage nothing of ours removes checkpoints.
+A lease is a small file under ``ROOT/.leases``, named after the checkpoint and its holder. It
+expires, because holders die; one that cannot be read never does, because deleting on a guess cannot
+be undone. Only for file systems: on object storage nothing of ours removes checkpoints.
 
 ``below`` is everywhere the directory from which on no link is followed to the root; see
 :mod:`~airflow_runai.checkpoints.storage.directory_handle`. In the root none is.
@@ -37,13 +37,19 @@ def hold(checkpoint: Path, holder: str, *, until: float, below: Path | None = No
     :raises FileNotFoundError: when the checkpoint is not there, or was being removed just now.
     :raises OSError: when no lease can be written.
     """
-    lease, told = _lease(checkpoint, holder), {"checkpoint": checkpoint.name, "holder": holder, "until": until}
+    lease, told = (
+        _lease(checkpoint, holder),
+        {"checkpoint": checkpoint.name, "holder": holder, "until": until},
+    )
     with Folder.holding(checkpoint, below) as root, root.enter(LEASES, make=True) as leases:
         leases.replace(lease, json.dumps(told).encode())
-        # Only now: whoever removes looks at the leases once more after the checkpoint has lost its name.
+        # Only now: whoever removes looks at the leases once more after the checkpoint has lost its
+        # name.
         if root.kind(checkpoint.name) is None:
             leases.remove(lease)
-            raise FileNotFoundError(f"{checkpoint}: is not there, or is being removed; choose another checkpoint")
+            raise FileNotFoundError(
+                f"{checkpoint}: is not there, or is being removed; choose another checkpoint"
+            )
 
 
 def release(checkpoint: Path, holder: str, *, below: Path | None = None) -> None:
@@ -52,7 +58,10 @@ def release(checkpoint: Path, holder: str, *, below: Path | None = None) -> None
 
     :raises OSError: when that cannot be done.
     """
-    with suppress(FileNotFoundError), _opened(checkpoint.parent, None if checkpoint == below else below) as leases:
+    with (
+        suppress(FileNotFoundError),
+        _opened(checkpoint.parent, None if checkpoint == below else below) as leases,
+    ):
         leases.remove(_lease(checkpoint, holder))
 
 

@@ -1,12 +1,13 @@
 """
 Put a bad checkpoint aside, so that nobody who takes the newest one takes it: by one rename, never deleted.
 
-``ROOT/step-690`` becomes ``ROOT/quarantine/step-690/step-690`` with the report beside it. That folder lies inside of
-the root because a root is often a mounted volume, and a rename does not leave its file system. Each folder is made
-anew for one checkpoint, so nothing is ever overwritten; to take one back, move it.
+``ROOT/step-690`` becomes ``ROOT/quarantine/step-690/step-690`` with the report beside it. That
+folder lies inside of the root because a root is often a mounted volume, and a rename does not leave
+its file system. Each folder is made anew for one checkpoint, so nothing is ever overwritten; to
+take one back, move it.
 
-On object storage there is no rename: copying and deleting can be interrupted half-way and would make things worse. So
-there it is refused; selection passes such a checkpoint over anyway.
+On object storage there is no rename: copying and deleting can be interrupted half-way and would
+make things worse. So there it is refused; selection passes such a checkpoint over anyway.
 """
 
 from __future__ import annotations
@@ -40,15 +41,22 @@ def quarantine(checkpoint: Location, report: Report, *, below: Path | None = Non
     :param report: what was found; it must be about the files that lie there now.
     :param below: the directory from which on no link is followed; in the root itself none is.
     :return: where it is now.
-    :raises QuarantineProblem: when it is not known to be bad, has changed since, or cannot be renamed.
+    :raises QuarantineProblem: when it is not known to be bad, has changed since, or cannot be
+        renamed.
     """
     if report.verdict not in BAD:
         words = ", ".join(verdict.value for verdict in BAD)
-        raise QuarantineProblem(f"{checkpoint}: is {report.verdict}; only {words} ones are put aside")
+        raise QuarantineProblem(
+            f"{checkpoint}: is {report.verdict}; only {words} ones are put aside"
+        )
     if any(finding.code == "is-root" for finding in report.findings):
-        raise QuarantineProblem(f"{checkpoint}: is a root of checkpoints; name the one to put aside")
+        raise QuarantineProblem(
+            f"{checkpoint}: is a root of checkpoints; name the one to put aside"
+        )
     if not isinstance(checkpoint, Path):
-        raise QuarantineProblem(f"{checkpoint}: object storage has no rename; it was left there, selection passes it")
+        raise QuarantineProblem(
+            f"{checkpoint}: object storage has no rename; it was left there, selection passes it"
+        )
     if _seen_now(checkpoint) != report.mark:
         raise QuarantineProblem(f"{checkpoint}: changed since it was looked at; look at it again")
     try:
@@ -61,7 +69,9 @@ def quarantine(checkpoint: Location, report: Report, *, below: Path | None = Non
             _move(parts, report, root, ward, cell)
             return checkpoint.parent / QUARANTINE / cell.path.name / checkpoint.name
     except OSError as error:
-        raise QuarantineProblem(f"{checkpoint}: cannot be renamed ({error}); it was left there") from error
+        raise QuarantineProblem(
+            f"{checkpoint}: cannot be renamed ({error}); it was left there"
+        ) from error
 
 
 def _seen_now(checkpoint: Path) -> str:

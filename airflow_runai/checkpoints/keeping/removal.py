@@ -1,9 +1,10 @@
 """
 Removing checkpoints: first the name, then the bytes, so that nobody ever sees half of one.
 
-A checkpoint becomes ``.trash-retention-…`` by one rename and is deleted under that name. Between the two it is asked
-once more whether somebody has begun to need it; then it gets its name back. What an interrupted removal left behind is
-dealt with by the next one in the same way. Trash that is a link was left by nobody here, and stays.
+A checkpoint becomes ``.trash-retention-…`` by one rename and is deleted under that name. Between
+the two it is asked once more whether somebody has begun to need it; then it gets its name back.
+What an interrupted removal left behind is dealt with by the next one in the same way. Trash that is
+a link was left by nobody here, and stays.
 """
 
 from __future__ import annotations
@@ -29,15 +30,19 @@ def remove(plan: Plan, *, now: float) -> tuple[Path, ...]:
 
     :param now: epoch seconds, for leases.
     :return: what is gone; less than planned where something is needed by now, or was gone already.
-    :raises RetentionProblem: when it cannot be known what is needed, or a name cannot be taken; then nothing more is
-        removed.
+    :raises RetentionProblem: when it cannot be known what is needed, or a name cannot be taken;
+        then nothing more is removed.
     """
     try:
         with Folder.at(plan.root, plan.below) as root:
             _sweep(root, plan, now)
-            return tuple(checkpoint for checkpoint in plan.remove if _removed(root, checkpoint, plan, now))
+            return tuple(
+                checkpoint for checkpoint in plan.remove if _removed(root, checkpoint, plan, now)
+            )
     except OSError as error:
-        raise RetentionProblem(f"{plan.root}: cannot be used ({cause(error)}); nothing more was removed") from error
+        raise RetentionProblem(
+            f"{plan.root}: cannot be used ({cause(error)}); nothing more was removed"
+        ) from error
 
 
 def _removed(root: Folder, checkpoint: Path, plan: Plan, now: float) -> bool:
@@ -56,7 +61,9 @@ def _removed(root: Folder, checkpoint: Path, plan: Plan, now: float) -> bool:
         _put_back(root, trash)
         if isinstance(error, FileNotFoundError):
             return False
-        raise RetentionProblem(f"{checkpoint}: cannot be renamed ({error}); nothing more was removed") from error
+        raise RetentionProblem(
+            f"{checkpoint}: cannot be renamed ({error}); nothing more was removed"
+        ) from error
     return _settle(root, trash, checkpoint.name, plan, now)
 
 

@@ -1,10 +1,10 @@
 """
 Which checkpoints may go: old ones, of which nobody needs any.
 
-Never goes: the newest valid one (a resumed training starts from it) and whatever is newer, the champion, what somebody
-reads (:mod:`~airflow_runai.checkpoints.keeping.leases`), what is pinned, what is being written, and what could not be read.
-Where no valid one is found, nothing goes at all. Local and mounted file systems only: without a rename, a torn removal
-would look like a checkpoint.
+Never goes: the newest valid one (a resumed training starts from it) and whatever is newer, the
+champion, what somebody reads (:mod:`~airflow_runai.checkpoints.keeping.leases`), what is pinned,
+what is being written, and what could not be read. Where no valid one is found, nothing goes at all.
+Local and mounted file systems only: without a rename, a torn removal would look like a checkpoint.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Retention:
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count as valid what nothing can prove, too.
     :param accept: codes of findings that shall only warn; see :class:`Policy`.
-    :param settled_seconds: whatever was changed less than so long ago may still be written to, and stays.
+    :param settled_seconds: whatever was changed less than so long ago may still be written to, and
+        stays.
     :raises RetentionProblem: for rules that contradict themselves.
     """
 
@@ -78,12 +79,16 @@ class Retention:
         if type(self.keep_best) is not int or self.keep_best < 0:
             problems.append(f"keep_best: {self.keep_best!r}; allowed: a whole number from 0")
         elif bool(self.keep_best) != bool(self.metric):
-            problems.append(f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither")
+            problems.append(
+                f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither"
+            )
         if self.best not in ("highest", "lowest"):
             problems.append(f"best: {self.best!r}; allowed: 'highest' or 'lowest'")
         unknown = sorted(set(self.accept) - ACCEPTABLE)
         if unknown:
-            problems.append(f"accept: {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(ACCEPTABLE))}")
+            problems.append(
+                f"accept: {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(ACCEPTABLE))}"
+            )
         if self.level not in (0, 1, 2, 3):
             problems.append(f"level: {self.level!r}; allowed: 0 to 3")
         if not _is_number(self.settled_seconds) or self.settled_seconds < 0:
@@ -101,7 +106,8 @@ class Plan:
     :param keep: name of every checkpoint that stays, and why.
     :param remove: what goes, newest first.
     :param champion: the pointer that was read.
-    :param below: the directory from which on no link is followed to the root; in the root itself none is.
+    :param below: the directory from which on no link is followed to the root; in the root itself
+        none is.
     """
 
     root: Path
@@ -124,12 +130,15 @@ def plan(
 
     :param now: epoch seconds.
     :param champion: the pointer to the champion; without one, no checkpoint is the champion.
-    :param below: the directory from which on no link is followed to the root; in the root itself none is.
+    :param below: the directory from which on no link is followed to the root; in the root itself
+        none is.
     :raises RetentionProblem: on object storage, and when leases or the pointer cannot be read.
     :raises RootProblem: when there is nothing to choose from.
     """
     if not isinstance(root, Path):
-        raise RetentionProblem(f"{root}: object storage has no rename, so nothing is removed there; use its own rules")
+        raise RetentionProblem(
+            f"{root}: object storage has no rename, so nothing is removed there; use its own rules"
+        )
     listed = candidates(root)
     judge = _Judge(rules)
     newest = next((place for place, found in enumerate(listed) if judge.passes(found)), None)
@@ -142,12 +151,22 @@ def plan(
     keep |= {found.path.name: f"among the last {rules.keep_last}" for found in judge.last(older)}
     keep |= {name: why for name, why in judge.best(listed[newest:]).items() if name not in keep}
     needed = needed_by_others(root, champion, now, below)
-    keep |= {f.path.name: needed[f.path.name] for f in older if f.path.name in needed and f.path.name not in keep}
+    keep |= {
+        f.path.name: needed[f.path.name]
+        for f in older
+        if f.path.name in needed and f.path.name not in keep
+    }
     for found in older:
         why = None if found.path.name in keep else judge.hesitates(found, now)
         if why is not None:
             keep[found.path.name] = why
-    return Plan(root, keep, tuple(Path(str(f.path)) for f in older if f.path.name not in keep), champion, below)
+    return Plan(
+        root,
+        keep,
+        tuple(Path(str(f.path)) for f in older if f.path.name not in keep),
+        champion,
+        below,
+    )
 
 
 def needed_by_others(
@@ -159,13 +178,19 @@ def needed_by_others(
     :raises RetentionProblem: when that cannot be known.
     """
     try:
-        needed = {name: f"held by {holder}" for name, holder in leased(root, now=now, below=below).items()}
+        needed = {
+            name: f"held by {holder}" for name, holder in leased(root, now=now, below=below).items()
+        }
         present = None if champion is None else read_champion(champion)
-    except Exception as error:  # the pointer may lie in any storage, and their libraries raise what they like
+    except Exception as error:
+        # The pointer may lie in any storage, and their libraries raise what they like
         words = str(error) if isinstance(error, ValueError) else cause(error)
-        raise RetentionProblem(f"{root}: what is needed cannot be known ({words}); nothing was removed") from error
+        raise RetentionProblem(
+            f"{root}: what is needed cannot be known ({words}); nothing was removed"
+        ) from error
     if present is not None:
-        # By name alone: two mounts call one checkpoint by two paths, and keeping one too many harms nobody.
+        # By name alone: two mounts call one checkpoint by two paths, and keeping one too many harms
+        # nobody.
         needed[str(present["uri"]).rstrip("/").rpartition("/")[2]] = "the champion"
     return needed
 
@@ -205,9 +230,14 @@ class _Judge:
             value = check(found.path, level=0).metrics.get(str(metric))
             if _is_number(value):
                 rated.append((sign * value, found))
-        passing = (found for _, found in sorted(rated, key=lambda pair: pair[0]) if self.passes(found))
+        passing = (
+            found for _, found in sorted(rated, key=lambda pair: pair[0]) if self.passes(found)
+        )
         chosen = [found for found, _ in zip(passing, range(self.rules.keep_best), strict=False)]
-        return {found.path.name: f"among the best {self.rules.keep_best} by {metric}" for found in chosen}
+        return {
+            found.path.name: f"among the best {self.rules.keep_best} by {metric}"
+            for found in chosen
+        }
 
     def hesitates(self, found: Candidate, now: float) -> str | None:
         """Why an old one that nobody asked for stays all the same; ``None`` when it may go."""

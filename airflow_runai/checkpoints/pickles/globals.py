@@ -1,15 +1,16 @@
 """
 Which names a checkpoint's pickle may mention.
 
-*Allowed* names build plain data. *Dangerous* names are refused always. *Foreign* names belong to the user or her
-libraries: resuming needs them, so they are reported, and refused only by a strict policy. This reader imports none
-of them.
+*Allowed* names build plain data. *Dangerous* names are refused always. *Foreign* names belong to
+the user or her libraries: resuming needs them, so they are reported, and refused only by a strict
+policy. This reader imports none of them.
 
-The rule is an allow-list where code is known to the world: every name of Python's standard library that is not listed
-here is dangerous, and so is every function (lower-case name) of PyTorch, NumPy and their like. Block-lists alone
-are known to leak (picklescan#66). Of a library that is not known here a function that is called with arguments is
-refused, and an object that is made by its constructor cannot be verified. What cannot be decided is a user's own module
-that itself is malicious.
+The rule is an allow-list where code is known to the world: every name of Python's standard library
+that is not listed here is dangerous, and so is every function (lower-case name) of PyTorch, NumPy
+and their like. Block-lists alone are known to leak (picklescan#66). Of a library that is not known
+here a function that is called with arguments is refused, and an object that is made by its
+constructor cannot be verified. What cannot be decided is a user's own module that itself is
+malicious.
 """
 
 from __future__ import annotations
@@ -26,13 +27,58 @@ __all__ = ["Trust", "note_globals", "trust"]
 Trust = Literal["allowed", "foreign", "dangerous"]
 
 _BUILTINS = {
-    *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set"),
+    *(
+        "bool",
+        "bytearray",
+        "bytes",
+        "complex",
+        "dict",
+        "float",
+        "frozenset",
+        "int",
+        "list",
+        "object",
+        "range",
+        "set",
+    ),
     *("slice", "str", "tuple", "Ellipsis", "NotImplemented"),
 }
 _DTYPES = {
-    *("float16", "float32", "float64", "bfloat16", "half", "float", "double", "complex32", "complex64", "complex128"),
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "qint8", "quint8", "qint32"),
-    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "quint4x2", "quint2x4"),
+    *(
+        "float16",
+        "float32",
+        "float64",
+        "bfloat16",
+        "half",
+        "float",
+        "double",
+        "complex32",
+        "complex64",
+        "complex128",
+    ),
+    *(
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "bool",
+        "qint8",
+        "quint8",
+        "qint32",
+    ),
+    *(
+        "float8_e4m3fn",
+        "float8_e5m2",
+        "float8_e4m3fnuz",
+        "float8_e5m2fnuz",
+        "float8_e8m0fnu",
+        "quint4x2",
+        "quint2x4",
+    ),
     *("bits1x8", "bits2x4", "bits4x2", "bits8", "bits16", "float4_e2m1fn_x2"),
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
 }
@@ -40,7 +86,16 @@ _STORAGES = {
     f"{kind}Storage"
     for kind in (
         *("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"),
-        *("ComplexFloat", "ComplexDouble", "QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4", "Untyped"),
+        *(
+            "ComplexFloat",
+            "ComplexDouble",
+            "QInt8",
+            "QUInt8",
+            "QInt32",
+            "QUInt4x2",
+            "QUInt2x4",
+            "Untyped",
+        ),
     )
 }
 _LAYOUTS = {
@@ -49,43 +104,128 @@ _LAYOUTS = {
     *("channels_last", "channels_last_3d", "preserve_format"),
 }
 _REBUILDERS = {
-    *("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter", "_rebuild_qtensor"),
+    *(
+        "_rebuild_tensor",
+        "_rebuild_tensor_v2",
+        "_rebuild_tensor_v3",
+        "_rebuild_parameter",
+        "_rebuild_qtensor",
+    ),
     *(
         "_rebuild_parameter_with_state",
         "_rebuild_sparse_tensor",
         "_rebuild_sparse_csr_tensor",
         "_rebuild_nested_tensor",
     ),
-    *("_rebuild_meta_tensor_no_storage", "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy"),
+    *(
+        "_rebuild_meta_tensor_no_storage",
+        "_rebuild_wrapper_subclass",
+        "_rebuild_device_tensor_from_numpy",
+    ),
     "_rebuild_device_tensor_from_cpu_tensor",
 }
 _CHECKPOINT_METADATA = {
-    *("Metadata", "MetadataIndex", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
+    *(
+        "Metadata",
+        "MetadataIndex",
+        "TensorStorageMetadata",
+        "BytesStorageMetadata",
+        "ChunkStorageMetadata",
+    ),
     *("TensorProperties", "_MEM_FORMAT_ENCODING", "StorageMeta"),
 }
 _ARRAYS = {"_reconstruct", "scalar", "_frombuffer"}
 _NUMPY_TYPES = {
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-    *("float16", "float32", "float64", "longdouble", "complex64", "complex128", "clongdouble", "bool", "bool_"),
-    *("bytes_", "str_", "void", "object_", "datetime64", "timedelta64", "longlong", "ulonglong", "generic"),
+    *(
+        "float16",
+        "float32",
+        "float64",
+        "longdouble",
+        "complex64",
+        "complex128",
+        "clongdouble",
+        "bool",
+        "bool_",
+    ),
+    *(
+        "bytes_",
+        "str_",
+        "void",
+        "object_",
+        "datetime64",
+        "timedelta64",
+        "longlong",
+        "ulonglong",
+        "generic",
+    ),
 }
 # What models and hyper-parameters name: functions of numbers, and none that takes a function.
 _ACTIVATIONS = {
-    *("celu", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid"),
-    *("mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus"),
+    *(
+        "celu",
+        "elu",
+        "gelu",
+        "glu",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "leaky_relu",
+        "log_softmax",
+        "logsigmoid",
+    ),
+    *(
+        "mish",
+        "prelu",
+        "relu",
+        "relu6",
+        "rrelu",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softmax",
+        "softmin",
+        "softplus",
+    ),
     *("softsign", "tanh", "tanhshrink"),
 }
 _LOSSES = {
-    *("binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy"),
+    *(
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "cosine_similarity",
+        "cross_entropy",
+    ),
     *("huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss"),
 }
 _INITIALISERS = {
-    *("constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "trunc_normal_"),
+    *(
+        "constant_",
+        "eye_",
+        "kaiming_normal_",
+        "kaiming_uniform_",
+        "normal_",
+        "ones_",
+        "orthogonal_",
+        "trunc_normal_",
+    ),
     *("uniform_", "xavier_normal_", "xavier_uniform_", "zeros_"),
 }
 _SPARSE_KINDS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
 _SPARSE = {f"{kind}_{form}" for kind in _SPARSE_KINDS for form in ("matrix", "array")}
-_TYPING = {"Any", "Callable", "Dict", "List", "Mapping", "Optional", "Sequence", "Set", "Tuple", "Type", "Union"}
+_TYPING = {
+    "Any",
+    "Callable",
+    "Dict",
+    "List",
+    "Mapping",
+    "Optional",
+    "Sequence",
+    "Set",
+    "Tuple",
+    "Type",
+    "Union",
+}
 
 _ALLOWED: dict[str, set[str]] = {
     "builtins": _BUILTINS,
@@ -97,7 +237,8 @@ _ALLOWED: dict[str, set[str]] = {
     "argparse": {"Namespace"},
     "types": {"GenericAlias", "NoneType", "SimpleNamespace"},
     "typing": _TYPING,
-    # Keeps a function and arguments, and calls nothing; the function has to be named, too, and is judged by its name.
+    # Keeps a function and arguments, and calls nothing; the function has to be named, too, and is
+    # judged by its name.
     "functools": {"partial"},
     "itertools": {"count"},
     "_io": {"BytesIO"},
@@ -109,14 +250,22 @@ _ALLOWED: dict[str, set[str]] = {
     "fractions": {"Fraction"},
     "uuid": {"UUID", "SafeUUID"},
     "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
-    "pathlib._local": {"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
+    "pathlib._local": {
+        "Path",
+        "PosixPath",
+        "PurePath",
+        "PurePosixPath",
+        "PureWindowsPath",
+        "WindowsPath",
+    },
     "torch": _DTYPES | _STORAGES | _LAYOUTS | {"Size", "device", "Tensor"},
     "torch._utils": _REBUILDERS,
     "torch._tensor": {"_rebuild_from_type_v2", "Tensor"},
     "torch.nn.parameter": {"Parameter", "Buffer"},
     "torch.nn.functional": _ACTIVATIONS | _LOSSES,
     "torch.nn.init": _INITIALISERS,
-    "torch._C": {f"_VariableFunctionsClass.{name}" for name in _ACTIVATIONS} | {"_VariableFunctionsClass"},
+    "torch._C": {f"_VariableFunctionsClass.{name}" for name in _ACTIVATIONS}
+    | {"_VariableFunctionsClass"},
     "torch._C._nn": _ACTIVATIONS,
     "torch.nested._internal.nested_tensor": {"_rebuild_njt", "NestedTensor"},
     "torch._dynamo.decorators": {"_DimRange"},
@@ -144,7 +293,8 @@ _ALLOWED: dict[str, set[str]] = {
     "sklearn.metrics._dist_metrics": {"newObj"},
     "tensordict._reductions": {"_make_td"},
     **{f"scipy.sparse.{stem}{kind}": _SPARSE for kind in _SPARSE_KINDS for stem in ("_", "")},
-    # Builds nothing by itself; the bytes behind it are no pickle, and the file is said to be joblib's and not read.
+    # Builds nothing by itself; the bytes behind it are no pickle, and the file is said to be
+    # joblib's and not read.
     "joblib.numpy_pickle": {"NumpyArrayWrapper"},
     "jax._src.array": {"_reconstruct_array"},
     "pandas._libs.arrays": {"__pyx_unpickle_NDArrayBacked"},
@@ -155,7 +305,9 @@ _ALLOWED: dict[str, set[str]] = {
     "pandas.core.indexes.base": {"_new_Index"},
     "pandas.core.indexes.datetimes": {"_new_DatetimeIndex"},
 }
-_ALLOWED["numpy.dtypes"] = {f"{kind}DType" for kind in ("Float16", "Float32", "Float64", "Int32", "Int64", "UInt32")}
+_ALLOWED["numpy.dtypes"] = {
+    f"{kind}DType" for kind in ("Float16", "Float32", "Float64", "Int32", "Int64", "UInt32")
+}
 
 # Refused whatever the name: they run code, or load it, by design.
 _DANGEROUS_ROOTS = {
@@ -209,7 +361,14 @@ _DANGEROUS_PACKAGES = {
         "torch.hub",
         "torch.jit",
     ),
-    *("torch.multiprocessing", "torch.onnx", "torch.ops", "torch.package", "torch.serialization", "torch.testing"),
+    *(
+        "torch.multiprocessing",
+        "torch.onnx",
+        "torch.ops",
+        "torch.package",
+        "torch.serialization",
+        "torch.testing",
+    ),
     *(
         "torch.utils.cpp_extension",
         "torch.utils._triton",
@@ -218,26 +377,105 @@ _DANGEROUS_PACKAGES = {
         "torch.distributed.rpc",
         "torch.classes",
     ),
-    *("numpy.f2py", "numpy.testing", "numpy.distutils", "numpy.ctypeslib", "numpy.lib", "numpy.core", "numpy._core"),
+    *(
+        "numpy.f2py",
+        "numpy.testing",
+        "numpy.distutils",
+        "numpy.ctypeslib",
+        "numpy.lib",
+        "numpy.core",
+        "numpy._core",
+    ),
 }
 _KNOWN_LIBRARIES = {
-    *("torch", "numpy", "pandas", "scipy", "sklearn", "torchvision", "torchaudio", "safetensors", "accelerate"),
-    *("transformers", "lightning", "lightning_fabric", "pytorch_lightning", "deepspeed", "jax", "tensorflow", "keras"),
+    *(
+        "torch",
+        "numpy",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "torchvision",
+        "torchaudio",
+        "safetensors",
+        "accelerate",
+    ),
+    *(
+        "transformers",
+        "lightning",
+        "lightning_fabric",
+        "pytorch_lightning",
+        "deepspeed",
+        "jax",
+        "tensorflow",
+        "keras",
+    ),
 }
 #: Libraries of trainings whose classes may be called, too; functions of theirs are not known.
-_COMPANIONS = {"diffusers", "mmengine", "omegaconf", "peft", "tensordict", "torchao", "torchmetrics"}
-# What is called so in one library runs commands in all; a part of a module's name that another library has taken over.
+_COMPANIONS = {
+    "diffusers",
+    "mmengine",
+    "omegaconf",
+    "peft",
+    "tensordict",
+    "torchao",
+    "torchmetrics",
+}
+# What is called so in one library runs commands in all; a part of a module's name that another
+# library has taken over.
 _DANGEROUS_NAMES = {
-    *("Popen", "popen", "system", "spawn", "spawnlp", "exec", "eval", "execfile", "check_output", "check_call"),
-    *("getoutput", "cmdexec", "unsafe_load", "full_load", "loads", "parse_expr", "sympify", "import_module"),
-    *("__import__", "compile", "run_module", "run_path", "resolve_name", "execv", "fork", "load_module"),
+    *(
+        "Popen",
+        "popen",
+        "system",
+        "spawn",
+        "spawnlp",
+        "exec",
+        "eval",
+        "execfile",
+        "check_output",
+        "check_call",
+    ),
+    *(
+        "getoutput",
+        "cmdexec",
+        "unsafe_load",
+        "full_load",
+        "loads",
+        "parse_expr",
+        "sympify",
+        "import_module",
+    ),
+    *(
+        "__import__",
+        "compile",
+        "run_module",
+        "run_path",
+        "resolve_name",
+        "execv",
+        "fork",
+        "load_module",
+    ),
 }
 _DANGEROUS_PARTS = {
-    *("subprocess", "os", "posix", "nt", "sys", "builtins", "cloudpickle", "dill", "pickle", "importlib", "runpy"),
+    *(
+        "subprocess",
+        "os",
+        "posix",
+        "nt",
+        "sys",
+        "builtins",
+        "cloudpickle",
+        "dill",
+        "pickle",
+        "importlib",
+        "runpy",
+    ),
     *("ctypes", "pty", "shutil", "socket", "commands", "pexpect"),
 }
 # Functions by which Cython and others restore their own objects.
-_REBUILDS = re.compile(r"(?:.*\.)?_{0,2}(?:pyx_unpickle|rebuild|reconstruct|unpickle|restore)_?\w*$")
+_REBUILDS = re.compile(
+    r"(?:.*\.)?_{0,2}(?:pyx_unpickle|rebuild|reconstruct|unpickle|restore)_?\w*$"
+)
 
 
 def trust(module: str, name: str) -> Trust:
@@ -256,7 +494,9 @@ def trust(module: str, name: str) -> Trust:
         return "dangerous"
     if root in _KNOWN_LIBRARIES and ("." in name or not _is_class(name)):
         return "dangerous"
-    if name.rpartition(".")[2] in _DANGEROUS_NAMES or not _DANGEROUS_PARTS.isdisjoint(module.split(".")[1:]):
+    if name.rpartition(".")[2] in _DANGEROUS_NAMES or not _DANGEROUS_PARTS.isdisjoint(
+        module.split(".")[1:]
+    ):
         return "dangerous"
     return "foreign"
 
@@ -266,18 +506,30 @@ def note_globals(met: Mentions, path: str, seen: Examination) -> None:
     for module, name, use in met:
         level, full = trust(module, name), shown(f"{module}.{name}")
         if level == "dangerous":
-            seen.note("pickle-dangerous", path, f"loading it would use {full}, which can run commands")
+            seen.note(
+                "pickle-dangerous", path, f"loading it would use {full}, which can run commands"
+            )
         elif level == "foreign" and seen.policy.strict:
-            seen.note("pickle-foreign-strict", path, f"names {full}, whose own code runs when it is loaded")
+            seen.note(
+                "pickle-foreign-strict",
+                path,
+                f"names {full}, whose own code runs when it is loaded",
+            )
         elif level == "foreign":
             _note_foreign(module, name, full, use, path, seen)
 
 
-def _note_foreign(module: str, name: str, full: str, use: Use, path: str, seen: Examination) -> None:
+def _note_foreign(
+    module: str, name: str, full: str, use: Use, path: str, seen: Examination
+) -> None:
     """Of a library that is not known: a function is called, an object made by its constructor, or only named."""
     known = module.partition(".")[0] in _KNOWN_LIBRARIES | _COMPANIONS
     if use == "named" or (known and _is_class(name)):
-        seen.note("pickle-foreign", path, f"names {full}, whose own code runs when it is loaded; it was not imported")
+        seen.note(
+            "pickle-foreign",
+            path,
+            f"names {full}, whose own code runs when it is loaded; it was not imported",
+        )
     elif use == "called" and not _is_class(name) and not _REBUILDS.match(name):
         text = f"loading it would call {full}, of which nothing is known here, with arguments of the file's choice"
         seen.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")

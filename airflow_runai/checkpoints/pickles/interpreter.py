@@ -1,9 +1,9 @@
 """
 A pickle interpreter that cannot do anything: it imports nothing, calls nothing, and has limits of its own.
 
-It understands what PyTorch and Python write with protocols 0 to 5. ``pickle.Unpickler`` with a harmless
-``find_class`` would not do: its C memo table allocates 4.1 GiB for a pickle of nine bytes. Everything unusual is
-refused, not guessed at.
+It understands what PyTorch and Python write with protocols 0 to 5. ``pickle.Unpickler`` with a
+harmless ``find_class`` would not do: its C memo table allocates 4.1 GiB for a pickle of nine bytes.
+Everything unusual is refused, not guessed at.
 """
 
 from __future__ import annotations
@@ -32,14 +32,20 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
     :raises FormatError: ``pickle-malformed``, ``pickle-opcode``, ``pickle-limit`` or ``too-large``.
     """
     if len(data) > PICKLE_SIZE_LIMIT:
-        raise FormatError("too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read")
+        raise FormatError(
+            "too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read"
+        )
     value, end = load_first(data, 0, on_global)
     if end != len(data):
-        raise FormatError("pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP")
+        raise FormatError(
+            "pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP"
+        )
     return value
 
 
-def load_first(data: bytes, begin: int, on_global: Callable[[str, str], None]) -> tuple[object, int]:
+def load_first(
+    data: bytes, begin: int, on_global: Callable[[str, str], None]
+) -> tuple[object, int]:
     """
     Interpret one of several pickles that follow each other.
 
@@ -88,8 +94,14 @@ def _old_action(machine: Machine, opcode: int) -> Callable[[Machine], None]:
         if opcode in OLD_ACTIONS:
             return OLD_ACTIONS[opcode]
         if opcode == ord("P"):
-            machine.malformed("refers to tensors by text (pickle_protocol=0), which PyTorch cannot load; save it anew")
+            machine.malformed(
+                "refers to tensors by text (pickle_protocol=0), which PyTorch cannot load; save it anew"
+            )
     what = REFUSED.get(opcode)
     if what is None:
-        machine.malformed(f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}; it was overwritten")
-    raise FormatError("pickle-opcode", f"pickle, byte {machine.at}: {what}; PyTorch never writes this")
+        machine.malformed(
+            f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}; it was overwritten"
+        )
+    raise FormatError(
+        "pickle-opcode", f"pickle, byte {machine.at}: {what}; PyTorch never writes this"
+    )

@@ -1,8 +1,8 @@
 """
 The stack and the memo of the pickle interpreter; every method carries out one opcode.
 
-Nothing is imported, called or built. What a pickler would never do and what exhausts a loader is ``pickle-limit``; an
-honest pickle that is only larger than is read here is ``too-large``.
+Nothing is imported, called or built. What a pickler would never do and what exhausts a loader is
+``pickle-limit``; an honest pickle that is only larger than is read here is ``too-large``.
 """
 
 # ruff: noqa: D102 - what a method of the machine does, its opcode says
@@ -15,13 +15,32 @@ from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.pickles.memo import OPCODE_LIMIT, Memo
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut, PickleBytes
-from airflow_runai.checkpoints.pickles.values import GETATTR, Call, Global, Opaque, Persistent, inside, safe_key
+from airflow_runai.checkpoints.pickles.values import (
+    GETATTR,
+    Call,
+    Global,
+    Opaque,
+    Persistent,
+    inside,
+    safe_key,
+)
 
 __all__ = ["Machine"]
 
 # Of all values together; about, in bytes.
 _WEIGHT_LIMIT = 216 * 1024 * 1024
-_WEIGHTS = {list: 88, dict: 80, tuple: 56, int: 40, float: 32, str: 57, bytes: 41, Call: 72, bool: 8, type(None): 8}
+_WEIGHTS = {
+    list: 88,
+    dict: 80,
+    tuple: 56,
+    int: 40,
+    float: 32,
+    str: 57,
+    bytes: 41,
+    Call: 72,
+    bool: 8,
+    type(None): 8,
+}
 _ITEM, _PAIR, _OTHER, _MARK = 8, 40, 64, 128
 # Between two marks a pickler puts a handful of values.
 _LOOSE_LIMIT = 10_000
@@ -54,16 +73,23 @@ class Machine(PickleBytes):
 
     def refuse_loose_values(self) -> None:
         if not self.marks and len(self.stack) > _LOOSE_LIMIT:
-            raise FormatError("pickle-limit", f"leaves {len(self.stack)} loose values on the stack; no pickler does")
+            raise FormatError(
+                "pickle-limit",
+                f"leaves {len(self.stack)} loose values on the stack; no pickler does",
+            )
 
     def check_limits(self) -> None:
         self.refuse_loose_values()
         if 4 * len(self.memo) > 3 * self.opcodes:
             raise FormatError(
-                "pickle-limit", f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions"
+                "pickle-limit",
+                f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions",
             )
         if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
-            raise FormatError("too-large", f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values")
+            raise FormatError(
+                "too-large",
+                f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values",
+            )
 
     def push(self, value: object) -> None:
         self.weight += _WEIGHTS.get(type(value), _OTHER)
@@ -83,7 +109,8 @@ class Machine(PickleBytes):
     def remember(self, index: int) -> None:
         if index > self.opcodes or index < 0:
             raise FormatError(
-                "pickle-limit", f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler"
+                "pickle-limit",
+                f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler",
             )
         self.weight += self.memo.put(index, self.stack[-1])
 
@@ -102,7 +129,9 @@ class Machine(PickleBytes):
 
     def integer(self, size: int) -> None:
         if not 0 <= size <= _INT_SIZE_LIMIT:
-            raise FormatError("pickle-limit", f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read")
+            raise FormatError(
+                "pickle-limit", f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read"
+            )
         self.push(int.from_bytes(self.take(size), "little", signed=True))
 
     def frame(self) -> None:
@@ -119,7 +148,8 @@ class Machine(PickleBytes):
     def name_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise FormatError(
-                "pickle-opcode", f"global named by {shown(module)} and {shown(name)} instead of two texts"
+                "pickle-opcode",
+                f"global named by {shown(module)} and {shown(name)} instead of two texts",
             )
         if name == "getattr" and module in ("builtins", "__builtin__"):
             self.push(GETATTR)
@@ -171,11 +201,15 @@ class Machine(PickleBytes):
             self.name_global(inner.module, inner.name)
             return
         if not isinstance(function, Global):
-            raise FormatError("pickle-opcode", f"byte {self.at}: calls {shown(function)}, no named class or function")
+            raise FormatError(
+                "pickle-opcode",
+                f"byte {self.at}: calls {shown(function)}, no named class or function",
+            )
         if isinstance(self.on_global, Mentions):
             self.on_global.called(function, given[0], made=made)
         match given:
-            # Of these a distributed checkpoint has hundreds of thousands; it is the tuple that it is made of.
+            # Of these a distributed checkpoint has hundreds of thousands; it is the tuple that it
+            # is made of.
             case [(tuple() as numbers,)] if function == _SIZE:
                 self.weight -= _WEIGHTS[tuple]
                 self.stack.append(numbers)
@@ -194,7 +228,8 @@ class Machine(PickleBytes):
         state, target = self.stack.pop(), self.stack[-1]
         if not isinstance(target, Call):
             raise FormatError(
-                "pickle-opcode", f"byte {self.at}: sets attributes of {shown(target)}, which is no new object"
+                "pickle-opcode",
+                f"byte {self.at}: sets attributes of {shown(target)}, which is no new object",
             )
         target.state = state
 
@@ -206,7 +241,9 @@ class Machine(PickleBytes):
             target.items = target.items if isinstance(target.items, dict) else {}
             target = target.items
         if not isinstance(target, dict):
-            self.malformed(f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)")
+            self.malformed(
+                f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)"
+            )
         self.weight += len(pairs) // 2 * _PAIR
         for index in range(0, len(pairs), 2):
             target[safe_key(pairs[index])] = pairs[index + 1]

@@ -1,9 +1,10 @@
 """
 The memo of a pickle: what it put there and fetches again. A pickler puts nearly everything there and fetches little.
 
-So a first pass over the instructions finds out what is fetched, and nothing else is kept; a ``.metadata`` of a hundred
-thousand pieces would not fit into memory otherwise. It reads no value. Where it loses its way it stops, and what it has
-missed is refused by the interpreter later, as a value that was never put there.
+So a first pass over the instructions finds out what is fetched, and nothing else is kept; a
+``.metadata`` of a hundred thousand pieces would not fit into memory otherwise. It reads no value.
+Where it loses its way it stops, and what it has missed is refused by the interpreter later, as a
+value that was never put there.
 """
 
 from __future__ import annotations
@@ -12,18 +13,39 @@ from airflow_runai.checkpoints.checking.examination import FormatError
 
 __all__ = ["OPCODE_LIMIT", "Memo"]
 
-#: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 7 million.
+#: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 7
+#: million.
 OPCODE_LIMIT = 7_500_000
 
 _FETCHED_LIMIT = 300_000
 _ENTRY = 100
-# Bytes behind an opcode; those of variable length with the width of their length; those that end with a line feed.
+# Bytes behind an opcode; those of variable length with the width of their length; those that end
+# with a line feed.
 _FIXED = {
     **dict.fromkeys(b"(012N])}.aeltdsuRbQo\x85\x86\x87\x88\x89\x81\x8f\x90\x91\x92\x93\x94", 0),
-    **{0x80: 1, 0x95: 8, ord("K"): 1, ord("M"): 2, ord("J"): 4, ord("G"): 8, ord("q"): 1, ord("r"): 4},
+    **{
+        0x80: 1,
+        0x95: 8,
+        ord("K"): 1,
+        ord("M"): 2,
+        ord("J"): 4,
+        ord("G"): 8,
+        ord("q"): 1,
+        ord("r"): 4,
+    },
 }
 _VARIABLE = {
-    **{ord("X"): 4, 0x8C: 1, 0x8D: 8, ord("T"): 4, ord("U"): 1, ord("B"): 4, ord("C"): 1, 0x8E: 8, 0x96: 8},
+    **{
+        ord("X"): 4,
+        0x8C: 1,
+        0x8D: 8,
+        ord("T"): 4,
+        ord("U"): 1,
+        ord("B"): 4,
+        ord("C"): 1,
+        0x8E: 8,
+        0x96: 8,
+    },
     **{0x8A: 1, 0x8B: 4},
 }
 _LINES = {**dict.fromkeys(b"ILFSVpP", 1), **dict.fromkeys(b"ci", 2)}
@@ -108,7 +130,8 @@ def _fetched(data: bytes, begin: int) -> set[int]:
             at = _behind_lines(data, at, opcode, found) or end
         if len(found) > _FETCHED_LIMIT:
             raise FormatError(
-                "too-large", f"fetches more than {_FETCHED_LIMIT} objects from its memo; no more are read"
+                "too-large",
+                f"fetches more than {_FETCHED_LIMIT} objects from its memo; no more are read",
             )
     return found
 

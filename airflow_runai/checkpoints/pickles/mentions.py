@@ -15,7 +15,8 @@ __all__ = ["Mentions", "Use"]
 
 Use = Literal["named", "made", "called"]
 _ORDER: tuple[Use, ...] = ("named", "made", "called")
-#: Functions that are allowed, and which of their arguments they call (torch 2.13, NumPy 2.4, jax 0.10, pandas 2.3).
+#: Functions that are allowed, and which of their arguments they call (torch 2.13, NumPy 2.4, jax
+#: 0.10, pandas 2.3).
 _CALLERS = {
     ("torch._tensor", "_rebuild_from_type_v2"): 0,
     ("copyreg", "_reconstructor"): 1,
@@ -31,7 +32,9 @@ _CALLERS = {
 
 
 class Mentions:
-    """Every class and function of a pickle, in the order in which they are met; to be told of each."""
+    """
+    Every class and function of a pickle, in the order in which they are met; to be told of each.
+    """
 
     def __init__(self) -> None:
         self._uses: dict[tuple[str, str], Use] = {}

@@ -1,8 +1,8 @@
 """
 What each instruction of a pickle does to the machine, as tables: one line an opcode.
 
-Protocols 0 and 1 write numbers and texts as lines. Python itself has not written them by default since 2.x; they are
-understood only where the pickle does not announce a later protocol.
+Protocols 0 and 1 write numbers and texts as lines. Python itself has not written them by default
+since 2.x; they are understood only where the pickle does not announce a later protocol.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ ACTIONS: dict[int, Callable[[Machine], None]] = {
 
 #: What protocols 0 and 1 have besides.
 OLD_ACTIONS: dict[int, Callable[[Machine], None]] = {
-    ord("I"): lambda m: m.push({b"00": False, b"01": True}.get(line := m.raw_line(), m.decimal(line))),
+    ord("I"): lambda m: m.push(
+        {b"00": False, b"01": True}.get(line := m.raw_line(), m.decimal(line))
+    ),
     ord("L"): lambda m: m.push(m.decimal(m.raw_line().removesuffix(b"L"))),
     ord("F"): lambda m: m.push(m.fraction(m.raw_line())),
     ord("S"): lambda m: m.quoted(m.raw_line()),

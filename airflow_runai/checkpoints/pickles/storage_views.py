@@ -1,9 +1,10 @@
 """
 What the numbers of one storage of PyTorch are, for each tensor that is a view of it: exactly its own elements.
 
-Between two slices of a buffer, or beside a column of it, lies memory that belongs to nobody and may hold anything. A
-storage is looked at as a whole as long as everything in it is finite; only where something is not, it is found out
-whose it is. Views whose elements cannot be told apart (strides that overlap) own all bytes between their ends.
+Between two slices of a buffer, or beside a column of it, lies memory that belongs to nobody and may
+hold anything. A storage is looked at as a whole as long as everything in it is finite; only where
+something is not, it is found out whose it is. Views whose elements cannot be told apart (strides
+that overlap) own all bytes between their ends.
 """
 
 from __future__ import annotations
@@ -71,10 +72,16 @@ class _View(TensorContent):
         self.place = tensor.place
         self.itemsize = tensor.itemsize
         self.test = self._test
-        steps = [(step, size) for size, step in zip(tensor.shape, tensor.stride, strict=True) if size > 1 and step]
+        steps = [
+            (step, size)
+            for size, step in zip(tensor.shape, tensor.stride, strict=True)
+            if size > 1 and step
+        ]
         self.steps = sorted(steps, reverse=True)
         reach = [0, *accumulate((size - 1) * step for step, size in reversed(self.steps))]
-        self.apart = all(step > below for (step, _), below in zip(reversed(self.steps), reach, strict=False))
+        self.apart = all(
+            step > below for (step, _), below in zip(reversed(self.steps), reach, strict=False)
+        )
         items = 1
         for _, size in self.steps:
             items *= size

@@ -1,9 +1,9 @@
 """
 What a PyTorch pickle says about tensors and steps, read from the inert values.
 
-Knows how ``torch.save`` writes tensors (torch/_utils.py and torch/serialization.py, 2.13), optimizers,
-learning-rate schedulers and Lightning checkpoints. Looks at no byte of a tensor; it says where those bytes must be
-and how large.
+Knows how ``torch.save`` writes tensors (torch/_utils.py and torch/serialization.py, 2.13),
+optimizers, learning-rate schedulers and Lightning checkpoints. Looks at no byte of a tensor; it
+says where those bytes must be and how large.
 """
 
 from __future__ import annotations
@@ -27,11 +27,19 @@ _STORAGE_KINDS: dict[str, tuple[str, int]] = {
     "IntStorage": ("i32", 4),
     "QInt32Storage": ("i32", 4),
     "ShortStorage": ("i16", 2),
-    **{f"{name}Storage": ("u8", 1) for name in ("Char", "Byte", "Bool", "QInt8", "QUInt8", "QUInt4x2", "QUInt2x4")},
+    **{
+        f"{name}Storage": ("u8", 1)
+        for name in ("Char", "Byte", "Bool", "QInt8", "QUInt8", "QUInt4x2", "QUInt2x4")
+    },
     "UntypedStorage": ("bytes", 1),
 }
 _DTYPES: dict[str, tuple[str, int]] = {
-    **{"float32": ("f32", 4), "float64": ("f64", 8), "float16": ("f16", 2), "bfloat16": ("bf16", 2)},
+    **{
+        "float32": ("f32", 4),
+        "float64": ("f64", 8),
+        "float16": ("f16", 2),
+        "bfloat16": ("bf16", 2),
+    },
     **{"complex64": ("f32", 8), "complex128": ("f64", 16), "complex32": ("f16", 4)},
     **{"float8_e4m3fn": ("e4m3fn", 1), "float8_e5m2": ("e5m2", 1)},
     **{"int64": ("i64", 8), "int32": ("i32", 4), "int16": ("i16", 2), "uint16": ("i16", 2)},
@@ -39,7 +47,12 @@ _DTYPES: dict[str, tuple[str, int]] = {
 }
 _OPTIMIZER_LIMIT = 64
 _PER_BYTE = {"QUInt4x2": 2, "QUInt2x4": 4}
-_VIEWS = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 4, "_rebuild_tensor_v3": 7, "_rebuild_qtensor": 4}
+_VIEWS = {
+    "_rebuild_tensor": 4,
+    "_rebuild_tensor_v2": 4,
+    "_rebuild_tensor_v3": 7,
+    "_rebuild_qtensor": 4,
+}
 
 
 @dataclass
@@ -76,7 +89,8 @@ class Tensor:
     :param end: one after the last byte.
     :param kind: as in :class:`Storage`.
     :param dtype: the storage's, or what PyTorch calls it.
-    :param stride: from one element to the next of each dimension, in elements of ``itemsize`` bytes.
+    :param stride: from one element to the next of each dimension, in elements of ``itemsize``
+        bytes.
     :param place: what it is a part of.
     """
 
@@ -117,7 +131,8 @@ def read_contents(root: object, name: str = "") -> Contents:
 
     :param root: result of :func:`~airflow_runai.checkpoints.pickles.interpreter.load_inert`.
     :param name: of the object itself, where it is one of many; goes before the names inside.
-    :raises FormatError: ``torch-storage`` or ``torch-view`` when a tensor contradicts itself, ``pickle-limit`` for depth.
+    :raises FormatError: ``torch-storage`` or ``torch-view`` when a tensor contradicts itself,
+        ``pickle-limit`` for depth.
     """
     contents = Contents()
     by_call: dict[int, Tensor] = {}
@@ -147,24 +162,38 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
     if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
         identity = identity[:5]
     if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
-        raise FormatError("torch-storage", f"tensor {shown(name)} refers to something that is not a storage")
+        raise FormatError(
+            "torch-storage", f"tensor {shown(name)} refers to something that is not a storage"
+        )
     _, kind, key, _, numel = identity
     if not isinstance(kind, Global) or not isinstance(key, str) or not _natural(numel):
-        raise FormatError("torch-storage", f"tensor {shown(name)} has a malformed storage reference")
+        raise FormatError(
+            "torch-storage", f"tensor {shown(name)} has a malformed storage reference"
+        )
     lane, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
     if not itemsize:
-        raise FormatError("torch-storage", f"storage class {shown(str(kind))} of tensor {shown(name)} is not known")
-    known = contents.storages.setdefault(key, Storage(key, lane, itemsize, numel, kind.name.removesuffix("Storage")))
+        raise FormatError(
+            "torch-storage",
+            f"storage class {shown(str(kind))} of tensor {shown(name)} is not known",
+        )
+    known = contents.storages.setdefault(
+        key, Storage(key, lane, itemsize, numel, kind.name.removesuffix("Storage"))
+    )
     if known.nbytes != itemsize * numel:
         raise FormatError(
-            "torch-storage", f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes"
+            "torch-storage",
+            f"storage {shown(key)} is said to have {known.nbytes} and {itemsize * numel} bytes",
         )
     return known
 
 
 def _view(call: Call) -> Call | None:
     """Return the call that rebuilds a tensor; for subclasses it is wrapped as ``(function, type, args, state)``."""
-    if call.function.name == "_rebuild_from_type_v2" and isinstance(call.args, tuple) and len(call.args) == 4:
+    if (
+        call.function.name == "_rebuild_from_type_v2"
+        and isinstance(call.args, tuple)
+        and len(call.args) == 4
+    ):
         function, _, args, _ = call.args
         call = Call(function, args) if isinstance(function, Global) else call
     return call if call.function.name in _VIEWS else None
@@ -173,7 +202,11 @@ def _view(call: Call) -> Call | None:
 def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str, ...]) -> Tensor:
     name = place.name
     args = call.args
-    if not isinstance(args, tuple) or len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
+    if (
+        not isinstance(args, tuple)
+        or len(args) < _VIEWS[call.function.name]
+        or not isinstance(args[0], Persistent)
+    ):
         raise FormatError("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
     storage = _storage(contents, args[0], name)
     kind, itemsize, dtype = storage.kind, storage.itemsize, storage.dtype
@@ -185,10 +218,19 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
     first, last = first // packed, -(-last // packed)
     if last * itemsize > storage.nbytes:
         raise FormatError(
-            "torch-view", f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}"
+            "torch-view",
+            f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}",
         )
     stands = place_of(name, place.top, optimizers)
-    extent = (first * itemsize, last * itemsize, kind, dtype, tuple(args[2]), tuple(args[3]), itemsize)
+    extent = (
+        first * itemsize,
+        last * itemsize,
+        kind,
+        dtype,
+        tuple(args[2]),
+        tuple(args[3]),
+        itemsize,
+    )
     tensor = Tensor(name, place.top, storage, *extent, stands)
     storage.tensors.append(tensor)
     return tensor
@@ -198,23 +240,29 @@ def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[i
     """First item that a view covers, and one after the last."""
     if not _natural(offset) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
         raise FormatError(
-            "torch-view", f"tensor {shown(name)} has offset {shown(offset)}; whole numbers from 0 are allowed"
+            "torch-view",
+            f"tensor {shown(name)} has offset {shown(offset)}; whole numbers from 0 are allowed",
         )
     if len(shape) != len(stride) or not all(_natural(number) for number in (*shape, *stride)):
         raise FormatError(
-            "torch-view", f"tensor {shown(name)} has a shape or stride that is not made of numbers from 0"
+            "torch-view",
+            f"tensor {shown(name)} has a shape or stride that is not made of numbers from 0",
         )
     assert isinstance(offset, int)
     if 0 in shape:
         return offset, offset
-    return offset, offset + 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    return offset, offset + 1 + sum(
+        (size - 1) * step for size, step in zip(shape, stride, strict=True)
+    )
 
 
 def _natural(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _steps_of(mapping: dict[object, object], by_call: dict[int, Tensor], contents: Contents) -> None:
+def _steps_of(
+    mapping: dict[object, object], by_call: dict[int, Tensor], contents: Contents
+) -> None:
     if "param_groups" in mapping and isinstance(mapping.get("state"), dict):
         states = mapping["state"]
         assert isinstance(states, dict)
@@ -224,8 +272,9 @@ def _steps_of(mapping: dict[object, object], by_call: dict[int, Tensor], content
                 contents.optimizer_steps.append(step)
             elif id(step) in by_call:
                 contents.optimizer_steps.append(by_call[id(step)])
-    # ReduceLROnPlateau counts evaluations, not steps; it is told apart by the keys only it has. SequentialLR counts
-    # itself without _step_count; those inside it, which are met later, count from when their turn comes.
+    # ReduceLROnPlateau counts evaluations, not steps; it is told apart by the keys only it has.
+    # SequentialLR counts itself without _step_count; those inside it, which are met later, count
+    # from when their turn comes.
     counts = "_step_count" in mapping or "_schedulers" in mapping
     if "last_epoch" in mapping and counts and "num_bad_epochs" not in mapping:
         epoch = mapping["last_epoch"]

@@ -1,9 +1,10 @@
 """
 What a pickle would build, as inert values: names instead of classes, recorded calls instead of objects.
 
-Numbers, short text, tuples, lists and dictionaries stand for themselves. Everything else is one of the classes below.
-None of them can do anything. Values may be nested as deep as the pickle says, so they are only ever walked
-iteratively, never compared, hashed or printed as a whole (each of these recurses in C and can exhaust the stack).
+Numbers, short text, tuples, lists and dictionaries stand for themselves. Everything else is one of
+the classes below. None of them can do anything. Values may be nested as deep as the pickle says, so
+they are only ever walked iteratively, never compared, hashed or printed as a whole (each of these
+recurses in C and can exhaust the stack).
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ from dataclasses import dataclass
 
 from airflow_runai.checkpoints.checking.examination import FormatError
 
-__all__ = ["GETATTR", "Call", "Global", "Key", "Opaque", "Persistent", "Place", "inside", "paired", "safe_key", "walk"]
+__all__ = [
+    "GETATTR",
+    "Call",
+    "Global",
+    "Key",
+    "Opaque",
+    "Persistent",
+    "Place",
+    "inside",
+    "paired",
+    "safe_key",
+    "walk",
+]
 
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
@@ -31,8 +44,9 @@ class Global:
         return f"{self.module}.{self.name}"
 
 
-#: Up to protocol 3 Python writes a class inside a class as ``getattr(outer, name)``, which is as harmless as its name.
-#: There is one object of it only, to be told apart by identity: any other use is that of a dangerous function.
+#: Up to protocol 3 Python writes a class inside a class as ``getattr(outer, name)``, which is as
+#: harmless as its name. There is one object of it only, to be told apart by identity: any other use
+#: is that of a dangerous function.
 GETATTR = Global("builtins", "getattr")
 
 
@@ -101,8 +115,8 @@ def safe_key(key: object) -> object:
     """
     Return a dictionary key that can be hashed in constant time.
 
-    Nested tuples hash recursively in C, and integers far above 64 bits can be chosen to collide; such keys are
-    replaced by a stand-in of their own, because no reader needs to look them up.
+    Nested tuples hash recursively in C, and integers far above 64 bits can be chosen to collide;
+    such keys are replaced by a stand-in of their own, because no reader needs to look them up.
     """
     if isinstance(key, str | bytes | float | Global | None):
         return key
@@ -121,8 +135,8 @@ def walk(root: object, name: str = "") -> Iterator[Place]:
     Visit every value once, parents first, in the order of the pickle.
 
     :param name: of the root itself.
-    :raises FormatError: ``pickle-limit`` when values are nested deeper than 500 levels, which would overflow the stack of
-        whatever works on the loaded object recursively.
+    :raises FormatError: ``pickle-limit`` when values are nested deeper than 500 levels, which would
+        overflow the stack of whatever works on the loaded object recursively.
     """
     seen: set[int] = set()
     pending: list[tuple[str, str, object, int]] = [(name, name.partition(".")[0], root, 0)]
@@ -133,16 +147,23 @@ def walk(root: object, name: str = "") -> Iterator[Place]:
                 continue
             seen.add(id(value))
             if depth > _DEPTH_LIMIT:
-                raise FormatError("pickle-limit", f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}")
+                raise FormatError(
+                    "pickle-limit",
+                    f"values are nested deeper than {_DEPTH_LIMIT} levels at {name!r}",
+                )
             for key, child in reversed(_children(value)):
                 path = _join(name, key)
                 pending.append((path, top or path, child, depth + 1))
         yield Place(name, top, value)
 
 
-def _children(value: list[object] | tuple[object, ...] | dict[object, object] | Call) -> list[tuple[object, object]]:
+def _children(
+    value: list[object] | tuple[object, ...] | dict[object, object] | Call,
+) -> list[tuple[object, object]]:
     if isinstance(value, dict):
-        keys: list[tuple[object, object]] = [(None, key.value) for key in value if isinstance(key, Key)]
+        keys: list[tuple[object, object]] = [
+            (None, key.value) for key in value if isinstance(key, Key)
+        ]
         return [*value.items(), *keys]
     if isinstance(value, Call):
         return [(None, value.args), (None, value.items), (None, value.state)]

@@ -1,1 +1,5 @@
-"""Bytes and names, wherever they lie: listings, ranges, small files, checksums. Knows nothing of checkpoints' formats."""
+"""
+Bytes and names, wherever they lie: listings, ranges, small files, checksums.
+
+Knows nothing of checkpoints' formats.
+"""

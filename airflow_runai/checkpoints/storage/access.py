@@ -1,10 +1,11 @@
 """
 How bytes come out of a storage: a local file, an object that is fetched by ranges, or whatever can seek and read.
 
-A local file is read into the caller's buffer at an offset, without a position and without a second buffer. Of an
-object the next ranges are under way while one is looked at, because there the network's round trips are what costs;
-each byte is fetched once, and at most ``ahead + 1`` ranges of 4 MiB are held. Structure (headers, the ends of a file)
-is fetched in blocks of 64 KiB, the last few of which are kept: a zip's small members lie side by side.
+A local file is read into the caller's buffer at an offset, without a position and without a second
+buffer. Of an object the next ranges are under way while one is looked at, because there the
+network's round trips are what costs; each byte is fetched once, and at most ``ahead + 1`` ranges of
+4 MiB are held. Structure (headers, the ends of a file) is fetched in blocks of 64 KiB, the last few
+of which are kept: a zip's small members lie side by side.
 
 Storage libraries raise what they like; their errors pass through here and are named in
 :mod:`~airflow_runai.checkpoints.checking.reader`.
@@ -141,7 +142,8 @@ class _RangedObject:
         self._size = size
         self._ahead = ahead
         self._blocks = blocks
-        # Imported here: threads serve object stores alone, and cost a command line a tenth of its start.
+        # Imported here: threads serve object stores alone, and cost a command line a tenth of its
+        # start.
         from concurrent.futures import ThreadPoolExecutor
 
         self._ranges: dict[int, Future[bytes]] = {}
@@ -158,7 +160,9 @@ class _RangedObject:
         kept = self._blocks.get(self._path, number)
         if kept is not None:
             return kept
-        return self._blocks.keep(self._path, number, self._fetch(number * _BLOCK, (number + 1) * _BLOCK))
+        return self._blocks.keep(
+            self._path, number, self._fetch(number * _BLOCK, (number + 1) * _BLOCK)
+        )
 
     def into(self, target: memoryview, offset: int) -> int:
         number = offset // _RANGE
@@ -180,7 +184,9 @@ class _RangedObject:
 
     def _fetch(self, begin: int, end: int) -> bytes:
         end = min(end, self._size)
-        data: bytes = self._system.cat_file(self._path, start=begin, end=end) if begin < end else b""
+        data: bytes = (
+            self._system.cat_file(self._path, start=begin, end=end) if begin < end else b""
+        )
         return data
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """
 Checkpoints that are neither one file nor one directory: a TensorFlow prefix, which is an index and its data files.
 
-Such a one goes by the name of its index, ``ckpt-12.index``, or by the prefix itself; its listing is that of a directory
-that holds nothing but its own files, so that everything else (changes while it is read, digest, formats) need not know.
+Such a one goes by the name of its index, ``ckpt-12.index``, or by the prefix itself; its listing is
+that of a directory that holds nothing but its own files, so that everything else (changes while it
+is read, digest, formats) need not know.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ INDEX = ".index"
 MOST_PIECES = 10_000
 
 
-def list_checkpoint(path: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Listing:
+def list_checkpoint(
+    path: Location, limit: int, on_error: Callable[[str, Exception], None]
+) -> Listing:
     """
     List a checkpoint as :func:`list_tree` does, companions included.
 

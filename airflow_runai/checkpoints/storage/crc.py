@@ -1,8 +1,8 @@
 """
 The CRC32 of bytes, and the joining of two without the bytes: a file's sum from those of its parts, each summed once.
 
-``isal`` computes both, some 10 times as fast as zlib. It is imported when the first byte is summed, because Airflow
-imports this package whenever it parses a DAG.
+``isal`` computes both, some 10 times as fast as zlib. It is imported when the first byte is summed,
+because Airflow imports this package whenever it parses a DAG.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 CRC32C (Castagnoli), the checksum of TensorFlow and of Orbax's OCDBT.
 
-The package ``crc32c`` computes it. It is imported when the first byte is summed, because Airflow imports this package
-whenever it parses a DAG.
+The package ``crc32c`` computes it. It is imported when the first byte is summed, because Airflow
+imports this package whenever it parses a DAG.
 """
 
 from __future__ import annotations

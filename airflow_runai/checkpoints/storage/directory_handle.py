@@ -1,14 +1,16 @@
 """
 A directory held open, and the one way to read, write, rename and remove what lies below it without ever leaving it.
 
-Whoever trains writes into the storage that workers read, so what lies there may be laid out to lead elsewhere: a link
-in place of a file or of a directory, a fifo that never answers, a name with ``..`` in it. Paths are therefore not
-looked at and then used, because what they name may change in between. Each step goes from an open directory to one
-name in it, and a link is refused by the opening itself (``openat`` with ``O_NOFOLLOW``).
+Whoever trains writes into the storage that workers read, so what lies there may be laid out to lead
+elsewhere: a link in place of a file or of a directory, a fifo that never answers, a name with
+``..`` in it. Paths are therefore not looked at and then used, because what they name may change in
+between. Each step goes from an open directory to one name in it, and a link is refused by the
+opening itself (``openat`` with ``O_NOFOLLOW``).
 
-A hard link cannot be told from the file, and is taken for it: it cannot leave its file system, and Linux lets nobody
-make one to a file that he cannot write. Nothing is ever written in place, so that what else bears the name of a file
-stays as it is. Files on mounted storage only; object storage has no links.
+A hard link cannot be told from the file, and is taken for it: it cannot leave its file system, and
+Linux lets nobody make one to a file that he cannot write. Nothing is ever written in place, so that
+what else bears the name of a file stays as it is. Files on mounted storage only; object storage has
+no links.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class Folder:
     """
     An open directory; a context manager.
 
-    Whatever takes a name takes that of one entry, and raises :class:`WrongKind` for every other text.
+    Whatever takes a name takes that of one entry, and raises :class:`WrongKind` for every other
+    text.
 
     :param path: how errors call it.
     """
@@ -71,7 +74,8 @@ class Folder:
 
         :param below: from here on no link is followed; without it, the path is trusted to its end.
         :param make: make what is missing.
-        :raises WrongKind: where the path leads out of ``below``, or through something that is no directory.
+        :raises WrongKind: where the path leads out of ``below``, or through something that is no
+            directory.
         """
         top = path if below is None else below
         if below is not None and not path.is_relative_to(below):
@@ -93,7 +97,10 @@ class Folder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         os.close(self._handle)
 
@@ -129,7 +136,8 @@ class Folder:
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a file; of one that is longer than ``limit`` bytes, one byte more."""
-        # Looked at first, because opening a device may do something; and again, because it may be another by then.
+        # Looked at first, because opening a device may do something; and again, because it may be
+        # another by then.
         self._expect(name, "file")
         with _closing(os.open(self._single(name), _READABLE, dir_fd=self._handle)) as handle:
             found = os.fstat(handle)
@@ -151,7 +159,9 @@ class Folder:
             os.fsync(file.fileno())
 
     def replace(self, name: str, data: bytes) -> None:
-        """Write a file so that readers see the old or the new one; a link is replaced, never followed."""
+        """
+        Write a file so that readers see the old or the new one; a link is replaced, never followed.
+        """
         fresh = f".{uuid.uuid4().hex}.tmp"
         try:
             self.write(fresh, data)
@@ -175,7 +185,9 @@ class Folder:
         if self.kind(name) != "directory":
             return self.remove(name)
         if not deepest:
-            raise WrongKind(self.path / name, f"lies more than {_DEEPEST} directories deep; remove it by hand")
+            raise WrongKind(
+                self.path / name, f"lies more than {_DEEPEST} directories deep; remove it by hand"
+            )
         with self.enter(name) as folder:
             for child in list(folder.names()):
                 folder.clear(child, deepest=deepest - 1)
@@ -193,11 +205,19 @@ class Folder:
     def _expect(self, name: str, wanted: str) -> None:
         found = self.kind(name)
         if found not in (wanted, None):
-            advice = "links are not followed here, because they may lead anywhere; " if found == "link" else ""
-            raise WrongKind(self.path / name, f"is a {found}; {advice}put the {wanted} itself there")
+            advice = (
+                "links are not followed here, because they may lead anywhere; "
+                if found == "link"
+                else ""
+            )
+            raise WrongKind(
+                self.path / name, f"is a {found}; {advice}put the {wanted} itself there"
+            )
 
     def _listed(self) -> AbstractContextManager[int]:
-        return _closing(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._handle))
+        return _closing(
+            os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._handle)
+        )
 
 
 @contextmanager

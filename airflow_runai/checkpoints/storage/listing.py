@@ -1,9 +1,9 @@
 """
 What lies on disk: a bounded listing of one checkpoint, taken with the pathlib interface only.
 
-Works for :class:`pathlib.Path` and for object storage alike. It opens nothing. Fifos, devices and links to
-directories are listed as what they are and never followed, because opening a fifo blocks and a link to a directory
-may not end.
+Works for :class:`pathlib.Path` and for object storage alike. It opens nothing. Fifos, devices and
+links to directories are listed as what they are and never followed, because opening a fifo blocks
+and a link to a directory may not end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-__all__ = ["Entry", "Location", "Tree", "children", "forget_listings", "is_temporary", "list_tree", "look"]
+__all__ = [
+    "FileEntry",
+    "Listing",
+    "Location",
+    "children",
+    "forget_listings",
+    "is_temporary",
+    "list_tree",
+    "look",
+]
 
 Kind = Literal["file", "directory", "special", "link", "gone"]
 _DEPTH_LIMIT = 16
@@ -26,7 +35,9 @@ _TENSORFLOW_PARTS = re.compile(r"_temp(?:_[0-9a-f]{32})?$")
 
 
 class Location(Protocol):
-    """The part of the pathlib interface that is used; ``Path`` and ``ObjectStoragePath`` both have it."""
+    """
+    The part of the pathlib interface that is used; ``Path`` and ``ObjectStoragePath`` both have it.
+    """
 
     @property
     def name(self) -> str:
@@ -65,7 +76,8 @@ class Listing:
 
     :param root: the checkpoint itself.
     :param label: how findings name it.
-    :param files: regular files by relative POSIX path; a checkpoint that is one file has one, under its own name.
+    :param files: regular files by relative POSIX path; a checkpoint that is one file has one, under
+        its own name.
     :param others: everything that is neither a regular file nor a directory, by relative path.
     :param single: the checkpoint is a file, not a directory.
     :param truncated: there was more than the limit allows to list.
@@ -96,7 +108,10 @@ class Listing:
     @property
     def mark(self) -> str:
         """The fingerprint as a short text, to recognise later that these are the files that were looked at."""
-        seen = sorted(self.fingerprint.items()), sorted((name, entry.kind) for name, entry in self.others.items())
+        seen = (
+            sorted(self.fingerprint.items()),
+            sorted((name, entry.kind) for name, entry in self.others.items()),
+        )
         return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -144,8 +159,8 @@ def children(folder: Any, limit: int) -> Iterator[Any] | None:
     """
     What lies in a directory, one after the other; ``None`` when S3 says that it is more than the limit.
 
-    A million names are not collected first, as ``Path.iterdir`` does, nor asked for, as s3fs does. Of other object
-    stores fsspec hands over whole listings.
+    A million names are not collected first, as ``Path.iterdir`` does, nor asked for, as s3fs does.
+    Of other object stores fsspec hands over whole listings.
     """
     if isinstance(folder, Path):
         return _scanned(folder)
@@ -166,7 +181,9 @@ def _fits(folder: Any, limit: int) -> bool:
     bucket, key, _ = system.split_path(folder.path)
     prefix, found, more = key.rstrip("/") + "/" if key else "", 0, {"MaxKeys": min(limit + 1, 1000)}
     while found <= limit:
-        page = system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more)
+        page = system.call_s3(
+            "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more
+        )
         found += page.get("KeyCount", 0)
         if not page.get("IsTruncated"):
             break
@@ -182,7 +199,11 @@ def forget_listings(root: Any) -> None:
 
 
 def _children(
-    tree: Listing, prefix: str, folder: Location, limit: int, on_error: Callable[[str, Exception], None]
+    tree: Listing,
+    prefix: str,
+    folder: Location,
+    limit: int,
+    on_error: Callable[[str, Exception], None],
 ) -> Iterable[tuple[str, FileEntry]]:
     try:
         for child in children(folder, limit) or _refused(tree):
@@ -226,6 +247,8 @@ def _place(tree: Listing, name: str, entry: FileEntry, pending: list[tuple[str, 
 
 def is_temporary(name: str) -> bool:
     """Whether a name says that somebody is still writing or already deleting it."""
-    if name.startswith((".tmp", ".trash-", "tmp-")) or name.endswith((".tmp", ".part", ".incomplete")):
+    if name.startswith((".tmp", ".trash-", "tmp-")) or name.endswith(
+        (".tmp", ".part", ".incomplete")
+    ):
         return True
     return ".orbax-checkpoint-tmp" in name or _TENSORFLOW_PARTS.search(name) is not None

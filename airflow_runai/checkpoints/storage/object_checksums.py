@@ -1,10 +1,11 @@
 """
 The checksums that an object store keeps of its objects: where a manifest holds the same one, nothing is downloaded.
 
-S3 keeps what the uploader sent: CRC32 or CRC32C (SDKs since 2025 send one unasked), and of an object uploaded in one
-part without KMS its MD5 as the ETag. A sum of the sums of several parts (``COMPOSITE``, a dash in the ETag) is none of
-the bytes and is not used. Google Cloud Storage keeps CRC32C and MD5 in the object's metadata. Agreement proves;
-disagreement proves nothing here (an ETag may be anything), the object is then read as any other.
+S3 keeps what the uploader sent: CRC32 or CRC32C (SDKs since 2025 send one unasked), and of an
+object uploaded in one part without KMS its MD5 as the ETag. A sum of the sums of several parts
+(``COMPOSITE``, a dash in the ETag) is none of the bytes and is not used. Google Cloud Storage keeps
+CRC32C and MD5 in the object's metadata. Agreement proves; disagreement proves nothing here (an ETag
+may be anything), the object is then read as any other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def vouched(files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, 
     """
     Names of the files that their object store vouches for; one request a file, none for a local one.
 
-    :param promised: by name, the sums of a manifest: ``crc32``, ``crc32c`` or ``md5``, in lower-case hexadecimal.
+    :param promised: by name, the sums of a manifest: ``crc32``, ``crc32c`` or ``md5``, in
+        lower-case hexadecimal.
     """
     wanted = [name for name in promised if name in files and is_remote(files[name].path)]
     if not wanted:
@@ -34,7 +36,11 @@ def vouched(files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, 
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="checkpoint-sums") as workers:
         kept = workers.map(lambda name: _kept(files[name].path), wanted)
-        return {name for name, sums in zip(wanted, kept, strict=True) if sums.items() & promised[name].items()}
+        return {
+            name
+            for name, sums in zip(wanted, kept, strict=True)
+            if sums.items() & promised[name].items()
+        }
 
 
 def _kept(path: Any) -> dict[str, str]:
@@ -54,7 +60,11 @@ def _kept_by_s3(path: Any) -> dict[str, str]:
     head = path.fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     whole = head.get("ChecksumType") != "COMPOSITE"
     encoded = {"crc32": head.get("ChecksumCRC32"), "crc32c": head.get("ChecksumCRC32C")}
-    sums = {kind: _hexadecimal(value) for kind, value in encoded.items() if whole and value and "-" not in value}
+    sums = {
+        kind: _hexadecimal(value)
+        for kind, value in encoded.items()
+        if whole and value and "-" not in value
+    }
     tag = str(head.get("ETag", "")).strip('"')
     return {**sums, "md5": tag} if len(tag) == 32 else sums
 

@@ -1,9 +1,9 @@
 """
 How far a long check is: bytes, rate and the time that is left, told every few seconds.
 
-Reads no file and writes none; where the words go is the caller's business: :func:`sentence` suits a log, :func:`bar`
-a terminal. Give a :class:`Progress` as ``progress`` of :func:`~airflow_runai.checkpoints.check` or ``select``; each
-checkpoint begins anew.
+Reads no file and writes none; where the words go is the caller's business: :func:`sentence` suits a
+log, :func:`bar` a terminal. Give a :class:`Progress` as ``progress`` of
+:func:`~airflow_runai.checkpoints.check` or ``select``; each checkpoint begins anew.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ class Moment:
 
     @property
     def share(self) -> float:
-        """What is done, from 0 to 1. A header may be read twice, so the count may pass the total."""
+        """
+        What is done, from 0 to 1.
+
+        A header may be read twice, so the count may pass the total.
+        """
         return min(self.read / self.total, 1.0) if self.total else 0.0
 
 
@@ -53,13 +57,17 @@ class Progress:
     """
     Shows a check's progress, not more often than asked.
 
-    :param show: told a :class:`Moment`; nothing is shown of a check that ends before the first is due.
+    :param show: told a :class:`Moment`; nothing is shown of a check that ends before the first is
+        due.
     :param every: seconds between two moments.
     :param clock: seconds that only rise.
     """
 
     def __init__(
-        self, show: Callable[[Moment], None], every: float = 30.0, clock: Callable[[], float] = time.monotonic
+        self,
+        show: Callable[[Moment], None],
+        every: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._show = show
         self._every = every

@@ -1,8 +1,9 @@
 """
 One small file in whatever storage: read whole, replaced so that readers see the old or the new one, removed.
 
-On mounted storage no link is followed to it (:mod:`~airflow_runai.checkpoints.storage.directory_handle`), and it is written under
-another name, synced and renamed. On object storage a single put is atomic by itself, and there are no links.
+On mounted storage no link is followed to it
+(:mod:`~airflow_runai.checkpoints.storage.directory_handle`), and it is written under another name,
+synced and renamed. On object storage a single put is atomic by itself, and there are no links.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class SmallFile:
     """
     Where a small file lies.
 
-    :param below: the directory from which on no link is followed, for a mounted one; without it only the file itself
-        must not be a link.
+    :param below: the directory from which on no link is followed, for a mounted one; without it
+        only the file itself must not be a link.
     """
 
     path: Location

@@ -1,8 +1,8 @@
 """
 What a command line has said so far: the plain mapping of a specification, and everything beside it.
 
-Values are checked where they land, with the check of the specification's own field, so that an error can name the
-flag. What several flags mean together is decided at the end, in ``rules.py``.
+Values are checked where they land, with the check of the specification's own field, so that an
+error can name the flag. What several flags mean together is decided at the end, in ``rules.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from airflow_runai.core.command_line.line import Line, Words
 from airflow_runai.core.fields import declared
 from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
 
-_PARTS = {"compute": Compute, "storage": storage.Storage, "security": Security, "distributed": Distributed}
+_PARTS = {
+    "compute": Compute,
+    "storage": storage.Storage,
+    "security": Security,
+    "distributed": Distributed,
+}
 _MASTER = "distributed.master."
 
 
@@ -35,8 +40,8 @@ class Draft:
     A specification in the making.
 
     :param spec: as :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping` will get it.
-    :param told: what is no part of a specification: ``name``, ``name_prefix``, ``project``, ``template``, and what
-        the rules need, by the name of its flag.
+    :param told: what is no part of a specification: ``name``, ``name_prefix``, ``project``,
+        ``template``, and what the rules need, by the name of its flag.
     :param given: canonical names of the flags that were given.
     """
 

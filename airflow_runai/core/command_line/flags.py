@@ -1,9 +1,9 @@
 """
 A row of a flag table: how a flag is called, what it takes, and where it lands.
 
-Every flag has exactly one fate: it lands in the specification, is an argument of the operator, means nothing without a
-person at a terminal (a warning), or is refused. What lands also says how it is written back, so that reading and
-printing share one table.
+Every flag has exactly one fate: it lands in the specification, is an argument of the operator,
+means nothing without a person at a terminal (a warning), or is refused. What lands also says how it
+is written back, so that reading and printing share one table.
 """
 
 from __future__ import annotations
@@ -81,12 +81,16 @@ def row(  # a table is read by its columns
     names: str, takes: Takes, landing: FlagTarget, doc: str, *, only: str = "", eras: str = ""
 ) -> Flag:
     """Make a row; ``names``, ``only`` and ``eras`` are separated by blanks."""
-    return Flag(tuple(names.split()), takes, landing, doc, frozenset(only.split()), frozenset(eras.split()))
+    return Flag(
+        tuple(names.split()), takes, landing, doc, frozenset(only.split()), frozenset(eras.split())
+    )
 
 
 def put(path: str, read: Callable[[str], Any] = str, show: Show = str) -> FlagTarget:
     """Set one key of the specification."""
-    return FlagTarget(Disposition.LANDS, path, lambda draft, value: draft.put(path, read(value)), show)
+    return FlagTarget(
+        Disposition.LANDS, path, lambda draft, value: draft.put(path, read(value)), show
+    )
 
 
 def switch(path: str) -> FlagTarget:
@@ -118,28 +122,39 @@ def amount(path: str, least: Callable[[str], None] | None = None) -> FlagTarget:
         if least:
             least(clean)
         if clean != value:
-            draft.warn(f"read as {clean}: a quantity has no B in Kubernetes, the command line would refuse it")
+            draft.warn(
+                f"read as {clean}: a quantity has no B in Kubernetes, the command line would refuse it"
+            )
 
     return FlagTarget(Disposition.LANDS, path, apply, str)
 
 
 def texts(path: str, split: Callable[[str], list[str]] = lambda value: [value]) -> FlagTarget:
     """Append to a list of texts."""
-    return FlagTarget(Disposition.LANDS, path, lambda draft, value: draft.add(path, *split(value)), str, iter)
+    return FlagTarget(
+        Disposition.LANDS, path, lambda draft, value: draft.add(path, *split(value)), str, iter
+    )
 
 
 def named(path: str) -> FlagTarget:
     """Set one name of a mapping, from ``KEY=VALUE``."""
     return FlagTarget(
-        Disposition.LANDS, path, lambda draft, value: draft.name(path, *pair(value)), show_pair, dict.items
+        Disposition.LANDS,
+        path,
+        lambda draft, value: draft.name(path, *pair(value)),
+        show_pair,
+        dict.items,
     )
 
 
-def entries(path: str, form: Form, mine: Callable[[dict[str, Any]], dict[str, Any] | None] = dict) -> FlagTarget:
+def entries(
+    path: str, form: Form, mine: Callable[[dict[str, Any]], dict[str, Any] | None] = dict
+) -> FlagTarget:
     """
     Append an entry to a list.
 
-    :param mine: returns an entry in the spelling of ``form``, or ``None`` if another flag is for it.
+    :param mine: returns an entry in the spelling of ``form``, or ``None`` if another flag is for
+        it.
     """
 
     def show(entry: Mapping[str, Any]) -> str | None:
@@ -147,7 +162,11 @@ def entries(path: str, form: Form, mine: Callable[[dict[str, Any]], dict[str, An
         return None if own is None else form.show(own)
 
     return FlagTarget(
-        Disposition.LANDS, path, lambda draft, value: draft.add(path, form.read(value, draft.warn)), show, iter
+        Disposition.LANDS,
+        path,
+        lambda draft, value: draft.add(path, form.read(value, draft.warn)),
+        show,
+        iter,
     )
 
 
@@ -161,7 +180,9 @@ def told(name: str) -> FlagTarget:
 
     def apply(draft: Draft, value: str) -> None:
         if not value.strip():
-            raise ValueError(f"{value!r}; allowed: a text that is not empty. Leave the flag out for none")
+            raise ValueError(
+                f"{value!r}; allowed: a text that is not empty. Leave the flag out for none"
+            )
         draft.told[name] = sendable(value)
 
     return FlagTarget(Disposition.ARGUMENT, name, apply)
@@ -169,7 +190,9 @@ def told(name: str) -> FlagTarget:
 
 def idle(reason: str) -> FlagTarget:
     """Warn that it means nothing here."""
-    return FlagTarget(Disposition.IDLE, reason, lambda draft, value: draft.warn(f"left out: {reason}"))
+    return FlagTarget(
+        Disposition.IDLE, reason, lambda draft, value: draft.warn(f"left out: {reason}")
+    )
 
 
 def refused(reason: str) -> FlagTarget:

@@ -1,13 +1,15 @@
 """
 What flags a line has: the collisions of CLI v1's three grammars, decided before its flags are read.
 
-``--command`` took a value in 2020 and is boolean since 10/2020; ``-t`` was ``--template`` until mid-2020 and is
-``--tty`` since. Nothing in a line says which version it was written for, so the form does:
+``--command`` took a value in 2020 and is boolean since 10/2020; ``-t`` was ``--template`` until
+mid-2020 and is ``--tty`` since. Nothing in a line says which version it was written for, so the
+form does:
 
-- with a bare ``--``, ``--command`` is boolean; without one it takes a value. The later command lines refuse
-  ``--command=start.sh`` without ``--``, but their own pages show it, so it is accepted;
-- ``-t`` is a template only if a word follows it that is no flag, and nothing in the line is younger than 2020: no bare
-  ``--``, no flag of 2.x, no Go boolean behind it.
+- with a bare ``--``, ``--command`` is boolean; without one it takes a value. The later command
+  lines refuse ``--command=start.sh`` without ``--``, but their own pages show it, so it is
+  accepted;
+- ``-t`` is a template only if a word follows it that is no flag, and nothing in the line is younger
+  than 2020: no bare ``--``, no flag of 2.x, no Go boolean behind it.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def elsewhere(*, old: bool) -> Mapping[str, str]:
 
 
 #: What has no flag of its own in CLI v2.
-_WITHOUT_FLAG = {"name": "here the name is a word of its own", "args": "here write the words after --"}
+_WITHOUT_FLAG = {
+    "name": "here the name is a word of its own",
+    "args": "here write the words after --",
+}
 
 
 def _counterpart(flag: Flag, table: tuple[Flag, ...]) -> str:
@@ -59,7 +64,11 @@ def _counterpart(flag: Flag, table: tuple[Flag, ...]) -> str:
         return flag.landing.where
     places = set(flag.landing.where.split(", "))
     # Of CLI v2 only what says the thing itself, not what goes along with it.
-    twins = [twin for twin in table if table is V1 or twin.landing.show or twin.landing.fate is Disposition.ARGUMENT]
+    twins = [
+        twin
+        for twin in table
+        if table is V1 or twin.landing.show or twin.landing.fate is Disposition.ARGUMENT
+    ]
     found = [twin.spelled[0] for twin in twins if places & set(twin.landing.where.split(", "))]
     return f"here write {' or '.join(found)}" if found else "nothing says that here; leave it out"
 

@@ -1,10 +1,10 @@
 """
 What a command line says that lies across templates: words for the container, ``--git-sync``, and what it fills in.
 
-CLI v1 asks its templates first and fills in its defaults afterwards, lays ``--git-sync`` over a template's field by
-field, and lets the words after ``--`` take the place of all of a template's words (run-ai/runai-cli,
-``submit_template_merger.go`` and ``submit_mpi.go``). So none of that is part of the keys that are said; it is added by
-:func:`completed` when everybody has spoken.
+CLI v1 asks its templates first and fills in its defaults afterwards, lays ``--git-sync`` over a
+template's field by field, and lets the words after ``--`` take the place of all of a template's
+words (run-ai/runai-cli, ``submit_template_merger.go`` and ``submit_mpi.go``). So none of that is
+part of the keys that are said; it is added by :func:`completed` when everybody has spoken.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class Line:
     :param said: keys of a specification.
     :param git: parts of ``--git-sync`` of CLI v1, which knows one repository only.
     :param fills: dotted keys and the values that the command line gives them where nobody says one.
-    :param words: how it says what runs: words that are the command or its arguments, or ``either`` of them, as a
-        template may decide; ``flags`` if it has a flag for each; ``None`` without any.
-    :param launcher: it makes an MPI job of CLI v1, in which the launcher alone runs the command, without a GPU.
+    :param words: how it says what runs: words that are the command or its arguments, or ``either``
+        of them, as a template may decide; ``flags`` if it has a flag for each; ``None`` without
+        any.
+    :param launcher: it makes an MPI job of CLI v1, in which the launcher alone runs the command,
+        without a GPU.
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -45,7 +47,9 @@ def alone(line: Line, *, templated: bool) -> dict[str, Any]:
     return completed(with_git(line.said, [line], fill=not templated), [line], fill=not templated)
 
 
-def completed(spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = True) -> dict[str, Any]:
+def completed(
+    spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = True
+) -> dict[str, Any]:
     """
     Return a specification with what lines add to it in the end.
 
@@ -59,11 +63,14 @@ def completed(spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = Tr
     return _launched(found) if any(line.launcher for line in lines) else found
 
 
-def with_git(spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = True) -> dict[str, Any]:
+def with_git(
+    spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = True
+) -> dict[str, Any]:
     """
     Return a specification with the repository that lines name together.
 
-    It completes the entry that clones the same repository, or into the same place; without a source, the only one.
+    It completes the entry that clones the same repository, or into the same place; without a
+    source, the only one.
 
     :raises ValueError: if nobody names a source.
     """
@@ -84,7 +91,10 @@ def with_git(spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = Tru
 
 def meant(git: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int | None:
     """Return the index of the repository that ``git``, in which parts may be missing, completes."""
-    return next((index for index, entry in enumerate(entries) if _is_meant(git, entry, len(entries) == 1)), None)
+    return next(
+        (index for index, entry in enumerate(entries) if _is_meant(git, entry, len(entries) == 1)),
+        None,
+    )
 
 
 def _is_meant(git: Mapping[str, Any], entry: Mapping[str, Any], alone: bool) -> bool:
@@ -116,7 +126,9 @@ def _launched(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_gpus(compute: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a pod says that has all of ``compute`` but its GPUs; nothing if there are none."""
+    """
+    Return what a pod says that has all of ``compute`` but its GPUs; nothing if there are none.
+    """
     resources = compute.get("extended_resources") or {}
     others = {name: amount for name, amount in resources.items() if not name.startswith(_DEVICES)}
     devices = any(key.startswith("gpu") for key in compute) or len(others) < len(resources)

@@ -1,8 +1,8 @@
 """
 Data sources on a command line: the comma-separated forms of both generations, and the colon-separated ones of CLI v1.
 
-Access modes and read-only flags are written out even where the command line has a default, because the server's own
-default is another one, or is described in two ways.
+Access modes and read-only flags are written out even where the command line has a default, because
+the server's own default is another one, or is described in two ways.
 """
 
 from __future__ import annotations
@@ -70,11 +70,19 @@ S3_V1 = Form(
 CONFIG_MAP = Form(
     {"name": "name", "path": "mount_path", "subpath": "sub_path"},
     needed=("name", "path"),
-    refused={"default-mode": "the specification has no place for it; set raw.storage.configMapVolume"},
+    refused={
+        "default-mode": "the specification has no place for it; set raw.storage.configMapVolume"
+    },
 )
 SECRET = Form({"path": "mount_path", "name": "name"}, needed=("path", "name"))
-EMPTY_DIR = Form({"path": "path", "medium": "medium", "size-limit": "size_limit"}, needed=("path",), idle=_ENTRY_NAME)
-TOLERATION = Form({key: key for key in ("operator", "key", "value", "effect", "seconds")}, needed=("key",))
+EMPTY_DIR = Form(
+    {"path": "path", "medium": "medium", "size-limit": "size_limit"},
+    needed=("path",),
+    idle=_ENTRY_NAME,
+)
+TOLERATION = Form(
+    {key: key for key in ("operator", "key", "value", "effect", "seconds")}, needed=("key",)
+)
 
 
 def as_existing_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
@@ -84,16 +92,23 @@ def as_existing_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
 
 def as_new_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
     """Return the entry if ``--new-pvc`` is for it; without an access mode our wire form says ReadWriteMany."""
-    own = {"access_mode": "ReadWriteMany", **_without_false(entry), "existing": bool(entry.get("existing"))}
+    own = {
+        "access_mode": "ReadWriteMany",
+        **_without_false(entry),
+        "existing": bool(entry.get("existing")),
+    }
     return own if _is_new(entry) else None
 
 
 def _is_new(entry: Mapping[str, Any]) -> bool:
-    return entry.get("existing") is False or bool(entry.keys() & {"size", "storage_class", "access_mode"})
+    return entry.get("existing") is False or bool(
+        entry.keys() & {"size", "storage_class", "access_mode"}
+    )
 
 
 def _without_false(entry: Mapping[str, Any]) -> dict[str, Any]:
-    # The API describes false as the default of these two, so saying it and leaving it out is the same.
+    # The API describes false as the default of these two, so saying it and leaving it out is the
+    # same.
     return {k: v for k, v in entry.items() if not (k in ("read_only", "ephemeral") and v is False)}
 
 
@@ -106,7 +121,9 @@ def volume(draft: Draft, value: str) -> None:
     """``-v SOURCE:TARGET[:ro|rw][:NFS-SERVER]``; the mode may be empty before a server."""
     parts = value.split(":")
     if not 2 <= len(parts) <= 4 or not all(parts[:2]):
-        raise ValueError(f"{value!r}; allowed: SOURCE:TARGET, SOURCE:TARGET:ro|rw, SOURCE:TARGET:[ro|rw]:NFS-SERVER")
+        raise ValueError(
+            f"{value!r}; allowed: SOURCE:TARGET, SOURCE:TARGET:ro|rw, SOURCE:TARGET:[ro|rw]:NFS-SERVER"
+        )
     source, target, mode, server = [*parts, "", ""][:4]
     if source.startswith(("$", "~", ".")):
         raise ValueError(
@@ -129,10 +146,17 @@ def claim(draft: Draft, value: str) -> None:
         raise ValueError(f"{value!r}; allowed: CLAIM:TARGET[:ro|rw] or [CLASS]:SIZE:TARGET[:ro|rw]")
     if not new:
         name, target, mode = [*parts, ""][:3]
-        draft.add("storage.pvc", {"claim": name, "path": target, "existing": True} | _mode(mode, value))
+        draft.add(
+            "storage.pvc", {"claim": name, "path": target, "existing": True} | _mode(mode, value)
+        )
         return
     storage_class, size, target, mode = [*parts, ""][:4]
-    entry = {"size": size, "path": target, "existing": False, "access_mode": "ReadWriteOnce"} | _mode(mode, value)
+    entry = {
+        "size": size,
+        "path": target,
+        "existing": False,
+        "access_mode": "ReadWriteOnce",
+    } | _mode(mode, value)
     draft.add("storage.pvc", {**entry, "storage_class": storage_class} if storage_class else entry)
 
 
@@ -142,5 +166,7 @@ def _mode(mode: str, value: str) -> dict[str, bool]:
 
 def _read_only(mode: str, value: str) -> bool:
     if mode not in _MODES:
-        raise ValueError(f"{value!r} has the mode {mode!r}; allowed: ro, rw (an NFS server stands fourth: /a:/b::host)")
+        raise ValueError(
+            f"{value!r} has the mode {mode!r}; allowed: ro, rw (an NFS server stands fourth: /a:/b::host)"
+        )
     return _MODES[mode]

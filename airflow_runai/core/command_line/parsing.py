@@ -1,4 +1,6 @@
-"""From one command line to a :class:`ParsedCommand`; the only file here that knows the whole way."""
+"""
+From one command line to a :class:`ParsedCommand`; the only file here that knows the whole way.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ _FIRST = ("nfs-server",)
 
 
 #: Their values are free texts, in which <pad> may be meant.
-_FREE = {"environment", "e", "command", "args", "annotation", "label", *(flag.names[0] for flag in MASTER)}
+_FREE = {
+    "environment",
+    "e",
+    "command",
+    "args",
+    "annotation",
+    "label",
+    *(flag.names[0] for flag in MASTER),
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,9 @@ class ParsedCommand:
     """
     What a command line says.
 
-    :param spec: plain mapping for :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`, already checked. If a
-        template is named, without what that may say: an image, and the command line's own defaults.
+    :param spec: plain mapping for :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`,
+        already checked. If a template is named, without what that may say: an image, and the
+        command line's own defaults.
     :param name: name of the workload, if it has one.
     :param name_prefix: what a generated name would begin with.
     :param project: Run:ai project, if named.
@@ -52,7 +63,9 @@ class ParsedCommand:
     line: Line = field(default_factory=Line, compare=False)
 
     def workload(self) -> WorkloadSpec:
-        """Return the checked specification; :class:`SpecError` if only the template knows the image."""
+        """
+        Return the checked specification; :class:`SpecError` if only the template knows the image.
+        """
         return WorkloadSpec.from_mapping(self.spec)
 
 
@@ -60,8 +73,10 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
     """
     Read a ``runai`` command line of CLI v1 or v2 that submits a training.
 
-    :param line: text as it would be typed or was copied, or a list of words, which is taken as it is.
-    :raises SpecError: with every mistake; each names the flag, what was found, what is allowed and what to do.
+    :param line: text as it would be typed or was copied, or a list of words, which is taken as it
+        is.
+    :raises SpecError: with every mistake; each names the flag, what was found, what is allowed and
+        what to do.
     """
     found = words.split(line) if isinstance(line, str) else words.Words(_as_words(line), [], [])
     try:
@@ -78,26 +93,40 @@ def parse_command(line: str | Sequence[str]) -> ParsedCommand:
     spec = alone(draft.line(), templated="template" in draft.told)
     _check(spec)
     told = {key: draft.told.get(key) for key in ("name", "name_prefix", "project", "template")}
-    kind: Literal["training", "distributed"] = "distributed" if "distributed" in spec else "training"
-    return ParsedCommand(spec=spec, kind=kind, warnings=tuple(draft.warnings), line=draft.line(), **told)
+    kind: Literal["training", "distributed"] = (
+        "distributed" if "distributed" in spec else "training"
+    )
+    return ParsedCommand(
+        spec=spec, kind=kind, warnings=tuple(draft.warnings), line=draft.line(), **told
+    )
 
 
 def _typographic(found: words.Words, draft: Draft) -> list[str]:
     """Repeat what is said about odd quotes where something is wrong: they are the likely reason."""
-    return [warning for warning in found.warnings if warning.startswith(words.ODD_QUOTES)] if draft.problems else []
+    return (
+        [warning for warning in found.warnings if warning.startswith(words.ODD_QUOTES)]
+        if draft.problems
+        else []
+    )
 
 
 def _as_words(line: Sequence[str]) -> list[str]:
     if not isinstance(line, (list, tuple)) or not all(isinstance(word, str) for word in line):
-        raise SpecError([f"command line: a {type(line).__name__}; allowed: one text, or a list of texts"])
+        raise SpecError(
+            [f"command line: a {type(line).__name__}; allowed: one text, or a list of texts"]
+        )
     if not line:
-        raise SpecError(["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"])
+        raise SpecError(
+            ["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"]
+        )
     return list(line)
 
 
 def _apply(draft: Draft, scanned: Scan) -> None:
     draft.given = {given.flag.names[0] for given in scanned.given}
-    times = Counter(given.flag.names[0] for given in scanned.given if given.flag.takes is not Takes.MANY)
+    times = Counter(
+        given.flag.names[0] for given in scanned.given if given.flag.takes is not Takes.MANY
+    )
     last = {given.flag.names[0]: given for given in scanned.given}
     counted = [g for g in scanned.given if g.flag.takes is Takes.MANY or g is last[g.flag.names[0]]]
     for given in sorted(counted, key=lambda given: given.flag.names[0] not in _FIRST):
@@ -116,11 +145,16 @@ def _apply(draft: Draft, scanned: Scan) -> None:
 
 def _bundled(draft: Draft, given: Given) -> None:
     if (given.shown, given.value) == ("-i", "t"):
-        draft.warn("read as the image 't'; -it is for a terminal, and nobody sits there: leave it out")
+        draft.warn(
+            "read as the image 't'; -it is for a terminal, and nobody sits there: leave it out"
+        )
 
 
 def _apply_one(draft: Draft, given: Given) -> None:
-    if given.value == "false" and given.flag.landing.fate in (Disposition.IDLE, Disposition.REFUSED):
+    if given.value == "false" and given.flag.landing.fate in (
+        Disposition.IDLE,
+        Disposition.REFUSED,
+    ):
         return
     unfilled = [] if given.flag.names[0] in _FREE else words.placeholders(given.value)
     if unfilled:

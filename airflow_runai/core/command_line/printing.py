@@ -1,9 +1,9 @@
 """
 From a specification to the command line of CLI v2, through the same table that reads it.
 
-The line is read back before it is handed out, so whatever is printed means the same. What CLI v2 cannot say is an
-error that names the key; the whole specification is always available as JSON for the REST API
-(:meth:`~airflow_runai.core.spec.WorkloadSpec.to_wire`).
+The line is read back before it is handed out, so whatever is printed means the same. What CLI v2
+cannot say is an error that names the key; the whole specification is always available as JSON for
+the REST API (:meth:`~airflow_runai.core.spec.WorkloadSpec.to_wire`).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def print_command(
     """
     Write a specification as one command line of CLI v2.
 
-    ``command`` and ``args`` become one command, because the line has one place for both; ``false`` where the API says
-    that it is the default (claims' ``read_only`` and ``ephemeral``) is left out. Apart from that, reading the line
-    gives the specification again.
+    ``command`` and ``args`` become one command, because the line has one place for both; ``false``
+    where the API says that it is the default (claims' ``read_only`` and ``ephemeral``) is left out.
+    Apart from that, reading the line gives the specification again.
 
     :param name: name of the workload; without one the line has none, and Run:ai makes one up.
     :param name_prefix: what the name begins with that it makes up.
@@ -70,7 +70,9 @@ def normal(spec: WorkloadSpec) -> WorkloadSpec:
     if spec.command and spec.args:
         spec = replace(spec, command=f"{spec.command} {spec.args}", args=None)
     if spec.storage and spec.storage.pvc:
-        spec = replace(spec, storage=replace(spec.storage, pvc=tuple(map(_plain_claim, spec.storage.pvc))))
+        spec = replace(
+            spec, storage=replace(spec.storage, pvc=tuple(map(_plain_claim, spec.storage.pvc)))
+        )
     return spec
 
 
@@ -80,7 +82,9 @@ def _plain_claim(claim: Pvc) -> Pvc:
 
 def _verb(spec: WorkloadSpec, problems: list[str]) -> list[str]:
     try:
-        return verbs.printed(str(spec.distributed.framework) if spec.distributed else "single").split()
+        return verbs.printed(
+            str(spec.distributed.framework) if spec.distributed else "single"
+        ).split()
     except ValueError as error:
         problems.append(f"spec.distributed.framework: {error}; {_INSTEAD}")
         return []
@@ -161,7 +165,9 @@ def _verify(spec: WorkloadSpec, words: list[str]) -> None:
     except SpecError as error:
         raise SpecError([f"{problem}; or {_INSTEAD}" for problem in error.problems]) from None
     ours, theirs = _sent(spec), _sent(WorkloadSpec.from_mapping(parsed.spec))
-    different = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    different = sorted(
+        key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)
+    )
     if different:
         raise SpecError([f"spec: the command line would change {', '.join(different)}; {_INSTEAD}"])
 

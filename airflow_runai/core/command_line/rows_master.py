@@ -10,8 +10,20 @@ from airflow_runai.core.command_line.values import cores, number
 LAUNCHERS = "MPI PyTorch TF XGBoost"
 
 MASTER = (
-    row("master-args", ONE, put("distributed.master.args"), "arguments of the master, one text", only=LAUNCHERS),
-    row("master-command", ONE, put("distributed.master.command"), "command of the master, one text", only=LAUNCHERS),
+    row(
+        "master-args",
+        ONE,
+        put("distributed.master.args"),
+        "arguments of the master, one text",
+        only=LAUNCHERS,
+    ),
+    row(
+        "master-command",
+        ONE,
+        put("distributed.master.command"),
+        "command of the master, one text",
+        only=LAUNCHERS,
+    ),
     row(
         "master-environment-variable master-environment",
         MANY,
@@ -75,7 +87,13 @@ MASTER = (
         "of the master",
         only=LAUNCHERS,
     ),
-    row("master-restart-policy", ONE, put("distributed.master.restart_policy"), "of the master", only=LAUNCHERS),
+    row(
+        "master-restart-policy",
+        ONE,
+        put("distributed.master.restart_policy"),
+        "of the master",
+        only=LAUNCHERS,
+    ),
     row(
         "master-no-pvcs",
         NOTHING,

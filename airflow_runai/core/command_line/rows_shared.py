@@ -37,7 +37,9 @@ def _identity_of_caller(draft: Draft, value: str) -> None:
     if value == "true":
         draft.put("security.uid_gid_source", "fromIdpToken")
         draft.told["run-as-user"] = value
-        draft.warn("the ids are those of Airflow's application, not yours; set security.run_as_uid and run_as_gid")
+        draft.warn(
+            "the ids are those of Airflow's application, not yours; set security.run_as_uid and run_as_gid"
+        )
 
 
 def port(container: str, external: str | None = None) -> dict[str, Any]:
@@ -54,10 +56,21 @@ SHARED = (
     row("image-pull-policy", ONE, put("image_pull_policy"), "Always, IfNotPresent or Never"),
     row("working-dir", ONE, put("working_dir"), "working directory in the container"),
     row("large-shm", NOTHING, switch("compute.large_shm"), "large /dev/shm"),
-    row("extended-resource", MANY, named("compute.extended_resources"), "other device plug-ins", eras="2.x"),
+    row(
+        "extended-resource",
+        MANY,
+        named("compute.extended_resources"),
+        "other device plug-ins",
+        eras="2.x",
+    ),
     row("host-ipc", NOTHING, switch("security.host_ipc"), "share the host's IPC"),
     row("host-network", NOTHING, switch("security.host_network"), "share the host's network"),
-    row("create-home-dir", NOTHING, switch("create_home_dir"), "temporary home; on with --run-as-user"),
+    row(
+        "create-home-dir",
+        NOTHING,
+        switch("create_home_dir"),
+        "temporary home; on with --run-as-user",
+    ),
     row(
         "run-as-user",
         NOTHING,
@@ -72,9 +85,27 @@ SHARED = (
         eras="2.x",
     ),
     row("node-type", ONE, put("node_type"), "label of the nodes"),
-    row("toleration", MANY, entries("tolerations", mounts.TOLERATION), "accepted node taint", eras="2.x"),
-    row("preferred-pod-topology-key", ONE, affinity("Preferred"), "pods near each other, if possible", eras="2.x"),
-    row("required-pod-topology-key", ONE, affinity("Required"), "pods near each other, always", eras="2.x"),
+    row(
+        "toleration",
+        MANY,
+        entries("tolerations", mounts.TOLERATION),
+        "accepted node taint",
+        eras="2.x",
+    ),
+    row(
+        "preferred-pod-topology-key",
+        ONE,
+        affinity("Preferred"),
+        "pods near each other, if possible",
+        eras="2.x",
+    ),
+    row(
+        "required-pod-topology-key",
+        ONE,
+        affinity("Required"),
+        "pods near each other, always",
+        eras="2.x",
+    ),
     row("parallelism", ONE, put("parallelism"), "runs at once", only="single"),
     row("attach", NOTHING, idle(_TERMINAL), "attach to the pod"),
     row("stdin", NOTHING, idle(_TERMINAL), "keep stdin open"),

@@ -1,8 +1,9 @@
 """
 The flags of CLI v1, ``runai submit`` and its siblings, in all of its three grammars.
 
-``eras`` names the grammars that have a flag (2020; from 10/2020 on; 2.x). A flag of a later grammar is not refused in
-an earlier one: it only tells which grammar a line is written in, see ``grammar.py``.
+``eras`` names the grammars that have a flag (2020; from 10/2020 on; 2.x). A flag of a later grammar
+is not refused in an earlier one: it only tells which grammar a line is written in, see
+``grammar.py``.
 """
 
 from __future__ import annotations
@@ -40,14 +41,18 @@ def _environment(draft: Draft, value: str) -> None:
     secret = re.fullmatch(r"SECRET:([^,]+),([^,]+)", text)
     if text.startswith("SECRET:") and not secret:
         raise ValueError(f"{name}=SECRET:… names no key; allowed: {name}=SECRET:NAME,KEY")
-    draft.name("environment", name, {"secret": {"name": secret[1], "key": secret[2]}} if secret else text)
+    draft.name(
+        "environment", name, {"secret": {"name": secret[1], "key": secret[2]}} if secret else text
+    )
 
 
 def _gpus(draft: Draft, value: str) -> None:
     try:
         count = float(value)
     except ValueError:
-        raise ValueError(f"{value!r}; allowed: a whole number of GPUs, or a share of one between 0 and 1") from None
+        raise ValueError(
+            f"{value!r}; allowed: a whole number of GPUs, or a share of one between 0 and 1"
+        ) from None
     if count.is_integer():
         draft.put("compute.gpu_devices", int(count))
     else:
@@ -59,7 +64,9 @@ def mig(draft: Draft, value: str) -> None:
     if value not in _MIG:
         raise ValueError(f"{value!r}; allowed: {', '.join(_MIG)}")
     draft.name("compute.extended_resources", f"nvidia.com/mig-{value}", "1")
-    draft.warn("sent as an extended resource; a control plane before 2.24 wants raw.compute.migProfile instead")
+    draft.warn(
+        "sent as an extended resource; a control plane before 2.24 wants raw.compute.migProfile instead"
+    )
 
 
 def _at_least_100_megabytes(value: str) -> None:
@@ -78,13 +85,26 @@ def _elastic(draft: Draft, value: str) -> None:
 
 
 V1 = (
-    row("name", ONE, FlagTarget(Disposition.ARGUMENT, "name", told("--name").apply), "name of the workload"),
+    row(
+        "name",
+        ONE,
+        FlagTarget(Disposition.ARGUMENT, "name", told("--name").apply),
+        "name of the workload",
+    ),
     row("job-name-prefix", ONE, told("name_prefix"), "generated name"),
     row("template", ONE, told("template"), "template; -t until mid-2020"),
     *SHARED,
-    row("environment e", MANY, FlagTarget(Disposition.LANDS, "environment", _environment), "K=V or K=SECRET:NAME,KEY"),
     row(
-        "command", MANY, FlagTarget(Disposition.LANDS, "command", lambda draft, value: None), "boolean beside a bare --"
+        "environment e",
+        MANY,
+        FlagTarget(Disposition.LANDS, "environment", _environment),
+        "K=V or K=SECRET:NAME,KEY",
+    ),
+    row(
+        "command",
+        MANY,
+        FlagTarget(Disposition.LANDS, "command", lambda draft, value: None),
+        "boolean beside a bare --",
     ),
     row(
         "args",
@@ -100,8 +120,18 @@ V1 = (
         FlagTarget(Disposition.LANDS, "compute.gpu_devices, compute.gpu_portion", _gpus),
         "GPUs, or a share of one",
     ),
-    row("gpu-memory", ONE, amount("compute.gpu_memory", _at_least_100_megabytes), "GPU memory, at least 100M"),
-    row("mig-profile mig", ONE, FlagTarget(Disposition.LANDS, "compute.extended_resources", mig), "slice of a GPU"),
+    row(
+        "gpu-memory",
+        ONE,
+        amount("compute.gpu_memory", _at_least_100_megabytes),
+        "GPU memory, at least 100M",
+    ),
+    row(
+        "mig-profile mig",
+        ONE,
+        FlagTarget(Disposition.LANDS, "compute.extended_resources", mig),
+        "slice of a GPU",
+    ),
     row("cpu", ONE, put("compute.cpu_cores", cores), "CPU cores"),
     row("cpu-limit", ONE, put("compute.cpu_cores_limit", cores), "upper bound of CPU cores"),
     row("memory", ONE, amount("compute.cpu_memory"), "main memory"),
@@ -113,10 +143,27 @@ V1 = (
         "SOURCE:TARGET[:ro|rw][:NFS-SERVER]",
     ),
     row("nfs-server", ONE, aside("nfs-server", "storage.nfs"), "server of all -v", eras="2.x"),
-    row("pvc", MANY, FlagTarget(Disposition.LANDS, "storage.pvc", mounts.claim), "CLAIM:TARGET or [CLASS]:SIZE:TARGET"),
-    row("pvc-exists existing-pvc", MANY, entries("storage.pvc", mounts.EXISTING_CLAIM), "existing claim", eras="2.x"),
+    row(
+        "pvc",
+        MANY,
+        FlagTarget(Disposition.LANDS, "storage.pvc", mounts.claim),
+        "CLAIM:TARGET or [CLASS]:SIZE:TARGET",
+    ),
+    row(
+        "pvc-exists existing-pvc",
+        MANY,
+        entries("storage.pvc", mounts.EXISTING_CLAIM),
+        "existing claim",
+        eras="2.x",
+    ),
     row("pvc-new new-pvc", MANY, entries("storage.pvc", mounts.NEW_CLAIM), "new claim", eras="2.x"),
-    row("s3", MANY, entries("storage.s3", mounts.S3_V1), "bucket; key= and secret= are refused", eras="2.x"),
+    row(
+        "s3",
+        MANY,
+        entries("storage.s3", mounts.S3_V1),
+        "bucket; key= and secret= are refused",
+        eras="2.x",
+    ),
     row(
         "git-sync",
         ONE,
@@ -159,8 +206,20 @@ V1 = (
     row("add-capability", MANY, texts("security.capabilities"), "Linux capability", eras="2.x"),
     row("annotation a", MANY, named("annotations"), "K=V", eras="2.x"),
     row("label l", MANY, named("labels"), "K=V", eras="2.x"),
-    row("node-pools", ONE, texts("node_pools", str.split), "in order of preference, blanks between", eras="2.x"),
-    row("processes num-processes", ONE, put("distributed.workers"), "worker pods; default 1", only="MPI"),
+    row(
+        "node-pools",
+        ONE,
+        texts("node_pools", str.split),
+        "in order of preference, blanks between",
+        eras="2.x",
+    ),
+    row(
+        "processes num-processes",
+        ONE,
+        put("distributed.workers"),
+        "worker pods; default 1",
+        only="MPI",
+    ),
     row("workers", ONE, put("distributed.workers"), "worker pods", only="MPI PyTorch TF XGBoost"),
     row(
         "clean-pod-policy",
@@ -171,14 +230,34 @@ V1 = (
     ),
     row("min-replicas", ONE, put("distributed.min_replicas"), "elastic training", only="PyTorch"),
     row("max-replicas", ONE, put("distributed.max_replicas"), "elastic training", only="PyTorch"),
-    row("preemptible", NOTHING, idle("training is preemptible anyway; the flag is for interactive work"), "over quota"),
+    row(
+        "preemptible",
+        NOTHING,
+        idle("training is preemptible anyway; the flag is for interactive work"),
+        "over quota",
+    ),
     row("interactive", NOTHING, refused(_INTERACTIVE), "interactive workload"),
     row("jupyter", NOTHING, refused(_INTERACTIVE), "notebook server"),
-    row("inference", NOTHING, refused("serves a model and never ends; leave it out"), "inference workload"),
+    row(
+        "inference",
+        NOTHING,
+        refused("serves a model and never ends; leave it out"),
+        "inference workload",
+    ),
     row("replicas", ONE, refused("belongs to inference; leave it out"), "hidden flag"),
-    row("mps", NOTHING, refused("has no counterpart in the API; for a share of a GPU write --gpu 0.5"), "hidden flag"),
+    row(
+        "mps",
+        NOTHING,
+        refused("has no counterpart in the API; for a share of a GPU write --gpu 0.5"),
+        "hidden flag",
+    ),
     row("dry-run", NOTHING, refused("submits nothing; leave it out"), "hidden flag"),
-    row("user u", ONE, idle("Airflow's application submits, and Run:ai knows it from its token"), "hidden flag"),
+    row(
+        "user u",
+        ONE,
+        idle("Airflow's application submits, and Run:ai knows it from its token"),
+        "hidden flag",
+    ),
     row("old-job", NOTHING, idle("chose how an old command line stored the job"), "hidden flag"),
     row("loglevel", ONE, idle("is about the command line's own messages"), "global flag"),
 )

@@ -1,4 +1,8 @@
-"""What flags mean together: names, the command, GPUs, claims. Each rule looks at the whole draft."""
+"""
+What flags mean together: names, the command, GPUs, claims.
+
+Each rule looks at the whole draft.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,8 @@ _LONGEST_LABEL = 63
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _SINGLE = "single trainings (one pod)"
 
-#: Of each group one flag at most. A share comes of one GPU, so more than one device excludes it as well.
+#: Of each group one flag at most. A share comes of one GPU, so more than one device excludes it as
+#: well.
 _EXCLUSIVE = (
     ("gpu", "gpu-memory", "mig-profile"),
     ("gpu-portion-request", "gpu-memory-request", "mig-profile"),
@@ -29,7 +34,11 @@ _EXCLUSIVE = (
     ("always-pull-image", "local-image", "image-pull-policy"),
     ("allow-privilege-escalation", "prevent-privilege-escalation"),
 )
-_REQUEST_TYPES = {"portion": "gpu-portion-request", "memory": "gpu-memory-request", "migProfile": "mig-profile"}
+_REQUEST_TYPES = {
+    "portion": "gpu-portion-request",
+    "memory": "gpu-memory-request",
+    "migProfile": "mig-profile",
+}
 
 
 def names(draft: Draft, verb: Verb, scan: Scan) -> None:
@@ -54,29 +63,39 @@ def _misnamed(label: str, found: str, draft: Draft) -> list[str]:
     if placeholders(found):
         return [] if draft.unfilled else [f"{label}: {unfilled(found)}"]
     if len(found) > _LONGEST_LABEL:
-        return [f"{label}: {cut(found, 30)!r} has {len(found)} characters; allowed: {_LONGEST_LABEL}"]
+        return [
+            f"{label}: {cut(found, 30)!r} has {len(found)} characters; allowed: {_LONGEST_LABEL}"
+        ]
     return [f"{label}: {found!r}; allowed: lower-case letters, digits and hyphens, a letter first"]
 
 
 def _both_names(draft: Draft, verb: Verb) -> None:
     if verb.old:
-        draft.warnings.append(f"--job-name-prefix: not used beside a name; found {draft.told.pop('name_prefix')!r}")
+        draft.warnings.append(
+            f"--job-name-prefix: not used beside a name; found {draft.told.pop('name_prefix')!r}"
+        )
     else:
         draft.problems.append("--name-prefix: together with a name; allowed: one of the two")
 
 
 def command(draft: Draft, verb: Verb, scan: Scan) -> None:
-    """Settle command and arguments; the words after a bare ``--`` win over ``--args``, as in CLI v1."""
+    """
+    Settle command and arguments; the words after a bare ``--`` win over ``--args``, as in CLI v1.
+    """
     words = _values(scan.given, "command")
     args = _values(scan.given, "args")
     draft.words = _meant(words, args, scan)
     if scan.payload is None and verb.old:
         if any(" " in word for word in words):
-            draft.warnings.append("--command: one word for the container, though it has blanks; write -- before words")
+            draft.warnings.append(
+                "--command: one word for the container, though it has blanks; write -- before words"
+            )
     elif scan.payload is None:
         words = []
         if "command" in draft.given:
-            draft.problems.append("--command: is boolean here and nothing follows --; allowed: --command -- WORDS")
+            draft.problems.append(
+                "--command: is boolean here and nothing follows --; allowed: --command -- WORDS"
+            )
     else:
         on = words[-1:] == ["true"]
         if on and not scan.payload:
@@ -115,7 +134,9 @@ def exclusive(draft: Draft, verb: Verb, scan: Scan) -> None:
     kind = draft.told.get("gpu-request-type")
     if kind is not None and (kind not in _REQUEST_TYPES or shares != [_REQUEST_TYPES[kind]]):
         told = ", ".join(f"{name} with --{flag}" for name, flag in _REQUEST_TYPES.items())
-        draft.problems.append(f"--gpu-request-type: {kind!r} beside {shares or 'none of its flags'}; allowed: {told}")
+        draft.problems.append(
+            f"--gpu-request-type: {kind!r} beside {shares or 'none of its flags'}; allowed: {told}"
+        )
 
 
 def _shown(entry: Given) -> str:
@@ -126,19 +147,27 @@ def several_runs(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Check what belongs to hyper-parameter runs."""
     if int(draft.get("parallelism", 1)) > 1:
         if "completions" not in draft.spec:
-            draft.problems.append("--parallelism: more than 1 without --completions; say how many runs there are")
+            draft.problems.append(
+                "--parallelism: more than 1 without --completions; say how many runs there are"
+            )
         if "elastic" in draft.given:
-            draft.problems.append("--elastic: together with --parallelism above 1; allowed: one of the two")
+            draft.problems.append(
+                "--elastic: together with --parallelism above 1; allowed: one of the two"
+            )
 
 
 def volumes(draft: Draft, verb: Verb, scan: Scan) -> None:
-    """Let volumes inherit mount propagation, and claims of CLI v1 the name that it would give them."""
+    """
+    Let volumes inherit mount propagation, and claims of CLI v1 the name that it would give them.
+    """
     if draft.told.pop("mount-propagation", "") == "true":
         mounts = draft.get("storage.host_path", [])
         for entry in mounts:
             entry["mount_propagation"] = "HostToContainer"
         if not mounts or len(draft.get("storage", {})) > 1:
-            draft.warnings.append("--mount-propagation: the API knows it for directories of the node only")
+            draft.warnings.append(
+                "--mount-propagation: the API knows it for directories of the node only"
+            )
     if draft.told.pop("nfs-server", "") and "volume" not in draft.given:
         draft.warnings.append("--nfs-server: there is no --volume that it could serve")
     if verb.old and "name" in draft.told:
@@ -161,7 +190,9 @@ def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
         draft.problems.append(f"--framework: {error}")
         return
     if verb.launcher and named not in (None, verb.launcher):
-        draft.problems.append(f"--framework: {word!r} in 'runai {' '.join(verb.words)}'; leave it out")
+        draft.problems.append(
+            f"--framework: {word!r} in 'runai {' '.join(verb.words)}'; leave it out"
+        )
     kind = verb.launcher or named
     if kind is None:
         draft.problems.append("--framework: missing; allowed: -f PyTorch, TF, MPI or XGBoost")
@@ -179,7 +210,9 @@ def _only(draft: Draft, kind: str, given: Iterable[Given]) -> None:
         if entry.flag.only and kind not in entry.flag.only:
             allowed = ", ".join(sorted(entry.flag.only)).replace("single", _SINGLE)
             here = _SINGLE if kind == "single" else kind
-            draft.problems.append(f"{entry.shown}: not for {here}; allowed: {allowed}. Leave it out")
+            draft.problems.append(
+                f"{entry.shown}: not for {here}; allowed: {allowed}. Leave it out"
+            )
 
 
 def image(draft: Draft, verb: Verb, scan: Scan) -> None:
@@ -230,7 +263,9 @@ def quotes(draft: Draft, verb: Verb, scan: Scan) -> None:
         try:
             shlex.split(draft.get(f"distributed.master.{key}", ""))
         except ValueError:
-            draft.warnings.append(f"--master-{key}: a quote is not closed; what becomes of it is up to the server")
+            draft.warnings.append(
+                f"--master-{key}: a quote is not closed; what becomes of it is up to the server"
+            )
 
 
 RULES: tuple[Callable[[Draft, Verb, Scan], None], ...] = (

@@ -1,8 +1,9 @@
 """
 A command line's words as flags, positionals and payload, by the rules of pflag, the library behind both generations.
 
-Everything after the first bare ``--`` is payload, whatever it looks like. Boolean flags take a value only after ``=``.
-One rule is ours: pflag would take ``--project`` as the value in ``--image --project p``; here the image has no value.
+Everything after the first bare ``--`` is payload, whatever it looks like. Boolean flags take a
+value only after ``=``. One rule is ours: pflag would take ``--project`` as the value in ``--image
+--project p``; here the image has no value.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class _Reader:
     def take(self, word: str) -> None:
         if word.startswith("--"):
             self.long(word)
-        elif word.startswith(_DASHES) or (len(word) > 2 and f"-{word}".partition("=")[0] in self.flags):
+        elif word.startswith(_DASHES) or (
+            len(word) > 2 and f"-{word}".partition("=")[0] in self.flags
+        ):
             self.mistyped(word)
         elif word.startswith("-") and len(word) > 1:
             self.short(word[1:])
@@ -87,8 +90,14 @@ class _Reader:
         """Refuse a word processor's dash, and ``-image x``, which pflag takes for the image ``mage`` and a word."""
         name, equals, _ = word.partition("=")
         bare = name.lstrip("-" + "".join(_DASHES))
-        found = "one hyphen in place of two" if word.startswith("-") else f"U+{ord(word[0]):04X} in place of hyphens"
-        self.found.problems.append(f"{cut(name, 40)}: begins with {found}; write {'--' if bare[1:] else '-'}{bare}")
+        found = (
+            "one hyphen in place of two"
+            if word.startswith("-")
+            else f"U+{ord(word[0]):04X} in place of hyphens"
+        )
+        self.found.problems.append(
+            f"{cut(name, 40)}: begins with {found}; write {'--' if bare[1:] else '-'}{bare}"
+        )
         self.skip(not equals)
 
     def long(self, word: str) -> None:
@@ -117,9 +126,17 @@ class _Reader:
             self.add_boolean(name, flag, value)
         elif value is not None:
             self.found.given.append(Given(flag, name, value))
-        elif not self.rest or (flag.names[0] not in _OPAQUE and self.rest[0].partition("=")[0] in self.flags):
-            follows = f"followed by the flag {self.rest[0].partition('=')[0]}" if self.rest else "nothing follows"
-            self.found.problems.append(f"{name}: has no value, {follows}; allowed: {name} VALUE ({flag.doc})")
+        elif not self.rest or (
+            flag.names[0] not in _OPAQUE and self.rest[0].partition("=")[0] in self.flags
+        ):
+            follows = (
+                f"followed by the flag {self.rest[0].partition('=')[0]}"
+                if self.rest
+                else "nothing follows"
+            )
+            self.found.problems.append(
+                f"{name}: has no value, {follows}; allowed: {name} VALUE ({flag.doc})"
+            )
         else:
             self.found.given.append(Given(flag, name, self.rest.popleft()))
 
@@ -134,7 +151,11 @@ class _Reader:
     def unknown(self, name: str, *, skip: bool) -> None:
         """Name the nearest flag; what follows is likely its value, and no mistake of its own."""
         names = [known for known in self.flags if known.startswith("--")]
-        hint = nearest(name, names) if name.startswith("--") else "allowed: one of the command's own short flags"
+        hint = (
+            nearest(name, names)
+            if name.startswith("--")
+            else "allowed: one of the command's own short flags"
+        )
         hint = self.elsewhere.get(name, cut(hint, 2000))
         self.found.problems.append(f"{cut(name, 40)}: unknown flag; {hint}")
         self.skip(skip)

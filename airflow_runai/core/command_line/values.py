@@ -1,8 +1,9 @@
 """
 How the values of flags are written, and how they are written back.
 
-The command line interfaces are Go programs, so booleans and durations follow Go. Each reader raises ``ValueError``
-with "found; allowed; what to do", as the checks of :mod:`airflow_runai.core.fields` do.
+The command line interfaces are Go programs, so booleans and durations follow Go. Each reader raises
+``ValueError`` with "found; allowed; what to do", as the checks of :mod:`airflow_runai.core.fields`
+do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from airflow_runai.core.fields import nearest
 from airflow_runai.core.secrets import in_address
 
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
-_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SECONDS = {
+    "d": 86400.0,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ns": 1e-9,
+}
 _STRETCH = re.compile(r"(\d+\.?\d*|\.\d+)(ms|us|µs|ns|[dhms])")
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)([kmgtpe])(i?)b", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
@@ -25,7 +35,9 @@ _POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 def go_boolean(value: str) -> bool:
     """Read what Go's ``strconv.ParseBool`` reads; ``yes`` is not among it."""
     if value not in (*_TRUE, *_FALSE):
-        raise ValueError(f"{value!r} is no boolean; allowed: {', '.join((*_TRUE, *_FALSE))}, or the flag alone")
+        raise ValueError(
+            f"{value!r} is no boolean; allowed: {', '.join((*_TRUE, *_FALSE))}, or the flag alone"
+        )
     return value in _TRUE
 
 
@@ -33,18 +45,24 @@ def seconds(value: str) -> int:
     """
     Read a Go duration such as ``1h30m``, rounded to seconds.
 
-    Days are read too: the reference of the command line promises ``4d``, though Go knows no such unit.
+    Days are read too: the reference of the command line promises ``4d``, though Go knows no such
+    unit.
     """
     if value == "0" or (value and _STRETCH.sub("", value) == ""):
-        return round(sum(float(amount) * _SECONDS[unit] for amount, unit in _STRETCH.findall(value)))
-    raise ValueError(f"{value!r} is no duration; allowed: numbers with d, h, m or s, such as 90s, 2m or 1h30m")
+        return round(
+            sum(float(amount) * _SECONDS[unit] for amount, unit in _STRETCH.findall(value))
+        )
+    raise ValueError(
+        f"{value!r} is no duration; allowed: numbers with d, h, m or s, such as 90s, 2m or 1h30m"
+    )
 
 
 def without_byte(value: str) -> str:
     """
     Return ``10G`` for ``10GB``: a Kubernetes quantity has no B, and the command line itself would refuse it.
 
-    It is accepted (the caller warns) because the meaning is beyond doubt, and pages of others write it so.
+    It is accepted (the caller warns) because the meaning is beyond doubt, and pages of others write
+    it so.
     """
     found = _BYTES.fullmatch(value)
     if not found:
@@ -76,11 +94,14 @@ def pair(value: str) -> tuple[str, str]:
     """
     Split ``KEY=VALUE`` on the first ``=``.
 
-    CLI v1 itself split on every one and lost the rest. What is given is never shown: it may be a secret.
+    CLI v1 itself split on every one and lost the rest. What is given is never shown: it may be a
+    secret.
     """
     name, equals, rest = value.partition("=")
     if not equals or not name:
-        raise ValueError("found no '=' with a name before it (the value is not shown); allowed: KEY=VALUE")
+        raise ValueError(
+            "found no '=' with a name before it (the value is not shown); allowed: KEY=VALUE"
+        )
     return name, rest
 
 
@@ -139,14 +160,20 @@ class Form:
         return entry
 
     def show(self, entry: Mapping[str, Any]) -> str:
-        """Write the value that :meth:`read` turns into ``entry``; ``ValueError`` if there is none."""
+        """
+        Write the value that :meth:`read` turns into ``entry``; ``ValueError`` if there is none.
+        """
         parts = {self._part(key, value) for key, value in entry.items()} - {""}
         unsaid = [key for key, value in self.defaults.items() if key not in entry]
         if unsaid:
-            raise ValueError(f"{', '.join(unsaid)}: not set, and the flag always says one or the other; set it")
+            raise ValueError(
+                f"{', '.join(unsaid)}: not set, and the flag always says one or the other; set it"
+            )
         missing = [key for key in self.needed if self.keys[key] not in entry]
         if missing:
-            raise ValueError(f"{', '.join(self.keys[key] for key in missing)}: missing; the flag needs {self.usage}")
+            raise ValueError(
+                f"{', '.join(self.keys[key] for key in missing)}: missing; the flag needs {self.usage}"
+            )
         order = [*self.keys, *self.words]
         return ",".join(sorted(parts, key=lambda part: order.index(part.partition("=")[0])))
 

@@ -17,7 +17,8 @@ class Verb:
     """
     A command that submits.
 
-    :param launcher: framework as the API spells it; ``single`` for one pod; ``None`` if a flag will say it.
+    :param launcher: framework as the API spells it; ``single`` for one pod; ``None`` if a flag will
+        say it.
     """
 
     table: tuple[Flag, ...]
@@ -30,7 +31,13 @@ class Verb:
         return self.table is V1
 
 
-_LAUNCHERS = {"pytorch": "PyTorch", "tensorflow": "TF", "tf": "TF", "mpi": "MPI", "xgboost": "XGBoost"}
+_LAUNCHERS = {
+    "pytorch": "PyTorch",
+    "tensorflow": "TF",
+    "tf": "TF",
+    "mpi": "MPI",
+    "xgboost": "XGBoost",
+}
 
 #: Longest first: ``runai mpi submit`` is CLI v2, ``runai mpi train1`` is CLI v1.
 _SUBMITTING: dict[str, Verb] = {
@@ -49,9 +56,7 @@ _REFUSED = {
     "inference": "serves a model and never ends; this provider runs unattended training",
     "workload": "submits a file, which is not read here; write what is in it as the operator's spec",
 }
-_ALLOWED = (
-    "runai submit, submit-mpi, submit-dist mpi|pytorch|tf|xgboost, training [FRAMEWORK] submit, distributed submit"
-)
+_ALLOWED = "runai submit, submit-mpi, submit-dist mpi|pytorch|tf|xgboost, training [FRAMEWORK] submit, distributed submit"
 
 
 def find(words: list[str]) -> tuple[Verb, list[str]]:
@@ -63,7 +68,9 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
     program = words[0].replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
     if program != "runai":
         raise SpecError(
-            [f"command line: begins with {cut(words[0], 40)!r}; allowed: one command of runai ({_ALLOWED})"]
+            [
+                f"command line: begins with {cut(words[0], 40)!r}; allowed: one command of runai ({_ALLOWED})"
+            ]
         )
     # Global flags may stand before the command, as in 'runai --loglevel debug submit'.
     flags = len(words) > 1 and words[1].startswith("-")
@@ -71,7 +78,10 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
         for length in (3, 2, 1):
             called = tuple(words[start : start + length])
             if len(called) == length and " ".join(called) in _SUBMITTING:
-                return replace(_SUBMITTING[" ".join(called)], words=called), [*words[1:start], *words[start + length :]]
+                return replace(_SUBMITTING[" ".join(called)], words=called), [
+                    *words[1:start],
+                    *words[start + length :],
+                ]
     raise SpecError([_refusal(words[1:])])
 
 
@@ -90,7 +100,9 @@ def printed(launcher: str) -> str:
     words = {launcher: word for word, launcher in reversed(_LAUNCHERS.items())}
     if launcher not in words and launcher != "single":
         raise ValueError(f"{launcher!r}: the command line has no launcher for it")
-    return f"runai training {words[launcher]} submit" if launcher in words else "runai training submit"
+    return (
+        f"runai training {words[launcher]} submit" if launcher in words else "runai training submit"
+    )
 
 
 def launcher(word: str) -> str:

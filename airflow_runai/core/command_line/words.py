@@ -1,9 +1,10 @@
 """
 A copied command line as words, as a shell would split it: quotes, escapes, continued lines, prompts, comments.
 
-There is no shell here, on purpose: nothing is expanded and nothing is run. ``$NAME`` stays as it stands and is warned
-about, because a worker's variables are not the researcher's; what only a shell can do (pipes, several commands,
-``$(…)``) is refused with its place. A Jinja template is one piece, blanks and all: Airflow fills it in later.
+There is no shell here, on purpose: nothing is expanded and nothing is run. ``$NAME`` stays as it
+stands and is warned about, because a worker's variables are not the researcher's; what only a shell
+can do (pipes, several commands, ``$(…)``) is refused with its place. A Jinja template is one piece,
+blanks and all: Airflow fills it in later.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import NamedTuple
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
 
-#: What may stand before the command: empty lines, comments, and a prompt such as ``$`` or ``(base) me@host:~$``.
-_HEAD = re.compile(r"(?:\s*#[^\n]*\n)*\s*(?:(?:\([\w.-]+\)[ \t]*)?[^\s'\"]*[$%>][ \t]+(?=\S*runai))?")
+#: What may stand before the command: empty lines, comments, and a prompt such as ``$`` or ``(base)
+#: me@host:~$``.
+_HEAD = re.compile(
+    r"(?:\s*#[^\n]*\n)*\s*(?:(?:\([\w.-]+\)[ \t]*)?[^\s'\"]*[$%>][ \t]+(?=\S*runai))?"
+)
 _PIECE = re.compile(
     r"""
     (?P<continued>\\(?P<loose>[ \t]*)\n(?:[ \t]*>[ \t])?)
@@ -57,7 +61,8 @@ def split(text: str) -> Words:
     """
     Split one command line.
 
-    :raises SpecError: with line and column, if quotes are broken, if only a shell could run it, or if it is empty.
+    :raises SpecError: with line and column, if quotes are broken, if only a shell could run it, or
+        if it is empty.
     """
     text = text.replace("\r\n", "\n")
     reader = _Reader(text)
@@ -70,7 +75,9 @@ def split(text: str) -> Words:
         raise SpecError([*reader.placeholders, *error.problems]) from None
     reader.end_word()
     if not reader.words:
-        raise SpecError(["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"])
+        raise SpecError(
+            ["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"]
+        )
     return Words(reader.words, list(_unexpanded(text[begin:])), reader.placeholders)
 
 
@@ -91,7 +98,11 @@ def _unexpanded(text: str) -> Iterator[str]:
             f"{', '.join(names)}: kept as it stands; no shell expands it here, so the container gets this very text. "
             "Write the value, or a Jinja template, if your shell was to fill it in"
         )
-    quotes = list(dict.fromkeys(re.findall(f"[{''.join(ODD_QUOTES)}]", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))))
+    quotes = list(
+        dict.fromkeys(
+            re.findall(f"[{''.join(ODD_QUOTES)}]", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
+        )
+    )
     if quotes:
         yield f"{' '.join(quotes)}: kept as it stands, for it is no quote to a shell; type ' or \" instead"
     if re.search(r"(?<=[\s=,:])~/", text):
@@ -110,7 +121,8 @@ class _Reader:
 
     def take(self, piece: re.Match[str]) -> None:
         kind = str(piece.lastgroup)
-        # Blanks between the backslash and the line's end, as copying leaves them, would end the command in a shell.
+        # Blanks between the backslash and the line's end, as copying leaves them, would end the
+        # command in a shell.
         if kind in ("space", "comment", "end") or piece["loose"]:
             self.end_word()
         if kind == "end":
@@ -121,22 +133,30 @@ class _Reader:
     def add(self, kind: str, piece: re.Match[str]) -> None:
         if self.ended:
             raise self.wrong(
-                piece, "a second line", "allowed: one command; end each line but the last with a backslash"
+                piece,
+                "a second line",
+                "allowed: one command; end each line but the last with a backslash",
             )
         if kind == "odd":
             raise self.wrong(
-                piece, f"U+{ord(piece[0]):04X}, which looks like a blank or like nothing", "type a plain blank, or none"
+                piece,
+                f"U+{ord(piece[0]):04X}, which looks like a blank or like nothing",
+                "type a plain blank, or none",
             )
         if kind == "broken":
             raise self.wrong(
-                piece, f"{piece[0]} is never closed" if piece[0] in "'\"" else "a lone backslash", "close it"
+                piece,
+                f"{piece[0]} is never closed" if piece[0] in "'\"" else "a lone backslash",
+                "close it",
             )
         if kind == "placeholder":
             self.placeholders += self.wrong(piece, unfilled(piece[0])).problems
         if kind == "shell" or (kind == "double" and _SUBSTITUTION.search(piece[0])):
             shown = piece[0] if kind == "shell" else "a command substitution"
             raise self.wrong(
-                piece, f"{shown} is for a shell, and there is none here", "write '…' around it to pass it on"
+                piece,
+                f"{shown} is for a shell, and there is none here",
+                "write '…' around it to pass it on",
             )
         self.word = (self.word or "") + _meaning(kind, piece[0])
 

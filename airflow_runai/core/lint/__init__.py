@@ -1,10 +1,11 @@
 """
 Lint with reasons: what will not survive a preemption, said before a GPU is spent.
 
-:func:`lint` takes what is known of a training (:class:`Subject`) and returns findings. It decides nothing: no finding
-stops anything by itself. It reads no file and asks no server; whoever calls it brings texts and numbers. What is not
-known leads to no finding, never to a wrong one, so that the same rules serve a DAG that is being parsed (values are
-still templates) and a command that has seen script, manifests and project.
+:func:`lint` takes what is known of a training (:class:`Subject`) and returns findings. It decides
+    nothing: no finding stops anything by itself. It reads no file and asks no server; whoever calls
+    it brings texts and numbers. What is not known leads to no finding, never to a wrong one, so
+    that the same rules serve a DAG that is being parsed (values are still templates) and a command
+    that has seen script, manifests and project.
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ def lint(subject: Subject, silenced: Iterable[str] = ()) -> tuple[Finding, ...]:
     quiet = set(silenced)
     check_codes(quiet, "silenced")
     facts = Facts(subject)
-    found = [finding for rule in RULES.values() if rule.code not in quiet for finding in _look(rule, facts)]
+    found = [
+        finding
+        for rule in RULES.values()
+        if rule.code not in quiet
+        for finding in _look(rule, facts)
+    ]
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
@@ -64,7 +70,10 @@ def check_codes(codes: Iterable[str], where: str) -> None:
     unknown = [code for code in codes if code not in RULES]
     if unknown:
         raise SpecError(
-            [f"{where}: {code!r} is no code of a lint rule; {nearest(str(code), RULES)}" for code in unknown]
+            [
+                f"{where}: {code!r} is no code of a lint rule; {nearest(str(code), RULES)}"
+                for code in unknown
+            ]
         )
 
 

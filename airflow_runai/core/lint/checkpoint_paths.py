@@ -1,10 +1,11 @@
 """
 Where a training says that its checkpoints go: in a variable, an argument, or the name of a mount.
 
-Nothing in a specification is *the* checkpoint path, so names decide. *Firm*: the name says checkpoint, and not that it
-is where to start from (``CHECKPOINTS``, ``--ckpt-dir``, ``checkpoint.dirpath=``, a mount ``/checkpoints``). *Likely*:
-names of results (``OUTPUT_DIR``, ``--save-dir``), and of what is loaded. A likely place is good enough to stay silent,
-but no reason to complain about where it lies.
+Nothing in a specification is *the* checkpoint path, so names decide. *Firm*: the name says
+checkpoint, and not that it is where to start from (``CHECKPOINTS``, ``--ckpt-dir``,
+``checkpoint.dirpath=``, a mount ``/checkpoints``). *Likely*: names of results (``OUTPUT_DIR``,
+``--save-dir``), and of what is loaded. A likely place is good enough to stay silent, but no reason
+to complain about where it lies.
 """
 
 from __future__ import annotations
@@ -24,11 +25,19 @@ _RESULTS = re.compile(
     rf"(.*_)?(checkpoints?|ckpts?|output|out|save|model|run|results?|experiments?|work|job|log|weights|default_root)"
     rf"{_PLACE}|save|resume.*|load.*"
 )
-_ORIGINS = re.compile(r"(^|_)(pretrained|init|initial|resume|load|from|base|teacher|source|input|start|restore)(_|$)")
-_NO_PLACE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|last|best|latest", re.IGNORECASE)
+_ORIGINS = re.compile(
+    r"(^|_)(pretrained|init|initial|resume|load|from|base|teacher|source|input|start|restore)(_|$)"
+)
+_NO_PLACE = re.compile(
+    r"[\d.]*|true|false|yes|no|none|null|on|off|auto|last|best|latest", re.IGNORECASE
+)
 _MOUNT = re.compile(r"(^|[/_-])(checkpoints?|ckpts?|snapshots?)([/_-]|$)", re.IGNORECASE)
-_FILE = re.compile(r"\.(pt|pth|ckpt|bin|safetensors|h5|hdf5|keras|npz|pkl|onnx|tar|gz|zip|json|ya?ml|txt)$")
-_SAVED = re.compile(rf"(output|out|save|results?|model|run|experiment|exp|default_root){_PLACE}|save|output")
+_FILE = re.compile(
+    r"\.(pt|pth|ckpt|bin|safetensors|h5|hdf5|keras|npz|pkl|onnx|tar|gz|zip|json|ya?ml|txt)$"
+)
+_SAVED = re.compile(
+    rf"(output|out|save|results?|model|run|experiment|exp|default_root){_PLACE}|save|output"
+)
 _ASSIGNED = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 
 
@@ -52,11 +61,15 @@ def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
     """Find them among environment variables."""
     for name, value in variables.items():
         if not isinstance(value, (int, float)):
-            yield from _named(str(name), value if isinstance(value, str) else None, f"spec.environment.{name}")
+            yield from _named(
+                str(name), value if isinstance(value, str) else None, f"spec.environment.{name}"
+            )
 
 
 def of_words(words: Iterable[str]) -> Iterator[Place]:
-    """Find them among the words of a command: ``--name value``, ``--name=value``, ``name=value``."""
+    """
+    Find them among the words of a command: ``--name value``, ``--name=value``, ``name=value``.
+    """
     words = list(words)
     for word, after in zip(words, [*words, ""][1:], strict=True):
         assigned = _ASSIGNED.fullmatch(word)
@@ -82,7 +95,11 @@ def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
     :param at: names a line.
     """
     known = variables(script)
-    found = [place for one in known.values() for place in _named(one.name, resolved(one.value, known), at(one.line))]
+    found = [
+        place
+        for one in known.values()
+        for place in _named(one.name, resolved(one.value, known), at(one.line))
+    ]
     for statement in certain(script):
         for command in surely(statement):
             places = of_words(words_of(command, known)) if command.plain else ()
@@ -114,6 +131,8 @@ def _named(name: str, path: str | None, where: str) -> Iterator[Place]:
     firm = bool(_CHECKPOINTS.fullmatch(plain))
     if not firm and not _RESULTS.fullmatch(plain):
         return
-    if path is not None and (_NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or "{{" in path)):
+    if path is not None and (
+        _NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or "{{" in path)
+    ):
         return
     yield Place(where, path, firm and not _ORIGINS.search(plain))

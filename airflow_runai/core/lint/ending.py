@@ -1,8 +1,9 @@
 """
 How a start-up script ends: what runs last, what comes after it, and who would get a SIGTERM meanwhile.
 
-What runs last is taken for the training: the last top-level statement in which more is done than preparing, printing
-and cleaning up, or the first unconditional ``exec``, as nothing comes after that.
+What runs last is taken for the training: the last top-level statement in which more is done than
+preparing, printing and cleaning up, or the first unconditional ``exec``, as nothing comes after
+that.
 """
 
 from __future__ import annotations
@@ -24,23 +25,35 @@ _NAMES = """
     ulimit umask uname unset unzip uv wait wget which whoami
 """
 _QUICK = frozenset(_NAMES.split())
-_QUICK_PYTHON = re.compile(r"-(c|V|-version|m (pip|venv|ensurepip|compileall|nltk\.downloader|spacy|site)\b).*")
+_QUICK_PYTHON = re.compile(
+    r"-(c|V|-version|m (pip|venv|ensurepip|compileall|nltk\.downloader|spacy|site)\b).*"
+)
 _INSTALLS = re.compile(r"\b(install|sync|conda|mamba|micromamba|poetry|pipenv|pdm|uv|make)\b")
 #: Files that prepare a shell and run nothing.
-_PREPARES = re.compile(r"(.*/)?(activate|conda\.sh|mamba\.sh|\.?bashrc|\.?(bash_)?profile|\.env|setvars\.sh|env\.sh)")
+_PREPARES = re.compile(
+    r"(.*/)?(activate|conda\.sh|mamba\.sh|\.?bashrc|\.?(bash_)?profile|\.env|setvars\.sh|env\.sh)"
+)
 #: Programs whose output prepares a shell: ``eval "$(conda shell.bash hook)"``.
-_HOOKS = re.compile(r"\$\(\s*(\S*/)?(conda|mamba|micromamba|pyenv|rbenv|direnv|ssh-agent|brew|modulecmd|dircolors)\b.*")
+_HOOKS = re.compile(
+    r"\$\(\s*(\S*/)?(conda|mamba|micromamba|pyenv|rbenv|direnv|ssh-agent|brew|modulecmd|dircolors)\b.*"
+)
 _TERM = frozenset({"TERM", "SIGTERM", "15"})
 
 
 def is_quick(command: Command) -> bool:
     """Whether a command prepares, prints or cleans up; a mere assignment does too."""
     words = command.plain
-    if not words or words[0].startswith(("((", "-", "{")) or words[:2] in (("command", "-v"), ("command", "-V")):
+    if (
+        not words
+        or words[0].startswith(("((", "-", "{"))
+        or words[:2] in (("command", "-v"), ("command", "-V"))
+    ):
         return True
     started = chain(words)[-1]
     if program(started) in ("exec", "env", "command"):
-        return program(started) != "env" or len(words) == 1  # with redirections only, exec opens files
+        return (
+            program(started) != "env" or len(words) == 1
+        )  # with redirections only, exec opens files
     if re.fullmatch(r"python[\d.]*", program(started)):
         return bool(_QUICK_PYTHON.fullmatch(" ".join(started[1:]).replace("\n", " ")))
     return program(started) in _QUICK
@@ -53,7 +66,9 @@ def installs(command: Command) -> bool:
 
 def is_exec(command: Command) -> bool:
     """Whether a program takes the shell's place; in a pipeline or in the background it takes a child's."""
-    return command.plain[:1] == ("exec",) and not (is_quick(command) or command.piped or command.background)
+    return command.plain[:1] == ("exec",) and not (
+        is_quick(command) or command.piped or command.background
+    )
 
 
 @dataclass(frozen=True)
@@ -96,11 +111,17 @@ def ending(script: ShellScript) -> Ending | None:
     if any(_hands_over(command) for command in script.commands):
         return None
     body = reached(script)
-    found = [index for index, one in enumerate(body) if not all(map(is_quick, expanded(script, one.commands)))]
+    found = [
+        index
+        for index, one in enumerate(body)
+        if not all(map(is_quick, expanded(script, one.commands)))
+    ]
     index = _awaited(script, body, found) if found else None
     if index is None:
         return None
-    return Ending(body[index], tuple(expanded(script, body[index].commands)), tuple(body[index + 1 :]))
+    return Ending(
+        body[index], tuple(expanded(script, body[index].commands)), tuple(body[index + 1 :])
+    )
 
 
 def _awaited(script: ShellScript, body: Sequence[Statement], found: Sequence[int]) -> int:
@@ -118,7 +139,9 @@ def _awaited(script: ShellScript, body: Sequence[Statement], found: Sequence[int
 def reached(script: ShellScript) -> list[Statement]:
     """Return the top-level statements up to an ``exec`` from which nobody comes back."""
     body = [statement for statement in script.statements if statement.function is None]
-    last = next((index for index, statement in enumerate(body) if _leaves_for_good(statement)), len(body))
+    last = next(
+        (index for index, statement in enumerate(body) if _leaves_for_good(statement)), len(body)
+    )
     return body[: last + 1]
 
 
@@ -129,7 +152,11 @@ def judged(script: ShellScript) -> ShellScript:
     A shell puts the last command of such a text in its own place by itself; most do.
     """
     end = ending(script)
-    text = inline(end.training.literal) if end and end.replaces_shell and not end.last.compound else None
+    text = (
+        inline(end.training.literal)
+        if end and end.replaces_shell and not end.last.compound
+        else None
+    )
     inner = read_script("\n" * (end.training.line - 1) + text) if end and text else None
     within = ending(inner) if inner else None
     if inner is None or within is None or within.replaces_shell:
@@ -141,7 +168,11 @@ def judged(script: ShellScript) -> ShellScript:
 def _hands_over(command: Command) -> bool:
     if command.name in (".", "source"):
         return not _PREPARES.fullmatch("".join(command.plain[1:2]))
-    return command.name == "eval" and not _HOOKS.match(" ".join(command.plain[1:])) and _evaluated(command) is None
+    return (
+        command.name == "eval"
+        and not _HOOKS.match(" ".join(command.plain[1:]))
+        and _evaluated(command) is None
+    )
 
 
 def _evaluated(command: Command) -> ShellScript | None:
@@ -157,7 +188,9 @@ def _leaves_for_good(statement: Statement) -> bool:
 
 
 def expanded(script: ShellScript, commands: Sequence[Command]) -> list[Command]:
-    """Put the commands of functions and of ``eval``, one level deep, in the place of their calls."""
+    """
+    Put the commands of functions and of ``eval``, one level deep, in the place of their calls.
+    """
     found: list[Command] = []
     for command in commands:
         called = script.function(command.name)
@@ -205,7 +238,8 @@ def never_ends(statement: Statement) -> Command | None:
         leaves = any(command.name in ("break", "exit", "return", "exec") for command in commands)
         return None if leaves else commands[0]
     for index, command in enumerate(commands):
-        # "[ -n "$DEBUG" ] && sleep infinity" depends; after a training it does not matter whether that failed.
+        # "[ -n "$DEBUG" ] && sleep infinity" depends; after a training it does not matter whether
+        # that failed.
         decided = not statement.joiners or any(not is_quick(before) for before in commands[:index])
         if decided and not command.background and _is_endless(command):
             return command
@@ -221,7 +255,9 @@ def waits_for_ever(statements: Sequence[Statement]) -> Command | None:
             if endless and command.plain == ("wait",) and not statement.compound:
                 return command
         endless |= (
-            statement.background and statement.forever and never_ends(replace(statement, background=False)) is not None
+            statement.background
+            and statement.forever
+            and never_ends(replace(statement, background=False)) is not None
         )
     return None
 
@@ -240,8 +276,14 @@ def _is_endless(command: Command) -> bool:
 
 
 def trap_of(script: ShellScript, signals: frozenset[str] = _TERM) -> Trap | None:
-    """Return the last trap for one of these signals that sets something; without others for SIGTERM."""
-    found = [command for command in script.commands if command.name == "trap" and signals & set(command.plain[2:])]
+    """
+    Return the last trap for one of these signals that sets something; without others for SIGTERM.
+    """
+    found = [
+        command
+        for command in script.commands
+        if command.name == "trap" and signals & set(command.plain[2:])
+    ]
     found = [command for command in found if command.plain[1] != "-"]
     return _trap(script, found[-1]) if found else None
 
@@ -253,4 +295,6 @@ def _trap(script: ShellScript, command: Command) -> Trap:
         return Trap(command.line, ignores=True, commands=())
     inner = read_script(action) if not action.startswith("$") else None
     commands = expanded(script, list(inner.commands)) if inner else None
-    return Trap(command.line, ignores=False, commands=tuple(commands) if commands is not None else None)
+    return Trap(
+        command.line, ignores=False, commands=tuple(commands) if commands is not None else None
+    )

@@ -1,8 +1,8 @@
 """
 A subject made easy to ask: three answers to each question, *this*, *nothing*, *not known*.
 
-Not known is what Airflow will still render, what a template beneath may set, and what is not of the expected kind
-(the specification itself refuses that). Rules say nothing about it.
+Not known is what Airflow will still render, what a template beneath may set, and what is not of the
+expected kind (the specification itself refuses that). Rules say nothing about it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
-from airflow_runai.core.lint.checkpoint_paths import Place, of_mounts, of_script, of_variables, of_words
+from airflow_runai.core.lint.checkpoint_paths import (
+    Place,
+    of_mounts,
+    of_script,
+    of_variables,
+    of_words,
+)
 from airflow_runai.core.lint.ending import Ending, Trap, ending, judged, trap_of
 from airflow_runai.core.lint.places import Mounts, mounts_of
 from airflow_runai.core.lint.shell import ShellScript, read_script
@@ -55,7 +61,11 @@ class Facts:
         given = self.subject.spec
         if isinstance(given, WorkloadSpec):
             given = asdict(given)
-        return {str(k): v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else None
+        return (
+            {str(k): v for k, v in given.items() if v is not None}
+            if isinstance(given, Mapping)
+            else None
+        )
 
     @cached_property
     def whole(self) -> bool:
@@ -117,7 +127,11 @@ class Facts:
     def master(self) -> Mapping[str, Any]:
         """What a distributed training's master has of its own; empty if nothing is known of it."""
         distributed = self.part("distributed")
-        found = distributed.get("master") if distributed and not isinstance(distributed, Unknown) else None
+        found = (
+            distributed.get("master")
+            if distributed and not isinstance(distributed, Unknown)
+            else None
+        )
         return found if isinstance(found, Mapping) else {}
 
     @cached_property
@@ -159,7 +173,9 @@ class Facts:
     @cached_property
     def ending(self) -> Ending | None:
         """How it ends; ``None`` if that is not known, or if an init process stands between it and the platform."""
-        forwarder = not isinstance(self.words, Unknown) and any(_FORWARDERS.fullmatch(word) for word in self.words)
+        forwarder = not isinstance(self.words, Unknown) and any(
+            _FORWARDERS.fullmatch(word) for word in self.words
+        )
         return ending(self.judged) if self.judged and not forwarder else None
 
     @cached_property

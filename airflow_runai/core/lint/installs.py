@@ -1,4 +1,6 @@
-"""Which packages an installing command names without a version; what cannot be known counts as named."""
+"""
+Which packages an installing command names without a version; what cannot be known counts as named.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,48 @@ from itertools import pairwise
 from airflow_runai.core.lint.launchers import chain, program
 
 _WITH_WORD = {
-    *("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-i", "--index-url", "--extra-index-url"),
-    *("-f", "--find-links", "-t", "--target", "--prefix", "--root", "--platform", "--python-version", "--no-binary"),
-    *("--only-binary", "--trusted-host", "--proxy", "--timeout", "--retries", "--log", "--cache-dir", "--src"),
-    *("--upgrade-strategy", "--progress-bar", "--python", "-p", "-n", "--name", "--channel", "--file"),
+    *(
+        "-r",
+        "--requirement",
+        "-c",
+        "--constraint",
+        "-e",
+        "--editable",
+        "-i",
+        "--index-url",
+        "--extra-index-url",
+    ),
+    *(
+        "-f",
+        "--find-links",
+        "-t",
+        "--target",
+        "--prefix",
+        "--root",
+        "--platform",
+        "--python-version",
+        "--no-binary",
+    ),
+    *(
+        "--only-binary",
+        "--trusted-host",
+        "--proxy",
+        "--timeout",
+        "--retries",
+        "--log",
+        "--cache-dir",
+        "--src",
+    ),
+    *(
+        "--upgrade-strategy",
+        "--progress-bar",
+        "--python",
+        "-p",
+        "-n",
+        "--name",
+        "--channel",
+        "--file",
+    ),
 }
 _BOUND = {"-c", "--constraint", "--no-index", "--require-hashes"}
 #: What installs, and is no library of the training.
@@ -64,6 +104,8 @@ def _loose(requirement: str) -> Iterator[str]:
     found = _REQUIREMENT.fullmatch(requirement)
     if not found or re.search(r"[/$@{]|\.(whl|zip|tar\.gz)$", requirement) or found[1] in _TOOLS:
         return
-    exact = re.match(r"={2,3}\s*[^*\s]+$", found[3].partition(",")[0].partition(" --hash")[0].strip())
+    exact = re.match(
+        r"={2,3}\s*[^*\s]+$", found[3].partition(",")[0].partition(" --hash")[0].strip()
+    )
     if not exact and (not found[3] or found[3][0] in "<>~!=,"):
         yield found[1]

@@ -1,9 +1,9 @@
 """
 Programs that start another one: which one that is, and whether it would hear of a SIGTERM.
 
-Who starts a program in its own place (``exec``, ``env``, ``poetry run``), or passes signals on (``timeout``,
-``torchrun``, ``uv run``), is no obstacle. Who starts a child, waits for it and keeps SIGTERM to itself is; only those
-are named here of which that is known.
+Who starts a program in its own place (``exec``, ``env``, ``poetry run``), or passes signals on
+(``timeout``, ``torchrun``, ``uv run``), is no obstacle. Who starts a child, waits for it and keeps
+SIGTERM to itself is; only those are named here of which that is known.
 """
 
 from __future__ import annotations
@@ -32,13 +32,27 @@ _WRAPPERS = {
     "gosu": set(),
 }
 #: A word that some of them take before the program: a time, a mask, a user.
-_OWN_WORD = {"timeout": r"[\d.]+[smhd]?", "taskset": r"(0x)?[\da-fA-F,-]+", "chrt": r"\d+", "gosu": r".+"}
+_OWN_WORD = {
+    "timeout": r"[\d.]+[smhd]?",
+    "taskset": r"(0x)?[\da-fA-F,-]+",
+    "chrt": r"\d+",
+    "gosu": r".+",
+}
 #: ``conda run [options] PROGRAM``; options that take a word of their own.
 _RUNNERS = {
     "conda": {"-n", "--name", "-p", "--prefix", "--cwd"},
     "mamba": {"-n", "--name", "-p", "--prefix", "--cwd"},
     "micromamba": {"-n", "--name", "-p", "--prefix", "--cwd", "-r", "--root-prefix", "-e", "--env"},
-    "uv": {"--with", "--python", "-p", "--extra", "--group", "--project", "--directory", "--env-file"},
+    "uv": {
+        "--with",
+        "--python",
+        "-p",
+        "--extra",
+        "--group",
+        "--project",
+        "--directory",
+        "--env-file",
+    },
     "poetry": {"-C", "--directory", "-P", "--project"},
     "pdm": {"-p", "--project", "-s", "--site-packages"},
     "pipenv": set(),
@@ -66,10 +80,15 @@ class Swallows:
     instead: str
 
 
-_CONDA = Swallows("conda run", "activate the environment first (. /opt/conda/bin/activate NAME), then exec python …")
+_CONDA = Swallows(
+    "conda run",
+    "activate the environment first (. /opt/conda/bin/activate NAME), then exec python …",
+)
 _PDM = Swallows("pdm run", "exec .venv/bin/python …")
 _XVFB = Swallows("xvfb-run", "start Xvfb with &, export DISPLAY, then exec python …")
-_ACCELERATE = Swallows("accelerate launch with one process", "exec python …, which is the same for one process")
+_ACCELERATE = Swallows(
+    "accelerate launch with one process", "exec python …, which is the same for one process"
+)
 _DEEPSPEED = Swallows("deepspeed", "exec torchrun --nproc_per_node … train.py --deepspeed …")
 
 
@@ -119,7 +138,8 @@ def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None
     """
     Return the first program in a command line that keeps SIGTERM to itself; ``None`` if none is known to.
 
-    :param gpus: of the pod, if known: without other words ``accelerate`` starts one process for each.
+    :param gpus: of the pod, if known: without other words ``accelerate`` starts one process for
+        each.
     """
     for line in chain(words):
         name, rest = program(line), line[1:]
@@ -138,7 +158,10 @@ def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None
 
 def _launches_one(name: str, rest: Sequence[str], gpus: float | None) -> bool:
     """Whether it is ``accelerate launch`` for one process, which is then a mere child; more are torchrun's."""
-    if re.fullmatch(r"python[\d.]*", name) and tuple(rest[:2]) == ("-m", "accelerate.commands.launch"):
+    if re.fullmatch(r"python[\d.]*", name) and tuple(rest[:2]) == (
+        "-m",
+        "accelerate.commands.launch",
+    ):
         rest = rest[2:]
     elif name == "accelerate" and tuple(rest[:1]) == ("launch",):
         rest = rest[1:]

@@ -1,7 +1,8 @@
 """
 What lies where in a container, and whether it outlives the node.
 
-Paths may be open (Jinja, ``$VARIABLE``): then what stands before the opening decides if it can, else nobody.
+Paths may be open (Jinja, ``$VARIABLE``): then what stands before the opening decides if it can,
+else nobody.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Kind(Enum):
     UNSURE = "unsure"
 
 
-#: Data source → (key of the path in the container, kind). Whether a bucket gets back what is written depends on the
-#: version.
+#: Data source → (key of the path in the container, kind). Whether a bucket gets back what is
+#: written depends on the version.
 _SOURCES = {
     "pvc": ("path", Kind.KEPT),
     "nfs": ("mount_path", Kind.KEPT),
@@ -85,7 +86,9 @@ class Mounts:
         if not fixed.startswith("/"):
             return None
         around = [mount for mount in self.found if not mount.is_open and holds(mount.path, fixed)]
-        perhaps = any(_may_hold(mount, fixed, is_open) for mount in self.found if mount not in around)
+        perhaps = any(
+            _may_hold(mount, fixed, is_open) for mount in self.found if mount not in around
+        )
         if perhaps or not self.all_known:
             return None
         disk = Mount("/", Kind.LOST, "", "spec.storage")
@@ -104,7 +107,9 @@ def mounts_of(storage: Mapping[str, Any]) -> Mounts:
     all_known = True
     for source, entries in storage.items():
         readable = isinstance(entries, Sequence) and not isinstance(entries, str)
-        all_known &= entries is None or (readable and all(isinstance(entry, Mapping) for entry in entries))
+        all_known &= entries is None or (
+            readable and all(isinstance(entry, Mapping) for entry in entries)
+        )
         for index, entry in enumerate(entries if readable else ()):
             mount = _mount(source, entry, f"spec.storage.{source}[{index}]")
             all_known &= mount is not None
@@ -118,13 +123,17 @@ def _mount(source: str, entry: Any, where: str) -> Mount | None:
     if not isinstance(path, str):
         return None
     if source == "pvc":
-        kind = {True: Kind.LOST, None: Kind.UNSURE, False: Kind.KEPT}[_switch(entry.get("ephemeral"))]
+        kind = {True: Kind.LOST, None: Kind.UNSURE, False: Kind.KEPT}[
+            _switch(entry.get("ephemeral"))
+        ]
     path = path if _OPENING.search(path) else posixpath.normpath(path)
     return Mount(path, kind, source, where, _switch(entry.get("read_only")), entry)
 
 
 def _switch(value: Any) -> bool | None:
-    """Return a boolean, also from Jinja's text; nothing said is ``False``, and ``None`` is not known."""
+    """
+    Return a boolean, also from Jinja's text; nothing said is ``False``, and ``None`` is not known.
+    """
     try:
         return value is not None and flag(value)
     except ValueError:

@@ -29,7 +29,8 @@ def mount_of(facts: Facts, path: str | None) -> Mount | None:
         path = f"{home}/{path}" if isinstance(home, str) else path
     if facts.whole:
         return facts.mounts.beneath(path)
-    # A template beneath may bring more mounts; what this one holds can only lie deeper, on another one.
+    # A template beneath may bring more mounts; what this one holds can only lie deeper, on another
+    # one.
     return None
 
 
@@ -43,24 +44,38 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
 
 def _is_passing(facts: Facts, place: Place, mount: Mount) -> bool:
     """Whether a script may know what it does: it names a place that stays, too, or changed its folder before."""
-    others = [other for other in facts.checkpoint_places if other.in_script and other.firm and other is not place]
+    others = [
+        other
+        for other in facts.checkpoint_places
+        if other.in_script and other.firm and other is not place
+    ]
     kept = mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
-    moved = facts.shell is not None and any(command.name in ("cd", "pushd") for command in facts.shell.commands)
+    moved = facts.shell is not None and any(
+        command.name in ("cd", "pushd") for command in facts.shell.commands
+    )
     copied = facts.shell is not None and copies(facts.shell, place.path or "")
     return kept or copied or (moved and not (place.path or "").startswith("/"))
 
 
 def _all_seen(facts: Facts) -> bool:
-    """Whether every place where a checkpoint path could be named was seen, and none may be hidden."""
+    """
+    Whether every place where a checkpoint path could be named was seen, and none may be hidden.
+    """
     parts = (facts.environment, facts.words, facts.part("distributed"), facts.text("working_dir"))
     if not facts.whole or any(isinstance(part, Unknown) for part in parts):
         return False
-    if isinstance(facts.mounts, Unknown) or not facts.mounts.all_known or any(m.is_open for m in facts.mounts.found):
+    if (
+        isinstance(facts.mounts, Unknown)
+        or not facts.mounts.all_known
+        or any(m.is_open for m in facts.mounts.found)
+    ):
         return False
     distributed = facts.part("distributed")
     master = distributed.get("master") if isinstance(distributed, Mapping) else None
     # The launcher of an MPI job has the command, and no GPU: nothing is hidden in that.
-    own_master = bool(master) and (not facts.master or not facts.master.keys() <= {"command", "args", "compute"})
+    own_master = bool(master) and (
+        not facts.master or not facts.master.keys() <= {"command", "args", "compute"}
+    )
     script = facts.subject.script.text if facts.subject.script else ""
     words = [] if isinstance(facts.words, Unknown) else facts.words
     hidden = any(is_open(word) or _HINT.search(word) for word in words) or _HINT.search(script)
@@ -108,7 +123,12 @@ def no_checkpoint_path(facts: Facts) -> Hits:
 def checkpoint_path_implied(facts: Facts) -> Hits:
     """The quick start of Run:ai does so; it works as long as the code knows."""
     mount = _home(facts)
-    if _has_none(facts) and mount is not None and mount.kind in (Kind.KEPT, Kind.NODE) and mount.read_only is False:
+    if (
+        _has_none(facts)
+        and mount is not None
+        and mount.kind in (Kind.KEPT, Kind.NODE)
+        and mount.read_only is False
+    ):
         yield (
             "spec.working_dir",
             f"only the working directory ({facts.text('working_dir')}) outlives a preemption; see that the code saves "
@@ -132,7 +152,11 @@ def checkpoint_path_not_persistent(facts: Facts) -> Hits:
             )
 
 
-@rule("checkpoint-path-scratch", "error", "checkpoints go to a mount that is emptied or fetched anew at each start")
+@rule(
+    "checkpoint-path-scratch",
+    "error",
+    "checkpoints go to a mount that is emptied or fetched anew at each start",
+)
 def checkpoint_path_scratch(facts: Facts) -> Hits:
     """Scratch space, a claim that goes with the workload, a clone."""
     for place, mount in _firm_mounts(facts):
@@ -172,7 +196,11 @@ def checkpoint_path_on_node(facts: Facts) -> Hits:
             )
 
 
-@rule("working-dir-not-persistent", "info", "the working directory is on no mount that outlives a preemption")
+@rule(
+    "working-dir-not-persistent",
+    "info",
+    "the working directory is on no mount that outlives a preemption",
+)
 def working_dir_not_persistent(facts: Facts) -> Hits:
     """Common, if the code is part of the image; then nothing may be written there."""
     mount = _home(facts)
@@ -193,7 +221,11 @@ def claim_for_one_node(facts: Facts) -> Hits:
     """Pods on other nodes hang in ContainerCreating."""
     parallel = facts.number("parallelism")
     several = bool(facts.part("distributed")) or (isinstance(parallel, int) and parallel > 1)
-    if isinstance(facts.mounts, Unknown) or isinstance(facts.part("distributed"), Unknown) or not several:
+    if (
+        isinstance(facts.mounts, Unknown)
+        or isinstance(facts.part("distributed"), Unknown)
+        or not several
+    ):
         return
     for mount in facts.mounts.found:
         if mount.entry.get("access_mode") == "ReadWriteOnce":
@@ -259,7 +291,11 @@ def grace_told_wrong(facts: Facts) -> Hits:
     for name in ("TERMINATION_GRACE_PERIOD_SECONDS", "RUNAI_GRACE_SECONDS"):
         variables = facts.environment
         told = variables.get(name) if variables and not isinstance(variables, Unknown) else None
-        if grace is not None and re.fullmatch(r"\d+(\.\d*)?", str(told)) and float(str(told)) > grace:
+        if (
+            grace is not None
+            and re.fullmatch(r"\d+(\.\d*)?", str(told))
+            and float(str(told)) > grace
+        ):
             yield (
                 f"spec.environment.{name}",
                 f"{told} s are promised, but SIGKILL comes after {grace} s; set termination_grace_period to the same",

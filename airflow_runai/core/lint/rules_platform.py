@@ -11,7 +11,8 @@ from airflow_runai.core.texts import cut
 
 Hits = Iterator[tuple[str, str]]
 
-#: Shorter than this, an ended workload may be gone before an outage of the control plane is over. Seconds.
+#: Shorter than this, an ended workload may be gone before an outage of the control plane is over.
+#: Seconds.
 SHORTEST_DELETION = 600
 #: Before 2.24 the priority decides; classes of 100 and more, and the old names for them.
 _NOT_PREEMPTED = {"high", "very-high", "build", "inference"}
@@ -34,7 +35,9 @@ def terminate_after_preemption(facts: Facts) -> Hits:
         )
 
 
-@rule("not-preemptible", "info", "it is not preemptible, so it runs within the project's quota only")
+@rule(
+    "not-preemptible", "info", "it is not preemptible, so it runs within the project's quota only"
+)
 def not_preemptible(facts: Facts) -> Hits:
     """A choice that should be known: it does not use idle GPUs of others."""
     if facts.preemptible is False:
@@ -45,7 +48,11 @@ def not_preemptible(facts: Facts) -> Hits:
         )
 
 
-@rule("priority-not-preemptible", "info", "the priority makes it non-preemptible on servers before 2.24")
+@rule(
+    "priority-not-preemptible",
+    "info",
+    "the priority makes it non-preemptible on servers before 2.24",
+)
 def priority_not_preemptible(facts: Facts) -> Hits:
     """They do not know ``preemptibility`` and go by the priority."""
     priority = facts.text("priority")
@@ -72,7 +79,11 @@ def interactive_flag(facts: Facts) -> Hits:
             yield "command_line", f"{warning}; leave it out, and see that nothing asks"
 
 
-@rule("command-line-differs", "info", "a flag of the command line was left out or is read in a way to know")
+@rule(
+    "command-line-differs",
+    "info",
+    "a flag of the command line was left out or is read in a way to know",
+)
 def command_line_differs(facts: Facts) -> Hits:
     """The words of the reader of command lines."""
     for warning in facts.subject.warnings:
@@ -89,7 +100,9 @@ def endless_command(facts: Facts) -> Hits:
     shown = " ".join(facts.words[:2] if not facts.words[-1].startswith("-") else facts.words[:1])
     alone = facts.whole and _SHELL_ALONE.fullmatch(line)
     if alone or _ENDLESS.fullmatch(line):
-        ends = "ends at once, as nobody types" if alone else "never ends by itself, and keeps its GPUs"
+        ends = (
+            "ends at once, as nobody types" if alone else "never ends by itself, and keeps its GPUs"
+        )
         yield "spec.command", f"{cut(shown, 80)!r} {ends}; start the training itself"
 
 
@@ -97,9 +110,18 @@ def endless_command(facts: Facts) -> Hits:
 def command_needs_shell(facts: Facts) -> Hits:
     """``&&`` then is an argument of the first program."""
     words = facts.words
-    if isinstance(words, Unknown) or not words or _IN_A_SHELL.fullmatch(words[0]) or facts.text("command") is None:
+    if (
+        isinstance(words, Unknown)
+        or not words
+        or _IN_A_SHELL.fullmatch(words[0])
+        or facts.text("command") is None
+    ):
         return
-    found = [word if word in _NEEDS_SHELL else ";" for word in words if word in _NEEDS_SHELL or word.endswith(";")]
+    found = [
+        word if word in _NEEDS_SHELL else ";"
+        for word in words
+        if word in _NEEDS_SHELL or word.endswith(";")
+    ]
     if words[0] in ("cd", "source", "export", ".") or found:
         odd = found[0] if found else words[0]
         yield (
@@ -119,7 +141,11 @@ def restart_always(facts: Facts) -> Hits:
         )
 
 
-@rule("deleted-before-seen", "warning", "an ended workload is deleted so soon that its end may be missed")
+@rule(
+    "deleted-before-seen",
+    "warning",
+    "an ended workload is deleted so soon that its end may be missed",
+)
 def deleted_before_seen(facts: Facts) -> Hits:
     """Then success cannot be told from disappearance."""
     seconds = facts.number("auto_deletion")
@@ -149,7 +175,10 @@ def image_moves(facts: Facts) -> Hits:
 def image_on_one_node(facts: Facts) -> Hits:
     """After a preemption it may be another node."""
     if facts.text("image_pull_policy") == "Never":
-        yield "spec.image_pull_policy", "'Never': on a node without the image it does not start; take 'IfNotPresent'"
+        yield (
+            "spec.image_pull_policy",
+            "'Never': on a node without the image it does not start; take 'IfNotPresent'",
+        )
 
 
 RULES = (

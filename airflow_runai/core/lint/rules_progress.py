@@ -13,7 +13,15 @@ from airflow_runai.core.lint.installs import unpinned
 from airflow_runai.core.lint.places import Kind, holds, split_open
 from airflow_runai.core.lint.rule import rule
 from airflow_runai.core.lint.rules_checkpoints import mount_of
-from airflow_runai.core.lint.script_values import Named, certain, copies, is_copy, surely, variables, words_of
+from airflow_runai.core.lint.script_values import (
+    Named,
+    certain,
+    copies,
+    is_copy,
+    surely,
+    variables,
+    words_of,
+)
 from airflow_runai.core.lint.shell import Command, ShellScript, Statement
 from airflow_runai.core.texts import cut
 
@@ -29,11 +37,25 @@ _DEFAULT = re.compile(r"\$\{\w+:?[-=]")
 _OPTION = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
 _WEIGHTS = r"\*\.(pt|pth|ckpt|safetensors|bin|h5|npz)"
-_ALL_OF_IT = re.compile(rf"(/|/\*\*?|/\.|/\{{,\.\}}\*|/{_WEIGHTS}|/(step|epoch|global_step)[-_]?\*)+$")
+_ALL_OF_IT = re.compile(
+    rf"(/|/\*\*?|/\.|/\{{,\.\}}\*|/{_WEIGHTS}|/(step|epoch|global_step)[-_]?\*)+$"
+)
 _CHECKPOINTS = re.compile(r"(.*/)?(checkpoint|ckpt)[-_]?\*[^/]*", re.IGNORECASE)
 _GUARD = re.compile(r"\$\{(\w+):\?[^}]*\}")
 _CALLED_SO = re.compile(r"(.*/)?(checkpoints?|ckpts?|snapshots?)", re.IGNORECASE)
-_FILTERS = {"-name", "-iname", "-mtime", "-mmin", "-ctime", "-size", "-empty", "-path", "-regex", "-newer", "-maxdepth"}
+_FILTERS = {
+    "-name",
+    "-iname",
+    "-mtime",
+    "-mmin",
+    "-ctime",
+    "-size",
+    "-empty",
+    "-path",
+    "-regex",
+    "-newer",
+    "-maxdepth",
+}
 
 
 def _before_training(facts: Facts) -> list[Statement]:
@@ -45,7 +67,11 @@ def _before_training(facts: Facts) -> list[Statement]:
     return [one for one in body[:last] if not one.compound and not one.background]
 
 
-@rule("script-deletes-checkpoints", "error", "the script deletes the checkpoints before the training looks for them")
+@rule(
+    "script-deletes-checkpoints",
+    "error",
+    "the script deletes the checkpoints before the training looks for them",
+)
 def script_deletes_checkpoints(facts: Facts) -> Hits:
     """It runs at every start, after a preemption too."""
     if facts.shell is None or facts.subject.evaluates:
@@ -68,7 +94,10 @@ def _inside(statement: Statement) -> list[Command]:
     folder, rest = statement.commands[0], statement.commands[1:]
     if folder.name != "cd" or len(folder.words) != 2 or "||" in statement.joiners or not rest:
         return surely(statement)
-    words = [word if word.startswith(("-", "/", "$")) else f"{folder.words[1]}/{word}" for word in rest[0].words[1:]]
+    words = [
+        word if word.startswith(("-", "/", "$")) else f"{folder.words[1]}/{word}"
+        for word in rest[0].words[1:]
+    ]
     return [Command((rest[0].words[0], *words), rest[0].line)]
 
 
@@ -89,8 +118,13 @@ def _deleted(command: Command) -> list[str]:
 
 
 def _is_progress(facts: Facts, target: str, value: str) -> bool:
-    """Whether it is a place of checkpoints, all of it; what lies in scratch space is gone anyway."""
-    bare, value = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', ""))), _ALL_OF_IT.sub("", value)
+    """
+    Whether it is a place of checkpoints, all of it; what lies in scratch space is gone anyway.
+    """
+    bare, value = (
+        _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', ""))),
+        _ALL_OF_IT.sub("", value),
+    )
     named = re.fullmatch(r"\$\{?(\w+)\}?", bare)
     fixed, is_open = split_open(value)
     if not is_open and (_in_scratch(fixed) or _is_lost(facts, fixed)):
@@ -98,7 +132,9 @@ def _is_progress(facts: Facts, target: str, value: str) -> bool:
     if (named and is_firm(named[1])) or _CHECKPOINTS.fullmatch(value):
         return True
     places = [place.path for place in facts.checkpoint_places if place.firm and place.path]
-    return not is_open and (bool(_CALLED_SO.fullmatch(fixed)) or any(holds(fixed, place) for place in places))
+    return not is_open and (
+        bool(_CALLED_SO.fullmatch(fixed)) or any(holds(fixed, place) for place in places)
+    )
 
 
 def _is_lost(facts: Facts, path: str) -> bool:
@@ -110,15 +146,26 @@ def _in_scratch(path: str) -> bool:
     return any(holds(folder, path) for folder in _SCRATCH)
 
 
-@rule("script-fresh-folder", "error", "checkpoints go to another folder at each start, so none is ever found again")
+@rule(
+    "script-fresh-folder",
+    "error",
+    "checkpoints go to another folder at each start, so none is ever found again",
+)
 def script_fresh_folder(facts: Facts) -> Hits:
     """A time, a random number or a process id in the path."""
     if facts.shell is None or facts.subject.evaluates:
         return
-    firm = any(place.firm and not _FRESH.search(place.path or "") for place in facts.checkpoint_places)
+    firm = any(
+        place.firm and not _FRESH.search(place.path or "") for place in facts.checkpoint_places
+    )
     for found in _named(facts.shell):
         meant = is_firm(found.name) or (not firm and is_result(found.name))
-        if meant and "/" in found.value and _FRESH.search(found.value) and not _DEFAULT.search(found.value):
+        if (
+            meant
+            and "/" in found.value
+            and _FRESH.search(found.value)
+            and not _DEFAULT.search(found.value)
+        ):
             yield (
                 facts.at(found.line),
                 f"{found.name}: its path is another one at each start, so after a preemption no checkpoint is found; "
@@ -146,15 +193,26 @@ def _named(script: ShellScript) -> Iterator[Named]:
 def script_saves_at_end(facts: Facts) -> Hits:
     """Copied behind the training, from a disk that is empty after a preemption."""
     end, shell = facts.ending, facts.shell
-    if end is None or shell is None or end.replaces_shell or end.background or facts.subject.evaluates:
+    if (
+        end is None
+        or shell is None
+        or end.replaces_shell
+        or end.background
+        or facts.subject.evaluates
+    ):
         return
     known = variables(shell)
-    written = [word.partition("=")[2] if word.startswith("-") and "=" in word else word for word in _words(end, shell)]
+    written = [
+        word.partition("=")[2] if word.startswith("-") and "=" in word else word
+        for word in _words(end, shell)
+    ]
     for command in filter(is_copy, _afterwards(end)):
         words = words_of(command, known)
         for source in words[1:] if command.name == "tar" else words[1:-1]:
             place = _ALL_OF_IT.sub("", source)
-            used = any(holds(place, word) or holds(word, place) for word in written if word.startswith("/"))
+            used = any(
+                holds(place, word) or holds(word, place) for word in written if word.startswith("/")
+            )
             if used and _is_scratch(facts, place) and not _copied_before(shell, end, place):
                 yield (
                     facts.at(command.line),
@@ -178,22 +236,31 @@ def _words(end: Ending, shell: ShellScript) -> list[str]:
 
 def _is_scratch(facts: Facts, path: str) -> bool:
     fixed, is_open = split_open(path)
-    return not is_open and (_is_lost(facts, fixed) or (_in_scratch(fixed) and _may_be_disk(facts, fixed)))
+    return not is_open and (
+        _is_lost(facts, fixed) or (_in_scratch(fixed) and _may_be_disk(facts, fixed))
+    )
 
 
 def _may_be_disk(facts: Facts, path: str) -> bool:
     """Whether nothing is known to be mounted there; ``/tmp`` seldom is."""
-    return isinstance(facts.mounts, Unknown) or not any(holds(mount.path, path) for mount in facts.mounts.found)
+    return isinstance(facts.mounts, Unknown) or not any(
+        holds(mount.path, path) for mount in facts.mounts.found
+    )
 
 
 def _copied_before(shell: ShellScript, end: Ending, place: str) -> bool:
     """Whether it is copied while the training runs, or when the script is told to stop."""
     after = _afterwards(end)
-    others = [replace(one, commands=[c for c in one.commands if c not in after]) for one in shell.statements]
+    others = [
+        replace(one, commands=[c for c in one.commands if c not in after])
+        for one in shell.statements
+    ]
     return copies(ShellScript(tuple(others), shell.text), place)
 
 
-@rule("script-installs-unpinned", "info", "the script installs packages without naming their versions")
+@rule(
+    "script-installs-unpinned", "info", "the script installs packages without naming their versions"
+)
 def script_installs_unpinned(facts: Facts) -> Hits:
     """The second half of a training then runs with other libraries than the first."""
     script = facts.subject.script

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_runai.core.lint.ending import Ending, ending, errexit_at, installs, is_quick, never_ends
+from airflow_runai.core.lint.ending import (
+    Ending,
+    ending,
+    errexit_at,
+    installs,
+    is_quick,
+    never_ends,
+)
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.launchers import inline
 from airflow_runai.core.lint.rule import rule
@@ -16,7 +23,9 @@ from airflow_runai.core.lint.subject import Script
 Hits = Iterator[tuple[str, str]]
 
 _SHELL = re.compile(r"(.*/)?(ba|da|k|z|a)?sh|env|tini|dumb-init")
-_REQUIREMENTS = re.compile(r"(.*requirements.*\.txt|environment\.ya?ml|pyproject\.toml|setup\.py|Pipfile|uv\.lock)")
+_REQUIREMENTS = re.compile(
+    r"(.*requirements.*\.txt|environment\.ya?ml|pyproject\.toml|setup\.py|Pipfile|uv\.lock)"
+)
 _ELSEWHERE = re.compile(r".*\.(ba)?sh|make")
 _PRINTS = ("echo", "printf")
 _FORGIVES = ("true", ":", "echo")
@@ -42,23 +51,43 @@ def script_crlf(facts: Facts) -> Hits:
     script = facts.subject.script
     if script and "\r\n" in script.text:
         line = script.text[: script.text.index("\r\n")].count("\n") + 1
-        yield facts.at(line), "Windows line ends (CRLF): no shell can run it; convert it, e.g. with dos2unix"
+        yield (
+            facts.at(line),
+            "Windows line ends (CRLF): no shell can run it; convert it, e.g. with dos2unix",
+        )
 
 
 @rule("script-no-shebang", "error", "the script does not say what runs it")
 def script_no_shebang(facts: Facts) -> Hits:
     """Started by the kernel, it ends in *exec format error*."""
     script = facts.subject.script
-    if script and script.text and not script.text.startswith("#!") and _is_started_directly(facts, script):
-        mark = "an invisible mark (BOM) before #!" if script.text.startswith("\ufeff#!") else "no #! in the first line"
-        yield facts.at(1), f"{mark}: 'exec format error'; begin with #!/bin/sh, or set command to 'sh {script.name}'"
+    if (
+        script
+        and script.text
+        and not script.text.startswith("#!")
+        and _is_started_directly(facts, script)
+    ):
+        mark = (
+            "an invisible mark (BOM) before #!"
+            if script.text.startswith("\ufeff#!")
+            else "no #! in the first line"
+        )
+        yield (
+            facts.at(1),
+            f"{mark}: 'exec format error'; begin with #!/bin/sh, or set command to 'sh {script.name}'",
+        )
 
 
 @rule("script-not-executable", "error", "the script may not be executed")
 def script_not_executable(facts: Facts) -> Hits:
     """Mode bits come from the storage; an image may differ."""
     script = facts.subject.script
-    if script and script.mode is not None and not script.mode & 0o111 and _is_started_directly(facts, script):
+    if (
+        script
+        and script.mode is not None
+        and not script.mode & 0o111
+        and _is_started_directly(facts, script)
+    ):
         yield (
             facts.at(1),
             f"mode {script.mode & 0o777:04o}: 'permission denied'; chmod +x, or command 'sh {script.name}'",
@@ -69,10 +98,18 @@ def script_not_executable(facts: Facts) -> Hits:
 def script_hides_failure(facts: Facts) -> Hits:
     """Then the workload counts as completed, and nobody retries."""
     end = facts.ending
-    if end is not None and facts.judged and not end.replaces_shell and not any(map(never_ends, end.after)):
+    if (
+        end is not None
+        and facts.judged
+        and not end.replaces_shell
+        and not any(map(never_ends, end.after))
+    ):
         reason = _hidden(facts.judged, end)
         if reason:
-            yield facts.at(end.training.line), f"{end.training.shown}: {reason}, so a failure looks like success"
+            yield (
+                facts.at(end.training.line),
+                f"{end.training.shown}: {reason}, so a failure looks like success",
+            )
 
 
 def _hidden(script: ShellScript, end: Ending) -> str | None:
@@ -106,20 +143,32 @@ def _hidden_afterwards(script: ShellScript, end: Ending) -> str | None:
     if end.last.compound or any(statement.compound for statement in end.after):
         return None
     after = list(end.after)
-    commands = [command for statement in after for command in statement.commands if command.name not in _PRINTS]
+    commands = [
+        command
+        for statement in after
+        for command in statement.commands
+        if command.name not in _PRINTS
+    ]
     words = " ".join(word for command in commands for word in command.words)
     if end.background:
         if not end.waits:
             return None
         if all(command.plain == ("wait",) for command in end.waits) and "exit" not in words:
             return "wait without a process id ends with 0"
-        while not any(command.name == "wait" for command in (after[-1] if after else end.last).commands):
+        while not any(
+            command.name == "wait" for command in (after[-1] if after else end.last).commands
+        ):
             after.pop()
         forgiven = _forgiven(after[-1]) if after else None
         if forgiven and not _keeps_code(words):
             return forgiven
         after = list(end.after[len(after) :])
-    last = [command for statement in after for command in statement.commands if command.plain != ("exit",)][-1:]
+    last = [
+        command
+        for statement in after
+        for command in statement.commands
+        if command.plain != ("exit",)
+    ][-1:]
     decides = end.waits[-1] if end.background else end.training
     if not last or _keeps_code(words) or errexit_at(script, decides):
         return None
@@ -157,7 +206,12 @@ def script_splits_arguments(facts: Facts) -> Hits:
     """``$@`` without quotes splits at blanks and expands stars; ``"$*"`` is one word."""
     for command in facts.shell.commands if facts.shell else ():
         assigns = not command.plain
-        uses = {use for word in command.words for use in arguments_in(word) if not (assigns and "=(" in word)}
+        uses = {
+            use
+            for word in command.words
+            for use in arguments_in(word)
+            if not (assigns and "=(" in word)
+        }
         wrong = {"bare", "joined", "quoted"} if assigns else {"bare", "joined"}
         if uses & wrong and (assigns or not is_quick(command)):
             yield (
@@ -166,15 +220,23 @@ def script_splits_arguments(facts: Facts) -> Hits:
             )
 
 
-@rule("script-installs-nothing", "warning", "a requirements file lies beside the script, which installs nothing")
+@rule(
+    "script-installs-nothing",
+    "warning",
+    "a requirements file lies beside the script, which installs nothing",
+)
 def script_installs_nothing(facts: Facts) -> Hits:
     """The container's disk is new after every preemption."""
     script, shell = facts.subject.script, facts.shell
-    beside = [name for name in (script and script.neighbours) or () if _REQUIREMENTS.fullmatch(name)]
+    beside = [
+        name for name in (script and script.neighbours) or () if _REQUIREMENTS.fullmatch(name)
+    ]
     if not beside or shell is None or ending(shell) is None:
         return
     calls = [word for command in shell.commands for word in command.plain[:2]]
-    if not any(installs(command) for command in shell.commands) and not any(map(_ELSEWHERE.fullmatch, calls)):
+    if not any(installs(command) for command in shell.commands) and not any(
+        map(_ELSEWHERE.fullmatch, calls)
+    ):
         yield (
             facts.at(1),
             f"{beside[0]} lies beside it, but nothing is installed; unless the image has it all, add: "

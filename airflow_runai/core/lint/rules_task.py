@@ -49,7 +49,11 @@ def backoff_times_retries(facts: Facts) -> Hits:
         )
 
 
-@rule("backoff-default", "info", "Run:ai's own restarts, 6 where nobody says, multiply with Airflow's retries")
+@rule(
+    "backoff-default",
+    "info",
+    "Run:ai's own restarts, 6 where nobody says, multiply with Airflow's retries",
+)
 def backoff_default(facts: Facts) -> Hits:
     """Templates and policies of the control plane may say something else."""
     retries = facts.subject.retries
@@ -61,7 +65,11 @@ def backoff_default(facts: Facts) -> Hits:
         )
 
 
-@rule("limits-contradict", "warning", "a limit that can never be reached, because another one is reached before")
+@rule(
+    "limits-contradict",
+    "warning",
+    "a limit that can never be reached, because another one is reached before",
+)
 def limits_contradict(facts: Facts) -> Hits:
     """A part that may last longer than the whole."""
     limits = _limits(facts)
@@ -86,11 +94,18 @@ def limit_keeps_workload(facts: Facts) -> Hits:
         )
 
 
-@rule("holds-worker-slot", "info", "the task holds a worker slot while it queues and while it is preempted")
+@rule(
+    "holds-worker-slot",
+    "info",
+    "the task holds a worker slot while it queues and while it is preempted",
+)
 def holds_worker_slot(facts: Facts) -> Hits:
     """Fine for minutes, not for weeks."""
     if facts.subject.deferrable is False:
-        yield "deferrable", "False: a worker slot is held for as long as the training takes; take the default, True"
+        yield (
+            "deferrable",
+            "False: a worker slot is held for as long as the training takes; take the default, True",
+        )
 
 
 @rule("gpus-over-limit", "error", "it asks for more GPUs than its project may ever have")
@@ -104,7 +119,11 @@ def gpus_over_limit(facts: Facts) -> Hits:
         )
 
 
-@rule("gpus-over-quota", "warning", "it cannot be preempted, and asks for more GPUs than its project is guaranteed")
+@rule(
+    "gpus-over-quota",
+    "warning",
+    "it cannot be preempted, and asks for more GPUs than its project is guaranteed",
+)
 def gpus_over_quota(facts: Facts) -> Hits:
     """What cannot be preempted gets nothing beyond the quota: NonPreemptibleOverQuota."""
     gpus, quota = gpus_of(facts), facts.subject.gpu_quota
@@ -122,11 +141,19 @@ def gpus_of(facts: Facts) -> float | None:
         return None
     each = _gpus_of_pod(facts.part("compute"))
     distributed, parallel = facts.part("distributed"), facts.number("parallelism")
-    if each is None or not facts.whole or isinstance(distributed, Unknown) or isinstance(parallel, Unknown):
+    if (
+        each is None
+        or not facts.whole
+        or isinstance(distributed, Unknown)
+        or isinstance(parallel, Unknown)
+    ):
         return None
     if not distributed:
         return each * (parallel or 1)
-    workers, first = _whole(distributed.get("workers", 1)), _gpus_of_master(distributed.get("master"), each)
+    workers, first = (
+        _whole(distributed.get("workers", 1)),
+        _gpus_of_master(distributed.get("master"), each),
+    )
     return None if workers is None or first is None else each * workers + first
 
 

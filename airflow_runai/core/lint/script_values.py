@@ -1,7 +1,8 @@
 """
 What a start-up script calls things: variables that it sets once, and options that it gives to programs.
 
-Only what holds whichever way the script takes is told: statements at its top level, of which none depends on a test.
+Only what holds whichever way the script takes is told: statements at its top level, of which none
+depends on a test.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def surely(statement: Statement) -> list[Command]:
 def variables(script: ShellScript) -> dict[str, Named]:
     """Return what is set exactly once, and surely."""
     times = Counter(found.name for command in script.commands for found in _assigned(command))
-    sure = [found for one in certain(script) for command in surely(one) for found in _assigned(command)]
+    sure = [
+        found for one in certain(script) for command in surely(one) for found in _assigned(command)
+    ]
     return {found.name: found for found in sure if times[found.name] == 1}
 
 
@@ -49,13 +52,20 @@ def _assigned(command: Command) -> Iterator[Named]:
     for word in (*before, *(command.words[1:] if command.name in _DECLARES else ())):
         found = _ASSIGNMENT.fullmatch(word)
         if found:
-            yield Named(found[1], found[2] if "$(" in found[2] or "`" in found[2] else unquoted(found[2]), command.line)
+            yield Named(
+                found[1],
+                found[2] if "$(" in found[2] or "`" in found[2] else unquoted(found[2]),
+                command.line,
+            )
 
 
 def resolved(text: str, known: Mapping[str, Named]) -> str:
     """Put in values of variables; others stay as they are."""
     for _ in range(_DEEPEST):
-        after = _USE.sub(lambda use: known[use[1] or use[2]].value if (use[1] or use[2]) in known else use[0], text)
+        after = _USE.sub(
+            lambda use: known[use[1] or use[2]].value if (use[1] or use[2]) in known else use[0],
+            text,
+        )
         if after == text:
             break
         text = after
@@ -84,7 +94,13 @@ _COPIES = {
     "ossutil",
     "obsutil",
 }
-_CLOUDS = {("aws", "s3"), ("gcloud", "storage"), ("az", "storage"), ("hadoop", "fs"), ("hdfs", "dfs")}
+_CLOUDS = {
+    ("aws", "s3"),
+    ("gcloud", "storage"),
+    ("az", "storage"),
+    ("hadoop", "fs"),
+    ("hdfs", "dfs"),
+}
 
 
 def is_copy(command: Command) -> bool:
@@ -96,5 +112,10 @@ def copies(script: ShellScript, path: str) -> bool:
     """Whether the script copies anything from or to a place, anywhere in it, background and traps included."""
     known = variables(script)
     return any(
-        path in word for command in script.commands if is_copy(command) for word in words_of(command, known)
-    ) or any(command.name == "trap" and path in " ".join(command.words) for command in script.commands)
+        path in word
+        for command in script.commands
+        if is_copy(command)
+        for word in words_of(command, known)
+    ) or any(
+        command.name == "trap" and path in " ".join(command.words) for command in script.commands
+    )

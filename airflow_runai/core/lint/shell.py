@@ -1,9 +1,9 @@
 """
 The commands of a start-up script, as far as lint needs them: which statements, in what order, what runs in them.
 
-A script becomes a list of top-level statements; a loop, a branch or a function body is one statement with all commands
-that stand in it. That is enough to say what runs last and how, and too little to say which branch is taken: rules stay
-silent where that would matter.
+A script becomes a list of top-level statements; a loop, a branch or a function body is one
+statement with all commands that stand in it. That is enough to say what runs last and how, and too
+little to say which branch is taken: rules stay silent where that would matter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from airflow_runai.core.lint.shell_tokens import Token, tokens
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[[^]]*\])?\+?=.*", re.DOTALL)
 _PREFIXES = {"then", "do", "else", "elif", "!", "time", "if", "while", "until"}
-_OPENERS = {"if": "fi", "while": "done", "until": "done", "for": "done", "select": "done", "case": "esac", "{": "}"}
+_OPENERS = {
+    "if": "fi",
+    "while": "done",
+    "until": "done",
+    "for": "done",
+    "select": "done",
+    "case": "esac",
+    "{": "}",
+}
 _CLOSERS = {"fi", "done", "esac", "}"}
 _ALWAYS = {"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))"}
 _WITHOUT_CONDITION = re.compile(r"\(\([^;]*;\s*;[^;]*\)\)")
@@ -53,7 +61,9 @@ class Command:
     @property
     def shown(self) -> str:
         """The program and its first word, for messages; options are left out, for they may hold a secret."""
-        return " ".join([self.name, *(word for word in self.plain[1:2] if not word.startswith("-"))])
+        return " ".join(
+            [self.name, *(word for word in self.plain[1:2] if not word.startswith("-"))]
+        )
 
 
 @dataclass
@@ -83,7 +93,9 @@ class ShellScript:
 
     def function(self, name: str) -> Statement | None:
         """Return the function of that name."""
-        return next((statement for statement in self.statements if statement.function == name), None)
+        return next(
+            (statement for statement in self.statements if statement.function == name), None
+        )
 
 
 def unquoted(word: str) -> str:
@@ -180,15 +192,20 @@ class _Reader:
         self.statement.compound = True
 
     def _separator(self, text: str) -> None:
-        in_pattern = bool(self.open) and self.open[-1] == "esac" and text == "|" and len(self.words) == 1
+        in_pattern = (
+            bool(self.open) and self.open[-1] == "esac" and text == "|" and len(self.words) == 1
+        )
         if in_pattern and not self.piped:
-            # "a | b)" or a pipe: told apart by what follows; a pattern is dropped at its parenthesis.
+            # "a | b)" or a pipe: told apart by what follows; a pattern is dropped at its
+            # parenthesis.
             self.words.append("|")
             return
         if not self.words and self.statement.compound:
             self.statement.piped |= text in ("|", "|&")
             self.statement.background |= text == "&" and not self.open
-        self._end_command(piped=text in ("|", "|&"), background=text == "&", joined=text in ("&&", "||"))
+        self._end_command(
+            piped=text in ("|", "|&"), background=text == "&", joined=text in ("&&", "||")
+        )
         if text in ("&&", "||"):
             self.statement.joiners.append(text)
         elif text in ("\n", ";", "&") and not self.open and not self._awaits_body():
@@ -198,12 +215,16 @@ class _Reader:
     def _awaits_body(self) -> bool:
         return bool(self.statement.function) and not self.statement.commands
 
-    def _end_command(self, *, piped: bool = False, background: bool = False, joined: bool = False) -> None:
+    def _end_command(
+        self, *, piped: bool = False, background: bool = False, joined: bool = False
+    ) -> None:
         if self.words[:1] == ["function"] and len(self.words) > 1:
             self.statement.function = self.words[1]
         elif self.words and self.words[0] not in ("for", "select", "case"):
             piped = piped or "|" in self.words
-            self.statement.commands.append(Command(tuple(self.words), self.line, piped or self.piped, background))
+            self.statement.commands.append(
+                Command(tuple(self.words), self.line, piped or self.piped, background)
+            )
         if self.words:
             self.statement.forever |= not joined and self._never_ends()
             self.loop = ""
@@ -213,4 +234,8 @@ class _Reader:
         if self.loop == "for":
             return len(self.words) > 1 and bool(_WITHOUT_CONDITION.fullmatch(self.words[1]))
         condition = " ".join(self.words)
-        return condition in _ALWAYS if self.loop == "while" else (self.loop, condition) == ("until", "false")
+        return (
+            condition in _ALWAYS
+            if self.loop == "while"
+            else (self.loop, condition) == ("until", "false")
+        )

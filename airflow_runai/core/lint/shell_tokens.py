@@ -1,8 +1,9 @@
 """
 The words and operators of a shell script: quotes, substitutions, comments, continuations and heredocs, nothing more.
 
-``shlex`` cannot be used: it cuts ``"$(cd "$(dirname "$0")" && pwd)"`` into pieces and takes ``${x#y}`` for a comment.
-Words keep their quotes. Nothing is expanded, and what cannot be read is an error, not a guess.
+``shlex`` cannot be used: it cuts ``"$(cd "$(dirname "$0")" && pwd)"`` into pieces and takes
+``${x#y}`` for a comment. Words keep their quotes. Nothing is expanded, and what cannot be read is
+an error, not a guess.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class _Scanner:
         return at
 
     def _step(self, at: int, in_double: bool = False) -> int:
-        """Return the place after one character, or after the quote or substitution that begins here."""
+        """
+        Return the place after one character, or after the quote or substitution that begins here.
+        """
         two = self.text[at : at + 2]
         if two[0] == "\\":
             return at + 2
@@ -128,8 +131,8 @@ def arguments_in(word: str) -> set[str]:
     """
     Say how a word uses the script's arguments.
 
-    :return: of ``quoted`` (``"$@"``), ``bare`` (``$@`` or ``$*`` outside quotes), ``joined`` (``"$*"``), ``one``
-        (``$1``), ``inner`` (inside a substitution).
+    :return: of ``quoted`` (``"$@"``), ``bare`` (``$@`` or ``$*`` outside quotes), ``joined``
+        (``"$*"``), ``one`` (``$1``), ``inner`` (inside a substitution).
     """
     found: set[str] = set()
     at, in_double, scanner = 0, False, _Scanner(word)

@@ -1,4 +1,8 @@
-"""What can be looked at. Whoever lints brings what he knows; what he leaves out leads to no finding."""
+"""
+What can be looked at.
+
+Whoever lints brings what he knows; what he leaves out leads to no finding.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +37,17 @@ class Subject:
     All that may be known of a training before it is submitted; everything is optional.
 
     :param spec: what is to run; values may still be templates or Airflow's references.
-    :param whole: nothing lies beneath ``spec``, so that a key that is absent is absent. ``False`` if a template that
-        was not resolved may add to it.
+    :param whole: nothing lies beneath ``spec``, so that a key that is absent is absent. ``False``
+        if a template that was not resolved may add to it.
     :param evaluates: it is an evaluation: short, and allowed to start from the beginning.
-    :param warnings: what :func:`~airflow_runai.core.command_line.parse_command` said about a command line.
+    :param warnings: what :func:`~airflow_runai.core.command_line.parse_command` said about a
+        command line.
     :param retries: of the Airflow task.
-    :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable`` likewise.
+    :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
+        likewise.
     :param script: what the container starts with.
-    :param save_seconds: the longest time that a checkpoint took to be written (``save_seconds`` of a manifest).
+    :param save_seconds: the longest time that a checkpoint took to be written (``save_seconds`` of
+        a manifest).
     :param gpu_limit: GPUs that the project may use at most; ``None`` or less than 0: no limit.
     :param gpu_quota: GPUs that the project is guaranteed.
     """

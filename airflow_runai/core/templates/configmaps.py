@@ -1,13 +1,14 @@
 """
 Templates of the old command line: the ConfigMaps of 2020 and those from 2020-11 on.
 
-Their keys are the flags of ``runai submit``, so they are read as flags: what a flag becomes, a key becomes, with the
-same warnings and refusals. Both shapes are told apart by their keys (camelCase and plain values in 2020; kebab-case
-and ``{value, required}`` later). ``${VAR}``, which the command line filled in from its user's environment, is kept as
-it stands, with a warning.
+Their keys are the flags of ``runai submit``, so they are read as flags: what a flag becomes, a key
+becomes, with the same warnings and refusals. Both shapes are told apart by their keys (camelCase
+and plain values in 2020; kebab-case and ``{value, required}`` later). ``${VAR}``, which the command
+line filled in from its user's environment, is kept as it stands, with a warning.
 
-Sources: github.com/run-ai/runai-cli, ``pkg/templates`` and ``submitArgs``; run-ai/docs, "Configure Command-Line
-Interface Templates". The shape of the web interface (``job-settings``, 2021) is not read.
+Sources: github.com/run-ai/runai-cli, ``pkg/templates`` and ``submitArgs``; run-ai/docs, "Configure
+Command-Line Interface Templates". The shape of the web interface (``job-settings``, 2021) is not
+read.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ _RENAMED = {
     "ttl-seconds-after-finished": "ttl-after-finish",
     "extra-args": "args",
 }
-#: Lists of 2020 that gave way to those of the command line; with ``Default`` in the name they were joined.
+#: Lists of 2020 that gave way to those of the command line; with ``Default`` in the name they were
+#: joined.
 _GAVE_WAY = {
     "environment": "environment",
     "volume": "storage.host_path | storage.nfs",
@@ -60,15 +62,17 @@ _NAMING = ("name", "job-name-prefix")
 
 def is_configmap(value: Any) -> bool:
     """Whether it is a Kubernetes object, which a template of ours is not."""
-    return isinstance(value, Mapping) and ("apiVersion" in value or value.get("kind") == "ConfigMap")
+    return isinstance(value, Mapping) and (
+        "apiVersion" in value or value.get("kind") == "ConfigMap"
+    )
 
 
 def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Template:
     """
     Turn a ConfigMap of the command line into a template.
 
-    ``template-admin`` becomes :data:`~airflow_runai.core.templates.template.ADMIN`, without locks: in the command line,
-    too, its user could override it.
+    ``template-admin`` becomes :data:`~airflow_runai.core.templates.template.ADMIN`, without locks:
+    in the command line, too, its user could override it.
 
     :param mapping: the object, with ``metadata`` and ``data``.
     :param where: for messages.
@@ -87,9 +91,13 @@ def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Te
             f"{_ADMIN_OBJECT}: lies beneath the template that a task names; in the command line its values beat that "
             "one's. Lock what must win: locked: [KEY, …]"
         )
-    made = from_document(Document(where, {key: value for key, value in document.items() if value not in (None, [])}))
+    made = from_document(
+        Document(where, {key: value for key, value in document.items() if value not in (None, [])})
+    )
     if default:
-        reading.warnings.append("runai/default: it applied where no template was named; now each task names it")
+        reading.warnings.append(
+            "runai/default: it applied where no template was named; now each task names it"
+        )
     unfilled = sorted(set(_VARIABLE.findall(str(data["values"]))))
     if unfilled:
         reading.warnings.append(
@@ -102,13 +110,19 @@ def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Te
 
 def _object(mapping: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], str, bool]:
     data, meta = mapping.get("data"), mapping.get("metadata") or {}
-    if not isinstance(data, Mapping) or not isinstance(meta, Mapping) or not isinstance(data.get("values"), str):
+    if (
+        not isinstance(data, Mapping)
+        or not isinstance(meta, Mapping)
+        or not isinstance(data.get("values"), str)
+    ):
         told = (
             "data.fields is the form of the web interface, write a template instead"
             if _is_form(data)
             else ("found no text under data.values")
         )
-        raise SpecError([f"{where}: {told}; allowed: a ConfigMap with data.name and data.values, as of the CLI"])
+        raise SpecError(
+            [f"{where}: {told}; allowed: a ConfigMap with data.name and data.values, as of the CLI"]
+        )
     marks = meta.get("annotations") or {}
     default = isinstance(marks, Mapping) and str(marks.get("runai/default")) == "true"
     admin = _ADMIN_OBJECT in (meta.get("name"), data.get("name"))
@@ -167,7 +181,9 @@ class _Reading:
         if value is None:
             return None
         if flag in _NAMING:
-            self.warnings.append(f"{key}: left out; Airflow names workloads, see the operator's workload_name")
+            self.warnings.append(
+                f"{key}: left out; Airflow names workloads, see the operator's workload_name"
+            )
             return None
         if self.old and key in _GAVE_WAY:
             self.gives_way(key)
@@ -178,7 +194,9 @@ class _Reading:
 
     def gives_way(self, key: str) -> None:
         if f"{key}Default" in self.document.value:
-            self.warnings.append(f"{key}: beside {key}Default both are added to; the CLI let its user replace {key}")
+            self.warnings.append(
+                f"{key}: beside {key}Default both are added to; the CLI let its user replace {key}"
+            )
         else:
             self.replaceable.append(_GAVE_WAY[key])
 
@@ -194,7 +212,9 @@ class _Reading:
     def demand(self, flag: str) -> None:
         landing = _FLAGS[flag].landing
         if landing.fate is Disposition.LANDS:
-            self.required.append(" | ".join(path.split("[")[0] for path in landing.where.split(", ")))
+            self.required.append(
+                " | ".join(path.split("[")[0] for path in landing.where.split(", "))
+            )
             return
         known = flag in _NAMING or landing.fate is Disposition.ARGUMENT
         reason = "the operator always has one" if known else landing.where
@@ -214,7 +234,10 @@ class _Reading:
         if isinstance(value, list) and not many:
             raise ValueError("a list; allowed: one value")
         unit = "s" if key == "ttlSecondsAfterFinished" else ""
-        self.words += [f"--{flag}={entry}{unit}" for entry in ([value] if isinstance(value, str) else _texts(value))]
+        self.words += [
+            f"--{flag}={entry}{unit}"
+            for entry in ([value] if isinstance(value, str) else _texts(value))
+        ]
 
     def git(self, given: Mapping[str, Any]) -> None:
         parts = []
@@ -229,7 +252,11 @@ class _Reading:
         """Return the command line; a template without an image is none of its mistakes, so it names one."""
         words = ["runai", "submit-mpi" if self.several else "submit", "--template=t", *self.words]
         if self.old or self.command:
-            return [*words, *(f"--command={word}" for word in self.command), *(f"--args={word}" for word in self.args)]
+            return [
+                *words,
+                *(f"--command={word}" for word in self.command),
+                *(f"--args={word}" for word in self.args),
+            ]
         command = ["--command=true"] if self.is_command else []
         return [*words, *command, "--", *self.args] if self.args else words
 
@@ -238,12 +265,16 @@ class _Reading:
         try:
             found = parse_command(self.line())
         except SpecError as error:
-            self.problems += [f"{self.document.where}: as a flag, {sentence}" for sentence in error.problems]
+            self.problems += [
+                f"{self.document.where}: as a flag, {sentence}" for sentence in error.problems
+            ]
         if self.problems:
             raise SpecError(self.problems)
         if found.line.git and "repository" not in found.line.git:
             raise SpecError(
-                [f"{self.document.where}: as a flag, --git-sync: source missing; allowed: a template with it"]
+                [
+                    f"{self.document.where}: as a flag, --git-sync: source missing; allowed: a template with it"
+                ]
             )
         self.warnings += found.warnings
         self.amounts_to = replace(found.line, words="command") if self.is_command else found.line

@@ -1,9 +1,10 @@
 """
 From a template's name and what a task says to one specification, and who said what in it.
 
-Layers, from below: admin defaults, the first ancestor, …, the named template, the task (``call``). What a command line
-fills in by itself lies beneath them all, see :mod:`~airflow_runai.core.command_line.line`. Problems are collected, so that an
-author sees them all at once. Values of the result are not checked here: that is
+Layers, from below: admin defaults, the first ancestor, …, the named template, the task (``call``).
+What a command line fills in by itself lies beneath them all, see
+:mod:`~airflow_runai.core.command_line.line`. Problems are collected, so that an author sees them
+all at once. Values of the result are not checked here: that is
 :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`'s, once Airflow has rendered them.
 """
 
@@ -32,8 +33,8 @@ class Effective:
     What comes of all layers.
 
     :param spec: plain mapping for :meth:`~airflow_runai.core.spec.WorkloadSpec.from_mapping`.
-    :param layers: dotted key of each single value → the layer that brought it (``admin``, a template, ``call``). Who
-        only repeats a value does not count.
+    :param layers: dotted key of each single value → the layer that brought it (``admin``, a
+        template, ``call``). Who only repeats a value does not count.
     :param templates: names from below to above, ``admin`` included.
     :param project: of the uppermost template that names one.
     """
@@ -57,9 +58,11 @@ def resolve(
 
     :param name: the template; ``None``: only the admin's defaults apply.
     :param call: keys of a specification, as the task gives them.
-    :param line: what the task's command line says beside them; its keys are part of ``call`` already.
-    :raises SpecError: with everything that is wrong between the layers: unknown and circular templates, locked keys
-        that are changed, required keys without a value, a kind that does not fit.
+    :param line: what the task's command line says beside them; its keys are part of ``call``
+        already.
+    :raises SpecError: with everything that is wrong between the layers: unknown and circular
+        templates, locked keys that are changed, required keys without a value, a kind that does not
+        fit.
     """
     broken: list[str] = []
     chain = _chain(name, library, broken)
@@ -77,21 +80,32 @@ def resolve(
     warnings = [f"template {t.name!r}: {sentence}" for t in templates for sentence in t.warnings]
     warnings += [*_doubtful(layers, owners), *(_defaults(library) if name is None else ())]
     spec, owners = _settled(spec, owners, layers)
-    return Effective(spec, owners, tuple(template.name for template in templates), project, tuple(warnings))
+    return Effective(
+        spec, owners, tuple(template.name for template in templates), project, tuple(warnings)
+    )
 
 
 def _layers(given: Sequence[Template]) -> list[Template]:
     """Take ConfigMaps for the lines that they amount to, and let the words of the task's own line replace theirs."""
-    layers = [replace(layer, spec=layer.line.said) if layer.line and layer.name != CALL else layer for layer in given]
+    layers = [
+        replace(layer, spec=layer.line.said) if layer.line and layer.name != CALL else layer
+        for layer in given
+    ]
     *beneath, own = layers
     words = own.line.words if own.line else None
-    replaced = [layer for layer in beneath if layer.line and words and (words, layer.line.words) != ("flags", "flags")]
+    replaced = [
+        layer
+        for layer in beneath
+        if layer.line and words and (words, layer.line.words) != ("flags", "flags")
+    ]
     if replaced:
         own = replace(own, spec=_as_meant(own.spec, words, replaced[-1].line))
     return [*(_wordless(layer) if layer in replaced else layer for layer in beneath), own]
 
 
-def _as_meant(spec: Mapping[str, Any], words: str | None, of_template: Line | None) -> Mapping[str, Any]:
+def _as_meant(
+    spec: Mapping[str, Any], words: str | None, of_template: Line | None
+) -> Mapping[str, Any]:
     """Take words that nobody called a command for one, if the template's own were."""
     undecided = words == "either" or (words == "flags" and "command" not in spec)
     if not undecided or of_template is None or of_template.words != "command" or "args" not in spec:
@@ -100,19 +114,34 @@ def _as_meant(spec: Mapping[str, Any], words: str | None, of_template: Line | No
 
 
 def _wordless(layer: Template) -> Template:
-    return replace(layer, spec={key: value for key, value in layer.spec.items() if key not in ("command", "args")})
+    return replace(
+        layer,
+        spec={key: value for key, value in layer.spec.items() if key not in ("command", "args")},
+    )
 
 
-def _cloned(spec: dict[str, Any], layers: Sequence[Template], problems: list[str]) -> dict[str, Any]:
+def _cloned(
+    spec: dict[str, Any], layers: Sequence[Template], problems: list[str]
+) -> dict[str, Any]:
     """Add the repository that lines name together; a lock beneath one of them holds it, too."""
     lines = [(layer, layer.line) for layer in layers if layer.line and layer.line.git]
     try:
         found = with_git(spec, (line for _, line in lines))
         for index, (layer, _) in enumerate(lines):
-            before, after = (with_git(spec, (line for _, line in lines[:end])) for end in (index, index + 1))
+            before, after = (
+                with_git(spec, (line for _, line in lines[:end])) for end in (index, index + 1)
+            )
             below = layers[: layers.index(layer)]
-            held = [one for one in below if any(path in (("storage",), ("storage", "git")) for path in _locked(one))]
-            problems += [_refusal(("storage", "git"), one, layer) for one in held[:1] if not same(before, after)]
+            held = [
+                one
+                for one in below
+                if any(path in (("storage",), ("storage", "git")) for path in _locked(one))
+            ]
+            problems += [
+                _refusal(("storage", "git"), one, layer)
+                for one in held[:1]
+                if not same(before, after)
+            ]
     except ValueError as error:
         problems.append(f"spec.storage.git: {error}")
         return spec
@@ -129,11 +158,18 @@ def _settled(
     """Let lines fill in what nobody said; what is locked without a value stays empty."""
     locked = {".".join(path) for layer in layers for path in _locked(layer)}
     lines = [(layer.name, layer.line) for layer in layers if layer.line]
-    held = [replace(line, fills={k: v for k, v in line.fills.items() if not _under(k, locked)}) for _, line in lines]
+    held = [
+        replace(line, fills={k: v for k, v in line.fills.items() if not _under(k, locked)})
+        for _, line in lines
+    ]
     found = completed(spec, held)
     last = lines[-1][0] if lines else CALL
-    moved = {f"distributed.master.{key}": owners[key] for key in ("command", "args") if key in owners}
-    return found, {key: owners.get(key) or moved.get(key) or last for key, _ in leaves(found) if key}
+    moved = {
+        f"distributed.master.{key}": owners[key] for key in ("command", "args") if key in owners
+    }
+    return found, {
+        key: owners.get(key) or moved.get(key) or last for key, _ in leaves(found) if key
+    }
 
 
 def _under(key: str, locked: set[str]) -> bool:
@@ -202,20 +238,26 @@ def _without_replaced(layers: Sequence[Template]) -> list[Template]:
     return found
 
 
-def _merged(layers: Sequence[Template], problems: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merged(
+    layers: Sequence[Template], problems: list[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
     spec: dict[str, Any] = {}
     owners: dict[str, str] = {}
     locks: list[tuple[Path, Template]] = []
     for layer in layers:
         before, spec = spec, laid(spec, layer.spec)
-        problems += [_refusal(path, owner, layer) for path, owner in locks if _changed(before, spec, path)]
+        problems += [
+            _refusal(path, owner, layer) for path, owner in locks if _changed(before, spec, path)
+        ]
         there = dict(leaves(before))
         owners = {
             key: owners[key] if key in owners and same(there[key], value) else layer.name
             for key, value in leaves(spec)
             if key
         }
-        locks += [(way, layer) for key in layer.locked for path in alternatives(key) for way in ways(path)]
+        locks += [
+            (way, layer) for key in layer.locked for path in alternatives(key) for way in ways(path)
+        ]
     return spec, owners
 
 

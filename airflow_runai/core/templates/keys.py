@@ -1,8 +1,8 @@
 """
 Dotted keys such as ``compute.gpu_devices`` or ``environment.EPOCHS``: what they lead to, and by what other ways.
 
-A key of ``raw``, or of a master of its own, can say the same as a key of the specification; :func:`ways` names all of
-them, so that a lock has no back door.
+A key of ``raw``, or of a master of its own, can say the same as a key of the specification;
+:func:`ways` names all of them, so that a lock has no back door.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
         return (head, *rest.split("."))
     if head in TEXTUAL and rest:
         return (head, rest)
-    raise ValueError(f"{head!r} is one value or list, {rest!r} in it cannot be named; allowed: {head}")
+    raise ValueError(
+        f"{head!r} is one value or list, {rest!r} in it cannot be named; allowed: {head}"
+    )
 
 
 def ways(path: Path) -> list[Path]:
@@ -83,7 +85,8 @@ def value_at(tree: Any, path: Path) -> Any:
     """
     Return what stands at ``path``, or :data:`MISSING`.
 
-    Where something else than a mapping cuts the path short, that is returned: it decides what is there.
+    Where something else than a mapping cuts the path short, that is returned: it decides what is
+    there.
     """
     for name in path:
         if is_named(tree):
@@ -101,12 +104,16 @@ def is_named(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value)
+        and all(
+            isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value
+        )
     )
 
 
 def says(tree: Any, path: Path) -> bool:
-    """Whether something is said at ``path``; ``None``, an empty text, list and mapping say nothing."""
+    """
+    Whether something is said at ``path``; ``None``, an empty text, list and mapping say nothing.
+    """
     found = value_at(tree, path)
     return found is not MISSING and found is not None and found not in ("", [], {}, ())
 

@@ -1,9 +1,10 @@
 """
 How one specification is laid over another, and what single values it then has.
 
-The rules (``docs/templates.md`` has them as a table): mappings key by key; scalars and whole variables are replaced;
-lists append, an entry that is there already stays where it is; ``None`` says nothing, except in ``raw``, which is sent
-as it stands. Laying over is associative, and an empty specification changes nothing.
+The rules (``docs/templates.md`` has them as a table): mappings key by key; scalars and whole
+variables are replaced; lists append, an entry that is there already stays where it is; ``None``
+says nothing, except in ``raw``, which is sent as it stands. Laying over is associative, and an
+empty specification changes nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def _repositories(base: Any, patch: Iterable[Any]) -> list[Any]:
     """Append clones; what goes into the same place, or lacks a part, completes what is there."""
     found = list(base) if isinstance(base, (list, tuple)) else []
     for entry in patch:
-        there = [one for one in found if isinstance(one, Mapping)] if isinstance(entry, Mapping) else []
+        there = (
+            [one for one in found if isinstance(one, Mapping)] if isinstance(entry, Mapping) else []
+        )
         partial = bool(there) and not {"repository", "path"} <= entry.keys()
         at = (
             meant(entry, there)

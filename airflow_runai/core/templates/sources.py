@@ -28,7 +28,8 @@ def library(texts: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Template]
     """
     Read many templates.
 
-    :param texts: place (file, Variable) → YAML of one or more documents, or a template that is a mapping already.
+    :param texts: place (file, Variable) → YAML of one or more documents, or a template that is a
+        mapping already.
     :raises SpecError: with the mistakes of all of them, two templates of one name included.
     """
     problems: list[str] = []
@@ -36,7 +37,9 @@ def library(texts: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Template]
     for template in _all(texts, problems):
         if template.name in found:
             first = found[template.name].where
-            problems.append(f"{template.where}: name: {template.name!r} is taken by {first}; rename one of them")
+            problems.append(
+                f"{template.where}: name: {template.name!r} is taken by {first}; rename one of them"
+            )
         found.setdefault(template.name, template)
     if problems:
         raise SpecError(problems)
@@ -58,7 +61,9 @@ def _all(texts: Mapping[str, str | Mapping[str, Any]], problems: list[str]) -> I
 
 
 def _items(document: Document) -> list[Document]:
-    """Take a listing apart, as ``kubectl get configmap -l runai/template -o yaml`` prints several."""
+    """
+    Take a listing apart, as ``kubectl get configmap -l runai/template -o yaml`` prints several.
+    """
     items = document.value.get("items") if isinstance(document.value, Mapping) else None
     if not isinstance(items, list) or document.value.get("kind") not in ("List", "ConfigMapList"):
         return [document]

@@ -1,4 +1,8 @@
-"""One template: its format, and what is wrong with it by itself. How several go together is in ``effective.py``."""
+"""
+One template: its format, and what is wrong with it by itself.
+
+How several go together is in ``effective.py``.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +38,13 @@ class Template:
     :param spec: keys of :class:`~airflow_runai.core.spec.WorkloadSpec`; need not be complete.
     :param required: dotted keys that must have a value in the end.
     :param locked: dotted keys that nobody above may change, set or not.
-    :param replaceable: dotted keys whose value counts only if nobody above says anything there; lists would append.
+    :param replaceable: dotted keys whose value counts only if nobody above says anything there;
+        lists would append.
     :param kind: ``training`` or ``distributed``, if it is good for one of them only.
     :param project: Run:ai project.
     :param warnings: what its author should know.
-    :param line: the command line that it amounts to, if it is a ConfigMap of one; ``spec`` is then what that says by
-        itself.
+    :param line: the command line that it amounts to, if it is a ConfigMap of one; ``spec`` is then
+        what that says by itself.
     :param default: it applied where no template was named.
     """
 
@@ -65,7 +70,9 @@ def alternatives(key: str) -> list[Path]:
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{cut(repr(value), 80)}; allowed: letters, digits, '_', '.' and '-', at most 63")
+        raise ValueError(
+            f"{cut(repr(value), 80)}; allowed: letters, digits, '_', '.' and '-', at most 63"
+        )
     if value == CALL:
         raise ValueError(f"{value!r} stands for what the task says itself; take another name")
     return value
@@ -81,7 +88,9 @@ def _parent(value: Any) -> str:
 
 def _spec(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"a {type(value).__name__}; allowed: a mapping of the keys of a specification")
+        raise ValueError(
+            f"a {type(value).__name__}; allowed: a mapping of the keys of a specification"
+        )
     return dict(value)
 
 
@@ -114,13 +123,19 @@ def from_document(document: Document) -> Template:
     if not isinstance(given, Mapping):
         kind = type(given).__name__
         raise SpecError([f"{document.where}: a {kind}; allowed: a mapping of {', '.join(_CHECKS)}"])
-    problems = [f"{key}: unknown key; {nearest(str(key), _CHECKS)}" for key in given if key not in _CHECKS]
-    found = {key: _checked(key, given[key], problems) for key in _CHECKS if given.get(key) is not None}
+    problems = [
+        f"{key}: unknown key; {nearest(str(key), _CHECKS)}" for key in given if key not in _CHECKS
+    ]
+    found = {
+        key: _checked(key, given[key], problems) for key in _CHECKS if given.get(key) is not None
+    }
     if "name" not in found:
         problems.append("name: missing; allowed: the name that tasks call it by")
     problems += _of_spec(found.get("spec") or {})
     if found.get("name") == ADMIN and "extends" in found:
-        problems.append(f"extends: {ADMIN!r} lies beneath all others and extends none; leave it out")
+        problems.append(
+            f"extends: {ADMIN!r} lies beneath all others and extends none; leave it out"
+        )
     if problems:
         raise SpecError([document.at(sentence) for sentence in problems])
     return Template(where=document.where, **found)

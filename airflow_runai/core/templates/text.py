@@ -1,10 +1,10 @@
 """
 YAML as templates have it: plain values, each with its line, and nothing that could construct, multiply or surprise.
 
-Aliases, foreign tags, duplicate keys and deep nesting are refused; texts are read by the core schema of YAML 1.2, in
-which ``yes``, ``on``, ``1:30`` and dates are texts. Values of variables, labels and annotations keep the very text, so
-that ``VERSION: 1.10`` is not ``1.1``. PyYAML is imported when it is needed; of it only the parser is used, which makes
-no values.
+Aliases, foreign tags, duplicate keys and deep nesting are refused; texts are read by the core
+schema of YAML 1.2, in which ``yes``, ``on``, ``1:30`` and dates are texts. Values of variables,
+labels and annotations keep the very text, so that ``VERSION: 1.10`` is not ``1.1``. PyYAML is
+imported when it is needed; of it only the parser is used, which makes no values.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from airflow_runai.errors import SpecError
 #: Characters of one text.
 LIMIT = 65536
 _DEEPEST = 20
-_CORE = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")} | {"!"}
+_CORE = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")
+} | {"!"}
 _TEXT = {"tag:yaml.org,2002:str", "!"}
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
-# Longer ones stay texts: no key has a use for them, and making the number would take quadratic time.
+# Longer ones stay texts: no key has a use for them, and making the number would take quadratic
+# time.
 _WHOLE = re.compile(r"[-+]?\d{1,18}")
 _NUMBER = re.compile(r"[-+]?(\.\d{1,40}|\d{1,40}\.\d{0,40}|\d{1,40}(?=[eE]))([eE][-+]?\d{1,4})?")
 #: Names of mappings whose values are sent as texts.
@@ -50,7 +53,9 @@ class Document:
         """Return a sentence that begins with a path, ``spec.compute.cpu_cores: …``, with place and line before it."""
         found = re.match(r"[^\s:]*", sentence)
         path = tuple(re.findall(r"[^.\[\]]+", found[0] if found else ""))
-        line = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
+        line = next(
+            (self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None
+        )
         return f"{self.where}{f', line {line}' if line else ''}: {sentence}"
 
 
@@ -59,7 +64,9 @@ def below_textual(path: Path) -> bool:
     return len(path) > 1 and path[-2] in TEXTUAL
 
 
-def documents(text: object, where: str, as_text: Callable[[Path], bool] = below_textual) -> list[Document]:
+def documents(
+    text: object, where: str, as_text: Callable[[Path], bool] = below_textual
+) -> list[Document]:
     """
     Read a text that may hold several documents; empty ones are left out.
 
@@ -71,13 +78,17 @@ def documents(text: object, where: str, as_text: Callable[[Path], bool] = below_
     if not isinstance(text, str):
         raise SpecError([f"{where}: a {type(text).__name__}; allowed: YAML as a text"])
     if len(text) > LIMIT:
-        raise SpecError([f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"])
+        raise SpecError(
+            [f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"]
+        )
     try:
         found = list(_Reader(yaml, where, as_text).read(text))
     except yaml.YAMLError as error:
         raise SpecError([_broken(error, where)]) from None
     if not found:
-        raise SpecError([f"{where}: empty; allowed: a template, a mapping such as 'name: …' and 'spec: …'"])
+        raise SpecError(
+            [f"{where}: empty; allowed: a template, a mapping such as 'name: …' and 'spec: …'"]
+        )
     return found
 
 
@@ -125,7 +136,8 @@ class _Reader:
             below = (*path, key)
             if key in found:
                 raise self.wrong(
-                    event, f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one of them"
+                    event,
+                    f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one of them",
                 )
             self.lines[below] = event.start_mark.line + 1
             found[key] = self.value(next(self.events), below)
@@ -140,17 +152,26 @@ class _Reader:
         return found
 
     def word(self, event: Any) -> str:
-        """Join what JSON writes as two escapes; half of such a pair could be neither logged nor sent."""
+        """
+        Join what JSON writes as two escapes; half of such a pair could be neither logged nor sent.
+        """
         try:
             return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            raise self.wrong(event, "half a character (a lone surrogate); write the character itself") from None
+            raise self.wrong(
+                event, "half a character (a lone surrogate); write the character itself"
+            ) from None
 
     def check(self, event: Any, path: Path) -> None:
         if isinstance(event, self.yaml.AliasEvent):
-            raise self.wrong(event, f"the alias *{event.anchor}; write it out, or put it into a template to extend")
+            raise self.wrong(
+                event,
+                f"the alias *{event.anchor}; write it out, or put it into a template to extend",
+            )
         if event.tag is not None and event.tag not in _CORE:
-            raise self.wrong(event, f"the tag {event.tag!r} would construct an object; allowed: plain values")
+            raise self.wrong(
+                event, f"the tag {event.tag!r} would construct an object; allowed: plain values"
+            )
         if len(path) > _DEEPEST:
             raise self.wrong(event, f"nested more than {_DEEPEST} levels deep; no key needs that")
 

@@ -1,4 +1,8 @@
-"""One cycle: allocate, consolidate, reclaim, preempt. What one action decides, the next ones take as given."""
+"""
+One cycle: allocate, consolidate, reclaim, preempt.
+
+What one action decides, the next ones take as given.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,12 @@ from functools import partial
 from itertools import islice
 
 from airflow_runai.emulator.placement import Room
-from airflow_runai.emulator.scheduling.entitlement import is_firm_over_quota, may_hold, may_lose, may_reclaim
+from airflow_runai.emulator.scheduling.entitlement import (
+    is_firm_over_quota,
+    may_hold,
+    may_lose,
+    may_reclaim,
+)
 from airflow_runai.emulator.scheduling.fair_share import fair_shares
 from airflow_runai.emulator.scheduling.jobs import Action, Decision, Evict, Job, Place, Queue
 from airflow_runai.emulator.scheduling.order import Standing, Standings, by_dispensability, in_turn
@@ -29,12 +38,18 @@ class Cycle:
     :param flaws: as in :func:`airflow_runai.emulator.scheduler.plan`.
     """
 
-    def __init__(self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool) -> None:
+    def __init__(
+        self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool
+    ) -> None:
         self._nodes, self._queues, self._flaws = nodes, queues, flaws
         self._jobs = {job.id: job for job in jobs}
-        self._waiting = {job.id: job for job in self._jobs.values() if not job.placed and not job.leaving}
+        self._waiting = {
+            job.id: job for job in self._jobs.values() if not job.placed and not job.leaving
+        }
         self._returning = {job.id: job for job in self._jobs.values() if job.leaving and job.claims}
-        self._running = {job.id: job for job in self._jobs.values() if job.placed and not job.leaving}
+        self._running = {
+            job.id: job for job in self._jobs.values() if job.placed and not job.leaving
+        }
         self._state = State(Room.of(nodes), self._jobs.values())
         self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
         self._decisions: list[Decision] = []
@@ -61,7 +76,12 @@ class Cycle:
                 continue
             movable = by_dispensability(self._stoppable(), self._standings, self._state.used)
             enough = self._state.room.soon >= job.gpus
-            if not (enough and self._make_room(job, "consolidation", islice(movable, _MOST_MOVED), _stops_nobody)):
+            if not (
+                enough
+                and self._make_room(
+                    job, "consolidation", islice(movable, _MOST_MOVED), _stops_nobody
+                )
+            ):
                 failures.add(job)
 
     def reclaim(self) -> None:
@@ -80,7 +100,11 @@ class Cycle:
         for job in self._in_turn(self._waiting):
             if failures.is_hopeless(job):
                 continue
-            lesser = [one for one in self._stoppable() if one.project == job.project and one.priority < job.priority]
+            lesser = [
+                one
+                for one in self._stoppable()
+                if one.project == job.project and one.priority < job.priority
+            ]
             if is_firm_over_quota(self._standings, self._state, job):
                 if self._flaws:
                     failures.add(job)
@@ -90,40 +114,63 @@ class Cycle:
     def close(self) -> list[Decision]:
         """Give all that was decided, and to everybody who goes on waiting the reason."""
         started = {one.job for one in self._decisions if isinstance(one, Place)}
-        waiting = (job for job in self._jobs.values() if not job.placed and not job.leaving and job.id not in started)
-        return [*self._decisions, *(why_waiting(self._standings, self._state, job, not self._flaws) for job in waiting)]
+        waiting = (
+            job
+            for job in self._jobs.values()
+            if not job.placed and not job.leaving and job.id not in started
+        )
+        return [
+            *self._decisions,
+            *(why_waiting(self._standings, self._state, job, not self._flaws) for job in waiting),
+        ]
 
     def _in_turn(self, jobs: Mapping[str, Job]) -> Iterator[Job]:
         return in_turn(jobs.values(), self._standings, lambda queue: self._state.used(queue))
 
     def _stoppable(self) -> list[Job]:
-        """List who may have to give way. Who got a place in this cycle may not: it would be for nothing."""
+        """
+        List who may have to give way.
+
+        Who got a place in this cycle may not: it would be for nothing.
+        """
         return [job for job in self._running.values() if job.preemptible and job.gpus > 0]
 
-    def _make_room(self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]) -> bool:
+    def _make_room(
+        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]
+    ) -> bool:
         allowed = partial(may_hold, self._standings)
         bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
-        found = Search(self._state, self._standings, candidates, allowed, valid, bystanders).run(job)
-        if found is None or (action == "consolidation" and not self._flaws and not self._comes_true(found)):
+        found = Search(self._state, self._standings, candidates, allowed, valid, bystanders).run(
+            job
+        )
+        if found is None or (
+            action == "consolidation" and not self._flaws and not self._comes_true(found)
+        ):
             return False
         self._state = found.state
         del self._waiting[job.id]
         for victim in (*found.stopped, *found.moved):
             del self._running[victim.id]
             moves = action == "consolidation" and not self._flaws
-            self._decisions.append(Evict(victim.id, why_stopped(victim, job, action), action, job.id, moves))
+            self._decisions.append(
+                Evict(victim.id, why_stopped(victim, job, action), action, job.id, moves)
+            )
         return True
 
     def _comes_true(self, found: Try) -> bool:
         """
         Whether the next cycle gives everybody a place, as the try foresees.
 
-        It chooses anew. With shares of GPUs it may choose other nodes, so that one is left over, for whom somebody has
-        to go in turn, and so on for ever.
+        It chooses anew. With shares of GPUs it may choose other nodes, so that one is left over,
+        for whom somebody has to go in turn, and so on for ever.
         """
         movers = {job.id for job in (found.job, *found.moved)}
         places = {one.job: one.slots for one in self._decisions if isinstance(one, Place)}
-        places |= {job.id: job.placed for job in self._jobs.values() if job.id in self._running or job.leaving}
+        places |= {
+            job.id: job.placed
+            for job in self._jobs.values()
+            if job.id in self._running or job.leaving
+        }
         jobs = [
             replace(
                 job,
@@ -153,5 +200,6 @@ def _standings(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> Sta
     every = [*queues, *(Queue(name, 0.0) for name in asked if name not in known)]
     fair = fair_shares(gpus, every, asked)
     return {
-        queue.name: Standing(age, queue.deserved, queue.ceiling, fair[queue.name]) for age, queue in enumerate(every)
+        queue.name: Standing(age, queue.deserved, queue.ceiling, fair[queue.name])
+        for age, queue in enumerate(every)
     }

@@ -11,7 +11,9 @@ from airflow_runai.emulator.scheduling.state import State
 
 def is_over_limit(standings: Standings, state: State, job: Job) -> bool:
     """Whether a job would bring its queue over its limit."""
-    return job.gpus > 0 and exact(state.used(job.project) + job.gpus) > standings[job.project].ceiling
+    return (
+        job.gpus > 0 and exact(state.used(job.project) + job.gpus) > standings[job.project].ceiling
+    )
 
 
 def is_firm_over_quota(standings: Standings, state: State, job: Job) -> bool:
@@ -22,7 +24,11 @@ def is_firm_over_quota(standings: Standings, state: State, job: Job) -> bool:
 
 
 def may_hold(standings: Standings, state: State, job: Job) -> bool:
-    """Whether a job may have a place where there is one. Idle GPUs go to anybody, whatever the fair share."""
+    """
+    Whether a job may have a place where there is one.
+
+    Idle GPUs go to anybody, whatever the fair share.
+    """
     return not (is_over_limit(standings, state, job) or is_firm_over_quota(standings, state, job))
 
 
@@ -36,8 +42,8 @@ def may_lose(standings: Standings, state: State, job: Job, victims: Sequence[Job
     """
     Whether other queues may lose these jobs to one that reclaims.
 
-    Each queue must have more than its share before each of its victims goes; for a job within its queue's quota, more
-    than its quota. So the last victim may be larger than the excess.
+    Each queue must have more than its share before each of its victims goes; for a job within its
+    queue's quota, more than its quota. So the last victim may be larger than the excess.
     """
     within_quota = exact(state.used(job.project) + job.gpus) <= standings[job.project].deserved
     left = {victim.project: state.used(victim.project) for victim in victims}

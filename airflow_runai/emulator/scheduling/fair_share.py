@@ -1,8 +1,9 @@
 """
 How many GPUs each queue may count on now: its quota, and its part of what others leave, by weight.
 
-KAI computes with floats in the order of a Go map, so that two queues with the same remainder can swap it in every
-cycle and reclaim from each other for ever. Here it is fractions, and the older queue goes first.
+KAI computes with floats in the order of a Go map, so that two queues with the same remainder can
+swap it in every cycle and reclaim from each other for ever. Here it is fractions, and the older
+queue goes first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from math import floor
 from airflow_runai.emulator.scheduling.jobs import Queue
 
 
-def fair_shares(gpus: float, queues: Sequence[Queue], asked: Mapping[str, float]) -> dict[str, float]:
+def fair_shares(
+    gpus: float, queues: Sequence[Queue], asked: Mapping[str, float]
+) -> dict[str, float]:
     """
     Divide the GPUs of a cluster.
 
@@ -23,16 +26,22 @@ def fair_shares(gpus: float, queues: Sequence[Queue], asked: Mapping[str, float]
     :param asked: what all jobs of a queue ask for together, running and waiting.
     :return: GPUs per queue. Overcommitted quotas are not cut.
     """
-    wanted = {queue.name: _fraction(min(asked.get(queue.name, 0.0), queue.ceiling)) for queue in queues}
+    wanted = {
+        queue.name: _fraction(min(asked.get(queue.name, 0.0), queue.ceiling)) for queue in queues
+    }
     given = {queue.name: min(_fraction(queue.deserved), wanted[queue.name]) for queue in queues}
     left = _fraction(gpus) - sum(given.values())
     remainders: dict[str, Fraction] = {}
     again = True
     while again and left > 0:
-        hungry = [queue for queue in queues if queue.weight > 0 and wanted[queue.name] > given[queue.name]]
+        hungry = [
+            queue for queue in queues if queue.weight > 0 and wanted[queue.name] > given[queue.name]
+        ]
         left, again = _round(left, hungry, wanted, given, remainders)
     in_age = [queue.name for queue in queues if queue.name in remainders]
-    for name in sorted(in_age, key=lambda name: -remainders[name]):  # stable: of equals, the older goes first
+    for name in sorted(
+        in_age, key=lambda name: -remainders[name]
+    ):  # stable: of equals, the older goes first
         gift = max(Fraction(0), min(Fraction(1), left))
         given[name] += gift
         left -= gift

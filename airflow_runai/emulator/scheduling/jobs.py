@@ -42,8 +42,8 @@ class Job:
     :param placed: what it holds now, one slot a pod; empty while it waits.
     :param leaving: its pods are being stopped; it still holds its GPUs.
     :param avoid: nodes it would rather not get. KAI knows nothing of the kind.
-    :param claims: an earlier plan said so: a place is kept for it, and it goes before everybody else, also while it is
-        still leaving the old one. KAI knows nothing of the kind.
+    :param claims: an earlier plan said so: a place is kept for it, and it goes before everybody
+        else, also while it is still leaving the old one. KAI knows nothing of the kind.
     """
 
     id: str

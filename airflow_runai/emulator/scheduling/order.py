@@ -1,8 +1,8 @@
 """
 Who is next: among those who wait, and among those who could be stopped.
 
-A priority counts inside a queue only. Between queues it is need: who stays within the quota, then who has the least in
-proportion to the share.
+A priority counts inside a queue only. Between queues it is need: who stays within the quota, then
+who has the least in proportion to the share.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Standing:
 Standings = dict[str, Standing]
 
 
-def in_turn(jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]) -> Iterator[Job]:
+def in_turn(
+    jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]
+) -> Iterator[Job]:
     """
     Give the jobs in the order in which they are tried.
 
@@ -86,7 +88,9 @@ def in_turn(jobs: Iterable[Job], standings: Standings, used: Callable[[str], flo
         yield _pop(lines, min(lines, key=rank))
 
 
-def by_dispensability(jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]) -> Iterator[Job]:
+def by_dispensability(
+    jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]
+) -> Iterator[Job]:
     """Give the jobs in the order in which they are stopped: from the queue that has the most, the least important."""
 
     def excess(name: str) -> Rank:

@@ -1,9 +1,10 @@
 """
 Making room for one job: whom to stop, and who of those finds another place.
 
-KAI does not look for the fewest victims. It adds one at a time, the most dispensable first, and after each tries the
-nodes of the latest: stop those chosen there, then place the waiting job *and* them anew in the usual order. Who gets
-the old node back is left alone, who gets another one is moved, the rest is stopped. The first try that works counts.
+KAI does not look for the fewest victims. It adds one at a time, the most dispensable first, and
+after each tries the nodes of the latest: stop those chosen there, then place the waiting job *and*
+them anew in the usual order. Who gets the old node back is left alone, who gets another one is
+moved, the rest is stopped. The first try that works counts.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class Search:
 
     def _with_latest(self, job: Job, earlier: Sequence[Job], chosen: Sequence[Job]) -> Try | None:
         for node in sorted(self._nodes(chosen[-1])):
-            found = self._attempt(job, [*earlier, *(one for one in chosen if node in self._nodes(one))])
+            found = self._attempt(
+                job, [*earlier, *(one for one in chosen if node in self._nodes(one))]
+            )
             if found:
                 # KAI looks at no other node when room was found that it may not take.
                 return found if self._valid(found) else None
@@ -129,4 +132,6 @@ class Search:
 def _are_the_same(before: Sequence[Slot], after: Sequence[Slot]) -> bool:
     """Whether no pod has to go; whole devices of a node are as good as each other, shared ones are not."""
     pairs = zip(before, after, strict=True)
-    return all(old.node == new.node and (old.share == 1 or old.gpus == new.gpus) for old, new in pairs)
+    return all(
+        old.node == new.node and (old.share == 1 or old.gpus == new.gpus) for old, new in pairs
+    )

@@ -19,7 +19,9 @@ class Failures:
     def is_hopeless(self, job: Job) -> bool:
         """Whether no pod of this job is smaller than those of one that failed."""
         failed = self._easiest.get(self._key(job))
-        return failed is not None and all(mine >= its for mine, its in zip(sorted(job.pods), failed, strict=True))
+        return failed is not None and all(
+            mine >= its for mine, its in zip(sorted(job.pods), failed, strict=True)
+        )
 
     def add(self, job: Job) -> None:
         """Remember a failure."""

@@ -1,9 +1,9 @@
 """
 Make everyday checkpoints that were once refused for their names, with the real libraries; run by hand.
 
-    python -m venv /tmp/golden
-    /tmp/golden/bin/pip install torch==2.13.0 numpy safetensors transformers accelerate lightning msgpack joblib scipy
-    /tmp/golden/bin/python tests/checkpoints/everyday/make.py
+    python -m venv /tmp/golden /tmp/golden/bin/pip install torch==2.13.0 numpy safetensors
+    transformers accelerate lightning msgpack joblib scipy /tmp/golden/bin/python
+    tests/checkpoints/everyday/make.py
 
 Writes beside itself, together with VERSIONS. Seeds are fixed.
 """
@@ -39,7 +39,9 @@ def header_of_640_bytes() -> None:
     """An ordinary network whose header begins as a pickle does."""
     layers = [torch.nn.Linear(3, 2) for _ in range(5)]
     state = {
-        f"layers.{i}.{kind}": value for i, layer in enumerate(layers) for kind, value in layer.state_dict().items()
+        f"layers.{i}.{kind}": value
+        for i, layer in enumerate(layers)
+        for kind, value in layer.state_dict().items()
     }
     for room in range(800):
         save_file(state, HERE / "adapter.safetensors", {"format": "pt", "note": "x" * room})
@@ -71,15 +73,26 @@ def numbers_that_are_no_weights() -> None:
         "policy.high": torch.full((2,), float("inf")),
         "attn.alibi_bias": torch.tensor([0.5, 1.0, float("-inf")]),
     }
-    state = {"model": model, "history": torch.tensor([0.5, float("nan")]), "val_min": torch.tensor(float("inf"))}
+    state = {
+        "model": model,
+        "history": torch.tensor([0.5, float("nan")]),
+        "val_min": torch.tensor(float("inf")),
+    }
     torch.save({**state, "parts": [buffer[:2], buffer[6:], buffer[:, 1]]}, HERE / "numbers.pt")
-    torch.save({"model": {"embeddings.mask_token": torch.full((2,), float("nan"))}}, HERE / "mask_token.pt")
+    torch.save(
+        {"model": {"embeddings.mask_token": torch.full((2,), float("nan"))}}, HERE / "mask_token.pt"
+    )
 
 
 def pickles() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
     torch.save(model, HERE / "whole.pt", _use_new_zipfile_serialization=False)
-    torch.save({"w": torch.ones(2)}, HERE / "protocol1.pt", pickle_protocol=1, _use_new_zipfile_serialization=False)
+    torch.save(
+        {"w": torch.ones(2)},
+        HERE / "protocol1.pt",
+        pickle_protocol=1,
+        _use_new_zipfile_serialization=False,
+    )
     sparse, masked = scipy.sparse.eye(3).tocsr(), np.ma.masked_array([1.0, 2.0], [False, True])
     torch.save({"sparse": sparse, "masked": masked}, HERE / "scientific.pt")
 
@@ -102,7 +115,9 @@ class CountsEpochs(Model):
 def lightning_file() -> None:
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        trainer = lightning.Trainer(max_epochs=2, default_root_dir=folder, accelerator="cpu", **quiet)
+        trainer = lightning.Trainer(
+            max_epochs=2, default_root_dir=folder, accelerator="cpu", **quiet
+        )
         trainer.fit(CountsEpochs(), DataLoader(Pairs()))
         (found,) = Path(folder).rglob("*.ckpt")
         shutil.copy(found, HERE / found.name)
@@ -132,6 +147,15 @@ if __name__ == "__main__":
     formats_that_are_not_read()
     lightning_file()
     resumed_trainer()
-    names = ("torch", "safetensors", "numpy", "scipy", "transformers", "lightning", "msgpack", "joblib")
+    names = (
+        "torch",
+        "safetensors",
+        "numpy",
+        "scipy",
+        "transformers",
+        "lightning",
+        "msgpack",
+        "joblib",
+    )
     lines = [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)]
     (HERE / "VERSIONS").write_text("\n".join(lines) + "\n")

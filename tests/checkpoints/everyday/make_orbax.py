@@ -21,7 +21,10 @@ import orbax.checkpoint as ocp
 HERE = Path(__file__).parent
 rng = np.random.default_rng(0)
 TREE = {
-    "layer": {"kernel": rng.normal(size=(12, 9)).astype("f4"), "bias": rng.normal(size=9).astype("f4")},
+    "layer": {
+        "kernel": rng.normal(size=(12, 9)).astype("f4"),
+        "bias": rng.normal(size=9).astype("f4"),
+    },
     "half": jnp.asarray(rng.normal(size=(5, 3)), jnp.bfloat16),
     "step": np.int32(7),
     "name": "text",
@@ -36,5 +39,8 @@ if __name__ == "__main__":
         shutil.rmtree(HERE / name, ignore_errors=True)
         handler = ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt, use_zarr3=zarr3)
         ocp.Checkpointer(handler).save(HERE / name, TREE)
-    lines = [f"{name} {version(name)}" for name in ("orbax-checkpoint", "jax", "tensorstore", "zstandard")]
+    lines = [
+        f"{name} {version(name)}"
+        for name in ("orbax-checkpoint", "jax", "tensorstore", "zstandard")
+    ]
     (HERE / "VERSIONS-orbax").write_text("\n".join(lines) + "\n")

@@ -58,33 +58,69 @@ class Model(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, object]:
         optimizer = torch.optim.Adam(self.parameters())
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 2)}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 2),
+        }
 
 
 def training_state() -> dict[str, object]:
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
+    )
     optimizer = torch.optim.AdamW(model.parameters())
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
     for _ in range(STEP):
         optimizer.zero_grad()
         model(torch.randn(5, 3)).square().mean().backward()
         optimizer.step()
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": plateau.state_dict()}
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": plateau.state_dict(),
+    }
     return {**state, "global_step": STEP, "rng": torch.get_rng_state()[:64].clone()}
 
 
 def every_type() -> dict[str, object]:
-    floats = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
-    others = (torch.int64, torch.int32, torch.int16, torch.uint16, torch.int8, torch.uint8, torch.bool, torch.complex64)
-    state: dict[str, object] = {str(dtype): torch.arange(1, 7).to(dtype) for dtype in (*floats, *others)}
+    floats = (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.float8_e4m3fn,
+        torch.float8_e5m2,
+    )
+    others = (
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.uint16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+    )
+    state: dict[str, object] = {
+        str(dtype): torch.arange(1, 7).to(dtype) for dtype in (*floats, *others)
+    }
     base = torch.arange(1.0, 25.0)
-    state |= {"view": base[3:15].view(3, 4).t(), "tied": base, "empty": torch.empty(0), "scalar": torch.tensor(1.5)}
+    state |= {
+        "view": base[3:15].view(3, 4).t(),
+        "tied": base,
+        "empty": torch.empty(0),
+        "scalar": torch.tensor(1.5),
+    }
     state |= {
         "parameter": torch.nn.Parameter(torch.ones(2)),
         "sparse": torch.eye(3).to_sparse(),
         "size": torch.Size([2]),
     }
-    return state | {"meta": torch.ones(2, device="meta"), "dtype": torch.float16, "device": torch.device("cpu")}
+    return state | {
+        "meta": torch.ones(2, device="meta"),
+        "dtype": torch.float16,
+        "device": torch.device("cpu"),
+    }
 
 
 def torch_files() -> None:
@@ -99,7 +135,11 @@ def torch_files() -> None:
     torch.save({**weights, "0.weight": torch.full((4, 3), float("nan"))}, HERE / "nan.pt")
     mask = torch.full((4, 4), float("-inf")).triu(1)
     torch.save({**weights, "attention.causal": mask}, HERE / "mask.pt")
-    save_file({**weights, "half": torch.ones(3, dtype=torch.bfloat16)}, HERE / "model.safetensors", {"step": str(STEP)})
+    save_file(
+        {**weights, "half": torch.ones(3, dtype=torch.bfloat16)},
+        HERE / "model.safetensors",
+        {"step": str(STEP)},
+    )
     with (
         zipfile.ZipFile(HERE / "state.pt") as old,
         zipfile.ZipFile(HERE / "deflated.pt", "w", zipfile.ZIP_DEFLATED) as new,
@@ -111,7 +151,9 @@ def torch_files() -> None:
 def lightning_file() -> None:
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        trainer = lightning.Trainer(max_steps=STEP, default_root_dir=folder, accelerator="cpu", **quiet)
+        trainer = lightning.Trainer(
+            max_steps=STEP, default_root_dir=folder, accelerator="cpu", **quiet
+        )
         trainer.fit(Model(), DataLoader(Pairs()))
         (found,) = Path(folder).rglob("*.ckpt")
         shutil.copy(found, HERE / found.name)
@@ -124,7 +166,9 @@ def trainer_directory() -> None:
             folder, max_steps=STEP, save_steps=STEP, report_to=[], use_cpu=True, logging_steps=1
         )
         Trainer(model, arguments, train_dataset=Tokens()).train()
-        shutil.copytree(Path(folder) / f"checkpoint-{STEP}", HERE / f"checkpoint-{STEP}", dirs_exist_ok=True)
+        shutil.copytree(
+            Path(folder) / f"checkpoint-{STEP}", HERE / f"checkpoint-{STEP}", dirs_exist_ok=True
+        )
     model.save_pretrained(HERE / "sharded", max_shard_size="2KB")
 
 

@@ -1,7 +1,8 @@
 """
 The causes of all recorded scenarios: who does what when, by what he sees.
 
-The client's own requests are those of its recording; here stand the moments for them, and all that others do.
+The client's own requests are those of its recording; here stand the moments for them, and all that
+others do.
 """
 
 from __future__ import annotations

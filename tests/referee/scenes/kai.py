@@ -57,20 +57,42 @@ async def fails_then_succeeds(stage: Stage) -> None:
 
 def bind_claim(stage: Stage, name: str) -> None:
     """Make an empty volume and a claim that is bound to it by hand: the controller for that does not run."""
-    api, claims, volumes = stage.cluster.api, stage.path("persistentvolumeclaims"), "/api/v1/persistentvolumes"
+    api, claims, volumes = (
+        stage.cluster.api,
+        stage.path("persistentvolumeclaims"),
+        "/api/v1/persistentvolumes",
+    )
     folder = stage.cluster.folder / "volumes" / name
     stage.afterwards.callback(shutil.rmtree, folder, ignore_errors=True)
     stage.afterwards.callback(api.remove, f"{volumes}/{name}")
     stage.afterwards.callback(api.remove, f"{claims}/{name}")
     size, modes = {"storage": "1Gi"}, {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    owner = {"kind": "PersistentVolumeClaim", "name": name, "namespace": stage.recording.header.namespace}
+    owner = {
+        "kind": "PersistentVolumeClaim",
+        "name": name,
+        "namespace": stage.recording.header.namespace,
+    }
     volume = {"capacity": size, "claimRef": owner, "hostPath": {"path": str(folder)}, **modes}
-    api.create(volumes, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume})
+    api.create(
+        volumes,
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": volume,
+        },
+    )
     bound = {"name": name, "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
     claim = {"volumeName": name, "resources": {"requests": size}, **modes}
-    api.create(claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": claim})
+    api.create(
+        claims,
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": claim},
+    )
     api.merge(f"{claims}/{name}/status", {"status": {"phase": "Bound"}})
-    for thing in (f"{claims}/{name}", f"{volumes}/{name}"):  # nobody here would end their protection
+    for thing in (
+        f"{claims}/{name}",
+        f"{volumes}/{name}",
+    ):  # nobody here would end their protection
         api.merge(thing, {"metadata": {"finalizers": None}})
 
 
@@ -111,7 +133,9 @@ async def evicted_three_times(stage: Stage) -> None:
 
 async def evicted_after_a_long_wait(stage: Stage) -> None:
     await stage.watch()
-    await stage.make_and_see_it_run(kai_job("shared-sweep-1", "team-b", 13, gpus=2, priority="build-preemptible"))
+    await stage.make_and_see_it_run(
+        kai_job("shared-sweep-1", "team-b", 13, gpus=2, priority="build-preemptible")
+    )
     await asyncio.sleep(1.2)
     await stage.say()
     await stage.until_runs(then=1.5)

@@ -38,7 +38,12 @@ async def image_missing(stage: Stage) -> None:
 
 async def secret_missing(stage: Stage) -> None:
     secrets = stage.path("secrets")
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "dataset-access"}, "stringData": {"key": "k"}}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "dataset-access"},
+        "stringData": {"key": "k"},
+    }
     await begin(stage)
     await stage.until(lambda: stage.shown("CreateContainerConfigError"), "the missing Secret")
     await stage.say()
@@ -80,7 +85,9 @@ async def queue_missing(stage: Stage) -> None:
 async def quota_too_small(stage: Stage) -> None:
     stage.afterwards.callback(stage.cluster.add_queue, "team-a")
     await begin(stage)
-    await stage.until(lambda: stage.shown("NonPreemptibleOverQuota"), "the scheduler's word", then=3)
+    await stage.until(
+        lambda: stage.shown("NonPreemptibleOverQuota"), "the scheduler's word", then=3
+    )
     await stage.say(3)
     await asyncio.sleep(5)
     stage.cluster.add_queue("team-a", quota=2)
@@ -102,7 +109,10 @@ async def history_lost_in_an_eviction(stage: Stage) -> None:
     await stage.client.pause()
     stage.make(kai_job("urgent-eval-1", "team-a", 4))
     await stage.until(lambda: stage.cluster.api.find(pod) is None, "the going of the pod")
-    await stage.until(lambda: stage.cluster.api.get(job_of(stage))["status"].get("failed"), "the Job's count of it")
+    await stage.until(
+        lambda: stage.cluster.api.get(job_of(stage))["status"].get("failed"),
+        "the Job's count of it",
+    )
     await asyncio.to_thread(stage.cluster.stop_part, "kube-controller-manager")
     await asyncio.to_thread(expire_history, stage.cluster)
     await stage.watch()
@@ -121,7 +131,9 @@ async def server_restarted(stage: Stage) -> None:
 
 async def removed_by_its_time_to_live(stage: Stage) -> None:
     await begin(stage)
-    await stage.until(lambda: [job.how for job in stage.seen("Job")] == ["DELETED"], "the Job's going", then=1.5)
+    await stage.until(
+        lambda: [job.how for job in stage.seen("Job")] == ["DELETED"], "the Job's going", then=1.5
+    )
     await stage.leave()
 
 
@@ -143,10 +155,18 @@ async def node_lost(stage: Stage) -> None:
 async def no_room_for_pods(stage: Stage) -> None:
     quotas = stage.path("resourcequotas")
     hard = {"pods": "0", "count/jobs.batch": "1"}
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limits"}, "spec": {"hard": hard}}
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "limits"},
+        "spec": {"hard": hard},
+    }
     stage.cluster.api.create(quotas, quota)
     stage.afterwards.callback(stage.cluster.api.remove, f"{quotas}/limits")
-    await stage.until(lambda: stage.cluster.api.get(f"{quotas}/limits")["status"].get("used"), "the quota in force")
+    await stage.until(
+        lambda: stage.cluster.api.get(f"{quotas}/limits")["status"].get("used"),
+        "the quota in force",
+    )
     await begin(stage)
     await stage.until(lambda: stage.told("FailedCreate"), "a refused pod", then=1)
     await stage.say()
@@ -166,7 +186,10 @@ async def nothing_but_jobs_allowed(stage: Stage) -> None:
 
 async def token_void(stage: Stage) -> None:
     await stage.say(9)
-    await stage.until(lambda: stage.cluster.api.get(job_of(stage))["status"].get("completionTime"), "the Job's end")
+    await stage.until(
+        lambda: stage.cluster.api.get(job_of(stage))["status"].get("completionTime"),
+        "the Job's end",
+    )
     await stage.leave()
 
 
@@ -215,7 +238,9 @@ async def orphaned(stage: Stage) -> None:
     stage.cluster.api.delete(job_of(stage), policy=None)
     await asyncio.sleep(1.5)
     await stage.say()
-    await stage.until(lambda: stage.pod()["status"]["phase"] == "Succeeded", "the pod's own end", then=1)
+    await stage.until(
+        lambda: stage.pod()["status"]["phase"] == "Succeeded", "the pod's own end", then=1
+    )
     await stage.say()
     stage.cluster.api.delete(pod_of(stage))
     await stage.until_gone()

@@ -20,7 +20,9 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    parts = Parts(Api.from_kubeconfig(asked.kubeconfig), asked.eviction_condition, asked.staleness_grace)
+    parts = Parts(
+        Api.from_kubeconfig(asked.kubeconfig), asked.eviction_condition, asked.staleness_grace
+    )
     parts.read()
     while not parts.has_read(seconds=0.1):
         if stop.is_set():
@@ -38,11 +40,17 @@ def _end(what: threading.ExceptHookArgs) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="start", description="a stand-in for KAI-Scheduler v0.13.0")
+    parser = argparse.ArgumentParser(
+        prog="start", description="a stand-in for KAI-Scheduler v0.13.0"
+    )
     parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--eviction-condition", action="store_true", help="as --update-pod-eviction-condition=true")
+    parser.add_argument(
+        "--eviction-condition", action="store_true", help="as --update-pod-eviction-condition=true"
+    )
     parser.add_argument("--period", type=float, default=0.2, help="seconds between two cycles")
-    parser.add_argument("--staleness-grace", type=float, default=5.0, help="seconds a gang may lack members")
+    parser.add_argument(
+        "--staleness-grace", type=float, default=5.0, help="seconds a gang may lack members"
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,8 @@
 """
 KAI's pod group and queue controllers: what the pods of a group, and of a queue, ask for and hold, in the status.
 
-A pod counts from its grouping to its end; it is allocated from its binding on. Both controllers are a moment late.
+A pod counts from its grouping to its end; it is allocated from its binding on. Both controllers are
+a moment late.
 """
 
 from __future__ import annotations
@@ -32,8 +33,16 @@ class Accounting:
     The mirrors must tell it of their changes.
     """
 
-    def __init__(self, api: Api, pods: Mirror, groups: Mirror, queues: Mirror, priorities: Mirror) -> None:
-        self._api, self._pods, self._groups, self._queues, self._priorities = api, pods, groups, queues, priorities
+    def __init__(
+        self, api: Api, pods: Mirror, groups: Mirror, queues: Mirror, priorities: Mirror
+    ) -> None:
+        self._api, self._pods, self._groups, self._queues, self._priorities = (
+            api,
+            pods,
+            groups,
+            queues,
+            priorities,
+        )
         self.groups = Agenda("pod group controller", self._count_group)
         self.queues = Agenda("queue controller", self._count_queue)
 
@@ -47,7 +56,9 @@ class Accounting:
         """Count the queue of a group anew, and all queues above it; and the group, if it is new."""
         group = new or old or {}
         if old is None:
-            self.groups.add(f"{group['metadata']['namespace']}/{group['metadata']['name']}", DELAY_SECONDS)
+            self.groups.add(
+                f"{group['metadata']['namespace']}/{group['metadata']['name']}", DELAY_SECONDS
+            )
         for queue in self._upwards((group.get("spec") or {}).get("queue", "")):
             self.queues.add(queue, DELAY_SECONDS)
 
@@ -55,12 +66,16 @@ class Accounting:
         group = next((one for one in self._groups.objects if _key(one) == key), None)
         if group is None:
             return
-        counted = reading.take([], [], [group], self._pods.objects, self._priorities.objects).groups[0]
+        counted = reading.take(
+            [], [], [group], self._pods.objects, self._priorities.objects
+        ).groups[0]
         path = f"{PODGROUPS}/namespaces/{counted.namespace}/podgroups/{counted.name}"
         stands = (group.get("status") or {}).get("resourcesStatus")
         change = _changes(stands, _status(counted))
         if change or (stands is None and not counted.pods and counted.succeeded):
-            self._patch(f"{path}/status?fieldManager=kai-podgroupcontroller", {"resourcesStatus": change})
+            self._patch(
+                f"{path}/status?fieldManager=kai-podgroupcontroller", {"resourcesStatus": change}
+            )
 
     def _count_queue(self, name: str) -> None:
         queue = next((one for one in self._queues.objects if one["metadata"]["name"] == name), None)
@@ -72,13 +87,18 @@ class Accounting:
             if name in self._upwards((group.get("spec") or {}).get("queue", ""))
         ]
         wanted = {field: _sum(status.get(field) for status in statuses) for field in FIELDS}
-        change = _changes(queue.get("status"), {field: amount.as_list() for field, amount in wanted.items()})
+        change = _changes(
+            queue.get("status"), {field: amount.as_list() for field, amount in wanted.items()}
+        )
         if change:
             self._patch(f"{QUEUES}/{name}/status?fieldManager=kai-queuecontroller", change)
 
     def _upwards(self, name: str) -> list[str]:
         """Name a queue and those above it; each once, as a circle of parents must not hold us."""
-        parents = {one["metadata"]["name"]: (one.get("spec") or {}).get("parentQueue") for one in self._queues.objects}
+        parents = {
+            one["metadata"]["name"]: (one.get("spec") or {}).get("parentQueue")
+            for one in self._queues.objects
+        }
         found: list[str] = []
         above: str | None = name
         while above and above in parents and above not in found:

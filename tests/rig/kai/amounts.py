@@ -1,7 +1,8 @@
 """
 CPU, memory and GPUs: what a pod asks for, read from and written as Kubernetes quantities.
 
-Whole GPUs and parts of one (annotation ``gpu-fraction``); no other extended resources, no overhead of a runtime class.
+Whole GPUs and parts of one (annotation ``gpu-fraction``); no other extended resources, no overhead
+of a runtime class.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import Any
 __all__ = ["GPU", "NOTHING", "Amount", "of_list", "of_pod", "total"]
 
 GPU = "nvidia.com/gpu"
-_SCALES = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1)}
+_SCALES = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 1000),
+    "": Fraction(1),
+}
 _SCALES |= {suffix: Fraction(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)}
 _SCALES |= {f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
 _QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?|[KMGTPE]i)")
@@ -40,7 +46,11 @@ class Amount:
 
     def as_list(self) -> dict[str, str]:
         """Write it as a ResourceList in canonical form; what is zero is left out."""
-        written = {"cpu": cpu_quantity(self.cpu), "memory": memory_quantity(self.memory), GPU: gpu_quantity(self.gpus)}
+        written = {
+            "cpu": cpu_quantity(self.cpu),
+            "memory": memory_quantity(self.memory),
+            GPU: gpu_quantity(self.gpus),
+        }
         return {name: quantity for name, quantity in written.items() if quantity != "0"}
 
 

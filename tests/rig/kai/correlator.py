@@ -1,10 +1,11 @@
 """
 What becomes of an event before it reaches the API: client-go's rules (v0.34, ``tools/record/events_cache.go``). Pure.
 
-1. More than nine different messages of one reason on one object within ten minutes are merged into one event.
+1. More than nine different messages of one reason on one object within ten minutes are merged into
+  one event.
 2. The same event again raises the count of the first one.
-3. An object has a budget: 25 events for each component and type, and one more in five minutes. What is over it is lost,
-   but it is counted.
+3. An object has a budget: 25 events for each component and type, and one more in five minutes. What
+  is over it is lost, but it is counted.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ class Correlator:
         """
         Tell what to write.
 
-        :return: the event; with a count of 1 it is new, else it stands already. None if the budget is spent.
+        :return: the event; with a count of 1 it is new, else it stands already. None if the budget
+            is spent.
         """
         happening, same = self._merge(happening, now)
         written = self._written.get(same)

@@ -1,8 +1,9 @@
 """
 One scheduling cycle: from the picture of the cluster to what is to be done. Pure; it sees no clock and no API.
 
-KAI knows more reasons to wait than its planner of GPUs: a missing queue, a limit further up, members that do not exist
-yet. They are looked at before, and what the plan leaves waiting is explained after it.
+KAI knows more reasons to wait than its planner of GPUs: a missing queue, a limit further up,
+members that do not exist yet. They are looked at before, and what the plan leaves waiting is
+explained after it.
 """
 
 from __future__ import annotations
@@ -22,20 +23,27 @@ from tests.rig.kai.snapshot import STALE_ANNOTATION, Group, Pod, Queue, Snapshot
 __all__ = ["decide", "lacks_members"]
 
 
-def decide(snapshot: Snapshot, now: float, grace: float, short: Collection[str] = ()) -> list[Action]:
+def decide(
+    snapshot: Snapshot, now: float, grace: float, short: Collection[str] = ()
+) -> list[Action]:
     """
     Decide about every group that waits, and about gangs that have lost a member.
 
     :param now: seconds since 1970.
     :param grace: seconds that a gang may run with too few members.
-    :param short: ids of the groups that lacked members in the cycle before. KAI notes a gang as stale the first time it
-        sees it so; whether it sees the moment between two members' ends is chance there, and must not be here.
+    :param short: ids of the groups that lacked members in the cycle before. KAI notes a gang as
+        stale the first time it sees it so; whether it sees the moment between two members' ends is
+        chance there, and must not be here.
     """
     return [*_Cycle(snapshot).run(), *_stale(snapshot, now, grace, short)]
 
 
 def lacks_members(group: Group) -> bool:
-    """Whether a gang runs with too few members. Those that are leaving count; one that has succeeded excuses all."""
+    """
+    Whether a gang runs with too few members.
+
+    Those that are leaving count; one that has succeeded excuses all.
+    """
     return 0 < len(group.active) < group.minimum and not group.succeeded
 
 
@@ -83,7 +91,9 @@ class _Cycle:
             pools.setdefault(frozenset.intersection(*allowed), []).append(group)
         return pools
 
-    def _carry_out(self, plan: Plan, groups: list[Group], nodes: frozenset[str]) -> Iterator[Action]:
+    def _carry_out(
+        self, plan: Plan, groups: list[Group], nodes: frozenset[str]
+    ) -> Iterator[Action]:
         started = [group for group in groups if self._start(plan.places.get(group.id, ()), group)]
         for group in started:
             yield Bind(group, plan.places[group.id])
@@ -113,7 +123,9 @@ class _Cycle:
         return True
 
     def _evict(self, victim: Victim, victims: list[Victim], nodes: frozenset[str]) -> Evict:
-        together = [other for other in victims if (other.by, other.cause.id) == (victim.by, victim.cause.id)]
+        together = [
+            other for other in victims if (other.by, other.cause.id) == (victim.by, victim.cause.id)
+        ]
         return Evict(
             group=victim.part.group,
             pods=victim.part.pods,
@@ -128,7 +140,9 @@ class _Cycle:
             return words.moved(pod)
         if victim.by == "preempt":
             return words.outranked(pod, victim.cause)
-        loser, winner = (self._standing(group.queue, nodes) for group in (victim.part.group, victim.cause))
+        loser, winner = (
+            self._standing(group.queue, nodes) for group in (victim.part.group, victim.cause)
+        )
         return words.reclaimed(pod, victim.cause, loser, winner)
 
     def _standing(self, name: str, nodes: frozenset[str]) -> words.Standing:
@@ -159,7 +173,10 @@ class _Cycle:
         return next((one for one in line if one and self._is_over_limit(one, group)), None)
 
     def _is_over_limit(self, queue: Queue, group: Group) -> bool:
-        return queue.limit is not None and self._used_below(queue).gpus + _asks(group).gpus > queue.limit
+        return (
+            queue.limit is not None
+            and self._used_below(queue).gpus + _asks(group).gpus > queue.limit
+        )
 
     def _is_over_quota(self, queue: Queue, group: Group) -> bool:
         quota = queue.quota["gpu"]
@@ -170,7 +187,9 @@ class _Cycle:
         return words.over_limit(queue, self._used_below(queue), _asks(group), details)
 
     def _used_below(self, queue: Queue) -> Amount:
-        below = [other.name for other in self.snapshot.queues.values() if other.parent == queue.name]
+        below = [
+            other.name for other in self.snapshot.queues.values() if other.parent == queue.name
+        ]
         return amounts.total(self.used[name] for name in [queue.name, *below])
 
     def _explain(self, group: Group, reason: words.Reason) -> Explain:
@@ -182,7 +201,9 @@ class _Cycle:
         return Explain(group, reason, tuple((pod, texts[pod.uid]) for pod in group.waiting))
 
 
-def _stale(snapshot: Snapshot, now: float, grace: float, short: Collection[str]) -> Iterator[Action]:
+def _stale(
+    snapshot: Snapshot, now: float, grace: float, short: Collection[str]
+) -> Iterator[Action]:
     """Look for gangs that run with too few members: noted first, then told in every cycle, ended after the grace."""
     for group in snapshot.groups:
         if not lacks_members(group) or group.id not in short:
@@ -194,7 +215,14 @@ def _stale(snapshot: Snapshot, now: float, grace: float, short: Collection[str])
         yield Remark(group, "StaleJob", words.stale(len(group.active), group.minimum))
         if group.running and now - seconds(since) >= grace:
             texts = {pod.uid: words.stale_pod(pod, group.minimum) for pod in group.running}
-            yield Evict(group, group.running, "stalegangeviction", texts, cause=None, count=len(group.running))
+            yield Evict(
+                group,
+                group.running,
+                "stalegangeviction",
+                texts,
+                cause=None,
+                count=len(group.running),
+            )
 
 
 def _asks(group: Group) -> Amount:
@@ -202,5 +230,9 @@ def _asks(group: Group) -> Amount:
 
 
 def _wants_part_of_a_gpu(group: Group) -> bool:
-    """KAI without reservation pods never starts such a pod and says nothing (kubernetes-facts §18)."""
-    return any("gpu-fraction" in (pod.raw["metadata"].get("annotations") or {}) for pod in group.waiting)
+    """
+    KAI without reservation pods never starts such a pod and says nothing (kubernetes-facts §18).
+    """
+    return any(
+        "gpu-fraction" in (pod.raw["metadata"].get("annotations") or {}) for pod in group.waiting
+    )

@@ -62,7 +62,12 @@ def first_fit(pod: Pod, room: Room) -> Node | None:
     """Find a node that is allowed and has room."""
     allowed = may_run_on(pod, room)
     return next(
-        (node for node in room.nodes.values() if node.name in allowed and not room.missing(node, pod.asks)), None
+        (
+            node
+            for node in room.nodes.values()
+            if node.name in allowed and not room.missing(node, pod.asks)
+        ),
+        None,
     )
 
 
@@ -99,7 +104,9 @@ def first_without_place(pods: Sequence[Pod], room: Room) -> tuple[int, Pod, str]
 
 def missing_claims(pod: Pod, room: Room) -> list[str]:
     """Name the persistent volume claims of a pod that do not exist."""
-    volumes = [volume.get("persistentVolumeClaim") or {} for volume in pod.raw["spec"].get("volumes") or []]
+    volumes = [
+        volume.get("persistentVolumeClaim") or {} for volume in pod.raw["spec"].get("volumes") or []
+    ]
     names = [volume["claimName"] for volume in volumes if volume]
     return [name for name in names if f"{pod.namespace}/{name}" not in room.claims]
 
@@ -110,7 +117,9 @@ def _refusal(pod: Pod, node: Node) -> str | None:
     if any(node.labels.get(label) != value for label, value in wanted.items()):
         return SELECTOR
     for taint in node.taints:
-        if taint.get("effect") != "PreferNoSchedule" and not _tolerates(spec.get("tolerations") or [], taint):
+        if taint.get("effect") != "PreferNoSchedule" and not _tolerates(
+            spec.get("tolerations") or [], taint
+        ):
             return f"had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
     return None
 
@@ -119,6 +128,9 @@ def _tolerates(tolerations: Iterable[Mapping[str, Any]], taint: Mapping[str, Any
     return any(
         toleration.get("key") in (None, "", taint["key"])
         and toleration.get("effect") in (None, "", taint["effect"])
-        and (toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", ""))
+        and (
+            toleration.get("operator") == "Exists"
+            or toleration.get("value", "") == taint.get("value", "")
+        )
         for toleration in tolerations
     )

@@ -1,9 +1,10 @@
 """
 KAI's pod grouper: gives each pod of its scheduler a PodGroup, and looks at it again whenever the pod changes.
 
-The real one reads PodGroups from a cache that is behind, and writes back what it read. From that come the two warnings
-that nearly every healthy pod has: the group that it would make exists already (then the pod is grouped a second later),
-and the group has changed since it was read. Here they come every time, not by chance.
+The real one reads PodGroups from a cache that is behind, and writes back what it read. From that
+come the two warnings that nearly every healthy pod has: the group that it would make exists already
+(then the pod is grouped a second later), and the group has changed since it was read. Here they
+come every time, not by chance.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Grouper:
     :param priorities: mirror of the priority classes.
     """
 
-    def __init__(self, api: Api, recorder: Recorder, pods: Mirror, groups: Mirror, priorities: Mirror) -> None:
+    def __init__(
+        self, api: Api, recorder: Recorder, pods: Mirror, groups: Mirror, priorities: Mirror
+    ) -> None:
         self._api, self._recorder = api, recorder
         self._pods, self._groups, self._priorities = pods, groups, priorities
         self._made: dict[str, float] = {}
@@ -81,7 +84,9 @@ class Grouper:
             known = self._make(wanted)
         else:
             # Changes nothing; but fails, as KAI's does, if somebody wrote since it was read.
-            self._api.replace(f"{_path(wanted, 'podgroups', PODGROUPS)}?fieldManager={MANAGER}", known)
+            self._api.replace(
+                f"{_path(wanted, 'podgroups', PODGROUPS)}?fieldManager={MANAGER}", known
+            )
         if not grouped:
             self._read[uid] = known
             change = {"metadata": {"uid": uid, "annotations": {GROUP_ANNOTATION: name}}}
@@ -91,7 +96,9 @@ class Grouper:
         key = _path(wanted, "podgroups", PODGROUPS)
         if time.monotonic() - self._made.get(key, 0.0) < LAG_SECONDS:
             return None
-        return next((one for one in self._groups.objects if _path(one, "podgroups", PODGROUPS) == key), None)
+        return next(
+            (one for one in self._groups.objects if _path(one, "podgroups", PODGROUPS) == key), None
+        )
 
     def _make(self, wanted: Object) -> Object:
         key = _path(wanted, "podgroups", PODGROUPS)
@@ -107,7 +114,9 @@ class Grouper:
             plural = COLLECTIONS.get((group, reference["kind"]))
             if plural is None:
                 return _outline(reference)
-            top = self._owner(pod["metadata"]["namespace"], reference, f"/apis/{group}/{version}", plural)
+            top = self._owner(
+                pod["metadata"]["namespace"], reference, f"/apis/{group}/{version}", plural
+            )
         return top
 
     def _owner(self, namespace: str, reference: Object, group: str, plural: str) -> Object:
@@ -122,7 +131,9 @@ class Grouper:
             if owner["metadata"]["uid"] == uid:
                 return owner
             problem = f"Owner resource with uid {uid} not found"
-        raise OwnerMissing(f"failed to find {reference['kind']}: <{namespace}/{name}>, uid: <{uid}>: {problem}")
+        raise OwnerMissing(
+            f"failed to find {reference['kind']}: <{namespace}/{name}>, uid: <{uid}>: {problem}"
+        )
 
 
 def _is_grouped_by_hand(pod: Object) -> bool:

@@ -1,8 +1,8 @@
 """
 Which PodGroup a pod belongs to, and how it looks. Pure.
 
-One per pod of a Job: so an evicted Job loses its age. One per JobSet, with all its pods, for the life of the set; where
-its members start in order, one per member. Else one per owner.
+One per pod of a Job: so an evicted Job loses its age. One per JobSet, with all its pods, for the
+life of the set; where its members start in order, one per member. Else one per owner.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def group_for(pod: Object, owner: Object, priorities: Container[str]) -> Object:
     """
     Make the PodGroup of a pod.
 
-    :param owner: the topmost owner that says what the pod is part of: Job, JobSet, or the pod itself.
+    :param owner: the topmost owner that says what the pod is part of: Job, JobSet, or the pod
+        itself.
     :param priorities: names of the priority classes that exist.
     """
     metadata = owner["metadata"]
@@ -40,7 +41,9 @@ def group_for(pod: Object, owner: Object, priorities: Container[str]) -> Object:
     told = _label(PREEMPTIBILITY, owner, pod)
     if told in ("preemptible", "non-preemptible"):
         spec["preemptibility"] = told
-    reference = {key: owner[key] for key in ("apiVersion", "kind")} | {key: metadata[key] for key in ("name", "uid")}
+    reference = {key: owner[key] for key in ("apiVersion", "kind")} | {
+        key: metadata[key] for key in ("name", "uid")
+    }
     return {
         "apiVersion": VERSION,
         "kind": "PodGroup",
@@ -93,5 +96,10 @@ def _label(name: str, *things: Object) -> str:
 def _as_yaml(owner: Object) -> str:
     group, _, version = owner["apiVersion"].rpartition("/")
     metadata = owner["metadata"]
-    lines = {"name": metadata["name"], "uid": metadata["uid"], "group": group or '""', "version": version}
+    lines = {
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "group": group or '""',
+        "version": version,
+    }
     return "".join(f"{key}: {value}\n" for key, value in [*lines.items(), ("kind", owner["kind"])])

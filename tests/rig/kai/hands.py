@@ -31,10 +31,13 @@ class Hands:
         (``--update-pod-eviction-condition``; KAI's default is not to).
     """
 
-    def __init__(self, api: Api, scheduler: Recorder, binder: Recorder, eviction_condition: bool) -> None:
+    def __init__(
+        self, api: Api, scheduler: Recorder, binder: Recorder, eviction_condition: bool
+    ) -> None:
         self._api, self._scheduler, self._binder = api, scheduler, binder
         self._eviction_condition = eviction_condition
-        #: Nodes of pods by uid that the mirrors may not show yet; empty for a pod that was told to go.
+        #: Nodes of pods by uid that the mirrors may not show yet; empty for a pod that was told to
+        #: go.
         self.assumed: dict[str, str] = {}
 
     def carry_out(self, decided: Iterable[Action]) -> None:
@@ -43,11 +46,17 @@ class Hands:
             self._do(action)
 
     def forget(self, seen: Iterable[Object]) -> None:
-        """Assume nothing any more about pods that the mirror shows as they were left, or not at all."""
+        """
+        Assume nothing any more about pods that the mirror shows as they were left, or not at all.
+        """
         pods = {pod["metadata"]["uid"]: pod for pod in seen}
         for uid, node in list(self.assumed.items()):
             pod = pods.get(uid)
-            if pod is None or "deletionTimestamp" in pod["metadata"] or (node and pod["spec"].get("nodeName")):
+            if (
+                pod is None
+                or "deletionTimestamp" in pod["metadata"]
+                or (node and pod["spec"].get("nodeName"))
+            ):
                 del self.assumed[uid]
 
     @singledispatchmethod
@@ -67,8 +76,14 @@ class Hands:
     def _(self, action: Evict) -> None:
         if self._eviction_condition:
             for pod in action.pods:
-                condition = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
-                self._set_condition(pod, condition | {"message": action.messages[pod.uid]}, SCHEDULER)
+                condition = {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "PreemptionByScheduler",
+                }
+                self._set_condition(
+                    pod, condition | {"message": action.messages[pod.uid]}, SCHEDULER
+                )
         annotations = {"evictor-action-type": action.by, "num-evicted-pods": str(action.count)}
         if action.cause:
             annotations["evictor-pod-group-name"] = action.cause.name
@@ -87,11 +102,18 @@ class Hands:
     def _(self, action: Explain) -> None:
         self._condition_of_group(action)
         for pod, text in action.pods:
-            condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
+            condition = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": text,
+            }
             if _condition(pod.raw, "PodScheduled").get("message") != text:
                 self._set_condition(pod, condition, SCHEDULER)
             self._scheduler.tell("Pod", pod.raw, "Warning", "Unschedulable", text)
-        self._scheduler.tell("PodGroup", action.group.raw, "Normal", "Unschedulable", action.reason.message)
+        self._scheduler.tell(
+            "PodGroup", action.group.raw, "Normal", "Unschedulable", action.reason.message
+        )
 
     @_do.register
     def _(self, action: Remark) -> None:
@@ -130,7 +152,9 @@ class Hands:
     def _set_condition(self, pod: Pod, condition: Object, manager: str) -> None:
         """Set one condition; its time of transition changes with its status only."""
         stood = _condition(pod.raw, condition["type"])
-        kept = stood.get("lastTransitionTime") if stood.get("status") == condition["status"] else None
+        kept = (
+            stood.get("lastTransitionTime") if stood.get("status") == condition["status"] else None
+        )
         times = {"lastProbeTime": None, "lastTransitionTime": kept or timestamp(time.time())}
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/status?fieldManager={manager}"
         change = {"metadata": {"uid": pod.uid}, "status": {"conditions": [condition | times]}}
@@ -161,10 +185,16 @@ class Hands:
 
     def _note(self, group: Group, annotations: dict[str, str | None]) -> None:
         has = group.raw["metadata"].get("annotations") or {}
-        wanted = {name: value for name, value in annotations.items() if value is not None or name in has}
-        self._change(f"{_path(group)}?fieldManager={SCHEDULER}", {"metadata": {"annotations": wanted}})
+        wanted = {
+            name: value for name, value in annotations.items() if value is not None or name in has
+        }
+        self._change(
+            f"{_path(group)}?fieldManager={SCHEDULER}", {"metadata": {"annotations": wanted}}
+        )
 
-    def _change(self, path: str, change: Object, content_type: str = "application/merge-patch+json") -> None:
+    def _change(
+        self, path: str, change: Object, content_type: str = "application/merge-patch+json"
+    ) -> None:
         try:
             self._api.merge(path, change, content_type)
         except ApiError as error:

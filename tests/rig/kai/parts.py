@@ -34,7 +34,14 @@ class Parts:
         self._claims = Mirror(api, "/api/v1/persistentvolumeclaims")
         self._pods = Mirror(api, "/api/v1/pods", self._pod_changed)
         self._groups = Mirror(api, f"{PODGROUPS}/podgroups", self._group_changed)
-        self._mirrors = (self._nodes, self._priorities, self._queues, self._claims, self._pods, self._groups)
+        self._mirrors = (
+            self._nodes,
+            self._priorities,
+            self._queues,
+            self._claims,
+            self._pods,
+            self._groups,
+        )
         scheduler = Recorder(api, "kai-scheduler", "kai-scheduler").start()
         binder = Recorder(api, "binder", "kai-binder").start()
         self._hands = Hands(api, scheduler, binder, eviction_condition)

@@ -1,8 +1,8 @@
 """
 The question to the emulator's scheduler, and its answer in terms of groups, pods and nodes.
 
-That scheduler knows GPUs only. So pods that may run on the same nodes are planned together, as in a node pool of their
-own: with one set of nodes, the normal case, there is one plan for all.
+That scheduler knows GPUs only. So pods that may run on the same nodes are planned together, as in a
+node pool of their own: with one set of nodes, the normal case, there is one plan for all.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class _Question:
     """Jobs as the scheduler wants them, and the way back from them."""
 
     def __init__(self, snapshot: Snapshot, nodes: frozenset[str], waiting: Sequence[Group]) -> None:
-        self.gpus = {node.name: int(node.room.gpus) for node in snapshot.nodes if node.name in nodes}
+        self.gpus = {
+            node.name: int(node.room.gpus) for node in snapshot.nodes if node.name in nodes
+        }
         self.queues = leaves(snapshot, sum(self.gpus.values()))
         self.parts: dict[str, Part] = {}
         self.jobs: list[scheduler.Job] = []
@@ -97,10 +99,24 @@ class _Question:
 
     def once_room_is_made(self, decisions: Iterable[scheduler.Decision]) -> dict[str, Places]:
         """Ask again as if all that is or will be leaving were gone; tell who of those that cannot start now could."""
-        placed = {decision.job: decision.slots for decision in decisions if isinstance(decision, scheduler.Place)}
-        evicted = {decision.job: decision.by for decision in decisions if isinstance(decision, scheduler.Evict)}
-        later = [replace(job, placed=placed.get(job.id, job.placed)) for job in self.jobs if _stays(job, evicted)]
-        movable = [replace(job, placed=()) for job in self.jobs if evicted.get(job.id) == "consolidation"]
+        placed = {
+            decision.job: decision.slots
+            for decision in decisions
+            if isinstance(decision, scheduler.Place)
+        }
+        evicted = {
+            decision.job: decision.by
+            for decision in decisions
+            if isinstance(decision, scheduler.Evict)
+        }
+        later = [
+            replace(job, placed=placed.get(job.id, job.placed))
+            for job in self.jobs
+            if _stays(job, evicted)
+        ]
+        movable = [
+            replace(job, placed=()) for job in self.jobs if evicted.get(job.id) == "consolidation"
+        ]
         again = scheduler.plan(self.gpus, self.queues, [*later, *movable], flaws=True)
         return {
             self.parts[decision.job].group.id: self.places(decision)
@@ -115,7 +131,9 @@ class _Question:
         if running:
             self._add(Part(group, running), f"{group.id}#running", self._slots(running))
         if leaving:
-            self._add(Part(group, leaving), f"{group.id}#leaving", self._slots(leaving), leaving=True)
+            self._add(
+                Part(group, leaving), f"{group.id}#leaving", self._slots(leaving), leaving=True
+            )
 
     def _lose(self, pods: Iterable[Pod]) -> None:
         """Leave out what pods hold that stand in no queue; what is being released counts as such for everybody."""
@@ -125,7 +143,9 @@ class _Question:
             elif pod.node in self.gpus:
                 self.gpus[pod.node] -= int(pod.asks.gpus)
 
-    def _add(self, part: Part, id: str, placed: tuple[Slot, ...] = (), leaving: bool = False) -> None:
+    def _add(
+        self, part: Part, id: str, placed: tuple[Slot, ...] = (), leaving: bool = False
+    ) -> None:
         group = part.group
         self.parts[id] = part
         self.jobs.append(
@@ -143,7 +163,9 @@ class _Question:
         )
 
     def _slots(self, pods: Iterable[Pod]) -> tuple[Slot, ...]:
-        """Number the devices, as nobody has: the pods of a node take its GPUs one after the other."""
+        """
+        Number the devices, as nobody has: the pods of a node take its GPUs one after the other.
+        """
         slots = []
         for pod in pods:
             first = self._devices[pod.node]
@@ -161,7 +183,9 @@ def _stays(job: scheduler.Job, evicted: Mapping[str, str]) -> bool:
 
 
 def leaves(snapshot: Snapshot, gpus: float) -> list[scheduler.Queue]:
-    """Give the queues that have none below them, the oldest first; an unlimited quota is all there is."""
+    """
+    Give the queues that have none below them, the oldest first; an unlimited quota is all there is.
+    """
     leaves = [queue for queue in snapshot.queues.values() if not snapshot.is_parent(queue.name)]
     return [
         scheduler.Queue(

@@ -18,7 +18,9 @@ def queue_details(snapshot: Snapshot, queue: Queue, group: Group) -> dict[str, A
     details = {
         "name": queue.name,
         "podGroupRequestedResources": _in_bytes(asks),
-        "podGroupRequestedNonPreemptibleResources": _in_bytes(Amount() if group.preemptible else asks),
+        "podGroupRequestedNonPreemptibleResources": _in_bytes(
+            Amount() if group.preemptible else asks
+        ),
         "queueAllocatedResources": _in_bytes(snapshot.used(queue.name)),
         "queueAllocatedNonPreemptibleResources": _in_bytes(snapshot.firm(queue.name)),
         "queueRequestedResources": _in_bytes(snapshot.asked(queue.name)),

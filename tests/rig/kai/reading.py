@@ -1,8 +1,8 @@
 """
 Reads API objects into the picture that a cycle works on. Pure: the same objects give the same picture.
 
-The API server of the rig does not check queues and groups: a number that is none counts as not written, as a scheduler
-must not stop for one broken object.
+The API server of the rig does not check queues and groups: a number that is none counts as not
+written, as a scheduler must not stop for one broken object.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from datetime import datetime
 from typing import Any
 
 from tests.rig.kai import amounts
-from tests.rig.kai.snapshot import GROUP_ANNOTATION, SCHEDULER, Group, Node, Object, Pod, Queue, Snapshot
+from tests.rig.kai.snapshot import (
+    GROUP_ANNOTATION,
+    SCHEDULER,
+    Group,
+    Node,
+    Object,
+    Pod,
+    Queue,
+    Snapshot,
+)
 
 __all__ = ["ended", "seconds", "take"]
 
@@ -34,10 +43,12 @@ def take(
     """
     Read the objects of six collections.
 
-    :param assumed: nodes of pods, by uid, that were bound a moment ago and are not yet seen there; empty for a pod that
-        was told to go.
+    :param assumed: nodes of pods, by uid, that were bound a moment ago and are not yet seen there;
+        empty for a pod that was told to go.
     """
-    members: dict[str, list[Object]] = {f"{_namespace(group)}/{_name(group)}": [] for group in groups}
+    members: dict[str, list[Object]] = {
+        f"{_namespace(group)}/{_name(group)}": [] for group in groups
+    }
     strangers: list[Pod] = []
     for pod in pods:
         name = (pod["metadata"].get("annotations") or {}).get(GROUP_ANNOTATION)
@@ -48,7 +59,9 @@ def take(
             strangers.append(_pod(pod, {}))
     values = {_name(one): int(one["value"]) for one in priorities}
     return Snapshot(
-        nodes=tuple(sorted((_node(node) for node in nodes if _is_ready(node)), key=lambda node: node.name)),
+        nodes=tuple(
+            sorted((_node(node) for node in nodes if _is_ready(node)), key=lambda node: node.name)
+        ),
         queues=_queues(queues),
         groups=tuple(_group(group, members, values, assumed or {}) for group in groups),
         strangers=tuple(strangers),
@@ -75,7 +88,10 @@ def _namespace(thing: Object) -> str:
 
 
 def _group(
-    group: Object, members: Mapping[str, list[Object]], values: Mapping[str, int], assumed: Mapping[str, str]
+    group: Object,
+    members: Mapping[str, list[Object]],
+    values: Mapping[str, int],
+    assumed: Mapping[str, str],
 ) -> Group:
     metadata, spec = group["metadata"], group.get("spec") or {}
     mine = members[f"{metadata['namespace']}/{metadata['name']}"]
@@ -112,7 +128,9 @@ def _pod(pod: Object, assumed: Mapping[str, str]) -> Pod:
 def _node(node: Object) -> Node:
     return Node(
         name=node["metadata"]["name"],
-        room=amounts.of_list(node["status"].get("allocatable") or node["status"].get("capacity") or {}),
+        room=amounts.of_list(
+            node["status"].get("allocatable") or node["status"].get("capacity") or {}
+        ),
         labels=node["metadata"].get("labels") or {},
         taints=tuple(node["spec"].get("taints") or ()),
     )
@@ -129,7 +147,10 @@ def _is_gated(pod: Object) -> bool:
 
 
 def _queues(queues: Iterable[Object]) -> dict[str, Queue]:
-    by_age = sorted(queues, key=lambda queue: (queue["metadata"]["creationTimestamp"], queue["metadata"]["name"]))
+    by_age = sorted(
+        queues,
+        key=lambda queue: (queue["metadata"]["creationTimestamp"], queue["metadata"]["name"]),
+    )
     return {queue["metadata"]["name"]: _queue(queue, age) for age, queue in enumerate(by_age)}
 
 
@@ -141,7 +162,10 @@ def _queue(queue: Object, age: int) -> Queue:
         name=queue["metadata"]["name"],
         parent=spec.get("parentQueue") or "",
         age=age,
-        quota={name: _limited((resources.get(name) or {}).get("quota"), 0) for name in ("cpu", "memory", "gpu")},
+        quota={
+            name: _limited((resources.get(name) or {}).get("quota"), 0)
+            for name in ("cpu", "memory", "gpu")
+        },
         limit=_limited(gpu.get("limit"), -1),
         weight=_number(gpu.get("overQuotaWeight"), 1),
         priority=int(_number(spec.get("priority"), QUEUE_PRIORITY)),
@@ -156,4 +180,6 @@ def _limited(written: Any, default: float) -> float | None:
 
 def _number(written: Any, default: float) -> float:
     """Read a number of a kind that the API server does not check."""
-    return float(written) if isinstance(written, int | float) and math.isfinite(written) else default
+    return (
+        float(written) if isinstance(written, int | float) and math.isfinite(written) else default
+    )

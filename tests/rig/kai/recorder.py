@@ -1,7 +1,8 @@
 """
 Writes a component's events, in a thread of its own, as client-go's recorder does: who tells never waits.
 
-An event that cannot be written is lost: nothing but a person reads them, and KAI drops them just so.
+An event that cannot be written is lost: nothing but a person reads them, and KAI drops them just
+so.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Recorder:
 
     def _write(self, written: Written, version: str) -> None:
         events = f"/api/v1/namespaces/{written.happening.on[1]}/events"
-        if written.name and self._raise_count(f"{events}/{written.name}?fieldManager={self._manager}", written):
+        if written.name and self._raise_count(
+            f"{events}/{written.name}?fieldManager={self._manager}", written
+        ):
             return
         name = f"{written.happening.on[2]}.{time.time_ns():x}"
         self._api.create(events, self._body(written, name, version), fieldManager=self._manager)

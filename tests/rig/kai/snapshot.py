@@ -1,4 +1,6 @@
-"""The picture of a cluster that one scheduling cycle works on: nodes, queues, groups and their pods."""
+"""
+The picture of a cluster that one scheduling cycle works on: nodes, queues, groups and their pods.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from typing import Any
 from tests.rig.kai import amounts
 from tests.rig.kai.amounts import Amount
 
-__all__ = ["GROUP_ANNOTATION", "SCHEDULER", "STALE_ANNOTATION", "Group", "Node", "Pod", "Queue", "Snapshot"]
+__all__ = [
+    "GROUP_ANNOTATION",
+    "SCHEDULER",
+    "STALE_ANNOTATION",
+    "Group",
+    "Node",
+    "Pod",
+    "Queue",
+    "Snapshot",
+]
 
 Object = dict[str, Any]
 SCHEDULER = "kai-scheduler"
@@ -113,8 +124,8 @@ class Snapshot:
     """
     All that a cycle knows.
 
-    :param strangers: pods on a node that are in no group: of another scheduler, or of a group that is gone already, as
-        it is for the grace of a pod whose Job was deleted.
+    :param strangers: pods on a node that are in no group: of another scheduler, or of a group that
+        is gone already, as it is for the grace of a pod whose Job was deleted.
     :param claims: ``namespace/name`` of the persistent volume claims that exist.
     """
 
@@ -141,4 +152,6 @@ class Snapshot:
         return any(other.parent == queue for other in self.queues.values())
 
     def _sum(self, queue: str, pods: Callable[[Group], Iterable[Pod]]) -> Amount:
-        return amounts.total(pod.asks for group in self.groups if group.queue == queue for pod in pods(group))
+        return amounts.total(
+            pod.asks for group in self.groups if group.queue == queue for pod in pods(group)
+        )

@@ -115,7 +115,9 @@ def no_claim(pod: Pod, name: str) -> str:
 
 def nowhere(pod: Pod, why: str) -> Reason:
     """Say that a group of one pod cannot start, for the reason of that pod."""
-    return Reason("PodSchedulingErrors", f"Resources were not found for pod {pod.path} due to: {why}")
+    return Reason(
+        "PodSchedulingErrors", f"Resources were not found for pod {pod.path} due to: {why}"
+    )
 
 
 def gang_too_big(fitting: int, minimum: int, why: str) -> Reason:

@@ -21,11 +21,17 @@ from tests.rig.kubelet.server import Server
 
 def main() -> str | None:
     """Run until told to end; return a complaint, if there is one."""
-    parser = argparse.ArgumentParser(prog="python -m tests.rig.kubelet", description="A stand-in for the kubelet.")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="how to reach the API server, as admin")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.rig.kubelet", description="A stand-in for the kubelet."
+    )
+    parser.add_argument(
+        "--kubeconfig", type=Path, required=True, help="how to reach the API server, as admin"
+    )
     parser.add_argument("--node", required=True, help="name of the node whose pods to run")
     parser.add_argument("--port", type=int, required=True, help="where to serve logs, on 127.0.0.1")
-    parser.add_argument("--folder", type=Path, required=True, help="where to keep containers; of this node only")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where to keep containers; of this node only"
+    )
     arguments = parser.parse_args()
     try:
         server = Server(arguments.port)  # before all else: who has the port has the folder
@@ -34,7 +40,11 @@ def main() -> str | None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    node = Node(Api.from_kubeconfig(arguments.kubeconfig), arguments.node, _folder(arguments.folder / "pods"))
+    node = Node(
+        Api.from_kubeconfig(arguments.kubeconfig),
+        arguments.node,
+        _folder(arguments.folder / "pods"),
+    )
     server.open(_certificate(arguments.folder / "tls"), node.logs, node.ready)
     node.start()
     threading.Thread(target=server.serve_forever, daemon=True).start()

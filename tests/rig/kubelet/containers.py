@@ -1,9 +1,10 @@
 """
 The containers of a pod on disk: for each attempt to run one a folder, and the processes that belong to it.
 
-In an attempt's folder: ``lock``, held by the shim as long as it lives; ``started`` and ``ended``, written by it;
-``log``; ``oom``, if the stand-in killed it for its memory. So nothing has to be remembered, and no process id is
-believed that the kernel may have given to another: while the shim lives, its child's id is taken.
+In an attempt's folder: ``lock``, held by the shim as long as it lives; ``started`` and ``ended``,
+written by it; ``log``; ``oom``, if the stand-in killed it for its memory. So nothing has to be
+remembered, and no process id is believed that the kernel may have given to another: while the shim
+lives, its child's id is taken.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Container:
         place = "/".join(self.folder.parts[-4:])
         return f"containerd://{hashlib.sha256(place.encode()).hexdigest()}"
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> None:
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
+    ) -> None:
         """Run a command; it has started, or failed to, when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.touch()
@@ -76,7 +79,11 @@ class Container:
             return self._ended(ended, since)
         if since is None:
             return None
-        return Running(self.identity, since) if alive else lost(self.identity, self.log.stat().st_mtime, since)
+        return (
+            Running(self.identity, since)
+            if alive
+            else lost(self.identity, self.log.stat().st_mtime, since)
+        )
 
     def signal(self, number: int) -> None:
         """Signal the command's process group, if it still runs."""

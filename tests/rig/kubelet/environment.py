@@ -31,16 +31,21 @@ class CannotStart(Exception):
     :param words: message of the event, if it is another one.
     """
 
-    def __init__(self, reason: str, message: str = "", event: str | None = "Failed", words: str = "") -> None:
+    def __init__(
+        self, reason: str, message: str = "", event: str | None = "Failed", words: str = ""
+    ) -> None:
         super().__init__(message)
         self.reason, self.message, self.event, self.words = reason, message, event, words or message
 
 
-def variables(container: Object, pod: Object, own: Mapping[str, str], read: Reader) -> dict[str, str]:
+def variables(
+    container: Object, pod: Object, own: Mapping[str, str], read: Reader
+) -> dict[str, str]:
     """
     Evaluate ``envFrom`` and ``env``, in this order.
 
-    :param own: addresses and names that the pod object does not have yet, by path (``status.podIP``).
+    :param own: addresses and names that the pod object does not have yet, by path
+        (``status.podIP``).
     :raises CannotStart: if an object or a key is missing, or a field is not supported.
     """
     known: dict[str, str] = {}
@@ -63,7 +68,11 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
 
 def decoded(kind: str, found: Object) -> dict[str, bytes]:
     """Return the content of a ConfigMap or a Secret."""
-    plain = {} if kind == "secret" else {key: text.encode() for key, text in (found.get("data") or {}).items()}
+    plain = (
+        {}
+        if kind == "secret"
+        else {key: text.encode() for key, text in (found.get("data") or {}).items()}
+    )
     coded = found.get("data" if kind == "secret" else "binaryData") or {}
     return plain | {key: base64.b64decode(text) for key, text in coded.items()}
 
@@ -72,7 +81,9 @@ def _imported(source: Object, read: Reader) -> dict[str, str]:
     for kind in _KINDS:
         reference = source.get(f"{kind}Ref")
         if reference and (content := _content(kind, reference, read)) is not None:
-            return {source.get("prefix", "") + key: value.decode() for key, value in content.items()}
+            return {
+                source.get("prefix", "") + key: value.decode() for key, value in content.items()
+            }
     return {}
 
 
@@ -100,7 +111,9 @@ def _keyed(source: Object, namespace: str, read: Reader) -> Iterator[str]:
             words = f"couldn't find key {key} in {title} {namespace}/{reference['name']}"
             raise CannotStart("CreateContainerConfigError", words)
         return
-    raise CannotStart("CreateContainerConfigError", f"the stand-in does not know valueFrom {sorted(source)}")
+    raise CannotStart(
+        "CreateContainerConfigError", f"the stand-in does not know valueFrom {sorted(source)}"
+    )
 
 
 def _content(kind: str, reference: Object, read: Reader) -> dict[str, bytes] | None:
@@ -109,7 +122,9 @@ def _content(kind: str, reference: Object, read: Reader) -> dict[str, bytes] | N
         return decoded(kind, found)
     if reference.get("optional"):
         return None
-    raise CannotStart("CreateContainerConfigError", f'{kind.lower()} "{reference["name"]}" not found')
+    raise CannotStart(
+        "CreateContainerConfigError", f'{kind.lower()} "{reference["name"]}" not found'
+    )
 
 
 def _field(path: str, pod: Object, own: Mapping[str, str]) -> str:

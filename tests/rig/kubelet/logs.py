@@ -1,7 +1,8 @@
 """
 Read a container's log as a client asks for it.
 
-Each line in the file begins with the time at which it came (:mod:`.shim`), and is given out with or without it.
+Each line in the file begins with the time at which it came (:mod:`.shim`), and is given out with or
+without it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def _lines(log: Path, query: Query, runs: Callable[[], bool]) -> Iterator[bytes]
         yield from whole if query.tail is None else deque(whole, query.tail)
         more = query.follow
         while more:
-            more = runs()  # asked before the last look, so that nothing written in between is missed
+            more = (
+                runs()
+            )  # asked before the last look, so that nothing written in between is missed
             yield from _whole(file)
             if more:
                 time.sleep(FOLLOW_SECONDS)

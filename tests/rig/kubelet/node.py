@@ -42,11 +42,15 @@ class Node:
         self._workers: dict[str, PodWorker] = {}
         self._network = ip_address(f"10.{64 + zlib.crc32(name.encode()) % 64}.0.0")
         self._numbers = itertools.count(2)
-        self._pods = Mirror(api, "/api/v1/pods", self._changed, fieldSelector=f"spec.nodeName={name}")
+        self._pods = Mirror(
+            api, "/api/v1/pods", self._changed, fieldSelector=f"spec.nodeName={name}"
+        )
         self._swept = threading.Event()
 
     def start(self) -> None:
-        """Adopt what runs, clear away what belongs to no pod any more, and follow the node's pods."""
+        """
+        Adopt what runs, clear away what belongs to no pod any more, and follow the node's pods.
+        """
         self._pods.start()
         threading.Thread(target=self._sweep, daemon=True).start()
 
@@ -69,10 +73,15 @@ class Node:
         runs = Containers(self._folder / found["metadata"]["uid"]).attempts(container)
         if query.previous:
             if len(runs) < 2:
-                raise Refused(400, f'previous terminated container "{container}" in pod "{pod}" not found')
+                raise Refused(
+                    400, f'previous terminated container "{container}" in pod "{pod}" not found'
+                )
             runs.pop()
         if not runs or runs[-1].state() is None:
-            raise Refused(400, f'container "{container}" in pod "{pod}" is waiting to start: {_why(found, container)}')
+            raise Refused(
+                400,
+                f'container "{container}" in pod "{pod}" is waiting to start: {_why(found, container)}',
+            )
         return read(runs[-1].log, query, lambda: isinstance(runs[-1].state(), Running))
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
@@ -83,7 +92,9 @@ class Node:
             current = functools.partial(self._pods.get, uid)
             worker = PodWorker(self._reporter, self._folder / uid, self._address(new), new, current)
             self._workers[uid] = worker
-            threading.Thread(target=self._live, args=(uid, worker), name=f"pod {uid}", daemon=True).start()
+            threading.Thread(
+                target=self._live, args=(uid, worker), name=f"pod {uid}", daemon=True
+            ).start()
 
     def _live(self, uid: str, worker: PodWorker) -> None:
         worker.run()
@@ -102,7 +113,9 @@ class Node:
         if known := pod["status"].get("podIP"):
             return str(known)
         used = {other["status"].get("podIP") for other in self._pods.objects}
-        return next(ip for number in self._numbers if (ip := str(self._network + number)) not in used)
+        return next(
+            ip for number in self._numbers if (ip := str(self._network + number)) not in used
+        )
 
     def _find(self, namespace: str, name: str) -> Object | None:
         for pod in self._pods.objects:
@@ -113,7 +126,10 @@ class Node:
 
 def _why(pod: Object, container: str) -> str:
     status = pod["status"]
-    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for one in [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]:
         if one["name"] == container and (waiting := one["state"].get("waiting")):
             return _PULLING.get(waiting["reason"], str(waiting["reason"]))
     return "ContainerCreating"

@@ -1,7 +1,8 @@
 """
 The life of one pod, as a loop: look at what is wanted and what is there, do the next step, report, wait.
 
-Nothing is remembered that must survive this process; what looks the same after a restart is done the same.
+Nothing is remembered that must survive this process; what looks the same after a restart is done
+the same.
 """
 
 from __future__ import annotations
@@ -24,13 +25,24 @@ from tests.rig.kubelet import starting
 from tests.rig.kubelet.containers import Container, Containers
 from tests.rig.kubelet.environment import CannotStart
 from tests.rig.kubelet.reporting import Reporter
-from tests.rig.kubelet.statuses import TERMINAL, Ended, Report, Running, Waiting, lost, phase_of, status_of, succeeded
+from tests.rig.kubelet.statuses import (
+    TERMINAL,
+    Ended,
+    Report,
+    Running,
+    Waiting,
+    lost,
+    phase_of,
+    status_of,
+    succeeded,
+)
 
 __all__ = ["PodWorker"]
 
 #: Until a container that could not start is tried again, and until the API server is asked again.
 RETRY_SECONDS, RECONNECT_SECONDS = 3.0, 0.3
-#: Wait before the second restart of a container; the first comes at once, each later one after twice as long.
+#: Wait before the second restart of a container; the first comes at once, each later one after
+#: twice as long.
 BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 10.0, 300.0
 
 
@@ -44,7 +56,12 @@ class PodWorker:
     """
 
     def __init__(
-        self, reporter: Reporter, folder: Path, ip: str, pod: Object, current: Callable[[], Object | None]
+        self,
+        reporter: Reporter,
+        folder: Path,
+        ip: str,
+        pod: Object,
+        current: Callable[[], Object | None],
     ) -> None:
         self._reporter, self._folder, self._ip, self._current = reporter, folder, ip, current
         self._containers = Containers(folder)
@@ -91,7 +108,8 @@ class PodWorker:
             self._advance()
         return False
 
-    # -- to life ------------------------------------------------------------------------------------------
+    # -- to life
+    # ------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
         if not self._folder.exists():
@@ -130,7 +148,11 @@ class PodWorker:
         container.start(launch.command, launch.environment, launch.directory)
         state = container.state()
         if state is None:
-            self._wait(name, before, CannotStart("RunContainerError", f"see shim.log in {container.folder}"))
+            self._wait(
+                name,
+                before,
+                CannotStart("RunContainerError", f"see shim.log in {container.folder}"),
+            )
             return
         self._waits.pop(name, None)
         self._watch(container)
@@ -162,7 +184,8 @@ class PodWorker:
             container.wait()
         self.wake()
 
-    # -- to its end ---------------------------------------------------------------------------------------
+    # -- to its end
+    # ---------------------------------------------------------------------------------------
 
     def _end(self) -> None:
         """Take a deleted pod down: SIGTERM, its grace, SIGKILL; the final status; only then the object."""
@@ -185,7 +208,9 @@ class PodWorker:
         return gone
 
     def _down(self, grace: float) -> bool:
-        """Tell whether no container runs any more; the shortest grace is one second, as in a kubelet."""
+        """
+        Tell whether no container runs any more; the shortest grace is one second, as in a kubelet.
+        """
         running = self._containers.running()
         if self._deadline == math.inf:
             for run in running:
@@ -201,7 +226,8 @@ class PodWorker:
             self._due.append(self._deadline)
         return not running
 
-    # -- what to say --------------------------------------------------------------------------------------
+    # -- what to say
+    # --------------------------------------------------------------------------------------
 
     @property
     def _over(self) -> bool:
@@ -211,13 +237,18 @@ class PodWorker:
     @property
     def _policy(self) -> str:
         """Whether containers start again; not in a pod that is deleted."""
-        return "Never" if "deletionTimestamp" in self._pod["metadata"] else str(self._pod["spec"]["restartPolicy"])
+        return (
+            "Never"
+            if "deletionTimestamp" in self._pod["metadata"]
+            else str(self._pod["spec"]["restartPolicy"])
+        )
 
     def _report(self, final: bool = False) -> None:
         """
         Patch the status, if there is anything new.
 
-        :param final: whether nothing runs or will run any more. A deleted pod is Running until this is said.
+        :param final: whether nothing runs or will run any more. A deleted pod is Running until this
+            is said.
         """
         first = [self._look(spec) for spec in self._specs("initContainers")]
         main = [self._look(spec) for spec in self._specs("containers")]
@@ -245,7 +276,10 @@ class PodWorker:
         return Report(name, image, states[-1], restarts, ended[0] if len(states) > 1 else None)
 
     def _lost(self, name: str, runs: list[Container]) -> list[Ended]:
-        known = [*(self._was.get("initContainerStatuses") or []), *(self._was.get("containerStatuses") or [])]
+        known = [
+            *(self._was.get("initContainerStatuses") or []),
+            *(self._was.get("containerStatuses") or []),
+        ]
         identity = next((one.get("containerID") for one in known if one["name"] == name), None)
         return [lost(identity, time.time())] if identity and not runs else []
 
@@ -261,7 +295,8 @@ class PodWorker:
         always = self._policy == "Always" and spec not in self._specs("initContainers")
         return self._policy != "Never" and (code != 0 or always)
 
-    # -- small change -------------------------------------------------------------------------------------
+    # -- small change
+    # -------------------------------------------------------------------------------------
 
     def _specs(self, kind: str) -> list[Object]:
         return self._pod["spec"].get(kind) or []
@@ -277,9 +312,15 @@ def _again(report: Report) -> float:
     """Tell when an ended container may start again."""
     if not report.last or not report.restarts:
         return 0.0
-    return report.last.finished + min(LONGEST_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (report.restarts - 1))
+    return report.last.finished + min(
+        LONGEST_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (report.restarts - 1)
+    )
 
 
 def _closed(report: Report) -> Report:
     """Give up what still waits."""
-    return replace(report, state=lost("", time.time())) if isinstance(report.state, Waiting) else report
+    return (
+        replace(report, state=lost("", time.time()))
+        if isinstance(report.state, Waiting)
+        else report
+    )

@@ -36,7 +36,9 @@ class Reporter:
         return self._api.find(f"/api/v1{place}/{plural}/{name}")
 
     def status(self, pod: Object, status: Object) -> Object:
-        """Patch a pod's status, unless another pod has its name by now; return the whole new one."""
+        """
+        Patch a pod's status, unless another pod has its name by now; return the whole new one.
+        """
         meta = pod["metadata"]
         status = {**status, "observedGeneration": meta.get("generation")}
         body = {"metadata": {"uid": meta["uid"]}, "status": status}
@@ -57,7 +59,10 @@ class Reporter:
         """Tell what happens to a pod; a lost event is no loss."""
         meta, now = pod["metadata"], stamp(time.time())
         body = {
-            "metadata": {"name": f"{meta['name']}.{secrets.token_hex(8)}", "namespace": meta["namespace"]},
+            "metadata": {
+                "name": f"{meta['name']}.{secrets.token_hex(8)}",
+                "namespace": meta["namespace"],
+            },
             "involvedObject": {
                 "kind": "Pod",
                 "apiVersion": "v1",

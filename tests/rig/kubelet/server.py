@@ -1,6 +1,6 @@
 """
-The HTTPS server of a kubelet, for the API server: ``/healthz`` and ``/containerLogs``. Not there: exec, attach, port
-forwarding, metrics.
+The HTTPS server of a kubelet, for the API server: ``/healthz`` and ``/containerLogs``. Not there:
+exec, attach, port forwarding, metrics.
 
 It asks for no credentials: it listens on loopback, for a cluster of tests.
 """

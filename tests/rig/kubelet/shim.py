@@ -1,9 +1,10 @@
 """
 Run one container's command and write down what becomes of it; outlives the stand-in, as containerd's shim a kubelet.
 
-A program of its own (``python -I -S shim.py LOCK COMMAND...``, in the folder of the attempt given by ``SHIM_FOLDER``),
-so it imports nothing of ours. It holds the lock that it inherits for as long as it lives: whoever can take that lock
-knows that the container has ended. A child of a dead parent cannot be waited for; a lock can.
+A program of its own (``python -I -S shim.py LOCK COMMAND...``, in the folder of the attempt given
+by ``SHIM_FOLDER``), so it imports nothing of ours. It holds the lock that it inherits for as long
+as it lives: whoever can take that lock knows that the container has ended. A child of a dead parent
+cannot be waited for; a lock can.
 """
 
 from __future__ import annotations
@@ -29,17 +30,29 @@ def main(folder: str, command: list[str]) -> None:
     """Run the command to its end, in a session of its own."""
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     except OSError as error:
-        _write(folder, "ended", {"code": START_ERROR, "at": time.time(), "error": f"{command[0]}: {error.strerror}"})
+        _write(
+            folder,
+            "ended",
+            {"code": START_ERROR, "at": time.time(), "error": f"{command[0]}: {error.strerror}"},
+        )
         return
     _write(folder, "started", {"pid": process.pid, "at": time.time()})
     assert process.stdout
-    copy = threading.Thread(target=_copy, args=(process.stdout, os.path.join(folder, "log")), daemon=True)
+    copy = threading.Thread(
+        target=_copy, args=(process.stdout, os.path.join(folder, "log")), daemon=True
+    )
     copy.start()
     code = process.wait()
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # as with a container, nothing outlives process 1
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # as with a container, nothing outlives process 1
         os.killpg(process.pid, signal.SIGKILL)
     copy.join(DRAIN_SECONDS)
     _write(folder, "ended", {"code": 128 - code if code < 0 else code, "at": time.time()})

@@ -17,7 +17,8 @@ from tests.rig.kubelet.volumes import folder_of, localized, mounts
 __all__ = ["Launch", "memory_lasts", "obey", "prepare"]
 
 PREFIX = "rig.airflow-runai/"
-#: What an image would bring, and, never changed by a pod, what tells to which cluster and node a process belongs.
+#: What an image would bring, and, never changed by a pod, what tells to which cluster and node a
+#: process belongs.
 _IMAGE, _MARKS = ("PATH", "HOME", "LANG", "TMPDIR"), ("RUNAI_RIG_FOLDER", "RUNAI_RIG_NODE")
 
 
@@ -74,17 +75,27 @@ def prepare(pod: Object, container: Object, folder: Path, ip: str, read: Reader)
     spec = pod["spec"]
     used = {mount["name"] for mount in container.get("volumeMounts") or []}
     volumes = [volume for volume in spec.get("volumes") or [] if volume["name"] in used]
-    folders = {volume["name"]: folder_of(volume, folder / "volumes" / volume["name"], read) for volume in volumes}
+    folders = {
+        volume["name"]: folder_of(volume, folder / "volumes" / volume["name"], read)
+        for volume in volumes
+    }
     places = mounts(container, folders)
     own = {"status.podIP": ip, "status.podIPs": ip, "status.hostIP": HOST}
     known = variables(container, pod, own, read)
-    words = [expanded(word, known) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
+    words = [
+        expanded(word, known)
+        for word in [*(container.get("command") or []), *(container.get("args") or [])]
+    ]
     if not words:
-        raise CannotStart("RunContainerError", "no command: there is no image whose entry point could be run")
+        raise CannotStart(
+            "RunContainerError", "no command: there is no image whose entry point could be run"
+        )
     given = {"HOSTNAME": spec.get("hostname") or pod["metadata"]["name"], **known}
     return Launch(
         [localized(word, places) for word in words],
-        _inherited(_IMAGE) | {name: localized(value, places) for name, value in given.items()} | _inherited(_MARKS),
+        _inherited(_IMAGE)
+        | {name: localized(value, places) for name, value in given.items()}
+        | _inherited(_MARKS),
         _directory(container, folder, places),
     )
 

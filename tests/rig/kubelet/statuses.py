@@ -1,8 +1,8 @@
 """
 What a pod's status says: pure functions from the states of its containers, in the shapes of the recordings.
 
-The texts of waiting states are imitations of a kubelet's (marked [S] in kubernetes-facts.md); fields, reasons and their
-order are those that clients saw there.
+The texts of waiting states are imitations of a kubelet's (marked [S] in kubernetes-facts.md);
+fields, reasons and their order are those that clients saw there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from typing import Any
 
 from tests.rig.api import Object
 
-__all__ = ["Ended", "Report", "Running", "State", "Waiting", "lost", "phase_of", "stamp", "status_of", "succeeded"]
+__all__ = [
+    "Ended",
+    "Report",
+    "Running",
+    "State",
+    "Waiting",
+    "lost",
+    "phase_of",
+    "stamp",
+    "status_of",
+    "succeeded",
+]
 
 HOST = "127.0.0.1"
 TERMINAL = ("Succeeded", "Failed")
@@ -89,7 +100,9 @@ def phase_of(policy: str, first: Sequence[Report], main: Sequence[Report]) -> st
     failed = [report for report in first if isinstance(report.state, Ended) and report.state.code]
     if failed and policy == "Never":
         return "Failed"
-    if not all(map(succeeded, first)) or any(isinstance(one.state, Waiting) and not one.last for one in main):
+    if not all(map(succeeded, first)) or any(
+        isinstance(one.state, Waiting) and not one.last for one in main
+    ):
         return "Pending"
     codes = [report.state.code for report in main if isinstance(report.state, Ended)]
     if len(codes) < len(main) or policy == "Always" or (policy == "OnFailure" and any(codes)):
@@ -97,12 +110,15 @@ def phase_of(policy: str, first: Sequence[Report], main: Sequence[Report]) -> st
     return "Failed" if any(codes) else "Succeeded"
 
 
-def status_of(phase: str, first: Sequence[Report], main: Sequence[Report], was: Mapping[str, Any], ip: str) -> Object:
+def status_of(
+    phase: str, first: Sequence[Report], main: Sequence[Report], was: Mapping[str, Any], ip: str
+) -> Object:
     """
     Build the status of a pod, as a strategic merge patch.
 
     :param was: the status as it is, for the times at which conditions changed.
-    :param ip: the pod's address; told once a container runs or ran. It never changes: ``podIPs`` is merged by key.
+    :param ip: the pod's address; told once a container runs or ran. It never changes: ``podIPs`` is
+        merged by key.
     """
     status: Object = {
         "phase": phase,
@@ -119,10 +135,16 @@ def status_of(phase: str, first: Sequence[Report], main: Sequence[Report], was: 
     return status
 
 
-def _conditions(phase: str, first: Sequence[Report], main: Sequence[Report], was: Mapping[str, Any]) -> list[Object]:
+def _conditions(
+    phase: str, first: Sequence[Report], main: Sequence[Report], was: Mapping[str, Any]
+) -> list[Object]:
     ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase)
     unready = " ".join(report.name for report in main if not isinstance(report.state, Running))
-    ready = (False, ended, None) if ended else _all(unready, "ContainersNotReady", "containers with unready status")
+    ready = (
+        (False, ended, None)
+        if ended
+        else _all(unready, "ContainersNotReady", "containers with unready status")
+    )
     late = " ".join(report.name for report in first if not succeeded(report))
     initialized = _all(late, "ContainersNotInitialized", "containers with incomplete status")
     if phase == "Succeeded":
@@ -141,7 +163,9 @@ def _all(missing: str, reason: str, words: str) -> tuple[bool, str | None, str |
     return (False, reason, f"{words}: [{missing}]") if missing else (True, None, None)
 
 
-def _condition(kind: str, holds: bool, reason: str | None, message: str | None, before: Mapping[str, Any]) -> Object:
+def _condition(
+    kind: str, holds: bool, reason: str | None, message: str | None, before: Mapping[str, Any]
+) -> Object:
     status = "True" if holds else "False"
     since = before.get("lastTransitionTime") if before.get("status") == status else None
     return {
@@ -173,7 +197,12 @@ def _container(report: Report) -> Object:
 
 def _state(state: State) -> Object:
     if isinstance(state, Waiting):
-        return {"waiting": {"reason": state.reason, **({"message": state.message} if state.message else {})}}
+        return {
+            "waiting": {
+                "reason": state.reason,
+                **({"message": state.message} if state.message else {}),
+            }
+        }
     if isinstance(state, Running):
         return {"running": {"startedAt": stamp(state.started)}}
     ended = {

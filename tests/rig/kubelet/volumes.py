@@ -1,8 +1,9 @@
 """
 The volumes of a pod as folders, and what their mounts are called in text.
 
-A process cannot have a file system of its own here, so every mention of a mount path in command, arguments and
-environment is replaced by the folder. What a program builds from parts itself escapes.
+A process cannot have a file system of its own here, so every mention of a mount path in command,
+arguments and environment is replaced by the folder. What a program builds from parts itself
+escapes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def folder_of(volume: Object, own: Path, read: Reader) -> Path:
             _fill(own, kind, source, read, volume["name"])
             return own
     if not any(kind in volume for kind in _EMPTY):
-        raise _unmounted(volume["name"], f"the stand-in does not know {sorted(set(volume) - {'name'})}")
+        raise _unmounted(
+            volume["name"], f"the stand-in does not know {sorted(set(volume) - {'name'})}"
+        )
     return own
 
 

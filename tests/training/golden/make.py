@@ -5,7 +5,8 @@ Make the golden checkpoints with our adapters under the real libraries; run by h
     /tmp/adapters/bin/pip install torch==2.13.0 transformers==5.23.0 accelerate lightning numpy
     /tmp/adapters/bin/python -m tests.training.golden.make
 
-Runs the same programs as test_adapters.py for a few steps, and writes beside itself, together with VERSIONS.
+Runs the same programs as test_adapters.py for a few steps, and writes beside itself, together with
+VERSIONS.
 """
 
 # mypy: ignore-errors
@@ -22,13 +23,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WHERE = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+WHERE = {
+    "WORLD_SIZE": "2",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29511",
+}
 
 
 def run(program: str, root: Path, world: int) -> None:
     command = [sys.executable, "-m", f"tests.training.{program}_program", str(root), "4", "0"]
-    settings = [{**WHERE, "RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {} for rank in range(world)]
-    children = [subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1", **more}) for more in settings]
+    settings = [
+        {**WHERE, "RANK": str(rank), "LOCAL_RANK": str(rank)} if world > 1 else {}
+        for rank in range(world)
+    ]
+    children = [
+        subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1", **more})
+        for more in settings
+    ]
     assert [child.wait() for child in children] == [0] * world
 
 

@@ -47,16 +47,23 @@ def tensorflow_checkpoints() -> None:
         "count": tensorflow.Variable(7, dtype=tensorflow.int64),
         "scale": tensorflow.Variable([1.5, 2.5], dtype=tensorflow.float64),
     }
-    manager = tensorflow.train.CheckpointManager(tensorflow.train.Checkpoint(**state), folder, max_to_keep=2)
+    manager = tensorflow.train.CheckpointManager(
+        tensorflow.train.Checkpoint(**state), folder, max_to_keep=2
+    )
     manager.save(checkpoint_number=3)
     manager.save(checkpoint_number=12)
     parts = [str(HERE / "two-shards" / f"part-{number}") for number in range(2)]
     for part, name in zip(parts, ("a", "b"), strict=True):
         tensorflow.raw_ops.SaveV2(
-            prefix=part, tensor_names=[name], shape_and_slices=[""], tensors=[tensorflow.constant(weights(5))]
+            prefix=part,
+            tensor_names=[name],
+            shape_and_slices=[""],
+            tensors=[tensorflow.constant(weights(5))],
         )
     tensorflow.raw_ops.MergeV2Checkpoints(
-        checkpoint_prefixes=parts, destination_prefix=str(HERE / "two-shards" / "model.ckpt-500"), delete_old_dirs=False
+        checkpoint_prefixes=parts,
+        destination_prefix=str(HERE / "two-shards" / "model.ckpt-500"),
+        delete_old_dirs=False,
     )
 
 
@@ -85,7 +92,9 @@ def hdf5_files() -> None:
         with h5py.File(HERE / name, "w", libver=low) as file:
             group = file.create_group("layer")
             group.create_dataset("kernel", data=weights(20, 10), chunks=(8, 10), fletcher32=True)
-            group.create_dataset("bias", data=weights(10), chunks=(10,), fletcher32=True, compression="gzip")
+            group.create_dataset(
+                "bias", data=weights(10), chunks=(10,), fletcher32=True, compression="gzip"
+            )
     with h5py.File(HERE / "plain.h5", "w") as file:
         file["layer/kernel"] = weights(20, 10)
         file["layer/count"] = numpy.int64(7)
@@ -97,13 +106,23 @@ def orbax_checkpoint() -> None:
     with orbax.checkpoint.CheckpointManager(HERE / "orbax") as manager:
         manager.save(7, args=orbax.checkpoint.args.StandardSave(state))
         manager.wait_until_finished()
-    for marker in (HERE / "orbax").rglob("commit_success.txt"):  # names the folder of whoever made it
+    for marker in (HERE / "orbax").rglob(
+        "commit_success.txt"
+    ):  # names the folder of whoever made it
         marker.write_text("Checkpoint commit was successful to /checkpoints/7")
 
 
 def arrays() -> None:
-    state = {"kernel": weights(30, 20), "half": weights(4).astype("float16"), "count": numpy.int64(7)}
-    state |= {"big": weights(5).astype(">f8"), "order": numpy.asfortranarray(weights(3, 4)), "text": numpy.array(["ä"])}
+    state = {
+        "kernel": weights(30, 20),
+        "half": weights(4).astype("float16"),
+        "count": numpy.int64(7),
+    }
+    state |= {
+        "big": weights(5).astype(">f8"),
+        "order": numpy.asfortranarray(weights(3, 4)),
+        "text": numpy.array(["ä"]),
+    }
     numpy.savez(HERE / "state.npz", **state)
     numpy.savez_compressed(HERE / "packed.npz", **state)
 
@@ -125,19 +144,28 @@ def gguf_file() -> None:
 
 
 def onnx_files() -> None:
-    body = helper.make_graph([], "body", [], [helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3])])
+    body = helper.make_graph(
+        [], "body", [], [helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3])]
+    )
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["y"]),
-        helper.make_node("Constant", [], ["low"], value=numpy_helper.from_array(numpy.float32(-numpy.inf))),
+        helper.make_node(
+            "Constant", [], ["low"], value=numpy_helper.from_array(numpy.float32(-numpy.inf))
+        ),
         helper.make_node("If", ["c"], ["z"], then_branch=body, else_branch=body),
     ]
-    stored = [numpy_helper.from_array(weights(4, 3), "w"), helper.make_tensor("b", TensorProto.FLOAT, [2], [0.5, 1.5])]
+    stored = [
+        numpy_helper.from_array(weights(4, 3), "w"),
+        helper.make_tensor("b", TensorProto.FLOAT, [2], [0.5, 1.5]),
+    ]
     stored.append(helper.make_tensor("c", TensorProto.BOOL, [], [True]))
     ends = (
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])],
     )
-    model = helper.make_model(helper.make_graph(nodes, "graph", *ends, stored), producer_name="golden")
+    model = helper.make_model(
+        helper.make_graph(nodes, "graph", *ends, stored), producer_name="golden"
+    )
     onnx.save(model, HERE / "model.onnx")
     (HERE / "onnx-outside").mkdir(exist_ok=True)
     outside = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 16}
