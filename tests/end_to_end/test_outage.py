@@ -59,8 +59,8 @@ def test_a_task_outlives_an_outage(
 ) -> None:
     here, run = after_outages[outage]
     run.succeeds()
-    assert here.only_workload(run).deleted_at is None  # called at once
-    assert run.xcom()["workload_id"] == here.only_workload(run).id  # called at once
+    assert here.only_workload(run).deleted_at is None
+    assert run.xcom()["workload_id"] == here.only_workload(run).id
     assert run.task()["try_number"] == 1
     assert IN_VAIN in airflow.trigger_logs(run)
 
@@ -73,5 +73,5 @@ def test_a_revoked_token_is_replaced_without_a_word(
     here.finish()
     run.succeeds()
     assert 401 in [seen.status for seen in here.emulator.requests]
-    assert here.only_workload(run).phase == "Completed"  # called at once
+    assert here.only_workload(run).phase == "Completed"
     assert IN_VAIN not in airflow.trigger_logs(run)
