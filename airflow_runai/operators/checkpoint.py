@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import SpecError
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointQuery,
     no_valid_checkpoint,
-    put_aside,
+    progress_logger,
+    quarantine_rejected,
     reasons,
-    telling,
 )
-from airflow_runai.tasks.query_checks import check_level
+from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_level(level)
-        if on_invalid not in ("keep", "quarantine"):
-            raise SpecError([f"on_invalid: {on_invalid!r}; allowed: 'keep' or 'quarantine'"])
+        check_on_invalid(on_invalid)
         self.root = root
         self.path_map = path_map
         self.storage_conn_id = storage_conn_id
@@ -100,12 +98,14 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
         with fail_without_retry():
             search = CheckpointQuery.of(self)
-            selection = search.select(telling())
+            selection = search.select(progress_logger())
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
-            aside = put_aside(selection, search) if self.on_invalid == "quarantine" else {}
+            aside = (
+                quarantine_rejected(selection, search) if self.on_invalid == "quarantine" else {}
+            )
             result = search.result(selection, aside)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         for asset in self.outlets:

@@ -27,7 +27,7 @@ from airflow_runai.errors import (
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
-from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
     FetchXCom,
@@ -38,7 +38,7 @@ from airflow_runai.tasks.checkpoint_wait import (
     drive,
     state_in,
 )
-from airflow_runai.tasks.query_checks import check_accept, check_level
+from airflow_runai.tasks.query_checks import check_accept, check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 from airflow_runai.triggers.workload import workload_to_json
@@ -81,9 +81,10 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         task); or the name of a workload; templated.
     :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
     :param project: Run:ai project of a workload given by name; default: the connection's.
-    :param veto: while the workload is interrupted (queued, preempted, suspended, between two
-        tries), move newer checkpoints that are known to be bad to ``ROOT/quarantine``, if an older
-        one is good, so that the resumed process starts from that.
+    :param on_invalid: ``keep`` leaves bad checkpoints where they are; ``quarantine`` moves those
+        newer than a good one to ``ROOT/quarantine`` while the workload is interrupted (queued,
+        preempted, suspended, between two tries), so that the resumed process starts from the good
+        one.
     :param deferrable: wait on the triggerer; ``False`` pokes.
     """
 
@@ -110,16 +111,20 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         workload: Mapping[str, Any] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
-        veto: bool = False,
+        on_invalid: str = "keep",
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
         check_level(level)
-        if veto and workload is None:
+        check_on_invalid(on_invalid)
+        if on_invalid == "quarantine" and workload is None:
             raise SpecError(
-                ["veto: True without a workload; name the workload whose interruptions are meant"]
+                [
+                    "on_invalid: 'quarantine' without a workload; name the workload whose "
+                    "interruptions are meant"
+                ]
             )
         self.root = root
         self.min_step = min_step
@@ -134,7 +139,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.workload = workload
         self.runai_conn_id = runai_conn_id
         self.project = project
-        self.veto = veto
+        self.on_invalid = on_invalid
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
@@ -150,7 +155,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 deadline=time.time() + float(self.timeout),
                 workload=workload,
                 runai_conn_id=self.runai_conn_id,
-                veto=self.veto,
+                veto=self.on_invalid == "quarantine",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
@@ -215,7 +220,11 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             store = context.get("task_state_store")
             mark, guarded = self._remembered(store)
             watch = Watch(
-                self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded
+                self._search(),
+                self._wanted_now(context),
+                veto=self.on_invalid == "quarantine",
+                mark=mark,
+                guarded=guarded,
             )
             event = drive(watch.round(), lambda step: self._do(step, context))
             if event is not None:
@@ -242,7 +251,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
 
     def _do(self, step: Step, context: Context) -> Any:
         if isinstance(step, Read):
-            return step.call(telling())
+            return step.call(progress_logger())
         if isinstance(step, FetchXCom):
             return context["ti"].xcom_pull(
                 task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index

@@ -276,7 +276,7 @@ class CheckpointQuery:
         return {**told, **({"quarantined": aside[report.path]} if report.path in aside else {})}
 
 
-def telling(clock: Callable[[], float] = time.monotonic) -> Progress:
+def progress_logger(clock: Callable[[], float] = time.monotonic) -> Progress:
     """
     Make what tells the log how far a long check is.
 
@@ -307,7 +307,7 @@ def no_valid_checkpoint(root: str, selection: Selection) -> NoValidCheckpoint:
     return CheckpointUnreadable(words) if undecided else NoValidCheckpoint(words)
 
 
-def put_aside(selection: Selection, search: CheckpointQuery) -> dict[str, str]:
+def quarantine_rejected(selection: Selection, search: CheckpointQuery) -> dict[str, str]:
     """
     Quarantine what was found bad above the chosen one; without a chosen one nothing is moved.
 

@@ -145,7 +145,7 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
         "gates": ["a > 1"],
     }
     return [
-        lambda: RunaiTrainingOperator(task_id="train", spec=spec, limits={"queue": 5}),
+        lambda: RunaiTrainingOperator(task_id="train", spec=spec, timeouts={"queue": 5}),
         lambda: RunaiWorkloadSensor(task_id="sensor", **common),
         lambda: RunaiSuspendWorkloadOperator(task_id="suspend", **common),
         lambda: RunaiResumeWorkloadOperator(task_id="resume", **common),
