@@ -58,35 +58,37 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
 
     The result is that of :class:`RunaiSelectCheckpointOperator`, and so is the event of assets in
-    ``outlets``. A root in which nothing has changed is not read again. Give the workload, and the
-    wait fails as soon as that has ended without such a checkpoint.
+    ``outlets``. An unchanged root is not read again. Give the workload, and the wait fails as soon
+    as it has ended without such a checkpoint.
 
-    :param root: directory with checkpoints, as the container calls it, or a URI; need not exist
+    :param root: directory with checkpoints, as the container calls it, or a URI; it need not exist
         yet; templated.
-    :param min_step: the step to wait for; without one, any valid checkpoint will do; templated.
+    :param min_step: the step to wait for; default: any valid checkpoint; templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
-    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content
-        (finite, steps agree).
-    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a
+    :param storage_conn_id: Airflow connection for object storage; templated.
+    :param level: how deep to look: 0 listing, 1 structure, 2 every byte against its checksum, 3
+        also the content (finite, steps agree).
+    :param accept_unverifiable: take formats without checksums (plain safetensors without a
         manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
-    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
-        checkpoints' page.
-    :param requirements: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
+    :param accept: codes of findings that only warn, such as ``step-disagrees``; see the checkpoints
+        page.
+    :param requirements: further requirements, as in :class:`RunaiSelectCheckpointOperator`;
+        templated.
     :param report_path: JSON file for the full report and its ledger, as in
         :class:`RunaiSelectCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
-        need not be submitted yet and ends with its last try (``"map_index"`` beside it for a mapped
-        task); or the name of a workload; templated.
-    :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
-    :param project: Run:ai project of a workload given by name; default: the connection's.
+        need not be submitted yet and ends with its last try (add ``"map_index"`` for a mapped
+        task), or the name of a workload; templated.
+    :param runai_conn_id: connection of type ``runai``, used only with ``workload``; templated.
+    :param project: Run:ai project of a workload given by name; default: the connection's;
+        templated.
     :param on_invalid: ``keep`` leaves bad checkpoints where they are; ``quarantine`` moves those
         newer than a good one to ``ROOT/quarantine`` while the workload is interrupted (queued,
         preempted, suspended, between two tries), so that the resumed process starts from the good
         one.
-    :param deferrable: wait on the triggerer; ``False`` pokes. ``None``: as ``[operators]
-        default_deferrable`` says if the site has set it, else ``True``.
+    :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]
+        default_deferrable`` where the site has set it, else ``True``.
     """
 
     template_fields: Sequence[str] = (

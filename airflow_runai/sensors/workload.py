@@ -34,14 +34,14 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     """
     Wait until a workload of this name has completed; fail if it ends in any other way.
 
-    It need not exist yet. The workload is never touched, whatever happens to this task.
+    The workload need not exist yet. The sensor never changes it.
 
     :param workload: name of the workload; templated.
-    :param runai_conn_id: connection of type ``runai``.
-    :param project: Run:ai project; default: the connection's.
-    :param cluster: needed only where several clusters have a project of that name.
-    :param deferrable: wait on the triggerer; ``False`` pokes. ``None``: as ``[operators]
-        default_deferrable`` says if the site has set it, else ``True``.
+    :param runai_conn_id: connection of type ``runai``; templated.
+    :param project: Run:ai project; default: the connection's; templated.
+    :param cluster: needed only if several clusters have a project of that name; templated.
+    :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]
+        default_deferrable`` where the site has set it, else ``True``.
     :param when_suspended: ``wait`` until it is resumed, or ``end`` with a failure.
     """
 
