@@ -12,8 +12,8 @@ from airflow_runai.tasks.checkpoint_query import (
     no_valid_checkpoint,
     progress_logger,
     quarantine_rejected,
-    reasons,
 )
+from airflow_runai.tasks.checkpoint_result import reasons
 from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 

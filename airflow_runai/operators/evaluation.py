@@ -205,7 +205,8 @@ def read_metrics(
         raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error
     if len(raw) > MAX_METRICS_BYTES:
         raise MetricsError(
-            f"{file}: larger than {MAX_METRICS_BYTES} bytes; allowed: a JSON object of a few numbers"
+            f"{file}: larger than {MAX_METRICS_BYTES} bytes; "
+            "allowed: a JSON object of a few numbers"
         )
     return parse_metrics(raw, str(file))
 

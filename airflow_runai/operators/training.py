@@ -247,7 +247,7 @@ class RunaiTrainingOperator(PayloadOperator):
         )
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the task again when the trigger has fired."""
+        """Go on when the trigger has fired."""
         with fail_without_retry(in_the_middle=True):
             outcome = Outcome.from_event(event)
             return self._until_settled(

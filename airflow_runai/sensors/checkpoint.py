@@ -1,4 +1,4 @@
-"""Wait for a checkpoint that can be proven whole while the training that writes it goes on."""
+"""Wait for a checkpoint that verifies, while the training that writes it goes on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 #: Key in Airflow's task state store.
 MEMORY_KEY = "runai_checkpoint_watch"
-_WORKLOADS = (
+_ALLOWED_WORKLOADS = (
     "allowed: {'task_id': …}, with 'map_index' for a mapped task, or the name of a workload"
 )
 
@@ -153,10 +153,10 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         return super().execute(context)
 
     def _defer(self, context: Context) -> None:
-        search, workload = self._search(), self._wanted(context)
+        query, workload = self._query(), self._awaited_workload(context)
         self.defer(
             trigger=RunaiCheckpointTrigger(
-                search=search.to_json(),
+                search=query.to_json(),
                 poll_interval=self.poke_interval,
                 deadline=time.time() + float(self.timeout),
                 workload=workload,
@@ -168,42 +168,39 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             timeout=None,
         )
 
-    def _search(self) -> CheckpointQuery:
-        """What to look for; all that can be wrong about it is known before the first look."""
-        search = CheckpointQuery.of(self)
-        search.place()
-        check_accept(search.accept)
+    def _query(self) -> CheckpointQuery:
+        """Return the query; refuse a wrong one before the first look."""
+        query = CheckpointQuery.of(self)
+        query.place()
+        check_accept(query.accept)
         with suppress(CheckpointUnreadable):
-            search.required()
-        return search
+            query.required()
+        return query
 
-    def _wanted(self, context: Context) -> dict[str, Any] | None:
-        """Whose end to look for, as the trigger takes it."""
+    def _awaited_workload(self, context: Context) -> dict[str, Any] | None:
+        """Return the workload whose end ends the wait, as the trigger takes it."""
         if self.workload is None:
             return None
         if isinstance(self.workload, Mapping):
             return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
-            raise SpecError([f"workload: {self.workload!r}; {_WORKLOADS}"])
+            raise SpecError([f"workload: {self.workload!r}; {_ALLOWED_WORKLOADS}"])
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
-        wanted = Workload(
-            "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
+        return workload_to_json(
+            Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
         )
-        return workload_to_json(wanted)
 
-    def _task(self, told: Mapping[str, Any], context: Context) -> FetchXCom:
-        """
-        The training's task; one that does not exist would be waited for until the time is over.
-        """
-        ti, known = context["ti"], context["dag"].task_ids
-        task_id, map_index = told.get("task_id"), str(told.get("map_index", -1))
-        if set(told) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
-            raise SpecError([f"workload: {dict(told)!r}; {_WORKLOADS}"])
-        if task_id not in known:
-            near = get_close_matches(str(task_id), known, 3, 0.0)
+    def _task(self, workload: Mapping[str, Any], context: Context) -> FetchXCom:
+        """Return the training's task; one that does not exist would be waited for in vain."""
+        ti, task_ids = context["ti"], context["dag"].task_ids
+        task_id, map_index = workload.get("task_id"), str(workload.get("map_index", -1))
+        if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
+            raise SpecError([f"workload: {dict(workload)!r}; {_ALLOWED_WORKLOADS}"])
+        if task_id not in task_ids:
+            near = ", ".join(get_close_matches(str(task_id), task_ids, 3, 0.0))
             raise SpecError(
-                [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"]
+                [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {near}"]
             )
         if not getattr(context["dag"].get_task(task_id), "do_xcom_push", True):
             raise SpecError(
@@ -220,21 +217,21 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         return RunaiHook(self.runai_conn_id)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the task again when the trigger has fired."""
+        """Finish the task when the trigger has fired."""
         return self._finish(context, event)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
         Look once.
 
-        The process may be another one each time; what matters is kept in Airflow's state store.
+        Each poke may run in another process, so its memory is in Airflow's state store.
         """
         with fail_without_retry():
             store = context.get("task_state_store")
             mark, guarded = self._remembered(store)
             watch = Watch(
-                self._search(),
-                self._wanted_now(context),
+                self._query(),
+                self._reachable_workload(context),
                 veto=self.on_invalid == "quarantine",
                 mark=mark,
                 guarded=guarded,
@@ -246,21 +243,22 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 store.set(MEMORY_KEY, {"mark": watch.mark, "guarded": watch.guarded})
             return False
 
-    def _wanted_now(self, context: Context) -> dict[str, Any] | None:
+    def _reachable_workload(self, context: Context) -> dict[str, Any] | None:
         try:
-            return self._wanted(context)
+            return self._awaited_workload(context)
         except Untrusted:
             raise
         except Unreachable as error:
             self.log.warning(
-                "cannot look at the workload (%s); this says nothing about it, waiting on", error
+                "cannot read the workload (%s); its state is unknown, still waiting", error
             )
             return None
 
     def _remembered(self, store: Any) -> tuple[str, str]:
-        found = store.get(MEMORY_KEY) if store is not None else None
-        known = found if isinstance(found, Mapping) else {}
-        return str(known.get("mark") or ""), str(known.get("guarded") or "")
+        memory = store.get(MEMORY_KEY) if store is not None else None
+        if not isinstance(memory, Mapping):
+            return "", ""
+        return str(memory.get("mark") or ""), str(memory.get("guarded") or "")
 
     def _do(self, step: Step, context: Context) -> Any:
         if isinstance(step, Read):

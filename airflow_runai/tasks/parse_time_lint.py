@@ -109,7 +109,7 @@ def subject_of(task: LintedTask, parsed: ParsedCommand | None) -> Subject:
 
 
 def _merged_spec(spec: Any, parsed: ParsedCommand | None) -> Mapping[str, Any] | None:
-    """Merge mapping and line as ``execute`` does; ``None`` if Airflow renders the mapping as a whole."""
+    """Merge mapping and line as ``execute`` does; ``None`` if the mapping itself is a template."""
     if spec is not None and not isinstance(spec, Mapping):
         return None
     return merged(parsed.spec if parsed else {}, spec or {})

@@ -1,4 +1,4 @@
-"""The policy of a wait, from a task's arguments and the configuration; and the look before the wait."""
+"""The policy of a wait, from arguments and configuration; and the look before the wait."""
 
 from __future__ import annotations
 
