@@ -137,13 +137,16 @@ class RunaiTrainingOperator(PayloadOperator):
         self.on_clear = on_clear
         self.lint_ignore = lint_ignore
         self._stop_signal = StopSignal()
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
         check_wait_arguments(
-            poll_interval,
-            timeouts,
-            wait_for_completion,
-            on_kill=on_kill,
-            on_clear=on_clear,
-            when_suspended=when_suspended,
+            self.poll_interval,
+            self.timeouts,
+            self.wait_for_completion,
+            on_kill=self.kill_action,
+            on_clear=self.on_clear,
+            when_suspended=self.when_suspended,
         )
         self._check_payload()
 
@@ -152,8 +155,7 @@ class RunaiTrainingOperator(PayloadOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
-        # A try in the same process (``dag.test``) must not inherit the signal.
-        self._stop_signal = StopSignal()
+        self._stop_signal = StopSignal()  # `dag.test` runs several tries in one process
         note = read_note(context)
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
@@ -249,10 +251,8 @@ class RunaiTrainingOperator(PayloadOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the trigger has fired."""
         with fail_without_retry(in_the_middle=True):
-            outcome = Outcome.from_event(event)
-            return self._until_settled(
-                context, RunaiHook(self.runai_conn_id), outcome.workload(), outcome
-            )
+            outcome, hook = Outcome.from_event(event), RunaiHook(self.runai_conn_id)
+            return self._until_settled(context, hook, outcome.workload(), outcome)
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""

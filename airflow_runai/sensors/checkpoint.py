@@ -120,15 +120,6 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
-        check_level(level)
-        check_on_invalid(on_invalid)
-        if on_invalid == "quarantine" and workload is None:
-            raise SpecError(
-                [
-                    "on_invalid: 'quarantine' without a workload; name the workload whose "
-                    "interruptions are meant"
-                ]
-            )
         self.root = root
         self.min_step = min_step
         self.path_map = path_map
@@ -144,6 +135,18 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.project = project
         self.on_invalid = on_invalid
         self.deferrable = deferrable
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        check_level(self.level)
+        check_on_invalid(self.on_invalid)
+        if self.on_invalid == "quarantine" and self.workload is None:
+            raise SpecError(
+                [
+                    "on_invalid: 'quarantine' without a workload; name the workload whose "
+                    "interruptions are meant"
+                ]
+            )
 
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
