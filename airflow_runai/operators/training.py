@@ -23,7 +23,6 @@ from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_x
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.instructions import show
-from airflow_runai.tasks.parse_time_lint import lint_at_parse
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import settle
 from airflow_runai.tasks.submission import Submission, note_missing, read_note, submission_result
@@ -38,8 +37,6 @@ from airflow_runai.triggers.workload import (
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from airflow_runai.core.command_line import ParsedCommand
 
 
 class RunaiTrainingOperator(PayloadOperator):
@@ -81,9 +78,6 @@ class RunaiTrainingOperator(PayloadOperator):
         stopped first; training continues from its checkpoints) or ``reattach`` to the old one.
     :param lint_ignore: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
-
-    #: Whether it starts from the beginning after a preemption, and may.
-    evaluates = False
 
     template_fields: Sequence[str] = (
         *PayloadOperator.template_fields,
@@ -150,9 +144,6 @@ class RunaiTrainingOperator(PayloadOperator):
         )
         self._check_payload()
 
-    def _lint(self, parsed: ParsedCommand | None) -> None:
-        lint_at_parse(self, parsed)
-
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
         self._stop_signal = StopSignal()  # `dag.test` runs several tries in one process
@@ -185,7 +176,9 @@ class RunaiTrainingOperator(PayloadOperator):
             if self._stop_signal.received:
                 # If a user ended the task during the submission, no trigger has heard of it.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
-            outcome = outcome_before_waiting(hook, workload, policy)
+            outcome = None
+            if configuration.deferrable(self.deferrable):
+                outcome = outcome_before_waiting(hook, workload, policy)
             return self._until_settled(context, hook, workload, outcome)
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:

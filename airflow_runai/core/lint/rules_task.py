@@ -104,7 +104,7 @@ def holds_worker_slot(facts: Facts) -> Hits:
     if facts.subject.deferrable is False:
         yield (
             "deferrable",
-            "False: a worker slot is held for as long as the training takes; take the default, True",
+            "False: a worker slot is held for as long as the training takes; set True",
         )
 
 
