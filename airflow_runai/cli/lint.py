@@ -27,6 +27,7 @@ from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
+from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.tasks.parse_time_lint import ignored_codes
 
@@ -124,7 +125,8 @@ def _of(about: Told | None) -> dict[str, Any]:
     task = about.task
     if task is None:
         return {**found, "whole": about.instructions.template is None}
-    settings = {name: task.get(name) for name in ("retries", "timeouts", "deferrable", "on_kill")}
+    settings = {name: task.get(name) for name in ("retries", "timeouts", "on_kill")}
+    settings["deferrable"] = configuration.deferrable(task.get("deferrable"))
     return {**found, **settings, "whole": not task.expanded, "evaluates": task.kind.evaluates}
 
 
