@@ -99,6 +99,7 @@ class PayloadOperator(BaseOperator):
             self.command_line, self.template_ext
         ):  # of a mapped task: no parse has seen it
             self.command_line = read_command_line(self.command_line, jinja_env)
+        # `execute` splits the line before it renders it, so that no value becomes another flag.
         self._unrendered = (self.command_line, self.templates)
         self.command_line = shown_command_line(
             self.command_line, lambda word: self.render_template(word, context, jinja_env)
