@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from airflow_runai.cli.table import COMMANDS, Command, Option
+from airflow_runai.cli.table import COMMANDS, CliCommand, CliOption
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
@@ -28,11 +28,11 @@ def options(name: str, table: Table) -> str:
     )
 
 
-def _ordered(command: Command) -> list[Option]:
+def _ordered(command: CliCommand) -> list[CliOption]:
     return sorted(command.options, key=lambda option: option.flags[0].startswith("-"))
 
 
-def _usage(option: Option) -> str:
+def _usage(option: CliOption) -> str:
     if not option.flags[0].startswith("-"):
         name = option.flags[0].upper()
         return {"?": f"[{name}]", "...": f"{name} …"}.get(str(option.more.get("nargs", "")), name)

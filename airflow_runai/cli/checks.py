@@ -2,7 +2,7 @@
 The checks of a dry run, each by itself: a verdict and a sentence.
 
 They run in order and may use what earlier ones found out; what is missing then is
-:class:`NotAsked`, not an error.
+:class:`NotChecked`, not an error.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 from airflow_runai.backends import capacity, control_plane, organization
 from airflow_runai.backends.organization import Cluster, Project
 from airflow_runai.backends.submission import generations
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.names import Naming, naming
-from airflow_runai.cli.target import Told
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.names import ExpectedName, expected_name
+from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
@@ -33,10 +33,10 @@ OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 _OLDEST = (2, 18)
 _DECIDE_GPUS = ("compute", "distributed", "parallelism", "raw")
 
-Verdict = tuple[str, str]
+CheckResult = tuple[str, str]
 
 
-class NotAsked(Exception):
+class NotChecked(Exception):
     """Cannot be found out because something before it was not; the message says what."""
 
 
@@ -49,7 +49,7 @@ class DryRun:
     :param later: keys that only rendering, or an instance of a mapped task, will tell.
     """
 
-    told: Told
+    told: Target
     conn_id: str
     wanted_project: str | None
     run_id: str | None
@@ -65,27 +65,27 @@ class DryRun:
     def reachable(self) -> RunaiHook:
         """The hook, once a token was had."""
         if self.hook is None or self.clusters is None:
-            raise NotAsked("there is no conversation with the control plane")
+            raise NotChecked("there is no conversation with the control plane")
         return self.hook
 
     @property
     def project(self) -> Project:
         """The project, once found."""
         if self.found_project is None:
-            raise NotAsked("the project is not known")
+            raise NotChecked("the project is not known")
         return self.found_project
 
     @property
     def checked_spec(self) -> WorkloadSpec:
         """The specification, once read."""
         if self.spec is None:
-            raise NotAsked("the specification cannot be read")
+            raise NotChecked("the specification cannot be read")
         return self.spec
 
 
-def connection(run: DryRun) -> Verdict:
+def connection(run: DryRun) -> CheckResult:
     """Read the connection; its secret is not shown."""
-    run.hook = hook_of(run.conn_id)
+    run.hook = hook_for(run.conn_id)
     settings = run.hook.settings
     trust = "certificates are verified" if settings.verify else "certificates are not verified"
     return OK, f"{run.conn_id}: {settings.url} as {settings.client_id}" + (
@@ -93,10 +93,10 @@ def connection(run: DryRun) -> Verdict:
     )
 
 
-def token(run: DryRun) -> Verdict:
+def token(run: DryRun) -> CheckResult:
     """Log in, by asking for the clusters."""
     if run.hook is None:
-        raise NotAsked("there is no connection")
+        raise NotChecked("there is no connection")
     try:
         run.clusters = run.hook.run(organization.list_clusters())
     except Refused as error:
@@ -106,12 +106,12 @@ def token(run: DryRun) -> Verdict:
     return OK, "client id and client secret are accepted"
 
 
-def project(run: DryRun) -> Verdict:
+def project(run: DryRun) -> CheckResult:
     """Resolve the project by name."""
     hook, task = run.reachable, run.told.task
     named = run.wanted_project or run.told.project
     if named is None and task is not None and task.get("project") is not None:
-        raise NotAsked("the task's project is known only when it runs; name one with --project")
+        raise NotChecked("the task's project is known only when it runs; name one with --project")
     named = named or hook.settings.project
     if named is None:
         return (
@@ -120,7 +120,7 @@ def project(run: DryRun) -> Verdict:
         )
     place = (task.get("cluster") if task else None) or hook.settings.cluster
     if place is not None and (not isinstance(place, str) or is_templated(place)):
-        raise NotAsked("the task's cluster is known only when it runs")
+        raise NotChecked("the task's cluster is known only when it runs")
     run.found_project = found = hook.run(organization.find_project(named, place))
     return (
         OK,
@@ -128,7 +128,7 @@ def project(run: DryRun) -> Verdict:
     )
 
 
-def cluster(run: DryRun) -> Verdict:
+def cluster(run: DryRun) -> CheckResult:
     """Tell whether the project's cluster is connected."""
     found = _cluster(run)
     if not found.state:
@@ -136,7 +136,7 @@ def cluster(run: DryRun) -> Verdict:
     return (OK if found.state == "Connected" else PROBLEM), f"{found.name}: {found.state}"
 
 
-def version(run: DryRun) -> Verdict:
+def version(run: DryRun) -> CheckResult:
     """Tell the cluster's version; this provider was made for 2.18 and later."""
     text = _cluster(run).version
     numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
@@ -153,11 +153,11 @@ def _cluster(run: DryRun) -> Cluster:
     _, wanted = run.reachable, run.project.cluster_id
     found = next((c for c in run.clusters or () if c.id == wanted), None)
     if found is None:
-        raise NotAsked(f"cluster {wanted or '(not told)'} is not among those that can be seen")
+        raise NotChecked(f"cluster {wanted or '(not told)'} is not among those that can be seen")
     return found
 
 
-def specification(run: DryRun) -> Verdict:
+def specification(run: DryRun) -> CheckResult:
     """Check the specification, as far as it is known before rendering."""
     run.spec, run.later = known_part(run.told.spec, run.told.task.expanded if run.told.task else ())
     if run.later:
@@ -168,7 +168,7 @@ def specification(run: DryRun) -> Verdict:
     return OK, f"{run.spec.kind}, {run.spec.preemptibility or 'preemptible'}"
 
 
-def policy(run: DryRun) -> Verdict:
+def policy(run: DryRun) -> CheckResult:
     """Ask for the project's policy, and compare."""
     hook, place, spec = run.reachable, run.project, run.checked_spec
     found = hook.run(capacity.effective_policy(place, spec.kind))
@@ -180,7 +180,7 @@ def policy(run: DryRun) -> Verdict:
     return OK, "nothing in it stands against this" if found.get("rules") else "no rules"
 
 
-def time_limits(run: DryRun) -> Verdict:
+def time_limits(run: DryRun) -> CheckResult:
     """Ask whether the project ends trainings by itself."""
     found: Any = _record(run).get("effective")
     rules = found.get("schedulingRules") if isinstance(found, Mapping) else None
@@ -196,7 +196,7 @@ def time_limits(run: DryRun) -> Verdict:
     return (UNKNOWN, f"the project ends trainings by itself: {told}") if told else (OK, "none")
 
 
-def quota(run: DryRun) -> Verdict:
+def quota(run: DryRun) -> CheckResult:
     """Compare what is asked for with what the project may have."""
     have = Quota.from_wire(_record(run))
     asked = _gpus_known(run)
@@ -220,7 +220,7 @@ def quota(run: DryRun) -> Verdict:
     return PROBLEM, f"{words}: non-preemptible, so it never starts"
 
 
-def free_gpus(run: DryRun) -> Verdict:
+def free_gpus(run: DryRun) -> CheckResult:
     """Ask how many GPUs are free now in the cluster."""
     hook, where = run.reachable, run.project.cluster_id
     asked = _gpus_known(run)
@@ -232,11 +232,11 @@ def free_gpus(run: DryRun) -> Verdict:
     return OK, f"{free:g} of {total:g} free{waits}"
 
 
-def name(run: DryRun) -> Verdict:
+def name(run: DryRun) -> CheckResult:
     """Look for workloads of the name that it would get."""
     if run.told.task and run.told.task.mapped and run.run_id is not None and run.map_index < 0:
-        raise NotAsked("the task is mapped; name one of its instances with --map-index")
-    wanted = naming(run.told, run.run_id, run.map_index)
+        raise NotChecked("the task is mapped; name one of its instances with --map-index")
+    wanted = expected_name(run.told, run.run_id, run.map_index)
     if wanted.complete:
         return _would(run, wanted)
     found = run.reachable.run(control_plane.find(run.project, wanted.prefix))
@@ -255,7 +255,7 @@ def name(run: DryRun) -> Verdict:
     )
 
 
-def _would(run: DryRun, wanted: Naming) -> Verdict:
+def _would(run: DryRun, wanted: ExpectedName) -> CheckResult:
     """Tell what a try would do; only the task itself knows what it has submitted."""
     found = run.reachable.run(generations(run.project, wanted.digest))
     alive = [workload for _, workload in found if workload.meaning not in OVER]
@@ -267,7 +267,7 @@ def _would(run: DryRun, wanted: Naming) -> Verdict:
     return OK, f"{wanted.base}-g{step.generation} is free{ended}"
 
 
-def _beside(run: DryRun, there: Workload) -> Verdict:
+def _beside(run: DryRun, there: Workload) -> CheckResult:
     if (
         there.fingerprint or fingerprint_in(run.reachable.run(control_plane.get_spec(there)))
     ) is None:
@@ -288,7 +288,7 @@ def _gpus(count: float) -> str:
 
 def _gpus_known(run: DryRun) -> float | None:
     if any(not key.startswith("spec.") or key.split(".")[1] in _DECIDE_GPUS for key in run.later):
-        raise NotAsked("how many GPUs is known only when the task runs")
+        raise NotChecked("how many GPUs is known only when the task runs")
     return gpus_asked(run.checked_spec)
 
 

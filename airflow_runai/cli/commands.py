@@ -10,7 +10,7 @@ import argparse
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
 
-from airflow_runai.cli.table import COMMANDS, HELP, Command
+from airflow_runai.cli.table import COMMANDS, HELP, CliCommand
 
 
 def get_commands() -> list[GroupCommand]:
@@ -22,7 +22,7 @@ def get_commands() -> list[GroupCommand]:
     ]
 
 
-def _action(command: Command) -> ActionCommand:
+def _action(command: CliCommand) -> ActionCommand:
     kind: type[Arg] = _Verbatim if command.own else Arg
     return ActionCommand(
         name=command.name,

@@ -14,7 +14,7 @@ from airflow_runai.hooks.runai import RunaiHook
 _CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
-def hook_of(conn_id: str) -> RunaiHook:
+def hook_for(conn_id: str) -> RunaiHook:
     """
     Return a hook; nothing is sent yet.
 

@@ -12,10 +12,10 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 
 from airflow_runai.cli import checks
-from airflow_runai.cli.checks import PROBLEM, UNKNOWN, DryRun, NotAsked
-from airflow_runai.cli.exit_codes import Misuse, command, sentence
-from airflow_runai.cli.output import show
-from airflow_runai.cli.target import Told, told
+from airflow_runai.cli.checks import PROBLEM, UNKNOWN, DryRun, NotChecked
+from airflow_runai.cli.exit_codes import UsageError, command, error_text
+from airflow_runai.cli.output import print_rows
+from airflow_runai.cli.target import Target, target_from
 from airflow_runai.errors import RunaiError
 from airflow_runai.tasks.argument_checks import is_templated
 
@@ -38,25 +38,25 @@ STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (
 @command
 def main(arguments: Namespace) -> int:
     """Print a table, check by check; exit code 1 if there is a problem."""
-    about = told(arguments)
+    about = target_from(arguments)
     run = DryRun(
         about, _conn(arguments, about), arguments.project, arguments.run_id, arguments.map_index
     )
     rows = []
     for name, verdict, says in _checked(run):
         rows.append({"check": name, "verdict": verdict, "says": says})
-    show(rows, arguments.output)
+    print_rows(rows, arguments.output)
     return 1 if any(row["verdict"] == PROBLEM for row in rows) else 0
 
 
-def _conn(arguments: Namespace, about: Told) -> str:
+def _conn(arguments: Namespace, about: Target) -> str:
     found = (
         arguments.conn
         or (about.task.get("runai_conn_id") if about.task else None)
         or "runai_default"
     )
     if not isinstance(found, str) or is_templated(found):
-        raise Misuse(
+        raise UsageError(
             f"runai_conn_id {str(found)!r} is known only when the task runs; name a connection with --conn"
         )
     return found
@@ -66,11 +66,11 @@ def _checked(run: DryRun) -> Iterator[tuple[str, str, str]]:
     for name, look, essential in STEPS:
         try:
             verdict, says = look(run)
-        except NotAsked as reason:
+        except NotChecked as reason:
             verdict, says = UNKNOWN, f"not asked: {reason}"
         except RunaiError as error:
             verdict, says = (
-                (PROBLEM, " | ".join(sentence(error).splitlines()))
+                (PROBLEM, " | ".join(error_text(error).splitlines()))
                 if essential
                 else (UNKNOWN, f"no answer: {error}")
             )

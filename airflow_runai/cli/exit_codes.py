@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
-class Misuse(Exception):
+class UsageError(Exception):
     """The words after the command make no sense together; the message says what would."""
 
 
@@ -58,25 +58,25 @@ def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
         # flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Misuse as error:
+    except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunaiError as error:
-        complain(error)
+        print_error(error)
         return 1
     except KeyboardInterrupt:
         return 130
     return code
 
 
-def sentence(error: RunaiError) -> str:
+def error_text(error: RunaiError) -> str:
     """Say what went wrong, one mistake a line; that nothing was submitted needs no saying: no command submits."""
     return "\n".join(error.problems) if isinstance(error, SpecError) else str(error)
 
 
-def complain(error: RunaiError, where: str = "") -> None:
+def print_error(error: RunaiError, where: str = "") -> None:
     """Print what went wrong; ``where`` goes before each mistake."""
-    for line in sentence(error).splitlines():
+    for line in error_text(error).splitlines():
         print(f"error: {where}{line}", file=sys.stderr)
 
 

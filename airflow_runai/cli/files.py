@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_runai.cli.exit_codes import Misuse
+from airflow_runai.cli.exit_codes import UsageError
 
 
-def regular(path: Path, limit: int, option: str) -> bytes:
+def read_small_file(path: Path, limit: int, option: str) -> bytes:
     """
     Read a regular file: a pipe or device could keep us for ever.
 
@@ -24,11 +24,13 @@ def regular(path: Path, limit: int, option: str) -> bytes:
                 if path.exists()
                 else "no such file"
             )
-            raise Misuse(f"{option} {path}: {found}; allowed: a file that can be read")
+            raise UsageError(f"{option} {path}: {found}; allowed: a file that can be read")
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise Misuse(f"{option} {path}: cannot be read: {error.strerror or error}") from None
+        raise UsageError(f"{option} {path}: cannot be read: {error.strerror or error}") from None
     if len(content) > limit:
-        raise Misuse(f"{option} {path}: larger than {limit} bytes; allowed: a small file of text")
+        raise UsageError(
+            f"{option} {path}: larger than {limit} bytes; allowed: a small file of text"
+        )
     return content

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from airflow_runai.backends import capacity
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.exit_codes import Misuse, command, complain
-from airflow_runai.cli.files import regular
-from airflow_runai.cli.output import show
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.exit_codes import UsageError, command, print_error
+from airflow_runai.cli.files import read_small_file
+from airflow_runai.cli.output import print_rows
 from airflow_runai.cli.save_times import longest_save
-from airflow_runai.cli.target import Told, of_task, told
-from airflow_runai.cli.tasks import trainings
+from airflow_runai.cli.target import Target, target_from, target_of_task
+from airflow_runai.cli.tasks import find_trainings
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
@@ -31,7 +31,7 @@ from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.tasks.parse_time_lint import silenced_for
 
 #: Larger ones are no start-up scripts. Bytes.
-LARGEST_SCRIPT = 1024 * 1024
+MAX_SCRIPT_BYTES = 1024 * 1024
 
 
 @command
@@ -49,7 +49,7 @@ def main(arguments: Namespace) -> int:
         for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
             grave = grave or finding.severity != "info"
             rows.append(_row(about, finding))
-    show(rows, arguments.output, "nothing found")
+    print_rows(rows, arguments.output, "nothing found")
     return 1 if grave else 0
 
 
@@ -57,10 +57,10 @@ def _check_silenced(codes: list[str]) -> None:
     try:
         check_codes(codes, "--silence")
     except SpecError as error:
-        raise Misuse("; ".join(error.problems)) from None
+        raise UsageError("; ".join(error.problems)) from None
 
 
-def _subjects(arguments: Namespace) -> tuple[Sequence[Told | None], bool]:
+def _subjects(arguments: Namespace) -> tuple[Sequence[Target | None], bool]:
     """Return what to look at, and whether something is wrong already."""
     if (
         arguments.dag_id is not None
@@ -73,36 +73,36 @@ def _subjects(arguments: Namespace) -> tuple[Sequence[Told | None], bool]:
         and arguments.dag_id is arguments.line is arguments.spec is None
     ):
         return (None,), False
-    return (told(arguments),), False
+    return (target_from(arguments),), False
 
 
-def _of_dag(arguments: Namespace) -> tuple[Sequence[Told], bool]:
+def _of_dag(arguments: Namespace) -> tuple[Sequence[Target], bool]:
     """Take all trainings of a DAG: one that cannot be looked at must not hide what is found in the others."""
     found, wrong = [], False
-    for task in trainings(arguments):
+    for task in find_trainings(arguments):
         try:
-            found.append(of_task(task))
-        except Misuse as reason:
+            found.append(target_of_task(task))
+        except UsageError as reason:
             print(f"warning: {reason}; not looked at", file=sys.stderr)
         except RunaiError as error:
-            complain(error, f"task {task.task_id}: ")
+            print_error(error, f"task {task.task_id}: ")
             wrong = True
     return found, wrong
 
 
-def _mistaken(about: Told | None) -> bool:
+def _mistaken(about: Target | None) -> bool:
     """Say what is no finding but a mistake: rules read keys, and would pass over a misspelt one in silence."""
     if about is None:
         return False
     try:
         known_part(about.spec, about.task.expanded if about.task else ())
     except SpecError as error:
-        complain(error, f"{about.what}: ")
+        print_error(error, f"{about.what}: ")
         return True
     return False
 
 
-def _warn_of_another(about: Told | None, script: Script | None) -> None:
+def _warn_of_another(about: Target | None, script: Script | None) -> None:
     """Say that the container starts another script than the one that is looked at."""
     words = Facts(Subject(spec=about.spec)).words if about and script else []
     named = (
@@ -117,7 +117,7 @@ def _warn_of_another(about: Told | None, script: Script | None) -> None:
         )
 
 
-def _of(about: Told | None) -> dict[str, Any]:
+def _of(about: Target | None) -> dict[str, Any]:
     if about is None:
         return {}
     found: dict[str, Any] = {"spec": about.spec, "warnings": about.instructions.warnings}
@@ -140,7 +140,7 @@ def _beside(arguments: Namespace) -> dict[str, Any]:
 
 def _script(path: Path) -> Script:
     try:
-        text = regular(path, LARGEST_SCRIPT, "--script").decode("utf-8", "replace")
+        text = read_small_file(path, MAX_SCRIPT_BYTES, "--script").decode("utf-8", "replace")
         beside = sorted(
             entry for entry in path.absolute().parent.iterdir() if entry.name != path.name
         )
@@ -152,7 +152,7 @@ def _script(path: Path) -> Script:
             _requirements(beside),
         )
     except OSError as error:
-        raise Misuse(
+        raise UsageError(
             f"--script {path}: its folder cannot be read: {error.strerror or error}"
         ) from None
 
@@ -162,20 +162,20 @@ def _requirements(beside: Sequence[Path]) -> dict[str, str]:
     named = [
         path for path in beside if path.name.startswith("requirements") and path.suffix == ".txt"
     ]
-    small = [path for path in named if path.is_file() and path.stat().st_size <= LARGEST_SCRIPT]
+    small = [path for path in named if path.is_file() and path.stat().st_size <= MAX_SCRIPT_BYTES]
     return {path.name: path.read_text("utf-8", "replace") for path in small}
 
 
-def _limits(arguments: Namespace, about: Told | None) -> dict[str, Any]:
+def _limits(arguments: Namespace, about: Target | None) -> dict[str, Any]:
     if arguments.conn is None:
         return {}
-    hook = hook_of(arguments.conn)
+    hook = hook_for(arguments.conn)
     named = arguments.project or (about.project if about else None) or hook.settings.project
     quota = Quota.from_wire(hook.run(capacity.project_record(hook.project(named))))
     return {"gpu_limit": quota.limit, "gpu_quota": quota.deserved}
 
 
-def _row(about: Told | None, finding: Finding) -> dict[str, Any]:
+def _row(about: Target | None, finding: Finding) -> dict[str, Any]:
     task = {"task": about.task.task_id} if about and about.task else {}
     return {
         **task,

@@ -13,9 +13,9 @@ from argparse import Namespace
 from typing import Any
 
 from airflow_runai.backends import control_plane, organization
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.exit_codes import Misuse, command
-from airflow_runai.cli.output import written
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.exit_codes import UsageError, command
+from airflow_runai.cli.output import serialize
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
@@ -26,10 +26,10 @@ from airflow_runai.links import workload_page
 @command
 def main(arguments: Namespace) -> int:
     """Print the ways to the logs; exit code 1, because the logs themselves were not shown."""
-    hook = hook_of(arguments.conn)
+    hook = hook_for(arguments.conn)
     named = arguments.project or hook.settings.project
     if named is None:
-        raise Misuse("--project: missing; the connection names none")
+        raise UsageError("--project: missing; the connection names none")
     place = hook.run(organization.find_project(named, hook.settings.cluster))
     workload = hook.run(control_plane.resolve(place, arguments.workload))
     words = f"runai training logs {shlex.quote(workload.name)} -p {shlex.quote(place.name)}"
@@ -43,7 +43,7 @@ def main(arguments: Namespace) -> int:
     }
     if arguments.output in ("json", "yaml"):
         print(
-            written(
+            serialize(
                 {"name": workload.name, "phase": workload.phase, "logs": None, **ways},
                 arguments.output,
             ),

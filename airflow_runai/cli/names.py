@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_runai.cli.target import Told
+from airflow_runai.cli.target import Target
 from airflow_runai.core.naming import TaskIdentity, base_name
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.tasks.argument_checks import is_templated
 
 
 @dataclass(frozen=True)
-class Naming:
+class ExpectedName:
     """
     The beginning of a workload's name.
 
@@ -31,7 +31,7 @@ class Naming:
         return self.base.rpartition("-")[0] + "-"
 
 
-def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
+def expected_name(told: Target, run_id: str | None, map_index: int) -> ExpectedName:
     """
     Return the name's beginning.
 
@@ -48,4 +48,4 @@ def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
         task.get("on_clear", "restart") if task else "restart",
     )
     identity = TaskIdentity(name_in_database() if complete else "", *who, map_index)
-    return Naming(base_name(identity, slug), identity.digest(), complete, on_clear)
+    return ExpectedName(base_name(identity, slug), identity.digest(), complete, on_clear)

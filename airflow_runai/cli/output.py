@@ -25,7 +25,7 @@ MOST = 10_000
 Row = Mapping[str, Any]
 
 
-def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
+def print_rows(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
     """
     Print rows that all have the same keys.
 
@@ -33,7 +33,7 @@ def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
     :param nothing: what a table without rows says.
     """
     if output in ("json", "yaml"):
-        print(written(list(rows), output), end="")
+        print(serialize(list(rows), output), end="")
     elif not rows:
         print(nothing)
     else:
@@ -46,7 +46,7 @@ def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
         print("\n".join(lines(rows, rule=output == "table", room=room)))
 
 
-def written(value: Any, output: str) -> str:
+def serialize(value: Any, output: str) -> str:
     """Return a value as JSON or YAML, ending with a new line."""
     if output == "json":
         return json.dumps(value, indent=2) + "\n"
@@ -95,7 +95,7 @@ def _cell(value: Any) -> str:
     return cut(text, MOST)  # one row, one line
 
 
-def seconds(value: float | None) -> str:
+def format_duration(value: float | None) -> str:
     """Return a duration as people say it: ``42s``, ``3m05s``, ``2h04m``, ``3d04h``."""
     if value is None:
         return ""

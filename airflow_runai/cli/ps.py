@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
-from airflow_runai.cli.output import seconds, show
+from airflow_runai.cli.output import format_duration, print_rows
 from airflow_runai.core.flow import now
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
@@ -32,7 +32,7 @@ from airflow_runai.hooks.runai import RunaiHook
 @command
 def main(arguments: Namespace) -> int:
     """Print one row for each workload, oldest first; exit code 1 if ``--orphans`` finds some."""
-    hook = hook_of(arguments.conn)
+    hook = hook_for(arguments.conn)
     ours = _ours(hook, arguments)
     states = _states([one.origin for one in ours], needed=arguments.orphans)
     if arguments.orphans:
@@ -41,7 +41,7 @@ def main(arguments: Namespace) -> int:
     rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in ours]
     exact = arguments.output in ("json", "yaml")
     nothing = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
-    show(rows if exact else [_short(row) for row in rows], arguments.output, nothing)
+    print_rows(rows if exact else [_short(row) for row in rows], arguments.output, nothing)
     return 1 if rows and arguments.orphans else 0
 
 
@@ -100,7 +100,7 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {
         **{key: row[key] for key in ("name", "project", "phase", "airflow")},
-        **{key: seconds(row[key]) for key in ("age", "queue", "running")},
+        **{key: format_duration(row[key]) for key in ("age", "queue", "running")},
         "interrupted": _interrupted(row),
         "dag": row["dag"],
         "task": f"{row['task']}[{row['map_index']}]" if mapped else row["task"],
@@ -111,5 +111,9 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
 def _interrupted(row: Mapping[str, Any]) -> str:
     times = row["interruptions"]
     return (
-        f"{times}× {seconds(row['interrupted_total'])}" if times else "" if times is None else "0"
+        f"{times}× {format_duration(row['interrupted_total'])}"
+        if times
+        else ""
+        if times is None
+        else "0"
     )

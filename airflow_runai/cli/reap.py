@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import find_orphans, reap
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.exit_codes import Misuse, command
-from airflow_runai.cli.output import show
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.exit_codes import UsageError, command
+from airflow_runai.cli.output import print_rows
 from airflow_runai.core.orphans import Orphan
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.deployment.task_states import states_in_database
@@ -22,7 +22,7 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 @command
 def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
-    older_than, hook = _seconds(arguments.older_than), hook_of(arguments.conn)
+    older_than, hook = _seconds(arguments.older_than), hook_for(arguments.conn)
     survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
     if arguments.dry_run:
         found = hook.run(find_orphans(survey, states_in_database, older_than))
@@ -30,14 +30,14 @@ def main(arguments: Namespace) -> int:
     else:
         fates = hook.run(reap(survey, states_in_database, older_than))
         rows, code = [_row(f.orphan, f.words) for f in fates], int(not all(f.ended for f in fates))
-    show(rows, arguments.output, "no orphans")
+    print_rows(rows, arguments.output, "no orphans")
     return code
 
 
 def _seconds(text: str) -> float:
     found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
     if not found:
-        raise Misuse(
+        raise UsageError(
             f"--older-than: {text!r}; allowed: a whole number with s, m, h or d, such as 10m"
         )
     return float(int(found[1]) * _UNITS[found[2]])

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_runai.cli.exit_codes import command
-from airflow_runai.cli.output import show
-from airflow_runai.cli.target import Told, of_task
-from airflow_runai.cli.tasks import FoundTask, find_task
+from airflow_runai.cli.output import print_rows
+from airflow_runai.cli.target import Target, target_of_task
+from airflow_runai.cli.tasks import TrainingTask, find_training
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.templates import CALL
 from airflow_runai.core.templates.merging import leaves, same
@@ -23,16 +23,16 @@ _OF_A_VARIABLE = re.compile(r"(?:^|\.)environment\.(.+)$")
 @command
 def main(arguments: Namespace) -> int:
     """Print one row for each single value: key, value, layer."""
-    told = of_task(find_task(arguments))
+    told = target_of_task(find_training(arguments))
     rows = [
         {"key": key, "value": _masked(key, value), "layer": layer}
         for key, value, layer in by_layer(told)
     ]
-    show(rows, arguments.output, "an empty specification")
+    print_rows(rows, arguments.output, "an empty specification")
     return 0
 
 
-def by_layer(told: Told) -> Iterator[tuple[str, Any, str]]:
+def by_layer(told: Target) -> Iterator[tuple[str, Any, str]]:
     """
     Return key, value and layer of each single value; what the operator adds by itself comes last.
     """
@@ -42,7 +42,7 @@ def by_layer(told: Told) -> Iterator[tuple[str, Any, str]]:
         yield from _added(told.task)
 
 
-def _beside(told: Told) -> Iterator[tuple[str, Any, str]]:
+def _beside(told: Target) -> Iterator[tuple[str, Any, str]]:
     """Return what is no part of a specification; the task wins over its line, and both over a template."""
     found = told.instructions
     # A template that says the same project said it first.
@@ -75,7 +75,7 @@ def _same(key: str, value: Any, other: str, said: Any) -> bool:
     return key.split("[")[0] == other.split("[")[0] and same(value, said)
 
 
-def _added(task: FoundTask) -> Iterator[tuple[str, Any, str]]:
+def _added(task: TrainingTask) -> Iterator[tuple[str, Any, str]]:
     if issubclass(task.kind, RunaiEvaluationOperator):
         yield "spec.environment.CHECKPOINT", "the path of `checkpoint`", "operator"
         yield "spec.environment.METRICS", task.get("metrics"), "operator"

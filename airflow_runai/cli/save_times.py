@@ -8,12 +8,12 @@ from typing import Any
 from airflow_runai.checkpoints.checking.examination import FormatError
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.containers.json_documents import parse_object
-from airflow_runai.cli.exit_codes import Misuse
+from airflow_runai.cli.exit_codes import UsageError
 
 #: So many of the newest are looked at: one save may have been lucky.
-LOOKED_AT = 10
+MAX_CHECKPOINTS = 10
 #: A manifest lists files; a larger one would be no manifest of ours. Bytes.
-LARGEST_MANIFEST = 16 * 1024 * 1024
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 
 def longest_save(root: Path) -> float | None:
@@ -23,16 +23,16 @@ def longest_save(root: Path) -> float | None:
     :raises Misuse: if ``root`` cannot be read, or holds no checkpoint.
     """
     try:
-        found = candidates(root)[:LOOKED_AT]
+        found = candidates(root)[:MAX_CHECKPOINTS]
     except RootProblem as problem:
-        raise Misuse(f"--checkpoints: {problem}") from None
+        raise UsageError(f"--checkpoints: {problem}") from None
     told = (_save_seconds(Path(str(candidate.path)) / "manifest.json") for candidate in found)
     return max((value for value in told if value is not None), default=None)
 
 
 def _save_seconds(manifest: Path) -> float | None:
     try:
-        if not manifest.is_file() or manifest.stat().st_size > LARGEST_MANIFEST:
+        if not manifest.is_file() or manifest.stat().st_size > MAX_MANIFEST_BYTES:
             return None
         found: Any = parse_object(manifest.read_bytes(), "json-malformed", manifest.name).get(
             "save_seconds"

@@ -15,7 +15,7 @@ HELP = "Unattended, preemptible training on Run:ai"
 
 
 @dataclass(frozen=True)
-class Option:
+class CliOption:
     """
     One argument of a command.
 
@@ -29,7 +29,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Command:
+class CliCommand:
     """
     One command.
 
@@ -39,7 +39,7 @@ class Command:
 
     name: str
     help: str
-    options: tuple[Option, ...]
+    options: tuple[CliOption, ...]
     description: str = ""
     own: bool = False
 
@@ -53,7 +53,7 @@ _REST = {"nargs": "..."}  # argparse.REMAINDER: a command line's own options are
 _MAYBE = {"nargs": "?"}
 _MANY = {"action": "append", "default": []}
 
-_OUTPUT = Option(
+_OUTPUT = CliOption(
     ("-o", "--output"),
     "Output format. Allowed values: json, yaml, plain, table (default: table)",
     {
@@ -62,40 +62,40 @@ _OUTPUT = Option(
         "default": "table",
     },
 )
-_DAG = Option(("dag_id",), "The id of the dag")
-_TASK = Option(("task_id",), "The id of the task")
-_ANY_DAG = Option(("dag_id",), "The id of the dag", _MAYBE)
-_ANY_TASK = Option(("task_id",), "The id of the task", _MAYBE)
-_BUNDLE = Option(
+_DAG = CliOption(("dag_id",), "The id of the dag")
+_TASK = CliOption(("task_id",), "The id of the task")
+_ANY_DAG = CliOption(("dag_id",), "The id of the dag", _MAYBE)
+_ANY_TASK = CliOption(("task_id",), "The id of the task", _MAYBE)
+_BUNDLE = CliOption(
     ("-B", "--bundle-name"), "DAG bundle to look into; may be given more than once", _MANY
 )
-_FOLDER = Option(
+_FOLDER = CliOption(
     ("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles"
 )
-_CONN = Option(
+_CONN = CliOption(
     ("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"}
 )
-_ANY_CONN = Option(
+_ANY_CONN = CliOption(
     ("--conn",), "Connection of type runai (default: the task's, else runai_default)"
 )
-_PROJECT = Option(("--project",), "Run:ai project (default: the connection's)")
-_LINE = Option(("--line",), "A `runai submit …` line, quoted as one word")
-_SPEC = Option(("--spec",), "YAML file with a specification")
+_PROJECT = CliOption(("--project",), "Run:ai project (default: the connection's)")
+_LINE = CliOption(("--line",), "A `runai submit …` line, quoted as one word")
+_SPEC = CliOption(("--spec",), "YAML file with a specification")
 _WHAT = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
 
 FORMS = ("operator", "yaml", "line", "json")
 
 COMMANDS = (
-    Command(
+    CliCommand(
         "translate",
         "Turn a `runai submit` line into operator code, specification YAML, a CLI v2 line or REST JSON",
         (
-            Option(
+            CliOption(
                 ("line",),
                 "The line, as it would be typed, or - to read it from standard input",
                 _REST,
             ),
-            Option(
+            CliOption(
                 ("--to",),
                 f"Form(s): {', '.join(FORMS)}, all (default: operator); goes before the line",
                 {"choices": (*FORMS, "all"), "default": "operator"},
@@ -103,44 +103,46 @@ COMMANDS = (
             _OUTPUT,
         ),
     ),
-    Command(
+    CliCommand(
         "render",
         "Show the effective specification of a task, and which layer set each key",
         (_DAG, _TASK, _BUNDLE, _FOLDER, _OUTPUT),
         "Show the effective specification of a task, and which layer set each key: admin defaults, templates, command "
         "line, spec. Jinja stays as it is; what may be a secret is masked. Needs no database and no control plane.",
     ),
-    Command(
+    CliCommand(
         "lint",
         "Say what will not survive a preemption, before a GPU is spent",
         (
             *_WHAT,
-            Option(
+            CliOption(
                 ("--script",),
                 "The start-up script; of files beside it names count, and versions in requirements*.txt",
             ),
-            Option(("--checkpoints",), "Folder with checkpoints, to learn how long saving takes"),
-            Option(
+            CliOption(
+                ("--checkpoints",), "Folder with checkpoints, to learn how long saving takes"
+            ),
+            CliOption(
                 ("--conn",),
                 "Connection of type runai, to learn the project's limit of GPUs (default: not asked)",
             ),
             _PROJECT,
-            Option(
+            CliOption(
                 ("--silence",), "Code of a finding to leave out; may be given more than once", _MANY
             ),
             _OUTPUT,
         ),
     ),
-    Command(
+    CliCommand(
         "dry-run",
         "Ask the control plane everything that can be asked without creating anything",
         (
             *_WHAT,
-            Option(
+            CliOption(
                 ("--run-id",),
                 "DAG run whose workload would be made: makes the name, and what has it, known",
             ),
-            Option(
+            CliOption(
                 ("--map-index",),
                 "Index of a mapped task (default: -1)",
                 {"type": int, "default": -1},
@@ -152,17 +154,17 @@ COMMANDS = (
         "Ask the control plane everything that can be asked without creating anything: connection, token, cluster, "
         "version, project, policy, quota, free GPUs, workloads of the same name. Only reads.",
     ),
-    Command(
+    CliCommand(
         "ps",
         "List what this Airflow has on Run:ai",
         (
             _CONN,
-            Option(
+            CliOption(
                 ("--project",),
                 "Run:ai project (default: the connection's, else all that can be seen; with --orphans always all)",
             ),
-            Option(("-a", "--all"), "Also those that have ended", {"action": "store_true"}),
-            Option(
+            CliOption(("-a", "--all"), "Also those that have ended", {"action": "store_true"}),
+            CliOption(
                 ("--orphans",),
                 "Only those that nobody waits for, as reap would end them",
                 {"action": "store_true"},
@@ -172,33 +174,33 @@ COMMANDS = (
         "List what this Airflow has on Run:ai: phase, clocks, and the state of the task that made it. Asks Airflow's "
         "database for the state.",
     ),
-    Command(
+    CliCommand(
         "reap",
         "End what nobody waits for any more",
         (
             _CONN,
-            Option(("--project",), "Run:ai project (default: all that can be seen)"),
-            Option(
+            CliOption(("--project",), "Run:ai project (default: all that can be seen)"),
+            CliOption(
                 ("--older-than",),
                 "Only those that were made so long ago, such as 90s, 10m, 2h or 1d (default: 10m)",
                 {"default": "10m"},
             ),
-            Option(("--dry-run",), "Only say what would be ended", {"action": "store_true"}),
+            CliOption(("--dry-run",), "Only say what would be ended", {"action": "store_true"}),
             _OUTPUT,
         ),
         "End (or suspend, as their author said) the workloads of this Airflow that no unfinished task waits for. Looks "
         "twice, a minute apart. Asks Airflow's database for the state of tasks.",
     ),
-    Command(
+    CliCommand(
         "logs",
         "Say where a workload's logs can be read",
-        (Option(("workload",), "Name or id of the workload"), _CONN, _PROJECT, _OUTPUT),
+        (CliOption(("workload",), "Name or id of the workload"), _CONN, _PROJECT, _OUTPUT),
         "Say where a workload's logs can be read. Run:ai's REST API has no logs, so they cannot be shown here.",
     ),
-    Command(
+    CliCommand(
         "drill",
         "Preempt a start-up script in the embedded Run:ai, and say whether the training survives",
-        (Option(("arguments",), "See `airflow runai drill --help`", _REST),),
+        (CliOption(("arguments",), "See `airflow runai drill --help`", _REST),),
         own=True,
     ),
 )

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.cli.exit_codes import Misuse
-from airflow_runai.cli.files import regular
-from airflow_runai.cli.tasks import FoundTask, find_task
+from airflow_runai.cli.exit_codes import UsageError
+from airflow_runai.cli.files import read_small_file
+from airflow_runai.cli.tasks import TrainingTask, find_training
 from airflow_runai.core.templates.text import LIMIT, documents
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.argument_checks import is_templated
@@ -23,7 +23,7 @@ from airflow_runai.tasks.instructions import Instructions, gather
 
 
 @dataclass(frozen=True)
-class Told:
+class Target:
     """
     What would be submitted, before rendering.
 
@@ -33,7 +33,7 @@ class Told:
 
     what: str
     instructions: Instructions
-    task: FoundTask | None = None
+    task: TrainingTask | None = None
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -47,7 +47,7 @@ class Told:
         return named if isinstance(named, str) and not is_templated(named) else None
 
 
-def told(arguments: Namespace) -> Told:
+def target_from(arguments: Namespace) -> Target:
     """
     Read whichever of ``DAG_ID TASK_ID``, ``--line`` and ``--spec`` was given.
 
@@ -55,33 +55,35 @@ def told(arguments: Namespace) -> Told:
     """
     given = [name for name in ("dag_id", "line", "spec") if getattr(arguments, name) is not None]
     if len(given) != 1 or (given == ["dag_id"]) != (arguments.task_id is not None):
-        raise Misuse("give one of: DAG_ID TASK_ID, --line 'runai submit …', --spec FILE")
+        raise UsageError("give one of: DAG_ID TASK_ID, --line 'runai submit …', --spec FILE")
     if arguments.line is not None:
-        return Told("the line", gather(None, arguments.line, None, None, _as_it_is))
+        return Target("the line", gather(None, arguments.line, None, None, _as_it_is))
     if arguments.spec is not None:
-        return Told(arguments.spec, gather(_from_file(arguments.spec), None, None, None, _as_it_is))
-    return of_task(find_task(arguments))
+        return Target(
+            arguments.spec, gather(_from_file(arguments.spec), None, None, None, _as_it_is)
+        )
+    return target_of_task(find_training(arguments))
 
 
-def of_task(task: FoundTask) -> Told:
-    """Return what a task was told to run; raises :class:`Misuse` if only rendering tells which template."""
+def target_of_task(task: TrainingTask) -> Target:
+    """Return what a task was told to run; raises :class:`UsageError` if only rendering tells which template."""
     name = task.get("template")
     if name is not None and (not isinstance(name, str) or is_templated(name)):
-        raise Misuse(
+        raise UsageError(
             f"task {task.task_id}: template {str(name)!r} is known only when the task runs"
         )
     spec, line, name, templates = (
         task.get(key) for key in ("spec", "command_line", "template", "templates")
     )
     found = gather(spec, line, name, templates, _as_it_is)
-    return Told(f"task {task.task_id} of DAG {task.dag_id}", found, task)
+    return Target(f"task {task.task_id} of DAG {task.dag_id}", found, task)
 
 
 def _from_file(name: str) -> Mapping[str, Any]:
     try:
-        text = regular(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
+        text = read_small_file(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Misuse(
+        raise UsageError(
             f"--spec {name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
     found = documents(text, name)

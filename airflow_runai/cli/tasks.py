@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_runai.cli.exit_codes import Misuse
+from airflow_runai.cli.exit_codes import UsageError
 from airflow_runai.core.texts import cut
 from airflow_runai.operators.training import RunaiTrainingOperator
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class FoundTask:
+class TrainingTask:
     """
     A training (or evaluation) in a DAG file.
 
@@ -54,7 +54,7 @@ class FoundTask:
         return default if found is None else found
 
 
-def find_task(arguments: Namespace) -> FoundTask:
+def find_training(arguments: Namespace) -> TrainingTask:
     """
     Read DAG files until the task is found.
 
@@ -65,14 +65,14 @@ def find_task(arguments: Namespace) -> FoundTask:
     dag = _dag(arguments)
     if arguments.task_id not in dag.task_dict:
         known = ", ".join(sorted(dag.task_dict)) or "none"
-        raise Misuse(
+        raise UsageError(
             f"task {arguments.task_id!r}: DAG {dag.dag_id!r} has no such task; it has: {known}"
         )
     return _found(dag, dag.task_dict[arguments.task_id])
 
 
-def trainings(arguments: Namespace) -> list[FoundTask]:
-    """Return all trainings of a DAG; see :func:`find_task`."""
+def find_trainings(arguments: Namespace) -> list[TrainingTask]:
+    """Return all trainings of a DAG; see :func:`find_training`."""
     dag = _dag(arguments)
     found = [
         _found(dag, task)
@@ -80,7 +80,7 @@ def trainings(arguments: Namespace) -> list[FoundTask]:
         if issubclass(_class(task), RunaiTrainingOperator)
     ]
     if not found:
-        raise Misuse(
+        raise UsageError(
             f"DAG {dag.dag_id!r}: no task in it is a RunaiTrainingOperator; nothing to look at"
         )
     return found
@@ -98,7 +98,7 @@ def _dag(arguments: Namespace) -> DAG:
         if broken
         else "; name its file or folder with -S"
     )
-    raise Misuse(f"DAG {arguments.dag_id!r}: not found{words}")
+    raise UsageError(f"DAG {arguments.dag_id!r}: not found{words}")
 
 
 def _said(trace: str) -> str:
@@ -115,7 +115,7 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
     if folder is not None:
         path = Path(folder).absolute()
         if not path.exists():
-            raise Misuse(f"-S {folder}: no such file or folder")
+            raise UsageError(f"-S {folder}: no such file or folder")
         yield _bag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
         return
     known = {
@@ -124,25 +124,25 @@ def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
     }
     unknown = [name for name in bundles if name not in known]
     if unknown:
-        raise Misuse(
+        raise UsageError(
             f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}"
         )
     for bundle in [known[name] for name in bundles] or list(known.values()):
         try:
             _silently(bundle.initialize)
         except (AirflowException, OSError, ValueError) as error:
-            raise Misuse(f"bundle {bundle.name}: cannot be read: {cut(str(error))}") from None
+            raise UsageError(f"bundle {bundle.name}: cannot be read: {cut(str(error))}") from None
         yield _bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
 
 
 def _bag(**where: Any) -> DagBag:
-    """Read DAG files; what is wrong with one is in the bag, what is wrong with their folder is :class:`Misuse`."""
+    """Read DAG files; what is wrong with one is in the bag, what is wrong with their folder is :class:`UsageError`."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
     try:
         return _silently(lambda: BundleDagBag(**where))
     except (AirflowException, OSError, RuntimeError) as error:
-        raise Misuse(
+        raise UsageError(
             f"{where['dag_folder']}: cannot be read as a folder of DAGs: {cut(str(error))}"
         ) from None
 
@@ -159,11 +159,11 @@ def _silently(do: Callable[[], T]) -> T:
     return done[0]
 
 
-def _found(dag: DAG, task: Any) -> FoundTask:
+def _found(dag: DAG, task: Any) -> TrainingTask:
     kind = _class(task)
     if not issubclass(kind, RunaiTrainingOperator):
         words = "only RunaiTrainingOperator and RunaiEvaluationOperator submit something"
-        raise Misuse(f"task {task.task_id!r}: made by {kind.__name__}; {words}")
+        raise UsageError(f"task {task.task_id!r}: made by {kind.__name__}; {words}")
     file = Path(dag.fileloc)
     if not task.is_mapped:
         given = {
@@ -171,12 +171,12 @@ def _found(dag: DAG, task: Any) -> FoundTask:
             "on_kill": task.kill_action,
         }  # `on_kill` itself is Airflow's callback
         in_mapped_group = task.get_closest_mapped_task_group() is not None
-        return FoundTask(dag.dag_id, task.task_id, kind, given, (), file, in_mapped_group)
+        return TrainingTask(dag.dag_id, task.task_id, kind, given, (), file, in_mapped_group)
     shared, differing = dict(task.partial_kwargs), task._get_specified_expand_input().value
     expanded = (
         tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
     )
-    return FoundTask(dag.dag_id, task.task_id, kind, shared, expanded, file, mapped=True)
+    return TrainingTask(dag.dag_id, task.task_id, kind, shared, expanded, file, mapped=True)
 
 
 def _class(task: Any) -> type:

@@ -13,8 +13,8 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_runai.cli.exit_codes import Misuse, command
-from airflow_runai.cli.output import written
+from airflow_runai.cli.exit_codes import UsageError, command
+from airflow_runai.cli.output import serialize
 from airflow_runai.cli.python_source import dag_file
 from airflow_runai.cli.table import FORMS
 from airflow_runai.core.command_line import ParsedCommand, parse_command, print_command
@@ -50,11 +50,11 @@ def main(arguments: Namespace) -> int:
     if arguments.output in ("json", "yaml"):
         told = {**_beside(parsed), "kind": parsed.kind}
         whole = {**told, "forms": found, "warnings": warnings, "problems": problems}
-        print(written(whole, arguments.output), end="")
+        print(serialize(whole, arguments.output), end="")
     else:
         heads = [f"{_HEADS[form]}\n" if len(wanted) > 1 else "" for form in found]
         texts = (
-            text if isinstance(text, str) else written(text, "json") for text in found.values()
+            text if isinstance(text, str) else serialize(text, "json") for text in found.values()
         )
         print("\n".join(head + text for head, text in zip(heads, texts, strict=True)), end="")
     return 1 if problems else 0
@@ -65,13 +65,13 @@ def _line(words: list[str]) -> str | list[str]:
     if words == ["-"]:
         return sys.stdin.read()
     if not words:
-        raise Misuse(
+        raise UsageError(
             "line: missing; give a `runai submit …` line, or - to read it from standard input"
         )
     if len(words) > 1 and any(character.isspace() for character in words[0]):
-        raise Misuse(f"{words[1]}: stands behind the line; options of `translate` go before it")
+        raise UsageError(f"{words[1]}: stands behind the line; options of `translate` go before it")
     if "--to" in words[: words.index("--") if "--" in words else None]:
-        raise Misuse(
+        raise UsageError(
             "--to: stands behind the line, and is no flag of it; options of `translate` go before it"
         )
     return words[0] if len(words) == 1 else words
@@ -142,7 +142,7 @@ def _yaml(parsed: ParsedCommand) -> str:
     """
     beside = [f"{key}: {value}" for key, value in _beside(parsed).items() if value is not None]
     head = f"# {cut(', '.join(beside))}\n" if beside else ""
-    return head + written(parsed.spec, "yaml")
+    return head + serialize(parsed.spec, "yaml")
 
 
 def _v2(parsed: ParsedCommand) -> str:

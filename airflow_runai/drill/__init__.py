@@ -9,6 +9,6 @@ needs no cluster, and measures neither GPUs nor images.
 
 from __future__ import annotations
 
-from airflow_runai.drill.plan import DrillProblem, Plan
+from airflow_runai.drill.plan import DrillError, DrillPlan
 
-__all__ = ["DrillProblem", "Plan"]
+__all__ = ["DrillError", "DrillPlan"]

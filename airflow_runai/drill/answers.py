@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["Answer", "Check", "Verdict", "counted", "fails", "passes", "unknown"]
-
 Verdict = Literal["pass", "fail", "unknown"]
 
 
@@ -34,7 +32,7 @@ class Check:
     advice: str = ""
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """Say how many of something: ``1 start``, ``2 starts``."""
     return f"{number} {noun}{'s' * (number != 1)}"
 

@@ -17,9 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Change", "Changes", "Polling", "changes_in"]
-
-Kind = Literal["made", "arrived", "filled", "closed"]
+ChangeKind = Literal["made", "arrived", "filled", "closed"]
 
 # <sys/inotify.h>
 _MODIFY, _CLOSE_WRITE, _MOVED_TO, _CREATE, _DIRECTORY = 0x2, 0x8, 0x80, 0x100, 0x40000000
@@ -35,7 +33,7 @@ class Change(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: ChangeKind
     directory: bool = False
 
 

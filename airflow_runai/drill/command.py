@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillProblem, Plan, duration
-
-__all__ = ["configure", "run"]
+from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillError, DrillPlan, duration
 
 _EPILOG = f"""
 The script runs on this machine, in a copy of its folder, and is told in {DEFAULT_VARIABLE} where to save. Exit code: 0
@@ -56,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with _ended_by_signals():
             return _hold(_completed(arguments))
-    except DrillProblem as problem:
+    except DrillError as problem:
         for sentence in problem.problems:
             print(f"drill: {sentence}", file=sys.stderr)
         return 2
@@ -85,7 +83,7 @@ def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DrillProblem(
+        raise DrillError(
             f"--report {directory}: {error.strerror}; give a directory that can be written"
         ) from None
 
@@ -113,7 +111,7 @@ def _completed(arguments: argparse.Namespace) -> argparse.Namespace:
     words = list(arguments.words)
     cut = words.index("--") if "--" in words else len(words)
     if not cut:
-        raise DrillProblem("no script: give the path of the start-up script, such as ./startup.sh")
+        raise DrillError("no script: give the path of the start-up script, such as ./startup.sh")
     arguments.script, arguments.arguments = Path(words[0]), words[cut + 1 :]
     parser = argparse.ArgumentParser(
         "drill", usage="drill SCRIPT [options] [-- ARGUMENT ...]", add_help=False
@@ -121,14 +119,14 @@ def _completed(arguments: argparse.Namespace) -> argparse.Namespace:
     _add_options(parser)
     _, unknown = parser.parse_known_args(words[1:cut], arguments)
     if unknown:
-        raise DrillProblem(
+        raise DrillError(
             f"{unknown[0]!r} is no option of the drill; what is meant for the script goes behind --"
         )
     return arguments
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    return Plan(
+def _plan(arguments: argparse.Namespace) -> DrillPlan:
+    return DrillPlan(
         script=arguments.script,
         arguments=tuple(arguments.arguments),
         preempt_after=arguments.preempt_after,
@@ -162,7 +160,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    seconds, defaults = _argument(duration), Plan.__dataclass_fields__
+    seconds, defaults = _argument(duration), DrillPlan.__dataclass_fields__
     add = parser.add_argument
     add(
         "--preempt-after",

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_runai.drill.plan import Plan
-
-__all__ = ["Ending", "Facts", "Reach", "Run", "Seen", "Standing", "Start", "Write"]
+from airflow_runai.drill.plan import DrillPlan
 
 Ending = Literal["completed", "failed", "limit"]
-Reach = Literal["first", "child", "ignored", "nobody", "unknown"]
+SigtermHandler = Literal["first", "child", "ignored", "nobody", "unknown"]
 """Who handles SIGTERM: the first process, only one it started, nobody; ``ignored`` if it is thrown away on purpose."""
 
 
@@ -35,7 +33,7 @@ class Write:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CheckpointSummary:
     """
     One checkpoint, read while nobody wrote; the fields are those of a checkpoint report.
 
@@ -56,7 +54,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CheckpointState:
     """
     What lay there after a start had ended.
 
@@ -64,11 +62,11 @@ class Standing:
     :param best: the newest that is accepted.
     """
 
-    newest: Seen | None = None
-    best: Seen | None = None
+    newest: CheckpointSummary | None = None
+    best: CheckpointSummary | None = None
 
     @property
-    def kept(self) -> Seen | None:
+    def kept(self) -> CheckpointSummary | None:
         """What can be gone on from; a newest one that cannot be read here is given the benefit of the doubt."""
         return self.newest if self.newest and self.newest.verdict == "unknown" else self.best
 
@@ -93,18 +91,18 @@ class Start:
     signalled_at: float | None = None
     exit_code: int | None = None
     killed: bool = False
-    reach: Reach = "unknown"
+    reach: SigtermHandler = "unknown"
     first_process: str = ""
-    standing: Standing | None = None
+    standing: CheckpointState | None = None
 
     @property
-    def kept(self) -> Seen | None:
+    def kept(self) -> CheckpointSummary | None:
         """The checkpoint that the next start can go on from."""
         return self.standing.kept if self.standing else None
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """
     A training from submission to its end.
 
@@ -122,7 +120,7 @@ class Run:
     blind: str = ""
 
     @property
-    def final(self) -> Seen | None:
+    def final(self) -> CheckpointSummary | None:
         """The checkpoint that is left at its end."""
         return self.starts[-1].kept if self.starts else None
 
@@ -146,7 +144,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DrillFacts:
     """
     Everything a drill saw.
 
@@ -155,13 +153,13 @@ class Facts:
         final name was seen.
     """
 
-    plan: Plan
-    run: Run
-    references: tuple[Run, ...]
-    strike: Run | None = None
+    plan: DrillPlan
+    run: TrainingRun
+    references: tuple[TrainingRun, ...]
+    kill_during_write: TrainingRun | None = None
 
     @property
-    def reference(self) -> Run:
+    def reference(self) -> TrainingRun:
         """The uninterrupted run to compare with."""
         return self.references[0]
 

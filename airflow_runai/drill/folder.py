@@ -12,12 +12,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from airflow_runai.drill.plan import DrillProblem
+from airflow_runai.drill.plan import DrillError
 
-__all__ = ["MOST_BYTES", "MOST_FILES", "copy", "strangers"]
-
-MOST_BYTES = 1 << 30
-MOST_FILES = 20_000
+MAX_BYTES = 1 << 30
+MAX_FILES = 20_000
 _LEFT_OUT = frozenset(
     {".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
@@ -38,7 +36,7 @@ _SAVED = (
 
 
 def copy(
-    folder: Path, target: Path, without: PurePosixPath | None = None, most_bytes: int = MOST_BYTES
+    folder: Path, target: Path, without: PurePosixPath | None = None, max_bytes: int = MAX_BYTES
 ) -> None:
     """
     Copy a folder.
@@ -49,17 +47,17 @@ def copy(
     :raises DrillProblem: it is too large, or cannot be read.
     """
     try:
-        found = list(_measured(folder, without, most_bytes))
+        found = list(_measured(folder, without, max_bytes))
         target.mkdir(parents=True)
         for path in found:
             _copy(path, target / path.relative_to(folder), folder)
     except OSError as error:
-        raise DrillProblem(
+        raise DrillError(
             f"folder {folder}: cannot be copied: {error.strerror}: {error.filename}"
         ) from None
 
 
-def strangers(copied: Path, folder: Path) -> list[str]:
+def new_checkpoint_files(copied: Path, folder: Path) -> list[str]:
     """
     List at most three files in the copy that look like checkpoints and are not in the original.
     """
@@ -67,13 +65,13 @@ def strangers(copied: Path, folder: Path) -> list[str]:
     return [str(path) for path in saved if not (folder / path).exists()][:3]
 
 
-def _measured(folder: Path, without: PurePosixPath | None, most_bytes: int) -> Iterator[Path]:
+def _measured(folder: Path, without: PurePosixPath | None, max_bytes: int) -> Iterator[Path]:
     size = 0
     for files, path in enumerate(_walk(folder, without), 1):
         size += 0 if path.is_symlink() else path.stat().st_size
-        if size > most_bytes or files > MOST_FILES:
-            raise DrillProblem(
-                f"folder {folder}: holds more than {most_bytes / 2**20:g} MiB or {MOST_FILES} files; the drill works "
+        if size > max_bytes or files > MAX_FILES:
+            raise DrillError(
+                f"folder {folder}: holds more than {max_bytes / 2**20:g} MiB or {MAX_FILES} files; the drill works "
                 "on a copy of the script's folder; move data and old results out of it, and link to them or give the "
                 "script their path"
             )

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from airflow_runai.drill import progress_checks, survival_checks
 from airflow_runai.drill.answers import Answer, Check
-from airflow_runai.drill.facts import Facts
-from airflow_runai.drill.losses import Cost, Loss, begins_anew, cost, losses
-
-__all__ = ["QUESTIONS", "Outcome", "judge"]
+from airflow_runai.drill.facts import DrillFacts
+from airflow_runai.drill.losses import Cost, Loss, cost, losses, restarts_from_scratch
 
 #: Name of a check, its question, and who answers it.
-QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
+QUESTIONS: Mapping[str, tuple[str, Callable[[DrillFacts], Answer]]] = {
     "finished": ("Does it reach its end through the preemptions?", survival_checks.finished),
     "sigterm": (
         "Does SIGTERM lead to a saved checkpoint and an end, within the grace?",
@@ -36,10 +34,10 @@ QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DrillResult:
     """What a drill saw, and what follows; ``cost`` is ``None`` if there is none to tell, or no bound to it."""
 
-    facts: Facts
+    facts: DrillFacts
     checks: tuple[Check, ...]
     losses: tuple[Loss, ...]
     cost: Cost | None
@@ -51,10 +49,12 @@ class Outcome:
         return 1 if "fail" in verdicts else 3 if "unknown" in verdicts else 0
 
 
-def judge(facts: Facts) -> Outcome:
+def judge(facts: DrillFacts) -> DrillResult:
     """Answer every question."""
     checks = tuple(
         Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items()
     )
     found = losses(facts)
-    return Outcome(facts, checks, found, None if begins_anew(facts) else cost(facts, found))
+    return DrillResult(
+        facts, checks, found, None if restarts_from_scratch(facts) else cost(facts, found)
+    )

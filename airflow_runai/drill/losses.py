@@ -14,9 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from airflow_runai.drill.facts import Facts, Seen, Start, Write
-
-__all__ = ["Cost", "Loss", "begins_anew", "cost", "losses", "steps_back"]
+from airflow_runai.drill.facts import CheckpointSummary, DrillFacts, Start, Write
 
 _DAY = 86400.0
 
@@ -67,7 +65,7 @@ class Cost:
         return self.seconds_per_day / _DAY
 
 
-def losses(facts: Facts) -> tuple[Loss, ...]:
+def losses(facts: DrillFacts) -> tuple[Loss, ...]:
     """
     Account for every preemption that the training came back from; one after which it crashes has no price.
 
@@ -81,7 +79,7 @@ def losses(facts: Facts) -> tuple[Loss, ...]:
     )
 
 
-def cost(facts: Facts, found: tuple[Loss, ...]) -> Cost | None:
+def cost(facts: DrillFacts, found: tuple[Loss, ...]) -> Cost | None:
     """Say what preemptions cost at the plan's rate; ``None`` if there was none to measure."""
     if not found:
         return None
@@ -89,7 +87,7 @@ def cost(facts: Facts, found: tuple[Loss, ...]) -> Cost | None:
     return Cost(facts.plan.rate, mean, min(_DAY, mean * facts.plan.rate))
 
 
-def begins_anew(facts: Facts) -> bool:
+def restarts_from_scratch(facts: DrillFacts) -> bool:
     """
     Whether it loses everything at each preemption: nothing was kept, or a start began again at step 0.
 
@@ -104,11 +102,11 @@ def begins_anew(facts: Facts) -> bool:
         (one.kept, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None
     ]
     return any(
-        kept and kept.step and steps_back(facts, then, kept) == kept.step for kept, then in pairs
+        kept and kept.step and steps_behind(facts, then, kept) == kept.step for kept, then in pairs
     )
 
 
-def steps_back(facts: Facts, then: Start, kept: Seen | None) -> int | None:
+def steps_behind(facts: DrillFacts, then: Start, kept: CheckpointSummary | None) -> int | None:
     """
     Say by how many steps a start fell behind the checkpoint that lay there; 0 if it went on from it.
 
@@ -126,7 +124,7 @@ def steps_back(facts: Facts, then: Start, kept: Seen | None) -> int | None:
     return kept.step - max(0, first.step - fresh)
 
 
-def _redone(facts: Facts, then: Start, first: Write) -> bool:
+def _redone(facts: DrillFacts, then: Start, first: Write) -> bool:
     """
     Whether a start took as long for its first checkpoint as a fresh training does for the same one.
     """
@@ -138,14 +136,14 @@ def _redone(facts: Facts, then: Start, first: Write) -> bool:
     return first.at - (then.ready_at or then.started_at) >= needed / 2
 
 
-def _loss(facts: Facts, one: Start, then: Start) -> Loss:
+def _loss(facts: DrillFacts, one: Start, then: Start) -> Loss:
     assert one.signalled_at is not None
     kept = one.kept
     until = one.ended_at if one.killed else one.signalled_at
     seconds = max(0.0, until - _saved_at(facts, one, kept))
     pace = facts.pace
     steps = None if pace is None else round(seconds * pace)
-    back = steps_back(facts, then, kept)
+    back = steps_behind(facts, then, kept)
     if back:
         steps = back + (steps or 0)
         seconds += back / pace if pace else 0.0
@@ -154,7 +152,7 @@ def _loss(facts: Facts, one: Start, then: Start) -> Loss:
     return Loss(one.number, seconds, steps, stop, start, one.killed)
 
 
-def _saved_at(facts: Facts, one: Start, kept: Seen | None) -> float:
+def _saved_at(facts: DrillFacts, one: Start, kept: CheckpointSummary | None) -> float:
     """When the checkpoint was written that is gone on from; work of earlier starts was accounted for before."""
     begin = one.ready_at or one.started_at
     if kept is None:

@@ -13,8 +13,6 @@ from html import escape
 from itertools import chain
 from typing import Any
 
-__all__ = ["picture"]
-
 _WIDTH, _LEFT, _RIGHT = 960, 132, 24
 _ROW, _BAR, _HEAD = 40, 22, 64
 _STYLE = """

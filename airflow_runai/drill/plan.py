@@ -14,8 +14,6 @@ from pathlib import Path, PurePosixPath
 
 from airflow_runai.core.environment import environment
 
-__all__ = ["DEFAULT_VARIABLE", "DrillProblem", "Plan", "duration"]
-
 DEFAULT_VARIABLE = "CHECKPOINTS"
 """
 The environment variable that tells a script where its checkpoints belong, as in ``dags/digits``.
@@ -23,10 +21,10 @@ The environment variable that tells a script where its checkpoints belong, as in
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_MOST_TIMES = 100
+_MAX_TIMES = 100
 
 
-class DrillProblem(ValueError):
+class DrillError(ValueError):
     """
     A drill cannot be held as asked: a wrong argument, or a script that cannot be run at all.
 
@@ -39,7 +37,7 @@ class DrillProblem(ValueError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DrillPlan:
     """
     One drill. All times are seconds.
 
@@ -78,7 +76,7 @@ class Plan:
         except ValueError as error:
             problems.append(f"--env: {error}")
         if problems:
-            raise DrillProblem(*problems)
+            raise DrillError(*problems)
 
     @property
     def folder(self) -> Path:
@@ -131,9 +129,9 @@ def _first_bytes(script: Path) -> bytes:
         return file.read(4)
 
 
-def _number_problems(plan: Plan) -> Iterator[str]:
-    if not 1 <= plan.times <= _MOST_TIMES:
-        yield f"--times: {plan.times} is not in 1..{_MOST_TIMES}; a drill without a preemption shows nothing"
+def _number_problems(plan: DrillPlan) -> Iterator[str]:
+    if not 1 <= plan.times <= _MAX_TIMES:
+        yield f"--times: {plan.times} is not in 1..{_MAX_TIMES}; a drill without a preemption shows nothing"
     if not 1 <= plan.references <= 2:
         yield f"--references: {plan.references} is neither 1 nor 2"
     if not 0 <= plan.rate < float("inf"):
@@ -145,7 +143,7 @@ def _number_problems(plan: Plan) -> Iterator[str]:
         )
 
 
-def _place_problems(plan: Plan) -> Iterator[str]:
+def _place_problems(plan: DrillPlan) -> Iterator[str]:
     told = plan.checkpoints
     if told is None or plan.saves_inside not in (None, PurePosixPath(".")):
         return

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from airflow_runai.drill.answers import Answer, counted, fails, passes, unknown
-from airflow_runai.drill.facts import Facts, Seen
-from airflow_runai.drill.losses import steps_back
-
-__all__ = ["position", "result", "resumed"]
+from airflow_runai.drill.answers import Answer, fails, passes, plural, unknown
+from airflow_runai.drill.facts import CheckpointSummary, DrillFacts
+from airflow_runai.drill.losses import steps_behind
 
 _NO_STEP = (
     "let names or contents of checkpoints tell the step: step-00000042, checkpoint-42, a manifest"
@@ -17,7 +15,7 @@ _NO_STEP = (
 _WHOLE_STATE = "save and load all that the next step depends on: step, epoch and place in it, optimizer, random generators"
 
 
-def resumed(facts: Facts) -> Answer:
+def resumed(facts: DrillFacts) -> Answer:
     """Whether each start went on from the newest valid checkpoint."""
     pairs = [
         (one, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None
@@ -28,11 +26,11 @@ def resumed(facts: Facts) -> Answer:
         return unknown("it was never started again")
     if not facts.run.saved:
         return fails(
-            f"there was no checkpoint to go on from: each of {counted(len(pairs), 'further start')} began anew",
+            f"there was no checkpoint to go on from: each of {plural(len(pairs), 'further start')} began anew",
             "save checkpoints, and load the newest valid one at every start",
         )
     kept = [(then, one.kept) for one, then in pairs]
-    backs = [(then, seen, steps_back(facts, then, seen)) for then, seen in kept]
+    backs = [(then, seen, steps_behind(facts, then, seen)) for then, seen in kept]
     for then, seen, back in backs:
         if back and seen:
             return fails(
@@ -42,12 +40,12 @@ def resumed(facts: Facts) -> Answer:
     known = [back for *_, back in backs if back is not None]
     if known:
         return passes(
-            f"{len(known)} of {counted(len(pairs), 'further start')} went on from the newest checkpoint"
+            f"{len(known)} of {plural(len(pairs), 'further start')} went on from the newest checkpoint"
         )
     return _not_shown(facts, [seen for _, seen in kept if seen is not None])
 
 
-def _not_shown(facts: Facts, kept: Sequence[Seen]) -> Answer:
+def _not_shown(facts: DrillFacts, kept: Sequence[CheckpointSummary]) -> Answer:
     often = "use a longer --preempt-after, or save more often"
     if not kept:
         return unknown("no start that was preempted left a checkpoint to go on from", often)
@@ -58,12 +56,12 @@ def _not_shown(facts: Facts, kept: Sequence[Seen]) -> Answer:
     return unknown("no further start lived long enough to show it by a checkpoint", often)
 
 
-def _fell_back(number: int, seen: Seen, back: int) -> str:
+def _fell_back(number: int, seen: CheckpointSummary, back: int) -> str:
     where = "at step 0" if back == seen.step else f"{back} steps behind it"
     return f"start {number} found {seen.name} (step {seen.step}) and began again {where}"
 
 
-def position(facts: Facts) -> Answer:
+def position(facts: DrillFacts) -> Answer:
     """Whether as many steps were done as without preemptions."""
     undecided = _unfinished(facts)
     if undecided:
@@ -71,7 +69,9 @@ def position(facts: Facts) -> Answer:
     mine, other = facts.run.final, facts.reference.final
     if mine is None or other is None or mine.step is None or other.step is None:
         return unknown("the last checkpoints tell no step", _NO_STEP)
-    again = sum(steps_back(facts, then, one.kept) or 0 for one, then in pairwise(facts.run.starts))
+    again = sum(
+        steps_behind(facts, then, one.kept) or 0 for one, then in pairwise(facts.run.starts)
+    )
     done = mine.step + again
     if done == other.step:
         return passes(f"{done} steps, as without preemptions")
@@ -88,7 +88,7 @@ def position(facts: Facts) -> Answer:
     )
 
 
-def result(facts: Facts) -> Answer:
+def result(facts: DrillFacts) -> Answer:
     """Whether the last checkpoint is the one of an uninterrupted run."""
     undecided = _unfinished(facts)
     if undecided:
@@ -119,7 +119,7 @@ def result(facts: Facts) -> Answer:
     )
 
 
-def _metrics(mine: Seen, other: Seen) -> str:
+def _metrics(mine: CheckpointSummary, other: CheckpointSummary) -> str:
     shared = [
         name
         for name in mine.metrics
@@ -131,7 +131,7 @@ def _metrics(mine: Seen, other: Seen) -> str:
     return f": {told}" if told else " in its content"
 
 
-def _unfinished(facts: Facts) -> Answer | None:
+def _unfinished(facts: DrillFacts) -> Answer | None:
     """Nothing can be said of the end of a training that did not reach it."""
     for run in (facts.run, facts.reference):
         if run.blind or not run.saved:

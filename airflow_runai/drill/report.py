@@ -14,11 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.drill.facts import Run, Start
-from airflow_runai.drill.judgement import Outcome
+from airflow_runai.drill.facts import Start, TrainingRun
+from airflow_runai.drill.judgement import DrillResult
 from airflow_runai.drill.picture import picture
-
-__all__ = ["SCHEMA", "text", "to_json", "write"]
 
 SCHEMA = "runai-drill/1"
 _ANSWERS = {"pass": "yes", "fail": "no", "unknown": "not decided"}
@@ -26,7 +24,7 @@ _SHOWN = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
 _WIDTH = 118
 
 
-def write(outcome: Outcome, directory: Path) -> None:
+def write(outcome: DrillResult, directory: Path) -> None:
     """Write ``report.txt``, ``drill.json`` and ``drill.svg``."""
     directory.mkdir(parents=True, exist_ok=True)
     found = to_json(outcome)
@@ -119,10 +117,14 @@ def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def to_json(outcome: Outcome) -> dict[str, Any]:
+def to_json(outcome: DrillResult) -> dict[str, Any]:
     """Render as plain JSON data; times are seconds since the submission of the run."""
     facts, plan = outcome.facts, outcome.facts.plan
-    runs = [*facts.references, facts.run, *([facts.strike] if facts.strike else [])]
+    runs = [
+        *facts.references,
+        facts.run,
+        *([facts.kill_during_write] if facts.kill_during_write else []),
+    ]
     return {
         "schema": SCHEMA,
         "script": plan.script.name,
@@ -152,7 +154,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _cost(outcome: Outcome) -> dict[str, float] | None:
+def _cost(outcome: DrillResult) -> dict[str, float] | None:
     if outcome.cost is None:
         return None
     return {
@@ -162,7 +164,7 @@ def _cost(outcome: Outcome) -> dict[str, float] | None:
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: TrainingRun) -> dict[str, Any]:
     return {
         "kind": run.kind,
         "ended": run.ended,

@@ -13,14 +13,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from airflow_runai.drill.facts import Reach
-
-__all__ = ["reach"]
+from airflow_runai.drill.facts import SigtermHandler
 
 _BIT = 1 << (signal.SIGTERM - 1)
 
 
-def reach(pid: int) -> tuple[Reach, str]:
+def sigterm_handler(pid: int) -> tuple[SigtermHandler, str]:
     """
     Say whom SIGTERM would reach, and how the first process is called.
 

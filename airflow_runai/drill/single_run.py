@@ -18,18 +18,23 @@ from pathlib import Path
 from typing import Literal
 
 from airflow_runai.drill import folder, signals
-from airflow_runai.drill.facts import Ending, Reach, Run, Standing, Start, Write
-from airflow_runai.drill.plan import DEFAULT_VARIABLE, Plan
-from airflow_runai.drill.standing import look
-from airflow_runai.drill.watch import Watch
+from airflow_runai.drill.checkpoint_state import read_state
+from airflow_runai.drill.directory_watcher import DirectoryWatcher
+from airflow_runai.drill.facts import (
+    CheckpointState,
+    Ending,
+    SigtermHandler,
+    Start,
+    TrainingRun,
+    Write,
+)
+from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillPlan
 from airflow_runai.emulator import Emulator, Settings, serve
 from airflow_runai.emulator import phases as phase
 from airflow_runai.emulator.admission import admit
 from airflow_runai.emulator.records import Workload
 
-__all__ = ["READY_SECONDS", "Kind", "perform"]
-
-Kind = Literal["reference", "drill", "strike"]
+RunKind = Literal["reference", "drill", "strike"]
 #: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a
 #: busy machine.
 READY_SECONDS = 15.0
@@ -43,12 +48,16 @@ _LOG_BYTES = 4000
 
 
 def perform(
-    plan: Plan, kind: Kind, home: Path, say: Callable[[str], None], patience: float = READY_SECONDS
-) -> Run:
+    plan: DrillPlan,
+    kind: RunKind,
+    home: Path,
+    say: Callable[[str], None],
+    patience: float = READY_SECONDS,
+) -> TrainingRun:
     """
     Let a training run to its end.
 
-    :param kind: ``reference`` is never disturbed, ``drill`` is preempted as planned, ``strike`` is
+    :param kind: ``reference`` is never disturbed, ``drill`` is preempted as planned, ``kill_during_write`` is
         killed once, in the middle of its second checkpoint.
     :param home: an empty directory for everything that this run needs.
     :param say: told what happens.
@@ -68,19 +77,19 @@ def perform(
         backoff_seconds=1e9,
     )
     with serve(settings) as emulator:
-        stage = _Stage(plan, kind, emulator, saves, say, patience)
-        run = stage.play(work)
-        stage.keep_logs(home / "logs")
+        driver = _RunDriver(plan, kind, emulator, saves, say, patience)
+        run = driver.run(work)
+        driver.keep_logs(home / "logs")
         return run
 
 
-def _place(plan: Plan) -> str:
+def _place(plan: DrillPlan) -> str:
     """Where the script sees its checkpoints: an absolute path of its own is mapped, another one lies in the copy."""
     told = plan.checkpoints
     return told.rstrip("/") if told and told.startswith("/") and not plan.saves_inside else _SAVES
 
 
-def _body(plan: Plan, kind: Kind, emulator: Emulator) -> dict[str, object]:
+def _body(plan: DrillPlan, kind: RunKind, emulator: Emulator) -> dict[str, object]:
     project = emulator.world.projects[0]
     variables = {DEFAULT_VARIABLE: _place(plan), **plan.environment}
     spec: dict[str, object] = {
@@ -103,21 +112,21 @@ def _body(plan: Plan, kind: Kind, emulator: Emulator) -> dict[str, object]:
 
 
 @dataclass
-class _Under:
+class _CurrentStart:
     """The start that is under way."""
 
     began: float
-    reach: Reach = "unknown"
+    reach: SigtermHandler = "unknown"
     first_process: str = ""
     ready_at: float | None = None
     signalled_at: float | None = None
 
 
-class _Stage:
+class _RunDriver:
     def __init__(
         self,
-        plan: Plan,
-        kind: Kind,
+        plan: DrillPlan,
+        kind: RunKind,
         emulator: Emulator,
         saves: Path,
         say: Callable[[str], None],
@@ -125,13 +134,13 @@ class _Stage:
     ) -> None:
         self._plan, self._kind, self._say = plan, kind, say
         self._emulator, self._plane, self._saves = emulator, emulator.plane, saves
-        self._struck = False
+        self._killed_during_write = False
         self._patience = patience
-        self._watch = Watch(saves, self._now, self._strike)
+        self._watch = DirectoryWatcher(saves, self._now, self._kill_during_write)
         self._begin = self._deadline = 0.0
         self._workload: Workload
 
-    def play(self, work: Path) -> Run:
+    def run(self, work: Path) -> TrainingRun:
         self._begin, self._deadline = time.time(), time.monotonic() + self._plan.limit
         starts: list[Start] = []
         with self._watch:
@@ -139,7 +148,7 @@ class _Stage:
             while not starts or not self._is_over(starts):
                 starts.append(self._start(len(starts) + 1))
         writes = tuple(self._watch.writes)
-        return Run(
+        return TrainingRun(
             self._kind,
             self._ending(),
             tuple(starts),
@@ -182,7 +191,7 @@ class _Stage:
                 and self._workload.incarnation >= number
             )
         )
-        under = _Under(self._now())
+        under = _CurrentStart(self._now())
         if self._run(under, number):
             under.signalled_at = self._preempt()
         self._until(lambda: not self._workload.live_pods and self._workload.departure is None)
@@ -191,7 +200,7 @@ class _Stage:
         self._give_back()
         return start
 
-    def _run(self, under: _Under, number: int) -> bool:
+    def _run(self, under: _CurrentStart, number: int) -> bool:
         """Wait until this start is to be preempted; False if it ends before that."""
         wanted = self._kind == "drill" and number <= self._plan.times
         while self._workload.phase == phase.RUNNING and time.monotonic() < self._deadline:
@@ -202,15 +211,15 @@ class _Stage:
             time.sleep(_LOOK_SECONDS)
         return False
 
-    def _due(self, under: _Under) -> float:
+    def _due(self, under: _CurrentStart) -> float:
         ready = under.began + self._patience if under.ready_at is None else under.ready_at
         return ready + self._plan.preempt_after
 
-    def _look_for_handlers(self, under: _Under) -> None:
+    def _look_for_handlers(self, under: _CurrentStart) -> None:
         with self._plane.lock:
             leaders = self._plane.processes.leaders(self._workload) if self._plane.processes else []
         if leaders:
-            found, name = signals.reach(leaders[0])
+            found, name = signals.sigterm_handler(leaders[0])
             under.reach, under.first_process = found, name
             if found in ("first", "child", "ignored"):
                 under.ready_at = self._now()
@@ -222,16 +231,16 @@ class _Stage:
             self._workload.not_before = math.inf  # until it is given back
             return self._now()
 
-    def _strike(self, name: str) -> None:
+    def _kill_during_write(self, name: str) -> None:
         """Kill everything while a checkpoint is half written, once; not the first, so that an older one is there."""
-        if self._kind != "strike" or self._struck or not self._watch.writes:
+        if self._kind != "strike" or self._killed_during_write or not self._watch.writes:
             return
-        self._struck = True
+        self._killed_during_write = True
         with self._plane.lock:
             if self._plane.processes:
                 self._plane.processes.kill(self._workload, self._plane.clock.now())
 
-    def _account(self, under: _Under, number: int) -> Start:
+    def _account(self, under: _CurrentStart, number: int) -> Start:
         pod = next(
             (pod for pod in self._workload.pods if pod.name.endswith(f"-{number - 1}")), None
         )
@@ -247,10 +256,13 @@ class _Stage:
             signalled_at=under.signalled_at,
             exit_code=code,
             killed=code == 137
-            and (self._struck or ended - (under.signalled_at or ended) >= self._plan.grace - 0.05),
+            and (
+                self._killed_during_write
+                or ended - (under.signalled_at or ended) >= self._plan.grace - 0.05
+            ),
             reach=under.reach,
             first_process=under.first_process,
-            standing=look(self._saves) if over else None,
+            standing=read_state(self._saves) if over else None,
         )
 
     def _give_back(self) -> None:
@@ -295,7 +307,7 @@ class _Stage:
                     "save_checkpoint of training/preemptible.py, or in a format of docs/checkpoints.md under a name "
                     "with its step, such as checkpoint-42"
                 )
-        elsewhere = folder.strangers(work, self._plan.folder)
+        elsewhere = folder.new_checkpoint_files(work, self._plan.folder)
         return (
             f"it saved elsewhere in its folder: {', '.join(elsewhere)}; name that place with --checkpoints"
             if elsewhere
@@ -305,7 +317,7 @@ class _Stage:
 
 def _told(kind: str, start: Start) -> str:
     what = "preempted" if start.signalled_at is not None else "ended"
-    best = start.standing.best if isinstance(start.standing, Standing) else None
+    best = start.standing.best if isinstance(start.standing, CheckpointState) else None
     kept = f"newest valid checkpoint: {best.name}" if best else "no valid checkpoint"
     code = "" if start.exit_code is None else f" with exit code {start.exit_code}"
     seconds = start.ended_at - start.started_at

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_runai.drill.answers import Answer, counted, fails, passes, unknown
-from airflow_runai.drill.facts import Facts, Run, Seen, Start, Write
-
-__all__ = ["atomic", "finished", "sigterm", "valid"]
+from airflow_runai.drill.answers import Answer, fails, passes, plural, unknown
+from airflow_runai.drill.facts import CheckpointSummary, DrillFacts, Start, TrainingRun, Write
 
 #: A checkpoint that is at most one step old when the signal comes need not be written again.
 _STEPS_NOT_LOST = 2.0
@@ -15,19 +13,19 @@ _HANDLE = "handle SIGTERM: poll a flag after every step, save, and end"
 _PUBLISH = "write to a temporary name and rename when it is whole (training/preemptible.py does)"
 
 
-def finished(facts: Facts) -> Answer:
+def finished(facts: DrillFacts) -> Answer:
     """Whether it came to its end by itself, after all preemptions."""
     run, wanted, had = facts.run, facts.plan.times, len(facts.run.preempted)
     if run.ended == "failed":
         code, log = run.starts[-1].exit_code, run.log.splitlines()[-1:] or ["(nothing)"]
         return fails(
-            f"start {len(run.starts)} ended with exit code {code}, after {counted(had, 'preemption')}; its last line: "
+            f"start {len(run.starts)} ended with exit code {code}, after {plural(had, 'preemption')}; its last line: "
             f"{log[0]}",
             "see its log; every start must cope with what the one before left behind",
         )
     if run.ended == "limit":
         return unknown(
-            f"was stopped after {facts.plan.limit:g} s, {had} of {counted(wanted, 'preemption')} done",
+            f"was stopped after {facts.plan.limit:g} s, {had} of {plural(wanted, 'preemption')} done",
             "let it train less (fewer epochs, by an argument or --env), or give a longer --limit",
         )
     if facts.cut_short:
@@ -36,15 +34,15 @@ def finished(facts: Facts) -> Answer:
         )
     if had < wanted:
         return unknown(
-            f"ended by itself after {had} of {counted(wanted, 'preemption')}",
+            f"ended by itself after {had} of {plural(wanted, 'preemption')}",
             "use a shorter --preempt-after, or let it train longer",
         )
     return passes(
-        f"reached its end after {counted(had, 'preemption')}, in {counted(len(run.starts), 'start')}"
+        f"reached its end after {plural(had, 'preemption')}, in {plural(len(run.starts), 'start')}"
     )
 
 
-def sigterm(facts: Facts) -> Answer:
+def sigterm(facts: DrillFacts) -> Answer:
     """Whether each SIGTERM was followed by a checkpoint and an end."""
     # Who was told to stop on its last steps, and made them, is no example.
     preempted = [start for start in facts.run.preempted if start.exit_code != 0 or facts.cut_short]
@@ -67,7 +65,7 @@ def sigterm(facts: Facts) -> Answer:
     )
 
 
-def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
+def _wrong_exit(facts: DrillFacts, start: Start) -> Answer | None:
     seconds = start.ended_at - (start.signalled_at or 0.0)
     if start.killed:
         return _too_slow(facts, start)
@@ -91,7 +89,7 @@ def _wrong_exit(facts: Facts, start: Start) -> Answer | None:
     return None
 
 
-def _too_slow(facts: Facts, start: Start) -> Answer:
+def _too_slow(facts: DrillFacts, start: Start) -> Answer:
     late = f"did not end within the grace of {facts.plan.grace:g} s after SIGTERM and was killed"
     if start.reach not in ("first", "child"):
         return fails(
@@ -113,7 +111,7 @@ def _too_slow(facts: Facts, start: Start) -> Answer:
     )
 
 
-def _not_saved(facts: Facts, start: Start) -> Answer | None:
+def _not_saved(facts: DrillFacts, start: Start) -> Answer | None:
     if facts.run.blind:
         return unknown(f"no checkpoint was seen: {facts.run.blind}")
     if facts.run.saved and not facts.run.writes:
@@ -149,7 +147,7 @@ def _not_saved(facts: Facts, start: Start) -> Answer | None:
     )
 
 
-def _torn(start: Start, written: Sequence[Write]) -> Seen | None:
+def _torn(start: Start, written: Sequence[Write]) -> CheckpointSummary | None:
     """Return the last checkpoint of a start if it is known to be none that can be gone on from."""
     newest = start.standing.newest if start.standing else None
     if newest is None or not written or written[-1].name != newest.name or newest.accepted:
@@ -157,7 +155,7 @@ def _torn(start: Start, written: Sequence[Write]) -> Seen | None:
     return None if newest.verdict == "unknown" else newest
 
 
-def valid(facts: Facts) -> Answer:
+def valid(facts: DrillFacts) -> Answer:
     """Whether what lies there between two starts can be resumed from."""
     standings = [start.standing for start in facts.run.starts if start.standing]
     newest = [(start.number, start.standing.newest) for start in facts.run.starts if start.standing]
@@ -189,54 +187,62 @@ def valid(facts: Facts) -> Answer:
     none = len(standings) - len(found)
     without = f"; {none} left none" if none else ""
     return passes(
-        f"valid after {'each of ' * (not none)}{counted(len(found), 'start')}{without}{note}"
+        f"valid after {'each of ' * (not none)}{plural(len(found), 'start')}{without}{note}"
     )
 
 
-def atomic(facts: Facts) -> Answer:
+def atomic(facts: DrillFacts) -> Answer:
     """Whether a kill at the wrong moment can leave half a checkpoint."""
     writes = [write for run in (facts.run, *facts.references) for write in run.writes]
     filled = [write for write in writes if write.in_place]
     if not writes:
         return _none(facts.run)
     if not filled:
-        return passes(f"{counted(len(writes), 'checkpoint')}, each renamed into place")
+        return passes(f"{plural(len(writes), 'checkpoint')}, each renamed into place")
     seen = (
         f"{len(filled)} of {len(writes)} checkpoints were written in place, under their final name"
     )
-    return _struck(seen, filled, facts.strike)
+    return _killed_during_write(seen, filled, facts.kill_during_write)
 
 
-def _struck(seen: str, filled: Sequence[Write], strike: Run | None) -> Answer:
+def _killed_during_write(
+    seen: str, filled: Sequence[Write], kill_during_write: TrainingRun | None
+) -> Answer:
     standing = (
-        strike.starts[0].standing if strike and strike.starts and strike.starts[0].killed else None
+        kill_during_write.starts[0].standing
+        if kill_during_write and kill_during_write.starts and kill_during_write.starts[0].killed
+        else None
     )
-    torn: Seen | None = standing.newest if standing else None
-    if strike is None or torn is None or torn.accepted or torn.verdict == "unknown":
+    torn: CheckpointSummary | None = standing.newest if standing else None
+    if kill_during_write is None or torn is None or torn.accepted or torn.verdict == "unknown":
         return fails(
             f"{seen} ({filled[0].name}): whoever is killed in that moment leaves half a one",
             _PUBLISH,
         )
     found = f"{seen}; killed in that moment, it left {torn.name} {torn.verdict} ({torn.message})"
-    if _came_back(strike, standing.best if standing else None):
+    if _came_back(kill_during_write, standing.best if standing else None):
         return passes(f"{found}, and went on from the one before")
-    then = strike.starts[-1]
+    then = kill_during_write.starts[-1]
     how = (
         f"ended with exit code {then.exit_code}"
-        if strike.ended == "failed"
+        if kill_during_write.ended == "failed"
         else "did not go on from the one before"
     )
     return fails(f"{found}, and {how}", _PUBLISH)
 
 
-def _came_back(strike: Run, older: Seen | None) -> bool:
-    steps = [write.step for start in strike.starts[1:] for write in strike.written(start)]
-    if older is None or older.step is None or strike.ended == "failed":
+def _came_back(kill_during_write: TrainingRun, older: CheckpointSummary | None) -> bool:
+    steps = [
+        write.step
+        for start in kill_during_write.starts[1:]
+        for write in kill_during_write.written(start)
+    ]
+    if older is None or older.step is None or kill_during_write.ended == "failed":
         return False
     return bool(steps) and all(step is not None and step > older.step for step in steps)
 
 
-def _none(run: Run) -> Answer:
+def _none(run: TrainingRun) -> Answer:
     return unknown(
         f"no checkpoint was seen{': ' * bool(run.blind)}{run.blind}",
         "" if run.blind else "save where $CHECKPOINTS says, or name the place with --checkpoints",

@@ -14,16 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_runai.drill.answers import counted
-from airflow_runai.drill.facts import Facts, Run
-from airflow_runai.drill.judgement import Outcome, judge
-from airflow_runai.drill.plan import DrillProblem, Plan
-from airflow_runai.drill.single_run import READY_SECONDS, Kind, perform
-
-__all__ = ["fitting", "hold"]
+from airflow_runai.drill.answers import plural
+from airflow_runai.drill.facts import DrillFacts, TrainingRun
+from airflow_runai.drill.judgement import DrillResult, judge
+from airflow_runai.drill.plan import DrillError, DrillPlan
+from airflow_runai.drill.single_run import READY_SECONDS, RunKind, perform
 
 
-def hold(plan: Plan, say: Callable[[str], None], report: Path | None = None) -> Outcome:
+def hold(plan: DrillPlan, say: Callable[[str], None], report: Path | None = None) -> DrillResult:
     """
     Hold a drill.
 
@@ -40,7 +38,7 @@ def hold(plan: Plan, say: Callable[[str], None], report: Path | None = None) -> 
         )
 
 
-def _facts(plan: Plan, perform: Callable[[Kind, str, float], Run]) -> Facts:
+def _facts(plan: DrillPlan, perform: Callable[[RunKind, str, float], TrainingRun]) -> DrillFacts:
     reference = perform("reference", "reference", READY_SECONDS)
     _check(plan, reference)
     # Whoever handled no SIGTERM in all of a run will not in the next: then each start counts from
@@ -51,24 +49,24 @@ def _facts(plan: Plan, perform: Callable[[Kind, str, float], Run]) -> Facts:
     if plan.references == 2 and _differ(run, reference):
         references.append(perform("reference", "reference-2", patience))
     fills = any(write.in_place for one in (run, *references) for write in one.writes)
-    return Facts(
+    return DrillFacts(
         plan, run, tuple(references), perform("strike", "strike", patience) if fills else None
     )
 
 
-def _check(plan: Plan, reference: Run) -> None:
+def _check(plan: DrillPlan, reference: TrainingRun) -> None:
     """Refuse what no preemption can be tried on."""
     start = reference.starts[-1]
     if reference.ended == "failed":
-        raise DrillProblem(
+        raise DrillError(
             f"script {plan.script}: ended with exit code {start.exit_code} by itself, without being preempted; it must "
             f"work before it can be drilled. It runs in a copy of its folder, without your environment (--env); its "
             f"last words:\n{reference.log or '(none)'}"
         )
     seconds = start.ended_at - (start.ready_at or start.started_at)
     if reference.ended == "completed" and seconds <= plan.preempt_after:
-        fit = f"{counted(plan.times, 'preemption')} fit with {fitting(seconds, plan.times)}"
-        raise DrillProblem(
+        fit = f"{plural(plan.times, 'preemption')} fit with {fitting(seconds, plan.times)}"
+        raise DrillError(
             f"--preempt-after: {plan.preempt_after:g} s is too late, the training ends by itself after "
             f"{seconds:.1f} s; use a shorter one ({fit}) or let it train longer"
         )
@@ -80,7 +78,7 @@ def fitting(seconds: float, times: int) -> str:
     return f"{milliseconds // 1000}s" if milliseconds >= 1000 else f"{max(1, milliseconds)}ms"
 
 
-def _differ(run: Run, reference: Run) -> bool:
+def _differ(run: TrainingRun, reference: TrainingRun) -> bool:
     """Whether the same steps led to something else; another number of steps is never chance."""
     one, other = run.final, reference.final
     if run.ended != "completed" or one is None or other is None:

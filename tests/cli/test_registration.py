@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_runai.cli.exit_codes import command
-from airflow_runai.cli.table import COMMANDS, Command
+from airflow_runai.cli.table import COMMANDS, CliCommand
 from airflow_runai.emulator import Emulator
 from airflow_runai.provider_info import get_provider_info
 from tests.cli.conftest import Airflow, executable
@@ -52,7 +52,7 @@ def test_airflow_finds_the_commands_by_the_provider_s_description() -> None:
 
 @pytest.mark.parametrize("each", [c for c in COMMANDS if not c.own], ids=lambda each: each.name)
 def test_every_command_has_a_help_and_refuses_what_it_does_not_know(
-    each: Command, airflow: Airflow
+    each: CliCommand, airflow: Airflow
 ) -> None:
     assert airflow(each.name, "--help").code == 0
     assert airflow(each.name, "--no-such-option").code == 2

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.drill.plan import DrillProblem, Plan, duration
+from airflow_runai.drill.plan import DrillError, DrillPlan, duration
 
-from .seen import SCRIPT
+from .samples import SCRIPT
 
 
 def script(folder: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> Path:
@@ -58,14 +58,14 @@ def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
     ],
 )
 def test_what_cannot_be_held_is_refused(details: dict[str, Any], words: str) -> None:
-    with pytest.raises(DrillProblem) as refused:
-        Plan(SCRIPT, **details)
+    with pytest.raises(DrillError) as refused:
+        DrillPlan(SCRIPT, **details)
     assert words in str(refused.value)
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(DrillProblem) as refused:
-        Plan(Path("nowhere.sh"), times=0, references=0)
+    with pytest.raises(DrillError) as refused:
+        DrillPlan(Path("nowhere.sh"), times=0, references=0)
     assert [problem.split(":")[0] for problem in refused.value.problems] == [
         "script nowhere.sh",
         "--times",
@@ -79,10 +79,10 @@ def test_script_must_be_there_and_be_something_that_can_be_started(tmp_path: Pat
         (tmp_path, "is no file"),
         (script(tmp_path, "echo hello\n"), "does not begin with"),
     ):
-        with pytest.raises(DrillProblem, match=words):
-            Plan(path)
-    with pytest.raises(DrillProblem, match=r"is not executable.*chmod"):
-        Plan(script(tmp_path, mode=0o644))
+        with pytest.raises(DrillError, match=words):
+            DrillPlan(path)
+    with pytest.raises(DrillError, match=r"is not executable.*chmod"):
+        DrillPlan(script(tmp_path, mode=0o644))
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,15 @@ def test_script_must_be_there_and_be_something_that_can_be_started(tmp_path: Pat
     [("out", "out"), ("./out/", "out"), ("a/../out/b", "out/b"), (str(SCRIPT.parent / "x"), "x")],
 )
 def test_places_in_the_folder_are_found_in_its_copy(told: str, inside: str) -> None:
-    assert Plan(SCRIPT, checkpoints=told).saves_inside == PurePosixPath(inside)
+    assert DrillPlan(SCRIPT, checkpoints=told).saves_inside == PurePosixPath(inside)
 
 
 def test_a_place_elsewhere_must_be_named_by_an_argument_or_a_variable() -> None:
     assert (
-        Plan(SCRIPT, checkpoints="/nfs/out", arguments=["--save-to=/nfs/out"]).saves_inside is None
+        DrillPlan(SCRIPT, checkpoints="/nfs/out", arguments=["--save-to=/nfs/out"]).saves_inside
+        is None
     )
     assert (
-        Plan(SCRIPT, checkpoints="/nfs/out/", environment={"OUT": "/nfs/out"}).saves_inside is None
+        DrillPlan(SCRIPT, checkpoints="/nfs/out/", environment={"OUT": "/nfs/out"}).saves_inside
+        is None
     )

@@ -9,28 +9,28 @@ from xml.etree import ElementTree
 
 import pytest
 
-from airflow_runai.drill.facts import Facts
+from airflow_runai.drill.facts import DrillFacts
 from airflow_runai.drill.judgement import judge
 from airflow_runai.drill.picture import picture
 from airflow_runai.drill.report import text, to_json
 
-from .seen import GOOD, REFERENCE, but, facts, lying, writes
+from .samples import GOOD, REFERENCE, but, facts, lying, writes
 from .test_judgement import CASES, NOTHING
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def report(seen: Facts) -> dict[str, Any]:
+def report(seen: DrillFacts) -> dict[str, Any]:
     """What a reader of the JSON file gets."""
     found: dict[str, Any] = json.loads(json.dumps(to_json(judge(seen))))
     return found
 
 
-def drawn(seen: Facts) -> ElementTree.Element:
+def drawn(seen: DrillFacts) -> ElementTree.Element:
     return ElementTree.fromstring(picture(report(seen)))
 
 
-def shapes(seen: Facts, kind: str) -> list[ElementTree.Element]:
+def shapes(seen: DrillFacts, kind: str) -> list[ElementTree.Element]:
     """The bars of the timeline with one meaning; the legend stands above it."""
     return [
         one
@@ -111,7 +111,7 @@ def test_checkpoints_in_place_are_marked_by_shape_not_by_color_alone() -> None:
     assert good != bad
 
 
-def marks(seen: Facts) -> list[str | None]:
+def marks(seen: DrillFacts) -> list[str | None]:
     """The outlines of the checkpoints in the timeline."""
     return [
         one.get("d") for one in drawn(seen).iter(f"{SVG}path") if "edge" in one.get("class", "")

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow_runai.checkpoints import Report, RootProblem, select
-from airflow_runai.drill.facts import Seen, Standing
+from airflow_runai.drill.facts import CheckpointState, CheckpointSummary
 
-__all__ = ["look"]
-
-_MOST_MANIFEST = 1 << 20
+_MAX_MANIFEST_BYTES = 1 << 20
 
 
-def look(root: Path) -> Standing:
+def read_state(root: Path) -> CheckpointState:
     """
     Read the checkpoints below a directory, newest first, until one is accepted.
 
@@ -25,16 +23,16 @@ def look(root: Path) -> Standing:
     try:
         found = select(root, accept_unverifiable=True)
     except RootProblem:
-        return Standing()
+        return CheckpointState()
     best = _seen(found.chosen) if found.chosen else None
-    return Standing(_seen(found.rejected[0]) if found.rejected else best, best)
+    return CheckpointState(_seen(found.rejected[0]) if found.rejected else best, best)
 
 
-def _seen(report: Report) -> Seen:
+def _seen(report: Report) -> CheckpointSummary:
     errors = [finding for finding in report.findings if finding.severity == "error"]
     foreign = any(finding.code == "format-unknown" for finding in errors)
     path = Path(report.path)
-    return Seen(
+    return CheckpointSummary(
         name=path.name,
         verdict="unknown" if foreign else str(report.verdict),
         step=report.step,
@@ -49,7 +47,7 @@ def _metrics(manifest: Path) -> Mapping[str, Any]:
     Read the metrics that our own publication file keeps beside a checkpoint, if it wrote this one.
     """
     try:
-        if manifest.stat().st_size > _MOST_MANIFEST:
+        if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             return {}
         found = json.loads(manifest.read_text()).get("metrics")
     except (OSError, ValueError, AttributeError):

@@ -20,12 +20,10 @@ from airflow_runai.checkpoints.storage.listing import is_temporary
 from airflow_runai.drill.changes import Change, Changes, changes_in
 from airflow_runai.drill.facts import Write
 
-__all__ = ["Watch"]
-
 _PATIENCE = 10.0
 
 
-class Watch:
+class DirectoryWatcher:
     """
     Notes checkpoints as they appear, in a thread of its own, for as long as a ``with`` block lasts.
 
@@ -44,7 +42,7 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._changes: Changes = changes_in(root)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> DirectoryWatcher:
         self._thread.start()
         return self
 
