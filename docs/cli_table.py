@@ -9,7 +9,7 @@ from airflow_runai.cli.table import COMMANDS, CliCommand, CliOption
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 #: Commands whose arguments Airflow's parser knows; the drill has one of its own.
-NAMES = tuple(command.name for command in COMMANDS if not command.own)
+NAMES = tuple(command.name for command in COMMANDS if not command.has_own_parser)
 
 
 def commands(table: Table) -> str:

@@ -1,9 +1,9 @@
 """
-``airflow runai lint``: what of a training will not survive a preemption.
+``airflow runai lint``: what of a training would not survive a preemption.
 
-Collects what can be known (task, line or specification, start-up script, how long saving took, the
-project's GPUs) and prints what ``core/lint`` finds in it. Asks the control plane only if ``--conn``
-says so.
+Collects what is known (task, line or specification, start-up script, how long saves took, the
+project's GPUs) and prints what ``core/lint`` finds in it. Contacts the control plane only with
+``--conn``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +30,26 @@ from airflow_runai.core.quota import Quota
 from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.tasks.parse_time_lint import silenced_for
 
-#: Larger ones are no start-up scripts. Bytes.
+#: Larger files are not start-up scripts.
 MAX_SCRIPT_BYTES = 1024 * 1024
 
 
 @command
 def main(arguments: Namespace) -> int:
-    """Print one row for each finding; exit code 1 if one is graver than ``info``, or if something is wrong at all."""
+    """Print one row for each finding; exit code 1 if any is above ``info``, or for a mistake."""
     _check_silenced(arguments.silence)
-    beside = _beside(arguments)
-    subjects, grave = _subjects(arguments)
+    from_files = _from_files(arguments)
+    targets, failed = _targets(arguments)
     rows = []
-    for about in subjects:
-        grave = _mistaken(about) or grave
-        _warn_of_another(about, beside.get("script"))
-        subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
-        own = about.task.get("lint_silence", ()) if about and about.task else ()
-        for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
-            grave = grave or finding.severity != "info"
-            rows.append(_row(about, finding))
+    for target in targets:
+        if target is not None:
+            failed = _report_mistakes(target) or failed
+            _warn_of_other_script(target, from_files.get("script"))
+        for finding in _findings(arguments, target, from_files):
+            failed = failed or finding.severity != "info"
+            rows.append(_row(target, finding))
     print_rows(rows, arguments.output, "nothing found")
-    return 1 if grave else 0
+    return 1 if failed else 0
 
 
 def _check_silenced(codes: list[str]) -> None:
@@ -60,123 +59,120 @@ def _check_silenced(codes: list[str]) -> None:
         raise UsageError("; ".join(error.problems)) from None
 
 
-def _subjects(arguments: Namespace) -> tuple[Sequence[Target | None], bool]:
-    """Return what to look at, and whether something is wrong already."""
-    if (
-        arguments.dag_id is not None
-        and arguments.task_id is None
-        and arguments.line is arguments.spec is None
-    ):
-        return _of_dag(arguments)
-    if (
-        arguments.script is not None
-        and arguments.dag_id is arguments.line is arguments.spec is None
-    ):
+def _targets(arguments: Namespace) -> tuple[Sequence[Target | None], bool]:
+    """Return what to check (``None``: a script alone), and whether a part of it failed already."""
+    names = ("dag_id", "task_id", "line", "spec", "script")
+    given = {name for name in names if getattr(arguments, name) is not None}
+    if given == {"script"}:
         return (None,), False
+    if given - {"script"} == {"dag_id"}:
+        return _targets_of_dag(arguments)
     return (target_from(arguments),), False
 
 
-def _of_dag(arguments: Namespace) -> tuple[Sequence[Target], bool]:
-    """Take all trainings of a DAG: one that cannot be looked at must not hide what is found in the others."""
-    found, wrong = [], False
+def _targets_of_dag(arguments: Namespace) -> tuple[Sequence[Target], bool]:
+    """Return all trainings of a DAG; one that fails must not hide the findings in the others."""
+    targets, failed = [], False
     for task in find_trainings(arguments):
         try:
-            found.append(target_of_task(task))
+            targets.append(target_of_task(task))
         except UsageError as reason:
             print(f"warning: {reason}; not looked at", file=sys.stderr)
         except RunaiError as error:
             print_error(error, f"task {task.task_id}: ")
-            wrong = True
-    return found, wrong
+            failed = True
+    return targets, failed
 
 
-def _mistaken(about: Target | None) -> bool:
-    """Say what is no finding but a mistake: rules read keys, and would pass over a misspelt one in silence."""
-    if about is None:
-        return False
+def _report_mistakes(target: Target) -> bool:
+    """Print mistakes that are not findings: the rules would silently skip a misspelt key."""
     try:
-        known_part(about.spec, about.task.expanded if about.task else ())
+        known_part(target.spec, target.expanded)
     except SpecError as error:
-        print_error(error, f"{about.what}: ")
+        print_error(error, f"{target.label}: ")
         return True
     return False
 
 
-def _warn_of_another(about: Target | None, script: Script | None) -> None:
-    """Say that the container starts another script than the one that is looked at."""
-    words = Facts(Subject(spec=about.spec)).words if about and script else []
-    named = (
-        [Path(word).name for word in words if word.endswith((".sh", ".bash"))]
-        if isinstance(words, list)
-        else []
-    )
-    if about and script and named and script.name not in named:
-        print(
-            f"warning: {about.what} starts {named[0]}, and --script is {script.name}",
-            file=sys.stderr,
-        )
+def _warn_of_other_script(target: Target, script: Script | None) -> None:
+    """Warn if the container starts another script than the one that is checked."""
+    words = Facts(Subject(spec=target.spec)).words if script else None
+    if script is None or not isinstance(words, list):
+        return
+    started = [Path(word).name for word in words if word.endswith((".sh", ".bash"))]
+    if started and script.name not in started:
+        warning = f"{target.label} starts {started[0]}, and --script is {script.name}"
+        print(f"warning: {warning}", file=sys.stderr)
 
 
-def _of(about: Target | None) -> dict[str, Any]:
-    if about is None:
-        return {}
-    found: dict[str, Any] = {"spec": about.spec, "warnings": about.instructions.warnings}
-    task = about.task
+def _findings(
+    arguments: Namespace, target: Target | None, from_files: dict[str, Any]
+) -> Iterable[Finding]:
+    known = {**from_files, **_project_quota(arguments, target)}
+    silenced_by_task = ()
+    if target is not None:
+        known = {**_from_target(target), **known}
+        silenced_by_task = target.task.get("lint_silence", ()) if target.task else ()
+    return lint(Subject(**known), {*arguments.silence, *silenced_for(silenced_by_task)})
+
+
+def _from_target(target: Target) -> dict[str, Any]:
+    instructions, task = target.instructions, target.task
+    known: dict[str, Any] = {"spec": target.spec, "warnings": instructions.warnings}
     if task is None:
-        return {**found, "whole": about.instructions.template is None}
-    settings = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
-    return {**found, **settings, "whole": not task.expanded, "evaluates": task.kind.evaluates}
+        return {**known, "whole": instructions.template is None}
+    arguments = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
+    evaluates = task.operator_class.evaluates
+    return {**known, **arguments, "whole": not task.expanded, "evaluates": evaluates}
 
 
-def _beside(arguments: Namespace) -> dict[str, Any]:
-    """Return what lies in files: the start-up script, and how long saving took."""
-    found: dict[str, Any] = {}
+def _from_files(arguments: Namespace) -> dict[str, Any]:
+    """Return the start-up script, and how long saves took."""
+    known: dict[str, Any] = {}
     if arguments.script is not None:
-        found["script"] = _script(Path(arguments.script))
+        known["script"] = _script(Path(arguments.script))
     if arguments.checkpoints is not None:
-        found["save_seconds"] = longest_save(Path(arguments.checkpoints))
-    return found
+        known["save_seconds"] = longest_save(Path(arguments.checkpoints))
+    return known
 
 
 def _script(path: Path) -> Script:
     try:
         text = read_small_file(path, MAX_SCRIPT_BYTES, "--script").decode("utf-8", "replace")
-        beside = sorted(
-            entry for entry in path.absolute().parent.iterdir() if entry.name != path.name
-        )
-        return Script(
-            path.name,
-            text,
-            os.stat(path).st_mode & 0o777,
-            tuple(entry.name for entry in beside),
-            _requirements(beside),
-        )
+        mode = os.stat(path).st_mode & 0o777
+        folder = sorted(path.absolute().parent.iterdir())
+        neighbours = [entry for entry in folder if entry.name != path.name]
+        names = tuple(entry.name for entry in neighbours)
+        return Script(path.name, text, mode, names, _requirements(neighbours))
     except OSError as error:
         raise UsageError(
             f"--script {path}: its folder cannot be read: {error.strerror or error}"
         ) from None
 
 
-def _requirements(beside: Sequence[Path]) -> dict[str, str]:
-    """Read the requirements files beside a script; one that is no small file is passed over."""
-    named = [
-        path for path in beside if path.name.startswith("requirements") and path.suffix == ".txt"
-    ]
-    small = [path for path in named if path.is_file() and path.stat().st_size <= MAX_SCRIPT_BYTES]
-    return {path.name: path.read_text("utf-8", "replace") for path in small}
+def _requirements(files: Iterable[Path]) -> dict[str, str]:
+    """Read the requirements files beside a script; anything but a small file is skipped."""
+    return {
+        file.name: file.read_text("utf-8", "replace")
+        for file in files
+        if file.match("requirements*.txt")
+        and file.is_file()
+        and file.stat().st_size <= MAX_SCRIPT_BYTES
+    }
 
 
-def _limits(arguments: Namespace, about: Target | None) -> dict[str, Any]:
+def _project_quota(arguments: Namespace, target: Target | None) -> dict[str, Any]:
     if arguments.conn is None:
         return {}
     hook = hook_for(arguments.conn)
-    named = arguments.project or (about.project if about else None) or hook.settings.project
-    quota = Quota.from_wire(hook.run(capacity.project_record(hook.project(named))))
+    of_target = target.project if target else None
+    project = hook.project(arguments.project or of_target or hook.settings.project)
+    quota = Quota.from_wire(hook.run(capacity.project_record(project)))
     return {"gpu_limit": quota.limit, "gpu_quota": quota.deserved}
 
 
-def _row(about: Target | None, finding: Finding) -> dict[str, Any]:
-    task = {"task": about.task.task_id} if about and about.task else {}
+def _row(target: Target | None, finding: Finding) -> dict[str, Any]:
+    task = {"task": target.task.task_id} if target and target.task else {}
     return {
         **task,
         "code": finding.code,

@@ -1,4 +1,4 @@
-"""A command line as a DAG file that can be saved and run: Python source, laid out as the formatter would."""
+"""A command line as the Python source of a DAG file, laid out as a formatter would."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ _WIDTH = 100
 
 
 def dag_file(parsed: ParsedCommand) -> str:
-    """
-    Return a complete DAG file with one training; it has no schedule, so nothing starts by itself.
-    """
+    """Return a complete DAG file with one training, and without a schedule."""
     name = parsed.name or parsed.name_prefix or "training"
     lines = [
         "from airflow.sdk import DAG",
@@ -44,27 +42,24 @@ def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, Any]]:
 def _literal(value: Any, indent: int = 0) -> str:
     """Write a value as Python source; in one line if it fits, else one entry a line."""
     if isinstance(value, Mapping) and value:
-        return _within(
-            "{", [(f"{_scalar(key)}: ", entry) for key, entry in value.items()], "}", indent
-        )
+        items = [(f"{_scalar(key)}: ", entry) for key, entry in value.items()]
+        return _collection("{", items, "}", indent)
     if isinstance(value, (list, tuple)) and value:
-        return _within("[", [("", entry) for entry in value], "]", indent)
+        return _collection("[", [("", entry) for entry in value], "]", indent)
     return _scalar(value)
 
 
-def _within(opening: str, entries: Sequence[tuple[str, Any]], closing: str, indent: int) -> str:
-    flat = opening + ", ".join(label + _literal(entry) for label, entry in entries) + closing
-    if len(flat) + indent <= _WIDTH and "\n" not in flat:
-        return flat
-    pad = " " * (indent + 4)
-    body = "".join(f"{pad}{label}{_literal(entry, indent + 4)},\n" for label, entry in entries)
-    return f"{opening}\n{body}{' ' * indent}{closing}"
+def _collection(opening: str, items: Sequence[tuple[str, Any]], closing: str, indent: int) -> str:
+    one_line = opening + ", ".join(label + _literal(entry) for label, entry in items) + closing
+    if len(one_line) + indent <= _WIDTH and "\n" not in one_line:
+        return one_line
+    blanks = " " * (indent + 4)
+    lines = [f"{blanks}{label}{_literal(entry, indent + 4)}," for label, entry in items]
+    return "\n".join([opening, *lines, " " * indent + closing])
 
 
 def _scalar(value: Any) -> str:
-    # JSON's texts are Python's, and in the quotes of the house.
-    return (
-        json.dumps(value, ensure_ascii=not value.isprintable())
-        if isinstance(value, str)
-        else repr(value)
-    )
+    if isinstance(value, str):
+        # JSON's strings are valid Python, in the quotes that formatters prefer.
+        return json.dumps(value, ensure_ascii=not value.isprintable())
+    return repr(value)

@@ -1,4 +1,4 @@
-"""``airflow runai reap``: end what nobody waits for, such as a monitor or a cron job calls it."""
+"""``airflow runai reap``: end orphans, from a monitor or a cron job."""
 
 from __future__ import annotations
 
@@ -25,36 +25,35 @@ def main(arguments: Namespace) -> int:
     older_than, hook = _seconds(arguments.older_than), hook_for(arguments.conn)
     survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
     if arguments.dry_run:
-        found = hook.run(find_orphans(survey, states_in_database, older_than))
-        rows, code = [_row(orphan, "would be ended") for orphan in found], int(bool(found))
+        orphans = hook.run(find_orphans(survey, states_in_database, older_than))
+        rows, failed = [_row(orphan, "would be ended") for orphan in orphans], bool(orphans)
     else:
         fates = hook.run(reap(survey, states_in_database, older_than))
-        rows, code = [_row(f.orphan, f.words) for f in fates], int(not all(f.ended for f in fates))
+        rows = [_row(fate.orphan, fate.words) for fate in fates]
+        failed = not all(fate.ended for fate in fates)
     print_rows(rows, arguments.output, "no orphans")
-    return code
+    return int(failed)
 
 
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
-    if not found:
+def _seconds(age: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", age)
+    if not match:
         raise UsageError(
-            f"--older-than: {text!r}; allowed: a whole number with s, m, h or d, such as 10m"
+            f"--older-than: {age!r}; allowed: a whole number with s, m, h or d, such as 10m"
         )
-    return float(int(found[1]) * _UNITS[found[2]])
+    return float(int(match[1]) * _UNITS[match[2]])
 
 
-def _row(orphan: Orphan, words: str) -> dict[str, Any]:
-    workload, found = orphan.owned.workload, orphan.owned.origin
-    known = {
+def _row(orphan: Orphan, outcome: str) -> dict[str, Any]:
+    workload, origin = orphan.owned.workload, orphan.owned.origin
+    return {
         "name": workload.name,
         "project": orphan.owned.project,
         "phase": workload.phase,
         "airflow": orphan.state,
+        "dag": origin.dag_id,
+        "task": origin.task_id,
+        "run": origin.run_id,
+        "map_index": origin.map_index,
+        "outcome": outcome,
     }
-    task = {
-        "dag": found.dag_id,
-        "task": found.task_id,
-        "run": found.run_id,
-        "map_index": found.map_index,
-    }
-    return {**known, **task, "outcome": words}

@@ -50,7 +50,9 @@ def test_airflow_finds_the_commands_by_the_provider_s_description() -> None:
     assert isinstance(ours, GroupCommand)
 
 
-@pytest.mark.parametrize("each", [c for c in COMMANDS if not c.own], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "each", [c for c in COMMANDS if not c.has_own_parser], ids=lambda each: each.name
+)
 def test_every_command_has_a_help_and_refuses_what_it_does_not_know(
     each: CliCommand, airflow: Airflow
 ) -> None:

@@ -181,7 +181,7 @@ def test_word_that_is_no_text_is_shown_and_breaks_nothing(airflow: Airflow) -> N
     ("words", "code", "says"),
     [
         ((), 2, "line: missing"),
-        (("runai submit t -i x", "--to", "yaml"), 2, "--to: stands behind the line"),
+        (("runai submit t -i x", "--to", "yaml"), 2, "--to: follows the line"),
         (("runai submit 't -i x",), 1, "column 14: ' is never closed"),
         (("runai list jobs",), 1, "list"),
         (("--to", "toml", "runai submit t -i x"), 2, "invalid choice"),
