@@ -1,4 +1,4 @@
-"""What lies in a checkpoint directory while nobody writes: the newest checkpoint, and the newest that is accepted."""
+"""What lies in a checkpoint directory while no process writes to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from airflow_runai.checkpoints import Report, RootProblem, select
 from airflow_runai.drill.facts import CheckpointState, CheckpointSummary
@@ -18,23 +17,24 @@ def read_state(root: Path) -> CheckpointState:
     """
     Read the checkpoints below a directory, newest first, until one is accepted.
 
-    What nothing in its format can prove is accepted: a drill sees by itself whether it was torn.
+    Formats that cannot prove their content are accepted: the drill itself sees a torn write.
     """
     try:
-        found = select(root, accept_unverifiable=True)
+        selection = select(root, accept_unverifiable=True)
     except RootProblem:
         return CheckpointState()
-    best = _seen(found.chosen) if found.chosen else None
-    return CheckpointState(_seen(found.rejected[0]) if found.rejected else best, best)
+    best = _summary(selection.chosen) if selection.chosen else None
+    newest = _summary(selection.rejected[0]) if selection.rejected else best
+    return CheckpointState(newest, best)
 
 
-def _seen(report: Report) -> CheckpointSummary:
+def _summary(report: Report) -> CheckpointSummary:
     errors = [finding for finding in report.findings if finding.severity == "error"]
-    foreign = any(finding.code == "format-unknown" for finding in errors)
+    is_foreign = any(finding.code == "format-unknown" for finding in errors)
     path = Path(report.path)
     return CheckpointSummary(
         name=path.name,
-        verdict="unknown" if foreign else str(report.verdict),
+        verdict="unknown" if is_foreign else str(report.verdict),
         step=report.step,
         digest=report.digest,
         message=errors[0].message if errors else "",
@@ -42,19 +42,18 @@ def _seen(report: Report) -> CheckpointSummary:
     )
 
 
-def _metrics(manifest: Path) -> Mapping[str, Any]:
-    """
-    Read the metrics that our own publication file keeps beside a checkpoint, if it wrote this one.
-    """
+def _metrics(manifest: Path) -> Mapping[str, float]:
+    """Read the metrics that ``training/preemptible.py`` keeps beside a checkpoint, if any."""
     try:
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             return {}
-        found = json.loads(manifest.read_text()).get("metrics")
+        metrics = json.loads(manifest.read_text()).get("metrics")
     except (OSError, ValueError, AttributeError):
         return {}
-    numbers = found.items() if isinstance(found, dict) else ()
+    if not isinstance(metrics, dict):
+        return {}
     return {
         name: value
-        for name, value in numbers
+        for name, value in metrics.items()
         if isinstance(value, int | float) and math.isfinite(value)
     }

@@ -1,10 +1,9 @@
 """
 What happens in a checkpoint directory while a training runs.
 
-Linux tells every change (inotify), in their order and without a gap: a checkpoint that is renamed
-into place, one that is filled under its final name, one that lived for a millisecond. Elsewhere the
-directory is looked at every few milliseconds, which sees less. Only names directly in the directory
-are watched, and only those of checkpoints.
+Linux reports every change (inotify), in order and without gaps: a checkpoint that is renamed into
+place, one that is filled under its final name, one that lived for a millisecond. Elsewhere the
+directory is polled, which sees less. Only names of checkpoints directly in the directory count.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from airflow_runai.checkpoints.storage.listing import is_temporary
 from airflow_runai.drill.changes import Change, Changes, changes_in
 from airflow_runai.drill.facts import Write
 
-_PATIENCE = 10.0
+_JOIN_SECONDS = 10.0
 
 
 class DirectoryWatcher:
     """
-    Notes checkpoints as they appear, in a thread of its own, for as long as a ``with`` block lasts.
+    Records checkpoints as they appear, in a thread of its own, while a ``with`` block lasts.
 
     :param root: the checkpoint directory; it must exist.
-    :param now: tells the time of a write.
-    :param growing: called at once when a checkpoint begins to be filled under its final name.
+    :param now: the clock for the time of a write.
+    :param on_growing: called at once when a checkpoint begins to be filled under its final name.
     """
 
     def __init__(
-        self, root: Path, now: Callable[[], float], growing: Callable[[str], None]
+        self, root: Path, now: Callable[[], float], on_growing: Callable[[str], None]
     ) -> None:
         self.writes: list[Write] = []
-        self._root, self._now, self._growing = root, now, growing
-        self._filled: set[str] = set()
+        self._root, self._now, self._on_growing = root, now, on_growing
+        self._growing: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._changes: Changes = changes_in(root)
@@ -48,34 +47,37 @@ class DirectoryWatcher:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(_PATIENCE)
+        self._thread.join(_JOIN_SECONDS)
         self._changes.close()
 
     def _watch(self) -> None:
         while not self._stop.is_set():
             for change in self._changes.wait():
-                self._note(change)
-        for change in self._changes.wait(0.0):
-            self._note(change)
+                self._handle(change)
+        for change in self._changes.wait(0.0):  # what came between the last wait and the stop
+            self._handle(change)
 
-    def _note(self, change: Change) -> None:
+    def _handle(self, change: Change) -> None:
         name = change.name
         if not self._is_checkpoint(change):
             return
         if change.kind == "arrived":
-            self._wrote(name, in_place=False)
-        elif change.kind == "made" or (change.kind == "filled" and name not in self._filled):
-            # A directory that is made, not renamed, is empty at first: what belongs in it comes
-            # under its final name.
-            self._filled.add(name)
-            self._growing(name)
-            if change.kind == "made":
-                self._wrote(name, in_place=True)
-        elif change.kind == "closed" and name in self._filled:
-            self._filled.discard(name)
-            self._wrote(name, in_place=True)
+            self._record(name, in_place=False)
+        elif change.kind == "made":
+            # A new directory is empty: its content will be written under its final name.
+            self._start_growing(name)
+            self._record(name, in_place=True)
+        elif change.kind == "filled" and name not in self._growing:
+            self._start_growing(name)
+        elif change.kind == "closed" and name in self._growing:
+            self._growing.discard(name)
+            self._record(name, in_place=True)
 
-    def _wrote(self, name: str, in_place: bool) -> None:
+    def _start_growing(self, name: str) -> None:
+        self._growing.add(name)
+        self._on_growing(name)
+
+    def _record(self, name: str, in_place: bool) -> None:
         at, step = self._now(), step_in_name(name)
         if step is None:
             step = check(self._root / name, level=1).step

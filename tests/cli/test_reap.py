@@ -127,7 +127,7 @@ def test_age_is_counted_by_the_clock_of_the_control_plane(
     airflow: Airflow, emulator: Emulator, database: None, minutes: Minutes
 ) -> None:
     name = submit(emulator, "long", dag_id="deleted")
-    emulator.faults.add("skew", format_duration=1200, times=None)
+    emulator.faults.add("skew", seconds=1200, times=None)
     shown = airflow("reap", "--dry-run", "--older-than", "15m", "-o", "json")
     assert [row["name"] for row in json.loads(shown.out)] == [name]
     assert json.loads(airflow("reap", "--dry-run", "--older-than", "25m", "-o", "json").out) == []

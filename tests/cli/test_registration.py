@@ -86,7 +86,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture
 
 
 def test_unreachable_server_says_where_to_look(
-    airflow: Airflow, connect: Callable[..., None]
+    airflow: Airflow, connect: Callable[..., None], database: None
 ) -> None:
     connect("http://127.0.0.1:9")
     shown = airflow("ps")

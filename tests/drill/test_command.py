@@ -79,7 +79,7 @@ def test_options_stand_before_and_behind_the_script() -> None:
         "--",
         "9",
     ]
-    found = command._completed(parser.parse_args(words))
+    found = command._complete(parser.parse_args(words))
     assert (found.script, found.times, found.grace) == (Path("a.sh"), 5, 120)
     assert found.arguments == ["--times", "--", "9"]
     assert found.env == [("A", "1"), ("B", "x=y")]
@@ -88,7 +88,7 @@ def test_options_stand_before_and_behind_the_script() -> None:
 def test_arguments_may_follow_the_script_at_once() -> None:
     parser = argparse.ArgumentParser()
     command.configure(parser)
-    found = command._completed(parser.parse_args(["a.sh", "--", "--epochs", "3"]))
+    found = command._complete(parser.parse_args(["a.sh", "--", "--epochs", "3"]))
     assert (found.script, found.arguments, found.times) == (Path("a.sh"), ["--epochs", "3"], 3)
 
 
@@ -101,13 +101,13 @@ def test_arguments_may_follow_the_script_at_once() -> None:
         (["nowhere.sh", "--times", "0"], "--times: 0 is not in 1..100"),
         (
             ["nowhere.sh", "epochs=3"],
-            "'epochs=3' is no option of the drill; what is meant for the script goes behind --",
+            "'epochs=3' is not an option of the drill; arguments of the script go behind --",
         ),
         (
             ["nowhere.sh", "--grace", "20"],
-            "'20' is no duration; allowed: a number above 0 with ms, s, m or h",
+            "'20' is not a duration; allowed: a number above 0 with ms, s, m or h",
         ),
-        (["--grace", "20x", "nowhere.sh"], "'20x' is no duration"),
+        (["--grace", "20x", "nowhere.sh"], "'20x' is not a duration"),
         (["nowhere.sh", "--env", "A"], "'A' is not NAME=VALUE"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_script_that_handles_no_sigterm_is_preempted_in_time_all_the_same(
     assert drill(script(tmp_path / "project", loop), *QUICK) == 1
     told = " ".join(capsys.readouterr().out.split())
     assert "reached its end after 1 preemption, in 2 starts" in told
-    assert "nobody in it handles SIGTERM" in told
+    assert "no process of it handles SIGTERM" in told
     assert (
         "it saved progress.txt, which is no checkpoint that can be read here; save with save_checkpoint"
         in told

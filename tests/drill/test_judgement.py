@@ -139,7 +139,7 @@ CASES: Mapping[str, tuple[DrillFacts, dict[str, str], tuple[str, str]]] = {
             but(but(GOOD, 1, reach="nobody"), 2, reach="nobody"), but(REFERENCE, 1, reach="nobody")
         ),
         {"sigterm": "fail"},
-        ("sigterm", "nobody in it handles SIGTERM: in a container it goes unheard"),
+        ("sigterm", "no process of it handles SIGTERM: in a container the signal has no effect"),
     ),
     "preempted before it had saved anything": (
         facts(

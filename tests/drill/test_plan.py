@@ -32,7 +32,7 @@ def test_durations_have_a_unit(text: str, seconds: float) -> None:
 )
 def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(
-        ValueError, match="is no duration; allowed: a number above 0 with ms, s, m or h"
+        ValueError, match="is not a duration; allowed: a number above 0 with ms, s, m or h"
     ):
         duration(text)
 
@@ -43,8 +43,8 @@ def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
         ({"times": 0}, "--times: 0 is not in 1..100; a drill without a preemption shows nothing"),
         ({"times": 101}, "--times: 101 is not in"),
         ({"references": 3}, "--references: 3 is neither 1 nor 2"),
-        ({"rate": -1.0}, "--rate: -1 is no number of preemptions a day"),
-        ({"rate": float("nan")}, "--rate: nan is no number"),
+        ({"rate": -1.0}, "--rate: -1 is not a number of preemptions a day"),
+        ({"rate": float("nan")}, "--rate: nan is not a number"),
         ({"limit": 20.0}, "--limit: 20 s for a run is over before the first preemption at 20 s"),
         ({"environment": {"2X": "1"}}, "--env: '2X' is no name of a variable"),
         ({"checkpoints": "."}, "--checkpoints: '.' is all of the folder"),
@@ -76,7 +76,7 @@ def test_all_problems_are_told_at_once() -> None:
 def test_script_must_be_there_and_be_something_that_can_be_started(tmp_path: Path) -> None:
     for path, words in (
         (tmp_path / "none.sh", "does not exist"),
-        (tmp_path, "is no file"),
+        (tmp_path, "is not a file"),
         (script(tmp_path, "echo hello\n"), "does not begin with"),
     ):
         with pytest.raises(DrillError, match=words):
