@@ -14,6 +14,7 @@ from collections.abc import Callable
 from airflow_runai.cli import checks
 from airflow_runai.cli.checks import PROBLEM, UNKNOWN, CheckResult, DryRun, NotChecked
 from airflow_runai.cli.exit_codes import UsageError, command, error_text
+from airflow_runai.cli.name_check import name
 from airflow_runai.cli.output import print_rows
 from airflow_runai.cli.target import Target, target_from
 from airflow_runai.errors import RunaiError
@@ -31,7 +32,7 @@ STEPS: tuple[tuple[str, Callable[[DryRun], CheckResult], bool], ...] = (
     ("time limits", checks.time_limits, False),
     ("quota", checks.quota, False),
     ("free GPUs", checks.free_gpus, False),
-    ("name", checks.name, False),
+    ("name", name, False),
 )
 
 
@@ -42,9 +43,9 @@ def main(arguments: Namespace) -> int:
     conn_id = _conn_id(arguments, target)
     run = DryRun(target, conn_id, arguments.project, arguments.run_id, arguments.map_index)
     rows = []
-    for name, check, is_essential in STEPS:
+    for step, check, is_essential in STEPS:
         verdict, reason = _result(run, check, is_essential)
-        rows.append({"check": name, "verdict": verdict, "says": reason})
+        rows.append({"check": step, "verdict": verdict, "says": reason})
     print_rows(rows, arguments.output)
     return 1 if any(row["verdict"] == PROBLEM for row in rows) else 0
 

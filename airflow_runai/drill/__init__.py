@@ -1,5 +1,5 @@
 """
-The preemption drill: does a training survive?
+The preemption drill: shows whether a training survives.
 
 Runs the researcher's own script in the embedded Run:ai, preempts it, gives it back on an empty
 node, and compares its checkpoints with those of an uninterrupted run. On the command line:

@@ -98,7 +98,7 @@ def _log(line: str) -> None:
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end a drill as Ctrl-C does: all its processes are stopped."""
+    """Let SIGTERM and a closed terminal end a drill as Ctrl-C does: with all its processes."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
         numbers.append(signal.SIGHUP)

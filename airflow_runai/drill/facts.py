@@ -80,7 +80,7 @@ class CheckpointState:
 
     @property
     def resumable(self) -> CheckpointSummary | None:
-        """The one to resume from; a newest one that cannot be read gets the benefit of the doubt."""
+        """The one to resume from; if the newest cannot be read here, it is taken for good."""
         return self.newest if self.newest and self.newest.undecided else self.best
 
 

@@ -1,4 +1,4 @@
-"""Checks on a training's progress: does it resume, does each step once, ends the same?"""
+"""Checks on a training's progress: it resumes, does each step once, and ends the same."""
 
 from __future__ import annotations
 
