@@ -147,6 +147,7 @@ def cluster(run: DryRun) -> CheckResult:
 def version(run: DryRun) -> CheckResult:
     """Compare the cluster's version with the oldest that this provider supports."""
     text = _cluster_of_project(run).version
+    # Such as 2.24.0, or a text that is no version at all.
     numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2:
         return UNKNOWN, "the server does not report it"
@@ -156,6 +157,7 @@ def version(run: DryRun) -> CheckResult:
 
 
 def _cluster_of_project(run: DryRun) -> Cluster:
+    # Asked for first, because a failed connection is a better reason than an unknown project.
     _, cluster_id = run.connected_hook, run.project.cluster_id
     for candidate in run.clusters or ():
         if candidate.id == cluster_id:
@@ -180,6 +182,7 @@ def policy(run: DryRun) -> CheckResult:
     if not broken:
         return OK, "no rule is broken" if effective.get("rules") else "no rules"
     if run.later:
+        # What is known only later may be just what the rule asks for.
         return UNKNOWN, f"as far as can be seen: {'; '.join(broken)}"
     return PROBLEM, "; ".join(broken)
 
@@ -190,6 +193,7 @@ def time_limits(run: DryRun) -> CheckResult:
     rules = effective.get("schedulingRules") if isinstance(effective, Mapping) else None
     if not isinstance(rules, Mapping):
         return UNKNOWN, "the server does not report them"
+    # A limit of 0, or none, ends nothing.
     limits = [f"{key}: {rules[key]}" for key in rules if key.startswith("training") and rules[key]]
     if not limits:
         return OK, "none"
@@ -226,6 +230,7 @@ def _over_quota(spec: WorkloadSpec, summary: str, fits_alone: bool) -> CheckResu
 def free_gpus(run: DryRun) -> CheckResult:
     """Compare the GPUs of the specification with those that are free in the cluster now."""
     hook, cluster_id = run.connected_hook, run.project.cluster_id
+    # Of a request for GPU memory it is not known how many GPUs it takes: at least it fits.
     gpus = _requested_gpus(run) or 0
     total = hook.run(capacity.gpus_of_nodes(cluster_id, "TOTAL_GPUS"))
     free = hook.run(capacity.gpus_of_nodes(cluster_id, "FREE_GPUS"))

@@ -12,14 +12,14 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from airflow_runai.backends import capacity
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command, print_error
 from airflow_runai.cli.files import read_small_file
-from airflow_runai.cli.output import print_rows
+from airflow_runai.cli.output import Row, print_rows
 from airflow_runai.cli.save_times import longest_save
 from airflow_runai.cli.target import Target, target_from, target_of_task
 from airflow_runai.cli.tasks import find_trainings
@@ -44,7 +44,7 @@ def main(arguments: Namespace) -> int:
     for target in targets:
         if target is not None:
             failed = _report_mistakes(target) or failed
-            _warn_of_other_script(target, from_files.get("script"))
+            _warn_of_other_script(target, from_files.script)
         for finding in _findings(arguments, target, from_files):
             failed = failed or finding.severity != "info"
             rows.append(_row(target, finding))
@@ -106,34 +106,42 @@ def _warn_of_other_script(target: Target, script: Script | None) -> None:
 
 
 def _findings(
-    arguments: Namespace, target: Target | None, from_files: dict[str, Any]
+    arguments: Namespace, target: Target | None, from_files: Subject
 ) -> Iterable[Finding]:
-    known = {**from_files, **_project_quota(arguments, target)}
-    silenced_by_task = ()
+    subject, silenced = from_files, ()
     if target is not None:
-        known = {**_from_target(target), **known}
-        silenced_by_task = target.task.get("lint_silence", ()) if target.task else ()
-    return lint(Subject(**known), {*arguments.silence, *silenced_for(silenced_by_task)})
+        subject = _with_target(subject, target)
+        silenced = target.task.get("lint_silence", ()) if target.task else ()
+    if arguments.conn is not None:
+        quota = _project_quota(arguments, target)
+        subject = replace(subject, gpu_limit=quota.limit, gpu_quota=quota.deserved)
+    return lint(subject, {*arguments.silence, *silenced_for(silenced)})
 
 
-def _from_target(target: Target) -> dict[str, Any]:
-    instructions, task = target.instructions, target.task
-    known: dict[str, Any] = {"spec": target.spec, "warnings": instructions.warnings}
+def _with_target(subject: Subject, target: Target) -> Subject:
+    subject = replace(subject, spec=target.spec, warnings=target.instructions.warnings)
+    task = target.task
     if task is None:
-        return {**known, "whole": instructions.template is None}
-    arguments = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
-    evaluates = task.operator_class.evaluates
-    return {**known, **arguments, "whole": not task.expanded, "evaluates": evaluates}
+        # A template that a line names is not resolved: it may set the keys that are absent.
+        return replace(subject, whole=target.instructions.template is None)
+    return replace(
+        subject,
+        retries=task.get("retries"),
+        limits=task.get("limits"),
+        deferrable=task.get("deferrable"),
+        on_kill=task.get("on_kill"),
+        whole=not task.expanded,
+        evaluates=task.operator_class.evaluates,
+    )
 
 
-def _from_files(arguments: Namespace) -> dict[str, Any]:
+def _from_files(arguments: Namespace) -> Subject:
     """Return the start-up script, and how long saves took."""
-    known: dict[str, Any] = {}
-    if arguments.script is not None:
-        known["script"] = _script(Path(arguments.script))
-    if arguments.checkpoints is not None:
-        known["save_seconds"] = longest_save(Path(arguments.checkpoints))
-    return known
+    script, folder = arguments.script, arguments.checkpoints
+    return Subject(
+        script=None if script is None else _script(Path(script)),
+        save_seconds=None if folder is None else longest_save(Path(folder)),
+    )
 
 
 def _script(path: Path) -> Script:
@@ -161,17 +169,14 @@ def _requirements(files: Iterable[Path]) -> dict[str, str]:
     }
 
 
-def _project_quota(arguments: Namespace, target: Target | None) -> dict[str, Any]:
-    if arguments.conn is None:
-        return {}
+def _project_quota(arguments: Namespace, target: Target | None) -> Quota:
     hook = hook_for(arguments.conn)
     of_target = target.project if target else None
     project = hook.project(arguments.project or of_target or hook.settings.project)
-    quota = Quota.from_wire(hook.run(capacity.project_record(project)))
-    return {"gpu_limit": quota.limit, "gpu_quota": quota.deserved}
+    return Quota.from_wire(hook.run(capacity.project_record(project)))
 
 
-def _row(target: Target | None, finding: Finding) -> dict[str, Any]:
+def _row(target: Target | None, finding: Finding) -> Row:
     task = {"task": target.task.task_id} if target and target.task else {}
     return {
         **task,

@@ -39,6 +39,7 @@ def _name_in_run(run: DryRun, expected: ExpectedName) -> CheckResult:
     alive = [workload for _, workload in existing if workload.meaning not in OVER]
     if alive:
         return _name_is_taken(run, alive[-1])
+    # As if nothing had been submitted before by this try.
     step = plan(existing, Tries(1), None, expected.on_clear)
     before = step.before if isinstance(step, Create) else None
     ended = f"; {before.name} has ended ({before.phase})" if before else ""

@@ -39,14 +39,18 @@ def expected_name(target: Target, run_id: str | None, map_index: int) -> Expecte
     :raises Unreachable: if only the name of this Airflow is missing to complete it.
     """
     slug, task = _slug(target), target.task
-    if task is None or run_id is None:
-        # The hash comes out wrong without the run; only what stands before it is used.
-        dag_id, task_id = (task.dag_id, task.task_id) if task else ("", "train")
-        identity = TaskIdentity("", dag_id, run_id or "", task_id, map_index)
-        return ExpectedName(base_name(identity, slug), identity.digest(), complete=False)
+    if task is None:
+        return _incomplete(TaskIdentity("", "", run_id or "", "train", map_index), slug)
+    if run_id is None:
+        return _incomplete(TaskIdentity("", task.dag_id, "", task.task_id, map_index), slug)
     identity = TaskIdentity(name_in_database(), task.dag_id, run_id, task.task_id, map_index)
     on_clear = task.get("on_clear", "restart")
     return ExpectedName(base_name(identity, slug), identity.digest(), True, on_clear)
+
+
+def _incomplete(identity: TaskIdentity, slug: str | None) -> ExpectedName:
+    # The hash is a wrong one, of the right length: only what stands before it is used.
+    return ExpectedName(base_name(identity, slug), identity.digest(), complete=False)
 
 
 def _slug(target: Target) -> str | None:

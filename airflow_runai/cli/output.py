@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from airflow_runai.core.texts import cut
 
@@ -26,7 +25,7 @@ _UNLIMITED = 1_000_000
 #: Nothing but a rule below the header; the third line holds left edge, fill, divider, right edge.
 _RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
 def print_rows(rows: Sequence[Row], output: str, if_empty: str = "nothing") -> None:
@@ -46,7 +45,7 @@ def print_rows(rows: Sequence[Row], output: str, if_empty: str = "nothing") -> N
         print("\n".join(table_lines(rows, rule=is_table, width=width)))
 
 
-def serialize(value: Any, output: str) -> str:
+def serialize(value: object, output: str) -> str:
     """Return a value as JSON or YAML, ending with a new line."""
     if output == "json":
         return json.dumps(value, indent=2) + "\n"
@@ -63,30 +62,35 @@ def table_lines(rows: Sequence[Row], *, rule: bool, width: int | None) -> list[s
     :param width: of a line, in characters; the widest columns are wrapped to fit. ``None``: that of
         the terminal.
     """
-    # The rule brings a divider of one blank: either way, two blanks stand between two columns.
-    padding = (0, 1 if rule else 2, 0, 0)
-    table = Table(box=_RULE if rule else None, show_edge=False, pad_edge=False, padding=padding)
-    cells = [[_cell(value) for value in row.values()] for row in rows]
-    for name, column in zip(rows[0], zip(*cells, strict=True), strict=True):
-        table.add_column(name, min_width=_longest_word([name, *column]))
-    for row in cells:
-        table.add_row(*row)
+    table = Table(
+        *(_column(name, rows) for name in rows[0]),
+        box=_RULE if rule else None,
+        show_edge=False,
+        pad_edge=False,
+        # The rule brings a divider of one blank: either way, two blanks separate columns.
+        padding=(0, 1 if rule else 2, 0, 0),
+    )
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
     console = Console(width=width, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:
         console.print(table, crop=False)
+    # Cells are padded, which a file or a pipe has no use for.
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def _longest_word(texts: Iterable[str]) -> int:
-    """Return the width below which a word would break: a path or a flag must stay in one piece."""
-    return max((cell_len(word) for text in texts for word in text.split()), default=0)
+def _column(name: str, rows: Sequence[Row]) -> Column:
+    """Return a column that breaks no word, so that a path or a flag can still be copied."""
+    texts = [name, *(_cell(row[name]) for row in rows)]
+    words = [word for text in texts for word in text.split()]
+    return Column(name, min_width=max(map(cell_len, words)))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return cut(text, MAX_CELL)  # one row, one line
+    return cut(text, MAX_CELL)  # on one line
 
 
 def format_duration(seconds: float | None) -> str:

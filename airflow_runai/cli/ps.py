@@ -17,7 +17,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
-from airflow_runai.cli.output import format_duration, print_rows
+from airflow_runai.cli.output import Row, format_duration, print_rows
 from airflow_runai.core.flow import now
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
@@ -37,7 +37,7 @@ def main(arguments: Namespace) -> int:
     states = _task_states([one.origin for one in owned], required=arguments.orphans)
     if arguments.orphans:
         owned = [orphan.owned for orphan in orphans(owned, states)]
-    at = hook.run(now())
+    at = hook.run(now())  # of the control plane, whose clock stamped the workloads
     rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in owned]
     if arguments.output not in ("json", "yaml"):
         rows = [_for_people(row) for row in rows]
@@ -55,6 +55,7 @@ def _owned(hook: RunaiHook, arguments: Namespace) -> list[Owned]:
 
 def _task_states(origins: list[Origin], *, required: bool) -> Mapping[Origin, str]:
     """Return the tasks' states; without a database none, unless they are required."""
+    # The lists of some servers leave out the variables that name DAG and task.
     nameless = sum(origin.dag_id is None for origin in origins)
     if nameless and required:
         print(f"warning: {nameless} workload(s) name no task, and are left out", file=sys.stderr)
@@ -76,7 +77,7 @@ def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
     return clocks(moments, at) if moments else None
 
 
-def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> dict[str, Any]:
+def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
     workload, origin = one.workload, one.origin
     seconds = spent.to_dict() if spent else {}
     return {
@@ -97,7 +98,7 @@ def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> dict
     }
 
 
-def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+def _for_people(row: Mapping[str, Any]) -> Row:
     """Return a row with fewer columns, and with durations that are easy to read."""
     is_mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {

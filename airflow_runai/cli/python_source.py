@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from airflow_runai.core.command_line import ParsedCommand
 from airflow_runai.core.naming import LONGEST_SLUG
@@ -28,7 +27,7 @@ def dag_file(parsed: ParsedCommand) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, Any]]:
+def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, object]]:
     yield "task_id", "train"
     if parsed.name or parsed.name_prefix:
         yield "workload_name", name[:LONGEST_SLUG].rstrip("-")
@@ -39,7 +38,7 @@ def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, Any]]:
     yield "spec", parsed.spec
 
 
-def _literal(value: Any, indent: int = 0) -> str:
+def _literal(value: object, indent: int = 0) -> str:
     """Write a value as Python source; in one line if it fits, else one entry a line."""
     if isinstance(value, Mapping) and value:
         items = [(f"{_scalar(key)}: ", entry) for key, entry in value.items()]
@@ -49,7 +48,9 @@ def _literal(value: Any, indent: int = 0) -> str:
     return _scalar(value)
 
 
-def _collection(opening: str, items: Sequence[tuple[str, Any]], closing: str, indent: int) -> str:
+def _collection(
+    opening: str, items: Sequence[tuple[str, object]], closing: str, indent: int
+) -> str:
     one_line = opening + ", ".join(label + _literal(entry) for label, entry in items) + closing
     if len(one_line) + indent <= _WIDTH and "\n" not in one_line:
         return one_line
@@ -58,7 +59,7 @@ def _collection(opening: str, items: Sequence[tuple[str, Any]], closing: str, in
     return "\n".join([opening, *lines, " " * indent + closing])
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     if isinstance(value, str):
         # JSON's strings are valid Python, in the quotes that formatters prefer.
         return json.dumps(value, ensure_ascii=not value.isprintable())

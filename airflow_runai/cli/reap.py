@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from functools import partial
-from typing import Any
 
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import find_orphans, reap
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import UsageError, command
-from airflow_runai.cli.output import print_rows
+from airflow_runai.cli.output import Row, print_rows
 from airflow_runai.core.orphans import Orphan
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.deployment.task_states import states_in_database
 
+_NOTHING = "no orphans"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -26,13 +26,13 @@ def main(arguments: Namespace) -> int:
     survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
     if arguments.dry_run:
         orphans = hook.run(find_orphans(survey, states_in_database, older_than))
-        rows, failed = [_row(orphan, "would be ended") for orphan in orphans], bool(orphans)
-    else:
-        fates = hook.run(reap(survey, states_in_database, older_than))
-        rows = [_row(fate.orphan, fate.words) for fate in fates]
-        failed = not all(fate.ended for fate in fates)
-    print_rows(rows, arguments.output, "no orphans")
-    return int(failed)
+        print_rows(
+            [_row(orphan, "would be ended") for orphan in orphans], arguments.output, _NOTHING
+        )
+        return int(bool(orphans))
+    fates = hook.run(reap(survey, states_in_database, older_than))
+    print_rows([_row(fate.orphan, fate.words) for fate in fates], arguments.output, _NOTHING)
+    return int(not all(fate.ended for fate in fates))
 
 
 def _seconds(age: str) -> float:
@@ -44,7 +44,7 @@ def _seconds(age: str) -> float:
     return float(int(match[1]) * _UNITS[match[2]])
 
 
-def _row(orphan: Orphan, outcome: str) -> dict[str, Any]:
+def _row(orphan: Orphan, outcome: str) -> Row:
     workload, origin = orphan.owned.workload, orphan.owned.origin
     return {
         "name": workload.name,

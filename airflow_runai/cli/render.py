@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from airflow_runai.cli.exit_codes import command
 from airflow_runai.cli.output import print_rows
@@ -32,7 +31,7 @@ def main(arguments: Namespace) -> int:
     return 0
 
 
-def by_layer(target: Target) -> Iterator[tuple[str, Any, str]]:
+def by_layer(target: Target) -> Iterator[tuple[str, object, str]]:
     """Yield key, value and layer of each single value; additions of the operator come last."""
     yield from _outside_spec(target)
     yield from _specification(target.instructions)
@@ -40,7 +39,7 @@ def by_layer(target: Target) -> Iterator[tuple[str, Any, str]]:
         yield from _added_by_operator(target.task)
 
 
-def _outside_spec(target: Target) -> Iterator[tuple[str, Any, str]]:
+def _outside_spec(target: Target) -> Iterator[tuple[str, object, str]]:
     """Yield project, template and name: the task wins over its line, both over a template."""
     instructions, effective = target.instructions, target.instructions.effective
     # A template that names the same project named it first.
@@ -58,7 +57,7 @@ def _outside_spec(target: Target) -> Iterator[tuple[str, Any, str]]:
             yield name, fallback, layer
 
 
-def _specification(instructions: Instructions) -> Iterator[tuple[str, Any, str]]:
+def _specification(instructions: Instructions) -> Iterator[tuple[str, object, str]]:
     if not instructions.spec:
         return
     layers = instructions.effective.layers if instructions.effective else {}
@@ -71,12 +70,12 @@ def _specification(instructions: Instructions) -> Iterator[tuple[str, Any, str]]
         yield f"spec.{key}" if key else "spec", value, layer
 
 
-def _is_same_entry(key: str, value: Any, other_key: str, other_value: Any) -> bool:
+def _is_same_entry(key: str, value: object, other_key: str, other_value: object) -> bool:
     # Lists of several layers are joined, so the index of an entry says nothing.
     return key.split("[")[0] == other_key.split("[")[0] and same(value, other_value)
 
 
-def _added_by_operator(task: TrainingTask) -> Iterator[tuple[str, Any, str]]:
+def _added_by_operator(task: TrainingTask) -> Iterator[tuple[str, object, str]]:
     if issubclass(task.operator_class, RunaiEvaluationOperator):
         yield "spec.environment.CHECKPOINT", "the path of `checkpoint`", "operator"
         yield "spec.environment.METRICS", task.get("metrics"), "operator"
@@ -84,16 +83,17 @@ def _added_by_operator(task: TrainingTask) -> Iterator[tuple[str, Any, str]]:
         yield name, "differs between the task's instances", "expand"
 
 
-def _masked(key: str, value: Any) -> Any:
+def _masked(key: str, value: object) -> object:
     variable = None if isinstance(value, Mapping) else _VARIABLE.search(key)
     if variable and (looks_secret(variable[1]) or in_value(str(value))):
         return "***"
+    # Command lines carry secrets among other words; only those are masked.
     if key.rpartition(".")[2] in ("command", "args") and isinstance(value, str):
         return masked(value)
     return _plain(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return plain data: results of other tasks as text, secrets in ``{name, value}`` masked."""
     if isinstance(value, Mapping):
         plain = {str(key): _plain(entry) for key, entry in value.items()}

@@ -87,6 +87,7 @@ def target_of_task(task: TrainingTask) -> Target:
 
 def _from_file(name: str) -> Mapping[str, Any]:
     try:
+        # UTF-8 takes up to four bytes for one of the characters that are limited.
         text = read_small_file(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(

@@ -30,15 +30,16 @@ def known_part(spec: Any, expanded: tuple[str, ...] = ()) -> tuple[WorkloadSpec,
         later = [*unrendered(spec), *differing]
         if not later:
             raise
+    # An image is required; one that comes from a template must not hide other mistakes.
     return WorkloadSpec.from_mapping({"image": "known later", **without_unrendered(spec)}), later
 
 
-def unrendered(spec: Any) -> list[str]:
+def unrendered(spec: object) -> list[str]:
     """Return the dotted keys of all values that are not final."""
     return [f"spec.{key}" if key else "spec" for key, value in leaves(spec) if not _is_final(value)]
 
 
-def without_unrendered(spec: Any) -> dict[str, Any]:
+def without_unrendered(spec: object) -> dict[str, object]:
     """Return what is final, and the image in any case: without one, nothing can be checked."""
     if not isinstance(spec, Mapping):
         return {}
@@ -48,8 +49,8 @@ def without_unrendered(spec: Any) -> dict[str, Any]:
     return final
 
 
-def _final_part(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    final: dict[str, Any] = {}
+def _final_part(mapping: Mapping[str, object]) -> dict[str, object]:
+    final: dict[str, object] = {}
     for key, value in mapping.items():
         if isinstance(value, Mapping):
             final[key] = _final_part(value)
@@ -58,7 +59,7 @@ def _final_part(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return final
 
 
-def _is_final(value: Any) -> bool:
+def _is_final(value: object) -> bool:
     if isinstance(value, str):
         return not is_templated(value)
     if isinstance(value, Mapping):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from airflow_runai.cli.exit_codes import UsageError, command
 from airflow_runai.cli.output import serialize
@@ -36,9 +35,9 @@ def main(arguments: Namespace) -> int:
     parsed = parse_command(_line(arguments.line))
     forms = FORMS if arguments.to == "all" else (arguments.to,)
     warnings = [*parsed.warnings, *_warnings(parsed, forms)]
+    results, problems = _translate(parsed, forms)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    results, problems = _translate(parsed, forms)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if arguments.output in ("json", "yaml"):
@@ -56,6 +55,7 @@ def main(arguments: Namespace) -> int:
 
 
 def _line(words: list[str]) -> str | list[str]:
+    # argparse keeps a -- before the line.
     words = words[1:] if words[:1] == ["--"] else words
     if words == ["-"]:
         return sys.stdin.read()
@@ -64,8 +64,10 @@ def _line(words: list[str]) -> str | list[str]:
             "line: missing; give a `runai submit …` line, or - to read it from standard input"
         )
     first, *others = words
+    # Blanks in the first word: the line is quoted, so that nothing may follow it.
     if others and any(character.isspace() for character in first):
         raise UsageError(f"{others[0]}: follows the line; options of `translate` go before it")
+    # Behind a -- of the line, --to is for the program that the line starts.
     own_words = words[: words.index("--")] if "--" in words else words
     if "--to" in own_words:
         raise UsageError(
@@ -74,9 +76,11 @@ def _line(words: list[str]) -> str | list[str]:
     return words if others else first
 
 
-def _translate(parsed: ParsedCommand, forms: Sequence[str]) -> tuple[dict[str, Any], Sequence[str]]:
+def _translate(
+    parsed: ParsedCommand, forms: Sequence[str]
+) -> tuple[dict[str, object], Sequence[str]]:
     """Return the text (or JSON document) of each form, and the problems of those without one."""
-    results: dict[str, Any] = {}
+    results: dict[str, object] = {}
     problems: list[str] = []
     for form in forms:
         try:
@@ -86,7 +90,7 @@ def _translate(parsed: ParsedCommand, forms: Sequence[str]) -> tuple[dict[str, A
     return results, problems
 
 
-def _text(results: Mapping[str, Any], with_headings: bool) -> str:
+def _text(results: Mapping[str, object], with_headings: bool) -> str:
     parts = []
     for form, result in results.items():
         heading = f"{_HEADINGS[form]}\n" if with_headings else ""
@@ -95,7 +99,7 @@ def _text(results: Mapping[str, Any], with_headings: bool) -> str:
 
 
 def _warnings(parsed: ParsedCommand, forms: Sequence[str]) -> Iterator[str]:
-    variables: Mapping[str, Any] = parsed.spec.get("environment") or {}
+    variables: Mapping[str, object] = parsed.spec.get("environment") or {}
     for name, value in variables.items():
         if looks_secret(name) and not isinstance(value, Mapping):
             yield (
@@ -154,9 +158,9 @@ def _v2(parsed: ParsedCommand) -> str:
     return line + "\n"
 
 
-def _rest(parsed: ParsedCommand) -> dict[str, Any]:
+def _rest(parsed: ParsedCommand) -> dict[str, object]:
     # Without projectId and clusterId, which no line contains.
-    body: dict[str, Any] = {}
+    body: dict[str, object] = {}
     if parsed.name or parsed.name_prefix:
         body["name"] = parsed.name or parsed.name_prefix
     if parsed.name_prefix:
@@ -164,7 +168,7 @@ def _rest(parsed: ParsedCommand) -> dict[str, Any]:
     return {**body, **parsed.workload().to_wire()}
 
 
-_WRITERS: dict[str, Callable[[ParsedCommand], Any]] = {
+_WRITERS: dict[str, Callable[[ParsedCommand], object]] = {
     "operator": dag_file,
     "yaml": _yaml,
     "line": _v2,

@@ -21,7 +21,7 @@ ChangeKind = Literal["made", "arrived", "filled", "closed"]
 
 # <sys/inotify.h>
 _MODIFY, _CLOSE_WRITE, _MOVED_TO, _CREATE, _DIRECTORY = 0x2, 0x8, 0x80, 0x100, 0x40000000
-_HEAD = struct.Struct("iIII")
+_HEAD = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 
 
 class Change(NamedTuple):
@@ -78,7 +78,7 @@ class Inotify:
         if not select.select([self._file], [], [], seconds)[0]:
             return
         data = os.read(self._file, 1 << 16)
-        while data:
+        while data:  # several events at once; a name is padded with zeros
             _, mask, _, length = _HEAD.unpack_from(data)
             end = _HEAD.size + length
             name = os.fsdecode(data[_HEAD.size : end].rstrip(b"\0"))
@@ -131,7 +131,7 @@ class Polling:
             elif before.content != entry.content:
                 self._growing.add(name)
                 yield Change(name, "filled")
-            elif name in self._growing:
+            elif name in self._growing:  # no change since the last look: the writer is done
                 self._growing.discard(name)
                 yield Change(name, "closed")
 

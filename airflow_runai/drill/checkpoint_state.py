@@ -24,6 +24,7 @@ def read_state(root: Path) -> CheckpointState:
     except RootProblem:
         return CheckpointState()
     best = _summary(selection.chosen) if selection.chosen else None
+    # Checkpoints are tried from the newest on: the first rejected one is the newest of all.
     newest = _summary(selection.rejected[0]) if selection.rejected else best
     return CheckpointState(newest, best)
 

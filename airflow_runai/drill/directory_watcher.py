@@ -79,7 +79,7 @@ class DirectoryWatcher:
 
     def _record(self, name: str, in_place: bool) -> None:
         at, step = self._now(), step_in_name(name)
-        if step is None:
+        if step is None:  # the name does not tell, the content may
             step = check(self._root / name, level=1).step
         self.writes.append(Write(at, name, step, in_place))
 

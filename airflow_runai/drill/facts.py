@@ -215,7 +215,7 @@ class DrillFacts:
     def pace(self) -> float | None:
         """Steps a second of the uninterrupted run; ``None`` where checkpoints tell no steps."""
         points = self.reference.step_times()
-        if len(points) == 1:
+        if len(points) == 1:  # with the start of the training, one checkpoint is enough
             points.insert(0, (self.reference.starts[0].trains_from, 0))
         if not points:
             return None

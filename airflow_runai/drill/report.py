@@ -19,6 +19,7 @@ from airflow_runai.drill.facts import Start, TrainingRun
 from airflow_runai.drill.judgement import DrillResult
 from airflow_runai.drill.losses import Cost, Loss
 from airflow_runai.drill.picture import picture
+from airflow_runai.drill.plan import DrillPlan
 
 SCHEMA = "runai-drill/1"
 _SURVIVES = {"pass": "yes", "fail": "no", "unknown": "not decided"}
@@ -54,6 +55,7 @@ def text(report: Mapping[str, Any]) -> str:
 def _check_lines(checks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     previous_reason = None
     for check in checks:
+        # One cause often fails several checks in a row.
         reason = "as above" if check["reason"] == previous_reason else check["reason"]
         yield from _wrapped(f"{_LABELS[check['verdict']]:<5} {check['name']:<9} ", reason)
         previous_reason = check["reason"]
@@ -75,9 +77,14 @@ def _preemption_table(report: Mapping[str, Any]) -> Iterator[str]:
     if not rows:
         return
     rows.insert(0, ("start", "node", "ran", "to stop", "exit", "work lost", "to start again"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    columns = [_padded(column) for column in zip(*rows, strict=True)]
+    for cells in zip(*columns, strict=True):
+        yield "  ".join(cells).rstrip()
+
+
+def _padded(column: Sequence[str]) -> list[str]:
+    width = max(map(len, column))
+    return [cell.ljust(width) for cell in column]
 
 
 def _preemption_row(loss: Mapping[str, Any], start: Mapping[str, Any]) -> tuple[str, ...]:
@@ -114,26 +121,30 @@ def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 def to_json(result: DrillResult) -> dict[str, Any]:
     """Return the report as plain JSON data; times are seconds since the run was submitted."""
-    facts, plan = result.facts, result.facts.plan
+    facts = result.facts
     runs = [*facts.references, facts.run]
     if facts.kill_during_write:
         runs.append(facts.kill_during_write)
     return {
         "schema": SCHEMA,
-        "script": plan.script.name,
+        "script": facts.plan.script.name,
         "verdict": _VERDICTS[result.exit_code],
-        "plan": {
-            "preempt_after_seconds": plan.preempt_after,
-            "times": plan.times,
-            "grace_seconds": plan.grace,
-            "preemptions_per_day": plan.rate,
-        },
+        "plan": _plan(facts.plan),
         "checks": [
             {**asdict(check), "page": f"docs/drill.md#{check.name}"} for check in result.checks
         ],
         "preemptions": [_loss(loss) for loss in result.losses],
         "cost": _cost(result.cost) if result.cost else None,
         "runs": [_run(run) for run in runs],
+    }
+
+
+def _plan(plan: DrillPlan) -> dict[str, Any]:
+    return {
+        "preempt_after_seconds": plan.preempt_after,
+        "times": plan.times,
+        "grace_seconds": plan.grace,
+        "preemptions_per_day": plan.rate,
     }
 
 

@@ -144,6 +144,7 @@ class _RunDriver:
         current = _CurrentStart(number, self._now())
         if self._wait_for_preemption(current):
             current.signalled_at = self._preempt()
+        # Its last process must be gone before its checkpoints are read.
         self._wait_until(lambda: not self._workload.live_pods and self._workload.departure is None)
         start = self._record(current)
         self._log(_progress_line(self._kind, start))
@@ -198,7 +199,7 @@ class _RunDriver:
                 self._plane.processes.kill(self._workload, self._plane.clock.now())
 
     def _record(self, current: _CurrentStart) -> Start:
-        suffix = f"-{current.number - 1}"
+        suffix = f"-{current.number - 1}"  # pods are named after their incarnation, from 0
         pod = next((pod for pod in self._workload.pods if pod.name.endswith(suffix)), None)
         completed_at = pod.completed_at if pod else None
         ended_at = completed_at - self._begin if completed_at else self._now()
@@ -239,6 +240,7 @@ class _RunDriver:
             time.sleep(_POLL_SECONDS)
 
     def _is_over(self, starts: list[Start]) -> bool:
+        # The start after the kill shows whether it copes with half a checkpoint.
         if self._kind == "strike" and len(starts) == 2:
             return True
         return self._workload.phase in phase.ENDED or time.monotonic() >= self._deadline

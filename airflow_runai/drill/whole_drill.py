@@ -48,6 +48,7 @@ def _facts(plan: DrillPlan, perform: Callable[[str, RunKind, float], TrainingRun
     references = [reference]
     if plan.references == 2 and _results_differ(run, reference):
         references.append(perform("reference-2", "reference", ready_timeout))
+    # A write in place was seen, so that a kill can hit it: see what the next start makes of it.
     kill_during_write = None
     if any(write.in_place for one in (run, *references) for write in one.writes):
         kill_during_write = perform("strike", "strike", ready_timeout)
