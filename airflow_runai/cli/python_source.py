@@ -51,7 +51,8 @@ def _literal(value: object, indent: int = 0) -> str:
 def _collection(
     opening: str, items: Sequence[tuple[str, object]], closing: str, indent: int
 ) -> str:
-    one_line = opening + ", ".join(label + _literal(entry) for label, entry in items) + closing
+    entries = ", ".join(label + _literal(entry) for label, entry in items)
+    one_line = f"{opening}{entries}{closing}"
     if len(one_line) + indent <= _WIDTH and "\n" not in one_line:
         return one_line
     blanks = " " * (indent + 4)

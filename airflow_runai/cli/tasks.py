@@ -59,7 +59,7 @@ def find_training(arguments: Namespace) -> TrainingTask:
     Read DAG files until the task is found.
 
     :param arguments: ``dag_id``, ``task_id``, ``bundle_name`` and ``dags_folder``.
-    :raises UsageError: if there is no such DAG or task, or if the task is no training; DAG files
+    :raises UsageError: if there is no such DAG or task, or if the task is not a training; DAG files
         with errors are listed.
     """
     dag = _find_dag(arguments)
@@ -105,9 +105,11 @@ def _find_dag(arguments: Namespace) -> DAG:
 def _message(trace: str) -> str:
     """Return the message at the end of a traceback; ours may list several mistakes, one a line."""
     lines = trace.strip().splitlines() or ["no reason is given"]
-    # The message begins at the last line that is not indented.
-    start = max((number for number, line in enumerate(lines) if line[:1].strip()), default=0)
-    return "\n    ".join(cut(line.strip()) for line in lines[start:])
+    message = lines
+    for number, line in enumerate(lines):
+        if line[:1].strip():  # the message begins at the last line that is not indented
+            message = lines[number:]
+    return "\n    ".join(cut(line.strip()) for line in message)
 
 
 def _dag_bags(bundle_names: list[str], folder: str | None) -> Iterator[DagBag]:

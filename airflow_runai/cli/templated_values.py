@@ -17,7 +17,7 @@ _PLAIN = (str, int, float, bool, type(None), Mapping, list, tuple)
 
 def known_part(spec: Any, expanded: tuple[str, ...] = ()) -> tuple[WorkloadSpec, list[str]]:
     """
-    Check what is final.
+    Check the values that are final.
 
     :param expanded: arguments that differ between the instances of a mapped task.
     :return: the checked part, and the keys that are known only later.
@@ -40,7 +40,7 @@ def unrendered(spec: object) -> list[str]:
 
 
 def without_unrendered(spec: object) -> dict[str, object]:
-    """Return what is final, and the image in any case: without one, nothing can be checked."""
+    """Return the final values, and the image in any case: a specification requires one."""
     if not isinstance(spec, Mapping):
         return {}
     final = _final_part(spec)

@@ -131,7 +131,7 @@ def _template_warnings(parsed: ParsedCommand, forms: Sequence[str]) -> Iterator[
 
 
 def _outside_spec(parsed: ParsedCommand) -> dict[str, str | None]:
-    """Return what is not part of a specification."""
+    """Return the fields that do not belong into a specification."""
     return {
         "name": parsed.name,
         "name_prefix": parsed.name_prefix,
@@ -141,7 +141,7 @@ def _outside_spec(parsed: ParsedCommand) -> dict[str, str | None]:
 
 
 def _yaml(parsed: ParsedCommand) -> str:
-    """Write the specification; what is not part of it is kept as a comment above it."""
+    """Write the specification; the other fields are kept as a comment above it."""
     outside = _outside_spec(parsed).items()
     comment = ", ".join(f"{key}: {value}" for key, value in outside if value is not None)
     head = f"# {cut(comment)}\n" if comment else ""

@@ -140,6 +140,7 @@ def _took_as_long_as_fresh(facts: DrillFacts, start: Start, at: float, step: int
 
 
 def _loss(facts: DrillFacts, start: Start, then: Start) -> Loss:
+    # What a start did in its grace period is lost only if it could not save.
     signalled_at = start.signalled_at or start.ended_at
     until = start.ended_at if start.killed else signalled_at
     seconds = max(0.0, until - _saved_at(facts, start))
@@ -147,6 +148,7 @@ def _loss(facts: DrillFacts, start: Start, then: Start) -> Loss:
     steps = None if pace is None else round(seconds * pace)
     behind = steps_behind(facts, then, start.resumable)
     if behind:
+        # The next start repeats these, too, at the pace of the uninterrupted run.
         steps = behind + (steps or 0)
         seconds += behind / pace if pace else 0.0
     start_seconds = 0.0 if then.ready_at is None else then.ready_at - then.started_at

@@ -129,11 +129,16 @@ def _rows(report: _Json) -> list[_Row]:
 def _row(row: _Row, top: float, scale: _Scale) -> Iterator[str]:
     yield _text(20, top + 20, row.label, "quiet")
     for start in row.starts:
-        yield from _bar(start, row.style, top, scale, row.lost.get(start["number"], 0.0))
-        begin, end = start["started_at"], start["ended_at"]
-        for checkpoint in row.checkpoints:
-            if begin <= checkpoint["at"] <= end:
-                yield _mark(checkpoint, start, scale.x(checkpoint["at"]), top + _BAR + 8)
+        lost = row.lost.get(start["number"], 0.0)
+        yield from _bar(start, row.style, top, scale, lost)
+        yield from _marks(row.checkpoints, start, top + _BAR + 8, scale)
+
+
+def _marks(checkpoints: Sequence[_Json], start: _Json, y: float, scale: _Scale) -> Iterator[str]:
+    begin, end = start["started_at"], start["ended_at"]
+    for checkpoint in checkpoints:
+        if begin <= checkpoint["at"] <= end:
+            yield _mark(checkpoint, start, scale.x(checkpoint["at"]), y)
 
 
 def _bar(start: _Json, style: str, top: float, scale: _Scale, lost: float) -> Iterator[str]:

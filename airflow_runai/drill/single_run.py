@@ -99,7 +99,7 @@ class _RunDriver:
         self._ready_timeout = ready_timeout
         self._killed_during_write = False
         self._watcher = DirectoryWatcher(saves, self._now, self._kill_during_write)
-        self._begin = self._deadline = 0.0
+        self._begin = self._deadline = 0.0  # both are set when it runs, as is the workload
         self._workload: Workload
 
     def run(self, work: Path) -> TrainingRun:
@@ -262,8 +262,8 @@ class _RunDriver:
         saved = [name for name in names if not name.startswith(".")]
         if saved:
             return (
-                f"it saved {', '.join(saved[:3])}, which is no checkpoint that can be read here; "
-                "save with save_checkpoint of training/preemptible.py, or in a format of "
+                f"it saved {', '.join(saved[:3])}, which is not a checkpoint that can be read "
+                "here; save with save_checkpoint of training/preemptible.py, or in a format of "
                 "docs/checkpoints.md under a name with its step, such as checkpoint-42"
             )
         elsewhere = folder.new_checkpoint_files(work, self._plan.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from airflow_runai.drill.answers import Answer, fails, passes, plural, unknown
@@ -127,8 +128,8 @@ def _not_saved(facts: DrillFacts, start: Start) -> Answer | None:
         return unknown(f"no checkpoint was seen: {run.blind}")
     if run.saved and not run.writes:
         return unknown(
-            "its checkpoints were found, but not seen on their way",
-            "do not remake the directory at a start",
+            "its checkpoints were found, but no write of them was seen",
+            "do not replace the directory at a start",
         )
     written = run.written(start)
     torn = _torn(start, written)
@@ -138,15 +139,17 @@ def _not_saved(facts: DrillFacts, start: Start) -> Answer | None:
             f"end only when the checkpoint is whole; {_PUBLISH}",
         )
     # Negative if the last checkpoint is newer than the signal.
-    age = (start.signalled_at or 0.0) - written[-1].at if written else float("inf")
-    if age <= 0 or age * (facts.pace or 1e9) < _STEPS_NOT_LOST:
+    age = (start.signalled_at or 0.0) - written[-1].at if written else math.inf
+    # Without a pace, nothing shows that an older one is new enough.
+    steps_lost = age * facts.pace if facts.pace else math.inf
+    if age <= 0 or steps_lost < _STEPS_NOT_LOST:
         return None
     last = f"the last one was {age:.1f} s old" if written else "this start had saved none"
+    advice = "save checkpoints, and resume from them"
+    if run.writes:
+        advice = "handle SIGTERM: save a checkpoint before ending"
     return fails(
-        f"{ended} with exit code {start.exit_code} and without a new checkpoint; {last}",
-        "handle SIGTERM: save a checkpoint before ending"
-        if run.writes
-        else "save checkpoints, and resume from them",
+        f"{ended} with exit code {start.exit_code} and without a new checkpoint; {last}", advice
     )
 
 

@@ -117,8 +117,8 @@ def test_measured_save_time_and_limit_of_the_project_reach_the_rules(
     with save_checkpoint(root, 1) as folder:
         (folder / "weights.bin").write_bytes(b"x")
     (manifest,) = root.glob("*/manifest.json")
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**told, "save_seconds": 500.0}))
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**document, "save_seconds": 500.0}))
     path = tmp_path / "spec.yaml"
     path.write_text("image: x:1\ntermination_grace_period: 30\ncompute:\n  gpu_devices: 3\n")
     shown = airflow(

@@ -69,9 +69,9 @@ def test_operator_code_is_a_complete_dag_file(airflow: Airflow, tmp_path: Path) 
 )
 def test_a_name_prefix_survives_in_every_form(line: str, airflow: Airflow, tmp_path: Path) -> None:
     shown = airflow("translate", "--to", "all", "-o", "json", line)
-    told = json.loads(shown.out)
-    forms = told["forms"]
-    assert (shown.code, told["name"], told["name_prefix"]) == (0, None, "acme")
+    document = json.loads(shown.out)
+    forms = document["forms"]
+    assert (shown.code, document["name"], document["name_prefix"]) == (0, None, "acme")
     assert _operator(forms["operator"], tmp_path).workload_name == "acme"
     assert forms["yaml"].startswith("# name_prefix: acme\n")
     assert parse_command(forms["line"]).name_prefix == "acme"

@@ -58,14 +58,14 @@ def start(
 
 
 def preempted(number: int, begin: float, standing: CheckpointState | None, **details: Any) -> Start:
-    told = {"signalled_at": begin + 6, "exit_code": 143, **details}
-    return start(number, begin, told.pop("seconds", 6.5), standing, **told)
+    fields = {"signalled_at": begin + 6, "exit_code": 143, **details}
+    return start(number, begin, fields.pop("seconds", 6.5), standing, **fields)
 
 
-def writes(*told: tuple[float, int | None], in_place: bool = False) -> tuple[Write, ...]:
+def writes(*points: tuple[float, int | None], in_place: bool = False) -> tuple[Write, ...]:
     return tuple(
         Write(at, f"step-{step:08d}" if step is not None else "model.pt", step, in_place)
-        for at, step in told
+        for at, step in points
     )
 
 

@@ -385,7 +385,7 @@ CASES: Mapping[str, tuple[DrillFacts, dict[str, str], tuple[str, str]]] = {
     "directory made anew at a start": (
         facts(replace(GOOD, writes=())),
         {"sigterm": "unknown", "resumed": "unknown"},
-        ("sigterm", "not seen on their way"),
+        ("sigterm", "but no write of them was seen"),
     ),
 }
 
@@ -468,10 +468,10 @@ def test_cost_is_the_mean_overhead_times_the_rate() -> None:
     seen = facts(rate=24)
     found = losses(seen)
     assert [(loss.stop_seconds, loss.start_seconds) for loss in found] == [(0.5, 1), (0.5, 1)]
-    told = cost(seen, found)
-    assert told is not None
-    assert (told.overhead, told.seconds_per_day) == (1.5, 36)
-    assert told.share == pytest.approx(36 / 86400)
+    price = cost(seen, found)
+    assert price is not None
+    assert (price.overhead, price.seconds_per_day) == (1.5, 36)
+    assert price.share == pytest.approx(36 / 86400)
 
 
 def test_a_training_that_begins_anew_has_no_price_but_its_whole_work() -> None:
@@ -495,9 +495,9 @@ def test_time_to_stop_is_not_counted_twice_where_it_is_lost_work() -> None:
 
 def test_cost_is_never_more_than_the_whole_day_and_unknown_without_preemption() -> None:
     seen = facts(AGAIN, rate=1e6)
-    told = cost(seen, losses(seen))
-    assert told is not None
-    assert told.share == 1
+    price = cost(seen, losses(seen))
+    assert price is not None
+    assert price.share == 1
     none: Any = facts(replace(REFERENCE, kind="drill"))
     assert losses(none) == ()
     assert cost(none, ()) is None

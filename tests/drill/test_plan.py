@@ -86,11 +86,11 @@ def test_script_must_be_there_and_be_something_that_can_be_started(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("told", "inside"),
+    ("checkpoints", "inside"),
     [("out", "out"), ("./out/", "out"), ("a/../out/b", "out/b"), (str(SCRIPT.parent / "x"), "x")],
 )
-def test_places_in_the_folder_are_found_in_its_copy(told: str, inside: str) -> None:
-    assert DrillPlan(SCRIPT, checkpoints=told).saves_inside == PurePosixPath(inside)
+def test_places_in_the_folder_are_found_in_its_copy(checkpoints: str, inside: str) -> None:
+    assert DrillPlan(SCRIPT, checkpoints=checkpoints).saves_inside == PurePosixPath(inside)
 
 
 def test_a_place_elsewhere_must_be_named_by_an_argument_or_a_variable() -> None:

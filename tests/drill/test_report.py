@@ -42,10 +42,10 @@ def shapes(seen: DrillFacts, kind: str) -> list[ElementTree.Element]:
 @pytest.mark.parametrize("case", CASES)
 def test_every_outcome_can_be_told_and_drawn(case: str) -> None:
     found = report(CASES[case][0])
-    told = text(found)
-    assert max(map(len, told.splitlines())) <= 120
+    shown = text(found)
+    assert max(map(len, shown.splitlines())) <= 120
     for check in found["checks"]:
-        assert f"{check['name']:<9} " in told
+        assert f"{check['name']:<9} " in shown
     title = ElementTree.fromstring(picture(found)).find(f"{SVG}title")
     assert title is not None
     assert title.text
@@ -53,9 +53,9 @@ def test_every_outcome_can_be_told_and_drawn(case: str) -> None:
 
 
 def test_head_and_table_tell_the_essence() -> None:
-    told = text(report(facts(but(GOOD, 1, killed=True, ended_at=9.2))))
-    assert told.splitlines()[0] == "Will startup.sh survive? no"
-    assert "1      node-1  6.0 s  3.20 s   killed  3.0 s (30 steps)  1.0 s" in told.splitlines()
+    shown = text(report(facts(but(GOOD, 1, killed=True, ended_at=9.2))))
+    assert shown.splitlines()[0] == "Will startup.sh survive? no"
+    assert "1      node-1  6.0 s  3.20 s   killed  3.0 s (30 steps)  1.0 s" in shown.splitlines()
 
 
 def test_a_training_that_keeps_nothing_is_told_what_that_means() -> None:
@@ -71,12 +71,12 @@ def test_a_training_that_begins_anew_is_not_priced_by_the_drill_s_few_seconds() 
     ):
         found = report(seen)
         assert found["cost"] is None
-        told = " ".join(text(found).split())
+        shown = " ".join(text(found).split())
         assert (
             "At 10 preemptions a day: everything since the start, each time (2.4 h of work, on average)."
-            in told
+            in shown
         )
-        assert "% of it" not in told
+        assert "% of it" not in shown
     assert "% of it" in text(report(facts()))
     blind = facts(replace(NOTHING, blind="it saved elsewhere"))
     assert "preemptions a day" not in text(report(blind)), "what was not seen is not judged"

@@ -61,9 +61,9 @@ def differing(outcome: DrillResult) -> dict[str, str]:
 
 
 def held(drill: DrillPlan) -> DrillResult:
-    told: list[str] = []
-    outcome = hold(drill, told.append)
-    assert len(told) >= 4, "one line for each start"
+    lines: list[str] = []
+    outcome = hold(drill, lines.append)
+    assert len(lines) >= 4, "one line for each start"
     return outcome
 
 
