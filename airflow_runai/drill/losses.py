@@ -140,7 +140,7 @@ def _took_as_long_as_fresh(facts: DrillFacts, start: Start, at: float, step: int
 
 
 def _loss(facts: DrillFacts, start: Start, then: Start) -> Loss:
-    # What a start did in its grace period is lost only if it could not save.
+    # The grace period of a start that had to be killed is lost work; else it is time to stop.
     signalled_at = start.signalled_at or start.ended_at
     until = start.ended_at if start.killed else signalled_at
     seconds = max(0.0, until - _saved_at(facts, start))
