@@ -1,6 +1,4 @@
-"""
-What the page on the drill takes from the code: its checks, its options, and a recorded report.
-"""
+"""Parts of the page on the drill that come from the code: checks, options, a recorded report."""
 
 from __future__ import annotations
 
@@ -18,13 +16,13 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 
 def checks(table: Table) -> str:
-    """Every check with its question."""
+    """Return every check with its question."""
     rows = [(f"[`{name}`](#{name})", question) for name, (question, _) in QUESTIONS.items()]
     return table(("check", "question"), rows)
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """A drill as it was once held, from ``docs/drills``."""
+    """Return a recorded drill from ``docs/drills``."""
     found: dict[str, Any] = json.loads(
         (Path(__file__).parent / "drills" / f"{name}.json").read_text()
     )
@@ -32,12 +30,12 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def report() -> str:
-    """The report of a training that does not survive."""
+    """Return the report of a training that does not survive."""
     return f"```\n{text(recorded('ignores-sigterm'))}\n```"
 
 
 def options(table: Table) -> str:
-    """Every option of the command line."""
+    """Return every option of the command line."""
     parser = argparse.ArgumentParser()
     command.configure(parser)
     actions = [

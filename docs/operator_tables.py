@@ -1,7 +1,7 @@
 """
-Tables of what operators and sensors take, read from their source: nothing is imported, so Airflow is not started.
+Tables of the parameters of operators and sensors, read from their source without an import.
 
-The meaning of a parameter is its ``:param:`` line, its default stands in the constructor of the
+The meaning of a parameter is its ``:param:`` line. Its default comes from the constructor of the
 class or of its base.
 """
 
@@ -43,7 +43,8 @@ def _sections(path: Path, table: Table) -> Iterator[str]:
         known = _defaults(node, classes)
         rows = [(f"`{name}`", known.get(name, "required"), text) for name, text in meanings.items()]
         place = f"`airflow_runai.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}`"
-        yield f"## {node.name}\n\nIn {place}. {words}\n\n{table(('parameter', 'default', 'meaning'), rows)}"
+        parameters = table(("parameter", "default", "meaning"), rows)
+        yield f"## {node.name}\n\nIn {place}. {words}\n\n{parameters}"
 
 
 def _documented(node: ast.ClassDef) -> tuple[str, dict[str, str]]:
