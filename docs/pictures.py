@@ -71,7 +71,7 @@ def waiting() -> str:
         "phase Failed, after Run:ai's own restarts",
         "deleted by someone else",
         "suspended, and when_suspended='end'",
-        "a limit or the deadline was reached",
+        "a timeout or the deadline was reached",
         "too long in a phase that should pass",
     )
     return page(

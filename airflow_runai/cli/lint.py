@@ -45,7 +45,7 @@ def main(arguments: Namespace) -> int:
         grave = _mistaken(about) or grave
         _warn_of_another(about, beside.get("script"))
         subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
-        own = about.task.get("lint_silence", ()) if about and about.task else ()
+        own = about.task.get("lint_ignore", ()) if about and about.task else ()
         for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
             grave = grave or finding.severity != "info"
             rows.append(_row(about, finding))
@@ -124,7 +124,7 @@ def _of(about: Told | None) -> dict[str, Any]:
     task = about.task
     if task is None:
         return {**found, "whole": about.instructions.template is None}
-    settings = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
+    settings = {name: task.get(name) for name in ("retries", "timeouts", "deferrable", "on_kill")}
     return {**found, **settings, "whole": not task.expanded, "evaluates": task.kind.evaluates}
 
 

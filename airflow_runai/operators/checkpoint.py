@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import SpecError
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointQuery,
     no_valid_checkpoint,
-    put_aside,
+    progress_logger,
+    quarantine_rejected,
     reasons,
-    telling,
 )
-from airflow_runai.tasks.query_checks import check_level
+from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
     :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
         checkpoints' page.
     :param min_step: refuse older ones; templated.
-    :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached
+    :param requirements: what else it has to be, a mapping with ``not_behind`` (a step that was reached
         already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a
         JSON file with one. A report from ``report_path`` will do as well: then the tensors must be
         as they were; templated.
@@ -58,10 +57,10 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         "path_map",
         "storage_conn_id",
         "min_step",
-        "expect",
+        "requirements",
         "report_path",
     )
-    template_fields_renderers = {"path_map": "json", "expect": "json"}
+    template_fields_renderers = {"path_map": "json", "requirements": "json"}
     ui_color = "#cde6f5"
 
     def __init__(
@@ -75,15 +74,14 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         strict: bool = False,
         accept: Sequence[str] = (),
         min_step: int | str | None = None,
-        expect: Mapping[str, Any] | str | None = None,
+        requirements: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         on_invalid: str = "keep",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_level(level)
-        if on_invalid not in ("keep", "quarantine"):
-            raise SpecError([f"on_invalid: {on_invalid!r}; allowed: 'keep' or 'quarantine'"])
+        check_on_invalid(on_invalid)
         self.root = root
         self.path_map = path_map
         self.storage_conn_id = storage_conn_id
@@ -92,7 +90,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         self.strict = strict
         self.accept = accept
         self.min_step = min_step
-        self.expect = expect
+        self.requirements = requirements
         self.report_path = report_path
         self.on_invalid = on_invalid
 
@@ -100,12 +98,14 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
         with fail_without_retry():
             search = CheckpointQuery.of(self)
-            selection = search.select(telling())
+            selection = search.select(progress_logger())
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
-            aside = put_aside(selection, search) if self.on_invalid == "quarantine" else {}
+            aside = (
+                quarantine_rejected(selection, search) if self.on_invalid == "quarantine" else {}
+            )
             result = search.result(selection, aside)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         for asset in self.outlets:

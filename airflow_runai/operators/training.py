@@ -24,7 +24,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
+from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom
 from airflow_runai.tasks.argument_checks import check_payload_arguments, check_wait_arguments
 from airflow_runai.tasks.instructions import gather, show
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
@@ -67,24 +67,24 @@ class RunaiTrainingOperator(BaseOperator):
         default: the task id.
     :param deferrable: wait on the triggerer; ``False`` waits in the worker, with the same meaning.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
-    :param limits: seconds for the clocks ``queue, interruption, interrupted_total, running, total,
+    :param timeouts: seconds for the clocks ``queue, interruption, interrupted_total, running, total,
         starting``; what is not named is not limited.
     :param when_suspended: a person suspended it: ``wait`` until it is resumed, or ``end`` with the
         outcome ``stopped``.
-    :param on_kill: when a user ends the task, or a limit is exceeded: ``stop`` (deletes it),
+    :param on_kill: when a user ends the task, or a timeout is exceeded: ``stop`` (deletes it),
         ``suspend`` or ``keep``.
     :param on_clear: when a user clears the task: ``restart`` in a new workload (the old one is
         stopped first; training continues from its checkpoints) or ``reattach`` to the old one.
-    :param lint_silence: codes of lint rules (``docs/lint.md``) that are not reported for this task.
+    :param lint_ignore: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
 
     #: Whether it starts from the beginning after a preemption, and may.
     evaluates = False
 
     template_fields: Sequence[str] = (
-        *("spec", "template", "runai_conn_id", "project", "cluster", "workload_name", "limits"),
+        *("spec", "template", "runai_conn_id", "project", "cluster", "workload_name", "timeouts"),
     )
-    template_fields_renderers = {"spec": "json", "limits": "json"}
+    template_fields_renderers = {"spec": "json", "timeouts": "json"}
     template_ext: Sequence[str] = ()
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#76b900"
@@ -103,11 +103,11 @@ class RunaiTrainingOperator(BaseOperator):
         workload_name: str | None = None,
         deferrable: bool = True,
         poll_interval: float | None = None,
-        limits: Mapping[str, float] | None = None,
+        timeouts: Mapping[str, float] | None = None,
         when_suspended: str = "wait",
         on_kill: str = "stop",
         on_clear: str = "restart",
-        lint_silence: Sequence[str] = (),
+        lint_ignore: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -121,15 +121,19 @@ class RunaiTrainingOperator(BaseOperator):
         self.workload_name = workload_name
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.limits = limits
+        self.timeouts = timeouts
         self.when_suspended = when_suspended
         self.kill_action = on_kill
         self.on_clear = on_clear
-        self.lint_silence = lint_silence
+        self.lint_ignore = lint_ignore
         self._killed = False
         parsed = check_payload_arguments(spec, command_line, template, workload_name)
         check_wait_arguments(
-            poll_interval, limits, on_kill=on_kill, on_clear=on_clear, when_suspended=when_suspended
+            poll_interval,
+            timeouts,
+            on_kill=on_kill,
+            on_clear=on_clear,
+            when_suspended=when_suspended,
         )
         lint_at_parse(self, parsed)
 
@@ -154,7 +158,7 @@ class RunaiTrainingOperator(BaseOperator):
             )
             workload = submission.submit_or_adopt(before_create=self._prepare)
         with fail_without_retry(in_the_middle=True):
-            announce(context, hook.settings.url, workload, project.name)
+            push_workload_xcom(context, hook.settings.url, workload, project.name)
             if self._killed:
                 # If the user ended the task during the submission, nobody else will see to the
                 # workload.
@@ -176,12 +180,12 @@ class RunaiTrainingOperator(BaseOperator):
         configuration.seconds("min_defer_seconds")
         interval = self.poll_interval or configuration.seconds("poll_interval")
         try:
-            limits = Timeouts(
-                **{clock: float(value) for clock, value in (self.limits or {}).items()}
+            timeouts = Timeouts(
+                **{clock: float(value) for clock, value in (self.timeouts or {}).items()}
             )
-            return WaitPolicy(interval, limits, self.when_suspended)
+            return WaitPolicy(interval, timeouts, self.when_suspended)
         except (TypeError, ValueError, AttributeError) as error:
-            words = f"limits: {self.limits!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
+            words = f"timeouts: {self.timeouts!r}: {error}; allowed: a mapping from clocks to seconds greater than 0"
             raise SpecError([words]) from None
 
     def _until_settled(

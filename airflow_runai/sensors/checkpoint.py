@@ -27,7 +27,7 @@ from airflow_runai.errors import (
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
-from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
     FetchXCom,
@@ -38,7 +38,7 @@ from airflow_runai.tasks.checkpoint_wait import (
     drive,
     state_in,
 )
-from airflow_runai.tasks.query_checks import check_accept, check_level
+from airflow_runai.tasks.query_checks import check_accept, check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 from airflow_runai.triggers.workload import workload_to_json
@@ -73,7 +73,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     :param strict: refuse pickles that name classes other than PyTorch's own.
     :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
         checkpoints' page.
-    :param expect: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
+    :param requirements: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
     :param report_path: JSON file for the full report and its ledger, as in
         :class:`RunaiSelectCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
@@ -81,17 +81,18 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         task); or the name of a workload; templated.
     :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
     :param project: Run:ai project of a workload given by name; default: the connection's.
-    :param veto: while the workload is interrupted (queued, preempted, suspended, between two
-        tries), move newer checkpoints that are known to be bad to ``ROOT/quarantine``, if an older
-        one is good, so that the resumed process starts from that.
+    :param on_invalid: ``keep`` leaves bad checkpoints where they are; ``quarantine`` moves those
+        newer than a good one to ``ROOT/quarantine`` while the workload is interrupted (queued,
+        preempted, suspended, between two tries), so that the resumed process starts from the good
+        one.
     :param deferrable: wait on the triggerer; ``False`` pokes.
     """
 
     template_fields: Sequence[str] = (
-        *("root", "path_map", "storage_conn_id", "min_step", "expect", "report_path"),
+        *("root", "path_map", "storage_conn_id", "min_step", "requirements", "report_path"),
         *("workload", "runai_conn_id", "project"),
     )
-    template_fields_renderers = {"path_map": "json", "expect": "json", "workload": "json"}
+    template_fields_renderers = {"path_map": "json", "requirements": "json", "workload": "json"}
     ui_color = "#cde6f5"
 
     def __init__(
@@ -105,21 +106,25 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         accept_unverifiable: bool = False,
         strict: bool = False,
         accept: Sequence[str] = (),
-        expect: Mapping[str, Any] | str | None = None,
+        requirements: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         workload: Mapping[str, Any] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
-        veto: bool = False,
+        on_invalid: str = "keep",
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
         check_level(level)
-        if veto and workload is None:
+        check_on_invalid(on_invalid)
+        if on_invalid == "quarantine" and workload is None:
             raise SpecError(
-                ["veto: True without a workload; name the workload whose interruptions are meant"]
+                [
+                    "on_invalid: 'quarantine' without a workload; name the workload whose "
+                    "interruptions are meant"
+                ]
             )
         self.root = root
         self.min_step = min_step
@@ -129,12 +134,12 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.accept_unverifiable = accept_unverifiable
         self.strict = strict
         self.accept = accept
-        self.expect = expect
+        self.requirements = requirements
         self.report_path = report_path
         self.workload = workload
         self.runai_conn_id = runai_conn_id
         self.project = project
-        self.veto = veto
+        self.on_invalid = on_invalid
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
@@ -150,7 +155,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 deadline=time.time() + float(self.timeout),
                 workload=workload,
                 runai_conn_id=self.runai_conn_id,
-                veto=self.veto,
+                veto=self.on_invalid == "quarantine",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
@@ -163,7 +168,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         search.place()
         check_accept(search.accept)
         with suppress(CheckpointUnreadable):
-            search.demands()
+            search.required()
         return search
 
     def _wanted(self, context: Context) -> dict[str, Any] | None:
@@ -215,7 +220,11 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             store = context.get("task_state_store")
             mark, guarded = self._remembered(store)
             watch = Watch(
-                self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded
+                self._search(),
+                self._wanted_now(context),
+                veto=self.on_invalid == "quarantine",
+                mark=mark,
+                guarded=guarded,
             )
             event = drive(watch.round(), lambda step: self._do(step, context))
             if event is not None:
@@ -242,7 +251,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
 
     def _do(self, step: Step, context: Context) -> Any:
         if isinstance(step, Read):
-            return step.call(telling())
+            return step.call(progress_logger())
         if isinstance(step, FetchXCom):
             return context["ti"].xcom_pull(
                 task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index

@@ -48,7 +48,7 @@ def check_payload_arguments(
     return parsed
 
 
-def check_wait_arguments(poll_interval: object, limits: object, **words: str) -> None:
+def check_wait_arguments(poll_interval: object, timeouts: object, **words: str) -> None:
     """Refuse unknown words, clocks and times that are not positive; raises :class:`SpecError` listing all."""
     wrong = [
         f"{name}: {value!r}; allowed: {', '.join(_WORDS[name])}"
@@ -57,7 +57,7 @@ def check_wait_arguments(poll_interval: object, limits: object, **words: str) ->
     ]
     if poll_interval is not None and not _is_time(poll_interval):
         wrong.append(f"poll_interval: {poll_interval!r}; allowed: seconds greater than 0")
-    wrong += _problems_of_limits(limits)
+    wrong += _timeout_problems(timeouts)
     if wrong:
         raise SpecError(wrong)
 
@@ -67,21 +67,27 @@ def is_templated(text: str) -> bool:
     return "{{" in text or "{%" in text
 
 
-def _problems_of_limits(limits: object) -> list[str]:
-    if not isinstance(limits, Mapping):
-        templated = limits is None or isinstance(limits, (str, XComArg))
+def _timeout_problems(timeouts: object) -> list[str]:
+    if not isinstance(timeouts, Mapping):
+        templated = timeouts is None or isinstance(timeouts, (str, XComArg))
         return (
-            [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
+            []
+            if templated
+            else [f"timeouts: {timeouts!r}; allowed: a mapping from clocks to seconds"]
         )
     known = tuple(Timeouts.__dataclass_fields__)
     wrong = [
-        f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known
+        f"timeouts.{k}: unknown clock; allowed: {', '.join(known)}"
+        for k in timeouts
+        if k not in known
     ]
     settled: list[tuple[Any, Any]] = [
-        (k, v) for k, v in limits.items() if not isinstance(v, (str, XComArg))
+        (k, v) for k, v in timeouts.items() if not isinstance(v, (str, XComArg))
     ]
     return wrong + [
-        f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in settled if not _is_time(v)
+        f"timeouts.{k}: {v!r}; allowed: seconds greater than 0"
+        for k, v in settled
+        if not _is_time(v)
     ]
 
 

@@ -36,10 +36,10 @@ class LintedTask(Protocol):
     templates: Any
     evaluates: bool
     retries: int | None
-    limits: Any
+    timeouts: Any
     deferrable: bool
     kill_action: str
-    lint_silence: Sequence[str]
+    lint_ignore: Sequence[str]
 
 
 def lint_at_parse(task: LintedTask, parsed: ParsedCommand | None) -> None:
@@ -52,7 +52,7 @@ def lint_at_parse(task: LintedTask, parsed: ParsedCommand | None) -> None:
     # Imported here: DAGs without a training need not pay for the rules.
     from airflow_runai.core.lint import lint
 
-    silenced = silenced_for(task.lint_silence)
+    silenced = silenced_for(task.lint_ignore)
     if get_parsing_context().dag_id is not None:
         return
     for found in lint(subject_of(task, parsed), silenced):
@@ -74,13 +74,13 @@ def silenced_for(own: Iterable[str]) -> set[str]:
 
     if isinstance(own, str) or not all(isinstance(code, str) for code in own):
         raise SpecError(
-            [f"lint_silence: {own!r}; allowed: a list of codes, such as ['grace-tight']"]
+            [f"lint_ignore: {own!r}; allowed: a list of codes, such as ['grace-tight']"]
         )
     everywhere = [
-        code.strip() for code in configuration.option("lint_silence").split(",") if code.strip()
+        code.strip() for code in configuration.option("lint_ignore").split(",") if code.strip()
     ]
-    check_codes(own, "lint_silence")
-    check_codes(everywhere, "[runai] lint_silence")
+    check_codes(own, "lint_ignore")
+    check_codes(everywhere, "[runai] lint_ignore")
     return {*own, *everywhere}
 
 
@@ -99,7 +99,7 @@ def subject_of(task: LintedTask, parsed: ParsedCommand | None) -> Subject:
         evaluates=task.evaluates,
         warnings=parsed.warnings if parsed else (),
         retries=task.retries,
-        limits=task.limits,
+        timeouts=task.timeouts,
         deferrable=task.deferrable,
         on_kill=task.kill_action,
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from airflow_runai.errors import SpecError
 
-__all__ = ["check_accept", "check_level"]
-
 
 def check_accept(accept: object) -> None:
     """Refuse codes that cannot be accepted before anything is read."""
@@ -22,3 +20,9 @@ def check_level(level: object) -> None:
         raise SpecError(
             [f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"]
         )
+
+
+def check_on_invalid(action: object) -> None:
+    """Refuse an unknown action on invalid checkpoints when the DAG is parsed."""
+    if action not in ("keep", "quarantine"):
+        raise SpecError([f"on_invalid: {action!r}; allowed: 'keep' or 'quarantine'"])

@@ -186,7 +186,7 @@ def _not_for_ever_refused(read: Read) -> Read:
     Let a wait survive one refused login, but not two in a row: the connection has to be read anew.
 
     Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so
-    that its limits are looked at even then.
+    that its timeouts are looked at even then.
     """
     refused = False
 
@@ -218,10 +218,10 @@ def workload_from_json(value: Mapping[str, Any]) -> Workload:
 
 def policy_to_json(policy: WaitPolicy) -> dict[str, Any]:
     """Return a policy as plain JSON."""
-    limits = {key: value for key, value in asdict(policy.limits).items() if value is not None}
-    return {**asdict(policy), "limits": limits}
+    timeouts = {key: value for key, value in asdict(policy.timeouts).items() if value is not None}
+    return {**asdict(policy), "timeouts": timeouts}
 
 
 def policy_from_json(value: Mapping[str, Any]) -> WaitPolicy:
     """Inverse of :func:`policy_to_json`."""
-    return WaitPolicy(**{**value, "limits": Timeouts(**value.get("limits", {}))})
+    return WaitPolicy(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})
