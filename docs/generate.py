@@ -176,6 +176,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "cli": lambda: cli_table.commands(table),
     **{f"cli-{name}": partial(cli_table.options, name, table) for name in cli_table.NAMES},
     "lint-rules": lambda: lint_table.all_rules(table),
+    "layers": rooms.contract,
 }
 
 

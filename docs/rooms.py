@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
+from pathlib import Path
 from random import Random
 from statistics import fmean
 from typing import NamedTuple
 
 import grimp
+from importlinter import api
 
 from docs.svg import arrow, box, line, page, text
 
@@ -160,6 +162,17 @@ def _stroke(start: Spot, end: Spot, rows: list[list[str]], middle: Mapping[Spot,
     if end.room in rows[end.row]:
         return arrow(curve)
     return line(f"{curve} V{to_y + BOX[1]}")
+
+
+def contract() -> str:
+    """Return the order of the rooms that the import contracts demand, top first."""
+    settings = api.read_configuration(str(Path(__file__).parents[1] / "pyproject.toml"))
+    (layers,) = (
+        contract["layers"]
+        for contract in settings["contracts_options"]
+        if contract.get("containers") == [PACKAGE]
+    )
+    return " → ".join(row.strip("()").replace(" | ", " · ") for row in layers)
 
 
 PICTURES: dict[str, Callable[[], str]] = {
