@@ -34,12 +34,18 @@ class RunaiWorkloadLink(BaseOperatorLink):
         return str(known.get("url", "")) if isinstance(known, dict) else ""
 
 
+def push_xcom(context: Context, key: str, value: dict[str, Any]) -> None:
+    """Push an XCom of the task, unless it was made with ``do_xcom_push=False``."""
+    if getattr(context["task"], "do_xcom_push", True):
+        context["ti"].xcom_push(key=key, value=value)
+
+
 def push_workload_xcom(context: Context, url: str, workload: Workload, project: str) -> None:
-    """Leave in XCom which workload the task is about; the link and the tab read it, also while it is deferred."""
+    """Push which workload the task is about; link and tab read it, even while the task is deferred."""
     page = workload_page(url, workload, project)
     known = {"id": workload.id, "name": workload.name, "project": project, "url": page}
     try:
-        context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+        push_xcom(context, WORKLOAD_KEY, known)
     except Exception as error:
         # The workload exists already: it must not be lost for a button.
         log.warning("the workload %s cannot be shown in Airflow (%s)", workload.name, error)

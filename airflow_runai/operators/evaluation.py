@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, MetricsError, SpecError
+from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 
@@ -72,6 +73,13 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not self.wait_for_completion:
+            raise SpecError(
+                [
+                    "wait_for_completion: False; allowed: True, because an evaluation judges the "
+                    "metrics that its workload has written"
+                ]
+            )
         if on_gate_failure not in ("fail", "skip"):
             raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
         if isinstance(gates, (list, tuple)):
@@ -83,17 +91,17 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 
-    def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(self.metrics, str) or not self.metrics:
             raise SpecError(
                 [f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"]
             )
         given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
-        own = told.get("environment") or {} if isinstance(told, Mapping) else None
+        own = spec.get("environment") or {} if isinstance(spec, Mapping) else None
         if not isinstance(own, Mapping):
             # What is wrong with it, the specification says better.
-            return told
-        return {**told, "environment": {**own, **given}}
+            return spec
+        return {**spec, "environment": {**own, **given}}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Hold the checkpoint, so that no retention removes it meanwhile; then submit or adopt, and wait."""
@@ -168,7 +176,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         result = {**result, "checkpoint": self.checkpoint, **judged}
         if not failures:
             return result
-        context["ti"].xcom_push(key="return_value", value=result)
+        push_xcom(context, "return_value", result)
         words = "the checkpoint did not pass: " + "; ".join(failures)
         if self.on_gate_failure == "skip":
             raise AirflowSkipException(words)

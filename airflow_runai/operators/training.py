@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -24,10 +24,12 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom
+from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom, push_xcom
 from airflow_runai.tasks.argument_checks import check_payload_arguments, check_wait_arguments
-from airflow_runai.tasks.instructions import gather, show
+from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
+from airflow_runai.tasks.instructions import Instructions, gather, show
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
+from airflow_runai.tasks.rendered_fields import shown_command_line, shown_templates
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import settle
 from airflow_runai.tasks.submission import Submission, note_missing, read_note
@@ -40,6 +42,10 @@ from airflow_runai.triggers.workload import (
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from jinja2 import Environment
+
+#: Template fields that Airflow only shows; `execute` renders what it uses by itself.
+_SHOWN_FIELDS = ("command_line", "templates")
 
 
 class RunaiTrainingOperator(BaseOperator):
@@ -49,13 +55,15 @@ class RunaiTrainingOperator(BaseOperator):
     Whatever happens to workers, triggerers and the control plane, one run of a task has one
     workload. While it is queued, preempted and resumed the task is deferred: no worker slot is held
     and no retry is spent. The result is a small mapping: ``workload_id, name, project, phase,
-    submitted_at, started_at, ended_at, clocks, interruptions, preemptions``.
+    submitted_at, started_at, ended_at, clocks, interruptions, preemptions``; without waiting, the
+    first five.
 
     :param spec: what to run, see the specification's keys in ``docs/specification.md``; templated.
         ``distributed`` in it makes a distributed training.
     :param command_line: a line that researchers use, such as ``runai submit train1 -i … -- …``, any
-        version; ``spec`` and the other arguments win over it. See ``docs/commands.md``. Templates
-        in it are rendered word by word, after it was split.
+        version; ``spec`` and the other arguments win over it. See ``docs/commands.md``. Jinja in it
+        is rendered word by word, after it was split. Or the name of a ``.sh`` or ``.txt`` file that
+        holds the line, beside the DAG file or in ``template_searchpath``.
     :param template: name of a template (``docs/templates.md``) beneath ``spec`` and
         ``command_line``; templated.
     :param templates: templates in the DAG file (name: mapping), or the key of an Airflow Variable
@@ -65,7 +73,11 @@ class RunaiTrainingOperator(BaseOperator):
     :param cluster: needed only where several clusters have a project of that name.
     :param workload_name: readable part of the workload's name (a DNS label, at most 23 characters);
         default: the task id.
+    :param wait_for_completion: ``False`` submits (or adopts) the workload and succeeds at once. The
+        workload outlives its task: nothing here ends it, except that clearing the task with
+        ``on_clear="restart"`` replaces it.
     :param deferrable: wait on the triggerer; ``False`` waits in the worker, with the same meaning.
+        ``None``: as ``[operators] default_deferrable`` says if the site has set it, else ``True``.
     :param poll_interval: seconds between looks; default: ``[runai] poll_interval``.
     :param timeouts: seconds for the clocks ``queue, interruption, interrupted_total, running, total,
         starting``; what is not named is not limited.
@@ -82,9 +94,23 @@ class RunaiTrainingOperator(BaseOperator):
     evaluates = False
 
     template_fields: Sequence[str] = (
-        *("spec", "template", "runai_conn_id", "project", "cluster", "workload_name", "timeouts"),
+        "spec",
+        "command_line",
+        "template",
+        "templates",
+        "runai_conn_id",
+        "project",
+        "cluster",
+        "workload_name",
+        "timeouts",
     )
-    template_fields_renderers = {"spec": "json", "timeouts": "json"}
+    template_fields_renderers = {
+        "spec": "json",
+        "command_line": "bash",
+        "templates": "json",
+        "timeouts": "json",
+    }
+    #: Empty, or Airflow would take paths in ``spec`` for files; see ``command_line_files.py``.
     template_ext: Sequence[str] = ()
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#76b900"
@@ -101,7 +127,8 @@ class RunaiTrainingOperator(BaseOperator):
         project: str | None = None,
         cluster: str | None = None,
         workload_name: str | None = None,
-        deferrable: bool = True,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
         poll_interval: float | None = None,
         timeouts: Mapping[str, float] | None = None,
         when_suspended: str = "wait",
@@ -119,6 +146,7 @@ class RunaiTrainingOperator(BaseOperator):
         self.project = project
         self.cluster = cluster
         self.workload_name = workload_name
+        self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeouts = timeouts
@@ -127,7 +155,7 @@ class RunaiTrainingOperator(BaseOperator):
         self.on_clear = on_clear
         self.lint_ignore = lint_ignore
         self._killed = False
-        parsed = check_payload_arguments(spec, command_line, template, workload_name)
+        self._unrendered: tuple[str | None, Mapping[str, Any] | str | None] | None = None
         check_wait_arguments(
             poll_interval,
             timeouts,
@@ -135,7 +163,56 @@ class RunaiTrainingOperator(BaseOperator):
             on_clear=on_clear,
             when_suspended=when_suspended,
         )
+        if timeouts and not wait_for_completion:
+            raise SpecError(
+                [
+                    "timeouts: set, with wait_for_completion=False; nothing would enforce them: "
+                    "leave them out, or wait"
+                ]
+            )
+        if not is_file_name(command_line):
+            self._check_payload()
+
+    def _check_payload(self) -> None:
+        parsed = check_payload_arguments(
+            self.spec, self.command_line, self.template, self.workload_name
+        )
         lint_at_parse(self, parsed)
+
+    def resolve_template_files(self) -> None:
+        """Read the command line from its file when the DAG is parsed, and check it then."""
+        if is_file_name(self.command_line):
+            self.command_line = read_command_line(self.command_line, self.get_template_env())
+            self._check_payload()
+        super().resolve_template_files()
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: Environment,
+        seen_oids: set[int],
+    ) -> None:
+        """
+        Render the fields, and turn two of them into what Airflow shows.
+
+        Airflow calls this method for mapped tasks, too, and also for objects within a field.
+        """
+        if parent is not self:
+            super()._do_render_template_fields(
+                parent, template_fields, context, jinja_env, seen_oids
+            )
+            return
+        used = [name for name in template_fields if name not in _SHOWN_FIELDS]
+        super()._do_render_template_fields(self, used, context, jinja_env, seen_oids)
+        if is_file_name(self.command_line):  # a mapped task's, which no parse has read
+            self.command_line = read_command_line(self.command_line, jinja_env)
+        self._unrendered = (self.command_line, self.templates)
+        self.command_line = shown_command_line(
+            self.command_line, lambda word: self.render_template(word, context, jinja_env)
+        )
+        self.templates = shown_templates(self.templates)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
@@ -143,22 +220,29 @@ class RunaiTrainingOperator(BaseOperator):
         note = read_note(context)
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
-            told = gather(
-                *(self.spec, self.command_line, self.template, self.templates),
-                render=lambda value: self.render_template(value, context),
-            )
-            spec, policy = WorkloadSpec.from_mapping(self._specification(told.spec)), self._policy()
+            instructions = self._instructions(context)
+            spec = WorkloadSpec.from_mapping(self._specification(instructions.spec))
+            policy = self._policy()
             show(spec)
             hook = RunaiHook(self.runai_conn_id)
             patience = steadfastly if submitted else retry_while_unreachable
-            project = hook.project(self.project or told.project, self.cluster, patience)
-            slug = self.workload_name or told.slug
+            project = hook.project(self.project or instructions.project, self.cluster, patience)
             submission = Submission(
-                hook, context, project, spec, note, slug, self.on_clear, self.kill_action
+                hook,
+                context,
+                project,
+                spec,
+                note,
+                slug=self.workload_name or instructions.slug,
+                on_clear=self.on_clear,
+                on_kill=self.kill_action,
+                awaited=self.wait_for_completion,
             )
             workload = submission.submit_or_adopt(before_create=self._prepare)
         with fail_without_retry(in_the_middle=True):
             push_workload_xcom(context, hook.settings.url, workload, project.name)
+            if not self.wait_for_completion:
+                return _submission_result(workload, project.name)
             if self._killed:
                 # If the user ended the task during the submission, nobody else will see to the
                 # workload.
@@ -167,9 +251,19 @@ class RunaiTrainingOperator(BaseOperator):
                 context, hook, workload, self._glance(hook, workload, policy)
             )
 
-    def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the mapping to submit; a subclass may add to what the author told."""
-        return told
+    def _instructions(self, context: Context) -> Instructions:
+        command_line, templates = self._unrendered or (self.command_line, self.templates)
+        return gather(
+            self.spec,
+            command_line,
+            self.template,
+            templates,
+            render=lambda value: self.render_template(value, context),
+        )
+
+    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the mapping to submit; a subclass may add to it."""
+        return spec
 
     def _prepare(self) -> None:
         """Do what must be done before a new workload is submitted; a subclass may."""
@@ -178,6 +272,7 @@ class RunaiTrainingOperator(BaseOperator):
         # Needed only to defer; but a slip in the configuration must show before there is a workload
         # to lose.
         configuration.seconds("min_defer_seconds")
+        configuration.deferrable(self.deferrable)
         interval = self.poll_interval or configuration.seconds("poll_interval")
         try:
             timeouts = Timeouts(
@@ -202,7 +297,7 @@ class RunaiTrainingOperator(BaseOperator):
                 # The look may have taken as long as a time-out, and what comes after this is heard
                 # by the trigger.
                 self._end_if_task_is_finished(context, hook, workload)
-            if self.deferrable:
+            if configuration.deferrable(self.deferrable):
                 self._defer(workload, self._policy())
             outcome = self._wait(context, hook, workload, timeline)
 
@@ -226,7 +321,7 @@ class RunaiTrainingOperator(BaseOperator):
         A trigger that fires at once can make Airflow fail the task; whoever waits here looks at
         once anyway.
         """
-        if not self.deferrable or workload.meaning not in OVER:
+        if workload.meaning not in OVER or not configuration.deferrable(self.deferrable):
             return None
         try:
             verdict = decide(policy, hook.run(look(control_plane.eyes(workload), workload)))
@@ -241,6 +336,7 @@ class RunaiTrainingOperator(BaseOperator):
                 workload=workload_to_json(workload),
                 policy=policy_to_json(policy),
                 on_kill=self.kill_action,
+                show_timeline=self.do_xcom_push,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
@@ -259,7 +355,7 @@ class RunaiTrainingOperator(BaseOperator):
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
-        context["ti"].xcom_push(key=TIMELINE_KEY, value=outcome.to_news())
+        push_xcom(context, TIMELINE_KEY, outcome.to_news())
         known = context["ti"].xcom_pull(
             task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index
         )
@@ -290,7 +386,7 @@ class RunaiTrainingOperator(BaseOperator):
     def _tell(self, context: Context, news: Notice) -> None:
         self.log.info("%s", news.text)
         if news.kind == "timeline":
-            context["ti"].xcom_push(key=TIMELINE_KEY, value=dict(news.data))
+            push_xcom(context, TIMELINE_KEY, dict(news.data))
 
     def on_kill(self) -> None:
         """
@@ -322,6 +418,17 @@ class RunaiTrainingOperator(BaseOperator):
             done = ended or f"workload {workload.name} was told to end"
             raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
         return state
+
+
+def _submission_result(workload: Workload, project: str) -> dict[str, Any]:
+    """Return the result of a task that does not wait: what is known of the workload now."""
+    return {
+        "workload_id": workload.id,
+        "name": workload.name,
+        "project": project,
+        "phase": workload.phase,
+        "submitted_at": workload.created_at or None,
+    }
 
 
 def _state(context: Context) -> str | None:

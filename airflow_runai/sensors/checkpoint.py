@@ -85,7 +85,8 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         newer than a good one to ``ROOT/quarantine`` while the workload is interrupted (queued,
         preempted, suspended, between two tries), so that the resumed process starts from the good
         one.
-    :param deferrable: wait on the triggerer; ``False`` pokes.
+    :param deferrable: wait on the triggerer; ``False`` pokes. ``None``: as ``[operators]
+        default_deferrable`` says if the site has set it, else ``True``.
     """
 
     template_fields: Sequence[str] = (
@@ -112,7 +113,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
         on_invalid: str = "keep",
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
@@ -144,10 +145,13 @@ class RunaiCheckpointSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
-        if not self.deferrable:
-            return super().execute(context)
         with fail_without_retry():
-            search, workload = self._search(), self._wanted(context)
+            if configuration.deferrable(self.deferrable):
+                self._defer(context)
+        return super().execute(context)
+
+    def _defer(self, context: Context) -> None:
+        search, workload = self._search(), self._wanted(context)
         self.defer(
             trigger=RunaiCheckpointTrigger(
                 search=search.to_json(),
@@ -198,6 +202,13 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             near = get_close_matches(str(task_id), known, 3, 0.0)
             raise SpecError(
                 [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"]
+            )
+        if not getattr(context["dag"].get_task(task_id), "do_xcom_push", True):
+            raise SpecError(
+                [
+                    f"workload: task {task_id!r} has do_xcom_push=False and does not tell its "
+                    "workload; give the name of the workload instead"
+                ]
             )
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
 

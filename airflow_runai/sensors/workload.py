@@ -40,7 +40,8 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     :param runai_conn_id: connection of type ``runai``.
     :param project: Run:ai project; default: the connection's.
     :param cluster: needed only where several clusters have a project of that name.
-    :param deferrable: wait on the triggerer; ``False`` pokes.
+    :param deferrable: wait on the triggerer; ``False`` pokes. ``None``: as ``[operators]
+        default_deferrable`` says if the site has set it, else ``True``.
     :param when_suspended: ``wait`` until it is resumed, or ``end`` with a failure.
     """
 
@@ -54,7 +55,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
         cluster: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         when_suspended: str = "wait",
         **kwargs: Any,
     ) -> None:
@@ -75,7 +76,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
             # The server refuses such a filter each time, and whoever waits takes no refusal for an
             # end.
             organization.refuse_commas("workload", self.workload)
-            if not self.deferrable:
+            if not configuration.deferrable(self.deferrable):
                 return super().execute(context)
             project = self._hook.project(self.project, self.cluster)
         wanted = Workload(

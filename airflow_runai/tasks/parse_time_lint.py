@@ -37,7 +37,7 @@ class LintedTask(Protocol):
     evaluates: bool
     retries: int | None
     timeouts: Any
-    deferrable: bool
+    deferrable: bool | None
     kill_action: str
     lint_ignore: Sequence[str]
 

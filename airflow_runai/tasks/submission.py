@@ -47,6 +47,7 @@ class Submission:
     :param slug: readable part of a new workload's name; ``None`` takes the task id.
     :param on_clear: ``restart`` or ``reattach``.
     :param on_kill: what the workload shall carry for whoever ends what nobody waits for.
+    :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
     hook: RunaiHook
@@ -57,6 +58,7 @@ class Submission:
     slug: str | None
     on_clear: str
     on_kill: str
+    awaited: bool = True
     _found_elsewhere: str | None = None
 
     def submit_or_adopt(self, before_create: Callable[[], None]) -> Workload:
@@ -147,7 +149,8 @@ class Submission:
 
     def _order(self, name: str) -> Order:
         spec = self.spec.with_environment(_about(self.context))
-        return Order(name, spec, self._tries.current, Mark(self._who.map_index, self.on_kill))
+        mark = Mark(self._who.map_index, self.on_kill, self.awaited)
+        return Order(name, spec, self._tries.current, mark)
 
     def _noted(self, generation: int, order: Order) -> Note:
         earlier = self.note if self.note and self.note.generation == generation else None

@@ -17,7 +17,7 @@ from airflow_runai.checkpoints.choosing.selection import Selection
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["read_requirements", "read_ledger", "write_report"]
+__all__ = ["read_ledger", "read_requirements", "write_report"]
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other
