@@ -1,9 +1,8 @@
 """
-Evaluate while the training still runs, to recognize a bad model hours before the training ends.
+Evaluate while the training still runs, to learn hours earlier that a model is no good.
 
 `half_way` runs beside `train`, not after it: it waits for the first valid checkpoint of step 300 or
-later, and ends with the training. While the evaluation reads the checkpoint, a lease protects it
-from retention.
+later, and ends with the training. The evaluation holds the checkpoint against retention meanwhile.
 """
 
 from __future__ import annotations

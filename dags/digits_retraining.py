@@ -1,9 +1,9 @@
 """
 Scheduled retraining: train → newest valid checkpoint → evaluate → promote.
 
-The task `train` is deferred while the workload is queued, preempted and resumed; no worker slot is
-held. `/shared` is what the containers call the storage; the Airflow variable `runai_shared` says
-what the workers call it.
+The task `train` is deferred while the workload is queued, preempted and resumed; it holds no
+worker slot. The containers mount the storage as `/shared`; the Airflow variable `runai_shared` is
+its path on the workers.
 """
 
 from __future__ import annotations

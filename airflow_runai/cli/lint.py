@@ -28,7 +28,7 @@ from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
 from airflow_runai.errors import RunaiError, SpecError
-from airflow_runai.tasks.parse_time_lint import silenced_for
+from airflow_runai.tasks.parse_time_lint import ignored_codes
 
 #: Larger ones are no start-up scripts. Bytes.
 LARGEST_SCRIPT = 1024 * 1024
@@ -46,7 +46,7 @@ def main(arguments: Namespace) -> int:
         _warn_of_another(about, beside.get("script"))
         subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
         own = about.task.get("lint_ignore", ()) if about and about.task else ()
-        for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
+        for finding in lint(subject, {*arguments.silence, *ignored_codes(own)}):
             grave = grave or finding.severity != "info"
             rows.append(_row(about, finding))
     show(rows, arguments.output, "nothing found")

@@ -1,4 +1,4 @@
-"""Find the newest checkpoint that can be proven whole, without executing any of it."""
+"""Select the newest checkpoint that verifies, without executing any of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_runai.tasks.checkpoint_query import (
     no_valid_checkpoint,
     progress_logger,
     quarantine_rejected,
-    reasons,
 )
+from airflow_runai.tasks.checkpoint_result import reasons
 from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -25,31 +25,31 @@ class RunaiSelectCheckpointOperator(BaseOperator):
     """
     Choose the newest valid checkpoint under a root.
 
-    Walks newest first and takes the first that passes; each one refused on the way is logged with
-    its reasons. The result is ``{path, uri, step, digest, format, verdict, bytes, refused}``:
-    ``path`` as the container calls it, ``uri`` as the worker does. Assets in ``outlets`` get the
-    same as the ``extra`` of their event.
+    Checks the newest first and takes the first that passes; each refused one is logged with its
+    reasons. The result is ``{path, uri, step, digest, format, verdict, bytes, refused}``: ``path``
+    is the container's name for it, ``uri`` the worker's. Assets in ``outlets`` get the same as the
+    ``extra`` of their event.
 
     :param root: directory with checkpoints, as the container calls it, or a URI; templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
-    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content
-        (finite, steps agree).
-    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a
+    :param storage_conn_id: Airflow connection for object storage; templated.
+    :param level: how deep to look: 0 listing, 1 structure, 2 every byte against its checksum, 3
+        also the content (finite, steps agree).
+    :param accept_unverifiable: take formats without checksums (plain safetensors without a
         manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
-    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
-        checkpoints' page.
-    :param min_step: refuse older ones; templated.
-    :param requirements: what else it has to be, a mapping with ``not_behind`` (a step that was reached
-        already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a
-        JSON file with one. A report from ``report_path`` will do as well: then the tensors must be
-        as they were; templated.
-    :param report_path: JSON file for the full report, as the container calls it, or a URI. Name one
-        for each training: the ledger in it is what the next selection is compared with; templated.
-    :param on_invalid: what becomes of newer ones that are known to be bad: ``keep`` leaves them,
-        ``quarantine`` moves them to ``ROOT/quarantine`` once an older one was accepted (not on
-        object storage).
+    :param accept: codes of findings that only warn, such as ``step-disagrees``; see the checkpoints
+        page.
+    :param min_step: refuse lower steps; templated.
+    :param requirements: further requirements: a mapping with ``not_behind`` (a step that was
+        reached already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and
+        ``shape``), or a JSON file with one. A report from ``report_path`` also works; then the
+        tensors must be the same; templated.
+    :param report_path: JSON file for the full report, as the container calls it, or a URI. Use one
+        for each training: the next selection is compared with the ledger in it; templated.
+    :param on_invalid: what happens to newer checkpoints that are known to be bad: ``keep`` leaves
+        them, ``quarantine`` moves them to ``ROOT/quarantine`` once an older one was accepted (not
+        on object storage).
     """
 
     template_fields: Sequence[str] = (
@@ -95,18 +95,18 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         self.on_invalid = on_invalid
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
+        """Select and log; retries apply only if a checkpoint could not be read."""
         with fail_without_retry():
-            search = CheckpointQuery.of(self)
-            selection = search.select(progress_logger())
+            query = CheckpointQuery.of(self)
+            selection = query.select(progress_logger())
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
-            aside = (
-                quarantine_rejected(selection, search) if self.on_invalid == "quarantine" else {}
-            )
-            result = search.result(selection, aside)
+            quarantined = {}
+            if self.on_invalid == "quarantine":
+                quarantined = quarantine_rejected(selection, query)
+            result = query.result(selection, quarantined)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {**result, "refused": len(selection.rejected)}

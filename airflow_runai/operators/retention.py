@@ -1,4 +1,4 @@
-"""Let old checkpoints go, and never one that somebody needs."""
+"""Remove old checkpoints, and never one that is still needed."""
 
 from __future__ import annotations
 
@@ -18,34 +18,33 @@ if TYPE_CHECKING:
 
     from airflow_runai.checkpoints.keeping.retention import Plan, Retention
 
-#: A result goes to XCom: no more names than this are listed in it (the log has all).
-MOST_NAMES = 100
+#: Names in a result, which goes to XCom; the log has all.
+MAX_NAMES = 100
 
 
 class RunaiCheckpointRetentionOperator(BaseOperator):
     """
     Remove old checkpoints of a training by rule.
 
-    Never removed are the newest valid one and whatever is newer, the champion, what is being
-    evaluated (by :class:`RunaiEvaluationOperator`), what is being written, and what could not be
-    read; where none is valid, nothing is. The result is ``{removed, kept}``: names, and for what is
-    kept the reason. Not for object storage.
+    It never removes the newest valid checkpoint or a newer one, the champion, a checkpoint that
+    :class:`RunaiEvaluationOperator` is evaluating, one that is being written, or one that could not
+    be read. If no checkpoint is valid, it removes nothing. The result is ``{removed, kept}``:
+    names, and why each was kept. Not for object storage.
 
     :param root: directory with checkpoints, as the container calls it; templated.
-    :param keep_last: so many of the newest valid ones; at least 1.
-    :param keep_best: so many valid ones with the best ``metric``.
+    :param keep_last: number of newest valid checkpoints to keep (≥ 1).
+    :param keep_best: number of valid checkpoints with the best ``metric`` to keep.
     :param metric: a metric in the manifests, from ``save_checkpoint(…, metrics=…)``.
-    :param metric_mode: ``max`` if the highest values of the metric are best, ``min`` if the lowest are.
-    :param keep_names: names or patterns (``step-*0000``) of what always stays; templated.
+    :param metric_mode: ``max`` if higher values are better, ``min`` if lower ones are.
+    :param keep_names: names or patterns (``step-*0000``) of checkpoints to keep; templated.
     :param champion: the champion pointer that :class:`RunaiPromoteCheckpointOperator` writes;
         templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param level: how deep to look at those that are to count as valid, 0 to 3.
-    :param accept_unverifiable: count formats that carry no checksums as valid, too.
-    :param accept: codes of findings that shall only warn, as in
-        :class:`RunaiSelectCheckpointOperator`.
-    :param min_age_seconds: what was changed less than so many seconds ago stays.
-    :param dry_run: only say what would go.
+    :param level: how deep to check the checkpoints that are to count as valid, 0 to 3.
+    :param accept_unverifiable: also count formats without checksums as valid.
+    :param accept: codes of findings that only warn, as in :class:`RunaiSelectCheckpointOperator`.
+    :param min_age_seconds: keep anything modified within this many seconds.
+    :param dry_run: only log and return what would be removed.
     """
 
     template_fields: Sequence[str] = ("root", "keep_names", "champion", "path_map")
@@ -83,10 +82,10 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         self.accept_unverifiable = accept_unverifiable
         self.accept = accept
         self.min_age_seconds = min_age_seconds
-        self.only_tell = dry_run
+        self.only_plan = dry_run  # `dry_run` itself is Airflow's method
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Plan, tell, remove."""
+        """Plan, log, remove."""
         # Imported here: reading checkpoints is not needed to parse a DAG.
         from airflow_runai.checkpoints.keeping.removal import remove
         from airflow_runai.checkpoints.keeping.retention import RetentionProblem
@@ -97,16 +96,13 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
             for name, why in kept.items():
                 self.log.info("kept: %s (%s)", name, why)
             try:
-                gone = plan.remove if self.only_tell else remove(plan, now=time.time())
+                gone = plan.remove if self.only_plan else remove(plan, now=time.time())
             except RetentionProblem as error:
                 raise CheckpointUnreadable(str(error)) from error
         names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
-        self.log.info(
-            "%s: %s",
-            "would be removed" if self.only_tell else "removed",
-            ", ".join(names) or "nothing",
-        )
-        return {"removed": names[:MOST_NAMES], "kept": dict(list(kept.items())[:MOST_NAMES])}
+        action = "would be removed" if self.only_plan else "removed"
+        self.log.info("%s: %s", action, ", ".join(names) or "nothing")
+        return {"removed": names[:MAX_NAMES], "kept": dict(list(kept.items())[:MAX_NAMES])}
 
     def _plan(self) -> Plan:
         from airflow_runai.checkpoints import RootProblem
@@ -118,8 +114,9 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         try:
             return plan(root, self._rules(), now=time.time(), champion=champion, below=below)
         except RootProblem as error:
-            kind = CheckpointUnreadable if error.code == "root-unreadable" else NoValidCheckpoint
-            raise kind(str(error)) from error
+            if error.code == "root-unreadable":
+                raise CheckpointUnreadable(str(error)) from error
+            raise NoValidCheckpoint(str(error)) from error
         except RetentionProblem as error:
             raise NoValidCheckpoint(str(error)) from error
 

@@ -43,7 +43,7 @@ def read_command_line(name: str, environment: Environment) -> str:
     except (TemplateNotFound, UnicodeDecodeError):
         raise SpecError(
             [
-                f"command_line: {name!r} is no text file that can be read; allowed: a path relative "
-                "to the DAG file or to a folder of the DAG's template_searchpath, or the line itself"
+                f"command_line: {name!r} cannot be read; allowed: a text file beside the DAG file "
+                "or in a folder of the DAG's template_searchpath, or the line itself"
             ]
         ) from None

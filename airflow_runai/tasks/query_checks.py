@@ -1,4 +1,4 @@
-"""What of a question about checkpoints can be refused before anything is read."""
+"""Checks of a query for checkpoints that need not read any."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow_runai.errors import SpecError
 
 
 def check_accept(accept: object) -> None:
-    """Refuse codes that cannot be accepted before anything is read."""
+    """Refuse codes of findings that cannot be accepted."""
     # Imported here: reading checkpoints is not needed to parse a DAG.
     from airflow_runai.checkpoints.checking.report import ACCEPTABLE
 

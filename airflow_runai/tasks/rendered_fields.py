@@ -1,8 +1,7 @@
 """
-How a command line and templates appear under Rendered Templates: as text, after Jinja, secrets masked.
+A command line and templates under Rendered Templates: text after Jinja, with secrets masked.
 
-For people only. The parser gets neither: ``execute`` renders the line word by word, and templates
-hold no Jinja.
+For people only. ``execute`` renders the line anew, word by word; templates contain no Jinja.
 """
 
 from __future__ import annotations

@@ -255,3 +255,14 @@ def _about(context: Context) -> Mapping[str, str]:
     ti = context["ti"]
     about: dict[str, Any] = {"DAG_ID": ti.dag_id, "TASK_ID": ti.task_id, "DAG_RUN_ID": ti.run_id}
     return {f"AIRFLOW_CTX_{key}": str(value) for key, value in about.items()}
+
+
+def submission_result(workload: Workload, project: str) -> dict[str, Any]:
+    """Return the result of a task that does not wait: what is known of the workload now."""
+    return {
+        "workload_id": workload.id,
+        "name": workload.name,
+        "project": project,
+        "phase": workload.phase,
+        "submitted_at": workload.created_at or None,
+    }

@@ -247,7 +247,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     shutil.rmtree(root / "step-00000003")
     done = run(dag_of(choosing))
     assert (
-        "step-00000003\\udcff': is good, but its name holds characters that do not print; rename it"
+        "step-00000003\\udcff': is valid, but its name contains unprintable characters; rename it"
         in done.words
     )
 

@@ -94,10 +94,10 @@ def test_sensors_ask_the_site_too(
 ) -> None:
     monkeypatch.setenv(SITE, "false")
     Person(emulator).submit("team-a", "short-theirs")
-    workload = {"task_id": "task", "workload": "short-theirs", "poke_interval": 0.1}
+    workload: dict[str, Any] = {"task_id": "task", "workload": "short-theirs", "poke_interval": 0.1}
     assert not deferred(run(dag_of(lambda: RunaiWorkloadSensor(**workload))))
     monkeypatch.setenv(SITE, "sometimes")
-    checkpoint = {"task_id": "task", "root": "/nowhere", "timeout": 0.1}
+    checkpoint: dict[str, Any] = {"task_id": "task", "root": "/nowhere", "timeout": 0.1}
     done = run(dag_of(lambda: RunaiCheckpointSensor(**checkpoint), dag_id="sensors"))
     assert "[operators] default_deferrable: 'sometimes'; allowed: true or false" in done.words
 
@@ -159,7 +159,7 @@ def test_a_workload_that_nobody_was_to_wait_for_is_no_orphan(
     run: Runner, emulator: Emulator
 ) -> None:
     assert run(dag_of(training("long", wait_for_completion=False))).state == "success"
-    reaper = {"task_id": "task", "older_than": 0, "dry_run": True}
+    reaper: dict[str, Any] = {"task_id": "task", "older_than": 0, "dry_run": True}
     assert run(dag_of(lambda: RunaiReapOrphansOperator(**reaper), dag_id="reaping")).xcom() == []
 
 
@@ -201,6 +201,10 @@ def test_a_task_that_pushes_no_xcom_leaves_none(
 def test_a_checkpoint_sensor_needs_the_xcom_of_its_training(
     run: Runner, emulator: Emulator
 ) -> None:
-    given = {"task_id": "sensor", "root": "/nowhere", "workload": {"task_id": "task"}}
+    given: dict[str, Any] = {
+        "task_id": "sensor",
+        "root": "/nowhere",
+        "workload": {"task_id": "task"},
+    }
     done = run(dag_of(training(do_xcom_push=False), lambda: RunaiCheckpointSensor(**given)))
     assert "workload: task 'task' has do_xcom_push=False" in done.words

@@ -33,8 +33,7 @@ def rendered(done: Run) -> dict[str, Any]:
     column = RenderedTaskInstanceFields.rendered_fields
     mine = RenderedTaskInstanceFields.run_id == done.run_id
     with create_session() as session:
-        found: dict[str, Any] = session.scalar(select(column).where(mine))
-    return found
+        return dict(session.scalar(select(column).where(mine)) or {})
 
 
 def variables(emulator: Emulator) -> dict[str, str]:
@@ -68,7 +67,7 @@ def test_jinja_that_only_a_shell_unquotes_is_shown_too(run: Runner, emulator: Em
 def test_templates_are_shown_as_they_are_used(run: Runner, emulator: Emulator) -> None:
     environment = {"HF_TOKEN": "hush-hush", "EPOCHS": "1", "AS_WRITTEN": "{{ run_id }}"}
     templates = {"base": {"spec": {"image": "python:3.12", "environment": environment}}}
-    given = {"template": "base", "templates": templates, "workload_name": "short"}
+    given: dict[str, Any] = {"template": "base", "templates": templates, "workload_name": "short"}
     done = run(dag_of(training(**given)))
     assert done.state == "success", done.words
     shown = json.loads(rendered(done)["templates"])
@@ -156,7 +155,7 @@ def test_an_image_or_a_path_in_the_specification_is_no_file(
     (tmp_path / "image.sh").write_text("not-this")
     (tmp_path / "list.txt").write_text("nor this")
     spec = {"image": "image.sh", "command": "true", "environment": {"FILES": "list.txt"}}
-    given = {"spec": spec, "workload_name": "short"}
+    given: dict[str, Any] = {"spec": spec, "workload_name": "short"}
     done = run(dag_of(training(**given), template_searchpath=str(tmp_path)))
     assert done.state == "success", done.words
     (made,) = emulator.workloads_named("short")
