@@ -1,1 +1,1 @@
-"""The demo: a real Airflow and an embedded Run:ai on one machine, and a story that uses both."""
+"""The demonstration: a real Airflow and an embedded Run:ai on one machine, and the story told with them."""

@@ -31,8 +31,10 @@ def run(keep: bool, database: str) -> int:
         ground.start()
         good = Story(ground, account).tell()
     except (NotReady, RunaiError) as error:
-        log = f"Airflow's last words:\n{ground.tail('airflow')}"
-        print(f"\nThe demonstration failed: {error}\n\n{log}", file=sys.stderr)
+        print(
+            f"\nThe demonstration failed: {error}\n\nAirflow's last words:\n{ground.tail('airflow')}",
+            file=sys.stderr,
+        )
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
     finally:
@@ -46,7 +48,7 @@ def run(keep: bool, database: str) -> int:
 
 
 def up() -> int:
-    """Start both and leave them running; return when both answer."""
+    """Leave both running to click around; return when both answer."""
     if _known().lives:
         print("already up; `make down` stops it", file=sys.stderr)
         return 1
@@ -76,7 +78,7 @@ def _ground(processes: dict[str, int] | None = None) -> Playground:
 
 
 def _known() -> Playground:
-    """Return the playground of an earlier :func:`up`, which may have ended since."""
+    """Return what an earlier :func:`up` has started; nothing lives there if it never did, or a restart ended it."""
     return _ground(json.loads(STATE.read_text()) if STATE.exists() else {})
 
 

@@ -1,4 +1,6 @@
-"""The account of the demo: lines printed while it happens, and the timeline at its end."""
+"""
+The account of the demonstration: what is printed while it happens, and the timeline at its end.
+"""
 
 from __future__ import annotations
 

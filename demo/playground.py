@@ -34,7 +34,7 @@ SECONDS_PER_EPOCH = 0.8
 
 
 class NotReady(RuntimeError):
-    """Something did not start or happen in time."""
+    """Something did not start, or did not happen, in time."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Playground:
 
     @property
     def shared(self) -> Path:
-        """The directory that the containers call ``/shared``."""
+        """What the containers call ``/shared``."""
         return self.root / "shared"
 
     @property
@@ -75,16 +75,15 @@ class Playground:
 
     @property
     def settings(self) -> Settings:
-        """The connection to the embedded Run:ai."""
+        """How to reach the embedded Run:ai."""
         return Settings(self.runai_url, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, project="team-a")
 
     def start(self) -> None:
         """
-        Start both; return when the embedded Run:ai answers.
+        Start both; return when the embedded Run:ai answers (Airflow takes longer: :meth:`wait_for_airflow`).
 
-        Airflow takes longer: see :meth:`wait_for_airflow`.
-
-        :raises NotReady: if a port is taken; its owner would be mistaken for ours.
+        :raises NotReady: if somebody else has a port. Whoever answers there would be taken for
+            ours.
         """
         for name, port in (
             ("Airflow", self.airflow_port),
@@ -105,7 +104,9 @@ class Playground:
         )
 
     def wait_for_airflow(self, dag_id: str) -> None:
-        """Block until Airflow's processes are healthy and it knows the DAG ``dag_id``."""
+        """
+        Block until scheduler, triggerer and dag processor are healthy and ``dag_id`` is there.
+        """
         until("Airflow to be healthy", self._airflow_is_healthy)
         with self.airflow() as api:
             until(
@@ -113,7 +114,7 @@ class Playground:
             )
 
     def airflow(self) -> httpx.Client:
-        """Return a client of Airflow's REST API, which listens on loopback and needs no login."""
+        """Return a client of Airflow's REST API (everybody is admin here: it listens on loopback only)."""
         token = httpx.get(f"{self.airflow_url}/auth/token", timeout=PATIENCE).json()["access_token"]
         return httpx.Client(
             base_url=f"{self.airflow_url}/api/v2/",
@@ -160,7 +161,7 @@ class Playground:
         self.processes[name] = process.pid
 
     def _lay_out_shared_storage(self) -> None:
-        """Put the researcher's files beside each other on the shared storage."""
+        """Put the researcher's files beside each other on the shared storage, as she would."""
         code = self.shared / "code"
         code.mkdir(parents=True, exist_ok=True)
         for file in (REPOSITORY / "dags" / "digits").iterdir():
@@ -243,7 +244,7 @@ def until(what: str, happened: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
+    """Return a port that nobody listens on now."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])

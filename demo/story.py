@@ -1,5 +1,5 @@
 """
-The story: a retraining is preempted, resumed on another node, proven, evaluated and promoted.
+The story: a retraining over quota, preempted in the middle, resumed on another node, proven, evaluated, promoted.
 
 team-a's quota (2 GPUs) is in use by its baseline, so the retraining that Airflow submits runs on
 GPUs that team-b does not use. Then team-b wants them back. Nothing is simulated but the GPUs: the
@@ -36,7 +36,7 @@ SECONDS_IN_THE_QUEUE = 6.0
 
 
 class Story:
-    """Tells the story once, from submission to promotion."""
+    """Tells it once, from submission to promotion."""
 
     def __init__(self, ground: Playground, account: Account) -> None:
         self.ground, self.account = ground, account
@@ -58,7 +58,7 @@ class Story:
         return self._api
 
     def tell(self) -> bool:
-        """Run the story; return whether every promise held."""
+        """Let it happen; return whether everything was as promised."""
         say = self.account.say
         team_a, team_b = (
             self.ask(organization.find_project(name)) for name in ("team-a", "team-b")

@@ -1,4 +1,4 @@
-"""Parts of the page on the drill that come from the code: checks, options, a recorded report."""
+"""What the page on the drill takes from the code: checks, options, and a recorded report."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ def checks(table: Table) -> str:
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """Return a recorded drill from ``docs/drills``."""
-    found: dict[str, Any] = json.loads(
-        (Path(__file__).parent / "drills" / f"{name}.json").read_text()
-    )
-    return found
+    """Return a recorded drill, from ``docs/drills``."""
+    file = Path(__file__).parent / "drills" / f"{name}.json"
+    document: dict[str, Any] = json.loads(file.read_text())
+    return document
 
 
 def report() -> str:

@@ -13,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from random import Random
 from statistics import fmean
+from textwrap import fill
 from typing import NamedTuple
 
 import grimp
@@ -172,7 +173,7 @@ def contract() -> str:
         for contract in settings["contracts_options"]
         if contract.get("containers") == [PACKAGE]
     )
-    return " → ".join(row.strip("()").replace(" | ", " · ") for row in layers)
+    return fill(" → ".join(row.strip("()").replace(" | ", " · ") for row in layers), 100)
 
 
 PICTURES: dict[str, Callable[[], str]] = {
