@@ -228,7 +228,7 @@ def test_workload_that_its_author_keeps_beyond_a_limit_is_listed_with_its_run_an
             task_id="train",
             workload_name="long",
             spec={"image": "x:1"},
-            limits={"running": 0.2},
+            timeouts={"running": 0.2},
             on_kill="keep",
         )
     done = run(dag)
