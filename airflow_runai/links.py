@@ -34,7 +34,7 @@ class RunaiWorkloadLink(BaseOperatorLink):
         return str(known.get("url", "")) if isinstance(known, dict) else ""
 
 
-def announce(context: Context, url: str, workload: Workload, project: str) -> None:
+def push_workload_xcom(context: Context, url: str, workload: Workload, project: str) -> None:
     """Leave in XCom which workload the task is about; the link and the tab read it, also while it is deferred."""
     page = workload_page(url, workload, project)
     known = {"id": workload.id, "name": workload.name, "project": project, "url": page}

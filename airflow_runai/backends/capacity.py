@@ -18,7 +18,7 @@ from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.errors import Unreadable
 
-_MOST_GPUS = 1e9
+_MAX_GPUS = 1e9
 
 
 def effective_policy(project: Project, kind: str) -> Flow[Mapping[str, Any]]:
@@ -83,4 +83,4 @@ def _number(value: Any) -> float:
         found = float(value)
     except (TypeError, ValueError, OverflowError):
         return 0.0
-    return found if 0 <= found < _MOST_GPUS else 0.0
+    return found if 0 <= found < _MAX_GPUS else 0.0

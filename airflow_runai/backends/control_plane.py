@@ -206,7 +206,7 @@ def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
     return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
-def eyes(start: Workload) -> WorkloadReader:
+def reader_for(start: Workload) -> WorkloadReader:
     """Return the three looks at ``start`` that a wait needs."""
 
     def find_deleted(workload_id: str) -> Flow[Workload | None]:

@@ -17,7 +17,7 @@ from airflow_runai.errors import Unreadable
 #: Largest page that the lists allow.
 PAGE = 500
 #: A list that never ends (a server that ignores ``offset``) must not hold us for ever.
-MOST_PAGES = 200
+MAX_PAGES = 200
 
 
 def read_all(
@@ -30,7 +30,7 @@ def read_all(
     """
     found: dict[object, Mapping[str, Any]] = {}
     offset, previous = 0, None
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         request = Request("GET", path, [*params, ("limit", str(PAGE)), ("offset", str(offset))])
         body = accept(request, (yield request))
         rows = _rows(path, key, body)
@@ -42,7 +42,7 @@ def read_all(
         if not rows or following <= offset:
             return list(found.values())
         offset, previous = following, rows
-    raise Unreadable(f"GET {path}: the list goes on after {MOST_PAGES} pages")
+    raise Unreadable(f"GET {path}: the list goes on after {MAX_PAGES} pages")
 
 
 def _number(value: object) -> int:

@@ -24,7 +24,7 @@ SECOND_LOOK = 60.0
 
 Survey: TypeAlias = Callable[[], Flow[list[Owned]]]
 #: Asks Airflow how tasks stand.
-Ask: TypeAlias = Callable[[Iterable[Origin]], Mapping[Origin, str]]
+LookUpStates: TypeAlias = Callable[[Iterable[Origin]], Mapping[Origin, str]]
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Fate:
     words: str
 
 
-def find_orphans(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Orphan]]:
+def find_orphans(survey: Survey, ask: LookUpStates, older_than: float) -> Flow[list[Orphan]]:
     """Look once at the control plane and at Airflow."""
     owned = yield from survey()
     states = ask(one.origin for one in owned)
     return orphans(owned, states, (yield from now()) - older_than)
 
 
-def reap(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Fate]]:
+def reap(survey: Survey, ask: LookUpStates, older_than: float) -> Flow[list[Fate]]:
     """End what is an orphan now and still is :data:`SECOND_LOOK` seconds later."""
     first = {
         orphan.owned.workload.id for orphan in (yield from find_orphans(survey, ask, older_than))
@@ -62,7 +62,7 @@ def reap(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Fate]]:
     return fates
 
 
-def end_orphan(orphan: Orphan, ask: Ask) -> Flow[Fate]:
+def end_orphan(orphan: Orphan, ask: LookUpStates) -> Flow[Fate]:
     """Look at one orphan for the last time, and end it as its author said."""
     try:
         return (yield from _end(orphan, ask))
@@ -70,7 +70,7 @@ def end_orphan(orphan: Orphan, ask: Ask) -> Flow[Fate]:
         return Fate(orphan, False, str(error))
 
 
-def _end(orphan: Orphan, ask: Ask) -> Flow[Fate]:
+def _end(orphan: Orphan, ask: LookUpStates) -> Flow[Fate]:
     owned = orphan.owned
     found = yield from present(owned.workload)
     if found is None:

@@ -22,7 +22,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Refused, Unreachable
 
 #: With fewer waits than this, single reads are cheaper than a list.
-FEWEST = 3
+MIN_WAITS = 3
 #: How often to look whether somebody else's list call has come back, seconds.
 _NAP = 0.05
 
@@ -53,7 +53,7 @@ class SharedReads:
 
     def read(self, workload_id: str) -> Flow[Workload]:
         """Read one workload; raises what :func:`control_plane.get` raises."""
-        if self._waits < FEWEST:
+        if self._waits < MIN_WAITS:
             return (yield from control_plane.get(workload_id))
         yield from self._refresh()
         found = self._listed.get(workload_id)

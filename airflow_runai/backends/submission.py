@@ -36,14 +36,14 @@ from airflow_runai.errors import (
 T = TypeVar("T")
 
 #: Pauses (seconds) before looking again after a doubtful create; lists of the control plane lag.
-LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
+LOOKUP_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 #: How often a create is sent at most.
-MOST_CREATES = 5
+MAX_CREATES = 5
 #: Ceiling (seconds) of a pause that the server asks for: a worker is held meanwhile.
-LONGEST_PAUSE = 60.0
+MAX_PAUSE = 60.0
 #: Pauses (seconds) while a workload may be alive and the control plane refuses or is silent: about
 #: four minutes.
-LONG_LOOKS = (*LOOKS, 30.0, 60.0, 60.0, 60.0)
+LONG_LOOKUP_DELAYS = (*LOOKUP_DELAYS, 30.0, 60.0, 60.0, 60.0)
 #: Refusals that say more about the identity, or the moment, than about the workload.
 MAY_PASS = (401, 403, 404)
 #: Where a workload that claims to be ours must agree with the specification, if the server tells.
@@ -51,7 +51,7 @@ _ESSENTIAL = ("spec.image:", "spec.command:", "spec.args:")
 
 
 @dataclass(frozen=True)
-class Order:
+class SubmissionRequest:
     """
     One generation, ready to be created.
 
@@ -127,7 +127,7 @@ def _united(listed: Workload, read: Workload) -> Workload:
 
 
 def present_state(
-    workload_id: str, name: str | None, pauses: tuple[float, ...] = LOOKS
+    workload_id: str, name: str | None, pauses: tuple[float, ...] = LOOKUP_DELAYS
 ) -> Flow[Workload | None]:
     """
     Read a workload, among the deleted ones too; ``None`` if it cannot be found for as long as lists may lag.
@@ -152,9 +152,9 @@ def _among_deleted(workload_id: str, name: str | None) -> Flow[Workload | None]:
     return next((workload for workload in listed if workload.id == workload_id), None)
 
 
-def create_or_adopt(project: Project, order: Order) -> Flow[Workload]:
+def create_or_adopt(project: Project, request: SubmissionRequest) -> Flow[Workload]:
     """
-    Submit ``order``; return the one workload of that name, whoever's request made it.
+    Submit ``request``; return the one workload of that name, whoever's request made it.
 
     :raises Refused: if the control plane says no and there is no workload of that name.
     :raises ForeignWorkload: if the name is taken by another specification.
@@ -162,28 +162,32 @@ def create_or_adopt(project: Project, order: Order) -> Flow[Workload]:
         safe.
     """
     doubt: Unreachable | None = None
-    for _ in range(MOST_CREATES):
+    for _ in range(MAX_CREATES):
         try:
             return (
-                yield from control_plane.create(project, order.spec.kind, order.name, order.body())
+                yield from control_plane.create(
+                    project, request.spec.kind, request.name, request.body()
+                )
             )
         except Untrusted:
             raise
         except Unreachable as error:
             doubt = error
             yield Sleep(_asked_pause(error), jitter=0.2)
-            found = yield from _search(project, order.name, LOOKS[:3])
+            found = yield from _search(project, request.name, LOOKUP_DELAYS[:3])
         except Refused as error:
             if error.status not in (400, 409):
                 raise doubt or error from None  # an earlier one may have arrived
             taken = _says_taken(error)
-            found = yield from _search(project, order.name, LOOKS if taken else LOOKS[:1])
+            found = yield from _search(
+                project, request.name, LOOKUP_DELAYS if taken else LOOKUP_DELAYS[:1]
+            )
             if not found:
                 raise (
                     Missing(f"{error}; but it cannot be found") if taken else doubt or error
                 ) from error
         if found:
-            yield from verify(found, order)
+            yield from verify(found, request)
             return found
     raise doubt or Unreachable("not asked")
 
@@ -212,9 +216,9 @@ def _search(project: Project, name: str, pauses: tuple[float, ...]) -> Flow[Work
     return None
 
 
-def verify(found: Workload, order: Order, noted: str | None = None) -> Flow[None]:
+def verify(found: Workload, request: SubmissionRequest, noted: str | None = None) -> Flow[None]:
     """
-    Let pass only a workload made from the specification of ``order``.
+    Let pass only a workload made from the specification of ``request``.
 
     What runs must agree in image and command, not only in the fingerprint that it carries: anybody
     may write that.
@@ -229,8 +233,10 @@ def verify(found: Workload, order: Order, noted: str | None = None) -> Flow[None
     fingerprint = (
         found.fingerprint or fingerprint_in(theirs) or noted
     )  # some lists leave variables out
-    listed = list(differences(order.body()["spec"], theirs)) if theirs else []
-    if fingerprint == order.fingerprint and not any(line.startswith(_ESSENTIAL) for line in listed):
+    listed = list(differences(request.body()["spec"], theirs)) if theirs else []
+    if fingerprint == request.fingerprint and not any(
+        line.startswith(_ESSENTIAL) for line in listed
+    ):
         return
     listed = listed or ["its fingerprint (no field differs that can be seen)"]
     raise ForeignWorkload(
@@ -241,7 +247,7 @@ def verify(found: Workload, order: Order, noted: str | None = None) -> Flow[None
 
 
 def retry_while_unreachable(
-    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKS
+    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LOOKUP_DELAYS
 ) -> Flow[T]:
     """
     Run a flow whose repetition is harmless, again after each pause while the control plane is unreachable.
@@ -258,7 +264,9 @@ def retry_while_unreachable(
     return (yield from make())
 
 
-def steadfastly(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LONG_LOOKS) -> Flow[T]:
+def steadfastly(
+    make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LONG_LOOKUP_DELAYS
+) -> Flow[T]:
     """Wait out refusals, too: for where a workload may be alive, which a secret that was rotated must not cost."""
     for pause in pauses:
         try:
@@ -275,4 +283,4 @@ def steadfastly(make: Callable[[], Flow[T]], pauses: tuple[float, ...] = LONG_LO
 def _asked_pause(error: RunaiError) -> float:
     """Return how long the server asked us to wait, within reason."""
     asked = error.retry_after if isinstance(error, Throttled) else None
-    return min(asked or 0.0, LONGEST_PAUSE)
+    return min(asked or 0.0, MAX_PAUSE)

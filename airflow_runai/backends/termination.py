@@ -20,11 +20,11 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, RunaiError, Unauthorized, Unreachable, Untrusted
 
 #: How long (seconds) a replaced workload may take to go away, its grace period included.
-LONGEST_GOODBYE = 900.0
+MAX_TERMINATION_SECONDS = 900.0
 #: A deletion that shows no effect is repeated after so many seconds.
 REPEAT = 15.0
 #: Pauses (seconds) between looks grow from the first to the last.
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 10.0
+_FIRST_PAUSE, _MAX_PAUSE = 2.0, 10.0
 #: How often a worker looks whether what it asked for has come about.
 _LOOKS_AFTER = 4
 #: Kubernetes' default grace period, seconds: for servers that do not tell the pods of what is
@@ -65,14 +65,14 @@ def present(workload: Workload) -> Flow[Workload | None]:
     try:
         return (yield from control_plane.get(workload.id))
     except NotFound:
-        return (yield from control_plane.eyes(workload).find_deleted(workload.id))
+        return (yield from control_plane.reader_for(workload).find_deleted(workload.id))
 
 
 def end_and_wait(workload: Workload) -> Flow[None]:
     """
     Delete a workload and wait until it holds nothing any more, so that two never write one checkpoint folder.
 
-    :raises Unreachable: if it is still there after :data:`LONGEST_GOODBYE` seconds.
+    :raises Unreachable: if it is still there after :data:`MAX_TERMINATION_SECONDS` seconds.
     """
     yield from _until(_Ending(workload).step, f"workload {workload.name} is not gone")
 
@@ -81,7 +81,7 @@ def let_pods_end(workload: Workload) -> Flow[None]:
     """
     Wait until no pod of a workload may still write: a server may say "deleted" while they go down.
 
-    :raises Unreachable: if there is still one after :data:`LONGEST_GOODBYE` seconds.
+    :raises Unreachable: if there is still one after :data:`MAX_TERMINATION_SECONDS` seconds.
     """
 
     def none_stands() -> Flow[bool]:
@@ -111,11 +111,11 @@ def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
             trouble = error
         moment = yield from now()
         started = started or moment  # only a reply tells the server's time
-        if moment - started > LONGEST_GOODBYE:
+        if moment - started > MAX_TERMINATION_SECONDS:
             because = f" ({trouble})" if trouble else ""
-            raise Unreachable(f"{words} after {LONGEST_GOODBYE:.0f} s{because}")
+            raise Unreachable(f"{words} after {MAX_TERMINATION_SECONDS:.0f} s{because}")
         yield Sleep(pause, jitter=0.2)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.5, _MAX_PAUSE)
 
 
 def stop(

@@ -27,10 +27,10 @@ _NAP = 0.05
 #: Assumed life, seconds, where the server names none.
 DEFAULT_LIFE = 300.0
 #: Characters; servers bound the headers in which a token travels.
-LONGEST_TOKEN = 16_384
+MAX_TOKEN_LENGTH = 16_384
 #: What a server says beyond a year (also "infinite", or no number at all) is taken for nothing
 #: said.
-LONGEST_LIFE = 366 * 86400.0
+MAX_TOKEN_LIFE = 366 * 86400.0
 
 
 class Tokens:
@@ -175,9 +175,9 @@ def _refusal(request: Request, reply: Reply) -> str:
 
 def _header(token: str) -> str:
     """Refuse what no header can carry; the token itself is a secret, so it is not shown."""
-    if not (token.isascii() and token.isprintable() and len(token) <= LONGEST_TOKEN):
+    if not (token.isascii() and token.isprintable() and len(token) <= MAX_TOKEN_LENGTH):
         raise Unreadable(
-            f"the token is not made of at most {LONGEST_TOKEN} printable ASCII characters"
+            f"the token is not made of at most {MAX_TOKEN_LENGTH} printable ASCII characters"
         )
     return token
 
@@ -185,6 +185,6 @@ def _header(token: str) -> str:
 def _life(body: Mapping[str, Any]) -> float:
     for key in ("expires_in", "expiresIn"):
         told = body.get(key)
-        if isinstance(told, (int, float)) and 0 <= told < LONGEST_LIFE:
+        if isinstance(told, (int, float)) and 0 <= told < MAX_TOKEN_LIFE:
             return float(told)
     return DEFAULT_LIFE

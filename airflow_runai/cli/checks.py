@@ -22,7 +22,7 @@ from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_asked
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.submission import Create, Tries, plan
+from airflow_runai.core.submission import Create, Tries, plan_submission
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import Refused
@@ -261,7 +261,7 @@ def _would(run: DryRun, wanted: Naming) -> Verdict:
     alive = [workload for _, workload in found if workload.meaning not in OVER]
     if alive:
         return _beside(run, alive[-1])
-    step = plan(found, Tries(1), None, wanted.on_clear)
+    step = plan_submission(found, Tries(1), None, wanted.on_clear)
     before = step.before if isinstance(step, Create) else None
     ended = f"; {before.name} has ended ({before.phase})" if before else ""
     return OK, f"{wanted.base}-g{step.generation} is free{ended}"

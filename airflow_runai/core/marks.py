@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_runai.core.workload import AWAITED_VARIABLE, MAP_INDEX_VARIABLE, ON_KILL_VARIABLE
 
-_ACTIONS = ("stop", "suspend", "keep")
+ON_KILL_ACTIONS = ("stop", "suspend", "keep")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class Mark:
         index, action, awaited = (
             variables.get(n) for n in (MAP_INDEX_VARIABLE, ON_KILL_VARIABLE, AWAITED_VARIABLE)
         )
-        if action not in _ACTIONS or awaited not in ("true", "false") or not _is_index(index):
+        if (
+            action not in ON_KILL_ACTIONS
+            or awaited not in ("true", "false")
+            or not _is_index(index)
+        ):
             return None
         return cls(int(str(index)), str(action), awaited == "true")
 

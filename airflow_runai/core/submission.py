@@ -70,7 +70,7 @@ class Adopt:
     cleared: bool = False
 
 
-def plan(
+def plan_submission(
     existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear: str
 ) -> Create | Adopt:
     """

@@ -21,7 +21,7 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, Throttled, Unreachable
 
 #: Ceiling of the pause between looks at an unreachable control plane, seconds.
-LONGEST_PAUSE = 300.0
+MAX_PAUSE = 300.0
 
 #: What is younger than this many seconds at its first sighting has hardly run and been preempted
 #: before.
@@ -29,9 +29,9 @@ FRESH = 120.0
 
 #: How often in a row the history of a workload that has ended may be unreadable before we do
 #: without.
-HISTORY_LOOKS = 5
+MAX_HISTORY_ATTEMPTS = 5
 
-Read = Callable[[str], "Flow[Workload]"]
+ReadWorkload = Callable[[str], "Flow[Workload]"]
 ReadHistory = Callable[[str], "Flow[tuple[Moment, ...]]"]
 FindDeleted = Callable[[str], "Flow[Workload | None]"]
 
@@ -46,13 +46,13 @@ class WorkloadReader:
     :param find_deleted: the workload among the deleted ones, or ``None``.
     """
 
-    read: Read
+    read: ReadWorkload
     history: ReadHistory
     find_deleted: FindDeleted
 
 
 def wait(
-    policy: WaitPolicy, eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
+    policy: WaitPolicy, reader: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
 ) -> Flow[Outcome]:
     """
     Look at a workload until :func:`decide` says that the wait is over.
@@ -69,7 +69,11 @@ def wait(
         try:
             before, seen = (
                 seen,
-                (yield from _look(eyes, seen, insist=outage.failures < HISTORY_LOOKS)),
+                (
+                    yield from _next_snapshot(
+                        reader, seen, insist=outage.failures < MAX_HISTORY_ATTEMPTS
+                    )
+                ),
             )
         except (Unreachable, Refused) as error:
             if outage.record_failure(error):
@@ -111,19 +115,19 @@ def appearance(
         yield Sleep(policy.poll_interval, jitter=0.1)
 
 
-def look(
-    eyes: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
+def take_snapshot(
+    reader: WorkloadReader, start: Workload, timeline: tuple[Moment, ...] = ()
 ) -> Flow[Snapshot]:
     """
     Take a single look, for those who poke instead of waiting (sensors), or look again.
 
     :param timeline: what is known of its past.
     """
-    return (yield from _look(eyes, _first(start, timeline)))
+    return (yield from _next_snapshot(reader, _first(start, timeline)))
 
 
 def _told_again(outage: _Outage) -> Flow[None]:
-    if outage.ends():
+    if outage.recovered():
         yield Notice("trouble", "the control plane answers again")
 
 
@@ -139,7 +143,7 @@ class _Outage:
         known, self.kinds = self.kinds, self.kinds | {type(error).__name__}
         return known != self.kinds
 
-    def ends(self) -> bool:
+    def recovered(self) -> bool:
         was, self.failures, self.kinds = self.failures > 0, 0, frozenset()
         return was
 
@@ -155,13 +159,13 @@ def _first(start: Workload, timeline: tuple[Moment, ...] = ()) -> Snapshot:
     )
 
 
-def _look(eyes: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
+def _next_snapshot(reader: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[Snapshot]:
     known = before.workload
     found: Workload | None
     try:
-        found = yield from eyes.read(known.id)
+        found = yield from reader.read(known.id)
     except NotFound:
-        found = yield from eyes.find_deleted(known.id)
+        found = yield from reader.find_deleted(known.id)
     moment = yield from present()
     if found is None:
         return Snapshot(known, before.timeline, moment, before.absent_since or moment)
@@ -171,12 +175,12 @@ def _look(eyes: WorkloadReader, before: Snapshot, insist: bool = True) -> Flow[S
         found.deleted,
     ):
         return Snapshot(found, before.timeline, moment)
-    timeline = yield from _remembered(eyes, found, before.timeline, insist)
+    timeline = yield from _remembered(reader, found, before.timeline, insist)
     return Snapshot(found, _begun(merge(timeline, _own_sightings(found, timeline, moment))), moment)
 
 
 def _remembered(
-    eyes: WorkloadReader, found: Workload, own: tuple[Moment, ...], insist: bool
+    reader: WorkloadReader, found: Workload, own: tuple[Moment, ...], insist: bool
 ) -> Flow[tuple[Moment, ...]]:
     """
     Return what the server remembers; before its oldest record (they may be cut off), what we saw ourselves.
@@ -187,7 +191,7 @@ def _remembered(
     :param insist: even then, first try again.
     """
     try:
-        recorded = yield from eyes.history(found.id)
+        recorded = yield from reader.history(found.id)
     except Unreachable:
         if insist or found.meaning not in OVER:
             raise
@@ -223,6 +227,6 @@ def _news(seen: Snapshot) -> Notice:
 
 def _back_off(policy: WaitPolicy, failures: int, error: Exception) -> float:
     if isinstance(error, Throttled) and error.retry_after is not None:
-        return min(max(error.retry_after, 1.0), LONGEST_PAUSE)
-    ceiling = max(policy.poll_interval, LONGEST_PAUSE)
+        return min(max(error.retry_after, 1.0), MAX_PAUSE)
+    ceiling = max(policy.poll_interval, MAX_PAUSE)
     return float(min(policy.poll_interval * 2 ** min(failures - 1, 10), ceiling))

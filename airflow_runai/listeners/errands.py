@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 log = logging.getLogger(__name__)
 
 #: So many errands may wait; what a flood leaves over is the reaper's.
-MOST = 1000
+MAX_ERRANDS = 1000
 #: Seconds for which an errand is followed: until the mark is committed and the workload has been
 #: told to end.
 PATIENCE = 60.0
@@ -62,7 +62,7 @@ class Errands:
     def __init__(
         self,
         attend: Attend,
-        most: int = MOST,
+        most: int = MAX_ERRANDS,
         patience: float = PATIENCE,
         begin: Callable[[Callable[[], None]], Worker] = _thread,
     ) -> None:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaper import Ask, end_orphan
+from airflow_runai.backends.reaper import LookUpStates, end_orphan
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import orphans
-from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.errors import RunaiError
 from airflow_runai.hooks.runai import RunaiHook
@@ -31,7 +31,7 @@ Connections: TypeAlias = Callable[[Collection[Errand]], Mapping[Origin, str]]
 
 
 def attend(
-    errands: Collection[Errand], connections_of: Connections, ask: Ask
+    errands: Collection[Errand], connections_of: Connections, ask: LookUpStates
 ) -> Collection[Errand]:
     """Look once; return the errands whose tasks have all ended, with their workloads, or are none of ours."""
     connections = connections_of(errands)
@@ -50,12 +50,12 @@ def _by_connection(
 ) -> Mapping[str, list[Origin]]:
     finished: dict[str, list[Origin]] = defaultdict(list)
     for origin, connection in connections.items():
-        if states.get(origin) in FINISHED:
+        if states.get(origin) in FINISHED_TASK_STATES:
             finished[connection].append(origin)
     return finished
 
 
-def _end(connection: str, states: Mapping[Origin, str], ask: Ask) -> set[Origin]:
+def _end(connection: str, states: Mapping[Origin, str], ask: LookUpStates) -> set[Origin]:
     """End the workloads of finished tasks; return those that have none any more."""
     try:
         hook, instance = RunaiHook(connection), name_in_database()

@@ -18,7 +18,7 @@ from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotResolved, SpecError
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import RunaiWorkloadLink, announce
+from airflow_runai.links import RunaiWorkloadLink, push_workload_xcom
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _RunaiLifecycleOperator(BaseOperator):
                     raise
                 self.log.info("%s is not there: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
-            announce(context, hook.settings.url, found, project.name)
+            push_workload_xcom(context, hook.settings.url, found, project.name)
             if found.meaning in self.nothing_to_do:
                 self.log.info("%s is %s: nothing to do", found.name, found.phase)
             else:

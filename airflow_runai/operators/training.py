@@ -17,14 +17,14 @@ from airflow_runai.core.flow import Notice
 from airflow_runai.core.outcome import STALLED, STOPPED, SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.waiting import look, wait
+from airflow_runai.core.waiting import take_snapshot, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, announce
+from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom
 from airflow_runai.tasks.argument_checks import check_payload_arguments, check_wait_arguments
 from airflow_runai.tasks.instructions import gather, show
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
@@ -154,7 +154,7 @@ class RunaiTrainingOperator(BaseOperator):
             )
             workload = submission.submit_or_adopt(before_create=self._prepare)
         with fail_without_retry(in_the_middle=True):
-            announce(context, hook.settings.url, workload, project.name)
+            push_workload_xcom(context, hook.settings.url, workload, project.name)
             if self._killed:
                 # If the user ended the task during the submission, nobody else will see to the
                 # workload.
@@ -206,7 +206,7 @@ class RunaiTrainingOperator(BaseOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         try:
-            waiting = wait(self._policy(), control_plane.eyes(workload), workload, timeline)
+            waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
             return hook.run(waiting, lambda news: self._tell(context, news), self._nap)
         except _Terminated:
             state = self._end_if_task_is_finished(context, hook, workload)
@@ -225,7 +225,9 @@ class RunaiTrainingOperator(BaseOperator):
         if not self.deferrable or workload.meaning not in OVER:
             return None
         try:
-            verdict = decide(policy, hook.run(look(control_plane.eyes(workload), workload)))
+            verdict = decide(
+                policy, hook.run(take_snapshot(control_plane.reader_for(workload), workload))
+            )
         except (Unreachable, Refused):
             return None
         return verdict if isinstance(verdict, Outcome) else None
@@ -313,8 +315,10 @@ class RunaiTrainingOperator(BaseOperator):
     ) -> str | None:
         """Find out what SIGTERM meant: a user ended the task (raise), or its node goes down (return the state)."""
         state = _state(context)
-        if state in FINISHED:
-            ended = hook.run(stop(workload, self.kill_action, lambda: _state(context) in FINISHED))
+        if state in FINISHED_TASK_STATES:
+            ended = hook.run(
+                stop(workload, self.kill_action, lambda: _state(context) in FINISHED_TASK_STATES)
+            )
             done = ended or f"workload {workload.name} was told to end"
             raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
         return state

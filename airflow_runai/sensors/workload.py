@@ -14,7 +14,7 @@ from airflow_runai.backends import control_plane, organization
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
-from airflow_runai.core.waiting import look
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
@@ -122,7 +122,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
                 return False
             verdict = decide(
                 WaitPolicy(self.poke_interval, when_suspended=self.when_suspended),
-                hook.run(look(control_plane.eyes(found), found)),
+                hook.run(take_snapshot(control_plane.reader_for(found), found)),
             )
         except NON_RETRYABLE:
             raise

@@ -25,7 +25,7 @@ from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import Meaning
-from airflow_runai.core.waiting import look
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, RunaiError
 from airflow_runai.tasks.checkpoint_query import (
@@ -202,7 +202,7 @@ class Watch:
         found = wanted if wanted.id else (yield from control_plane.finder(wanted)())
         if found is None:
             return Standing()
-        seen = yield from look(control_plane.eyes(found), found)
+        seen = yield from take_snapshot(control_plane.reader_for(found), found)
         self._absent_since = seen.absent_since and (self._absent_since or seen.absent_since)
         verdict = decide(WaitPolicy(), replace(seen, absent_since=self._absent_since))
         end = (

@@ -12,15 +12,14 @@ from airflow_runai.backends.termination import present
 from airflow_runai.core.decision import ABSENCE_SECONDS
 from airflow_runai.core.flow import now
 from airflow_runai.core.phases import OVER, Meaning
-from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
 from airflow_runai.core.workload import Workload
 from airflow_runai.hooks.sessions import session
 
 log = logging.getLogger(__name__)
 
-ACTIONS = ("stop", "suspend", "keep")
 #: Pauses (seconds) between two attempts of a kill grow from the first to the last.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+FIRST_PAUSE, MAX_PAUSE = 1.0, 300.0
 
 
 @dataclass
@@ -59,7 +58,7 @@ class Kill:
                         told,
                     )
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
     async def _attempt(self) -> str | None:
         """Look, and send one call if that is called for; return why there is nothing left to do."""
@@ -83,7 +82,7 @@ class Kill:
 
     async def _still_lives(self) -> str | None:
         state = await _task_state(self.ti)
-        if state not in FINISHED:
+        if state not in FINISHED_TASK_STATES:
             return f"the task is {state}: its workload {self.workload.name} goes on"
         return None
 

@@ -14,7 +14,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import FAILED, STALLED, SUCCEEDED, TIMED_OUT, Outcome
-from airflow_runai.core.waiting import look
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
 
@@ -37,7 +37,7 @@ def settle(
         return outcome
     start = outcome.workload()
     try:
-        seen = hook.run(look(control_plane.eyes(start), start, outcome.timeline))
+        seen = hook.run(take_snapshot(control_plane.reader_for(start), start, outcome.timeline))
         if outcome.absent and seen.absent_since is not None:
             return outcome
         now = decide(policy(), seen)

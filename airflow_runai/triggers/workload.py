@@ -22,7 +22,7 @@ from airflow_runai.core.decision import Timeouts, WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome, moments_from_json
 from airflow_runai.core.timeline import Moment
-from airflow_runai.core.waiting import Read, appearance, wait
+from airflow_runai.core.waiting import ReadWorkload, appearance, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError, Unauthorized
 from airflow_runai.hooks.sessions import Session, session
@@ -108,7 +108,9 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 if isinstance(found, Outcome):
                     return found
                 start = found
-            sight = replace(control_plane.eyes(start), read=_not_for_ever_refused(shared.read))
+            sight = replace(
+                control_plane.reader_for(start), read=_not_for_ever_refused(shared.read)
+            )
             return await joined.run(wait(policy, sight, start, await self._shown()), self._tell)
 
     async def _tell(self, news: Notice) -> None:
@@ -181,7 +183,7 @@ class _RefusedAgain(RunaiError):
     """The control plane goes on refusing client id and secret."""
 
 
-def _not_for_ever_refused(read: Read) -> Read:
+def _not_for_ever_refused(read: ReadWorkload) -> ReadWorkload:
     """
     Let a wait survive one refused login, but not two in a row: the connection has to be read anew.
 

@@ -14,7 +14,7 @@ MUTANTS = (
     Mutant(
         "undeserved: nobody ended the task",
         "tasks/kill.py",
-        "if state not in FINISHED:",
+        "if state not in FINISHED_TASK_STATES:",
         "if False:",
         18,
     ),
