@@ -71,11 +71,11 @@ class RunaiHook(BaseHook):
     def run(
         self,
         flow: Flow[T],
-        tell: Callable[[Notice], None] | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
-        return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep, self._clock)
+        return drivers.run(self._tokens.authorized(flow), self._client, on_notice, sleep, self._clock)
 
     def project(
         self,

@@ -37,11 +37,11 @@ class Session:
         self._reads: dict[str, SharedReads] = {}
 
     async def run(
-        self, flow: Flow[T], tell: Callable[[Notice], Awaitable[None]] | None = None
+        self, flow: Flow[T], on_notice: Callable[[Notice], Awaitable[None]] | None = None
     ) -> T:
         """Drive a flow to its end, with a token on each request."""
         return await drivers.arun(
-            self._tokens.authorized(flow), self._client, tell, clock=self._clock
+            self._tokens.authorized(flow), self._client, on_notice, clock=self._clock
         )
 
     @asynccontextmanager

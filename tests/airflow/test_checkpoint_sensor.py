@@ -167,9 +167,9 @@ class NoPatience(RunaiCheckpointSensor):
 class NoPatienceHook(RunaiHook):
     """Sleeps not at all."""
 
-    def run(self, flow: Flow[T], tell: Any = None, sleep: Any = None) -> T:
+    def run(self, flow: Flow[T], on_notice: Any = None, sleep: Any = None) -> T:
         """Drive a flow without its sleeps."""
-        return super().run(flow, tell, lambda _: None)
+        return super().run(flow, on_notice, lambda _: None)
 
 
 @both
