@@ -15,7 +15,7 @@ from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.texts import cut, exact
-from airflow_runai.errors import NotResolved, SpecError, Unreadable
+from airflow_runai.errors import InvalidArgument, NotResolved, Unreadable
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ def refuse_commas(what: str, name: object) -> None:
     """
     Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
 
-    :raises SpecError: also for an empty name.
+    :raises InvalidArgument: also for an empty name.
     """
     if not isinstance(name, str) or "," in name or not name.strip():
-        raise SpecError(
+        raise InvalidArgument(
             [
                 f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"
             ]

@@ -25,7 +25,7 @@ from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Create, Tries, plan_submission
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, fingerprint_in
-from airflow_runai.errors import Refused
+from airflow_runai.errors import Refused, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.argument_checks import is_templated
 
@@ -36,7 +36,7 @@ _DECIDE_GPUS = ("compute", "distributed", "parallelism", "raw")
 Verdict = tuple[str, str]
 
 
-class NotAsked(Exception):
+class NotAsked(RunaiError):
     """Cannot be found out because something before it was not; the message says what."""
 
 

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_runai.errors import RunaiError, SpecError
+from airflow_runai.errors import InvalidArgument, RunaiError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
 
-class Misuse(Exception):
+class Misuse(RunaiError):
     """The words after the command make no sense together; the message says what would."""
 
 
@@ -71,7 +71,7 @@ def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
 
 def sentence(error: RunaiError) -> str:
     """Say what went wrong, one mistake a line; that nothing was submitted needs no saying: no command submits."""
-    return "\n".join(error.problems) if isinstance(error, SpecError) else str(error)
+    return "\n".join(error.problems) if isinstance(error, InvalidArgument) else str(error)
 
 
 def complain(error: RunaiError, where: str = "") -> None:

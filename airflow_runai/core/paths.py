@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 
 def to_worker(path: str, path_map: Mapping[str, str]) -> str:
     """
     Return what a worker calls a container path; unchanged where no prefix matches.
 
-    :raises SpecError: where ``..`` leads out of the prefix, or there is none to stay in.
+    :raises InvalidArgument: where ``..`` leads out of the prefix, or there is none to stay in.
     """
     return _translated(path, path_map)
 
@@ -41,7 +41,7 @@ def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     if prefix is not None:
         return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
     if ".." in path.split("/"):
-        raise SpecError(
+        raise InvalidArgument(
             [
                 f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; write it out"
             ]
@@ -69,7 +69,7 @@ def _rest(path: str, prefix: str) -> str:
         elif kept:
             kept.pop()
         else:
-            raise SpecError(
+            raise InvalidArgument(
                 [f"path: {path!r}; '..' leads out of {prefix!r}; allowed: what lies below it"]
             )
     return "".join(f"/{segment}" for segment in kept)

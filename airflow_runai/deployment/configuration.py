@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk.configuration import conf
 
 from airflow_runai.core.options import OPTIONS, SECTION
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 
 def option(name: str) -> str:
@@ -15,10 +15,12 @@ def option(name: str) -> str:
 
 def seconds(name: str) -> float:
     """
-    Return an option that counts seconds; raises :class:`SpecError` naming it if it is no number.
+    Return an option that counts seconds; raises :class:`InvalidArgument` naming it if it is no number.
     """
     text = option(name)
     try:
         return float(text)
     except ValueError:
-        raise SpecError([f"[{SECTION}] {name}: {text!r}; allowed: a number of seconds"]) from None
+        raise InvalidArgument(
+            [f"[{SECTION}] {name}: {text!r}; allowed: a number of seconds"]
+        ) from None

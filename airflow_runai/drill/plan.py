@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from airflow_runai.core.environment import environment
+from airflow_runai.errors import RunaiError
 
 __all__ = ["DEFAULT_VARIABLE", "DrillProblem", "Plan", "duration"]
 
@@ -26,7 +27,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_TIMES = 100
 
 
-class DrillProblem(ValueError):
+class DrillProblem(RunaiError, ValueError):
     """
     A drill cannot be held as asked: a wrong argument, or a script that cannot be run at all.
 

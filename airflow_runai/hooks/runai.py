@@ -75,7 +75,9 @@ class RunaiHook(BaseHook):
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
-        return drivers.run(self._tokens.authorized(flow), self._client, on_notice, sleep, self._clock)
+        return drivers.run(
+            self._tokens.authorized(flow), self._client, on_notice, sleep, self._clock
+        )
 
     def project(
         self,

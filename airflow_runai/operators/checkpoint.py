@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointQuery,
     no_valid_checkpoint,
@@ -83,7 +83,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         super().__init__(**kwargs)
         check_level(level)
         if on_invalid not in ("keep", "quarantine"):
-            raise SpecError([f"on_invalid: {on_invalid!r}; allowed: 'keep' or 'quarantine'"])
+            raise InvalidArgument([f"on_invalid: {on_invalid!r}; allowed: 'keep' or 'quarantine'"])
         self.root = root
         self.path_map = path_map
         self.storage_conn_id = storage_conn_id

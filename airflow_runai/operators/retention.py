@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.core.texts import TEXT_LIMIT, printable
-from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError
+from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -129,7 +129,9 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         if not isinstance(self.pinned, list | tuple) or not all(
             isinstance(name, str) for name in self.pinned
         ):
-            raise SpecError([f"pinned: {self.pinned!r}; allowed: a list of names or patterns"])
+            raise InvalidArgument(
+                [f"pinned: {self.pinned!r}; allowed: a list of names or patterns"]
+            )
         try:
             return Retention(
                 keep_last=self.keep_last,
@@ -143,4 +145,4 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
                 settled_seconds=self.settled_seconds,
             )
         except RetentionProblem as error:
-            raise SpecError(error.problems) from error
+            raise InvalidArgument(error.problems) from error

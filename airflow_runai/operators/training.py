@@ -22,6 +22,7 @@ from airflow_runai.core.timeline import Moment
 from airflow_runai.core.waiting import take_snapshot, wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
+from airflow_runai.deployment.task_states import task_state
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom
@@ -325,11 +326,7 @@ class RunaiTrainingOperator(BaseOperator):
 
 
 def _state(context: Context) -> str | None:
-    ti = context["ti"]
-    states = ti.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-    )
-    return next((str(s) for s in states.get(ti.run_id, {}).values()), None)
+    return task_state(context["ti"], context["ti"].get_task_states)
 
 
 class _Terminated(Exception):

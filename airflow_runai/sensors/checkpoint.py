@@ -15,12 +15,14 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import organization
+from airflow_runai.core.flow import drive
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
+from airflow_runai.deployment.task_states import task_state
 from airflow_runai.errors import (
     CheckpointUnreadable,
+    InvalidArgument,
     NoValidCheckpoint,
-    SpecError,
     Unreachable,
     Untrusted,
 )
@@ -30,13 +32,12 @@ from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
+    CallApi,
+    CheckpointWait,
+    FetchTaskState,
     FetchXCom,
-    Read,
-    State,
+    ReadStorage,
     Step,
-    Watch,
-    drive,
-    state_in,
 )
 from airflow_runai.tasks.query_checks import check_accept, check_level
 from airflow_runai.tasks.retries import fail_without_retry
@@ -118,7 +119,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         check_level(level)
         if veto and workload is None:
-            raise SpecError(
+            raise InvalidArgument(
                 ["veto: True without a workload; name the workload whose interruptions are meant"]
             )
         self.root = root
@@ -173,7 +174,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         if isinstance(self.workload, Mapping):
             return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
-            raise SpecError([f"workload: {self.workload!r}; {_WORKLOADS}"])
+            raise InvalidArgument([f"workload: {self.workload!r}; {_WORKLOADS}"])
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
         wanted = Workload(
@@ -188,10 +189,10 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         ti, known = context["ti"], context["dag"].task_ids
         task_id, map_index = told.get("task_id"), str(told.get("map_index", -1))
         if set(told) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
-            raise SpecError([f"workload: {dict(told)!r}; {_WORKLOADS}"])
+            raise InvalidArgument([f"workload: {dict(told)!r}; {_WORKLOADS}"])
         if task_id not in known:
             near = get_close_matches(str(task_id), known, 3, 0.0)
-            raise SpecError(
+            raise InvalidArgument(
                 [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"]
             )
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
@@ -213,15 +214,19 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """
         with fail_without_retry():
             store = context.get("task_state_store")
-            mark, guarded = self._remembered(store)
-            watch = Watch(
-                self._search(), self._wanted_now(context), self.veto, mark=mark, guarded=guarded
+            change_token, handled = self._remembered(store)
+            wait = CheckpointWait(
+                self._search(),
+                self._wanted_now(context),
+                self.veto,
+                change_token=change_token,
+                handled=handled,
             )
-            event = drive(watch.round(), lambda step: self._do(step, context))
+            event = drive(wait.poll(), lambda step: self._perform(step, context))
             if event is not None:
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(context, event))
             if store is not None:
-                store.set(MEMORY_KEY, {"mark": watch.mark, "guarded": watch.guarded})
+                store.set(MEMORY_KEY, {"change_token": wait.change_token, "handled": wait.handled})
             return False
 
     def _wanted_now(self, context: Context) -> dict[str, Any] | None:
@@ -238,18 +243,21 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     def _remembered(self, store: Any) -> tuple[str, str]:
         found = store.get(MEMORY_KEY) if store is not None else None
         known = found if isinstance(found, Mapping) else {}
-        return str(known.get("mark") or ""), str(known.get("guarded") or "")
+        return str(known.get("change_token") or ""), str(known.get("handled") or "")
 
-    def _do(self, step: Step, context: Context) -> Any:
-        if isinstance(step, Read):
-            return step.call(telling())
-        if isinstance(step, FetchXCom):
-            return context["ti"].xcom_pull(
-                task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index
-            )
-        if isinstance(step, State):
-            return state_in(context["ti"].get_task_states(**step.task.question()))
-        return self._hook.run(step.flow())
+    def _perform(self, step: Step, context: Context) -> Any:
+        ti = context["ti"]
+        match step:
+            case ReadStorage():
+                return step.call(telling())
+            case FetchXCom():
+                return ti.xcom_pull(
+                    task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index
+                )
+            case FetchTaskState():
+                return task_state(step.task, ti.get_task_states)
+            case CallApi():
+                return self._hook.run(step.flow())
 
     def _finish(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the result, or raise; both ways of waiting end here."""

@@ -17,7 +17,7 @@ from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
 from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
+from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json, workload_to_json
@@ -61,7 +61,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
         if when_suspended not in ("wait", "end"):
-            raise SpecError([f"when_suspended: {when_suspended!r}; allowed: 'wait' or 'end'"])
+            raise InvalidArgument([f"when_suspended: {when_suspended!r}; allowed: 'wait' or 'end'"])
         self.workload = workload
         self.runai_conn_id = runai_conn_id
         self.project = project

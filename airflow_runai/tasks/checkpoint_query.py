@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.paths import to_container
 from airflow_runai.core.texts import printable
-from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError
+from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import (
     location,
     refuse_missing_connection,
@@ -104,7 +104,7 @@ class CheckpointQuery:
         """
         What is asked of a checkpoint beside being whole.
 
-        :raises SpecError: for what cannot be met.
+        :raises InvalidArgument: for what cannot be met.
         :raises CheckpointUnreadable: when the file that says it cannot be read now.
         """
         # Imported here, and below: reading checkpoints is not needed to parse a DAG.
@@ -119,7 +119,7 @@ class CheckpointQuery:
                 )
             return asked if least is None else replace(asked, min_step=least)
         except RequirementError as error:
-            raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
+            raise InvalidArgument([f"expect: {problem}" for problem in error.problems]) from error
 
     def _expected(self) -> Requirements:
         from airflow_runai.checkpoints import RequirementError, Requirements
@@ -130,7 +130,7 @@ class CheckpointQuery:
             return Requirements.from_mapping(self.expect or {})
         try:
             return read_demands(small_file(self.expect, self.path_map, self.storage_conn_id))
-        except (RequirementError, SpecError):
+        except (RequirementError, InvalidArgument):
             raise
         except Exception as error:  # storage libraries raise what they like
             raise CheckpointUnreadable(f"expect: {self.expect}: {unreadable(error)}") from error
@@ -141,7 +141,7 @@ class CheckpointQuery:
         try:
             return int(str(self.min_step))
         except ValueError:
-            raise SpecError(
+            raise InvalidArgument(
                 [f"min_step: {self.min_step!r}; allowed: a whole number, or nothing"]
             ) from None
 

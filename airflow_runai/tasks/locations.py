@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_runai.core.paths import to_worker, worker_prefix
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -33,12 +33,14 @@ def location(
     :param path: container path or URI.
     :param path_map: container prefixes to worker prefixes (paths or URIs).
     :param storage_conn_id: Airflow connection for object storage.
-    :raises SpecError: for what is no path, and where ``..`` leads out of the prefix.
+    :raises InvalidArgument: for what is no path, and where ``..`` leads out of the prefix.
     """
     if not isinstance(path, str) or not path.strip() or not _can_be_named(path):
-        raise SpecError([f"path: {path!r}; allowed: a container path or a URI that is not empty"])
+        raise InvalidArgument(
+            [f"path: {path!r}; allowed: a container path or a URI that is not empty"]
+        )
     if path_map is not None and not isinstance(path_map, Mapping):
-        raise SpecError(
+        raise InvalidArgument(
             [
                 f"path_map: {path_map!r}; allowed: a mapping from container prefixes to worker prefixes"
             ]
@@ -53,7 +55,7 @@ def location(
     try:
         return ObjectStoragePath(found, conn_id=storage_conn_id)
     except ValueError as error:
-        raise SpecError(
+        raise InvalidArgument(
             [
                 f"path: {found!r} ({error}); allowed: a path, or a URI whose provider is installed, such as s3://…"
             ]
@@ -105,7 +107,7 @@ def refuse_missing_connection(storage_conn_id: str | None) -> None:
     """
     Name a connection that is not there; providers go on without credentials then, and blame the storage.
 
-    :raises SpecError: if there is none of that name.
+    :raises InvalidArgument: if there is none of that name.
     """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -114,7 +116,7 @@ def refuse_missing_connection(storage_conn_id: str | None) -> None:
         if storage_conn_id:
             BaseHook.get_connection(storage_conn_id)
     except AirflowNotFoundException:
-        raise SpecError(
+        raise InvalidArgument(
             [
                 f"storage_conn_id: {storage_conn_id!r} is no connection that Airflow can read; define it, or name another"
             ]

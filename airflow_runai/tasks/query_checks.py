@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 __all__ = ["check_accept", "check_level"]
 
@@ -13,12 +13,14 @@ def check_accept(accept: object) -> None:
     from airflow_runai.checkpoints.checking.report import ACCEPTABLE
 
     if not isinstance(accept, list | tuple | set | frozenset) or not ACCEPTABLE.issuperset(accept):
-        raise SpecError([f"accept: {accept!r}; allowed: any of {', '.join(sorted(ACCEPTABLE))}"])
+        raise InvalidArgument(
+            [f"accept: {accept!r}; allowed: any of {', '.join(sorted(ACCEPTABLE))}"]
+        )
 
 
 def check_level(level: object) -> None:
     """Refuse a level that does not exist when the DAG is parsed."""
     if level not in (0, 1, 2, 3):
-        raise SpecError(
+        raise InvalidArgument(
             [f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"]
         )

@@ -13,17 +13,17 @@ from airflow_runai.errors import (
     Forbidden,
     ForeignWorkload,
     GateFailed,
+    InvalidArgument,
     NotResolved,
     NoValidCheckpoint,
     Refused,
     RunaiError,
-    SpecError,
     Unauthorized,
     Untrusted,
 )
 
 #: The task's author or the checkpoint itself is at fault: no time mends that.
-NEVER_RETRYABLE = (SpecError, GateFailed, NoValidCheckpoint)
+NEVER_RETRYABLE = (InvalidArgument, GateFailed, NoValidCheckpoint)
 #: A refusal (400) of a specification stays a refusal; 404, 409 and anything transient may pass.
 NON_RETRYABLE = (
     *NEVER_RETRYABLE,

@@ -11,8 +11,8 @@ from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (
     Forbidden,
+    InvalidArgument,
     NotResolved,
-    SpecError,
     Unauthorized,
     Unreachable,
     Unreadable,
@@ -80,7 +80,7 @@ def test_an_unknown_cluster_is_told_with_those_there_are() -> None:
 @pytest.mark.parametrize("name", ["a,b", "", "  "])
 def test_a_name_that_a_filter_cannot_say_is_refused_before_it_is_sent(name: str) -> None:
     hand = Hand()
-    with pytest.raises(SpecError, match="allowed: a name without commas that is not empty"):
+    with pytest.raises(InvalidArgument, match="allowed: a name without commas that is not empty"):
         hand.run(organization.find_project(name))
     assert not hand.asked
 

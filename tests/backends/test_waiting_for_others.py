@@ -77,8 +77,8 @@ def on_a_loop(worker: Worker, end: Exception | None, *, cancel: bool = False) ->
                 asyncio.create_task(drivers.arun(worker.flow(f"other-{n}"), client))
                 for n in range(OTHERS)
             ]
-            while worker.begun <= OTHERS:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # all that was created before has had its first turn
+            assert worker.begun == OTHERS + 1
             first.cancel() if cancel else go_on.set()
             (came,) = await asyncio.gather(first, return_exceptions=True)
             if cancel or end:
