@@ -1,5 +1,5 @@
 """
-Performs the steps of a conversation with the control plane: the only code here that sends or sleeps.
+Performs the steps of a conversation with the control plane: only this code sends or sleeps.
 
 The flow itself is driven by ``core/flow.py``. When the wire fails, the flow gets an
 :class:`~airflow_runai.errors.Unreachable` at its ``yield``. Both ways, blocking and awaiting, treat
@@ -174,7 +174,7 @@ def _reply(response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
     except (ValueError, RecursionError):
         body = None
     # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event
-    # loop.
+    # loop, too.
     text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
     return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
@@ -184,7 +184,7 @@ def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> U
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Untrusted(
             f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
-            "name its CA file in the connection, or ask who answers at this address"
+            "name its CA file in the connection, or find out who answers at this address"
         )
     remedy = "; check the connection's host" if isinstance(error, httpx.ConnectError) else ""
     return Unreachable(

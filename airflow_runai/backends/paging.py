@@ -26,7 +26,7 @@ def read_all(
     """
     Collect all pages. Paging over a moving set repeats rows, so rows with an id are kept once.
 
-    :raises Unreadable: if an answer is no list, or the list does not end.
+    :raises Unreadable: if an answer is not a list, or the list does not end.
     """
     found: dict[object, Mapping[str, Any]] = {}
     offset, previous = 0, None
@@ -46,16 +46,13 @@ def read_all(
 
 
 def _number(value: object) -> int:
-    return (
-        int(value)
-        if isinstance(value, (int, str)) and len(str(value)) < 10 and str(value).isdecimal()
-        else 0
-    )
+    digits = str(value) if isinstance(value, (int, str)) else ""
+    return int(digits) if len(digits) < 10 and digits.isdecimal() else 0
 
 
 def _rows(path: str, key: str, body: object) -> list[Mapping[str, Any]]:
     if body is None:
-        # "Nothing there" must be said, not concluded from silence: it decides what is submitted.
+        # An empty list decides what is submitted, so it must be said, not concluded from silence.
         raise Unreadable(f"GET {path}: an empty answer instead of a list")
     rows = body.get(key) if isinstance(body, Mapping) else body
     if rows is None:

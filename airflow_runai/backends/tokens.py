@@ -160,7 +160,10 @@ def _refusal(request: Request, reply: Reply) -> str:
     try:
         accept(request, reply)
     except Refused as error:
-        return f"the control plane refuses client id and client secret ({error.detail}); check the connection"
+        return (
+            f"the control plane refuses client id and client secret ({error.detail}); "
+            "check the connection"
+        )
     raise AssertionError("only called for 4xx")  # pragma: no cover
 
 

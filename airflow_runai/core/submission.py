@@ -30,6 +30,12 @@ CLOCKS_AGREE = 10.0
 Numbered = tuple[int, Workload]
 
 
+def age_key(pair: Numbered) -> tuple[int, bool, float]:
+    """Order generations; of two of one number (deleted and made again) the living one is newer."""
+    generation, workload = pair
+    return generation, not workload.deleted, workload.created_at
+
+
 @dataclass(frozen=True)
 class Tries:
     """
@@ -81,8 +87,7 @@ def plan_submission(
     :raises Missing: if what was submitted is not among them.
     :raises ForeignWorkload: if one lives that no try of this run has submitted.
     """
-    # Of two with one generation (deleted and made again) the living one counts.
-    ours = sorted(existing, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at))
+    ours = sorted(existing, key=age_key)
     alive = tuple(workload for _, workload in ours if _lives(workload))
     newest = ours[-1] if ours else None
     first = (

@@ -31,14 +31,14 @@ Connections: TypeAlias = Callable[[Collection[Errand]], Mapping[Origin, str]]
 
 
 def attend(
-    errands: Collection[Errand], connections_of: Connections, ask: LookUpStates
+    errands: Collection[Errand], connections_of: Connections, states_of: LookUpStates
 ) -> Collection[Errand]:
     """Look once; return the errands whose tasks have all ended, with their workloads, or are none of ours."""
     connections = connections_of(errands)
-    states = ask(connections)
+    states = states_of(connections)
     ended: set[Origin] = set()
     for connection, origins in _by_connection(connections, states).items():
-        ended |= _end(connection, {origin: states[origin] for origin in origins}, ask)
+        ended |= _end(connection, {origin: states[origin] for origin in origins}, states_of)
     open_tasks = set(connections) - ended
     return {
         errand for errand in errands if not any(_is_of(origin, errand) for origin in open_tasks)
@@ -55,14 +55,14 @@ def _by_connection(
     return finished
 
 
-def _end(connection: str, states: Mapping[Origin, str], ask: LookUpStates) -> set[Origin]:
+def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates) -> set[Origin]:
     """End the workloads of finished tasks; return those that have none any more."""
     try:
         hook, instance = RunaiHook(connection), name_in_database()
         owned = hook.run(inventory(instance, digest=_digest(instance, states)))
         failed: set[Origin] = set()
         for orphan in orphans([one for one in owned if one.origin in states], states):
-            fate = hook.run(end_orphan(orphan, ask))
+            fate = hook.run(end_orphan(orphan, states_of))
             log.info(
                 "%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, fate.words
             )
