@@ -3,8 +3,8 @@ One file, two names: the container's and the worker's.
 
 What the container calls ``/workspace/ckpt`` may be ``/mnt/nfs/ckpt`` or ``s3://bucket/ckpt`` to a
 worker. A path map goes from container prefixes to worker prefixes. Prefixes match whole segments;
-the longest match wins. What lies below a prefix stays below it: ``..`` is resolved by its text
-alone, and never leads out. Links are not seen here.
+the longest match wins. A path below a prefix stays below it: ``..`` is resolved by its text alone,
+and never leads out. Links are not resolved here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_runai.errors import InvalidArgument
 
 def to_worker(path: str, path_map: Mapping[str, str]) -> str:
     """
-    Return what a worker calls a container path; unchanged where no prefix matches.
+    Return a worker's name for a container path; unchanged if no prefix matches.
 
     :raises InvalidArgument: where ``..`` leads out of the prefix, or there is none to stay in.
     """
@@ -24,14 +24,12 @@ def to_worker(path: str, path_map: Mapping[str, str]) -> str:
 
 
 def to_container(path: str, path_map: Mapping[str, str]) -> str:
-    """Return what the container calls a worker's path; see :func:`to_worker`."""
+    """Return the container's name for a worker's path; see :func:`to_worker`."""
     return _translated(path, {worker: container for container, worker in path_map.items()})
 
 
 def worker_prefix(path: str, path_map: Mapping[str, str]) -> str | None:
-    """
-    Return the worker prefix below which a container path lies; ``None`` where no prefix matches.
-    """
+    """Return the worker prefix above a container path; ``None`` if no prefix matches."""
     prefix = _prefix_of(path, path_map)
     return None if prefix is None else path_map[prefix]
 
@@ -43,7 +41,8 @@ def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     if ".." in path.split("/"):
         raise InvalidArgument(
             [
-                f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; write it out"
+                f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; "
+                "write the path out"
             ]
         )
     return path
@@ -58,7 +57,7 @@ def _prefix_of(path: str, prefixes: Mapping[str, str]) -> str | None:
 
 
 def _rest(path: str, prefix: str) -> str:
-    """What follows the prefix, without ``..``."""
+    """Return what follows the prefix, with ``..`` resolved."""
     rest = path[len(prefix.rstrip("/")) :]
     if ".." not in rest.split("/"):
         return rest

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import merged
-from airflow_runai.core.naming import LONGEST_SLUG
+from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
@@ -154,9 +154,9 @@ def _templated(
 
 def _slug(parsed: ParsedCommand) -> str | None:
     wanted = parsed.name or parsed.name_prefix
-    if wanted is None or len(wanted) <= LONGEST_SLUG:
+    if wanted is None or len(wanted) <= MAX_SLUG_LENGTH:
         return wanted
-    slug = wanted[:LONGEST_SLUG].rstrip("-")
+    slug = wanted[:MAX_SLUG_LENGTH].rstrip("-")
     log.warning(
         "command_line: the name %s is shortened to %s, to leave room for what makes it unique",
         wanted,

@@ -220,10 +220,10 @@ def workload_from_json(value: Mapping[str, Any]) -> Workload:
 
 def policy_to_json(policy: WaitPolicy) -> dict[str, Any]:
     """Return a policy as plain JSON."""
-    limits = {key: value for key, value in asdict(policy.limits).items() if value is not None}
-    return {**asdict(policy), "limits": limits}
+    timeouts = {key: value for key, value in asdict(policy.timeouts).items() if value is not None}
+    return {**asdict(policy), "timeouts": timeouts}
 
 
 def policy_from_json(value: Mapping[str, Any]) -> WaitPolicy:
     """Inverse of :func:`policy_to_json`."""
-    return WaitPolicy(**{**value, "limits": Timeouts(**value.get("limits", {}))})
+    return WaitPolicy(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})

@@ -97,7 +97,7 @@ def test_trouble_never_ends_a_wait_and_is_told_once(trouble: str) -> None:
     assert (outcome.status, outcome.timeline) == ("succeeded", TRAINING)
     told = hand.texts("trouble")
     assert len(told) == 2
-    assert "says nothing about it" in told[0]
+    assert "its state is unknown" in told[0]
     assert told[1] == "the control plane answers again"
 
 
