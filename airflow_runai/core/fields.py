@@ -170,7 +170,6 @@ def one_of(*allowed: str) -> Check:
 
 def whole(low: int, high: int | None = None) -> Check:
     """Accept a whole number in the closed range."""
-
     span = f"a whole number of at least {low}" + ("" if high is None else f" and at most {high}")
 
     def check(value: Any) -> int:
@@ -193,7 +192,6 @@ def _integer(value: Any) -> int | None:
 
 def number(low: float, high: float | None = None, instead: str = "") -> Check:
     """Accept a number in ``(low, high]``; ``instead`` says what to do otherwise."""
-
     span = f"numbers greater than {low:g}" if high is None else f"({low:g}, {high:g}]"
     advice = f"; {instead}" if instead else ""
     highest = sys.float_info.max if high is None else high

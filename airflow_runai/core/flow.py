@@ -159,7 +159,8 @@ def drive(flow: Generator[S, A, T], perform: Callable[[S], A]) -> T:
     Perform the steps of a flow, blocking, until it returns.
 
     :param perform: performs one step and returns the answer. An ``Exception`` that it raises is
-        raised in the flow; anything else (``KeyboardInterrupt``) closes the flow and passes through.
+        raised in the flow; anything else (``KeyboardInterrupt``) closes the flow and passes
+        through.
     """
     try:
         step = next(flow)

@@ -29,8 +29,8 @@ class Quota:
         """Read a project as the control plane describes it; missing values are ``None``."""
         listed = project.get("resources")
         pools = listed if isinstance(listed, list) else []
-        gpus = [pool.get("gpu") for pool in pools if isinstance(pool, Mapping)]
-        gpus = [gpu for gpu in gpus if isinstance(gpu, Mapping)]
+        shares = [pool.get("gpu") for pool in pools if isinstance(pool, Mapping)]
+        gpus = [share for share in shares if isinstance(share, Mapping)]
         return cls(_sum(gpus, "deserved"), _sum(gpus, "limit"))
 
 

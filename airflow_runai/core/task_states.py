@@ -1,4 +1,4 @@
-"""The states of a task instance in Airflow that matter to its workload; in all others it is awaited."""
+"""The states in which Airflow awaits a task's workload no more; in all others it is awaited."""
 
 from __future__ import annotations
 

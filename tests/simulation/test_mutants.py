@@ -95,8 +95,8 @@ MUTANTS = (
     Mutant(
         "dirty text",
         "core/texts.py",
-        "return kept if kept.isprintable() else",
-        "return kept if True else",
+        "    if kept.isprintable():\n",
+        "    if True:\n",
         2,
     ),
     Mutant(
