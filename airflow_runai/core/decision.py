@@ -8,7 +8,8 @@ unreachable control plane is never a failure, and absence must last before it is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from airflow_runai.core import outcome as ends
 from airflow_runai.core.outcome import Outcome
@@ -82,6 +83,16 @@ class WaitPolicy:
             )
         if self.when_suspended not in ("wait", "end"):
             raise ValueError(f"when_suspended: {self.when_suspended!r}; allowed: 'wait' or 'end'")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        timeouts = {key: value for key, value in asdict(self.timeouts).items() if value is not None}
+        return {**asdict(self), "timeouts": timeouts}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> WaitPolicy:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})
 
 
 @dataclass(frozen=True)

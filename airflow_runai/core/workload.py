@@ -122,6 +122,16 @@ class Workload:
             try_number=_number(variables.get(TRY_VARIABLE)),
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what a wait needs of the workload, as plain JSON values."""
+        kept = ("id", "name", "project_id", "cluster_id", "kind", "created_at", "phase")
+        return {key: getattr(self, key) for key in kept}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Workload:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**value)
+
 
 def fingerprint_in(spec: Mapping[str, Any]) -> str | None:
     """Return the fingerprint that a specification carries, if it is one of ours."""

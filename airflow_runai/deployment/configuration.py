@@ -15,7 +15,9 @@ def option(name: str) -> str:
 
 def seconds(name: str) -> float:
     """
-    Return an option that counts seconds; raises :class:`InvalidArgument` naming it if it is no number.
+    Return an option that counts seconds.
+
+    :raises InvalidArgument: if it is not a number.
     """
     text = option(name)
     try:

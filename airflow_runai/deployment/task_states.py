@@ -21,7 +21,7 @@ _BATCH = 500
 #: Runs and tasks in one request; the length of its address is bound, too.
 _REQUEST_BATCH = 20
 
-#: Airflow's answer: run id, then task id (``TASK_INDEX`` for an instance of a mapped task) to state.
+#: Airflow's answer: run id to task id to state; an instance of a mapped task is ``TASK_INDEX``.
 Answer: TypeAlias = Mapping[str, Mapping[str, Any]]
 GetTaskStates: TypeAlias = Callable[..., Answer]
 
@@ -97,9 +97,9 @@ def _rows(origins: list[Origin]) -> list[tuple[Origin, str | None]]:
     from sqlalchemy import select, tuple_
 
     key = (Instance.dag_id, Instance.task_id, Instance.run_id, Instance.map_index)
-    wanted = [(o.dag_id, o.task_id, o.run_id, o.map_index) for o in origins]
+    values = [(o.dag_id, o.task_id, o.run_id, o.map_index) for o in origins]
     with airflow_session() as session:
-        rows = session.execute(select(*key, Instance.state).where(tuple_(*key).in_(wanted)))
+        rows = session.execute(select(*key, Instance.state).where(tuple_(*key).in_(values)))
         return [(Origin(dag, task, run, index), state) for dag, task, run, index, state in rows]
 
 

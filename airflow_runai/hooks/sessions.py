@@ -1,9 +1,9 @@
 """
-The event loop's side of a connection: one HTTP client, one token and one list per project serve all waits.
+Connections on an event loop: one HTTP client, one token and one list per project for all waits.
 
 A triggerer runs hundreds of waits on one loop. A client per wait would cost 40–56 ms of that loop
-each (certificates), and a read per wait one call each. So everything that shares an event loop and
-the same settings shares a :class:`Session`; the last one out closes it.
+each (certificates), and a read per wait one call each. So all waits on one loop with the same
+settings share a :class:`Session`; the last one out closes it.
 """
 
 from __future__ import annotations

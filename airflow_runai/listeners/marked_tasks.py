@@ -1,7 +1,7 @@
 """
-What an errand does: asks Airflow whether the tasks have really ended, and ends their workloads.
+The work of an errand: ask Airflow whether the tasks have really ended, and end their workloads.
 
-The connection is the one that the task itself rendered. Whose a workload is, and whether it may be
+The connection is the one that the task itself rendered. Who owns a workload, and whether it may be
 ended, is decided as for the reaper.
 """
 
@@ -25,15 +25,18 @@ from airflow_runai.listeners.errands import Errand
 
 log = logging.getLogger(__name__)
 
-
-#: Tells the connection of each task instance that is ours and has begun.
+#: Returns the connection of each task instance that is ours and has begun.
 Connections: TypeAlias = Callable[[Collection[Errand]], Mapping[Origin, str]]
 
 
 def attend(
     errands: Collection[Errand], connections_of: Connections, states_of: LookUpStates
 ) -> Collection[Errand]:
-    """Look once; return the errands whose tasks have all ended, with their workloads, or are none of ours."""
+    """
+    Look once, and end the workloads of finished tasks.
+
+    :return: the errands that are done: no task of theirs is ours and has a workload any more.
+    """
     connections = connections_of(errands)
     states = states_of(connections)
     ended: set[Origin] = set()
@@ -77,21 +80,18 @@ def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates)
 
 
 def _digest(instance: str, states: Mapping[Origin, str]) -> str:
-    """Return what the name of the only task's workloads holds; of several, all that there is is listed once."""
+    """Return the digest of a single task; empty for several, which one list serves."""
     if len(states) > 1:
         return ""
-    ((dag_id, task_id, run_id, map_index),) = [
-        (o.dag_id, o.task_id, o.run_id, o.map_index) for o in states
-    ]
-    return TaskIdentity(
-        instance, str(dag_id), str(run_id), str(task_id), -1 if map_index is None else map_index
-    ).digest()
+    (task,) = states
+    index = -1 if task.map_index is None else task.map_index
+    names = str(task.dag_id), str(task.run_id), str(task.task_id)
+    return TaskIdentity(instance, *names, index).digest()
 
 
 def _is_of(origin: Origin, errand: Errand) -> bool:
     if (origin.dag_id, origin.run_id) != (errand.dag_id, errand.run_id):
         return False
-    return errand.task_id is None or (origin.task_id, origin.map_index) == (
-        errand.task_id,
-        errand.map_index,
-    )
+    if errand.task_id is None:
+        return True
+    return (origin.task_id, origin.map_index) == (errand.task_id, errand.map_index)

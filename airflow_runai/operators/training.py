@@ -25,19 +25,19 @@ from airflow_runai.deployment import configuration
 from airflow_runai.deployment.task_states import task_state
 from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom
+from airflow_runai.links import (
+    TIMELINE_KEY,
+    WORKLOAD_KEY,
+    RunaiWorkloadLink,
+    push_workload_xcom,
+)
 from airflow_runai.tasks.argument_checks import check_payload_arguments, check_wait_arguments
 from airflow_runai.tasks.instructions import gather, show
 from airflow_runai.tasks.parse_time_lint import lint_at_parse
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import settle
 from airflow_runai.tasks.submission import Submission, note_missing, read_note
-from airflow_runai.triggers.workload import (
-    TIMELINE_KEY,
-    RunaiWorkloadTrigger,
-    policy_to_json,
-    workload_to_json,
-)
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -237,8 +237,8 @@ class RunaiTrainingOperator(BaseOperator):
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=workload_to_json(workload),
-                policy=policy_to_json(policy),
+                workload=workload.to_json(),
+                policy=policy.to_json(),
                 on_kill=self.kill_action,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),

@@ -42,7 +42,6 @@ from airflow_runai.tasks.checkpoint_wait import (
 from airflow_runai.tasks.query_checks import check_accept, check_level
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
-from airflow_runai.triggers.workload import workload_to_json
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -180,7 +179,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         wanted = Workload(
             "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
         )
-        return workload_to_json(wanted)
+        return wanted.to_json()
 
     def _task(self, told: Mapping[str, Any], context: Context) -> FetchXCom:
         """

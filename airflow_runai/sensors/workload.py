@@ -20,7 +20,7 @@ from airflow_runai.deployment import configuration
 from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
-from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json, workload_to_json
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -87,8 +87,8 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=workload_to_json(wanted),
-                policy=policy_to_json(policy),
+                workload=wanted.to_json(),
+                policy=policy.to_json(),
                 on_kill="keep",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),

@@ -1,5 +1,5 @@
 """
-The wait for a checkpoint while its training runs, as a flow: what to ask, what to read, what follows.
+The wait for a checkpoint while its training runs: a flow of questions, readings, conclusions.
 
 A sensor that pokes and a trigger on an event loop share it: each performs its steps in its own way.
 One poll asks the control plane *before* it reads, so that the last checkpoint of a training that
@@ -159,7 +159,8 @@ class CheckpointWait:
         try:
             if "task_id" in self.workload:
                 return (yield from self._task_status(FetchXCom(**self.workload)))
-            return (yield from self._read_status(Workload(**self.workload)))
+            workload = Workload.from_json(self.workload)
+            return (yield from self._read_status(workload))
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
             if str(error) != self._logged_error:
                 self._logged_error = str(error)

@@ -46,7 +46,7 @@ MUTANTS = (
     Mutant(
         "undeserved: it runs again",
         "tasks/settlement.py",
-        "now = decide(policy(), seen)",
+        "now = decide(policy(), snapshot)",
         "now = outcome",
         430,
     ),
@@ -68,8 +68,8 @@ MUTANTS = (
     Mutant(
         "limit not enforced",
         "tasks/settlement.py",
-        "error)\n        return None",
-        "error)\n        return outcome",
+        "        )\n        return None",
+        "        )\n        return outcome",
         36,
     ),
     Mutant(
