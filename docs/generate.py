@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
-from airflow_runai.checkpoints.checking.report import CODES
+from airflow_runai.checkpoints.checking.findings import CODES
 from airflow_runai.core import command_line, spec, storage
 from airflow_runai.core.fields import declared
 from airflow_runai.core.options import OPTIONS

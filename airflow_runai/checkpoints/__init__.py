@@ -9,9 +9,10 @@ Checkpoints, read without running them: whether one is whole, and which is the n
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.findings import Finding, Verdict
 from airflow_runai.checkpoints.checking.ledger import Ledger
-from airflow_runai.checkpoints.checking.report import Finding, Report, Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.requirements import RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.choosing.selection import Selection, select

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_runai.checkpoints import RequirementError, RootProblem, commands
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE
+from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 

@@ -15,10 +15,14 @@ from pathlib import Path
 from airflow_runai import checkpoints
 from airflow_runai.checkpoints import Ledger, Policy, Report, Requirements, Selection
 from airflow_runai.checkpoints.checking.reader import cause
-from airflow_runai.checkpoints.choosing.report_file import read_demands, read_ledger, write_report
+from airflow_runai.checkpoints.choosing.report_file import (
+    read_ledger,
+    read_requirements,
+    write_report,
+)
 from airflow_runai.checkpoints.keeping.quarantine import quarantine as put_aside
 from airflow_runai.checkpoints.keeping.removal import remove
-from airflow_runai.checkpoints.keeping.retention import Retention, plan
+from airflow_runai.checkpoints.keeping.retention import Retention, plan_retention
 from airflow_runai.checkpoints.storage.progress import Progress, bar
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
@@ -31,12 +35,12 @@ class FileProblem(ValueError):
 
 def check(options: Namespace) -> int:
     """Look at each path."""
-    demands, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
+    requirements, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
     passed = []
     for path in options.paths:
         report = _looked_at(path, options, ledger, progress)
         accepted = report.accepted(accept_unverifiable=options.accept_unverifiable)
-        unmet = demands.judge(report) if accepted else ()
+        unmet = requirements.judge(report) if accepted else ()
         _print({**report.to_json(), "findings": _findings(report, unmet)})
         passed.append(accepted and not unmet)
     return 0 if all(passed) else 1
@@ -54,7 +58,7 @@ def select(options: Namespace) -> int:
         strict=options.strict,
         accept=options.accept,
         min_step=options.min_step,
-        demands=_demands(options.expect),
+        requirements=_demands(options.expect),
         ledger=ledger,
         progress=_progress(),
     )
@@ -89,7 +93,7 @@ def retain(options: Namespace) -> int:
         settled_seconds=options.settled,
     )
     now = time.time()
-    found = plan(options.root, rules, now=now, champion=options.champion)
+    found = plan_retention(options.root, rules, now=now, champion=options.champion)
     gone = found.remove if options.dry_run else remove(found, now=now)
     _print(
         {
@@ -116,7 +120,7 @@ def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict
 
 def _demands(path: Path | None) -> Requirements:
     try:
-        return Requirements() if path is None else read_demands(path)
+        return Requirements() if path is None else read_requirements(path)
     except OSError as error:
         raise FileProblem(f"--expect: {path}: cannot be read ({cause(error)})") from None
 

@@ -124,12 +124,12 @@ class CheckpointQuery:
     def _expected(self) -> Requirements:
         from airflow_runai.checkpoints import RequirementError, Requirements
         from airflow_runai.checkpoints.checking.reader import unreadable
-        from airflow_runai.checkpoints.choosing.report_file import read_demands
+        from airflow_runai.checkpoints.choosing.report_file import read_requirements
 
         if not isinstance(self.expect, str):
             return Requirements.from_mapping(self.expect or {})
         try:
-            return read_demands(small_file(self.expect, self.path_map, self.storage_conn_id))
+            return read_requirements(small_file(self.expect, self.path_map, self.storage_conn_id))
         except (RequirementError, SpecError):
             raise
         except Exception as error:  # storage libraries raise what they like
@@ -180,7 +180,7 @@ class CheckpointQuery:
                 accept_unverifiable=self.accept_unverifiable,
                 strict=self.strict,
                 accept=tuple(self.accept),
-                demands=demands,
+                requirements=demands,
                 ledger=ledger,
                 progress=progress,
             )

@@ -10,7 +10,7 @@ __all__ = ["check_accept", "check_level"]
 def check_accept(accept: object) -> None:
     """Refuse codes that cannot be accepted before anything is read."""
     # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.report import ACCEPTABLE
+    from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
 
     if not isinstance(accept, list | tuple | set | frozenset) or not ACCEPTABLE.issuperset(accept):
         raise SpecError([f"accept: {accept!r}; allowed: any of {', '.join(sorted(ACCEPTABLE))}"])

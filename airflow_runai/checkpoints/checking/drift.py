@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+from airflow_runai.checkpoints.checking.findings import CODES, Finding
 from airflow_runai.checkpoints.checking.ledger import Ledger, TensorEntry
-from airflow_runai.checkpoints.checking.report import CODES, Finding
 
 __all__ = ["advance", "compare"]
 

@@ -62,6 +62,11 @@ class Ledger:
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     complete: bool = True
 
+    def was_non_finite(self, path: str, name: str) -> bool:
+        """Whether a tensor held NaN or infinity already, in this file or in the only one."""
+        entries = (self.tensors.get((path, name)), self.tensors.get(("", name)))
+        return any(entry is not None and entry.non_finite for entry in entries)
+
     def to_json(self) -> dict[str, object]:
         """Render as plain JSON data; the inverse is :meth:`from_json`."""
         tensors: dict[str, dict[str, list[object]]] = {}

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.storage.access import Access, open_access
 from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -49,19 +50,21 @@ class Source:
     One listed file, open for reading.
 
     :param tree: the file, as a tree of its own.
-    :param seen: the examination that counts the bytes and keeps the CRC.
+    :param context: the check, whose cache counts the bytes and whose account keeps the CRC.
     """
 
-    def __init__(self, tree: Listing, seen: Examination) -> None:
+    def __init__(self, tree: Listing, context: CheckContext) -> None:
         (self.name,) = tree.files
         self.size = tree.files[self.name].size
-        self._seen = seen
+        self._cache = context.cache
+        self._account = context.account
         self._path = tree.root
         self._access: Access | None = None
 
     def __enter__(self) -> Source:
         try:
-            self._access = open_access(self._path, self.size, self._seen.ahead, self._seen.blocks)
+            cache = self._cache
+            self._access = open_access(self._path, self.size, cache.ahead, cache.blocks)
         except Exception as error:
             raise _refused(error) from error
         return self
@@ -86,14 +89,14 @@ class Source:
             data = self._open.at(offset, size)
         except Exception as error:
             raise _refused(error) from error
-        self._seen.count(len(data))
+        self._cache.count.add(len(data))
         if len(data) < size:
             raise self._shrunk(offset + len(data))
         return data
 
     def scan(self, spans: Iterable[Span]) -> int:
         """
-        Read the whole file once, feed the spans, and keep its CRC32 in the examination.
+        Read the whole file once, feed the spans, and keep its CRC32 in the account.
 
         :param spans: sorted, not overlapping, inside the file; taken one after the other, as the
             reading goes on.
@@ -111,7 +114,7 @@ class Source:
                 whole = combine(whole, span.crc, span.end - span.begin)
             else:
                 whole = self._scan_span(span, whole, buffer)
-        self._seen.crcs[self.name] = (self.size, whole)
+        self._account.crcs[self.name] = (self.size, whole)
         return whole
 
     def _scan_short(self, group: list[Span], whole: int, buffer: memoryview) -> int:
@@ -148,7 +151,7 @@ class Source:
             if count == 0:
                 raise self._shrunk(offset + filled)
             filled += count
-        self._seen.count(size)
+        self._cache.count.add(size)
         return chunk
 
     @property

@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TypeGuard
 
+from airflow_runai.checkpoints.checking.findings import CODES, Finding
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
-from airflow_runai.checkpoints.checking.report import CODES, Finding, Report
+from airflow_runai.checkpoints.checking.report import Report
 
 __all__ = ["Expected", "RequirementError", "Requirements"]
 
@@ -68,7 +69,7 @@ class RequirementError(ValueError):
 
 
 @dataclass(frozen=True)
-class Expected:
+class TensorRequirement:
     """
     What one tensor has to be; ``None`` for anything.
 
@@ -96,7 +97,7 @@ class Requirements:
     min_step: int | None = None
     not_behind: int | None = None
     world_size: int | None = None
-    tensors: Mapping[str, Expected] | None = None
+    tensors: Mapping[str, TensorRequirement] | None = None
 
     def __post_init__(self) -> None:
         steps = {
@@ -134,7 +135,7 @@ class Requirements:
             if key not in known
         ]
         tensors = value.get("tensors")
-        expected: dict[str, Expected] | None = None
+        expected: dict[str, TensorRequirement] | None = None
         if isinstance(tensors, Mapping):
             expected = {
                 str(name): _expected(str(name), told, problems) for name, told in tensors.items()
@@ -187,18 +188,18 @@ class Requirements:
             yield from _unlike_expected(self.tensors, report)
 
 
-def _expected(name: str, told: object, problems: list[str]) -> Expected:
+def _expected(name: str, told: object, problems: list[str]) -> TensorRequirement:
     match told:
         case None:
-            return Expected()
+            return TensorRequirement()
         case {**pairs} if pairs.keys() <= {"dtype", "shape"}:
             dtype, shape = pairs.get("dtype"), pairs.get("shape")
             if (dtype is None or isinstance(dtype, str)) and (shape is None or _is_shape(shape)):
-                return Expected(dtype, None if shape is None else tuple(shape))
+                return TensorRequirement(dtype, None if shape is None else tuple(shape))
     problems.append(
         f"tensors.{name:.80}: {told!r:.80}; allowed: nothing, or dtype (text) and shape (numbers from 0)"
     )
-    return Expected()
+    return TensorRequirement()
 
 
 def _is_shape(value: object) -> TypeGuard[Sequence[int]]:
@@ -207,7 +208,9 @@ def _is_shape(value: object) -> TypeGuard[Sequence[int]]:
     )
 
 
-def _unlike_expected(tensors: Mapping[str, Expected], report: Report) -> Iterator[tuple[str, str]]:
+def _unlike_expected(
+    tensors: Mapping[str, TensorRequirement], report: Report
+) -> Iterator[tuple[str, str]]:
     there: dict[str, list[TensorEntry]] = {}
     for (_, name), entry in report.ledger.tensors.items():
         there.setdefault(name, []).append(entry)
@@ -219,7 +222,7 @@ def _unlike_expected(tensors: Mapping[str, Expected], report: Report) -> Iterato
 
 
 def _unlike(
-    name: str, expected: Expected, found: list[tuple[str, TensorEntry]]
+    name: str, expected: TensorRequirement, found: list[tuple[str, TensorEntry]]
 ) -> Iterator[tuple[str, str]]:
     if not found:
         yield "not-as-expected", f"tensor {name!r} is asked for and not there"

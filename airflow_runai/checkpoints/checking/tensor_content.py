@@ -9,8 +9,9 @@ rules.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, shown
-from airflow_runai.checkpoints.checking.float_layouts import KINDS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.float_layouts import FLOAT_LAYOUTS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.checking.tensor_places import MOMENTS, excuse, place_of
 
 __all__ = ["TensorContent", "may_be_zero", "note_content"]
@@ -28,7 +29,7 @@ class TensorContent:
     Looks at one run of bytes that holds one tensor.
 
     :param name: for the findings.
-    :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and
+    :param kind: float layout, a key of ``FLOAT_LAYOUTS``, or another name for whole numbers and
         bytes.
     :param begin: first byte inside the run that belongs to the tensor; what lies before and after
         is left alone, because uninitialised memory is allowed there.
@@ -67,12 +68,12 @@ class TensorContent:
         """Whether a float in it is NaN or infinite."""
         return self._test.non_finite
 
-    def note(self, seen: Examination, path: str) -> None:
+    def note(self, context: CheckContext, path: str) -> None:
         """Record what was found, once the run is over."""
-        note_content(self, self._test, seen, path)
+        note_content(self, self._test, context, path)
 
 
-def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+def note_content(of: TensorContent, test: ContentTest, context: CheckContext, path: str) -> None:
     """
     Record what was found in a tensor.
 
@@ -80,11 +81,11 @@ def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: 
     :param test: what its bytes are.
     """
     if test.non_finite:
-        _note_non_finite(of, test, seen, path)
+        _note_non_finite(of, test, context, path)
         return
-    several = of.kind in KINDS and of.end - of.begin > KINDS[of.kind].width
+    several = of.kind in FLOAT_LAYOUTS and of.end - of.begin > FLOAT_LAYOUTS[of.kind].width
     if several and test.all_zero and not may_be_zero(of.name):
-        seen.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
+        context.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
 
 
 def may_be_zero(name: str) -> bool:
@@ -95,13 +96,20 @@ def may_be_zero(name: str) -> bool:
     return any(part in last for part in _MAY_BE_ZERO)
 
 
-def _note_non_finite(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+def _note_non_finite(
+    of: TensorContent, test: ContentTest, context: CheckContext, path: str
+) -> None:
     code = excuse(of.name, of.place, test)
     what = "values that are NaN" if test.nan else "values that are infinite"
     if code:
-        seen.note(code, path, f"{shown(of.name)} {_EXCUSES[code]}")
-    elif of.place == "weight" and seen.was_non_finite(path, of.name):
+        context.note(code, path, f"{shown(of.name)} {_EXCUSES[code]}")
+    elif of.place == "weight" and _was_non_finite(of, context, path):
         text = f"tensor {shown(of.name)} holds {what}, as in the last accepted checkpoint"
-        seen.note("non-finite-before", path, text)
+        context.note("non-finite-before", path, text)
     else:
-        seen.note("non-finite", path, f"tensor {shown(of.name)} holds {what}")
+        context.note("non-finite", path, f"tensor {shown(of.name)} holds {what}")
+
+
+def _was_non_finite(of: TensorContent, context: CheckContext, path: str) -> bool:
+    ledger = context.request.ledger
+    return ledger is not None and ledger.was_non_finite(path, of.name)

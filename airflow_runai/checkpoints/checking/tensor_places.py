@@ -162,35 +162,35 @@ def place_of(name: str, top: str = "", optimizers: tuple[str, ...] = ()) -> Tens
     return "weight"
 
 
-def excuse(name: str, place: TensorPlace, seen: ContentTest) -> str:
+def excuse(name: str, place: TensorPlace, content: ContentTest) -> str:
     """
     Code of the warning that values which are not finite come down to; empty where nothing excuses them.
 
     :param name: of the tensor.
-    :param seen: what was found in it.
+    :param content: what was found in it.
     """
     parts = [part for part in name.split(".") if part and not part.isdigit()]
     last = parts[-1] if parts else ""
     if place == "other" or (place == "weight" and _is_statistic(parts, last)):
         return "score-non-finite"
-    if seen.nan:
+    if content.nan:
         return ""
     if place == "moment":
         second = any(word in last for word in _SECOND[:2]) or last in _SECOND
-        return "moment-infinite" if second and not seen.minus else ""
-    return _excuse_of_infinity(_words(last), last, seen)
+        return "moment-infinite" if second and not content.minus else ""
+    return _excuse_of_infinity(_words(last), last, content)
 
 
-def _excuse_of_infinity(words: set[str], last: str, seen: ContentTest) -> str:
-    if seen.minus and not seen.plus:
+def _excuse_of_infinity(words: set[str], last: str, content: ContentTest) -> str:
+    if content.minus and not content.plus:
         compound = last.endswith("_bias") or bool(words & _MASKS)
-        if seen.mask_like or (compound and not words & (_TRAINED - {"bias"})):
+        if content.mask_like or (compound and not words & (_TRAINED - {"bias"})):
             return "mask-infinite"
     return "score-non-finite" if words & _BOUNDS and not words & _TRAINED else ""
 
 
 def _is_statistic(parts: list[str], last: str) -> bool:
-    """Of observers and normalizers, which count what they have seen; a constant feature has no deviation."""
+    """Of observers and normalizers, which count what they have content; a constant feature has no deviation."""
     if last in _OBSERVERS or last.endswith("_history"):
         return True
     return last in _STATISTICS and any(map(_NORMALIZER.search, parts[:-1]))

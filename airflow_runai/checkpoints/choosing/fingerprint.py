@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location

@@ -12,7 +12,11 @@ from typing import Any
 
 from airflow_runai.checkpoints.checking.ledger import Ledger
 from airflow_runai.checkpoints.checking.report import Report
-from airflow_runai.checkpoints.checking.requirements import Expected, RequirementError, Requirements
+from airflow_runai.checkpoints.checking.requirements import (
+    RequirementError,
+    Requirements,
+    TensorRequirement,
+)
 from airflow_runai.checkpoints.choosing.selection import Selection
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
@@ -22,7 +26,7 @@ __all__ = ["read_demands", "read_ledger", "write_report"]
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other
 #: file.
-LARGEST_REPORT = 256 * 1024 * 1024
+MAX_REPORT_SIZE = 256 * 1024 * 1024
 
 
 def read_ledger(path: Location | SmallFile) -> Ledger | None:
@@ -45,7 +49,7 @@ def read_ledger(path: Location | SmallFile) -> Ledger | None:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_demands(path: Location | SmallFile) -> Requirements:
+def read_requirements(path: Location | SmallFile) -> Requirements:
     """
     Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
 
@@ -68,14 +72,16 @@ def read_demands(path: Location | SmallFile) -> Requirements:
             [f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]
         ) from None
     return Requirements(
-        tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()}
+        tensors={
+            name: TensorRequirement(entry.dtype, entry.shape) for (_, name), entry in known.items()
+        }
     )
 
 
 def _read(path: Location | SmallFile) -> dict[str, Any]:
-    raw = SmallFile.of(path).read(LARGEST_REPORT)
-    if len(raw) > LARGEST_REPORT:
-        raise ValueError(f"more than {LARGEST_REPORT} bytes")
+    raw = SmallFile.of(path).read(MAX_REPORT_SIZE)
+    if len(raw) > MAX_REPORT_SIZE:
+        raise ValueError(f"more than {MAX_REPORT_SIZE} bytes")
     found = json.loads(raw)
     if not isinstance(found, dict):
         raise ValueError("is not a JSON object")

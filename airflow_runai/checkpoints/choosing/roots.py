@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from airflow_runai.checkpoints.checking.examination import Policy
 from airflow_runai.checkpoints.checking.reader import unreadable
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.parts import WEIGHTS
 from airflow_runai.checkpoints.storage.checkpoint_files import INDEX
@@ -24,7 +24,7 @@ from airflow_runai.checkpoints.storage.listing import (
     children,
     forget_listings,
     is_temporary,
-    look,
+    stat_entry,
 )
 
 __all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
@@ -164,7 +164,7 @@ def checkpoints_in(tree: Listing) -> list[str]:
     A directory that is called after a step, or has a pointer or a manifest in it, is one.
     """
     own = {_POINTER, *_SELF_MARKERS} - {_TRAINER_STATE}
-    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.beside, own)):
+    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.has_top_level, own)):
         return []
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
     named = [folder for folder in folders if _counts_steps(tree, folder)]
@@ -199,7 +199,7 @@ def _is_checkpoint(entry: FileEntry) -> bool:
 def _entries(root: Location, limit: int) -> list[FileEntry]:
     try:
         forget_listings(root)
-        kind = look(root).kind
+        kind = stat_entry(root).kind
     except FileNotFoundError:
         text = "does not exist; a directory with checkpoints is expected; check the path, its mount and the path mapping"
         raise RootProblem("root-missing", f"checkpoint root {root}: {text}") from None
@@ -226,7 +226,7 @@ def _entries(root: Location, limit: int) -> list[FileEntry]:
 def _entry(child: Location) -> FileEntry:
     """Look at a child; what cannot be looked at stays a candidate, so that the report says why it was not taken."""
     try:
-        return look(child)
+        return stat_entry(child)
     except Exception:
         return FileEntry(child, "gone")
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.findings import Verdict
 from airflow_runai.checkpoints.checking.ledger import Ledger
-from airflow_runai.checkpoints.checking.report import Report, Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.requirements import RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.roots import candidates
 from airflow_runai.checkpoints.choosing.verification import check
@@ -53,7 +54,7 @@ def select(
     strict: bool = False,
     accept: Collection[str] = (),
     min_step: int | None = None,
-    demands: Requirements | None = None,
+    requirements: Requirements | None = None,
     ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Selection:
@@ -75,7 +76,7 @@ def select(
     :raises RootProblem: when there is nothing to choose from.
     :raises RequirementError: when what is asked for contradicts itself.
     """
-    asked = _asked(min_step, demands, level)
+    asked = _asked(min_step, requirements, level)
     least = asked.least_step
     rejected: list[Report] = []
     policy = Policy(strict=strict, accept=frozenset(accept))
@@ -115,8 +116,8 @@ def _advice(count: int, total: int, flag: str) -> str:
     )
 
 
-def _asked(min_step: int | None, demands: Requirements | None, level: int) -> Requirements:
-    asked = demands or Requirements()
+def _asked(min_step: int | None, requirements: Requirements | None, level: int) -> Requirements:
+    asked = requirements or Requirements()
     if min_step is not None and asked.min_step not in (None, min_step):
         raise RequirementError(
             [f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"]

@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass, field
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.leveldb import read_table

@@ -15,14 +15,11 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
 from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
@@ -60,7 +57,7 @@ def holds_dcp(tree: Listing, folder: str = "") -> bool:
     return not tree.single and bool(dcp_files(tree, folder))
 
 
-def examine_dcp(tree: Listing, seen: Examination, folder: str = "") -> list[str]:
+def examine_dcp(tree: Listing, context: CheckContext, folder: str = "") -> list[str]:
     """
     Look at a distributed checkpoint; what is wrong with it is noted.
 
@@ -75,60 +72,60 @@ def examine_dcp(tree: Listing, seen: Examination, folder: str = "") -> list[str]
             and name.endswith(".metadata.tmp")
             and "/" not in name[len(folder) :]
         ):
-            seen.note(
+            context.note(
                 "incomplete-marker",
                 name,
                 "present while the save is being finished; look again later",
             )
     if not metadata:
         text = "is missing; PyTorch writes it last, so the save was not finished"
-        seen.note("file-missing", f"{folder}.metadata", text)
-    elif seen.level >= 1:
-        _examine_index(tree, seen, folder, metadata)
+        context.note("file-missing", f"{folder}.metadata", text)
+    elif context.level >= 1:
+        _examine_index(tree, context, folder, metadata)
     return files
 
 
-def _examine_index(tree: Listing, seen: Examination, folder: str, metadata: list[str]) -> None:
+def _examine_index(tree: Listing, context: CheckContext, folder: str, metadata: list[str]) -> None:
     index, name = Index(), ""
     try:
         for name in metadata:
-            read_index(_metadata(tree, seen, name), index, seen, name)
+            read_index(_metadata(tree, context, name), index, context, name)
         check_tiles(index)
     except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
+        context.note(damage.code, name, damage.message)
         return
-    seen.tensors += len(index.tensors)
+    context.account.tensors += len(index.tensors)
     by_file: dict[str, list[Item]] = {}
     for item in index.items.values():
         by_file.setdefault(folder + item.file, []).append(item)
     for name in dcp_files(tree, folder):
         # A rank that had nothing to save leaves an empty file.
         if name.endswith(".distcp") and name not in by_file and tree.files[name].size:
-            seen.note(
+            context.note(
                 "shard-left-over", name, ".metadata does not name it; left over from another save"
             )
     steps: dict[str, set[int]] = {}
 
-    def look(part: Examination, name: str) -> None:
+    def look(part: CheckContext, name: str) -> None:
         steps[name] = _examine_file(tree, part, name, by_file[name], index)
 
-    side_by_side(tree, seen, sorted(by_file), look)
-    _compare_steps(steps, seen)
+    side_by_side(tree, context, sorted(by_file), look)
+    _compare_steps(steps, context)
 
 
-def _metadata(tree: Listing, seen: Examination, name: str) -> bytes:
-    with Source(tree.only(name), seen) as source:
+def _metadata(tree: Listing, context: CheckContext, name: str) -> bytes:
+    with Source(tree.narrowed_to(name), context) as source:
         if source.size > PICKLE_SIZE_LIMIT:
             raise FormatError(
                 "too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read"
             )
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
         return source.at(0, source.size)
 
 
 def _examine_file(
-    tree: Listing, seen: Examination, name: str, items: list[Item], index: Index
+    tree: Listing, context: CheckContext, name: str, items: list[Item], index: Index
 ) -> set[int]:
     """
     Look at one ``.distcp`` file.
@@ -136,42 +133,42 @@ def _examine_file(
     :return: the optimizer steps in it.
     """
     if name not in tree.files:
-        seen.note(
+        context.note(
             "shard-missing",
             name,
             f".metadata puts {len(items)} pieces there, but the file is missing",
         )
         return set()
     try:
-        with Source(tree.only(name), seen) as source:
-            return _read_file(source, seen, name, items, index)
+        with Source(tree.narrowed_to(name), context) as source:
+            return _read_file(source, context, name, items, index)
     except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
+        context.note(damage.code, name, damage.message)
     return set()
 
 
 def _read_file(
-    source: Source, seen: Examination, name: str, items: list[Item], index: Index
+    source: Source, context: CheckContext, name: str, items: list[Item], index: Index
 ) -> set[int]:
     items = sorted(items, key=lambda item: (item.begin, item.end))
-    blob = find_blob(source, seen, name, items)
+    blob = find_blob(source, context, name, items)
     plain = [item for item in items if blob is None or item.offsets is None]
     _check_places(plain, source.size if blob is None else blob.begin)
     packed = [item for item in plain if item.packed]
     if packed:
         text = f"{len(packed)} pieces are compressed ({shown(packed[0].place)} first); they were not read"
-        seen.note("not-examined", name, text)
+        context.note("not-examined", name, text)
     readable = [item for item in plain if not item.packed]
-    reader = ItemReader(source, seen, name, index)
+    reader = ItemReader(source, context, name, index)
     if blob is not None:
         blob.compare(index)
-    if seen.level >= 2:
+    if context.level >= 2:
         source.scan(chain(reader.spans(readable), [] if blob is None else blob.spans()))
         reader.close()
     else:
         for item in readable:
             reader.open(item)
-    if seen.level >= 2 and blob is not None:
+    if context.level >= 2 and blob is not None:
         blob.close()
     return reader.steps
 
@@ -192,7 +189,7 @@ def _check_places(items: list[Item], size: int) -> None:
         )
 
 
-def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
+def _compare_steps(steps: dict[str, set[int]], context: CheckContext) -> None:
     """
     Hold the ranks' optimizer steps against each other.
 
@@ -203,20 +200,20 @@ def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
     if not counted:
         return
     newest = max(counted, key=lambda name: counted[name])
-    seen.steps.append(StepClaim(f"optimizer in {newest}", counted[newest], "advisory"))
+    context.account.steps.append(StepClaim(f"optimizer in {newest}", counted[newest], "advisory"))
     if all(len(found) <= 1 for found in steps.values()):
         for name, step in counted.items():
             if step != counted[newest]:
                 text = f"its optimizer is at step {step}, that of {newest} at {counted[newest]}"
-                seen.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
+                context.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return holds_dcp(tree) and not tree.beside("meta.pt")
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return holds_dcp(tree) and not tree.has_top_level("meta.pt")
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    examine_parts(tree, seen, known=examine_dcp(tree, seen))
+def _examine(tree: Listing, context: CheckContext) -> None:
+    examine_parts(tree, context, known=examine_dcp(tree, context))
 
 
 DCP = Format("torch-dcp", _detect, _examine)

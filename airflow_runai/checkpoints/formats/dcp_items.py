@@ -11,13 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
@@ -109,7 +106,7 @@ class ItemReader:
     """
 
     source: Source
-    seen: Examination
+    context: CheckContext
     label: str
     index: Index
     steps: set[int] = field(default_factory=set)
@@ -138,12 +135,12 @@ class ItemReader:
 
     def open(self, item: Item) -> TorchArchive | None:
         """Level 1: structure of one piece, and that it is what ``.metadata`` says; ``None`` when it is damaged."""
-        before = self.seen.verdict, len(self.seen.findings)
+        before = len(self.context.account.findings)
         inspect = partial(self._claim_object, item) if item.offsets is None else None
         try:
             archive = TorchArchive(
                 Part(self.source, item.begin, item.end, self._ahead),
-                self.seen,
+                self.context,
                 self.label,
                 item.place,
                 inspect,
@@ -151,10 +148,9 @@ class ItemReader:
             archive.read_structure()
             self._compare(item, archive)
         except FormatError as damage:
-            self.seen.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
+            self.context.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
             return None
-        sound = all(finding.severity != "error" for finding in self.seen.findings[before[1] :])
-        return archive if sound else None
+        return None if self.context.account.found_error_since(before) else archive
 
     def close(self) -> None:
         """Say what came out of the last piece."""
@@ -187,7 +183,7 @@ class ItemReader:
 
     def _claim_tensor(self, opened: _Opened) -> None:
         tensors = opened.archive.contents.tensors
-        if self.seen.level >= 3 and opened.item.name.endswith("step") and len(tensors) == 1:
+        if self.context.level >= 3 and opened.item.name.endswith("step") and len(tensors) == 1:
             kept = {member.name: member.kept for member in opened.passes}
             data = kept.get(f"data/{tensors[0].storage.key}", b"")
             if data:
@@ -201,4 +197,4 @@ class ItemReader:
             claim = StepClaim(
                 f"{name} in {self.label}", step, "binding" if last == "global_step" else "advisory"
             )
-            self.seen.steps.append(claim)
+            self.context.account.steps.append(claim)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.pickles.globals import note_globals, trust
 from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from airflow_runai.checkpoints.pickles.mentions import Mentions
@@ -81,7 +82,7 @@ class Index:
     items: dict[tuple[str, tuple[int, ...] | None], Item] = field(default_factory=dict)
 
 
-def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None:
+def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> None:
     """
     Add what one file says.
 
@@ -94,7 +95,7 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
         for _ in walk(root):
             pass
     finally:
-        note_globals(met, label, seen)
+        note_globals(met, label, context)
     fields = _fields(root, "Metadata")
     if "planner_data" not in fields:
         raise _damaged("planner_data is missing")

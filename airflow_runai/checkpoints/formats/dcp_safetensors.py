@@ -7,7 +7,8 @@ so each must be found by its name. The run has no checksum.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
@@ -18,14 +19,14 @@ from airflow_runai.checkpoints.formats.safetensors import tensors_of
 __all__ = ["Blob", "find_blob"]
 
 
-def find_blob(source: Source, seen: Examination, label: str, items: list[Item]) -> Blob | None:
+def find_blob(source: Source, context: CheckContext, label: str, items: list[Item]) -> Blob | None:
     """The run of safetensors, if that is how the tensors of this file were written."""
     begins = {item.begin for item in items if item.offsets is not None}
     if len(begins) != 1 or (begin := begins.pop()) + 9 > source.size:
         return None
     head = source.at(begin, 9)
     return (
-        Blob(source, seen, label, begin)
+        Blob(source, context, label, begin)
         if head[8:] == b"{" and not head.startswith(b"PK")
         else None
     )
@@ -38,9 +39,9 @@ class Blob:
     :raises FormatError: ``safetensors-header``.
     """
 
-    def __init__(self, source: Source, seen: Examination, label: str, begin: int) -> None:
+    def __init__(self, source: Source, context: CheckContext, label: str, begin: int) -> None:
         self.begin = begin
-        self._seen = seen
+        self._context = context
         self._label = label
         start, self._tensors = tensors_of(Part(source, begin, source.size))
         self._contents = [
@@ -51,11 +52,11 @@ class Blob:
             Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True)
             for tensor in self._tensors
         ]
-        if source.name not in seen.manifest_verified:
+        if source.name not in context.account.manifest_verified:
             text = (
                 "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
             )
-            seen.note("safetensors-no-checksum", label, text)
+            context.note("safetensors-no-checksum", label, text)
 
     def compare(self, index: Index) -> None:
         """
@@ -71,7 +72,7 @@ class Blob:
 
     def spans(self) -> list[Span]:
         """What the pass over the file has to sum, and at level 3 to look at."""
-        if self._seen.level >= 3:
+        if self._context.level >= 3:
             for span, content in zip(self._spans, self._contents, strict=True):
                 span.feed = content.feed
         return self._spans
@@ -80,9 +81,9 @@ class Blob:
         """Say what came out."""
         for tensor, span, content in zip(self._tensors, self._spans, self._contents, strict=True):
             content.crc = span.crc
-            flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
-            self._seen.enter(
+            flags = (content.all_zero, content.non_finite) if self._context.level >= 3 else ()
+            self._context.account.enter(
                 self._label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, span.crc, *flags)
             )
-            if self._seen.level >= 3:
-                content.note(self._seen, self._label)
+            if self._context.level >= 3:
+                content.note(self._context, self._label)

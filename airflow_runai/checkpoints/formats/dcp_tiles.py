@@ -12,7 +12,7 @@ from bisect import bisect_left
 from itertools import product
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
 
 __all__ = ["check_tiles"]

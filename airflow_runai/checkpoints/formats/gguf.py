@@ -12,8 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.formats.heads import head, meant_by
@@ -105,22 +107,22 @@ class _Header:
         return size
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return head(tree, seen).startswith(_MAGIC)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return head(tree, context).startswith(_MAGIC)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         runs = _runs(source)
-        enter_runs(runs, seen, tree.label)
-        if source.name not in seen.manifest_verified:
+        enter_runs(runs, context, tree.label)
+        if source.name not in context.account.manifest_verified:
             text = "GGUF holds no checksum and there is no manifest; damage to the bytes cannot be seen"
-            seen.note("gguf-no-checksum", tree.label, text)
-        contents = read_runs(source, runs, seen, tree.label) if seen.level >= 2 else []
-    for content in contents if seen.level >= 3 else ():
-        content.note(seen, tree.label)
+            context.note("gguf-no-checksum", tree.label, text)
+        contents = read_runs(source, runs, context, tree.label) if context.level >= 2 else []
+    for content in contents if context.level >= 3 else ():
+        content.note(context, tree.label)
 
 
 def _runs(source: Source) -> list[Run]:

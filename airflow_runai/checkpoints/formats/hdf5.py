@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
@@ -78,9 +80,9 @@ class Datasets:
     :param label: file that the findings name.
     """
 
-    def __init__(self, seen: Examination, label: str) -> None:
+    def __init__(self, context: CheckContext, label: str) -> None:
         self.sealed = True
-        self._seen = seen
+        self._context = context
         self._label = label
         self._last: tuple[TensorContent, TensorEntry] | None = None
         self._crc = 0
@@ -89,7 +91,7 @@ class Datasets:
         """Take the next group or dataset; the one before is complete."""
         self.finish()
         if "config" in line:
-            note_config(line["config"].encode("utf-8", "replace"), self._label, self._seen)
+            note_config(line["config"].encode("utf-8", "replace"), self._label, self._context)
             return None
         self.sealed = self.sealed and bool(line["sealed"])
         if "dataset" not in line:
@@ -99,7 +101,7 @@ class Datasets:
             line["size"],
             line["dataset"].lstrip("/").replace("/", "."),
         )
-        self._seen.tensors += 1
+        self._context.account.tensors += 1
         order: ByteOrder = "big" if dtype[0] == ">" else "little"
         content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, size, order)
         self._last, self._crc = (content, TensorEntry(dtype, tuple(line["shape"]))), 0
@@ -108,7 +110,7 @@ class Datasets:
     def _feed(self, chunk: memoryview) -> None:
         assert self._last is not None
         self._crc = crc32(chunk, self._crc)
-        if self._seen.level >= 3:
+        if self._context.level >= 3:
             self._last[0].feed(chunk)
 
     def finish(self) -> None:
@@ -116,33 +118,33 @@ class Datasets:
         if self._last is None:
             return
         content, entry = self._last
-        flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
-        self._seen.enter(
+        flags = (content.all_zero, content.non_finite) if self._context.level >= 3 else ()
+        self._context.account.enter(
             self._label, content.name, TensorEntry(entry.dtype, entry.shape, self._crc, *flags)
         )
-        if self._seen.level >= 3:
-            content.note(self._seen, self._label)
+        if self._context.level >= 3:
+            content.note(self._context, self._label)
         self._last = None
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return head(tree, seen).startswith(_MAGIC)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return head(tree, context).startswith(_MAGIC)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         version = check_superblock(source.at, source.size)
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
-    proven = source.name in seen.manifest_verified
-    if seen.level < 2:
+    proven = source.name in context.account.manifest_verified
+    if context.level < 2:
         unread, sealed = None, version >= 2
     else:
-        unread, sealed = _read_datasets(tree, source.size, seen)
+        unread, sealed = _read_datasets(tree, source.size, context)
     if unread is not None and not proven:
-        seen.note(
+        context.note(
             "hdf5-structure-only",
             tree.label,
             f"nothing but its length was checked: {shown(unread)}",
@@ -151,12 +153,12 @@ def _examine(tree: Listing, seen: Examination) -> None:
         text = (
             "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
         )
-        seen.note("hdf5-no-checksum", tree.label, text)
+        context.note("hdf5-no-checksum", tree.label, text)
 
 
-def _read_datasets(tree: Listing, size: int, seen: Examination) -> tuple[str | None, bool]:
+def _read_datasets(tree: Listing, size: int, context: CheckContext) -> tuple[str | None, bool]:
     """Return why nothing was read, if so, and whether everything has a checksum."""
-    datasets = Datasets(seen, tree.label)
+    datasets = Datasets(context, tree.label)
     unread = read_hdf5(tree.root, 0, size, datasets.listen)
     datasets.finish()
     return unread, datasets.sealed

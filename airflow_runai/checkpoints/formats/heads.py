@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Examination
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
 
@@ -46,7 +46,7 @@ _FOREIGN = (
 )
 
 
-def head(tree: Listing, seen: Examination) -> bytes:
+def head(tree: Listing, context: CheckContext) -> bytes:
     """
     Return the first 512 bytes of a file, fewer if it is shorter; nothing of a directory.
 
@@ -54,10 +54,10 @@ def head(tree: Listing, seen: Examination) -> bytes:
     """
     if not tree.single or not tree.files:
         return b""
-    if tree.label not in seen.heads:
-        with Source(tree, seen) as source:
-            seen.heads[tree.label] = source.at(0, min(source.size, _SIZE))
-    return seen.heads[tree.label]
+    if tree.label not in context.cache.heads:
+        with Source(tree, context) as source:
+            context.cache.heads[tree.label] = source.at(0, min(source.size, _SIZE))
+    return context.cache.heads[tree.label]
 
 
 def foreign(first: bytes) -> str:
@@ -69,24 +69,24 @@ def foreign(first: bytes) -> str:
     return next((name for at, mark, name in _FOREIGN if first[at : at + len(mark)] == mark), "")
 
 
-def meant_by(*endings: str) -> Callable[[Listing, Examination], bool]:
+def meant_by(*endings: str) -> Callable[[Listing, CheckContext], bool]:
     """Make the test whether a file's name, by its ending, says what it was meant to be."""
 
-    def meant(tree: Listing, seen: Examination) -> bool:
-        return tree.single and tree.label.endswith(endings) and not foreign(head(tree, seen))
+    def meant(tree: Listing, context: CheckContext) -> bool:
+        return tree.single and tree.label.endswith(endings) and not foreign(head(tree, context))
 
     return meant
 
 
-def first_member(tree: Listing, seen: Examination) -> str:
+def first_member(tree: Listing, context: CheckContext) -> str:
     """Name of the first member of a zip file; empty when it is none."""
-    data = head(tree, seen)
+    data = head(tree, context)
     if not data.startswith(b"PK\3\4") or len(data) < 30:
         return ""
     return data[30 : 30 + int.from_bytes(data[26:28], "little")].decode("utf-8", "replace")
 
 
-def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
+def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
     """
     Names of a zip file's members by its directory, as far as the first 64 KiB of that tell; the first, if it was cut.
 
@@ -97,12 +97,12 @@ def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
     """
     if not tree.single or not tree.files:
         return ()
-    if tree.label not in seen.members:
-        with Source(tree, seen) as source:
-            seen.members[tree.label] = tuple(_listed(source)) or tuple(
-                filter(None, [first_member(tree, seen)])
+    if tree.label not in context.cache.member_names:
+        with Source(tree, context) as source:
+            context.cache.member_names[tree.label] = tuple(_listed(source)) or tuple(
+                filter(None, [first_member(tree, context)])
             )
-    return seen.members[tree.label]
+    return context.cache.member_names[tree.label]
 
 
 def _listed(source: Source) -> list[str]:

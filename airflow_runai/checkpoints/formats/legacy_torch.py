@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
@@ -52,44 +54,46 @@ def _is_tar(first: bytes) -> bool:
     return first[257:262] == b"ustar" and first[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    first = head(tree, seen)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    first = head(tree, context)
     return is_legacy(first) or _is_tar(first)
 
 
 def examine_legacy(
-    tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None
+    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
 ) -> None:
     """
     Look at a whole file.
 
     :param inspect: told the inert root of the object.
     """
-    if seen.level < 1:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
-        if _is_tar(head(tree, seen)):
+    with Source(tree, context) as source:
+        if _is_tar(head(tree, context)):
             text = "a tar file of PyTorch before 0.1.10; load it and save it again with a newer PyTorch"
             raise FormatError("format-too-old", text)
-        contents, runs = _read_structure(source, seen, tree.label, inspect)
-        seen.tensors += len(contents.tensors)
-        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in contents.tensors)
-        claim_steps(contents, seen, tree.label)
-        if source.name not in seen.manifest_verified:
+        contents, runs = _read_structure(source, context, tree.label, inspect)
+        context.account.tensors += len(contents.tensors)
+        context.account.tensor_names[tree.label] = frozenset(
+            tensor.name for tensor in contents.tensors
+        )
+        claim_steps(contents, context, tree.label)
+        if source.name not in context.account.manifest_verified:
             text = "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
-            seen.note("legacy-no-checksum", tree.label, text)
-        if seen.level >= 2:
+            context.note("legacy-no-checksum", tree.label, text)
+        if context.level >= 2:
             source.scan([run.span for run in runs])
         for run in runs:
             run.close()
-        if seen.level >= 3:
+        if context.level >= 3:
             claim_optimizer_steps(
-                contents, {run.storage.key: run.kept for run in runs}, seen, tree.label
+                contents, {run.storage.key: run.kept for run in runs}, context, tree.label
             )
 
 
 def _read_structure(
-    source: Source, seen: Examination, label: str, inspect: Callable[[object], None] | None
+    source: Source, context: CheckContext, label: str, inspect: Callable[[object], None] | None
 ) -> tuple[Contents, list[_Run]]:
     met = Mentions()
     try:
@@ -98,10 +102,10 @@ def _read_structure(
         if inspect is not None:
             inspect(root)
     finally:
-        note_globals(met, label, seen)
+        note_globals(met, label, context)
     runs = []
     for key in keys:
-        runs.append(_Run(seen, label, _placed(source, contents, key, at), at))
+        runs.append(_Run(context, label, _placed(source, contents, key, at), at))
         at = runs[-1].span.end
     if at != source.size:
         raise FormatError(
@@ -175,7 +179,7 @@ def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
 class _Run:
     """One storage: its bytes in the file, and what is seen of them."""
 
-    seen: Examination
+    context: CheckContext
     label: str
     storage: Storage
     at: int
@@ -183,7 +187,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.kept = b""
         self.span = Span(self.at + 8, self.at + 8 + self.storage.nbytes, self._feed, summed=True)
-        self._content = StorageContent(self.storage.tensors) if self.seen.level >= 3 else None
+        self._content = StorageContent(self.storage.tensors) if self.context.level >= 3 else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.storage.nbytes <= _SMALL_LIMIT:
@@ -193,15 +197,15 @@ class _Run:
 
     def close(self) -> None:
         """Say what came out."""
-        crc = self.span.crc if self.seen.level >= 2 else None
+        crc = self.span.crc if self.context.level >= 2 else None
         for tensor in self.storage.tensors:
             flags = self._content.flags(tensor) if self._content is not None else ()
             if tensor.is_state:
-                self.seen.enter(
+                self.context.account.enter(
                     self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags)
                 )
         if self._content is not None:
-            self._content.note(self.seen, self.label)
+            self._content.note(self.context, self.label)
 
 
 LEGACY_TORCH = Format("torch-legacy", _detect, examine_legacy)

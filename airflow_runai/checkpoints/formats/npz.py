@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.zip_archive import Member, read_directory
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
@@ -49,25 +46,25 @@ class _Array:
     member: Member
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    names = members(tree, context) if head(tree, context).startswith(b"PK\3\4") else ()
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         arrays = [_array(source, member) for member in read_directory(source)]
-        seen.tensors += len(arrays)
-        seen.tensor_names[tree.label] = frozenset(array.name for array in arrays)
+        context.account.tensors += len(arrays)
+        context.account.tensor_names[tree.label] = frozenset(array.name for array in arrays)
         for array in arrays:
-            seen.enter(
+            context.account.enter(
                 tree.label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc)
             )
-            _claim_step(source, array, tree, seen)
-        if seen.level >= 2:
-            _read_everything(source, arrays, seen, tree.label)
+            _claim_step(source, array, tree, context)
+        if context.level >= 2:
+            _read_everything(source, arrays, context, tree.label)
 
 
 def _array(source: Source, member: Member) -> _Array:
@@ -149,7 +146,7 @@ def _field(field: object, times: int, member: Member) -> tuple[object, int]:
     raise _damage(member, f"has a field {shown(str(field))}, which is not known")
 
 
-def _claim_step(source: Source, array: _Array, tree: Listing, seen: Examination) -> None:
+def _claim_step(source: Source, array: _Array, tree: Listing, context: CheckContext) -> None:
     if (
         array.name in ("step", "global_step")
         and array.shape in ((), (1,))
@@ -159,21 +156,25 @@ def _claim_step(source: Source, array: _Array, tree: Listing, seen: Examination)
             beginning(source, array.member, array.member.size)[array.begin :], "little", signed=True
         )
         if step >= 0:
-            seen.steps.append(StepClaim(f"{array.name} in {tree.label}", step, "advisory"))
+            context.account.steps.append(
+                StepClaim(f"{array.name} in {tree.label}", step, "advisory")
+            )
 
 
-def _read_everything(source: Source, arrays: list[_Array], seen: Examination, label: str) -> None:
+def _read_everything(
+    source: Source, arrays: list[_Array], context: CheckContext, label: str
+) -> None:
     contents = [TensorContent(a.name, a.kind, a.begin, a.member.size, a.byteorder) for a in arrays]
-    feeds = [content.feed if seen.level >= 3 else None for content in contents]
+    feeds = [content.feed if context.level >= 3 else None for content in contents]
     passes = [MemberPass(array.member, feed) for array, feed in zip(arrays, feeds, strict=True)]
-    sound = prove(source, passes, seen, label)
+    sound = prove(source, passes, context, label)
     for array, content, item in zip(arrays, contents, passes, strict=True):
-        if item in sound and seen.level >= 3:
+        if item in sound and context.level >= 3:
             flags = (content.all_zero, content.non_finite)
-            seen.enter(
+            context.account.enter(
                 label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc, *flags)
             )
-            content.note(seen, label)
+            content.note(context, label)
 
 
 NPZ = Format("npz", _detect, _examine, meant_by(".npz"))

@@ -13,7 +13,9 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, unreadable
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.onnx_messages import (
@@ -24,7 +26,7 @@ from airflow_runai.checkpoints.containers.onnx_messages import (
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
-from airflow_runai.checkpoints.storage.listing import FileEntry, Listing, look
+from airflow_runai.checkpoints.storage.listing import FileEntry, Listing, stat_entry
 
 __all__ = ["ONNX"]
 
@@ -57,14 +59,14 @@ _TYPES: dict[int, tuple[str, str, int]] = {
 }
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     if not tree.single:
         return any(True for _ in _models(tree))
-    first = head(tree, seen)
+    first = head(tree, context)
     # ir_version comes first, a small number.
     if len(first) < 16 or first[0] != 0x08 or not 1 <= first[1] <= 32:
         return False
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         return looks_like_model(BoundedReader.on(source, _CODE))
 
 
@@ -72,45 +74,45 @@ def _models(tree: Listing) -> list[str]:
     return sorted(name for name in tree.files if name.endswith(".onnx"))
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
+def _examine(tree: Listing, context: CheckContext) -> None:
     """One model, or a directory of models; whose data files are not taken for checkpoints of their own."""
-    if seen.level < 1:
+    if context.level < 1:
         return
     if tree.single:
-        _examine_model(tree, seen)
+        _examine_model(tree, context)
         return
     known: set[str] = set()
     for name in _models(tree):
         known.add(name)
         try:
-            known |= _examine_model(tree.only(name), seen)
+            known |= _examine_model(tree.narrowed_to(name), context)
         except FormatError as damage:
-            seen.note(damage.code, name, damage.message)
-    examine_parts(tree, seen, known)
+            context.note(damage.code, name, damage.message)
+    examine_parts(tree, context, known)
 
 
-def _examine_model(part: Listing, seen: Examination) -> set[str]:
+def _examine_model(part: Listing, context: CheckContext) -> set[str]:
     """Look at one file and the data files that it names; return the names of those."""
-    with Source(part, seen) as source:
+    with Source(part, context) as source:
         tensors = list(model_tensors(BoundedReader.on(source, _CODE)))
         inside = in_order(
             [_run(tensor) for tensor in tensors if _lies_inside(tensor)], source.size, _CODE
         )
         outside = _outside(part, tensors)
-        if source.name not in seen.manifest_verified:
+        if source.name not in context.account.manifest_verified:
             text = "ONNX holds no checksum and there is no manifest; damage to the bytes cannot be seen"
-            seen.note("onnx-no-checksum", part.label, text)
-        enter_runs(inside, seen, part.label)
-        contents = read_runs(source, inside, seen, part.label) if seen.level >= 2 else []
+            context.note("onnx-no-checksum", part.label, text)
+        enter_runs(inside, context, part.label)
+        contents = read_runs(source, inside, context, part.label) if context.level >= 2 else []
     folder = part.label.removesuffix(part.root.name)
     for name, (entry, runs) in outside.items():
         data = Listing(entry.path, folder + name, {folder + name: entry}, single=True)
-        enter_runs(runs, seen, data.label)
-        if seen.level >= 2:
-            with Source(data, seen) as source:
-                contents += read_runs(source, runs, seen, data.label)
-    for content in contents if seen.level >= 3 else ():
-        content.note(seen, part.label)
+        enter_runs(runs, context, data.label)
+        if context.level >= 2:
+            with Source(data, context) as source:
+                contents += read_runs(source, runs, context, data.label)
+    for content in contents if context.level >= 3 else ():
+        content.note(context, part.label)
     return {folder + name for name in outside}
 
 
@@ -199,7 +201,7 @@ def _location(tensor: ModelTensor) -> str:
 def _looked_at(tree: Listing, location: str) -> FileEntry:
     root: Any = tree.root
     try:
-        entry = look(root.parent.joinpath(*location.split("/")))
+        entry = stat_entry(root.parent.joinpath(*location.split("/")))
     except FileNotFoundError:
         raise FormatError(
             "onnx-external", f"{shown(location)} is missing; copy it beside the model"

@@ -6,7 +6,9 @@ It is walked to say whether loading it would run something; nothing in it proves
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.pickles.globals import note_globals
@@ -25,8 +27,8 @@ _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return _begins_as_pickle(head(tree, seen))
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return _begins_as_pickle(head(tree, context))
 
 
 def _begins_as_pickle(first: bytes) -> bool:
@@ -51,14 +53,14 @@ def _begins_as_pickle(first: bytes) -> bool:
     return True
 
 
-def _meant(tree: Listing, seen: Examination) -> bool:
-    return _MEANT(tree, seen) and head(tree, seen)[:2] not in _PACKED
+def _meant(tree: Listing, context: CheckContext) -> bool:
+    return _MEANT(tree, context) and head(tree, context)[:2] not in _PACKED
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
     met = Mentions()
     try:
@@ -72,9 +74,9 @@ def _examine(tree: Listing, seen: Examination) -> None:
             raise FormatError("format-unknown", text) from None
         raise
     finally:
-        note_globals(met, tree.label, seen)
-    if source.name not in seen.manifest_verified:
-        seen.note(
+        note_globals(met, tree.label, context)
+    if source.name not in context.account.manifest_verified:
+        context.note(
             "pickle-no-checksum",
             tree.label,
             "a pickle holds no checksum; damage to the bytes cannot be seen",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
@@ -23,7 +24,7 @@ class Run:
     Where one tensor lies.
 
     :param dtype: as the format calls it.
-    :param kind: its float layout, a key of ``lanes.KINDS``, or another name for everything else.
+    :param kind: its float layout, a key of ``FLOAT_LAYOUTS``, or another name for everything else.
     :param begin: first byte in the file.
     :param end: one after the last byte.
     :param is_state: whether a NaN in it poisons the checkpoint; not so for constants.
@@ -63,16 +64,16 @@ def in_order(runs: Sequence[Run], size: int, code: str) -> list[Run]:
     return ordered
 
 
-def enter_runs(runs: Sequence[Run], seen: Examination, label: str) -> None:
+def enter_runs(runs: Sequence[Run], context: CheckContext, label: str) -> None:
     """Count the tensors and put them into the ledger, before a byte of them is read."""
-    seen.tensors += len(runs)
-    seen.tensor_names[label] = frozenset(run.name for run in runs)
+    context.account.tensors += len(runs)
+    context.account.tensor_names[label] = frozenset(run.name for run in runs)
     for run in runs:
-        seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape))
+        context.account.enter(label, run.name, TensorEntry(_dtype(run), run.shape))
 
 
 def read_runs(
-    source: Source, runs: Sequence[Run], seen: Examination, label: str
+    source: Source, runs: Sequence[Run], context: CheckContext, label: str
 ) -> list[TensorContent]:
     """
     Read the file once, levels 2 and 3.
@@ -83,14 +84,16 @@ def read_runs(
     contents = [_content(run) for run in runs]
     pairs = list(zip(runs, contents, strict=True))
     spans = [
-        Span(run.begin, run.end, _feed(run, content, seen.level), summed=True)
+        Span(run.begin, run.end, _feed(run, content, context.level), summed=True)
         for run, content in pairs
     ]
     source.scan(spans)
     for (run, content), span in zip(pairs, spans, strict=True):
         content.crc = span.crc
-        flags = (content.all_zero, content.non_finite) if seen.level >= 3 else ()
-        seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape, span.crc, *flags))
+        flags = (content.all_zero, content.non_finite) if context.level >= 3 else ()
+        context.account.enter(
+            label, run.name, TensorEntry(_dtype(run), run.shape, span.crc, *flags)
+        )
     return contents
 
 

@@ -13,16 +13,13 @@ from itertools import takewhile
 from math import prod
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import any_set
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent, may_be_zero
 from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.formats.heads import head, meant_by
@@ -64,36 +61,36 @@ class _Tensor:
     shape: tuple[int, ...]
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     """
     A length that fits into the file, and a brace behind it.
 
     A length may look like any other format's first bytes: 640 is the mark of a pickle.
     """
-    first = head(tree, seen)
+    first = head(tree, context)
     return (
         first[8:9] == b"{"
         and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
     )
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         header = _read_header(source)
         start = source.size - _data_size(source)
         tensors = _tensors(header, source.size - start)
-        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in tensors)
-        seen.tensors += len(tensors)
+        context.account.tensor_names[tree.label] = frozenset(tensor.name for tensor in tensors)
+        context.account.tensors += len(tensors)
         for tensor in tensors:
-            seen.enter(tree.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape))
-        _claim_step(header, tree, seen)
-        if source.name not in seen.manifest_verified:
+            context.account.enter(tree.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape))
+        _claim_step(header, tree, context)
+        if source.name not in context.account.manifest_verified:
             text = "safetensors holds no checksum and there is no manifest; damage to the bytes cannot be seen"
-            seen.note("safetensors-no-checksum", tree.label, text)
-        if seen.level >= 2:
-            _read_everything(source, seen, tree.label, tensors, start)
+            context.note("safetensors-no-checksum", tree.label, text)
+        if context.level >= 2:
+            _read_everything(source, context, tree.label, tensors, start)
 
 
 def tensors_of(source: Source) -> tuple[int, list[_Tensor]]:
@@ -186,7 +183,7 @@ def _naturals(values: Any) -> bool:
     )
 
 
-def _claim_step(header: dict[str, Any], tree: Listing, seen: Examination) -> None:
+def _claim_step(header: dict[str, Any], tree: Listing, context: CheckContext) -> None:
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
@@ -194,33 +191,37 @@ def _claim_step(header: dict[str, Any], tree: Listing, seen: Examination) -> Non
         raise FormatError("safetensors-header", "__metadata__ is not a mapping of text to text")
     step = metadata.get("step") or metadata.get("global_step") or ""
     if step.isascii() and step.isdigit() and len(step) <= 18:
-        seen.steps.append(StepClaim(f"__metadata__ of {tree.label}", int(step), weight="advisory"))
+        context.account.steps.append(
+            StepClaim(f"__metadata__ of {tree.label}", int(step), weight="advisory")
+        )
 
 
 def _read_everything(
-    source: Source, seen: Examination, label: str, tensors: list[_Tensor], start: int
+    source: Source, context: CheckContext, label: str, tensors: list[_Tensor], start: int
 ) -> None:
     contents = [
         TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in tensors
     ]
-    feeds = [content.feed if seen.level >= 3 else None for content in contents]
+    feeds = [content.feed if context.level >= 3 else None for content in contents]
     places = [(start + tensor.begin, start + tensor.end) for tensor in tensors]
     spans = [Span(*place, feed, summed=True) for place, feed in zip(places, feeds, strict=True)]
     source.scan(spans)
     for content, span, tensor in zip(contents, spans, tensors, strict=True):
         content.crc = span.crc
-        flags = (content.all_zero, content.non_finite) if seen.level >= 3 else ()
-        seen.enter(label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, content.crc, *flags))
-    if seen.level >= 3:
+        flags = (content.all_zero, content.non_finite) if context.level >= 3 else ()
+        context.account.enter(
+            label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, content.crc, *flags)
+        )
+    if context.level >= 3:
         for content in contents:
-            content.note(seen, label)
-        if source.name not in seen.manifest_verified:
-            _note_zero_tail(source, seen, label, tensors, contents)
+            content.note(context, label)
+        if source.name not in context.account.manifest_verified:
+            _note_zero_tail(source, context, label, tensors, contents)
 
 
 def _note_zero_tail(
     source: Source,
-    seen: Examination,
+    context: CheckContext,
     label: str,
     tensors: list[_Tensor],
     contents: list[TensorContent],
@@ -248,13 +249,13 @@ def _note_zero_tail(
     ):
         names = ", ".join(shown(tensor.name) for tensor, _ in behind[::-1][:3])
         text = f"zeros from inside {shown(begun.name)} to the end, over {len(behind)} whole tensors ({names})"
-        seen.note(
+        context.note(
             "zero-rest",
             label,
             f"{text}; the file was not written to its end before the power was lost",
         )
     elif last.end - last.begin >= 2 * _TAIL:
-        seen.note(
+        context.note(
             "zero-tail",
             label,
             f"the last {_TAIL} bytes are zero, as after a power loss; look at {shown(last.name)}",

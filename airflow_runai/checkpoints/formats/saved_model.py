@@ -8,7 +8,9 @@ TensorFlow, so that the whole is "unverifiable" unless a manifest proves it.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 from airflow_runai.checkpoints.containers.saved_model_messages import walk_graph
@@ -26,31 +28,31 @@ _PATH_TO_VARIABLE = (2, 7, 1, 7)
 _FIELD_LIMIT = 1_000_000
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     names = (_MODEL, _TEXT, f"{_VARIABLES}.index")
     return not tree.single and any(name in tree.files for name in names)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
+def _examine(tree: Listing, context: CheckContext) -> None:
     done = {_MODEL}
     if any(name.startswith(f"{_VARIABLES}.") for name in tree.files):
-        done |= examine_bundle(tree, seen, _VARIABLES)
-    if seen.level >= 1:
+        done |= examine_bundle(tree, context, _VARIABLES)
+    if context.level >= 1:
         try:
-            _check_model(tree, seen, has_variables=len(done) > 1)
+            _check_model(tree, context, has_variables=len(done) > 1)
         except FormatError as damage:
-            seen.note(damage.code, _MODEL, damage.message)
-    examine_parts(tree, seen, done)
+            context.note(damage.code, _MODEL, damage.message)
+    examine_parts(tree, context, done)
 
 
-def _check_model(tree: Listing, seen: Examination, *, has_variables: bool) -> None:
-    if not tree.beside(_MODEL) and not tree.beside(_TEXT):
+def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -> None:
+    if not tree.has_top_level(_MODEL) and not tree.has_top_level(_TEXT):
         raise FormatError("file-missing", "is missing; the variables beside it are not the model")
-    if not tree.beside(_MODEL):
+    if not tree.has_top_level(_MODEL):
         raise FormatError(
             "not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form"
         )
-    with Source(tree.only(_MODEL), seen) as source:
+    with Source(tree.narrowed_to(_MODEL), context) as source:
         if not source.size:
             raise FormatError(
                 "saved-model", "0 bytes; whoever wrote it died before the content reached the disk"
@@ -61,11 +63,11 @@ def _check_model(tree: Listing, seen: Examination, *, has_variables: bool) -> No
             raise FormatError(
                 "saved-model", f"has variables, but {_VARIABLES}.index and its data are missing"
             )
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
-    if _MODEL not in seen.manifest_verified:
+    if _MODEL not in context.account.manifest_verified:
         text = "a SavedModel's graph holds no checksum and there is no manifest; damage to it cannot be seen"
-        seen.note("saved-model-no-checksum", _MODEL, text)
+        context.note("saved-model-no-checksum", _MODEL, text)
 
 
 def _holds_variables(window: BoundedReader) -> bool:

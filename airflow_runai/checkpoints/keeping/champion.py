@@ -15,7 +15,7 @@ from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
 #: A pointer is a few hundred bytes; anything larger is some other file.
-LARGEST_POINTER = 1024 * 1024
+MAX_POINTER_SIZE = 1024 * 1024
 
 
 def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
@@ -27,8 +27,8 @@ def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
     """
     advice = "move it away, or name another file"
     try:
-        raw = SmallFile.of(pointer).read(LARGEST_POINTER)
-        found = json.loads(raw) if len(raw) <= LARGEST_POINTER else None
+        raw = SmallFile.of(pointer).read(MAX_POINTER_SIZE)
+        found = json.loads(raw) if len(raw) <= MAX_POINTER_SIZE else None
     except FileNotFoundError:
         return None
     except WrongKind as error:

@@ -18,14 +18,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from airflow_runai.checkpoints.checking.examination import shown
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.storage.directory_handle import Folder, WrongKind
 
 __all__ = ["LEASES", "forget_expired", "hold", "leased", "release"]
 
 LEASES = ".leases"
 #: A lease is three short values; anything larger is no lease. Bytes.
-_LARGEST = 64 * 1024
+_MAX_SIZE = 64 * 1024
 
 
 def hold(checkpoint: Path, holder: str, *, until: float, below: Path | None = None) -> None:
@@ -104,8 +104,8 @@ def _holder(leases: Folder, lease: str, now: float) -> str | None:
     """Who holds it; ``None`` if nobody does any more."""
     unknown = f"someone ({shown(lease)} cannot be read; remove it if nobody does)"
     try:
-        raw = leases.read(lease, _LARGEST)
-        told = json.loads(raw) if len(raw) <= _LARGEST else {}
+        raw = leases.read(lease, _MAX_SIZE)
+        told = json.loads(raw) if len(raw) <= _MAX_SIZE else {}
         until = float(told["until"])
         holder = unknown if math.isnan(until) else shown(str(told["holder"]))[1:-1]
         return None if until <= now else holder

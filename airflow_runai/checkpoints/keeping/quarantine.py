@@ -16,9 +16,10 @@ import json
 from itertools import count
 from pathlib import Path
 
-from airflow_runai.checkpoints.checking.examination import Policy
-from airflow_runai.checkpoints.checking.report import Report, Verdict
-from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint, pieces
+from airflow_runai.checkpoints.checking.findings import Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
+from airflow_runai.checkpoints.storage.checkpoint_files import files_of, list_checkpoint
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
 
@@ -60,7 +61,7 @@ def quarantine(checkpoint: Location, report: Report, *, below: Path | None = Non
     if _seen_now(checkpoint) != report.mark:
         raise QuarantineProblem(f"{checkpoint}: changed since it was looked at; look at it again")
     try:
-        parts = [part.name for part in pieces(checkpoint)]
+        parts = [part.name for part in files_of(checkpoint)]
         with (
             Folder.holding(checkpoint, below) as root,
             root.enter(QUARANTINE, make=True) as ward,

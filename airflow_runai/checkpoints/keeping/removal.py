@@ -15,8 +15,12 @@ from pathlib import Path
 
 from airflow_runai.checkpoints.checking.reader import cause
 from airflow_runai.checkpoints.keeping.leases import forget_expired
-from airflow_runai.checkpoints.keeping.retention import Plan, RetentionProblem, needed_by_others
-from airflow_runai.checkpoints.storage.checkpoint_files import pieces
+from airflow_runai.checkpoints.keeping.retention import (
+    RetentionPlan,
+    RetentionProblem,
+    needed_by_others,
+)
+from airflow_runai.checkpoints.storage.checkpoint_files import files_of
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 
 __all__ = ["remove"]
@@ -24,7 +28,7 @@ __all__ = ["remove"]
 _TRASH = ".trash-retention-"
 
 
-def remove(plan: Plan, *, now: float) -> tuple[Path, ...]:
+def remove(plan: RetentionPlan, *, now: float) -> tuple[Path, ...]:
     """
     Do what a plan says.
 
@@ -45,14 +49,14 @@ def remove(plan: Plan, *, now: float) -> tuple[Path, ...]:
         ) from error
 
 
-def _removed(root: Folder, checkpoint: Path, plan: Plan, now: float) -> bool:
+def _removed(root: Folder, checkpoint: Path, plan: RetentionPlan, now: float) -> bool:
     if checkpoint.name in _needed(plan, now):
         return False
     trash = f"{_TRASH}{uuid.uuid4().hex}"
     try:
         if checkpoint.parent != plan.root:
             raise OSError(f"it does not lie in {plan.root}")
-        names = [piece.name for piece in pieces(checkpoint)]
+        names = [piece.name for piece in files_of(checkpoint)]
         root.make(trash)
         with root.enter(trash) as folder:
             for name in names:
@@ -67,7 +71,7 @@ def _removed(root: Folder, checkpoint: Path, plan: Plan, now: float) -> bool:
     return _settle(root, trash, checkpoint.name, plan, now)
 
 
-def _settle(root: Folder, trash: str, name: str, plan: Plan, now: float) -> bool:
+def _settle(root: Folder, trash: str, name: str, plan: RetentionPlan, now: float) -> bool:
     """Delete what has lost its name, unless somebody has taken it up in that moment."""
     try:
         wanted = name in _needed(plan, now)
@@ -100,7 +104,7 @@ def _delete(root: Folder, trash: str) -> None:
         root.clear(trash)
 
 
-def _sweep(root: Folder, plan: Plan, now: float) -> None:
+def _sweep(root: Folder, plan: RetentionPlan, now: float) -> None:
     """Finish what an interrupted removal began, or one that is under way elsewhere."""
     forget_expired(plan.root, now=now, below=plan.below)
     for trash in sorted(name for name in root.names() if name.startswith(_TRASH)):
@@ -116,5 +120,5 @@ def _sweep(root: Folder, plan: Plan, now: float) -> None:
             _delete(root, trash)
 
 
-def _needed(plan: Plan, now: float) -> dict[str, str]:
+def _needed(plan: RetentionPlan, now: float) -> dict[str, str]:
     return needed_by_others(plan.root, plan.champion, now, plan.below)

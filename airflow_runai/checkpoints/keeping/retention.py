@@ -16,9 +16,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, Verdict
 from airflow_runai.checkpoints.checking.reader import cause
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE, Report, Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.choosing.verification import check
 from airflow_runai.checkpoints.keeping.champion import read_champion
@@ -27,7 +28,7 @@ from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["Plan", "Retention", "RetentionProblem", "needed_by_others", "plan"]
+__all__ = ["RetentionPlan", "Retention", "RetentionProblem", "needed_by_others", "plan_retention"]
 
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
@@ -98,7 +99,7 @@ class Retention:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetentionPlan:
     """
     What would be done.
 
@@ -117,14 +118,14 @@ class Plan:
     below: Path | None = None
 
 
-def plan(
+def plan_retention(
     root: Location,
     rules: Retention,
     *,
     now: float,
     champion: Location | SmallFile | None = None,
     below: Path | None = None,
-) -> Plan:
+) -> RetentionPlan:
     """
     Say what stays and what may go; touches nothing.
 
@@ -144,7 +145,7 @@ def plan(
     newest = next((place for place, found in enumerate(listed) if judge.passes(found)), None)
     if newest is None:
         undecided = {found.path.name: "no checkpoint is known to be valid" for found in listed}
-        return Plan(root, undecided, (), champion, below)
+        return RetentionPlan(root, undecided, (), champion, below)
     keep = {found.path.name: "newer than the newest valid one" for found in listed[:newest]}
     keep[listed[newest].path.name] = "the newest valid one: training resumes from it"
     older = listed[newest + 1 :]
@@ -160,7 +161,7 @@ def plan(
         why = None if found.path.name in keep else judge.hesitates(found, now)
         if why is not None:
             keep[found.path.name] = why
-    return Plan(
+    return RetentionPlan(
         root,
         keep,
         tuple(Path(str(f.path)) for f in older if f.path.name not in keep),

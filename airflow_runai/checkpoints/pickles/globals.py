@@ -19,7 +19,8 @@ import re
 import sys
 from typing import Literal
 
-from airflow_runai.checkpoints.checking.examination import Examination, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.pickles.mentions import Mentions, Use
 
 __all__ = ["Trust", "note_globals", "trust"]
@@ -501,41 +502,43 @@ def trust(module: str, name: str) -> Trust:
     return "foreign"
 
 
-def note_globals(met: Mentions, path: str, seen: Examination) -> None:
+def note_globals(met: Mentions, path: str, context: CheckContext) -> None:
     """Record what the globals that a pickle mentions, and what it does with them, mean for the checkpoint."""
     for module, name, use in met:
         level, full = trust(module, name), shown(f"{module}.{name}")
         if level == "dangerous":
-            seen.note(
+            context.note(
                 "pickle-dangerous", path, f"loading it would use {full}, which can run commands"
             )
-        elif level == "foreign" and seen.policy.strict:
-            seen.note(
+        elif level == "foreign" and context.request.policy.strict:
+            context.note(
                 "pickle-foreign-strict",
                 path,
                 f"names {full}, whose own code runs when it is loaded",
             )
         elif level == "foreign":
-            _note_foreign(module, name, full, use, path, seen)
+            _note_foreign(module, name, full, use, path, context)
 
 
 def _note_foreign(
-    module: str, name: str, full: str, use: Use, path: str, seen: Examination
+    module: str, name: str, full: str, use: Use, path: str, context: CheckContext
 ) -> None:
     """Of a library that is not known: a function is called, an object made by its constructor, or only named."""
     known = module.partition(".")[0] in _KNOWN_LIBRARIES | _COMPANIONS
     if use == "named" or (known and _is_class(name)):
-        seen.note(
+        context.note(
             "pickle-foreign",
             path,
             f"names {full}, whose own code runs when it is loaded; it was not imported",
         )
     elif use == "called" and not _is_class(name) and not _REBUILDS.match(name):
         text = f"loading it would call {full}, of which nothing is known here, with arguments of the file's choice"
-        seen.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")
+        context.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")
     else:
         text = f"loading it would make an object by {full}, of which nothing is known here"
-        seen.note("pickle-foreign-made", path, f"{text}; whether that is harmless cannot be said")
+        context.note(
+            "pickle-foreign-made", path, f"{text}; whether that is harmless cannot be said"
+        )
 
 
 def _is_class(name: str) -> bool:

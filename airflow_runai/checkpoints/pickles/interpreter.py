@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED
 from airflow_runai.checkpoints.pickles.stream import Cut

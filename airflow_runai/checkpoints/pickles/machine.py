@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.pickles.memo import OPCODE_LIMIT, Memo
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut, PickleBytes

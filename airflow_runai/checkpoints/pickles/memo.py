@@ -9,7 +9,7 @@ value that was never put there.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 
 __all__ = ["OPCODE_LIMIT", "Memo"]
 

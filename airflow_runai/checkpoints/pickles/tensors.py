@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.tensor_places import TensorPlace, place_of
 from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent, Place, walk
 
@@ -170,14 +170,14 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
         raise FormatError(
             "torch-storage", f"tensor {shown(name)} has a malformed storage reference"
         )
-    lane, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
+    layout, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
     if not itemsize:
         raise FormatError(
             "torch-storage",
             f"storage class {shown(str(kind))} of tensor {shown(name)} is not known",
         )
     known = contents.storages.setdefault(
-        key, Storage(key, lane, itemsize, numel, kind.name.removesuffix("Storage"))
+        key, Storage(key, layout, itemsize, numel, kind.name.removesuffix("Storage"))
     )
     if known.nbytes != itemsize * numel:
         raise FormatError(

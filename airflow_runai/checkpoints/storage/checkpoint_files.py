@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, look
+from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, stat_entry
 
 __all__ = ["INDEX", "list_checkpoint", "pieces"]
 
 INDEX = ".index"
-MOST_PIECES = 10_000
+MAX_COMPANIONS = 10_000
 
 
 def list_checkpoint(
@@ -41,7 +41,7 @@ def list_checkpoint(
     bundle = Listing(path, path.name, truncated=len(found) > limit)
     for name, child in sorted(found.items()):
         try:
-            entry = look(child)
+            entry = stat_entry(child)
         except Exception as error:
             on_error(name, error)
             continue
@@ -49,7 +49,7 @@ def list_checkpoint(
     return bundle
 
 
-def pieces(checkpoint: Path) -> list[Path]:
+def files_of(checkpoint: Path) -> list[Path]:
     """
     What must be moved to move a checkpoint: itself, or an index and then its data files.
 
@@ -57,7 +57,7 @@ def pieces(checkpoint: Path) -> list[Path]:
     """
     if checkpoint.is_dir() or checkpoint.is_symlink():
         return [checkpoint]
-    tree = list_checkpoint(checkpoint, MOST_PIECES, lambda name, error: None)
+    tree = list_checkpoint(checkpoint, MAX_COMPANIONS, lambda name, error: None)
     found = [checkpoint.with_name(name) for name in (*tree.files, *tree.others)]
     return sorted(found, key=lambda piece: (not piece.name.endswith(INDEX), piece.name))
 
@@ -66,7 +66,7 @@ def _index_of(prefix: Any) -> Any:
     """Return the index of a prefix that is no file itself; if there is none, looking at the prefix says so again."""
     index = prefix.parent / (prefix.name + INDEX)
     try:
-        look(index)
+        stat_entry(index)
     except OSError:
         return prefix
     return index

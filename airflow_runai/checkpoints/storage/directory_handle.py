@@ -33,7 +33,7 @@ _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _READABLE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | _NEVER_FOLLOWED
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_FOLLOWED
 # Listings of checkpoints end at 16; whatever goes deeper was no checkpoint.
-_DEEPEST = 64
+_MAX_DEPTH = 64
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -180,17 +180,17 @@ class Folder:
         with suppress(FileNotFoundError):
             os.unlink(self._single(name), dir_fd=self._handle)
 
-    def clear(self, name: str, *, deepest: int = _DEEPEST) -> None:
+    def clear(self, name: str, *, max_depth: int = _MAX_DEPTH) -> None:
         """Remove something and all that lies in it; links go, what they lead to stays."""
         if self.kind(name) != "directory":
             return self.remove(name)
-        if not deepest:
+        if not max_depth:
             raise WrongKind(
-                self.path / name, f"lies more than {_DEEPEST} directories deep; remove it by hand"
+                self.path / name, f"lies more than {_MAX_DEPTH} directories deep; remove it by hand"
             )
         with self.enter(name) as folder:
             for child in list(folder.names()):
-                folder.clear(child, deepest=deepest - 1)
+                folder.clear(child, max_depth=max_depth - 1)
         self.drop(name)
 
     def drop(self, name: str) -> None:

@@ -92,11 +92,11 @@ class Listing:
     truncated: bool = False
     listed: int = 0
 
-    def only(self, name: str) -> Listing:
-        """The same checkpoint seen as one of its files."""
+    def narrowed_to(self, name: str) -> Listing:
+        """The same checkpoint status as one of its files."""
         return Listing(self.files[name].path, name, {name: self.files[name]}, single=True)
 
-    def beside(self, name: str) -> bool:
+    def has_top_level(self, name: str) -> bool:
         """Whether a file of that name lies at the top of the directory."""
         return not self.single and name in self.files
 
@@ -108,23 +108,23 @@ class Listing:
     @property
     def mark(self) -> str:
         """The fingerprint as a short text, to recognise later that these are the files that were looked at."""
-        seen = (
+        content = (
             sorted(self.fingerprint.items()),
             sorted((name, entry.kind) for name, entry in self.others.items()),
         )
-        return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def look(path: Location) -> FileEntry:
+def stat_entry(path: Location) -> FileEntry:
     """
     Look at one path, following a link to a file.
 
     :raises OSError: when it is not there or may not be looked at.
     """
-    seen = path.stat()
-    mode = int(getattr(seen, "st_mode", 0) or 0)
-    size = int(getattr(seen, "st_size", 0) or 0)
-    mtime = float(getattr(seen, "st_mtime", 0) or 0)
+    status = path.stat()
+    mode = int(getattr(status, "st_mode", 0) or 0)
+    size = int(getattr(status, "st_size", 0) or 0)
+    mtime = float(getattr(status, "st_mtime", 0) or 0)
     if stat.S_ISDIR(mode):
         return FileEntry(path, "directory", 0, mtime)
     if stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0:
@@ -141,7 +141,7 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     :raises OSError: when the root itself cannot be looked at.
     """
     forget_listings(root)
-    top = look(root)
+    top = stat_entry(root)
     tree = Listing(root, root.name)
     if top.kind != "directory":
         tree.single = True
@@ -227,7 +227,7 @@ def _refused(tree: Listing) -> Iterator[Any]:
 
 
 def _look_at_child(child: Any) -> FileEntry:
-    entry = look(child)
+    entry = stat_entry(child)
     is_link = getattr(child, "is_symlink", None)
     if is_link is None or not is_link():
         return entry

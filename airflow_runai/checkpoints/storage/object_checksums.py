@@ -22,7 +22,9 @@ __all__ = ["vouched"]
 _AT_ONCE = 8
 
 
-def vouched(files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, str]]) -> set[str]:
+def files_with_matching_checksum(
+    files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, str]]
+) -> set[str]:
     """
     Names of the files that their object store vouches for; one request a file, none for a local one.
 

@@ -1,0 +1,52 @@
+"""What a format receives beside the files: the request, the account to write into, the read cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_runai.checkpoints.checking.account import CheckAccount
+from airflow_runai.checkpoints.checking.findings import Finding, Verdict
+from airflow_runai.checkpoints.checking.read_cache import ReadCache
+from airflow_runai.checkpoints.checking.request import CheckRequest
+from airflow_runai.checkpoints.checking.verdict import severity_of, verdict_of
+
+_MAX_MESSAGE = 500
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """
+    One check under way.
+
+    :param request: what is asked.
+    :param account: what was found so far.
+    :param cache: what reading keeps.
+    """
+
+    request: CheckRequest
+    account: CheckAccount = field(default_factory=CheckAccount)
+    cache: ReadCache = field(default_factory=ReadCache)
+
+    @property
+    def level(self) -> int:
+        """How deep to check, 0 to 3."""
+        return self.request.level
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the findings so far come down to."""
+        return verdict_of(self.account.codes, self.request.policy.accept)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the findings so far rule the checkpoint out."""
+        return self.verdict not in (Verdict.VALID, Verdict.UNVERIFIABLE)
+
+    def note(self, code: str, path: str, message: str) -> None:
+        """Record a finding."""
+        severity = severity_of(code, self.request.policy.accept)
+        self.account.add(Finding(code, severity, path, message[:_MAX_MESSAGE]))
+
+    def for_part(self, name: str) -> CheckContext:
+        """Open the check of one file that runs beside others; its account is merged afterwards."""
+        return CheckContext(self.request, self.account.for_part(name), self.cache.for_part())
