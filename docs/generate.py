@@ -97,7 +97,7 @@ def codes() -> str:
     stale = set(CODES) ^ set(finding_codes.MEANINGS)
     if stale:
         raise SystemExit(
-            f"docs/finding_codes.py: differs from airflow_runai.checkpoints.checking.report.CODES in {stale}"
+            f"docs/finding_codes.py: differs from airflow_runai.checkpoints.checking.findings.CODES in {stale}"
         )
     rows = [
         (f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n])

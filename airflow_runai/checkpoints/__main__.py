@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     for command in (checking, selecting):
         command.add_argument(
-            "--expect", type=Path, metavar="FILE", help="what it has to be: demands, or a report"
+            "--expect", type=Path, metavar="FILE", help="requirements, or a report whose tensors must match"
         )
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
     for command in (checking, selecting, found.choices["retain"]):

@@ -23,9 +23,11 @@ class Format:
         :class:`~airflow_runai.checkpoints.checking.format_error.FormatError`.
     :param meant: whether the name says that a damaged file was meant to be this format; asked only
         if no bytes prove any format.
+    :param weights: endings of files that hold weights or training state.
     """
 
     name: str
     detect: Callable[[Listing, CheckContext], bool]
     examine: Callable[[Listing, CheckContext], None]
     meant: Callable[[Listing, CheckContext], bool] = lambda tree, context: False
+    weights: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.reader import unreadable
 from airflow_runai.checkpoints.choosing.roots import checkpoints_in
-from airflow_runai.checkpoints.formats.parts import WEIGHTS
+from airflow_runai.checkpoints.formats import WEIGHTS
 from airflow_runai.checkpoints.formats.published import MANIFEST
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import FileEntry, Listing, Location, is_temporary

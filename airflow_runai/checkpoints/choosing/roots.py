@@ -15,7 +15,7 @@ from typing import Literal
 from airflow_runai.checkpoints.checking.reader import unreadable
 from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.steps import step_in_name
-from airflow_runai.checkpoints.formats.parts import WEIGHTS
+from airflow_runai.checkpoints.formats import WEIGHTS
 from airflow_runai.checkpoints.storage.checkpoint_files import INDEX
 from airflow_runai.checkpoints.storage.listing import (
     FileEntry,

@@ -30,20 +30,21 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
     Where a manifest proves the files, none is read for this: on object storage a look is a request.
     """
     if not tree.single and any(
-        holds_weights(name) and name in context.account.manifest_verified for name in tree.files
+        holds_weights(name, context) and name in context.account.manifest_verified
+        for name in tree.files
     ):
         return True
-    names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
+    names = sorted(tree.files, key=lambda name: (not holds_weights(name, context), name))
     return not tree.single and any(_is_known(tree, context, name) for name in names)
 
 
 def _is_known(tree: Listing, context: CheckContext, name: str) -> bool:
     if not tree.files[name].size:
-        return holds_weights(name)
+        return holds_weights(name, context)
     try:
         return recognise(tree.narrowed_to(name), context) is not None
     except FormatError:
-        return holds_weights(name)  # which cannot be read now; the look at it says why
+        return holds_weights(name, context)  # which cannot be read now; the look at it says why
 
 
 def _examine(tree: Listing, context: CheckContext) -> None:

@@ -229,4 +229,4 @@ def _placed(
     return runs
 
 
-GGUF = Format("gguf", _detect, _examine, meant_by(".gguf"))
+GGUF = Format("gguf", _detect, _examine, meant_by(".gguf"), weights=(".gguf",))

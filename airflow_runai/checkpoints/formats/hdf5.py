@@ -164,4 +164,4 @@ def _read_datasets(tree: Listing, size: int, context: CheckContext) -> tuple[str
     return unread, datasets.sealed
 
 
-HDF5 = Format("hdf5", _detect, _examine, meant_by(".h5", ".hdf5"))
+HDF5 = Format("hdf5", _detect, _examine, meant_by(".h5", ".hdf5"), weights=(".h5", ".hdf5"))

@@ -105,4 +105,4 @@ def _read_weights(tree: Listing, weights: list[Member], context: CheckContext) -
         datasets.finish()
 
 
-KERAS = Format("keras", _detect, _examine, meant_by(".keras"))
+KERAS = Format("keras", _detect, _examine, meant_by(".keras"), weights=(".keras",))

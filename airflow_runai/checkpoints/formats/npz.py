@@ -177,4 +177,4 @@ def _read_everything(
             content.note(context, label)
 
 
-NPZ = Format("npz", _detect, _examine, meant_by(".npz"))
+NPZ = Format("npz", _detect, _examine, meant_by(".npz"), weights=(".npz",))

@@ -233,4 +233,4 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
 
-ONNX = Format("onnx", _detect, _examine, meant_by(".onnx"))
+ONNX = Format("onnx", _detect, _examine, meant_by(".onnx"), weights=(".onnx",))

@@ -12,13 +12,7 @@ from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["WEIGHTS", "examine_parts", "holds_weights", "side_by_side"]
-
-#: Endings of files that hold weights or training state.
-WEIGHTS = (
-    *(".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".safetensors"),
-    *(".keras", ".h5", ".hdf5", ".npz", ".gguf", ".onnx"),
-)
+__all__ = ["examine_parts", "holds_weights", "side_by_side"]
 
 _TAIL = 64
 
@@ -105,9 +99,9 @@ def _is_torn(part: Listing, context: CheckContext) -> bool:
     return first + last not in (b"{}", b"[]") and first in (b"{", b"[", b"\0")
 
 
-def holds_weights(name: str) -> bool:
+def holds_weights(name: str, context: CheckContext) -> bool:
     """Whether a file name is one of weights or training state."""
-    return name.endswith(WEIGHTS)
+    return any(name.endswith(form.weights) for form in context.request.formats)
 
 
 def _sum(part: Listing, context: CheckContext) -> None:

@@ -268,4 +268,6 @@ def _ends_in_zeros(source: Source, tensor: _Tensor) -> bool:
     return not any_set(memoryview(source.at(at, size)))
 
 
-SAFETENSORS = Format("safetensors", _detect, _examine, meant_by(".safetensors"))
+SAFETENSORS = Format(
+    "safetensors", _detect, _examine, meant_by(".safetensors"), weights=(".safetensors",)
+)

@@ -54,7 +54,8 @@ _KNOWN = {
     ".data/serialization_id",
 }
 _SMALL_LIMIT = 4096
-_SUFFIXED = meant_by(".pt", ".pth", ".ckpt", ".pth.tar")
+_ENDINGS = (".pt", ".pth", ".ckpt", ".pth.tar")
+_SUFFIXED = meant_by(*_ENDINGS)
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
@@ -322,4 +323,4 @@ class TorchMemberPass:
                 self.content.note(context, label)
 
 
-TORCH_ZIP = Format("torch-zip", _detect, examine_archive, _meant)
+TORCH_ZIP = Format("torch-zip", _detect, examine_archive, _meant, weights=(*_ENDINGS, ".bin"))
