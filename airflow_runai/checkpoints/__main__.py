@@ -22,8 +22,6 @@ from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
-__all__ = ["main", "parser"]
-
 _SUMMARY = (
     "Look at checkpoints, choose the newest that passes, put bad ones aside, let old ones go."
 )
@@ -84,7 +82,10 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     for command in (checking, selecting):
         command.add_argument(
-            "--expect", type=Path, metavar="FILE", help="requirements, or a report whose tensors must match"
+            "--expect",
+            type=Path,
+            metavar="FILE",
+            help="requirements, or a report whose tensors must match",
         )
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
     for command in (checking, selecting, found.choices["retain"]):

@@ -26,8 +26,6 @@ from airflow_runai.checkpoints.keeping.retention import Retention, plan_retentio
 from airflow_runai.checkpoints.storage.progress import Progress, bar
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
-
 
 class FileProblem(ValueError):
     """A file that an option names cannot be used."""

@@ -57,9 +57,12 @@ def _first_filled(whole: Any, part: Any) -> Any:
     return whole or part
 
 
-def _merged(rule: _Rule, **default: Any) -> Any:
-    """Declare a field and how the account of a part is merged into that of the whole."""
-    return field(metadata={"merge": rule}, **default)
+_UNION = {"merge": operator.ior}
+_APPENDED = {"merge": operator.iadd}
+_SUM = {"merge": operator.add}
+_MAXIMUM = {"merge": max}
+_FIRST_KNOWN = {"merge": _first_known}
+_FIRST_FILLED = {"merge": _first_filled}
 
 
 def _merge_rules(account: type[CheckAccount]) -> Mapping[str, _Rule]:
@@ -92,21 +95,21 @@ class CheckAccount:
     :param skipped_steps: updates that the trainer counts as skipped.
     """
 
-    findings: list[Finding] = _merged(_add_findings, default_factory=list)
-    codes: set[str] = _merged(operator.ior, default_factory=set)
-    crcs: dict[str, tuple[int, int]] = _merged(operator.ior, default_factory=dict)
-    manifest_verified: set[str] = _merged(operator.ior, default_factory=set)
-    checksum_matched: set[str] = _merged(operator.ior, default_factory=set)
-    excluded: set[str] = _merged(operator.ior, default_factory=set)
-    entries: _Entries = _merged(_add_entries, default_factory=dict)
-    tensors: int = _merged(operator.add, default=0)
-    tensor_names: dict[str, frozenset[str]] = _merged(operator.ior, default_factory=dict)
-    world_size: int | None = _merged(_first_known, default=None)
-    metrics: Mapping[str, object] = _merged(_first_filled, default_factory=dict)
-    steps: list[StepClaim] = _merged(operator.iadd, default_factory=list)
-    name_binds: bool | None = _merged(_first_known, default=None)
-    learning_rates: dict[str, float] = _merged(operator.ior, default_factory=dict)
-    skipped_steps: int = _merged(max, default=0)
+    findings: list[Finding] = field(default_factory=list, metadata={"merge": _add_findings})
+    codes: set[str] = field(default_factory=set, metadata=_UNION)
+    crcs: dict[str, tuple[int, int]] = field(default_factory=dict, metadata=_UNION)
+    manifest_verified: set[str] = field(default_factory=set, metadata=_UNION)
+    checksum_matched: set[str] = field(default_factory=set, metadata=_UNION)
+    excluded: set[str] = field(default_factory=set, metadata=_UNION)
+    entries: _Entries = field(default_factory=dict, metadata={"merge": _add_entries})
+    tensors: int = field(default=0, metadata=_SUM)
+    tensor_names: dict[str, frozenset[str]] = field(default_factory=dict, metadata=_UNION)
+    world_size: int | None = field(default=None, metadata=_FIRST_KNOWN)
+    metrics: Mapping[str, object] = field(default_factory=dict, metadata=_FIRST_FILLED)
+    steps: list[StepClaim] = field(default_factory=list, metadata=_APPENDED)
+    name_binds: bool | None = field(default=None, metadata=_FIRST_KNOWN)
+    learning_rates: dict[str, float] = field(default_factory=dict, metadata=_UNION)
+    skipped_steps: int = field(default=0, metadata=_MAXIMUM)
 
     def __post_init__(self) -> None:
         _merge_rules(type(self))

@@ -1,4 +1,4 @@
-"""What a format receives beside the files: the request, the account to write into, the read cache."""
+"""What a format receives beside the files: request, account and read cache."""
 
 from __future__ import annotations
 

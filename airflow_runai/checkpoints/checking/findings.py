@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NamedTuple
 
-__all__ = ["ACCEPTABLE", "CODES", "TRANSIENT", "Code", "Finding", "Severity", "Verdict"]
-
 
 class Verdict(str, Enum):
     """What a check concludes; :mod:`.verdict` says which findings lead to which."""

@@ -61,7 +61,7 @@ class ContentFlags(NamedTuple):
 
 
 class NonFinite(NamedTuple):
-    """Indices of the numbers in a chunk that are not finite; how many zeros and numbers there are."""
+    """Indices of the numbers in a chunk that are not finite; count of zeros and of all."""
 
     nan: np.ndarray[Any, Any]
     plus: np.ndarray[Any, Any]
@@ -163,8 +163,8 @@ def locate_non_finite(chunk: memoryview, layout: FloatLayout, byteorder: ByteOrd
 
 @lru_cache(maxsize=8)
 def _integers(width: int, byteorder: ByteOrder) -> tuple[Any, Any]:
-    """Unsigned and signed integers of that layout; parsing their names for every chunk costs more than a sum."""
     import numpy as np
 
+    # Cached, because parsing these names for every chunk costs more than a sum.
     order = "<" if byteorder == "little" else ">"
     return np.dtype(f"{order}u{width}"), np.dtype(f"{order}i{width}")

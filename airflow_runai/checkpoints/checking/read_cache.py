@@ -1,4 +1,4 @@
-"""What the readers of one check share: bytes that several formats look at, and the count of bytes."""
+"""What the readers of one check share: bytes that several formats need, and their count."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """
-Reading one file: a few bytes at its ends for the structure, then one pass over all of it.
+Reads one file: a few bytes at its ends for the structure, then one pass over all of it.
 
-Memory stays flat whatever the size: one buffer of 512 KiB (it fits the CPU's second-level cache,
-which is what makes several tests in one pass cheap). No mmap: a trainer that truncates the file
-would kill this process with SIGBUS. Every failure of the storage, of whatever library, becomes
-"unreadable", never "invalid".
+Memory stays flat: one buffer of 512 KiB, which fits the CPU's second-level cache and so makes
+several tests in one pass cheap. No mmap: a trainer that truncates the file would kill this process
+with SIGBUS. Every failure of the storage, whatever the library, becomes "unreadable", never
+"invalid".
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ from airflow_runai.checkpoints.storage.access import Access, open_access
 from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["Source", "Span"]
-
 CHUNK = 512 * 1024
 
 
 @dataclass
 class Span:
     """
-    A run of bytes inside a file that a format wants to know about.
+    A run of bytes inside a file that a format needs.
 
     :param begin: first byte.
     :param end: one after the last byte.
-    :param feed: told every chunk, in order; the memory is reused afterwards. Each but the last is a
-        multiple of 8 bytes long.
+    :param feed: called with every chunk, in order; the memory is reused afterwards. The length of
+        each chunk but the last is a multiple of 8.
     :param summed: whether the format needs the CRC32 of this run; it costs next to nothing.
     :param crc: the CRC32, once the file was read.
     """
@@ -49,7 +47,7 @@ class Source:
     """
     One listed file, open for reading.
 
-    :param tree: the file, as a tree of its own.
+    :param tree: the file, as a listing of its own.
     :param context: the check, whose cache counts the bytes and whose account keeps the CRC.
     """
 
@@ -118,11 +116,8 @@ class Source:
         return whole
 
     def _scan_short(self, group: list[Span], whole: int, buffer: memoryview) -> int:
-        """
-        Many runs in one chunk.
-
-        Summing twice what lies in the cache costs less than joining the sums.
-        """
+        """Read many short spans in one chunk."""
+        # Summing twice what lies in the cache costs less than combining the sums.
         begin = group[0].begin
         chunk = self._fill(buffer, begin, group[-1].end - begin)
         for span in group:
@@ -162,7 +157,7 @@ class Source:
     def _shrunk(self, offset: int) -> FormatError:
         return FormatError(
             "changing",
-            f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later",
+            f"ends at byte {offset}, was {self.size} bytes long when listed; look again later",
         )
 
 
@@ -172,21 +167,22 @@ def _refused(error: Exception) -> FormatError:
 
 def unreadable(error: Exception) -> str:
     """Say why something could not be read and what to do."""
-    advice = "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
+    advice = (
+        "let the user that runs this read it (safetensors writes mode 0600), "
+        "or look again when the storage answers"
+    )
     return f"cannot be read ({cause(error)}); this says nothing about its content; {advice}"
 
 
 def cause(error: Exception) -> str:
-    """Say what a storage library complains of, in one line without secrets."""
+    """Render an error of a storage library in one line without secrets."""
     # Object stores put signed URLs into their errors.
     text = re.sub(r"\?\S+", "?…", re.sub(r"//[^/@\s]+@", "//…@", str(error)))
     return f"{type(error).__name__}: {text}"[:200]
 
 
 def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
-    """
-    The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0.
-    """
+    """Yield the spans and plain ones between them; an empty span is left out, its CRC is 0."""
     at = 0
     for span in spans:
         if span.begin > at:
@@ -199,7 +195,7 @@ def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
 
 
 def _groups(spans: Iterator[Span]) -> Iterator[list[Span]]:
-    """Neighbours that fit into one chunk together; a longer span is alone."""
+    """Yield neighbours that fit into one chunk together; a longer span is alone."""
     group: list[Span] = []
     for span in spans:
         if group and span.end - group[0].begin > CHUNK:

@@ -16,8 +16,8 @@ class Policy:
 
     :param strict: refuse pickles that name classes other than PyTorch's and Python's plain data.
     :param entry_limit: maximum number of directory entries listed, per checkpoint and per root.
-    :param accept: finding codes, of :data:`~airflow_runai.checkpoints.checking.findings.ACCEPTABLE`,
-        that only warn.
+    :param accept: finding codes that only warn, of
+        :data:`~airflow_runai.checkpoints.checking.findings.ACCEPTABLE`.
     """
 
     strict: bool = False

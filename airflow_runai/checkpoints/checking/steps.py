@@ -1,5 +1,5 @@
 """
-Which training step this is, and whether all places that say so agree.
+Which training step a checkpoint holds, and whether all places that state it agree.
 
 Reads names and claims only. A mixed-precision run may skip optimizer steps, so a place may be
 allowed to lag, never to lead.
@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 
-# 100k and 1M are no numbers of which the size is known: whoever writes so may round. step-00000042,
-# checkpoint-40 (Hugging Face), epoch=3-step=40.ckpt (Lightning), global_step40 (DeepSpeed),
-# iter_0000040
+# step-00000042, checkpoint-40 (Hugging Face), epoch=3-step=40.ckpt (Lightning), global_step40
+# (DeepSpeed), iter_0000040 (Megatron). 100k and 1M may be rounded, so they are no steps.
 _STEP = re.compile(
     r"(?:^|[^a-z])(?:global_?step|step|checkpoint|ckpt|iter)[-_=]?(\d{1,18})(?!\d|(?:\.\d+)?[kmgb](?![a-z]))",
     re.IGNORECASE,
@@ -22,7 +21,7 @@ _STEP = re.compile(
 
 
 def step_in_name(name: str) -> int | None:
-    """Training step that a file or directory name tells, if it tells one; a name of digits alone (Orbax) is one."""
+    """Return the training step in a file or directory name; digits alone (Orbax) are one."""
     if re.fullmatch(r"\d{1,18}", name, re.ASCII):
         return int(name)
     found = _STEP.findall(name)
@@ -30,14 +29,14 @@ def step_in_name(name: str) -> int | None:
 
 
 def reference_claim(claims: Sequence[StepClaim]) -> StepClaim | None:
-    """Return the claim that tells the step: the first binding one, or else the first that is no hint."""
+    """Return the claim that decides the step: the first binding one, or the first non-hint."""
     heard = [claim for claim in claims if claim.weight != "hint"]
     binding = [claim for claim in heard if claim.weight == "binding"]
     return next(iter(binding or heard), None)
 
 
 def disagreements(claims: Sequence[StepClaim]) -> Iterator[tuple[str, str]]:
-    """Compare all claims with the one that tells the step; yield codes and messages of findings."""
+    """Compare all claims with the one that decides; yield codes and messages of findings."""
     reference = reference_claim(claims)
     if reference is None:
         return

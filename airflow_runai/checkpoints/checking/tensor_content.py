@@ -1,10 +1,10 @@
 """
-What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
+Judges the numbers of one tensor: poisoned, suspicious, or as they should be.
 
-The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores
-that begin as infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight or
-optimizer moment is never forgiven; :mod:`~airflow_runai.checkpoints.checking.tensor_places` has the
-rules.
+The rules avoid the false alarms that real checkpoints cause: attention masks full of -inf, best
+scores that begin as infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight
+or optimizer moment is never excused; :mod:`~airflow_runai.checkpoints.checking.tensor_places` has
+the rules.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import FLOAT_LAYOUTS, ByteOrder, ContentTest
 from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.checking.tensor_places import MOMENTS, excuse, place_of
-
-__all__ = ["TensorContent", "may_be_zero", "note_content"]
 
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
 _EXCUSES = {
@@ -26,13 +24,13 @@ _EXCUSES = {
 
 class TensorContent:
     """
-    Looks at one run of bytes that holds one tensor.
+    Tests one run of bytes that holds one tensor.
 
     :param name: for the findings.
     :param kind: float layout, a key of ``FLOAT_LAYOUTS``, or another name for whole numbers and
         bytes.
-    :param begin: first byte inside the run that belongs to the tensor; what lies before and after
-        is left alone, because uninitialised memory is allowed there.
+    :param begin: first byte inside the run that belongs to the tensor; bytes before and after are
+        ignored, because uninitialised memory is allowed there.
     :param end: one after its last byte.
 
     ``crc`` is the CRC32 of the run once a format has set it after the pass; ``all_zero`` and
@@ -89,9 +87,7 @@ def note_content(of: TensorContent, test: ContentTest, context: CheckContext, pa
 
 
 def may_be_zero(name: str) -> bool:
-    """
-    Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning.
-    """
+    """Whether good checkpoints may hold zeros under that name, such as a bias at first."""
     last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
     return any(part in last for part in _MAY_BE_ZERO)
 

@@ -11,8 +11,6 @@ from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["root_fingerprint"]
-
 #: Whoever waits for a new checkpoint looks at the newest ones.
 _NEWEST = 50
 

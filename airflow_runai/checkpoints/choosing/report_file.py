@@ -21,8 +21,6 @@ from airflow_runai.checkpoints.choosing.selection import Selection
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["read_demands", "read_ledger", "write_report"]
-
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other
 #: file.

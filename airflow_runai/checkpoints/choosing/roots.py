@@ -27,8 +27,6 @@ from airflow_runai.checkpoints.storage.listing import (
     stat_entry,
 )
 
-__all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
-
 RootCode = Literal[
     "root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"
 ]

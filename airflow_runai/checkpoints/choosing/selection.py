@@ -19,8 +19,6 @@ from airflow_runai.checkpoints.choosing.roots import candidates
 from airflow_runai.checkpoints.choosing.verification import check
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["Selection", "select"]
-
 
 @dataclass(frozen=True)
 class Selection:

@@ -23,8 +23,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import CHUNK
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["Listener", "read_hdf5"]
-
 #: Told a line of JSON about a group or dataset; returns who is told its bytes.
 Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
 

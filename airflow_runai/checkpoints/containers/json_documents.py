@@ -15,8 +15,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["parse_object", "read_object"]
-
 SIZE_LIMIT = 16 * 1024 * 1024
 _TOKEN_LIMIT = 1_500_000
 _DIGIT_LIMIT = 40

@@ -19,8 +19,6 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.containers.json_documents import parse_object
 
-__all__ = ["note_config"]
-
 _LAMBDA = ("Lambda", "__lambda__")
 _PARTS = "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random"
 _OWN = re.compile(rf"(?:tf_)?keras(?:\.src)?(?:\.(?:{_PARTS})(?:\.\w+)*)?")

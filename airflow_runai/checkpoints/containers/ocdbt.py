@@ -17,8 +17,6 @@ from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.zstd import unpacked
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 
-__all__ = ["Value", "values_of"]
-
 _MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _CODE = "orbax-layout"
 _RECORD_LIMIT, _BODY_LIMIT = 64 * 1024 * 1024, 256 * 1024 * 1024

@@ -17,8 +17,6 @@ from typing import Any
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 
-__all__ = ["METADATA", "Array", "read_array", "sharded_piece"]
-
 #: Names of the documents that describe an array, in formats 2 and 3.
 METADATA = (".zarray", "zarr.json")
 _CODE = "orbax-layout"

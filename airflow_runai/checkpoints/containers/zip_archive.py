@@ -22,8 +22,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.crc import crc32
 
-__all__ = ["STORED", "Inflater", "Member", "read_directory"]
-
 STORED, DEFLATED = 0, 8
 _DIRECTORY_LIMIT = 32 * 1024 * 1024
 _MEMBER_LIMIT = 200_000

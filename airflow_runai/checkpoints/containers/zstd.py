@@ -17,8 +17,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionReader
 
-__all__ = ["announced", "is_there", "unpack", "unpacked"]
-
 _WINDOW_LIMIT = 128 * 1024 * 1024
 _PIECE = 512 * 1024
 

@@ -20,8 +20,6 @@ from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.leveldb import read_table
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
-__all__ = ["INDEX_CODE", "Bundle", "BundleEntry", "Sum", "read_bundle"]
-
 INDEX_CODE = "tensorflow-index"
 _DATA_CODE = "tensorflow-data"
 _INDEX_LIMIT = 48 * 1024 * 1024

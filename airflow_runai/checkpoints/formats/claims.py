@@ -11,8 +11,6 @@ from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor
 
-__all__ = ["claim_optimizer_steps", "claim_steps", "scalar"]
-
 _SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
 
 

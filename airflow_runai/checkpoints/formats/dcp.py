@@ -28,8 +28,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["DCP", "dcp_files", "examine_dcp", "holds_dcp"]
-
 # One for each rank when it was written without collectives.
 _METADATA = re.compile(r"(?:__\d+)?\.metadata")
 

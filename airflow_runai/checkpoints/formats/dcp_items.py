@@ -19,8 +19,6 @@ from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
 
-__all__ = ["Ahead", "ItemReader", "Part"]
-
 _EDGE = 4096
 # Up to this size a piece is read whole, together with what follows.
 _SMALL, _BLOCK = 64 * 1024, 256 * 1024

@@ -25,8 +25,6 @@ from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.values import Call, Global, Key, walk
 
-__all__ = ["Index", "Item", "Stored", "read_index"]
-
 # With an underscore since PyTorch 2.3.
 _MEMORY_FORMATS = ("_MEM_FORMAT_ENCODING", "MEM_FORMAT_ENCODING")
 

@@ -16,8 +16,6 @@ from airflow_runai.checkpoints.formats.dcp_items import Part
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.safetensors import tensors_of
 
-__all__ = ["Blob", "find_blob"]
-
 
 def find_blob(source: Source, context: CheckContext, label: str, items: list[Item]) -> Blob | None:
     """The run of safetensors, if that is how the tensors of this file were written."""

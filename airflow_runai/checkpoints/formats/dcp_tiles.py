@@ -15,8 +15,6 @@ from math import prod
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
 
-__all__ = ["check_tiles"]
-
 # Ranks cut tensors along a grid, which makes one cell a piece.
 _CELLS_A_PIECE, _CELLS_FREE = 32, 1000
 

@@ -22,8 +22,6 @@ from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["DEEPSPEED", "examine_deepspeed", "holds_deepspeed"]
-
 _POINTER = "latest"
 # Of ranks, or of pipeline layers; a script of somebody's own may well write model_states.pt.
 _STATE = re.compile(r"(?:([^/]+)/)?(?:[^/]*rank_\d|layer_)[^/]*(?:model|optim)_states\.pt")

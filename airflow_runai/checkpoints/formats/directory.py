@@ -15,8 +15,6 @@ from airflow_runai.checkpoints.checking.recognition import recognise
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["DIRECTORY"]
-
 _PUBLISHED_NAME = re.compile(r"step-\d{8,}")
 
 

@@ -20,8 +20,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
-
 _META = "meta.pt"
 _FULL = re.compile(r"pytorch_model_fsdp(?:_\d+)?\.bin")
 _FOLDER = re.compile(r"(pytorch_model_fsdp_\d+)/[^/]+")

@@ -22,8 +22,6 @@ from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, read_runs
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["GGUF"]
-
 _MAGIC = b"GGUF"
 _CODE = "gguf-header"
 # Longer names are refused by llama.cpp as well (GGML_MAX_NAME is 64, keys have at most 65535

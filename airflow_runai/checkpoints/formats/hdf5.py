@@ -27,8 +27,6 @@ from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.storage.crc import crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["HDF5", "Datasets", "check_superblock"]
-
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _SWMR, _WRITING = 4, 1
 

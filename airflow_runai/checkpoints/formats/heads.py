@@ -14,8 +14,6 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["first_member", "foreign", "head", "meant_by", "members"]
-
 _SIZE = 512
 _NAMES_LIMIT = 64 * 1024
 _END = struct.Struct("<4sHHHHIIH")

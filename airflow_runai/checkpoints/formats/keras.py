@@ -22,8 +22,6 @@ from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["KERAS"]
-
 _CONFIG, _METADATA = "config.json", "metadata.json"
 
 

@@ -28,8 +28,6 @@ from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Storage, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
-
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_OPCODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
 # Of pickle protocols 0 and 1, which write numbers as text.

@@ -24,8 +24,6 @@ from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
 from airflow_runai.checkpoints.pickles.values import walk
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["LIGHTNING"]
-
 # The first keys of the dictionary (lightning 2.6, dump_checkpoint); the pickle lies at the
 # beginning of both formats.
 _MARK = b"pytorch-lightning_version"

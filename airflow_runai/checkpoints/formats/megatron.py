@@ -23,8 +23,6 @@ from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["MEGATRON"]
-
 _POINTER = "latest_checkpointed_iteration.txt"
 _METADATA = "metadata.json"
 _COMMON = "common.pt"

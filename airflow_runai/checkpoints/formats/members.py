@@ -10,8 +10,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member
 
-__all__ = ["MemberPass", "beginning", "prove"]
-
 _PACKED = 256 * 1024
 
 

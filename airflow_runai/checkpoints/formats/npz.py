@@ -28,8 +28,6 @@ from airflow_runai.checkpoints.formats.members import MemberPass, beginning, pro
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["NPZ"]
-
 # numpy.lib.format refuses longer ones as well, unless pickles are allowed (NumPy 2.4).
 _HEADER_LIMIT = 10_000
 _DTYPE = re.compile(r"[<>|=]?([a-zA-Z?])(\d{0,9})(?:\[\w{1,8}\])?")

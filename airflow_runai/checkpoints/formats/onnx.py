@@ -28,8 +28,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
 from airflow_runai.checkpoints.storage.listing import FileEntry, Listing, stat_entry
 
-__all__ = ["ONNX"]
-
 _CODE = "onnx-structure"
 # TensorProto.DataType: name, float layout, bits of an item (0: not of one size).
 _TYPES: dict[int, tuple[str, str, int]] = {

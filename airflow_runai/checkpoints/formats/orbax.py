@@ -25,8 +25,6 @@ from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["ORBAX"]
-
 _STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
 _COMMITTED = "commit_success.txt"
 _MANIFEST = "manifest.ocdbt"

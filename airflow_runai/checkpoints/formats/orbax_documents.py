@@ -18,8 +18,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.containers.json_documents import parse_object, read_object
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["ItemTree", "read_item_tree"]
-
 _CODE = "orbax-layout"
 _TREE, _SHARDING, _TEXTS, _SHAPES = "_METADATA", "_sharding", "_strings.json", "array_metadatas/"
 _SHARDINGS = ("NamedSharding", "SingleDeviceSharding")

@@ -24,8 +24,6 @@ from airflow_runai.checkpoints.containers.zstd import unpack
 from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["examine_values"]
-
 _CODE = "orbax-layout"
 _MANIFEST = "manifest.ocdbt"
 _DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20

@@ -12,8 +12,6 @@ from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["examine_parts", "holds_weights", "side_by_side"]
-
 _TAIL = 64
 
 #: Files of one checkpoint on an object store that are looked at at the same time.

@@ -19,8 +19,6 @@ from airflow_runai.checkpoints.pickles.stream import Cut
 from airflow_runai.checkpoints.pickles.values import walk
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["PICKLE_FILE"]
-
 _MEANT = meant_by(".pkl", ".pickle", ".joblib")
 # zlib, in which joblib packs; its second byte makes the two a multiple of 31.
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")

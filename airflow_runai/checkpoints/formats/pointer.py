@@ -13,8 +13,6 @@ from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["follow"]
-
 _SIZE_LIMIT = 256
 
 

@@ -26,8 +26,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.storage.listing import Listing
 from airflow_runai.checkpoints.storage.object_checksums import files_with_matching_checksum
 
-__all__ = ["MANIFEST", "PUBLISHED", "SCHEMA", "manifest_crc"]
-
 MANIFEST = "manifest.json"
 SCHEMA = "runai-checkpoint/1"
 _NAME = re.compile(r"step-\d{8,}")

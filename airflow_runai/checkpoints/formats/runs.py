@@ -12,8 +12,6 @@ from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 
-__all__ = ["NUMPY_KINDS", "Run", "enter_runs", "in_order", "read_runs"]
-
 #: NumPy's types without their byte order, to float layouts.
 NUMPY_KINDS = {"f2": "f16", "f4": "f32", "f8": "f64", "c8": "f32", "c16": "f64"}
 

@@ -25,8 +25,6 @@ from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, pars
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["SAFETENSORS", "tensors_of"]
-
 _FORMAT_LIMIT = 100_000_000
 _TAIL, _EDGE = 4096, 16
 _BITS: dict[str, tuple[str, int]] = {

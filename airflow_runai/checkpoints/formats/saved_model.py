@@ -18,8 +18,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["SAVED_MODEL"]
-
 _MODEL, _TEXT, _VARIABLES = "saved_model.pb", "saved_model.pbtxt", "variables/variables"
 # SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes,
 # SavedObject.variable (saved_model.proto, meta_graph.proto, saved_object_graph.proto; TensorFlow

@@ -16,8 +16,6 @@ from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["SHARDED", "check_indices", "indices"]
-
 _ENDINGS = (".safetensors.index.json", ".bin.index.json")
 _SHARD = re.compile(r"([^/]+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 

@@ -21,8 +21,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["TENSORFLOW", "examine_bundle"]
-
 _STATE = "checkpoint"
 _STATE_LIMIT = 1024 * 1024
 _SHARD = re.compile(r"(.+)\.data-(\d{5})-of-(\d{5})")

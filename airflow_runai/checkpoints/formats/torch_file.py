@@ -11,8 +11,6 @@ from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_le
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["examine_part", "examine_torch_file"]
-
 
 def examine_torch_file(
     tree: Listing, context: CheckContext, inspect: Callable[[object], None]

@@ -35,8 +35,6 @@ from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
-
 _PICKLE = re.compile(r"[^/]+/data\.pkl")
 _OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
 # Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and

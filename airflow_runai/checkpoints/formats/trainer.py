@@ -25,8 +25,6 @@ from airflow_runai.checkpoints.formats.sharded import check_indices, indices
 from airflow_runai.checkpoints.formats.trainer_steps import Log, bind_steps
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["TRAINER"]
-
 _STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-\d+")
 # accelerate writes it last; who saves with accelerate (diffusers' scripts do) likes the names of

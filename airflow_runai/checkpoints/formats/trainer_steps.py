@@ -18,8 +18,6 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["Log", "bind_steps"]
-
 _PARTS = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
 _SCALER = "scaler.pt"
 _SCHEDULER = "scheduler.pt"

@@ -21,8 +21,6 @@ from pathlib import Path
 from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.storage.directory_handle import Folder, WrongKind
 
-__all__ = ["LEASES", "forget_expired", "hold", "leased", "release"]
-
 LEASES = ".leases"
 #: A lease is three short values; anything larger is no lease. Bytes.
 _MAX_SIZE = 64 * 1024

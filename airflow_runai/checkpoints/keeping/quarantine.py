@@ -23,8 +23,6 @@ from airflow_runai.checkpoints.storage.checkpoint_files import files_of, list_ch
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["BAD", "QUARANTINE", "QuarantineProblem", "quarantine"]
-
 QUARANTINE = "quarantine"
 NOTE = "report.json"
 #: What may be put aside: it is known to be bad, and not merely unknown.

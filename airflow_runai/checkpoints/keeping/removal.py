@@ -23,8 +23,6 @@ from airflow_runai.checkpoints.keeping.retention import (
 from airflow_runai.checkpoints.storage.checkpoint_files import files_of
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 
-__all__ = ["remove"]
-
 _TRASH = ".trash-retention-"
 
 

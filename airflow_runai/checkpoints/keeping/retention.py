@@ -28,8 +28,6 @@ from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["RetentionPlan", "Retention", "RetentionProblem", "needed_by_others", "plan_retention"]
-
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
 

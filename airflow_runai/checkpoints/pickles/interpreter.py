@@ -15,8 +15,6 @@ from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED
 from airflow_runai.checkpoints.pickles.stream import Cut
 
-__all__ = ["PICKLE_SIZE_LIMIT", "interpret", "load_first", "load_inert"]
-
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
 _STOP = ord(".")
 # Instructions between two looks at the limits, as a mask.

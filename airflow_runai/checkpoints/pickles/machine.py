@@ -25,8 +25,6 @@ from airflow_runai.checkpoints.pickles.values import (
     safe_key,
 )
 
-__all__ = ["Machine"]
-
 # Of all values together; about, in bytes.
 _WEIGHT_LIMIT = 216 * 1024 * 1024
 _WEIGHTS = {

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
 
-__all__ = ["OPCODE_LIMIT", "Memo"]
-
 #: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 7
 #: million.
 OPCODE_LIMIT = 7_500_000

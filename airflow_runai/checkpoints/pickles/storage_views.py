@@ -26,8 +26,6 @@ from airflow_runai.checkpoints.pickles.tensors import Tensor
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["StorageContent"]
-
 # Beyond so many views that overlap, they are not told apart.
 _VIEW_LIMIT = 256
 

@@ -8,8 +8,6 @@ from typing import NoReturn
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 
-__all__ = ["Cut", "PickleBytes"]
-
 _NAME_SIZE_LIMIT = 512
 _DECIMAL_LIMIT = 1000
 _LINE_SIZE_LIMIT = 64 * 1024 * 1024

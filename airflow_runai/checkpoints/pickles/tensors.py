@@ -14,8 +14,6 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.tensor_places import TensorPlace, place_of
 from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent, Place, walk
 
-__all__ = ["Contents", "Storage", "Tensor", "read_contents"]
-
 _STORAGE_KINDS: dict[str, tuple[str, int]] = {
     "FloatStorage": ("f32", 4),
     "DoubleStorage": ("f64", 8),

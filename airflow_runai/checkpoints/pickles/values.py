@@ -14,20 +14,6 @@ from dataclasses import dataclass
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
 
-__all__ = [
-    "GETATTR",
-    "Call",
-    "Global",
-    "Key",
-    "Opaque",
-    "Persistent",
-    "Place",
-    "inside",
-    "paired",
-    "safe_key",
-    "walk",
-]
-
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
 _KEY_INT_LIMIT = 1 << 63

@@ -24,8 +24,6 @@ from airflow_runai.checkpoints.storage.listing import Location
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["AHEAD", "Access", "Blocks", "is_remote", "open_access"]
-
 #: Ranges that are fetched beside the one that is looked at.
 AHEAD = 4
 _RANGE = 4 * 1024 * 1024

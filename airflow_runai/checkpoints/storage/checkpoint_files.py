@@ -14,8 +14,6 @@ from typing import Any
 
 from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, stat_entry
 
-__all__ = ["INDEX", "list_checkpoint", "pieces"]
-
 INDEX = ".index"
 MAX_COMPANIONS = 10_000
 

@@ -7,8 +7,6 @@ because Airflow imports this package whenever it parses a DAG.
 
 from __future__ import annotations
 
-__all__ = ["combine", "crc32"]
-
 
 def crc32(data: bytes | bytearray | memoryview, value: int = 0) -> int:
     """

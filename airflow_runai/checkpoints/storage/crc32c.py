@@ -7,8 +7,6 @@ imports this package whenever it parses a DAG.
 
 from __future__ import annotations
 
-__all__ = ["crc32c", "unmasked"]
-
 _FULL = 0xFFFFFFFF
 
 

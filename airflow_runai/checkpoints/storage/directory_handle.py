@@ -24,8 +24,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Folder", "WrongKind"]
-
 _NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_CLOEXEC
 # To pass through a directory, one need not be allowed to list it.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC

@@ -17,17 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-__all__ = [
-    "FileEntry",
-    "Listing",
-    "Location",
-    "children",
-    "forget_listings",
-    "is_temporary",
-    "list_tree",
-    "look",
-]
-
 Kind = Literal["file", "directory", "special", "link", "gone"]
 _DEPTH_LIMIT = 16
 # Where TensorFlow keeps the parts of a checkpoint until it merges them: ckpt-12_temp.

@@ -17,8 +17,6 @@ from typing import Any
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.listing import FileEntry
 
-__all__ = ["vouched"]
-
 _AT_ONCE = 8
 
 

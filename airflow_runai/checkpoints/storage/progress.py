@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Moment", "Progress", "bar", "sentence"]
-
 _MIB = 1024 * 1024
 
 

@@ -16,8 +16,6 @@ from typing import Any
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["SmallFile"]
-
 
 @dataclass(frozen=True)
 class SmallFile:
