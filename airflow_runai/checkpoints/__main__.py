@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     for command in (checking, selecting):
         command.add_argument(
-            "--expect",
+            "--requirements",
             type=Path,
             metavar="FILE",
             help="requirements, or a report whose tensors must match",
@@ -125,10 +125,13 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
     command.add_argument(
-        "--best", choices=("highest", "lowest"), default=rules.best, help="which values are best"
+        "--metric-mode",
+        choices=("max", "min"),
+        default=rules.metric_mode,
+        help="which values are best",
     )
     command.add_argument(
-        "--pin",
+        "--keep-name",
         action="append",
         default=[],
         metavar="NAME",
@@ -138,11 +141,11 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
         "--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays"
     )
     command.add_argument(
-        "--settled",
+        "--min-age",
         type=float,
-        default=rules.settled_seconds,
+        default=rules.min_age_seconds,
         metavar="S",
-        help="what changed in so many seconds stays",
+        help="keep what changed within this many seconds",
     )
     command.add_argument("--dry-run", action="store_true", help="only say what would go")
     _add_depth(command, rules.level)

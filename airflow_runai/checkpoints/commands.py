@@ -33,7 +33,11 @@ class FileProblem(ValueError):
 
 def check(options: Namespace) -> int:
     """Look at each path."""
-    requirements, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
+    requirements, ledger, progress = (
+        _requirements(options.requirements),
+        _known(options.ledger),
+        _progress(),
+    )
     passed = []
     for path in options.paths:
         report = _looked_at(path, options, ledger, progress)
@@ -56,7 +60,7 @@ def select(options: Namespace) -> int:
         strict=options.strict,
         accept=options.accept,
         min_step=options.min_step,
-        requirements=_demands(options.expect),
+        requirements=_requirements(options.requirements),
         ledger=ledger,
         progress=_progress(),
     )
@@ -83,12 +87,12 @@ def retain(options: Namespace) -> int:
         keep_last=options.keep_last,
         keep_best=options.keep_best,
         metric=options.metric,
-        best=options.best,
-        pinned=tuple(options.pin),
+        metric_mode=options.metric_mode,
+        keep_names=tuple(options.keep_name),
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
         accept=tuple(options.accept),
-        settled_seconds=options.settled,
+        min_age_seconds=options.min_age,
     )
     now = time.time()
     found = plan_retention(options.root, rules, now=now, champion=options.champion)
@@ -116,11 +120,11 @@ def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict
     return [vars(finding) for finding in (*report.findings, *unmet)]
 
 
-def _demands(path: Path | None) -> Requirements:
+def _requirements(path: Path | None) -> Requirements:
     try:
         return Requirements() if path is None else read_requirements(path)
     except OSError as error:
-        raise FileProblem(f"--expect: {path}: cannot be read ({cause(error)})") from None
+        raise FileProblem(f"--requirements: {path}: cannot be read ({cause(error)})") from None
 
 
 def _known(path: Path | None, *, room: bool = False) -> Ledger | None:

@@ -42,7 +42,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
     :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
         checkpoints' page.
     :param min_step: refuse older ones; templated.
-    :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached
+    :param requirements: what else it has to be, a mapping with ``not_behind`` (a step that was reached
         already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a
         JSON file with one. A report from ``report_path`` will do as well: then the tensors must be
         as they were; templated.
@@ -58,10 +58,10 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         "path_map",
         "storage_conn_id",
         "min_step",
-        "expect",
+        "requirements",
         "report_path",
     )
-    template_fields_renderers = {"path_map": "json", "expect": "json"}
+    template_fields_renderers = {"path_map": "json", "requirements": "json"}
     ui_color = "#cde6f5"
 
     def __init__(
@@ -75,7 +75,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         strict: bool = False,
         accept: Sequence[str] = (),
         min_step: int | str | None = None,
-        expect: Mapping[str, Any] | str | None = None,
+        requirements: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         on_invalid: str = "keep",
         **kwargs: Any,
@@ -92,7 +92,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         self.strict = strict
         self.accept = accept
         self.min_step = min_step
-        self.expect = expect
+        self.requirements = requirements
         self.report_path = report_path
         self.on_invalid = on_invalid
 

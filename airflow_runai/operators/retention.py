@@ -35,8 +35,8 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
     :param keep_last: so many of the newest valid ones; at least 1.
     :param keep_best: so many valid ones with the best ``metric``.
     :param metric: a metric in the manifests, from ``save_checkpoint(…, metrics=…)``.
-    :param best: ``highest`` or ``lowest``.
-    :param pinned: names or patterns (``step-*0000``) of what always stays; templated.
+    :param metric_mode: ``max`` if the highest values of the metric are best, ``min`` if the lowest are.
+    :param keep_names: names or patterns (``step-*0000``) of what always stays; templated.
     :param champion: the champion pointer that :class:`RunaiPromoteCheckpointOperator` writes;
         templated.
     :param path_map: container prefixes to worker prefixes; templated.
@@ -44,11 +44,11 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
     :param accept_unverifiable: count formats that carry no checksums as valid, too.
     :param accept: codes of findings that shall only warn, as in
         :class:`RunaiSelectCheckpointOperator`.
-    :param settled_seconds: what was changed less than so many seconds ago stays.
+    :param min_age_seconds: what was changed less than so many seconds ago stays.
     :param dry_run: only say what would go.
     """
 
-    template_fields: Sequence[str] = ("root", "pinned", "champion", "path_map")
+    template_fields: Sequence[str] = ("root", "keep_names", "champion", "path_map")
     template_fields_renderers = {"path_map": "json"}
     ui_color = "#e3e3e3"
 
@@ -59,14 +59,14 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         keep_last: int = 3,
         keep_best: int = 0,
         metric: str | None = None,
-        best: str = "highest",
-        pinned: Sequence[str] = (),
+        metric_mode: str = "max",
+        keep_names: Sequence[str] = (),
         champion: str | None = None,
         path_map: Mapping[str, str] | None = None,
         level: int = 2,
         accept_unverifiable: bool = False,
         accept: Sequence[str] = (),
-        settled_seconds: float = 600.0,
+        min_age_seconds: float = 600.0,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -75,14 +75,14 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         self.keep_last = keep_last
         self.keep_best = keep_best
         self.metric = metric
-        self.best = best
-        self.pinned = pinned
+        self.metric_mode = metric_mode
+        self.keep_names = keep_names
         self.champion = champion
         self.path_map = path_map
         self.level = level
         self.accept_unverifiable = accept_unverifiable
         self.accept = accept
-        self.settled_seconds = settled_seconds
+        self.min_age_seconds = min_age_seconds
         self.only_tell = dry_run
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -128,21 +128,23 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
     def _rules(self) -> Retention:
         from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
-        if not isinstance(self.pinned, list | tuple) or not all(
-            isinstance(name, str) for name in self.pinned
+        if not isinstance(self.keep_names, list | tuple) or not all(
+            isinstance(name, str) for name in self.keep_names
         ):
-            raise SpecError([f"pinned: {self.pinned!r}; allowed: a list of names or patterns"])
+            raise SpecError(
+                [f"keep_names: {self.keep_names!r}; allowed: a list of names or patterns"]
+            )
         try:
             return Retention(
                 keep_last=self.keep_last,
                 keep_best=self.keep_best,
                 metric=self.metric,
-                best=self.best,
-                pinned=tuple(self.pinned),
+                metric_mode=self.metric_mode,
+                keep_names=tuple(self.keep_names),
                 level=self.level,
                 accept_unverifiable=self.accept_unverifiable,
                 accept=tuple(self.accept),
-                settled_seconds=self.settled_seconds,
+                min_age_seconds=self.min_age_seconds,
             )
         except RetentionProblem as error:
             raise SpecError(error.problems) from error

@@ -73,7 +73,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     :param strict: refuse pickles that name classes other than PyTorch's own.
     :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
         checkpoints' page.
-    :param expect: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
+    :param requirements: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
     :param report_path: JSON file for the full report and its ledger, as in
         :class:`RunaiSelectCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
@@ -88,10 +88,10 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("root", "path_map", "storage_conn_id", "min_step", "expect", "report_path"),
+        *("root", "path_map", "storage_conn_id", "min_step", "requirements", "report_path"),
         *("workload", "runai_conn_id", "project"),
     )
-    template_fields_renderers = {"path_map": "json", "expect": "json", "workload": "json"}
+    template_fields_renderers = {"path_map": "json", "requirements": "json", "workload": "json"}
     ui_color = "#cde6f5"
 
     def __init__(
@@ -105,7 +105,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         accept_unverifiable: bool = False,
         strict: bool = False,
         accept: Sequence[str] = (),
-        expect: Mapping[str, Any] | str | None = None,
+        requirements: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         workload: Mapping[str, Any] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
@@ -129,7 +129,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.accept_unverifiable = accept_unverifiable
         self.strict = strict
         self.accept = accept
-        self.expect = expect
+        self.requirements = requirements
         self.report_path = report_path
         self.workload = workload
         self.runai_conn_id = runai_conn_id
@@ -163,7 +163,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         search.place()
         check_accept(search.accept)
         with suppress(CheckpointUnreadable):
-            search.demands()
+            search.required()
         return search
 
     def _wanted(self, context: Context) -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ class CheckpointQuery:
     strict: bool = False
     accept: Sequence[str] = ()
     min_step: int | str | None = None
-    expect: Mapping[str, Any] | str | None = None
+    requirements: Mapping[str, Any] | str | None = None
     report_path: str | None = None
 
     @classmethod
@@ -100,7 +100,7 @@ class CheckpointQuery:
         """Return the directory from which on no link is followed to where the checkpoints lie."""
         return untrusted_below(self.root, self.path_map)
 
-    def demands(self) -> Requirements:
+    def required(self) -> Requirements:
         """
         What is asked of a checkpoint beside being whole.
 
@@ -112,28 +112,32 @@ class CheckpointQuery:
 
         least = self._least_step()
         try:
-            asked = self._expected()
+            asked = self._stated_requirements()
             if least is not None and asked.min_step not in (None, least):
                 raise RequirementError(
                     [f"min_step: {asked.min_step} here, and {least} beside it; name it once"]
                 )
             return asked if least is None else replace(asked, min_step=least)
         except RequirementError as error:
-            raise SpecError([f"expect: {problem}" for problem in error.problems]) from error
+            raise SpecError([f"requirements: {problem}" for problem in error.problems]) from error
 
-    def _expected(self) -> Requirements:
+    def _stated_requirements(self) -> Requirements:
         from airflow_runai.checkpoints import RequirementError, Requirements
         from airflow_runai.checkpoints.checking.reader import unreadable
         from airflow_runai.checkpoints.choosing.report_file import read_requirements
 
-        if not isinstance(self.expect, str):
-            return Requirements.from_mapping(self.expect or {})
+        if not isinstance(self.requirements, str):
+            return Requirements.from_mapping(self.requirements or {})
         try:
-            return read_requirements(small_file(self.expect, self.path_map, self.storage_conn_id))
+            return read_requirements(
+                small_file(self.requirements, self.path_map, self.storage_conn_id)
+            )
         except (RequirementError, SpecError):
             raise
         except Exception as error:  # storage libraries raise what they like
-            raise CheckpointUnreadable(f"expect: {self.expect}: {unreadable(error)}") from error
+            raise CheckpointUnreadable(
+                f"requirements: {self.requirements}: {unreadable(error)}"
+            ) from error
 
     def _least_step(self) -> int | None:
         if self.min_step in (None, "", "None"):
@@ -156,7 +160,7 @@ class CheckpointQuery:
         from airflow_runai.checkpoints.choosing.fingerprint import root_fingerprint
 
         try:
-            seen = root_fingerprint(self.place(), least_step=self.demands().least_step)
+            seen = root_fingerprint(self.place(), least_step=self.required().least_step)
         except RootProblem as error:
             raise self._no_root(error, _NOT_YET) from error
         return hashlib.sha256(f"{seen} {self!r}".encode()).hexdigest()
@@ -172,7 +176,7 @@ class CheckpointQuery:
         from airflow_runai.checkpoints import RootProblem, select
 
         check_accept(self.accept)
-        demands, ledger = self.demands(), self._ledger()
+        requirements, ledger = self.required(), self._ledger()
         try:
             found = select(
                 self.place(),
@@ -180,7 +184,7 @@ class CheckpointQuery:
                 accept_unverifiable=self.accept_unverifiable,
                 strict=self.strict,
                 accept=tuple(self.accept),
-                requirements=demands,
+                requirements=requirements,
                 ledger=ledger,
                 progress=progress,
             )

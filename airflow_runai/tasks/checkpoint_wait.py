@@ -237,7 +237,7 @@ class Watch:
         return found
 
     def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
-        everything = replace(self.search, min_step=None, expect=None, report_path=None)
+        everything = replace(self.search, min_step=None, requirements=None, report_path=None)
         try:
             seen = f"{before.since} {(yield Read(lambda _: everything.mark()))}"
             if seen == self.guarded:

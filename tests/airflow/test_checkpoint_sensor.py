@@ -185,10 +185,10 @@ def test_a_root_that_cannot_become_one_ends_the_wait(
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"min_step": "{{ 'soon' }}"}, "min_step: 'soon'"),
     (
-        {"min_step": 5, "expect": {"min_step": 6}},
-        "expect: min_step: 6 here, and 5 beside it; name it once",
+        {"min_step": 5, "requirements": {"min_step": 6}},
+        "requirements: min_step: 6 here, and 5 beside it; name it once",
     ),
-    ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
+    ({"requirements": {"worlds": 2}}, "requirements: 'worlds': unknown; allowed: min_step"),
     ({"root": "s4://bucket"}, "path: 's4://bucket'"),
     ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
     ({"workload": {"task_id": "tsk"}}, "workload: no task 'tsk' in DAG 'dag'; there are task"),

@@ -156,7 +156,7 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
             task_id="half_way", root="/shared", workload={"task_id": "train"}
         ),
         lambda: RunaiCheckpointRetentionOperator(
-            task_id="retain", root="/shared", pinned=["step-1"], path_map=paths
+            task_id="retain", root="/shared", keep_names=["step-1"], path_map=paths
         ),
         lambda: RunaiPromoteCheckpointOperator(
             task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths

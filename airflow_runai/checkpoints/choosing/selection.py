@@ -67,7 +67,7 @@ def select(
     :param accept: codes of findings that shall only warn; see :class:`Policy`.
     :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that
         name.
-    :param demands: what else it has to be.
+    :param requirements: what else it has to be.
     :param ledger: of the training's last accepted checkpoint; that of the chosen one is
         ``chosen.ledger``.
     :param progress: told the number of bytes read of the current checkpoint.
@@ -118,7 +118,7 @@ def _asked(min_step: int | None, requirements: Requirements | None, level: int) 
     asked = requirements or Requirements()
     if min_step is not None and asked.min_step not in (None, min_step):
         raise RequirementError(
-            [f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"]
+            [f"min_step: {min_step} here and {asked.min_step} among the requirements; name it once"]
         )
     if asked.tensors and level == 0:
         raise RequirementError(
