@@ -1,4 +1,4 @@
-"""Level 0: list a checkpoint, and note what its names, sizes and kinds say without opening a file."""
+"""Level 0: lists a checkpoint and judges names, sizes and kinds without opening a file."""
 
 from __future__ import annotations
 

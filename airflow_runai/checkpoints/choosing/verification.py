@@ -106,7 +106,7 @@ def _step_claims(tree: Listing, context: CheckContext) -> list[StepClaim]:
         return steps
     binding = _name_binds(tree, context.account.name_binds)
     claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
-    # The content of a file knows better than its name; the name of a directory than one of its parts.
+    # The content of a file outranks its name; the name of a directory outranks its parts.
     return [*steps, claim] if tree.single else [claim, *steps]
 
 
@@ -115,7 +115,7 @@ def _name_binds(tree: Listing, format_says: bool | None) -> bool:
     # What a part of a directory says of its own name is not about the directory.
     if format_says is not None and format_says is not tree.single:
         return format_says
-    # checkpoint_3 may count epochs, and a directory called 7 may be a version of TensorFlow Serving.
+    # checkpoint_3 may count epochs, and a directory 7 may be a version of TensorFlow Serving.
     words = ("step",) if tree.single else ("step", "iter")
     return any(word in tree.label.lower() for word in words)
 
