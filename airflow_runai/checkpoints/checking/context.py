@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.checking.account import CheckAccount
 from airflow_runai.checkpoints.checking.findings import Finding, Verdict
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.read_cache import ReadCache
 from airflow_runai.checkpoints.checking.request import CheckRequest
 from airflow_runai.checkpoints.checking.verdict import severity_of, verdict_of
@@ -46,6 +49,19 @@ class CheckContext:
         """Record a finding."""
         severity = severity_of(code, self.request.policy.accept)
         self.account.add(Finding(code, severity, path, message[:_MAX_MESSAGE]))
+
+    def note_unproven(self, code: str, path: str, reason: str) -> None:
+        """Record that nothing in the format proves a file, unless a manifest does."""
+        if path not in self.account.manifest_verified:
+            self.note(code, path, f"{reason}; damage to the bytes cannot be seen")
+
+    @contextmanager
+    def noting(self, path: str) -> Iterator[None]:
+        """Record a :class:`FormatError` as a finding, so that one file does not hide others."""
+        try:
+            yield
+        except FormatError as error:
+            self.note(error.code, path, error.message)
 
     def for_part(self, name: str) -> CheckContext:
         """Open the check of one file that runs beside others; its account is merged afterwards."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import FLOAT_LAYOUTS, ByteOrder, ContentTest
 from airflow_runai.checkpoints.checking.format_error import shown
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.tensor_places import MOMENTS, excuse, place_of
 
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
@@ -65,6 +66,14 @@ class TensorContent:
     def non_finite(self) -> bool:
         """Whether a float in it is NaN or infinite."""
         return self._test.non_finite
+
+    def enter(self, context: CheckContext, path: str, dtype: str, shape: tuple[int, ...]) -> None:
+        """Record the tensor in the ledger; its content only if it was tested."""
+        zero, non_finite = None, None
+        if context.level >= 3:
+            zero, non_finite = self.all_zero, self.non_finite
+        entry = TensorEntry(dtype, shape, self.crc, zero, non_finite)
+        context.account.enter(path, self.name, entry)
 
     def note(self, context: CheckContext, path: str) -> None:
         """Record what was found, once the run is over."""

@@ -64,13 +64,11 @@ _MEMBERS3 = {
 _MORE = {"dimension_separator", "attributes", "dimension_names", "storage_transformers"}
 _COMPRESSORS = {"zstd", "zlib", "gzip", "bz2", "blosc"}
 _CODECS = {
-    **{
-        "bytes": {"endian"},
-        "zstd": {"level", "checksum"},
-        "gzip": {"level"},
-        "crc32c": set(),
-        "transpose": {"order"},
-    },
+    "bytes": {"endian"},
+    "zstd": {"level", "checksum"},
+    "gzip": {"level"},
+    "crc32c": set(),
+    "transpose": {"order"},
     "blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
     "sharding_indexed": {"chunk_shape", "codecs", "index_codecs", "index_location"},
 }

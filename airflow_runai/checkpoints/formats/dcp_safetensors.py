@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
-from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.formats.dcp_items import Part
@@ -18,16 +17,14 @@ from airflow_runai.checkpoints.formats.safetensors import tensors_of
 
 
 def find_blob(source: Source, context: CheckContext, label: str, items: list[Item]) -> Blob | None:
-    """The run of safetensors, if that is how the tensors of this file were written."""
+    """Return the run of safetensors, if the tensors of this file were written as one."""
     begins = {item.begin for item in items if item.offsets is not None}
     if len(begins) != 1 or (begin := begins.pop()) + 9 > source.size:
         return None
     head = source.at(begin, 9)
-    return (
-        Blob(source, context, label, begin)
-        if head[8:] == b"{" and not head.startswith(b"PK")
-        else None
-    )
+    if head[8:] != b"{" or head.startswith(b"PK"):
+        return None
+    return Blob(source, context, label, begin)
 
 
 class Blob:
@@ -50,38 +47,33 @@ class Blob:
             Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True)
             for tensor in self._tensors
         ]
-        if source.name not in context.account.manifest_verified:
-            text = (
-                "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
-            )
-            context.note("safetensors-no-checksum", label, text)
+        text = "tensors as safetensors, which hold no checksum"
+        context.note_unproven("safetensors-no-checksum", label, text)
 
     def compare(self, index: Index) -> None:
         """
-        Hold names and shapes against ``.metadata``.
+        Compare names and shapes with ``.metadata``.
 
         :raises FormatError: ``dcp-item``.
         """
         for tensor in self._tensors:
             stored = index.tensors.get(tensor.name)
             if stored is None or tensor.shape not in stored.chunks.values():
-                text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)} is not the one in .metadata"
-                raise FormatError("dcp-item", f"{text}; they belong to different saves")
+                text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)}"
+                problem = "is not the one in .metadata; they belong to different saves"
+                raise FormatError("dcp-item", f"{text} {problem}")
 
     def spans(self) -> list[Span]:
-        """What the pass over the file has to sum, and at level 3 to look at."""
+        """Return what the pass over the file sums, and at level 3 tests."""
         if self._context.level >= 3:
             for span, content in zip(self._spans, self._contents, strict=True):
                 span.feed = content.feed
         return self._spans
 
     def close(self) -> None:
-        """Say what came out."""
+        """Record what was read."""
         for tensor, span, content in zip(self._tensors, self._spans, self._contents, strict=True):
             content.crc = span.crc
-            flags = (content.all_zero, content.non_finite) if self._context.level >= 3 else ()
-            self._context.account.enter(
-                self._label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, span.crc, *flags)
-            )
+            content.enter(self._context, self._label, tensor.dtype, tensor.shape)
             if self._context.level >= 3:
                 content.note(self._context, self._label)

@@ -1,11 +1,11 @@
 """
-HDF5: ``.h5`` and ``.hdf5``, of Keras or of anybody.
+HDF5: ``.h5`` and ``.hdf5``, of Keras or any other writer.
 
-The file says how long it is, so a cut is seen without any library. With h5py (extra ``hdf5``) every
-dataset is read in a process of its own. What is proven is only what has checksums: HDF5 has them
-for its own structure in files written with ``libver="latest"``, and for values where a dataset was
-made with ``fletcher32=True``. Neither is the default, nor does Keras ask for it, so the usual
-verdict is "unverifiable".
+The file states its own length, so a cut is detected without any library. With h5py (extra ``hdf5``)
+every dataset is read in a separate process. Only what has checksums is proven: HDF5 has them for
+its own structure in files written with ``libver="latest"``, and for values of datasets made with
+``fletcher32=True``. Neither is the default, and Keras does not request it, so the usual verdict is
+"unverifiable".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SWMR, _WRITING = 4, 1
 
 def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     """
-    Compare the length that the file says it has with the one it has.
+    Compare the length that the file states with the one it has.
 
     :param read: offset and size to bytes.
     :param size: of the file, in bytes.
@@ -73,7 +73,7 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
 
 class Datasets:
     """
-    Listens to what is read from an HDF5 file: counts, sums, and tests what the values are.
+    Receives what is read from an HDF5 file: counts, sums and tests the values.
 
     :param label: file that the findings name.
     """
@@ -94,14 +94,10 @@ class Datasets:
         self.sealed = self.sealed and bool(line["sealed"])
         if "dataset" not in line:
             return None
-        dtype, size, name = (
-            line["dtype"],
-            line["size"],
-            line["dataset"].lstrip("/").replace("/", "."),
-        )
+        dtype, name = line["dtype"], line["dataset"].lstrip("/").replace("/", ".")
         self._context.account.tensors += 1
         order: ByteOrder = "big" if dtype[0] == ">" else "little"
-        content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, size, order)
+        content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, line["size"], order)
         self._last, self._crc = (content, TensorEntry(dtype, tuple(line["shape"]))), 0
         return self._feed
 
@@ -116,10 +112,8 @@ class Datasets:
         if self._last is None:
             return
         content, entry = self._last
-        flags = (content.all_zero, content.non_finite) if self._context.level >= 3 else ()
-        self._context.account.enter(
-            self._label, content.name, TensorEntry(entry.dtype, entry.shape, self._crc, *flags)
-        )
+        content.crc = self._crc
+        content.enter(self._context, self._label, entry.dtype, entry.shape)
         if self._context.level >= 3:
             content.note(self._context, self._label)
         self._last = None

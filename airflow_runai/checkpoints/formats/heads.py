@@ -23,24 +23,20 @@ _FULL = 0xFFFFFFFF
 _CENTRAL_SIZE = 46
 #: How files begin that are none of the formats here, whatever they are called: place, bytes, name.
 _FOREIGN = (
-    *(
-        (0, b"\x1f\x8b", "gzip"),
-        (0, b"BZh", "bzip2"),
-        (0, b"\xfd7zXZ\0", "xz"),
-        (0, b"\x28\xb5\x2f\xfd", "zstd"),
-    ),
-    *(
-        (0, b"\x04\x22\x4d\x18", "lz4"),
-        (0, b"7z\xbc\xaf", "7z"),
-        (0, b"\x93NUMPY", "one array of NumPy (npy)"),
-    ),
-    *(
-        (4, b"TFL3", "TensorFlow Lite"),
-        (257, b"ustar", "tar"),
-        (0, b"PAR1", "Parquet"),
-        (0, b"ARROW1", "Arrow"),
-    ),
-    *((0, b"SQLite format 3\0", "SQLite"), (0, b"\x7fELF", "a program"), (0, b"RIFF", "RIFF")),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ\0", "xz"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd"),
+    (0, b"\x04\x22\x4d\x18", "lz4"),
+    (0, b"7z\xbc\xaf", "7z"),
+    (0, b"\x93NUMPY", "one array of NumPy (npy)"),
+    (4, b"TFL3", "TensorFlow Lite"),
+    (257, b"ustar", "tar"),
+    (0, b"PAR1", "Parquet"),
+    (0, b"ARROW1", "Arrow"),
+    (0, b"SQLite format 3\0", "SQLite"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"RIFF", "RIFF"),
 )
 
 

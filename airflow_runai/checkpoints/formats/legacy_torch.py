@@ -3,8 +3,8 @@ Files of ``torch.save`` before PyTorch 1.6, and of ``_use_new_zipfile_serializat
 
 Four pickles (a magic number, a protocol number, facts about the machine, the object), a fifth with
 the list of storage keys, then for each key the number of its elements and their bytes
-(torch/serialization.py 2.13, ``_legacy_save``). Nothing in it is a checksum: sizes are checked to
-the byte, the numbers can only be looked at.
+(torch/serialization.py 2.13, ``_legacy_save``). It has no checksum: sizes are checked to the byte,
+the numbers can only be tested.
 
 The tar files of PyTorch before 0.1.10 are recognised and refused.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format import Format
@@ -61,33 +62,32 @@ def examine_legacy(
     tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
 ) -> None:
     """
-    Look at a whole file.
+    Check a whole file.
 
-    :param inspect: told the inert root of the object.
+    :param inspect: called with the inert root of the object.
     """
     if context.level < 1:
         return
     with Source(tree, context) as source:
         if _is_tar(head(tree, context)):
-            text = "a tar file of PyTorch before 0.1.10; load it and save it again with a newer PyTorch"
-            raise FormatError("format-too-old", text)
+            text = "a tar file of PyTorch before 0.1.10"
+            advice = "load it and save it again with a newer PyTorch"
+            raise FormatError("format-too-old", f"{text}; {advice}")
         contents, runs = _read_structure(source, context, tree.label, inspect)
         context.account.tensors += len(contents.tensors)
         context.account.tensor_names[tree.label] = frozenset(
             tensor.name for tensor in contents.tensors
         )
         claim_steps(contents, context, tree.label)
-        if source.name not in context.account.manifest_verified:
-            text = "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
-            context.note("legacy-no-checksum", tree.label, text)
+        text = "saved in the format of PyTorch before 1.6, which holds no checksum"
+        context.note_unproven("legacy-no-checksum", tree.label, text)
         if context.level >= 2:
             source.scan([run.span for run in runs])
         for run in runs:
             run.close()
         if context.level >= 3:
-            claim_optimizer_steps(
-                contents, {run.storage.key: run.kept for run in runs}, context, tree.label
-            )
+            kept = {run.storage.key: run.kept for run in runs}
+            claim_optimizer_steps(contents, kept, context, tree.label)
 
 
 def _read_structure(
@@ -144,16 +144,16 @@ def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object,
             "legacy-layout",
             "does not begin as torch.save did before PyTorch 1.6; it was overwritten",
         )
-    if (
-        not isinstance(keys, list)
-        or not all(isinstance(key, str) for key in keys)
-        or len(set(keys)) != len(keys)
-    ):
-        raise FormatError(
-            "legacy-layout",
-            "the list of storage keys is no list of different texts; it was overwritten",
-        )
+    if not _are_keys(keys):
+        text = "the list of storage keys is no list of different texts"
+        raise FormatError("legacy-layout", f"{text}; it was overwritten")
     return root, keys, at
+
+
+def _are_keys(keys: object) -> TypeGuard[list[str]]:
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        return False
+    return len(set(keys)) == len(keys)
 
 
 def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
@@ -168,14 +168,15 @@ def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
         )
     count = int.from_bytes(source.at(at, 8), "little", signed=True)
     if count != storage.numel:
-        text = f"storage {shown(key)} at byte {at} has {count} elements, its tensors need {storage.numel}"
-        raise FormatError("legacy-layout", f"{text}; it was overwritten")
+        text = f"storage {shown(key)} at byte {at} has {count} elements"
+        problem = f"its tensors need {storage.numel}; it was overwritten"
+        raise FormatError("legacy-layout", f"{text}, {problem}")
     return storage
 
 
 @dataclass
 class _Run:
-    """One storage: its bytes in the file, and what is seen of them."""
+    """One storage: its bytes in the file, and the test of their content."""
 
     context: CheckContext
     label: str
@@ -194,7 +195,7 @@ class _Run:
             self._content.feed(chunk)
 
     def close(self) -> None:
-        """Say what came out."""
+        """Record what was read."""
         crc = self.span.crc if self.context.level >= 2 else None
         for tensor in self.storage.tensors:
             flags = self._content.flags(tensor) if self._content is not None else ()

@@ -146,22 +146,19 @@ def _check_records(tree: Listing, context: CheckContext, name: str) -> None:
     """Compare the checksums of a manifest (one record), or of the tree nodes that a value file begins with."""
     if not _is(name, _MANIFEST) and not _belongs(name):
         return
-    try:
-        with Source(tree.narrowed_to(name), context) as source:
-            if not source.size:
-                raise FormatError(
-                    "orbax-layout",
-                    "0 bytes; whoever wrote it died before the content reached the disk",
-                )
-            if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
-                raise FormatError(
-                    "orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten"
-                )
-            end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
-            while end:
-                end = _check_record(source, end, _NODE_MAGIC)
-    except FormatError as damage:
-        context.note(damage.code, name, damage.message)
+    with context.noting(name), Source(tree.narrowed_to(name), context) as source:
+        if not source.size:
+            raise FormatError(
+                "orbax-layout",
+                "0 bytes; whoever wrote it died before the content reached the disk",
+            )
+        if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
+            raise FormatError(
+                "orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten"
+            )
+        end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
+        while end:
+            end = _check_record(source, end, _NODE_MAGIC)
 
 
 def _check_record(source: Source, at: int, magic: bytes) -> int:

@@ -35,14 +35,12 @@ def examine_values(tree: Listing, context: CheckContext, item: str) -> None:
 
     :param item: its directory with ``/`` behind it, nothing for the top.
     """
-    try:
+    with context.noting((item or tree.label).rstrip("/")):
         store = _Store(tree, context, item)
         store.open()
         store.check_arrays()
         if context.level >= 2:
             store.unpack_all()
-    except FormatError as damage:
-        context.note(damage.code, (item or tree.label).rstrip("/"), damage.message)
 
 
 @dataclass

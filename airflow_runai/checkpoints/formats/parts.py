@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.recognition import examine
 from airflow_runai.checkpoints.formats.heads import head
@@ -68,10 +67,8 @@ def _looked_at(
 def _examine_part(tree: Listing, context: CheckContext, name: str, known: Collection[str]) -> None:
     part = tree.narrowed_to(name)
     if tree.files[name].size and name not in known:
-        try:
+        with context.noting(name):
             _look(part, context, name)
-        except FormatError as damage:
-            context.note(damage.code, name, damage.message)
     if context.level >= 2 and name not in context.account.crcs:
         _sum(part, context)
 
@@ -103,8 +100,5 @@ def holds_weights(name: str, context: CheckContext) -> bool:
 
 
 def _sum(part: Listing, context: CheckContext) -> None:
-    try:
-        with Source(part, context) as source:
-            source.scan([])
-    except FormatError as damage:
-        context.note(damage.code, part.label, damage.message)
+    with context.noting(part.label), Source(part, context) as source:
+        source.scan([])

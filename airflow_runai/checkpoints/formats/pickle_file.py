@@ -1,7 +1,7 @@
 """
 A bare pickle.
 
-It is walked to say whether loading it would run something; nothing in it proves its bytes.
+It is interpreted to find out whether loading it would run something; nothing proves its bytes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
 
 def _begins_as_pickle(first: bytes) -> bool:
     """
-    Whether some first bytes are a protocol (2 to 5) and instructions to their end, or name something on the way.
+    Return whether a file begins with a protocol (2 to 5) and instructions, or names something.
 
-    The mark of a pickle has two bytes, which many a file begins with; what names a function may run
-    it, however the file goes on.
+    The mark of a pickle has only two bytes, with which many files begin; but what names a function
+    may run it, whatever follows.
     """
     if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
         return False
@@ -68,17 +68,12 @@ def _examine(tree: Listing, context: CheckContext) -> None:
             pass
     except FormatError:
         if _JOBLIB in met:
-            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions; it is not read"
-            raise FormatError("format-unknown", text) from None
+            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions"
+            raise FormatError("format-unknown", f"{text}; it is not read") from None
         raise
     finally:
         note_globals(met, tree.label, context)
-    if source.name not in context.account.manifest_verified:
-        context.note(
-            "pickle-no-checksum",
-            tree.label,
-            "a pickle holds no checksum; damage to the bytes cannot be seen",
-        )
+    context.note_unproven("pickle-no-checksum", tree.label, "a pickle holds no checksum")
 
 
 PICKLE_FILE = Format("pickle", _detect, _examine, _meant)

@@ -1,4 +1,4 @@
-"""Tensors that lie in a file as plain runs of bytes: one pass over them, for whatever format says where they are."""
+"""Tensors that lie in a file as plain runs of bytes, and the one pass that reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Run:
     :param begin: first byte in the file.
     :param end: one after the last byte.
     :param is_state: whether a NaN in it poisons the checkpoint; not so for constants.
-    :param sum: told every chunk, to compute the format's own checksum.
+    :param sum: called with every chunk, to compute the format's own checksum.
     """
 
     name: str
@@ -77,21 +77,17 @@ def read_runs(
     Read the file once, levels 2 and 3.
 
     :param runs: sorted, not overlapping.
-    :return: what was found in each; at level 3 its ``note`` is for the format to call.
+    :return: the content of each; at level 3 the format calls its ``note``.
     """
-    contents = [_content(run) for run in runs]
-    pairs = list(zip(runs, contents, strict=True))
-    spans = [
-        Span(run.begin, run.end, _feed(run, content, context.level), summed=True)
-        for run, content in pairs
-    ]
+    contents, spans = [], []
+    for run in runs:
+        content = _content(run)
+        contents.append(content)
+        spans.append(Span(run.begin, run.end, _feed(run, content, context.level), summed=True))
     source.scan(spans)
-    for (run, content), span in zip(pairs, spans, strict=True):
+    for run, content, span in zip(runs, contents, spans, strict=True):
         content.crc = span.crc
-        flags = (content.all_zero, content.non_finite) if context.level >= 3 else ()
-        context.account.enter(
-            label, run.name, TensorEntry(_dtype(run), run.shape, span.crc, *flags)
-        )
+        content.enter(context, label, _dtype(run), run.shape)
     return contents
 
 

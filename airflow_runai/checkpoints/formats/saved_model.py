@@ -3,7 +3,7 @@ A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/variables.*``, ``ass
 
 The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message
 without a checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without
-TensorFlow, so that the whole is "unverifiable" unless a manifest proves it.
+TensorFlow, so the whole is "unverifiable" unless a manifest proves it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,8 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     if any(name.startswith(f"{_VARIABLES}.") for name in tree.files):
         done |= examine_bundle(tree, context, _VARIABLES)
     if context.level >= 1:
-        try:
+        with context.noting(_MODEL):
             _check_model(tree, context, has_variables=len(done) > 1)
-        except FormatError as damage:
-            context.note(damage.code, _MODEL, damage.message)
     examine_parts(tree, context, done)
 
 
@@ -52,9 +50,8 @@ def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -
         )
     with Source(tree.narrowed_to(_MODEL), context) as source:
         if not source.size:
-            raise FormatError(
-                "saved-model", "0 bytes; whoever wrote it died before the content reached the disk"
-            )
+            text = "0 bytes; its writer died before the content reached the disk"
+            raise FormatError("saved-model", text)
         needed = _holds_variables(BoundedReader.on(source, "saved-model"))
         walk_graph(BoundedReader.on(source, "saved-model"))
         if needed and not has_variables:
@@ -63,13 +60,12 @@ def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -
             )
         if context.level >= 2:
             source.scan([])
-    if _MODEL not in context.account.manifest_verified:
-        text = "a SavedModel's graph holds no checksum and there is no manifest; damage to it cannot be seen"
-        context.note("saved-model-no-checksum", _MODEL, text)
+    text = "a SavedModel's graph holds no checksum and there is no manifest"
+    context.note_unproven("saved-model-no-checksum", _MODEL, text)
 
 
 def _holds_variables(window: BoundedReader) -> bool:
-    """Walk to the variables, level by level, counting what is met; nothing else of the graph is looked at."""
+    """Walk to the variables, level by level; the rest of the graph is skipped."""
     count, graphs, found = 0, 0, False
     pending = [(0, 0, window.size)]
     while pending:

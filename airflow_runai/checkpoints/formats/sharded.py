@@ -50,10 +50,8 @@ def check_indices(tree: Listing, context: CheckContext) -> None:
             "is missing, but its shards are there; it is written last, so that was not done",
         )
     for name in indices(tree):
-        try:
+        with context.noting(name):
             _check_index(tree, context, name)
-        except FormatError as damage:
-            context.note(damage.code, name, damage.message)
 
 
 def _check_index(tree: Listing, context: CheckContext, name: str) -> None:

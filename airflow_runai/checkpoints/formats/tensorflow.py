@@ -86,7 +86,7 @@ def examine_bundle(tree: Listing, context: CheckContext, prefix: str) -> set[str
     index = f"{prefix}.index"
     matches = [match for match in map(_SHARD.fullmatch, tree.files) if match and match[1] == prefix]
     own = {match[0] for match in matches}
-    try:
+    with context.noting(index):
         if index not in tree.files:
             raise FormatError(
                 "file-missing",
@@ -96,8 +96,6 @@ def examine_bundle(tree: Listing, context: CheckContext, prefix: str) -> set[str
         _check_shards(prefix, {int(match[3]) for match in matches}, tree)
         if context.level >= 1:
             _examine_bundle(tree, context, prefix)
-    except FormatError as damage:
-        context.note(damage.code, index, damage.message)
     return own
 
 
@@ -127,10 +125,8 @@ def _examine_bundle(tree: Listing, context: CheckContext, prefix: str) -> None:
     for number, name in enumerate(_shards(prefix, bundle.shards)):
         if name not in tree.files:
             raise FormatError("shard-missing", f"{name} is missing")
-        try:
+        with context.noting(name):
             _examine_shard(tree.narrowed_to(name), context, bundle, by_shard.get(number, []))
-        except FormatError as damage:
-            context.note(damage.code, name, damage.message)
 
 
 def _examine_shard(

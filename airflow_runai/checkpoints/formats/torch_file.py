@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_legacy
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
@@ -32,7 +31,5 @@ def examine_part(
     """
     if context.level < 1 or not tree.files[name].size:
         return
-    try:
+    with context.noting(name):
         examine_torch_file(tree.narrowed_to(name), context, inspect)
-    except FormatError as damage:
-        context.note(damage.code, name, damage.message)

@@ -32,16 +32,21 @@ _STORAGE_KINDS: dict[str, tuple[str, int]] = {
     "UntypedStorage": ("bytes", 1),
 }
 _DTYPES: dict[str, tuple[str, int]] = {
-    **{
-        "float32": ("f32", 4),
-        "float64": ("f64", 8),
-        "float16": ("f16", 2),
-        "bfloat16": ("bf16", 2),
-    },
-    **{"complex64": ("f32", 8), "complex128": ("f64", 16), "complex32": ("f16", 4)},
-    **{"float8_e4m3fn": ("e4m3fn", 1), "float8_e5m2": ("e5m2", 1)},
-    **{"int64": ("i64", 8), "int32": ("i32", 4), "int16": ("i16", 2), "uint16": ("i16", 2)},
-    **{"uint32": ("i32", 4), "uint64": ("i64", 8)},
+    "float32": ("f32", 4),
+    "float64": ("f64", 8),
+    "float16": ("f16", 2),
+    "bfloat16": ("bf16", 2),
+    "complex64": ("f32", 8),
+    "complex128": ("f64", 16),
+    "complex32": ("f16", 4),
+    "float8_e4m3fn": ("e4m3fn", 1),
+    "float8_e5m2": ("e5m2", 1),
+    "int64": ("i64", 8),
+    "int32": ("i32", 4),
+    "int16": ("i16", 2),
+    "uint16": ("i16", 2),
+    "uint32": ("i32", 4),
+    "uint64": ("i64", 8),
 }
 _OPTIMIZER_LIMIT = 64
 _PER_BYTE = {"QUInt4x2": 2, "QUInt2x4": 4}
