@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import get_parsing_context
 
-from airflow_runai.core.json_merge import merged
+from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import SpecError
 
@@ -109,4 +109,4 @@ def _united(spec: Any, parsed: ParsedCommand | None) -> Mapping[str, Any] | None
     """Lay the mapping over the line, as ``execute`` does; ``None`` while Airflow has yet to render the whole of it."""
     if spec is not None and not isinstance(spec, Mapping):
         return None
-    return merged(parsed.spec if parsed else {}, spec or {})
+    return deep_merge(parsed.spec if parsed else {}, spec or {})

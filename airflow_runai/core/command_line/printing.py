@@ -18,7 +18,7 @@ from airflow_runai.core.command_line.flags import Flag, Takes
 from airflow_runai.core.command_line.parsing import parse_command
 from airflow_runai.core.command_line.rows_v2 import V2
 from airflow_runai.core.fields import declared, read
-from airflow_runai.core.json_merge import in_order
+from airflow_runai.core.json_merge import canonical
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.storage import Pvc
 from airflow_runai.errors import SpecError
@@ -174,7 +174,7 @@ def _verify(spec: WorkloadSpec, words: list[str]) -> None:
 
 def _sent(spec: WorkloadSpec) -> dict[str, Any]:
     """Return what is sent, with the texts of command and arguments in one way of quoting."""
-    body: dict[str, Any] = in_order(spec.to_wire())
+    body: dict[str, Any] = canonical(spec.to_wire())
     found = {**body.pop("spec"), **body}
     for key in ("command", "args"):
         if key in found:

@@ -16,9 +16,9 @@ from typing import Any
 
 from airflow_runai.core.command_line.line import Line, completed, with_git
 from airflow_runai.core.fields import nearest
-from airflow_runai.core.templates.keys import MISSING, says, value_at, ways, without
-from airflow_runai.core.templates.merging import laid, leaves, same
-from airflow_runai.core.templates.template import ADMIN, CALL, Template, alternatives
+from airflow_runai.core.templates.keys import MISSING, alternatives, dropped, has_value, value_at
+from airflow_runai.core.templates.merging import leaves, overlay, same
+from airflow_runai.core.templates.template import ADMIN, CALL, Template, parse_keys
 from airflow_runai.core.templates.text import Path
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
@@ -149,7 +149,7 @@ def _cloned(
 
 
 def _locked(layer: Template) -> Iterator[Path]:
-    return (path for key in layer.locked for path in alternatives(key))
+    return (path for key in layer.locked for path in parse_keys(key))
 
 
 def _settled(
@@ -230,10 +230,10 @@ def _without_replaced(layers: Sequence[Template]) -> list[Template]:
     for index, layer in enumerate(layers):
         spec = layer.spec
         for key in layer.replaceable:
-            paths = alternatives(key)
-            if any(says(above.spec, path) for above in layers[index + 1 :] for path in paths):
+            paths = parse_keys(key)
+            if any(has_value(above.spec, path) for above in layers[index + 1 :] for path in paths):
                 for path in paths:
-                    spec = without(spec, path)
+                    spec = dropped(spec, path)
         found.append(replace(layer, spec=spec))
     return found
 
@@ -245,7 +245,7 @@ def _merged(
     owners: dict[str, str] = {}
     locks: list[tuple[Path, Template]] = []
     for layer in layers:
-        before, spec = spec, laid(spec, layer.spec)
+        before, spec = spec, overlay(spec, layer.spec)
         problems += [
             _refusal(path, owner, layer) for path, owner in locks if _changed(before, spec, path)
         ]
@@ -256,7 +256,10 @@ def _merged(
             if key
         }
         locks += [
-            (way, layer) for key in layer.locked for path in alternatives(key) for way in ways(path)
+            (way, layer)
+            for key in layer.locked
+            for path in parse_keys(key)
+            for way in alternatives(path)
         ]
     return spec, owners
 
@@ -279,7 +282,7 @@ def _missing(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator
     seen: set[str] = set()
     for template in templates:
         for key in template.required:
-            if key not in seen and not any(says(spec, path) for path in alternatives(key)):
+            if key not in seen and not any(has_value(spec, path) for path in parse_keys(key)):
                 seen.add(key)
                 either = " or spec.".join(part.strip() for part in key.split("|"))
                 yield f"spec.{either}: missing; required by {template.name!r} ({template.where}); set it in the task"

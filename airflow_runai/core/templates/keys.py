@@ -2,7 +2,7 @@
 Dotted keys such as ``compute.gpu_devices`` or ``environment.EPOCHS``: what they lead to, and by what other ways.
 
 A key of ``raw``, or of a master of its own, can say the same as a key of the specification;
-:func:`ways` names all of them, so that a lock has no back door.
+:func:`alternatives` names all of them, so that a lock has no back door.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_runai.core import storage
 from airflow_runai.core.fields import declared, nearest
+from airflow_runai.core.json_merge import are_named
 from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
 from airflow_runai.core.templates.text import TEXTUAL, Path
 
@@ -55,7 +56,7 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
     )
 
 
-def ways(path: Path) -> list[Path]:
+def alternatives(path: Path) -> list[Path]:
     """Return the path and all others by which the same thing reaches the control plane."""
     found = [path]
     if path[0] not in ("raw", "template_id"):
@@ -89,7 +90,7 @@ def value_at(tree: Any, path: Path) -> Any:
     there.
     """
     for name in path:
-        if is_named(tree):
+        if tree and are_named(tree):
             tree = {entry["name"]: entry for entry in tree}
         if not isinstance(tree, Mapping):
             return tree
@@ -99,18 +100,7 @@ def value_at(tree: Any, path: Path) -> Any:
     return tree
 
 
-def is_named(value: Any) -> bool:
-    """Whether it is a list of entries that all have a name, as the server spells variables."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value
-        )
-    )
-
-
-def says(tree: Any, path: Path) -> bool:
+def has_value(tree: Any, path: Path) -> bool:
     """
     Whether something is said at ``path``; ``None``, an empty text, list and mapping say nothing.
     """
@@ -118,12 +108,12 @@ def says(tree: Any, path: Path) -> bool:
     return found is not MISSING and found is not None and found not in ("", [], {}, ())
 
 
-def without(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def dropped(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return a copy that has nothing at ``path``."""
     head, *rest = path
     found = dict(tree)
     if rest and isinstance(found.get(head), Mapping):
-        found[head] = without(found[head], tuple(rest))
+        found[head] = dropped(found[head], tuple(rest))
     elif not rest:
         found.pop(head, None)
     return found

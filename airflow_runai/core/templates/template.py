@@ -63,7 +63,7 @@ class Template:
     default: bool = False
 
 
-def alternatives(key: str) -> list[Path]:
+def parse_keys(key: str) -> list[Path]:
     """Return the paths of ``a | b``; raises ``ValueError`` with the nearest valid name."""
     return [path_of(part.strip()) for part in key.split("|")]
 
@@ -96,7 +96,7 @@ def _spec(value: Any) -> dict[str, Any]:
 
 def _keys(value: Any) -> tuple[str, ...]:
     for key in texts(value):
-        alternatives(key)
+        parse_keys(key)
     return texts(value)
 
 
