@@ -18,16 +18,16 @@ from airflow_runai.cli.connections import hook_of
 from airflow_runai.cli.names import Naming, naming
 from airflow_runai.cli.target import Told
 from airflow_runai.cli.templated_values import known_part
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.phases import OVER
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpus_asked
+from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.submission import Create, Tries, plan
 from airflow_runai.core.texts import cut
 from airflow_runai.core.workload import Workload, fingerprint_in
 from airflow_runai.errors import Refused
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.argument_checks import is_templated
 
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 _OLDEST = (2, 18)
@@ -289,7 +289,7 @@ def _gpus(count: float) -> str:
 def _gpus_known(run: DryRun) -> float | None:
     if any(not key.startswith("spec.") or key.split(".")[1] in _DECIDE_GPUS for key in run.later):
         raise NotAsked("how many GPUs is known only when the task runs")
-    return gpus_asked(run.checked_spec)
+    return gpus_requested(run.checked_spec)
 
 
 def _record(run: DryRun) -> Mapping[str, Any]:

@@ -16,8 +16,8 @@ from airflow_runai.cli.checks import PROBLEM, UNKNOWN, DryRun, NotAsked
 from airflow_runai.cli.exit_codes import Misuse, command, sentence
 from airflow_runai.cli.output import show
 from airflow_runai.cli.target import Told, told
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.errors import RunaiError
-from airflow_runai.tasks.argument_checks import is_templated
 
 #: Name, how it is found out, and whether failing to find it out is a problem in itself.
 STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (

@@ -44,7 +44,7 @@ def _sum(pools: list[Mapping[str, Any]], key: str) -> float | None:
     return sum(known) if known and len(known) == len(told) else None
 
 
-def gpus_asked(spec: WorkloadSpec) -> float | None:
+def gpus_requested(spec: WorkloadSpec) -> float | None:
     """
     Return the GPUs of all pods together; ``None`` if memory is asked for, whose share depends on the node.
 

@@ -20,6 +20,7 @@ from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.backends.tokens import Tokens
+from airflow_runai.core.fields import flag
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
@@ -137,7 +138,7 @@ def settings_of(connection: Connection) -> Settings:
             client_secret=connection.password or "",
             project=extra.get("project") or None,
             cluster=extra.get("cluster") or None,
-            verify=_flag(extra.get("verify_ssl", True)),
+            verify=_verify_ssl(extra.get("verify_ssl", True)),
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
         )
@@ -151,12 +152,11 @@ def _address(connection: Connection) -> str:
     return f"{host}:{connection.port}" if connection.port and not has_port else host
 
 
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() in ("true", "false", "1", "0"):
-        return str(value).lower() in ("true", "1")
-    raise ConnectionSettingsError(f"verify_ssl: {value!r}; allowed: true or false")
+def _verify_ssl(value: object) -> bool:
+    try:
+        return flag(str(value))
+    except ValueError as error:
+        raise ConnectionSettingsError(f"verify_ssl: {error}") from None
 
 
 def _seconds(value: Any) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, MetricsError, SpecError
 from airflow_runai.operators.training import RunaiTrainingOperator
@@ -75,7 +76,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         if on_gate_failure not in ("fail", "skip"):
             raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
         if isinstance(gates, (list, tuple)):
-            parse_gates([gate for gate in gates if "{" not in str(gate)])
+            parse_gates([gate for gate in gates if not is_templated(str(gate))])
         self.checkpoint = checkpoint
         self.metrics = metrics
         self.path_map = path_map

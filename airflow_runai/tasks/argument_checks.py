@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import XComArg
 
 from airflow_runai.core.decision import Timeouts
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
@@ -60,11 +61,6 @@ def check_wait_arguments(poll_interval: object, limits: object, **words: str) ->
     wrong += _problems_of_limits(limits)
     if wrong:
         raise SpecError(wrong)
-
-
-def is_templated(text: str) -> bool:
-    """Whether Airflow will still render ``text``."""
-    return "{{" in text or "{%" in text
 
 
 def _problems_of_limits(limits: object) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.places import Mounts
 from airflow_runai.core.lint.script_values import certain, resolved, surely, variables, words_of
 from airflow_runai.core.lint.shell import ShellScript
@@ -132,7 +133,7 @@ def _named(name: str, path: str | None, where: str) -> Iterator[Place]:
     if not firm and not _RESULTS.fullmatch(plain):
         return
     if path is not None and (
-        _NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or "{{" in path)
+        _NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or is_templated(path))
     ):
         return
     yield Place(where, path, firm and not _ORIGINS.search(plain))

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.checkpoint_paths import (
     Place,
     of_mounts,
@@ -42,11 +43,6 @@ UNKNOWN: Final = Unknown.UNKNOWN
 #: Init processes that pass signals on.
 _FORWARDERS = re.compile(r"(.*/)?(tini|dumb-init)")
 _ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
-
-
-def is_open(text: str) -> bool:
-    """Whether Airflow will still render it."""
-    return any(mark in text for mark in ("{{", "{%", "{#"))
 
 
 class Facts:
@@ -83,7 +79,7 @@ class Facts:
         found = raw.get(on_wire, self.spec.get(name))
         if found is None:
             return None if self.whole else UNKNOWN
-        return UNKNOWN if isinstance(found, str) and is_open(found) else found
+        return UNKNOWN if isinstance(found, str) and is_templated(found) else found
 
     def text(self, name: str) -> str | Unknown | None:
         """Return a field that must be a text."""
@@ -114,7 +110,7 @@ class Facts:
         texts = [self.text("command"), self.text("args")]
         if texts == [None, None]:
             texts = [self.master.get(key) for key in ("command", "args")]
-            if any(isinstance(text, str) and is_open(text) for text in texts):
+            if any(isinstance(text, str) and is_templated(text) for text in texts):
                 return UNKNOWN
         if any(text is UNKNOWN for text in texts):
             return UNKNOWN

@@ -15,8 +15,9 @@ from enum import Enum
 from typing import Any
 
 from airflow_runai.core.fields import flag
+from airflow_runai.core.jinja import OPENINGS
 
-_OPENING = re.compile(r"\{\{|\{%|\{#|\$")
+_OPENING = re.compile("|".join(re.escape(opening) for opening in (*OPENINGS, "$")))
 
 
 class Kind(Enum):

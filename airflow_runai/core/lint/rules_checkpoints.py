@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from airflow_runai.core.jinja import OPENINGS, is_templated
 from airflow_runai.core.lint.checkpoint_paths import Place
-from airflow_runai.core.lint.facts import Facts, Unknown, is_open
+from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import rule
 from airflow_runai.core.lint.script_values import copies
@@ -24,7 +25,7 @@ def mount_of(facts: Facts, path: str | None) -> Mount | None:
     """Return what a path lies on; ``None`` if that cannot be known, or if it is an object store."""
     if path is None or isinstance(facts.mounts, Unknown) or _OBJECT_STORE.match(path):
         return None
-    if not path.startswith(("/", "{{", "{%", "$")):
+    if not path.startswith(("/", "$", *OPENINGS)):
         home = facts.text("working_dir")
         path = f"{home}/{path}" if isinstance(home, str) else path
     if facts.whole:
@@ -78,7 +79,7 @@ def _all_seen(facts: Facts) -> bool:
     )
     script = facts.subject.script.text if facts.subject.script else ""
     words = [] if isinstance(facts.words, Unknown) else facts.words
-    hidden = any(is_open(word) or _HINT.search(word) for word in words) or _HINT.search(script)
+    hidden = any(is_templated(word) or _HINT.search(word) for word in words) or _HINT.search(script)
     return not own_master and not hidden
 
 

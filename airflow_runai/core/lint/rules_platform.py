@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from airflow_runai.core.lint.facts import Facts, Unknown, is_open
+from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.rule import rule
 from airflow_runai.core.texts import cut
 
@@ -161,7 +162,7 @@ def deleted_before_seen(facts: Facts) -> Hits:
 def image_moves(facts: Facts) -> Hits:
     """No tag, or ``latest``: each start pulls what is there by then."""
     image = facts.text("image")
-    if not isinstance(image, str) or is_open(image) or "@" in image:
+    if not isinstance(image, str) or is_templated(image) or "@" in image:
         return
     tag = image.rpartition("/")[2].partition(":")[2]
     if tag in ("", "latest"):

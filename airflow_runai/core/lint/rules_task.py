@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from airflow_runai.core.lint.facts import Facts, Unknown
+from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.quota import gpus_requested
+from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.errors import SpecError
 
 Hits = Iterator[tuple[str, str]]
 
@@ -111,7 +114,7 @@ def holds_worker_slot(facts: Facts) -> Hits:
 @rule("gpus-over-limit", "error", "it asks for more GPUs than its project may ever have")
 def gpus_over_limit(facts: Facts) -> Hits:
     """It stays pending for ever, with the reason OverLimit."""
-    gpus, limit = gpus_of(facts), facts.subject.gpu_limit
+    gpus, limit = _gpus_requested(facts), facts.subject.gpu_limit
     if gpus is not None and limit is not None and gpus > limit >= 0:
         yield (
             "spec.compute",
@@ -126,7 +129,7 @@ def gpus_over_limit(facts: Facts) -> Hits:
 )
 def gpus_over_quota(facts: Facts) -> Hits:
     """What cannot be preempted gets nothing beyond the quota: NonPreemptibleOverQuota."""
-    gpus, quota = gpus_of(facts), facts.subject.gpu_quota
+    gpus, quota = _gpus_requested(facts), facts.subject.gpu_quota
     if facts.preemptible is False and gpus is not None and quota is not None and gpus > quota >= 0:
         yield (
             "spec.compute",
@@ -135,51 +138,18 @@ def gpus_over_quota(facts: Facts) -> Hits:
         )
 
 
-def gpus_of(facts: Facts) -> float | None:
+def _gpus_requested(facts: Facts) -> float | None:
     """Return the GPUs of all pods that run at once; ``None`` if they are not known."""
-    if facts.spec and "raw" in facts.spec:
+    spec = facts.spec
+    if spec is None or not facts.whole or "raw" in spec:
         return None
-    each = _gpus_of_pod(facts.part("compute"))
-    distributed, parallel = facts.part("distributed"), facts.number("parallelism")
-    if (
-        each is None
-        or not facts.whole
-        or isinstance(distributed, Unknown)
-        or isinstance(parallel, Unknown)
-    ):
-        return None
-    if not distributed:
-        return each * (parallel or 1)
-    workers, first = (
-        _whole(distributed.get("workers", 1)),
-        _gpus_of_master(distributed.get("master"), each),
-    )
-    return None if workers is None or first is None else each * workers + first
-
-
-def _gpus_of_master(master: object, of_worker: float) -> float | None:
-    """Return the GPUs of the first pod, which is as a worker where nothing else is said."""
-    if master is None:
-        return of_worker
-    if not isinstance(master, Mapping) or "raw" in master:
-        return None
-    return _gpus_of_pod(master["compute"]) if "compute" in master else of_worker
-
-
-def _gpus_of_pod(compute: object) -> float | None:
-    if not isinstance(compute, Mapping) or compute.get("gpu_memory") is not None:
-        return None
-    portion = compute.get("gpu_portion")
+    sizes = {key: spec[key] for key in ("distributed", "parallelism") if key in spec}
+    compute = spec.get("compute")
+    if isinstance(compute, Mapping):  # the rest of it may still be templated
+        sizes["compute"] = {key: value for key, value in compute.items() if key.startswith("gpu")}
     try:
-        return float(portion) if portion is not None else _whole(compute.get("gpu_devices"))
-    except (TypeError, ValueError):
-        return None
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return int(value) if isinstance(value, (int, str)) else None
-    except ValueError:
+        return gpus_requested(WorkloadSpec.from_mapping({"image": "any", **sizes}))
+    except SpecError:
         return None
 
 
