@@ -21,7 +21,7 @@ from typing import Any
 from airflow_runai.core.command_line import parse_command
 from airflow_runai.core.command_line.flags import Disposition, Flag, Takes
 from airflow_runai.core.command_line.line import Line, completed, with_git
-from airflow_runai.core.command_line.rows_v1 import V1
+from airflow_runai.core.command_line.table_v1 import V1
 from airflow_runai.core.command_line.values import go_boolean
 from airflow_runai.core.fields import nearest
 from airflow_runai.core.templates.template import ADMIN, Template, from_document
@@ -145,7 +145,7 @@ def flag_of(key: str) -> str:
     known = [flag for flag in _FLAGS if flag != "template"]  # templates do not name templates
     if name not in known:
         raise ValueError(f"unknown key; {nearest(name, [*known, *_RENAMED])}")
-    return _FLAGS[name].names[0]
+    return _FLAGS[name].name
 
 
 @dataclass
@@ -210,14 +210,12 @@ class _Reading:
         return given.get("value") or None
 
     def demand(self, flag: str) -> None:
-        landing = _FLAGS[flag].landing
-        if landing.fate is Disposition.LANDS:
-            self.required.append(
-                " | ".join(path.split("[")[0] for path in landing.where.split(", "))
-            )
+        target = _FLAGS[flag].target
+        if target.disposition is Disposition.SPEC:
+            self.required.append(" | ".join(path.split("[")[0] for path in target.places))
             return
-        known = flag in _NAMING or landing.fate is Disposition.ARGUMENT
-        reason = "the operator always has one" if known else landing.where
+        always_set = flag in _NAMING or target.disposition is Disposition.ARGUMENT
+        reason = "the operator always has one" if always_set else target.where
         self.warnings.append(f"{flag}: 'required' is left out: {reason}")
 
     def container(self, flag: str, value: Any) -> None:

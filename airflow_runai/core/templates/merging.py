@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from airflow_runai.core.command_line.line import meant
+from airflow_runai.core.command_line.line import index_of_clone
 from airflow_runai.core.json_merge import deep_merge
 
 _AMOUNTS = ("gpu_devices", "gpu_portion", "gpu_memory")
@@ -69,7 +69,7 @@ def _index_to_complete(entry: Any, entries: list[Any]) -> int | None:
     if not all(isinstance(one, Mapping) for one in (entry, *entries)):
         return None
     if not {"repository", "path"} <= entry.keys():
-        return meant(entry, entries)
+        return index_of_clone(entry, entries)
     places = [one.get("path") for one in entries]
     known = entry["path"] is not None and entry["path"] in places
     return places.index(entry["path"]) if known else None
