@@ -9,11 +9,9 @@ from airflow_runai.core.jinja import OPENINGS, is_templated
 from airflow_runai.core.lint.checkpoint_paths import Place
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.places import Kind, Mount
-from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rule import Hits, rule
 from airflow_runai.core.lint.script_values import copies
 from airflow_runai.core.texts import cut
-
-Hits = Iterator[tuple[str, str]]
 
 #: What Kubernetes and Run:ai give where nobody asks for more; seconds.
 DEFAULT_GRACE = 30
@@ -102,7 +100,8 @@ def _has_none(facts: Facts) -> bool:
 @rule(
     "no-checkpoint-path",
     "warning",
-    "it can be preempted, and nothing says where checkpoints go, nor could they lie in the working directory",
+    "it can be preempted, and nothing says where checkpoints go, nor could they lie in the working "
+    "directory",
 )
 def no_checkpoint_path(facts: Facts) -> Hits:
     """Neither a name nor a working directory that outlives the node."""
@@ -111,8 +110,9 @@ def no_checkpoint_path(facts: Facts) -> Hits:
     if _has_none(facts) and (lost or facts.text("working_dir") is None):
         yield (
             "spec",
-            "preemptible, but no variable, argument or mount names a place for checkpoints: each preemption starts "
-            "the training from the beginning. Save to a persistent mount, and name it, e.g. CHECKPOINTS=/shared/ckpt",
+            "preemptible, but no variable, argument or mount names a place for checkpoints: each "
+            "preemption starts the training from the beginning. Save to a persistent mount, and "
+            "name it, e.g. CHECKPOINTS=/shared/ckpt",
         )
 
 
@@ -132,8 +132,9 @@ def checkpoint_path_implied(facts: Facts) -> Hits:
     ):
         yield (
             "spec.working_dir",
-            f"only the working directory ({facts.text('working_dir')}) outlives a preemption; see that the code saves "
-            "there, and better name the place in a variable or argument, so that others can find it",
+            f"only the working directory ({facts.text('working_dir')}) outlives a preemption; see "
+            "that the code saves there, and better name the place in a variable or argument, so "
+            "that others can find it",
         )
 
 
@@ -148,8 +149,8 @@ def checkpoint_path_not_persistent(facts: Facts) -> Hits:
         if mount.kind is Kind.LOST and not mount.source:
             yield (
                 place.where,
-                f"{cut(str(place.path), 80)} lies on no mount, so it is empty after a preemption; mount a claim or NFS "
-                "there, or move it onto one",
+                f"{cut(str(place.path), 80)} lies on no mount, so it is empty after a preemption; "
+                "mount a claim or NFS there, or move it onto one",
             )
 
 
@@ -164,8 +165,8 @@ def checkpoint_path_scratch(facts: Facts) -> Hits:
         if mount.kind is Kind.LOST and mount.source:
             yield (
                 place.where,
-                f"{cut(str(place.path), 80)} lies on {mount.words} ({mount.where}), which does not outlive a "
-                "preemption; take a claim or NFS",
+                f"{cut(str(place.path), 80)} lies on {mount.words} ({mount.where}), which does not "
+                "outlive a preemption; take a claim or NFS",
             )
 
 
@@ -176,8 +177,8 @@ def checkpoint_path_read_only(facts: Facts) -> Hits:
         if mount.read_only and mount.kind is not Kind.LOST:
             yield (
                 place.where,
-                f"{cut(str(place.path), 80)} lies on {mount.words} ({mount.where}), which is read-only; the first save "
-                "fails",
+                f"{cut(str(place.path), 80)} lies on {mount.words} ({mount.where}), which is "
+                "read-only; the first save fails",
             )
 
 
@@ -192,8 +193,9 @@ def checkpoint_path_on_node(facts: Facts) -> Hits:
         if mount.kind is Kind.NODE and mount.read_only is False:
             yield (
                 place.where,
-                f"{cut(str(place.path), 80)} lies on {mount.entry.get('path')} of the node; after a preemption it may "
-                "be another node: see that this is the same network mount everywhere",
+                f"{cut(str(place.path), 80)} lies on {mount.entry.get('path')} of the node; after "
+                "a preemption it may be another node: see that this is the same network mount "
+                "everywhere",
             )
 
 
@@ -208,8 +210,9 @@ def working_dir_not_persistent(facts: Facts) -> Hits:
     if mount is not None and mount.kind is Kind.LOST and not facts.subject.evaluates:
         yield (
             "spec.working_dir",
-            f"{cut(str(facts.text('working_dir')), 80)} lies on {mount.words}: what the code writes under a relative "
-            "name is gone after a preemption; write to absolute paths on a persistent mount",
+            f"{cut(str(facts.text('working_dir')), 80)} lies on {mount.words}: what the code "
+            "writes under a relative name is gone after a preemption; write to absolute paths on a "
+            "persistent mount",
         )
 
 
@@ -232,7 +235,8 @@ def claim_for_one_node(facts: Facts) -> Hits:
         if mount.entry.get("access_mode") == "ReadWriteOnce":
             yield (
                 f"{mount.where}.access_mode",
-                "ReadWriteOnce: pods on a second node cannot mount it and wait for ever; take ReadWriteMany",
+                "ReadWriteOnce: pods on a second node cannot mount it and wait for ever; take "
+                "ReadWriteMany",
             )
 
 
@@ -257,8 +261,8 @@ def grace_too_short(facts: Facts) -> Hits:
     found = f"the longest save took {took:.1f} s" if took else "SIGKILL follows at once"
     yield (
         "spec.termination_grace_period",
-        f"{grace} s of grace, but {found}: a preemption loses what was done since the last checkpoint; set at least "
-        f"{needed_grace(took or DEFAULT_GRACE / 2):.0f}",
+        f"{grace} s of grace, but {found}: a preemption loses what was done since the last "
+        f"checkpoint; set at least {needed_grace(took or DEFAULT_GRACE / 2):.0f}",
     )
 
 
@@ -269,7 +273,8 @@ def grace_tight(facts: Facts) -> Hits:
     if grace is not None and took and took < grace < needed_grace(took):
         yield (
             "spec.termination_grace_period",
-            f"{grace} s of grace, and the longest save took {took:.1f} s; set at least {needed_grace(took):.0f}",
+            f"{grace} s of grace, and the longest save took {took:.1f} s; set at least "
+            f"{needed_grace(took):.0f}",
         )
 
 
@@ -280,8 +285,8 @@ def grace_default(facts: Facts) -> Hits:
     if unsaid and facts.preemptible is True and not facts.subject.evaluates:
         yield (
             "spec.termination_grace_period",
-            f"not set: {DEFAULT_GRACE} s from SIGTERM to SIGKILL; measure a save (save_seconds in the manifest) and "
-            "set it",
+            f"not set: {DEFAULT_GRACE} s from SIGTERM to SIGKILL; measure a save (save_seconds in "
+            "the manifest) and set it",
         )
 
 
@@ -299,21 +304,6 @@ def grace_told_wrong(facts: Facts) -> Hits:
         ):
             yield (
                 f"spec.environment.{name}",
-                f"{told} s are promised, but SIGKILL comes after {grace} s; set termination_grace_period to the same",
+                f"{told} s are promised, but SIGKILL comes after {grace} s; set "
+                "termination_grace_period to the same",
             )
-
-
-RULES = (
-    no_checkpoint_path,
-    checkpoint_path_implied,
-    checkpoint_path_not_persistent,
-    checkpoint_path_scratch,
-    checkpoint_path_read_only,
-    checkpoint_path_on_node,
-    working_dir_not_persistent,
-    claim_for_one_node,
-    grace_too_short,
-    grace_tight,
-    grace_default,
-    grace_told_wrong,
-)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.facts import Facts, Unknown
-from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rule import Hits, rule
 from airflow_runai.core.texts import cut
-
-Hits = Iterator[tuple[str, str]]
 
 #: Shorter than this, an ended workload may be gone before an outage of the control plane is over.
 #: Seconds.
@@ -32,7 +30,8 @@ def terminate_after_preemption(facts: Facts) -> Hits:
     if facts.switch("terminate_after_preemption") is True:
         yield (
             "spec.terminate_after_preemption",
-            "true: a preemption ends it instead of putting it back in the queue, so each costs a retry; leave it out",
+            "true: a preemption ends it instead of putting it back in the queue, so each costs a "
+            "retry; leave it out",
         )
 
 
@@ -44,8 +43,8 @@ def not_preemptible(facts: Facts) -> Hits:
     if facts.preemptible is False:
         yield (
             "spec.preemptibility",
-            "'non-preemptible': it never uses idle GPUs beyond the quota, and waits for its own; leave it out unless "
-            "it cannot be interrupted",
+            "'non-preemptible': it never uses idle GPUs beyond the quota, and waits for its own; "
+            "leave it out unless it cannot be interrupted",
         )
 
 
@@ -60,8 +59,8 @@ def priority_not_preemptible(facts: Facts) -> Hits:
     if priority in _NOT_PREEMPTED and facts.preemptible is True:
         yield (
             "spec.priority",
-            f"{priority!r}: a server before 2.24 goes by it and takes the workload for non-preemptible; take "
-            "'medium-high' or lower there",
+            f"{priority!r}: a server before 2.24 goes by it and takes the workload for "
+            "non-preemptible; take 'medium-high' or lower there",
         )
 
 
@@ -73,7 +72,8 @@ def interactive_flag(facts: Facts) -> Hits:
         if isinstance(raw, Mapping) and raw.get(name) is True:
             yield (
                 f"spec.raw.{name}",
-                "true: nobody sits at a terminal; a program that asks would wait for ever; leave it out",
+                "true: nobody sits at a terminal; a program that asks would wait for ever; leave "
+                "it out",
             )
     for warning in facts.subject.warnings:
         if _TERMINAL_FLAGS.match(warning):
@@ -127,8 +127,8 @@ def command_needs_shell(facts: Facts) -> Hits:
         odd = found[0] if found else words[0]
         yield (
             "spec.command",
-            f"{odd!r} means something to a shell only, and none reads it; write it into a script, or "
-            "command: bash, args: -c '…'",
+            f"{odd!r} means something to a shell only, and none reads it; write it into a script, "
+            "or command: bash, args: -c '…'",
         )
 
 
@@ -153,8 +153,8 @@ def deleted_before_seen(facts: Facts) -> Hits:
     if isinstance(seconds, int) and seconds < SHORTEST_DELETION:
         yield (
             "spec.auto_deletion",
-            f"{seconds} s: an outage or a restart of Airflow may last longer, and then its success is not seen; set at "
-            f"least {SHORTEST_DELETION}, better a day",
+            f"{seconds} s: an outage or a restart of Airflow may last longer, and then its success "
+            f"is not seen; set at least {SHORTEST_DELETION}, better a day",
         )
 
 
@@ -168,7 +168,8 @@ def image_moves(facts: Facts) -> Hits:
     if tag in ("", "latest"):
         yield (
             "spec.image",
-            f"{cut(image, 80)!r} can change between a start and the next one; name a version or a digest",
+            f"{cut(image, 80)!r} can change between a start and the next one; name a version or a "
+            "digest",
         )
 
 
@@ -180,18 +181,3 @@ def image_on_one_node(facts: Facts) -> Hits:
             "spec.image_pull_policy",
             "'Never': on a node without the image it does not start; take 'IfNotPresent'",
         )
-
-
-RULES = (
-    terminate_after_preemption,
-    not_preemptible,
-    priority_not_preemptible,
-    interactive_flag,
-    command_line_differs,
-    endless_command,
-    command_needs_shell,
-    restart_always,
-    deleted_before_seen,
-    image_moves,
-    image_on_one_node,
-)

@@ -11,7 +11,7 @@ from airflow_runai.core.lint.ending import Ending, reached
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.installs import unpinned
 from airflow_runai.core.lint.places import Kind, holds, split_open
-from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rule import Hits, rule
 from airflow_runai.core.lint.rules_checkpoints import mount_of
 from airflow_runai.core.lint.script_values import (
     Named,
@@ -24,8 +24,6 @@ from airflow_runai.core.lint.script_values import (
 )
 from airflow_runai.core.lint.shell import Command, ShellScript, Statement
 from airflow_runai.core.texts import cut
-
-Hits = Iterator[tuple[str, str]]
 
 #: What is another text at each start.
 _FRESH = re.compile(
@@ -84,8 +82,9 @@ def script_deletes_checkpoints(facts: Facts) -> Hits:
                 if _is_progress(facts, target, words[0]):
                     yield (
                         facts.at(command.line),
-                        f"{cut(target, 80)} is deleted at each start, also when the training comes back from a "
-                        "preemption; leave it out, or delete it where a new training begins, not in its script",
+                        f"{cut(target, 80)} is deleted at each start, also when the training comes "
+                        "back from a preemption; leave it out, or delete it where a new training "
+                        "begins, not in its script",
                     )
 
 
@@ -168,8 +167,9 @@ def script_fresh_folder(facts: Facts) -> Hits:
         ):
             yield (
                 facts.at(found.line),
-                f"{found.name}: its path is another one at each start, so after a preemption no checkpoint is found; "
-                "take what stays the same, such as $JOB_NAME or {{ run_id }} from the task",
+                f"{found.name}: its path is another one at each start, so after a preemption no "
+                "checkpoint is found; take what stays the same, such as $JOB_NAME or {{ run_id }} "
+                "from the task",
             )
             return
 
@@ -216,8 +216,9 @@ def script_saves_at_end(facts: Facts) -> Hits:
             if used and _is_scratch(facts, place) and not _copied_before(shell, end, place):
                 yield (
                     facts.at(command.line),
-                    f"{cut(place, 80)} is copied when the training has ended; a preemption comes before, and leaves "
-                    "nothing. Let the training write to persistent storage itself",
+                    f"{cut(place, 80)} is copied when the training has ended; a preemption comes "
+                    "before, and leaves nothing. Let the training write to persistent storage "
+                    "itself",
                 )
                 return
 
@@ -272,14 +273,6 @@ def script_installs_unpinned(facts: Facts) -> Hits:
             names = ", ".join(found[:3]) + (" …" if found[3:] else "")
             yield (
                 facts.at(command.line),
-                f"{cut(names, 120)}: without a version, so a start after a preemption may install another one; write "
-                "NAME==VERSION, or build it into the image",
+                f"{cut(names, 120)}: without a version, so a start after a preemption may install "
+                "another one; write NAME==VERSION, or build it into the image",
             )
-
-
-RULES = (
-    script_deletes_checkpoints,
-    script_fresh_folder,
-    script_saves_at_end,
-    script_installs_unpinned,
-)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from airflow_runai.core.lint.facts import Facts
-from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rule import Hits, rule
 from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
-
-Hits = Iterator[tuple[str, str]]
 
 #: How often Run:ai restarts what failed, where nobody says.
 DEFAULT_BACKOFF = 6
@@ -47,8 +45,8 @@ def backoff_times_retries(facts: Facts) -> Hits:
     if isinstance(backoff, int) and backoff > 0 and retries:
         yield (
             "spec.backoff_limit",
-            f"{backoff}, with retries={retries}: what fails at once starts {(backoff + 1) * (retries + 1)} times; set "
-            "one of them to 0",
+            f"{backoff}, with retries={retries}: what fails at once starts "
+            f"{(backoff + 1) * (retries + 1)} times; set one of them to 0",
         )
 
 
@@ -80,8 +78,8 @@ def limits_contradict(facts: Facts) -> Hits:
         if part in limits and whole in limits and limits[part] > limits[whole]:
             yield (
                 f"limits.{part}",
-                f"{limits[part]:g} s, but {whole}, which includes it, ends the wait after {limits[whole]:g} s; raise "
-                f"{whole} or lower {part}",
+                f"{limits[part]:g} s, but {whole}, which includes it, ends the wait after "
+                f"{limits[whole]:g} s; raise {whole} or lower {part}",
             )
 
 
@@ -92,8 +90,8 @@ def limit_keeps_workload(facts: Facts) -> Hits:
     if facts.subject.on_kill == "keep" and isinstance(limits, Mapping) and limits:
         yield (
             "on_kill",
-            "'keep', with limits: when one is exceeded the task fails and the workload goes on using GPUs; take 'stop' "
-            "or 'suspend'",
+            "'keep', with limits: when one is exceeded the task fails and the workload goes on "
+            "using GPUs; take 'stop' or 'suspend'",
         )
 
 
@@ -107,7 +105,8 @@ def holds_worker_slot(facts: Facts) -> Hits:
     if facts.subject.deferrable is False:
         yield (
             "deferrable",
-            "False: a worker slot is held for as long as the training takes; take the default, True",
+            "False: a worker slot is held for as long as the training takes; take the default, "
+            "True",
         )
 
 
@@ -118,7 +117,8 @@ def gpus_over_limit(facts: Facts) -> Hits:
     if gpus is not None and limit is not None and gpus > limit >= 0:
         yield (
             "spec.compute",
-            f"{gpus:g} GPUs in all, and the project's limit is {limit:g}: it would be pending for ever",
+            f"{gpus:g} GPUs in all, and the project's limit is {limit:g}: it would be pending for "
+            "ever",
         )
 
 
@@ -133,8 +133,8 @@ def gpus_over_quota(facts: Facts) -> Hits:
     if facts.preemptible is False and gpus is not None and quota is not None and gpus > quota >= 0:
         yield (
             "spec.compute",
-            f"{gpus:g} GPUs in all, non-preemptible, and the project's quota is {quota:g}: it would be pending until "
-            "the quota grows; ask for less, or let it be preemptible",
+            f"{gpus:g} GPUs in all, non-preemptible, and the project's quota is {quota:g}: it "
+            "would be pending until the quota grows; ask for less, or let it be preemptible",
         )
 
 
@@ -151,14 +151,3 @@ def _gpus_requested(facts: Facts) -> float | None:
         return gpus_requested(WorkloadSpec.from_mapping({"image": "any", **sizes}))
     except SpecError:
         return None
-
-
-RULES = (
-    backoff_times_retries,
-    backoff_default,
-    limits_contradict,
-    limit_keeps_workload,
-    holds_worker_slot,
-    gpus_over_limit,
-    gpus_over_quota,
-)

@@ -88,8 +88,8 @@ def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Te
     document = {**reading.finished(), "name": name, "description": data.get("description") or None}
     if document["name"] == ADMIN:
         reading.warnings.append(
-            f"{_ADMIN_OBJECT}: lies beneath the template that a task names; in the command line its values beat that "
-            "one's. Lock what must win: locked: [KEY, …]"
+            f"{_ADMIN_OBJECT}: lies beneath the template that a task names; in the command line "
+            "its values beat that one's. Lock what must win: locked: [KEY, …]"
         )
     made = from_document(
         Document(where, {key: value for key, value in document.items() if value not in (None, [])})
@@ -101,8 +101,8 @@ def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Te
     unfilled = sorted(set(_VARIABLE.findall(str(data["values"]))))
     if unfilled:
         reading.warnings.append(
-            f"{', '.join(unfilled)}: kept as it stands; the command line filled it in from its user's environment, "
-            "which a worker is not. Write the value"
+            f"{', '.join(unfilled)}: kept as it stands; the command line filled it in from its "
+            "user's environment, which a worker is not. Write the value"
         )
     told = {"warnings": tuple(reading.warnings), "line": reading.amounts_to, "default": default}
     return Template(**{**vars(made), **told})
@@ -271,7 +271,8 @@ class _Reading:
         if found.line.git and "repository" not in found.line.git:
             raise SpecError(
                 [
-                    f"{self.document.where}: as a flag, --git-sync: source missing; allowed: a template with it"
+                    f"{self.document.where}: as a flag, --git-sync: source missing; allowed: a "
+                    "template with it"
                 ]
             )
         self.warnings += found.warnings

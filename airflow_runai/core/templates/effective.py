@@ -185,8 +185,8 @@ def _doubtful(layers: Sequence[Template], owners: Mapping[str, str]) -> Iterator
         for layer in layers[:-1]:
             if layer.line and layer.line.launcher:
                 yield (
-                    f"template {layer.name!r}: has 'processes', so this becomes an MPI training; the command line did "
-                    "so for 'runai submit-mpi' only"
+                    f"template {layer.name!r}: has 'processes', so this becomes an MPI training; "
+                    "the command line did so for 'runai submit-mpi' only"
                 )
 
 
@@ -219,8 +219,9 @@ def _unknown(name: str, library: Mapping[str, Template]) -> str:
         return f"{ADMIN!r} applies to every task anyway; name another one, or none"
     names = sorted(set(library) - {ADMIN})
     return (
-        f"no template is called {cut(name, 80)!r}; {nearest(name, names) if names else 'there are none'}. "
-        "A template of the control plane is named as spec.template_id"
+        f"no template is called {cut(name, 80)!r}; "
+        f"{nearest(name, names) if names else 'there are none'}. A template of the control plane "
+        "is named as spec.template_id"
     )
 
 
@@ -294,6 +295,6 @@ def _misfits(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator
         if template.kind not in (None, kind):
             remedy = "leave 'distributed' out" if kind == "distributed" else "set spec.distributed"
             yield (
-                f"kind: the workload is of kind {kind}, and template {template.name!r} ({template.where}) is for "
-                f"{template.kind}; {remedy}, or take another template"
+                f"kind: the workload is of kind {kind}, and template {template.name!r} "
+                f"({template.where}) is for {template.kind}; {remedy}, or take another template"
             )

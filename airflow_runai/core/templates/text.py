@@ -137,7 +137,8 @@ class _Reader:
             if key in found:
                 raise self.wrong(
                     event,
-                    f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one of them",
+                    f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one "
+                    "of them",
                 )
             self.lines[below] = event.start_mark.line + 1
             found[key] = self.value(next(self.events), below)
