@@ -242,7 +242,7 @@ CASES: dict[str, Subjects] = {
             {"spec": spec(termination_grace_period=None), "evaluates": True},
         ],
     ),
-    "grace-told-wrong": (
+    "grace-mismatch": (
         [
             {"spec": spec(environment={"RUNAI_GRACE_SECONDS": "120", "CKPT": "/shared/c"})},
             {

@@ -1,9 +1,9 @@
-"""Rules on what outlives a preemption: where checkpoints and working directory lie, and if a save fits the grace."""
+"""Rules on what outlives a preemption: checkpoints, the working directory, a save in time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from airflow_runai.core.jinja import OPENINGS, is_templated
 from airflow_runai.core.lint.checkpoint_paths import Place
@@ -13,72 +13,78 @@ from airflow_runai.core.lint.rule import Hits, rule
 from airflow_runai.core.lint.script_values import copies
 from airflow_runai.core.texts import cut
 
-#: What Kubernetes and Run:ai give where nobody asks for more; seconds.
+#: The default of Kubernetes and Run:ai, seconds.
 DEFAULT_GRACE = 30
 _HINT = re.compile("checkpoint|ckpt|snapshot", re.IGNORECASE)
 _OBJECT_STORE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def mount_of(facts: Facts, path: str | None) -> Mount | None:
-    """Return what a path lies on; ``None`` if that cannot be known, or if it is an object store."""
-    if path is None or isinstance(facts.mounts, Unknown) or _OBJECT_STORE.match(path):
+    """Return the mount of a path; ``None`` if it is not known, or if it is an object store."""
+    # A template beneath may bring more mounts, and the path may lie on one of those.
+    if path is None or isinstance(facts.mounts, Unknown) or not facts.whole:
         return None
-    if not path.startswith(("/", "$", *OPENINGS)):
-        home = facts.text("working_dir")
-        path = f"{home}/{path}" if isinstance(home, str) else path
-    if facts.whole:
-        return facts.mounts.beneath(path)
-    # A template beneath may bring more mounts; what this one holds can only lie deeper, on another
-    # one.
-    return None
+    if _OBJECT_STORE.match(path):
+        return None
+    home = facts.text("working_dir")
+    if isinstance(home, str) and not path.startswith(("/", "$", *OPENINGS)):
+        path = f"{home}/{path}"
+    return facts.mounts.beneath(path)
 
 
 def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
-    if not facts.subject.evaluates:
-        for place in facts.checkpoint_places:
-            mount = mount_of(facts, place.path) if place.firm else None
-            if mount is not None and not (place.in_script and _is_passing(facts, place, mount)):
-                yield place, mount
+    """Return the places that are checkpoint paths by name, with their mounts."""
+    if facts.subject.evaluates:
+        return
+    for place in facts.checkpoint_places:
+        mount = mount_of(facts, place.path) if place.firm else None
+        if mount is not None and not (place.in_script and _is_deliberate(facts, place, mount)):
+            yield place, mount
 
 
-def _is_passing(facts: Facts, place: Place, mount: Mount) -> bool:
-    """Whether a script may know what it does: it names a place that stays, too, or changed its folder before."""
-    others = [
+def _is_deliberate(facts: Facts, place: Place, mount: Mount) -> bool:
+    """Whether a script may know that the place does not last, and saves somewhere else as well."""
+    path = place.path or ""
+    if facts.shell is not None:
+        if copies(facts.shell, path):
+            return True
+        moves = any(command.name in ("cd", "pushd") for command in facts.shell.commands)
+        if moves and not path.startswith("/"):
+            return True
+    others = (
         other
         for other in facts.checkpoint_places
         if other.in_script and other.firm and other is not place
-    ]
-    kept = mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
-    moved = facts.shell is not None and any(
-        command.name in ("cd", "pushd") for command in facts.shell.commands
     )
-    copied = facts.shell is not None and copies(facts.shell, place.path or "")
-    return kept or copied or (moved and not (place.path or "").startswith("/"))
+    return mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
 
 
-def _all_seen(facts: Facts) -> bool:
-    """
-    Whether every place where a checkpoint path could be named was seen, and none may be hidden.
-    """
+def _sees_all(facts: Facts) -> bool:
+    """Whether no checkpoint path can be hidden: all of the places that could name one are known."""
     parts = (facts.environment, facts.words, facts.part("distributed"), facts.text("working_dir"))
     if not facts.whole or any(isinstance(part, Unknown) for part in parts):
         return False
-    if (
-        isinstance(facts.mounts, Unknown)
-        or not facts.mounts.all_known
-        or any(m.is_open for m in facts.mounts.found)
-    ):
+    if isinstance(facts.mounts, Unknown) or not facts.mounts.all_known:
         return False
-    distributed = facts.part("distributed")
-    master = distributed.get("master") if isinstance(distributed, Mapping) else None
-    # The launcher of an MPI job has the command, and no GPU: nothing is hidden in that.
-    own_master = bool(master) and (
-        not facts.master or not facts.master.keys() <= {"command", "args", "compute"}
-    )
+    if any(mount.is_open for mount in facts.mounts.found):
+        return False
+    return not (_has_own_master(facts) or _has_hint(facts))
+
+
+def _has_own_master(facts: Facts) -> bool:
+    if not facts.known_part("distributed").get("master"):
+        return False
+    # The launcher of an MPI job has the command, and no GPU: that hides nothing.
+    return not facts.master or not facts.master.keys() <= {"command", "args", "compute"}
+
+
+def _has_hint(facts: Facts) -> bool:
+    """Whether a word or the script speaks of checkpoints, or is not known yet."""
     script = facts.subject.script.text if facts.subject.script else ""
-    words = [] if isinstance(facts.words, Unknown) else facts.words
-    hidden = any(is_templated(word) or _HINT.search(word) for word in words) or _HINT.search(script)
-    return not own_master and not hidden
+    words = facts.known_words
+    return any(is_templated(word) or _HINT.search(word) for word in words) or bool(
+        _HINT.search(script)
+    )
 
 
 def _may_keep(facts: Facts, place: Place) -> bool:
@@ -92,7 +98,7 @@ def _home(facts: Facts) -> Mount | None:
 
 
 def _has_none(facts: Facts) -> bool:
-    if facts.preemptible is not True or facts.subject.evaluates or not _all_seen(facts):
+    if facts.preemptible is not True or facts.subject.evaluates or not _sees_all(facts):
         return False
     return not any(place.firm or _may_keep(facts, place) for place in facts.checkpoint_places)
 
@@ -124,12 +130,9 @@ def no_checkpoint_path(facts: Facts) -> Hits:
 def checkpoint_path_implied(facts: Facts) -> Hits:
     """The quick start of Run:ai does so; it works as long as the code knows."""
     mount = _home(facts)
-    if (
-        _has_none(facts)
-        and mount is not None
-        and mount.kind in (Kind.KEPT, Kind.NODE)
-        and mount.read_only is False
-    ):
+    if mount is None or not _has_none(facts):
+        return
+    if mount.kind in (Kind.KEPT, Kind.NODE) and mount.read_only is False:
         yield (
             "spec.working_dir",
             f"only the working directory ({facts.text('working_dir')}) outlives a preemption; see "
@@ -224,12 +227,8 @@ def working_dir_not_persistent(facts: Facts) -> Hits:
 def claim_for_one_node(facts: Facts) -> Hits:
     """Pods on other nodes hang in ContainerCreating."""
     parallel = facts.number("parallelism")
-    several = bool(facts.part("distributed")) or (isinstance(parallel, int) and parallel > 1)
-    if (
-        isinstance(facts.mounts, Unknown)
-        or isinstance(facts.part("distributed"), Unknown)
-        or not several
-    ):
+    several = facts.known_part("distributed") or (isinstance(parallel, int) and parallel > 1)
+    if not several or isinstance(facts.mounts, Unknown):
         return
     for mount in facts.mounts.found:
         if mount.entry.get("access_mode") == "ReadWriteOnce":
@@ -241,14 +240,14 @@ def claim_for_one_node(facts: Facts) -> Hits:
 
 
 def _grace(facts: Facts) -> int | None:
-    found = facts.number("termination_grace_period")
-    if isinstance(found, Unknown):
+    grace = facts.number("termination_grace_period")
+    if isinstance(grace, Unknown):
         return None
-    return DEFAULT_GRACE if found is None else found
+    return DEFAULT_GRACE if grace is None else grace
 
 
 def needed_grace(save_seconds: float) -> float:
-    """Return what a save should be given: half as much again, as storage has bad days, and 5 s to end the step."""
+    """Return the grace period for a save: half its time as a margin, and 5 s to end the step."""
     return save_seconds * 1.5 + 5
 
 
@@ -258,10 +257,10 @@ def grace_too_short(facts: Facts) -> Hits:
     grace, took = _grace(facts), facts.subject.save_seconds
     if grace is None or grace > (took or 0.0):
         return
-    found = f"the longest save took {took:.1f} s" if took else "SIGKILL follows at once"
+    reason = f"the longest save took {took:.1f} s" if took else "SIGKILL follows at once"
     yield (
         "spec.termination_grace_period",
-        f"{grace} s of grace, but {found}: a preemption loses what was done since the last "
+        f"{grace} s of grace, but {reason}: a preemption loses what was done since the last "
         f"checkpoint; set at least {needed_grace(took or DEFAULT_GRACE / 2):.0f}",
     )
 
@@ -278,11 +277,16 @@ def grace_tight(facts: Facts) -> Hits:
         )
 
 
-@rule("grace-default", "info", "nobody set the grace period, nor measured how long a save takes")
+@rule(
+    "grace-default", "info", "the grace period is not set, and the time of a save is not measured"
+)
 def grace_default(facts: Facts) -> Hits:
     """30 s are enough for small models only."""
-    unsaid = facts.number("termination_grace_period") is None and facts.subject.save_seconds is None
-    if unsaid and facts.preemptible is True and not facts.subject.evaluates:
+    is_set = facts.number("termination_grace_period") is not None
+    is_measured = facts.subject.save_seconds is not None
+    if is_set or is_measured:
+        return
+    if facts.preemptible is True and not facts.subject.evaluates:
         yield (
             "spec.termination_grace_period",
             f"not set: {DEFAULT_GRACE} s from SIGTERM to SIGKILL; measure a save (save_seconds in "
@@ -290,20 +294,17 @@ def grace_default(facts: Facts) -> Hits:
         )
 
 
-@rule("grace-told-wrong", "warning", "the training is told another grace period than it gets")
-def grace_told_wrong(facts: Facts) -> Hits:
+@rule("grace-mismatch", "warning", "the training expects another grace period than it gets")
+def grace_mismatch(facts: Facts) -> Hits:
     """``PreemptionGuard`` reads it from there."""
     grace = _grace(facts)
+    if grace is None:
+        return
     for name in ("TERMINATION_GRACE_PERIOD_SECONDS", "RUNAI_GRACE_SECONDS"):
-        variables = facts.environment
-        told = variables.get(name) if variables and not isinstance(variables, Unknown) else None
-        if (
-            grace is not None
-            and re.fullmatch(r"\d+(\.\d*)?", str(told))
-            and float(str(told)) > grace
-        ):
+        expected = str(facts.known_part("environment").get(name))
+        if re.fullmatch(r"\d+(\.\d*)?", expected) and float(expected) > grace:
             yield (
                 f"spec.environment.{name}",
-                f"{told} s are promised, but SIGKILL comes after {grace} s; set "
+                f"{expected} s are promised, but SIGKILL comes after {grace} s; set "
                 "termination_grace_period to the same",
             )

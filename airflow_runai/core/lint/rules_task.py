@@ -1,4 +1,4 @@
-"""Rules on the Airflow task around a training: its retries, its limits, how it waits and what a kill does."""
+"""Rules on the Airflow task around a training: retries, limits, waiting, and a kill."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
 
-#: How often Run:ai restarts what failed, where nobody says.
+#: Run:ai's own number of restarts after failures.
 DEFAULT_BACKOFF = 6
-#: (the one, the other): what the first measures is part of what the second measures.
+#: Pairs of clocks: the time that the first measures is part of the second's.
 _PART_OF = (
     ("interruption", "interrupted_total"),
     ("queue", "total"),
@@ -25,17 +25,19 @@ _PART_OF = (
 
 
 def _limits(facts: Facts) -> dict[str, float]:
-    """Return the limits whose values are known; Jinja's texts count."""
-    given = facts.subject.limits
-    found: dict[str, float] = {}
-    for clock, value in given.items() if isinstance(given, Mapping) else ():
-        try:
-            seconds = float(value) if isinstance(value, (str, int, float)) else math.nan
-        except (ValueError, OverflowError):
-            continue
-        if seconds > 0:
-            found[str(clock)] = seconds
-    return found
+    """Return the limits whose values are known, rendered texts included."""
+    limits = facts.subject.limits
+    if not isinstance(limits, Mapping):
+        return {}
+    seconds = {str(clock): _number(value) for clock, value in limits.items()}
+    return {clock: value for clock, value in seconds.items() if value > 0}
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, (str, int, float)) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 @rule("backoff-times-retries", "warning", "restarts by Run:ai and retries by Airflow multiply")
@@ -53,10 +55,10 @@ def backoff_times_retries(facts: Facts) -> Hits:
 @rule(
     "backoff-default",
     "info",
-    "Run:ai's own restarts, 6 where nobody says, multiply with Airflow's retries",
+    "Run:ai's own restarts, 6 by default, multiply with Airflow's retries",
 )
 def backoff_default(facts: Facts) -> Hits:
-    """Templates and policies of the control plane may say something else."""
+    """Templates and policies of the control plane may set another default."""
     retries = facts.subject.retries
     if facts.number("backoff_limit") is None and retries:
         yield (
@@ -85,7 +87,7 @@ def limits_contradict(facts: Facts) -> Hits:
 
 @rule("limit-keeps-workload", "warning", "a limit ends the task, but not the workload")
 def limit_keeps_workload(facts: Facts) -> Hits:
-    """Right for looking at it, expensive if nobody looks."""
+    """Right for looking at it, expensive if no one does."""
     limits = facts.subject.limits
     if facts.subject.on_kill == "keep" and isinstance(limits, Mapping) and limits:
         yield (
