@@ -547,7 +547,8 @@ def test_silenced_codes_are_not_reported() -> None:
 
 def test_unknown_codes_are_refused_with_the_nearest() -> None:
     with pytest.raises(
-        SpecError, match=r"lint_silence: 'grace-tigth' is not the code of a lint rule.*'grace-tight'"
+        SpecError,
+        match=r"lint_silence: 'grace-tigth' is not the code of a lint rule.*'grace-tight'",
     ):
         check_codes(["grace-tight", "grace-tigth"], "lint_silence")
     with pytest.raises(SpecError, match="no-such"):

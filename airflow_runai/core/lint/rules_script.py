@@ -1,4 +1,4 @@
-"""Rules on the start-up script: does it start, do its arguments reach the training, is its failure seen."""
+"""Rules on the start-up script: whether it starts, passes arguments on and fails visibly."""
 
 from __future__ import annotations
 

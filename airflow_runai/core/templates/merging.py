@@ -1,10 +1,10 @@
 """
-How one specification is laid over another, and what single values it then has.
+How one specification is laid over another, and its single values.
 
-The rules (``docs/templates.md`` has them as a table): mappings key by key; scalars and whole
-variables are replaced; lists append, an entry that is there already stays where it is; ``None``
-says nothing, except in ``raw``, which is sent as it stands. Laying over is associative, and an
-empty specification changes nothing.
+The rules (``docs/templates.md`` has them as a table): mappings are merged key by key; scalars and
+whole variables are replaced; lists append, and an entry that exists already stays in its place;
+``None`` changes nothing, except in ``raw``, which is sent as it is. The operation is associative,
+and an empty specification changes nothing.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _RULES = {
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same to a reader: unlike in Python, ``1`` is neither ``true`` nor ``1.0``."""
+    """Whether two values are equal and of one type: ``1`` is neither ``true`` nor ``1.0``."""
     return type(one) is type(other) and bool(one == other)
 
 
@@ -96,7 +96,7 @@ def leaves(value: Any, path: str = "", *, whole: bool = False) -> Iterator[tuple
     """
     Return each single value with its dotted key; entries of lists count from 0, ``storage.pvc[0]``.
 
-    :param whole: take ``value`` as one, though it may be a mapping (the source of a variable).
+    :param whole: take ``value`` as one, even a mapping (the source of a variable).
     """
     if isinstance(value, Mapping) and value and not whole:
         inside = path.rpartition(".")[2] == "environment"
