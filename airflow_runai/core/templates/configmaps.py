@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_runai.core.command_line import parse_command
+from airflow_runai.core.command_line import ParsedCommand, parse_command
 from airflow_runai.core.command_line.flags import Disposition, Flag, Takes
 from airflow_runai.core.command_line.line import Line, completed, with_git
 from airflow_runai.core.command_line.table_v1 import V1
@@ -265,20 +265,7 @@ class _Reading:
 
     def finished(self) -> dict[str, Any]:
         """Return the keys of a template besides its name."""
-        try:
-            parsed = parse_command(self.command_line())
-        except SpecError as error:
-            where = self.document.where
-            self.problems += [f"{where}: as a flag, {sentence}" for sentence in error.problems]
-        if self.problems:
-            raise SpecError(self.problems)
-        if parsed.line.git and "repository" not in parsed.line.git:
-            raise SpecError(
-                [
-                    f"{self.document.where}: as a flag, --git-sync: source missing; "
-                    "allowed: a template with it"
-                ]
-            )
+        parsed = self.parsed()
         self.warnings += parsed.warnings
         self.line = replace(parsed.line, words="command") if self.is_command else parsed.line
         return {
@@ -288,6 +275,19 @@ class _Reading:
             "required": list(dict.fromkeys(self.required)),
             "replaceable": self.replaceable,
         }
+
+    def parsed(self) -> ParsedCommand:
+        where = f"{self.document.where}: as a flag"
+        try:
+            parsed = parse_command(self.command_line())
+        except SpecError as error:
+            self.problems += [f"{where}, {sentence}" for sentence in error.problems]
+        if self.problems:
+            raise SpecError(self.problems)
+        if parsed.line.git and "repository" not in parsed.line.git:
+            # The parser lets a template supply it, but this line is the template.
+            raise SpecError([f"{where}, --git-sync: source missing; allowed: a template with it"])
+        return parsed
 
 
 def _is_required(entry: Mapping[str, Any]) -> bool:

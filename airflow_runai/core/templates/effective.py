@@ -64,8 +64,9 @@ def resolve(
         keys that are changed, required keys without a value, a kind that does not fit.
     """
     unresolved: list[str] = []
-    chain = _chain(name, library, unresolved)
-    templates = [*([admin] if admin else []), *chain]
+    templates = _chain(name, library, unresolved)
+    if admin:
+        templates.insert(0, admin)
     own = Template(CALL, "the task's own specification", call, line=line)
     layers = _layers(templates, own)
     problems: list[str] = []
@@ -75,14 +76,11 @@ def resolve(
         problems += [*_missing(templates, spec), *_misfits(templates, spec)]
     if unresolved or problems:
         raise SpecError([*unresolved, *problems])
-    warnings = [f"template {t.name!r}: {sentence}" for t in templates for sentence in t.warnings]
-    warnings += _doubtful(layers, owners)
-    if name is None:
-        warnings += _unnamed_defaults(library)
-    spec, owners = _with_defaults(spec, owners, layers)
+    warnings = _warnings(layers, owners, library if name is None else {})
+    spec = completed(spec, _unlocked_lines(layers))
     return Effective(
         spec=spec,
-        layers=owners,
+        layers=_owners_of_result(spec, owners, layers),
         templates=tuple(template.name for template in templates),
         project=next((one.project for one in reversed(templates) if one.project), None),
         warnings=tuple(warnings),
@@ -152,59 +150,72 @@ def _locked(layer: Template) -> Iterator[Path]:
     return (path for key in layer.locked for path in parse_keys(key))
 
 
-def _with_defaults(
-    spec: dict[str, Any], owners: dict[str, str], layers: Sequence[Template]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Let lines set their defaults; a key that is locked without a value stays empty."""
+def _unlocked_lines(layers: Sequence[Template]) -> list[Line]:
+    """Return the lines without defaults for locked keys, which stay empty."""
     locks = {".".join(path) for layer in layers for path in _locked(layer)}
-    lines = [
-        replace(
-            layer.line,
-            fills={key: v for key, v in layer.line.fills.items() if not _is_under(key, locks)},
-        )
-        for layer in layers
-        if layer.line
-    ]
-    spec = completed(spec, lines)
-    last = next((layer.name for layer in reversed(layers) if layer.line), CALL)
+    lines = []
+    for layer in layers:
+        if layer.line:
+            fills = {
+                key: value for key, value in layer.line.fills.items() if not _is_under(key, locks)
+            }
+            lines.append(replace(layer.line, fills=fills))
+    return lines
+
+
+def _owners_of_result(
+    spec: Mapping[str, Any], owners: Mapping[str, str], layers: Sequence[Template]
+) -> dict[str, str]:
+    """Return the layer of each value; the last line owns the defaults."""
+    default = next((layer.name for layer in reversed(layers) if layer.line), CALL)
     # The words of an MPI job of CLI v1 have moved to its master.
-    moved = {
-        f"distributed.master.{key}": owners[key] for key in ("command", "args") if key in owners
-    }
-    keys = [key for key, _ in leaves(spec) if key]
-    return spec, {key: owners.get(key) or moved.get(key) or last for key in keys}
+    result = {f"distributed.master.{key}": owners.get(key, default) for key in ("command", "args")}
+    result.update(owners)
+    return {key: result.get(key, default) for key, _ in leaves(spec) if key}
 
 
 def _is_under(key: str, locks: set[str]) -> bool:
     return any(key == lock or key.startswith(f"{lock}.") for lock in locks)
 
 
-def _doubtful(layers: Sequence[Template], owners: Mapping[str, str]) -> Iterator[str]:
-    """Warn where a line and templates go together in a way that may not be meant."""
-    line, of_args = layers[-1].line, owners.get("args", CALL)
-    if line is None:
-        return
+def _warnings(
+    layers: Sequence[Template], owners: Mapping[str, str], unnamed: Mapping[str, Template]
+) -> Iterator[str]:
+    """
+    Yield the templates' own warnings, and doubts.
+
+    :param unnamed: the library, if the task names no template of it.
+    """
+    for layer in layers[:-1]:
+        yield from (f"template {layer.name!r}: {sentence}" for sentence in layer.warnings)
+    if layers[-1].line:
+        yield from _doubtful_words(layers[-1].line, owners)
+        yield from _doubtful_launchers(layers[-1].line, layers[:-1])
+    for template in unnamed.values():
+        if template.default:
+            yield (
+                f"no template is named; the command line took {template.name!r} then. "
+                "Name it, if it shall apply"
+            )
+
+
+def _doubtful_words(line: Line, owners: Mapping[str, str]) -> Iterator[str]:
+    of_args = owners.get("args", CALL)
     if line.words and owners.get("command") == CALL and of_args != CALL:
         yield (
             f"template {of_args!r}: its args come behind the line's command; "
             "if they are not meant, name none there"
         )
+
+
+def _doubtful_launchers(line: Line, templates: Sequence[Template]) -> Iterator[str]:
     if "distributed" in line.said:
         return
-    for layer in layers[:-1]:
-        if layer.line and layer.line.launcher:
+    for template in templates:
+        if template.line and template.line.launcher:
             yield (
-                f"template {layer.name!r}: has 'processes', so this becomes an MPI training; "
+                f"template {template.name!r}: has 'processes', so this becomes an MPI training; "
                 "the command line did so for 'runai submit-mpi' only"
-            )
-
-
-def _unnamed_defaults(library: Mapping[str, Template]) -> Iterator[str]:
-    for template in library.values():
-        if template.default:
-            yield (
-                f"no template is named; the command line took {template.name!r} then. "
-                "Name it, if it shall apply"
             )
 
 
