@@ -138,7 +138,7 @@ def _warn_of_old_short_forms(draft: Draft, item: Occurrence) -> None:
         draft.warn(f"read as --template {item.value}, as until mid-2020; a terminal is --tty")
     if (item.written, item.value) == ("-i", "t"):
         draft.warn(
-            "read as the image 't'; -it is for a terminal, and nobody sits there: leave it out"
+            "read as the image 't'; -it is for a terminal, and no one sits there: leave it out"
         )
 
 

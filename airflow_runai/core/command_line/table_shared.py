@@ -19,7 +19,7 @@ from airflow_runai.core.command_line.targets import (
 )
 
 NOTHING, ONE, MANY = Takes
-_TERMINAL = ignored("nobody sits at the terminal of an unattended training", NOTHING)
+_TERMINAL = ignored("no one sits at the terminal of an unattended training", NOTHING)
 
 
 def _affinity(kind: str) -> FlagTarget:

@@ -1,5 +1,5 @@
 """
-How a start-up script ends: what runs last, what comes after it, and who gets a SIGTERM meanwhile.
+How a start-up script ends: its last program, the statements behind it, and its place at SIGTERM.
 
 What runs last is taken for the training: the last top-level statement that does more than prepare,
 print and clean up, or the first unconditional ``exec``, since nothing comes after that.

@@ -146,7 +146,7 @@ def restart_always(facts: Facts) -> Hits:
     "an ended workload is deleted so soon that its end may be missed",
 )
 def deleted_before_seen(facts: Facts) -> Hits:
-    """Then success cannot be told from disappearance."""
+    """Then a success looks like a disappearance."""
     seconds = facts.number("auto_deletion")
     if isinstance(seconds, int) and seconds < MIN_DELETION:
         yield (

@@ -103,7 +103,7 @@ def script_trap_recurses(facts: Facts) -> Hits:
 @rule(
     "script-trap-succeeds",
     "error",
-    "the script ends with 0 when it is told to stop, as if the training were done",
+    "the script ends with 0 at SIGTERM, as if the training were done",
 )
 def script_trap_succeeds(facts: Facts) -> Hits:
     """A preempted container that ends with 0 counts as completed, and is never resumed."""

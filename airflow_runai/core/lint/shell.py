@@ -26,7 +26,7 @@ _OPENERS = {
     "{": "}",
 }
 _CLOSERS = set(_OPENERS.values())
-#: Their words up to the next separator are no command.
+#: Constructs whose own words, up to the next separator, are not a command.
 _HEADERS = ("for", "select", "case")
 _ALWAYS = {"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))"}
 _WITHOUT_CONDITION = re.compile(r"\(\([^;]*;\s*;[^;]*\)\)")
