@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from airflow_runai.core.fields import nearest
 from airflow_runai.core.lint import (
     rules_checkpoints,
+    rules_grace,
     rules_platform,
     rules_progress,
     rules_script,
@@ -30,6 +31,7 @@ __all__ = ["RULES", "SEVERITIES", "Finding", "Rule", "Script", "Subject", "check
 
 _CATALOGUE = (
     rules_checkpoints,
+    rules_grace,
     rules_script,
     rules_signals,
     rules_progress,
