@@ -25,11 +25,11 @@ ABSENCE_SECONDS = 600.0
 @dataclass(frozen=True)
 class Timeouts:
     """
-    Upper bounds of the clocks, seconds; ``None`` means no limit.
+    Upper bounds of the clocks, seconds; ``None`` means no timeout.
 
     A clock ends the wait only while it ticks: what runs is not stopped for having queued too long
     while nobody looked. While the phase is unknown, nobody knows which clocks tick: then only
-    ``total`` counts. While the control plane does not answer, no limit could be enforced: it ends
+    ``total`` counts. While the control plane does not answer, no timeout can be enforced: it ends
     the wait when the control plane answers again.
 
     :param queue: from submission to the first run.
@@ -53,14 +53,14 @@ class Timeouts:
             value = getattr(self, item.name)
             if value is not None and not value > 0:
                 raise ValueError(
-                    f"limits.{item.name}: {value!r}; allowed: seconds greater than 0, or leave it out"
+                    f"timeouts.{item.name}: {value!r}; allowed: seconds greater than 0, or leave it out"
                 )
 
 
 @dataclass(frozen=True)
 class WaitPolicy:
     """
-    Pace and limits of a wait.
+    Pace and timeouts of a wait.
 
     :param poll_interval: seconds between looks, greater than 0.
     :param when_suspended: ``wait``: someone suspended it and will resume it (the time counts as
@@ -70,7 +70,7 @@ class WaitPolicy:
     """
 
     poll_interval: float = 30.0
-    limits: Timeouts = Timeouts()
+    timeouts: Timeouts = Timeouts()
     when_suspended: str = "wait"
     deadline: float | None = None
 
@@ -166,16 +166,16 @@ def _exceeded(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) 
     if policy.deadline is not None and seen.taken_at >= policy.deadline:
         return _end(seen, ends.TIMED_OUT, f"the deadline passed while it was {seen.workload.phase}")
     for name, used in ticking.items():
-        limit = getattr(policy.limits, name)
-        if used < limit:
+        timeout = getattr(policy.timeouts, name)
+        if used < timeout:
             continue
         if name == "starting":
-            words = f"phase {seen.workload.phase} for {used:.0f} s; the limit for starting is {limit:.0f} s"
+            words = f"phase {seen.workload.phase} for {used:.0f} s; the timeout of starting is {timeout:.0f} s"
             return _end(seen, ends.STALLED, words + because(seen.workload.message))
         return _end(
             seen,
             ends.TIMED_OUT,
-            f"the {name} clock reached {used:.0f} s; its limit is {limit:.0f} s",
+            f"the {name} clock reached {used:.0f} s; its timeout is {timeout:.0f} s",
         )
     return None
 
@@ -188,7 +188,7 @@ def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
     names = [
         name
         for name in (("total",) if unsure else _CLOCKS)
-        if getattr(policy.limits, name) is not None
+        if getattr(policy.timeouts, name) is not None
     ]
     found: dict[str, float] = {}
     if names:  # a training that was preempted hundreds of times has a long history to go through
@@ -198,7 +198,7 @@ def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
             for name in names
             if getattr(later, name) > getattr(spent, name)
         }
-    if policy.limits.starting is not None and not unsure and _should_move_on(seen):
+    if policy.timeouts.starting is not None and not unsure and _should_move_on(seen):
         found["starting"] = seen.taken_at - seen.timeline[-1].at
     return found
 
@@ -213,8 +213,8 @@ def _should_move_on(seen: Snapshot) -> bool:
 
 
 def _pause(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) -> float:
-    """Look as often as asked, but wake up no later than the nearest limit."""
-    left = [getattr(policy.limits, name) - used for name, used in ticking.items()]
+    """Look as often as asked, but wake up no later than the nearest timeout."""
+    left = [getattr(policy.timeouts, name) - used for name, used in ticking.items()]
     if policy.deadline is not None:
         left.append(policy.deadline - seen.taken_at)
     return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))

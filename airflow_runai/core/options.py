@@ -50,7 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "/opt/airflow/runai-templates",
         "default": "",
     },
-    "lint_silence": {
+    "lint_ignore": {
         "description": "Codes of lint rules that are not reported for any task, separated by commas.",
         "version_added": "0.1.0",
         "type": "string",

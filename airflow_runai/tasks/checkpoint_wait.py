@@ -32,7 +32,7 @@ from airflow_runai.tasks.checkpoint_query import (
     CheckpointNotFoundYet,
     CheckpointQuery,
     no_valid_checkpoint,
-    put_aside,
+    quarantine_rejected,
 )
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Watch:
         return found
 
     def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
-        everything = replace(self.search, min_step=None, expect=None, report_path=None)
+        everything = replace(self.search, min_step=None, requirements=None, report_path=None)
         try:
             seen = f"{before.since} {(yield Read(lambda _: everything.mark()))}"
             if seen == self.guarded:
@@ -249,7 +249,7 @@ class Watch:
         if not again.idle or again.since != before.since:
             log.info("the workload goes on; nothing is put aside")
             return
-        self.aside.update((yield Read(lambda _: put_aside(found, everything))))
+        self.aside.update((yield Read(lambda _: quarantine_rejected(found, everything))))
         # Of the root before it was read: what has come since then was not looked at.
         self.guarded = seen if _settled(found) else ""
         after = yield from self._standing()

@@ -25,10 +25,10 @@ def settle(
     hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
 ) -> Outcome | None:
     """
-    Return the end as it is now; stop what exceeds its limit even now.
+    Return the end as it is now; stop what exceeds its timeout even now.
 
     :param policy: asked only where something besides success and failure has to be decided.
-    :param action: what to do with a workload that exceeds its limit: ``stop``, ``suspend`` or
+    :param action: what to do with a workload that exceeds its timeout: ``stop``, ``suspend`` or
         ``keep``.
     :return: ``None`` if the wait goes on, because the workload is back, runs again, or nobody can
         tell.

@@ -47,6 +47,7 @@ class Submission:
     :param slug: readable part of a new workload's name; ``None`` takes the task id.
     :param on_clear: ``restart`` or ``reattach``.
     :param on_kill: what the workload shall carry for whoever ends what nobody waits for.
+    :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
     hook: RunaiHook
@@ -57,6 +58,7 @@ class Submission:
     slug: str | None
     on_clear: str
     on_kill: str
+    awaited: bool = True
     _found_elsewhere: str | None = None
 
     def submit_or_adopt(self, before_create: Callable[[], None]) -> Workload:
@@ -147,7 +149,8 @@ class Submission:
 
     def _order(self, name: str) -> Order:
         spec = self.spec.with_environment(_about(self.context))
-        return Order(name, spec, self._tries.current, Mark(self._who.map_index, self.on_kill))
+        mark = Mark(self._who.map_index, self.on_kill, self.awaited)
+        return Order(name, spec, self._tries.current, mark)
 
     def _noted(self, generation: int, order: Order) -> Note:
         earlier = self.note if self.note and self.note.generation == generation else None
@@ -252,3 +255,14 @@ def _about(context: Context) -> Mapping[str, str]:
     ti = context["ti"]
     about: dict[str, Any] = {"DAG_ID": ti.dag_id, "TASK_ID": ti.task_id, "DAG_RUN_ID": ti.run_id}
     return {f"AIRFLOW_CTX_{key}": str(value) for key, value in about.items()}
+
+
+def submission_result(workload: Workload, project: str) -> dict[str, Any]:
+    """Return the result of a task that does not wait: what is known of the workload now."""
+    return {
+        "workload_id": workload.id,
+        "name": workload.name,
+        "project": project,
+        "phase": workload.phase,
+        "submitted_at": workload.created_at or None,
+    }

@@ -46,6 +46,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param policy: the fields of :class:`WaitPolicy` as plain JSON.
     :param on_kill: what to do when a user ends the task: ``stop``, ``suspend`` or ``keep``.
     :param min_defer_seconds: do not fire earlier than this after the start.
+    :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         policy: dict[str, Any],
         on_kill: str = "stop",
         min_defer_seconds: float = 10.0,
+        show_timeline: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -62,6 +64,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.policy = policy
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
+        self.show_timeline = show_timeline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -73,6 +76,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "policy": self.policy,
                 "on_kill": self.kill_action,
                 "min_defer_seconds": self.min_defer_seconds,
+                "show_timeline": self.show_timeline,
             },
         )
 
@@ -113,7 +117,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
 
     async def _tell(self, news: Notice) -> None:
         self.log.info("%s", news.text)
-        if news.kind == "timeline":
+        if news.kind == "timeline" and self.show_timeline:
             await self._publish(news.data)
 
     async def _shown(self) -> tuple[Moment, ...]:
@@ -186,7 +190,7 @@ def _not_for_ever_refused(read: Read) -> Read:
     Let a wait survive one refused login, but not two in a row: the connection has to be read anew.
 
     Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so
-    that its limits are looked at even then.
+    that its timeouts are looked at even then.
     """
     refused = False
 
@@ -218,10 +222,10 @@ def workload_from_json(value: Mapping[str, Any]) -> Workload:
 
 def policy_to_json(policy: WaitPolicy) -> dict[str, Any]:
     """Return a policy as plain JSON."""
-    limits = {key: value for key, value in asdict(policy.limits).items() if value is not None}
-    return {**asdict(policy), "limits": limits}
+    timeouts = {key: value for key, value in asdict(policy.timeouts).items() if value is not None}
+    return {**asdict(policy), "timeouts": timeouts}
 
 
 def policy_from_json(value: Mapping[str, Any]) -> WaitPolicy:
     """Inverse of :func:`policy_to_json`."""
-    return WaitPolicy(**{**value, "limits": Timeouts(**value.get("limits", {}))})
+    return WaitPolicy(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})

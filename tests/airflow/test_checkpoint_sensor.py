@@ -185,10 +185,10 @@ def test_a_root_that_cannot_become_one_ends_the_wait(
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"min_step": "{{ 'soon' }}"}, "min_step: 'soon'"),
     (
-        {"min_step": 5, "expect": {"min_step": 6}},
-        "expect: min_step: 6 here, and 5 beside it; name it once",
+        {"min_step": 5, "requirements": {"min_step": 6}},
+        "requirements: min_step: 6 here, and 5 beside it; name it once",
     ),
-    ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
+    ({"requirements": {"worlds": 2}}, "requirements: 'worlds': unknown; allowed: min_step"),
     ({"root": "s4://bucket"}, "path: 's4://bucket'"),
     ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
     ({"workload": {"task_id": "tsk"}}, "workload: no task 'tsk' in DAG 'dag'; there are task"),
@@ -210,8 +210,8 @@ def test_wrong_arguments_are_named_before_anything_is_waited_for(
 def test_what_is_wrong_in_the_file_is_told_when_it_is_parsed() -> None:
     with pytest.raises(ValueError, match="level: 7; allowed: 0 listing"):
         sensor(level=7)()
-    with pytest.raises(ValueError, match="veto: True without a workload"):
-        sensor(veto=True)()
+    with pytest.raises(ValueError, match="on_invalid: 'quarantine' without a workload"):
+        sensor(on_invalid="quarantine")()
 
 
 # -- one round
@@ -508,7 +508,11 @@ def test_while_the_workload_is_suspended_a_bad_newest_is_put_aside(
     run(
         dag_of(
             sensor(
-                min_step=20, workload="long-train", veto=True, timeout=0.5, deferrable=deferrable
+                min_step=20,
+                workload="long-train",
+                on_invalid="quarantine",
+                timeout=0.5,
+                deferrable=deferrable,
             )
         )
     )
@@ -535,7 +539,7 @@ def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
         person.steer(control_plane.resume, "digits")
 
     with meanwhile(interrupt):
-        done = run(dag_of(sensor(min_step=184, workload=name, veto=True)))
+        done = run(dag_of(sensor(min_step=184, workload=name, on_invalid="quarantine")))
     assert done.state == "success", done.words
     assert done.xcom()["step"] >= 184
     assert f"resumed from step {steps['good']} " in emulator.log(name)
@@ -549,7 +553,9 @@ def test_while_the_training_runs_nothing_is_put_aside(
     person.wait_for("long-train", "Running")
     publish(root, 10)
     os.truncate(publish(root, 20) / "model.safetensors", 100)
-    done = run(dag_of(sensor(min_step=20, workload="long-train", veto=True, timeout=0.5)))
+    done = run(
+        dag_of(sensor(min_step=20, workload="long-train", on_invalid="quarantine", timeout=0.5))
+    )
     assert done.task().state == "failed"
     assert (root / "step-00000020").exists()
     assert not (root / "quarantine").exists()

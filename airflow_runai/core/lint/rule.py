@@ -42,7 +42,7 @@ class Finding:
     """
     A hit of a rule.
 
-    :param where: the place: ``spec.environment.CHECKPOINTS``, ``limits.queue``, ``startup.sh:7``.
+    :param where: the place: ``spec.environment.CHECKPOINTS``, ``timeouts.queue``, ``startup.sh:7``.
     :param message: the value, its consequence and the remedy; no secrets.
     :param section: page and anchor that explain it.
     """

@@ -1,4 +1,4 @@
-"""Rules on the Airflow task around a training: retries, limits, waiting, and a kill."""
+"""Rules on the Airflow task around a training: retries, timeouts, waiting, and a kill."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PART_OF = (
 )
 
 
-def _limits(facts: Facts) -> dict[str, float]:
-    """Return the limits whose values are known, rendered texts included."""
-    limits = facts.subject.limits
-    if not isinstance(limits, Mapping):
+def _timeouts(facts: Facts) -> dict[str, float]:
+    """Return the timeouts whose values are known, rendered texts included."""
+    timeouts = facts.subject.timeouts
+    if not isinstance(timeouts, Mapping):
         return {}
-    seconds = {str(clock): _number(value) for clock, value in limits.items()}
+    seconds = {str(clock): _number(value) for clock, value in timeouts.items()}
     return {clock: value for clock, value in seconds.items() if value > 0}
 
 
@@ -69,30 +69,30 @@ def backoff_default(facts: Facts) -> Hits:
 
 
 @rule(
-    "limits-contradict",
+    "timeouts-contradict",
     "warning",
-    "a limit that can never be reached, because another one is reached before",
+    "a timeout that can never be reached, because another one is reached before",
 )
-def limits_contradict(facts: Facts) -> Hits:
+def timeouts_contradict(facts: Facts) -> Hits:
     """A part that may last longer than the whole."""
-    limits = _limits(facts)
+    timeouts = _timeouts(facts)
     for part, whole in _PART_OF:
-        if part in limits and whole in limits and limits[part] > limits[whole]:
+        if part in timeouts and whole in timeouts and timeouts[part] > timeouts[whole]:
             yield (
-                f"limits.{part}",
-                f"{limits[part]:g} s, but {whole}, which includes it, ends the wait after "
-                f"{limits[whole]:g} s; raise {whole} or lower {part}",
+                f"timeouts.{part}",
+                f"{timeouts[part]:g} s, but {whole}, which includes it, ends the wait after "
+                f"{timeouts[whole]:g} s; raise {whole} or lower {part}",
             )
 
 
-@rule("limit-keeps-workload", "warning", "a limit ends the task, but not the workload")
-def limit_keeps_workload(facts: Facts) -> Hits:
+@rule("timeout-keeps-workload", "warning", "a timeout ends the task, but not the workload")
+def timeout_keeps_workload(facts: Facts) -> Hits:
     """Right for looking at it, expensive if no one does."""
-    limits = facts.subject.limits
-    if facts.subject.on_kill == "keep" and isinstance(limits, Mapping) and limits:
+    timeouts = facts.subject.timeouts
+    if facts.subject.on_kill == "keep" and isinstance(timeouts, Mapping) and timeouts:
         yield (
             "on_kill",
-            "'keep', with limits: when one is exceeded the task fails and the workload goes on "
+            "'keep', with timeouts: when one is exceeded the task fails and the workload goes on "
             "using GPUs; take 'stop' or 'suspend'",
         )
 

@@ -38,7 +38,7 @@ class Subject:
     :param evaluates: it is an evaluation: short, and allowed to start from the beginning.
     :param warnings: those of :func:`~airflow_runai.core.command_line.parse_command`.
     :param retries: of the Airflow task.
-    :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
+    :param timeouts: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
         likewise.
     :param script: the start-up script of the container.
     :param save_seconds: the longest time that writing a checkpoint took (``save_seconds`` of a
@@ -52,7 +52,7 @@ class Subject:
     evaluates: bool = False
     warnings: tuple[str, ...] = ()
     retries: int | None = None
-    limits: Mapping[str, Any] | None = None
+    timeouts: Mapping[str, Any] | None = None
     deferrable: bool | None = None
     on_kill: str | None = None
     script: Script | None = None
