@@ -16,13 +16,13 @@ from airflow_runai.backends.organization import Cluster, Project
 from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpus_asked
+from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Refused, RunaiError
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.tasks.argument_checks import is_templated
 
 OK, PROBLEM, UNKNOWN = "ok", "problem", "unknown"
 _MIN_VERSION = (2, 18)
@@ -249,7 +249,7 @@ def _requested_gpus(run: DryRun) -> float | None:
     for key in run.later:
         if not key.startswith("spec.") or key.split(".")[1] in _GPU_KEYS:
             raise NotChecked("how many GPUs is known only when the task runs")
-    return gpus_asked(run.checked_spec)
+    return gpus_requested(run.checked_spec)
 
 
 def _project_record(run: DryRun) -> Mapping[str, Any]:

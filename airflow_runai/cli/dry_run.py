@@ -17,8 +17,8 @@ from airflow_runai.cli.exit_codes import UsageError, command, error_text
 from airflow_runai.cli.name_check import name
 from airflow_runai.cli.output import print_rows
 from airflow_runai.cli.target import Target, target_from
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.errors import RunaiError
-from airflow_runai.tasks.argument_checks import is_templated
 
 #: Name, check, and whether an error in the check is itself a problem.
 STEPS: tuple[tuple[str, Callable[[DryRun], CheckResult], bool], ...] = (

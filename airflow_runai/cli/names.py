@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_runai.cli.target import Target
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.naming import TaskIdentity, base_name
 from airflow_runai.deployment.instance_name import name_in_database
-from airflow_runai.tasks.argument_checks import is_templated
 
 
 @dataclass(frozen=True)

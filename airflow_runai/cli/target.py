@@ -15,9 +15,9 @@ from typing import Any
 from airflow_runai.cli.exit_codes import UsageError
 from airflow_runai.cli.files import read_small_file
 from airflow_runai.cli.tasks import TrainingTask, find_training
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.templates.text import LIMIT, documents
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.argument_checks import is_templated
 from airflow_runai.tasks.instructions import Instructions, gather
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.merging import leaves
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.argument_checks import is_templated
 
 #: Arguments of an operator that add nothing to the specification.
 _OUTSIDE_SPEC = ("project", "cluster", "workload_name", "runai_conn_id", "timeouts")

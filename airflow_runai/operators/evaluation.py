@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.tasks.argument_checks import is_templated
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import XComArg
 
 from airflow_runai.core.decision import Timeouts
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
@@ -72,11 +73,6 @@ def check_wait_arguments(
         )
     if wrong:
         raise SpecError(wrong)
-
-
-def is_templated(text: str) -> bool:
-    """Return whether Airflow has still to render ``text``."""
-    return "{{" in text or "{%" in text
 
 
 def _timeout_problems(timeouts: object) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.core.json_merge import merged
+from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
@@ -77,7 +77,7 @@ def gather(
     if spec is not None and not isinstance(spec, Mapping):
         return Instructions(spec)  # the check of the specification has the better words for it
     line = _without_overruled(own.unfilled, spec or {})
-    call = merged(line.said if line else {}, spec or {})
+    call = deep_merge(line.said if line else {}, spec or {})
     name = template or own.template
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})

@@ -49,7 +49,7 @@ def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(
     assert (quiet.code, quiet.out) == (0, "nothing found\n")
     wrong = airflow("lint", "--line", line, "--silence", "no-such-code")
     assert wrong.code == 2
-    assert "'no-such-code' is no code" in wrong.err
+    assert "'no-such-code' is not the code" in wrong.err
     assert set(found) <= set(RULES)
 
 
