@@ -22,10 +22,10 @@ from airflow_runai.drill.facts import Ending, Reach, Run, Standing, Start, Write
 from airflow_runai.drill.plan import DEFAULT_VARIABLE, Plan
 from airflow_runai.drill.standing import look
 from airflow_runai.drill.watch import Watch
-from airflow_runai.emulator import Emulator, Settings, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, serve
 from airflow_runai.emulator import phases as phase
 from airflow_runai.emulator.admission import admit
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 
 __all__ = ["READY_SECONDS", "Kind", "perform"]
 
@@ -59,7 +59,7 @@ def perform(
     folder.copy(plan.folder, work, plan.saves_inside)
     saves = work / plan.saves_inside if plan.saves_inside else saves
     saves.mkdir(parents=True, exist_ok=True)
-    settings = Settings(
+    settings = EmulatorSettings(
         projects=("drill:1",),
         gpus_per_node=1,
         volumes={_WORK: work, _place(plan): saves},
@@ -129,7 +129,7 @@ class _Stage:
         self._patience = patience
         self._watch = Watch(saves, self._now, self._strike)
         self._begin = self._deadline = 0.0
-        self._workload: Workload
+        self._workload: EmulatedWorkload
 
     def play(self, work: Path) -> Run:
         self._begin, self._deadline = time.time(), time.monotonic() + self._plan.limit
@@ -166,7 +166,7 @@ class _Stage:
             self._plane.engine.created(self._workload, self._plane.clock.now())
 
     @property
-    def _settings(self) -> Settings:
+    def _settings(self) -> EmulatorSettings:
         return self._emulator.settings
 
     def _now(self) -> float:

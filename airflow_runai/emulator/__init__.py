@@ -12,6 +12,14 @@ from airflow_runai.emulator.clock import RealClock, SteppedClock
 from airflow_runai.emulator.faults import Fault
 from airflow_runai.emulator.scripted import Scenario
 from airflow_runai.emulator.server import Emulator, serve
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.settings import EmulatorSettings
 
-__all__ = ["Emulator", "Fault", "RealClock", "Scenario", "Settings", "SteppedClock", "serve"]
+__all__ = [
+    "Emulator",
+    "Fault",
+    "RealClock",
+    "Scenario",
+    "EmulatorSettings",
+    "SteppedClock",
+    "serve",
+]

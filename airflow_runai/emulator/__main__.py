@@ -1,7 +1,7 @@
 """
 ``python -m airflow_runai.emulator``: run an embedded Run:ai until told to stop.
 
-Only reads arguments and waits; what they mean is checked by ``Settings``.
+Only reads arguments and waits; what they mean is checked by ``EmulatorSettings``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_runai.emulator.settings import (
     DEFAULT_CLIENT_ID,
     DEFAULT_CLIENT_SECRET,
     VERSIONS,
-    Settings,
+    EmulatorSettings,
 )
 
 _SHUTDOWN_SECONDS = 10.0
@@ -143,8 +143,8 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    return Settings(
+def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
+    return EmulatorSettings(
         host=arguments.host,
         port=arguments.port,
         projects=tuple(arguments.project or ("team-a:2", "team-b:2")),

@@ -13,30 +13,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.emulator.records import PRIORITIES
-from airflow_runai.emulator.replies import Refused
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.replies import ApiError
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.world import World
 
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_MOST_WORKERS = 1000
+MAX_WORKERS = 1000
 FRAMEWORKS = ("MPI", "PyTorch", "TF", "XGBoost", "JAX")
 
 
-def admit(body: Any, kind: str, world: World, settings: Settings) -> dict[str, Any]:
+def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dict[str, Any]:
     """
     Check a create request and give the fields of the workload.
 
     :raises Refused: 400 or 404 with a message, as the control plane would answer.
     """
     if not isinstance(body, Mapping):
-        raise Refused(400, "request body must be a JSON object", f"found {type(body).__name__}")
+        raise ApiError(400, "request body must be a JSON object", f"found {type(body).__name__}")
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
-        raise Refused(400, "spec is required and must be an object", "spec")
+        raise ApiError(400, "spec is required and must be an object", "spec")
     name = _name(body)
     project_id, cluster_id = _place(body, world)
     if world.named(name, project_id) is not None:
-        raise Refused(
+        raise ApiError(
             settings.duplicate_name_status, f"workload name already exists: {name}", "name"
         )
     _check_spec(spec)
@@ -62,11 +62,11 @@ def admit(body: Any, kind: str, world: World, settings: Settings) -> dict[str, A
 def _name(body: Mapping[str, Any]) -> str:
     name = body.get("name")
     if not isinstance(name, str) or not name:
-        raise Refused(400, "name is required", "name")
+        raise ApiError(400, "name is required", "name")
     if body.get("useGivenNameAsPrefix"):
         name = f"{name}-{uuid.uuid4().hex[:5]}"
     if len(name) > 63 or not _DNS_LABEL.fullmatch(name):
-        raise Refused(
+        raise ApiError(
             400,
             f"invalid name {name!r}: must be a DNS label of at most 63 characters [a-z0-9-]",
             "name",
@@ -77,14 +77,14 @@ def _name(body: Mapping[str, Any]) -> str:
 def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
     project_id, cluster_id = body.get("projectId"), body.get("clusterId")
     if not project_id:
-        raise Refused(400, "projectId is required", "projectId")
+        raise ApiError(400, "projectId is required", "projectId")
     if not cluster_id:
-        raise Refused(400, "clusterId is required", "clusterId")
+        raise ApiError(400, "clusterId is required", "clusterId")
     project = world.project(str(project_id))
     if world.cluster(str(cluster_id)) is None:
-        raise Refused(400, f"cluster {cluster_id} does not exist", "clusterId")
+        raise ApiError(400, f"cluster {cluster_id} does not exist", "clusterId")
     if project is None or project.cluster_id != cluster_id:
-        raise Refused(
+        raise ApiError(
             400, f"project {project_id} does not exist in cluster {cluster_id}", "projectId"
         )
     return project.id, project.cluster_id
@@ -92,18 +92,18 @@ def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
 
 def _check_spec(spec: Mapping[str, Any]) -> None:
     if not isinstance(spec.get("image"), str) or not spec["image"]:
-        raise Refused(400, "image is required", "spec.image")
+        raise ApiError(400, "image is required", "spec.image")
     for key in ("command", "args"):
         if spec.get(key) is not None and not (isinstance(spec[key], str) and spec[key]):
-            raise Refused(400, f"{key} must be a non-empty string", f"spec.{key}")
+            raise ApiError(400, f"{key} must be a non-empty string", f"spec.{key}")
     priority = spec.get("priorityClass")
     if priority is not None and (not isinstance(priority, str) or priority not in PRIORITIES):
-        raise Refused(
+        raise ApiError(
             400, f"priorityClass {priority!r} does not exist: use one of {', '.join(PRIORITIES)}"
         )
     for key in ("backoffLimit", "terminationGracePeriodSeconds"):
         if spec.get(key) is not None and not _is_count(spec[key]):
-            raise Refused(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
+            raise ApiError(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
     _check_parts(spec)
 
 
@@ -111,7 +111,7 @@ def _check_parts(spec: Mapping[str, Any]) -> None:
     """Check what workers and a master may both have."""
     for key, kind in (("environmentVariables", list), ("compute", dict), ("storage", dict)):
         if not isinstance(spec.get(key) or kind(), kind):
-            raise Refused(
+            raise ApiError(
                 400, f"{key} must be {'a list' if kind is list else 'an object'}", f"spec.{key}"
             )
     _check_variables(spec.get("environmentVariables"))
@@ -122,29 +122,29 @@ def _check_variables(variables: Any) -> None:
     for number, item in enumerate(variables or ()):
         where = f"spec.environmentVariables[{number}]"
         if not isinstance(item, Mapping) or not item.get("name"):
-            raise Refused(400, f"{where}: name is required", where)
+            raise ApiError(400, f"{where}: name is required", where)
         value = item.get("value")
         if value is not None and not isinstance(value, str):
-            raise Refused(400, f"{where}: value must be a string", where)
+            raise ApiError(400, f"{where}: value must be a string", where)
 
 
 def _check_compute(compute: Mapping[str, Any]) -> None:
     devices, portion = compute.get("gpuDevicesRequest"), compute.get("gpuPortionRequest")
     kind = compute.get("gpuRequestType")
     if devices is not None and not _is_count(devices):
-        raise Refused(
+        raise ApiError(
             400,
             "compute.gpuDevicesRequest must be an integer of 0 or more",
             "compute.gpuDevicesRequest",
         )
     if kind not in (None, "portion", "memory"):
-        raise Refused(
+        raise ApiError(
             400,
             f"compute.gpuRequestType {kind!r} is neither portion nor memory",
             "compute.gpuRequestType",
         )
     if portion is not None and (not isinstance(portion, (int, float)) or not 0 < portion <= 1):
-        raise Refused(
+        raise ApiError(
             400,
             f"compute.gpuPortionRequest {portion} is not in (0, 1]",
             "compute.gpuPortionRequest",
@@ -153,44 +153,44 @@ def _check_compute(compute: Mapping[str, Any]) -> None:
         message = (
             "compute: a portion or memory of a GPU cannot be requested with more than one device"
         )
-        raise Refused(400, message, "compute.gpuDevicesRequest")
+        raise ApiError(400, message, "compute.gpuDevicesRequest")
     memory = compute.get("gpuMemoryRequest")
     if memory is not None and not re.fullmatch(r"\d+(\.\d+)?([KMGTk]i?)?", str(memory)):
-        raise Refused(
+        raise ApiError(
             400,
             f"compute.gpuMemoryRequest {memory!r} is not a quantity",
             "compute.gpuMemoryRequest",
         )
     for needed, key in (("portion", "gpuPortionRequest"), ("memory", "gpuMemoryRequest")):
         if compute.get(key) is not None and kind != needed:
-            raise Refused(400, f"compute.{key} needs gpuRequestType={needed}", f"compute.{key}")
+            raise ApiError(400, f"compute.{key} needs gpuRequestType={needed}", f"compute.{key}")
 
 
 def _check_distributed(body: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
     framework, workers = spec.get("distributedFramework"), spec.get("numWorkers")
     if framework not in FRAMEWORKS:
-        raise Refused(
+        raise ApiError(
             400, f"distributedFramework {framework!r}: use one of {', '.join(FRAMEWORKS)}"
         )
-    if workers is not None and (not _is_count(workers) or not 1 <= workers <= _MOST_WORKERS):
-        raise Refused(
+    if workers is not None and (not _is_count(workers) or not 1 <= workers <= MAX_WORKERS):
+        raise ApiError(
             400,
-            f"numWorkers {workers!r} must be an integer in 1..{_MOST_WORKERS}",
+            f"numWorkers {workers!r} must be an integer in 1..{MAX_WORKERS}",
             "spec.numWorkers",
         )
     master = body.get("masterSpec")
     if master is None:
         return
     if body.get("masterSpecSameAsWorker"):
-        raise Refused(
+        raise ApiError(
             400, "masterSpec and masterSpecSameAsWorker are mutually exclusive", "masterSpec"
         )
     if not isinstance(master, Mapping):
-        raise Refused(400, "masterSpec must be an object", "masterSpec")
+        raise ApiError(400, "masterSpec must be an object", "masterSpec")
     _check_parts(master)
 
 
-def _check_policy(spec: Mapping[str, Any], settings: Settings) -> None:
+def _check_policy(spec: Mapping[str, Any], settings: EmulatorSettings) -> None:
     asked, most = (
         (spec.get("compute") or {}).get("gpuDevicesRequest") or 0,
         settings.policy_max_gpus,
@@ -202,7 +202,7 @@ def _check_policy(spec: Mapping[str, Any], settings: Settings) -> None:
         "details": f"value must be no greater than {most}",
         "rule": "max",
     }
-    raise Refused(
+    raise ApiError(
         400, "workload does not comply with the policy of the project", complianceIssues=[issue]
     )
 

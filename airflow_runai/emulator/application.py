@@ -37,11 +37,11 @@ from airflow_runai.emulator.colours import coloured
 from airflow_runai.emulator.connections import cut
 from airflow_runai.emulator.control_plane import ControlPlane, RecordedRequest
 from airflow_runai.emulator.faults import Fault
-from airflow_runai.emulator.hosts import HostCheckMiddleware, needs_nearby_hosts
+from airflow_runai.emulator.hosts import HostCheckMiddleware, needs_host_check
 from airflow_runai.emulator.page import PATHS, page
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
-Endpoint = Callable[[ControlPlane, Call], Reply]
+Endpoint = Callable[[ControlPlane, ApiCall], ApiReply]
 
 _V1 = "/api/v1"
 _ROUTES: list[tuple[str, str, Endpoint]] = [
@@ -99,14 +99,14 @@ def application(plane: ControlPlane) -> Starlette:
         for method, path, endpoint, fixed in table
     ]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
-    guard = [Middleware(HostCheckMiddleware)] if needs_nearby_hosts(plane.settings) else []
+    guard = [Middleware(HostCheckMiddleware)] if needs_host_check(plane.settings) else []
     return Starlette(routes=routes, middleware=guard, exception_handlers={404: _lost, 405: _lost})
 
 
 async def _lost(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     return _json(
-        Reply({"code": status, "message": "not found", "details": request.url.path}, status)
+        ApiReply({"code": status, "message": "not found", "details": request.url.path}, status)
     )
 
 
@@ -142,21 +142,21 @@ class _Handler:
             if kind in kinds:
                 return _refusal(kinds[kind])
         if "deliver_late" in kinds:
-            with contextlib.suppress(Refused):  # what cannot be read never arrives
+            with contextlib.suppress(ApiError):  # what cannot be read never arrives
                 await self._deliver_late(request, kinds["deliver_late"].seconds)
             return _Nothing(reset=False)
         reply = await self._reply(request, kinds)
-        response = _json(Reply(coloured(reply.payload, kinds), reply.status))
+        response = _json(ApiReply(coloured(reply.payload, kinds), reply.status))
         if "lose_reply" in kinds:
             await asyncio.sleep(kinds["lose_reply"].pause())
             return _Nothing(reset=False)
         return response
 
-    async def _reply(self, request: Request, kinds: dict[str, Fault]) -> Reply:
+    async def _reply(self, request: Request, kinds: dict[str, Fault]) -> ApiReply:
         try:
             return self._done(await self._read(request), kinds)
-        except Refused as refused:
-            return Reply(refused.body, refused.status)
+        except ApiError as refused:
+            return ApiReply(refused.body, refused.status)
 
     async def _deliver_late(self, request: Request, seconds: float) -> None:
         call = await self._read(request)
@@ -164,7 +164,7 @@ class _Handler:
         def deliver() -> None:
             try:
                 status = self._done(call, {}).status
-            except Refused as refused:
+            except ApiError as refused:
                 status = refused.status
             self._plane.requests.append(
                 RecordedRequest(call.method, call.path, request.url.query, status)
@@ -172,11 +172,11 @@ class _Handler:
 
         self._plane.later(seconds, deliver)
 
-    async def _read(self, request: Request) -> Call:
+    async def _read(self, request: Request) -> ApiCall:
         if not self._open and not self._plane.tokens.accepts(request.headers.get("authorization")):
-            raise Refused(401, "Unauthorized", "the token is missing or not valid")
+            raise ApiError(401, "Unauthorized", "the token is missing or not valid")
         params = {**request.path_params, **self._fixed}
-        return Call(
+        return ApiCall(
             request.method,
             request.url.path,
             params,
@@ -184,7 +184,7 @@ class _Handler:
             await _body(request),
         )
 
-    def _done(self, call: Call, kinds: dict[str, Fault]) -> Reply:
+    def _done(self, call: ApiCall, kinds: dict[str, Fault]) -> ApiReply:
         lag = {"staleness": str(kinds["stale_list"].seconds)} if "stale_list" in kinds else {}
         hidden = {"hidden": kinds["hide"].name} if "hide" in kinds else {}
         call = replace(call, params={**call.params, **lag, **hidden})
@@ -193,12 +193,12 @@ class _Handler:
             self._hide(call, kinds)
             return self._endpoint(self._plane, call)
 
-    def _look(self, call: Call) -> None:
+    def _look(self, call: ApiCall) -> None:
         pace = self._plane.settings.seconds_per_look
         if pace and call.method == "GET" and call.path.startswith(f"{_V1}/workloads"):
             self._plane.advance(pace)
 
-    def _hide(self, call: Call, kinds: dict[str, Fault]) -> None:
+    def _hide(self, call: ApiCall, kinds: dict[str, Fault]) -> None:
         """Answer 404 for a workload that is not to be seen, yet or at all."""
         workload = self._plane.world.workloads.get(call.params.get("id", ""))
         if workload is None:
@@ -208,7 +208,7 @@ class _Handler:
             and self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds
         )
         if young or ("hide" in kinds and fnmatchcase(workload.name, kinds["hide"].name)):
-            raise Refused(404, f"workload {workload.id} not found")
+            raise ApiError(404, f"workload {workload.id} not found")
 
 
 class _Nothing(Response):
@@ -234,10 +234,10 @@ async def _body(request: Request) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
-        raise Refused(400, "request body is not JSON", str(error)) from error
+        raise ApiError(400, "request body is not JSON", str(error)) from error
 
 
-def _json(reply: Reply) -> Response:
+def _json(reply: ApiReply) -> Response:
     if reply.payload is None:
         return Response(status_code=reply.status)
     content = json.dumps(reply.payload).encode()
@@ -249,7 +249,7 @@ def _refusal(fault: Fault) -> Response:
         status = 502 if fault.status == 503 else fault.status
         return HTMLResponse(f"<html><body><h1>{status} Bad Gateway</h1></body></html>", status)
     response = _json(
-        Reply({"code": fault.status, "message": "planned fault", "details": ""}, fault.status)
+        ApiReply({"code": fault.status, "message": "planned fault", "details": ""}, fault.status)
     )
     if fault.retry_after is not None:
         response.headers["Retry-After"] = f"{fault.retry_after:g}"

@@ -17,11 +17,11 @@ from airflow_runai.emulator.clock import SteppedClock
 from airflow_runai.emulator.engine import Engine
 from airflow_runai.emulator.faults import Faults
 from airflow_runai.emulator.processes import ProcessRuntime
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.scripted import ScriptedRuntime
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.store import Store
-from airflow_runai.emulator.tokens import Tokens
+from airflow_runai.emulator.tokens import TokenIssuer
 from airflow_runai.emulator.wire import Wire
 from airflow_runai.emulator.world import World
 
@@ -48,13 +48,13 @@ class ControlPlane:
         ``settings.state`` is set.
     """
 
-    def __init__(self, settings: Settings, root: Path) -> None:
+    def __init__(self, settings: EmulatorSettings, root: Path) -> None:
         self.settings = settings
         self.clock = settings.clock
         self.lock = threading.RLock()
         self.world = World(settings, self.clock.now())
         self.wire = Wire(self.world, settings.version)
-        self.tokens = Tokens(settings.client_id, settings.secret, settings.token_seconds)
+        self.tokens = TokenIssuer(settings.client_id, settings.secret, settings.token_seconds)
         self.faults = Faults(self.clock.now)
         self._late: list[tuple[float, Callable[[], object]]] = []
         self.requests: deque[RecordedRequest] = deque(maxlen=20_000)
@@ -87,7 +87,9 @@ class ControlPlane:
         :raises TypeError: the clock is real.
         """
         if not isinstance(self.clock, SteppedClock):
-            raise TypeError("advance: the clock is real; use Settings(clock=SteppedClock())")
+            raise TypeError(
+                "advance: the clock is real; use EmulatorSettings(clock=SteppedClock())"
+            )
         with self.lock:
             target = self.clock.now() + seconds
             self.tick()
@@ -101,7 +103,7 @@ class ControlPlane:
         own = self.engine.next_due()
         return min([*([] if own is None else [own]), *(at for at, _ in self._late)], default=None)
 
-    def changed(self, workload: Workload) -> None:
+    def changed(self, workload: EmulatedWorkload) -> None:
         """Keep a change that a request made, before it is answered."""
         self.engine.changed(workload)
         self.store.save()

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from airflow_runai.emulator import lifecycle, phases, scheduler
-from airflow_runai.emulator.records import Departure, Workload
+from airflow_runai.emulator.records import Departure, EmulatedWorkload
 from airflow_runai.emulator.runtime import Runtime
 from airflow_runai.emulator.scripted import ScriptedRuntime
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.store import Store
-from airflow_runai.emulator.world import Cluster, World
+from airflow_runai.emulator.world import EmulatedCluster, World
 
 DEFAULT_GRACE = 30.0
 DEFAULT_BACKOFF_LIMIT = 6
@@ -31,7 +31,7 @@ class Engine:
     def __init__(
         self,
         world: World,
-        settings: Settings,
+        settings: EmulatorSettings,
         scripted: ScriptedRuntime,
         real: Runtime | None,
         store: Store,
@@ -54,18 +54,18 @@ class Engine:
                 self._schedule(cluster, now)
         self._store.save()
 
-    def changed(self, workload: Workload) -> None:
+    def changed(self, workload: EmulatedWorkload) -> None:
         """
         Take note that somebody changed a workload: it is saved, and everybody is scheduled anew.
         """
         self._dirty = True
         self._store.touch(workload)
 
-    def created(self, workload: Workload, now: float) -> None:
+    def created(self, workload: EmulatedWorkload, now: float) -> None:
         """Write the first line of a workload's history."""
         self._enter(workload, phases.CREATING, "Accepted", now)
 
-    def steered(self, workload: Workload, now: float) -> None:
+    def apply_user_action(self, workload: EmulatedWorkload, now: float) -> None:
         """Act at once on what a user desires, so that the next look already shows it."""
         self._step(workload, now)
 
@@ -74,7 +74,7 @@ class Engine:
         times = [due for due in map(self._due, self._active()) if due is not None]
         return min(times, default=None)
 
-    def preempt(self, workload: Workload, message: str, now: float) -> bool:
+    def preempt(self, workload: EmulatedWorkload, message: str, now: float) -> bool:
         """Let the platform preempt a workload; False if it holds nothing that could be taken."""
         if workload.departure or not workload.live_pods:
             return False
@@ -109,17 +109,17 @@ class Engine:
     # -- one workload
     # -------------------------------------------------------------------------------------
 
-    def _active(self) -> list[Workload]:
+    def _active(self) -> list[EmulatedWorkload]:
         return [
             w for w in self.world.workloads.values() if w.deleted_at is None and not _at_rest(w)
         ]
 
-    def _runtime(self, workload: Workload) -> Runtime:
+    def _runtime(self, workload: EmulatedWorkload) -> Runtime:
         if self._real is None or self.scripted.scenario(workload.name) is not None:
             return self.scripted
         return self._real
 
-    def _step(self, workload: Workload, now: float) -> None:
+    def _step(self, workload: EmulatedWorkload, now: float) -> None:
         if workload.departure is not None:
             self._leave(workload, now)
         elif workload.desired == "Deleted":
@@ -131,7 +131,7 @@ class Engine:
         elif workload.desired == "Running":
             self._advance(workload, now)
 
-    def _advance(self, workload: Workload, now: float) -> None:
+    def _advance(self, workload: EmulatedWorkload, now: float) -> None:
         if workload.phase == phases.CREATING:
             self._enter(workload, phases.PENDING, "Waiting in the queue", now)
         elif workload.phase == phases.STOPPED:
@@ -148,7 +148,7 @@ class Engine:
         elif workload.phase == phases.RUNNING:
             self._watch(workload, now)
 
-    def _watch(self, workload: Workload, now: float) -> None:
+    def _watch(self, workload: EmulatedWorkload, now: float) -> None:
         """
         See whether a running workload has ended, failed or is to be preempted by its scenario.
         """
@@ -162,7 +162,7 @@ class Engine:
         elif (at := self._scripted_preemption(workload)) is not None and now >= at:
             self.preempt(workload, "Preempted: node maintenance", now)
 
-    def _failed(self, workload: Workload, code: int, now: float) -> None:
+    def _failed(self, workload: EmulatedWorkload, code: int, now: float) -> None:
         limit = int(workload.spec.get("backoffLimit", DEFAULT_BACKOFF_LIMIT))
         if workload.failures >= limit:
             message = f"Failed with exit code {code} after {workload.failures} of {limit} retries"
@@ -178,7 +178,7 @@ class Engine:
         self._clear(workload, "Failed", now)
         self._enter(workload, phases.PENDING, message, now)
 
-    def _end(self, workload: Workload, phase: str, message: str, now: float) -> None:
+    def _end(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
         self._clear(workload, "Succeeded" if phase == phases.COMPLETED else "Failed", now)
         bad = phase == phases.FAILED
         lifecycle.note(
@@ -187,7 +187,7 @@ class Engine:
         workload.departure = None
         self._enter(workload, phase, message, now)
 
-    def _clear(self, workload: Workload, pods: str, now: float) -> None:
+    def _clear(self, workload: EmulatedWorkload, pods: str, now: float) -> None:
         """End whatever still runs of an incarnation, and wipe its local disk."""
         self._runtime(workload).kill(workload, now)
         self._runtime(workload).discard(workload)
@@ -197,7 +197,7 @@ class Engine:
     # ------------------------------------------------------------------------------------------
 
     def _depart(
-        self, workload: Workload, why: str, next_phase: str, message: str, now: float
+        self, workload: EmulatedWorkload, why: str, next_phase: str, message: str, now: float
     ) -> None:
         shown = {"deleted": phases.DELETING, "suspended": phases.STOPPING}.get(
             why, phases.TERMINATING
@@ -209,7 +209,7 @@ class Engine:
         self._runtime(workload).terminate(workload, now)
         self.changed(workload)
 
-    def _leave(self, workload: Workload, now: float) -> None:
+    def _leave(self, workload: EmulatedWorkload, now: float) -> None:
         departure = workload.departure
         assert departure is not None
         exits = self._runtime(workload).exits(workload, now)
@@ -234,7 +234,7 @@ class Engine:
         self._runtime(workload).discard(workload)
         self._departed(workload, now)
 
-    def _departed(self, workload: Workload, now: float) -> None:
+    def _departed(self, workload: EmulatedWorkload, now: float) -> None:
         """All pods are gone: go on to what the departure was for."""
         departure, workload.departure = workload.departure, None
         assert departure is not None
@@ -257,27 +257,27 @@ class Engine:
             self._enter(workload, phases.PENDING, f"Queued again. {departure.message}", now)
         self.changed(workload)
 
-    def _grace(self, workload: Workload) -> float:
+    def _grace(self, workload: EmulatedWorkload) -> float:
         asked = workload.spec.get("terminationGracePeriodSeconds")
         grace = DEFAULT_GRACE if asked is None else float(asked)
         return grace if self.settings.grace is None else min(grace, self.settings.grace)
 
-    def _enter(self, workload: Workload, phase: str, message: str, now: float) -> None:
+    def _enter(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
         lifecycle.enter(workload, phase, message, now)
         self.changed(workload)
 
     # -- time and room
     # ------------------------------------------------------------------------------------
 
-    def _ready_at(self, workload: Workload) -> float:
+    def _ready_at(self, workload: EmulatedWorkload) -> float:
         return workload.phase_at + self.settings.initializing_seconds
 
-    def _scripted_preemption(self, workload: Workload) -> float | None:
+    def _scripted_preemption(self, workload: EmulatedWorkload) -> float | None:
         scenario = self.scripted.scenario(workload.name)
         every = scenario.preempt_every if scenario else None
         return workload.phase_at + every if every and workload.phase == phases.RUNNING else None
 
-    def _due(self, workload: Workload) -> float | None:
+    def _due(self, workload: EmulatedWorkload) -> float | None:
         if workload.departure is not None:
             ends = self._runtime(workload).due(workload)
             return min(workload.departure.deadline, workload.phase_at if ends is None else ends)
@@ -291,14 +291,14 @@ class Engine:
             return min((at for at in (ends, preemption) if at is not None), default=None)
         return self._ready_at(workload)
 
-    def _schedule(self, cluster: Cluster, now: float) -> None:
+    def _schedule(self, cluster: EmulatedCluster, now: float) -> None:
         mine = [w for w in self._active() if w.cluster_id == cluster.id]
         queues = [
             project.queue for project in self.world.projects if project.cluster_id == cluster.id
         ]
-        for decision in scheduler.plan(cluster.nodes, queues, self._jobs(mine)):
+        for decision in scheduler.schedule(cluster.nodes, queues, self._jobs(mine)):
             workload = self.world.workloads[decision.job]
-            if isinstance(decision, scheduler.Place):
+            if isinstance(decision, scheduler.Assign):
                 workload.claims = False
                 lifecycle.place(workload, decision.slots, now)
                 self._store.touch(workload)
@@ -309,7 +309,7 @@ class Engine:
                 workload.claims = decision.claims
                 lifecycle.explain(workload, decision.reason, decision.message)
 
-    def _jobs(self, workloads: Iterable[Workload]) -> Iterable[scheduler.Job]:
+    def _jobs(self, workloads: Iterable[EmulatedWorkload]) -> Iterable[scheduler.Job]:
         for workload in workloads:
             waits = (
                 workload.phase == phases.PENDING
@@ -333,7 +333,7 @@ class Engine:
             )
 
 
-def _at_rest(workload: Workload) -> bool:
+def _at_rest(workload: EmulatedWorkload) -> bool:
     """Whether nothing will happen to a workload unless somebody asks for it."""
     if workload.departure is not None or workload.desired == "Deleted":
         return False

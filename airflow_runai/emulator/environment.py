@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.emulator.records import Pod, Workload
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
 from airflow_runai.emulator.volumes import Places
 
 DEFAULT_GRACE = 30.0
@@ -37,7 +37,7 @@ class Surroundings:
     grace_limit: float | None
 
 
-def spec_of(workload: Workload, pod: Pod) -> dict[str, Any]:
+def spec_of(workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
     """
     Get the spec of a pod: a master may have its own; what that does not say is as for the workers.
     """
@@ -45,7 +45,9 @@ def spec_of(workload: Workload, pod: Pod) -> dict[str, Any]:
     return {**workload.spec, **own} if own else workload.spec
 
 
-def variables(workload: Workload, pod: Pod, around: Surroundings, places: Places) -> dict[str, str]:
+def variables(
+    workload: EmulatedWorkload, pod: Pod, around: Surroundings, places: Places
+) -> dict[str, str]:
     """
     Build the whole environment; what the spec says wins over what is injected.
 
@@ -72,7 +74,7 @@ def _base(local: Path) -> dict[str, str]:
     return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(temporary)}
 
 
-def _injected(workload: Workload, pod: Pod, around: Surroundings) -> dict[str, str]:
+def _injected(workload: EmulatedWorkload, pod: Pod, around: Surroundings) -> dict[str, str]:
     asked = workload.spec.get("terminationGracePeriodSeconds")
     grace = DEFAULT_GRACE if asked is None else float(asked)
     gpus = pod.share * len(pod.gpus)
@@ -99,7 +101,7 @@ def _gang(pod: Pod, around: Surroundings) -> dict[str, str]:
     }
 
 
-def _value(item: Mapping[str, Any], workload: Workload, pod: Pod) -> str:
+def _value(item: Mapping[str, Any], workload: EmulatedWorkload, pod: Pod) -> str:
     if item.get("podFieldRef"):
         known = {
             "metadata.name": pod.name,

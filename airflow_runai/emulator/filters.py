@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_runai.emulator.replies import Refused
+from airflow_runai.emulator.replies import ApiError
 
 _FILTER = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
@@ -42,7 +42,7 @@ def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items
     for part in [part for part in (text or "").split(",") if part]:
         match = _FILTER.fullmatch(part)
         if match is None:
-            raise Refused(
+            raise ApiError(
                 400,
                 f"filterBy: {part!r} is not 'field operator value' with one of {' '.join(_TESTS)}",
             )
@@ -55,7 +55,7 @@ def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items
 def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str, str]) -> Items:
     """Sort by a field; items without a value come last, equal ones keep their order."""
     if order not in (None, "", "asc", "desc"):
-        raise Refused(400, f"sortOrder: {order!r} is neither asc nor desc")
+        raise ApiError(400, f"sortOrder: {order!r} is neither asc nor desc")
     if not by:
         return items
     where = _known(by, fields, "sortBy")
@@ -78,14 +78,14 @@ def page(
     """
     offset, limit = _number(query, "offset", 0, 0), _number(query, "limit", DEFAULT_LIMIT, 1)
     if limit > MAX_LIMIT and strict:
-        raise Refused(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
+        raise ApiError(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
     end = offset + min(limit, MAX_LIMIT)
     return list(items[offset:end]), end if end < len(items) else None
 
 
 def _known(name: str, fields: Mapping[str, str], where: str) -> str:
     if name not in fields:
-        raise Refused(
+        raise ApiError(
             400, f"{where}: unknown field {name!r}; known are {', '.join(sorted(fields))}"
         )
     return fields[name]
@@ -139,5 +139,5 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int) -> in
     if not text:
         return default
     if not text.isdecimal() or int(text) < least:
-        raise Refused(400, f"{name}: {text!r} is not a number of {least} or more")
+        raise ApiError(400, f"{name}: {text!r} is not a number of {least} or more")
     return int(text)

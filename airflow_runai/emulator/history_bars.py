@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from airflow_runai.emulator import phases
-from airflow_runai.emulator.records import Record, Workload
+from airflow_runai.emulator.records import EmulatedWorkload, Record
 
 #: A training preempted every minute for days must not make the page heavy: only the newest
 #: stretches are drawn.
@@ -27,7 +27,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Stretch:
+class HistoryBar:
     """
     A time in which nothing changed, in epoch seconds.
 
@@ -42,20 +42,20 @@ class Stretch:
     message: str
 
 
-def stretches(workload: Workload, now: float) -> list[Stretch]:
+def history_bars(workload: EmulatedWorkload, now: float) -> list[HistoryBar]:
     """List what a workload did, oldest first; the time after its end is no stretch."""
     records = [record for record in workload.history if record.phase]
     last = workload.deleted_at or now
     ends = [*(record.at for record in records[1:]), last]
     found = [
-        Stretch(record.at, max(record.at, end), _kind(record), record.phase, record.message)
+        HistoryBar(record.at, max(record.at, end), _kind(record), record.phase, record.message)
         for record, end in zip(records, ends, strict=True)
         if record.phase not in phases.ENDED
     ]
     return found[-LIMIT:]
 
 
-def interruptions(workload: Workload) -> int:
+def interruptions(workload: EmulatedWorkload) -> int:
     """Count how often it stopped running without being finished or deleted."""
     shown = [record.phase for record in workload.history if record.phase]
     over = phases.ENDED | {phases.DELETING}

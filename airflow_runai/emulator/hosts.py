@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from airflow_runai.emulator.settings import DEFAULT_CLIENT_SECRET, Settings
+from airflow_runai.emulator.settings import DEFAULT_CLIENT_SECRET, EmulatorSettings
 
 
 class HostCheckMiddleware:
@@ -38,7 +38,7 @@ class HostCheckMiddleware:
         await answer(scope, receive, send)
 
 
-def needs_nearby_hosts(settings: Settings) -> bool:
+def needs_host_check(settings: EmulatorSettings) -> bool:
     """Say whether only :class:`HostCheckMiddleware` stands between a website and a log-in."""
     try:
         local = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.records import Departure, Event, Pod, Record, Workload
+from airflow_runai.emulator.records import Departure, EmulatedWorkload, Event, Pod, Record
 
 _TICK = 0.001  # history lines never share an instant, so that sorting by time keeps their order
 
 
-def enter(workload: Workload, phase: str, message: str, now: float) -> None:
+def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
     """Put a workload into a phase and write it down."""
     _count_time(workload, now)
     workload.phase, workload.phase_message, workload.phase_reason = phase, message, ""
@@ -26,13 +26,13 @@ def enter(workload: Workload, phase: str, message: str, now: float) -> None:
     _write(workload, Record(now, phase, message))
 
 
-def explain(workload: Workload, reason: str, message: str) -> None:
+def explain(workload: EmulatedWorkload, reason: str, message: str) -> None:
     """Say why a waiting workload waits, without a new line of history."""
     workload.phase_reason, workload.phase_message = reason, message
 
 
 def note(
-    workload: Workload,
+    workload: EmulatedWorkload,
     reason: str,
     message: str,
     now: float,
@@ -48,7 +48,7 @@ def note(
     _write(workload, Record(now, event=event))
 
 
-def place(workload: Workload, slots: tuple[Slot, ...], now: float) -> None:
+def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> None:
     """Begin an incarnation: make its pods on the given slots."""
     workload.incarnation += 1
     for index, slot in enumerate(slots):
@@ -61,7 +61,7 @@ def place(workload: Workload, slots: tuple[Slot, ...], now: float) -> None:
     enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
 
 
-def started(workload: Workload, now: float) -> None:
+def started(workload: EmulatedWorkload, now: float) -> None:
     """All pods of the incarnation run."""
     for pod in workload.live_pods:
         pod.phase, pod.started_at = "Running", now
@@ -69,7 +69,7 @@ def started(workload: Workload, now: float) -> None:
     enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
 
 
-def depart(workload: Workload, phase: str, departure: Departure, now: float) -> None:
+def depart(workload: EmulatedWorkload, phase: str, departure: Departure, now: float) -> None:
     """Begin to stop the pods, on the way to ``departure.next_phase``."""
     workload.departure = departure
     if departure.why == "preempted":
@@ -81,13 +81,13 @@ def depart(workload: Workload, phase: str, departure: Departure, now: float) -> 
     enter(workload, phase, departure.message, now)
 
 
-def exited(workload: Workload, codes: Sequence[int | None]) -> None:
+def exited(workload: EmulatedWorkload, codes: Sequence[int | None]) -> None:
     """Keep the exit codes of an incarnation's pods, as a container's status does (128 + signal)."""
     for pod, code in zip(workload.live_pods, codes, strict=False):
         pod.exit_code = code
 
 
-def pods_end(workload: Workload, phase: str, now: float) -> None:
+def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
     """
     The incarnation is over.
 
@@ -102,7 +102,7 @@ def pods_end(workload: Workload, phase: str, now: float) -> None:
             note(workload, "Killing", f"Stopping container {workload.name}", now, pod)
 
 
-def totals(workload: Workload, now: float) -> tuple[int, int]:
+def totals(workload: EmulatedWorkload, now: float) -> tuple[int, int]:
     """Tell the whole seconds a workload has been pending and running so far."""
     since = max(0.0, now - workload.phase_at)
     pending = workload.pending_seconds + (since if workload.phase == phases.PENDING else 0.0)
@@ -110,13 +110,13 @@ def totals(workload: Workload, now: float) -> tuple[int, int]:
     return int(pending), int(running)
 
 
-def phase_at(workload: Workload, instant: float) -> Record | None:
+def phase_at(workload: EmulatedWorkload, instant: float) -> Record | None:
     """Look up the phase a workload had at an instant; None before it was created."""
     earlier = [record for record in workload.history if record.phase and record.at <= instant]
     return earlier[-1] if earlier else None
 
 
-def _count_time(workload: Workload, now: float) -> None:
+def _count_time(workload: EmulatedWorkload, now: float) -> None:
     since = max(0.0, now - workload.phase_at)
     if workload.phase == phases.PENDING:
         workload.pending_seconds += since
@@ -124,7 +124,7 @@ def _count_time(workload: Workload, now: float) -> None:
         workload.running_seconds += since
 
 
-def _write(workload: Workload, record: Record) -> None:
+def _write(workload: EmulatedWorkload, record: Record) -> None:
     if workload.history:
         record.at = max(record.at, workload.history[-1].at + _TICK)
     workload.history.append(record)

@@ -4,7 +4,7 @@ Workloads as real child processes: one per pod, each the leader of its own sessi
 There are no containers: no image is pulled, no resource is limited, and its entry point is unknown,
 so that ``args`` without ``command`` are run as the command. SIGTERM goes to the whole process group
 (Kubernetes sends it to the first process only). A child that makes a session of its own can escape;
-everything else dies with its pod, and all pods die with the emulator (``leash.py``).
+everything else dies with its pod, and all pods die with the emulator (``process_reaper.py``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import IO, Any
 from airflow_runai.emulator import environment, volumes
 from airflow_runai.emulator.environment import Surroundings
 from airflow_runai.emulator.process_reaper import ProcessReaper
-from airflow_runai.emulator.records import Pod, Workload
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
@@ -47,10 +47,10 @@ class ProcessRuntime:
         self._mapped = {key: Path(directory).absolute() for key, directory in mapped.items()}
         self._projects = projects
         self._grace = grace
-        self._leash = ProcessReaper(root / "run")
+        self._reaper = ProcessReaper(root / "run")
         self._running: dict[str, list[subprocess.Popen[bytes] | int]] = {}
 
-    def start(self, workload: Workload, now: float) -> None:
+    def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Start all pods; one that cannot be started counts as ended with 126 or 127."""
         if workload.incarnation == 1:
             shutil.rmtree(self._logs(workload), ignore_errors=True)
@@ -60,35 +60,35 @@ class ProcessRuntime:
             self._start_pod(workload, pod, len(pods), port) for pod in pods
         ]
 
-    def exits(self, workload: Workload, now: float) -> Sequence[int | None]:
+    def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
         """Tell the exit code of each pod as a shell would (128 + signal)."""
         return [_exit_code(entry) for entry in self._running.get(workload.id, [])]
 
-    def terminate(self, workload: Workload, now: float) -> None:
+    def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Send SIGTERM to each pod's process group."""
         self._signal(workload, signal.SIGTERM)
 
-    def kill(self, workload: Workload, now: float) -> None:
+    def kill(self, workload: EmulatedWorkload, now: float) -> None:
         """Send SIGKILL to each pod's process group, and bury what it leaves."""
         self._signal(workload, signal.SIGKILL)
 
-    def discard(self, workload: Workload) -> None:
+    def discard(self, workload: EmulatedWorkload) -> None:
         """End what is left of the process groups and wipe the node-local disks."""
         self._signal(workload, signal.SIGKILL)
         for entry in self._running.pop(workload.id, []):
             if not isinstance(entry, int):
                 entry.wait()
-                self._leash.release(entry.pid)
+                self._reaper.release(entry.pid)
         for pod in workload.live_pods:
             shutil.rmtree(self._local(workload, pod), ignore_errors=True)
 
-    def leaders(self, workload: Workload) -> list[int]:
+    def leaders(self, workload: EmulatedWorkload) -> list[int]:
         """List the process ids of the first process of each pod that was started."""
         return [
             entry.pid for entry in self._running.get(workload.id, []) if not isinstance(entry, int)
         ]
 
-    def due(self, workload: Workload) -> float | None:
+    def due(self, workload: EmulatedWorkload) -> float | None:
         """Nobody knows when a process ends."""
         return None
 
@@ -114,10 +114,10 @@ class ProcessRuntime:
                 if not isinstance(entry, int):
                     _send(entry, signal.SIGKILL)
                     entry.wait()
-        self._leash.close()
+        self._reaper.close()
 
     def _start_pod(
-        self, workload: Workload, pod: Pod, pods: int, port: int
+        self, workload: EmulatedWorkload, pod: Pod, pods: int, port: int
     ) -> subprocess.Popen[bytes] | int:
         log = self._log_file(workload, pod)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ class ProcessRuntime:
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def _spawn(
-        self, workload: Workload, pod: Pod, around: Surroundings, output: IO[bytes]
+        self, workload: EmulatedWorkload, pod: Pod, around: Surroundings, output: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         local = self._local(workload, pod)
         shutil.rmtree(local, ignore_errors=True)
@@ -153,25 +153,25 @@ class ProcessRuntime:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._leash.hold(child.pid)
+        self._reaper.hold(child.pid)
         return child
 
-    def _project(self, workload: Workload) -> str:
+    def _project(self, workload: EmulatedWorkload) -> str:
         return self._projects.get(workload.project_id, workload.project_id)
 
-    def _signal(self, workload: Workload, number: signal.Signals) -> None:
+    def _signal(self, workload: EmulatedWorkload, number: signal.Signals) -> None:
         for entry in self._running.get(workload.id, []):
             if not isinstance(entry, int):
                 _send(entry, number)
 
-    def _logs(self, workload: Workload) -> Path:
+    def _logs(self, workload: EmulatedWorkload) -> Path:
         return self._root / "logs" / workload.name
 
-    def _log_file(self, workload: Workload, pod: Pod) -> Path:
+    def _log_file(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         suffix = f"-pod{pod.index}" if pod.index else ""
         return self._logs(workload) / f"{workload.incarnation}{suffix}.log"
 
-    def _local(self, workload: Workload, pod: Pod) -> Path:
+    def _local(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         folder = self._root / "nodes" / pod.node / workload.name / str(workload.incarnation)
         return folder / f"pod{pod.index}" if len(workload.gpu_demand) > 1 else folder
 

@@ -83,7 +83,7 @@ class Departure:
 
 
 @dataclass
-class Workload:
+class EmulatedWorkload:
     """One workload, from its creation until long after its end."""
 
     id: str
@@ -196,14 +196,14 @@ def quantity(text: str) -> float:
     return float(number) * units.get(text[len(number) :], 1.0)
 
 
-def to_json(workload: Workload) -> dict[str, Any]:
+def to_json(workload: EmulatedWorkload) -> dict[str, Any]:
     """Turn a workload into plain JSON values."""
     return dataclasses.asdict(workload)
 
 
-def from_json(data: dict[str, Any]) -> Workload:
+def from_json(data: dict[str, Any]) -> EmulatedWorkload:
     """Read a workload back; the opposite of :func:`to_json`."""
-    workload = Workload(**data)
+    workload = EmulatedWorkload(**data)
     workload.pods = [Pod(**{**pod, "gpus": tuple(pod["gpus"])}) for pod in data["pods"]]
     workload.departure = Departure(**data["departure"]) if data["departure"] else None
     workload.history = [

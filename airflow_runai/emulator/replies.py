@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     """One request, read and authorised."""
 
     method: str
@@ -19,14 +19,14 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ApiReply:
     """One answer; a payload of None is an empty body."""
 
     payload: Any = None
     status: int = 200
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """
     The call is refused.
 

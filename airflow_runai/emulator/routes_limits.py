@@ -10,17 +10,17 @@ from typing import Any
 
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 from airflow_runai.emulator.world import TENANT_ID
 
 
-def policy(plane: ControlPlane, call: Call) -> Reply:
+def policy(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v2/policy/{trainings|distributed}?scope=project&projectId=``; its only rule is ``policy_max_gpus``."""
     if call.query.get("scope") not in ("system", "tenant", "cluster", "department", "project"):
-        raise Refused(400, "scope is required", "scope")
+        raise ApiError(400, "scope is required", "scope")
     found = plane.world.project(call.query.get("projectId", ""))
     if call.query["scope"] == "project" and found is None:
-        raise Refused(404, f"project {call.query.get('projectId')} not found")
+        raise ApiError(404, f"project {call.query.get('projectId')} not found")
     most = plane.settings.policy_max_gpus
     rules = {"compute": {"gpuDevicesRequest": {"max": most}}} if most is not None else {}
     content: dict[str, Any] = {"defaults": {}, "rules": rules, "imposedAssets": []}
@@ -30,7 +30,7 @@ def policy(plane: ControlPlane, call: Call) -> Reply:
             "rules": {"worker": rules},
             "imposedAssets": {"worker": [], "master": []},
         }
-    return Reply(
+    return ApiReply(
         {"meta": _meta(plane, call.query["scope"]), "policy": content, "effective": content}
     )
 
@@ -41,7 +41,7 @@ def _meta(plane: ControlPlane, scope: str) -> dict[str, Any]:
     return {"id": "1", "tenantId": TENANT_ID, "name": "emulated", "scope": scope, **made, **at}
 
 
-def nodes_telemetry(plane: ControlPlane, call: Call) -> Reply:
+def nodes_telemetry(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/nodes/telemetry?telemetryType=&clusterId=``."""
     clusters = [
         one for one in plane.world.clusters if call.query.get("clusterId") in (None, one.id)
@@ -63,6 +63,8 @@ def nodes_telemetry(plane: ControlPlane, call: Call) -> Reply:
     }
     what = call.query.get("telemetryType", "")
     if what not in known:
-        raise Refused(400, f"telemetryType {what!r} is none of {', '.join(known)}", "telemetryType")
+        raise ApiError(
+            400, f"telemetryType {what!r} is none of {', '.join(known)}", "telemetryType"
+        )
     values = [{"value": f"{known[what]:g}", "groups": []}]
-    return Reply({"type": what, "timestamp": iso(plane.clock.now()), "values": values})
+    return ApiReply({"type": what, "timestamp": iso(plane.clock.now()), "values": values})

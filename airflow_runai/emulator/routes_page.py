@@ -12,17 +12,17 @@ from typing import Any
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.history_bars import interruptions, stretches
-from airflow_runai.emulator.records import Pod, Workload
-from airflow_runai.emulator.replies import Call, Refused, Reply
-from airflow_runai.emulator.world import Cluster, Project
+from airflow_runai.emulator.history_bars import history_bars, interruptions
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.world import EmulatedCluster, EmulatedProject
 
 LOG_BYTES = 50_000
 RECORDS = 300
 DELETED_SHOWN = 20
 
 
-def overview(plane: ControlPlane, call: Call) -> Reply:
+def overview(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """
     ``GET /_emulator/overview``: nodes and who occupies them, projects, workloads (newest first).
     """
@@ -30,7 +30,7 @@ def overview(plane: ControlPlane, call: Call) -> Reply:
         -DELETED_SHOWN:
     ]
     shown = sorted([*plane.world.listed(), *deleted], key=lambda one: one.created_at, reverse=True)
-    return Reply(
+    return ApiReply(
         {
             "now": plane.clock.now(),
             "version": plane.settings.control_plane_version,
@@ -41,18 +41,18 @@ def overview(plane: ControlPlane, call: Call) -> Reply:
     )
 
 
-def story(plane: ControlPlane, call: Call) -> Reply:
+def story(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /_emulator/workloads/{name}/story[?incarnation=N]``: history, events and log, newest first."""
     found = _named(plane, call.params["name"])
     number = call.query.get("incarnation", "")
     if number and not number.isdecimal():
-        raise Refused(400, f"incarnation: {number!r} is not a number")
+        raise ApiError(400, f"incarnation: {number!r} is not a number")
     incarnation = int(number) if number else found.incarnation
     events = [{"at": record.at, **asdict(record.event)} for record in found.history if record.event]
     history = [
         {"at": r.at, "phase": r.phase, "message": r.message} for r in found.history if r.phase
     ]
-    return Reply(
+    return ApiReply(
         {
             "now": plane.clock.now(),
             "workload": _summary(plane, found),
@@ -69,7 +69,7 @@ def story(plane: ControlPlane, call: Call) -> Reply:
     )
 
 
-def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     mine = [one for one in plane.world.listed() if one.cluster_id == cluster.id]
     held = [(pod, _mark(plane, one)) for one in mine for pod in one.live_pods]
     nodes = [
@@ -91,7 +91,7 @@ def _gpus(
     ]
 
 
-def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
+def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
     mine = [one for one in plane.world.listed() if one.project_id == project.id]
     used = sum(_held(one) for one in mine)
     return {
@@ -107,7 +107,7 @@ def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
     }
 
 
-def _summary(plane: ControlPlane, one: Workload) -> dict[str, Any]:
+def _summary(plane: ControlPlane, one: EmulatedWorkload) -> dict[str, Any]:
     now = plane.clock.now()
     return {
         **_mark(plane, one),
@@ -120,16 +120,16 @@ def _summary(plane: ControlPlane, one: Workload) -> dict[str, Any]:
         "gpus": round(sum(one.gpu_demand), 4),
         "incarnation": one.incarnation,
         "interruptions": interruptions(one),
-        "stretches": [asdict(stretch) for stretch in stretches(one, now)],
+        "bars": [asdict(bar) for bar in history_bars(one, now)],
         "actions": _actions(one),
     }
 
 
-def _mark(plane: ControlPlane, one: Workload) -> dict[str, str]:
+def _mark(plane: ControlPlane, one: EmulatedWorkload) -> dict[str, str]:
     return {"id": one.id, "name": one.name, "project": plane.world.project_of(one).name}
 
 
-def _actions(one: Workload) -> list[str]:
+def _actions(one: EmulatedWorkload) -> list[str]:
     """List what can be done to it now."""
     if one.deleted_at or one.desired == "Deleted":
         return []
@@ -143,19 +143,19 @@ def _actions(one: Workload) -> list[str]:
     return [action for action, possible in wanted.items() if possible]
 
 
-def _held(one: Workload) -> float:
+def _held(one: EmulatedWorkload) -> float:
     return sum(pod.share * len(pod.gpus) for pod in one.live_pods)
 
 
-def _named(plane: ControlPlane, name: str) -> Workload:
+def _named(plane: ControlPlane, name: str) -> EmulatedWorkload:
     """Find a workload by id or name; of several, one that lives before the deleted, the newest before older ones."""
     same = [one for one in plane.world.workloads.values() if name in (one.id, one.name)]
     if not same:
-        raise Refused(404, f"workload {name} not found")
+        raise ApiError(404, f"workload {name} not found")
     return max(same, key=lambda one: (one.deleted_at is None, one.created_at))
 
 
-def _incarnation(one: Workload, number: int) -> dict[str, Any]:
+def _incarnation(one: EmulatedWorkload, number: int) -> dict[str, Any]:
     # Pods carry their incarnation, counted from 0, at the end of their name.
     pods = [pod for pod in one.pods if pod.name.rsplit("-", 1)[1] == str(number - 1)]
     ends = [pod.completed_at or pod.deleted_at for pod in pods]

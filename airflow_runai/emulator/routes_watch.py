@@ -10,8 +10,8 @@ from airflow_runai.emulator import lifecycle
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.filters import Items, filtered, ordered, page
-from airflow_runai.emulator.records import Workload
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.records import EmulatedWorkload
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
 # Name in filterBy and sortBy: where it is in a list item, and the control plane that first knew it.
 _FIELDS = {
@@ -51,7 +51,7 @@ _POD_FIELDS = {
 } | {"k8sPhase": "k8sPhase", "createdAt": "createdAt", "completedAt": "completedAt"}
 
 
-def workloads(plane: ControlPlane, call: Call) -> Reply:
+def workloads(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads``."""
     items = _selected(plane, call)
     fields = _fields(plane)
@@ -59,24 +59,24 @@ def workloads(plane: ControlPlane, call: Call) -> Reply:
     return _paged(plane, call, items, "workloads")
 
 
-def count(plane: ControlPlane, call: Call) -> Reply:
+def count(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/count``."""
-    return Reply({"count": len(_selected(plane, call))})
+    return ApiReply({"count": len(_selected(plane, call))})
 
 
-def workload(plane: ControlPlane, call: Call) -> Reply:
+def workload(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}``."""
-    return Reply(plane.wire.detailed(_found(plane, call), plane.clock.now()))
+    return ApiReply(plane.wire.detailed(_found(plane, call), plane.clock.now()))
 
 
-def history(plane: ControlPlane, call: Call) -> Reply:
+def history(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/history``, newest first."""
     found = _found(plane, call)
     records = [plane.wire.history(found, record) for record in reversed(found.history)]
     return _paged(plane, call, records, "records")
 
 
-def events(plane: ControlPlane, call: Call) -> Reply:
+def events(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/events``, newest first."""
     found = _found(plane, call)
     listed = [plane.wire.event(found, record) for record in reversed(found.history) if record.event]
@@ -85,22 +85,22 @@ def events(plane: ControlPlane, call: Call) -> Reply:
     return _paged(plane, call, listed, "events")
 
 
-def workload_pods(plane: ControlPlane, call: Call) -> Reply:
+def workload_pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/pods``."""
     return _paged(plane, call, _pods(plane, call, [_found(plane, call)]), "pods")
 
 
-def pods(plane: ControlPlane, call: Call) -> Reply:
+def pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/pods``."""
     return _paged(plane, call, _pods(plane, call, list(plane.world.workloads.values())), "pods")
 
 
-def metrics(plane: ControlPlane, call: Call) -> Reply:
+def metrics(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/metrics``: 207 when some of the metrics asked for are not to be had."""
     found = _found(plane, call)
     asked = [name for name in call.query.get("metricType", "").split(",") if name]
     if not asked:
-        raise Refused(400, "metricType is required", "metricType")
+        raise ApiError(400, "metricType is required", "metricType")
     now = plane.clock.now()
     live = found.live_pods
     known = {
@@ -118,7 +118,7 @@ def metrics(plane: ControlPlane, call: Call) -> Reply:
         for name in asked
         if name in known
     ]
-    return Reply({"measurements": measured}, 200 if len(measured) == len(asked) else 207)
+    return ApiReply({"measurements": measured}, 200 if len(measured) == len(asked) else 207)
 
 
 def _fields(plane: ControlPlane) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _fields(plane: ControlPlane) -> dict[str, str]:
     }
 
 
-def _selected(plane: ControlPlane, call: Call) -> Items:
+def _selected(plane: ControlPlane, call: ApiCall) -> Items:
     """Pick the workloads of a list; a stale list is the one of ``staleness`` seconds ago, ``hidden`` a pattern."""
     now = plane.clock.now()
     lag = float(call.params.get("staleness", 0))
@@ -147,7 +147,7 @@ def _selected(plane: ControlPlane, call: Call) -> Items:
     return filtered(items, call.query.get("filterBy"), _fields(plane))
 
 
-def _as_of(plane: ControlPlane, one: Workload, now: float, lag: float) -> dict[str, Any]:
+def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> dict[str, Any]:
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
@@ -160,7 +160,7 @@ def _as_of(plane: ControlPlane, one: Workload, now: float, lag: float) -> dict[s
     return item
 
 
-def _pods(plane: ControlPlane, call: Call, found: list[Workload]) -> Items:
+def _pods(plane: ControlPlane, call: ApiCall, found: list[EmulatedWorkload]) -> Items:
     """Pick pods that are not deleted, or only the deleted ones; ``completed`` may be all, true or false."""
     deleted = call.query.get("deleted") == "true"
     wanted = {"true": (True,), "false": (False,)}.get(
@@ -176,13 +176,13 @@ def _pods(plane: ControlPlane, call: Call, found: list[Workload]) -> Items:
     return ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _POD_FIELDS)
 
 
-def _paged(plane: ControlPlane, call: Call, items: Items, key: str) -> Reply:
+def _paged(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
     shown, following = page(items, call.query, plane.settings.strict_limit)
-    return Reply({key: shown} if following is None else {key: shown, "next": following})
+    return ApiReply({key: shown} if following is None else {key: shown, "next": following})
 
 
-def _found(plane: ControlPlane, call: Call) -> Workload:
+def _found(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
     found = plane.world.live(call.params["id"])
     if found is None:
-        raise Refused(404, f"workload {call.params['id']} not found")
+        raise ApiError(404, f"workload {call.params['id']} not found")
     return found

@@ -24,13 +24,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_runai.emulator.scheduling.cycle import Cycle
-from airflow_runai.emulator.scheduling.jobs import Decision, Evict, Job, Place, Queue, Wait
+from airflow_runai.emulator.scheduling.jobs import Assign, Decision, Evict, Job, Queue, Wait
 from airflow_runai.emulator.scheduling.reasons import OVER_LIMIT, OVER_QUOTA
 
-__all__ = ["OVER_LIMIT", "OVER_QUOTA", "Decision", "Evict", "Job", "Place", "Queue", "Wait", "plan"]
+__all__ = [
+    "OVER_LIMIT",
+    "OVER_QUOTA",
+    "Decision",
+    "Evict",
+    "Job",
+    "Assign",
+    "Queue",
+    "Wait",
+    "schedule",
+]
 
 
-def plan(
+def schedule(
     nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], *, flaws: bool = False
 ) -> list[Decision]:
     """

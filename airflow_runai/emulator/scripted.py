@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 
 __all__ = ["Scenario", "ScriptedRuntime"]
 
@@ -75,7 +75,7 @@ class ScriptedRuntime:
         """Add or change a scenario; incarnations that already run are not changed."""
         self._scenarios[prefix] = scenario
 
-    def start(self, workload: Workload, now: float) -> None:
+    def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Begin an incarnation."""
         scenario = self.scenario(workload.name) or Scenario()
         if workload.incarnation in scenario.exits:
@@ -87,7 +87,7 @@ class ScriptedRuntime:
             left = max(0.0, scenario.run_seconds - self._progress.get(workload.id, 0.0))
             self._acts[workload.id] = _Act(now, now + left, scenario.exit_code)
 
-    def exits(self, workload: Workload, now: float) -> Sequence[int | None]:
+    def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
         """Tell how each pod stands: they all end together."""
         act = self._acts.get(workload.id)
         if act is None:
@@ -95,25 +95,25 @@ class ScriptedRuntime:
         ended = act.ends_at is not None and act.ends_at <= now
         return [act.exit_code if ended else None] * max(1, len(workload.live_pods))
 
-    def terminate(self, workload: Workload, now: float) -> None:
+    def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Ask to end; it takes ``stop_seconds``."""
         scenario = self.scenario(workload.name) or Scenario()
         self._cut(workload, now, now + scenario.stop_seconds, scenario.stop_exit_code)
 
-    def kill(self, workload: Workload, now: float) -> None:
+    def kill(self, workload: EmulatedWorkload, now: float) -> None:
         """End at once."""
         self._cut(workload, now, now, KILLED)
 
-    def discard(self, workload: Workload) -> None:
+    def discard(self, workload: EmulatedWorkload) -> None:
         """Forget the incarnation; progress stays, as it would in a checkpoint."""
         self._acts.pop(workload.id, None)
 
-    def due(self, workload: Workload) -> float | None:
+    def due(self, workload: EmulatedWorkload) -> float | None:
         """Tell when the incarnation ends by itself."""
         act = self._acts.get(workload.id)
         return act.ends_at if act else None
 
-    def _cut(self, workload: Workload, now: float, ends_at: float, code: int) -> None:
+    def _cut(self, workload: EmulatedWorkload, now: float, ends_at: float, code: int) -> None:
         act = self._acts.get(workload.id)
         if act is None or (act.ends_at is not None and act.ends_at <= now):
             return
@@ -121,7 +121,7 @@ class ScriptedRuntime:
         self._keep_progress(workload, now - act.started_at)
         act.started_at = now
 
-    def _keep_progress(self, workload: Workload, seconds: float) -> None:
+    def _keep_progress(self, workload: EmulatedWorkload, seconds: float) -> None:
         scenario = self.scenario(workload.name) or Scenario()
         if not scenario.keeps_progress:
             return

@@ -23,8 +23,8 @@ from airflow_runai.emulator.clock import Clock
 from airflow_runai.emulator.connections import CuttableProtocol
 from airflow_runai.emulator.control_plane import CLOSING, ControlPlane, RecordedRequest
 from airflow_runai.emulator.faults import Faults
-from airflow_runai.emulator.records import Workload
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.records import EmulatedWorkload
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.world import World
 
 __all__ = ["Emulator", "serve"]
@@ -40,16 +40,16 @@ class Emulator:
     :param settings: what it is made of.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EmulatorSettings) -> None:
         self.settings = settings
         self.root = settings.state or Path(tempfile.mkdtemp(prefix="runai-emulator-"))
         self.root.mkdir(parents=True, exist_ok=True)
-        self._door = _listen(settings.host, settings.port)
-        self.port: int = self._door.getsockname()[1]
+        self._listener = _listen(settings.host, settings.port)
+        self.port: int = self._listener.getsockname()[1]
         try:
             self._begin()
         except BaseException:
-            self._door.close()
+            self._listener.close()
             raise
 
     @property
@@ -96,7 +96,7 @@ class Emulator:
         """Let the platform preempt a workload; False if it holds nothing."""
         return self.plane.preempt(name)
 
-    def workloads_named(self, prefix: str) -> list[Workload]:
+    def workloads_named(self, prefix: str) -> list[EmulatedWorkload]:
         """
         List all workloads, also deleted ones, whose name begins so, in the order of their creation.
         """
@@ -113,10 +113,10 @@ class Emulator:
         """
         if self.settings.state is None:
             raise ValueError(
-                "restart: there is no state to start from; use Settings(state=DIRECTORY)"
+                "restart: there is no state to start from; use EmulatorSettings(state=DIRECTORY)"
             )
         self._end()
-        self._door = _listen(self.settings.host, self.port)
+        self._listener = _listen(self.settings.host, self.port)
         self._begin()
 
     def close(self, grace: float = 0.0) -> None:
@@ -146,7 +146,7 @@ class Emulator:
         )
         self._server = uvicorn.Server(config)
         self._stop = threading.Event()
-        serving = threading.Thread(target=self._server.run, args=([self._door],), daemon=True)
+        serving = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._threads = [serving]
         if not self.clock.stepped:
             self._threads.append(threading.Thread(target=self._tick, daemon=True))
@@ -172,19 +172,19 @@ class Emulator:
         self._server.should_exit = True
         for thread in self._threads:
             thread.join(_PATIENCE)
-        self._door.close()
+        self._listener.close()
         self.plane.close()
 
 
 @contextmanager
-def serve(settings: Settings | None = None) -> Iterator[Emulator]:
+def serve(settings: EmulatorSettings | None = None) -> Iterator[Emulator]:
     """
     Run an emulator in this process for as long as a ``with`` block lasts.
 
     :param settings: what to build; by default two nodes with two GPUs, and two projects with a
         quota of two.
     """
-    emulator = Emulator(settings or Settings())
+    emulator = Emulator(settings or EmulatorSettings())
     try:
         yield emulator
     finally:
@@ -195,13 +195,13 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio sets TCP_NODELAY only then; without it every reply takes
     # 40 ms longer.
-    door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        door.close()
+        listener.close()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
     # Callers may connect at once; the server accepts as soon as its loop runs.
-    door.listen(128)
-    return door
+    listener.listen(128)
+    return listener

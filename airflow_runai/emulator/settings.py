@@ -15,7 +15,7 @@ from pathlib import Path
 from airflow_runai.emulator.clock import Clock, RealClock
 from airflow_runai.emulator.scripted import Scenario
 
-__all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "ProjectQuota", "Settings"]
+__all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "ProjectQuota", "EmulatorSettings"]
 
 DEFAULT_CLIENT_ID = "airflow"
 # Public on purpose: it only works on the loopback interface, where everybody may run commands
@@ -47,7 +47,7 @@ class ProjectQuota:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EmulatorSettings:
     """
     What one embedded Run:ai is made of.
 

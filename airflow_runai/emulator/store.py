@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from airflow_runai.emulator.records import Workload, from_json, to_json
+from airflow_runai.emulator.records import EmulatedWorkload, from_json, to_json
 
 
 class Store:
@@ -24,11 +24,11 @@ class Store:
 
     def __init__(self, state: Path | None) -> None:
         self._folder = state / "workloads" if state else None
-        self._touched: dict[str, Workload] = {}
+        self._touched: dict[str, EmulatedWorkload] = {}
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
 
-    def touch(self, workload: Workload) -> None:
+    def touch(self, workload: EmulatedWorkload) -> None:
         """Take note that a workload has to be written."""
         if self._folder:
             self._touched[workload.id] = workload
@@ -39,7 +39,7 @@ class Store:
             self._write(workload)
         self._touched.clear()
 
-    def load(self) -> Iterator[Workload]:
+    def load(self) -> Iterator[EmulatedWorkload]:
         """
         Read all workloads in the order of their creation.
 
@@ -55,7 +55,7 @@ class Store:
                 ) from error
         yield from sorted(found, key=lambda workload: (workload.created_at, workload.id))
 
-    def _write(self, workload: Workload) -> None:
+    def _write(self, workload: EmulatedWorkload) -> None:
         assert self._folder is not None
         path = self._folder / f"{workload.id}.json"
         beside = path.with_suffix(".tmp")

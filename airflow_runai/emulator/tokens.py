@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 
-class Tokens:
+class TokenIssuer:
     """
     Issues and checks tokens.
 

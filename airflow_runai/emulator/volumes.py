@@ -21,7 +21,7 @@ _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
 
 
 @dataclass(frozen=True)
-class Mount:
+class VolumeMount:
     """
     One volume of a pod.
 
@@ -37,7 +37,7 @@ class Mount:
     slug: str
 
 
-def mounts(spec: Mapping[str, Any], workload: str) -> list[Mount]:
+def mounts(spec: Mapping[str, Any], workload: str) -> list[VolumeMount]:
     """
     List the mounts of a workload's ``spec.storage``; entries without a container path are left out.
     """
@@ -50,20 +50,20 @@ def mounts(spec: Mapping[str, Any], workload: str) -> list[Mount]:
     return found
 
 
-def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> Mount:
+def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
     path = str(entry.get("path") or "")
     if kind in ("nfs", "hostPath"):
         source, server = path, entry.get("server")
         keys = (f"{server}:{source}", source) if server else (source,)
         container = str(entry.get("mountPath") or "")
-        return Mount(container, (*keys, container), _slug(source))
+        return VolumeMount(container, (*keys, container), _slug(source))
     if kind == "pvc":
         claim = str(entry.get("claimName") or f"{workload}-{_slug(path)}")
-        return Mount(path, (claim, path), "" if entry.get("ephemeral") else _slug(claim))
+        return VolumeMount(path, (claim, path), "" if entry.get("ephemeral") else _slug(claim))
     container = str(entry.get("mountPath") or path)
     name = str(entry.get("id") or entry.get("configMap") or entry.get("secret") or "")
     keeps = kind in ("dataVolume", "configMapVolume", "secretVolume") and name
-    return Mount(
+    return VolumeMount(
         container, (name, container) if name else (container,), _slug(name) if keeps else ""
     )
 
@@ -85,7 +85,7 @@ class Places:
     """
 
     def __init__(
-        self, found: Sequence[Mount], mapped: Mapping[str, Path], shared: Path, local: Path
+        self, found: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
     ) -> None:
         self.local = local
         self.directories = {
@@ -139,7 +139,7 @@ def _clean(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def _directory(mount: Mount, mapped: Mapping[str, Path], shared: Path, local: Path) -> Path:
+def _directory(mount: VolumeMount, mapped: Mapping[str, Path], shared: Path, local: Path) -> Path:
     for key in mount.keys:
         if key in mapped:
             return mapped[key]

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.clock import iso
-from airflow_runai.emulator.records import GPU_MEMORY_BYTES, Pod, Record, Workload
+from airflow_runai.emulator.records import GPU_MEMORY_BYTES, EmulatedWorkload, Pod, Record
 from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
@@ -29,7 +29,7 @@ class Wire:
         self._world = world
         self._version = version
 
-    def training(self, workload: Workload) -> dict[str, Any]:
+    def training(self, workload: EmulatedWorkload) -> dict[str, Any]:
         """Write the view that create and ``GET /trainings/{id}`` give."""
         return {
             "name": workload.name,
@@ -47,7 +47,7 @@ class Wire:
             **workload.extras,
         }
 
-    def item(self, workload: Workload, now: float) -> dict[str, Any]:
+    def item(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
         """Write the item of the generic list."""
         item = self._identity(workload) | self._state(workload, now) | self._asked(workload)
         for field, since in _SINCE.items():
@@ -55,11 +55,11 @@ class Wire:
                 item.pop(field, None)
         return item
 
-    def detailed(self, workload: Workload, now: float) -> dict[str, Any]:
+    def detailed(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
         """Write ``GET /workloads/{id}``: the list item and why the workload waits."""
         return self.item(workload, now) | {"pendingSchedulingMessages": _pending_messages(workload)}
 
-    def _identity(self, workload: Workload) -> dict[str, Any]:
+    def _identity(self, workload: EmulatedWorkload) -> dict[str, Any]:
         project = self._world.project_of(workload)
         return {
             "tenantId": TENANT_ID,
@@ -81,7 +81,7 @@ class Wire:
             "childrenIds": [],
         }
 
-    def _state(self, workload: Workload, now: float) -> dict[str, Any]:
+    def _state(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
         pending, running = lifecycle.totals(workload, now)
         pods = workload.live_pods
         gpus = sum(pod.share * len(pod.gpus) for pod in pods)
@@ -110,7 +110,7 @@ class Wire:
             "totalRunningTimeSeconds": running,
         }
 
-    def _asked(self, workload: Workload) -> dict[str, Any]:
+    def _asked(self, workload: EmulatedWorkload) -> dict[str, Any]:
         spec = workload.spec
         framework = spec.get("distributedFramework")
         return {
@@ -131,7 +131,7 @@ class Wire:
             "arguments": spec.get("args") or "",
         }
 
-    def pod(self, workload: Workload, pod: Pod) -> dict[str, Any]:
+    def pod(self, workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
         """Write one pod."""
         since = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
         started = {"startedAt": iso(pod.started_at)} if pod.started_at else {}
@@ -157,7 +157,7 @@ class Wire:
             "k8sPhaseUpdatedAt": iso(since),
         }
 
-    def event(self, workload: Workload, record: Record) -> dict[str, Any]:
+    def event(self, workload: EmulatedWorkload, record: Record) -> dict[str, Any]:
         """Write one event."""
         event = record.event
         assert event is not None
@@ -177,7 +177,7 @@ class Wire:
             },
         }
 
-    def history(self, workload: Workload, record: Record) -> dict[str, Any]:
+    def history(self, workload: EmulatedWorkload, record: Record) -> dict[str, Any]:
         """Write one line of history."""
         kind = "Event" if record.event else "PhaseUpdate"
         update = {"phase": record.phase, "phaseMessage": record.message}
@@ -200,7 +200,7 @@ def _maybe(instant: float | None) -> str | None:
     return None if instant is None else iso(instant)
 
 
-def _actions(workload: Workload) -> dict[str, bool]:
+def _actions(workload: EmulatedWorkload) -> dict[str, bool]:
     moving = workload.phase not in phases.ENDED | {phases.DELETING}
     return {
         "delete": workload.phase != phases.DELETING,
@@ -208,7 +208,7 @@ def _actions(workload: Workload) -> dict[str, bool]:
     }
 
 
-def _requested_pods(workload: Workload) -> dict[str, int]:
+def _requested_pods(workload: EmulatedWorkload) -> dict[str, int]:
     count = len(workload.gpu_demand)
     return {"number": count, "min": count, "max": count}
 
@@ -230,7 +230,7 @@ def _variables(spec: dict[str, Any]) -> dict[str, str]:
     return {item["name"]: item["value"] for item in listed if item.get("value") is not None}
 
 
-def _pending_messages(workload: Workload) -> list[dict[str, Any]]:
+def _pending_messages(workload: EmulatedWorkload) -> list[dict[str, Any]]:
     # The vendor's schema requires phaseReason here and knows two values: waiting for free GPUs has
     # none of them.
     if workload.phase != phases.PENDING or not workload.phase_reason:

@@ -112,7 +112,7 @@ class PublishCheckpoints(TrainerCallback):
         _wait_for_all(args)
         if state.is_world_process_zero:
             folder = _folder(args, state)
-            publish(folder, state, 1 if args.save_only_model else args.world_size)
+            write_trainer_manifest(folder, state, 1 if args.save_only_model else args.world_size)
             if self._keep is not None:
                 rotate(folder, self._keep, state.best_model_checkpoint)
         self._published = state.global_step
@@ -121,7 +121,7 @@ class PublishCheckpoints(TrainerCallback):
         )  # who leaves first takes the launcher, and with it the publishing rank, along
 
 
-def publish(folder: Path, state: Any, world_size: int) -> None:
+def write_trainer_manifest(folder: Path, state: Any, world_size: int) -> None:
     """
     Write the manifest of a directory that the Trainer has filled.
 
@@ -142,10 +142,10 @@ def publish(folder: Path, state: Any, world_size: int) -> None:
         metrics=metrics_of(state.log_history),
         world_size=world_size,
     )
-    entries = [dict(preemptible.settle(folder, name), rank=_rank(name)) for name in names]
+    entries = [dict(preemptible.fsync_and_sum(folder, name), rank=_rank(name)) for name in names]
     for old in (_MANIFEST, _INCOMPLETE):
         (folder / old).unlink(missing_ok=True)
-    preemptible.seal(folder, about, entries)
+    preemptible.write_manifest(folder, about, entries)
 
 
 def rotate(newest: Path, keep: int, best: str | None) -> None:

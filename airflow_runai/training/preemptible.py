@@ -45,14 +45,14 @@ __all__ = [
     "describe",
     "discard",
     "files_below",
-    "install",
+    "fsync_and_sum",
     "newest_valid",
     "prune",
+    "publish",
     "save_checkpoint",
-    "scratch",
-    "seal",
-    "settle",
+    "temporary_directory",
     "verify",
+    "write_manifest",
 ]
 
 _SCHEMA = "runai-checkpoint/1"
@@ -108,9 +108,9 @@ def save_checkpoint(
     """
     about = describe(step, epoch=epoch, framework=framework, metrics=metrics)
     target = Path(root, name or f"step-{about['step']:08d}")
-    with scratch(target) as temp:
+    with temporary_directory(target) as temp:
         yield temp
-        install(temp, target, seal(temp, about))
+        publish(temp, target, write_manifest(temp, about))
 
 
 def verify(path: str | os.PathLike[str]) -> Checkpoint:
@@ -326,7 +326,7 @@ def describe(
 
 
 @contextlib.contextmanager
-def scratch(target: Path) -> Iterator[Path]:
+def temporary_directory(target: Path) -> Iterator[Path]:
     """Make a directory beside the target to write into; whatever still has its name afterwards is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
@@ -340,19 +340,19 @@ def scratch(target: Path) -> Iterator[Path]:
         _writing.discard(temp.name)
 
 
-def seal(
+def write_manifest(
     folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """
     Make the files of a directory durable and write the manifest: what is known only now, and last.
 
     :param about: what :func:`describe` made.
-    :param files: entries made by :func:`settle` where others did that already.
+    :param files: entries made by :func:`fsync_and_sum` where others did that already.
     """
     names = files_below(folder)
     if not names or _MANIFEST in names:
         raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
-    entries = [settle(folder, name) for name in names] if files is None else files
+    entries = [fsync_and_sum(folder, name) for name in names] if files is None else files
     if [entry["path"] for entry in entries] != names:
         raise ValueError(
             f"{folder}: found {names}; announced were {[entry['path'] for entry in entries]}"
@@ -368,14 +368,14 @@ def seal(
     manifest["save_seconds"] = round(
         max(0.0, manifest["created_at"] - manifest.pop("started_at")), 3
     )
-    manifest["crc32"] = _seal(manifest)
+    manifest["crc32"] = _manifest_checksum(manifest)
     for below, _, _ in os.walk(folder):
         _sync(below)
     _write_durably(folder / _MANIFEST, json.dumps(manifest, indent=1), folder / ".manifest.tmp")
     return manifest
 
 
-def settle(folder: Path, name: str) -> dict[str, Any]:
+def fsync_and_sum(folder: Path, name: str) -> dict[str, Any]:
     """Make one file durable, and say what it is: an entry of the manifest's ``files``."""
     path = folder / name
     with contextlib.suppress(
@@ -399,7 +399,7 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
     )
 
 
-def _seal(manifest: dict[str, Any]) -> str:
+def _manifest_checksum(manifest: dict[str, Any]) -> str:
     unsealed = {key: value for key, value in manifest.items() if key != "crc32"}
     return f"{zlib.crc32(json.dumps(unsealed, sort_keys=True, separators=(',', ':')).encode()):08x}"
 
@@ -410,7 +410,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         good = (
             manifest["schema"] == _SCHEMA
             and manifest["complete"] is True
-            and manifest["crc32"] == _seal(manifest)
+            and manifest["crc32"] == _manifest_checksum(manifest)
             and len(_contents(manifest)) == len(manifest["files"])
             and _is_whole(manifest)
             and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
@@ -457,7 +457,7 @@ def _fingerprint(path: Path) -> tuple[int, str]:
     return size, f"{crc:08x}"
 
 
-def install(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
+def publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
     """Give a sealed directory its final name, in one step."""
     try:
         os.replace(temp, target)

@@ -144,12 +144,14 @@ def _lead(target: Path, ranks: Ranks, about: dict[str, Any]) -> Iterator[Path]:
     root.mkdir(parents=True, exist_ok=True)
     ranks.meet(root)  # from here on nobody reads the note of the save before
     try:
-        with preemptible.scratch(target) as temp:
+        with preemptible.temporary_directory(target) as temp:
             _write(root / ".ranks", {"temp": temp.name})
             ranks.meet(root)
             with _part(temp, ranks) as folder:
                 yield folder
-            preemptible.install(temp, target, preemptible.seal(temp, about, _merged(temp, ranks)))
+            preemptible.publish(
+                temp, target, preemptible.write_manifest(temp, about, _merged(temp, ranks))
+            )
         outcome = {"published": target.name}
     except BaseException as error:
         outcome = {"error": f"rank 0: {error or type(error).__name__}"}
@@ -205,7 +207,9 @@ def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
         yield folder
         names = preemptible.files_below(folder)
         said = {
-            "files": [dict(preemptible.settle(folder, name), rank=ranks.rank) for name in names]
+            "files": [
+                dict(preemptible.fsync_and_sum(folder, name), rank=ranks.rank) for name in names
+            ]
         }
     except Exception as error:
         said = {"error": f"{type(error).__name__}: {error}"}

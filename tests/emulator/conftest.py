@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
 from tests.polling import PATIENCE, wait_until
 
 
@@ -108,7 +108,7 @@ class Client:
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """Two nodes with two GPUs, projects team-a and team-b with a quota of two, real processes."""
-    with serve(Settings()) as running:
+    with serve(EmulatorSettings()) as running:
         yield running
 
 
@@ -125,7 +125,9 @@ def stepped() -> Iterator[Emulator]:
 
     Workloads run for a minute.
     """
-    settings = Settings(clock=SteppedClock(), scenarios={"endless": Scenario(run_seconds=None)})
+    settings = EmulatorSettings(
+        clock=SteppedClock(), scenarios={"endless": Scenario(run_seconds=None)}
+    )
     with serve(settings) as running:
         yield running
 

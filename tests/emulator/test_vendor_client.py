@@ -26,10 +26,10 @@ from runai.exceptions import (
 )
 from runai.runai_client import RunaiClient
 
-from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
 from tests.polling import wait_until
 
-SETTINGS = Settings(
+SETTINGS = EmulatorSettings(
     clock=SteppedClock(),
     projects=("team-a:2", "team-b:2", "twin:0", "twin@second:0", "capped:1,limit=2,weight=0.5"),
     clusters=("embedded", "second"),

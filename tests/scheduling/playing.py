@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.scheduler import Evict, Job, Place, Queue, plan
+from airflow_runai.emulator.scheduler import Assign, Evict, Job, Queue, schedule
 from tests.scheduling.scenario import PRIORITIES
 
 #: More cycles than any step needs; who is not quiet by then never will be.
-_MOST_CYCLES = 60
+_MAX_CYCLES = 60
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ class Board:
     def settle(self) -> Outcome:
         """Let the scheduler decide until it has nothing more to do."""
         victims: set[tuple[str, str]] = set()
-        for _ in range(_MOST_CYCLES):
-            decisions = plan(
+        for _ in range(_MAX_CYCLES):
+            decisions = schedule(
                 self.nodes, list(self.queues.values()), self.jobs.values(), flaws=self.flaws
             )
             for decision in decisions:
-                if isinstance(decision, Place):
+                if isinstance(decision, Assign):
                     self._put(replace(self.jobs[decision.job], claims=False), decision.slots)
                 elif isinstance(decision, Evict):
                     self._put(replace(self.jobs[decision.job], claims=decision.claims), ())
@@ -99,7 +99,7 @@ class Board:
                     self.jobs[decision.job] = replace(
                         self.jobs[decision.job], claims=decision.claims
                     )
-            if not any(isinstance(decision, Place | Evict) for decision in decisions):
+            if not any(isinstance(decision, Assign | Evict) for decision in decisions):
                 break
         running = {
             job.id: tuple(slot.node for slot in job.placed)

@@ -233,7 +233,7 @@ def reseal(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
     """Rewrite a manifest as somebody would who knows the format, but not the ranks."""
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
-    manifest["crc32"] = preemptible._seal(manifest)
+    manifest["crc32"] = preemptible._manifest_checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -14,21 +14,26 @@ from itertools import islice
 
 from airflow_runai.emulator.placement import Room
 from airflow_runai.emulator.scheduling.entitlement import (
-    is_firm_over_quota,
+    exceeds_firm_quota,
     may_hold,
     may_lose,
     may_reclaim,
 )
 from airflow_runai.emulator.scheduling.fair_share import fair_shares
-from airflow_runai.emulator.scheduling.jobs import Action, Decision, Evict, Job, Place, Queue
-from airflow_runai.emulator.scheduling.order import Standing, Standings, by_dispensability, in_turn
+from airflow_runai.emulator.scheduling.jobs import Action, Assign, Decision, Evict, Job, Queue
+from airflow_runai.emulator.scheduling.order import (
+    QueueShare,
+    QueueShares,
+    by_dispensability,
+    in_turn,
+)
 from airflow_runai.emulator.scheduling.reasons import why_stopped, why_waiting
-from airflow_runai.emulator.scheduling.search import Search, Try
+from airflow_runai.emulator.scheduling.search import Attempt, Search
 from airflow_runai.emulator.scheduling.skips import Failures
-from airflow_runai.emulator.scheduling.state import State
+from airflow_runai.emulator.scheduling.state import ClusterState
 
 #: So many jobs may move for one; KAI's setting is 16, of which it allows one more.
-_MOST_MOVED = 17
+_MAX_MOVED = 17
 
 
 class Cycle:
@@ -50,18 +55,18 @@ class Cycle:
         self._running = {
             job.id: job for job in self._jobs.values() if job.placed and not job.leaving
         }
-        self._state = State(Room.of(nodes), self._jobs.values())
-        self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
+        self._state = ClusterState(Room.of(nodes), self._jobs.values())
+        self._shares = _shares(sum(nodes.values()), queues, self._jobs.values())
         self._decisions: list[Decision] = []
 
     def allocate(self) -> None:
         """Give what is free to everybody in turn; who does not fit is passed over."""
         for job in self._in_turn({**self._returning, **self._waiting}):
-            if not may_hold(self._standings, self._state, job):
+            if not may_hold(self._shares, self._state, job):
                 continue
             slots = None if job.leaving else self._state.room.place(job.pods, job.avoid)
             if slots is not None:
-                self._decisions.append(Place(job.id, slots))
+                self._decisions.append(Assign(job.id, slots))
             else:
                 slots = self._state.room.reserve(job.pods, job.avoid)
             if slots is not None:
@@ -74,12 +79,12 @@ class Cycle:
         for job in self._in_turn(self._waiting):
             if not job.preemptible or failures.is_hopeless(job):
                 continue
-            movable = by_dispensability(self._stoppable(), self._standings, self._state.used)
+            movable = by_dispensability(self._stoppable(), self._shares, self._state.used)
             enough = self._state.room.soon >= job.gpus
             if not (
                 enough
                 and self._make_room(
-                    job, "consolidation", islice(movable, _MOST_MOVED), _stops_nobody
+                    job, "consolidation", islice(movable, _MAX_MOVED), _stops_nobody
                 )
             ):
                 failures.add(job)
@@ -88,7 +93,7 @@ class Cycle:
         """Take back from other queues what a queue's fair share gives it."""
         failures = Failures()
         for job in self._in_turn(self._waiting):
-            if not may_reclaim(self._standings, self._state, job) or failures.is_hopeless(job):
+            if not may_reclaim(self._shares, self._state, job) or failures.is_hopeless(job):
                 continue
             others = [one for one in self._stoppable() if one.project != job.project]
             if not self._make_room(job, "reclaim", others, self._takes_excess):
@@ -105,7 +110,7 @@ class Cycle:
                 for one in self._stoppable()
                 if one.project == job.project and one.priority < job.priority
             ]
-            if is_firm_over_quota(self._standings, self._state, job):
+            if exceeds_firm_quota(self._shares, self._state, job):
                 if self._flaws:
                     failures.add(job)
             elif not self._make_room(job, "preempt", lesser, lambda found: True):
@@ -113,7 +118,7 @@ class Cycle:
 
     def close(self) -> list[Decision]:
         """Give all that was decided, and to everybody who goes on waiting the reason."""
-        started = {one.job for one in self._decisions if isinstance(one, Place)}
+        started = {one.job for one in self._decisions if isinstance(one, Assign)}
         waiting = (
             job
             for job in self._jobs.values()
@@ -121,11 +126,11 @@ class Cycle:
         )
         return [
             *self._decisions,
-            *(why_waiting(self._standings, self._state, job, not self._flaws) for job in waiting),
+            *(why_waiting(self._shares, self._state, job, not self._flaws) for job in waiting),
         ]
 
     def _in_turn(self, jobs: Mapping[str, Job]) -> Iterator[Job]:
-        return in_turn(jobs.values(), self._standings, lambda queue: self._state.used(queue))
+        return in_turn(jobs.values(), self._shares, lambda queue: self._state.used(queue))
 
     def _stoppable(self) -> list[Job]:
         """
@@ -136,13 +141,11 @@ class Cycle:
         return [job for job in self._running.values() if job.preemptible and job.gpus > 0]
 
     def _make_room(
-        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]
+        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Attempt], bool]
     ) -> bool:
-        allowed = partial(may_hold, self._standings)
+        allowed = partial(may_hold, self._shares)
         bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
-        found = Search(self._state, self._standings, candidates, allowed, valid, bystanders).run(
-            job
-        )
+        found = Search(self._state, self._shares, candidates, allowed, valid, bystanders).run(job)
         if found is None or (
             action == "consolidation" and not self._flaws and not self._comes_true(found)
         ):
@@ -157,7 +160,7 @@ class Cycle:
             )
         return True
 
-    def _comes_true(self, found: Try) -> bool:
+    def _comes_true(self, found: Attempt) -> bool:
         """
         Whether the next cycle gives everybody a place, as the try foresees.
 
@@ -165,7 +168,7 @@ class Cycle:
         for whom somebody has to go in turn, and so on for ever.
         """
         movers = {job.id for job in (found.job, *found.moved)}
-        places = {one.job: one.slots for one in self._decisions if isinstance(one, Place)}
+        places = {one.job: one.slots for one in self._decisions if isinstance(one, Assign)}
         places |= {
             job.id: job.placed
             for job in self._jobs.values()
@@ -183,15 +186,15 @@ class Cycle:
         following.allocate()
         return movers.isdisjoint(following._waiting)
 
-    def _takes_excess(self, found: Try) -> bool:
-        return may_lose(self._standings, self._state, found.job, found.stopped)
+    def _takes_excess(self, found: Attempt) -> bool:
+        return may_lose(self._shares, self._state, found.job, found.stopped)
 
 
-def _stops_nobody(found: Try) -> bool:
+def _stops_nobody(found: Attempt) -> bool:
     return not found.stopped
 
 
-def _standings(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> Standings:
+def _shares(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> QueueShares:
     """Compare the queues; one that only a job knows has no quota and is the youngest."""
     asked: defaultdict[str, float] = defaultdict(float)
     for job in jobs:
@@ -200,6 +203,6 @@ def _standings(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> Sta
     every = [*queues, *(Queue(name, 0.0) for name in asked if name not in known)]
     fair = fair_shares(gpus, every, asked)
     return {
-        queue.name: Standing(age, queue.deserved, queue.ceiling, fair[queue.name])
+        queue.name: QueueShare(age, queue.deserved, queue.ceiling, fair[queue.name])
         for age, queue in enumerate(every)
     }

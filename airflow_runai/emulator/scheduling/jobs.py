@@ -69,7 +69,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Place:
+class Assign:
     """Start this job on these slots, one a pod."""
 
     job: str
@@ -108,7 +108,7 @@ class Wait:
     claims: bool = False
 
 
-Decision = Place | Evict | Wait
+Decision = Assign | Evict | Wait
 
 
 def exact(gpus: float) -> float:

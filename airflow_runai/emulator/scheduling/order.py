@@ -19,7 +19,7 @@ Rank = tuple[bool, bool, float, float, float, int]
 
 
 @dataclass(frozen=True)
-class Standing:
+class QueueShare:
     """
     A queue in one cycle.
 
@@ -67,11 +67,11 @@ class Standing:
         return gpus / self.share if self.share else gpus * _WITHOUT_SHARE
 
 
-Standings = dict[str, Standing]
+QueueShares = dict[str, QueueShare]
 
 
 def in_turn(
-    jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]
+    jobs: Iterable[Job], shares: QueueShares, used: Callable[[str], float]
 ) -> Iterator[Job]:
     """
     Give the jobs in the order in which they are tried.
@@ -81,7 +81,7 @@ def in_turn(
 
     def rank(name: str) -> tuple[bool, Rank]:
         first = lines[name][-1]
-        return (not first.claims, standings[name].rank(used(name), first.gpus))
+        return (not first.claims, shares[name].rank(used(name), first.gpus))
 
     lines = _lines(sorted(jobs, key=_foremost, reverse=True))
     while lines:
@@ -89,12 +89,12 @@ def in_turn(
 
 
 def by_dispensability(
-    jobs: Iterable[Job], standings: Standings, used: Callable[[str], float]
+    jobs: Iterable[Job], shares: QueueShares, used: Callable[[str], float]
 ) -> Iterator[Job]:
     """Give the jobs in the order in which they are stopped: from the queue that has the most, the least important."""
 
     def excess(name: str) -> Rank:
-        return standings[name].excess(used(name), taken[name] + lines[name][-1].gpus)
+        return shares[name].excess(used(name), taken[name] + lines[name][-1].gpus)
 
     lines = _lines(sorted(jobs, key=_foremost))
     taken = dict.fromkeys(lines, 0.0)

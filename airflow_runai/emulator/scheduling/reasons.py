@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_runai.emulator.scheduling.entitlement import is_firm_over_quota, is_over_limit
+from airflow_runai.emulator.scheduling.entitlement import exceeds_firm_quota, exceeds_limit
 from airflow_runai.emulator.scheduling.jobs import Action, Job, Wait
-from airflow_runai.emulator.scheduling.order import Standings
-from airflow_runai.emulator.scheduling.state import State
+from airflow_runai.emulator.scheduling.order import QueueShares
+from airflow_runai.emulator.scheduling.state import ClusterState
 
 OVER_QUOTA = "NonPreemptibleOverQuota"
 OVER_LIMIT = "OverLimit"
@@ -20,7 +20,7 @@ def why_stopped(victim: Job, job: Job, action: Action) -> str:
     return f"Preempted: moved to make room for workload {job.name or job.id}"
 
 
-def why_waiting(standings: Standings, state: State, job: Job, claims: bool) -> Wait:
+def why_waiting(shares: QueueShares, state: ClusterState, job: Job, claims: bool) -> Wait:
     """
     Tell a job why it waits.
 
@@ -28,23 +28,23 @@ def why_waiting(standings: Standings, state: State, job: Job, claims: bool) -> W
     """
     if job.id in state.held:
         return Wait(job.id, "", "Waiting for GPUs that are being released", claims)
-    if is_firm_over_quota(standings, state, job):
-        return Wait(job.id, OVER_QUOTA, _over_quota(standings, state, job))
-    if is_over_limit(standings, state, job):
-        return Wait(job.id, OVER_LIMIT, _over_limit(standings, state, job))
+    if exceeds_firm_quota(shares, state, job):
+        return Wait(job.id, OVER_QUOTA, _over_quota(shares, state, job))
+    if exceeds_limit(shares, state, job):
+        return Wait(job.id, OVER_LIMIT, _over_limit(shares, state, job))
     return Wait(job.id, "", f"Not enough free GPUs for {job.gpus:g} in the node pool default")
 
 
-def _over_quota(standings: Standings, state: State, job: Job) -> str:
+def _over_quota(shares: QueueShares, state: ClusterState, job: Job) -> str:
     return (
         f"Non-preemptible workload over quota: project {job.project} has a quota of "
-        f"{standings[job.project].deserved:g} GPUs, {state.firm(job.project):g} of it in use by non-preemptible "
+        f"{shares[job.project].deserved:g} GPUs, {state.firm(job.project):g} of it in use by non-preemptible "
         f"workloads, {job.gpus:g} asked for"
     )
 
 
-def _over_limit(standings: Standings, state: State, job: Job) -> str:
+def _over_limit(shares: QueueShares, state: ClusterState, job: Job) -> str:
     return (
-        f"Workload over limit: project {job.project} may use {standings[job.project].ceiling:g} GPUs at most, "
+        f"Workload over limit: project {job.project} may use {shares[job.project].ceiling:g} GPUs at most, "
         f"{state.used(job.project):g} of them in use, {job.gpus:g} asked for"
     )

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from airflow_runai.emulator.placement import Slot
 from airflow_runai.emulator.scheduling.jobs import Job
-from airflow_runai.emulator.scheduling.order import Standings, by_dispensability, in_turn
-from airflow_runai.emulator.scheduling.state import State
+from airflow_runai.emulator.scheduling.order import QueueShares, by_dispensability, in_turn
+from airflow_runai.emulator.scheduling.state import ClusterState
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """
     What would be if some jobs gave way.
 
@@ -30,7 +30,7 @@ class Try:
     """
 
     job: Job
-    state: State
+    state: ClusterState
     stopped: Sequence[Job]
     moved: Sequence[Job]
 
@@ -48,21 +48,21 @@ class Search:
 
     def __init__(
         self,
-        state: State,
-        standings: Standings,
+        state: ClusterState,
+        shares: QueueShares,
         candidates: Iterable[Job],
-        allowed: Callable[[State, Job], bool],
-        valid: Callable[[Try], bool],
+        allowed: Callable[[ClusterState, Job], bool],
+        valid: Callable[[Attempt], bool],
         bystanders: Iterable[Job] = (),
     ) -> None:
-        self._state, self._standings = state, standings
+        self._state, self._shares = state, shares
         self._candidates = list(candidates)
         self._allowed, self._valid = allowed, valid
         self._bystanders = list(bystanders)
 
-    def run(self, job: Job) -> Try | None:
+    def run(self, job: Job) -> Attempt | None:
         """Find room pod by pod; who had to give way for one pod gives way for the next one, too."""
-        found: Try | None = None
+        found: Attempt | None = None
         for count in range(1, len(job.pods) + 1):
             earlier = [*found.stopped, *found.moved] if found else []
             found = self._solve(job.first(count), earlier)
@@ -70,13 +70,13 @@ class Search:
                 return None
         return found
 
-    def _solve(self, job: Job, earlier: Sequence[Job]) -> Try | None:
+    def _solve(self, job: Job, earlier: Sequence[Job]) -> Attempt | None:
         if earlier:
             found = self._attempt(job, earlier)
             if found and self._valid(found):
                 return found
         chosen: list[Job] = []
-        for latest in by_dispensability(self._candidates, self._standings, self._state.used):
+        for latest in by_dispensability(self._candidates, self._shares, self._state.used):
             if latest not in earlier:
                 chosen.append(latest)
                 found = self._with_latest(job, earlier, chosen)
@@ -84,7 +84,9 @@ class Search:
                     return found
         return None
 
-    def _with_latest(self, job: Job, earlier: Sequence[Job], chosen: Sequence[Job]) -> Try | None:
+    def _with_latest(
+        self, job: Job, earlier: Sequence[Job], chosen: Sequence[Job]
+    ) -> Attempt | None:
         for node in sorted(self._nodes(chosen[-1])):
             found = self._attempt(
                 job, [*earlier, *(one for one in chosen if node in self._nodes(one))]
@@ -97,7 +99,7 @@ class Search:
     def _nodes(self, job: Job) -> set[str]:
         return {slot.node for slot in self._state.held[job.id]}
 
-    def _attempt(self, job: Job, victims: Sequence[Job]) -> Try | None:
+    def _attempt(self, job: Job, victims: Sequence[Job]) -> Attempt | None:
         """Stop the victims and place everybody anew; None if the waiting job gets no place."""
         state = self._state.copy()
         for victim in victims:
@@ -106,7 +108,7 @@ class Search:
         members = {one.id: one for one in (job, *victims)}
         queues = {one.project for one in members.values()}
         rivals = [one for one in self._bystanders if one.project in queues]
-        for one in in_turn([*members.values(), *rivals], self._standings, state.used):
+        for one in in_turn([*members.values(), *rivals], self._shares, state.used):
             if not members.pop(one.id, None):
                 continue
             home = self._state.held.get(one.id, ())
@@ -117,9 +119,11 @@ class Search:
                 stopped.append(one)
             elif home and not _are_the_same(home, slots):
                 moved.append(one)
-        return Try(job, state, stopped, moved)
+        return Attempt(job, state, stopped, moved)
 
-    def _place(self, state: State, job: Job, home: Sequence[Slot]) -> tuple[Slot, ...] | None:
+    def _place(
+        self, state: ClusterState, job: Job, home: Sequence[Slot]
+    ) -> tuple[Slot, ...] | None:
         if not self._allowed(state, job):
             return None
         # To avoid its last nodes would mean to move a job that can stay.

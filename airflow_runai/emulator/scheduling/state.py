@@ -9,7 +9,7 @@ from airflow_runai.emulator.placement import Room, Slot
 from airflow_runai.emulator.scheduling.jobs import Job, exact
 
 
-class State:
+class ClusterState:
     """
     Who has what, now or soon.
 
@@ -29,9 +29,9 @@ class State:
             elif job.placed:
                 self.enter(job, job.placed)
 
-    def copy(self) -> State:
+    def copy(self) -> ClusterState:
         """Give an equal picture to try things on."""
-        twin = State(self.room.copy())
+        twin = ClusterState(self.room.copy())
         twin.held, twin._used, twin._firm = self.held.copy(), self._used.copy(), self._firm.copy()
         return twin
 
