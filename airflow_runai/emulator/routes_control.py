@@ -1,7 +1,7 @@
 """
-The emulator's own endpoints under ``/_emulator``: faults, the clock, logs, what was asked. No Run:ai has these.
+The emulator's own endpoints under ``/_emulator``: faults, clock, logs, the requests so far.
 
-They need a token like every other call.
+No Run:ai has these. They need a token like every other call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_fault(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 
 def faults(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """``GET /_emulator/faults``: those still to come."""
+    """``GET /_emulator/faults``: the faults still to come."""
     return ApiReply({"faults": plane.faults.planned()})
 
 
@@ -47,22 +47,21 @@ def move_clock(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 
 def logs(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """``GET /_emulator/workloads/{name}/logs[?incarnation=N]``: what the first pod wrote."""
+    """``GET /_emulator/workloads/{name}/logs[?incarnation=N]``: output of the first pod."""
     if plane.processes is None:
         raise ApiError(404, "there are no processes, thus no logs")
-    number = call.query.get("incarnation", "")
-    if number and not number.isdecimal():
-        raise ApiError(400, f"incarnation: {number!r} is not a number")
-    if not any(workload.name == call.params["name"] for workload in plane.world.workloads.values()):
-        raise ApiError(404, f"workload {call.params['name']} not found")
-    text = plane.processes.log(call.params["name"], int(number) if number else None)
-    return ApiReply({"name": call.params["name"], "log": text.decode(errors="replace")})
+    name, incarnation = call.params["name"], call.number("incarnation")
+    if all(workload.name != name for workload in plane.world.workloads.values()):
+        raise ApiError(404, f"workload {name} not found")
+    text = plane.processes.log(name, incarnation)
+    return ApiReply({"name": name, "log": text.decode(errors="replace")})
 
 
 def preempt(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """``POST /_emulator/workloads/{name}/preempt``: let the platform preempt it now."""
-    if not plane.preempt(call.params["name"]):
-        raise ApiError(400, f"no workload {call.params['name']} holds anything that could be taken")
+    """``POST /_emulator/workloads/{name}/preempt``: preempt it now, as the platform does."""
+    name = call.params["name"]
+    if not plane.preempt(name):
+        raise ApiError(400, f"no workload {name} holds anything that could be taken")
     return ApiReply({"code": 202, "message": "Preempting"}, 202)
 
 

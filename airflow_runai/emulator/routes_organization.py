@@ -1,4 +1,8 @@
-"""Read-only endpoints about the tenant: clusters, projects, departments, node pools, workload types and priorities."""
+"""
+Read-only endpoints about the tenant.
+
+Clusters, projects, departments, node pools, workload types and priorities.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ from typing import Any
 
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.filters import Items, filtered, ordered, page
-from airflow_runai.emulator.records import PRIORITIES
+from airflow_runai.emulator.filters import Items, filtered_and_ordered, paged
+from airflow_runai.emulator.records import OLD_PRIORITIES, PRIORITIES
 from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 from airflow_runai.emulator.scheduler import Queue
 from airflow_runai.emulator.world import TENANT_ID, EmulatedCluster, EmulatedProject
@@ -22,9 +26,8 @@ def clusters(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def projects(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/projects``."""
-    return _listed(
-        plane, call, [_project(plane, project) for project in plane.world.projects], "projects"
-    )
+    items = [_project(plane, project) for project in plane.world.projects]
+    return _listed(plane, call, items, "projects")
 
 
 def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -37,19 +40,14 @@ def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def departments(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/departments``."""
-    return _listed(
-        plane,
-        call,
-        [_department(plane, cluster) for cluster in plane.world.clusters],
-        "departments",
-    )
+    items = [_department(plane, cluster) for cluster in plane.world.clusters]
+    return _listed(plane, call, items, "departments")
 
 
 def node_pools(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/node-pools``."""
-    return _listed(
-        plane, call, [_node_pool(plane, cluster) for cluster in plane.world.clusters], "nodepools"
-    )
+    items = [_node_pool(plane, cluster) for cluster in plane.world.clusters]
+    return _listed(plane, call, items, "nodepools")
 
 
 def workload_types(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -65,11 +63,10 @@ def workload_types(plane: ControlPlane, call: ApiCall) -> ApiReply:
 def workload_priorities(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workload-priorities``; from 2.22 on, no paging."""
     _since(plane, (2, 22))
-    modern = [(name, value) for name, value in PRIORITIES.items() if name not in ("train", "build")]
-    named = [(name, value) for name, value in modern if name != "interactive-preemptible"]
+    current = [name for name in PRIORITIES if name not in OLD_PRIORITIES]
     listed = [
-        {"id": str(number), "name": name, "value": value}
-        for number, (name, value) in enumerate(named, 1)
+        {"id": str(number), "name": name, "value": PRIORITIES[name]}
+        for number, name in enumerate(current, 1)
     ]
     return ApiReply({"priorities": listed})
 
@@ -80,12 +77,8 @@ def _since(plane: ControlPlane, version: tuple[int, int]) -> None:
 
 
 def _listed(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
-    items = filtered(items, call.query.get("filterBy"), _UNIT_FIELDS)
-    if call.query.get("search"):
-        items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
-    items = ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _UNIT_FIELDS)
-    shown, following = page(items, call.query, plane.settings.strict_limit)
-    return ApiReply({key: shown} if following is None else {key: shown, "next": following})
+    items = filtered_and_ordered(items, call, _UNIT_FIELDS)
+    return paged(items, call, key, plane.settings.strict_limit)
 
 
 def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
@@ -104,7 +97,7 @@ def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
 
 
 def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> dict[str, Any]:
-    """Write what projects and departments have in common."""
+    """Write the fields that projects and departments have in common."""
     limit = -1 if queue.limit is None else queue.limit
     gpu = {"deserved": queue.deserved, "limit": limit, "overQuotaWeight": queue.weight}
     pool = {"id": "1", "name": "default"}

@@ -1,4 +1,4 @@
-"""Endpoints that create and steer workloads: trainings, distributed trainings, and many at once."""
+"""Endpoints that change workloads: trainings, distributed trainings, and many at once."""
 
 from __future__ import annotations
 
@@ -30,21 +30,15 @@ def read(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 
 def delete(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """
-    ``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 and an empty body up to 2.20.
-    """
+    """``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 without a body up to 2.20."""
     _desire(plane, _found(plane, call), "delete")
-    return (
-        ApiReply(_accepted("deleted"), 202)
-        if plane.settings.version >= (2, 21)
-        else ApiReply(None, 204)
-    )
+    if plane.settings.version < (2, 21):
+        return ApiReply(None, 204)
+    return ApiReply(_accepted("deleted"), 202)
 
 
 def suspend(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """
-    ``POST .../{id}/suspend``; no error when there is nothing to suspend, the vendor declares none.
-    """
+    """``POST .../{id}/suspend``; the vendor declares no error for a workload that is not running."""
     return _act_on(plane, call, "suspend")
 
 
@@ -71,9 +65,8 @@ def batch(plane: ControlPlane, call: ApiCall) -> ApiReply:
         else:
             _desire(plane, workload, action)
             succeeded.append(one)
-    return ApiReply(
-        {"id": f"batch-{len(plane.requests)}", "succeeded": succeeded, "failed": failed}
-    )
+    content = {"id": f"batch-{len(plane.requests)}", "succeeded": succeeded, "failed": failed}
+    return ApiReply(content)
 
 
 _DESIRES = {"delete": "Deleted", "suspend": "Stopped", "resume": "Running"}
