@@ -2,8 +2,8 @@
 The environment variables of a pod.
 
 The variables that Run:ai injects, those of the spec, and a minimal base; never anything of the
-emulator's own environment. ``RUNAI_GRACE_SECONDS`` is an addition of the emulator: the real platform
-does not tell a process its grace period.
+emulator's own environment. ``RUNAI_GRACE_SECONDS`` is an addition of the emulator: the real
+platform does not tell a process its grace period.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-The life of one workload: every change of its phase, its pods and its history goes through here.
+The life of one workload: all changes of its phase, pods and history.
 
-``engine.py`` says when, the scheduler says who; this module only knows what a change consists of.
+``engine.py`` decides when, the scheduler which workload; this module only carries the change out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TICK = 0.001  # history lines never share an instant, so that sorting by time k
 
 
 def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
-    """Put a workload into a phase and write it down."""
+    """Put a workload into a phase and record it."""
     _count_time(workload, now)
     workload.phase, workload.phase_message, workload.phase_reason = phase, message, ""
     workload.phase_at = now
@@ -27,7 +27,7 @@ def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> N
 
 
 def explain(workload: EmulatedWorkload, reason: str, message: str) -> None:
-    """Say why a waiting workload waits, without a new line of history."""
+    """Show why a workload waits, without a new line of history."""
     workload.phase_reason, workload.phase_message = reason, message
 
 
@@ -40,11 +40,15 @@ def note(
     bad: bool = False,
 ) -> None:
     """Write an event, about a pod or about the workload."""
-    kind, name, about = (
-        ("Pod", pod.name, pod.id) if pod else ("RunaiJob", workload.name, workload.id)
+    event = Event(
+        type="Warning" if bad else "Normal",
+        reason=reason,
+        message=message,
+        source="kubelet" if pod else "runai-scheduler",
+        object_kind="Pod" if pod else "RunaiJob",
+        object_name=pod.name if pod else workload.name,
+        object_id=pod.id if pod else workload.id,
     )
-    source = "kubelet" if pod else "runai-scheduler"
-    event = Event("Warning" if bad else "Normal", reason, message, source, kind, name, about)
     _write(workload, Record(now, event=event))
 
 
@@ -62,7 +66,7 @@ def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> No
 
 
 def started(workload: EmulatedWorkload, now: float) -> None:
-    """All pods of the incarnation run."""
+    """Record that all pods of the incarnation run."""
     for pod in workload.live_pods:
         pod.phase, pod.started_at = "Running", now
         note(workload, "Started", f"Started container {workload.name} on {pod.node}", now, pod)
@@ -74,10 +78,9 @@ def depart(workload: EmulatedWorkload, phase: str, departure: Departure, now: fl
     workload.departure = departure
     if departure.why == "preempted":
         for pod in workload.live_pods:
+            evicted = f"Pod {pod.name} was evicted from {pod.node}"
             note(workload, "Preempted", departure.message, now, pod, bad=True)
-            note(
-                workload, "Evict", f"Pod {pod.name} was evicted from {pod.node}", now, pod, bad=True
-            )
+            note(workload, "Evict", evicted, now, pod, bad=True)
     enter(workload, phase, departure.message, now)
 
 
@@ -89,10 +92,10 @@ def exited(workload: EmulatedWorkload, codes: Sequence[int | None]) -> None:
 
 def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
     """
-    The incarnation is over.
+    Record that the incarnation is over.
 
-    :param phase: what became of the pods: ``Succeeded`` and ``Failed`` ones stay listed,
-        ``Deleted`` ones do not.
+    :param phase: of its pods; ``Succeeded`` and ``Failed`` ones stay listed, ``Deleted`` ones do
+        not.
     """
     for pod in workload.live_pods:
         pod.completed_at = now
@@ -103,7 +106,7 @@ def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
 
 
 def totals(workload: EmulatedWorkload, now: float) -> tuple[int, int]:
-    """Tell the whole seconds a workload has been pending and running so far."""
+    """Return the whole seconds a workload has been pending and running so far."""
     since = max(0.0, now - workload.phase_at)
     pending = workload.pending_seconds + (since if workload.phase == phases.PENDING else 0.0)
     running = workload.running_seconds + (since if workload.phase == phases.RUNNING else 0.0)

@@ -24,7 +24,7 @@ _SPEC_SHOWN = ("image", "command", "args", "workingDir", "priorityClass")
 
 
 def overview(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """``GET /_emulator/overview``: nodes and their workloads, projects, workloads (newest first)."""
+    """``GET /_emulator/overview``: nodes with their workloads, projects, workloads."""
     deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)
     shown = [*plane.world.listed(), *deleted[-DELETED_SHOWN:]]
     shown.sort(key=lambda one: one.created_at, reverse=True)

@@ -38,7 +38,7 @@ def delete(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 
 def suspend(plane: ControlPlane, call: ApiCall) -> ApiReply:
-    """``POST .../{id}/suspend``; the vendor declares no error for a workload that is not running."""
+    """``POST .../{id}/suspend``; no error if it is not running: the vendor declares none."""
     return _act_on(plane, call, "suspend")
 
 

@@ -1,7 +1,7 @@
 """
-What the engine asks of whatever makes workloads live: real processes, or a script.
+The interface of a runtime: it runs workloads as real processes, or by a script.
 
-The engine never waits: it asks at every step how things stand.
+The engine never waits: it asks for the state at every step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Runtime(Protocol):
         ...
 
     def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
-        """Tell the exit code of each pod, None while it runs; empty if nothing was ever started."""
+        """Return the exit code of each pod, None while it runs; empty if none was started."""
         ...
 
     def terminate(self, workload: EmulatedWorkload, now: float) -> None:
@@ -36,5 +36,5 @@ class Runtime(Protocol):
         ...
 
     def due(self, workload: EmulatedWorkload) -> float | None:
-        """Tell when something will happen by itself, if that can be known (epoch seconds)."""
+        """Return when something will happen by itself, in epoch seconds; None if unknown."""
         ...

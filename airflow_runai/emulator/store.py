@@ -29,12 +29,12 @@ class Store:
             self._folder.mkdir(parents=True, exist_ok=True)
 
     def touch(self, workload: EmulatedWorkload) -> None:
-        """Take note that a workload has to be written."""
+        """Mark a workload to be written."""
         if self._folder:
             self._touched[workload.id] = workload
 
     def save(self) -> None:
-        """Write what was touched since the last time."""
+        """Write the workloads touched since the last save."""
         for workload in self._touched.values():
             self._write(workload)
         self._touched.clear()
@@ -43,17 +43,17 @@ class Store:
         """
         Read all workloads in the order of their creation.
 
-        :raises ValueError: a file is not a workload; it names the file and what to do.
+        :raises ValueError: a file is not a workload.
         """
-        found = []
+        workloads = []
         for path in self._folder.glob("*.json") if self._folder else ():
             try:
-                found.append(from_json(json.loads(path.read_text())))
+                workloads.append(from_json(json.loads(path.read_text())))
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
                     f"{path}: not a workload of this emulator ({error}); remove the file"
                 ) from error
-        yield from sorted(found, key=lambda workload: (workload.created_at, workload.id))
+        yield from sorted(workloads, key=lambda workload: (workload.created_at, workload.id))
 
     def _write(self, workload: EmulatedWorkload) -> None:
         assert self._folder is not None

@@ -1,7 +1,7 @@
 """
-Everything that exists in the emulated tenant: clusters, departments, projects, node pools, nodes and workloads.
+The emulated tenant: clusters, departments, projects, node pools, nodes and workloads.
 
-It finds and keeps; it decides nothing and knows no wire format.
+It stores and finds them; it decides nothing and knows no wire format.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class EmulatedCluster:
 
 @dataclass(frozen=True)
 class EmulatedProject:
-    """A project of one cluster, and what it may use."""
+    """A project of one cluster, and the GPUs it may use."""
 
     id: str
     name: str
@@ -79,14 +79,14 @@ class World:
         return next((project for project in self.projects if project.id == project_id), None)
 
     def project_of(self, workload: EmulatedWorkload) -> EmulatedProject:
-        """Get the project of a workload; one that is no longer configured keeps its name as id and no quota."""
+        """Return the project of a workload; one that is no longer configured has no quota."""
         name = workload.project_id
         return self.project(name) or EmulatedProject(
             name, name, workload.cluster_id, Queue(name, 0.0)
         )
 
     def department_id(self, cluster_id: str) -> str:
-        """Get the id of the cluster's only department, ``default``."""
+        """Return the id of the cluster's only department, ``default``."""
         return str(4 + [cluster.id for cluster in self.clusters].index(cluster_id))
 
     def live(self, workload_id: str) -> EmulatedWorkload | None:
@@ -96,20 +96,19 @@ class World:
 
     def named(self, name: str, project_id: str) -> EmulatedWorkload | None:
         """Find a workload that is not deleted by its name in a project."""
-        return next(
-            (w for w in self.listed() if w.name == name and w.project_id == project_id), None
-        )
+        same_name = (one for one in self.listed() if one.name == name)
+        return next((one for one in same_name if one.project_id == project_id), None)
 
     def listed(self, deleted: bool = False) -> Iterable[EmulatedWorkload]:
-        """List workloads in the order of their creation, either the living or the deleted."""
+        """List workloads in the order of their creation: the live ones, or the deleted ones."""
         return [w for w in self.workloads.values() if (w.deleted_at is not None) == deleted]
 
     def add(self, fields: Mapping[str, Any], now: float) -> EmulatedWorkload:
         """
-        Make a workload from admitted fields.
+        Create a workload from admitted fields.
 
         No two are created at the same instant: a stepped clock stands still, and age must still
-        decide who goes first.
+        decide which goes first.
         """
         created_at = max(now, self._last_created + 0.001)
         self._last_created = created_at

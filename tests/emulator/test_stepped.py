@@ -146,7 +146,7 @@ def test_priority_preempts_inside_a_project_and_names_who(stepped: Emulator, ste
 
 
 def test_one_step_a_look() -> None:
-    with serve(EmulatorSettings(clock=SteppedClock(), seconds_per_look=10)) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock(), seconds_per_read=10)) as emulator:
         client = Client(emulator)
         created = client.create("paced")
         seen = [client.phase(created) for _ in range(8)]
