@@ -301,7 +301,7 @@ def describe(
     metrics: Mapping[str, Any] | None = None,
     world_size: int = 1,
 ) -> dict[str, Any]:
-    """Check the manifest's facts before anything is written; parameters as of ``save_checkpoint``."""
+    """Check the facts for the manifest before the save; parameters as of ``save_checkpoint``."""
     if operator.index(step) < 0:
         raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
     return {
@@ -317,9 +317,11 @@ def describe(
 
 
 def _workload() -> dict[str, str | None]:
-    variable = os.environ.get
-    name = variable("RUNAI_JOB_NAME") or variable("JOB_NAME")
-    return {"name": name, "uuid": variable("JOB_UUID"), "node": variable("NODE_NAME")}
+    return {
+        "name": os.environ.get("RUNAI_JOB_NAME") or os.environ.get("JOB_NAME"),
+        "uuid": os.environ.get("JOB_UUID"),
+        "node": os.environ.get("NODE_NAME"),
+    }
 
 
 def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def test_rank_that_was_started_anew_is_noticed(tmp_path: Path) -> None:
             barrier = FileBarrier(tmp_path, rank, 2, timeout=0.5)
         barrier()
 
-    assert "rank 1 was started anew" in str(each(work, world=2)[0])
+    assert "rank 1 was restarted" in str(each(work, world=2)[0])
 
 
 @pytest.mark.parametrize(
