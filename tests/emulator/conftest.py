@@ -1,6 +1,4 @@
-"""
-An emulator to talk to, and a small plain client: no code of the provider, no code of the vendor.
-"""
+"""An emulator, and a small plain client: no code of the provider, no code of the vendor."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from tests.polling import PATIENCE, wait_until
 
 
 class Client:
-    """Talks to an emulator as anybody could."""
+    """A plain HTTP client of an emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -114,14 +112,14 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def client(emulator: Emulator) -> Client:
-    """Somebody who is logged in."""
+    """A client that is logged in."""
     return Client(emulator)
 
 
 @pytest.fixture
 def stepped() -> Iterator[Emulator]:
     """
-    The same without processes, by a clock that only moves when told to.
+    The same without processes, with a stepped clock.
 
     Workloads run for a minute.
     """
@@ -134,5 +132,5 @@ def stepped() -> Iterator[Emulator]:
 
 @pytest.fixture
 def steps(stepped: Emulator) -> Client:
-    """Somebody who is logged in there."""
+    """A client that is logged in to the stepped emulator."""
     return Client(stepped)

@@ -83,11 +83,11 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_projects_have_a_quota_and_may_have_a_limit_and_a_weight() -> None:
-    told = EmulatorSettings(
+    settings = EmulatorSettings(
         clusters=("a", "b"),
         projects=("one:2", "two@b:0.5,limit=4", "three:1,limit=2,weight=0", "four:0,weight=3"),
     )
-    assert told.project_quotas == (
+    assert settings.project_quotas == (
         ProjectQuota("one", 2, "a", None, 1),
         ProjectQuota("two", 0.5, "b", 4, 1),
         ProjectQuota("three", 1, "a", 2, 0),

@@ -1,5 +1,5 @@
 """
-The emulator's own page over HTTP: who may see what, and what it is told.
+The emulator's own page over HTTP: its access rules and its data.
 
 How it looks: end_to_end/test_pages.py.
 """

@@ -96,7 +96,7 @@ def test_arguments_arrive_byte_for_byte_and_mount_paths_are_translated(tmp_path:
     argv = json.loads((tmp_path / "seen.json").read_text())["argv"]
     here = str(tmp_path)
     translated = f"--in={here}/a:{here}/b,/database"
-    told = [
+    expected = [
         f"{here}/dump.py",
         "--lr",
         "1e-3  x",
@@ -107,7 +107,7 @@ def test_arguments_arrive_byte_for_byte_and_mount_paths_are_translated(tmp_path:
         "*.txt",
         "ünï",
     ]
-    assert argv == [*told, "file:///data/x"]
+    assert argv == [*expected, "file:///data/x"]
 
 
 def test_args_without_command_are_run_as_the_command(emulator: Emulator, client: Client) -> None:
@@ -189,11 +189,11 @@ def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(
     client.post(f"/api/v1/workloads/trainings/{created}/suspend")
     client.wait_for(created, "Stopped")
     assert not is_alive(pid)
-    told, killed = [
+    warned, killed = [
         record.at for record in emulator.workloads_named("stubborn")[0].history if record.phase
     ][-2:]
     assert client.phases(created)[-2:] == ["Stopping", "Stopped"]
-    assert killed - told >= 1
+    assert killed - warned >= 1
 
 
 def test_grace_is_capped_by_the_emulator() -> None:

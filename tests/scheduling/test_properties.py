@@ -40,9 +40,9 @@ quotas = st.tuples(
     st.integers(0, 3), st.none() | st.integers(0, 4), st.sampled_from((0.0, 1.0, 1.0, 3.0))
 )
 tenants = st.tuples(quotas, quotas, quotas).map(
-    lambda told: [
+    lambda three: [
         Queue(name, float(quota), limit, weight)
-        for name, (quota, limit, weight) in zip(PROJECTS, told, strict=True)
+        for name, (quota, limit, weight) in zip(PROJECTS, three, strict=True)
     ]
 )
 

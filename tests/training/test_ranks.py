@@ -149,9 +149,9 @@ def test_failure_of_one_rank_is_told_to_all_and_nothing_is_published(
     tmp_path: Path, part: Part, says: str
 ) -> None:
     results = save(tmp_path, part)
-    told = [result for result in results if isinstance(result, NotPublished)]
-    assert len(told) >= WORLD - 1
-    assert all(re.search(says, str(result)) for result in told)
+    others = [result for result in results if isinstance(result, NotPublished)]
+    assert len(others) >= WORLD - 1
+    assert all(re.search(says, str(result)) for result in others)
     assert [result for result in results if not isinstance(result, Exception)] == []
     assert newest_valid(tmp_path) is None
     assert names(tmp_path) == []
