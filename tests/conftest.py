@@ -12,8 +12,7 @@ import hypothesis
 import pytest
 
 from airflow_runai.backends.settings import Settings
-from airflow_runai.emulator import Emulator, Scenario, SteppedClock, serve
-from airflow_runai.emulator import Settings as EmulatorSettings
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
 
 pytest_plugins = ["tests.rig.fixtures", "tests.skips"]
 

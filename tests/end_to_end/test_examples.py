@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 from tests.end_to_end.installation import Airflow
 from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
@@ -51,7 +51,7 @@ def test_retraining_through_a_preemption_ends_in_a_promotion(
     _check_promotion(run, examples)
 
 
-def _check_training(run: Run, here: Site, training: Workload) -> None:
+def _check_training(run: Run, here: Site, training: EmulatedWorkload) -> None:
     first, second = (here.emulator.log(training.name, incarnation) for incarnation in (1, 2))
     stopped, resumed = (
         re.search(r"preempted at step (\d+)", first),

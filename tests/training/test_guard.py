@@ -114,11 +114,11 @@ def test_exit_code_is_chosen_but_never_zero() -> None:
 
 
 def test_all_ranks_stop_at_the_poll_in_which_one_was_signalled() -> None:
-    told: list[bool] = []
+    signalled: list[bool] = []
     answers = iter([False, True])
 
     def agree(mine: bool) -> bool:
-        told.append(mine)
+        signalled.append(mine)
         return next(answers)
 
     with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
@@ -126,21 +126,21 @@ def test_all_ranks_stop_at_the_poll_in_which_one_was_signalled() -> None:
     # False, then another rank's signal, which starts our grace, too; agreed once, nobody is asked
     # again
     assert polls == [(False, False), (True, True), (True, True)]
-    assert told == [False, False]
+    assert signalled == [False, False]
 
 
 def test_own_signal_is_no_reason_to_leave_before_the_others_agree() -> None:
-    told: list[bool] = []
+    signalled: list[bool] = []
 
     def agree(mine: bool) -> bool:
-        told.append(mine)
+        signalled.append(mine)
         return False
 
     with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
         signal.raise_signal(signal.SIGTERM)
         assert not guard.should_stop
         assert guard.remaining() <= 5
-    assert told == [True]
+    assert signalled == [True]
 
 
 def test_signal_is_taken_again_from_who_took_it_in_between() -> None:

@@ -130,9 +130,11 @@ def test_names_of_other_frameworks_are_found_by_their_step(tmp_path: Path) -> No
 
 def test_other_files_than_announced_are_not_sealed(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_text("weights")
-    entry = preemptible.settle(tmp_path, "model.bin")
+    entry = preemptible.fsync_and_sum(tmp_path, "model.bin")
     with pytest.raises(ValueError, match=r"announced were \['optimizer\.bin'\]"):
-        preemptible.seal(tmp_path, preemptible.describe(1), [{**entry, "path": "optimizer.bin"}])
+        preemptible.write_manifest(
+            tmp_path, preemptible.describe(1), [{**entry, "path": "optimizer.bin"}]
+        )
     assert names(tmp_path) == ["model.bin"]
 
 

@@ -149,9 +149,9 @@ def test_failure_of_one_rank_is_told_to_all_and_nothing_is_published(
     tmp_path: Path, part: Part, says: str
 ) -> None:
     results = save(tmp_path, part)
-    told = [result for result in results if isinstance(result, NotPublished)]
-    assert len(told) >= WORLD - 1
-    assert all(re.search(says, str(result)) for result in told)
+    others = [result for result in results if isinstance(result, NotPublished)]
+    assert len(others) >= WORLD - 1
+    assert all(re.search(says, str(result)) for result in others)
     assert [result for result in results if not isinstance(result, Exception)] == []
     assert newest_valid(tmp_path) is None
     assert names(tmp_path) == []
@@ -233,7 +233,7 @@ def reseal(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
     """Rewrite a manifest as somebody would who knows the format, but not the ranks."""
     manifest = json.loads((folder / "manifest.json").read_text())
     change(manifest)
-    manifest["crc32"] = preemptible._seal(manifest)
+    manifest["crc32"] = preemptible._manifest_checksum(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -312,7 +312,7 @@ def test_rank_that_was_started_anew_is_noticed(tmp_path: Path) -> None:
             barrier = FileBarrier(tmp_path, rank, 2, timeout=0.5)
         barrier()
 
-    assert "rank 1 was started anew" in str(each(work, world=2)[0])
+    assert "rank 1 was restarted" in str(each(work, world=2)[0])
 
 
 @pytest.mark.parametrize(
