@@ -15,7 +15,7 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator import Emulator, Scenario, SteppedClock, serve
 from airflow_runai.emulator import Settings as EmulatorSettings
 
-pytest_plugins = ["tests.rig.fixtures", "tests.skips"]
+pytest_plugins = ["tests.rig.fixtures", "tests.support.skips", "tests.support.time_limits"]
 
 # What decides whether a change lands must not depend on dice; everywhere else new examples are
 # wanted.

@@ -18,7 +18,7 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import ROOT, fast
 from tests.airflow.crashing import DAY, crash_dag
 from tests.airflow.running import Run, clear, dag_of
-from tests.polling import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 #: A training that is still there, however long the next worker takes to come.
@@ -113,7 +113,7 @@ def test_sigterm_leaves_the_workload_alone_and_the_retry_adopts_it(
     process = worker("blocking", "1")
     wait_until(lambda: _runs(emulator))
     process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=PATIENCE)
+    printed, _ = process.communicate()
     ended = json.loads(printed.splitlines()[-1])
     assert ended["state"] == "success"
     assert ended["try"] == 2

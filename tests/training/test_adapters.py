@@ -19,7 +19,6 @@ import pytest
 
 from airflow_runai.checkpoints import Verdict, check, select
 from airflow_runai.training.preemptible import newest_valid
-from tests.polling import PATIENCE
 
 HERE = Path(__file__).parents[2]
 STEPS = "10"
@@ -69,7 +68,7 @@ def ranks(program: str, root: Path, seconds: float, world: int) -> list[subproce
 def finish(program: str, root: Path, world: int) -> str:
     """Run to the end, and return the digest of the weights."""
     children = ranks(program, root, 0.0, world)
-    said = [child.communicate(timeout=PATIENCE)[0] for child in children]
+    said = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0] * world, said
     digests = {line for text in said for line in text.splitlines() if line.startswith("weights ")}
     assert len(digests) == 1
@@ -84,7 +83,7 @@ def preempt(program: str, root: Path, world: int) -> None:
     for line in said:
         if line.startswith("step 4"):
             children[-1].send_signal(signal.SIGTERM)
-    assert [child.wait(timeout=PATIENCE) for child in children] == [143] * world
+    assert [child.wait() for child in children] == [143] * world
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,7 @@ def test_training_killed_at_any_moment_resumes_from_what_proves_itself(
         for said in child.stdout:
             if said.startswith(line):
                 child.kill()
-        child.wait(timeout=PATIENCE)
+        child.wait()
         found = newest_valid(tmp_path)
         assert found is None or check(found.path).verdict is Verdict.VALID
     assert finish(program, tmp_path, 1).startswith("weights ")
@@ -148,4 +147,4 @@ def test_lightning_left_to_itself_says_finished_when_it_was_preempted(tmp_path: 
         for line in child.stdout:
             if re.match("step 2", line):
                 child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=PATIENCE) == 0
+        assert child.wait() == 0
