@@ -15,7 +15,7 @@ from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import SECRET, fast
 from tests.airflow.running import Person, Run, dag_of, meanwhile
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
-from tests.polling import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 
 
 class Client:
@@ -17,7 +17,7 @@ class Client:
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
-        self.http = httpx.Client(base_url=emulator.url, timeout=PATIENCE)
+        self.http = httpx.Client(base_url=emulator.url, timeout=None)
         self.log_in()
         self.cluster_id: str = self.http.get("/api/v1/clusters").json()[0]["uuid"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_runai.emulator import Emulator
 from airflow_runai.emulator.faults import HOSTILE_TEXT
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.emulator import Emulator, EmulatorSettings, serve
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from airflow_runai.emulator import EmulatorSettings, SteppedClock, serve
-from tests.polling import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 from .test_processes import is_alive
@@ -94,7 +94,7 @@ def test_sigterm_ends_processes_orderly_and_queues_them_again(tmp_path: Path) ->
         log = tmp_path / "logs" / "saver" / "1.log"
         wait_until(lambda: log.read_text() if log.exists() else "")
         emulator.process.terminate()
-        assert emulator.process.wait(PATIENCE) == 0
+        assert emulator.process.wait() == 0
         assert log.read_text() == "ready\nsaved\n"
     with command(tmp_path) as emulator:
         client = Client(emulator)  # type: ignore[arg-type]  # see above

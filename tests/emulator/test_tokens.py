@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, serve
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 

@@ -27,7 +27,7 @@ from runai.exceptions import (
 from runai.runai_client import RunaiClient
 
 from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 SETTINGS = EmulatorSettings(
     clock=SteppedClock(),
@@ -128,7 +128,7 @@ def test_04_expired_token_is_refreshed_exactly_once() -> None:
             runai.organizations.clusters.get_clusters()  # refreshes when less than 60 s are left
             return emulator.plane.tokens.issued > 1
 
-        wait_until(refreshed, pause=0.1)
+        wait_until(refreshed)
         assert emulator.plane.tokens.issued == 2
         assert all(seen.status == 200 for seen in emulator.requests)
 

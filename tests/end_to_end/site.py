@@ -18,8 +18,8 @@ import httpx
 
 from airflow_runai.emulator import Emulator, EmulatorSettings, serve
 from airflow_runai.emulator.records import EmulatedWorkload
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
+from tests.support.waiting import wait_until
 
 #: Starts a training; see the fixture of this type.
 Start = Callable[..., "tuple[Site, Run]"]

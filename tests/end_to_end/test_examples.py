@@ -10,9 +10,9 @@ import pytest
 
 from airflow_runai.emulator.records import EmulatedWorkload
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
 from tests.end_to_end.site import Site
+from tests.support.waiting import wait_until
 
 PIPELINE = ("digits_ingest", "digits_train_on_new_data", "digits_evaluate_checkpoint")
 #: 30 epochs of 1437 digits in batches of 64.

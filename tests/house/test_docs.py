@@ -19,7 +19,6 @@ from xml.etree import ElementTree
 import pytest
 
 from airflow_runai.core.spec import WorkloadSpec
-from tests.polling import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -99,7 +98,6 @@ def run(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
         env=environment,
     )
 

@@ -22,7 +22,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    qualify\n    slow\n")
     (tmp_path / "test_it.py").write_text(text)
-    plugins = ["-p", "no:cacheprovider", "-p", "xdist", "-p", "tests.skips"]
+    plugins = ["-p", "no:cacheprovider", "-p", "xdist", "-p", "tests.support.skips"]
     command = [sys.executable, "-m", "pytest", "-ra", *plugins, *words]
     # Without the other plugins a Python that tests two lines starts three times as fast.
     ours = {

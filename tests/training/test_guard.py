@@ -14,7 +14,6 @@ import pytest
 
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import PreemptionGuard, newest_valid
-from tests.polling import PATIENCE
 
 TRAINING = """
 import sys, time
@@ -44,7 +43,7 @@ def test_terminated_training_saves_and_leaves_with_143(tmp_path: Path) -> None:
         assert child.stdout.readline() == b"ready\n"
         before = time.monotonic()  # the clock of all processes of this machine
         child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=PATIENCE) == 143
+        assert child.wait() == 143
     found = newest_valid(tmp_path)
     assert found is not None
     assert before + 12.5 <= float((found.path / "model.bin").read_text()) <= time.monotonic() + 12.5
