@@ -211,6 +211,8 @@ def test_what_is_wrong_in_the_file_is_told_when_it_is_parsed() -> None:
         sensor(level=7)()
     with pytest.raises(ValueError, match="on_invalid: 'quarantine' without a workload"):
         sensor(on_invalid="quarantine")()
+    with pytest.raises(ValueError, match="on_invalid: 'veto'; allowed: 'keep' or 'quarantine'"):
+        sensor(on_invalid="veto")()
 
 
 # -- one round
