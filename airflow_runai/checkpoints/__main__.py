@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     for command in (checking, selecting):
         command.add_argument(
-            "--expect", type=Path, metavar="FILE", help="what it has to be: demands, or a report"
+            "--requirements", type=Path, metavar="FILE", help="requirements to meet, or a report"
         )
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
     for command in (checking, selecting, found.choices["retain"]):
@@ -124,10 +124,13 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
     command.add_argument(
-        "--best", choices=("highest", "lowest"), default=rules.best, help="which values are best"
+        "--metric-mode",
+        choices=("max", "min"),
+        default=rules.metric_mode,
+        help="which values are best",
     )
     command.add_argument(
-        "--pin",
+        "--keep-name",
         action="append",
         default=[],
         metavar="NAME",
@@ -137,11 +140,11 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
         "--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays"
     )
     command.add_argument(
-        "--settled",
+        "--min-age",
         type=float,
-        default=rules.settled_seconds,
+        default=rules.min_age_seconds,
         metavar="S",
-        help="what changed in so many seconds stays",
+        help="keep what changed within this many seconds",
     )
     command.add_argument("--dry-run", action="store_true", help="only say what would go")
     _add_depth(command, rules.level)

@@ -15,28 +15,37 @@ from pathlib import Path
 from airflow_runai import checkpoints
 from airflow_runai.checkpoints import Ledger, Policy, Report, Requirements, Selection
 from airflow_runai.checkpoints.checking.reader import cause
-from airflow_runai.checkpoints.choosing.report_file import read_demands, read_ledger, write_report
+from airflow_runai.checkpoints.choosing.report_file import (
+    read_ledger,
+    read_requirements,
+    write_report,
+)
 from airflow_runai.checkpoints.keeping.quarantine import quarantine as put_aside
 from airflow_runai.checkpoints.keeping.removal import remove
 from airflow_runai.checkpoints.keeping.retention import Retention, plan
 from airflow_runai.checkpoints.storage.progress import Progress, bar
 from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.errors import RunaiError
 
 __all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
 
 
-class FileProblem(ValueError):
+class FileProblem(RunaiError, ValueError):
     """A file that an option names cannot be used."""
 
 
 def check(options: Namespace) -> int:
     """Look at each path."""
-    demands, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
+    requirements, ledger, progress = (
+        _requirements(options.requirements),
+        _known(options.ledger),
+        _progress(),
+    )
     passed = []
     for path in options.paths:
         report = _looked_at(path, options, ledger, progress)
         accepted = report.accepted(accept_unverifiable=options.accept_unverifiable)
-        unmet = demands.judge(report) if accepted else ()
+        unmet = requirements.judge(report) if accepted else ()
         _print({**report.to_json(), "findings": _findings(report, unmet)})
         passed.append(accepted and not unmet)
     return 0 if all(passed) else 1
@@ -54,7 +63,7 @@ def select(options: Namespace) -> int:
         strict=options.strict,
         accept=options.accept,
         min_step=options.min_step,
-        demands=_demands(options.expect),
+        requirements=_requirements(options.requirements),
         ledger=ledger,
         progress=_progress(),
     )
@@ -81,12 +90,12 @@ def retain(options: Namespace) -> int:
         keep_last=options.keep_last,
         keep_best=options.keep_best,
         metric=options.metric,
-        best=options.best,
-        pinned=tuple(options.pin),
+        metric_mode=options.metric_mode,
+        keep_names=tuple(options.keep_name),
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
         accept=tuple(options.accept),
-        settled_seconds=options.settled,
+        min_age_seconds=options.min_age,
     )
     now = time.time()
     found = plan(options.root, rules, now=now, champion=options.champion)
@@ -114,11 +123,11 @@ def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict
     return [vars(finding) for finding in (*report.findings, *unmet)]
 
 
-def _demands(path: Path | None) -> Requirements:
+def _requirements(path: Path | None) -> Requirements:
     try:
-        return Requirements() if path is None else read_demands(path)
+        return Requirements() if path is None else read_requirements(path)
     except OSError as error:
-        raise FileProblem(f"--expect: {path}: cannot be read ({cause(error)})") from None
+        raise FileProblem(f"--requirements: {path}: cannot be read ({cause(error)})") from None
 
 
 def _known(path: Path | None, *, room: bool = False) -> Ledger | None:

@@ -28,7 +28,7 @@ from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
 from airflow_runai.errors import RunaiError, SpecError
-from airflow_runai.tasks.parse_time_lint import silenced_for
+from airflow_runai.tasks.parse_time_lint import ignored_codes
 
 #: Larger files are not start-up scripts.
 MAX_SCRIPT_BYTES = 1024 * 1024
@@ -112,11 +112,11 @@ def _findings(
     subject, silenced = from_files, ()
     if target is not None:
         subject = _with_target(subject, target)
-        silenced = target.task.get("lint_silence", ()) if target.task else ()
+        silenced = target.task.get("lint_ignore", ()) if target.task else ()
     if arguments.conn is not None:
         quota = _project_quota(arguments, target)
         subject = replace(subject, gpu_limit=quota.limit, gpu_quota=quota.deserved)
-    return lint(subject, {*arguments.silence, *silenced_for(silenced)})
+    return lint(subject, {*arguments.silence, *ignored_codes(silenced)})
 
 
 def _with_target(subject: Subject, target: Target) -> Subject:
@@ -128,7 +128,7 @@ def _with_target(subject: Subject, target: Target) -> Subject:
     return replace(
         subject,
         retries=task.get("retries"),
-        limits=task.get("limits"),
+        timeouts=task.get("timeouts"),
         deferrable=task.get("deferrable"),
         on_kill=task.get("on_kill"),
         whole=not task.expanded,

@@ -11,7 +11,7 @@ from airflow_runai.errors import SpecError
 from airflow_runai.tasks.argument_checks import is_templated
 
 #: Arguments of an operator that add nothing to the specification.
-_OUTSIDE_SPEC = ("project", "cluster", "workload_name", "runai_conn_id", "limits")
+_OUTSIDE_SPEC = ("project", "cluster", "workload_name", "runai_conn_id", "timeouts")
 _PLAIN = (str, int, float, bool, type(None), Mapping, list, tuple)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 
 def merged(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``patch`` laid over it: mappings key by key, lists of named entries name by name."""
-    found = dict(base)
+    """Lay ``patch`` over ``base``: mappings key by key, lists of named entries name by name."""
+    result = dict(base)
     for key, value in patch.items():
-        found[key] = _united(found.get(key), value)
-    return found
+        result[key] = _united(result.get(key), value)
+    return result
 
 
 def _united(base: Any, patch: Any) -> Any:
@@ -34,12 +34,12 @@ def _are_named(value: Any) -> bool:
 
 
 def in_order(value: Any) -> Any:
-    """Bring what has no order into one, so that two ways to write one specification have one fingerprint."""
+    """Sort what has no order, so that one specification has one fingerprint however it is written."""
     if isinstance(value, Mapping):
         return {key: in_order(entry) for key, entry in sorted(value.items())}
     if isinstance(value, list):
         entries = [in_order(entry) for entry in value]
-        return (
-            sorted(entries, key=lambda entry: str(entry["name"])) if _are_named(value) else entries
-        )
+        if _are_named(value):
+            entries.sort(key=lambda entry: str(entry["name"]))
+        return entries
     return value

@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import NoValidCheckpoint, SpecError
+from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_KEPT = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
+_REMEMBERED = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
 
 
 class RunaiPromoteCheckpointOperator(BaseOperator):
     """
-    Write the champion pointer: a JSON file with uri, step, digest, metrics and the previous champion.
+    Write the champion pointer: JSON with uri, step, digest, metrics and the previous champion.
 
-    The pointer is replaced in one step, and repeating a promotion changes nothing. The result is
-    the pointer's content.
+    The pointer is replaced atomically; repeating a promotion changes nothing. The result is the
+    pointer's content.
 
-    :param champion: where the pointer is, as the container calls it, or a URI; templated.
+    :param champion: path of the pointer, as the container calls it, or a URI; templated.
     :param evaluation: result of :class:`RunaiEvaluationOperator`: its checkpoint is promoted, with
         its metrics; templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
+    :param storage_conn_id: Airflow connection for object storage; templated.
     """
 
     template_fields: Sequence[str] = ("champion", "evaluation", "path_map", "storage_conn_id")
@@ -66,7 +66,7 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
             if present and _same(present, challenger):
                 self.log.info("%s is already the champion: nothing to do", challenger["uri"])
                 return present
-            previous = {key: present.get(key) for key in _KEPT} if present else None
+            previous = {key: present.get(key) for key in _REMEMBERED} if present else None
             promoted = {**challenger, "previous": previous}
             write_champion(pointer, promoted)
         self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
@@ -77,27 +77,31 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
         return promoted
 
     def _challenger(self, context: Context) -> dict[str, Any]:
-        given = self.evaluation if isinstance(self.evaluation, Mapping) else {}
-        checkpoint, metrics = given.get("checkpoint"), given.get("metrics")
+        evaluation = self.evaluation if isinstance(self.evaluation, Mapping) else {}
+        checkpoint, metrics = evaluation.get("checkpoint"), evaluation.get("metrics")
         if (
             not isinstance(checkpoint, Mapping)
             or not checkpoint.get("uri")
             or not isinstance(metrics, Mapping)
         ):
-            raise SpecError(
+            raise InvalidArgument(
                 [
-                    "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result of "
-                    "RunaiEvaluationOperator whose `checkpoint` was the result of RunaiSelectCheckpointOperator"
+                    "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result "
+                    "of RunaiEvaluationOperator, with the result of RunaiSelectCheckpointOperator "
+                    "as its `checkpoint`"
                 ]
             )
-        if given.get("passed") is False:
+        if evaluation.get("passed") is False:
             raise NoValidCheckpoint(
-                "evaluation: its gates were not passed; what did not pass is never promoted"
+                "evaluation: it did not pass its gates; only a checkpoint that passed is promoted"
             )
         ti = context["ti"]
-        known = {key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")}
-        run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
-        return {**known, "metrics": dict(metrics), "promoted_at": time.time(), "run": run}
+        return {
+            **{key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")},
+            "metrics": dict(metrics),
+            "promoted_at": time.time(),
+            "run": {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id},
+        }
 
 
 def _same(present: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:

@@ -16,14 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission, termination
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.submission import Order, retry_while_unreachable
+from airflow_runai.backends.submission import SubmissionRequest, retry_while_unreachable
 from airflow_runai.core.flow import now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.submission import CLOCKS_AGREE, Adopt, Create, Numbered, Tries, plan
+from airflow_runai.core.submission import (
+    CLOCKS_AGREE,
+    Adopt,
+    Create,
+    Numbered,
+    Tries,
+    plan_submission,
+)
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.errors import ForeignWorkload, Missing
@@ -47,6 +54,7 @@ class Submission:
     :param slug: readable part of a new workload's name; ``None`` takes the task id.
     :param on_clear: ``restart`` or ``reattach``.
     :param on_kill: what the workload shall carry for whoever ends what nobody waits for.
+    :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
     hook: RunaiHook
@@ -57,6 +65,7 @@ class Submission:
     slug: str | None
     on_clear: str
     on_kill: str
+    awaited: bool = True
     _found_elsewhere: str | None = None
 
     def submit_or_adopt(self, before_create: Callable[[], None]) -> Workload:
@@ -103,7 +112,7 @@ class Submission:
 
     def _plan(self, existing: list[Numbered]) -> Create | Adopt:
         try:
-            return plan(existing, self._tries, self.note, self.on_clear)
+            return plan_submission(existing, self._tries, self.note, self.on_clear)
         except Missing:
             if self.note:
                 write_note(self.context, replace(self.note, missed_at=self._tries.max_tries))
@@ -136,34 +145,39 @@ class Submission:
         note, tries = self.note, self._tries
         named = note.name if note and note.generation == step.generation else None
         name = named or generation_name(base_name(self._who, self.slug), step.generation)
-        order = self._order(name)
-        intent = self._noted(step.generation, order)
+        request = self._request(name)
+        intent = self._noted(step.generation, request)
         write_note(self.context, intent)
-        workload = self.hook.run(submission.create_or_adopt(self.project, order))
+        workload = self.hook.run(submission.create_or_adopt(self.project, request))
         remember(self.context, replace(intent, workload_id=workload.id))
         words = "submitted %s to project %s (id %s, try %d)"
         log.info(words, workload.name, self.project.name, workload.id, tries.current)
         return workload
 
-    def _order(self, name: str) -> Order:
+    def _request(self, name: str) -> SubmissionRequest:
         spec = self.spec.with_environment(_about(self.context))
-        return Order(name, spec, self._tries.current, Mark(self._who.map_index, self.on_kill))
+        return SubmissionRequest(
+            name,
+            spec,
+            self._tries.current,
+            Mark(self._who.map_index, self.on_kill, self.awaited),
+        )
 
-    def _noted(self, generation: int, order: Order) -> Note:
+    def _noted(self, generation: int, request: SubmissionRequest) -> Note:
         earlier = self.note if self.note and self.note.generation == generation else None
         return Note(
             generation=generation,
-            try_number=order.try_number,
-            name=order.name,
+            try_number=request.try_number,
+            name=request.name,
             instance=self._who.instance,
             connection=self.hook.runai_conn_id,
-            fingerprint=order.fingerprint,
+            fingerprint=request.fingerprint,
             max_tries=self._tries.max_tries,
             begun=earlier.begun if earlier else int(self.hook.run(now())),
         )
 
     def _adopt(self, step: Adopt) -> Workload:
-        workload, order = step.workload, self._order(step.workload.name)
+        workload, request = step.workload, self._request(step.workload.name)
         if workload.id == self._found_elsewhere:
             raise ForeignWorkload(
                 f"workload {workload.name} ({workload.phase}) was submitted through the connection "
@@ -174,7 +188,7 @@ class Submission:
             self.note.fingerprint if self.note and self.note.workload_id == workload.id else None
         )
         if workload.meaning is not Meaning.DELETING:
-            self.hook.run(submission.verify(workload, order, noted))
+            self.hook.run(submission.verify(workload, request, noted))
         log.info(
             "adopted %s (id %s, phase %s): nothing is submitted",
             workload.name,
@@ -186,7 +200,7 @@ class Submission:
             # nobody's decision.
             self.hook.run(retry_while_unreachable(lambda: control_plane.resume(workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
-        adopted = replace(self._noted(step.generation, order), workload_id=workload.id)
+        adopted = replace(self._noted(step.generation, request), workload_id=workload.id)
         if replace(adopted, try_number=0) != (
             replace(self.note, try_number=0) if self.note else None
         ):
@@ -252,3 +266,14 @@ def _about(context: Context) -> Mapping[str, str]:
     ti = context["ti"]
     about: dict[str, Any] = {"DAG_ID": ti.dag_id, "TASK_ID": ti.task_id, "DAG_RUN_ID": ti.run_id}
     return {f"AIRFLOW_CTX_{key}": str(value) for key, value in about.items()}
+
+
+def submission_result(workload: Workload, project: str) -> dict[str, Any]:
+    """Return the result of a task that does not wait: what is known of the workload now."""
+    return {
+        "workload_id": workload.id,
+        "name": workload.name,
+        "project": project,
+        "phase": workload.phase,
+        "submitted_at": workload.created_at or None,
+    }

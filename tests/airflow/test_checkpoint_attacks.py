@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints.keeping.leases import leased
-from airflow_runai.errors import MetricsError, SpecError
+from airflow_runai.errors import InvalidArgument, MetricsError
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
@@ -137,7 +137,7 @@ def test_a_path_that_leads_out_removes_nothing_and_submits_nothing(
 )
 def test_what_is_no_path_is_an_error_that_shows_it(mounted: Path, path: str) -> None:
     for read in (location, small_file):
-        with pytest.raises(SpecError, match="path: '"):
+        with pytest.raises(InvalidArgument, match="path: '"):
             read(path, {"/ckpt": str(mounted)})
 
 
@@ -171,7 +171,7 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
     before = sorted(path.name for path in theirs.rglob("*"))
     refused = {
         "retention": lambda: RunaiCheckpointRetentionOperator(
-            task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
+            task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, min_age_seconds=0
         ),
         "report": lambda: RunaiSelectCheckpointOperator(
             task_id="task",
@@ -238,7 +238,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     done = run(
         dag_of(
             lambda: RunaiCheckpointRetentionOperator(
-                task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
+                task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, min_age_seconds=0
             )
         )
     )
@@ -247,7 +247,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     shutil.rmtree(root / "step-00000003")
     done = run(dag_of(choosing))
     assert (
-        "step-00000003\\udcff': is good, but its name holds characters that do not print; rename it"
+        "step-00000003\\udcff': is valid, but its name contains unprintable characters; rename it"
         in done.words
     )
 

@@ -85,11 +85,11 @@ def test_a_line_and_a_mapping_are_judged_together(told: Told) -> None:
     parse(
         command_line=SEED,
         spec={"environment": {"CHECKPOINTS": "/ckpt"}},
-        limits={"queue": 9, "total": 8},
+        timeouts={"queue": 9, "total": 8},
     )
-    lost, limits = told()
+    lost, timeouts = told()
     assert "checkpoint-path-not-persistent" in lost
-    assert "limits-contradict: limits.queue: 9 s, but total" in limits
+    assert "timeouts-contradict: timeouts.queue: 9 s, but total" in timeouts
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.stem)
@@ -107,14 +107,14 @@ def test_an_evaluation_needs_no_checkpoint_path_of_its_own(told: Told) -> None:
 
 
 def test_a_task_silences_codes(told: Told) -> None:
-    parse(spec=BARE, lint_silence=["no-checkpoint-path"])
+    parse(spec=BARE, lint_ignore=["no-checkpoint-path"])
     assert told() == []
 
 
 def test_the_configuration_silences_codes_for_everybody(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__RUNAI__LINT_SILENCE", "no-checkpoint-path, image-moves")
+    monkeypatch.setenv("AIRFLOW__RUNAI__LINT_IGNORE", "no-checkpoint-path, image-moves")
     parse(spec=BARE)
     assert told() == []
 
@@ -123,13 +123,13 @@ def test_unknown_codes_are_errors_that_name_place_and_nearest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(
-        SpecError, match=r"lint_silence: 'no-checkpoint-pat' .* 'no-checkpoint-path'"
+        SpecError, match=r"lint_ignore: 'no-checkpoint-pat' .* 'no-checkpoint-path'"
     ):
-        parse(spec=BARE, lint_silence=["no-checkpoint-pat"])
+        parse(spec=BARE, lint_ignore=["no-checkpoint-pat"])
     with pytest.raises(SpecError, match="allowed: a list of codes"):
-        parse(spec=BARE, lint_silence="no-checkpoint-path")
-    monkeypatch.setenv("AIRFLOW__RUNAI__LINT_SILENCE", "grace-tigth")
-    with pytest.raises(SpecError, match=r"\[runai\] lint_silence: 'grace-tigth' .* 'grace-tight'"):
+        parse(spec=BARE, lint_ignore="no-checkpoint-path")
+    monkeypatch.setenv("AIRFLOW__RUNAI__LINT_IGNORE", "grace-tigth")
+    with pytest.raises(SpecError, match=r"\[runai\] lint_ignore: 'grace-tigth' .* 'grace-tight'"):
         parse(spec=BARE)
 
 
@@ -151,7 +151,7 @@ def test_a_parse_stays_cheap() -> None:
     for _ in range(5):
         before = time.process_time()
         for _ in range(20):
-            parse(spec=spec, retries=2, lint_silence=["checkpoint-path-not-persistent"])
+            parse(spec=spec, retries=2, lint_ignore=["checkpoint-path-not-persistent"])
         taken.append((time.process_time() - before) / 20)
     assert min(taken) < 0.002  # seconds, with all that Airflow itself does
 

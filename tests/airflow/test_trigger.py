@@ -118,7 +118,7 @@ def test_two_hundred_waits_share_one_client_one_login_and_few_lists(emulator: Em
     known = [*(m.workload for m in made)]
     project = person.do(_project())
     known += [{**known[0], **_submit(person, project, n)} for n in range(197)]
-    policy = {"poll_interval": 1.0, "when_suspended": "wait", "limits": {}}
+    policy = {"poll_interval": 1.0, "when_suspended": "wait", "timeouts": {}}
     waits = [RunaiWorkloadTrigger("runai_default", w, policy, "stop", 0.0) for w in known]
     before = len(emulator.requests)
     seconds = 6.0

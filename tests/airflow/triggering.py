@@ -30,7 +30,7 @@ def trigger(
     policy = {
         "poll_interval": 0.1,
         "when_suspended": "wait",
-        "limits": {},
+        "timeouts": {},
         **given.pop("policy", {}),
     }
     return RunaiWorkloadTrigger(

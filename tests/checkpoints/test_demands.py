@@ -13,7 +13,7 @@ from tests.checkpoints.trainings import safetensors_state, torch_state, weights
 
 
 def asked(root: Path, **wanted: Any) -> Selection:
-    return select(root, demands=Requirements.from_mapping(wanted), accept_unverifiable=True)
+    return select(root, requirements=Requirements.from_mapping(wanted), accept_unverifiable=True)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_demands_that_nothing_can_meet_are_refused_with_all_mistakes(
 
 
 def test_demands_that_contradict_the_selection_are_refused(root: Path) -> None:
-    with pytest.raises(RequirementError, match="min_step: 4 here and 5 among the demands"):
-        select(root, min_step=4, demands=Requirements(min_step=5))
+    with pytest.raises(RequirementError, match="min_step: 4 here and 5 among the requirements"):
+        select(root, min_step=4, requirements=Requirements(min_step=5))
     with pytest.raises(RequirementError, match="level 0"):
-        select(root, level=0, demands=Requirements.from_mapping({"tensors": {"first": None}}))
+        select(root, level=0, requirements=Requirements.from_mapping({"tensors": {"first": None}}))

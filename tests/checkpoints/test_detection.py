@@ -217,13 +217,13 @@ def test_what_no_format_knows_is_neither_moved_nor_removed_nor_chosen(
     assert (found.chosen.step, [report.transient for report in found.rejected]) == (20, [False])
     with pytest.raises(QuarantineProblem, match="is unknown"):
         quarantine(tmp_path / "step-30", found.rejected[0])
-    assert plan(tmp_path, Retention(keep_last=1, settled_seconds=0), now=2e9).remove == ()
+    assert plan(tmp_path, Retention(keep_last=1, min_age_seconds=0), now=2e9).remove == ()
 
 
 def test_what_is_beyond_a_limit_is_kept_by_retention(tmp_path: Path) -> None:
     write(tmp_path / "step-1.safetensors", struct.pack("<Q", 20 << 20) + b"{}".ljust(20 << 20))
     write(tmp_path / "step-2.pt", torch_file())
-    found = plan(tmp_path, Retention(keep_last=1, settled_seconds=0), now=2e9)
+    found = plan(tmp_path, Retention(keep_last=1, min_age_seconds=0), now=2e9)
     assert (found.remove, found.keep["step-1.safetensors"]) == (
         (),
         "unknown: nobody knows what it is",

@@ -136,7 +136,7 @@ def test_a_root_that_became_a_link_is_refused_below_its_mount_and_taken_where_a_
     storage: Storage, tmp_path: Path
 ) -> None:
     publish(storage.root, 4)
-    rules = Retention(keep_last=1, settled_seconds=0)
+    rules = Retention(keep_last=1, min_age_seconds=0)
     found = plan(storage.root, rules, now=NOW, below=storage.mount)
     storage.lead_out("run")
     with pytest.raises(RetentionProblem, match=r"mnt/run: is a link; .*nothing more was removed"):

@@ -54,7 +54,7 @@ def test_torn_ones_do_not_count_and_newer_torn_ones_are_left_for_quarantine(root
 
 def test_the_best_by_a_metric_are_kept(root: Path) -> None:
     tear(root, 3)
-    assert kept(root, keep_last=1, keep_best=2, metric="loss", best="lowest") == {7, 4, 2}
+    assert kept(root, keep_last=1, keep_best=2, metric="loss", metric_mode="min") == {7, 4, 2}
 
 
 def test_the_highest_is_best_by_default(root: Path) -> None:
@@ -65,11 +65,11 @@ def test_the_highest_is_best_by_default(root: Path) -> None:
 def test_a_metric_that_is_no_number_mixes_up_nothing(tmp_path: Path) -> None:
     for step, loss in enumerate((2.0, float("nan"), 1.0, float("nan"), 3.0), start=1):
         publish(tmp_path, step, metrics={"loss": loss})
-    assert kept(tmp_path, keep_last=1, keep_best=1, metric="loss", best="lowest") == {5, 3}
+    assert kept(tmp_path, keep_last=1, keep_best=1, metric="loss", metric_mode="min") == {5, 3}
 
 
 def test_pinned_ones_are_kept(root: Path) -> None:
-    assert kept(root, keep_last=1, pinned=("step-0000000[12]",)) == {7, 1, 2}
+    assert kept(root, keep_last=1, keep_names=("step-0000000[12]",)) == {7, 1, 2}
 
 
 def test_the_champion_is_kept_whatever_its_mount_is_called(root: Path) -> None:
@@ -114,8 +114,8 @@ def test_what_is_being_written_stays(root: Path) -> None:
 
 def test_what_was_changed_just_now_stays(root: Path) -> None:
     os.utime(root / "step-00000002" / "model.safetensors", (NOW - 30, NOW - 30))
-    assert kept(root, keep_last=1, settled_seconds=60) == {7, 2}
-    assert kept(root, keep_last=1, settled_seconds=20) == {7}
+    assert kept(root, keep_last=1, min_age_seconds=60) == {7, 2}
+    assert kept(root, keep_last=1, min_age_seconds=20) == {7}
 
 
 class Denied(type(Path())):  # type: ignore[misc]  # the class of paths depends on the platform
@@ -235,12 +235,12 @@ def test_a_name_that_cannot_be_taken_stops_the_removal_and_says_so(root: Path) -
     ("rules", "words"),
     [
         ({"keep_last": 0}, "keep_last: 0; allowed: a whole number from 1"),
-        ({"settled_seconds": float("nan")}, "settled_seconds: nan; allowed: seconds from 0"),
+        ({"min_age_seconds": float("nan")}, "min_age_seconds: nan; allowed: seconds from 0"),
         ({"keep_best": 2}, "keep_best: 2 of metric None; name both or neither"),
         ({"metric": "loss"}, "keep_best: 0 of metric 'loss'; name both or neither"),
         (
-            {"keep_best": -1, "best": "most", "level": 9},
-            "best: 'most'; allowed: 'highest' or 'lowest'; level: 9",
+            {"keep_best": -1, "metric_mode": "most", "level": 9},
+            "metric_mode: 'most'; allowed: 'max' or 'min'; level: 9",
         ),
     ],
 )
@@ -339,10 +339,10 @@ class World:
         loss: dict[str, Any] = {
             "keep_best": self.dice.randrange(1, 4),
             "metric": "loss",
-            "best": "lowest",
+            "metric_mode": "min",
         }
         rules = Retention(
-            keep_last=self.dice.randrange(1, 4), settled_seconds=0, **self.dice.choice([{}, loss])
+            keep_last=self.dice.randrange(1, 4), min_age_seconds=0, **self.dice.choice([{}, loss])
         )
         if not (found := self.planned(rules)):
             return

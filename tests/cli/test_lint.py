@@ -54,7 +54,7 @@ def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(
 
 
 def test_what_a_task_silences_stays_silent(airflow: Airflow, dags: Dags) -> None:
-    task = f"RunaiTrainingOperator(task_id='train', spec={SPEC}, lint_silence=())"
+    task = f"RunaiTrainingOperator(task_id='train', spec={SPEC}, lint_ignore=())"
     found = codes(airflow("lint", "example", "train", "-S", str(dags(task)), "-o", "json"))
     quiet = airflow("lint", "example", "train", "-S", str(dags(task.replace("=()", f"={found}"))))
     assert (quiet.code, quiet.out) == (0, "nothing found\n")
@@ -99,13 +99,13 @@ def test_retries_and_limits_of_a_task_reach_the_rules(airflow: Airflow, dags: Da
     line = "runai submit t -i x:1 --backoff-limit 6 -- ./x.sh"
     body = f"""
 RunaiTrainingOperator(
-    task_id="train", command_line={line!r}, retries=3, limits={{"queue": 100, "total": 10}}, on_kill="keep",
+    task_id="train", command_line={line!r}, retries=3, timeouts={{"queue": 100, "total": 10}}, on_kill="keep",
 )
 """
     shown = airflow("lint", "example", "train", "-S", str(dags(body)), "-o", "json")
     spec = {"image": "x:1", "backoff_limit": 6, "args": "./x.sh"}
     subject = Subject(
-        spec, retries=3, limits={"queue": 100, "total": 10}, on_kill="keep", deferrable=True
+        spec, retries=3, timeouts={"queue": 100, "total": 10}, on_kill="keep", deferrable=True
     )
     assert set(codes(shown)) >= {finding.code for finding in lint(subject)}
 

@@ -79,7 +79,7 @@ def test_a_limit_ends_a_wait_only_while_its_clock_ticks(phase: str, limit: str) 
         | TICKING[meaning(phase)]
         | ({"starting"} if phase in ("Creating", "Resuming") else set())
     )
-    found = decide(WaitPolicy(limits=Timeouts(**{limit: 50.0})), ran_then(phase))
+    found = decide(WaitPolicy(timeouts=Timeouts(**{limit: 50.0})), ran_then(phase))
     expected = ("stalled" if limit == "starting" else "timed_out") if limit in ticking else None
     assert (found.status if isinstance(found, Outcome) else None) == expected
     if isinstance(found, Outcome):
@@ -89,24 +89,28 @@ def test_a_limit_ends_a_wait_only_while_its_clock_ticks(phase: str, limit: str) 
 
 def test_the_queue_limit_ends_what_never_ran() -> None:
     found = ends(
-        decide(WaitPolicy(limits=Timeouts(queue=900)), snapshot((0, "Creating"), (5, "Pending")))
+        decide(WaitPolicy(timeouts=Timeouts(queue=900)), snapshot((0, "Creating"), (5, "Pending")))
     )
     assert (found.status, found.reason) == (
         "timed_out",
-        "the queue clock reached 1000 s; its limit is 900 s",
+        "the queue clock reached 1000 s; its timeout is 900 s",
     )
 
 
 def test_what_runs_is_not_stopped_for_having_queued_too_long_unseen() -> None:
     late = snapshot((0, "Pending"), (900, "Running"))
-    assert keeps(decide(WaitPolicy(limits=Timeouts(queue=600, interruption=1)), late)).seconds == 30
+    assert (
+        keeps(decide(WaitPolicy(timeouts=Timeouts(queue=600, interruption=1)), late)).seconds == 30
+    )
 
 
 @given(st.text(max_size=12).filter(lambda p: p not in PHASES), st.floats(1, 1e9))
 def test_an_unknown_phase_is_never_final(phase: str, seconds: float) -> None:
-    limits = replace(ALL_LIMITS, total=None)
+    timeouts = replace(ALL_LIMITS, total=None)
     seen = snapshot((0, "Pending"), (1, "Running"), (2, phase), at=seconds)
-    assert isinstance(decide(WaitPolicy(limits=limits, when_suspended="end"), seen), KeepWaiting)
+    assert isinstance(
+        decide(WaitPolicy(timeouts=timeouts, when_suspended="end"), seen), KeepWaiting
+    )
 
 
 @pytest.mark.parametrize("phase", [p for p in [*PHASES, *UNKNOWN] if p not in ENDS])
@@ -114,7 +118,9 @@ def test_an_unknown_phase_is_never_final(phase: str, seconds: float) -> None:
 def test_a_limit_that_could_not_be_enforced_ends_no_wait(
     phase: str, unseen: dict[str, Any]
 ) -> None:
-    assert isinstance(decide(WaitPolicy(limits=ALL_LIMITS), ran_then(phase, **unseen)), KeepWaiting)
+    assert isinstance(
+        decide(WaitPolicy(timeouts=ALL_LIMITS), ran_then(phase, **unseen)), KeepWaiting
+    )
 
 
 def test_a_deadline_ends_a_wait_even_blind_but_no_finished_workload() -> None:
@@ -151,7 +157,7 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "phase", "at", "seconds"),
+    ("timeouts", "phase", "at", "seconds"),
     [
         ({}, "Running", 100, 30),
         ({"running": 100}, "Running", 90, 20),
@@ -164,14 +170,14 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
     ],
 )
 def test_it_looks_again_no_later_than_the_nearest_limit(
-    limits: dict[str, float], phase: str, at: float, seconds: float
+    timeouts: dict[str, float], phase: str, at: float, seconds: float
 ) -> None:
     seen = (
         ran_then(phase, at=at)
         if phase != "Running"
         else snapshot((0, "Creating"), (10, "Running"), at=at)
     )
-    assert keeps(decide(WaitPolicy(limits=Timeouts(**limits)), seen)).seconds == pytest.approx(
+    assert keeps(decide(WaitPolicy(timeouts=Timeouts(**timeouts)), seen)).seconds == pytest.approx(
         seconds
     )
 
@@ -182,8 +188,8 @@ def test_it_looks_again_no_later_than_the_nearest_limit(
 def test_a_pause_never_exceeds_the_interval_and_never_hurries_below_a_second(
     phase: str, at: float, interval: float, limit: float
 ) -> None:
-    limits = Timeouts(limit, limit, limit, limit, limit, limit)
-    found = decide(WaitPolicy(interval, limits), ran_then(phase, at=at))
+    timeouts = Timeouts(limit, limit, limit, limit, limit, limit)
+    found = decide(WaitPolicy(interval, timeouts), ran_then(phase, at=at))
     if isinstance(found, KeepWaiting):
         assert min(1.0, interval) <= found.seconds <= interval
 
@@ -196,7 +202,7 @@ def test_the_words_of_the_platform_are_in_the_reason() -> None:
 @pytest.mark.parametrize("name", [item.name for item in fields(Timeouts)])
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_a_limit_that_cannot_be_kept_is_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=rf"limits\.{name}: .*greater than 0"):
+    with pytest.raises(ValueError, match=rf"timeouts\.{name}: .*greater than 0"):
         Timeouts(**{name: value})
 
 

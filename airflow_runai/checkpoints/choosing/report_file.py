@@ -17,7 +17,7 @@ from airflow_runai.checkpoints.choosing.selection import Selection
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["read_demands", "read_ledger", "write_report"]
+__all__ = ["read_ledger", "read_requirements", "write_report"]
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other
@@ -45,7 +45,7 @@ def read_ledger(path: Location | SmallFile) -> Ledger | None:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_demands(path: Location | SmallFile) -> Requirements:
+def read_requirements(path: Location | SmallFile) -> Requirements:
     """
     Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
 

@@ -53,7 +53,7 @@ def select(
     strict: bool = False,
     accept: Collection[str] = (),
     min_step: int | None = None,
-    demands: Requirements | None = None,
+    requirements: Requirements | None = None,
     ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Selection:
@@ -68,14 +68,14 @@ def select(
     :param accept: codes of findings that shall only warn; see :class:`Policy`.
     :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that
         name.
-    :param demands: what else it has to be.
+    :param requirements: what else it has to be.
     :param ledger: of the training's last accepted checkpoint; that of the chosen one is
         ``chosen.ledger``.
     :param progress: told the number of bytes read of the current checkpoint.
     :raises RootProblem: when there is nothing to choose from.
     :raises RequirementError: when what is asked for contradicts itself.
     """
-    asked = _asked(min_step, demands, level)
+    asked = _asked(min_step, requirements, level)
     least = asked.least_step
     rejected: list[Report] = []
     policy = Policy(strict=strict, accept=frozenset(accept))
@@ -115,11 +115,11 @@ def _advice(count: int, total: int, flag: str) -> str:
     )
 
 
-def _asked(min_step: int | None, demands: Requirements | None, level: int) -> Requirements:
-    asked = demands or Requirements()
+def _asked(min_step: int | None, requirements: Requirements | None, level: int) -> Requirements:
+    asked = requirements or Requirements()
     if min_step is not None and asked.min_step not in (None, min_step):
         raise RequirementError(
-            [f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"]
+            [f"min_step: {min_step} here and {asked.min_step} among the requirements; name it once"]
         )
     if asked.tensors and level == 0:
         raise RequirementError(

@@ -2,7 +2,7 @@
 Which checkpoints may go: old ones, of which nobody needs any.
 
 Never goes: the newest valid one (a resumed training starts from it) and whatever is newer, the
-champion, what somebody reads (:mod:`~airflow_runai.checkpoints.keeping.leases`), what is pinned,
+champion, what somebody reads (:mod:`~airflow_runai.checkpoints.keeping.leases`), what is named to be kept,
 what is being written, and what could not be read. Where no valid one is found, nothing goes at all.
 Local and mounted file systems only: without a rename, a torn removal would look like a checkpoint.
 """
@@ -26,13 +26,14 @@ from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.errors import RunaiError
 
 __all__ = ["Plan", "Retention", "RetentionProblem", "needed_by_others", "plan"]
 
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
 
-class RetentionProblem(ValueError):
+class RetentionProblem(RunaiError, ValueError):
     """
     Nothing was removed, because the rules make no sense or it cannot be known what is needed.
 
@@ -52,12 +53,12 @@ class Retention:
     :param keep_last: so many of the newest valid ones; at least 1.
     :param keep_best: so many valid ones with the best metric.
     :param metric: which one, from the manifest.
-    :param best: ``highest`` or ``lowest``.
-    :param pinned: names or patterns (``step-*0000``) of what always stays.
+    :param metric_mode: ``max`` keeps the highest values of the metric, ``min`` the lowest.
+    :param keep_names: names or patterns (``step-*0000``) of what always stays.
     :param level: how deep to look at those that are to count as valid, 0 to 3.
     :param accept_unverifiable: count as valid what nothing can prove, too.
     :param accept: codes of findings that shall only warn; see :class:`Policy`.
-    :param settled_seconds: whatever was changed less than so long ago may still be written to, and
+    :param min_age_seconds: whatever was changed less than so long ago may still be written to, and
         stays.
     :raises RetentionProblem: for rules that contradict themselves.
     """
@@ -65,12 +66,12 @@ class Retention:
     keep_last: int = 3
     keep_best: int = 0
     metric: str | None = None
-    best: str = "highest"
-    pinned: tuple[str, ...] = ()
+    metric_mode: str = "max"
+    keep_names: tuple[str, ...] = ()
     level: int = 2
     accept_unverifiable: bool = False
     accept: tuple[str, ...] = ()
-    settled_seconds: float = 600.0
+    min_age_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         problems = []
@@ -82,8 +83,8 @@ class Retention:
             problems.append(
                 f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither"
             )
-        if self.best not in ("highest", "lowest"):
-            problems.append(f"best: {self.best!r}; allowed: 'highest' or 'lowest'")
+        if self.metric_mode not in ("max", "min"):
+            problems.append(f"metric_mode: {self.metric_mode!r}; allowed: 'max' or 'min'")
         unknown = sorted(set(self.accept) - ACCEPTABLE)
         if unknown:
             problems.append(
@@ -91,8 +92,8 @@ class Retention:
             )
         if self.level not in (0, 1, 2, 3):
             problems.append(f"level: {self.level!r}; allowed: 0 to 3")
-        if not _is_number(self.settled_seconds) or self.settled_seconds < 0:
-            problems.append(f"settled_seconds: {self.settled_seconds!r}; allowed: seconds from 0")
+        if not _is_number(self.min_age_seconds) or self.min_age_seconds < 0:
+            problems.append(f"min_age_seconds: {self.min_age_seconds!r}; allowed: seconds from 0")
         if problems:
             raise RetentionProblem(*problems)
 
@@ -224,7 +225,7 @@ class _Judge:
 
     def best(self, listed: tuple[Candidate, ...]) -> dict[str, str]:
         """Names of the valid ones with the best metric; metrics are looked up in manifests, only the best are read."""
-        metric, sign = self.rules.metric, -1 if self.rules.best == "highest" else 1
+        metric, sign = self.rules.metric, -1 if self.rules.metric_mode == "max" else 1
         rated = []
         for found in listed if self.rules.keep_best else ():
             value = check(found.path, level=0).metrics.get(str(metric))
@@ -242,17 +243,17 @@ class _Judge:
     def hesitates(self, found: Candidate, now: float) -> str | None:
         """Why an old one that nobody asked for stays all the same; ``None`` when it may go."""
         name = found.path.name
-        for pattern in self.rules.pinned:
+        for pattern in self.rules.keep_names:
             if fnmatchcase(name, pattern):
-                return f"pinned by {pattern!r}"
+                return f"named by {pattern!r}"
         if Path(str(found.path)).is_symlink():
             return "a link; what it leads to may be needed elsewhere"
         # What is beyond a limit shows only once its structure is read.
         report = self._reports.get(name) or check(found.path, level=1)
         if report.verdict in _UNDECIDED:
             return f"{report.verdict}: nobody knows what it is"
-        if now - _changed_at(found) < self.rules.settled_seconds:
-            return f"changed less than {self.rules.settled_seconds:g} s ago"
+        if now - _changed_at(found) < self.rules.min_age_seconds:
+            return f"changed less than {self.rules.min_age_seconds:g} s ago"
         return None
 
 

@@ -226,8 +226,10 @@ V2 = (
         idle("training is preemptible anyway; the flag is for workspaces"),
         "over quota",
     ),
-    row("wait-for-submit", ONE, idle("Airflow waits, see limits"), "time-out of the command line"),
-    row("pod-running-timeout", ONE, idle("Airflow waits, see limits"), "time-out of --attach"),
+    row(
+        "wait-for-submit", ONE, idle("Airflow waits, see timeouts"), "time-out of the command line"
+    ),
+    row("pod-running-timeout", ONE, idle("Airflow waits, see timeouts"), "time-out of --attach"),
     row("config-file", ONE, idle(_OWN), "global flag"),
     row("config-path", ONE, idle(_OWN), "global flag"),
     row("debug d", NOTHING, idle(_OWN), "global flag"),

@@ -40,7 +40,7 @@ class Finding:
     """
     A hit of a rule.
 
-    :param where: the place: ``spec.environment.CHECKPOINTS``, ``limits.queue``, ``startup.sh:7``.
+    :param where: the place: ``spec.environment.CHECKPOINTS``, ``timeouts.queue``, ``startup.sh:7``.
     :param message: what was found there, what follows from it, what to do; no secrets.
     :param section: page and anchor that explain it.
     """

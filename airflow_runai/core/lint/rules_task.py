@@ -1,4 +1,4 @@
-"""Rules on the Airflow task around a training: its retries, its limits, how it waits and what a kill does."""
+"""Rules on the Airflow task around a training: its retries, its timeouts, how it waits and what a kill does."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PART_OF = (
 )
 
 
-def _limits(facts: Facts) -> dict[str, float]:
-    """Return the limits whose values are known; Jinja's texts count."""
-    given = facts.subject.limits
+def _timeouts(facts: Facts) -> dict[str, float]:
+    """Return the timeouts whose values are known; Jinja's texts count."""
+    given = facts.subject.timeouts
     found: dict[str, float] = {}
     for clock, value in given.items() if isinstance(given, Mapping) else ():
         try:
@@ -66,30 +66,30 @@ def backoff_default(facts: Facts) -> Hits:
 
 
 @rule(
-    "limits-contradict",
+    "timeouts-contradict",
     "warning",
-    "a limit that can never be reached, because another one is reached before",
+    "a timeout that can never be reached, because another one is reached before",
 )
-def limits_contradict(facts: Facts) -> Hits:
+def timeouts_contradict(facts: Facts) -> Hits:
     """A part that may last longer than the whole."""
-    limits = _limits(facts)
+    timeouts = _timeouts(facts)
     for part, whole in _PART_OF:
-        if part in limits and whole in limits and limits[part] > limits[whole]:
+        if part in timeouts and whole in timeouts and timeouts[part] > timeouts[whole]:
             yield (
-                f"limits.{part}",
-                f"{limits[part]:g} s, but {whole}, which includes it, ends the wait after {limits[whole]:g} s; raise "
+                f"timeouts.{part}",
+                f"{timeouts[part]:g} s, but {whole}, which includes it, ends the wait after {timeouts[whole]:g} s; raise "
                 f"{whole} or lower {part}",
             )
 
 
-@rule("limit-keeps-workload", "warning", "a limit ends the task, but not the workload")
-def limit_keeps_workload(facts: Facts) -> Hits:
+@rule("timeout-keeps-workload", "warning", "a timeout ends the task, but not the workload")
+def timeout_keeps_workload(facts: Facts) -> Hits:
     """Right for looking at it, expensive if nobody looks."""
-    limits = facts.subject.limits
-    if facts.subject.on_kill == "keep" and isinstance(limits, Mapping) and limits:
+    timeouts = facts.subject.timeouts
+    if facts.subject.on_kill == "keep" and isinstance(timeouts, Mapping) and timeouts:
         yield (
             "on_kill",
-            "'keep', with limits: when one is exceeded the task fails and the workload goes on using GPUs; take 'stop' "
+            "'keep', with timeouts: when one is exceeded the task fails and the workload goes on using GPUs; take 'stop' "
             "or 'suspend'",
         )
 
@@ -186,8 +186,8 @@ def _whole(value: object) -> int | None:
 RULES = (
     backoff_times_retries,
     backoff_default,
-    limits_contradict,
-    limit_keeps_workload,
+    timeouts_contradict,
+    timeout_keeps_workload,
     holds_worker_slot,
     gpus_over_limit,
     gpus_over_quota,

@@ -43,7 +43,7 @@ class Subject:
     :param warnings: what :func:`~airflow_runai.core.command_line.parse_command` said about a
         command line.
     :param retries: of the Airflow task.
-    :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
+    :param timeouts: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
         likewise.
     :param script: what the container starts with.
     :param save_seconds: the longest time that a checkpoint took to be written (``save_seconds`` of
@@ -57,7 +57,7 @@ class Subject:
     evaluates: bool = False
     warnings: tuple[str, ...] = ()
     retries: int | None = None
-    limits: Mapping[str, Any] | None = None
+    timeouts: Mapping[str, Any] | None = None
     deferrable: bool | None = None
     on_kill: str | None = None
     script: Script | None = None
