@@ -168,7 +168,7 @@ class _RunDriver:
 
     def _due(self, current: _CurrentStart) -> float:
         ready_at = current.ready_at
-        if ready_at is None:
+        if ready_at is None:  # a start that never handles SIGTERM is preempted all the same
             ready_at = current.began + self._ready_timeout
         return ready_at + self._plan.preempt_after
 
@@ -233,6 +233,7 @@ class _RunDriver:
     # -- the end -----------------------------------------------------------------------------------
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
+        # Under the lock: the engine of the emulator runs in a thread of its own.
         while time.monotonic() < self._deadline:
             with self._plane.lock:
                 if condition():
