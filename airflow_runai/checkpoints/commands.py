@@ -25,11 +25,12 @@ from airflow_runai.checkpoints.keeping.removal import remove
 from airflow_runai.checkpoints.keeping.retention import Retention, plan
 from airflow_runai.checkpoints.storage.progress import Progress, bar
 from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.errors import RunaiError
 
 __all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
 
 
-class FileProblem(ValueError):
+class FileProblem(RunaiError, ValueError):
     """A file that an option names cannot be used."""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_runai.errors import RunaiError, SpecError
+from airflow_runai.errors import InvalidArgument, RunaiError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -68,7 +68,7 @@ def _exit_code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
 
 def error_text(error: RunaiError) -> str:
     """Return an error's problems, one a line; no command submits, so that needs no saying."""
-    return "\n".join(error.problems) if isinstance(error, SpecError) else str(error)
+    return "\n".join(error.problems) if isinstance(error, InvalidArgument) else str(error)
 
 
 def print_error(error: RunaiError, prefix: str = "") -> None:

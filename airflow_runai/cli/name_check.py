@@ -7,7 +7,7 @@ from airflow_runai.backends.submission import generations
 from airflow_runai.cli.checks import OK, PROBLEM, CheckResult, DryRun, NotChecked
 from airflow_runai.cli.names import ExpectedName, expected_name
 from airflow_runai.core.phases import OVER
-from airflow_runai.core.submission import Create, Tries, plan
+from airflow_runai.core.submission import Create, Tries, plan_submission
 from airflow_runai.core.workload import Workload, fingerprint_in
 
 
@@ -40,7 +40,7 @@ def _name_in_run(run: DryRun, expected: ExpectedName) -> CheckResult:
     if alive:
         return _name_is_taken(run, alive[-1])
     # As if nothing had been submitted before by this try.
-    step = plan(existing, Tries(1), None, expected.on_clear)
+    step = plan_submission(existing, Tries(1), None, expected.on_clear)
     before = step.before if isinstance(step, Create) else None
     ended = f"; {before.name} has ended ({before.phase})" if before else ""
     return OK, f"{expected.base}-g{step.generation} is free{ended}"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from airflow_runai.core.command_line import ParsedCommand
-from airflow_runai.core.naming import LONGEST_SLUG
+from airflow_runai.core.naming import MAX_SLUG_LENGTH
 
 _WIDTH = 100
 
@@ -30,7 +30,7 @@ def dag_file(parsed: ParsedCommand) -> str:
 def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, object]]:
     yield "task_id", "train"
     if parsed.name or parsed.name_prefix:
-        yield "workload_name", name[:LONGEST_SLUG].rstrip("-")
+        yield "workload_name", name[:MAX_SLUG_LENGTH].rstrip("-")
     if parsed.project:
         yield "project", parsed.project
     if parsed.template:

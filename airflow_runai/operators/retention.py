@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.core.texts import TEXT_LIMIT, printable
-from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError
+from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -126,7 +126,7 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         if not isinstance(self.keep_names, list | tuple) or not all(
             isinstance(name, str) for name in self.keep_names
         ):
-            raise SpecError(
+            raise InvalidArgument(
                 [f"keep_names: {self.keep_names!r}; allowed: a list of names or patterns"]
             )
         try:
@@ -142,4 +142,4 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
                 min_age_seconds=self.min_age_seconds,
             )
         except RetentionProblem as error:
-            raise SpecError(error.problems) from error
+            raise InvalidArgument(error.problems) from error

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import deep_merge
-from airflow_runai.core.naming import LONGEST_SLUG
+from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
@@ -158,9 +158,9 @@ def _from_templates(
 
 def _slug(parsed: ParsedCommand) -> str | None:
     name = parsed.name or parsed.name_prefix
-    if name is None or len(name) <= LONGEST_SLUG:
+    if name is None or len(name) <= MAX_SLUG_LENGTH:
         return name
-    slug = name[:LONGEST_SLUG].rstrip("-")
+    slug = name[:MAX_SLUG_LENGTH].rstrip("-")
     log.warning("command_line: the name %s is cut to %s, to leave room for a hash", name, slug)
     return slug
 

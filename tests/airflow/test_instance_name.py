@@ -209,7 +209,7 @@ def test_nothing_is_submitted_while_the_name_is_not_known(run: Runner, emulator:
 
 def test_outside_of_a_task_the_worker_s_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(task_runner, "SUPERVISOR_COMMS", raising=False)
-    with pytest.raises(Unreachable, match="this process is no task of Airflow's"):
+    with pytest.raises(Unreachable, match="this process is not a task of Airflow's"):
         name_for_worker()
 
 

@@ -12,10 +12,10 @@ import pytest
 from airflow.sdk.execution_time.comms import GetTaskStates
 
 from airflow_runai.backends.control_plane import suspend
-from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
+from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.tasks.kill import Kill
-from airflow_runai.triggers.workload import workload_from_json
 from tests.airflow.running import Person
 from tests.airflow.triggering import Supervised, soon, supervised, trigger, with_task
 from tests.polling import wait_until
@@ -42,7 +42,7 @@ def test_killed_while_the_task_lives_it_leaves_the_workload_alone(
     assert emulator.workloads_named("long-t")[0].desired == "Running"
 
 
-@pytest.mark.parametrize("state", sorted(FINISHED))
+@pytest.mark.parametrize("state", sorted(FINISHED_TASK_STATES))
 def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
     emulator: Emulator, supervised: Supervised, state: str
 ) -> None:
@@ -155,7 +155,7 @@ def test_workload_that_has_long_been_absent_is_gone(
     made = with_task(trigger(emulator, "long-t"))
     supervised("failed")
     emulator.faults.add("hide", name="long-t", times=None)
-    workload = workload_from_json(made.workload)
+    workload = Workload.from_json(made.workload)
     kill = Kill(
         made.task_instance,
         "runai_default",

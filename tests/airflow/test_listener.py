@@ -171,7 +171,7 @@ def test_flood_neither_blocks_nor_raises_and_the_thread_is_one(
         assert go.wait(PATIENCE)
         return errands
 
-    errands = Errands(slow, most=2)
+    errands = Errands(slow, max_errands=2)
     errands.hand_over(TASK)
     assert busy.wait(PATIENCE)
     for _ in range(5):

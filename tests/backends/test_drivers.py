@@ -386,7 +386,7 @@ def test_a_self_signed_certificate_is_accepted_where_the_connection_says_so(
 @really_both
 def test_a_ca_file_that_cannot_be_used_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
-    for name, words in (("missing.pem", "is no readable file"), ("empty.pem", "cannot be used")):
+    for name, words in (("missing.pem", "is not a readable file"), ("empty.pem", "cannot be used")):
         with pytest.raises(ConnectionSettingsError, match=rf"CA file: .*{name}.* {words}"):
             run(ask(), settings(1, "https", ca_file=str(tmp_path / name)))
 

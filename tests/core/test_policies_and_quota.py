@@ -28,7 +28,7 @@ GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
             "16Gi",
         ),
         ({"image": {"required": True}}, {}, "spec.image: missing; the policy requires it"),
-        ({"image": {"canEdit": False}}, {"image": "x"}, "the policy lets nobody change it"),
+        ({"image": {"canEdit": False}}, {"image": "x"}, "the policy lets no one change it"),
         (
             {"priorityClass": {"options": [{"value": "low"}, {"value": "high"}]}},
             {"priorityClass": "top"},
@@ -37,7 +37,7 @@ GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
         (
             {"tolerations": {"instances": {"canAdd": False}}},
             {"tolerations": [{}]},
-            "lets nobody add any",
+            "lets no one add any",
         ),
         ({"worker": GPUS}, {"compute": {"gpuDevicesRequest": 5}}, "at most 4"),
     ],

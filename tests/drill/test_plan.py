@@ -46,7 +46,7 @@ def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
         ({"rate": -1.0}, "--rate: -1 is not a number of preemptions a day"),
         ({"rate": float("nan")}, "--rate: nan is not a number"),
         ({"limit": 20.0}, "--limit: 20 s for a run is over before the first preemption at 20 s"),
-        ({"environment": {"2X": "1"}}, "--env: '2X' is no name of a variable"),
+        ({"environment": {"2X": "1"}}, "--env: '2X' is not a variable name"),
         ({"checkpoints": "."}, "--checkpoints: '.' is all of the folder"),
         ({"checkpoints": "a/.."}, "is all of the folder"),
         ({"checkpoints": "../out"}, "--checkpoints: '../out' leads out of the script's folder"),

@@ -19,7 +19,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 }
 #: How often the trigger must have asked in vain; with pauses of 1, 2, 4 and 8 seconds.
 FAILURES = 5
-IN_VAIN = "this says nothing about it"
+IN_VAIN = "its state is unknown"
 
 
 @pytest.fixture(scope="module")

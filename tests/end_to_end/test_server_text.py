@@ -39,7 +39,8 @@ def waits(airflow: Airflow, start: Start) -> Iterator[Waits]:
     started.words[0].emulator.faults.add("replace", fields=["phaseMessage"], text=TEXT, times=None)
     started.name[0].emulator.faults.add("replace", fields=["name"], text=TEXT, times=None)
     wait_until(
-        lambda: "cannot look at" in airflow.trigger_logs(started.name[1]), "the name is refused"
+        lambda: "cannot read workload" in airflow.trigger_logs(started.name[1]),
+        "the name is refused",
     )
     started.words[0].finish()
     started.innocent[0].finish()

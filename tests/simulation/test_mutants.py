@@ -14,7 +14,7 @@ MUTANTS = (
     Mutant(
         "undeserved: nobody ended the task",
         "tasks/kill.py",
-        "if state not in FINISHED:",
+        "if state not in FINISHED_TASK_STATES:",
         "if False:",
         18,
     ),
@@ -46,7 +46,7 @@ MUTANTS = (
     Mutant(
         "undeserved: it runs again",
         "tasks/settlement.py",
-        "now = decide(policy(), seen)",
+        "now = decide(policy(), snapshot)",
         "now = outcome",
         430,
     ),
@@ -68,8 +68,8 @@ MUTANTS = (
     Mutant(
         "limit not enforced",
         "tasks/settlement.py",
-        "error)\n        return None",
-        "error)\n        return outcome",
+        "        )\n        return None",
+        "        )\n        return outcome",
         36,
     ),
     Mutant(
@@ -95,8 +95,8 @@ MUTANTS = (
     Mutant(
         "dirty text",
         "core/texts.py",
-        "return kept if kept.isprintable() else",
-        "return kept if True else",
+        "    if kept.isprintable():\n",
+        "    if True:\n",
         2,
     ),
     Mutant(

@@ -26,6 +26,7 @@ from airflow_runai.checkpoints.checking.report import (
 )
 from airflow_runai.checkpoints.storage.access import AHEAD, Blocks
 from airflow_runai.checkpoints.storage.listing import Listing
+from airflow_runai.errors import RunaiError
 
 __all__ = ["Examination", "Format", "FormatError", "Policy", "StepClaim", "shown"]
 
@@ -41,7 +42,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-class FormatError(Exception):
+class FormatError(RunaiError):
     """A parser cannot go on with this file; ``code`` is one of :data:`CODES`."""
 
     def __init__(self, code: str, message: str) -> None:

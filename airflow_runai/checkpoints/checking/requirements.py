@@ -15,6 +15,7 @@ from typing import TypeGuard
 
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.report import CODES, Finding, Report
+from airflow_runai.errors import RunaiError
 
 __all__ = ["Expected", "RequirementError", "Requirements"]
 
@@ -55,7 +56,7 @@ _SPELLINGS = {
 }
 
 
-class RequirementError(ValueError):
+class RequirementError(RunaiError, ValueError):
     """
     What is asked for is misspelt or contradicts itself.
 

@@ -26,6 +26,7 @@ from airflow_runai.checkpoints.storage.listing import (
     is_temporary,
     look,
 )
+from airflow_runai.errors import RunaiError
 
 __all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
 
@@ -63,7 +64,7 @@ _COUNTS = re.compile(r"step|iter", re.IGNORECASE)
 _LAST = re.compile(r"(?:^|[^a-z])(?:last|latest)(?:[^a-z]|$)", re.IGNORECASE)
 
 
-class RootProblem(ValueError):
+class RootProblem(RunaiError, ValueError):
     """
     There is no checkpoint to choose from under a root, and why.
 

@@ -21,6 +21,7 @@ from airflow_runai.checkpoints.checking.report import Report, Verdict
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint, pieces
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
+from airflow_runai.errors import RunaiError
 
 __all__ = ["BAD", "QUARANTINE", "QuarantineProblem", "quarantine"]
 
@@ -30,7 +31,7 @@ NOTE = "report.json"
 BAD = (Verdict.INVALID, Verdict.POISONED, Verdict.UNSAFE)
 
 
-class QuarantineProblem(RuntimeError):
+class QuarantineProblem(RunaiError, RuntimeError):
     """A checkpoint was left where it is, and why."""
 
 

@@ -26,13 +26,14 @@ from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.errors import RunaiError
 
 __all__ = ["Plan", "Retention", "RetentionProblem", "needed_by_others", "plan"]
 
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
 
-class RetentionProblem(ValueError):
+class RetentionProblem(RunaiError, ValueError):
     """
     Nothing was removed, because the rules make no sense or it cannot be known what is needed.
 
