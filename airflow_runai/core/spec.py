@@ -323,9 +323,8 @@ def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[
         compute = worker.get("compute") or {}
         others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
         worker = {**worker, "compute": others}
-    return {
-        "masterSpec": deep_merge(deep_merge(worker, write(replace(own, raw=None))), own.raw or {})
-    }
+    master = deep_merge(worker, write(replace(own, raw=None)))
+    return {"masterSpec": deep_merge(master, own.raw or {})}
 
 
 def _read_master(given: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
