@@ -16,13 +16,8 @@ from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.running import dag_of, run_dag
 from tests.support.waiting import wait_until
 
-#: For :func:`tests.support.forks.imported_first`; Airflow imports the last ones when a task runs.
-WORKERS_IMPORT = (
-    "tests.airflow.crashing",
-    "airflow.dag_processing.dagbag",
-    "airflow.models.taskinstance",
-    "airflow.sdk.execution_time.task_runner",
-)
+#: For :func:`tests.support.forks.imported_first`.
+WORKERS_IMPORT = ("tests.airflow.warmed_up",)
 DAY = datetime(2026, 4, 1, tzinfo=timezone.utc)
 
 
