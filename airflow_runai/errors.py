@@ -1,17 +1,18 @@
 """
-Everything that can go wrong, as one tree.
+Everything that can go wrong, as one tree: ``except RunaiError`` catches all of it.
 
 ::
 
     RunaiError
-    ├── SpecError(ValueError)       a specification, name or argument is wrong; nothing was submitted
+    ├── InvalidArgument             an argument of a task, a command or a function is wrong
+    │   └── SpecError               it would have been submitted; nothing was
     ├── ConnectionSettingsError     the Airflow connection itself is wrong (also a ValueError)
     ├── NotResolved                 a project, cluster or workload name has no or several hits
     ├── Unreachable                 no trustworthy answer: time-out, reset, 5xx, HTML from a gateway
     │   ├── Untrusted               the TLS certificate is not accepted
     │   ├── Throttled               429; ``retry_after`` seconds, if the server said so
-    │   ├── Missing                 what was submitted cannot be found, nor is it listed as deleted
-    │   └── Unreadable              an answer that is no JSON, or lacks the fields that it must have
+    │   ├── Missing                 what was submitted is neither found nor listed as deleted
+    │   └── Unreadable              an answer that is not JSON, or lacks required fields
     ├── Refused                     the control plane understood and said no (``status``)
     │   ├── Unauthorized            401: wrong client id or secret
     │   ├── Forbidden               403: the identity lacks a role or scope
@@ -20,12 +21,13 @@ Everything that can go wrong, as one tree.
     ├── ForeignWorkload             the name is taken by a workload with another specification
     ├── WorkloadEnded               a wait ended badly; carries the outcome as a mapping
     ├── NoValidCheckpoint           no checkpoint was accepted
-    │   └── CheckpointUnreadable     unreadable now, or still being written: trying again may help
+    │   └── CheckpointUnreadable    unreadable now, or still being written: trying again may help
     ├── MetricsError                metrics.json is missing, too large, not JSON or lacks a metric
     └── GateFailed                  metrics were read and did not pass
 
-*Unreachable is never failed*: whoever waits must survive it. Text that came from a server has
-passed ``core/texts.py`` before it gets here.
+Checkpoints, drill and command line add their own below ``RunaiError``. *Unreachable is never
+failed*: a wait must survive it. Text that came from a server has passed ``core/texts.py`` before it
+gets here.
 """
 
 from __future__ import annotations
@@ -38,17 +40,29 @@ class RunaiError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
-class SpecError(RunaiError, ValueError):
+class InvalidArgument(RunaiError, ValueError):
     """
-    One or more mistakes in a specification; all of them are listed at once.
+    One or more arguments are wrong; all mistakes are listed at once.
 
-    :param problems: sentences of the form ``path: found; allowed; what to do``.
+    :param problems: sentences of the form ``place: value; allowed; what to do``.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        if len(self.problems) == 1:
+            return self.problems[0]
+        return "\n  - ".join([f"{len(self.problems)} problems:", *self.problems])
+
+
+class SpecError(InvalidArgument):
+    """The same for what would have been submitted: nothing was."""
+
+    def _message(self) -> str:
         head = f"{len(self.problems)} problem(s); nothing was submitted:"
-        super().__init__("\n  - ".join([head, *self.problems]))
+        return "\n  - ".join([head, *self.problems])
 
 
 class ConnectionSettingsError(RunaiError, ValueError):
@@ -56,11 +70,11 @@ class ConnectionSettingsError(RunaiError, ValueError):
 
 
 class NotResolved(RunaiError, LookupError):
-    """A name stands for nothing, or for more than one thing."""
+    """A name matches nothing, or more than one thing."""
 
 
 class Unreachable(RunaiError):
-    """No answer that can be trusted. Says nothing about the workload."""
+    """No answer that can be trusted. It says nothing about the workload."""
 
 
 class Untrusted(Unreachable):
@@ -81,7 +95,7 @@ class Throttled(Unreachable):
 
 class Missing(Unreachable):
     """
-    A workload that was submitted cannot be found, and nobody says that it was deleted.
+    A workload that was submitted is neither found nor listed as deleted.
 
     It may still run.
     """
@@ -89,7 +103,7 @@ class Missing(Unreachable):
 
 class Unreadable(Unreachable):
     """
-    Somebody answered, but not with what this call answers with.
+    There was an answer, but not one that this call can have.
 
     :param status: HTTP status of the answer.
     """
@@ -122,7 +136,7 @@ class Forbidden(Refused):
 
 
 class NotFound(Refused):
-    """There is nothing under this id."""
+    """Nothing has this id."""
 
 
 class Conflict(Refused):
@@ -130,7 +144,7 @@ class Conflict(Refused):
 
 
 class ForeignWorkload(RunaiError):
-    """A workload of our name exists, but its specification is another one."""
+    """A workload of our name exists, but it was made from another specification."""
 
 
 class WorkloadEnded(RunaiError):

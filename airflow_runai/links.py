@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: XCom under which an operator leaves ``id, name, project, url`` of its workload.
 WORKLOAD_KEY = "runai_workload"
+#: XCom that holds the workload's timeline, during the wait and after it.
+TIMELINE_KEY = "runai_timeline"
 
 
 class RunaiWorkloadLink(BaseOperatorLink):

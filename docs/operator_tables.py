@@ -1,5 +1,5 @@
 """
-Tables of the parameters of operators and sensors, read from the source, so that Airflow is not imported.
+Tables of the parameters of operators and sensors, read from the source without an import.
 
 The meaning of a parameter is its ``:param:`` line; its default is in the constructor of the class
 or of its base. A parameter that only one of both names is an error.

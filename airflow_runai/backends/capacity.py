@@ -1,5 +1,5 @@
 """
-What a project may and can have: policy, quota, what is in use, what is free. Each a flow that only reads.
+The limits of a project: policy, quota, GPUs in use, GPUs free. Each a flow that only reads.
 
 Endpoints as in the vendor's API description 2.24 (runapy 1.224): ``/api/v2/policy/…``,
 ``/api/v1/org-unit/projects``, ``/api/v1/nodes/telemetry``. Which version first had them is not
@@ -18,7 +18,7 @@ from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.errors import Unreadable
 
-_MOST_GPUS = 1e9
+_MAX_GPUS = 1e9
 
 
 def effective_policy(project: Project, kind: str) -> Flow[Mapping[str, Any]]:
@@ -30,8 +30,7 @@ def effective_policy(project: Project, kind: str) -> Flow[Mapping[str, Any]]:
     """
     params = [("scope", "project"), ("projectId", project.id)]
     body = _object((yield from _get(f"/api/v2/policy/{kind}", params)))
-    found = body.get("effective") or body.get("policy")
-    return found if isinstance(found, Mapping) else {}
+    return _object(body.get("effective") or body.get("policy"))
 
 
 def project_record(project: Project) -> Flow[Mapping[str, Any]]:
@@ -44,28 +43,24 @@ def gpus_in_use(project: Project) -> Flow[float]:
     items = yield from read_all(
         "/api/v1/workloads", "workloads", [("filterBy", f"projectId=={project.id}")]
     )
-    held = (item.get("allocatedResources") for item in items)
-    return sum(_number(entry.get("gpu")) for entry in held if isinstance(entry, Mapping))
+    allocated = (_object(item.get("allocatedResources")) for item in items)
+    return sum(_number(resources.get("gpu")) for resources in allocated)
 
 
-def gpus_of_nodes(cluster_id: str, what: str) -> Flow[float]:
+def gpus_of_nodes(cluster_id: str, metric: str) -> Flow[float]:
     """
     Count the GPUs of a cluster's nodes.
 
-    :param what: ``FREE_GPUS``, ``TOTAL_GPUS`` or another of the API's words.
+    :param metric: ``FREE_GPUS``, ``TOTAL_GPUS`` or another of the API's words.
     :raises Unreadable: if the answer holds no number.
     """
-    params = [("telemetryType", what), ("clusterId", cluster_id)]
+    params = [("telemetryType", metric), ("clusterId", cluster_id)]
     body = _object((yield from _get("/api/v1/nodes/telemetry", params)))
-    values = body.get("values")
-    found = (
-        [entry.get("value") for entry in values if isinstance(entry, Mapping)]
-        if isinstance(values, list)
-        else []
-    )
-    if not found:
-        raise Unreadable(f"GET /api/v1/nodes/telemetry: no value for {what}")
-    return sum(map(_number, found))
+    listed = body.get("values")
+    values = [_object(entry) for entry in listed] if isinstance(listed, list) else []
+    if not any(values):
+        raise Unreadable(f"GET /api/v1/nodes/telemetry: no value for {metric}")
+    return sum(_number(entry.get("value")) for entry in values)
 
 
 def _get(path: str, params: list[tuple[str, str]]) -> Flow[Any]:
@@ -78,9 +73,9 @@ def _object(body: Any) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> float:
-    """Read a number, also from a text; 0 for what counts no GPUs (no number, infinite)."""
+    """Read a number of GPUs, also from a text; 0 for anything else."""
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return 0.0
-    return found if 0 <= found < _MOST_GPUS else 0.0
+    return number if 0 <= number < _MAX_GPUS else 0.0

@@ -1,6 +1,4 @@
-"""
-From settings to configured HTTP clients: TLS verification on, time-outs on, no redirects followed.
-"""
+"""Configured HTTP clients: certificates verified, time-outs set, no redirects followed."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         address = httpx.URL(settings.url.rstrip("/") + "/")
     except httpx.InvalidURL as error:
         raise ConnectionSettingsError(
-            f"control plane URL (host): {settings.url!r} is no address: {error}"
+            f"control plane URL (host): {settings.url!r} is not an address: {error}"
         ) from error
     return {
         "base_url": address,
@@ -51,7 +49,7 @@ def _trust(settings: Settings) -> ssl.SSLContext | bool:
         return True
     if not Path(settings.ca_file).is_file():
         raise ConnectionSettingsError(
-            f"CA file: {settings.ca_file!r} is no readable file on this machine; "
+            f"CA file: {settings.ca_file!r} is not a readable file on this machine; "
             "allowed: a PEM file that exists on every worker and triggerer"
         )
     try:

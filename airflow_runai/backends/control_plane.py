@@ -26,7 +26,7 @@ from airflow_runai.core.workload import Workload, epoch
 from airflow_runai.errors import NotFound, NotResolved, Refused, Unauthorized, Unreadable
 
 _WORKLOADS = "/api/v1/workloads"
-#: Words of Kubernetes for pods that write no more.
+#: Kubernetes' phases of pods that write no more.
 _ENDED_PODS = ("succeeded", "failed")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -38,11 +38,15 @@ def create(project: Project, kind: str, name: str, body: Mapping[str, Any]) -> F
     :param kind: ``trainings`` or ``distributed``.
     :param body: the request without name, project and cluster.
     """
-    whole = {"name": name, "projectId": project.id, "clusterId": project.cluster_id, **body}
-    request = Request("POST", f"{_WORKLOADS}/{kind}", json=whole)
-    made = Workload.from_wire(accept(request, (yield request)), kind=_kind(kind))
-    made = replace(made, name=made.name or name, project_id=made.project_id or project.id)
-    return replace(made, cluster_id=made.cluster_id or project.cluster_id)
+    where = {"name": name, "projectId": project.id, "clusterId": project.cluster_id}
+    request = Request("POST", f"{_WORKLOADS}/{kind}", json={**where, **body})
+    created = Workload.from_wire(accept(request, (yield request)), kind=_kind(kind))
+    return replace(
+        created,
+        name=created.name or name,
+        project_id=created.project_id or project.id,
+        cluster_id=created.cluster_id or project.cluster_id,
+    )
 
 
 def _kind(path: str) -> str:
@@ -57,9 +61,9 @@ def get(workload_id: str) -> Flow[Workload]:
 
 def get_spec(workload: Workload) -> Flow[Mapping[str, Any]]:
     """
-    Read the specification that the workload was made from; empty where the server does not tell.
+    Read the specification that the workload was made from; empty if the server shows none.
 
-    :raises Unreadable: for an answer without a body: silence is no specification.
+    :raises Unreadable: for an answer without a body, which says nothing.
     """
     request = Request("GET", _path(workload.path, workload.id))
     body = accept(request, (yield request))
@@ -73,22 +77,29 @@ def find(
     project: Project, name: str, *, exact: bool = False, deleted: bool = False
 ) -> Flow[list[Workload]]:
     """
-    List the workloads of a project whose name is, or begins with, ``name``; of all projects if it has no id.
+    List the workloads of a project whose name begins with ``name``; of all projects if it has no id.
 
+    :param exact: the name must be ``name``.
     :param deleted: list the deleted ones instead of the present ones.
     """
-    fits = (lambda found: found == name) if exact else (lambda found: found.startswith(name))
-    return (yield from _named(project, f"name{'==' if exact else '=^'}{name}", fits, deleted))
+    if exact:
+        return (yield from _named(project, f"name=={name}", lambda n: n == name, deleted))
+    return (yield from _named(project, f"name=^{name}", lambda n: n.startswith(name), deleted))
 
 
 def find_generations(
     project: Project, digest: str, *, deleted: bool = False
 ) -> Flow[list[tuple[int, Workload]]]:
-    """List what was made for a task instance, each with its generation, whatever the readable part of its name."""
-    fits = lambda found: generation_of(digest, found) is not None  # noqa: E731
-    listed = yield from _named(project, f"name=@{ending(digest)}", fits, deleted)
+    """List the workloads of a task instance with their generations, whatever their slug."""
+
+    def is_ours(name: str) -> bool:
+        return generation_of(digest, name) is not None
+
+    listed = yield from _named(project, f"name=@{ending(digest)}", is_ours, deleted)
     return [
-        (generation, w) for w in listed if (generation := generation_of(digest, w.name)) is not None
+        (generation, workload)
+        for workload in listed
+        if (generation := generation_of(digest, workload.name)) is not None
     ]
 
 
@@ -96,31 +107,26 @@ def _named(
     project: Project, condition: str, fits: Callable[[str], bool], deleted: bool
 ) -> Flow[list[Workload]]:
     within = [f"projectId=={project.id}"] if project.id else []
-    items = yield from _listed([("filterBy", ",".join([*within, condition]))], deleted)
+    items = yield from _list([("filterBy", ",".join([*within, condition]))], deleted)
     named = [item for item in items if isinstance(item.get("name"), str) and fits(item["name"])]
-    # One of ours that cannot be read is no absence: it would lead to a second one.
+    # A workload of ours that cannot be read must not count as absent: a second one would follow.
     return [Workload.from_wire(item) for item in named]
 
 
 def list_workloads(
     params: Sequence[tuple[str, str]], *, deleted: bool = False
 ) -> Flow[list[Workload]]:
-    """
-    List workloads, all pages, oldest first; an item that cannot be read is left out, not fatal.
-    """
-    return list(_readable((yield from _listed(params, deleted))))
+    """List workloads, all pages, oldest first; leave out those that cannot be read."""
+    return list(_readable((yield from _list(params, deleted))))
 
 
-def _listed(params: Sequence[tuple[str, str]], deleted: bool) -> Flow[list[Mapping[str, Any]]]:
+def _list(params: Sequence[tuple[str, str]], deleted: bool) -> Flow[list[Mapping[str, Any]]]:
     query = [*params, ("sortBy", "createdAt"), ("sortOrder", "asc")]
-    items = yield from read_all(
-        _WORKLOADS, "workloads", [*query, *([("deleted", "true")] if deleted else [])]
-    )
-    return (
-        [{**item, "deletedAt": item.get("deletedAt") or "listed"} for item in items]
-        if deleted
-        else items
-    )
+    if not deleted:
+        return (yield from read_all(_WORKLOADS, "workloads", query))
+    items = yield from read_all(_WORKLOADS, "workloads", [*query, ("deleted", "true")])
+    # Not every server says when; that it is listed here says enough.
+    return [{**item, "deletedAt": item.get("deletedAt") or "listed"} for item in items]
 
 
 def _readable(items: Sequence[Mapping[str, Any]]) -> Iterator[Workload]:
@@ -161,7 +167,7 @@ def _post(path: str) -> Flow[None]:
 
 def history(workload_id: str) -> Flow[tuple[Moment, ...]]:
     """
-    Return the phases that the server recorded, oldest first; empty where it keeps no history or shows us none.
+    Return the recorded phases, oldest first; none if the server keeps or shows no history.
 
     :raises Unreachable: if there may be one that cannot be read now.
     """
@@ -172,11 +178,9 @@ def history(workload_id: str) -> Flow[tuple[Moment, ...]]:
     except Refused:
         return ()
     except Unreadable as error:
-        if (
-            error.status != 404
-        ):  # a server without this call may answer like any web server without a page
-            raise
-        return ()
+        if error.status == 404:  # a server without this call may answer with a web page
+            return ()
+        raise
     return merge(_moments(records))
 
 
@@ -185,29 +189,27 @@ def _moments(records: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
         spec, meta = record.get("spec"), record.get("meta")
         update = spec.get("phaseUpdate") if isinstance(spec, Mapping) else None
         at = epoch(meta.get("creationTimestamp")) if isinstance(meta, Mapping) else None
-        if isinstance(update, Mapping) and isinstance(update.get("phase"), str) and at is not None:
-            yield Moment(
-                at,
-                printable(update["phase"], PHASE_LIMIT),
-                cut(str(update.get("phaseMessage") or "")),
-            )
+        if at is None or not isinstance(update, Mapping):
+            continue
+        phase, message = update.get("phase"), str(update.get("phaseMessage") or "")
+        if isinstance(phase, str):
+            yield Moment(at, printable(phase, PHASE_LIMIT), cut(message))
 
 
 def standing_pods(workload_id: str) -> Flow[int]:
-    """Count the pods that have not ended, also those of a workload that the server has deleted already."""
-    listed = yield from read_all(
-        f"{_WORKLOADS}/pods", "pods", [("filterBy", f"workloadId=={workload_id}")]
-    )
+    """Count the pods that have not ended, also those of a deleted workload."""
+    condition = [("filterBy", f"workloadId=={workload_id}")]
+    listed = yield from read_all(f"{_WORKLOADS}/pods", "pods", condition)
     return sum(str(pod.get("k8sPhase") or "").lower() not in _ENDED_PODS for pod in listed)
 
 
 def pods(workload_id: str) -> Flow[list[Mapping[str, Any]]]:
-    """Return the workload's present pods (node, phase, containers) in the server's words, which nobody has cleaned."""
+    """Return the workload's present pods (node, phase, containers) as the server describes them."""
     return (yield from read_all(_path(workload_id, "pods"), "pods", []))
 
 
-def eyes(start: Workload) -> WorkloadReader:
-    """Return the three looks at ``start`` that a wait needs."""
+def reader_for(start: Workload) -> WorkloadReader:
+    """Return how to read ``start``: now, in the past, and among the deleted ones."""
 
     def find_deleted(workload_id: str) -> Flow[Workload | None]:
         project = Project(start.project_id, "", start.cluster_id)
@@ -218,12 +220,11 @@ def eyes(start: Workload) -> WorkloadReader:
 
 
 def finder(wanted: Workload) -> Callable[[], Flow[Workload | None]]:
-    """Return a look for the newest workload named as ``wanted`` in its project."""
+    """Return a search for the newest workload that is named like ``wanted`` in its project."""
 
     def find_newest() -> Flow[Workload | None]:
-        listed = yield from find(
-            Project(wanted.project_id, "", wanted.cluster_id), wanted.name, exact=True
-        )
+        project = Project(wanted.project_id, "", wanted.cluster_id)
+        listed = yield from find(project, wanted.name, exact=True)
         return listed[-1] if listed else None
 
     return find_newest
@@ -239,12 +240,11 @@ def resolve(project: Project, name_or_id: str) -> Flow[Workload]:
         try:
             return (yield from get(name_or_id))
         except NotFound:
-            listed: list[Workload] = []
+            pass
     else:
         refuse_commas("workload", name_or_id)
-        listed = yield from find(project, name_or_id, exact=True)
-    if not listed:
-        raise NotResolved(
-            f"workload {name_or_id!r}: project {project.name!r} has none of this name or id"
-        )
-    return listed[-1]
+        if listed := (yield from find(project, name_or_id, exact=True)):
+            return listed[-1]
+    raise NotResolved(
+        f"workload {name_or_id!r}: project {project.name!r} has none of this name or id"
+    )

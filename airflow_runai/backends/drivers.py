@@ -1,23 +1,38 @@
 """
-The two drivers of flows: the only code in this package that sends or sleeps.
+Performs the steps of a conversation with the control plane: only this code sends or sleeps.
 
-A flow yields what it wants; a driver does it and sends the reply back in. When the wire fails, the
-flow gets an :class:`~airflow_runai.errors.Unreachable` at its ``yield``. Both drivers treat every
-flow alike (a test shows it).
+The flow itself is driven by ``core/flow.py``. When the wire fails, the flow gets an
+:class:`~airflow_runai.errors.Unreachable` at its ``yield``. Both ways, blocking and awaiting, treat
+every flow alike (a test shows it).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 
 from airflow_runai.backends.server_clock import ServerClock
-from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, Step
+from airflow_runai.core.flow import (
+    Flow,
+    Notice,
+    Reply,
+    Request,
+    Signal,
+    Sleep,
+    Step,
+    Wait,
+    adrive,
+    drive,
+)
 from airflow_runai.core.texts import TEXT_LIMIT, cut
 from airflow_runai.errors import Unreachable, Untrusted
 
@@ -25,23 +40,21 @@ T = TypeVar("T")
 
 
 def pause(seconds: float) -> None:
-    """
-    Sleep by the clock that ``time`` has now, so that whoever replaces it replaces this pause, too.
-    """
+    """Sleep by ``time.sleep`` as it is now, so that replacing it replaces this pause, too."""
     time.sleep(seconds)
 
 
 def run(
     flow: Flow[T],
     client: httpx.Client,
-    tell: Callable[[Notice], None] | None = None,
+    on_notice: Callable[[Notice], None] | None = None,
     sleep: Callable[[float], None] = pause,
     clock: ServerClock | None = None,
 ) -> T:
     """
-    Drive a flow and block until it returns.
+    Run a conversation and block until it returns.
 
-    :param tell: receives what the flow tells on the way.
+    :param on_notice: receives the flow's notices.
     :param sleep: called with seconds; may raise to end the flow early (a worker that is being
         stopped does that).
     :param clock: what earlier runs with this client have learned of the server's clock.
@@ -49,98 +62,94 @@ def run(
         there.
     """
     _refuse_inside_a_loop()
-    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def narrows no type)
-    clock = clock or ServerClock()
-    try:
-        while True:
-            step = advance()
-            try:
-                reply = _do(step, client, tell, sleep, clock)
-            except Unreachable as error:
-                advance = _thrower(flow, error)
-            else:
-                advance = _sender(flow, reply)
-    except StopIteration as end:
-        return cast(T, end.value)
-    finally:
-        flow.close()
+    return drive(flow, _Blocking(client, on_notice, sleep, clock or ServerClock()).perform)
 
 
 async def arun(
     flow: Flow[T],
     client: httpx.AsyncClient,
-    tell: Callable[[Notice], Awaitable[None]] | None = None,
+    on_notice: Callable[[Notice], Awaitable[None]] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: ServerClock | None = None,
 ) -> T:
     """
-    Drive a flow on the running event loop; the parameters are those of :func:`run`.
+    Run a conversation on the running event loop; the parameters are those of :func:`run`.
 
     Cancellation closes the flow and passes through.
     """
-    advance: Callable[[], Step] = lambda: next(flow)  # noqa: E731 (a def narrows no type)
-    clock = clock or ServerClock()
+    return await adrive(flow, _Awaiting(client, on_notice, sleep, clock or ServerClock()).perform)
+
+
+@dataclass(frozen=True)
+class _Blocking:
+    client: httpx.Client
+    on_notice: Callable[[Notice], None] | None
+    sleep: Callable[[float], None]
+    clock: ServerClock
+
+    def perform(self, step: Step) -> Reply:
+        match step:
+            case Request():
+                return self._send(step)
+            case Notice() if self.on_notice:
+                self.on_notice(step)
+            case Sleep() if step.seconds > 0:
+                self.sleep(_lengthened(step))
+            case Wait():
+                _wait_for(step.signal)
+        return Reply(0, self.clock.now())
+
+    def _send(self, request: Request) -> Reply:
+        sent = time.time()
+        with _wire_errors_as_unreachable(request, self.client.base_url):
+            return _reply(self.client.request(**_arguments(request)), sent, self.clock)
+
+
+@dataclass(frozen=True)
+class _Awaiting:
+    client: httpx.AsyncClient
+    on_notice: Callable[[Notice], Awaitable[None]] | None
+    sleep: Callable[[float], Awaitable[None]]
+    clock: ServerClock
+
+    async def perform(self, step: Step) -> Reply:
+        match step:
+            case Request():
+                return await self._send(step)
+            case Notice() if self.on_notice:
+                await self.on_notice(step)
+            case Sleep() if step.seconds > 0:
+                await self.sleep(_lengthened(step))
+            case Wait():
+                await _await(step.signal)
+        return Reply(0, self.clock.now())
+
+    async def _send(self, request: Request) -> Reply:
+        sent = time.time()
+        with _wire_errors_as_unreachable(request, self.client.base_url):
+            return _reply(await self.client.request(**_arguments(request)), sent, self.clock)
+
+
+def _wait_for(signal: Signal) -> None:
+    is_set = threading.Event()
+    with signal.heard_by(is_set.set):
+        is_set.wait()
+
+
+async def _await(signal: Signal) -> None:
+    is_set = asyncio.Event()
+    # The flow that sets the signal may run in another thread.
+    wake = partial(asyncio.get_running_loop().call_soon_threadsafe, is_set.set)
+    with signal.heard_by(wake):
+        await is_set.wait()
+
+
+@contextmanager
+def _wire_errors_as_unreachable(request: Request, base: httpx.URL) -> Iterator[None]:
     try:
-        while True:
-            step = advance()
-            try:
-                reply = await _ado(step, client, tell, sleep, clock)
-            except Unreachable as error:
-                advance = _thrower(flow, error)
-            else:
-                advance = _sender(flow, reply)
-    except StopIteration as end:
-        return cast(T, end.value)
-    finally:
-        flow.close()
-
-
-def _sender(flow: Generator[Step, Reply, Any], reply: Reply) -> Callable[[], Step]:
-    return lambda: flow.send(reply)
-
-
-def _thrower(flow: Generator[Step, Reply, Any], error: Unreachable) -> Callable[[], Step]:
-    return lambda: flow.throw(error)
-
-
-def _do(
-    step: Step,
-    client: httpx.Client,
-    tell: Callable[[Notice], None] | None,
-    sleep: Callable[[float], None],
-    clock: ServerClock,
-) -> Reply:
-    if isinstance(step, Request):
-        sent = time.time()
-        try:
-            return _reply(client.request(**_arguments(step)), sent, clock)
-        except httpx.HTTPError as error:
-            raise _unreachable(error, step, client.base_url) from error
-    if isinstance(step, Notice) and tell:
-        tell(step)
-    if isinstance(step, Sleep) and step.seconds > 0:
-        sleep(_lengthened(step))
-    return Reply(0, clock.now())
-
-
-async def _ado(
-    step: Step,
-    client: httpx.AsyncClient,
-    tell: Callable[[Notice], Awaitable[None]] | None,
-    sleep: Callable[[float], Awaitable[None]],
-    clock: ServerClock,
-) -> Reply:
-    if isinstance(step, Request):
-        sent = time.time()
-        try:
-            return _reply(await client.request(**_arguments(step)), sent, clock)
-        except httpx.HTTPError as error:
-            raise _unreachable(error, step, client.base_url) from error
-    if isinstance(step, Notice) and tell:
-        await tell(step)
-    if isinstance(step, Sleep) and step.seconds > 0:
-        await sleep(_lengthened(step))
-    return Reply(0, clock.now())
+        yield
+    except httpx.HTTPError as error:
+        raise _unreachable(error, request, base) from error
 
 
 def _arguments(request: Request) -> dict[str, Any]:
@@ -165,7 +174,7 @@ def _reply(response: httpx.Response, sent: float, clock: ServerClock) -> Reply:
     except (ValueError, RecursionError):
         body = None
     # Only the beginning: a list of hundreds of workloads is megabytes, and this runs on the event
-    # loop.
+    # loop, too.
     text = response.content[: 4 * TEXT_LIMIT].decode("utf-8", "replace")
     return Reply(response.status_code, clock.now(), body, cut(text), dict(response.headers))
 
@@ -175,7 +184,7 @@ def _unreachable(error: httpx.HTTPError, request: Request, base: httpx.URL) -> U
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Untrusted(
             f"{where}: the server's certificate is not trusted ({cut(str(error), 120)}); "
-            "name its CA file in the connection, or ask who answers at this address"
+            "name its CA file in the connection, or find out who answers at this address"
         )
     remedy = "; check the connection's host" if isinstance(error, httpx.ConnectError) else ""
     return Unreachable(

@@ -1,5 +1,5 @@
 """
-What an Airflow has on Run:ai: every workload that carries its proof, in all projects that can be seen.
+The workloads of one Airflow: all that carry its proof, in every project that it may see.
 
 The proof is the hash in the name, made of the Airflow's name and of what the workload's variables
 say of its task. Where a server's lists leave variables out, each workload with a name of our form
@@ -40,8 +40,8 @@ def inventory(
     :param instance: name of the Airflow.
     :param project: name of the only project to look into.
     :param digest: of the only task instance to look for.
-    :param ended: whether those that have ended, or were deleted, are listed too.
-    :raises Unreachable: at once; who needs this looks again soon.
+    :param ended: list those that have ended, or were deleted, too.
+    :raises Unreachable: at once; callers look again soon.
     """
     within = [] if ended else [*_UNFINISHED]
     if project is not None:
@@ -52,20 +52,19 @@ def inventory(
     items = yield from _listed(within, deleted=False)
     if ended:
         items += yield from _listed(within, deleted=True)
-    owned: list[Owned] = []
+    workloads: list[Owned] = []
     for item in items:
-        if one := (yield from _owned(item, instance)):
-            owned.append(one)
-    return owned
+        if owned := (yield from _owned(item, instance)):
+            workloads.append(owned)
+    return workloads
 
 
 def _listed(within: list[str], *, deleted: bool) -> Flow[list[Item]]:
-    params = [
-        ("sortBy", "createdAt"),
-        ("sortOrder", "asc"),
-        *([("deleted", "true")] if deleted else []),
-    ]
-    params += [("filterBy", ",".join(within))] if within else []
+    params = [("sortBy", "createdAt"), ("sortOrder", "asc")]
+    if deleted:
+        params.append(("deleted", "true"))
+    if within:
+        params.append(("filterBy", ",".join(within)))
     return (yield from read_all("/api/v1/workloads", "workloads", params))
 
 
@@ -89,5 +88,5 @@ def _variables(workload: Workload) -> Flow[Any]:
     try:
         spec = yield from control_plane.get_spec(workload)
     except (Refused, Unreadable):
-        return None  # whose it is cannot be known: it is shown, and never ended
+        return None  # its owner stays unknown: it is shown, and never ended
     return spec.get("environmentVariables")

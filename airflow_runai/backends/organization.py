@@ -1,8 +1,8 @@
 """
 Where workloads live: projects and clusters, found by name.
 
-What cannot be used, because its name or id does not print, is left out of a list, and refused where
-it was asked for.
+One that cannot be used, because its name or id does not print, is left out of a list, and refused
+where it is asked for by name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_runai.backends.paging import read_all
 from airflow_runai.backends.replies import accept
 from airflow_runai.core.flow import Flow, Request
 from airflow_runai.core.texts import cut, exact
-from airflow_runai.errors import NotResolved, SpecError, Unreadable
+from airflow_runai.errors import InvalidArgument, NotResolved, Unreadable
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ class Project:
 
 def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
     """
-    Resolve a project by name; ``cluster`` (name or id) decides where several clusters have one of that name.
+    Resolve a project by name.
 
-    :raises NotResolved: for 0 or more than 1 hits; the message says what there is.
+    :param cluster: name or id, needed where several clusters have a project of that name.
+    :raises NotResolved: for 0 or more than 1 hits; the message names them.
     """
     refuse_commas("project", name)
     hits = yield from read_all(
@@ -121,15 +122,16 @@ def _clusters(items: Sequence[Any]) -> Iterator[Cluster]:
 
 
 def _cluster(item: object) -> Cluster:
-    told = item if isinstance(item, Mapping) else {}
-    identity, status = exact(told.get("uuid"), "cluster's id"), told.get("status")
+    fields = item if isinstance(item, Mapping) else {}
+    identity, status = exact(fields.get("uuid"), "cluster's id"), fields.get("status")
     if not identity:
         raise Unreadable("cluster: listed without an id")
+    state = status.get("state") if isinstance(status, Mapping) else None
     return Cluster(
         id=identity,
-        name=exact(told.get("name"), "cluster's name"),
-        version=cut(str(told.get("version") or "")),
-        state=cut(str(status.get("state") or "")) if isinstance(status, Mapping) else "",
+        name=exact(fields.get("name"), "cluster's name"),
+        version=cut(str(fields.get("version") or "")),
+        state=cut(str(state or "")),
     )
 
 
@@ -137,11 +139,12 @@ def refuse_commas(what: str, name: object) -> None:
     """
     Refuse a name that cannot be looked up: in a filter, a comma begins the next condition.
 
-    :raises SpecError: also for an empty name.
+    :raises InvalidArgument: also for an empty name.
     """
     if not isinstance(name, str) or "," in name or not name.strip():
-        raise SpecError(
+        raise InvalidArgument(
             [
-                f"{what}: {name!r} cannot be looked up; allowed: a name without commas that is not empty"
+                f"{what}: {name!r} cannot be looked up; "
+                "allowed: a name without commas that is not empty"
             ]
         )

@@ -17,7 +17,7 @@ from airflow_runai.errors import Unreadable
 #: Largest page that the lists allow.
 PAGE = 500
 #: A list that never ends (a server that ignores ``offset``) must not hold us for ever.
-MOST_PAGES = 200
+MAX_PAGES = 200
 
 
 def read_all(
@@ -26,11 +26,11 @@ def read_all(
     """
     Collect all pages. Paging over a moving set repeats rows, so rows with an id are kept once.
 
-    :raises Unreadable: if an answer is no list, or the list does not end.
+    :raises Unreadable: if an answer is not a list, or the list does not end.
     """
     found: dict[object, Mapping[str, Any]] = {}
     offset, previous = 0, None
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         request = Request("GET", path, [*params, ("limit", str(PAGE)), ("offset", str(offset))])
         body = accept(request, (yield request))
         rows = _rows(path, key, body)
@@ -42,20 +42,17 @@ def read_all(
         if not rows or following <= offset:
             return list(found.values())
         offset, previous = following, rows
-    raise Unreadable(f"GET {path}: the list goes on after {MOST_PAGES} pages")
+    raise Unreadable(f"GET {path}: the list goes on after {MAX_PAGES} pages")
 
 
 def _number(value: object) -> int:
-    return (
-        int(value)
-        if isinstance(value, (int, str)) and len(str(value)) < 10 and str(value).isdecimal()
-        else 0
-    )
+    digits = str(value) if isinstance(value, (int, str)) else ""
+    return int(digits) if len(digits) < 10 and digits.isdecimal() else 0
 
 
 def _rows(path: str, key: str, body: object) -> list[Mapping[str, Any]]:
     if body is None:
-        # "Nothing there" must be said, not concluded from silence: it decides what is submitted.
+        # An empty list decides what is submitted, so it must be said, not concluded from silence.
         raise Unreadable(f"GET {path}: an empty answer instead of a list")
     rows = body.get(key) if isinstance(body, Mapping) else body
     if rows is None:

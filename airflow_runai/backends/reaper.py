@@ -1,8 +1,8 @@
 """
-Ending what nobody waits for: found, found again a minute later, and asked about once more before the call.
+Ending orphans: found, found again a minute later, and checked once more before the call.
 
-Nothing here hurries: a task that is just being cleared, a list that lags and a worker that is about
-to adopt must all have time to show. What could not be ended is told, and left to the next round.
+Nothing here hurries: a task that is being cleared, a list that lags and a worker that is about to
+adopt must all have time to show. What could not be ended is reported, and left to the next round.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from airflow_runai.errors import RunaiError
 SECOND_LOOK = 60.0
 
 Survey: TypeAlias = Callable[[], Flow[list[Owned]]]
-#: Asks Airflow how tasks stand.
-Ask: TypeAlias = Callable[[Iterable[Origin]], Mapping[Origin, str]]
+#: Asks Airflow for the states of tasks.
+LookUpStates: TypeAlias = Callable[[Iterable[Origin]], Mapping[Origin, str]]
 
 
 @dataclass(frozen=True)
 class Fate:
     """
-    What became of an orphan.
+    The result for one orphan.
 
-    :param ended: ``False`` where something went wrong; the next round tries again.
+    :param ended: ``False`` if something went wrong; the next round tries again.
     """
 
     orphan: Orphan
@@ -40,44 +40,45 @@ class Fate:
     words: str
 
 
-def find_orphans(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Orphan]]:
+def find_orphans(survey: Survey, states_of: LookUpStates, older_than: float) -> Flow[list[Orphan]]:
     """Look once at the control plane and at Airflow."""
     owned = yield from survey()
-    states = ask(one.origin for one in owned)
+    states = states_of(one.origin for one in owned)
     return orphans(owned, states, (yield from now()) - older_than)
 
 
-def reap(survey: Survey, ask: Ask, older_than: float) -> Flow[list[Fate]]:
+def reap(survey: Survey, states_of: LookUpStates, older_than: float) -> Flow[list[Fate]]:
     """End what is an orphan now and still is :data:`SECOND_LOOK` seconds later."""
     first = {
-        orphan.owned.workload.id for orphan in (yield from find_orphans(survey, ask, older_than))
+        orphan.owned.workload.id
+        for orphan in (yield from find_orphans(survey, states_of, older_than))
     }
     if not first:
         return []
     yield Sleep(SECOND_LOOK)
     fates = []
-    for orphan in (yield from find_orphans(survey, ask, older_than)):
+    for orphan in (yield from find_orphans(survey, states_of, older_than)):
         if orphan.owned.workload.id in first:
-            fates.append((yield from end_orphan(orphan, ask)))
+            fates.append((yield from end_orphan(orphan, states_of)))
     return fates
 
 
-def end_orphan(orphan: Orphan, ask: Ask) -> Flow[Fate]:
-    """Look at one orphan for the last time, and end it as its author said."""
+def end_orphan(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
+    """Check one orphan for the last time, and end it as its author chose."""
     try:
-        return (yield from _end(orphan, ask))
+        return (yield from _end(orphan, states_of))
     except RunaiError as error:
         return Fate(orphan, False, str(error))
 
 
-def _end(orphan: Orphan, ask: Ask) -> Flow[Fate]:
+def _end(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
     owned = orphan.owned
     found = yield from present(owned.workload)
     if found is None:
         return Fate(orphan, False, "it is listed and cannot be found")
     if not may_end(replace(owned, workload=found)):
         return Fate(orphan, True, f"already {'Deleted' if found.deleted else found.phase}")
-    if not orphan.superseded and ask([owned.origin]).get(owned.origin) not in OVER_IN_AIRFLOW:
+    if not orphan.superseded and states_of([owned.origin]).get(owned.origin) not in OVER_IN_AIRFLOW:
         return Fate(orphan, True, "left alone: its task was cleared")
     # Sent once: until a second attempt, the task may have been cleared.
     if owned.mark is not None and owned.mark.on_kill == "suspend":

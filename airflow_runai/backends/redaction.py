@@ -1,5 +1,5 @@
 """
-Takes secrets out of what a server says, however it says them.
+Takes secrets out of a server's answer, however they are written there.
 
 A server that refuses a login may repeat the request: as it was sent, escaped for a form, a URL,
 JSON or a page, some of that twice, or in base64. So it is not the text that is compared but what it
@@ -7,7 +7,7 @@ means: each escape is read as the character that it stands for, and where these 
 stars take their place. A text that was cut may end in the middle of a secret; its beginning goes,
 too.
 
-It is for what went wrong. Good replies are data that was asked for, and large.
+It is for errors only. Good replies are data that was asked for, and large.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ from airflow_runai.core.flow import Reply
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Unreachable
 
-__all__ = ["Redaction"]
-
 STARS = "***"
-#: A shorter beginning of a secret tells nothing, and ends many other texts.
-_SHORTEST = 4
-#: Of an error nobody reads more. Characters of one text and of all, and levels of a body.
-_LONGEST, _MOST, _DEEPEST = 4096, 65_536, 8
+#: A shorter beginning of a secret gives nothing away, and ends many other texts.
+_MIN_PREFIX = 4
+#: No one reads more of an error. Characters of one text and of all, and levels of a body.
+_MAX_TEXT, _MAX_TOTAL, _MAX_DEPTH = 4096, 65_536, 8
 _ESCAPES = r"(?:%(?:25)*[0-9a-fA-F]{2})+|(?:\\+u[0-9a-fA-F]{4})+|&(?:amp;)*#?\w{1,8};|\\+"
 _PIECE = re.compile(_ESCAPES + "|.", re.DOTALL)
 # Most texts hold no secret and hardly an escape.
@@ -51,10 +49,10 @@ class Redaction:
 
     def reply(self, reply: Reply) -> Reply:
         """Return a reply without secrets; of its body only what an error can show."""
-        headers = {name: self.text(value[:_LONGEST]) for name, value in reply.headers.items()}
+        headers = {name: self.text(value[:_MAX_TEXT]) for name, value in reply.headers.items()}
         return replace(
             reply,
-            body=self._value(reply.body, [_MOST]),
+            body=self._value(reply.body, [_MAX_TOTAL]),
             text=self.text(reply.text),
             headers=headers,
         )
@@ -69,11 +67,13 @@ class Redaction:
     def _value(self, value: Any, left: list[int], depth: int = 0) -> Any:
         left[0] -= 1
         if isinstance(value, str):
-            shown = value[: min(_LONGEST, max(left[0], 0))]
+            shown = value[: min(_MAX_TEXT, max(left[0], 0))]
             left[0] -= len(shown)
             return self.text(shown)
-        if depth == _DEEPEST or not isinstance(value, Mapping | list):
-            return None if isinstance(value, Mapping | list) else value
+        if not isinstance(value, Mapping | list):
+            return value
+        if depth == _MAX_DEPTH:
+            return None
         if isinstance(value, list):
             return [self._value(entry, left, depth + 1) for entry in value if left[0] > 0]
         pairs = (
@@ -88,9 +88,9 @@ class Redaction:
             while at >= 0:
                 yield at, at + len(form)
                 at = said.find(form, at + len(form))
-            at = whole.find(form[:_SHORTEST], max(len(whole) - len(form), 0))
+            at = whole.find(form[:_MIN_PREFIX], max(len(whole) - len(form), 0))
             while at >= 0 and not form.startswith(whole[at:]):
-                at = whole.find(form[:_SHORTEST], at + 1)
+                at = whole.find(form[:_MIN_PREFIX], at + 1)
             if at >= 0:
                 yield at, len(whole)
 
@@ -114,7 +114,7 @@ def _without(text: str, places: list[tuple[int, int]], length: int) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """What a text may mean that holds the secret: itself, or something in base64 that holds it somewhere."""
+    """Yield what a text that holds the secret may mean; in base64 the secret has three forms."""
     for text in (secret, cut(secret, len(secret) + 1)):
         yield _meant(text)
         yield _plain(text)
@@ -123,7 +123,7 @@ def _forms(secret: str) -> Iterator[str]:
         for ahead in range(3):
             coded = b64encode(bytes(ahead) + data).decode()
             sure = coded[-(-ahead * 4 // 3) : (ahead + len(data)) * 4 // 3]
-            if len(sure) >= 2 * _SHORTEST:
+            if len(sure) >= 2 * _MIN_PREFIX:
                 yield _plain(sure)
                 yield sure.replace("+", "-").replace("/", "_")
 
@@ -144,5 +144,5 @@ def _meaning(raw: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """In a form a plus means a space, so both are taken for one; a backslash may escape, so it means nothing."""
+    """Treat a plus like a space, as forms do, and drop backslashes, which may escape."""
     return text.replace("\\", "").replace("+", " ")

@@ -28,6 +28,7 @@ _REFUSALS: dict[int, type[Refused]] = {
     404: NotFound,
     409: Conflict,
 }
+_MESSAGE_KEYS = ("message", "details", "error", "error_description")
 _HINTS = {
     401: "; check client id and client secret of the connection",
     403: "; the identity of the connection lacks a role or scope for this",
@@ -36,16 +37,17 @@ _HINTS = {
 
 def accept(request: Request, reply: Reply) -> Any:
     """
-    Return the body of a good reply (any 2xx: create is 200 or 202, delete 204 or 202; a body may be empty).
+    Return the body of a good reply.
 
-    :raises Unreachable: for 3xx, 5xx, a good status that is not JSON and a 404 that is not: a
-        gateway spoke, not the control plane. (Its "no such page" must not pass for "no such
-        workload".)
-    :raises Refused: for other 4xx, with the server's words and, if it lists them, what breaks its
-        policy.
+    That is any 2xx: create is 200 or 202, delete 204 or 202; a body may be empty.
+
+    :raises Unreachable: for 3xx, 5xx, and a 2xx or 404 that is not JSON: it comes from a gateway,
+        whose "no such page" must not pass for "no such workload".
+    :raises Refused: for other 4xx, with the server's message and, if it lists them, the fields that
+        break its policy.
     """
     where = f"{request.method} {request.path}"
-    # Go writes ``null`` for nothing.
+    # Go writes ``null`` for an empty body.
     alien = reply.body is None and reply.text.strip() not in ("", "null")
     if alien and (200 <= reply.status < 300 or reply.status == 404):
         raise Unreadable(f"{where}: {reply.status} {_not_json(reply)}", reply.status)
@@ -56,30 +58,24 @@ def accept(request: Request, reply: Reply) -> Any:
             f"{where}: 429, asked to slow down", _seconds(reply.headers.get("retry-after"))
         )
     if reply.status in (408, 425) or not 400 <= reply.status < 500:
-        raise Unreachable(f"{where}: {reply.status} {_words(reply)}{_moved(reply)}")
-    detail = _words(reply)
-    kind = _REFUSALS.get(reply.status, Refused)
-    raise kind(
-        f"{where}: {reply.status} {detail}{_HINTS.get(reply.status, '')}", reply.status, detail
-    )
+        raise Unreachable(f"{where}: {reply.status} {_message(reply)}{_moved(reply)}")
+    detail = _message(reply)
+    error = _REFUSALS.get(reply.status, Refused)
+    hint = _HINTS.get(reply.status, "")
+    raise error(f"{where}: {reply.status} {detail}{hint}", reply.status, detail)
 
 
-def _words(reply: Reply) -> str:
+def _message(reply: Reply) -> str:
     body = reply.body
     if not isinstance(body, Mapping):
         return _not_json(reply) if reply.text else "(empty answer)"
-    words = [
-        body.get("message"),
-        body.get("details"),
-        body.get("error"),
-        body.get("error_description"),
-    ]
+    texts = [body.get(key) for key in _MESSAGE_KEYS]
     listed = body.get("complianceIssues")
     issues = [i for i in listed if isinstance(i, Mapping)] if isinstance(listed, list) else []
-    words += [f"{i.get('field')}: {i.get('details')}" for i in issues]
-    # What breaks a policy is what the author has to change: leave room for several.
+    texts += [f"{issue.get('field')}: {issue.get('details')}" for issue in issues]
+    # The author has to change each field that breaks a policy: leave room for several.
     limit = TEXT_LIMIT * (4 if issues else 1)
-    return cut("; ".join(str(word) for word in words if word), limit) or "(no message)"
+    return cut("; ".join(str(text) for text in texts if text), limit) or "(no message)"
 
 
 def _not_json(reply: Reply) -> str:
@@ -91,12 +87,10 @@ def _not_json(reply: Reply) -> str:
 
 
 def _moved(reply: Reply) -> str:
-    to = reply.headers.get("location")
-    return (
-        f"; it redirects to {cut(to, 80)}: use that address if it is the control plane"
-        if to
-        else ""
-    )
+    target = reply.headers.get("location")
+    if not target:
+        return ""
+    return f"; it redirects to {cut(target, 80)}: use that address if it is the control plane"
 
 
 def _seconds(value: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What a connection consists of, checked once; no Airflow here, so the emulator's tests can make one by hand."""
+"""The settings of a connection, checked once; free of Airflow, so that tests can make them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Settings:
             _ = parts.port
         except ValueError:
             return [
-                f"control plane URL (host): {shown!r} is no address; allowed: https://HOST[:PORT]"
+                f"control plane URL (host): {shown!r} is not an address; allowed: https://HOST[:PORT]"
             ]
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return [
@@ -62,6 +62,7 @@ class Settings:
             ]
         if parts.username or parts.password:
             return [
-                "control plane URL (host): holds user information; enter client id and secret in their own fields"
+                "control plane URL (host): holds user information; "
+                "enter client id and secret in their own fields"
             ]
         return []

@@ -16,15 +16,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.backends import control_plane
-from airflow_runai.core.flow import Flow, Sleep, now
+from airflow_runai.core.flow import Flow, Lock, now
 from airflow_runai.core.phases import FINAL
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import Refused, Unreachable
 
 #: With fewer waits than this, single reads are cheaper than a list.
-FEWEST = 3
-#: How often to look whether somebody else's list call has come back, seconds.
-_NAP = 0.05
+MIN_WAITS = 3
 
 
 class SharedReads:
@@ -40,7 +38,7 @@ class SharedReads:
         self._waits = 0
         self._listed: Mapping[str, Workload] = {}
         self._listed_at = 0.0
-        self._asking = False
+        self._listing = Lock()
 
     def join(self) -> None:
         """Count one more wait."""
@@ -53,29 +51,24 @@ class SharedReads:
 
     def read(self, workload_id: str) -> Flow[Workload]:
         """Read one workload; raises what :func:`control_plane.get` raises."""
-        if self._waits < FEWEST:
+        if self._waits < MIN_WAITS:
             return (yield from control_plane.get(workload_id))
-        yield from self._refresh()
+        yield from self._listing.hold(self._refresh())
         found = self._listed.get(workload_id)
         if found is None or found.meaning in FINAL:
             return (yield from control_plane.get(workload_id))
         return found
 
     def _refresh(self) -> Flow[None]:
-        while self._asking:
-            yield Sleep(_NAP)
         # A clock that was set back must not keep an old list alive.
         if 0 <= (yield from now()) - self._listed_at < self._max_age:
             return
-        self._asking = True
         try:
             self._listed = yield from self._list()
         except (Unreachable, Refused):
-            # Whether anything can be read is not for the list to say: everybody reads alone until
-            # the next one.
+            # A list that fails says nothing about single reads: until the next one, each wait reads
+            # by itself.
             self._listed = {}
-        finally:
-            self._asking = False
         self._listed_at = yield from now()
 
     def _list(self) -> Flow[dict[str, Any]]:

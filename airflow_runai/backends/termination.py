@@ -1,5 +1,5 @@
 """
-Ending a workload for good: what is asked for once may be lost, and a 404 proves nothing by itself.
+Ending a workload for good: a single call may be lost, and a 404 proves nothing by itself.
 
 A deletion is repeated while the workload can be seen. It is done when the platform lists the
 workload as deleted, or after ten minutes in which it could not be found. A replacement waits until
@@ -8,6 +8,7 @@ no pod of the old one may still write.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,59 +21,54 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, Refused, RunaiError, Unauthorized, Unreachable, Untrusted
 
 #: How long (seconds) a replaced workload may take to go away, its grace period included.
-LONGEST_GOODBYE = 900.0
+MAX_TERMINATION_SECONDS = 900.0
 #: A deletion that shows no effect is repeated after so many seconds.
 REPEAT = 15.0
 #: Pauses (seconds) between looks grow from the first to the last.
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 10.0
-#: How often a worker looks whether what it asked for has come about.
-_LOOKS_AFTER = 4
-#: Kubernetes' default grace period, seconds: for servers that do not tell the pods of what is
-#: deleted.
+_FIRST_PAUSE, _MAX_PAUSE = 2.0, 10.0
+#: A worker checks this often whether a stop or suspension has taken effect.
+_MAX_ATTEMPTS = 4
+#: Kubernetes' default grace period, seconds: for servers that do not show the pods of a deleted
+#: workload.
 GRACE = 30.0
 
 
 @dataclass
 class _Ending:
     workload: Workload
-    asked_at: float | None = None
+    deleted_at: float = -math.inf
     absent_since: float | None = None
 
     def step(self) -> Flow[bool]:
-        """
-        Look, and ask again where nothing has come of it; tell whether it holds nothing any more.
-        """
-        found = yield from present(self.workload)
+        """Look, and delete again if that had no effect; return whether it has ended."""
+        workload = yield from present(self.workload)
         moment = yield from now()
-        if found is None:
+        if workload is None:
             self.absent_since = self.absent_since or moment
             return moment - self.absent_since >= ABSENCE_SECONDS
         self.absent_since = None
-        if found.deleted or found.meaning in FINAL:
+        if workload.deleted or workload.meaning in FINAL:
             return True
-        if found.meaning is not Meaning.DELETING and (
-            self.asked_at is None or moment - self.asked_at >= REPEAT
-        ):
-            self.asked_at = moment
-            yield from control_plane.delete(found)
+        had_no_effect = moment - self.deleted_at >= REPEAT
+        if workload.meaning is not Meaning.DELETING and had_no_effect:
+            self.deleted_at = moment
+            yield from control_plane.delete(workload)
         return False
 
 
 def present(workload: Workload) -> Flow[Workload | None]:
-    """
-    Read a workload as it is now, among the deleted ones too; ``None`` proves nothing by itself.
-    """
+    """Read a workload, among the deleted ones too; ``None`` proves nothing by itself."""
     try:
         return (yield from control_plane.get(workload.id))
     except NotFound:
-        return (yield from control_plane.eyes(workload).find_deleted(workload.id))
+        return (yield from control_plane.reader_for(workload).find_deleted(workload.id))
 
 
 def end_and_wait(workload: Workload) -> Flow[None]:
     """
-    Delete a workload and wait until it holds nothing any more, so that two never write one checkpoint folder.
+    Delete a workload and wait until it has ended: two must never write to one checkpoint folder.
 
-    :raises Unreachable: if it is still there after :data:`LONGEST_GOODBYE` seconds.
+    :raises Unreachable: if it is still there after :data:`MAX_TERMINATION_SECONDS` seconds.
     """
     yield from _until(_Ending(workload).step, f"workload {workload.name} is not gone")
 
@@ -81,22 +77,22 @@ def let_pods_end(workload: Workload) -> Flow[None]:
     """
     Wait until no pod of a workload may still write: a server may say "deleted" while they go down.
 
-    :raises Unreachable: if there is still one after :data:`LONGEST_GOODBYE` seconds.
+    :raises Unreachable: if there is still one after :data:`MAX_TERMINATION_SECONDS` seconds.
     """
 
-    def none_stands() -> Flow[bool]:
+    def no_pods_left() -> Flow[bool]:
         try:
             return (yield from control_plane.standing_pods(workload.id)) == 0
         except Unauthorized:
             raise
-        except Refused:  # this server does not tell, or not to us
+        except Refused:  # this server does not show them, or not to us
             yield Sleep(GRACE if workload.meaning not in FINAL else 0)
             return True
 
-    yield from _until(none_stands, f"workload {workload.name} still has pods")
+    yield from _until(no_pods_left, f"workload {workload.name} still has pods")
 
 
-def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
+def _until(done: Callable[[], Flow[bool]], complaint: str) -> Flow[None]:
     pause = _FIRST_PAUSE
     started: float | None = None
     trouble: RunaiError | None = None
@@ -110,40 +106,37 @@ def _until(done: Callable[[], Flow[bool]], words: str) -> Flow[None]:
         except (Unreachable, Refused) as error:
             trouble = error
         moment = yield from now()
-        started = started or moment  # only a reply tells the server's time
-        if moment - started > LONGEST_GOODBYE:
+        started = started or moment  # only a reply knows the server's time
+        if moment - started > MAX_TERMINATION_SECONDS:
             because = f" ({trouble})" if trouble else ""
-            raise Unreachable(f"{words} after {LONGEST_GOODBYE:.0f} s{because}")
+            raise Unreachable(f"{complaint} after {MAX_TERMINATION_SECONDS:.0f} s{because}")
         yield Sleep(pause, jitter=0.2)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.5, _MAX_PAUSE)
 
 
 def stop(
     workload: Workload, action: str, is_wanted: Callable[[], bool] = lambda: True
 ) -> Flow[str | None]:
     """
-    Stop (delete) or suspend a workload that is still going, and see that it took effect; leave a finished one alone.
+    Stop (delete) or suspend a workload, unless it has ended, and check that it took effect.
 
     :param action: ``stop``, ``suspend`` or ``keep``.
-    :param is_wanted: asked before each call, because a task may be cleared while nobody answers.
-    :return: a sentence for the log; ``None`` if nobody knows yet what came of it.
+    :param is_wanted: called before each attempt: a task may be cleared during an outage.
+    :return: a sentence for the log; ``None`` if the effect is not known yet.
     """
     if action == "keep":
         return f"workload {workload.name} is left alone (on_kill='keep')"
-    settled = (*OVER, Meaning.SUSPENDED) if action == "suspend" else OVER
+    settled = OVER | {Meaning.SUSPENDED} if action == "suspend" else OVER
     call = control_plane.delete if action == "stop" else control_plane.suspend
-    asked = False
-    for _ in range(_LOOKS_AFTER):
+    done = ""
+    for _ in range(_MAX_ATTEMPTS):
         found = yield from retry_while_unreachable(lambda: present(workload))
         if found is not None and found.meaning in settled:
-            done = "stopped and deleted" if action == "stop" else "suspended"
-            return (
-                f"workload {found.name} {f'was {done}' if asked else f'is already {found.phase}'}"
-            )
+            return f"workload {found.name} {done or f'is already {found.phase}'}"
         if found is not None:
-            asked = yield from retry_while_unreachable(_call_if(is_wanted, call, found))
-            if not asked:
+            if not (yield from retry_while_unreachable(_call_if(is_wanted, call, found))):
                 return f"workload {found.name} goes on: its task was cleared"
+            done = "was stopped and deleted" if action == "stop" else "was suspended"
         yield Sleep(_FIRST_PAUSE)
     return None
 

@@ -1,9 +1,9 @@
 """
-The bearer token of one connection: obtained, renewed early, and renewed once more when the server says 401.
+The bearer token of one connection: obtained, renewed early, and once more after a 401.
 
 Two endpoints exist. The newer one (2.24 on) is tried first; an older server answers 404 or 405
-there and gets the older call, with the older grant as the last resort. What worked is tried first
-from then on; what did not is not given up, because a gateway that answers 404 for a minute must not
+there and gets the older call, with the older grant as the last resort. The call that worked is
+tried first from then on. The others are kept: a gateway that answers 404 for a minute must not
 leave us with a call that the server no longer knows.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from airflow_runai.backends.redaction import Redaction
 from airflow_runai.backends.replies import accept
-from airflow_runai.core.flow import Flow, Reply, Request, Sleep, now
+from airflow_runai.core.flow import Flow, Lock, Reply, Request, Step, now
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import Refused, Unauthorized, Unreachable, Unreadable
 
@@ -22,15 +22,12 @@ T = TypeVar("T")
 
 #: Share of a token's life after which it is renewed.
 RENEW_AT = 0.8
-#: How often to look whether somebody else has got the token, seconds.
-_NAP = 0.05
 #: Assumed life, seconds, where the server names none.
 DEFAULT_LIFE = 300.0
 #: Characters; servers bound the headers in which a token travels.
-LONGEST_TOKEN = 16_384
-#: What a server says beyond a year (also "infinite", or no number at all) is taken for nothing
-#: said.
-LONGEST_LIFE = 366 * 86400.0
+MAX_TOKEN_LENGTH = 16_384
+#: A life beyond a year (also "infinite", or no number at all) is ignored.
+MAX_TOKEN_LIFE = 366 * 86400.0
 
 
 class Tokens:
@@ -45,7 +42,7 @@ class Tokens:
     ) -> None:
         self._requests = _grants(client_id, client_secret)
         self._secret = client_secret
-        self._asking = False
+        self._renewal = Lock()
         self._on_token = on_token or (lambda token: None)
         self._token: str | None = None
         self._renew_at = 0.0
@@ -53,44 +50,41 @@ class Tokens:
 
     def authorized(self, flow: Flow[T]) -> Flow[T]:
         """Return the flow with a token on each of its requests."""
-        error: Unreachable | Refused | None = None
-        reply: Reply | None = None
         try:
+            step = next(flow)
             while True:
                 try:
-                    step = (
-                        flow.throw(error) if error else (flow.send(reply) if reply else next(flow))
-                    )
-                except StopIteration as end:
-                    return cast(T, end.value)
-                error, reply = None, None
-                try:
-                    reply = (
-                        (yield from self._send(step)) if isinstance(step, Request) else (yield step)
-                    )
-                except (Unreachable, Refused) as caught:
-                    error = caught
+                    reply = yield from self._perform(step)
+                except Exception as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as end:
+            return cast(T, end.value)
         finally:
             flow.close()
 
+    def _perform(self, step: Step) -> Flow[Reply]:
+        if isinstance(step, Request):
+            return (yield from self._send(step))
+        return (yield step)
+
     def _send(self, request: Request) -> Flow[Reply]:
         token = yield from self._current()
-        reply = yield from self._asked(
-            request.with_header("Authorization", f"Bearer {token}"), token
-        )
+        reply = yield from self._send_with(token, request)
         if reply.status != 401:
             return reply
-        if self._token == token:  # nobody else has renewed it meanwhile
+        if self._token == token:  # no other flow has renewed it meanwhile
             self._token = None
         token = yield from self._current()
-        return (
-            yield from self._asked(request.with_header("Authorization", f"Bearer {token}"), token)
-        )
+        return (yield from self._send_with(token, request))
 
-    def _asked(self, request: Request, token: str = "") -> Flow[Reply]:
-        """
-        Send it; whatever goes wrong, and the server's words about it, hold no secret from here on.
-        """
+    def _send_with(self, token: str, request: Request) -> Flow[Reply]:
+        authorized = request.with_header("Authorization", f"Bearer {token}")
+        return (yield from self._exchange(authorized, token))
+
+    def _exchange(self, request: Request, token: str = "") -> Flow[Reply]:
+        """Send it; take the secrets out of an error, and out of what the server says about one."""
         try:
             reply = yield request
         except Unreachable as error:
@@ -105,15 +99,12 @@ class Tokens:
         return self._redacts[1]
 
     def _current(self) -> Flow[str]:
-        while self._asking:  # a hundred waits need one token
-            yield Sleep(_NAP)
+        return (yield from self._renewal.hold(self._fresh()))  # a hundred waits need one token
+
+    def _fresh(self) -> Flow[str]:
         moment = yield from now()
         if self._token is None or moment >= self._renew_at:
-            self._asking = True
-            try:
-                body = yield from self._obtain()
-            finally:
-                self._asking = False
+            body = yield from self._obtain()
             self._token = self._text(body, "access_token", "accessToken")
             self._renew_at = moment + RENEW_AT * _life(body)
             self._on_token(self._token)
@@ -121,7 +112,7 @@ class Tokens:
 
     def _obtain(self) -> Flow[Mapping[str, Any]]:
         for request in self._requests:
-            reply = yield from self._asked(request)
+            reply = yield from self._exchange(request)
             if not _is_unknown_here(request, reply):
                 break
         if reply.status in (404, 405):
@@ -169,22 +160,25 @@ def _refusal(request: Request, reply: Reply) -> str:
     try:
         accept(request, reply)
     except Refused as error:
-        return f"the control plane refuses client id and client secret ({error.detail}); check the connection"
+        return (
+            f"the control plane refuses client id and client secret ({error.detail}); "
+            "check the connection"
+        )
     raise AssertionError("only called for 4xx")  # pragma: no cover
 
 
 def _header(token: str) -> str:
     """Refuse what no header can carry; the token itself is a secret, so it is not shown."""
-    if not (token.isascii() and token.isprintable() and len(token) <= LONGEST_TOKEN):
+    if not (token.isascii() and token.isprintable() and len(token) <= MAX_TOKEN_LENGTH):
         raise Unreadable(
-            f"the token is not made of at most {LONGEST_TOKEN} printable ASCII characters"
+            f"the token is not made of at most {MAX_TOKEN_LENGTH} printable ASCII characters"
         )
     return token
 
 
 def _life(body: Mapping[str, Any]) -> float:
     for key in ("expires_in", "expiresIn"):
-        told = body.get(key)
-        if isinstance(told, (int, float)) and 0 <= told < LONGEST_LIFE:
-            return float(told)
+        seconds = body.get(key)
+        if isinstance(seconds, (int, float)) and 0 <= seconds < MAX_TOKEN_LIFE:
+            return float(seconds)
     return DEFAULT_LIFE

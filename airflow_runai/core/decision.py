@@ -1,5 +1,5 @@
 """
-The one verdict on a wait: :func:`decide` says what follows from one look at a workload.
+The one decision of a wait: :func:`decide` says what follows from one look at a workload.
 
 The blocking operator, the trigger and the sensor share it. An unknown phase is never final, an
 unreachable control plane is never a failure, and absence must last before it is believed.
@@ -8,7 +8,8 @@ unreachable control plane is never a failure, and absence must last before it is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from airflow_runai.core import outcome as ends
 from airflow_runai.core.outcome import Outcome
@@ -17,8 +18,8 @@ from airflow_runai.core.timeline import Clocks, Moment, clocks, last_meaning
 from airflow_runai.core.workload import Workload
 
 #: A fresh workload may answer 404 for a moment, lists lag, an identity loses sight of its project
-#: while its rules are edited: absence must last this long (seconds) to be believed. What was really
-#: deleted is listed as deleted.
+#: while its rules are edited: absence must last this long (seconds) to be believed. A workload that
+#: was really deleted is listed as deleted.
 ABSENCE_SECONDS = 600.0
 
 
@@ -27,10 +28,10 @@ class Timeouts:
     """
     Upper bounds of the clocks, seconds; ``None`` means no timeout.
 
-    A clock ends the wait only while it ticks: what runs is not stopped for having queued too long
-    while nobody looked. While the phase is unknown, nobody knows which clocks tick: then only
-    ``total`` counts. While the control plane does not answer, no timeout can be enforced: it ends
-    the wait when the control plane answers again.
+    A clock ends the wait only while it ticks: a workload that runs is not stopped because it
+    queued too long before anyone looked. While the phase is unknown, so are the clocks that tick:
+    then only ``total`` counts. While the control plane does not answer, no timeout can be enforced:
+    it ends the wait when the control plane answers again.
 
     :param queue: from submission to the first run.
     :param interruption: one stretch of not running after the first run.
@@ -38,7 +39,7 @@ class Timeouts:
     :param running: time in which it actually ran.
     :param total: everything since submission, outages included.
     :param starting: one stretch in a phase from which a platform should move on by itself
-        (creating, resuming, pulling an image, going down): what exceeds it is ``stalled``.
+        (creating, resuming, pulling an image, going down); beyond it the workload is ``stalled``.
     """
 
     queue: float | None = None
@@ -53,7 +54,8 @@ class Timeouts:
             value = getattr(self, item.name)
             if value is not None and not value > 0:
                 raise ValueError(
-                    f"timeouts.{item.name}: {value!r}; allowed: seconds greater than 0, or leave it out"
+                    f"timeouts.{item.name}: {value!r}; "
+                    "allowed: seconds greater than 0, or leave it out"
                 )
 
 
@@ -81,6 +83,16 @@ class WaitPolicy:
             )
         if self.when_suspended not in ("wait", "end"):
             raise ValueError(f"when_suspended: {self.when_suspended!r}; allowed: 'wait' or 'end'")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        timeouts = {key: value for key, value in asdict(self.timeouts).items() if value is not None}
+        return {**asdict(self), "timeouts": timeouts}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> WaitPolicy:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**{**value, "timeouts": Timeouts(**value.get("timeouts", {}))})
 
 
 @dataclass(frozen=True)
@@ -120,128 +132,130 @@ _ENDS = {
     Meaning.FAILED: (ends.FAILED, "failed"),
     Meaning.DELETING: (ends.GONE, "was deleted by someone else"),
 }
-
-
 _CLOCKS = ("queue", "interruption", "interrupted_total", "running", "total")
+#: A platform should move on from these by itself, too.
+_PASSING_PHASES = ("Creating", "Resuming")
 
 
-def decide(policy: WaitPolicy, seen: Snapshot) -> KeepWaiting | Outcome:
+def decide(policy: WaitPolicy, snapshot: Snapshot) -> KeepWaiting | Outcome:
     """
-    Say what follows from one look: look again later, or stop and why.
+    Decide from one snapshot: look again later, or stop and why.
 
-    Reads no clock: ``seen.taken_at`` is the present. A phase this version does not know is never
-    final.
+    Reads no clock: ``snapshot.taken_at`` is the present. A phase that this version does not know is
+    never final.
 
     :return: :class:`KeepWaiting` with seconds until the next look, or the final :class:`Outcome`.
     """
-    kind = _settled(seen)
+    kind = _settled(snapshot)
     if kind in _ENDS:
-        status, words = _ENDS[kind]
-        return _end(seen, status, f"{words}{because(seen.workload.message)}")
-    if _is_gone(seen):
-        words = "the control plane does not know it any more, nor lists it as deleted"
-        return replace(_end(seen, ends.GONE, words), absent=True)
+        status, reason = _ENDS[kind]
+        return _end(snapshot, status, reason + because(snapshot.workload.message))
+    if _is_gone(snapshot):
+        reason = "the control plane does not know it any more, nor lists it as deleted"
+        return replace(_end(snapshot, ends.GONE, reason), absent=True)
     if kind is Meaning.SUSPENDED and policy.when_suspended == "end":
-        return _end(seen, ends.STOPPED, "was suspended by someone else")
-    ticking = _ticking(policy, seen)
-    return _exceeded(policy, seen, ticking) or KeepWaiting(_pause(policy, seen, ticking))
+        return _end(snapshot, ends.STOPPED, "was suspended by someone else")
+    ticking = _ticking(policy, snapshot)
+    return _timed_out(policy, snapshot, ticking) or KeepWaiting(_pause(policy, snapshot, ticking))
 
 
-def _settled(seen: Snapshot) -> Meaning:
-    """What is finished stays what it was, even if somebody removed it before we looked."""
-    kind = seen.workload.meaning
+def _settled(snapshot: Snapshot) -> Meaning:
+    """Return what the phase means; a finished workload stays what it was, even if removed."""
+    kind = snapshot.workload.meaning
     if kind is not Meaning.DELETING:
         return kind
-    last = last_meaning(seen.timeline)
+    last = last_meaning(snapshot.timeline)
     return last if last in FINAL else kind
 
 
-def _is_gone(seen: Snapshot) -> bool:
-    if seen.absent_since is None or seen.blind:
+def _is_gone(snapshot: Snapshot) -> bool:
+    if snapshot.absent_since is None or snapshot.blind:
         return False
-    return seen.taken_at - seen.absent_since >= ABSENCE_SECONDS
+    return snapshot.taken_at - snapshot.absent_since >= ABSENCE_SECONDS
 
 
-def _exceeded(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) -> Outcome | None:
-    if policy.deadline is not None and seen.taken_at >= policy.deadline:
-        return _end(seen, ends.TIMED_OUT, f"the deadline passed while it was {seen.workload.phase}")
-    for name, used in ticking.items():
-        timeout = getattr(policy.timeouts, name)
-        if used < timeout:
+def _timed_out(
+    policy: WaitPolicy, snapshot: Snapshot, ticking: Mapping[str, float]
+) -> Outcome | None:
+    phase = snapshot.workload.phase
+    if policy.deadline is not None and snapshot.taken_at >= policy.deadline:
+        return _end(snapshot, ends.TIMED_OUT, f"the deadline passed while it was {phase}")
+    for clock, used in ticking.items():
+        limit = getattr(policy.timeouts, clock)
+        if used < limit:
             continue
-        if name == "starting":
-            words = f"phase {seen.workload.phase} for {used:.0f} s; the timeout of starting is {timeout:.0f} s"
-            return _end(seen, ends.STALLED, words + because(seen.workload.message))
-        return _end(
-            seen,
-            ends.TIMED_OUT,
-            f"the {name} clock reached {used:.0f} s; its timeout is {timeout:.0f} s",
-        )
+        if clock == "starting":
+            reason = f"phase {phase} for {used:.0f} s; the limit for starting is {limit:.0f} s"
+            return _end(snapshot, ends.STALLED, reason + because(snapshot.workload.message))
+        reason = f"the {clock} clock reached {used:.0f} s; its limit is {limit:.0f} s"
+        return _end(snapshot, ends.TIMED_OUT, reason)
     return None
 
 
-def _ticking(policy: WaitPolicy, seen: Snapshot) -> dict[str, float]:
+def _ticking(policy: WaitPolicy, snapshot: Snapshot) -> dict[str, float]:
     """Return the limited clocks that have a meaning now and grow with time."""
-    if seen.blind or seen.absent_since is not None:
+    if snapshot.blind or snapshot.absent_since is not None:
         return {}
-    unsure = seen.workload.meaning is Meaning.UNKNOWN
+    is_unknown = snapshot.workload.meaning is Meaning.UNKNOWN
     names = [
         name
-        for name in (("total",) if unsure else _CLOCKS)
+        for name in (("total",) if is_unknown else _CLOCKS)
         if getattr(policy.timeouts, name) is not None
     ]
-    found: dict[str, float] = {}
-    if names:  # a training that was preempted hundreds of times has a long history to go through
-        spent, later = seen.clocks, clocks(seen.timeline, seen.taken_at + policy.poll_interval)
-        found = {
-            name: getattr(spent, name)
-            for name in names
-            if getattr(later, name) > getattr(spent, name)
-        }
-    if policy.timeouts.starting is not None and not unsure and _should_move_on(seen):
-        found["starting"] = seen.taken_at - seen.timeline[-1].at
-    return found
+    ticking = _growing(names, policy, snapshot)
+    if policy.timeouts.starting is not None and not is_unknown and _should_move_on(snapshot):
+        ticking["starting"] = snapshot.taken_at - snapshot.timeline[-1].at
+    return ticking
 
 
-def _should_move_on(seen: Snapshot) -> bool:
-    phase = seen.workload.phase
-    moving = seen.workload.meaning in (Meaning.STARTING, Meaning.LEAVING) or phase in (
-        "Creating",
-        "Resuming",
-    )
-    return moving and bool(seen.timeline) and seen.timeline[-1].phase == phase
+def _growing(names: list[str], policy: WaitPolicy, snapshot: Snapshot) -> dict[str, float]:
+    if not names:  # a training that was preempted hundreds of times has a long history
+        return {}
+    now = snapshot.clocks
+    later = clocks(snapshot.timeline, snapshot.taken_at + policy.poll_interval)
+    used = {name: getattr(now, name) for name in names}
+    return {name: value for name, value in used.items() if getattr(later, name) > value}
 
 
-def _pause(policy: WaitPolicy, seen: Snapshot, ticking: Mapping[str, float]) -> float:
-    """Look as often as asked, but wake up no later than the nearest timeout."""
-    left = [getattr(policy.timeouts, name) - used for name, used in ticking.items()]
+def _should_move_on(snapshot: Snapshot) -> bool:
+    workload = snapshot.workload
+    passes = workload.meaning in (Meaning.STARTING, Meaning.LEAVING)
+    if not passes and workload.phase not in _PASSING_PHASES:
+        return False
+    return bool(snapshot.timeline) and snapshot.timeline[-1].phase == workload.phase
+
+
+def _pause(policy: WaitPolicy, snapshot: Snapshot, ticking: Mapping[str, float]) -> float:
+    """Return the poll interval, or less where a timeout is nearer."""
+    left = [getattr(policy.timeouts, clock) - used for clock, used in ticking.items()]
     if policy.deadline is not None:
-        left.append(policy.deadline - seen.taken_at)
+        left.append(policy.deadline - snapshot.taken_at)
     return float(min([policy.poll_interval, *(max(1.0, seconds) for seconds in left)]))
 
 
 def because(message: str) -> str:
-    """Return the platform's words as the end of a sentence."""
+    """Return the platform's message as the end of a sentence."""
     return f": {message}" if message else ""
 
 
-def _end(seen: Snapshot, status: str, reason: str) -> Outcome:
-    found = seen.workload
+def _end(snapshot: Snapshot, status: str, reason: str) -> Outcome:
+    workload = snapshot.workload
     return Outcome(
         status=status,
-        workload_id=found.id,
-        name=found.name,
-        phase=found.phase,
+        workload_id=workload.id,
+        name=workload.name,
+        phase=workload.phase,
         reason=reason,
-        ended_at=_ended_at(seen),
-        clocks=seen.clocks,
-        timeline=seen.timeline,
-        project_id=found.project_id,
-        cluster_id=found.cluster_id,
-        kind=found.kind,
+        ended_at=_ended_at(snapshot),
+        clocks=snapshot.clocks,
+        timeline=snapshot.timeline,
+        project_id=workload.project_id,
+        cluster_id=workload.cluster_id,
+        kind=workload.kind,
     )
 
 
-def _ended_at(seen: Snapshot) -> float:
-    finished = [moment.at for moment in seen.timeline if meaning(moment.phase) in FINAL]
-    return finished[-1] if finished and last_meaning(seen.timeline) in FINAL else seen.taken_at
+def _ended_at(snapshot: Snapshot) -> float:
+    if last_meaning(snapshot.timeline) not in FINAL:
+        return snapshot.taken_at
+    return [moment.at for moment in snapshot.timeline if meaning(moment.phase) in FINAL][-1]

@@ -1,6 +1,4 @@
-"""
-The environment variables of a workload: what authors may write, and how it goes over the wire.
-"""
+"""The environment variables of a workload: what authors may write, and the wire form of it."""
 
 from __future__ import annotations
 
@@ -21,27 +19,35 @@ _SOURCES = {
 
 
 def environment(value: Any) -> dict[str, Any]:
-    """Accept a mapping from names to scalars or to one source (secret, config map, credential, pod field)."""
-    found = mapping(value)
-    for name, entry in found.items():
-        if not _VARIABLE.fullmatch(name):
-            raise ValueError(
-                f"{name!r} is no name of a variable; allowed: letters, digits and _ , not a digit first"
-            )
-        if name in OWN_VARIABLES:
-            raise ValueError(
-                f"{name} is set by the provider, which recognizes its workloads by it; take another name"
-            )
-        if isinstance(entry, Mapping):
-            _source(name, entry)
-        elif not isinstance(entry, (str, int, float)):
-            raise ValueError(
-                f"{name} holds a {type(entry).__name__}; allowed: text, number, boolean or one of {_FORMS}"
-            )
-    return {name: dict(e) if isinstance(e, Mapping) else scalar(e) for name, e in found.items()}
+    """Accept a mapping from names to scalars or sources (secret, config map, credential, field)."""
+    return {name: _checked(name, entry) for name, entry in mapping(value).items()}
 
 
-_FORMS = "{'secret': {'name', 'key'}}, {'config_map': {…}}, {'credential': {…}}, {'pod_field': 'metadata.name'}"
+def _checked(name: str, entry: Any) -> Any:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not a variable name; allowed: letters, digits and _ , not a digit first"
+        )
+    if name in OWN_VARIABLES:
+        raise ValueError(
+            f"{name} is set by the provider, which recognizes its workloads by it; "
+            "take another name"
+        )
+    if isinstance(entry, Mapping):
+        _source(name, entry)
+        return dict(entry)
+    if not isinstance(entry, (str, int, float)):
+        found = type(entry).__name__
+        raise ValueError(
+            f"{name} holds a {found}; allowed: text, number, boolean or one of {_FORMS}"
+        )
+    return scalar(entry)
+
+
+_FORMS = (
+    "{'secret': {'name', 'key'}}, {'config_map': {…}}, {'credential': {…}}, "
+    "{'pod_field': 'metadata.name'}"
+)
 
 
 def _source(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:

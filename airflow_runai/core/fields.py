@@ -1,5 +1,5 @@
 """
-How a field of a specification is declared, read from a plain mapping, checked and written to the wire.
+The fields of a specification: declared, read from a plain mapping, checked, written to the wire.
 
 A field is declared once: its name, the name on the wire, and a :data:`Check` that turns what a DAG
 author wrote into the value that is sent. Jinja renders everything to text, so checks for numbers
@@ -12,6 +12,7 @@ import difflib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
@@ -47,40 +48,40 @@ def declared(cls: type) -> dict[str, Field[Any]]:
     return {item.name: item for item in fields(cls) if "check" in item.metadata}
 
 
-def read(cls: type[P], given: object, path: str, problems: list[str]) -> P:
+def read(cls: type[P], value: object, path: str, problems: list[str]) -> P:
     """
     Build ``cls`` from a mapping; append one sentence per mistake to ``problems``.
 
-    :param path: where ``given`` stands, for messages, for example ``spec.compute``.
+    :param path: the place of ``value`` in messages, for example ``spec.compute``.
     """
-    if not isinstance(given, Mapping):
-        problems.append(
-            f"{path}: {cut(repr(given), 80)} is a {type(given).__name__}; allowed: a mapping of {_names(cls)}"
-        )
+    if not isinstance(value, Mapping):
+        found = f"{cut(repr(value), 80)} is a {type(value).__name__}"
+        problems.append(f"{path}: {found}; allowed: a mapping of {_names(cls)}")
         return cls()
-    problems.extend(unknown_keys(cls, given, path))
-    values: dict[str, Any] = {}
-    for name, item in declared(cls).items():
-        if given.get(name) is not None:
-            values[name] = _checked(item, given[name], f"{path}.{name}", problems)
-    return cls(**values)
+    problems.extend(unknown_keys(cls, value, path))
+    checked = {
+        name: _checked(item, value[name], f"{path}.{name}", problems)
+        for name, item in declared(cls).items()
+        if value.get(name) is not None
+    }
+    return cls(**checked)
 
 
 def _checked(item: Field[Any], value: Any, path: str, problems: list[str]) -> Any:
     try:
         return item.metadata["check"](value)
-    except Problems as found:
-        problems.extend(f"{path}{sentence}" for sentence in found.sentences)
+    except Problems as error:
+        problems.extend(f"{path}{sentence}" for sentence in error.sentences)
     except ValueError as error:
         problems.append(f"{path}: {error}")
     return None
 
 
-def unknown_keys(cls: type, given: Mapping[Any, Any], path: str) -> list[str]:
+def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
     """Name each key that ``cls`` does not declare, with the nearest valid name."""
     return [
         f"{path}.{key}: unknown key; {nearest(str(key), declared(cls))}"
-        for key in given
+        for key in value
         if key not in declared(cls)
     ]
 
@@ -93,16 +94,14 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 
 def write(part: Any) -> dict[str, Any]:
-    """Return the wire form of a part: only what was set, because null and absent are not documented as equal."""
-    found = {item.metadata["wire"]: item.metadata["write"](value) for item, value in _set(part)}
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _set(part: Any) -> Iterable[tuple[Field[Any], Any]]:
-    for item in declared(type(part)).values():
-        value = getattr(part, item.name)
-        if value is not None:
-            yield item, value
+    """Return the wire form of a part: only what was set; null may mean something else."""
+    written: dict[str, Any] = {}
+    for name, item in declared(type(part)).items():
+        value = getattr(part, name)
+        entry = None if value is None else item.metadata["write"](value)
+        if entry is not None:
+            written[item.metadata["wire"]] = entry
+    return written
 
 
 def _plain(value: Any) -> Any:
@@ -129,7 +128,8 @@ def text(value: Any) -> str:
     """Accept a non-empty text."""
     if isinstance(value, (list, tuple)):
         raise ValueError(
-            f"{value!r} is a list; allowed: one text, as a shell would read it; join it with shlex.join([...])"
+            f"{value!r} is a list; allowed: one text, as a shell would read it; "
+            "join it with shlex.join([...])"
         )
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{value!r}; allowed: a text that is not empty")
@@ -137,15 +137,15 @@ def text(value: Any) -> str:
 
 
 def image_name(value: Any) -> str:
-    """Accept what may be the name of an image; documentation's ``<image>`` is none."""
-    found = text(value)
-    if re.search(r"<[^<>]*>", found):
-        raise ValueError(f"{found!r} is a placeholder; fill it in, without < and >")
-    return sendable(found)
+    """Accept a name of an image, but no placeholder like ``<image>``."""
+    name = text(value)
+    if re.search(r"<[^<>]*>", name):
+        raise ValueError(f"{name!r} is a placeholder; fill it in, without < and >")
+    return sendable(name)
 
 
 def sendable(value: str) -> str:
-    """Refuse half a character, which no server can be sent."""
+    """Refuse half a character, which cannot be sent."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -170,17 +170,10 @@ def one_of(*allowed: str) -> Check:
 
 def whole(low: int, high: int | None = None) -> Check:
     """Accept a whole number in the closed range."""
+    span = f"a whole number of at least {low}" + ("" if high is None else f" and at most {high}")
 
     def check(value: Any) -> int:
-        span = f"a whole number of at least {low}" + (
-            f" and at most {high}" if high is not None else ""
-        )
-        try:
-            number = int(value) if not isinstance(value, (bool, float)) else None
-        except (TypeError, ValueError):
-            number = None
-        if isinstance(value, float) and value.is_integer():
-            number = int(value)
+        number = _integer(value)
         if number is None or number < low or (high is not None and number > high):
             raise ValueError(f"{value!r}; allowed: {span}")
         return number
@@ -188,33 +181,46 @@ def whole(low: int, high: int | None = None) -> Check:
     return check
 
 
+def _integer(value: Any) -> int | None:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def number(low: float, high: float | None = None, instead: str = "") -> Check:
     """Accept a number in ``(low, high]``; ``instead`` says what to do otherwise."""
+    span = f"numbers greater than {low:g}" if high is None else f"({low:g}, {high:g}]"
+    advice = f"; {instead}" if instead else ""
+    highest = sys.float_info.max if high is None else high
 
     def check(value: Any) -> float:
-        try:
-            found = float(value) if not isinstance(value, bool) else None
-        except (TypeError, ValueError):
-            found = None
-        if found is None or not low < found < math.inf or (high is not None and found > high):
-            span = f"({low:g}, {high:g}]" if high is not None else f"numbers greater than {low:g}"
-            raise ValueError(f"{value!r}; allowed: {span}" + (f"; {instead}" if instead else ""))
+        found = _float(value)
+        if not low < found <= highest:
+            raise ValueError(f"{value!r}; allowed: {span}{advice}")
         return found
 
     return check
 
 
+def _float(value: Any) -> float:
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def quantity(value: Any) -> str:
     """Accept a Kubernetes quantity such as ``500M`` or ``16Gi``."""
-    if (
-        not isinstance(value, (str, int))
-        or isinstance(value, bool)
-        or not _QUANTITY.fullmatch(str(value))
-    ):
+    written = str(value) if isinstance(value, (str, int)) else ""
+    if not _QUANTITY.fullmatch(written):
         raise ValueError(
-            f"{value!r}; allowed: a quantity such as '500M' or '16Gi' (k, M, G, T, with or without i)"
+            f"{value!r}; allowed: a quantity such as '500M' or '16Gi' "
+            "(k, M, G, T, with or without i)"
         )
-    return str(value)
+    return written
 
 
 def flag(value: Any) -> bool:
@@ -301,7 +307,8 @@ def named_texts(value: Any) -> dict[str, str]:
     wrong = [key for key, entry in found.items() if not isinstance(entry, (str, int, float))]
     if wrong:
         raise ValueError(
-            f"{', '.join(wrong)} holds no scalar; allowed: a mapping from names to texts or numbers"
+            f"{', '.join(wrong)} does not hold a scalar; "
+            "allowed: a mapping from names to texts or numbers"
         )
     return {key: scalar(entry) for key, entry in found.items()}
 

@@ -1,19 +1,24 @@
 """
-Conversations with a server, written once for blocking and asynchronous use.
+Conversations with the outside world, written once for blocking and asynchronous use.
 
-A *flow* is a generator. It yields what it wants done (:class:`Request`, :class:`Sleep` or
-:class:`Notice`), receives a :class:`Reply`, and returns its result. It never sends or sleeps
-itself: ``backends/drivers.py`` has one driver that blocks and one that awaits, and tests feed
-replies by hand. When the wire fails, the driver throws :class:`~airflow_runai.errors.Unreachable`
-into the flow at the ``yield``.
+A *flow* is a generator. It yields steps (a request, a sleep, a file to read), receives the answer
+to each, and returns its result. It never sends, reads or sleeps itself: :func:`drive` performs its
+steps one after the other and blocks, :func:`adrive` awaits each; tests answer by hand. What a step
+fails with is raised in the flow, at its ``yield``.
+
+A conversation with the control plane yields the steps that are defined here, and gets a
+:class:`Reply` for each; ``backends/drivers.py`` performs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
+S = TypeVar("S")
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -47,7 +52,7 @@ class Sleep:
     """
     Let time pass.
 
-    :param seconds: how long, at least 0.
+    :param seconds: at least 0.
     :param jitter: share (0–1) by which the driver may lengthen the sleep at random, so that many
         waits do not march in step.
     """
@@ -59,7 +64,7 @@ class Sleep:
 @dataclass(frozen=True)
 class Notice:
     """
-    Something that an observer may want to see now (a new phase, an outage), not an end.
+    Something that an observer may want to see now (a new phase, an outage); not an end.
 
     :param kind: ``timeline`` or ``trouble``.
     """
@@ -69,12 +74,45 @@ class Notice:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Signal:
+    """An event that one flow sets and others wait for."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._listeners: list[Callable[[], object]] = []
+
+    def set(self) -> None:
+        """Wake everyone who waits for it."""
+        self._is_set = True
+        for listener in tuple(self._listeners):
+            listener()
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Call ``listener`` when the signal is set; at once, if it is already."""
+        self._listeners.append(listener)
+        try:
+            # Registered first: a signal that is set in between calls twice, but is never missed.
+            if self._is_set:
+                listener()
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait until another flow sets a signal."""
+
+    signal: Signal
+
+
 @dataclass(frozen=True)
 class Reply:
     """
-    What came back.
+    The answer to a step.
 
-    :param status: HTTP status; 0 after a :class:`Sleep` or :class:`Notice`.
+    :param status: HTTP status; 0 after any step but a :class:`Request`.
     :param now: epoch seconds at which the reply was complete.
     :param body: decoded JSON, or ``None`` where the body was empty or not JSON.
     :param text: the raw text, cut, for messages where ``body`` is ``None``.
@@ -87,10 +125,74 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Step: TypeAlias = Request | Sleep | Notice
+Step: TypeAlias = Request | Sleep | Notice | Wait
 Flow: TypeAlias = Generator[Step, Reply, T]
 
 
 def now() -> Flow[float]:
     """Ask the driver for the present moment (epoch seconds)."""
     return (yield Sleep(0)).now
+
+
+class Lock:
+    """Lets one flow at a time through; the others wait without polling."""
+
+    def __init__(self) -> None:
+        self._released: Signal | None = None
+
+    def hold(self, flow: Flow[T]) -> Flow[T]:
+        """Run ``flow`` when no other flow holds the lock; release it however that ends."""
+        while self._released is not None:
+            yield Wait(self._released)
+        released = self._released = Signal()
+        try:
+            return (yield from flow)
+        finally:
+            # Two threads may have taken it at the same moment: each frees those that wait for it.
+            if self._released is released:
+                self._released = None
+            released.set()
+
+
+def drive(flow: Generator[S, A, T], perform: Callable[[S], A]) -> T:
+    """
+    Perform the steps of a flow, blocking, until it returns.
+
+    :param perform: performs one step and returns the answer. An ``Exception`` that it raises is
+        raised in the flow; anything else (``KeyboardInterrupt``) closes the flow and passes
+        through.
+    """
+    try:
+        step = next(flow)
+        while True:
+            try:
+                answer = perform(step)
+            except Exception as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration as end:
+        return cast(T, end.value)
+    finally:
+        flow.close()
+
+
+async def adrive(flow: Generator[S, A, T], perform: Callable[[S], Awaitable[A]]) -> T:
+    """
+    Perform the steps of a flow on an event loop; the parameters are those of :func:`drive`.
+
+    Cancellation closes the flow and passes through.
+    """
+    try:
+        step = next(flow)
+        while True:
+            try:
+                answer = await perform(step)
+            except Exception as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(answer)
+    except StopIteration as end:
+        return cast(T, end.value)
+    finally:
+        flow.close()

@@ -1,4 +1,4 @@
-"""Gates: conditions such as ``accuracy >= 0.95`` that metrics must pass before a checkpoint may be promoted."""
+"""Gates: conditions such as ``accuracy >= 0.95`` that metrics must pass before a promotion."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 _GATE = re.compile(
     r"\s*([A-Za-z_][\w./-]*)\s*(>=|<=|==|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 )
+_ALLOWED = "allowed: METRIC >=|<=|==|>|< NUMBER, such as 'accuracy >= 0.95'"
 
 
 @dataclass(frozen=True)
@@ -41,24 +42,34 @@ class Gate:
 
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
-    """Read gates such as ``accuracy >= 0.95``; raises :class:`SpecError` listing all that cannot be read."""
+    """
+    Read gates such as ``accuracy >= 0.95``.
+
+    :raises SpecError: listing all that cannot be read.
+    """
     if isinstance(texts, str):
         raise SpecError(
             [f"gates: {texts!r} is one text; allowed: a list of texts such as ['accuracy >= 0.95']"]
         )
-    found = [(text, _GATE.fullmatch(str(text))) for text in texts]
-    wrong = [text for text, match in found if match is None]
-    if wrong:
-        allowed = "allowed: METRIC >=|<=|==|>|< NUMBER, such as 'accuracy >= 0.95'"
-        raise SpecError([f"gates: {text!r} cannot be read; {allowed}" for text in wrong])
-    return tuple(Gate(m.group(1), m.group(2), float(m.group(3))) for _, m in found if m)
+    gates, problems = [], []
+    for text in texts:
+        if match := _GATE.fullmatch(str(text)):
+            metric, comparison, threshold = match.groups()
+            gates.append(Gate(metric, comparison, float(threshold)))
+        else:
+            problems.append(f"gates: {text!r} cannot be read; {_ALLOWED}")
+    if problems:
+        raise SpecError(problems)
+    return tuple(gates)
 
 
 def judge(gates: Sequence[Gate], metrics: Mapping[str, float]) -> list[str]:
     """
-    Return one sentence for each gate that is not passed; what is not finite (a diverged training) never passes.
+    Return one sentence for each gate that is not passed.
 
-    :raises MetricsError: if a metric is missing: nothing can be said then.
+    A metric that is not finite (a diverged training) never passes.
+
+    :raises MetricsError: if a metric is missing, because no gate on it can be judged.
     """
     values = [(gate, _value(metrics, gate.metric)) for gate in gates]
     return [
@@ -70,7 +81,6 @@ def judge(gates: Sequence[Gate], metrics: Mapping[str, float]) -> list[str]:
 
 def _value(metrics: Mapping[str, float], name: str) -> float:
     if name not in metrics:
-        raise MetricsError(
-            f"gate on {name!r}: the evaluation did not write this metric; {cut(nearest(name, metrics))}"
-        )
+        hint = cut(nearest(name, metrics))
+        raise MetricsError(f"gate on {name!r}: the evaluation did not write this metric; {hint}")
     return metrics[name]

@@ -1,19 +1,20 @@
 """
-What a workload says about the task that waits for it: variables beside its fingerprint, and no part of it.
+Marks: variables in which a workload says how it may end when its task has.
 
-Whoever ends what nobody waits for reads them, because the task that could be asked may be gone. A
-workload that carries none is nobody's to end: an older version made it, or a run that only submits.
+The reaper reads them, because the task that could be asked may be gone. A workload without marks is
+never ended: an older version made it. They are not part of its fingerprint.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from airflow_runai.core.workload import AWAITED_VARIABLE, MAP_INDEX_VARIABLE, ON_KILL_VARIABLE
 
-_ACTIONS = ("stop", "suspend", "keep")
+ON_KILL_ACTIONS = ("stop", "suspend", "keep")
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,14 @@ class Mark:
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, Any]) -> Mark | None:
-        """Read the variables; ``None`` where one is missing or holds what we never write."""
-        index, action, awaited = (
-            variables.get(n) for n in (MAP_INDEX_VARIABLE, ON_KILL_VARIABLE, AWAITED_VARIABLE)
-        )
-        if action not in _ACTIONS or awaited not in ("true", "false") or not _is_index(index):
+        """Read the variables; ``None`` if one is missing or holds a value that we never write."""
+        index = variables.get(MAP_INDEX_VARIABLE)
+        action = variables.get(ON_KILL_VARIABLE)
+        awaited = variables.get(AWAITED_VARIABLE)
+        if action not in ON_KILL_ACTIONS or awaited not in ("true", "false"):
             return None
-        return cls(int(str(index)), str(action), awaited == "true")
+        return cls(int(index), str(action), awaited == "true") if _is_index(index) else None
 
 
-def _is_index(value: object) -> bool:
-    return isinstance(value, str) and (
-        value == "-1" or (value.isascii() and value.isdecimal() and len(value) < 10)
-    )
+def _is_index(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and re.fullmatch(r"-1|[0-9]{1,9}", value) is not None

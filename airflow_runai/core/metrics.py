@@ -1,9 +1,8 @@
 """
-What an evaluation wrote: names and numbers, and nothing else.
+The metrics that an evaluation wrote: names and numbers, and nothing else.
 
-The file lies where whoever trains may write, so it is taken for data of somebody else. A text in it
-may be a secret that was never meant to get here; it is refused, and the error names its key and
-never its value.
+The file lies where the training may write, so it is not trusted. A text in it may be a secret that
+was never meant to get here; it is refused, and the error names its key, never its value.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from airflow_runai.core.texts import cut
 from airflow_runai.errors import MetricsError
 
 #: They go into the log and into XCom.
-MOST_METRICS = 1000
-LONGEST_NAME = 200
-#: What Airflow can send of whole numbers; larger ones are rounded.
-_LARGEST_INTEGER = 2**63 - 1
+MAX_METRICS = 1000
+MAX_NAME_LENGTH = 200
+#: The largest whole number that Airflow can send; larger ones are rounded.
+_MAX_INTEGER = 2**63 - 1
 _WORDS = {
     str: "a text",
     bool: "true or false",
@@ -31,9 +30,11 @@ _WORDS = {
 
 def parse_metrics(raw: bytes, where: str) -> dict[str, float]:
     """
-    Read a flat JSON object of numbers; NaN and Infinity, which are no JSON, count as numbers that are not finite.
+    Read a flat JSON object of numbers.
 
-    :param where: names the file in errors.
+    NaN and Infinity, which are not JSON, count as numbers that are not finite.
+
+    :param where: the file's name in errors.
     :raises MetricsError: for anything else; it names the keys.
     """
     try:
@@ -44,18 +45,19 @@ def parse_metrics(raw: bytes, where: str) -> dict[str, float]:
         ) from None
     if not isinstance(found, dict):
         raise MetricsError(
-            f"{where}: a JSON {type(found).__name__}; allowed: an object such as {{'accuracy': 0.97}}"
+            f"{where}: a JSON {type(found).__name__}; "
+            "allowed: an object such as {'accuracy': 0.97}"
         )
-    if len(found) > MOST_METRICS:
-        raise MetricsError(f"{where}: {len(found)} metrics; allowed: at most {MOST_METRICS}")
+    if len(found) > MAX_METRICS:
+        raise MetricsError(f"{where}: {len(found)} metrics; allowed: at most {MAX_METRICS}")
     wrong = [
         f"{cut(name, 80)!r} is {_WORDS[type(value)]}"
         for name, value in found.items()
         if type(value) in _WORDS
     ]
-    wrong += [f"{cut(name, 80)!r} is no name" for name in found if not _is_name(name)]
+    wrong += [f"{cut(name, 80)!r} is not a name" for name in found if not _is_name(name)]
     if wrong:
-        allowed = f"printable names of at most {LONGEST_NAME} characters, and numbers"
+        allowed = f"printable names of at most {MAX_NAME_LENGTH} characters, and numbers"
         raise MetricsError(
             f"{where}: {'; '.join(wrong[:5])}; allowed: {allowed}; write all else to another file"
         )
@@ -63,12 +65,12 @@ def parse_metrics(raw: bytes, where: str) -> dict[str, float]:
 
 
 def _is_name(name: str) -> bool:
-    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
+    return 0 < len(name) <= MAX_NAME_LENGTH and name.isprintable()
 
 
 def _numbers(found: Mapping[str, float]) -> dict[str, float]:
     return {
-        name: value if abs(value) <= _LARGEST_INTEGER else _rounded(value)
+        name: value if abs(value) <= _MAX_INTEGER else _rounded(value)
         for name, value in found.items()
     }
 

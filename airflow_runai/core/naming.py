@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from airflow_runai.errors import SpecError
 
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
 #: Room for a hyphen, ten hexadecimal digits, "-g" and four digits of generation.
-LONGEST_SLUG = LONGEST_NAME - 1 - 10 - 2 - 4
+MAX_SLUG_LENGTH = MAX_NAME_LENGTH - 1 - 10 - 2 - 4
 
 _LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
@@ -38,7 +38,8 @@ class TaskIdentity:
     map_index: int = -1
 
     def digest(self) -> str:
-        """Return ten hexadecimal digits; lengths are part of the hash, so no two identities share a text."""
+        """Return ten hexadecimal digits that stand for the identity."""
+        # Lengths are part of the text, so that no two identities share one.
         parts = (self.instance, self.dag_id, self.run_id, self.task_id, str(self.map_index))
         text = "".join(f"{len(part)}:{part}" for part in parts)
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:10]
@@ -57,11 +58,12 @@ def base_name(identity: TaskIdentity, slug: str | None = None) -> str:
 
 def check_slug(slug: str) -> str:
     """Return ``slug`` if it can begin a DNS-1035 label, else raise :class:`SpecError`."""
-    if not _LABEL.fullmatch(slug) or len(slug) > LONGEST_SLUG:
+    if not _LABEL.fullmatch(slug) or len(slug) > MAX_SLUG_LENGTH:
         raise SpecError(
             [
-                f"workload_name: {slug!r} cannot become a DNS label; allowed: lower-case letters, digits and hyphens, "
-                f"a letter first, no hyphen last, at most {LONGEST_SLUG} characters"
+                f"workload_name: {slug!r} cannot become a DNS label; allowed: lower-case letters, "
+                "digits and hyphens, a letter first, no hyphen last, "
+                f"at most {MAX_SLUG_LENGTH} characters"
             ]
         )
     return slug
@@ -70,7 +72,7 @@ def check_slug(slug: str) -> str:
 def _slug(task_id: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", task_id.lower()).strip("-")
     plain = plain if plain[:1].isalpha() else f"t-{plain}"
-    return plain[:LONGEST_SLUG].strip("-")
+    return plain[:MAX_SLUG_LENGTH].strip("-")
 
 
 def generation_name(base: str, generation: int) -> str:
@@ -79,12 +81,12 @@ def generation_name(base: str, generation: int) -> str:
 
 
 def ending(digest: str) -> str:
-    """Return what the names of all generations of a task instance hold, whatever their slug."""
+    """Return the part that the names of all generations share, whatever their slug."""
     return f"-{digest}-g"
 
 
 def generation_of(digest: str, name: str) -> int | None:
-    """Return the generation in ``name``, or ``None`` if it is not of the task instance with this digest."""
+    """Return the generation in ``name``; ``None`` if it does not belong to ``digest``."""
     found = re.fullmatch(
         r"[a-z][a-z0-9-]*" + re.escape(ending(digest)) + r"([1-9]\d{0,3})", name, re.ASCII
     )

@@ -1,9 +1,9 @@
 """
-What a try writes down for later ones, in Airflow's task state store.
+The note that a try leaves for later ones, in Airflow's task state store.
 
-It tells a clear from a retry, and which workload to look for when a list lacks it. It never proves
-that a workload exists or not; notes of older versions, damaged ones and lost ones only make a try
-more careful.
+It tells a clear from a retry, and names the workload to look for when a list lacks it. It never
+proves that a workload exists or not; notes of older versions, damaged ones and lost ones only make
+a try more careful.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-_HIGHEST = 9999
+_MAX_GENERATION = 9999
 
 
 @dataclass(frozen=True)
 class Note:
     """
-    What an earlier try wrote down.
+    A note of an earlier try.
 
-    :param generation: the newest that was intended; 0 if nothing was ever submitted, because what
-        was found under the name was not ours.
+    :param generation: the newest that was intended; 0 if nothing was ever submitted, because the
+        workload of that name was not ours.
     :param try_number: the try that submitted, or adopted.
     :param workload_id: known only if that try lived until after the submission.
-    :param name: name of the workload, which keeps its readable part when the DAG gets another one.
-    :param instance: the Airflow's name in force, which later settings do not change.
+    :param name: of the workload; it keeps its readable part when the DAG gets another one.
+    :param instance: name of the Airflow at that time; later settings do not change it.
     :param connection: id of the connection through which it was submitted.
     :param fingerprint: of the specification that was submitted.
     :param max_tries: Airflow's number at that time; only a clear changes it.
@@ -47,13 +47,13 @@ class Note:
 
     @classmethod
     def from_json(cls, value: object) -> Note | None:
-        """Read a stored note; anything else than one of ours counts as lost."""
+        """Read a stored note; anything but a note of ours counts as lost."""
         if not isinstance(value, Mapping):
             return None
-        found = {entry.name: _READ[str(entry.type)](value.get(entry.name)) for entry in fields(cls)}
-        if found["generation"] is None or found["generation"] > _HIGHEST:
+        read = {field.name: _READ[str(field.type)](value.get(field.name)) for field in fields(cls)}
+        if read["generation"] is None or read["generation"] > _MAX_GENERATION:
             return None
-        return cls(**{**found, "try_number": found["try_number"] or 1})
+        return cls(**{**read, "try_number": read["try_number"] or 1})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -12,9 +12,10 @@ SECTION = "runai"
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "instance_name": {
-        "description": "Name of this Airflow installation; part of the hash in every workload's name, so that two "
-        "installations can share a Run:ai project. Empty: a name that Airflow makes once and keeps in its database, as "
-        "the variable `runai_instance_name`. Tasks that have begun keep the name under which they did.",
+        "description": "Name of this Airflow installation; part of the hash in every workload's "
+        "name, so that two installations can share a Run:ai project. Empty: a name that Airflow "
+        "makes once and keeps in its database, as the variable `runai_instance_name`. Tasks that "
+        "have begun keep the name under which they did.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "prod",
@@ -28,23 +29,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "30",
     },
     "min_defer_seconds": {
-        "description": "A trigger never fires earlier than this many seconds after it started, because Airflow 3.3 can "
-        "fail a task whose trigger fires within seconds of its deferral.",
+        "description": "A trigger never fires earlier than this many seconds after it started, "
+        "because Airflow 3.3 can fail a task whose trigger fires within seconds of its deferral.",
         "version_added": "0.1.0",
         "type": "float",
         "example": None,
         "default": "10",
     },
     "workload_url": {
-        "description": "Address of a workload's page; {url}, {name}, {id} and {project} are filled in.",
+        "description": "Address of a workload's page; {url}, {name}, {id} and {project} are filled "
+        "in.",
         "version_added": "0.1.0",
         "type": "string",
         "example": None,
         "default": "{url}/workloads?search={name}",
     },
     "template_folder": {
-        "description": "Folder with YAML templates, on every worker and where DAGs are parsed; empty: none. The one "
-        "called `admin` applies to every training.",
+        "description": "Folder with YAML templates, on every worker and where DAGs are parsed; "
+        "empty: none. The one called `admin` applies to every training.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "/opt/airflow/runai-templates",

@@ -1,4 +1,4 @@
-"""Whose a workload is: read from the variables that a submission leaves in it, and proven by the hash in its name."""
+"""The task instance of a workload: named by its variables, proven by the hash in its name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity
-from airflow_runai.core.workload import FINGERPRINT_VARIABLE
+from airflow_runai.core.workload import FINGERPRINT_VARIABLE, named_values
 
 #: Workloads that do not carry their map index are recognised up to this one; Airflow's default for
 #: the longest mapping.
-MOST_MAPPED = 1024
+MAX_MAP_INDEX = 1024
 _NAME = re.compile(r"[a-z][a-z0-9-]*-([0-9a-f]{10})-g[1-9]\d{0,3}")
 _CONTEXT = ("DAG_ID", "TASK_ID", "DAG_RUN_ID")
 
@@ -50,21 +50,14 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
         return None
     dag_id, task_id, run_id = map(str, found)
     mark = Mark.from_environment(variables)
-    for index in [mark.map_index] if mark else range(-1, MOST_MAPPED):
+    for index in [mark.map_index] if mark else range(-1, MAX_MAP_INDEX):
         if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:
             return Origin(dag_id, task_id, run_id, index)
     return None
 
 
 def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Read either shape: a mapping, or a list of names with values; ``None`` where the server leaves variables out."""
-    given = (
-        item.get("environmentVariables") or None
-    )  # ours have some: where there is none, they were left out
-    if isinstance(given, list):
-        return {
-            str(entry.get("name")): entry.get("value")
-            for entry in given
-            if isinstance(entry, Mapping)
-        }
-    return given if isinstance(given, Mapping) else None
+    """Read either shape, a mapping or a list; ``None`` if the server leaves variables out."""
+    listed = item.get("environmentVariables")
+    # Workloads of ours have some: an empty list was left out, too.
+    return dict(named_values(listed)) if listed and isinstance(listed, (list, Mapping)) else None

@@ -1,9 +1,9 @@
 """
-Which workloads nobody waits for, decided from what the control plane lists and how the tasks stand in Airflow.
+Orphans: workloads that no task awaits, found from the control plane's list and Airflow's states.
 
 An orphan is unfinished and its author did not want it kept, but its task is over in Airflow or
-unknown there, or waits for a newer generation. Never one: what carries no mark (``marks.py``), and
-what is suspended: it holds no GPU, and somebody suspended it.
+unknown there, or waits for a newer generation. A workload without marks (``marks.py``) is never an
+orphan; nor is a suspended one, which holds no GPU and was suspended by a person.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Owned:
     """
     A workload that this Airflow made.
 
-    :param mark: ``None`` where it carries none that can be read.
-    :param project: the project's name, or its id where the server does not tell.
+    :param mark: ``None`` if it carries none that can be read.
+    :param project: the project's name, or its id if the server does not say.
     """
 
     workload: Workload
@@ -40,7 +40,7 @@ class Owned:
 @dataclass(frozen=True)
 class Orphan:
     """
-    A workload that nobody waits for.
+    A workload that no task awaits.
 
     :param state: of its task, in Airflow's words.
     """
@@ -55,7 +55,7 @@ class Orphan:
 
 
 def may_end(one: Owned) -> bool:
-    """Tell whether the workload goes on and may be ended by others than its task, should nobody wait for it."""
+    """Tell whether the workload goes on, and others than its task may end it."""
     goes_on = not one.workload.deleted and one.workload.meaning not in _LEFT_ALONE
     return goes_on and one.mark is not None and one.mark.awaited and one.mark.on_kill != "keep"
 
@@ -64,32 +64,32 @@ def orphans(
     owned: Sequence[Owned], states: Mapping[Origin, str], made_before: float = math.inf
 ) -> list[Orphan]:
     """
-    Return those that nobody waits for.
+    Return those that no task awaits.
 
-    :param owned: all that this Airflow has on Run:ai, unfinished at least.
-    :param states: of their tasks, in Airflow's words; a task that is not in it protects its
+    :param owned: all workloads that this Airflow has on Run:ai, the unfinished at least.
+    :param states: of their tasks, in Airflow's words; a task that is missing here protects its
         workload.
-    :param made_before: epoch seconds of the server's clock; what is younger, or of unknown age, is
-        left out.
+    :param made_before: epoch seconds of the server's clock; younger workloads, and those of unknown
+        age, are left out.
     """
-    rows = [one for one in owned if one.origin.dag_id is not None]
+    candidates = [one for one in owned if one.origin.dag_id is not None]
     newest: dict[Origin, Owned] = {}
-    for one in rows:
+    for one in candidates:
         if (known := newest.get(one.origin)) is None or _precedes(known, one):
             newest[one.origin] = one
-    old = (
-        one for one in rows if may_end(one) and (one.workload.created_at or math.inf) <= made_before
-    )
-    found = (Orphan(one, states[one.origin]) for one in old if one.origin in states)
-    return [
-        orphan
-        for orphan in found
-        if not orphan.superseded or _precedes(orphan.owned, newest[orphan.owned.origin])
-    ]
+    found = []
+    for one in candidates:
+        is_old = (one.workload.created_at or math.inf) <= made_before
+        if not may_end(one) or not is_old or one.origin not in states:
+            continue
+        orphan = Orphan(one, states[one.origin])
+        if not orphan.superseded or _precedes(one, newest[one.origin]):
+            found.append(orphan)
+    return found
 
 
 def _precedes(one: Owned, other: Owned) -> bool:
-    """Tell whether ``other`` is what the task turned to after ``one``; slugs do not matter."""
+    """Tell whether the task submitted ``other`` after ``one``; slugs do not matter."""
     mine, theirs = _generation(one), _generation(other)
     return mine < theirs or (
         mine == theirs and 0 < one.workload.created_at < other.workload.created_at

@@ -21,14 +21,12 @@ from airflow_runai.core.workload import Workload
 
 T = TypeVar("T")
 
-SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED = (
-    "succeeded",
-    "failed",
-    "stopped",
-    "gone",
-    "timed_out",
-    "stalled",
-)
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+STOPPED = "stopped"
+GONE = "gone"
+TIMED_OUT = "timed_out"
+STALLED = "stalled"
 STATUSES = frozenset({SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED})
 
 
@@ -40,9 +38,8 @@ class Outcome:
     :param status: one of :data:`STATUSES`.
     :param reason: a sentence for people: which clock ran out, what the platform said.
     :param ended_at: epoch seconds of the last reading.
-    :param absent: it could not be found for a long time, and nobody lists it as deleted.
-    :param project_id: where it is, as are ``cluster_id`` and ``kind``: whoever looks again needs
-        them.
+    :param absent: it could not be found for a long time, and is not listed as deleted.
+    :param project_id: needed, as are ``cluster_id`` and ``kind``, to look again.
     """
 
     status: str
@@ -80,8 +77,8 @@ class Outcome:
         """
         Read what :meth:`to_event` wrote.
 
-        :raises ValueError: for a status that no version of this package has written: an event that
-            we do not understand must not pass as success.
+        :raises ValueError: for an unknown status: an event that we do not understand must not pass
+            as success.
         """
         if event.get("status") not in STATUSES:
             raise ValueError(
@@ -113,14 +110,14 @@ class Outcome:
 
     def to_result(self, project: str) -> dict[str, Any]:
         """Return the small mapping that the operator leaves as its result."""
-        running = next((m.at for m in self.timeline if meaning(m.phase) is Meaning.RUNNING), None)
+        runs = (m.at for m in self.timeline if meaning(m.phase) is Meaning.RUNNING)
         return {
             "workload_id": self.workload_id,
             "name": self.name,
             "project": project,
             "phase": self.phase,
             "submitted_at": self.timeline[0].at if self.timeline else None,
-            "started_at": running,
+            "started_at": next(runs, None),
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),
             "interruptions": self.clocks.interruptions,
@@ -135,31 +132,25 @@ def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
 
 
 def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> dict[str, Any]:
-    """Return what is published of a workload while it is waited for and at its end: one shape for every reader."""
+    """Return what is published of a workload, during the wait and at its end, in one shape."""
     return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
 
 
 def moments_from_json(value: object) -> tuple[Moment, ...]:
-    """Read what :func:`news` has published; what is no moment is left out."""
+    """Read what :func:`news` has published; leave out what is not a moment."""
     listed = value.get("timeline") if isinstance(value, Mapping) else None
     entries = listed if isinstance(listed, (list, tuple)) else ()
-    return merge(
-        _moment(entry) for entry in entries if isinstance(entry, Mapping) and _is_moment(entry)
-    )
+    moments = (_moment(entry) for entry in entries if isinstance(entry, Mapping))
+    return merge(moment for moment in moments if moment is not None)
 
 
-def _is_moment(entry: Mapping[str, Any]) -> bool:
+def _moment(entry: Mapping[str, Any]) -> Moment | None:
     at, phase = entry.get("at"), entry.get("phase")
-    return (
-        isinstance(at, (int, float))
-        and not isinstance(at, bool)
-        and isfinite(at)
-        and isinstance(phase, str)
-    )
-
-
-def _moment(entry: Mapping[str, Any]) -> Moment:
-    return Moment(float(entry["at"]), entry["phase"], str(entry.get("message") or ""))
+    if not isinstance(phase, str) or not isinstance(at, (int, float)):
+        return None
+    if isinstance(at, bool) or not isfinite(at):
+        return None
+    return Moment(float(at), phase, str(entry.get("message") or ""))
 
 
 def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:

@@ -3,35 +3,33 @@ One file, two names: the container's and the worker's.
 
 What the container calls ``/workspace/ckpt`` may be ``/mnt/nfs/ckpt`` or ``s3://bucket/ckpt`` to a
 worker. A path map goes from container prefixes to worker prefixes. Prefixes match whole segments;
-the longest match wins. What lies below a prefix stays below it: ``..`` is resolved by its text
-alone, and never leads out. Links are not seen here.
+the longest match wins. A path below a prefix stays below it: ``..`` is resolved by its text alone,
+and never leads out. Links are not resolved here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 
 def to_worker(path: str, path_map: Mapping[str, str]) -> str:
     """
-    Return what a worker calls a container path; unchanged where no prefix matches.
+    Return a worker's name for a container path; unchanged if no prefix matches.
 
-    :raises SpecError: where ``..`` leads out of the prefix, or there is none to stay in.
+    :raises InvalidArgument: where ``..`` leads out of the prefix, or there is none to stay in.
     """
     return _translated(path, path_map)
 
 
 def to_container(path: str, path_map: Mapping[str, str]) -> str:
-    """Return what the container calls a worker's path; see :func:`to_worker`."""
+    """Return the container's name for a worker's path; see :func:`to_worker`."""
     return _translated(path, {worker: container for container, worker in path_map.items()})
 
 
 def worker_prefix(path: str, path_map: Mapping[str, str]) -> str | None:
-    """
-    Return the worker prefix below which a container path lies; ``None`` where no prefix matches.
-    """
+    """Return the worker prefix above a container path; ``None`` if no prefix matches."""
     prefix = _prefix_of(path, path_map)
     return None if prefix is None else path_map[prefix]
 
@@ -41,9 +39,10 @@ def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     if prefix is not None:
         return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
     if ".." in path.split("/"):
-        raise SpecError(
+        raise InvalidArgument(
             [
-                f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; write it out"
+                f"path: {path!r}; no prefix of path_map matches, so '..' could lead anywhere; "
+                "write the path out"
             ]
         )
     return path
@@ -58,7 +57,7 @@ def _prefix_of(path: str, prefixes: Mapping[str, str]) -> str | None:
 
 
 def _rest(path: str, prefix: str) -> str:
-    """What follows the prefix, without ``..``."""
+    """Return what follows the prefix, with ``..`` resolved."""
     rest = path[len(prefix.rstrip("/")) :]
     if ".." not in rest.split("/"):
         return rest
@@ -69,7 +68,7 @@ def _rest(path: str, prefix: str) -> str:
         elif kept:
             kept.pop()
         else:
-            raise SpecError(
+            raise InvalidArgument(
                 [f"path: {path!r}; '..' leads out of {prefix!r}; allowed: what lies below it"]
             )
     return "".join(f"/{segment}" for segment in kept)

@@ -1,5 +1,5 @@
 """
-The phases of a Run:ai workload and what they mean for someone who waits.
+The phases of a Run:ai workload and their meaning for a wait.
 
 One table; the documentation's table is made from it. The client never enforces transitions: the
 server is right. A phase that is not in the table (a newer server, a gateway's invention) is
@@ -46,13 +46,11 @@ PHASES: dict[str, tuple[Meaning, str]] = {
 }
 
 FINAL = frozenset({Meaning.SUCCEEDED, Meaning.FAILED})
-#: Nothing will run under this workload any more: it has ended, or somebody is removing it.
+#: Nothing will run under this workload any more: it has ended, or is being removed.
 OVER = FINAL | {Meaning.DELETING}
 
 
 def meaning(phase: str) -> Meaning:
-    """
-    Return what ``phase`` (the server's spelling) means; unknown names are :attr:`Meaning.UNKNOWN`.
-    """
-    found = PHASES.get(phase)
-    return found[0] if found else Meaning.UNKNOWN
+    """Return the meaning of a phase in the server's spelling; of others :attr:`Meaning.UNKNOWN`."""
+    known = PHASES.get(phase)
+    return known[0] if known else Meaning.UNKNOWN

@@ -1,8 +1,8 @@
 """
-What a policy of Run:ai would refuse of a specification, as far as its rules can be read.
+The parts of a specification that a Run:ai policy would refuse, as far as its rules can be read.
 
-A prediction for people, made before anything is submitted. The server decides: a rule that this
-page does not know is passed over, and nothing that is found here ever stops a submission. Shapes
+A prediction for people, made before anything is submitted. The server decides: an unknown rule is
+passed over, and nothing that is found here ever stops a submission. Shapes
 are those of the control plane's API description (``/api/v2/policy``), 2.18–2.24: a tree like the
 specification's, whose leaves are rules.
 """
@@ -28,9 +28,8 @@ def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
     :param spec: the body's ``spec``, in the server's spelling.
     """
     rules, defaults = _mapping(policy.get("rules")), _mapping(policy.get("defaults"))
-    if {"worker", "master"} & set(
-        rules
-    ):  # a distributed workload's; its master is left to the server
+    if "worker" in rules or "master" in rules:
+        # A distributed workload's; its master is left to the server.
         rules, defaults = _mapping(rules.get("worker")), _mapping(defaults.get("worker"))
     return [cut(words) for words in _walk(rules, spec, defaults, "spec")]
 
@@ -41,7 +40,7 @@ def _walk(rules: Mapping[str, Any], value: Any, default: Any, path: str) -> Iter
         return
     if "instances" in rules:
         if _mapping(rules["instances"]).get("canAdd") is False and value:
-            yield f"{path}: {len(value)} of its own; the policy lets nobody add any"
+            yield f"{path}: {len(value)} of its own; the policy lets no one add any"
         return
     for name, rule in rules.items():
         if isinstance(rule, Mapping):
@@ -56,19 +55,22 @@ def _leaf(rule: Mapping[str, Any], value: Any, default: Any, path: str) -> Itera
             yield f"{path}: missing; the policy requires it"
         return
     if rule.get("canEdit") is False and value != default:
-        yield f"{path}: {value!r}; the policy lets nobody change it" + (
-            f" (it is {default!r})" if default else ""
-        )
-    found, least, most = _amount(value), _amount(rule.get("min")), _amount(rule.get("max"))
-    if found is not None and least is not None and found < least:
-        yield f"{path}: {value!r}; the policy allows {rule['min']!r} or more"
-    if found is not None and most is not None and found > most:
-        yield f"{path}: {value!r}; the policy allows at most {rule['max']!r}"
-    options = [
-        entry.get("value") for entry in rule.get("options") or [] if isinstance(entry, Mapping)
-    ]
+        fixed = f" (it is {default!r})" if default else ""
+        yield f"{path}: {value!r}; the policy lets no one change it{fixed}"
+    yield from _outside_range(rule, value, path)
+    options = [entry.get("value") for entry in _mappings(rule.get("options"))]
     if options and not isinstance(value, list) and value not in options:
         yield f"{path}: {value!r}; the policy allows {', '.join(map(str, options))}"
+
+
+def _outside_range(rule: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
+    amount, low, high = _amount(value), _amount(rule.get("min")), _amount(rule.get("max"))
+    if amount is None:
+        return
+    if low is not None and amount < low:
+        yield f"{path}: {value!r}; the policy allows {rule['min']!r} or more"
+    if high is not None and amount > high:
+        yield f"{path}: {value!r}; the policy allows at most {rule['max']!r}"
 
 
 def _amount(value: Any) -> float | None:
@@ -81,3 +83,7 @@ def _amount(value: Any) -> float | None:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [entry for entry in value or [] if isinstance(entry, Mapping)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_runai.core.spec import WorkloadSpec
 
-#: Beyond it nothing counts GPUs; and a float cannot hold every number that JSON can.
+#: No one has more GPUs; and a float cannot hold every number that JSON can.
 _BOUND = 1e9
 
 
@@ -26,49 +26,47 @@ class Quota:
 
     @classmethod
     def from_wire(cls, project: Mapping[str, Any]) -> Quota:
-        """Read a project as the control plane describes it; what it does not tell is ``None``."""
+        """Read a project as the control plane describes it; missing values are ``None``."""
         listed = project.get("resources")
-        pools = (
-            [pool.get("gpu") for pool in listed if isinstance(pool, Mapping)]
-            if isinstance(listed, list)
-            else []
-        )
-        found = [gpu for gpu in pools if isinstance(gpu, Mapping)]
-        return cls(_sum(found, "deserved"), _sum(found, "limit"))
+        pools = listed if isinstance(listed, list) else []
+        shares = [pool.get("gpu") for pool in pools if isinstance(pool, Mapping)]
+        gpus = [share for share in shares if isinstance(share, Mapping)]
+        return cls(_sum(gpus, "deserved"), _sum(gpus, "limit"))
 
 
 def _sum(pools: list[Mapping[str, Any]], key: str) -> float | None:
-    """Add up what all pools say; -1 and silence mean that nothing limits."""
-    told = [_number(pool.get(key)) for pool in pools]
-    known = [value for value in told if value is not None and value >= 0]
-    return sum(known) if known and len(known) == len(told) else None
+    """Add up all pools; ``None`` if one has -1 or no value, which means no limit."""
+    values = [_number(pool.get(key)) for pool in pools]
+    limits = [value for value in values if value is not None and value >= 0]
+    return sum(limits) if limits and len(limits) == len(values) else None
 
 
-def gpus_asked(spec: WorkloadSpec) -> float | None:
+def gpus_requested(spec: WorkloadSpec) -> float | None:
     """
-    Return the GPUs of all pods together; ``None`` if memory is asked for, whose share depends on the node.
+    Return the GPUs of all pods together.
 
     Workers do not count the master, which asks for the same unless it has a specification of its
     own.
+
+    :return: ``None`` if GPU memory is asked for: what share that is depends on the node.
     """
     body = spec.to_wire()
     each = _of_pod(body["spec"])
+    if each is None:
+        return None
     if spec.distributed is None:
-        return None if each is None else each * (spec.parallelism or 1)
+        return each * (spec.parallelism or 1)
     master = _of_pod(body.get("masterSpec") or body["spec"])
-    return (
-        None if each is None or master is None else each * (spec.distributed.workers or 1) + master
-    )
+    return None if master is None else each * (spec.distributed.workers or 1) + master
 
 
 def _of_pod(spec: Mapping[str, Any]) -> float | None:
     compute = spec.get("compute") or {}
     if compute.get("gpuMemoryRequest") is not None:
         return None
+    devices = _number(compute.get("gpuDevicesRequest")) or 0.0
     portion = _number(compute.get("gpuPortionRequest"))
-    return (_number(compute.get("gpuDevicesRequest")) or 0.0) * (
-        1.0 if portion is None else portion
-    )
+    return devices if portion is None else devices * portion
 
 
 def _number(value: Any) -> float | None:

@@ -1,9 +1,9 @@
 """
-Where a text gives away a secret: a password in an address, a token in a word, a value behind ``--password``.
+Secrets in a text: a password in an address, a token in a word, a value behind ``--password``.
 
-Shapes decide, and names of options only together with a value that could be one; who trains a
-language model has ``--pad-token`` and ``--max-tokens``, too. What is left open (``$TOKEN``, ``{{ …
-}}``) is no secret yet. Nothing here returns a secret, only where it stands.
+Shapes decide, and names of options only together with a value that could be a secret: language
+models have ``--pad-token`` and ``--max-tokens``, too. A value that is filled in later (``$TOKEN``,
+``{{ … }}``) is not a secret yet. Nothing here returns a secret, only its place.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NAME = re.compile(
     r"account_?key|encryption_?key|license_?key|secret_access_key|credentials?)"
 )
 #: Longer ones are no names of options, and a regular expression could take its time over them.
-_LONGEST_NAME = 60
+_MAX_NAME_LENGTH = 60
 _NO_VALUE = re.compile(r"[\d.]*|true|false|yes|no|none|null|on|off|auto|default", re.IGNORECASE)
 _PLACE = re.compile(
     r"[./~]|.*\.(json|ya?ml|txt|pem|key|env|toml|cfg|ini)$|file:|[a-z0-9]+://", re.IGNORECASE
@@ -67,9 +67,7 @@ def in_value(text: str) -> bool:
 
 
 def in_words(words: Sequence[str]) -> Iterator[str]:
-    """
-    Yield what to call each word of a command that gives away a secret: its option, or its place.
-    """
+    """Yield the option, or else the place, of each word of a command that gives away a secret."""
     for index, (word, after) in enumerate(zip(words, [*words, ""][1:], strict=True)):
         named = _NAMED.fullmatch(word)
         if named and is_secret(named[1], named[2]):
@@ -98,7 +96,7 @@ def _inner(word: str) -> list[str]:
 
 
 def masked(text: str) -> str:
-    """Return a text of words for logs: as it is, or what is not shown of it."""
+    """Return a text for logs: as it is, or the reason why it is not shown."""
     try:
         found = list(in_words(shlex.split(text)))
     except ValueError:
@@ -111,7 +109,7 @@ def is_secret(name: str, value: str) -> bool:
     plain = re.sub(r"[-.]", "_", name.lstrip("-")).lower()
     # hydra's "wandb.api_key", and "trainer.hub_token": the last part decides.
     last = name.lstrip("-").rpartition(".")[2].replace("-", "_").lower()
-    if len(plain) > _LONGEST_NAME or not (_NAME.fullmatch(plain) or _NAME.fullmatch(last)):
+    if len(plain) > _MAX_NAME_LENGTH or not (_NAME.fullmatch(plain) or _NAME.fullmatch(last)):
         return False
     return not (
         value.startswith("-")

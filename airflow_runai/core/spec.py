@@ -1,9 +1,9 @@
 """
-What a workload is: the frozen :class:`WorkloadSpec` and its parts.
+The specification of a workload: the frozen :class:`WorkloadSpec` and its parts.
 
 Each field stands here once, beside its name on the wire. Authors write plain mappings (Airflow
-renders those); ``execute`` turns them into a :class:`WorkloadSpec`. Keys that this page does not
-know go through ``raw``, which is merged last, in the server's own spelling. Names and ranges follow
+renders those); ``execute`` turns them into a :class:`WorkloadSpec`. Keys that are unknown here go
+through ``raw``, which is merged last, in the server's own spelling. Names and ranges follow
 the control plane's API description, versions 2.18–2.24.
 """
 
@@ -38,7 +38,7 @@ from airflow_runai.core.fields import (
     wire,
     write,
 )
-from airflow_runai.core.json_merge import in_order, merged
+from airflow_runai.core.json_merge import canonical, deep_merge
 from airflow_runai.errors import SpecError
 
 
@@ -80,6 +80,12 @@ class Compute:
         _write_resources,
     )
 
+    @property
+    def asks_for_gpus(self) -> bool:
+        """Whether it says how much GPU it needs, in whatever unit; 0 is an answer, too."""
+        amounts = (self.gpu_devices, self.gpu_portion, self.gpu_memory)
+        return any(amount is not None for amount in amounts)
+
     def problems(self) -> list[str]:
         """Return what is wrong with fields that are right each for itself."""
         found = []
@@ -87,14 +93,15 @@ class Compute:
         if fraction and self.gpu_devices not in (None, 1):
             name = "gpu_portion" if self.gpu_portion is not None else "gpu_memory"
             found.append(
-                f".{name}: together with gpu_devices={self.gpu_devices}; a share is of one GPU, drop one of them"
+                f".{name}: together with gpu_devices={self.gpu_devices}; "
+                "a share is of one GPU, drop one of them"
             )
         if self.gpu_portion is not None and self.gpu_memory is not None:
             found.append(".gpu_memory: together with gpu_portion; allowed: one of the two")
         return found
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the wire form; a share or memory also names its request type and the one device it is of."""
+        """Return the wire form; a share or memory also names its request type and one device."""
         found = write(self)
         if self.gpu_portion is not None or self.gpu_memory is not None:
             kind = "portion" if self.gpu_portion is not None else "memory"
@@ -157,14 +164,12 @@ class Distributed:
 
     def problems(self) -> list[str]:
         """Return what is wrong with the part as a whole, the master's fields included."""
-        found = (
-            []
-            if self.framework
-            else [".framework: missing; allowed: PyTorch, TF, MPI, XGBoost, JAX"]
-        )
+        problems = []
+        if not self.framework:
+            problems.append(".framework: missing; allowed: PyTorch, TF, MPI, XGBoost, JAX")
         if self.master is not None:
-            _read_master(self.master, found)
-        return found
+            _read_master(self.master, problems)
+        return problems
 
 
 @dataclass(frozen=True)
@@ -301,32 +306,25 @@ class WorkloadSpec:
             spec |= write(replace(self.distributed, master=None))
         if self.template_id:
             body["templateId"] = self.template_id
-        return {**body, "spec": merged(spec, self.raw or {})}
+        return {**body, "spec": deep_merge(spec, self.raw or {})}
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with anything that is sent, except the order of names."""
-        canonical = json.dumps(in_order(self.to_wire()), separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        """Return 16 hexadecimal digits that change with all that is sent, but not with its order."""
+        text = json.dumps(canonical(self.to_wire()), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
     if given is None:
         return {"masterSpecSameAsWorker": True}
     own = _read_master(given, [])
-    if (
-        own.compute
-        and (own.compute.gpu_devices, own.compute.gpu_portion, own.compute.gpu_memory)
-        != (None,) * 3
-    ):
-        # Whoever says how much GPU says all of it: no devices beside a worker's share would be a
-        # contradiction.
-        kept = {
-            key: value
-            for key, value in (worker.get("compute") or {}).items()
-            if not key.startswith("gpu")
-        }
-        worker = {**worker, "compute": kept}
-    return {"masterSpec": merged(merged(worker, write(replace(own, raw=None))), own.raw or {})}
+    if own.compute and own.compute.asks_for_gpus:
+        # The master's answer is the whole answer: its devices would contradict a worker's share.
+        compute = worker.get("compute") or {}
+        others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
+        worker = {**worker, "compute": others}
+    master = deep_merge(worker, write(replace(own, raw=None)))
+    return {"masterSpec": deep_merge(master, own.raw or {})}
 
 
 def _read_master(given: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
@@ -341,6 +339,14 @@ def _read_master(given: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
     return own
 
 
+_NESTED: dict[str, type] = {
+    "compute": Compute,
+    "distributed": Distributed,
+    "security": Security,
+    "storage": storage.Storage,
+}
+
+
 def check_keys(given: Mapping[str, Any]) -> None:
     """
     Check only the names of the keys, which is possible before Airflow has rendered the values.
@@ -348,13 +354,7 @@ def check_keys(given: Mapping[str, Any]) -> None:
     :raises SpecError: naming every key that is not known, with the nearest valid one.
     """
     problems = unknown_keys(WorkloadSpec, given, "spec")
-    nested = {
-        "compute": Compute,
-        "storage": storage.Storage,
-        "security": Security,
-        "distributed": Distributed,
-    }
-    for name, cls in nested.items():
+    for name, cls in _NESTED.items():
         if isinstance(given.get(name), Mapping):
             problems += unknown_keys(cls, given[name], f"spec.{name}")
     if problems:
@@ -363,19 +363,8 @@ def check_keys(given: Mapping[str, Any]) -> None:
 
 def key_table() -> list[tuple[str, str, str]]:
     """Return (key, name on the wire, meaning) for every key, for the documentation."""
-    nested = {
-        "compute": Compute,
-        "distributed": Distributed,
-        "security": Security,
-        "storage": storage.Storage,
-    }
-    rows = [
-        (name, item.metadata["wire"], item.metadata["doc"])
-        for name, item in declared(WorkloadSpec).items()
+    return [
+        (f"{prefix}{name}", item.metadata["wire"], item.metadata["doc"])
+        for prefix, cls in [("", WorkloadSpec), *((f"{key}.", cls) for key, cls in _NESTED.items())]
+        for name, item in declared(cls).items()
     ]
-    for prefix, cls in nested.items():
-        rows += [
-            (f"{prefix}.{n}", f.metadata["wire"], f.metadata["doc"])
-            for n, f in declared(cls).items()
-        ]
-    return rows

@@ -1,11 +1,11 @@
 """
-What to submit, or what to adopt instead: decided from what the control plane already has.
+Whether to submit a workload or adopt one, decided from those that the control plane already has.
 
 A *generation* is the n-th workload of one mapped task instance. It rises only after a workload was
 *seen* to have ended badly, or listed as deleted, and Airflow retries, or when the user cleared the
 task and wants a restart. A crashed worker, a restarted triggerer or an outage never raise it: they
-find the workload and adopt it. What was submitted and cannot be found is not known to have ended:
-that fails the try, and never begins a second training.
+find the workload and adopt it. A submitted workload that cannot be found may still run: that fails
+the try, and never begins a second training.
 """
 
 from __future__ import annotations
@@ -23,20 +23,26 @@ from airflow_runai.errors import ForeignWorkload, Missing
 ON_CLEAR = ("restart", "reattach")
 _BAD_ENDS = (Meaning.FAILED, Meaning.DELETING)
 
-#: Seconds by which server times that follow each other may seem to be reversed.
+#: Two server times may seem to be in reverse order by this many seconds.
 CLOCKS_AGREE = 10.0
 
 #: A generation's number with its workload, deleted ones included.
 Numbered = tuple[int, Workload]
 
 
+def age_key(pair: Numbered) -> tuple[int, bool, float]:
+    """Order generations; of two of one number (deleted and made again) the living one is newer."""
+    generation, workload = pair
+    return generation, not workload.deleted, workload.created_at
+
+
 @dataclass(frozen=True)
 class Tries:
     """
-    Where Airflow stands.
+    The tries of a task, as Airflow counts them.
 
     :param current: the present try, from 1.
-    :param first: the first try since the last clear, as far as ``retries`` of the DAG tell; 1 if it
+    :param first: the first try since the last clear, as far as the DAG's ``retries`` show; 1 if it
         was never cleared.
     :param max_tries: Airflow's number, which only a clear changes.
     """
@@ -48,7 +54,12 @@ class Tries:
 
 @dataclass(frozen=True)
 class Create:
-    """Submit generation ``generation``, after ending all of ``ends``; ``before`` is the newest of earlier ones."""
+    """
+    Submit a generation.
+
+    :param ends: to be ended first.
+    :param before: the newest of the earlier ones.
+    """
 
     generation: int
     ends: tuple[Workload, ...] = ()
@@ -60,8 +71,8 @@ class Adopt:
     """
     Take the workload that exists, whatever its phase: the wait will say how it ended.
 
-    :param ends: older ones that still live.
-    :param cleared: whether a user cleared the task since it was submitted.
+    :param ends: older ones that are still alive, to be ended first.
+    :param cleared: a user has cleared the task since it was submitted.
     """
 
     generation: int
@@ -70,7 +81,7 @@ class Adopt:
     cleared: bool = False
 
 
-def plan(
+def plan_submission(
     existing: Sequence[Numbered], tries: Tries, note: Note | None, on_clear: str
 ) -> Create | Adopt:
     """
@@ -81,16 +92,10 @@ def plan(
     :raises Missing: if what was submitted is not among them.
     :raises ForeignWorkload: if one lives that no try of this run has submitted.
     """
-    # Of two with one generation (deleted and made again) the living one counts.
-    ours = sorted(existing, key=lambda pair: (pair[0], not pair[1].deleted, pair[1].created_at))
+    ours = sorted(existing, key=age_key)
     alive = tuple(workload for _, workload in ours if _lives(workload))
     newest = ours[-1] if ours else None
-    first = (
-        tries.current == 1
-        if note is None
-        else note.generation == 0 or _is_of_another_life(note, newest)
-    )
-    if first:
+    if _is_first(tries, note, newest):
         return _begin(newest, alive)
     if note is not None and _is_missing(note, ours):
         return _without(note, tries, on_clear, newest, alive)
@@ -99,20 +104,26 @@ def plan(
     return _follow(newest, alive, tries, note, on_clear)
 
 
+def _is_first(tries: Tries, note: Note | None, newest: Numbered | None) -> bool:
+    """Tell whether no try of this run has submitted anything."""
+    if note is None:
+        return tries.current == 1
+    return note.generation == 0 or _is_of_another_life(note, newest)
+
+
 def _is_of_another_life(note: Note, newest: Numbered | None) -> bool:
-    """Whether the newest is older than the intent to make it."""
-    if (
-        note.begun is None
-        or newest is None
-        or newest[0] != note.generation
-        or newest[1].id == note.workload_id
-    ):
+    """Tell whether the newest workload is older than the intent to submit it."""
+    if note.begun is None or newest is None:
         return False
-    return 0 < newest[1].created_at < note.begun - CLOCKS_AGREE
+    generation, workload = newest
+    if generation != note.generation or workload.id == note.workload_id:
+        return False
+    return 0 < workload.created_at < note.begun - CLOCKS_AGREE
 
 
 def _lives(workload: Workload) -> bool:
-    """What is only being deleted still has pods: it must be gone before another writes the same checkpoints."""
+    # A workload that is being deleted still has pods: it must be gone before another one writes
+    # the same checkpoints.
     return not workload.deleted and workload.meaning not in FINAL
 
 
@@ -120,9 +131,10 @@ def _begin(newest: Numbered | None, alive: tuple[Workload, ...]) -> Create:
     """Never adopt on a first try: the intent would have been noted before the create."""
     if alive:
         raise ForeignWorkload(
-            f"workload {alive[-1].name} exists (phase {alive[-1].phase}), but no try of this run has submitted it. "
-            "Either the run was deleted in Airflow and made again: then delete the workload. Or another Airflow has "
-            "the same name, as after copying a database: then give this one a name of its own ([runai] instance_name)."
+            f"workload {alive[-1].name} exists (phase {alive[-1].phase}), but no try of this run "
+            "has submitted it. Either the run was deleted in Airflow and made again: then delete "
+            "the workload. Or another Airflow has the same name, as after copying a database: "
+            "then give this one a name of its own ([runai] instance_name)."
         )
     return Create(newest[0] + 1, before=newest[1]) if newest else Create(1)
 
@@ -137,15 +149,14 @@ def _is_missing(note: Note, ours: Sequence[Numbered]) -> bool:
 def _without(
     note: Note, tries: Tries, on_clear: str, newest: Numbered | None, alive: tuple[Workload, ...]
 ) -> Create:
-    """
-    Go on without the workload only if a user cleared the task after it was missed: that is consent.
-    """
+    """Go on without the workload if a user cleared the task after it was missed: consent."""
     if on_clear == "restart" and note.missed_at is not None and note.missed_at != tries.max_tries:
         return Create(note.generation + 1, alive, newest[1] if newest else None)
     raise Missing(
-        f"workload {note.name or note.workload_id} (id {note.workload_id}) was submitted, but cannot be found, nor is "
-        "it listed as deleted; it may still run, so no second one is begun. Look in Run:ai, and whether the "
-        "connection's identity may still see it. If it is gone for good, clear the task with on_clear='restart'."
+        f"workload {note.name or note.workload_id} (id {note.workload_id}) was submitted, but "
+        "cannot be found, nor is it listed as deleted; it may still run, so no second one is begun. "
+        "Look in Run:ai, and check that the connection's identity may still see it. If it is gone "
+        "for good, clear the task with on_clear='restart'."
     )
 
 
@@ -153,14 +164,14 @@ def _follow(
     newest: Numbered, alive: tuple[Workload, ...], tries: Tries, note: Note | None, on_clear: str
 ) -> Create | Adopt:
     generation, workload = newest
-    made_by = workload.try_number or (
-        note.try_number if note and note.generation == generation else tries.first
-    )
+    noted_try = note.try_number if note and note.generation == generation else tries.first
+    made_by = workload.try_number or noted_try
     cleared = _was_cleared(generation, made_by, tries, note)
+    restarts = cleared and on_clear == "restart"
     ended_badly = workload.meaning in _BAD_ENDS and made_by < tries.current
     # An end without a note is that of another life of this run: ours would have noted its intent.
-    other_life = note is None and workload.meaning in OVER
-    if (cleared and on_clear == "restart") or ended_badly or other_life:
+    is_another_life = note is None and workload.meaning in OVER
+    if restarts or ended_badly or is_another_life:
         intended = note.generation if note else 0
         return Create(max(generation + 1, intended), alive, workload)
     older = tuple(found for found in alive if found is not workload)
@@ -168,7 +179,7 @@ def _follow(
 
 
 def _was_cleared(generation: int, made_by: int, tries: Tries, note: Note | None) -> bool:
-    """Tell whether a user cleared the task since; an edited ``retries`` is no clear."""
+    """Tell whether a user has cleared the task since; an edited ``retries`` is not a clear."""
     if note is None or note.max_tries is None:
         return made_by < tries.first
     # That a later one was intended has been decided before.
@@ -177,20 +188,20 @@ def _was_cleared(generation: int, made_by: int, tries: Tries, note: Note | None)
 
 def differences(ours: Mapping[str, Any], theirs: object, path: str = "spec") -> Iterator[str]:
     """
-    Tell where a workload that exists differs from what would be submitted.
+    Yield the differences between an existing workload and what would be submitted.
 
     Only keys that we would send are compared (a server adds defaults). Values of variables are
     never shown.
     """
     other = theirs if isinstance(theirs, Mapping) else {}
     for key, value in ours.items():
-        found = other.get(key)
+        running = other.get(key)
         if key == "environmentVariables":
-            yield from _variables_that_differ(value, found, f"{path}.{key}")
+            yield from _variables_that_differ(value, running, f"{path}.{key}")
         elif isinstance(value, Mapping):
-            yield from differences(value, found, f"{path}.{key}")
-        elif found != value:
-            yield f"{path}.{key}: running with {cut(repr(found))}, now {cut(repr(value))}"
+            yield from differences(value, running, f"{path}.{key}")
+        elif running != value:
+            yield f"{path}.{key}: running with {cut(repr(running))}, now {cut(repr(value))}"
 
 
 def _variables_that_differ(ours: object, theirs: object, path: str) -> Iterator[str]:

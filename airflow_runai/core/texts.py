@@ -1,18 +1,18 @@
 """
-What others wrote, before it is shown or used: the one gate between a server and Airflow, a terminal or a page.
+Texts of others before they are shown or used: the one gate from a server to Airflow or a terminal.
 
 A text or a phase is *shown*. Each character that does not print becomes U+FFFD, and its length is
 bounded. A name or an id is *used*: it passes unchanged or not at all, because a name that was
 altered is the name of something else.
 
-What does not print is what Python says does not: control characters (NUL, ESC), format characters
+Python decides what prints. Control characters (NUL, ESC) do not, nor do format characters
 (bidirectional overrides, zero width), halves of surrogates, private and unassigned characters, and
-every separator but the space. PostgreSQL refuses NUL in JSON and Airflow's encoder half a
-surrogate; either ends the triggerer, with all that wait there. The others steer terminals, or make
-a text read as another one.
+separators other than the space. PostgreSQL refuses NUL in JSON and Airflow's encoder half a
+surrogate; either ends the triggerer, with all waits on it. The others control terminals, or make a
+text read as another one.
 
-U+FFFD is Unicode's own sign for what cannot be shown. It is seen, where a space or nothing would
-hide that something was there and join what was apart; and its three bytes in UTF-8 fit into every
+U+FFFD is Unicode's own sign for what cannot be shown. It is visible, while a space or nothing would
+hide that a character was there and join what was apart; and its three bytes in UTF-8 fit into every
 database.
 """
 
@@ -27,13 +27,11 @@ PHASE_LIMIT = 64
 
 
 def printable(text: str, limit: int) -> str:
-    """Return ``text`` with U+FFFD for each character that does not print, at most ``limit`` characters long."""
+    """Return ``text`` with U+FFFD for what does not print, at most ``limit`` characters long."""
     kept = text if len(text) <= limit else text[: limit - 1] + "…"
-    return (
-        kept
-        if kept.isprintable()
-        else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in kept)
-    )
+    if kept.isprintable():
+        return kept
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in kept)
 
 
 def cut(text: str, limit: int = TEXT_LIMIT) -> str:
@@ -43,10 +41,10 @@ def cut(text: str, limit: int = TEXT_LIMIT) -> str:
 
 def exact(value: object, what: str, limit: int = TEXT_LIMIT) -> str:
     """
-    Return a name or an id as it is; numbers count as texts, and nothing as the empty one.
+    Return a name or an id as it is; numbers count as texts, ``None`` as the empty one.
 
-    :param what: names it in the error.
-    :raises Unreadable: if it does not print, is too long, or is no text.
+    :param what: its name in the error.
+    :raises Unreadable: if it does not print, is too long, or is not a text.
     """
     text = str(value) if isinstance(value, (str, int)) else ""
     if (text or value in (None, "")) and len(text) <= limit and text.isprintable():

@@ -2,7 +2,7 @@
 A workload's history, and the clocks that follow from it.
 
 The clocks are *computed* from the moments that the server recorded, never accumulated in memory, so
-a restarted triggerer loses nothing. A phase that nobody knows (link lost, newer server) carries no
+a restarted triggerer loses nothing. An unknown phase (link lost, newer server) carries no
 information and changes no clock.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 
@@ -18,8 +18,7 @@ from airflow_runai.core.phases import FINAL, Meaning, meaning
 #: bound.
 TIMELINE_LIMIT = 200
 
-#: "Phase" of the time between submission and the first sighting, where nothing tells what the
-#: workload did then.
+#: "Phase" of the time between submission and the first sighting, of which nothing is known.
 UNSEEN = "(not seen)"
 
 _AWAY = frozenset({Meaning.WAITING, Meaning.STARTING, Meaning.SUSPENDED})
@@ -75,15 +74,15 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     Unite moments from several sources, oldest first, without repeating an unchanged phase.
 
     A later source only fills in what earlier ones did not see: of two neighbours with the same
-    phase the first is kept, with the words of the one that says more. What earlier sources have is
-    not taken again, so that moments of one second keep their order.
+    phase the first is kept, with the message of the one that says more. What earlier sources have
+    is not taken again, so that moments of one second keep their order.
     """
-    found: list[Moment] = []
+    moments: list[Moment] = []
     for source in sources:
-        known = {(m.at, m.phase) for m in found}
-        found += [m for m in source if (m.at, m.phase) not in known]
+        known = {(m.at, m.phase) for m in moments}
+        moments += [m for m in source if (m.at, m.phase) not in known]
     merged: list[Moment] = []
-    for moment in sorted(found, key=lambda m: m.at):
+    for moment in sorted(moments, key=lambda m: m.at):
         if not merged or merged[-1].phase != moment.phase:
             merged.append(moment)
         elif _says_more(moment, merged[-1]):
@@ -92,16 +91,14 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
 
 
 def _says_more(moment: Moment, before: Moment) -> bool:
-    """
-    Words beat silence, and words of a preemption beat any others: they decide what is counted.
-    """
-    return bool(moment.message and not before.message) or (
-        moment.is_preemption and not before.is_preemption
-    )
+    # A message of a preemption beats any other: it decides what is counted.
+    if moment.is_preemption and not before.is_preemption:
+        return True
+    return bool(moment.message and not before.message)
 
 
 def bounded(timeline: Sequence[Moment], limit: int = TIMELINE_LIMIT) -> tuple[Moment, ...]:
-    """Keep the first moments (submission, first run) and the newest ones; drop the middle beyond ``limit``."""
+    """Keep the first moments (submission, first run) and the newest; drop the middle."""
     if len(timeline) <= limit:
         return tuple(timeline)
     head = limit // 10
@@ -116,75 +113,103 @@ def clocks(timeline: Sequence[Moment], now: float) -> Clocks:
     :param now: epoch seconds; for a finished workload the clocks stand still at its last moment.
         Where the beginning is :data:`UNSEEN`, only ``total`` counts until it is seen to run.
     """
-    timeline = merge(timeline)  # a phase that is told twice is one stretch
+    timeline = merge(timeline)  # a phase that is reported twice is one stretch
     if not timeline:
         return Clocks()
-    queue = away = running = interruption = 0.0
-    interruptions = preemptions = 0
-    ran = counted = said = named = False
-    # Whether what waits now has run before is not known: then neither "queue" nor "interruption"
-    # would be the truth.
-    unseen, doubtful = 0.0, timeline[0].phase == UNSEEN
-    for kind, seconds, preempted in _stretches(timeline, now):
-        if kind is Meaning.RUNNING:
-            ran, counted, named, interruption = True, False, False, 0.0
-            # Words spoken while it leaves belong to the interruption that follows.
-            running, said = running + seconds, preempted
-        elif not ran and doubtful:
-            unseen += seconds
-        elif not ran:
-            queue += seconds
-        elif kind not in FINAL:
-            away, interruption = away + seconds, interruption + seconds
-            said = said or preempted
-            interruptions += kind in _AWAY and not counted
-            counted = counted or kind in _AWAY
-            preemptions += said and counted and not named
-            named = said and counted
+    stretches = list(_stretches(timeline, now))
+    runs_from = next((i for i, s in enumerate(stretches) if s.runs), len(stretches))
+    before_first_run = sum(stretch.seconds for stretch in stretches[:runs_from])
+    running = sum(stretch.seconds for stretch in stretches if stretch.runs)
+    gaps = _gaps(stretches[runs_from:])
+    interrupted = sum(gap.seconds for gap in gaps)
+    # Whether a workload whose beginning nobody saw has run before is not known: then neither
+    # "queue" nor "interruption" would be the truth.
+    is_queue_known = timeline[0].phase != UNSEEN
     return Clocks(
-        queue,
-        interruption,
-        away,
-        running,
-        queue + away + running + unseen,
-        interruptions,
-        preemptions,
+        queue=before_first_run if is_queue_known else 0.0,
+        interruption=gaps[-1].seconds if gaps else 0.0,
+        interrupted_total=interrupted,
+        running=running,
+        total=before_first_run + running + interrupted,
+        interruptions=sum(gap.is_interruption for gap in gaps),
+        preemptions=sum(gap.is_interruption and gap.is_preemption for gap in gaps),
     )
 
 
+class _Stretch(NamedTuple):
+    """
+    The time between two moments.
+
+    :param kind: what its phase means, or its neighbours say it means.
+    :param preempted: the platform's words call it a preemption.
+    """
+
+    kind: Meaning
+    seconds: float
+    preempted: bool
+
+    @property
+    def runs(self) -> bool:
+        return self.kind is Meaning.RUNNING
+
+
+@dataclass
+class _Gap:
+    """What follows a run until the next one; empty where one run follows another."""
+
+    seconds: float = 0.0
+    is_interruption: bool = False
+    is_preemption: bool = False
+
+
+def _gaps(stretches: Sequence[_Stretch]) -> list[_Gap]:
+    """Return the gap behind each run; the first stretch is a run."""
+    gaps: list[_Gap] = []
+    for stretch in stretches:
+        if stretch.runs:
+            # Words spoken while it leaves belong to the interruption that follows.
+            gaps.append(_Gap(is_preemption=stretch.preempted))
+        elif stretch.kind not in FINAL:
+            gap = gaps[-1]
+            gap.seconds += stretch.seconds
+            gap.is_interruption |= stretch.kind in _AWAY
+            gap.is_preemption |= stretch.preempted
+    return gaps
+
+
 def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
-    """Return what the last moment means; the removal of a finished workload does not change how it ended."""
+    """Return the last moment's meaning; removing a finished workload does not change how it ended."""
     return _kinds(_known(timeline))[-1] if timeline else None
 
 
-def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[tuple[Meaning, float, bool]]:
+def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[_Stretch]:
     known = _known(timeline)
     for moment, following, kind in zip(known, [*known[1:], None], _kinds(known), strict=True):
         end = following.at if following else max(now, moment.at)
         seconds = 0.0 if kind in FINAL else max(0.0, end - moment.at)
-        yield kind, seconds, moment.is_preemption and meaning(moment.phase) is not Meaning.RUNNING
+        leaves_or_waits = meaning(moment.phase) is not Meaning.RUNNING
+        yield _Stretch(kind, seconds, moment.is_preemption and leaves_or_waits)
 
 
 def _known(timeline: Sequence[Moment]) -> list[Moment]:
-    """
-    Leave out what carries no information; the first moment stays, because it is the submission.
-    """
+    """Leave out unknown phases, but for the first moment, which is the submission."""
     return [m for i, m in enumerate(timeline) if i == 0 or meaning(m.phase) is not Meaning.UNKNOWN]
 
 
 def _kinds(known: Sequence[Moment]) -> list[Meaning]:
-    """Tell what each stretch was, where its neighbours tell more than its own phase."""
     kinds = [meaning(moment.phase) for moment in known]
     if kinds and kinds[0] is Meaning.UNKNOWN:
         kinds[0] = Meaning.WAITING
     for index in range(1, len(kinds)):
-        before, following = kinds[index - 1], kinds[index + 1 : index + 2]
-        if kinds[index] in (Meaning.LEAVING, Meaning.DELETING) and before in FINAL:
-            kinds[index] = before
-        elif (
-            kinds[index] is Meaning.LEAVING
-            and before is Meaning.RUNNING
-            and FINAL.intersection(following)
-        ):
-            kinds[index] = Meaning.RUNNING
+        following = kinds[index + 1] if index + 1 < len(kinds) else None
+        kinds[index] = _kind_between(kinds[index - 1], kinds[index], following)
     return kinds
+
+
+def _kind_between(before: Meaning, kind: Meaning, following: Meaning | None) -> Meaning:
+    """Return what a phase means between its neighbours."""
+    if kind in (Meaning.LEAVING, Meaning.DELETING) and before in FINAL:
+        return before  # the removal of a finished workload
+    if kind is Meaning.LEAVING and before is Meaning.RUNNING and following in FINAL:
+        return Meaning.RUNNING  # pods that go down because the training ended by itself
+    return kind

@@ -1,11 +1,10 @@
 """
-A workload as the control plane describes it: one small record for the two shapes the API uses.
+A workload as the control plane describes it: one small record for the API's two shapes.
 
 Single reads say ``workloadId`` and ``actualPhase`` and list their variables; lists and generic
 reads say ``id`` and ``phase`` and map names of variables to values. Everything else may be missing
-(it depends on the server's version), and unknown fields and values are kept out of the way, never
-refused. Environment values are read for two names of our own and otherwise left alone: they may
-hold secrets.
+(it depends on the server's version); unknown fields and values are ignored, never refused. Only our
+own environment variables are read: others may hold secrets.
 """
 
 from __future__ import annotations
@@ -95,18 +94,17 @@ class Workload:
 
         :param item: decoded JSON.
         :param kind: the type where the shape does not carry it (single reads).
-        :raises Unreadable: if it is no object, lacks an id, has a phase that is no text, or a name
-            or id that does not print. A create may be answered before there is a phase; that is the
-            phase ``Unknown``.
+        :raises Unreadable: if it is not an object, lacks an id, has a phase that is not a text, or a
+            name or id that does not print. A create may be answered before there is a phase; that
+            is the phase ``Unknown``.
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
         identity = item.get("id") or item.get("workloadId")
         phase = item.get("phase") or item.get("actualPhase") or "Unknown"
         if not isinstance(identity, str) or not isinstance(phase, str):
-            raise Unreadable(
-                f"a workload without id or readable phase; its keys are {cut(str(sorted(map(str, item))[:12]))}"
-            )
+            keys = cut(str(sorted(map(str, item))[:12]))
+            raise Unreadable(f"a workload without id or readable phase; its keys are {keys}")
         variables = _own_variables(item)
         return cls(
             id=exact(identity, "workload's id"),
@@ -123,6 +121,16 @@ class Workload:
             fingerprint=variables.get(FINGERPRINT_VARIABLE),
             try_number=_number(variables.get(TRY_VARIABLE)),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a wait needs of the workload, as plain JSON values."""
+        kept = ("id", "name", "project_id", "cluster_id", "kind", "created_at", "phase")
+        return {key: getattr(self, key) for key in kept}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Workload:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**value)
 
 
 def fingerprint_in(spec: Mapping[str, Any]) -> str | None:
@@ -154,26 +162,25 @@ def _python_iso(text: str) -> str:
     head, dot, tail = text.partition(".")
     if not dot:
         return text
-    digits = "".join(c for c in tail[: _digits(tail)])
-    return f"{head}.{digits[:6]:0<6}{tail[len(digits) :]}"
-
-
-def _digits(text: str) -> int:
-    return next((i for i, c in enumerate(text) if not c.isdigit()), len(text))
+    zone = tail.lstrip("0123456789")
+    digits = tail.removesuffix(zone)
+    return f"{head}.{digits[:6]:0<6}{zone}"
 
 
 def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
     spec = item.get("spec")
-    sources = [
-        item.get("environmentVariables"),
-        spec.get("environmentVariables") if isinstance(spec, Mapping) else None,
-    ]
-    named = [pair for source in sources for pair in _named_values(source)]
-    own = ((name, value) for name, value in named if name in OWN_VARIABLES and value is not None)
-    return {name: printable(str(value), PHASE_LIMIT) for name, value in own}
+    named = named_values(item.get("environmentVariables"))
+    if isinstance(spec, Mapping):
+        named += named_values(spec.get("environmentVariables"))
+    return {
+        name: printable(str(value), PHASE_LIMIT)
+        for name, value in named
+        if name in OWN_VARIABLES and value is not None
+    }
 
 
-def _named_values(source: object) -> list[tuple[str, Any]]:
+def named_values(source: object) -> list[tuple[str, Any]]:
+    """Return names and values of variables, from either shape: a mapping, or a list of entries."""
     if isinstance(source, Mapping):
         return [(str(name), value) for name, value in source.items()]
     entries = source if isinstance(source, list) else []

@@ -1,1 +1,1 @@
-"""The Airflow that we run in: its configuration, its database, its name on Run:ai, the states of its tasks."""
+"""The Airflow around us: its configuration, database, name on Run:ai and states of tasks."""

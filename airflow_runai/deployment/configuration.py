@@ -9,7 +9,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowConfigException
 
 from airflow_runai.core.options import OPTIONS, SECTION
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 
 def option(name: str) -> str:
@@ -19,13 +19,17 @@ def option(name: str) -> str:
 
 def seconds(name: str) -> float:
     """
-    Return an option that counts seconds; raises :class:`SpecError` naming it if it is no number.
+    Return an option that counts seconds.
+
+    :raises InvalidArgument: if it is not a number.
     """
     text = option(name)
     try:
         return float(text)
     except ValueError:
-        raise SpecError([f"[{SECTION}] {name}: {text!r}; allowed: a number of seconds"]) from None
+        raise InvalidArgument(
+            [f"[{SECTION}] {name}: {text!r}; allowed: a number of seconds"]
+        ) from None
 
 
 def deferrable(own: bool | None) -> bool:
@@ -36,7 +40,7 @@ def deferrable(own: bool | None) -> bool:
     Airflow ships ``false``, so a default does not count. Airflow takes commands and secrets for
     sensitive options only, which this is not; so none is run or looked up here either.
 
-    :raises SpecError: if the site's setting is not a boolean.
+    :raises InvalidArgument: if the site's setting is not a boolean.
     """
     if own is not None:
         return own
@@ -49,4 +53,4 @@ def deferrable(own: bool | None) -> bool:
         return bool(conf.getboolean(section, name))
     except AirflowConfigException:
         text = conf.get(section, name)
-        raise SpecError([f"[{section}] {name}: {text!r}; allowed: true or false"]) from None
+        raise InvalidArgument([f"[{section}] {name}: {text!r}; allowed: true or false"]) from None

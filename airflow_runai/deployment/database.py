@@ -1,4 +1,4 @@
-"""Airflow's own database, where there is one: beside the scheduler, the API server and the command line."""
+"""Airflow's own database, which scheduler, API server and command line have, but no worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def airflow_session() -> Iterator[Session]:
 
     :raises Unreachable: if there is no database to ask.
     """
-    # Imported here: Airflow's models take long, and are not needed where nothing is asked.
+    # Imported here: Airflow's models take long, and are not needed where nothing is read.
     from airflow.utils.session import create_session
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,6 +31,6 @@ def airflow_session() -> Iterator[Session]:
         # A RuntimeError where Airflow is told to have no database.
         words = cut(str(getattr(error, "orig", None) or error).splitlines()[0])
         raise Unreachable(
-            f"Airflow's database: {type(error).__name__}: {words}; run this where [database] sql_alchemy_conn is that "
-            "of the scheduler"
+            f"Airflow's database: {type(error).__name__}: {words}; "
+            "run this where [database] sql_alchemy_conn is that of the scheduler"
         ) from None

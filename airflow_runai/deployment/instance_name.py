@@ -1,10 +1,10 @@
 """
-What this Airflow is called on Run:ai: as ``[runai] instance_name`` says, or by a name that it made for itself.
+The name of this Airflow on Run:ai: ``[runai] instance_name``, or else one that is made once.
 
-That name is made once and kept in Airflow's own database, as the variable ``runai_instance_name``,
-so that worker, API server and command line read the same. The scheduler makes it when it starts; a
-worker does only where the scheduler lacks this provider. Secrets backends are not asked, because
-components may have different ones.
+That one is kept in Airflow's own database, as the variable ``runai_instance_name``, so that worker,
+API server and command line read the same. The scheduler makes it when it starts; a worker does only
+if the scheduler lacks this provider. Secrets backends are not asked, because components may have
+different ones.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from airflow_runai.errors import Unreachable
 
 #: Key of the variable.
 VARIABLE = "runai_instance_name"
-_DESCRIPTION = "Part of the hash in the names of this Airflow's workloads on Run:ai; a copied database must not keep it."
+_DESCRIPTION = (
+    "Part of the hash in the names of this Airflow's workloads on Run:ai; "
+    "a copied database must not keep it."
+)
 #: Seconds after which a worker reads what it wrote: another one may have written at the same time.
 _SETTLES = 2.0
 
 
 def name_for_worker() -> str:
     """
-    Return the name, as a running task learns it: workers have no database.
+    Return the name in a running task, which has no database.
 
-    :raises Unreachable: if Airflow's API server does not tell.
+    :raises Unreachable: if Airflow's API server does not answer.
     """
-    known = _configured() or _asked()
-    if known is None:
-        _told(_new_name())
+    name = _configured() or _fetched()
+    if name is None:
+        _store(_new_name())
         time.sleep(_SETTLES)
-        known = _asked()
-    if known is None:
+        name = _fetched()
+    if name is None:
         raise _unknown("it was written just now, and is not there")
-    return known
+    return name
 
 
 def name_in_database() -> str:
@@ -46,7 +49,7 @@ def name_in_database() -> str:
 
     :raises Unreachable: if there is no database to ask.
     """
-    return _configured() or _read() or _made()
+    return _configured() or _read() or _make()
 
 
 def _configured() -> str:
@@ -57,8 +60,12 @@ def _new_name() -> str:
     return f"airflow-{secrets.token_hex(8)}"
 
 
-def _asked() -> str | None:
-    """Ask the supervisor itself: to ``Variable.get``, a server that does not answer is a variable that is not there."""
+def _fetched() -> str | None:
+    """
+    Ask the supervisor itself.
+
+    ``Variable.get`` takes a server that does not answer for a variable that does not exist.
+    """
     from airflow.sdk.exceptions import ErrorType
     from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable, VariableResult
 
@@ -70,7 +77,7 @@ def _asked() -> str | None:
     return _usable(answer.value)
 
 
-def _told(name: str) -> None:
+def _store(name: str) -> None:
     from airflow.sdk.execution_time.comms import ErrorResponse, PutVariable
 
     answer = _answer(PutVariable(key=VARIABLE, value=name, description=_DESCRIPTION))
@@ -79,13 +86,13 @@ def _told(name: str) -> None:
 
 
 def _answer(message: Any) -> Any:
-    """Ask the supervisor, which tells a server's refusals by an answer and its failures by an exception."""
+    """Ask the supervisor: it answers with a server's refusals, and raises its failures."""
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
     except ImportError:
-        raise _unknown("this process is no task of Airflow's") from None
+        raise _unknown("this process is not a task of Airflow's") from None
     try:
         return SUPERVISOR_COMMS.send(message)
     except AirflowRuntimeError as error:
@@ -105,7 +112,7 @@ def _read() -> str | None:
         return None if row is None else _usable(row.get_val())
 
 
-def _made() -> str:
+def _make() -> str:
     """Make the name, unless another process is faster: the database takes one row of this key."""
     from airflow.models.variable import Variable
     from sqlalchemy.exc import IntegrityError
@@ -116,10 +123,10 @@ def _made() -> str:
             session.flush()
         except IntegrityError:
             session.rollback()
-    made = _read()
-    if made is None:
+    name = _read()
+    if name is None:
         raise _unknown("it was written just now, and is not there")
-    return made
+    return name
 
 
 def _usable(value: str | None) -> str:
@@ -130,6 +137,6 @@ def _usable(value: str | None) -> str:
 
 def _unknown(why: str) -> Unreachable:
     return Unreachable(
-        f"variable {VARIABLE}, by which this Airflow knows its workloads: {why}; set [runai] instance_name to do "
-        "without it"
+        f"variable {VARIABLE}, by which this Airflow knows its workloads: {why}; "
+        "set [runai] instance_name to do without it"
     )

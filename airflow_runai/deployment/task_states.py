@@ -1,88 +1,139 @@
 """
-How the tasks stand that workloads were made for.
+The states of task instances: the one place that asks Airflow for them and reads its answer.
 
-Two ways to ask: Airflow's database, as ``airflow tasks state`` asks it, where a command or the API
-server runs; and the supervisor of a task, because workers have no database. Both only read.
+There are two sources: Airflow's database, as ``airflow tasks state`` reads it, where a command or
+the API server runs; and the supervisor of a task or trigger, because workers have no database.
+Everything here only reads.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.task_states import MISSING
 from airflow_runai.deployment.database import airflow_session
 
-#: So many are asked for at once; databases bound the length of a statement.
-_AT_ONCE = 500
-#: So many are asked for in one address, whose length is bound, too.
-_IN_ONE_ADDRESS = 20
+#: Task instances in one query; databases bound the length of a statement.
+_BATCH = 500
+#: Runs and tasks in one request; the length of its address is bound, too.
+_REQUEST_BATCH = 20
+
+#: Airflow's answer: run id to task id to state; an instance of a mapped task is ``TASK_INDEX``.
+Answer: TypeAlias = Mapping[str, Mapping[str, Any]]
+GetTaskStates: TypeAlias = Callable[..., Answer]
+
+
+class _TaskInstance(Protocol):
+    @property
+    def dag_id(self) -> str: ...
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def map_index(self) -> int | None: ...
+
+
+def task_state(task: _TaskInstance, get_task_states: GetTaskStates) -> str | None:
+    """
+    Return the state of one task instance; ``None`` if it was just cleared, or does not exist.
+
+    :param get_task_states: that of the running task instance; it blocks.
+    """
+    return _only_state(get_task_states(**_question(task)))
+
+
+async def task_state_in_trigger(task: _TaskInstance) -> str | None:
+    """Return the same as :func:`task_state` on the triggerer's event loop."""
+    # Imported here: the worker's machinery is not needed to parse a DAG.
+    from airflow.sdk.execution_time import comms, task_runner
+
+    answer = await task_runner.SUPERVISOR_COMMS.asend(comms.GetTaskStates(**_question(task)))
+    states = getattr(answer, "task_states", None)
+    if states is None:
+        raise RuntimeError(f"Airflow answered {type(answer).__name__} instead of a task's state")
+    return _only_state(states)
+
+
+def _question(task: _TaskInstance) -> dict[str, Any]:
+    return {
+        "dag_id": task.dag_id,
+        "task_ids": [task.task_id],
+        "run_ids": [task.run_id],
+        "map_index": task.map_index,
+    }
+
+
+def _only_state(answer: Answer) -> str | None:
+    states = (state for by_task in answer.values() for state in by_task.values())
+    return next((str(state) for state in states if state), None)
 
 
 def states_in_database(origins: Iterable[Origin]) -> Mapping[Origin, str]:
     """
-    Return the state of each task instance, in Airflow's words; ``none`` is that of a task that was just cleared.
+    Return the state of each task instance; ``none`` is that of a task that was just cleared.
 
     An origin that names no task is left out.
 
     :raises Unreachable: if there is no database to ask.
     """
-    known = sorted({o for o in origins if o.dag_id is not None}, key=str)
-    if not known:
-        return {}
-    found = [
-        row for at in range(0, len(known), _AT_ONCE) for row in _rows(known[at : at + _AT_ONCE])
-    ]
-    return {
-        **dict.fromkeys(known, MISSING),
-        **{Origin(*row[:4]): str(row[4] or "none") for row in found},
-    }
+    tasks = sorted({origin for origin in origins if origin.dag_id is not None}, key=str)
+    states = dict.fromkeys(tasks, MISSING)
+    for start in range(0, len(tasks), _BATCH):
+        for origin, state in _rows(tasks[start : start + _BATCH]):
+            states[origin] = _state_name(state)
+    return states
 
 
-def _rows(origins: list[Origin]) -> list[tuple[str, str, str, int, str | None]]:
+def _state_name(state: object) -> str:
+    return "none" if state is None else str(state)
+
+
+def _rows(origins: list[Origin]) -> list[tuple[Origin, str | None]]:
     from airflow.models.taskinstance import TaskInstance as Instance
     from sqlalchemy import select, tuple_
 
     key = (Instance.dag_id, Instance.task_id, Instance.run_id, Instance.map_index)
-    wanted = [(o.dag_id, o.task_id, o.run_id, o.map_index) for o in origins]
+    values = [(o.dag_id, o.task_id, o.run_id, o.map_index) for o in origins]
     with airflow_session() as session:
-        rows = session.execute(select(*key, Instance.state).where(tuple_(*key).in_(wanted)))
-        return [(dag, task, run, index, state) for dag, task, run, index, state in rows]
+        rows = session.execute(select(*key, Instance.state).where(tuple_(*key).in_(values)))
+        return [(Origin(dag, task, run, index), state) for dag, task, run, index, state in rows]
 
 
 def states_for_worker(ti: Any, origins: Iterable[Origin]) -> Mapping[Origin, str]:
     """
-    Return the same as :func:`states_in_database`, asked through a running task.
+    Return the same as :func:`states_in_database`, but ask through a running task.
 
-    :param ti: the task instance that asks, any.
+    :param ti: the running task instance.
     """
-    alike: dict[tuple[str, int], list[Origin]] = defaultdict(list)
-    for found in {o for o in origins if o.dag_id is not None}:
-        alike[str(found.dag_id), _index(found)].append(found)
-    answers: dict[Origin, str] = {}
-    for (dag_id, map_index), asked in alike.items():
-        for at in range(0, len(asked), _IN_ONE_ADDRESS):
-            answers |= _asked(ti, dag_id, map_index, asked[at : at + _IN_ONE_ADDRESS])
-    return answers
+    groups: dict[tuple[str, int], list[Origin]] = defaultdict(list)
+    for origin in {origin for origin in origins if origin.dag_id is not None}:
+        groups[str(origin.dag_id), _index(origin)].append(origin)
+    states: dict[Origin, str] = {}
+    for (dag_id, map_index), group in groups.items():
+        for start in range(0, len(group), _REQUEST_BATCH):
+            states |= _ask(ti, dag_id, map_index, group[start : start + _REQUEST_BATCH])
+    return states
 
 
-def _asked(ti: Any, dag_id: str, map_index: int, origins: list[Origin]) -> dict[Origin, str]:
-    """
-    Ask for one map index at a time: Airflow's answer calls instance 1 of ``a`` like a task ``a_1``.
-    """
-    task_ids, run_ids = (
-        sorted({str(o.task_id) for o in origins}),
-        sorted({str(o.run_id) for o in origins}),
-    )
-    found = ti.get_task_states(
-        dag_id=dag_id, task_ids=task_ids, run_ids=run_ids, map_index=map_index
+def _ask(ti: Any, dag_id: str, map_index: int, origins: list[Origin]) -> dict[Origin, str]:
+    """Ask for one map index: Airflow's answer names instance 1 of ``a`` like a task ``a_1``."""
+    answer: Answer = ti.get_task_states(
+        dag_id=dag_id,
+        task_ids=sorted({str(origin.task_id) for origin in origins}),
+        run_ids=sorted({str(origin.run_id) for origin in origins}),
+        map_index=map_index,
     )
     suffix = "" if map_index < 0 else f"_{map_index}"
-    known = {o: found.get(o.run_id, {}).get(f"{o.task_id}{suffix}", MISSING) for o in origins}
-    return {o: "none" if state is None else str(state) for o, state in known.items()}
+    states = {}
+    for origin in origins:
+        by_task = answer.get(str(origin.run_id), {})
+        states[origin] = _state_name(by_task.get(f"{origin.task_id}{suffix}", MISSING))
+    return states
 
 
-def _index(found: Origin) -> int:
-    return -1 if found.map_index is None else found.map_index
+def _index(origin: Origin) -> int:
+    return -1 if origin.map_index is None else origin.map_index

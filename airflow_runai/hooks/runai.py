@@ -1,8 +1,8 @@
 """
 The Airflow connection of type ``runai``.
 
-:class:`RunaiHook` turns it into settings and drives flows with them, blocking. The event loop's
-    side is in ``sessions.py``. Nothing is looked up or sent before the first call.
+:class:`RunaiHook` turns it into settings and drives flows with them, blocking. For the event loop
+see ``sessions.py``. Nothing is looked up or sent before the first call.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.backends.tokens import Tokens
+from airflow_runai.core.fields import flag
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
@@ -49,7 +50,7 @@ class RunaiHook(BaseHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """What the connection says, checked; raises ``ConnectionSettingsError``."""
+        """The settings of the connection, checked; raises ``ConnectionSettingsError``."""
         return settings_of(self.get_connection(self.runai_conn_id))
 
     @cached_property
@@ -71,11 +72,13 @@ class RunaiHook(BaseHook):
     def run(
         self,
         flow: Flow[T],
-        tell: Callable[[Notice], None] | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
         sleep: Callable[[float], None] = drivers.pause,
     ) -> T:
         """Drive a flow to its end, with a token on each request; see :func:`drivers.run`."""
-        return drivers.run(self._tokens.authorized(flow), self._client, tell, sleep, self._clock)
+        return drivers.run(
+            self._tokens.authorized(flow), self._client, on_notice, sleep, self._clock
+        )
 
     def project(
         self,
@@ -86,47 +89,46 @@ class RunaiHook(BaseHook):
         """
         Resolve a project, by default the connection's.
 
-        :param patience: what is waited out; by default that the control plane cannot be reached.
+        :param patience: retries what may pass; by default an unreachable control plane.
         :raises NotResolved: for 0 or several hits.
         """
-        wanted = name or self.settings.project
-        if not wanted:
+        project_name = name or self.settings.project
+        if not project_name:
             raise ConnectionSettingsError(
                 f"project: neither the task nor connection {self.runai_conn_id!r} names one; "
                 "set `project` on the operator or the default project of the connection"
             )
-        return self.run(
-            patience(lambda: organization.find_project(wanted, cluster or self.settings.cluster))
-        )
+        cluster_name = cluster or self.settings.cluster
+        return self.run(patience(lambda: organization.find_project(project_name, cluster_name)))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Log in and look around; the text says what works or what is wrong."""
+        """Log in and look around; return whether that works, and what was seen or is wrong."""
         try:
-            clusters = self.run(organization.list_clusters())
-            names = ", ".join(f"{c.name} ({c.version or 'version unknown'})" for c in clusters)
-            words = f"Logged in to {self.settings.url}; clusters: {cut(names) or 'none visible'}"
-            if self.settings.project:
-                found = self.run(
-                    organization.find_project(self.settings.project, self.settings.cluster)
-                )
-                words += f"; project {found.name} found"
+            return True, self._look_around()
         except Untrusted as error:
             return False, str(error)
         except Unreachable as error:
-            return (
-                False,
-                f"{error}; check the control plane URL, and that this machine may reach it",
-            )
+            advice = "check the control plane URL, and that this machine may reach it"
+            return False, f"{error}; {advice}"
         except RunaiError as error:
             return False, str(error)
-        return True, words
+
+    def _look_around(self) -> str:
+        settings = self.settings
+        clusters = self.run(organization.list_clusters())
+        names = ", ".join(f"{c.name} ({c.version or 'version unknown'})" for c in clusters)
+        text = f"Logged in to {settings.url}; clusters: {cut(names) or 'none visible'}"
+        if settings.project:
+            project = self.run(organization.find_project(settings.project, settings.cluster))
+            text += f"; project {project.name} found"
+        return text
 
 
 def settings_of(connection: Connection) -> Settings:
     """
     Read a connection.
 
-    :raises ConnectionSettingsError: naming the field, what it holds (never the secret) and what is
+    :raises ConnectionSettingsError: naming the field, its value (never the secret) and what is
         allowed.
     """
     extra: Mapping[str, Any] = connection.extra_dejson
@@ -137,11 +139,11 @@ def settings_of(connection: Connection) -> Settings:
             client_secret=connection.password or "",
             project=extra.get("project") or None,
             cluster=extra.get("cluster") or None,
-            verify=_flag(extra.get("verify_ssl", True)),
+            verify=_verify_ssl(extra.get("verify_ssl", True)),
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
         )
-    except ValueError as error:  # also an address that cannot be taken apart
+    except ValueError as error:  # also an address that cannot be parsed
         raise ConnectionSettingsError(f"connection {connection.conn_id!r}: {error}") from None
 
 
@@ -151,12 +153,11 @@ def _address(connection: Connection) -> str:
     return f"{host}:{connection.port}" if connection.port and not has_port else host
 
 
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() in ("true", "false", "1", "0"):
-        return str(value).lower() in ("true", "1")
-    raise ConnectionSettingsError(f"verify_ssl: {value!r}; allowed: true or false")
+def _verify_ssl(value: object) -> bool:
+    try:
+        return flag(str(value))
+    except ValueError as error:
+        raise ConnectionSettingsError(f"verify_ssl: {error}") from None
 
 
 def _seconds(value: Any) -> float:

@@ -1,9 +1,9 @@
 """
-The event loop's side of a connection: one HTTP client, one token and one list per project serve all waits.
+Connections on an event loop: one HTTP client, one token and one list per project for all waits.
 
 A triggerer runs hundreds of waits on one loop. A client per wait would cost 40–56 ms of that loop
-each (certificates), and a read per wait one call each. So everything that shares an event loop and
-the same settings shares a :class:`Session`; the last one out closes it.
+each (certificates), and a read per wait one call each. So all waits on one loop with the same
+settings share a :class:`Session`; the last one out closes it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Session:
         self._reads: dict[str, SharedReads] = {}
 
     async def run(
-        self, flow: Flow[T], tell: Callable[[Notice], Awaitable[None]] | None = None
+        self, flow: Flow[T], on_notice: Callable[[Notice], Awaitable[None]] | None = None
     ) -> T:
         """Drive a flow to its end, with a token on each request."""
         return await drivers.arun(
-            self._tokens.authorized(flow), self._client, tell, clock=self._clock
+            self._tokens.authorized(flow), self._client, on_notice, clock=self._clock
         )
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """
-Hears a person's marks where they arrive, and lets the workloads of ended tasks end.
+Ends the workloads of tasks that a person marks in Airflow, while no trigger or worker listens.
 
-For the windows in which no trigger and no worker listens. ``hearing`` is imported by every Airflow
-process and stays cheap; ``errands`` is the thread behind it; ``ending`` does the work, and
-``rendered`` tells it the connection: both are imported by the first errand.
+``listener`` is imported by every Airflow process and stays cheap; ``errands`` is the thread behind
+it; ``marked_tasks`` does the work, and ``rendered_connection`` finds the connection: both are
+imported by the first errand.
 """

@@ -1,6 +1,4 @@
-"""
-One thread that does later what must not be done inside a request: bounded in number and in time.
-"""
+"""One thread for work that must not be done inside a request; bounded in number and in time."""
 
 from __future__ import annotations
 
@@ -13,10 +11,10 @@ from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
 
-#: So many errands may wait; what a flood leaves over is the reaper's.
-MOST = 1000
-#: Seconds for which an errand is followed: until the mark is committed and the workload has been
-#: told to end.
+#: This many errands may wait; the reaper takes care of the rest of a flood.
+MAX_ERRANDS = 1000
+#: Seconds for which an errand is followed: until the mark is committed and the workload is asked to
+#: end.
 PATIENCE = 60.0
 _PAUSE = 1.0
 
@@ -38,10 +36,10 @@ Attend = Callable[[Collection[Errand]], Collection[Errand]]
 
 
 class Worker(Protocol):
-    """Does something beside whoever began it."""
+    """Does something in the background."""
 
     def is_alive(self) -> bool:
-        """Tell whether it still does."""
+        """Tell whether it is still at work."""
 
 
 def _thread(work: Callable[[], None]) -> Worker:
@@ -54,22 +52,23 @@ class Errands:
     """
     The queue and its thread, which lives as long as there is something to do.
 
-    :param attend: does what can be done for some errands now, and returns those that are done with.
+    :param attend: does what can be done for some errands now, and returns those that are done.
+    :param max_errands: that wait at a time.
     :param patience: seconds.
-    :param begin: begins work beside whoever hands something over.
+    :param begin: begins work in the background.
     """
 
     def __init__(
         self,
         attend: Attend,
-        most: int = MOST,
+        max_errands: int = MAX_ERRANDS,
         patience: float = PATIENCE,
         begin: Callable[[Callable[[], None]], Worker] = _thread,
     ) -> None:
         self._attend = attend
         self._patience = patience
         self._begin = begin
-        self._queue: Queue[Errand] = Queue(most)
+        self._queue: Queue[Errand] = Queue(max_errands)
         self._lock = threading.Lock()
         self._worker: Worker | None = None
 
@@ -97,7 +96,7 @@ class Errands:
                 time.sleep(_PAUSE)
 
     def _take(self, pending: dict[Errand, float]) -> bool:
-        """Take all that is there; tell whether there is anything to do."""
+        """Take all that is queued; tell whether there is anything to do."""
         with self._lock:  # so that nothing is handed over to a thread that is about to end
             while not self._queue.empty():
                 pending[self._queue.get_nowait()] = time.monotonic() + self._patience
@@ -109,6 +108,6 @@ class Errands:
         try:
             return self._attend(errands)
         except Exception as error:
-            # Whatever it is, it may pass; if not, the reaper is there.
+            # Whatever it is, it may pass; if not, the reaper will end them.
             log.warning("workloads of ended tasks could not be looked at (%s)", error)
             return ()

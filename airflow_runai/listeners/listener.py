@@ -1,10 +1,10 @@
 """
-What Airflow calls when a task or a run has ended, and when one of its parts starts.
+Hooks that Airflow calls when a task or a run has ended, and when one of its parts starts.
 
-Workers and the scheduler call the same hooks for ends that are none of our business here: their
-tasks see to their own workloads. What tells the API server, where people mark, from the others is
-that only it imports Airflow's web application. The hooks run inside a request that has not
-committed yet: they only take a note.
+Workers and the scheduler call the same hooks for ends that do not matter here: their tasks end
+their own workloads. The API server, where people mark tasks, is recognized by Airflow's web
+application, which no other process imports. The hooks run inside a request that has not committed
+yet: they only take a note.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 hookimpl = HookimplMarker("airflow")
 
 _WEB_APPLICATION = "airflow.api_fastapi.main"
-#: Where the parts with a database are made: scheduler, triggerer, reader of DAG files. Tasks start,
-#: too, and have none.
+#: Module of the parts that have a database: scheduler, triggerer, DAG processor. Tasks start, too,
+#: and have none.
 _PARTS = "airflow.jobs.job"
 
 
@@ -31,7 +31,7 @@ class Listener:
     """
     Registered by the plugin.
 
-    :param errands: takes what was heard.
+    :param errands: takes the notes.
     :param settle_name: gives this Airflow its name on Run:ai, if it has none yet.
     """
 
@@ -41,14 +41,12 @@ class Listener:
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
-        """
-        Settle the name before there is a task that could need it: one database takes one name.
-        """
+        """Settle the name before a task could need it: one database takes one name."""
         if type(component).__module__ == _PARTS:
             try:
                 self._settle_name()
             except Exception as error:
-                # Nobody needs it yet, and whoever does says what is wrong.
+                # No task needs it yet; one that does will say what is wrong.
                 log.warning("this Airflow has no name on Run:ai yet (%s)", error)
 
     @hookimpl
@@ -68,7 +66,7 @@ class Listener:
 
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any) -> None:
-        """Hear of a run that was marked failed; tasks that wait for a retry or a slot become skipped without a word."""
+        """Hear of a run that was marked failed; its waiting tasks are skipped without a call."""
         self._run(dag_run)
 
     @hookimpl

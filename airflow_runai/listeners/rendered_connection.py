@@ -1,7 +1,7 @@
 """
-Which connection a task uses: the one that it rendered when it began, as Airflow's database keeps it.
+The connection of a task: the one that it rendered when it began, from Airflow's database.
 
-Airflow keeps it for the newest 30 runs of a task; marks on older ones are left to the reaper.
+Airflow keeps it for the newest 30 runs of a task; older ones are left to the reaper.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.metrics import parse_metrics
-from airflow_runai.errors import GateFailed, MetricsError, SpecError
+from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
-from airflow_runai.tasks.argument_checks import is_templated
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
                 leases.hold(path, holder, until=time.time() + MAX_LEASE_SECONDS, below=below)
             else:
                 leases.release(path, holder, below=below)
-        except (OSError, SpecError) as error:
+        except (OSError, InvalidArgument) as error:
             self.log.info("the checkpoint is not held against retention (%s)", error)
 
     def _checkpoint_path(self) -> str:

@@ -12,7 +12,7 @@ from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
-from airflow_runai.errors import NotResolved, SpecError
+from airflow_runai.errors import InvalidArgument, NotResolved
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import RunaiWorkloadLink, push_workload_xcom
 from airflow_runai.tasks.retries import fail_without_retry
@@ -78,7 +78,7 @@ class _RunaiLifecycleOperator(BaseOperator):
 
     def _refuse_if_ended(self, workload: Workload) -> None:
         if workload.meaning in OVER:
-            raise SpecError(
+            raise InvalidArgument(
                 [f"workload {workload.name!r} is {workload.phase}; allowed: one that has not ended"]
             )
 

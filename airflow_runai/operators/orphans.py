@@ -13,7 +13,7 @@ from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
-from airflow_runai.errors import SpecError, Unreachable
+from airflow_runai.errors import InvalidArgument, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -52,7 +52,7 @@ class RunaiReapOrphansOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         if older_than < 0:
-            raise SpecError([f"older_than: {older_than!r}; allowed: seconds, at least 0"])
+            raise InvalidArgument([f"older_than: {older_than!r}; allowed: seconds, at least 0"])
         self.runai_conn_id = runai_conn_id
         self.project = project
         self.older_than = older_than

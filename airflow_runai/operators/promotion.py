@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import NoValidCheckpoint, SpecError
+from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -80,7 +80,7 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
         if not isinstance(checkpoint, Mapping):
             checkpoint = {}
         if not checkpoint.get("uri") or not isinstance(metrics, Mapping):
-            raise SpecError(
+            raise InvalidArgument(
                 [
                     "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result "
                     "of RunaiEvaluationOperator, with the result of RunaiSelectCheckpointOperator "

@@ -19,7 +19,13 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
-from airflow_runai.links import WORKLOAD_KEY, RunaiWorkloadLink, push_workload_xcom, push_xcom
+from airflow_runai.links import (
+    TIMELINE_KEY,
+    WORKLOAD_KEY,
+    RunaiWorkloadLink,
+    push_workload_xcom,
+    push_xcom,
+)
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.instructions import show
@@ -28,12 +34,7 @@ from airflow_runai.tasks.settlement import settle
 from airflow_runai.tasks.submission import Submission, note_missing, read_note, submission_result
 from airflow_runai.tasks.wait_policy import outcome_before_waiting, wait_policy
 from airflow_runai.tasks.worker_stop import StopSignal, WorkerStopped, end_if_task_is_finished
-from airflow_runai.triggers.workload import (
-    TIMELINE_KEY,
-    RunaiWorkloadTrigger,
-    policy_to_json,
-    workload_to_json,
-)
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -216,7 +217,7 @@ class RunaiTrainingOperator(PayloadOperator):
         self, context: Context, hook: RunaiHook, workload: Workload, timeline: tuple[Moment, ...]
     ) -> Outcome:
         try:
-            waiting = wait(self._policy(), control_plane.eyes(workload), workload, timeline)
+            waiting = wait(self._policy(), control_plane.reader_for(workload), workload, timeline)
             return hook.run(
                 waiting, lambda news: self._tell(context, news), self._stop_signal.sleep
             )
@@ -231,8 +232,8 @@ class RunaiTrainingOperator(PayloadOperator):
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=workload_to_json(workload),
-                policy=policy_to_json(policy),
+                workload=workload.to_json(),
+                policy=policy.to_json(),
                 on_kill=self.kill_action,
                 show_timeline=self.do_xcom_push,
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),

@@ -15,12 +15,14 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import organization
+from airflow_runai.core.flow import drive
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
+from airflow_runai.deployment.task_states import task_state
 from airflow_runai.errors import (
     CheckpointUnreadable,
+    InvalidArgument,
     NoValidCheckpoint,
-    SpecError,
     Unreachable,
     Untrusted,
 )
@@ -30,18 +32,16 @@ from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
+    CallApi,
+    CheckpointWait,
+    FetchTaskState,
     FetchXCom,
-    Read,
-    State,
+    ReadStorage,
     Step,
-    Watch,
-    drive,
-    state_in,
 )
 from airflow_runai.tasks.query_checks import check_accept, check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
-from airflow_runai.triggers.workload import workload_to_json
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
@@ -148,7 +148,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         check_level(self.level)
         check_on_invalid(self.on_invalid)
         if self.on_invalid == "quarantine" and self.workload is None:
-            raise SpecError(
+            raise InvalidArgument(
                 [
                     "on_invalid: 'quarantine' without a workload; name the workload whose "
                     "interruptions are meant"
@@ -194,18 +194,18 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         if isinstance(self.workload, Mapping):
             return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
-            raise SpecError([f"workload: {self.workload!r}; {_ALLOWED_WORKLOADS}"])
+            raise InvalidArgument([f"workload: {self.workload!r}; {_ALLOWED_WORKLOADS}"])
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
-        return workload_to_json(
-            Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
-        )
+        return Workload(
+            "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
+        ).to_json()
 
     def _task(self, workload: Mapping[str, Any], context: Context) -> FetchXCom:
         """Return the training's task; one that does not exist would be waited for in vain."""
         task_id, map_index = str(workload.get("task_id")), str(workload.get("map_index", -1))
         if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
-            raise SpecError([f"workload: {dict(workload)!r}; {_ALLOWED_WORKLOADS}"])
+            raise InvalidArgument([f"workload: {dict(workload)!r}; {_ALLOWED_WORKLOADS}"])
         _check_training(context["dag"], task_id)
         ti = context["ti"]
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
@@ -227,19 +227,19 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """
         with fail_without_retry():
             store = context.get("task_state_store")
-            mark, guarded = self._remembered(store)
-            watch = Watch(
+            change_token, handled = self._remembered(store)
+            wait = CheckpointWait(
                 self._query(),
                 self._reachable_workload(context),
                 veto=self.on_invalid == "quarantine",
-                mark=mark,
-                guarded=guarded,
+                change_token=change_token,
+                handled=handled,
             )
-            event = drive(watch.round(), lambda step: self._do(step, context))
+            event = drive(wait.poll(), lambda step: self._perform(step, context))
             if event is not None:
                 return PokeReturnValue(is_done=True, xcom_value=self._finish(context, event))
             if store is not None:
-                store.set(MEMORY_KEY, {"mark": watch.mark, "guarded": watch.guarded})
+                store.set(MEMORY_KEY, {"change_token": wait.change_token, "handled": wait.handled})
             return False
 
     def _reachable_workload(self, context: Context) -> dict[str, Any] | None:
@@ -257,18 +257,21 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         memory = store.get(MEMORY_KEY) if store is not None else None
         if not isinstance(memory, Mapping):
             return "", ""
-        return str(memory.get("mark") or ""), str(memory.get("guarded") or "")
+        return str(memory.get("change_token") or ""), str(memory.get("handled") or "")
 
-    def _do(self, step: Step, context: Context) -> Any:
-        if isinstance(step, Read):
-            return step.call(progress_logger())
-        if isinstance(step, FetchXCom):
-            return context["ti"].xcom_pull(
-                task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index
-            )
-        if isinstance(step, State):
-            return state_in(context["ti"].get_task_states(**step.task.question()))
-        return self._hook.run(step.flow())
+    def _perform(self, step: Step, context: Context) -> Any:
+        ti = context["ti"]
+        match step:
+            case ReadStorage():
+                return step.call(progress_logger())
+            case FetchXCom():
+                return ti.xcom_pull(
+                    task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index
+                )
+            case FetchTaskState():
+                return task_state(step.task, ti.get_task_states)
+            case CallApi():
+                return self._hook.run(step.flow())
 
     def _finish(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the result, or raise; both ways of waiting end here."""
@@ -292,8 +295,10 @@ class RunaiCheckpointSensor(BaseSensorOperator):
 def _check_training(dag: DAG, task_id: str) -> None:
     if task_id not in dag.task_ids:
         near = ", ".join(get_close_matches(task_id, dag.task_ids, 3, 0.0))
-        raise SpecError([f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"])
+        raise InvalidArgument(
+            [f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"]
+        )
     if not getattr(dag.get_task(task_id), "do_xcom_push", True):
-        raise SpecError(
+        raise InvalidArgument(
             [f"workload: task {task_id!r} has do_xcom_push=False; name the workload instead"]
         )

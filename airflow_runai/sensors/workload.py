@@ -15,13 +15,13 @@ from airflow_runai.backends.organization import Project
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
-from airflow_runai.core.waiting import look
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import Refused, SpecError, Unreachable, WorkloadEnded
+from airflow_runai.errors import InvalidArgument, Refused, Unreachable, WorkloadEnded
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.tasks.retries import NON_RETRYABLE, fail_without_retry
-from airflow_runai.triggers.workload import RunaiWorkloadTrigger, policy_to_json, workload_to_json
+from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,7 +62,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
         if when_suspended not in ("wait", "end"):
-            raise SpecError([f"when_suspended: {when_suspended!r}; allowed: 'wait' or 'end'"])
+            raise InvalidArgument([f"when_suspended: {when_suspended!r}; allowed: 'wait' or 'end'"])
         self.workload = workload
         self.runai_conn_id = runai_conn_id
         self.project = project
@@ -84,8 +84,8 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=workload_to_json(self._named(project)),
-                policy=policy_to_json(policy),
+                workload=self._named(project).to_json(),
+                policy=policy.to_json(),
                 on_kill="keep",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
@@ -120,7 +120,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
                 return False
             verdict = decide(
                 WaitPolicy(self.poke_interval, when_suspended=self.when_suspended),
-                hook.run(look(control_plane.eyes(workload), workload)),
+                hook.run(take_snapshot(control_plane.reader_for(workload), workload)),
             )
         except NON_RETRYABLE:
             raise

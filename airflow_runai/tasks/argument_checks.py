@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 from airflow.sdk import XComArg
 
 from airflow_runai.core.decision import Timeouts
+from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
 from airflow_runai.core.submission import ON_CLEAR
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.kill import ACTIONS
 
 if TYPE_CHECKING:
     from airflow_runai.core.command_line import ParsedCommand
 
-_ALLOWED = {"on_kill": ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
+_ALLOWED = {"on_kill": ON_KILL_ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
 
 
 def check_payload_arguments(
@@ -72,11 +73,6 @@ def check_wait_arguments(
         )
     if wrong:
         raise SpecError(wrong)
-
-
-def is_templated(text: str) -> bool:
-    """Return whether Airflow has still to render ``text``."""
-    return "{{" in text or "{%" in text
 
 
 def _timeout_problems(timeouts: object) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, SpecError
+from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import reasons, selection_result
 from airflow_runai.tasks.locations import (
     location,
@@ -94,7 +94,7 @@ class CheckpointQuery:
         """
         Return the requirements, ``min_step`` among them.
 
-        :raises SpecError: for requirements that cannot be met.
+        :raises InvalidArgument: for requirements that cannot be met.
         :raises CheckpointUnreadable: if the file with them cannot be read now.
         """
         # Imported here, and below: reading checkpoints is not needed to parse a DAG.
@@ -111,7 +111,9 @@ class CheckpointQuery:
                 )
             return replace(stated, min_step=min_step)
         except RequirementError as error:
-            raise SpecError([f"requirements: {problem}" for problem in error.problems]) from error
+            raise InvalidArgument(
+                [f"requirements: {problem}" for problem in error.problems]
+            ) from error
 
     def _stated_requirements(self) -> Requirements:
         from airflow_runai.checkpoints import RequirementError, Requirements
@@ -124,7 +126,7 @@ class CheckpointQuery:
             return read_requirements(
                 small_file(self.requirements, self.path_map, self.storage_conn_id)
             )
-        except (RequirementError, SpecError):
+        except (RequirementError, InvalidArgument):
             raise
         except Exception as error:  # storage libraries raise what they like
             raise CheckpointUnreadable(
@@ -137,7 +139,7 @@ class CheckpointQuery:
         try:
             return int(str(self.min_step))
         except ValueError:
-            raise SpecError(
+            raise InvalidArgument(
                 [f"min_step: {self.min_step!r}; allowed: a whole number, or nothing"]
             ) from None
 

@@ -1,22 +1,22 @@
 """
-Waiting for a checkpoint while its training runs, as a conversation: what to ask, what to read, what follows from it.
+The wait for a checkpoint while its training runs: a flow of questions, readings, conclusions.
 
-One round is a generator, so that a sensor that pokes and a trigger on an event loop share it:
-:func:`drive` and :func:`adrive` do what it asks for, here or in a thread. It asks the control plane
-*before* it reads, so that the last checkpoint of a training that ends in between is still seen.
+A sensor that pokes and a trigger on an event loop share it: each performs its steps in its own way.
+One poll asks the control plane *before* it reads, so that the last checkpoint of a training that
+ends in between is still seen.
 
-The veto acts only while the workload is not running, read before and after; quarantine looks once
-more at the files themselves. What is left is the moment between that look and the rename, in which
-the platform may start the process: it is told in the log.
+The veto acts only while the workload is not running, read before and after; quarantine checks the
+files themselves once more. What is left is the moment between that check and the rename, in which
+the platform may start the process: the log says so.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
@@ -25,7 +25,8 @@ from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import Meaning
-from airflow_runai.core.waiting import look
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import CheckpointUnreadable, NoValidCheckpoint, RunaiError
 from airflow_runai.tasks.checkpoint_query import (
@@ -39,64 +40,55 @@ if TYPE_CHECKING:
     from airflow_runai.checkpoints import Selection
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 FOUND, ENDED = "found", "ended"
 #: In these nothing of the workload runs, and nothing can begin to run before it was placed on a
 #: node.
 _IDLE = (Meaning.WAITING, Meaning.SUSPENDED)
-#: States in which Airflow is done with a task; in any other it may submit once more.
-_DONE = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Talk to the control plane."""
+class CallApi:
+    """Run a conversation with the control plane; the answer is its result."""
 
     flow: Callable[[], Flow[Any]]
 
 
 @dataclass(frozen=True)
 class FetchXCom:
-    """Fetch what the training of this task left under ``runai_workload``; nothing before it was submitted."""
+    """Fetch the training's ``runai_workload``; there is none before it was submitted."""
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
 
-    def question(self) -> dict[str, Any]:
-        """
-        What Airflow wants to be given to tell the task's state; the answer is for :func:`state_in`.
-        """
-        known = asdict(self)
-        task_id, run_id = known.pop("task_id"), known.pop("run_id")
-        return {**known, "task_ids": [task_id], "run_ids": [run_id]}
-
 
 @dataclass(frozen=True)
-class State:
-    """Ask Airflow how far that task is; ``None`` where it does not say."""
+class FetchTaskState:
+    """Ask Airflow for the state of that task; ``None`` if it has none."""
 
     task: FetchXCom
 
 
 @dataclass(frozen=True)
-class Read:
-    """Call something that reads storage, and so blocks; what it is given may raise to end it."""
+class ReadStorage:
+    """Call something that reads storage, and so blocks; its argument may raise to end the call."""
 
     call: Callable[[Progress], Any]
 
 
-Step = Ask | FetchXCom | State | Read
-Round = Generator[Step, Any, "dict[str, Any] | None"]
+Step: TypeAlias = CallApi | FetchXCom | FetchTaskState | ReadStorage
+Steps: TypeAlias = Generator[Step, Any, T]
 
 
 @dataclass(frozen=True)
-class Standing:
+class WorkloadStatus:
     """
-    What is known of the workload.
+    The status of the workload; the defaults say that nothing is known.
 
     :param end: how it ended for good, in words; empty while it has not.
     :param idle: nothing of it runs now.
@@ -109,193 +101,158 @@ class Standing:
 
 
 @dataclass
-class Watch:
+class CheckpointWait:
     """
-    One wait.
+    One wait, over all of its polls.
 
-    :param workload: whose end ends the wait: fields of :class:`FetchXCom` or of :class:`Workload`;
-        ``None`` for nobody's.
-    :param veto: put aside what is known to be bad while the workload is interrupted.
-    :param mark: of the root when it was read last.
-    :param aside: what was put aside: from where, and to where.
-    :param words: why nothing has passed yet.
-    :param guarded: stands for the interruption and the root in which the veto has acted already.
+    :param workload: the one whose end ends the wait: fields of :class:`FetchXCom` or of
+        :class:`Workload`; ``None`` for no workload.
+    :param veto: quarantine bad checkpoints while the workload is interrupted.
+    :param change_token: of the root when it was last read.
+    :param quarantined: old path to new path.
+    :param reason: why no checkpoint has passed yet.
+    :param handled: key of the last (interruption, root listing) that the veto has handled.
     """
 
-    search: CheckpointQuery
+    query: CheckpointQuery
     workload: Mapping[str, Any] | None = None
     veto: bool = False
-    mark: str = ""
-    aside: dict[str, str] = field(default_factory=dict)
-    words: str = "nobody has looked yet"
-    guarded: str = ""
-    _unread: bool = False
-    _told: str = ""
-    _trouble: str = ""
+    change_token: str = ""
+    quarantined: dict[str, str] = field(default_factory=dict)
+    reason: str = "nothing has been read yet"
+    handled: str = ""
+    _is_undecided: bool = False
+    _logged_reason: str = ""
+    _logged_error: str = ""
     _absent_since: float | None = None
 
-    def round(self) -> Round:
+    def poll(self) -> Steps[dict[str, Any] | None]:
         """
         Look once.
 
-        :return: what the wait ends with, or ``None`` to look again later.
-        :raises NoValidCheckpoint: for what no waiting mends; ``SpecError`` likewise.
+        :return: what the wait ends with, or ``None`` to poll again later.
+        :raises NoValidCheckpoint: if waiting cannot help; so does ``InvalidArgument``.
         """
-        standing = yield from self._standing()
-        found = yield from self._selection(last=bool(standing.end))
-        if found is not None and found.chosen is not None:
-            told = {"result": self.search.result(found, self.aside), "refused": len(found.rejected)}
-            return {"status": FOUND, **told}
-        # What cannot be read just now may be the very checkpoint.
-        if standing.end and not self._unread:
-            return {
-                "status": ENDED,
-                "words": f"{standing.end} without a checkpoint that passes: {self.words}",
-            }
-        self._tell()
-        if self.veto and standing.idle:
-            yield from self._put_bad_ones_aside(standing)
+        status = yield from self._workload_status()
+        selection = yield from self._select(is_last=bool(status.end))
+        if selection is not None and selection.chosen is not None:
+            result = self.query.result(selection, self.quarantined)
+            return {"status": FOUND, "result": result, "refused": len(selection.rejected)}
+        # What cannot be read now may be the very checkpoint that is waited for.
+        if status.end and not self._is_undecided:
+            words = f"{status.end} without a checkpoint that passes: {self.reason}"
+            return {"status": ENDED, "words": words}
+        self._log_reason()
+        if self.veto and status.idle:
+            yield from self._quarantine(status)
         return None
 
-    def _tell(self) -> None:
-        """Say why the wait goes on, whenever that has changed."""
-        if self.words != self._told:
-            self._told = self.words
-            log.info("waiting on: %s", self.words)
+    def _log_reason(self) -> None:
+        if self.reason != self._logged_reason:
+            self._logged_reason = self.reason
+            log.info("waiting on: %s", self.reason)
 
-    def _standing(self) -> Generator[Step, Any, Standing]:
-        """What is known of the workload; nothing, where it cannot be asked: that says nothing about it."""
+    def _workload_status(self) -> Steps[WorkloadStatus]:
+        """Ask for the workload; that it cannot be read says nothing about it."""
+        if self.workload is None:
+            return WorkloadStatus()
         try:
-            if self.workload is None:
-                return Standing()
             if "task_id" in self.workload:
-                return (yield from self._standing_of_task(FetchXCom(**self.workload)))
-            seen: Standing = yield Ask(partial(self._looked_at, Workload(**self.workload)))
-            return seen
+                return (yield from self._task_status(FetchXCom(**self.workload)))
+            workload = Workload.from_json(self.workload)
+            return (yield from self._read_status(workload))
         except (RunaiError, AirflowException, AirflowRuntimeError, OSError) as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
+            if str(error) != self._logged_error:
+                self._logged_error = str(error)
                 log.warning(
-                    "cannot look at the workload (%s); this says nothing about it, waiting on",
-                    error,
+                    "cannot read the workload (%s); its status is unknown, still waiting", error
                 )
-            return Standing()
+            return WorkloadStatus()
 
-    def _standing_of_task(self, task: FetchXCom) -> Generator[Step, Any, Standing]:
-        """A task that is tried again submits the next generation, so its workload's end is not yet the end."""
-        told = yield task
-        seen = Standing()
-        if told:
-            seen = yield Ask(partial(self._looked_at, Workload(told["id"], told["name"], "")))
-        if told and not seen.end:
-            return seen
-        state = yield State(task)
-        if state in _DONE:
-            return (
-                seen
-                if seen.end
-                else Standing(f"task {task.task_id} is {state} and has left no workload; it ended")
-            )
-        return replace(seen, end="", idle=bool(seen.end))
+    def _task_status(self, task: FetchXCom) -> Steps[WorkloadStatus]:
+        """A retry submits the next generation, so the end of one workload is not yet the end."""
+        submitted = yield task
+        status = WorkloadStatus()
+        if submitted:
+            workload = Workload(submitted["id"], submitted["name"], "")
+            status = yield from self._read_status(workload)
+            if not status.end:
+                return status
+        state = yield FetchTaskState(task)
+        if state not in FINISHED_TASK_STATES:
+            return replace(status, end="", idle=bool(status.end))
+        if status.end:
+            return status
+        return WorkloadStatus(f"task {task.task_id} is {state} and has left no workload; it ended")
 
-    def _looked_at(self, wanted: Workload) -> Flow[Standing]:
-        found = wanted if wanted.id else (yield from control_plane.finder(wanted)())
-        if found is None:
-            return Standing()
-        seen = yield from look(control_plane.eyes(found), found)
-        self._absent_since = seen.absent_since and (self._absent_since or seen.absent_since)
-        verdict = decide(WaitPolicy(), replace(seen, absent_since=self._absent_since))
-        end = (
-            isinstance(verdict, Outcome)
-            and f"workload {verdict.name} {verdict.status} ({verdict.reason})"
-        )
-        idle = seen.absent_since is None and seen.workload.meaning in _IDLE
-        return Standing(end or "", idle, seen.workload.phase_updated_at)
+    def _read_status(self, workload: Workload) -> Steps[WorkloadStatus]:
+        status: WorkloadStatus = yield CallApi(partial(self._fetch_status, workload))
+        return status
 
-    def _selection(self, *, last: bool) -> Generator[Step, Any, Any]:
-        """Choose, unless nothing has changed since the last look."""
+    def _fetch_status(self, wanted: Workload) -> Flow[WorkloadStatus]:
+        workload = wanted if wanted.id else (yield from control_plane.finder(wanted)())
+        if workload is None:
+            return WorkloadStatus()
+        snapshot = yield from take_snapshot(control_plane.reader_for(workload), workload)
+        if snapshot.absent_since is None:
+            self._absent_since = None
+        else:
+            self._absent_since = self._absent_since or snapshot.absent_since
+        decision = decide(WaitPolicy(), replace(snapshot, absent_since=self._absent_since))
+        end = ""
+        if isinstance(decision, Outcome):
+            end = f"workload {decision.name} {decision.status} ({decision.reason})"
+        idle = self._absent_since is None and snapshot.workload.meaning in _IDLE
+        return WorkloadStatus(end, idle, snapshot.workload.phase_updated_at)
+
+    def _select(self, *, is_last: bool) -> Steps[Selection | None]:
+        """Choose a checkpoint; ``None`` if nothing has changed, or it cannot be read now."""
         try:
-            mark = yield Read(lambda _: self.search.mark())
-            if mark == self.mark and not last:
+            token = yield ReadStorage(lambda _: self.query.mark())
+            if token == self.change_token and not is_last:
                 return None
-            found = yield Read(self.search.select)
+            selection: Selection = yield ReadStorage(self.query.select)
         except CheckpointUnreadable as error:
-            self.mark, self.words, self._unread = (
-                "",
-                str(error),
-                not isinstance(error, CheckpointNotFoundYet),
-            )
+            self.change_token, self.reason = "", str(error)
+            self._is_undecided = not isinstance(error, CheckpointNotFoundYet)
             return None
-        self._unread = any(
-            report.verdict == "unknown" and report.transient for report in found.rejected
+        self._is_undecided = any(
+            report.verdict == "unknown" and report.transient for report in selection.rejected
         )
-        if found.chosen is None:
-            self.mark, self.words = (
-                mark if _settled(found) else "",
-                str(no_valid_checkpoint(self.search.root, found)),
-            )
-        return found
+        if selection.chosen is None:
+            self.change_token = token if _is_settled(selection) else ""
+            self.reason = str(no_valid_checkpoint(self.query.root, selection))
+        return selection
 
-    def _put_bad_ones_aside(self, before: Standing) -> Generator[Step, Any, None]:
-        everything = replace(self.search, min_step=None, requirements=None, report_path=None)
+    def _quarantine(self, before: WorkloadStatus) -> Steps[None]:
+        everything = replace(self.query, min_step=None, requirements=None, report_path=None)
         try:
-            seen = f"{before.since} {(yield Read(lambda _: everything.mark()))}"
-            if seen == self.guarded:
+            key = f"{before.since} {(yield ReadStorage(lambda _: everything.mark()))}"
+            if key == self.handled:
                 return
-            found = yield Read(everything.select)
+            selection: Selection = yield ReadStorage(everything.select)
         except NoValidCheckpoint:
             return
-        again = yield from self._standing()
-        if not again.idle or again.since != before.since:
-            log.info("the workload goes on; nothing is put aside")
+        now = yield from self._workload_status()
+        if not now.idle or now.since != before.since:
+            log.info("the workload goes on; nothing is quarantined")
             return
-        self.aside.update((yield Read(lambda _: quarantine_rejected(found, everything))))
-        # Of the root before it was read: what has come since then was not looked at.
-        self.guarded = seen if _settled(found) else ""
-        after = yield from self._standing()
+        self.quarantined.update(
+            (yield ReadStorage(lambda _: quarantine_rejected(selection, everything)))
+        )
+        # The key is that of the root before it was read: what came later has not been checked.
+        self.handled = key if _is_settled(selection) else ""
+        after = yield from self._workload_status()
         if not after.idle:
             log.warning(
-                "the workload came back meanwhile; its log tells which checkpoint it resumed from"
+                "the workload came back meanwhile; its log says which checkpoint it resumed from"
             )
 
 
-def _settled(found: Selection) -> bool:
-    """Whether another look is in vain: what could not be decided may become readable without a trace in the listing."""
-    return not any(report.transient for report in found.rejected)
+def _is_settled(selection: Selection) -> bool:
+    """
+    Tell whether reading again is in vain while the listing stays the same.
 
-
-def state_in(answer: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Read the state from Airflow's answer about one task; its key in there has the map index behind it, or not."""
-    return next(
-        (str(state) for states in answer.values() for state in states.values() if state), None
-    )
-
-
-def drive(steps: Round, do: Callable[[Step], Any]) -> dict[str, Any] | None:
-    """Do what a round asks for, blocking."""
-    answer, error = None, None
-    while True:
-        try:
-            step = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return dict(end.value) if end.value is not None else None
-        answer, error = None, None
-        try:
-            answer = do(step)
-        except Exception as problem:
-            error = problem
-
-
-async def adrive(steps: Round, do: Callable[[Step], Awaitable[Any]]) -> dict[str, Any] | None:
-    """Do what a round asks for on an event loop."""
-    answer, error = None, None
-    while True:
-        try:
-            step = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return dict(end.value) if end.value is not None else None
-        answer, error = None, None
-        try:
-            answer = await do(step)
-        except Exception as problem:
-            error = problem
+    What could not be decided may become readable without a trace in the listing.
+    """
+    return not any(report.transient for report in selection.rejected)

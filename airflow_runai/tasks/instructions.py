@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.core.json_merge import merged
-from airflow_runai.core.naming import LONGEST_SLUG
+from airflow_runai.core.json_merge import deep_merge
+from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.deployment import configuration
@@ -79,7 +79,7 @@ def gather(
     if not isinstance(spec, Mapping):
         return Instructions(spec)  # the check of the specification has the better words for it
     line = _without_overruled(own.unfilled, spec)
-    call = merged(line.said if line else {}, spec)
+    call = deep_merge(line.said if line else {}, spec)
     name = template or own.template
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
@@ -167,9 +167,9 @@ def _from_templates(
 
 def _slug(parsed: ParsedCommand) -> str | None:
     name = parsed.name or parsed.name_prefix
-    if name is None or len(name) <= LONGEST_SLUG:
+    if name is None or len(name) <= MAX_SLUG_LENGTH:
         return name
-    slug = name[:LONGEST_SLUG].rstrip("-")
+    slug = name[:MAX_SLUG_LENGTH].rstrip("-")
     log.warning("command_line: the name %s is cut to %s, to leave room for a hash", name, slug)
     return slug
 

@@ -1,9 +1,9 @@
 """
-From a path in a container, or a URI, to something a worker can read, and how far the way to it is trusted.
+From a path in a container, or a URI, to a file that a worker can read, and how far it is trusted.
 
-Who writes a DAG and who mounts a volume is trusted, who trains is not. So the worker's end of a
-path map is taken as it is, links and all; from there on
-:mod:`airflow_runai.checkpoints.storage.directory_handle` follows none.
+The authors of DAGs and mounts are trusted, trainings are not. So the worker's end of a path map is
+taken as it is, links and all; from there on
+:mod:`airflow_runai.checkpoints.storage.directory_handle` follows no links.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_runai.core.paths import to_worker, worker_prefix
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_runai.checkpoints.storage.small_files import SmallFile
 
 _LOCAL = ("file", "local")
+_PATH_MAPS = "allowed: a mapping from container prefixes to worker prefixes"
 
 
 def location(
@@ -33,31 +34,26 @@ def location(
     :param path: container path or URI.
     :param path_map: container prefixes to worker prefixes (paths or URIs).
     :param storage_conn_id: Airflow connection for object storage.
-    :raises SpecError: for what is no path, and where ``..`` leads out of the prefix.
+    :raises InvalidArgument: if it is not a path, or ``..`` leads out of the prefix.
     """
     if not isinstance(path, str) or not path.strip() or not _can_be_named(path):
-        raise SpecError([f"path: {path!r}; allowed: a container path or a URI that is not empty"])
-    if path_map is not None and not isinstance(path_map, Mapping):
-        raise SpecError(
-            [
-                f"path_map: {path_map!r}; allowed: a mapping from container prefixes to worker prefixes"
-            ]
+        raise InvalidArgument(
+            [f"path: {path!r}; allowed: a container path or a URI that is not empty"]
         )
-    found = to_worker(path, path_map or {})
-    mounted = _mounted(found)
+    if path_map is not None and not isinstance(path_map, Mapping):
+        raise InvalidArgument([f"path_map: {path_map!r}; {_PATH_MAPS}"])
+    uri = to_worker(path, path_map or {})
+    mounted = _mounted(uri)
     if mounted is not None:
         return mounted
     # Imported here: fsspec is not needed to parse a DAG.
     from airflow.sdk import ObjectStoragePath
 
     try:
-        return ObjectStoragePath(found, conn_id=storage_conn_id)
+        return ObjectStoragePath(uri, conn_id=storage_conn_id)
     except ValueError as error:
-        raise SpecError(
-            [
-                f"path: {found!r} ({error}); allowed: a path, or a URI whose provider is installed, such as s3://…"
-            ]
-        ) from error
+        allowed = "allowed: a path, or a URI whose provider is installed, such as s3://…"
+        raise InvalidArgument([f"path: {uri!r} ({error}); {allowed}"]) from error
 
 
 def _can_be_named(path: str) -> bool:
@@ -68,33 +64,35 @@ def _can_be_named(path: str) -> bool:
 
 
 def _mounted(worker: str) -> Path | None:
-    """The path that a worker's name for something means, unless it lies on object storage."""
-    scheme, found, rest = worker.partition("://")
-    if found and scheme.lower() not in _LOCAL:
-        return None
-    return Path(rest if found else worker)
+    """Return the path that a worker's name means; ``None`` for object storage."""
+    scheme, separator, rest = worker.partition("://")
+    if not separator:
+        return Path(worker)
+    return Path(rest) if scheme.lower() in _LOCAL else None
 
 
 def untrusted_below(path: str, path_map: Mapping[str, str] | None) -> Path | None:
     """
-    Return the directory from which on no link is followed to ``path``; ``None`` where nothing is known of it.
+    Return the directory below which no link is followed; ``None`` if there is none.
 
-    The worker prefix, if one matches. Otherwise the mount that the path lies on, or the link that
-    leads there: those who may write on a mounted volume are many, those who may mount one are few.
-    On object storage there are no links.
+    It is the worker prefix, if one matches. Otherwise it is the mount that the path lies on, or the
+    link that leads there: many may write to a mounted volume, few may mount one. Object storage has
+    no links.
     """
     prefix = worker_prefix(path, path_map or {})
     if prefix is not None:
         return _mounted(prefix)
     mounted = _mounted(path)
-    above = [] if mounted is None or not mounted.is_absolute() else list(mounted.parents)[-2::-1]
+    if mounted is None or not mounted.is_absolute():
+        return None
+    above = list(mounted.parents)[-2::-1]  # from the top down, without the root
     return next((top for top in above if os.path.ismount(top) or os.path.islink(top)), None)
 
 
 def small_file(
     path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
 ) -> SmallFile:
-    """Return the small file that a worker finds under ``path``; the parameters are those of :func:`location`."""
+    """Return the small file at ``path``; the parameters are those of :func:`location`."""
     # Imported here: reading checkpoints is not needed to parse a DAG.
     from airflow_runai.checkpoints.storage.small_files import SmallFile
 
@@ -103,9 +101,9 @@ def small_file(
 
 def refuse_missing_connection(storage_conn_id: str | None) -> None:
     """
-    Name a connection that is not there; providers go on without credentials then, and blame the storage.
+    Refuse a connection that does not exist: without credentials, providers blame the storage.
 
-    :raises SpecError: if there is none of that name.
+    :raises InvalidArgument: if there is none of that name.
     """
     from airflow.sdk import BaseHook
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -114,13 +112,10 @@ def refuse_missing_connection(storage_conn_id: str | None) -> None:
         if storage_conn_id:
             BaseHook.get_connection(storage_conn_id)
     except AirflowNotFoundException:
-        raise SpecError(
-            [
-                f"storage_conn_id: {storage_conn_id!r} is no connection that Airflow can read; define it, or name another"
-            ]
-        ) from None
+        found = f"storage_conn_id: {storage_conn_id!r} is not a connection that Airflow can read"
+        raise InvalidArgument([f"{found}; define it, or name another"]) from None
 
 
 def without_connection(uri: str, storage_conn_id: str | None) -> str:
-    """Return a URI as others write it: Airflow puts the connection's id in front of the bucket."""
+    """Return a URI without the connection's id, which Airflow puts in front of the bucket."""
     return uri.replace(f"://{storage_conn_id}@", "://", 1) if storage_conn_id else uri

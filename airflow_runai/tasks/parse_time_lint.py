@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import get_parsing_context
 
-from airflow_runai.core.json_merge import merged
+from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import SpecError
 
@@ -112,4 +112,4 @@ def _merged_spec(spec: Any, parsed: ParsedCommand | None) -> Mapping[str, Any] |
     """Merge mapping and line as ``execute`` does; ``None`` if the mapping itself is a template."""
     if spec is not None and not isinstance(spec, Mapping):
         return None
-    return merged(parsed.spec if parsed else {}, spec or {})
+    return deep_merge(parsed.spec if parsed else {}, spec or {})

@@ -1,4 +1,4 @@
-"""Which of our errors a retry cannot help: those end the task at once, whatever its ``retries``."""
+"""Errors that a retry cannot help: they end the task at once, whatever its ``retries``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from airflow_runai.errors import (
     Forbidden,
     ForeignWorkload,
     GateFailed,
+    InvalidArgument,
     NotResolved,
     NoValidCheckpoint,
     Refused,
     RunaiError,
-    SpecError,
     Unauthorized,
     Untrusted,
 )
 
-#: The task's author or the checkpoint itself is at fault: no time mends that.
-NEVER_RETRYABLE = (SpecError, GateFailed, NoValidCheckpoint)
+#: The task's author or the checkpoint itself is at fault: time does not help.
+NEVER_RETRYABLE = (InvalidArgument, GateFailed, NoValidCheckpoint)
 #: A refusal (400) of a specification stays a refusal; 404, 409 and anything transient may pass.
 NON_RETRYABLE = (
     *NEVER_RETRYABLE,
@@ -39,7 +39,7 @@ NON_RETRYABLE = (
 @contextmanager
 def fail_without_retry(*, in_the_middle: bool = False) -> Iterator[None]:
     """
-    Turn errors that a retry cannot help into Airflow's failure without retry; the words stay the same.
+    Turn errors that a retry cannot help into Airflow's failure without retry.
 
     :param in_the_middle: a workload of this task may be alive: then a refusal must not cost the
         training.
@@ -47,12 +47,12 @@ def fail_without_retry(*, in_the_middle: bool = False) -> Iterator[None]:
     try:
         yield
     except RunaiError as error:
-        if _is_hopeless(error, in_the_middle):
+        if _is_final(error, in_the_middle):
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
         raise
 
 
-def _is_hopeless(error: RunaiError, in_the_middle: bool) -> bool:
+def _is_final(error: RunaiError, in_the_middle: bool) -> bool:
     if isinstance(error, CheckpointUnreadable):
         return False
     if in_the_middle:

@@ -1,7 +1,7 @@
 """
-Whether the end of a wait is one: the worker looks again, because the event that woke it may be old.
+Whether the end of a wait still holds: the worker looks again, because the event may be old.
 
-It never decides by itself: the one verdict does, on what is seen now and what the wait knew.
+It decides by the same :func:`decide` as the wait, from what it sees now and what the wait knew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow_runai.backends import control_plane
 from airflow_runai.backends.termination import stop
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.outcome import FAILED, STALLED, SUCCEEDED, TIMED_OUT, Outcome
-from airflow_runai.core.waiting import look
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.errors import Refused, Unreachable
 from airflow_runai.hooks.runai import RunaiHook
 
@@ -25,36 +25,32 @@ def settle(
     hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
 ) -> Outcome | None:
     """
-    Return the end as it is now; stop what exceeds its timeout even now.
+    Return the end as it is now; stop a workload that exceeds its timeout even now.
 
-    :param policy: asked only where something besides success and failure has to be decided.
-    :param action: what to do with a workload that exceeds its timeout: ``stop``, ``suspend`` or
-        ``keep``.
-    :return: ``None`` if the wait goes on, because the workload is back, runs again, or nobody can
-        tell.
+    :param policy: called only if something besides success and failure has to be decided.
+    :param action: for a workload that exceeds its timeout: ``stop``, ``suspend`` or ``keep``.
+    :return: ``None`` if the wait goes on: the workload is back or runs again, or its state is
+        unknown.
     """
     if outcome.status in (SUCCEEDED, FAILED):
         return outcome
     start = outcome.workload()
     try:
-        seen = hook.run(look(control_plane.eyes(start), start, outcome.timeline))
-        if outcome.absent and seen.absent_since is not None:
+        reader = control_plane.reader_for(start)
+        snapshot = hook.run(take_snapshot(reader, start, outcome.timeline))
+        if outcome.absent and snapshot.absent_since is not None:
             return outcome
-        now = decide(policy(), seen)
+        now = decide(policy(), snapshot)
         if not isinstance(now, Outcome):
-            log.info(
-                "%s was %s, and is %s now: waiting on",
-                start.name,
-                outcome.status,
-                seen.workload.phase,
-            )
+            phase = snapshot.workload.phase
+            log.info("%s was %s, and is %s now: still waiting", start.name, outcome.status, phase)
             return None
         if now.status not in (TIMED_OUT, STALLED):
             return now
-        done = hook.run(stop(seen.workload, action))
+        done = hook.run(stop(snapshot.workload, action))
     except (Unreachable, Refused) as error:
         log.warning(
-            "%s is %s, but nobody answers (%s): waiting on", start.name, outcome.status, error
+            "%s is %s, but cannot be read (%s): still waiting", start.name, outcome.status, error
         )
         return None
     return replace(now, reason=f"{now.reason}; {done}") if done else None

@@ -16,14 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission, termination
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.submission import Order, retry_while_unreachable
+from airflow_runai.backends.submission import SubmissionRequest, retry_while_unreachable
 from airflow_runai.core.flow import now
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.spec import WorkloadSpec
-from airflow_runai.core.submission import CLOCKS_AGREE, Adopt, Create, Numbered, Tries, plan
+from airflow_runai.core.submission import (
+    CLOCKS_AGREE,
+    Adopt,
+    Create,
+    Numbered,
+    Tries,
+    plan_submission,
+)
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.errors import ForeignWorkload, Missing
@@ -105,7 +112,7 @@ class Submission:
 
     def _plan(self, existing: list[Numbered]) -> Create | Adopt:
         try:
-            return plan(existing, self._tries, self.note, self.on_clear)
+            return plan_submission(existing, self._tries, self.note, self.on_clear)
         except Missing:
             if self.note:
                 write_note(self.context, replace(self.note, missed_at=self._tries.max_tries))
@@ -138,35 +145,39 @@ class Submission:
         note, tries = self.note, self._tries
         named = note.name if note and note.generation == step.generation else None
         name = named or generation_name(base_name(self._who, self.slug), step.generation)
-        order = self._order(name)
-        intent = self._noted(step.generation, order)
+        request = self._request(name)
+        intent = self._noted(step.generation, request)
         write_note(self.context, intent)
-        workload = self.hook.run(submission.create_or_adopt(self.project, order))
+        workload = self.hook.run(submission.create_or_adopt(self.project, request))
         remember(self.context, replace(intent, workload_id=workload.id))
         words = "submitted %s to project %s (id %s, try %d)"
         log.info(words, workload.name, self.project.name, workload.id, tries.current)
         return workload
 
-    def _order(self, name: str) -> Order:
+    def _request(self, name: str) -> SubmissionRequest:
         spec = self.spec.with_environment(_about(self.context))
-        mark = Mark(self._who.map_index, self.on_kill, self.awaited)
-        return Order(name, spec, self._tries.current, mark)
+        return SubmissionRequest(
+            name,
+            spec,
+            self._tries.current,
+            Mark(self._who.map_index, self.on_kill, self.awaited),
+        )
 
-    def _noted(self, generation: int, order: Order) -> Note:
+    def _noted(self, generation: int, request: SubmissionRequest) -> Note:
         earlier = self.note if self.note and self.note.generation == generation else None
         return Note(
             generation=generation,
-            try_number=order.try_number,
-            name=order.name,
+            try_number=request.try_number,
+            name=request.name,
             instance=self._who.instance,
             connection=self.hook.runai_conn_id,
-            fingerprint=order.fingerprint,
+            fingerprint=request.fingerprint,
             max_tries=self._tries.max_tries,
             begun=earlier.begun if earlier else int(self.hook.run(now())),
         )
 
     def _adopt(self, step: Adopt) -> Workload:
-        workload, order = step.workload, self._order(step.workload.name)
+        workload, request = step.workload, self._request(step.workload.name)
         if workload.id == self._found_elsewhere:
             raise ForeignWorkload(
                 f"workload {workload.name} ({workload.phase}) was submitted through the connection "
@@ -177,7 +188,7 @@ class Submission:
             self.note.fingerprint if self.note and self.note.workload_id == workload.id else None
         )
         if workload.meaning is not Meaning.DELETING:
-            self.hook.run(submission.verify(workload, order, noted))
+            self.hook.run(submission.verify(workload, request, noted))
         log.info(
             "adopted %s (id %s, phase %s): nothing is submitted",
             workload.name,
@@ -189,7 +200,7 @@ class Submission:
             # nobody's decision.
             self.hook.run(retry_while_unreachable(lambda: control_plane.resume(workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
-        adopted = replace(self._noted(step.generation, order), workload_id=workload.id)
+        adopted = replace(self._noted(step.generation, request), workload_id=workload.id)
         if replace(adopted, try_number=0) != (
             replace(self.note, try_number=0) if self.note else None
         ):

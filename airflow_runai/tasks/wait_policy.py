@@ -9,9 +9,9 @@ from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import Timeouts, WaitPolicy, decide
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import OVER
-from airflow_runai.core.waiting import look
+from airflow_runai.core.waiting import take_snapshot
 from airflow_runai.deployment import configuration
-from airflow_runai.errors import Refused, SpecError, Unreachable
+from airflow_runai.errors import InvalidArgument, Refused, Unreachable
 
 if TYPE_CHECKING:
     from airflow_runai.core.workload import Workload
@@ -25,14 +25,14 @@ def wait_policy(
     Return the policy, from arguments that are rendered by now.
 
     :param poll_interval: seconds; default: ``[runai] poll_interval``.
-    :raises SpecError: if a value is not allowed.
+    :raises InvalidArgument: if a value is not allowed.
     """
     interval = poll_interval or configuration.seconds("poll_interval")
     try:
         seconds = {clock: float(value) for clock, value in (timeouts or {}).items()}
         return WaitPolicy(interval, Timeouts(**seconds), when_suspended)
     except (TypeError, ValueError, AttributeError) as error:
-        raise SpecError(
+        raise InvalidArgument(
             [
                 f"timeouts: {timeouts!r}: {error}; "
                 "allowed: a mapping from clocks to seconds greater than 0"
@@ -51,7 +51,9 @@ def outcome_before_waiting(
     if workload.meaning not in OVER:
         return None
     try:
-        verdict = decide(policy, hook.run(look(control_plane.eyes(workload), workload)))
+        verdict = decide(
+            policy, hook.run(take_snapshot(control_plane.reader_for(workload), workload))
+        )
     except (Unreachable, Refused):
         return None
     return verdict if isinstance(verdict, Outcome) else None

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_runai.backends.termination import stop
-from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
+from airflow_runai.deployment.task_states import task_state
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,17 +58,13 @@ def end_if_task_is_finished(
         ``keep``.
     :raises AirflowException: if a user ended the task; the workload has been seen to.
     """
-    state = _task_state(context)
-    if state in FINISHED:
-        ended = hook.run(stop(workload, action, lambda: _task_state(context) in FINISHED))
+
+    def state_now() -> str | None:
+        return task_state(context["ti"], context["ti"].get_task_states)
+
+    state = state_now()
+    if state in FINISHED_TASK_STATES:
+        ended = hook.run(stop(workload, action, lambda: state_now() in FINISHED_TASK_STATES))
         done = ended or f"workload {workload.name} was told to end"
         raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
     return state
-
-
-def _task_state(context: Context) -> str | None:
-    ti = context["ti"]
-    states = ti.get_task_states(
-        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-    )
-    return next((str(state) for state in states.get(ti.run_id, {}).values()), None)

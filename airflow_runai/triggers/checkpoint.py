@@ -1,15 +1,16 @@
 """
 The wait for a checkpoint, on the triggerer.
 
-Storage is read in two threads of their own, however many wait: the loop that serves all of a
-triggerer's waits never blocks, and neither do the threads that Airflow and others use. What is
-cancelled stops reading at the next chunk.
+Storage is read in two threads of its own, however many triggers wait: neither the loop that serves
+all of them nor the threads that Airflow and others use ever block. A wait that is cancelled stops
+reading at the next chunk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,19 +21,20 @@ from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_runai.errors import NoValidCheckpoint, SpecError
+from airflow_runai.core.flow import adrive
+from airflow_runai.deployment.task_states import task_state
+from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
 from airflow_runai.hooks.sessions import session
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
 from airflow_runai.tasks.checkpoint_wait import (
+    CallApi,
+    CheckpointWait,
+    FetchTaskState,
     FetchXCom,
     Progress,
-    Read,
-    State,
+    ReadStorage,
     Step,
-    Watch,
-    adrive,
-    state_in,
 )
 
 T = TypeVar("T")
@@ -44,7 +46,7 @@ READERS = 2
 
 class RunaiCheckpointTrigger(BaseTrigger):
     """
-    Waits until a checkpoint passes, or its workload has ended without one, then fires once.
+    Wait until a checkpoint passes, or its workload has ended without one, then fire once.
 
     All parameters are plain JSON, because they are stored in Airflow's database; secrets are not
     among them. The event is ``{"status": "found", "result": …, "refused": …}``, or ``ended``,
@@ -53,9 +55,9 @@ class RunaiCheckpointTrigger(BaseTrigger):
     :param search: the fields of :class:`CheckpointQuery`.
     :param poll_interval: seconds between looks.
     :param deadline: epoch seconds after which the wait ends; ``None`` for never.
-    :param workload: whose end ends the wait: the fields of :class:`FetchXCom` or of a workload;
-        ``None`` for nobody's.
-    :param veto: put bad checkpoints aside while the workload is interrupted.
+    :param workload: the one whose end ends the wait: the fields of :class:`FetchXCom` or of a workload;
+        ``None`` for no workload.
+    :param veto: quarantine bad checkpoints while the workload is interrupted.
     :param min_defer_seconds: do not fire earlier than this after the start.
     """
 
@@ -80,18 +82,18 @@ class RunaiCheckpointTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
-        names = (
-            "search",
-            "poll_interval",
-            "deadline",
-            "workload",
-            "runai_conn_id",
-            "veto",
-            "min_defer_seconds",
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "search": self.search,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "workload": self.workload,
+                "runai_conn_id": self.runai_conn_id,
+                "veto": self.veto,
+                "min_defer_seconds": self.min_defer_seconds,
+            },
         )
-        return f"{type(self).__module__}.{type(self).__qualname__}", {
-            name: getattr(self, name) for name in names
-        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire."""
@@ -101,53 +103,52 @@ class RunaiCheckpointTrigger(BaseTrigger):
         yield TriggerEvent(event)
 
     async def _wait(self) -> dict[str, Any]:
-        watch = Watch(CheckpointQuery(**self.search), self.workload, self.veto)
+        wait = CheckpointWait(CheckpointQuery(**self.search), self.workload, self.veto)
         while True:
             try:
-                event = await adrive(watch.round(), self._do)
-            except (NoValidCheckpoint, SpecError) as error:
+                event = await adrive(wait.poll(), self._perform)
+            except (NoValidCheckpoint, InvalidArgument) as error:
                 return {"status": WRONG, "words": str(error)}
             if event is not None:
                 return event
-            left = None if self.deadline is None else self.deadline - time.time()
-            if left is not None and left <= 0:
-                return {"status": TIMED_OUT, "words": watch.words}
-            await asyncio.sleep(
-                self.poll_interval if left is None else min(self.poll_interval, left)
-            )
+            left = math.inf if self.deadline is None else self.deadline - time.time()
+            if left <= 0:
+                return {"status": TIMED_OUT, "words": wait.reason}
+            await asyncio.sleep(min(self.poll_interval, left))
 
-    async def _do(self, step: Step) -> Any:
-        if isinstance(step, Read):
-            return await in_thread(step.call)
-        if isinstance(step, FetchXCom):
-            return await _recall(step)
-        if isinstance(step, State):
-            return await asyncio.to_thread(_state, step.task)
-        async with session(self.runai_conn_id) as joined:
-            return await joined.run(step.flow())
+    async def _perform(self, step: Step) -> Any:
+        match step:
+            case ReadStorage():
+                return await in_thread(step.call)
+            # In a thread: the supervisor of ``dag.test`` cannot be asked in another way.
+            case FetchXCom():
+                return await asyncio.to_thread(_fetch_xcom, step)
+            case FetchTaskState():
+                return await asyncio.to_thread(_fetch_task_state, step.task)
+            case CallApi():
+                async with session(self.runai_conn_id) as joined:
+                    return await joined.run(step.flow())
 
 
-async def _recall(step: FetchXCom) -> Mapping[str, Any] | None:
-    # Imported here: it pulls in the worker's machinery, which DAG parsing does not need.
+def _fetch_xcom(task: FetchXCom) -> Mapping[str, Any] | None:
+    # Imported here, and below: the worker's machinery is not needed to parse a DAG.
     from airflow.sdk.execution_time.xcom import XCom
 
-    # In a thread: the supervisor of ``dag.test`` cannot be asked in another way.
-    found = await asyncio.to_thread(XCom.get_one, key=WORKLOAD_KEY, **asdict(step))
-    return found if isinstance(found, Mapping) else None
+    value = XCom.get_one(key=WORKLOAD_KEY, **asdict(task))
+    return value if isinstance(value, Mapping) else None
 
 
-def _state(task: FetchXCom) -> str | None:
-    # Imported here, and asked in a thread, for the same reasons.
+def _fetch_task_state(task: FetchXCom) -> str | None:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    return state_in(RuntimeTaskInstance.get_task_states(**task.question()))
+    return task_state(task, RuntimeTaskInstance.get_task_states)
 
 
 class _Abandoned(BaseException):
     """
-    Nobody waits for this reading any more.
+    The result of this reading is no longer needed.
 
-    No ``Exception``, so that no reader takes it for a damage.
+    It is not an ``Exception``, so that no reader takes it for damage.
     """
 
 
@@ -155,7 +156,7 @@ async def in_thread(call: Callable[[Progress], T]) -> T:
     """
     Call something that blocks, off the loop; at most :data:`READERS` at a time.
 
-    :param call: is given what it has to tell how far it is; that ends it when this is cancelled.
+    :param call: receives the progress callback, which raises when this is cancelled.
     """
     stop = threading.Event()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints.keeping.leases import leased
-from airflow_runai.errors import MetricsError, SpecError
+from airflow_runai.errors import InvalidArgument, MetricsError
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator, read_metrics
 from airflow_runai.operators.promotion import RunaiPromoteCheckpointOperator
@@ -137,7 +137,7 @@ def test_a_path_that_leads_out_removes_nothing_and_submits_nothing(
 )
 def test_what_is_no_path_is_an_error_that_shows_it(mounted: Path, path: str) -> None:
     for read in (location, small_file):
-        with pytest.raises(SpecError, match="path: '"):
+        with pytest.raises(InvalidArgument, match="path: '"):
             read(path, {"/ckpt": str(mounted)})
 
 

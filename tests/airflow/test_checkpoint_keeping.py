@@ -20,7 +20,7 @@ from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import choosing, evaluating, publish, root
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 __all__ = ["root"]  # a fixture
@@ -168,7 +168,7 @@ def test_that_no_report_can_be_written_is_told_before_anything_is_read(
 
 def test_a_storage_connection_that_is_not_there_is_named(run: Runner, root: Path) -> None:
     done = run(dag_of(choosing(root="memory:///nobodys", storage_conn_id="nobody", retries=2)))
-    assert "storage_conn_id: 'nobody' is no connection that Airflow can read" in done.words
+    assert "storage_conn_id: 'nobody' is not a connection that Airflow can read" in done.words
     assert done.task().try_number == 1
 
 

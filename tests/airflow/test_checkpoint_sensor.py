@@ -20,28 +20,27 @@ from airflow.sdk import Asset, BaseOperator
 from safetensors.numpy import load_file, save_file
 
 from airflow_runai.backends import control_plane
-from airflow_runai.core.flow import Flow
+from airflow_runai.core.flow import Flow, drive
 from airflow_runai.emulator import Emulator
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.tasks.checkpoint_query import CheckpointQuery
 from airflow_runai.tasks.checkpoint_wait import (
-    Ask,
+    CallApi,
+    CheckpointWait,
+    FetchTaskState,
     FetchXCom,
-    Read,
-    Standing,
-    State,
+    ReadStorage,
     Step,
-    Watch,
-    drive,
+    WorkloadStatus,
 )
 from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import publish
-from tests.airflow.triggering import soon
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import eventually, wait_until
 
 Runner = Callable[..., Run]
 T = TypeVar("T")
@@ -55,7 +54,7 @@ def sensor(**given: Any) -> Callable[[], RunaiCheckpointSensor]:
         "root": "/shared/ckpt",
         "path_map": paths,
         "poke_interval": 0.1,
-        "timeout": PATIENCE,
+        "timeout": 3600,
     }
     return lambda: RunaiCheckpointSensor(**{**known, **given})
 
@@ -167,9 +166,9 @@ class NoPatience(RunaiCheckpointSensor):
 class NoPatienceHook(RunaiHook):
     """Sleeps not at all."""
 
-    def run(self, flow: Flow[T], tell: Any = None, sleep: Any = None) -> T:
+    def run(self, flow: Flow[T], on_notice: Any = None, sleep: Any = None) -> T:
         """Drive a flow without its sleeps."""
-        return super().run(flow, tell, lambda _: None)
+        return super().run(flow, on_notice, lambda _: None)
 
 
 @both
@@ -223,30 +222,30 @@ def reading(made: list[Step]) -> Callable[[Step], Any]:
 
     def do(step: Step) -> Any:
         made.append(step)
-        return step.call(lambda _: None) if isinstance(step, Read) else None
+        return step.call(lambda _: None) if isinstance(step, ReadStorage) else None
 
     return do
 
 
 def test_a_root_in_which_nothing_has_changed_is_not_read_again(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    watch, made = Watch(CheckpointQuery(str(tmp_path), min_step=20)), list[Step]()
-    assert drive(watch.round(), reading(made)) is None
+    wait, made = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=20)), list[Step]()
+    assert drive(wait.poll(), reading(made)) is None
     first = len(made)
-    assert drive(watch.round(), reading(made)) is None
+    assert drive(wait.poll(), reading(made)) is None
     assert len(made) - first == 1, "only the listing"
     publish(tmp_path, 20)
-    event = drive(watch.round(), reading(made))
+    event = drive(wait.poll(), reading(made))
     assert event is not None
     assert event["result"]["step"] == 20
 
 
 def test_what_was_wanted_before_is_no_reason_not_to_read(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    watch = Watch(CheckpointQuery(str(tmp_path), min_step=20))
-    assert drive(watch.round(), reading([])) is None
-    again = Watch(replace(watch.search, min_step=10), mark=watch.mark)
-    assert drive(again.round(), reading([])) is not None
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=20))
+    assert drive(wait.poll(), reading([])) is None
+    again = CheckpointWait(replace(wait.query, min_step=10), change_token=wait.change_token)
+    assert drive(again.poll(), reading([])) is not None
 
 
 def test_what_is_being_written_is_read_again_even_if_its_listing_is_the_same(
@@ -254,32 +253,32 @@ def test_what_is_being_written_is_read_again_even_if_its_listing_is_the_same(
 ) -> None:
     made = publish(tmp_path, 10)
     (made / "checkpoint-is-incomplete.txt").touch()
-    watch, steps = Watch(CheckpointQuery(str(tmp_path))), list[Step]()
+    wait, steps = CheckpointWait(CheckpointQuery(str(tmp_path))), list[Step]()
     for _ in range(2):
-        assert drive(watch.round(), reading(steps)) is None
+        assert drive(wait.poll(), reading(steps)) is None
     assert len(steps) == 4
-    assert "in_progress" in watch.words
+    assert "in_progress" in wait.reason
 
 
 WORKLOAD = {"dag_id": "dag", "run_id": "now", "task_id": "train", "map_index": -1}
 
 
 def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> None:
-    watch, order = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD), list[str]()
+    wait, order = CheckpointWait(CheckpointQuery(str(tmp_path)), WORKLOAD), list[str]()
 
     def do(step: Step) -> Any:
         order.append(type(step).__name__)
         if isinstance(step, FetchXCom):
             return {"id": "7", "name": "train-g1"}
-        if isinstance(step, Ask):
+        if isinstance(step, CallApi):
             publish(tmp_path, 10)  # its last checkpoint, and then it ends
             return ended(step.flow())
-        if isinstance(step, State):
+        if isinstance(step, FetchTaskState):
             return "failed"
         return step.call(lambda _: None)
 
-    event = drive(watch.round(), do)
-    assert order == ["FetchXCom", "Ask", "State", "Read", "Read"]
+    event = drive(wait.poll(), do)
+    assert order == ["FetchXCom", "CallApi", "FetchTaskState", "ReadStorage", "ReadStorage"]
     assert event is not None
     assert event["status"] == "found"
 
@@ -287,7 +286,7 @@ def test_the_workload_is_asked_before_the_storage_is_read(tmp_path: Path) -> Non
 def ended(flow: Flow[Any]) -> Any:
     """What the control plane says of a workload that has completed."""
     flow.close()
-    return Standing("workload train-g1 failed (Failed)")
+    return WorkloadStatus("workload train-g1 failed (Failed)")
 
 
 @pytest.mark.parametrize(
@@ -303,15 +302,15 @@ def ended(flow: Flow[Any]) -> Any:
 def test_a_training_that_airflow_tries_again_has_not_ended(
     tmp_path: Path, state: str | None, end: str | None
 ) -> None:
-    watch = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD)
-    event = drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, state))
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path)), WORKLOAD)
+    event = drive(wait.poll(), training_task({"id": "7", "name": "train-g1"}, state))
     assert (event and event["status"]) == end
 
 
 def test_a_task_that_failed_before_it_submitted_ends_the_wait(tmp_path: Path) -> None:
-    watch = Watch(CheckpointQuery(str(tmp_path)), WORKLOAD)
-    assert drive(watch.round(), training_task(None, "running")) is None
-    event = drive(watch.round(), training_task(None, "failed"))
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path)), WORKLOAD)
+    assert drive(wait.poll(), training_task(None, "running")) is None
+    event = drive(wait.poll(), training_task(None, "failed"))
     assert event is not None
     assert event["words"].startswith(
         "task train is failed and has left no workload; it ended without a checkpoint"
@@ -324,9 +323,9 @@ def training_task(workload: dict[str, str] | None, state: str | None) -> Callabl
     def do(step: Step) -> Any:
         if isinstance(step, FetchXCom):
             return workload
-        if isinstance(step, State):
+        if isinstance(step, FetchTaskState):
             return state
-        if isinstance(step, Ask):
+        if isinstance(step, CallApi):
             return ended(step.flow())
         return step.call(lambda _: None)
 
@@ -336,9 +335,9 @@ def training_task(workload: dict[str, str] | None, state: str | None) -> Callabl
 def test_between_two_tries_the_veto_acts(tmp_path: Path) -> None:
     publish(tmp_path, 10)
     os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
-    watch = Watch(CheckpointQuery(str(tmp_path), min_step=11), WORKLOAD, veto=True)
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=11), WORKLOAD, veto=True)
     assert (
-        drive(watch.round(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
+        drive(wait.poll(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
     )
     assert (tmp_path / "quarantine" / "step-00000020" / "report.json").exists()
 
@@ -349,11 +348,11 @@ def test_a_storage_that_does_not_answer_does_not_end_the_wait_with_the_training(
     publish(tmp_path, 10)
     report = tmp_path / "report.json"
     report.mkdir()
-    watch = Watch(CheckpointQuery(str(tmp_path), report_path=str(report)), WORKLOAD)
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path), report_path=str(report)), WORKLOAD)
     task = training_task({"id": "7", "name": "train-g1"}, "failed")
-    assert drive(watch.round(), task) is None
+    assert drive(wait.poll(), task) is None
     report.rmdir()
-    event = drive(watch.round(), task)
+    event = drive(wait.poll(), task)
     assert event is not None
     assert event["status"] == "found"
 
@@ -362,10 +361,10 @@ def test_why_the_wait_goes_on_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="airflow_runai")
-    watch = Watch(CheckpointQuery(str(tmp_path), min_step=20))
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=20))
     for step in (10, 11, 12):
         publish(tmp_path, step)
-        assert drive(watch.round(), reading([])) is None
+        assert drive(wait.poll(), reading([])) is None
     assert [record.message for record in caplog.records if "waiting on" in record.message] == [
         f"waiting on: {tmp_path}: none of 0 checkpoints passed: there was no candidate"
     ]
@@ -423,7 +422,7 @@ def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
         waiting = [
             asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)
         ]
-        await soon(lambda: len(began) == READERS)
+        await eventually(lambda: len(began) == READERS)
         for _ in range(20):
             await asyncio.sleep(0.001)
         assert len(began) == READERS
@@ -449,15 +448,15 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
         for _ in range(READERS + 1):
             began.clear()
             reading = asyncio.create_task(in_thread(endless))
-            await soon(began.is_set)
+            await eventually(began.is_set)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reading
         assert await in_thread(lambda _: 7) == 7
-        await soon(lambda: len(ends) == READERS + 1)
+        await eventually(lambda: len(ends) == READERS + 1)
         assert set(ends) == {"_Abandoned"}
 
-    asyncio.run(asyncio.wait_for(check(), PATIENCE))
+    asyncio.run(check())
 
 
 # -- the veto
@@ -565,22 +564,22 @@ def test_while_the_training_runs_nothing_is_put_aside(
 
 def test_what_arrives_while_the_veto_reads_is_looked_at_next(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    watch = Watch(CheckpointQuery(str(tmp_path), min_step=99), WORKLOAD, veto=True)
-    standing, reads = Standing(idle=True), list[int]()
+    wait = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=99), WORKLOAD, veto=True)
+    standing, reads = WorkloadStatus(idle=True), list[int]()
 
     def do(step: Step) -> Any:
         if isinstance(step, FetchXCom):
             return {"id": "7", "name": "train-g1"}
-        if isinstance(step, Ask):
+        if isinstance(step, CallApi):
             return standing
-        assert isinstance(step, Read)
+        assert isinstance(step, ReadStorage)
         found = step.call(lambda _: None)
         reads.append(1)
         if len(reads) == 4:  # the veto has read everything, and has not acted yet
             os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
         return found
 
-    assert drive(watch.round(), do) is None
-    assert not watch.aside
-    assert drive(watch.round(), do) is None
-    assert list(watch.aside) == [str(tmp_path / "step-00000020")]
+    assert drive(wait.poll(), do) is None
+    assert not wait.quarantined
+    assert drive(wait.poll(), do) is None
+    assert list(wait.quarantined) == [str(tmp_path / "step-00000020")]

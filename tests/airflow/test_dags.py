@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import BaseOperator
 
 from airflow_runai.emulator import Emulator
+from airflow_runai.links import TIMELINE_KEY
 from airflow_runai.operators.checkpoint import RunaiSelectCheckpointOperator
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.lifecycle import (
@@ -26,10 +27,9 @@ from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
-from airflow_runai.triggers.workload import TIMELINE_KEY
 from tests.airflow.conftest import ROOT, SECRET
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 EXPECTED = {

@@ -12,13 +12,13 @@ import pytest
 from airflow.sdk.execution_time.comms import GetTaskStates
 
 from airflow_runai.backends.control_plane import suspend
-from airflow_runai.core.task_states import FINISHED
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
+from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.tasks.kill import Kill
-from airflow_runai.triggers.workload import workload_from_json
 from tests.airflow.running import Person
-from tests.airflow.triggering import Supervised, soon, supervised, trigger, with_task
-from tests.polling import wait_until
+from tests.airflow.triggering import Supervised, supervised, trigger, with_task
+from tests.support.waiting import eventually, wait_until
 
 __all__ = ["supervised"]
 
@@ -42,7 +42,7 @@ def test_killed_while_the_task_lives_it_leaves_the_workload_alone(
     assert emulator.workloads_named("long-t")[0].desired == "Running"
 
 
-@pytest.mark.parametrize("state", sorted(FINISHED))
+@pytest.mark.parametrize("state", sorted(FINISHED_TASK_STATES))
 def test_killed_after_a_user_ended_the_task_it_stops_the_workload(
     emulator: Emulator, supervised: Supervised, state: str
 ) -> None:
@@ -80,7 +80,7 @@ def test_killing_survives_its_own_cancellation(emulator: Emulator, supervised: S
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(made.on_kill(), 1.0)
         assert deletes(emulator) == 0, "the slow answer is still under way"
-        await soon(lambda: deletes(emulator) > 0)
+        await eventually(lambda: deletes(emulator) > 0)
         await _rest()
 
     asyncio.run(impatient())
@@ -155,7 +155,7 @@ def test_workload_that_has_long_been_absent_is_gone(
     made = with_task(trigger(emulator, "long-t"))
     supervised("failed")
     emulator.faults.add("hide", name="long-t", times=None)
-    workload = workload_from_json(made.workload)
+    workload = Workload.from_json(made.workload)
     kill = Kill(
         made.task_instance,
         "runai_default",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.submission import Order
+from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import Unreachable
@@ -37,8 +37,8 @@ def item(identity: str = "w-1", phase: str = "Running", **more: Any) -> dict[str
     }
 
 
-def order(name: str = "train-0123456789-g1", **spec: Any) -> Order:
-    return Order(name, WorkloadSpec.from_mapping({"image": "a:1", **spec}), 1)
+def order(name: str = "train-0123456789-g1", **spec: Any) -> SubmissionRequest:
+    return SubmissionRequest(name, WorkloadSpec.from_mapping({"image": "a:1", **spec}), 1)
 
 
 @dataclass

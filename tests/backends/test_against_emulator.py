@@ -20,7 +20,7 @@ from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome
-from airflow_runai.core.submission import Adopt, Create, Tries, plan
+from airflow_runai.core.submission import Adopt, Create, Tries, plan_submission
 from airflow_runai.core.waiting import wait
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator, Scenario
@@ -92,7 +92,7 @@ def submit(talk: Blocking, name: str = NAME, **spec: Any) -> Workload:
 
 
 def wait_for(talk: Blocking, workload: Workload) -> Outcome:
-    return talk.run(wait(POLICY, control_plane.eyes(workload), workload))
+    return talk.run(wait(POLICY, control_plane.reader_for(workload), workload))
 
 
 def test_a_training_runs_to_its_end(talk: Blocking) -> None:
@@ -291,12 +291,16 @@ def test_a_clear_replaces_only_after_the_old_one_is_gone(talk: Blocking) -> None
     talk.emulator.plane.scripted.set("train", Scenario(run_seconds=None, stop_seconds=20))
     submit(talk)
     talk.emulator.advance(10)
-    step = plan(talk.run(generations(talk.project, DIGEST)), Tries(2, 2), None, "restart")
+    step = plan_submission(
+        talk.run(generations(talk.project, DIGEST)), Tries(2, 2), None, "restart"
+    )
     assert isinstance(step, Create)
     assert [w.name for w in step.ends] == [NAME]
     talk.run(end_and_wait(step.ends[0]))
     assert not talk.emulator.plane.busy
-    found = plan(talk.run(generations(talk.project, DIGEST)), Tries(3, 2), None, "restart")
+    found = plan_submission(
+        talk.run(generations(talk.project, DIGEST)), Tries(3, 2), None, "restart"
+    )
     assert isinstance(found, Create)
     assert (found.generation, found.ends) == (2, ())
 
@@ -304,7 +308,7 @@ def test_a_clear_replaces_only_after_the_old_one_is_gone(talk: Blocking) -> None
 def test_a_crash_after_the_create_is_found_by_its_hash_alone(talk: Blocking) -> None:
     made = submit(talk)
     found = talk.run(generations(talk.project, DIGEST))
-    step = plan(found, Tries(2), None, "restart")
+    step = plan_submission(found, Tries(2), None, "restart")
     assert isinstance(step, Adopt)
     assert (step.workload.id, step.workload.try_number) == (made.id, 1)
     assert step.workload.fingerprint == order(NAME, compute={"gpu_devices": 1}).fingerprint

@@ -6,13 +6,13 @@ import pytest
 
 from airflow_runai.backends import control_plane as cp
 from airflow_runai.backends import organization
-from airflow_runai.backends.paging import MOST_PAGES, PAGE, read_all
+from airflow_runai.backends.paging import MAX_PAGES, PAGE, read_all
 from airflow_runai.core.flow import Reply, Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (
     Forbidden,
+    InvalidArgument,
     NotResolved,
-    SpecError,
     Unauthorized,
     Unreachable,
     Unreadable,
@@ -80,7 +80,7 @@ def test_an_unknown_cluster_is_told_with_those_there_are() -> None:
 @pytest.mark.parametrize("name", ["a,b", "", "  "])
 def test_a_name_that_a_filter_cannot_say_is_refused_before_it_is_sent(name: str) -> None:
     hand = Hand()
-    with pytest.raises(SpecError, match="allowed: a name without commas that is not empty"):
+    with pytest.raises(InvalidArgument, match="allowed: a name without commas that is not empty"):
         hand.run(organization.find_project(name))
     assert not hand.asked
 
@@ -143,7 +143,7 @@ def test_a_list_that_never_ends_is_an_error_not_a_part() -> None:
     assert len(endless.run(cp.list_workloads([]))) == 1
     with pytest.raises(Unreadable, match="goes on after"):
         moving.run(cp.list_workloads([]))
-    assert len(moving.asked) == MOST_PAGES
+    assert len(moving.asked) == MAX_PAGES
 
 
 def _offset(request: Request) -> int:
@@ -390,10 +390,10 @@ def test_a_history_that_cannot_be_read_now_is_not_empty(
 def test_the_eyes_find_a_deleted_workload_by_name_and_id() -> None:
     rows = [item("w-0", name="w-1-g1"), item("w-1", "Completed")]
     hand = Answers.hand(reply({"workloads": rows}))
-    found = hand.run(cp.eyes(WORKLOAD).find_deleted("w-1"))
+    found = hand.run(cp.reader_for(WORKLOAD).find_deleted("w-1"))
     assert found is not None
     assert (found.id, found.phase) == ("w-1", "Completed")
-    assert hand.run(cp.eyes(WORKLOAD).find_deleted("w-9")) is None
+    assert hand.run(cp.reader_for(WORKLOAD).find_deleted("w-9")) is None
 
 
 def test_pods_come_as_the_server_words_them() -> None:

@@ -18,7 +18,7 @@ from airflow_runai.backends import clients, drivers
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
 from airflow_runai.errors import ConnectionSettingsError, Unreachable, Unreadable, Untrusted
-from tests.polling import PATIENCE
+from tests.support.patience import PATIENCE
 
 T = TypeVar("T")
 Run = Callable[..., Any]
@@ -270,7 +270,7 @@ def listening(treat: Callable[[socket.socket], None]) -> Iterator[int]:
             stopped.set()
             with socket.create_connection(door.getsockname()):
                 pass  # wakes the accept
-            thread.join(PATIENCE)
+            thread.join()
 
 
 def _reset(visitor: socket.socket) -> None:
@@ -338,7 +338,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         [*made, *who, "-keyout", key, "-out", cert],
         check=True,
         capture_output=True,
-        timeout=PATIENCE,
     )
     return key, cert
 
@@ -386,7 +385,7 @@ def test_a_self_signed_certificate_is_accepted_where_the_connection_says_so(
 @really_both
 def test_a_ca_file_that_cannot_be_used_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
-    for name, words in (("missing.pem", "is no readable file"), ("empty.pem", "cannot be used")):
+    for name, words in (("missing.pem", "is not a readable file"), ("empty.pem", "cannot be used")):
         with pytest.raises(ConnectionSettingsError, match=rf"CA file: .*{name}.* {words}"):
             run(ask(), settings(1, "https", ca_file=str(tmp_path / name)))
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_runai.backends.termination import (
     GRACE,
-    LONGEST_GOODBYE,
+    MAX_TERMINATION_SECONDS,
     REPEAT,
     end_and_wait,
     let_pods_end,
@@ -131,7 +131,7 @@ def test_a_workload_that_does_not_leave_is_an_error_and_no_second_one_is_started
     hand = Hand(answer=Leaving(reads))
     with pytest.raises(Unreachable, match=f"b-g1 is not gone after 900 s{words}"):
         hand.run(end_and_wait(RUNNING))
-    assert sum(hand.slept) >= LONGEST_GOODBYE
+    assert sum(hand.slept) >= MAX_TERMINATION_SECONDS
 
 
 def test_a_certificate_that_is_not_trusted_is_told_at_once() -> None:

@@ -30,15 +30,15 @@ from airflow_runai.backends import (
     submission,
 )
 from airflow_runai.backends.organization import Project
-from airflow_runai.backends.shared_reads import FEWEST, SharedReads
-from airflow_runai.backends.tokens import LONGEST_TOKEN, Tokens
+from airflow_runai.backends.shared_reads import MIN_WAITS, SharedReads
+from airflow_runai.backends.tokens import MAX_TOKEN_LENGTH, Tokens
 from airflow_runai.core.decision import WaitPolicy
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
-from airflow_runai.emulator import Scenario, Settings, SteppedClock, serve
+from airflow_runai.emulator import EmulatorSettings, Scenario, SteppedClock, serve
 from airflow_runai.emulator.faults import HOSTILE_TEXT
 from airflow_runai.errors import RunaiError
 from tests.backends.rest import order
@@ -93,7 +93,7 @@ class Talk:
     def _mask(self, token: str) -> None:
         assert token.isascii()
         assert token.isprintable()
-        assert len(token) <= LONGEST_TOKEN
+        assert len(token) <= MAX_TOKEN_LENGTH
 
     def _tell(self, news: Notice) -> None:
         self.left += [news.text, dict(news.data)]
@@ -114,12 +114,12 @@ def submit(talk: Talk) -> None:
 def watch(talk: Talk) -> None:
     wanted = Workload("", NAME, "", project_id="4501")
     found = talk.run(appearance(WaitPolicy(), control_plane.finder(wanted), wanted))
-    talk.run(wait(WaitPolicy(), control_plane.eyes(found), found))
+    talk.run(wait(WaitPolicy(), control_plane.reader_for(found), found))
 
 
 def share(talk: Talk) -> None:
     reads = SharedReads("4501", 5.0)
-    for _ in range(FEWEST):
+    for _ in range(MIN_WAITS):
         reads.join()
     for listed in talk.run(control_plane.list_workloads([])):
         talk.run(reads.read(listed.id))
@@ -152,7 +152,7 @@ def recorded() -> Answers:
     answers = Answers()
     scenario = Scenario(run_seconds=60, preempt_every=40)
     with serve(
-        Settings(clock=SteppedClock(), scenarios={"train": scenario}, policy_max_gpus=4)
+        EmulatorSettings(clock=SteppedClock(), scenarios={"train": scenario}, policy_max_gpus=4)
     ) as runai:
         real = httpx.Client(base_url=runai.url, headers={"Accept": "application/json"})
 

@@ -25,12 +25,12 @@ def test_settings_never_show_the_secret() -> None:
         ({"url": ""}, "control plane URL (host): '' has no scheme or no host"),
         ({"url": "ftp://org.run.ai"}, "has no scheme or no host"),
         ({"url": "https://"}, "has no scheme or no host"),
-        ({"url": "https://org.run.ai:99999"}, "is no address; allowed: https://HOST[:PORT]"),
-        ({"url": "https://org.run.ai:port"}, "is no address"),
-        ({"url": "https://[::1"}, "is no address"),
+        ({"url": "https://org.run.ai:99999"}, "is not an address; allowed: https://HOST[:PORT]"),
+        ({"url": "https://org.run.ai:port"}, "is not an address"),
+        ({"url": "https://[::1"}, "is not an address"),
         ({"url": "https://me:s3cr3t@org.run.ai"}, "holds user information"),
         ({"url": "me:s3cr3t@org.run.ai"}, "'***@org.run.ai' has no scheme"),
-        ({"url": "https://me:s3cr3t@org.run.ai:99999"}, "'***@org.run.ai:99999' is no address"),
+        ({"url": "https://me:s3cr3t@org.run.ai:99999"}, "'***@org.run.ai:99999' is not an address"),
         (
             {"client_id": ""},
             "client id (login): empty; enter the id of a service account or access key",
@@ -68,5 +68,5 @@ def test_a_client_speaks_to_the_given_address_with_a_time_out_on_everything(url:
 
 
 def test_an_address_that_the_http_client_refuses_is_a_clear_error() -> None:
-    with pytest.raises(ConnectionSettingsError, match="is no address"):
+    with pytest.raises(ConnectionSettingsError, match="is not an address"):
         clients.client(Settings(**{**GOOD, "url": "https://org .run.ai\x7f"}))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from airflow_runai.backends import drivers
-from airflow_runai.backends.shared_reads import FEWEST, SharedReads
+from airflow_runai.backends.shared_reads import MIN_WAITS, SharedReads
 from airflow_runai.core.flow import Request
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import NotFound, RunaiError, Unreachable
@@ -98,9 +98,9 @@ def test_a_clock_that_was_set_back_does_not_keep_an_old_list_alive() -> None:
 
 
 def test_few_waits_read_for_themselves() -> None:
-    plane = Plane(FEWEST - 1)
-    read_all(plane, joined(FEWEST - 1), FEWEST - 1)
-    assert (plane.lists, plane.reads) == (0, FEWEST - 1)
+    plane = Plane(MIN_WAITS - 1)
+    read_all(plane, joined(MIN_WAITS - 1), MIN_WAITS - 1)
+    assert (plane.lists, plane.reads) == (0, MIN_WAITS - 1)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 
 from airflow_runai.backends.control_plane import create, get
 from airflow_runai.backends.submission import (
-    LONG_LOOKS,
-    LONGEST_PAUSE,
-    LOOKS,
-    MOST_CREATES,
+    LONG_LOOKUP_DELAYS,
+    LOOKUP_DELAYS,
+    MAX_CREATES,
+    MAX_PAUSE,
     create_or_adopt,
     generations,
     retry_while_unreachable,
@@ -223,7 +223,7 @@ def test_a_control_plane_that_stays_away_ends_in_unreachable_after_a_bounded_num
     plane = SmallPlane(on_create=lambda number: LOST)
     with pytest.raises(Unreachable, match="reset"):
         plane.hand().run(create_or_adopt(PROJECT, order()))
-    assert plane.creates == MOST_CREATES
+    assert plane.creates == MAX_CREATES
 
 
 def test_without_an_answer_to_the_lookup_nothing_is_created_again() -> None:
@@ -253,7 +253,7 @@ def test_a_throttled_create_waits_as_asked_within_reason() -> None:
     hand = plane.hand()
     hand.run(create_or_adopt(PROJECT, order()))
     assert hand.slept[0] == 20.0
-    assert max(hand.slept) == LONGEST_PAUSE
+    assert max(hand.slept) == MAX_PAUSE
 
 
 def test_generations_come_from_both_lists_and_each_once() -> None:
@@ -316,14 +316,14 @@ def test_what_was_noted_and_cannot_be_found_is_looked_for_as_long_as_lists_may_l
 
     hand = Hand(answer=answer)
     assert hand.run(generations(PROJECT, DIGEST, Note(1, 1, "w-1", "train-g1"))) == []
-    assert sum(hand.slept) == sum(LOOKS)
+    assert sum(hand.slept) == sum(LOOKUP_DELAYS)
 
 
 def test_generations_that_cannot_be_listed_stop_the_submission() -> None:
     hand = Answers.hand(Unreachable("down"))
     with pytest.raises(Unreachable):
         hand.run(generations(PROJECT, DIGEST))
-    assert len(hand.asked) == len(LOOKS) + 1
+    assert len(hand.asked) == len(LOOKUP_DELAYS) + 1
 
 
 def test_patience_ends_and_the_last_error_is_told() -> None:
@@ -334,14 +334,14 @@ def test_patience_ends_and_the_last_error_is_told() -> None:
     hand = Hand()
     with pytest.raises(Unreachable, match="still down"):
         hand.run(retry_while_unreachable(failing))
-    assert hand.slept == list(LOOKS)
+    assert hand.slept == list(LOOKUP_DELAYS)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_where_a_workload_may_be_alive_refusals_are_waited_out(status: int) -> None:
     hand = Answers.hand(*[reply({"message": "no"}, status)] * 5, LOST, reply(named(1)))
     found = hand.run(steadfastly(lambda: get("w-1")))
-    assert (found.id, hand.slept) == ("w-1", list(LONG_LOOKS[:6]))
+    assert (found.id, hand.slept) == ("w-1", list(LONG_LOOKUP_DELAYS[:6]))
 
 
 def test_even_then_not_for_ever() -> None:

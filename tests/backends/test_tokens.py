@@ -7,7 +7,7 @@ import pytest
 
 from airflow_runai.backends.replies import accept
 from airflow_runai.backends.tokens import Tokens
-from airflow_runai.core.flow import Flow, Reply, Request, Sleep
+from airflow_runai.core.flow import Flow, Reply, Request, Sleep, Wait
 from airflow_runai.errors import Forbidden, NotFound, Refused, Unauthorized, Unreachable, Unreadable
 from tests.backends.rest import html, reply
 from tests.core.stage import NOON, Hand
@@ -245,7 +245,7 @@ def test_many_waits_ask_for_one_token() -> None:
 
 
 def _until_request(flow: Flow[Any], resume: bool = False) -> object:
-    """Go on until the flow asks, or naps because somebody else has asked already."""
+    """Go on until the flow asks, or waits because another one has asked already."""
     step = flow.send(Reply(0, NOON)) if resume else next(flow)
     while isinstance(step, Sleep) and step.seconds == 0:
         step = flow.send(Reply(0, NOON))
@@ -256,8 +256,12 @@ def test_whoever_is_cancelled_while_asking_lets_the_others_ask() -> None:
     tokens = Tokens("me", SECRET)
     first, second = tokens.authorized(call()), tokens.authorized(call())
     assert isinstance(_until_request(first), Request)
-    assert isinstance(_until_request(second), Sleep)
-    first.close()
+    waiting = _until_request(second)
+    assert isinstance(waiting, Wait)
+    woken: list[bool] = []
+    with waiting.signal.heard_by(lambda: woken.append(True)):
+        first.close()
+    assert woken
     assert isinstance(_until_request(second, resume=True), Request)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE, CODES
+from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, CODES
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
-from airflow_runai.errors import SpecError
+from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.query_checks import check_accept
 from tests.checkpoints.samples import GOLDEN, state_dict, tensor, text, torch_file, write, zip_file
 from tests.checkpoints.test_directories import edit
@@ -185,9 +185,9 @@ def test_what_is_damaged_or_dangerous_cannot_be_accepted() -> None:
             Policy(accept=frozenset({code}))
         with pytest.raises(RetentionProblem, match="allowed: dtype-drift"):
             Retention(accept=(code,))
-        with pytest.raises(SpecError, match="allowed: any of dtype-drift"):
+        with pytest.raises(InvalidArgument, match="allowed: any of dtype-drift"):
             check_accept({code})
-    with pytest.raises(SpecError, match="allowed"):
+    with pytest.raises(InvalidArgument, match="allowed"):
         check_accept("step-disagrees")
 
 

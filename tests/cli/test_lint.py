@@ -51,7 +51,7 @@ def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(
     assert (quiet.code, quiet.out) == (0, "nothing found\n")
     wrong = airflow("lint", "--line", line, "--silence", "no-such-code")
     assert wrong.code == 2
-    assert "'no-such-code' is no code" in wrong.err
+    assert "'no-such-code' is not the code" in wrong.err
     assert set(found) <= set(RULES)
 
 
@@ -129,8 +129,8 @@ def test_measured_save_time_and_limit_of_the_project_reach_the_rules(
     with save_checkpoint(root, 1) as folder:
         (folder / "weights.bin").write_bytes(b"x")
     (manifest,) = root.glob("*/manifest.json")
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**told, "save_seconds": 500.0}))
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**document, "save_seconds": 500.0}))
     path = tmp_path / "spec.yaml"
     path.write_text("image: x:1\ntermination_grace_period: 30\ncompute:\n  gpu_devices: 3\n")
     shown = airflow(

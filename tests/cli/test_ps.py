@@ -15,7 +15,7 @@ from airflow.sdk import DAG
 
 from airflow_runai.backends.control_plane import create, delete
 from airflow_runai.backends.organization import find_project
-from airflow_runai.backends.submission import Order
+from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity, base_name, generation_name
 from airflow_runai.core.spec import WorkloadSpec
@@ -46,7 +46,9 @@ def submit(
     whole = WorkloadSpec.from_mapping({"image": "x:1", "compute": {"gpu_devices": 1}, **spec})
     whole = whole.with_environment({f"AIRFLOW_CTX_{key}": value for key, value in about.items()})
     mark = mark and replace(mark, map_index=map_index)
-    order = Order(generation_name(base_name(identity, slug), generation), whole, 1, mark)
+    order = SubmissionRequest(
+        generation_name(base_name(identity, slug), generation), whole, 1, mark
+    )
     place = person.do(find_project("team-a"))
     return person.do(create(place, order.spec.kind, order.name, order.body())).name
 
@@ -288,8 +290,8 @@ def test_logs_says_what_the_api_lacks_and_where_to_look(
     assert f"kubectl logs -n runai-team-a {name}" in shown.out
     assert f"{emulator.url}/workloads?search={name}" in shown.out
     assert [r.path for r in emulator.requests[before:] if r.path.startswith("/_emulator")] == []
-    told = json.loads(airflow("logs", name, "-o", "json").out)
-    assert (told["name"], told["logs"]) == (name, None)
+    document = json.loads(airflow("logs", name, "-o", "json").out)
+    assert (document["name"], document["logs"]) == (name, None)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ class Script:
     def start(self) -> Workload:
         return self.workload(self.acts[0].at)
 
-    def eyes(self) -> WorkloadReader:
+    def reader(self) -> WorkloadReader:
         return WorkloadReader(
             read=self._read, history=self._history, find_deleted=self._find_deleted
         )

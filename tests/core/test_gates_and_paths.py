@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from airflow_runai.core.gates import Gate, judge, parse_gates
 from airflow_runai.core.paths import to_container, to_worker, worker_prefix
-from airflow_runai.errors import MetricsError, SpecError
+from airflow_runai.errors import InvalidArgument, MetricsError, SpecError
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_two_dots_never_lead_out_of_a_prefix(path: str, found: str | None) -> No
     if found is not None:
         assert to_worker(path, MAP) == found
         return
-    with pytest.raises(SpecError, match=r"path: '.*'; .*'\.\.'"):
+    with pytest.raises(InvalidArgument, match=r"path: '.*'; .*'\.\.'"):
         to_worker(path, MAP)
 
 
@@ -131,7 +131,7 @@ def test_whatever_a_path_is_made_of_it_stays_below_its_prefix(
     path = "/".join([first, *segments])
     try:
         found = to_worker(path, MAP)
-    except SpecError:
+    except InvalidArgument:
         assert ".." in segments
         return
     prefix = worker_prefix(path, MAP)

@@ -242,7 +242,7 @@ CASES: dict[str, Subjects] = {
             {"spec": spec(termination_grace_period=None), "evaluates": True},
         ],
     ),
-    "grace-told-wrong": (
+    "grace-mismatch": (
         [
             {"spec": spec(environment={"RUNAI_GRACE_SECONDS": "120", "CKPT": "/shared/c"})},
             {
@@ -547,7 +547,8 @@ def test_silenced_codes_are_not_reported() -> None:
 
 def test_unknown_codes_are_refused_with_the_nearest() -> None:
     with pytest.raises(
-        SpecError, match=r"lint_ignore: 'grace-tigth' is no code of a lint rule.*'grace-tight'"
+        SpecError,
+        match=r"lint_ignore: 'grace-tigth' is not the code of a lint rule.*'grace-tight'",
     ):
         check_codes(["grace-tight", "grace-tigth"], "lint_ignore")
     with pytest.raises(SpecError, match="no-such"):

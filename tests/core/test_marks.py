@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.backends.submission import Order
+from airflow_runai.backends.submission import SubmissionRequest
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.spec import WorkloadSpec
 
@@ -18,9 +18,9 @@ VARIABLES = {
 
 
 def body(mark: Mark | None) -> dict[str, str]:
-    listed = Order("n", WorkloadSpec.from_mapping({"image": "a:1"}), 1, mark).body()["spec"][
-        "environmentVariables"
-    ]
+    listed = SubmissionRequest("n", WorkloadSpec.from_mapping({"image": "a:1"}), 1, mark).body()[
+        "spec"
+    ]["environmentVariables"]
     return {entry["name"]: entry["value"] for entry in listed}
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_runai.core.metrics import LONGEST_NAME, MOST_METRICS, parse_metrics
+from airflow_runai.core.metrics import MAX_METRICS, MAX_NAME_LENGTH, parse_metrics
 from airflow_runai.errors import MetricsError
 
 SECRET = "-----BEGIN PRIVATE KEY-----"
@@ -47,17 +47,17 @@ def test_what_is_no_number_is_refused_by_its_key_and_not_shown(value: Any, words
 
 
 @pytest.mark.parametrize(
-    "name", ["", "\0", "a\nb", "\x1b[31m", "\u202e", "\ud83d", "x" * (LONGEST_NAME + 1)]
+    "name", ["", "\0", "a\nb", "\x1b[31m", "\u202e", "\ud83d", "x" * (MAX_NAME_LENGTH + 1)]
 )
 def test_a_name_that_airflow_could_not_take_is_refused(name: str) -> None:
-    with pytest.raises(MetricsError, match="is no name; allowed: printable names") as caught:
+    with pytest.raises(MetricsError, match="is not a name; allowed: printable names") as caught:
         parsed({name: 1})
     assert str(caught.value).isprintable()
 
 
 def test_more_than_anybody_reads_is_refused() -> None:
     with pytest.raises(MetricsError, match=r"1001 metrics; allowed: at most 1000"):
-        parsed({str(number): 1 for number in range(MOST_METRICS + 1)})
+        parsed({str(number): 1 for number in range(MAX_METRICS + 1)})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airflow_runai.core.naming import (
-    LONGEST_NAME,
+    MAX_NAME_LENGTH,
     TaskIdentity,
     base_name,
     check_slug,
@@ -28,7 +28,7 @@ def test_every_name_is_a_short_dns_label_and_tells_its_generation(
 ) -> None:
     base = base_name(who)
     name = generation_name(base, generation)
-    assert len(name) <= LONGEST_NAME == 40
+    assert len(name) <= MAX_NAME_LENGTH == 40
     assert DNS_1035.fullmatch(name)
     assert generation_of(who.digest(), name) == generation
     assert (

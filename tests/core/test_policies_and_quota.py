@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpus_asked
+from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 
 GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
@@ -28,7 +28,7 @@ GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
             "16Gi",
         ),
         ({"image": {"required": True}}, {}, "spec.image: missing; the policy requires it"),
-        ({"image": {"canEdit": False}}, {"image": "x"}, "the policy lets nobody change it"),
+        ({"image": {"canEdit": False}}, {"image": "x"}, "the policy lets no one change it"),
         (
             {"priorityClass": {"options": [{"value": "low"}, {"value": "high"}]}},
             {"priorityClass": "top"},
@@ -37,7 +37,7 @@ GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
         (
             {"tolerations": {"instances": {"canAdd": False}}},
             {"tolerations": [{}]},
-            "lets nobody add any",
+            "lets no one add any",
         ),
         ({"worker": GPUS}, {"compute": {"gpuDevicesRequest": 5}}, "at most 4"),
     ],
@@ -100,7 +100,7 @@ def test_what_is_allowed_or_unknown_is_no_breach(
     ],
 )
 def test_gpus_of_all_pods_count(more: dict[str, Any], gpus: float | None) -> None:
-    assert gpus_asked(WorkloadSpec.from_mapping({"image": "x", **more})) == gpus
+    assert gpus_requested(WorkloadSpec.from_mapping({"image": "x", **more})) == gpus
 
 
 @pytest.mark.parametrize(

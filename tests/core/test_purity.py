@@ -3,8 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.polling import PATIENCE
-
 _PROBE = """
 import importlib, pkgutil, sys
 
@@ -15,7 +13,7 @@ class Wall:
 
 sys.meta_path.insert(0, Wall())
 import airflow_runai.core, airflow_runai.errors
-names = [m.name for m in pkgutil.iter_modules(airflow_runai.core.__path__, "airflow_runai.core.")]
+names = [m.name for m in pkgutil.walk_packages(airflow_runai.core.__path__, "airflow_runai.core.")]
 for name in names:
     importlib.import_module(name)
 print(len(names), "asyncio" in sys.modules)
@@ -27,10 +25,9 @@ def test_the_core_imports_neither_airflow_nor_anything_heavy() -> None:
         [sys.executable, "-c", _PROBE],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     count, asyncio_loaded = done.stdout.split()
-    assert int(count) >= 10
+    assert int(count) >= 60
     assert asyncio_loaded == "False"

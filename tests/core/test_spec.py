@@ -301,7 +301,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "an empty entry": ({**IMAGE, "tolerations": [{}]}, ["spec.tolerations[0]: empty; allowed: a mapping of effect"]),
     "a text for a list": ({**IMAGE, "node_pools": "a100"}, ["spec.node_pools: 'a100'; allowed: a list of texts"]),
-    "name of a variable": ({**IMAGE, "environment": {"A=B": 1}}, ["spec.environment: 'A=B' is no name of a variable"]),
+    "a variable name": ({**IMAGE, "environment": {"A=B": 1}}, ["spec.environment: 'A=B' is not a variable name"]),
     "variable without value": ({**IMAGE, "environment": {"A": None}}, ["spec.environment: A holds a NoneType"]),
     "two sources": (
         {**IMAGE, "environment": {"A": {"secret": {"name": "a", "key": "b"}, "pod_field": "x"}}},

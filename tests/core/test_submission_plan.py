@@ -11,7 +11,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from airflow_runai.core.naming import generation_name
 from airflow_runai.core.note import Note
 from airflow_runai.core.phases import FINAL, Meaning
-from airflow_runai.core.submission import Adopt, Create, Numbered, Tries, differences, plan
+from airflow_runai.core.submission import (
+    Adopt,
+    Create,
+    Numbered,
+    Tries,
+    differences,
+    plan_submission,
+)
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import ForeignWorkload, Missing
 
@@ -198,7 +205,7 @@ def numbered(existing: list[Workload]) -> list[Numbered]:
 @pytest.mark.parametrize("case", TABLE)
 def test_what_is_submitted_follows_from_what_there_is(case: str) -> None:
     existing, tries, note, on_clear, expected = TABLE[case]
-    assert plan(numbered(existing), tries, note, on_clear) == expected
+    assert plan_submission(numbered(existing), tries, note, on_clear) == expected
 
 
 @pytest.mark.parametrize("on_clear", ["restart", "reattach"])
@@ -210,7 +217,7 @@ def test_what_lives_and_was_not_submitted_by_this_run_is_never_taken(
     with pytest.raises(
         ForeignWorkload, match=r"the run was deleted in Airflow.*another Airflow has the same"
     ):
-        plan(numbered([G1]), tries, note, on_clear)
+        plan_submission(numbered([G1]), tries, note, on_clear)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +236,7 @@ def test_what_cannot_be_found_is_no_reason_to_begin_another(
     with pytest.raises(
         Missing, match=r"no second one is begun.*clear the task with on_clear='restart'"
     ):
-        plan(numbered(existing), tries, note, on_clear)
+        plan_submission(numbered(existing), tries, note, on_clear)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +324,7 @@ class OneTaskInstance(RuleBasedStateMachine):
         self.forgotten = self.note is None or self.note.generation == 0
         self.intended = self.note.generation if self.note else 0
         try:
-            step = plan(numbered(existing), self.tries, self.note, self.on_clear)
+            step = plan_submission(numbered(existing), self.tries, self.note, self.on_clear)
         except Missing:
             assert self.note is not None, "only what was noted is missed"
             self.note = replace(self.note, missed_at=self.tries.max_tries)

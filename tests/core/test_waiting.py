@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from airflow_runai.core.decision import Timeouts, WaitPolicy
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.timeline import UNSEEN, Moment
-from airflow_runai.core.waiting import HISTORY_LOOKS, LONGEST_PAUSE, appearance, look, wait
+from airflow_runai.core.waiting import (
+    MAX_HISTORY_ATTEMPTS,
+    MAX_PAUSE,
+    appearance,
+    take_snapshot,
+    wait,
+)
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import (
     Forbidden,
@@ -52,7 +58,7 @@ def play(
     script: Script, policy: WaitPolicy = POLICY, hand: Hand | None = None
 ) -> tuple[Outcome, Hand]:
     hand = hand or Hand()
-    return hand.run(wait(policy, script.eyes(), script.start)), hand
+    return hand.run(wait(policy, script.reader(), script.start)), hand
 
 
 def test_a_training_is_followed_through_its_preemption_to_the_end() -> None:
@@ -91,7 +97,7 @@ def test_trouble_never_ends_a_wait_and_is_told_once(trouble: str) -> None:
     assert (outcome.status, outcome.timeline) == ("succeeded", TRAINING)
     told = hand.texts("trouble")
     assert len(told) == 2
-    assert "says nothing about it" in told[0]
+    assert "its state is unknown" in told[0]
     assert told[1] == "the control plane answers again"
 
 
@@ -125,8 +131,8 @@ def test_pauses_in_an_outage_grow_and_are_bounded() -> None:
     script = Script(TRAINING, troubles=[(NOON, NOON + 86_400, Unreachable("down"))])
     _, hand = play(script)
     assert hand.slept[:4] == [30, 60, 120, 240]
-    assert max(hand.slept) == LONGEST_PAUSE
-    assert script.looks < 86_400 / LONGEST_PAUSE + 10
+    assert max(hand.slept) == MAX_PAUSE
+    assert script.looks < 86_400 / MAX_PAUSE + 10
 
 
 def test_a_limit_that_is_reached_in_an_outage_ends_the_wait_when_the_control_plane_answers_again() -> (
@@ -136,7 +142,7 @@ def test_a_limit_that_is_reached_in_an_outage_ends_the_wait_when_the_control_pla
     outcome, hand = play(script, WaitPolicy(30, Timeouts(total=5000)))
     assert (outcome.status, outcome.phase) == ("timed_out", "Running")
     assert "total" in outcome.reason
-    assert NOON + 9000 <= hand.now <= NOON + 9000 + 1.3 * LONGEST_PAUSE
+    assert NOON + 9000 <= hand.now <= NOON + 9000 + 1.3 * MAX_PAUSE
 
 
 def test_an_unseen_preemption_between_two_looks_is_found_in_the_history() -> None:
@@ -215,7 +221,7 @@ def test_a_history_that_cannot_be_read_never_hides_the_end_for_ever() -> None:
     script = Script(TRAINING, history_troubles=[(NOON + 500, float("inf"), Unreachable("500"))])
     outcome, hand = play(script)
     assert (outcome.status, outcome.clocks.interruptions) == ("succeeded", 1)
-    assert hand.slept.count(30) >= HISTORY_LOOKS
+    assert hand.slept.count(30) >= MAX_HISTORY_ATTEMPTS
 
 
 def test_without_history_no_clock_that_may_be_wrong_ends_a_wait() -> None:
@@ -266,7 +272,7 @@ def test_a_wait_takes_up_the_timeline_that_was_shown(script: Script) -> None:
     hand = Hand(now=NOON + 1100)
     policy = WaitPolicy(30, Timeouts(interruption=300))
     shown = PREEMPTED[:3]
-    outcome = hand.run(wait(policy, script.eyes(), script.start, shown))
+    outcome = hand.run(wait(policy, script.reader(), script.start, shown))
     assert (outcome.status, outcome.timeline) == ("timed_out", shown)
     assert outcome.clocks.queue == 10
     assert hand.now == pytest.approx(NOON + 1310, abs=2)
@@ -310,7 +316,9 @@ def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
     undisturbed, _ = play(script, policy)
     hand = Hand()
     for stop in sorted(stops):
-        ended = hand.run_until(wait(policy, script.eyes(), script.workload(hand.now)), NOON + stop)
+        ended = hand.run_until(
+            wait(policy, script.reader(), script.workload(hand.now)), NOON + stop
+        )
         if ended:
             break
     outcome, _ = play(script, policy, hand)
@@ -336,7 +344,9 @@ def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(
 
 
 def test_a_single_look_knows_the_history() -> None:
-    seen = Hand(now=NOON + 350).run(look(Script(TRAINING).eyes(), Script(TRAINING).start))
+    seen = Hand(now=NOON + 350).run(
+        take_snapshot(Script(TRAINING).reader(), Script(TRAINING).start)
+    )
     assert [m.phase for m in seen.timeline] == ["Creating", "Pending", "Running", "Pending"]
     assert seen.clocks.interruption == 50
 
@@ -365,7 +375,7 @@ def test_a_workload_that_is_not_there_yet_is_looked_for_until_the_deadline() -> 
 def test_a_workload_that_appears_is_found_in_spite_of_trouble() -> None:
     script = Script(TRAINING, troubles=[(NOON, NOON + 200, Unreachable("down"))])
     hand = Hand()
-    found = hand.run(appearance(POLICY, lambda: script.eyes().read("w-1"), script.start))
+    found = hand.run(appearance(POLICY, lambda: script.reader().read("w-1"), script.start))
     assert isinstance(found, Workload)
     assert found.id == "w-1"
     assert len(hand.texts("trouble")) == 1

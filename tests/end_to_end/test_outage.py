@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
+from tests.support.waiting import wait_until
 
 OUTAGES: dict[str, dict[str, Any]] = {
     "503": {"kind": "status", "status": 503},
@@ -19,7 +19,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 }
 #: How often the trigger must have asked in vain; with pauses of 1, 2, 4 and 8 seconds.
 FAILURES = 5
-IN_VAIN = "this says nothing about it"
+IN_VAIN = "its state is unknown"
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
+from tests.support.waiting import wait_until
 
 #: PostgreSQL refuses NUL, Airflow's encoder half a surrogate; ESC and U+202E are for terminals and
 #: readers.
@@ -39,7 +39,8 @@ def waits(airflow: Airflow, start: Start) -> Iterator[Waits]:
     started.words[0].emulator.faults.add("replace", fields=["phaseMessage"], text=TEXT, times=None)
     started.name[0].emulator.faults.add("replace", fields=["name"], text=TEXT, times=None)
     wait_until(
-        lambda: "cannot look at" in airflow.trigger_logs(started.name[1]), "the name is refused"
+        lambda: "cannot read workload" in airflow.trigger_logs(started.name[1]),
+        "the name is refused",
     )
     started.words[0].finish()
     started.innocent[0].finish()

@@ -14,7 +14,7 @@ MUTANTS = (
     Mutant(
         "undeserved: nobody ended the task",
         "tasks/kill.py",
-        "if state not in FINISHED:",
+        "if state not in FINISHED_TASK_STATES:",
         "if False:",
         18,
     ),
@@ -32,7 +32,7 @@ MUTANTS = (
         "        return Create(note.generation + 1, alive)\n",
         149,
     ),
-    Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 8),
+    Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 237),
     Mutant(
         "false gone", "core/decision.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70
     ),
@@ -46,7 +46,7 @@ MUTANTS = (
     Mutant(
         "undeserved: it runs again",
         "tasks/settlement.py",
-        "now = decide(policy(), seen)",
+        "now = decide(policy(), snapshot)",
         "now = outcome",
         430,
     ),
@@ -68,8 +68,8 @@ MUTANTS = (
     Mutant(
         "limit not enforced",
         "tasks/settlement.py",
-        "error)\n        return None",
-        "error)\n        return outcome",
+        "        )\n        return None",
+        "        )\n        return outcome",
         36,
     ),
     Mutant(
@@ -95,8 +95,8 @@ MUTANTS = (
     Mutant(
         "dirty text",
         "core/texts.py",
-        "return kept if kept.isprintable() else",
-        "return kept if True else",
+        "    if kept.isprintable():\n",
+        "    if True:\n",
         2,
     ),
     Mutant(

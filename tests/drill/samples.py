@@ -6,31 +6,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.drill.facts import Facts, Run, Seen, Standing, Start, Write
+from airflow_runai.drill.facts import (
+    CheckpointState,
+    CheckpointSummary,
+    DrillFacts,
+    Start,
+    TrainingRun,
+    Write,
+)
 from airflow_runai.drill.judgement import judge
-from airflow_runai.drill.plan import Plan
+from airflow_runai.drill.plan import DrillPlan
 
 SCRIPT = Path(__file__).parent / "scripts" / "no_checkpoints" / "startup.sh"
 
 
-def plan(**details: Any) -> Plan:
-    return Plan(SCRIPT, **{"preempt_after": 5.0, "times": 2, "grace": 3.0, **details})
+def plan(**details: Any) -> DrillPlan:
+    return DrillPlan(SCRIPT, **{"preempt_after": 5.0, "times": 2, "grace": 3.0, **details})
 
 
 def checkpoint(
     step: int | None, content: str = "", verdict: str = "valid", message: str = ""
-) -> Seen:
+) -> CheckpointSummary:
     name = "model.pt" if step is None else f"step-{step:08d}"
-    return Seen(name, verdict, step, f"sha256:{content or step}", message)
+    return CheckpointSummary(name, verdict, step, f"sha256:{content or step}", message)
 
 
-def lying(step: int | None, **details: Any) -> Standing:
+def lying(step: int | None, **details: Any) -> CheckpointState:
     seen = checkpoint(step, **details)
-    return Standing(seen, seen if seen.accepted else None)
+    return CheckpointState(seen, seen if seen.accepted else None)
 
 
 def start(
-    number: int, begin: float, seconds: float, standing: Standing | None, **details: Any
+    number: int, begin: float, seconds: float, standing: CheckpointState | None, **details: Any
 ) -> Start:
     """A start that handles SIGTERM after a second; preempted, it takes half a second to end."""
     end = begin + seconds
@@ -50,26 +57,26 @@ def start(
     )
 
 
-def preempted(number: int, begin: float, standing: Standing | None, **details: Any) -> Start:
-    told = {"signalled_at": begin + 6, "exit_code": 143, **details}
-    return start(number, begin, told.pop("seconds", 6.5), standing, **told)
+def preempted(number: int, begin: float, standing: CheckpointState | None, **details: Any) -> Start:
+    fields = {"signalled_at": begin + 6, "exit_code": 143, **details}
+    return start(number, begin, fields.pop("seconds", 6.5), standing, **fields)
 
 
-def writes(*told: tuple[float, int | None], in_place: bool = False) -> tuple[Write, ...]:
+def writes(*points: tuple[float, int | None], in_place: bool = False) -> tuple[Write, ...]:
     return tuple(
         Write(at, f"step-{step:08d}" if step is not None else "model.pt", step, in_place)
-        for at, step in told
+        for at, step in points
     )
 
 
 #: Ten steps a second, after one second for imports; saved every twenty.
-REFERENCE = Run(
+REFERENCE = TrainingRun(
     "reference",
     "completed",
     (start(1, 0, 13, lying(120)),),
     writes((3, 20), (5, 40), (7, 60), (9, 80), (11, 100), (13, 120)),
 )
-GOOD = Run(
+GOOD = TrainingRun(
     "drill",
     "completed",
     (preempted(1, 0, lying(50)), preempted(2, 10, lying(100)), start(3, 20, 3, lying(120))),
@@ -78,25 +85,25 @@ GOOD = Run(
 
 
 def facts(
-    run: Run = GOOD,
-    reference: Run = REFERENCE,
-    strike: Run | None = None,
-    *more: Run,
+    run: TrainingRun = GOOD,
+    reference: TrainingRun = REFERENCE,
+    kill_during_write: TrainingRun | None = None,
+    *more: TrainingRun,
     **details: Any,
-) -> Facts:
-    return Facts(plan(**details), run, (reference, *more), strike)
+) -> DrillFacts:
+    return DrillFacts(plan(**details), run, (reference, *more), kill_during_write)
 
 
-def but(run: Run, number: int, **details: Any) -> Run:
+def but(run: TrainingRun, number: int, **details: Any) -> TrainingRun:
     """The same run with one start changed."""
     return replace(
         run, starts=tuple(replace(s, **details) if s.number == number else s for s in run.starts)
     )
 
 
-def verdicts(seen: Facts) -> dict[str, str]:
+def verdicts(seen: DrillFacts) -> dict[str, str]:
     return {check.name: check.verdict for check in judge(seen).checks}
 
 
-def reasons(seen: Facts) -> dict[str, str]:
+def reasons(seen: DrillFacts) -> dict[str, str]:
     return {check.name: check.reason for check in judge(seen).checks}
