@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +38,17 @@ from airflow_runai.tasks.checkpoint_wait import (
     ReadStorage,
     Step,
 )
-from airflow_runai.tasks.query_checks import check_accept, check_level, check_on_invalid
+from airflow_runai.tasks.query_checks import (
+    check_accept,
+    check_level,
+    check_on_invalid,
+    check_training_task,
+)
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG, Context
+    from airflow.sdk import Context
 
 #: Key in Airflow's task state store.
 MEMORY_KEY = "runai_checkpoint_watch"
@@ -171,7 +175,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 deadline=time.time() + float(self.timeout),
                 workload=workload,
                 runai_conn_id=self.runai_conn_id,
-                veto=self.on_invalid == "quarantine",
+                quarantine_invalid=self.on_invalid == "quarantine",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
@@ -206,7 +210,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         task_id, map_index = str(workload.get("task_id")), str(workload.get("map_index", -1))
         if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
             raise InvalidArgument([f"workload: {dict(workload)!r}; {_ALLOWED_WORKLOADS}"])
-        _check_training(context["dag"], task_id)
+        check_training_task(context["dag"], task_id)
         ti = context["ti"]
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
 
@@ -231,7 +235,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             wait = CheckpointWait(
                 self._query(),
                 self._reachable_workload(context),
-                veto=self.on_invalid == "quarantine",
+                quarantine_invalid=self.on_invalid == "quarantine",
                 change_token=change_token,
                 handled=handled,
             )
@@ -290,15 +294,3 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(words)
         with fail_without_retry():
             raise NoValidCheckpoint(words)
-
-
-def _check_training(dag: DAG, task_id: str) -> None:
-    if task_id not in dag.task_ids:
-        near = ", ".join(get_close_matches(task_id, dag.task_ids, 3, 0.0))
-        raise InvalidArgument(
-            [f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"]
-        )
-    if not getattr(dag.get_task(task_id), "do_xcom_push", True):
-        raise InvalidArgument(
-            [f"workload: task {task_id!r} has do_xcom_push=False; name the workload instead"]
-        )

@@ -5,7 +5,7 @@ A sensor that pokes and a trigger on an event loop share it: each performs its s
 One poll asks the control plane *before* it reads, so that the last checkpoint of a training that
 ends in between is still seen.
 
-The veto acts only while the workload is not running, read before and after; quarantine checks the
+Quarantine acts only while the workload is not running, read before and after; it checks the
 files themselves once more. What is left is the moment between that check and the rename, in which
 the platform may start the process: the log says so.
 """
@@ -107,16 +107,16 @@ class CheckpointWait:
 
     :param workload: the one whose end ends the wait: fields of :class:`FetchXCom` or of
         :class:`Workload`; ``None`` for no workload.
-    :param veto: quarantine bad checkpoints while the workload is interrupted.
+    :param quarantine_invalid: quarantine bad checkpoints while the workload is interrupted.
     :param change_token: of the root when it was last read.
     :param quarantined: old path to new path.
     :param reason: why no checkpoint has passed yet.
-    :param handled: key of the last (interruption, root listing) that the veto has handled.
+    :param handled: key of the last (interruption, root listing) that quarantine has handled.
     """
 
     query: CheckpointQuery
     workload: Mapping[str, Any] | None = None
-    veto: bool = False
+    quarantine_invalid: bool = False
     change_token: str = ""
     quarantined: dict[str, str] = field(default_factory=dict)
     reason: str = "nothing has been read yet"
@@ -143,7 +143,7 @@ class CheckpointWait:
             words = f"{status.end} without a checkpoint that passes: {self.reason}"
             return {"status": ENDED, "words": words}
         self._log_reason()
-        if self.veto and status.idle:
+        if self.quarantine_invalid and status.idle:
             yield from self._quarantine(status)
         return None
 

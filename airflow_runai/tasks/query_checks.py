@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
 from airflow_runai.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
 
 
 def check_accept(accept: object) -> None:
@@ -28,3 +34,16 @@ def check_on_invalid(action: object) -> None:
     """Refuse an unknown action on invalid checkpoints when the DAG is parsed."""
     if action not in ("keep", "quarantine"):
         raise InvalidArgument([f"on_invalid: {action!r}; allowed: 'keep' or 'quarantine'"])
+
+
+def check_training_task(dag: DAG, task_id: str) -> None:
+    """Refuse a training's task that a sensor would wait for in vain."""
+    if task_id not in dag.task_ids:
+        near = ", ".join(get_close_matches(task_id, dag.task_ids, 3, 0.0))
+        raise InvalidArgument(
+            [f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"]
+        )
+    if not getattr(dag.get_task(task_id), "do_xcom_push", True):
+        raise InvalidArgument(
+            [f"workload: task {task_id!r} has do_xcom_push=False; name the workload instead"]
+        )

@@ -57,7 +57,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
     :param deadline: epoch seconds after which the wait ends; ``None`` for never.
     :param workload: the one whose end ends the wait: the fields of :class:`FetchXCom` or of a workload;
         ``None`` for no workload.
-    :param veto: quarantine bad checkpoints while the workload is interrupted.
+    :param quarantine_invalid: quarantine bad checkpoints while the workload is interrupted.
     :param min_defer_seconds: do not fire earlier than this after the start.
     """
 
@@ -68,7 +68,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
         deadline: float | None = None,
         workload: dict[str, Any] | None = None,
         runai_conn_id: str = "runai_default",
-        veto: bool = False,
+        quarantine_invalid: bool = False,
         min_defer_seconds: float = 10.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
@@ -77,7 +77,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
         self.deadline = deadline
         self.workload = workload
         self.runai_conn_id = runai_conn_id
-        self.veto = veto
+        self.quarantine_invalid = quarantine_invalid
         self.min_defer_seconds = min_defer_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -90,7 +90,7 @@ class RunaiCheckpointTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "workload": self.workload,
                 "runai_conn_id": self.runai_conn_id,
-                "veto": self.veto,
+                "quarantine_invalid": self.quarantine_invalid,
                 "min_defer_seconds": self.min_defer_seconds,
             },
         )
@@ -103,7 +103,9 @@ class RunaiCheckpointTrigger(BaseTrigger):
         yield TriggerEvent(event)
 
     async def _wait(self) -> dict[str, Any]:
-        wait = CheckpointWait(CheckpointQuery(**self.search), self.workload, self.veto)
+        wait = CheckpointWait(
+            CheckpointQuery(**self.search), self.workload, self.quarantine_invalid
+        )
         while True:
             try:
                 event = await adrive(wait.poll(), self._perform)

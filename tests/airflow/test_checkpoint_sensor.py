@@ -332,10 +332,12 @@ def training_task(workload: dict[str, str] | None, state: str | None) -> Callabl
     return do
 
 
-def test_between_two_tries_the_veto_acts(tmp_path: Path) -> None:
+def test_between_two_tries_quarantine_acts(tmp_path: Path) -> None:
     publish(tmp_path, 10)
     os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
-    wait = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=11), WORKLOAD, veto=True)
+    wait = CheckpointWait(
+        CheckpointQuery(str(tmp_path), min_step=11), WORKLOAD, quarantine_invalid=True
+    )
     assert (
         drive(wait.poll(), training_task({"id": "7", "name": "train-g1"}, "up_for_retry")) is None
     )
@@ -388,7 +390,7 @@ async def first(made: RunaiCheckpointTrigger) -> dict[str, Any]:
 
 
 def test_its_arguments_are_plain_json_and_make_it_again(tmp_path: Path) -> None:
-    made = trigger(tmp_path, deadline=5.0, workload=WORKLOAD, veto=True)
+    made = trigger(tmp_path, deadline=5.0, workload=WORKLOAD, quarantine_invalid=True)
     path, arguments = made.serialize()
     again = RunaiCheckpointTrigger(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
@@ -459,7 +461,7 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
     asyncio.run(check())
 
 
-# -- the veto
+# -- quarantine
 # ----------------------------------------------------------------------------------------------------------
 ENVIRONMENT = {
     "CHECKPOINTS": "/shared/ckpt",
@@ -562,9 +564,11 @@ def test_while_the_training_runs_nothing_is_put_aside(
     assert not (root / "quarantine").exists()
 
 
-def test_what_arrives_while_the_veto_reads_is_looked_at_next(tmp_path: Path) -> None:
+def test_what_arrives_while_quarantine_reads_is_looked_at_next(tmp_path: Path) -> None:
     publish(tmp_path, 10)
-    wait = CheckpointWait(CheckpointQuery(str(tmp_path), min_step=99), WORKLOAD, veto=True)
+    wait = CheckpointWait(
+        CheckpointQuery(str(tmp_path), min_step=99), WORKLOAD, quarantine_invalid=True
+    )
     standing, reads = WorkloadStatus(idle=True), list[int]()
 
     def do(step: Step) -> Any:
@@ -575,7 +579,7 @@ def test_what_arrives_while_the_veto_reads_is_looked_at_next(tmp_path: Path) -> 
         assert isinstance(step, ReadStorage)
         found = step.call(lambda _: None)
         reads.append(1)
-        if len(reads) == 4:  # the veto has read everything, and has not acted yet
+        if len(reads) == 4:  # quarantine has read everything, and has not acted yet
             os.truncate(publish(tmp_path, 20) / "model.safetensors", 100)
         return found
 
