@@ -44,7 +44,7 @@ def _merge_value(base: Any, patch: Any, merge_lists: MergeLists) -> Any:
 
 
 def are_named(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
-    """Whether ``value`` is a list of mappings that all have a ``name``; an empty list is one."""
+    """Return whether ``value`` is a list of mappings with a ``name`` each; it may be empty."""
     return isinstance(value, list) and all(
         isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value
     )

@@ -122,15 +122,17 @@ def _with_launcher(spec: dict[str, Any]) -> dict[str, Any]:
     distributed = dict(spec.get("distributed") or {})
     master = dict(distributed.get("master") or {})
     words = {key: spec[key] for key in ("command", "args") if spec.get(key) is not None}
-    if words and master.keys().isdisjoint(words):
-        spec = {key: value for key, value in spec.items() if key not in words}
+    # A master with words of its own keeps them; then the others are for the workers.
+    moves = master.keys().isdisjoint(words)
+    if moves:
         master |= words
     compute = _compute_without_gpus(spec.get("compute") or {})
     if compute:
         master["compute"] = {**compute, **(master.get("compute") or {})}
     if master:
         distributed["master"] = master
-    return {**spec, "distributed": distributed}
+    rest = {key: value for key, value in spec.items() if not (moves and key in words)}
+    return {**rest, "distributed": distributed}
 
 
 def _compute_without_gpus(compute: Mapping[str, Any]) -> dict[str, Any]:

@@ -128,17 +128,21 @@ def volume(draft: Draft, value: str) -> None:
             "SOURCE:TARGET:[ro|rw]:NFS-SERVER"
         )
     source, target, mode, server = [*parts, "", ""][:4]
-    if source.startswith(("$", "~", ".")):
-        raise ValueError(
-            f"{source!r} is not a path on the node: your shell would have filled it in, and none "
-            "does here; write the whole path, or a Jinja template"
-        )
+    _check_node_path(source)
     entry = {"path": source, "mount_path": target, "read_only": _read_only(mode, value)}
     server = server or draft.outside_spec.get("nfs-server", "")
     if server:
         draft.add("storage.nfs", {**entry, "server": server})
     else:
         draft.add("storage.host_path", entry)
+
+
+def _check_node_path(path: str) -> None:
+    if path.startswith(("$", "~", ".")):
+        raise ValueError(
+            f"{path!r} is not a path on the node: your shell would have filled it in, and none "
+            "does here; write the whole path, or a Jinja template"
+        )
 
 
 def claim(draft: Draft, value: str) -> None:

@@ -92,30 +92,32 @@ def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
 
     :param at: names a line.
     """
-    values = variables(script)
-    places: list[Place] = []
-    for variable in values.values():
-        path = resolved(variable.value, values)
-        places += _named(variable.name, path, at(variable.line))
-    for command in certain_commands(script):
-        if command.plain:
-            for place in of_words(words_of(command, values)):
-                places.append(replace(place, where=at(command.line)))
     paths: set[str | None] = set()
-    for place in places:
+    for place in _all_of_script(script, at):
         if place.path not in paths and not _FILE.search(place.path or ""):
             yield replace(place, in_script=True)
         paths.add(place.path)
 
 
+def _all_of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
+    values = variables(script)
+    for variable in values.values():
+        path = resolved(variable.value, values)
+        yield from _named(variable.name, path, at(variable.line))
+    for command in certain_commands(script):
+        if command.plain:
+            for place in of_words(words_of(command, values)):
+                yield replace(place, where=at(command.line))
+
+
 def is_firm(name: str) -> bool:
-    """Whether a variable or option of this name holds the place of checkpoints."""
+    """Return whether a variable or option of this name holds the place of checkpoints."""
     plain = _plain(name)
     return bool(_CHECKPOINTS.fullmatch(plain)) and not _ORIGINS.search(plain)
 
 
 def is_result(name: str) -> bool:
-    """Whether one of this name holds a place of results, among which checkpoints may be."""
+    """Return whether one of this name holds a place of results, among which checkpoints may be."""
     return bool(_SAVED.fullmatch(_plain(name)))
 
 

@@ -153,7 +153,7 @@ def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None
 
 
 def _launches_one(name: str, arguments: Sequence[str], gpus: float | None) -> bool:
-    """Whether it is ``accelerate launch`` for one process, a mere child; more are torchrun's."""
+    """Return whether it is ``accelerate launch`` for one process; more are torchrun's."""
     options = _options_of_accelerate(name, tuple(arguments))
     if options is None:
         return False

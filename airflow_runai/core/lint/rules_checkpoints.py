@@ -41,7 +41,7 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
 
 
 def _is_deliberate(facts: Facts, place: Place, mount: Mount) -> bool:
-    """Whether a script may know that the place does not last, and saves somewhere else as well."""
+    """Return whether a script may know that the place does not last, and saves elsewhere."""
     path = place.path or ""
     if facts.shell is not None:
         if copies(facts.shell, path):
@@ -58,7 +58,7 @@ def _is_deliberate(facts: Facts, place: Place, mount: Mount) -> bool:
 
 
 def _sees_all(facts: Facts) -> bool:
-    """Whether no checkpoint path can be hidden: all of the places that could name one are known."""
+    """Return whether no checkpoint path can be hidden: all that could name one is known."""
     parts = (facts.environment, facts.words, facts.part("distributed"), facts.text("working_dir"))
     if not facts.whole or any(isinstance(part, Unknown) for part in parts):
         return False
@@ -77,7 +77,7 @@ def _has_own_master(facts: Facts) -> bool:
 
 
 def _has_hint(facts: Facts) -> bool:
-    """Whether a word or the script speaks of checkpoints, or is not known yet."""
+    """Return whether a word or the script speaks of checkpoints, or is not known yet."""
     script = facts.subject.script.text if facts.subject.script else ""
     words = facts.known_words
     return any(is_templated(word) or _HINT.search(word) for word in words) or bool(

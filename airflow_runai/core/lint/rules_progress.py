@@ -117,7 +117,7 @@ def _deleted(command: Command) -> list[str]:
 
 def _is_progress(facts: Facts, target: str, path: str) -> bool:
     """
-    Whether all checkpoints of a place are meant, and would outlive a preemption.
+    Return whether all checkpoints of a place are meant, and would outlive a preemption.
 
     :param target: as written; ``path``: with values of variables.
     """
@@ -244,14 +244,14 @@ def _is_scratch(facts: Facts, path: str) -> bool:
 
 
 def _is_mounted(facts: Facts, path: str) -> bool:
-    """Whether something is known to be mounted there; on ``/tmp`` that is rare."""
+    """Return whether something is known to be mounted there; on ``/tmp`` that is rare."""
     if isinstance(facts.mounts, Unknown):
         return False
     return any(holds(mount.path, path) for mount in facts.mounts.found)
 
 
 def _copied_before(shell: ShellScript, end: Ending, place: str) -> bool:
-    """Whether it is copied while the training runs, or in a trap."""
+    """Return whether it is copied while the training runs, or in a trap."""
     after = _afterwards(end)
     before = [
         replace(

@@ -237,7 +237,7 @@ class _Reader:
         self.words, self.piped = [], piped
 
     def _never_ends(self) -> bool:
-        """Whether the words are a loop's condition that always holds."""
+        """Return whether the words are a loop's condition that always holds."""
         if self.loop == "for":
             return len(self.words) > 1 and bool(_WITHOUT_CONDITION.fullmatch(self.words[1]))
         condition = " ".join(self.words)

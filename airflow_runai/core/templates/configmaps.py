@@ -61,7 +61,7 @@ _NAMING = ("name", "job-name-prefix")
 
 
 def is_configmap(value: Any) -> bool:
-    """Whether it is a Kubernetes object, which a template of ours is not."""
+    """Return whether it is a Kubernetes object, which a template of ours is not."""
     return isinstance(value, Mapping) and (
         "apiVersion" in value or value.get("kind") == "ConfigMap"
     )
@@ -124,11 +124,13 @@ def _object(mapping: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], 
         raise SpecError([_not_a_template(data, where)])
     if not isinstance(metadata, Mapping):
         raise SpecError([_not_a_template(None, where)])
-    annotations = metadata.get("annotations") or {}
-    default = isinstance(annotations, Mapping) and str(annotations.get("runai/default")) == "true"
-    names = (metadata.get("name"), data.get("name"))
-    name = ADMIN if _ADMIN_OBJECT in names else str(names[1] or names[0] or "")
-    return data, name, default
+    names = (data.get("name"), metadata.get("name"))
+    name = ADMIN if _ADMIN_OBJECT in names else str(names[0] or names[1] or "")
+    return data, name, _is_default(metadata.get("annotations"))
+
+
+def _is_default(annotations: object) -> bool:
+    return isinstance(annotations, Mapping) and str(annotations.get("runai/default")) == "true"
 
 
 def _not_a_template(data: object, where: str) -> str:

@@ -101,7 +101,7 @@ def value_at(tree: Any, path: Path) -> Any:
 
 
 def has_value(tree: Any, path: Path) -> bool:
-    """Whether ``path`` has a value; ``None``, an empty text, list or mapping is none."""
+    """Return whether ``path`` has a value; ``None``, an empty text, list or mapping is none."""
     return value_at(tree, path) not in (MISSING, None, "", [], {}, ())
 
 

@@ -88,7 +88,7 @@ _RULES = {
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of one type: ``1`` is neither ``true`` nor ``1.0``."""
+    """Return whether two values are equal and of one type: ``1`` is not ``true`` or ``1.0``."""
     return type(one) is type(other) and bool(one == other)
 
 

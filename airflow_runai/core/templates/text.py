@@ -60,7 +60,7 @@ class Document:
 
 
 def below_textual(path: Path) -> bool:
-    """Whether a scalar at ``path`` is sent as a text anyway."""
+    """Return whether a scalar at ``path`` is sent as a text anyway."""
     return len(path) > 1 and path[-2] in TEXTUAL
 
 
