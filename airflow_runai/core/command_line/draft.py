@@ -82,6 +82,7 @@ class Draft:
     def get(self, path: str, default: Any = None) -> Any:
         """Return the value at ``path``, or ``default``."""
         value: Any = self.spec
+        # Unset and empty are the same here: a part may have been made for a key that was refused.
         for key in path.split("."):
             value = value.get(key, {}) if isinstance(value, dict) else {}
         return default if value == {} else value

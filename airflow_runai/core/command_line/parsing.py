@@ -157,7 +157,7 @@ def _apply_one(draft: Draft, item: Occurrence) -> None:
         return
     placeholders = [] if item.name in _FREE else words.placeholders(item.value)
     if placeholders:
-        if not draft.placeholders_named:  # else each was named with its place
+        if not draft.placeholders_named:  # else each was reported with line and column
             draft.problems += [f"{item.written}: {words.unfilled(one)}" for one in placeholders]
         return
     try:
@@ -167,6 +167,7 @@ def _apply_one(draft: Draft, item: Occurrence) -> None:
 
 
 def _shown(error: ValueError, item: Occurrence) -> str:
+    # Checks of lists and parts begin with a path, which the flag's name replaces.
     text = str(error).removeprefix("[0]").lstrip(".")
     if in_value(item.value) and "not shown" not in text:
         return (

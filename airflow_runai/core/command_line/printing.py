@@ -99,6 +99,7 @@ def _leaves(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         where = f"{path}{item.name}"
         if value is None or item.name not in declared(type(part)):
             continue
+        # A master is kept as the mapping that its author wrote.
         if where == "distributed.master":
             yield from _leaves(read(WorkloadSpec, value, where, []), f"{where}.")
         elif where == "raw":
@@ -120,6 +121,7 @@ def _words(path: str, value: Any, problems: list[str]) -> list[str]:
     try:
         for item in flags[0].target.each(value):
             words += _flag_words(flags, _as_mapping(item))
+    # Values in raw may have any shape, which a flag's writer does not expect.
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         problems.append(f"spec.{path}: {error}; {_INSTEAD}")
     return words

@@ -56,6 +56,7 @@ def memory(path: str, check: Callable[[str], None] | None = None) -> FlagTarget:
 
     def apply(draft: Draft, value: str) -> None:
         quantity = without_byte(value)
+        # First, because its error explains what a quantity is.
         draft.put(path, quantity)
         if check:
             check(quantity)

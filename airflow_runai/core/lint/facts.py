@@ -73,6 +73,7 @@ class Facts:
             return UNKNOWN
         raw = self.spec.get("raw", {})
         on_wire = _ON_WIRE[name]
+        # A mapping or list in raw is merged into the field in a way that is not repeated here.
         if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
             return UNKNOWN
         value = raw.get(on_wire, self.spec.get(name))
@@ -112,6 +113,7 @@ class Facts:
     def words(self) -> list[str] | Unknown:
         """The words of command and arguments, or of a launcher's if only it has some."""
         texts = [self.text("command"), self.text("args")]
+        # The launcher of an MPI job has the words, and the workers have none.
         if texts == [None, None]:
             texts = [_text_or_unknown(self.master.get(key)) for key in ("command", "args")]
         if UNKNOWN in texts:

@@ -145,6 +145,7 @@ def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None
             return _SWALLOWING_RUNNERS[name]
         if name == "xvfb-run":
             return _XVFB
+        # Without a script, as in "deepspeed --version", it starts nothing.
         if name == "deepspeed" and any(not word.startswith("-") for word in arguments):
             return _DEEPSPEED
         if _launches_one(name, arguments, gpus):

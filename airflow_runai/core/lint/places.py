@@ -93,6 +93,7 @@ class Mounts:
         others = [mount for mount in self.found if mount not in around]
         if any(_may_hold(mount, fixed, is_open) for mount in others):
             return None
+        # No mount is around it, so it is a part of the container, which a new pod begins anew.
         disk = Mount("/", Kind.LOST, "", "spec.storage")
         return max(around, key=lambda mount: len(mount.path), default=disk)
 

@@ -110,6 +110,7 @@ def _deleted(command: Command) -> list[str]:
         if any(re.fullmatch(r"-\w*[rR]\w*|--recursive", option) for option in options):
             return targets
         return [word for word in targets if _ALL_FILES.search(word)]
+    # With a filter, find deletes a part, such as all checkpoints but the newest.
     if command.name == "find" and "-delete" in options and _FILTERS.isdisjoint(options):
         return targets[:1]
     return []
@@ -123,6 +124,7 @@ def _is_progress(facts: Facts, target: str, path: str) -> bool:
     """
     path = _ALL_OF_IT.sub("", path)
     fixed, is_open = split_open(path)
+    # Files there do not outlive a preemption anyway.
     if not is_open and (_in_scratch(fixed) or _is_lost(facts, fixed)):
         return False
     bare = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', "")))

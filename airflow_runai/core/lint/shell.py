@@ -115,6 +115,8 @@ def read_script(text: str) -> ShellScript | None:
     first = text.split("\n", 1)[0]
     if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
         return None
+    # Deep nesting exhausts the stack, and broken syntax breaks the reader's assumptions; such a
+    # script is not judged.
     try:
         return ShellScript(tuple(_Reader().read(tokens(text))), text)
     except (ValueError, RecursionError, IndexError):

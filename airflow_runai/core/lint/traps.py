@@ -55,6 +55,7 @@ def _without_quotes(word: str) -> str:
 def errexit_at(script: ShellScript, command: Command) -> bool:
     """Return whether the shell ends at the first failure when it comes to ``command``."""
     on = bool(re.match(r"#!.*sh\s+-\w*e", script.text))
+    # set -e, set +e, set -euo pipefail, set -o errexit: the last one before the command counts.
     for before in script.commands:
         if before is command:
             break

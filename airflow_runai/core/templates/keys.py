@@ -90,6 +90,7 @@ def value_at(tree: Any, path: Path) -> Any:
     A value other than a mapping that cuts the path short is returned: it decides the rest.
     """
     for name in path:
+        # Variables as the server spells them: a list of entries with names.
         if tree and are_named(tree):
             tree = {entry["name"]: entry for entry in tree}
         if not isinstance(tree, Mapping):

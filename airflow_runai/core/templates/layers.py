@@ -74,6 +74,7 @@ def merged(
             if not same(value_at(before, path), value_at(spec, path)):
                 problems.append(_refusal(path, owner, layer))
         owners = _owners(before, spec, owners, layer.name)
+        # Locks hold from the next layer on: the layer that sets them may still set the value.
         for path in _locked(layer):
             locks += [(alternative, layer) for alternative in alternatives(path)]
     return _with_clone(spec, layers, problems), owners

@@ -66,6 +66,7 @@ def _add_repositories(base: Any, patch: Iterable[Any]) -> list[Any]:
 
 
 def _index_to_complete(entry: Any, entries: list[Any]) -> int | None:
+    # The specification itself refuses other entries; here they are appended.
     if not all(isinstance(one, Mapping) for one in (entry, *entries)):
         return None
     if not {"repository", "path"} <= entry.keys():

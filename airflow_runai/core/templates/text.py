@@ -124,6 +124,7 @@ class _Reader:
             return self.sequence(path)
         text = self.word(event)
         value = text if event.style or event.tag in _TEXT else scalar(text)
+        # An empty scalar is null even where texts are kept.
         return text if value is not None and self.as_text(path) else value
 
     def mapping(self, path: Path) -> dict[str, Any]:
