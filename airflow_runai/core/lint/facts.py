@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from airflow_runai.core.fields import declared, flag, whole
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.checkpoint_paths import (
-    Place,
+    CheckpointPlace,
     of_mounts,
     of_script,
     of_variables,
@@ -141,7 +141,7 @@ class Facts:
         return UNKNOWN if isinstance(storage, Unknown) else mounts_of(storage or {})
 
     @cached_property
-    def checkpoint_places(self) -> list[Place]:
+    def checkpoint_places(self) -> list[CheckpointPlace]:
         """The known places that checkpoints may go to."""
         places = [*of_variables(self.known_part("environment")), *of_words(self.known_words)]
         if not isinstance(self.mounts, Unknown):

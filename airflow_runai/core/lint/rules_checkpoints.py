@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from airflow_runai.core.jinja import OPENINGS, is_templated
-from airflow_runai.core.lint.checkpoint_paths import Place
+from airflow_runai.core.lint.checkpoint_paths import CheckpointPlace
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import Hits, rule
@@ -30,7 +30,7 @@ def mount_of(facts: Facts, path: str | None) -> Mount | None:
     return facts.mounts.beneath(path)
 
 
-def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
+def _firm_mounts(facts: Facts) -> Iterator[tuple[CheckpointPlace, Mount]]:
     """Return the places that are checkpoint paths by name, with their mounts."""
     if facts.subject.evaluates:
         return
@@ -40,7 +40,7 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
             yield place, mount
 
 
-def _is_deliberate(facts: Facts, place: Place, mount: Mount) -> bool:
+def _is_deliberate(facts: Facts, place: CheckpointPlace, mount: Mount) -> bool:
     """Return whether a script may know that the place does not last, and saves elsewhere."""
     path = place.path or ""
     if facts.shell is not None:
@@ -85,7 +85,7 @@ def _has_hint(facts: Facts) -> bool:
     )
 
 
-def _may_keep(facts: Facts, place: Place) -> bool:
+def _may_keep(facts: Facts, place: CheckpointPlace) -> bool:
     mount = mount_of(facts, place.path)
     return mount is None or mount.kind is not Kind.LOST
 

@@ -118,12 +118,12 @@ def read_script(text: str) -> ShellScript | None:
     # Deep nesting exhausts the stack, and broken syntax breaks the reader's assumptions; such a
     # script is not judged.
     try:
-        return ShellScript(tuple(_Reader().read(tokens(text))), text)
+        return ShellScript(tuple(_Parser().read(tokens(text))), text)
     except (ValueError, RecursionError, IndexError):
         return None
 
 
-class _Reader:
+class _Parser:
     """One pass over the tokens; ``open`` holds the words that close the constructs around."""
 
     def __init__(self) -> None:

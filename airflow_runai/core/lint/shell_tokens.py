@@ -38,10 +38,10 @@ def tokens(script: str) -> list[Token]:
     """
     if len(script) > MAX_LENGTH:
         raise ValueError("too long for a start-up script")
-    return _Scanner(script.replace("\r\n", "\n")).scan()
+    return _Tokenizer(script.replace("\r\n", "\n")).scan()
 
 
-class _Scanner:
+class _Tokenizer:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens: list[Token] = []
@@ -146,7 +146,7 @@ def arguments_in(word: str) -> set[str]:
         (``"$*"``), ``one`` (``$1``), ``inner`` (inside a substitution).
     """
     uses: set[str] = set()
-    scanner = _Scanner(word)
+    tokenizer = _Tokenizer(word)
     at, in_double = 0, False
     while at < len(word):
         positional = _POSITIONAL.match(word, at)
@@ -159,7 +159,7 @@ def arguments_in(word: str) -> set[str]:
         elif word[at] == "(":  # an array, whose words follow
             at += 1
         else:
-            end = scanner.step(at, in_double)
+            end = tokenizer.step(at, in_double)
             if word[at] in "$`" and _POSITIONAL.search(word, at, end):
                 uses.add("inner")
             at = end

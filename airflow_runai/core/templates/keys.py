@@ -27,11 +27,11 @@ _PARTS: dict[str, type] = {
 _WHOLE_ONLY = ("distributed", "template_id", "completions", "parallelism", "raw")
 
 
-class Missing:
+class NoValue:
     """The absence of a value; ``None`` is a value, which ``raw`` sends."""
 
 
-MISSING = Missing()
+MISSING = NoValue()
 
 
 def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:

@@ -82,7 +82,7 @@ def documents(
             [f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"]
         )
     try:
-        result = list(_Reader(yaml, where, as_text).read(text))
+        result = list(_ValueReader(yaml, where, as_text).read(text))
     except yaml.YAMLError as error:
         raise SpecError([_broken(error, where)]) from None
     if not result:
@@ -99,7 +99,7 @@ def _broken(error: Any, where: str) -> str:
     return f"{where}{line}: no valid YAML: {reason}"
 
 
-class _Reader:
+class _ValueReader:
     """Builds values from the parser's events, without PyYAML's own constructors."""
 
     def __init__(self, yaml: Any, where: str, as_text: Callable[[Path], bool]) -> None:
