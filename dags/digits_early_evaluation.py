@@ -28,6 +28,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2025, 1, 1),
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     RunaiTrainingOperator(
         task_id="train",

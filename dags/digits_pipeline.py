@@ -23,7 +23,7 @@ CONTAINER = {
     "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
 }
 
-with DAG("digits_ingest", schedule=None, tags=["runai", "example"]):
+with DAG("digits_ingest", schedule=None, tags=["runai", "example"], doc_md=__doc__):
 
     @task(outlets=[DATA])
     def new_data(*, outlet_events: Context) -> None:
@@ -32,7 +32,13 @@ with DAG("digits_ingest", schedule=None, tags=["runai", "example"]):
 
     new_data()
 
-with DAG("digits_train_on_new_data", schedule=[DATA], max_active_runs=1, tags=["runai", "example"]):
+with DAG(
+    "digits_train_on_new_data",
+    schedule=[DATA],
+    max_active_runs=1,
+    tags=["runai", "example"],
+    doc_md=__doc__,
+):
     train = RunaiTrainingOperator(
         task_id="train",
         retries=2,
@@ -48,7 +54,9 @@ with DAG("digits_train_on_new_data", schedule=[DATA], max_active_runs=1, tags=["
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS, outlets=[CHECKPOINT]
     )
 
-with DAG("digits_evaluate_checkpoint", schedule=[CHECKPOINT], tags=["runai", "example"]):
+with DAG(
+    "digits_evaluate_checkpoint", schedule=[CHECKPOINT], tags=["runai", "example"], doc_md=__doc__
+):
 
     @task(inlets=[CHECKPOINT])
     def newest(*, triggering_asset_events: Context) -> dict[str, object]:

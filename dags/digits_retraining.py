@@ -35,6 +35,7 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2},
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     train = RunaiTrainingOperator(
         task_id="train",

@@ -15,5 +15,6 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     RunaiReapOrphansOperator(task_id="reap", older_than=600)

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
-from airflow_runai.checkpoints.checking.report import CODES
+from airflow_runai.checkpoints.checking.findings import CODES
 from airflow_runai.core import command_line, spec, storage
 from airflow_runai.core.fields import declared
 from airflow_runai.core.options import OPTIONS
@@ -99,7 +99,7 @@ def codes() -> str:
     stale = set(CODES) ^ set(finding_codes.MEANINGS)
     if stale:
         raise SystemExit(
-            f"docs/finding_codes.py: differs from CODES in checkpoints/checking/report.py: {stale}"
+            f"docs/finding_codes.py: differs from CODES in checkpoints/checking/findings.py: {stale}"
         )
     rows = [
         (f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n])

@@ -170,7 +170,7 @@ def specification(run: DryRun) -> CheckResult:
     run.spec, run.later = known_part(run.target.spec, run.target.expanded)
     if run.later:
         keys = ", ".join(run.later)
-        return UNKNOWN, f"right as far as can be seen; known only when the task runs: {keys}"
+        return UNKNOWN, f"valid so far; known only when the task runs: {keys}"
     return OK, f"{run.spec.kind}, {run.spec.preemptibility or 'preemptible'}"
 
 

@@ -65,6 +65,7 @@ def _targets(arguments: Namespace) -> tuple[Sequence[Target | None], bool]:
     given = {name for name in names if getattr(arguments, name) is not None}
     if given == {"script"}:
         return (None,), False
+    # A script may be checked together with any of the others.
     if given - {"script"} == {"dag_id"}:
         return _targets_of_dag(arguments)
     return (target_from(arguments),), False

@@ -30,6 +30,7 @@ def dag_file(parsed: ParsedCommand) -> str:
 def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, object]]:
     yield "task_id", "train"
     if parsed.name or parsed.name_prefix:
+        # The task adds a hash and a number: its part of the name is shorter than a whole name.
         yield "workload_name", name[:MAX_SLUG_LENGTH].rstrip("-")
     if parsed.project:
         yield "project", parsed.project

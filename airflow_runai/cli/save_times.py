@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.containers.json_documents import parse_object
 from airflow_runai.cli.exit_codes import UsageError

@@ -138,7 +138,7 @@ def _bundles(names: list[str]) -> list[BaseDagBundle]:
 def _bag_of_bundle(bundle: BaseDagBundle) -> DagBag:
     try:
         _quietly(bundle.initialize)
-    except (AirflowException, OSError, ValueError) as error:
+    except (AirflowException, OSError, ValueError) as error:  # a wrong path, or wrong settings
         raise UsageError(f"bundle {bundle.name}: cannot be read: {cut(str(error))}") from None
     return _read_bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
 
@@ -149,7 +149,7 @@ def _read_bag(**location: Any) -> DagBag:
 
     try:
         return _quietly(lambda: BundleDagBag(**location))
-    except (AirflowException, OSError, RuntimeError) as error:
+    except (AirflowException, OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         folder = location["dag_folder"]
         raise UsageError(
             f"{folder}: cannot be read as a folder of DAGs: {cut(str(error))}"

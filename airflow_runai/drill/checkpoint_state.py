@@ -31,6 +31,7 @@ def read_state(root: Path) -> CheckpointState:
 
 def _summary(report: Report) -> CheckpointSummary:
     errors = [finding for finding in report.findings if finding.severity == "error"]
+    # That a format cannot be read here says nothing about the training.
     is_foreign = any(finding.code == "format-unknown" for finding in errors)
     path = Path(report.path)
     return CheckpointSummary(

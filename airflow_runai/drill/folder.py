@@ -105,5 +105,6 @@ def _copy_entry(path: Path, target: Path, folder: Path) -> None:
 
 def _link_from_copy(link: Path, folder: Path) -> Path:
     written, resolved = Path(os.readlink(link)), Path(os.path.realpath(link))
+    # An absolute link would lead from the copy back into the original.
     stays_inside = not written.is_absolute() and resolved.is_relative_to(folder.resolve())
     return written if stays_inside else resolved

@@ -88,7 +88,7 @@ class _Scale:
     """Seconds to pixels."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = max(seconds, 0.001)
+        self.seconds = max(seconds, 0.001)  # a run without any start has no length
 
     def x(self, at: float) -> float:
         share = min(at, self.seconds) / self.seconds
@@ -189,6 +189,7 @@ def _legend() -> Iterator[str]:
 
 
 def _axis(scale: _Scale, bottom: float) -> Iterator[str]:
+    # At most ten marks, at round numbers.
     step = next(step for step in _steps() if scale.seconds / step <= 10)
     marks = [number * step for number in range(int(scale.seconds / step) + 1)]
     for at in marks:
@@ -218,6 +219,7 @@ def _shortened(text: str, max_length: int = 132) -> str:
 
 def _rect(scale: _Scale, begin: float, end: float, top: float, style: str) -> str:
     x = scale.x(begin)
+    # Wide enough to be seen, however short.
     width = max(1.5, round(scale.x(end) - x, 1))
     return f'<rect class="{style}" x="{x}" y="{top}" width="{width}" height="{_BAR}" rx="2"/>'
 

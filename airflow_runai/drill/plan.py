@@ -159,6 +159,7 @@ def _checkpoints_problems(plan: DrillPlan) -> Iterator[str]:
         yield f"{place} is all of the folder; give a directory of its own for checkpoints"
     elif not Path(path).is_absolute():
         yield f"{place} leads out of the script's folder; give a path below it, or an absolute one"
+    # A path that an argument or a variable names is replaced there by a temporary directory.
     elif not _is_named(path.rstrip("/"), plan):
         yield (
             f"{place} lies outside of the script's folder, and no argument or --env names it: the "

@@ -74,6 +74,7 @@ def position(facts: DrillFacts) -> Answer:
     repeated = sum(
         steps_behind(facts, then, start.resumable) or 0 for start, then in facts.run.resumptions
     )
+    # A start that repeats steps from an older checkpoint counts them in its step only once.
     done = final.step + repeated
     if done == expected.step:
         return passes(f"{done} steps, as without preemptions")

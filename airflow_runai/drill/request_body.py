@@ -7,7 +7,7 @@ import shlex
 
 from airflow_runai.drill.facts import RunKind
 from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillPlan
-from airflow_runai.emulator.world import Project
+from airflow_runai.emulator.world import EmulatedProject
 
 #: The same in all runs: checkpoints that contain it must not differ for that.
 NAME = "training"
@@ -24,7 +24,7 @@ def saves_path(plan: DrillPlan) -> str:
     return _SAVES
 
 
-def request_body(plan: DrillPlan, kind: RunKind, project: Project) -> dict[str, object]:
+def request_body(plan: DrillPlan, kind: RunKind, project: EmulatedProject) -> dict[str, object]:
     """Return the body of the request, in the server's notation."""
     saves = saves_path(plan)
     variables = {DEFAULT_VARIABLE: saves, **plan.environment}

@@ -21,10 +21,10 @@ from airflow_runai.drill.directory_watcher import DirectoryWatcher
 from airflow_runai.drill.facts import Ending, RunKind, SigtermHandler, Start, TrainingRun
 from airflow_runai.drill.plan import DrillPlan
 from airflow_runai.drill.request_body import NAME, WORK, request_body, saves_path
-from airflow_runai.emulator import Emulator, Settings, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, serve
 from airflow_runai.emulator import phases as phase
 from airflow_runai.emulator.admission import admit
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 
 #: How long a start may take until it handles SIGTERM: imports of frameworks take long, more so on a
 #: busy machine.
@@ -55,7 +55,7 @@ def perform(
     if plan.saves_inside:
         saves = work / plan.saves_inside
     saves.mkdir(parents=True, exist_ok=True)
-    settings = Settings(
+    settings = EmulatorSettings(
         projects=("drill:1",),
         gpus_per_node=1,
         volumes={WORK: work, saves_path(plan): saves},
@@ -100,7 +100,7 @@ class _RunDriver:
         self._killed_during_write = False
         self._watcher = DirectoryWatcher(saves, self._now, self._kill_during_write)
         self._begin = self._deadline = 0.0  # both are set when it runs, as is the workload
-        self._workload: Workload
+        self._workload: EmulatedWorkload
 
     def run(self, work: Path) -> TrainingRun:
         """Drive the training to its end, or to the limit of the plan."""
@@ -168,7 +168,7 @@ class _RunDriver:
 
     def _due(self, current: _CurrentStart) -> float:
         ready_at = current.ready_at
-        if ready_at is None:
+        if ready_at is None:  # a start that never handles SIGTERM is preempted all the same
             ready_at = current.began + self._ready_timeout
         return ready_at + self._plan.preempt_after
 
@@ -233,6 +233,7 @@ class _RunDriver:
     # -- the end -----------------------------------------------------------------------------------
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
+        # Under the lock: the engine of the emulator runs in a thread of its own.
         while time.monotonic() < self._deadline:
             with self._plane.lock:
                 if condition():

@@ -84,7 +84,7 @@ def _wrong_exit(facts: DrillFacts, start: Start) -> Answer | None:
             "the grace the training is killed",
             _HANDLE,
         )
-    if start.exit_code == 0:
+    if start.exit_code == 0:  # of those judged, none had reached its end
         return fails(
             f"start {start.number} ended {start.stop_seconds:.2f} s after SIGTERM with exit code "
             "0: that means finished, to Run:ai, so that it is never resumed",

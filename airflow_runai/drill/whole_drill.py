@@ -46,6 +46,7 @@ def _facts(plan: DrillPlan, perform: Callable[[str, RunKind, float], TrainingRun
     ready_timeout = READY_SECONDS if reference.starts[0].ready_at is not None else 0.0
     run = perform("drill", "drill", ready_timeout)
     references = [reference]
+    # Another result may be chance: see whether two uninterrupted runs agree.
     if plan.references == 2 and _results_differ(run, reference):
         references.append(perform("reference-2", "reference", ready_timeout))
     # A write in place was seen, so that a kill can hit it: see what the next start makes of it.

@@ -50,7 +50,11 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
 
     template_fields: Sequence[str] = (
         *RunaiTrainingOperator.template_fields,
-        *("checkpoint", "metrics", "path_map", "storage_conn_id", "gates"),
+        "checkpoint",
+        "metrics",
+        "path_map",
+        "storage_conn_id",
+        "gates",
     )
     template_fields_renderers = {
         **RunaiTrainingOperator.template_fields_renderers,

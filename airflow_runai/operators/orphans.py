@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaper import find_orphans, reap
-from airflow_runai.core.orphans import Orphan
+from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import InvalidArgument, Unreachable
@@ -62,35 +61,31 @@ class RunaiReapOrphansOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look twice, and end what is an orphan both times."""
         with fail_without_retry():
-            hook = RunaiHook(self.runai_conn_id)
-            list_workloads = partial(
-                inventory, name_for_worker(), self.project, hook.settings.cluster
-            )
-            ask_states = partial(states_for_worker, context["ti"])
-            if self.only_look:
-                found = hook.run(find_orphans(list_workloads, ask_states, self.older_than))
-                outcomes = [(orphan, "would be ended", True) for orphan in found]
-            else:
-                fates = hook.run(reap(list_workloads, ask_states, self.older_than))
-                outcomes = [(fate.orphan, fate.words, fate.ended) for fate in fates]
-        for orphan, words, _ in outcomes:
-            self.log.info(
-                "%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, words
-            )
-        failed = [
-            f"{orphan.owned.workload.name}: {words}"
-            for orphan, words, ended in outcomes
-            if not ended
-        ]
+            fates = self._reap(context)
+        for fate in fates:
+            name, state = fate.orphan.owned.workload.name, fate.orphan.state
+            self.log.info("%s (its task is %s): %s", name, state, fate.words)
+        failed = [fate for fate in fates if not fate.ended]
         if failed:
-            summary = f"{len(failed)} of {len(outcomes)} orphans could not be ended"
-            raise Unreachable(f"{summary}: {'; '.join(failed[:5])}")
-        return [self._row(orphan, words) for orphan, words, _ in outcomes]
+            shown = "; ".join(f"{f.orphan.owned.workload.name}: {f.words}" for f in failed[:5])
+            raise Unreachable(f"{len(failed)} of {len(fates)} orphans could not be ended: {shown}")
+        return [_row(fate) for fate in fates]
 
-    def _row(self, orphan: Orphan, words: str) -> dict[str, Any]:
-        return {
-            "name": orphan.owned.workload.name,
-            "project": orphan.owned.project,
-            **asdict(orphan.owned.origin),
-            "outcome": words,
-        }
+    def _reap(self, context: Context) -> list[Fate]:
+        hook = RunaiHook(self.runai_conn_id)
+        list_workloads = partial(inventory, name_for_worker(), self.project, hook.settings.cluster)
+        ask_states = partial(states_for_worker, context["ti"])
+        if not self.only_look:
+            return hook.run(reap(list_workloads, ask_states, self.older_than))
+        orphans = hook.run(find_orphans(list_workloads, ask_states, self.older_than))
+        return [Fate(orphan, True, "would be ended") for orphan in orphans]
+
+
+def _row(fate: Fate) -> dict[str, Any]:
+    owned = fate.orphan.owned
+    return {
+        "name": owned.workload.name,
+        "project": owned.project,
+        **asdict(owned.origin),
+        "outcome": fate.words,
+    }

@@ -10,13 +10,12 @@ from airflow.sdk import BaseOperator
 from airflow_runai.tasks.argument_checks import check_payload_arguments
 from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
 from airflow_runai.tasks.instructions import Instructions, gather
+from airflow_runai.tasks.parse_time_lint import lint_at_parse
 from airflow_runai.tasks.rendered_fields import shown_command_line, shown_templates
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from jinja2 import Environment
-
-    from airflow_runai.core.command_line import ParsedCommand
 
 #: Template fields that Airflow only shows; what is used of them is rendered later, word by word.
 _SHOWN_FIELDS = ("command_line", "templates")
@@ -35,6 +34,13 @@ class PayloadOperator(BaseOperator):
     template: str | None
     templates: Mapping[str, Any] | str | None
     workload_name: str | None
+    #: Whether the workload may start from the beginning after a preemption.
+    evaluates = False
+    # What else the lint reads of a task.
+    deferrable: bool | None
+    timeouts: Mapping[str, float] | None
+    kill_action: str
+    lint_ignore: Sequence[str]
     #: Command line and templates as the author wrote them; the fields hold what is shown by then.
     _unrendered: tuple[str | None, Mapping[str, Any] | str | None] | None = None
 
@@ -45,10 +51,7 @@ class PayloadOperator(BaseOperator):
         parsed = check_payload_arguments(
             self.spec, self.command_line, self.template, self.workload_name
         )
-        self._lint(parsed)
-
-    def _lint(self, parsed: ParsedCommand | None) -> None:
-        raise NotImplementedError
+        lint_at_parse(self, parsed)
 
     def resolve_template_files(self) -> None:
         """Read the command line from its file, and check it; Airflow calls this after the parse."""

@@ -60,30 +60,26 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
             challenger = self._challenger(context)
             pointer = small_file(self.champion, self.path_map, self.storage_conn_id)
             try:
-                present = read_champion(pointer)
+                champion = read_champion(pointer)
             except ValueError as error:
                 raise NoValidCheckpoint(str(error)) from error
-            if present and _same(present, challenger):
+            if champion and _same(champion, challenger):
                 self.log.info("%s is already the champion: nothing to do", challenger["uri"])
-                return present
-            previous = {key: present.get(key) for key in _REMEMBERED} if present else None
-            promoted = {**challenger, "previous": previous}
+                return champion
+            promoted = {**challenger, "previous": _remembered(champion)}
             write_champion(pointer, promoted)
         self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
+        event = {key: promoted[key] for key in ("uri", "step", "digest", "metrics")}
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {
-                key: promoted[key] for key in ("uri", "step", "digest", "metrics")
-            }
+            context["outlet_events"][asset].extra = event
         return promoted
 
     def _challenger(self, context: Context) -> dict[str, Any]:
         evaluation = self.evaluation if isinstance(self.evaluation, Mapping) else {}
         checkpoint, metrics = evaluation.get("checkpoint"), evaluation.get("metrics")
-        if (
-            not isinstance(checkpoint, Mapping)
-            or not checkpoint.get("uri")
-            or not isinstance(metrics, Mapping)
-        ):
+        if not isinstance(checkpoint, Mapping):
+            checkpoint = {}
+        if not checkpoint.get("uri") or not isinstance(metrics, Mapping):
             raise InvalidArgument(
                 [
                     "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result "
@@ -104,5 +100,10 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
         }
 
 
-def _same(present: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
-    return all(present.get(key) == challenger[key] for key in ("uri", "step", "digest"))
+def _same(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
+    return all(champion.get(key) == challenger[key] for key in ("uri", "step", "digest"))
+
+
+def _remembered(champion: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the pointer keeps of the previous champion; not its own predecessors."""
+    return {key: champion.get(key) for key in _REMEMBERED} if champion else None

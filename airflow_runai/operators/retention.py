@@ -16,7 +16,7 @@ from airflow_runai.tasks.retries import fail_without_retry
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_runai.checkpoints.keeping.retention import Plan, Retention
+    from airflow_runai.checkpoints.keeping.retention import Retention, RetentionPlan
 
 #: Names in a result, which goes to XCom; the log has all.
 MAX_NAMES = 100
@@ -104,15 +104,17 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         self.log.info("%s: %s", action, ", ".join(names) or "nothing")
         return {"removed": names[:MAX_NAMES], "kept": dict(list(kept.items())[:MAX_NAMES])}
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> RetentionPlan:
         from airflow_runai.checkpoints import RootProblem
-        from airflow_runai.checkpoints.keeping.retention import RetentionProblem, plan
+        from airflow_runai.checkpoints.keeping.retention import RetentionProblem, plan_retention
 
         root = location(self.root, self.path_map)
         champion = small_file(self.champion, self.path_map) if self.champion else None
         below = untrusted_below(self.root, self.path_map)
         try:
-            return plan(root, self._rules(), now=time.time(), champion=champion, below=below)
+            return plan_retention(
+                root, self._rules(), now=time.time(), champion=champion, below=below
+            )
         except RootProblem as error:
             if error.code == "root-unreadable":
                 raise CheckpointUnreadable(str(error)) from error

@@ -29,7 +29,6 @@ from airflow_runai.links import (
 from airflow_runai.operators.payload import PayloadOperator
 from airflow_runai.tasks.argument_checks import check_wait_arguments
 from airflow_runai.tasks.instructions import show
-from airflow_runai.tasks.parse_time_lint import lint_at_parse
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.tasks.settlement import settle
 from airflow_runai.tasks.submission import Submission, note_missing, read_note, submission_result
@@ -39,8 +38,6 @@ from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from airflow_runai.core.command_line import ParsedCommand
 
 
 class RunaiTrainingOperator(PayloadOperator):
@@ -82,9 +79,6 @@ class RunaiTrainingOperator(PayloadOperator):
         stopped first; training continues from its checkpoints) or ``reattach`` to the old one.
     :param lint_ignore: codes of lint rules (``docs/lint.md``) that are not reported for this task.
     """
-
-    #: Whether it starts from the beginning after a preemption, and may.
-    evaluates = False
 
     template_fields: Sequence[str] = (
         *PayloadOperator.template_fields,
@@ -138,23 +132,22 @@ class RunaiTrainingOperator(PayloadOperator):
         self.on_clear = on_clear
         self.lint_ignore = lint_ignore
         self._stop_signal = StopSignal()
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
         check_wait_arguments(
-            poll_interval,
-            timeouts,
-            wait_for_completion,
-            on_kill=on_kill,
-            on_clear=on_clear,
-            when_suspended=when_suspended,
+            self.poll_interval,
+            self.timeouts,
+            self.wait_for_completion,
+            on_kill=self.kill_action,
+            on_clear=self.on_clear,
+            when_suspended=self.when_suspended,
         )
         self._check_payload()
 
-    def _lint(self, parsed: ParsedCommand | None) -> None:
-        lint_at_parse(self, parsed)
-
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit or adopt; then wait, deferred or here."""
-        # A try in the same process (``dag.test``) must not inherit the signal.
-        self._stop_signal = StopSignal()
+        self._stop_signal = StopSignal()  # `dag.test` runs several tries in one process
         note = read_note(context)
         submitted = note is not None and note.generation > 0
         with fail_without_retry(in_the_middle=submitted):
@@ -184,7 +177,9 @@ class RunaiTrainingOperator(PayloadOperator):
             if self._stop_signal.received:
                 # If a user ended the task during the submission, no trigger has heard of it.
                 end_if_task_is_finished(context, hook, workload, self.kill_action)
-            outcome = outcome_before_waiting(hook, workload, policy)
+            outcome = None
+            if configuration.deferrable(self.deferrable):
+                outcome = outcome_before_waiting(hook, workload, policy)
             return self._until_settled(context, hook, workload, outcome)
 
     def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -250,10 +245,8 @@ class RunaiTrainingOperator(PayloadOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the trigger has fired."""
         with fail_without_retry(in_the_middle=True):
-            outcome = Outcome.from_event(event)
-            return self._until_settled(
-                context, RunaiHook(self.runai_conn_id), outcome.workload(), outcome
-            )
+            outcome, hook = Outcome.from_event(event), RunaiHook(self.runai_conn_id)
+            return self._until_settled(context, hook, outcome.workload(), outcome)
 
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""

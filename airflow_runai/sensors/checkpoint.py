@@ -44,7 +44,7 @@ from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import DAG, Context
 
 #: Key in Airflow's task state store.
 MEMORY_KEY = "runai_checkpoint_watch"
@@ -92,8 +92,15 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("root", "path_map", "storage_conn_id", "min_step", "requirements", "report_path"),
-        *("workload", "runai_conn_id", "project"),
+        "root",
+        "path_map",
+        "storage_conn_id",
+        "min_step",
+        "requirements",
+        "report_path",
+        "workload",
+        "runai_conn_id",
+        "project",
     )
     template_fields_renderers = {"path_map": "json", "requirements": "json", "workload": "json"}
     ui_color = "#cde6f5"
@@ -120,15 +127,6 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
-        check_level(level)
-        check_on_invalid(on_invalid)
-        if on_invalid == "quarantine" and workload is None:
-            raise InvalidArgument(
-                [
-                    "on_invalid: 'quarantine' without a workload; name the workload whose "
-                    "interruptions are meant"
-                ]
-            )
         self.root = root
         self.min_step = min_step
         self.path_map = path_map
@@ -144,6 +142,18 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.project = project
         self.on_invalid = on_invalid
         self.deferrable = deferrable
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        check_level(self.level)
+        check_on_invalid(self.on_invalid)
+        if self.on_invalid == "quarantine" and self.workload is None:
+            raise InvalidArgument(
+                [
+                    "on_invalid: 'quarantine' without a workload; name the workload whose "
+                    "interruptions are meant"
+                ]
+            )
 
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
@@ -193,22 +203,11 @@ class RunaiCheckpointSensor(BaseSensorOperator):
 
     def _task(self, workload: Mapping[str, Any], context: Context) -> FetchXCom:
         """Return the training's task; one that does not exist would be waited for in vain."""
-        ti, task_ids = context["ti"], context["dag"].task_ids
-        task_id, map_index = workload.get("task_id"), str(workload.get("map_index", -1))
+        task_id, map_index = str(workload.get("task_id")), str(workload.get("map_index", -1))
         if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
             raise InvalidArgument([f"workload: {dict(workload)!r}; {_ALLOWED_WORKLOADS}"])
-        if task_id not in task_ids:
-            near = ", ".join(get_close_matches(str(task_id), task_ids, 3, 0.0))
-            raise InvalidArgument(
-                [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {near}"]
-            )
-        if not getattr(context["dag"].get_task(task_id), "do_xcom_push", True):
-            raise InvalidArgument(
-                [
-                    f"workload: task {task_id!r} has do_xcom_push=False and does not tell its "
-                    "workload; give the name of the workload instead"
-                ]
-            )
+        _check_training(context["dag"], task_id)
+        ti = context["ti"]
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
 
     @cached_property
@@ -291,3 +290,15 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(words)
         with fail_without_retry():
             raise NoValidCheckpoint(words)
+
+
+def _check_training(dag: DAG, task_id: str) -> None:
+    if task_id not in dag.task_ids:
+        near = ", ".join(get_close_matches(task_id, dag.task_ids, 3, 0.0))
+        raise InvalidArgument(
+            [f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"]
+        )
+    if not getattr(dag.get_task(task_id), "do_xcom_push", True):
+        raise InvalidArgument(
+            [f"workload: task {task_id!r} has do_xcom_push=False; name the workload instead"]
+        )

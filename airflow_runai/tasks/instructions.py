@@ -74,10 +74,12 @@ def gather(
     :raises SpecError: if the line cannot be read or a template does not fit.
     """
     own = _from_line(command_line, render) if command_line is not None else Instructions({})
-    if spec is not None and not isinstance(spec, Mapping):
+    if spec is None:
+        spec = {}
+    if not isinstance(spec, Mapping):
         return Instructions(spec)  # the check of the specification has the better words for it
-    line = _without_overruled(own.unfilled, spec or {})
-    call = deep_merge(line.said if line else {}, spec or {})
+    line = _without_overruled(own.unfilled, spec)
+    call = deep_merge(line.said if line else {}, spec)
     name = template or own.template
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
@@ -112,19 +114,8 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    line = parsed.line
-    words = {key: shlex.split(line.said[key]) for key in ("command", "args") if key in line.said}
-    rendered = render(
-        {
-            "spec": {**line.said, **words},
-            "git": dict(line.git),
-            "project": parsed.project,
-            "template": parsed.template,
-        }
-    )
-    said: dict[str, Any] = dict(rendered["spec"])
-    said.update((key, shlex.join(said[key])) for key in words)
-    line = replace(line, said=said, git=rendered["git"])
+    line, rendered = parsed.line, _rendered(parsed, render)
+    line = replace(line, said=rendered["said"], git=rendered["git"])
     return Instructions(
         {},
         slug=_slug(parsed),
@@ -134,6 +125,24 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
         unfilled=line,
         warnings=parsed.warnings,
     )
+
+
+def _rendered(parsed: ParsedCommand, render: Callable[[Any], Any]) -> dict[str, Any]:
+    """Render the line's parts; of the container's command each word by itself."""
+    said = dict(parsed.line.said)
+    commands = [key for key in ("command", "args") if key in said]
+    said.update((key, shlex.split(said[key])) for key in commands)
+    rendered: dict[str, Any] = render(
+        {
+            "said": said,
+            "git": dict(parsed.line.git),
+            "project": parsed.project,
+            "template": parsed.template,
+        }
+    )
+    for key in commands:
+        rendered["said"][key] = shlex.join(rendered["said"][key])
+    return rendered
 
 
 def _from_templates(

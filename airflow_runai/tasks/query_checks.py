@@ -8,7 +8,7 @@ from airflow_runai.errors import InvalidArgument
 def check_accept(accept: object) -> None:
     """Refuse codes of findings that cannot be accepted."""
     # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.report import ACCEPTABLE
+    from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
 
     if not isinstance(accept, list | tuple | set | frozenset) or not ACCEPTABLE.issuperset(accept):
         raise InvalidArgument(

@@ -46,7 +46,7 @@ def outcome_before_waiting(
     """
     Return the end of a workload that had ended when it was submitted or adopted.
 
-    Airflow can fail a task whose trigger fires at once, so this is asked before deferring.
+    Airflow can fail a task whose trigger fires at once, so a task asks this before it defers.
     """
     if workload.meaning not in OVER:
         return None

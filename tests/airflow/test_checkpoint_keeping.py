@@ -20,7 +20,7 @@ from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import choosing, evaluating, publish, root
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 __all__ = ["root"]  # a fixture

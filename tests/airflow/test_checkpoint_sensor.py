@@ -39,8 +39,8 @@ from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import publish
-from tests.airflow.triggering import soon
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import eventually, wait_until
 
 Runner = Callable[..., Run]
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def sensor(**given: Any) -> Callable[[], RunaiCheckpointSensor]:
         "root": "/shared/ckpt",
         "path_map": paths,
         "poke_interval": 0.1,
-        "timeout": PATIENCE,
+        "timeout": 3600,
     }
     return lambda: RunaiCheckpointSensor(**{**known, **given})
 
@@ -211,6 +211,8 @@ def test_what_is_wrong_in_the_file_is_told_when_it_is_parsed() -> None:
         sensor(level=7)()
     with pytest.raises(ValueError, match="on_invalid: 'quarantine' without a workload"):
         sensor(on_invalid="quarantine")()
+    with pytest.raises(ValueError, match="on_invalid: 'veto'; allowed: 'keep' or 'quarantine'"):
+        sensor(on_invalid="veto")()
 
 
 # -- one round
@@ -420,7 +422,7 @@ def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
         waiting = [
             asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)
         ]
-        await soon(lambda: len(began) == READERS)
+        await eventually(lambda: len(began) == READERS)
         for _ in range(20):
             await asyncio.sleep(0.001)
         assert len(began) == READERS
@@ -446,15 +448,15 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
         for _ in range(READERS + 1):
             began.clear()
             reading = asyncio.create_task(in_thread(endless))
-            await soon(began.is_set)
+            await eventually(began.is_set)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reading
         assert await in_thread(lambda _: 7) == 7
-        await soon(lambda: len(ends) == READERS + 1)
+        await eventually(lambda: len(ends) == READERS + 1)
         assert set(ends) == {"_Abandoned"}
 
-    asyncio.run(asyncio.wait_for(check(), PATIENCE))
+    asyncio.run(check())
 
 
 # -- the veto

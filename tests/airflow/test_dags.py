@@ -29,7 +29,7 @@ from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from tests.airflow.conftest import ROOT, SECRET
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 EXPECTED = {

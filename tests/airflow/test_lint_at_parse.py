@@ -19,7 +19,6 @@ from airflow_runai.errors import SpecError
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import ROOT
-from tests.polling import PATIENCE
 
 BARE = {"image": "registry.example/train:7", "command": "./startup.sh"}
 LOST = {**BARE, "environment": {"CHECKPOINTS": "/ckpt/{{ run_id }}", "TOKEN": "hush-hush"}}
@@ -164,7 +163,5 @@ def test_a_dag_without_trainings_does_not_load_the_rules(tmp_path: Path) -> None
     )
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=True, timeout=PATIENCE
-    )
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

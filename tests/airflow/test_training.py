@@ -11,11 +11,11 @@ import pytest
 
 from airflow_runai.backends import control_plane
 from airflow_runai.emulator import Emulator, Scenario, serve
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import SECRET, fast
 from tests.airflow.running import Person, Run, dag_of, meanwhile
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
@@ -35,7 +35,7 @@ def creates(emulator: Emulator) -> int:
     )
 
 
-def the_one(emulator: Emulator, slug: str = "") -> Workload:
+def the_one(emulator: Emulator, slug: str = "") -> EmulatedWorkload:
     found = emulator.workloads_named(slug)
     assert len(found) == 1, [w.name for w in found]
     return found[0]

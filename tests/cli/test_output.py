@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pty
+import re
+
 import pytest
 
-from airflow_runai.cli.output import format_duration, table_lines
+from airflow_runai.cli.output import format_duration, print_rows, table_lines
 
 SAYS = "not set: 30 s from SIGTERM to SIGKILL; measure a save and set it"
 ROWS = [
@@ -44,6 +47,26 @@ def test_a_table_that_fits_is_left_alone() -> None:
 def test_texts_of_a_server_are_no_markup_and_numbers_stay_numbers() -> None:
     rows = [{"text": "[red]a[/red] :smile: [link=x]", "number": 1.50, "none": None}]
     assert table_lines(rows, rule=False, width=200)[1] == "[red]a[/red] :smile: [link=x]  1.5"
+
+
+def test_a_terminal_gets_a_table_of_its_width_and_a_file_no_escape_sequences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"COLUMNS": "60", "TERM": "xterm", "FORCE_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    print_rows(ROWS, "table")
+    piped = capsys.readouterr().out
+    assert piped == "\n".join(table_lines(ROWS, rule=True, width=1_000_000)) + "\n"
+    assert piped.isascii()
+    assert "\x1b" not in piped
+    wrapped = table_lines(ROWS, rule=True, width=60)
+    leader, follower = pty.openpty()
+    with open(follower, "w") as terminal, open(leader, "rb", buffering=0) as screen:
+        monkeypatch.setattr("sys.stdout", terminal)
+        print_rows(ROWS, "table")
+        terminal.flush()
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.read(10_000).decode())
+    assert shown.split("\r\n") == [*wrapped, ""]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 from airflow_runai.core.templates import Template, library, load_template
 from airflow_runai.errors import SpecError
-from tests.polling import PATIENCE
 
 GOOD = """
 name: team-a.small_1
@@ -162,7 +161,5 @@ def test_a_library_tells_the_mistakes_of_all_texts() -> None:
 
 def test_yaml_is_imported_only_when_a_text_is_read() -> None:
     probe = "import sys, airflow_runai.core.templates as t; t.library({}); assert 'yaml' not in sys.modules"
-    done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=PATIENCE
-    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -22,8 +22,8 @@ from airflow_runai.drill import command
 from airflow_runai.drill.__main__ import main
 from airflow_runai.drill.plan import duration
 from airflow_runai.drill.whole_drill import fitting
-from tests.dispositions import ignoring
-from tests.polling import PATIENCE, wait_until
+from tests.support.signals import ignoring
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SAVES = """#!{python}
@@ -312,7 +312,7 @@ def running_drill(
     ) as child:
         wait_until(note.exists)
         yield child, [int(pid) for pid in note.read_text().split()]
-        assert child.wait(PATIENCE) == 130
+        assert child.wait() == 130
         assert child.stderr is not None
         assert "interrupted; everything that it started was stopped" in child.stderr.read()
     assert list(temporary.iterdir()) == []

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_runai.checkpoints.checking.float_layouts import (
-    KINDS,
+    FLOAT_LAYOUTS,
     ByteOrder,
     ContentTest,
-    special,
-    trips,
+    flags_of,
+    locate_non_finite,
 )
 from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.crc32c import crc32c
@@ -41,13 +41,13 @@ def _e4m3fn(pattern: int) -> float:
 )
 def test_every_pattern_of_the_short_floats_is_judged_exactly(kind: str, value: object) -> None:
     assert callable(value)
-    lane = KINDS[kind]
-    for pattern in range(1 << (8 * lane.width)):
-        raw = memoryview(pattern.to_bytes(lane.width, "little"))
+    layout = FLOAT_LAYOUTS[kind]
+    for pattern in range(1 << (8 * layout.width)):
+        raw = memoryview(pattern.to_bytes(layout.width, "little"))
         expected = (not math.isfinite(value(pattern)), pattern == 0)
-        assert trips(raw, lane, "little") == expected, hex(pattern)
+        assert flags_of(raw, layout, "little") == expected, hex(pattern)
         if expected[0]:
-            seen, number = special(raw, lane, "little"), value(pattern)
+            seen, number = locate_non_finite(raw, layout, "little"), value(pattern)
             assert (bool(len(seen.nan)), bool(len(seen.plus)), bool(len(seen.minus))) == (
                 math.isnan(number),
                 number == math.inf,
@@ -66,8 +66,8 @@ def test_long_floats_are_judged_as_python_judges_them(
     raw = memoryview(struct.pack(f"{order}{len(values)}{layout}", *values))
     bad = not all(map(math.isfinite, values))
     zero = not any(raw)
-    assert trips(raw, KINDS[kind], byteorder) == (bad, zero)
-    seen = special(raw, KINDS[kind], byteorder)
+    assert flags_of(raw, FLOAT_LAYOUTS[kind], byteorder) == (bad, zero)
+    seen = locate_non_finite(raw, FLOAT_LAYOUTS[kind], byteorder)
     assert list(seen.nan) == [place for place, value in enumerate(values) if math.isnan(value)]
     assert list(seen.plus) == [place for place, value in enumerate(values) if value == math.inf]
     assert list(seen.minus) == [place for place, value in enumerate(values) if value == -math.inf]
