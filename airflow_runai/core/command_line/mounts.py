@@ -9,11 +9,10 @@ default differs, or is documented in two ways.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.form import Form
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 
 #: A size in the second of three parts of ``--pvc``, by CLI v1's own expression.
 _SIZE = re.compile(r"[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*")
@@ -89,12 +88,12 @@ TOLERATION = Form(
 )
 
 
-def as_existing_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
+def as_existing_claim(entry: JsonObject) -> JsonObject | None:
     """Return the entry if ``--existing-pvc`` is for it."""
     return None if _is_new(entry) else {"existing": True, **_without_false(entry)}
 
 
-def as_new_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
+def as_new_claim(entry: JsonObject) -> JsonObject | None:
     """Return the entry if ``--new-pvc`` is for it."""
     if not _is_new(entry):
         return None
@@ -103,12 +102,12 @@ def as_new_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
     return {"access_mode": "ReadWriteMany", **_without_false(entry), "existing": existing}
 
 
-def _is_new(entry: Mapping[str, Any]) -> bool:
+def _is_new(entry: JsonMapping) -> bool:
     keys_of_new = {"size", "storage_class", "access_mode"}
     return entry.get("existing") is False or not keys_of_new.isdisjoint(entry)
 
 
-def _without_false(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _without_false(entry: JsonMapping) -> JsonObject:
     # The API documents false as the default of these two, so leaving it out means the same.
     optional = ("read_only", "ephemeral")
     return {key: value for key, value in entry.items() if value is not False or key not in optional}
@@ -150,7 +149,7 @@ def claim(draft: Draft, value: str) -> None:
     parts = value.split(":")
     if not 2 <= len(parts) <= 4:
         raise ValueError(f"{value!r}; allowed: CLAIM:TARGET[:ro|rw] or [CLASS]:SIZE:TARGET[:ro|rw]")
-    entry: dict[str, Any]
+    entry: JsonObject
     if _names_size(parts):
         storage_class, size, target, mode = [*parts, ""][:4]
         entry = {"size": size, "existing": False, "access_mode": "ReadWriteOnce"}

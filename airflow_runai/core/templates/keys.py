@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_runai.core import storage
 from airflow_runai.core.fields import declared, nearest
-from airflow_runai.core.json_merge import are_named
+from airflow_runai.core.json_merge import JsonMapping, JsonObject, are_named
 from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
 from airflow_runai.core.templates.text import TEXTUAL, Path
 
@@ -106,7 +106,7 @@ def has_value(tree: Any, path: Path) -> bool:
     return value_at(tree, path) not in (MISSING, None, "", [], {}, ())
 
 
-def dropped(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def dropped(tree: JsonMapping, path: Path) -> JsonObject:
     """Return a copy without ``path``."""
     head, rest = path[0], path[1:]
     copy = dict(tree)

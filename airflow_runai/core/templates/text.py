@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.errors import SpecError
 
 #: Characters of one text.
-LIMIT = 65536
+MAX_CHARACTERS = 65536
 _MAX_DEPTH = 20
 _CORE = {
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")
@@ -77,9 +78,9 @@ def documents(
 
     if not isinstance(text, str):
         raise SpecError([f"{where}: a {type(text).__name__}; allowed: YAML as a text"])
-    if len(text) > LIMIT:
+    if len(text) > MAX_CHARACTERS:
         raise SpecError(
-            [f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"]
+            [f"{where}: {len(text)} characters; allowed: {MAX_CHARACTERS}. Split it into several"]
         )
     try:
         result = list(_ValueReader(yaml, where, as_text).read(text))
@@ -127,8 +128,8 @@ class _ValueReader:
         # An empty scalar is null even where texts are kept.
         return text if value is not None and self.as_text(path) else value
 
-    def mapping(self, path: Path) -> dict[str, Any]:
-        mapping: dict[str, Any] = {}
+    def mapping(self, path: Path) -> JsonObject:
+        mapping: JsonObject = {}
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             self.check(event, path)
             if not isinstance(event, self.yaml.ScalarEvent):
