@@ -1,5 +1,5 @@
 """
-A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/variables.*``, ``assets/``, ``fingerprint.pb``.
+A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/``, ``assets/``, ``fingerprint.pb``.
 
 The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message
 without a checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without
