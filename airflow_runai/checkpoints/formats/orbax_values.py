@@ -110,7 +110,7 @@ class _Store:
         for name, array in self.arrays.items():
             if array.optional and not item_tree.everything:
                 continue
-            for key in array.keys():
+            for key in array.piece_keys():
                 if f"{name}/{key}" not in self.values:
                     text = f"piece {shown(key)} of array {shown(name)} is missing"
                     raise FormatError("file-missing", text)
@@ -118,7 +118,7 @@ class _Store:
     def unpack_all(self) -> None:
         """Levels 2 and 3."""
         for name, array in self.arrays.items():
-            keys = array.keys()
+            keys = array.piece_keys()
             found = (self.values.get(f"{name}/{key}") for key in keys)
             content = TensorContent(name, array.kind, 0, array.size * max(len(keys), 1))
             for value in filter(None, found):
