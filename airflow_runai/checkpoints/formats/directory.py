@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.recognition import recognise
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights

@@ -97,7 +97,7 @@ def _is_torn(part: Listing, context: CheckContext) -> bool:
 
 def holds_weights(name: str, context: CheckContext) -> bool:
     """Whether a file name is one of weights or training state."""
-    return any(name.endswith(form.weights) for form in context.request.formats)
+    return any(name.endswith(form.weights) for form in context.formats)
 
 
 def _sum(part: Listing, context: CheckContext) -> None:

@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.recognition import examine
@@ -67,8 +66,8 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         tree.label,
         {name: entry for name, entry in tree.files.items() if name != MANIFEST},
     )
-    others = tuple(form for form in context.request.formats if form is not PUBLISHED)
-    if examine(inside, replace(context, request=replace(context.request, formats=others))) is None:
+    others = tuple(form for form in context.formats if form is not PUBLISHED)
+    if examine(inside, replace(context, formats=others)) is None:
         examine_parts(inside, context)
     for name, (_, crc) in promised.items():
         if name in context.account.crcs and context.account.crcs[name][1] != crc:
