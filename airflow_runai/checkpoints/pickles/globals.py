@@ -95,7 +95,7 @@ def _note_foreign(module: str, name: str, use: Use, path: str, context: CheckCon
         text = f"names {full}, whose own code runs when it is loaded; it was not imported"
         context.note("pickle-foreign", path, text)
     elif use == "called" and not _is_class(name) and not _REBUILDS.match(name):
-        text = f"loading it would call {full}, of which nothing is known here, with arguments of the file's choice"
+        text = f"loading it would call {full}, which is not known here, with the file's arguments"
         context.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")
     else:
         text = f"loading it would make an object by {full}, which is not known here"
