@@ -34,7 +34,7 @@ def _are_named(value: Any) -> bool:
 
 
 def in_order(value: Any) -> Any:
-    """Sort what has no order, so that one specification has one fingerprint however it is written."""
+    """Sort what has no order, so that a specification has one fingerprint however it is written."""
     if isinstance(value, Mapping):
         return {key: in_order(entry) for key, entry in sorted(value.items())}
     if isinstance(value, list):

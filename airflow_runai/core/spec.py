@@ -309,7 +309,7 @@ class WorkloadSpec:
         return {**body, "spec": merged(spec, self.raw or {})}
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with all that is sent, but not with its order."""
+        """Return 16 hexadecimal digits that change with what is sent, but not with its order."""
         canonical = json.dumps(in_order(self.to_wire()), separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -178,7 +178,7 @@ def _gaps(stretches: Sequence[_Stretch]) -> list[_Gap]:
 
 
 def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
-    """Return the last moment's meaning; removing a finished workload does not change how it ended."""
+    """Return the last moment's meaning; removing a finished workload does not change its end."""
     return _kinds(_known(timeline))[-1] if timeline else None
 
 
