@@ -79,10 +79,14 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     """
     moments: list[Moment] = []
     for source in sources:
-        known = {(m.at, m.phase) for m in moments}
-        moments += [m for m in source if (m.at, m.phase) not in known]
+        known = {(moment.at, moment.phase) for moment in moments}
+        moments += [moment for moment in source if (moment.at, moment.phase) not in known]
+    return _without_repeats(sorted(moments, key=lambda moment: moment.at))
+
+
+def _without_repeats(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     merged: list[Moment] = []
-    for moment in sorted(moments, key=lambda m: m.at):
+    for moment in moments:
         if not merged or merged[-1].phase != moment.phase:
             merged.append(moment)
         elif _says_more(moment, merged[-1]):

@@ -77,10 +77,10 @@ class Workload:
     @property
     def meaning(self) -> Meaning:
         """What the phase means; ``DELETING`` for a workload that the server lists as deleted."""
-        found = meaning(self.phase)
-        if self.deleted and found not in FINAL:
+        kind = meaning(self.phase)
+        if self.deleted and kind not in FINAL:
             return Meaning.DELETING
-        return found
+        return kind
 
     @property
     def path(self) -> str:
