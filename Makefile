@@ -1,9 +1,9 @@
-# Two commands for a stranger: `make demo` and `make test`. Needs Python >= 3.10, git and make.
+# Start with `make demo` and `make test`. Needs Python >= 3.10, git and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# One place decides what is checked.
+# What lint and format cover.
 CHECKED := airflow_runai demo dags docs tests
 ON_THE_RIG := tests/rig tests/referee
 
@@ -22,54 +22,54 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-demo: $(INSTALLED)  ## train, be preempted, resume elsewhere, validate, evaluate, promote: watch it (3 minutes)
+demo: $(INSTALLED)  ## watch a training: preempted, resumed elsewhere, checked, evaluated, promoted (3 minutes)
 	@$(BIN)/python -m demo run
 
-up: $(INSTALLED)  ## leave Airflow's UI and the embedded Run:ai running to click around
+up: $(INSTALLED)  ## start Airflow's UI and the embedded Run:ai, and leave them running
 	@$(BIN)/python -m demo up
 
 down: $(INSTALLED)  ## stop what `make up` started
 	@$(BIN)/python -m demo down
 
-lint: $(INSTALLED)  ## format, lint, types and import contracts
+lint: $(INSTALLED)  ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint  ## everything: lint, types, contracts and all tests, the slow ones too
+test: lint  ## run everything: lint, types, contracts and all tests, including slow ones
 	@$(MAKE) --no-print-directory --jobs 4 test-airflow test-rig test-training test-parts
-	$(BIN)/python -m pytest tests/benchmarks  # alone: they measure
+	$(BIN)/python -m pytest tests/benchmarks  # alone, because they measure
 
-test-airflow: $(INSTALLED)  # waits more than it works, so that the parts are tested beside it
+test-airflow: $(INSTALLED)  # mostly waits, so the parts are tested at the same time
 	$(BIN)/python -m pytest tests/end_to_end
 
-test-rig: $(INSTALLED)  # waits, too; in one process, because a cluster takes 0.9 GB
+test-rig: $(INSTALLED)  # mostly waits too; one process, because a cluster takes 0.9 GB
 	$(BIN)/python -m pytest $(ON_THE_RIG)
 
-test-training: $(INSTALLED)  # minutes of one core with the libraries of `oracles`, so that it must not begin last
+test-training: $(INSTALLED)  # takes minutes with the libraries of `oracles`, so it must not start last
 	$(BIN)/python -m pytest tests/training
 
 APART := tests/end_to_end tests/training tests/benchmarks $(ON_THE_RIG)
 test-parts: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,$(APART))
 
-quick: $(INSTALLED)  ## the fast tests only
+quick: $(INSTALLED)  ## run the fast tests only
 	$(BIN)/python -m pytest -m "not slow and not standalone"
 
-qualify: rig  ## what takes too long for `make test`: every start-stop cycle, every recording
+qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
 
-simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code under virtual time
+simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time
 	$(BIN)/python -m tests.simulation --many $(SEEDS)
 
-docs: $(INSTALLED)  ## write the generated tables of docs/ anew
+docs: $(INSTALLED)  ## rewrite the generated tables and pictures of docs/
 	$(BIN)/python -m docs.generate
 
-rig: $(INSTALLED)  ## build the Kubernetes that tests run on, into a cache (Go >= 1.26; 15 minutes, once)
+rig: $(INSTALLED)  ## build the Kubernetes for tests, into a cache (Go >= 1.26; 15 minutes, once)
 	@$(BIN)/python -m tests.rig.building
 
-oracles: $(INSTALLED)  ## install the real libraries that checkpoints are compared with, into a cache (6 GB, once)
+oracles: $(INSTALLED)  ## install the libraries that write checkpoints, into a cache (6 GB, once)
 	@$(BIN)/python -m tests.oracles
 
 clean:  ## remove what demo, up and test left behind (not .venv)

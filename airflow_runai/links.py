@@ -1,4 +1,4 @@
-"""The button on a task instance that opens its workload's page in Run:ai."""
+"""The button on a task instance that opens its workload in Run:ai, and the XCom behind it."""
 
 from __future__ import annotations
 
@@ -23,39 +23,45 @@ TIMELINE_KEY = "runai_timeline"
 
 
 class RunaiWorkloadLink(BaseOperatorLink):
-    """Opens the workload in Run:ai; there from the moment of submission, also while the task is deferred."""
+    """Opens the workload in Run:ai, from its submission on, even while the task is deferred."""
 
     name = "Run:ai workload"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, or an empty text before the submission."""
+        """Return the address; an empty text before the submission, or without XComs."""
         # Imported here: provider discovery loads this module, and must stay cheap.
         from airflow.sdk.execution_time.xcom import XCom
 
-        known: Any = XCom.get_value(ti_key=ti_key, key=WORKLOAD_KEY)
-        return str(known.get("url", "")) if isinstance(known, dict) else ""
+        workload: Any = XCom.get_value(ti_key=ti_key, key=WORKLOAD_KEY)
+        return str(workload.get("url", "")) if isinstance(workload, dict) else ""
+
+
+def push_xcom(context: Context, key: str, value: dict[str, Any]) -> None:
+    """Push an XCom of the task, unless it was made with ``do_xcom_push=False``."""
+    if getattr(context["task"], "do_xcom_push", True):
+        context["ti"].xcom_push(key=key, value=value)
 
 
 def push_workload_xcom(context: Context, url: str, workload: Workload, project: str) -> None:
-    """Leave in XCom which workload the task is about; the link and the tab read it, also while it is deferred."""
+    """Push the XCom that names the task's workload; link and tab read it, even while deferred."""
     page = workload_page(url, workload, project)
-    known = {"id": workload.id, "name": workload.name, "project": project, "url": page}
+    value = {"id": workload.id, "name": workload.name, "project": project, "url": page}
     try:
-        context["ti"].xcom_push(key=WORKLOAD_KEY, value=known)
+        push_xcom(context, WORKLOAD_KEY, value)
     except Exception as error:
-        # The workload exists already: it must not be lost for a button.
+        # The workload exists already, and must not be lost for a button.
         log.warning("the workload %s cannot be shown in Airflow (%s)", workload.name, error)
 
 
 def workload_page(url: str, workload: Workload, project: str) -> str:
-    """Return the address of a workload's page, made from ``[runai] workload_url``."""
+    """Return the address of a workload's page, by ``[runai] workload_url``."""
     pattern = configuration.option("workload_url")
     try:
         return pattern.format(
             url=url.rstrip("/"), name=workload.name, id=workload.id, project=project
         )
     except (LookupError, ValueError, AttributeError) as error:
-        # The workload exists already: a slip in the configuration must not cost its task.
+        # The workload exists already, and must not be lost for a slip in the configuration.
         log.warning(
             "[runai] workload_url: %r (%r); allowed: {url}, {name}, {id}, {project}", pattern, error
         )

@@ -1,8 +1,4 @@
-"""
-What Airflow's provider discovery asks for.
-
-Imported by every Airflow process: it must stay cheap.
-"""
+"""The provider's description for Airflow; imported by every Airflow process, so it stays cheap."""
 
 from __future__ import annotations
 
@@ -12,6 +8,13 @@ from airflow_runai import __version__
 from airflow_runai.core.options import OPTIONS, SECTION
 
 _INTEGRATION = "Run:ai"
+#: Modules with public classes, by folder; a test compares them with what is there.
+_MODULES = {
+    "hooks": "runai",
+    "operators": "checkpoint evaluation lifecycle orphans promotion retention training",
+    "sensors": "checkpoint workload",
+    "triggers": "checkpoint workload",
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -28,23 +31,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [_modules("hooks", "runai")],
-        "operators": [
-            _modules(
-                *(
-                    "operators",
-                    "training",
-                    "lifecycle",
-                    "checkpoint",
-                    "evaluation",
-                    "promotion",
-                    "retention",
-                    "reaping",
-                )
-            )
-        ],
-        "sensors": [_modules("sensors", "workload", "checkpoint")],
-        "triggers": [_modules("triggers", "workload", "checkpoint")],
+        **{folder: [_modules(folder, names)] for folder, names in _MODULES.items()},
         "connection-types": [_connection_type()],
         "extra-links": ["airflow_runai.links.RunaiWorkloadLink"],
         "cli": ["airflow_runai.cli.commands.get_commands"],
@@ -54,10 +41,10 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _modules(room: str, *names: str) -> dict[str, Any]:
+def _modules(folder: str, names: str) -> dict[str, Any]:
     return {
         "integration-name": _INTEGRATION,
-        "python-modules": [f"airflow_runai.{room}.{name}" for name in names],
+        "python-modules": [f"airflow_runai.{folder}.{name}" for name in names.split()],
     }
 
 
@@ -88,5 +75,5 @@ def _connection_type() -> dict[str, Any]:
     }
 
 
-def _field(label: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {"label": label, "schema": {"type": [kind, "null"], **more}}
+def _field(label: str, json_type: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "schema": {"type": [json_type, "null"], **schema}}

@@ -1,9 +1,8 @@
 """
-Evaluate while training still runs: a half-trained model that is no good is known hours before the training ends.
+Evaluate while the training still runs, to learn hours earlier that a model is no good.
 
-`half_way` stands beside `train`, not behind it: it waits for the first valid checkpoint of step 300
-or later, and ends with the training. The evaluation holds the checkpoint against retention while it
-reads.
+`half_way` runs beside `train`, not after it: it waits for the first valid checkpoint of step 300 or
+later, and ends with the training. The evaluation holds the checkpoint against retention meanwhile.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2025, 1, 1),
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     RunaiTrainingOperator(
         task_id="train",

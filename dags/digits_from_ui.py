@@ -26,6 +26,7 @@ with DAG(
     },
     default_args={"retries": 2},
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     train = RunaiTrainingOperator(
         task_id="train",

@@ -1,8 +1,8 @@
 """
-Three DAGs that know each other only through assets.
+Three DAGs that are connected only by assets.
 
-New data → training. A validated checkpoint (an event with uri, step and digest) → evaluation in
-another DAG.
+New data starts the training; a valid checkpoint (an event with uri, step and digest) starts the
+evaluation in another DAG.
 """
 
 from __future__ import annotations
@@ -23,16 +23,22 @@ CONTAINER = {
     "storage": {"pvc": [{"claim": "shared", "path": "/shared"}]},
 }
 
-with DAG("digits_ingest", schedule=None, tags=["runai", "example"]):
+with DAG("digits_ingest", schedule=None, tags=["runai", "example"], doc_md=__doc__):
 
     @task(outlets=[DATA])
     def new_data(*, outlet_events: Context) -> None:
-        """Stand-in for the job that brings new data; its event starts the training."""
+        """Stand in for the job that brings new data; its event starts the training."""
         outlet_events[DATA].extra = {"samples": 1797}
 
     new_data()
 
-with DAG("digits_train_on_new_data", schedule=[DATA], max_active_runs=1, tags=["runai", "example"]):
+with DAG(
+    "digits_train_on_new_data",
+    schedule=[DATA],
+    max_active_runs=1,
+    tags=["runai", "example"],
+    doc_md=__doc__,
+):
     train = RunaiTrainingOperator(
         task_id="train",
         retries=2,
@@ -48,11 +54,13 @@ with DAG("digits_train_on_new_data", schedule=[DATA], max_active_runs=1, tags=["
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS, outlets=[CHECKPOINT]
     )
 
-with DAG("digits_evaluate_checkpoint", schedule=[CHECKPOINT], tags=["runai", "example"]):
+with DAG(
+    "digits_evaluate_checkpoint", schedule=[CHECKPOINT], tags=["runai", "example"], doc_md=__doc__
+):
 
     @task(inlets=[CHECKPOINT])
     def newest(*, triggering_asset_events: Context) -> dict[str, object]:
-        """Hand on what the event says: path, uri, step, digest."""
+        """Pass on the content of the event: path, uri, step, digest."""
         return dict(triggering_asset_events[CHECKPOINT][-1].extra)
 
     RunaiEvaluationOperator(

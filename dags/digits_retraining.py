@@ -1,9 +1,9 @@
 """
 Scheduled retraining: train → newest valid checkpoint → evaluate → promote.
 
-The task `train` is deferred while the workload is queued, preempted and resumed; no worker slot is
-held. `/shared` is what the containers call the storage; the Airflow variable `runai_shared` says
-what the workers call it.
+The task `train` is deferred while the workload is queued, preempted and resumed; it holds no
+worker slot. The containers mount the storage as `/shared`; the Airflow variable `runai_shared` is
+its path on the workers.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2},
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     train = RunaiTrainingOperator(
         task_id="train",
@@ -48,7 +49,7 @@ with DAG(
             },
             "compute": {"gpu_devices": 2, "cpu_cores": 1},
         },
-        limits={"queue": 7 * 86400, "total": 30 * 86400},
+        timeouts={"queue": 7 * 86400, "total": 30 * 86400},
     )
     checkpoint = RunaiSelectCheckpointOperator(
         task_id="checkpoint", root=f"{RUN}/checkpoints", path_map=PATHS

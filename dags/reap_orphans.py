@@ -1,4 +1,4 @@
-"""Every ten minutes: end what no task of this Airflow waits for any more."""
+"""Every ten minutes, end the workloads that no task of this Airflow waits for any more."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from airflow_runai.operators.orphans import RunaiReapOrphansOperator
 
 with DAG(
     "reap_orphans",
-    description="What goes on though its run was deleted or its worker died on the last try, this ends.",
+    description="Ends workloads whose run was deleted or whose worker died on the last try.",
     schedule=timedelta(minutes=10),
     catchup=False,
     max_active_runs=1,
     tags=["runai", "example"],
+    doc_md=__doc__,
 ):
     RunaiReapOrphansOperator(task_id="reap", older_than=600)

@@ -1,1 +1,1 @@
-"""The demonstration: a real Airflow and an embedded Run:ai on one machine, and the story told with them."""
+"""The demonstration: a story with a real Airflow and an embedded Run:ai on one machine."""

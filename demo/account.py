@@ -1,6 +1,4 @@
-"""
-The account of the demonstration: what is printed while it happens, and the timeline at its end.
-"""
+"""The output of the demonstration: a line per event, and the timeline at the end."""
 
 from __future__ import annotations
 
@@ -30,17 +28,17 @@ class Account:
         self._color = sys.stdout.isatty()
         self.facts: list[tuple[str, bool]] = []
 
-    def say(self, who: str, words: str, color: str = "") -> None:
+    def say(self, who: str, text: str, color: str = "") -> None:
         """Print a line; ``color`` is an ANSI code, used on terminals only."""
-        shown = f"\033[{color}m{words}\033[0m" if color and self._color else words
-        print(f"{time.monotonic() - self._began:6.1f} s  {who:<9} {shown}", flush=True)
+        colored = f"\033[{color}m{text}\033[0m" if color and self._color else text
+        print(f"{time.monotonic() - self._began:6.1f} s  {who:<9} {colored}", flush=True)
 
     def check(self, fact: str, holds: bool) -> None:
-        """Remember a fact that the demonstration promises; a false one makes it fail."""
+        """Record a promise of the demonstration, which fails unless it holds."""
         self.facts.append((fact, holds))
 
     def verdict(self) -> bool:
-        """Print all facts; return whether every one holds."""
+        """Print all promises; return whether all hold."""
         print("\nPromised, and checked:")
         for fact, holds in self.facts:
             print(f"  {'✔' if holds else '✘ NOT TRUE:'} {fact}")
@@ -51,19 +49,25 @@ def draw(timeline: Sequence[Moment], nodes: Sequence[str]) -> list[str]:
     """
     Draw a workload's timeline as text.
 
-    :param timeline: oldest first; the last moment is the end.
-    :param nodes: where it ran, in order.
+    :param timeline: oldest first; the last one is the end.
+    :param nodes: the nodes on which it ran, in order.
     """
     total = max(timeline[-1].at - timeline[0].at, 0.001)
-    bar, rows, places = "", [], iter(nodes)
+    bar, rows, remaining = "", [], iter(nodes)
     for moment, following in itertools.pairwise(timeline):
         seconds = following.at - moment.at
-        mark, words = _MARKS.get(meaning(moment.phase), ("?", moment.phase))
+        mark, label = _MARKS.get(meaning(moment.phase), ("?", moment.phase))
+        if meaning(moment.phase) is Meaning.RUNNING:
+            label += f" on {next(remaining, '?')}"
         bar += mark * max(1, round(seconds / total * WIDTH))
-        where = f" on {next(places, '?')}" if meaning(moment.phase) is Meaning.RUNNING else ""
-        because = f"  ({moment.message})" if moment.is_preemption else ""
-        rows.append(f"  {_clock(moment.at)}  {mark} {words + where:<22} {seconds:5.1f} s{because}")
-    return [f"  {bar}", *rows, f"  {_clock(timeline[-1].at)}  ■ {timeline[-1].phase}"]
+        rows.append(_row(moment, mark, label, seconds))
+    end = f"  {_clock(timeline[-1].at)}  ■ {timeline[-1].phase}"
+    return [f"  {bar}", *rows, end]
+
+
+def _row(moment: Moment, mark: str, label: str, seconds: float) -> str:
+    reason = f"  ({moment.message})" if moment.is_preemption else ""
+    return f"  {_clock(moment.at)}  {mark} {label:<22} {seconds:5.1f} s{reason}"
 
 
 def _clock(at: float) -> str:

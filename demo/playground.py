@@ -1,9 +1,9 @@
 """
-A playground: the embedded Run:ai and a real Airflow, started together and stopped together.
+A playground: the embedded Run:ai and a real Airflow, started and stopped together.
 
-Everything lives under one directory (Airflow's home, the shared storage, the emulator's state, all
-logs), so that removing it leaves no trace. Two configurations: for ``make demo`` (free ports, own
-directory) and for ``make up`` (known ports).
+All files are under one directory (Airflow's home, the shared storage, the emulator's state, all
+logs), so that removing it leaves no trace. ``make demo`` uses free ports and its own directory,
+``make up`` fixed ports.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from airflow_runai.backends.settings import Settings
 from airflow_runai.emulator.settings import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-#: Seconds after which waiting is over: more than a busy machine needs.
+#: Seconds until a wait fails: more than a busy machine needs.
 PATIENCE = 180.0
 #: Slow enough to be preempted in the middle, fast enough to watch.
 SECONDS_PER_EPOCH = 0.8
@@ -60,7 +60,7 @@ class Playground:
 
     @property
     def shared(self) -> Path:
-        """What the containers call ``/shared``."""
+        """The directory that containers see as ``/shared``."""
         return self.root / "shared"
 
     @property
@@ -80,33 +80,30 @@ class Playground:
 
     def start(self) -> None:
         """
-        Start both; return when the embedded Run:ai answers (Airflow takes longer: :meth:`wait_for_airflow`).
+        Start both; return when the embedded Run:ai answers.
 
-        :raises NotReady: if somebody else has a port. Whoever answers there would be taken for
-            ours.
+        Airflow takes longer: see :meth:`wait_for_airflow`.
+
+        :raises NotReady: if a port is in use; its server would be mistaken for ours.
         """
         for name, port in (
             ("Airflow", self.airflow_port),
             ("the embedded Run:ai", self.runai_port),
         ):
-            if _is_taken(port):
-                raise NotReady(
-                    f"port {port} for {name} is in use; stop what listens there, then try again"
-                )
+            if _is_in_use(port):
+                remedy = "stop the program that listens there, then try again"
+                raise NotReady(f"port {port} for {name} is in use; {remedy}")
         self._lay_out_shared_storage()
         self._launch("runai", _emulator_command(self), os.environ)
-        self._launch(
-            "airflow", [sys.executable, "-m", "airflow", "standalone"], self._airflow_environment()
-        )
+        standalone = [sys.executable, "-m", "airflow", "standalone"]
+        self._launch("airflow", standalone, self._airflow_environment())
         until(
             "the embedded Run:ai to answer",
             lambda: self._answers(f"{self.runai_url}/api/v1/clusters"),
         )
 
     def wait_for_airflow(self, dag_id: str) -> None:
-        """
-        Block until scheduler, triggerer and dag processor are healthy and ``dag_id`` is there.
-        """
+        """Block until scheduler, triggerer and DAG processor are healthy and the DAG is parsed."""
         until("Airflow to be healthy", self._airflow_is_healthy)
         with self.airflow() as api:
             until(
@@ -114,7 +111,7 @@ class Playground:
             )
 
     def airflow(self) -> httpx.Client:
-        """Return a client of Airflow's REST API (everybody is admin here: it listens on loopback only)."""
+        """Return a client of Airflow's REST API, where all users are admins (loopback only)."""
         token = httpx.get(f"{self.airflow_url}/auth/token", timeout=PATIENCE).json()["access_token"]
         return httpx.Client(
             base_url=f"{self.airflow_url}/api/v2/",
@@ -123,7 +120,7 @@ class Playground:
         )
 
     def stop(self) -> None:
-        """Stop both with all their children; the parents alone would leave orphans."""
+        """Stop both with all their children; without these, orphans would stay."""
         for sent in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.processes.values():
                 _signal_group(pid, sent)
@@ -134,17 +131,15 @@ class Playground:
 
     @property
     def lives(self) -> bool:
-        """Whether one of the processes, or a child of one, is still there."""
+        """Whether one of the processes, or a child of one, is alive."""
         return any(_group_lives(pid) for pid in self.processes.values())
 
     def tail(self, name: str, lines: int = 25) -> str:
         """Return the end of a process's log."""
         log = self.root / f"{name}.log"
-        return (
-            "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-            if log.exists()
-            else "(no log)"
-        )
+        if not log.exists():
+            return "(no log)"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
     def _launch(
         self, name: str, command: list[str], environment: dict[str, str] | os._Environ[str]
@@ -161,7 +156,7 @@ class Playground:
         self.processes[name] = process.pid
 
     def _lay_out_shared_storage(self) -> None:
-        """Put the researcher's files beside each other on the shared storage, as she would."""
+        """Copy the researcher's files to the shared storage."""
         code = self.shared / "code"
         code.mkdir(parents=True, exist_ok=True)
         for file in (REPOSITORY / "dags" / "digits").iterdir():
@@ -170,7 +165,17 @@ class Playground:
         shutil.copy2(REPOSITORY / "airflow_runai" / "training" / "preemptible.py", code)
 
     def _airflow_environment(self) -> dict[str, str]:
-        worker_logs, trigger_logs = free_port(), free_port()
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")
+        }
+        # `airflow standalone` starts its parts by the bare name of the command.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = inherited | {"PATH": path} | self._airflow_settings()
+        if self.database:
+            environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self.database
+        return environment
+
+    def _airflow_settings(self) -> dict[str, str]:
         connection = {
             "conn_type": "runai",
             "host": self.runai_url,
@@ -178,12 +183,7 @@ class Playground:
             "password": DEFAULT_CLIENT_SECRET,
             "extra": {"project": "team-a"},
         }
-        database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database} if self.database else {}
         return {
-            **database,
-            **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW_")},
-            # `airflow standalone` starts its parts by the bare name of the command.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "AIRFLOW_HOME": str(self.root / "airflow"),
             "AIRFLOW_CONN_RUNAI_DEFAULT": json.dumps(connection),
             "AIRFLOW_VAR_RUNAI_SHARED": str(self.shared),
@@ -199,8 +199,8 @@ class Playground:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__RUNAI__POLL_INTERVAL": "1",
         }
 
@@ -228,9 +228,16 @@ class Playground:
 
 def _emulator_command(ground: Playground) -> list[str]:
     return [
-        *(sys.executable, "-m", "airflow_runai.emulator", "--port", str(ground.runai_port)),
-        *("--nodes", "2", "--gpus-per-node", "2", "--project", "team-a:2", "--project", "team-b:2"),
-        *("--state", str(ground.root / "runai"), "--volume", f"shared={ground.shared}"),
+        sys.executable,
+        "-m",
+        "airflow_runai.emulator",
+        f"--port={ground.runai_port}",
+        "--nodes=2",
+        "--gpus-per-node=2",
+        "--project=team-a:2",
+        "--project=team-b:2",
+        f"--state={ground.root / 'runai'}",
+        f"--volume=shared={ground.shared}",
     ]
 
 
@@ -244,15 +251,15 @@ def until(what: str, happened: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def _is_taken(port: int) -> bool:
-    with socket.socket() as door:
-        return door.connect_ex(("127.0.0.1", port)) == 0
+def _is_in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _signal_group(pid: int, sent: signal.Signals) -> None:

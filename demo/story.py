@@ -1,10 +1,10 @@
 """
-The story: a retraining over quota, preempted in the middle, resumed on another node, proven, evaluated, promoted.
+The story: a retraining over quota is preempted, resumes, and is checked, evaluated and promoted.
 
-team-a's quota (2 GPUs) is in use by its baseline, so the retraining that Airflow submits runs on
-GPUs that team-b does not use. Then team-b wants them back. Nothing is simulated but the GPUs: the
-processes, signals, checkpoints and the Airflow are real. Each promise of the story is checked; one
-that does not hold makes the exit code 1.
+The baseline of team-a uses its quota (2 GPUs), so the retraining that Airflow submits runs on GPUs
+that team-b does not use. Then team-b wants them back, and the retraining resumes on another node.
+Only the GPUs are simulated: processes, signals, checkpoints and Airflow are real. Each promise of
+the story is checked; if one does not hold, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ T = TypeVar("T")
 DAG_ID = "digits_retraining"
 #: The retraining is preempted once it has published a checkpoint of at least this step (of 690).
 PREEMPT_AT_STEP = 250
-#: How long nobody gives it a GPU, so that one can watch it wait.
+#: Seconds in which it gets no GPU, so that you can watch it wait.
 SECONDS_IN_THE_QUEUE = 6.0
 
 
 class Story:
-    """Tells it once, from submission to promotion."""
+    """Plays it once, from submission to promotion."""
 
     def __init__(self, ground: Playground, account: Account) -> None:
         self.ground, self.account = ground, account
@@ -44,7 +44,7 @@ class Story:
         self._tokens = Tokens(ground.settings.client_id, ground.settings.client_secret)
         self._api: httpx.Client | None = None
         self.run_id = ""
-        self._said = 0
+        self._shown = 0
 
     def ask(self, flow: Flow[T]) -> T:
         """Talk to the embedded Run:ai as the provider does."""
@@ -57,12 +57,11 @@ class Story:
             self._api = self.ground.airflow()
         return self._api
 
-    def tell(self) -> bool:
-        """Let it happen; return whether everything was as promised."""
+    def play(self) -> bool:
+        """Play it; return whether all promises hold."""
         say = self.account.say
-        team_a, team_b = (
-            self.ask(organization.find_project(name)) for name in ("team-a", "team-b")
-        )
+        team_a = self.ask(organization.find_project("team-a"))
+        team_b = self.ask(organization.find_project("team-b"))
         baseline = self._submit(team_a, "baseline", "sleep 600")
         say("Run:ai", "team-a's baseline holds 2 GPUs: its whole quota")
         say("Airflow", "is starting (this takes the longest)")
@@ -74,9 +73,8 @@ class Story:
         say("Run:ai", "team-b submits: it wants its 2 GPUs back", "33")
         self._until_phase(train, "Pending")
         time.sleep(SECONDS_IN_THE_QUEUE)
-        say(
-            "Airflow", f"task train is {self._state('train')}: no worker is held, no retry is spent"
-        )
+        state = self._state("train")
+        say("Airflow", f"task train is {state}: no worker is held, no retry is spent")
         self.ask(control_plane.delete(baseline))
         say("Run:ai", "team-a's baseline ends: 2 GPUs are free again, on the other node")
         self._until_phase(train, "Completed")
@@ -92,31 +90,29 @@ class Story:
         return workload
 
     def _unpause(self) -> None:
-        """Unpausing a weekly DAG lets the scheduler start the run of the last interval."""
+        """Unpause the weekly DAG, so that the scheduler starts the run of the last interval."""
         self.api.patch(f"dags/{DAG_ID}", json={"is_paused": False}).raise_for_status()
         until("the scheduler to start a run", lambda: bool(self._runs()))
         self.run_id = self._runs()[0]
         self.account.say("Airflow", f"the scheduler has started {self.run_id} of {DAG_ID}", "36")
 
     def _runs(self) -> list[str]:
-        found = self.api.get(f"dags/{DAG_ID}/dagRuns").raise_for_status().json()
-        return [run["dag_run_id"] for run in found["dag_runs"]]
+        reply = self.api.get(f"dags/{DAG_ID}/dagRuns").raise_for_status().json()
+        return [run["dag_run_id"] for run in reply["dag_runs"]]
 
     def _until_submitted(self, project: Project) -> Workload:
-        found: list[Workload] = []
+        submitted: list[Workload] = []
 
-        def there() -> bool:
+        def is_submitted() -> bool:
             self._fail_if_run_failed()
-            found[:] = self.ask(control_plane.find(project, "train-"))
-            return bool(found)
+            submitted[:] = self.ask(control_plane.find(project, "train-"))
+            return bool(submitted)
 
-        until("the workload to be submitted", there)
-        self.account.say(
-            "provider",
-            f"submitted {found[0].name} to project {project.name}: 2 GPUs over quota",
-            "32",
-        )
-        return found[0]
+        until("the workload to be submitted", is_submitted)
+        train = submitted[0]
+        text = f"submitted {train.name} to project {project.name}: 2 GPUs over quota"
+        self.account.say("provider", text, "32")
+        return train
 
     def _until_checkpoint(self, train: Workload) -> None:
         self._until_phase(train, "Running")
@@ -127,39 +123,43 @@ class Story:
         self.account.say("training", f"has published checkpoint step {self._newest_step()}")
 
     def _until_phase(self, train: Workload, phase: str) -> None:
-        """Wait for a phase that comes after those already told, telling each on the way."""
-        seen = self._said
+        """Wait for a phase after those already shown, and show each on the way."""
+        shown = self._shown
 
-        def reached() -> bool:
-            return any(moment.phase == phase for moment in self._told(train)[seen:])
+        def is_reached() -> bool:
+            return any(moment.phase == phase for moment in self._show_history(train)[shown:])
 
-        until(f"{train.name} to be {phase}", reached)
+        until(f"{train.name} to be {phase}", is_reached)
 
-    def _told(self, train: Workload) -> tuple[Moment, ...]:
+    def _show_history(self, train: Workload) -> tuple[Moment, ...]:
+        """Print the phases that are new since the last call; return all."""
         history = self.ask(control_plane.history(train.id))
-        for moment in history[self._said :]:
-            where = f" on {self._nodes(train)[-1]}" if moment.phase == "Running" else ""
-            color = "33" if moment.is_preemption else ""
-            because = f" ({moment.message})" if moment.is_preemption else ""
-            words = f"{train.name}: {moment.phase}{where}{because}"
-            self.account.say("Run:ai", words, color)
-            if moment.phase == "Running":
-                self._tell_resume(train)
-        self._said = len(history)
+        for moment in history[self._shown :]:
+            self._show(moment, train)
+        self._shown = len(history)
         return history
 
-    def _tell_resume(self, train: Workload) -> None:
-        """Quote what the training itself says about where it starts from."""
+    def _show(self, moment: Moment, train: Workload) -> None:
+        text, color = f"{train.name}: {moment.phase}", ""
+        if moment.phase == "Running":
+            text += f" on {self._nodes(train)[-1]}"
+        if moment.is_preemption:
+            text, color = f"{text} ({moment.message})", "33"
+        self.account.say("Run:ai", text, color)
+        if moment.phase == "Running":
+            self._show_resume(train)
+
+    def _show_resume(self, train: Workload) -> None:
+        """Quote the line in which the training reports where it starts."""
         incarnation = len(self._nodes(train))
 
-        def spoken() -> str:
+        def line() -> str:
             lines = self._log(train, incarnation).splitlines()
-            return next(
-                (line for line in lines if line.startswith(("resumed from", "starting from"))), ""
-            )
+            starts = (one for one in lines if one.startswith(("resumed from", "starting from")))
+            return next(starts, "")
 
-        until("the training to say where it starts", lambda: bool(spoken()))
-        self.account.say("training", spoken(), "32")
+        until("the training to report where it starts", lambda: bool(line()))
+        self.account.say("training", line(), "32")
 
     def _log(self, train: Workload, incarnation: int) -> str:
         log = self.ground.root / "runai" / "logs" / train.name / f"{incarnation}.log"
@@ -168,7 +168,8 @@ class Story:
     def _nodes(self, train: Workload) -> list[str]:
         path = f"/api/v1/workloads/{train.id}/pods"
         gone = self.ask(read_all(path, "pods", [("deleted", "true")]))
-        pods = {str(pod.get("id")): pod for pod in [*gone, *self.ask(control_plane.pods(train.id))]}
+        present = self.ask(control_plane.pods(train.id))
+        pods = {str(pod.get("id")): pod for pod in [*gone, *present]}
         ordered = sorted(pods.values(), key=lambda pod: str(pod.get("createdAt")))
         return [str(pod.get("nodeName")) for pod in ordered if pod.get("nodeName")]
 
@@ -186,78 +187,69 @@ class Story:
         newest = self._newest()
         if newest is None:
             raise NotReady("the training has left no checkpoint")
-        victim = max(
-            (f for f in newest.iterdir() if f.name != "manifest.json"),
-            key=lambda f: f.stat().st_size,
-        )
+        files = [file for file in newest.iterdir() if file.name != "manifest.json"]
+        victim = max(files, key=lambda file: file.stat().st_size)
         with victim.open("r+b") as file:
             file.truncate(victim.stat().st_size // 2)
-        self.account.say(
-            "saboteur", f"cut {newest.name}/{victim.name}, the newest checkpoint, in half", "31"
-        )
+        text = f"cut {newest.name}/{victim.name}, the newest checkpoint, in half"
+        self.account.say("saboteur", text, "31")
         return self._newest_step()
 
     def _follow(self, *tasks: str) -> None:
         for task in tasks:
             until(f"task {task} to succeed", lambda task=task: self._ended(task))  # type: ignore[misc]
-            getattr(self, f"_tell_{task}")(self._xcom(task))
+            getattr(self, f"_show_{task}")(self._xcom(task))
 
     def _ended(self, task: str) -> bool:
         self._fail_if_run_failed()
         return self._state(task) == "success"
 
-    def _tell_checkpoint(self, found: Mapping[str, Any]) -> None:
-        for refused in found["refused"]:
-            self.account.say("verdict", f"{Path(refused['path']).name}: {refused['reasons']}", "31")
-        self.account.say(
-            "verdict", f"{Path(found['uri']).name}: {found['verdict']}, step {found['step']}", "32"
-        )
+    def _show_checkpoint(self, selected: Mapping[str, Any]) -> None:
+        say = self.account.say
+        for refused in selected["refused"]:
+            say("verdict", f"{Path(refused['path']).name}: {refused['reasons']}", "31")
+        name, verdict, step = Path(selected["uri"]).name, selected["verdict"], selected["step"]
+        say("verdict", f"{name}: {verdict}, step {step}", "32")
 
-    def _tell_evaluate(self, found: Mapping[str, Any]) -> None:
-        metrics = found["metrics"]
-        self.account.say(
-            "evaluated",
-            f"accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}; gates passed",
-        )
+    def _show_evaluate(self, evaluation: Mapping[str, Any]) -> None:
+        accuracy, loss = evaluation["metrics"]["accuracy"], evaluation["metrics"]["loss"]
+        self.account.say("evaluated", f"accuracy {accuracy:.4f}, loss {loss:.4f}; gates passed")
 
-    def _tell_promote(self, found: Mapping[str, Any]) -> None:
-        self.account.say(
-            "promoted", f"step {found['step']} is the champion ({found['digest'][:19]}…)", "32"
-        )
+    def _show_promote(self, champion: Mapping[str, Any]) -> None:
+        step, digest = champion["step"], champion["digest"][:19]
+        self.account.say("promoted", f"step {step} is the champion ({digest}…)", "32")
 
     def _conclude(self, train: Workload, torn: int) -> bool:
         until("the run to succeed", lambda: self._run_state() == "success")
         history, nodes = self.ask(control_plane.history(train.id)), self._nodes(train)
         print(f"\nTimeline of {train.name}:")
         print("\n".join(draw(history, nodes)))
-        self._check(train, history, nodes, torn)
+        self._check_training(train, history, nodes)
+        self._check_champion(torn)
         return self.account.verdict()
 
-    def _check(
-        self, train: Workload, history: tuple[Moment, ...], nodes: list[str], torn: int
+    def _check_training(
+        self, train: Workload, history: tuple[Moment, ...], nodes: list[str]
     ) -> None:
-        check, spent = self.account.check, clocks(history, time.time())
-        result, found = self._xcom("train"), self._xcom("checkpoint")
-        champion = json.loads((self.ground.shared / "champion.json").read_text())
-        first, second = self._log(train, 1), self._log(train, 2)
+        check, task = self.account.check, self._task("train")
         listed = self.ask(control_plane.find(Project(train.project_id, "", ""), "train-"))
-        check(
-            "exactly one workload was submitted for the task", [w.id for w in listed] == [train.id]
-        )
-        check(
-            "it was preempted once, and Airflow knows it",
-            (spent.preemptions, result["preemptions"]) == (1, 1),
-        )
-        check(
-            "it saved when told to leave, and resumed from there",
-            "preempted" in first and "resumed from" in second,
-        )
+        preemptions = clocks(history, time.time()).preemptions, self._xcom("train")["preemptions"]
+        saved = "preempted" in self._log(train, 1)
+        resumed = "resumed from" in self._log(train, 2)
+        only_one = [workload.id for workload in listed] == [train.id]
+        check("exactly one workload was submitted for the task", only_one)
+        check("it was preempted once, and Airflow knows it", preemptions == (1, 1))
+        check("it saved on SIGTERM, and resumed from there", saved and resumed)
         check("it resumed on another node", len(nodes) == 2 and nodes[0] != nodes[1])
-        check("the preemption cost no retry", self._task("train")["try_number"] == 1)
-        refused = [Path(r["path"]).name for r in found["refused"]]
+        check("the preemption cost no retry", task["try_number"] == 1)
+
+    def _check_champion(self, torn: int) -> None:
+        check, selected = self.account.check, self._xcom("checkpoint")
+        champion = json.loads((self.ground.shared / "champion.json").read_text())
+        refused = [Path(one["path"]).name for one in selected["refused"]]
         check("the torn newest checkpoint was refused", refused == [f"step-{torn:08d}"])
-        check("the one before it was taken", 0 < found["step"] < torn)
-        check("that one was evaluated and promoted", champion["digest"] == found["digest"])
+        check("the one before it was selected", 0 < selected["step"] < torn)
+        check("that one was evaluated and promoted", champion["digest"] == selected["digest"])
         check("its accuracy is at least 0.95", champion["metrics"]["accuracy"] >= 0.95)
 
     def _task(self, task: str) -> dict[str, Any]:
@@ -270,15 +262,13 @@ class Story:
 
     def _xcom(self, task: str) -> dict[str, Any]:
         path = f"dags/{DAG_ID}/dagRuns/{self.run_id}/taskInstances/{task}/xcomEntries/return_value"
-        value = (
-            self.api.get(path, params={"deserialize": "true"}).raise_for_status().json()["value"]
-        )
+        reply = self.api.get(path, params={"deserialize": "true"}).raise_for_status()
+        value = reply.json()["value"]
         return dict(json.loads(value) if isinstance(value, str) else value)
 
     def _run_state(self) -> str:
-        return str(
-            self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}").raise_for_status().json()["state"]
-        )
+        reply = self.api.get(f"dags/{DAG_ID}/dagRuns/{self.run_id}").raise_for_status()
+        return str(reply.json()["state"])
 
     def _fail_if_run_failed(self) -> None:
         if self._run_state() == "failed":

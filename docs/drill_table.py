@@ -1,6 +1,4 @@
-"""
-What the page on the drill takes from the code: its checks, its options, and a recorded report.
-"""
+"""What the page on the drill takes from the code: checks, options, and a recorded report."""
 
 from __future__ import annotations
 
@@ -18,26 +16,25 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 
 def checks(table: Table) -> str:
-    """Every check with its question."""
+    """Return every check with its question."""
     rows = [(f"[`{name}`](#{name})", question) for name, (question, _) in QUESTIONS.items()]
     return table(("check", "question"), rows)
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """A drill as it was once held, from ``docs/drills``."""
-    found: dict[str, Any] = json.loads(
-        (Path(__file__).parent / "drills" / f"{name}.json").read_text()
-    )
-    return found
+    """Return a recorded drill, from ``docs/drills``."""
+    file = Path(__file__).parent / "drills" / f"{name}.json"
+    document: dict[str, Any] = json.loads(file.read_text())
+    return document
 
 
 def report() -> str:
-    """The report of a training that does not survive."""
+    """Return the report of a training that does not survive."""
     return f"```\n{text(recorded('ignores-sigterm'))}\n```"
 
 
 def options(table: Table) -> str:
-    """Every option of the command line."""
+    """Return every option of the command line."""
     parser = argparse.ArgumentParser()
     command.configure(parser)
     actions = [

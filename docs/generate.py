@@ -1,9 +1,10 @@
 """
-Writes what the documentation can take from the code: tables between marks, and the pictures.
+Writes the parts of the documentation that come from the code: tables between marks, and pictures.
 
-``python -m docs.generate`` (``make docs``) rewrites, ``--check`` only says what is stale (exit code
-1). A block begins with ``<!-- generated: NAME -->`` and ends with ``<!-- end -->``; :data:`BLOCKS`
-says how to fill it. Airflow is not imported: what operators take is read from their source.
+``python -m docs.generate`` (``make docs``) rewrites them; ``--check`` only reports stale ones (exit
+code 1). A block begins with ``<!-- generated: NAME -->`` and ends with ``<!-- end -->``.
+:data:`BLOCKS` says how to fill it. Airflow is not imported: parameters of operators are read from
+their source.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
-from airflow_runai.checkpoints.checking.report import CODES
+from airflow_runai.checkpoints.checking.findings import CODES
 from airflow_runai.core import command_line, spec, storage
 from airflow_runai.core.fields import declared
 from airflow_runai.core.options import OPTIONS
@@ -32,6 +33,7 @@ from docs import (
     lint_table,
     operator_tables,
     pictures,
+    rooms,
 )
 
 DOCS = Path(__file__).parent
@@ -47,13 +49,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def spec_keys() -> str:
-    """Every key of a specification."""
+    """Return every key of a specification."""
     rows = [(f"`{key}`", f"`{on_wire}`", doc) for key, on_wire, doc in spec.key_table()]
     return table(("key", "in Run:ai's API", "meaning"), rows)
 
 
 def spec_lists() -> str:
-    """The keys of the entries of lists: data sources and tolerations."""
+    """Return the keys of entries in lists: data sources and tolerations."""
     found: list[type] = [
         cls for cls in vars(storage).values() if isinstance(cls, type) and is_dataclass(cls)
     ]
@@ -75,7 +77,7 @@ def _snake(name: str) -> str:
 
 
 def command_flags(line: str) -> str:
-    """Every flag of one generation of the command line."""
+    """Return every flag of one generation of the command line."""
     rows = [
         (f"`{names}`", fate, doc)
         for of, names, fate, doc in command_line.flag_table()
@@ -85,7 +87,7 @@ def command_flags(line: str) -> str:
 
 
 def phases() -> str:
-    """What every phase means to a wait."""
+    """Return how a wait treats every phase."""
     return table(
         ("phase", "counts as", "meaning"),
         [(f"`{n}`", kind.value, text) for n, (kind, text) in PHASES.items()],
@@ -93,11 +95,11 @@ def phases() -> str:
 
 
 def codes() -> str:
-    """Every finding code of a checkpoint report; the meanings stand beside this file and must be complete."""
+    """Return every finding code; each must have its meaning in ``finding_codes.py``."""
     stale = set(CODES) ^ set(finding_codes.MEANINGS)
     if stale:
         raise SystemExit(
-            f"docs/finding_codes.py: differs from airflow_runai.checkpoints.checking.report.CODES in {stale}"
+            f"docs/finding_codes.py: differs from CODES in checkpoints/checking/findings.py: {stale}"
         )
     rows = [
         (f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n])
@@ -107,7 +109,7 @@ def codes() -> str:
 
 
 def options() -> str:
-    """The configuration section ``[runai]``."""
+    """Return the options of the configuration section ``[runai]``."""
     rows = [
         (f"`{name}`", f"`{option['default']}`", option["description"])
         for name, option in OPTIONS.items()
@@ -116,7 +118,7 @@ def options() -> str:
 
 
 def emulator_options() -> str:
-    """The emulator's command line."""
+    """Return the options of the emulator."""
     actions = [
         action for action in emulator_parser()._actions if action.option_strings != ["-h", "--help"]
     ]
@@ -125,7 +127,7 @@ def emulator_options() -> str:
 
 
 def checkpoint_options() -> str:
-    """The checkpoints' command line: every option, and which commands have it."""
+    """Return every option of the checkpoints' command line, with the commands that take it."""
     commands: dict[str, argparse.ArgumentParser] = {}
     for action in checkpoint_parser()._actions:
         if isinstance(action.choices, dict):
@@ -151,7 +153,7 @@ def _usage(action: argparse.Action) -> str:
 
 
 def faults() -> str:
-    """The faults that the emulator can commit."""
+    """Return the faults that the emulator can produce."""
     return table(("kind", "what happens"), [(f"`{kind}`", text) for kind, text in KINDS.items()])
 
 
@@ -174,6 +176,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "cli": lambda: cli_table.commands(table),
     **{f"cli-{name}": partial(cli_table.options, name, table) for name in cli_table.NAMES},
     "lint-rules": lambda: lint_table.all_rules(table),
+    "layers": rooms.contract,
 }
 
 
@@ -184,7 +187,7 @@ def pages() -> Iterator[tuple[Path, str]]:
             lambda match: f"{match[1]}{BLOCKS[match[2]]()}\n{match[3]}", path.read_text()
         )
         yield path, fresh
-    for name, picture in pictures.PICTURES.items():
+    for name, picture in {**pictures.PICTURES, **rooms.PICTURES}.items():
         yield DOCS / "images" / name, picture()
 
 

@@ -1,8 +1,8 @@
 """
-Tables of what operators and sensors take, read from their source: nothing is imported, so Airflow is not started.
+Tables of the parameters of operators and sensors, read from the source without an import.
 
-The meaning of a parameter is its ``:param:`` line, its default stands in the constructor of the
-class or of its base.
+The meaning of a parameter is its ``:param:`` line; its default is in the constructor of the class
+or of its base. A parameter that only one of both names is an error.
 """
 
 from __future__ import annotations
@@ -13,26 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "airflow_runai"
-MODULES = (
-    "operators/training.py",
-    "operators/checkpoint.py",
-    "operators/evaluation.py",
-    "operators/promotion.py",
-    "operators/retention.py",
-    "operators/lifecycle.py",
-    "operators/orphans.py",
-    "sensors/workload.py",
-    "sensors/checkpoint.py",
-)
+FOLDERS = ("operators", "sensors")
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 
 def all_tables(table: Table) -> str:
     """Return one section for each public class."""
-    return "\n\n".join(
-        section for module in MODULES for section in _sections(PACKAGE / module, table)
-    )
+    paths = [path for folder in FOLDERS for path in sorted((PACKAGE / folder).glob("*.py"))]
+    # The training operator first: others refer to it.
+    paths.sort(key=lambda path: path.stem != "training")
+    return "\n\n".join(section for path in paths for section in _sections(path, table))
 
 
 def _sections(path: Path, table: Table) -> Iterator[str]:
@@ -40,10 +31,24 @@ def _sections(path: Path, table: Table) -> Iterator[str]:
     classes = {node.name: node for node in found}
     for node in (node for node in found if node.name.startswith("Runai")):
         words, meanings = _documented(node)
-        known = _defaults(node, classes)
-        rows = [(f"`{name}`", known.get(name, "required"), text) for name, text in meanings.items()]
+        known = _signature(node, classes)
+        if set(known) != set(meanings):
+            raise SystemExit(
+                f"{path.name}: {node.name}: documented and taken parameters differ in "
+                f"{sorted(set(known) ^ set(meanings))}"
+            )
+        rows = [(f"`{name}`", known[name], text) for name, text in meanings.items()]
         place = f"`airflow_runai.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}`"
-        yield f"## {node.name}\n\nIn {place}. {words}\n\n{table(('parameter', 'default', 'meaning'), rows)}"
+        words += _inherited(node)
+        parameters = table(("parameter", "default", "meaning"), rows)
+        yield f"## {node.name}\n\nIn {place}. {words}\n\n{parameters}"
+
+
+def _inherited(node: ast.ClassDef) -> str:
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+    public = next((base for base in bases if base.startswith("Runai")), None)
+    link = f"[{public}](#{str(public).lower()})"
+    return f"\n\nBesides the parameters of {link}:" if public else ""
 
 
 def _documented(node: ast.ClassDef) -> tuple[str, dict[str, str]]:
@@ -57,15 +62,17 @@ def _markdown(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
-def _defaults(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
+def _signature(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, str]:
+    """Return the constructor's parameters with their defaults, of the class or of its base."""
     for entry in node.body:
         if isinstance(entry, ast.FunctionDef) and entry.name == "__init__":
             pairs = zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True)
             return {
-                argument.arg: f"`{_shown(value)}`" for argument, value in pairs if value is not None
+                argument.arg: "required" if value is None else f"`{_shown(value)}`"
+                for argument, value in pairs
             }
     bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-    return next((_defaults(classes[base], classes) for base in bases if base in classes), {})
+    return next((_signature(classes[base], classes) for base in bases if base in classes), {})
 
 
 def _shown(value: ast.expr) -> str:

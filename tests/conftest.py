@@ -12,10 +12,9 @@ import hypothesis
 import pytest
 
 from airflow_runai.backends.settings import Settings
-from airflow_runai.emulator import Emulator, Scenario, SteppedClock, serve
-from airflow_runai.emulator import Settings as EmulatorSettings
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
 
-pytest_plugins = ["tests.rig.fixtures", "tests.skips"]
+pytest_plugins = ["tests.rig.fixtures", "tests.support.skips", "tests.support.time_limits"]
 
 # What decides whether a change lands must not depend on dice; everywhere else new examples are
 # wanted.

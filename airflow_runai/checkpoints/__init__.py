@@ -1,17 +1,18 @@
 """
-Checkpoints, read without running them: whether one is whole, and which is the newest that is.
+Checks checkpoints without running them, and selects the newest that passes.
 
-:func:`check` looks at one, :func:`select` finds the newest that passes under a root. Both work on a
-    mounted file system and on object storage, read every byte at most once, and never import, call
-    or unpickle what a checkpoint holds. What computes the sums (NumPy, isal, crc32c) is imported
-    when a check needs it. On the command line: ``python -m airflow_runai.checkpoints``.
+:func:`check` judges one, :func:`select` finds the newest that passes under a root. Both work on
+mounted file systems and on object storage, read every byte at most once, and never import, call or
+unpickle what a checkpoint holds. The libraries that compute checksums (NumPy, isal, crc32c) are
+imported when a check needs them. On the command line: ``python -m airflow_runai.checkpoints``.
 """
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.findings import Finding, Verdict
 from airflow_runai.checkpoints.checking.ledger import Ledger
-from airflow_runai.checkpoints.checking.report import Finding, Report, Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.requirements import RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.choosing.selection import Selection, select

@@ -2,11 +2,10 @@
 The command line of checkpoints: ``check``, ``select``, ``quarantine`` and ``retain``.
 
 ``check`` and ``select`` print one JSON object a line and change nothing. ``quarantine`` moves a bad
-checkpoint aside, ``retain`` removes old ones by rule; both say what they did as one JSON object.
-Exit code 0 when all were accepted (one was chosen, moved, the rules were applied), 1 when not, 2
-for a wrong command line or a root that is no directory. Knows local paths only; operators give
-object storage to the same functions. What a command does is in
-:mod:`~airflow_runai.checkpoints.commands`.
+checkpoint aside, ``retain`` removes old ones by rule; both report as one JSON object. The exit code
+is 0 if all were accepted (one was selected, moved, the rules were applied), 1 if not, 2 for a wrong
+command line or a root that is no directory. Reads local paths only; operators pass object storage
+to the same functions. :mod:`~airflow_runai.checkpoints.commands` has the commands.
 """
 
 from __future__ import annotations
@@ -18,15 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_runai.checkpoints import RequirementError, RootProblem, commands
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE
+from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 
-__all__ = ["main", "parser"]
-
-_SUMMARY = (
-    "Look at checkpoints, choose the newest that passes, put bad ones aside, let old ones go."
-)
+_SUMMARY = "Check checkpoints, select the newest that passes, quarantine bad ones, remove old ones."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except BrokenPipeError:
-        # Whoever read our output has enough; without this Python complains once more when it
-        # flushes at exit.
+        # The reader of the output has closed it; without this, the flush at exit fails once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except RootProblem as problem:
@@ -56,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be said; the documentation's table of options is made from it."""
+    """Build the parser; the documentation's table of options is generated from it."""
     made = argparse.ArgumentParser("python -m airflow_runai.checkpoints", description=_SUMMARY)
     found = made.add_subparsers(dest="command", required=True)
-    checking = found.add_parser("check", help="look at checkpoints")
+    checking = found.add_parser("check", help="check checkpoints")
     checking.add_argument("paths", nargs="+", metavar="PATH", type=Path)
     selecting = found.add_parser("select", help="find the newest checkpoint that passes")
     selecting.add_argument("root", metavar="ROOT", type=Path)
@@ -84,7 +78,10 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     for command in (checking, selecting):
         command.add_argument(
-            "--expect", type=Path, metavar="FILE", help="what it has to be: demands, or a report"
+            "--requirements",
+            type=Path,
+            metavar="FILE",
+            help="requirements, or a report whose tensors must match",
         )
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
     for command in (checking, selecting, found.choices["retain"]):
@@ -124,10 +121,13 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
     command.add_argument(
-        "--best", choices=("highest", "lowest"), default=rules.best, help="which values are best"
+        "--metric-mode",
+        choices=("max", "min"),
+        default=rules.metric_mode,
+        help="which values are best",
     )
     command.add_argument(
-        "--pin",
+        "--keep-name",
         action="append",
         default=[],
         metavar="NAME",
@@ -137,11 +137,11 @@ def _add_retain(command: argparse.ArgumentParser) -> None:
         "--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays"
     )
     command.add_argument(
-        "--settled",
+        "--min-age",
         type=float,
-        default=rules.settled_seconds,
+        default=rules.min_age_seconds,
         metavar="S",
-        help="what changed in so many seconds stays",
+        help="keep what changed within this many seconds",
     )
     command.add_argument("--dry-run", action="store_true", help="only say what would go")
     _add_depth(command, rules.level)

@@ -1,6 +1,4 @@
-"""
-What each command of the command line does with its options; prints JSON, and returns the exit code.
-"""
+"""Runs each command with its options: prints JSON and returns the exit code."""
 
 from __future__ import annotations
 
@@ -15,15 +13,17 @@ from pathlib import Path
 from airflow_runai import checkpoints
 from airflow_runai.checkpoints import Ledger, Policy, Report, Requirements, Selection
 from airflow_runai.checkpoints.checking.reader import cause
-from airflow_runai.checkpoints.choosing.report_file import read_demands, read_ledger, write_report
-from airflow_runai.checkpoints.keeping.quarantine import quarantine as put_aside
+from airflow_runai.checkpoints.choosing.report_file import (
+    read_ledger,
+    read_requirements,
+    write_report,
+)
+from airflow_runai.checkpoints.keeping.quarantine import quarantine as move_aside
 from airflow_runai.checkpoints.keeping.removal import remove
-from airflow_runai.checkpoints.keeping.retention import Retention, plan
+from airflow_runai.checkpoints.keeping.retention import Retention, plan_retention
 from airflow_runai.checkpoints.storage.progress import Progress, bar
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.errors import RunaiError
-
-__all__ = ["FileProblem", "check", "quarantine", "retain", "select"]
 
 
 class FileProblem(RunaiError, ValueError):
@@ -31,48 +31,54 @@ class FileProblem(RunaiError, ValueError):
 
 
 def check(options: Namespace) -> int:
-    """Look at each path."""
-    demands, ledger, progress = _demands(options.expect), _known(options.ledger), _progress()
+    """Check each path."""
+    requirements, ledger, progress = (
+        _requirements(options.requirements),
+        _ledger(options.ledger),
+        _progress(),
+    )
     passed = []
     for path in options.paths:
-        report = _looked_at(path, options, ledger, progress)
+        report = _checked(path, options, ledger, progress)
         accepted = report.accepted(accept_unverifiable=options.accept_unverifiable)
-        unmet = demands.judge(report) if accepted else ()
+        unmet = requirements.judge(report) if accepted else ()
         _print({**report.to_json(), "findings": _findings(report, unmet)})
         passed.append(accepted and not unmet)
     return 0 if all(passed) else 1
 
 
 def select(options: Namespace) -> int:
-    """Find the newest that passes; the refused ones are printed first."""
+    """Select the newest that passes; the refused ones are printed first."""
     if options.report and options.ledger:
         raise FileProblem("--report and --ledger: both name what is compared with; name one")
-    ledger = _known(options.report or options.ledger, room=bool(options.report))
-    found = checkpoints.select(
+    ledger = _ledger(options.report or options.ledger, room=bool(options.report))
+    selection = checkpoints.select(
         options.root,
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
         strict=options.strict,
         accept=options.accept,
         min_step=options.min_step,
-        demands=_demands(options.expect),
+        requirements=_requirements(options.requirements),
         ledger=ledger,
         progress=_progress(),
     )
     if options.report:
-        _write(options.report, found, ledger)
-    for report in (*found.rejected, *([found.chosen] if found.chosen else [])):
+        _write(options.report, selection, ledger)
+    for report in selection.rejected:
         _print(report.to_json())
-    advice = found.advice("--accept-unverifiable")
+    if selection.chosen is not None:
+        _print(selection.chosen.to_json())
+    advice = selection.advice("--accept-unverifiable")
     if advice:
         print(advice, file=sys.stderr)
-    return 0 if found.chosen else 1
+    return 0 if selection.chosen else 1
 
 
 def quarantine(options: Namespace) -> int:
-    """Look once more, and move what is known to be bad."""
-    report = _looked_at(options.path, options, _known(options.ledger), _progress())
-    _print({**report.to_json(), "quarantined": str(put_aside(options.path, report))})
+    """Check again, and move what is known to be bad."""
+    report = _checked(options.path, options, _ledger(options.ledger), _progress())
+    _print({**report.to_json(), "quarantined": str(move_aside(options.path, report))})
     return 0
 
 
@@ -82,27 +88,22 @@ def retain(options: Namespace) -> int:
         keep_last=options.keep_last,
         keep_best=options.keep_best,
         metric=options.metric,
-        best=options.best,
-        pinned=tuple(options.pin),
+        metric_mode=options.metric_mode,
+        keep_names=tuple(options.keep_name),
         level=options.level,
         accept_unverifiable=options.accept_unverifiable,
         accept=tuple(options.accept),
-        settled_seconds=options.settled,
+        min_age_seconds=options.min_age,
     )
     now = time.time()
-    found = plan(options.root, rules, now=now, champion=options.champion)
-    gone = found.remove if options.dry_run else remove(found, now=now)
-    _print(
-        {
-            "dry_run": options.dry_run,
-            "removed": [path.name for path in gone],
-            "kept": dict(found.keep),
-        }
-    )
+    plan = plan_retention(options.root, rules, now=now, champion=options.champion)
+    removed = plan.remove if options.dry_run else remove(plan, now=now)
+    names = [path.name for path in removed]
+    _print({"dry_run": options.dry_run, "removed": names, "kept": dict(plan.keep)})
     return 0
 
 
-def _looked_at(
+def _checked(
     path: Path, options: Namespace, ledger: Ledger | None, progress: Progress | None
 ) -> Report:
     policy = Policy(strict=options.strict, accept=frozenset(options.accept))
@@ -115,24 +116,23 @@ def _findings(report: Report, unmet: Iterable[checkpoints.Finding]) -> list[dict
     return [vars(finding) for finding in (*report.findings, *unmet)]
 
 
-def _demands(path: Path | None) -> Requirements:
+def _requirements(path: Path | None) -> Requirements:
     try:
-        return Requirements() if path is None else read_demands(path)
+        return Requirements() if path is None else read_requirements(path)
     except OSError as error:
-        raise FileProblem(f"--expect: {path}: cannot be read ({cause(error)})") from None
+        raise FileProblem(f"--requirements: {path}: cannot be read ({cause(error)})") from None
 
 
-def _known(path: Path | None, *, room: bool = False) -> Ledger | None:
-    """Read the ledger of a report; only a report that is going to be written need not be there."""
+def _ledger(path: Path | None, *, room: bool = False) -> Ledger | None:
+    """Read the ledger of a report; only a report that will be written need not exist."""
+    if path is None:
+        return None
     try:
-        if path is None:
-            return None
         if room:
             SmallFile(path).make_room()
         elif not path.exists():
-            raise FileProblem(
-                f"--ledger: {path}: does not exist; name a report that --report or report_path wrote"
-            )
+            advice = "name a report that --report or report_path wrote"
+            raise FileProblem(f"--ledger: {path}: does not exist; {advice}")
         return read_ledger(path)
     except OSError as error:
         raise FileProblem(f"{path}: cannot be used ({cause(error)})") from None
@@ -148,7 +148,7 @@ def _write(path: Path, found: Selection, ledger: Ledger | None) -> None:
 
 
 def _progress() -> Progress | None:
-    """Draw a bar where somebody is looking; a log or a pipe gets none."""
+    """Draw a bar on a terminal; a log or a pipe gets none."""
     if not sys.stderr.isatty():
         return None
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
@@ -160,7 +160,7 @@ def _draw(text: str) -> None:
     sys.stderr.flush()
 
 
-def _print(told: dict[str, object]) -> None:
+def _print(document: dict[str, object]) -> None:
     if sys.stderr.isatty():
         _draw("\r\x1b[K")
-    print(json.dumps(told), flush=True)
+    print(json.dumps(document), flush=True)

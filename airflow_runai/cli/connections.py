@@ -1,4 +1,4 @@
-"""From ``--conn`` to a hook whose connection is known to exist."""
+"""From ``--conn`` to a hook whose connection exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_runai.hooks.runai import RunaiHook
 _CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
-def hook_of(conn_id: str) -> RunaiHook:
+def hook_for(conn_id: str) -> RunaiHook:
     """
     Return a hook; nothing is sent yet.
 
@@ -22,30 +22,33 @@ def hook_of(conn_id: str) -> RunaiHook:
     """
     hook = RunaiHook(conn_id)
     try:
-        with _beside_the_scheduler():
+        with _database_allowed():
             _ = hook.settings
-    except AirflowException:  # Airflow's own words differ between its versions, and name no remedy
-        variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-        # Airflow calls a connection whose text it cannot read undefined, too.
-        broken = (
-            ""
-            if not os.environ.get(variable)
-            else f" as far as {variable} can be read (one JSON object or one URI)"
-        )
-        raise ConnectionSettingsError(
-            f"connection {conn_id!r}: not defined{broken}; make it in Airflow (Admin → Connections, type Run:ai), set "
-            f"{variable}, or name another one with --conn"
-        ) from None
+    except AirflowException:  # its text differs between versions of Airflow, and names no remedy
+        raise ConnectionSettingsError(_not_defined(conn_id)) from None
     return hook
 
 
+def _not_defined(conn_id: str) -> str:
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    problem = "not defined"
+    if os.environ.get(variable):
+        # Airflow also calls a connection undefined whose text it cannot parse.
+        problem += f" as far as {variable} can be read (one JSON object or one URI)"
+    return (
+        f"connection {conn_id!r}: {problem}; make it in Airflow (Admin → Connections, type "
+        f"Run:ai), set {variable}, or name another one with --conn"
+    )
+
+
 @contextmanager
-def _beside_the_scheduler() -> Iterator[None]:
-    """Let Airflow look into its database, too: it does so only in a process that says so (as ``connections test``)."""
-    before = os.environ.pop(_CONTEXT, None)
+def _database_allowed() -> Iterator[None]:
+    """Let Airflow read its database, which only a server process may (as ``connections test``)."""
+    previous = os.environ.pop(_CONTEXT, None)
     os.environ[_CONTEXT] = "server"
     try:
         yield
     finally:
         del os.environ[_CONTEXT]
-        os.environ.update({} if before is None else {_CONTEXT: before})
+        if previous is not None:
+            os.environ[_CONTEXT] = previous

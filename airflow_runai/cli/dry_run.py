@@ -1,26 +1,27 @@
 """
-``airflow runai dry-run``: everything that can be asked of the control plane without creating anything.
+``airflow runai dry-run``: everything that the control plane can answer without creating anything.
 
-It only reads: no request but the one for the token is a POST. What a server does not have, or does
-not tell, is ``unknown`` with the reason, and no problem. Nothing is rendered, so what Jinja will
-say is unknown, too.
+It only reads: the only POST is the one for the token. What a server does not have, or does not
+report, is ``unknown`` with the reason, not a problem. Nothing is rendered, so the results of Jinja
+are unknown, too.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from airflow_runai.cli import checks
-from airflow_runai.cli.checks import PROBLEM, UNKNOWN, DryRun, NotAsked
-from airflow_runai.cli.exit_codes import Misuse, command, sentence
-from airflow_runai.cli.output import show
-from airflow_runai.cli.target import Told, told
+from airflow_runai.cli.checks import PROBLEM, UNKNOWN, CheckResult, DryRun, NotChecked
+from airflow_runai.cli.exit_codes import UsageError, command, error_text
+from airflow_runai.cli.name_check import name
+from airflow_runai.cli.output import print_rows
+from airflow_runai.cli.target import Target, target_from
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.errors import RunaiError
-from airflow_runai.tasks.argument_checks import is_templated
 
-#: Name, how it is found out, and whether failing to find it out is a problem in itself.
-STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (
+#: Name, check, and whether an error in the check is itself a problem.
+STEPS: tuple[tuple[str, Callable[[DryRun], CheckResult], bool], ...] = (
     ("connection", checks.connection, True),
     ("token", checks.token, True),
     ("project", checks.project, True),
@@ -31,47 +32,41 @@ STEPS: tuple[tuple[str, Callable[[DryRun], tuple[str, str]], bool], ...] = (
     ("time limits", checks.time_limits, False),
     ("quota", checks.quota, False),
     ("free GPUs", checks.free_gpus, False),
-    ("name", checks.name, False),
+    ("name", name, False),
 )
 
 
 @command
 def main(arguments: Namespace) -> int:
     """Print a table, check by check; exit code 1 if there is a problem."""
-    about = told(arguments)
-    run = DryRun(
-        about, _conn(arguments, about), arguments.project, arguments.run_id, arguments.map_index
-    )
+    target = target_from(arguments)
+    conn_id = _conn_id(arguments, target)
+    run = DryRun(target, conn_id, arguments.project, arguments.run_id, arguments.map_index)
     rows = []
-    for name, verdict, says in _checked(run):
-        rows.append({"check": name, "verdict": verdict, "says": says})
-    show(rows, arguments.output)
+    for step, check, is_essential in STEPS:
+        verdict, reason = _result(run, check, is_essential)
+        rows.append({"check": step, "verdict": verdict, "says": reason})
+    print_rows(rows, arguments.output)
     return 1 if any(row["verdict"] == PROBLEM for row in rows) else 0
 
 
-def _conn(arguments: Namespace, about: Told) -> str:
-    found = (
-        arguments.conn
-        or (about.task.get("runai_conn_id") if about.task else None)
-        or "runai_default"
-    )
-    if not isinstance(found, str) or is_templated(found):
-        raise Misuse(
-            f"runai_conn_id {str(found)!r} is known only when the task runs; name a connection with --conn"
+def _conn_id(arguments: Namespace, target: Target) -> str:
+    of_task = target.task.get("runai_conn_id") if target.task else None
+    conn_id = arguments.conn or of_task or "runai_default"
+    if not isinstance(conn_id, str) or is_templated(conn_id):
+        raise UsageError(
+            f"runai_conn_id {str(conn_id)!r} is known only when the task runs; "
+            "name a connection with --conn"
         )
-    return found
+    return conn_id
 
 
-def _checked(run: DryRun) -> Iterator[tuple[str, str, str]]:
-    for name, look, essential in STEPS:
-        try:
-            verdict, says = look(run)
-        except NotAsked as reason:
-            verdict, says = UNKNOWN, f"not asked: {reason}"
-        except RunaiError as error:
-            verdict, says = (
-                (PROBLEM, " | ".join(sentence(error).splitlines()))
-                if essential
-                else (UNKNOWN, f"no answer: {error}")
-            )
-        yield name, verdict, says
+def _result(run: DryRun, check: Callable[[DryRun], CheckResult], is_essential: bool) -> CheckResult:
+    try:
+        return check(run)
+    except NotChecked as reason:
+        return UNKNOWN, f"not asked: {reason}"
+    except RunaiError as error:
+        if is_essential:
+            return PROBLEM, " | ".join(error_text(error).splitlines())
+        return UNKNOWN, f"no answer: {error}"

@@ -1,8 +1,8 @@
 """
-How every command ends: its exit code, and what goes wrong as one sentence.
+How every command ends: its exit code, and errors as one sentence each.
 
-0: fine. 1: something was found, or went wrong. 2: the command was not used as it is meant. 130:
-Ctrl-C, as in every shell. Never a traceback for an error of ours: those say what to do.
+0: fine. 1: something was found, or went wrong. 2: wrong usage. 130: Ctrl-C, as in every shell. Our
+own errors never show a traceback: their text says what to do.
 """
 
 from __future__ import annotations
@@ -23,71 +23,68 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
-class Misuse(RunaiError):
-    """The words after the command make no sense together; the message says what would."""
+class UsageError(RunaiError):
+    """The arguments do not fit together; the message says what would."""
 
 
 def command(run: Callable[[Namespace], int]) -> Callable[[Namespace], None]:
     """
-    Make what Airflow calls of a function that returns an exit code.
+    Turn a function that returns an exit code into what Airflow calls.
 
-    Leaves by ``SystemExit`` if the code is not 0, because Airflow looks at nothing that a command
-    returns.
+    Raises ``SystemExit`` if the code is not 0, because Airflow ignores what a command returns.
     """
 
     @functools.wraps(run)
     def main(arguments: Namespace) -> None:
-        code = _code(run, arguments)
+        code = _exit_code(run, arguments)
         if code:
             sys.exit(code)
 
     return main
 
 
-def _code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
+def _exit_code(run: Callable[[Namespace], int], arguments: Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # a terminal without "…", a word that is no text
+        # Some terminals cannot show "…", and some arguments are not valid text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _quiet():
+        with _without_log():
             code = run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough; without this Python complains once more when it
-        # flushes at exit.
+        # The reader has seen enough. Without this, Python complains again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Misuse as error:
+    except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunaiError as error:
-        complain(error)
+        print_error(error)
         return 1
     except KeyboardInterrupt:
         return 130
     return code
 
 
-def sentence(error: RunaiError) -> str:
-    """Say what went wrong, one mistake a line; that nothing was submitted needs no saying: no command submits."""
+def error_text(error: RunaiError) -> str:
+    """Return an error's problems, one a line; no command submits, so that needs no saying."""
     return "\n".join(error.problems) if isinstance(error, InvalidArgument) else str(error)
 
 
-def complain(error: RunaiError, where: str = "") -> None:
-    """Print what went wrong; ``where`` goes before each mistake."""
-    for line in sentence(error).splitlines():
-        print(f"error: {where}{line}", file=sys.stderr)
+def print_error(error: RunaiError, prefix: str = "") -> None:
+    """Print an error, with ``prefix`` before each of its problems."""
+    for line in error_text(error).splitlines():
+        print(f"error: {prefix}{line}", file=sys.stderr)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to ourselves what Airflow tells on the way; warnings of the log are still shown."""
-    before = logging.root.manager.disable
+def _without_log() -> Iterator[None]:
+    """Silence what Airflow logs at ``INFO`` and below, and Python's warnings."""
+    previous = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(previous)

@@ -1,9 +1,9 @@
 """
-``airflow runai lint``: what of a training will not survive a preemption.
+``airflow runai lint``: what of a training would not survive a preemption.
 
-Collects what can be known (task, line or specification, start-up script, how long saving took, the
-project's GPUs) and prints what ``core/lint`` finds in it. Asks the control plane only if ``--conn``
-says so.
+Collects what is known (task, line or specification, start-up script, how long saves took, the
+project's GPUs) and prints what ``core/lint`` finds in it. Contacts the control plane only with
+``--conn``.
 """
 
 from __future__ import annotations
@@ -11,172 +11,174 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from airflow_runai.backends import capacity
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.exit_codes import Misuse, command, complain
-from airflow_runai.cli.files import regular
-from airflow_runai.cli.output import show
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.exit_codes import UsageError, command, print_error
+from airflow_runai.cli.files import read_small_file
+from airflow_runai.cli.output import Row, print_rows
 from airflow_runai.cli.save_times import longest_save
-from airflow_runai.cli.target import Told, of_task, told
-from airflow_runai.cli.tasks import trainings
+from airflow_runai.cli.target import Target, target_from, target_of_task
+from airflow_runai.cli.tasks import find_trainings
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
 from airflow_runai.errors import RunaiError, SpecError
-from airflow_runai.tasks.parse_time_lint import silenced_for
+from airflow_runai.tasks.parse_time_lint import ignored_codes
 
-#: Larger ones are no start-up scripts. Bytes.
-LARGEST_SCRIPT = 1024 * 1024
+#: Larger files are not start-up scripts.
+MAX_SCRIPT_BYTES = 1024 * 1024
 
 
 @command
 def main(arguments: Namespace) -> int:
-    """Print one row for each finding; exit code 1 if one is graver than ``info``, or if something is wrong at all."""
+    """Print one row for each finding; exit code 1 if any is above ``info``, or for a mistake."""
     _check_silenced(arguments.silence)
-    beside = _beside(arguments)
-    subjects, grave = _subjects(arguments)
+    from_files = _from_files(arguments)
+    targets, failed = _targets(arguments)
     rows = []
-    for about in subjects:
-        grave = _mistaken(about) or grave
-        _warn_of_another(about, beside.get("script"))
-        subject = Subject(**{**_of(about), **beside, **_limits(arguments, about)})
-        own = about.task.get("lint_silence", ()) if about and about.task else ()
-        for finding in lint(subject, {*arguments.silence, *silenced_for(own)}):
-            grave = grave or finding.severity != "info"
-            rows.append(_row(about, finding))
-    show(rows, arguments.output, "nothing found")
-    return 1 if grave else 0
+    for target in targets:
+        if target is not None:
+            failed = _report_mistakes(target) or failed
+            _warn_of_other_script(target, from_files.script)
+        for finding in _findings(arguments, target, from_files):
+            failed = failed or finding.severity != "info"
+            rows.append(_row(target, finding))
+    print_rows(rows, arguments.output, "nothing found")
+    return 1 if failed else 0
 
 
 def _check_silenced(codes: list[str]) -> None:
     try:
         check_codes(codes, "--silence")
     except SpecError as error:
-        raise Misuse("; ".join(error.problems)) from None
+        raise UsageError("; ".join(error.problems)) from None
 
 
-def _subjects(arguments: Namespace) -> tuple[Sequence[Told | None], bool]:
-    """Return what to look at, and whether something is wrong already."""
-    if (
-        arguments.dag_id is not None
-        and arguments.task_id is None
-        and arguments.line is arguments.spec is None
-    ):
-        return _of_dag(arguments)
-    if (
-        arguments.script is not None
-        and arguments.dag_id is arguments.line is arguments.spec is None
-    ):
+def _targets(arguments: Namespace) -> tuple[Sequence[Target | None], bool]:
+    """Return what to check (``None``: a script alone), and whether a part of it failed already."""
+    names = ("dag_id", "task_id", "line", "spec", "script")
+    given = {name for name in names if getattr(arguments, name) is not None}
+    if given == {"script"}:
         return (None,), False
-    return (told(arguments),), False
+    # A script may be checked together with any of the others.
+    if given - {"script"} == {"dag_id"}:
+        return _targets_of_dag(arguments)
+    return (target_from(arguments),), False
 
 
-def _of_dag(arguments: Namespace) -> tuple[Sequence[Told], bool]:
-    """Take all trainings of a DAG: one that cannot be looked at must not hide what is found in the others."""
-    found, wrong = [], False
-    for task in trainings(arguments):
+def _targets_of_dag(arguments: Namespace) -> tuple[Sequence[Target], bool]:
+    """Return all trainings of a DAG; one that fails must not hide the findings in the others."""
+    targets, failed = [], False
+    for task in find_trainings(arguments):
         try:
-            found.append(of_task(task))
-        except Misuse as reason:
+            targets.append(target_of_task(task))
+        except UsageError as reason:
             print(f"warning: {reason}; not looked at", file=sys.stderr)
         except RunaiError as error:
-            complain(error, f"task {task.task_id}: ")
-            wrong = True
-    return found, wrong
+            print_error(error, f"task {task.task_id}: ")
+            failed = True
+    return targets, failed
 
 
-def _mistaken(about: Told | None) -> bool:
-    """Say what is no finding but a mistake: rules read keys, and would pass over a misspelt one in silence."""
-    if about is None:
-        return False
+def _report_mistakes(target: Target) -> bool:
+    """Print mistakes that are not findings: the rules would silently skip a misspelt key."""
     try:
-        known_part(about.spec, about.task.expanded if about.task else ())
+        known_part(target.spec, target.expanded)
     except SpecError as error:
-        complain(error, f"{about.what}: ")
+        print_error(error, f"{target.label}: ")
         return True
     return False
 
 
-def _warn_of_another(about: Told | None, script: Script | None) -> None:
-    """Say that the container starts another script than the one that is looked at."""
-    words = Facts(Subject(spec=about.spec)).words if about and script else []
-    named = (
-        [Path(word).name for word in words if word.endswith((".sh", ".bash"))]
-        if isinstance(words, list)
-        else []
-    )
-    if about and script and named and script.name not in named:
-        print(
-            f"warning: {about.what} starts {named[0]}, and --script is {script.name}",
-            file=sys.stderr,
-        )
+def _warn_of_other_script(target: Target, script: Script | None) -> None:
+    """Warn if the container starts another script than the one that is checked."""
+    words = Facts(Subject(spec=target.spec)).words if script else None
+    if script is None or not isinstance(words, list):
+        return
+    started = [Path(word).name for word in words if word.endswith((".sh", ".bash"))]
+    if started and script.name not in started:
+        warning = f"{target.label} starts {started[0]}, and --script is {script.name}"
+        print(f"warning: {warning}", file=sys.stderr)
 
 
-def _of(about: Told | None) -> dict[str, Any]:
-    if about is None:
-        return {}
-    found: dict[str, Any] = {"spec": about.spec, "warnings": about.instructions.warnings}
-    task = about.task
+def _findings(
+    arguments: Namespace, target: Target | None, from_files: Subject
+) -> Iterable[Finding]:
+    subject, silenced = from_files, ()
+    if target is not None:
+        subject = _with_target(subject, target)
+        silenced = target.task.get("lint_ignore", ()) if target.task else ()
+    if arguments.conn is not None:
+        quota = _project_quota(arguments, target)
+        subject = replace(subject, gpu_limit=quota.limit, gpu_quota=quota.deserved)
+    return lint(subject, {*arguments.silence, *ignored_codes(silenced)})
+
+
+def _with_target(subject: Subject, target: Target) -> Subject:
+    subject = replace(subject, spec=target.spec, warnings=target.instructions.warnings)
+    task = target.task
     if task is None:
-        return {**found, "whole": about.instructions.template is None}
-    settings = {name: task.get(name) for name in ("retries", "limits", "deferrable", "on_kill")}
-    return {**found, **settings, "whole": not task.expanded, "evaluates": task.kind.evaluates}
+        # A template that a line names is not resolved: it may set the keys that are absent.
+        return replace(subject, whole=target.instructions.template is None)
+    return replace(
+        subject,
+        retries=task.get("retries"),
+        timeouts=task.get("timeouts"),
+        deferrable=task.get("deferrable"),
+        on_kill=task.get("on_kill"),
+        whole=not task.expanded,
+        evaluates=task.operator_class.evaluates,
+    )
 
 
-def _beside(arguments: Namespace) -> dict[str, Any]:
-    """Return what lies in files: the start-up script, and how long saving took."""
-    found: dict[str, Any] = {}
-    if arguments.script is not None:
-        found["script"] = _script(Path(arguments.script))
-    if arguments.checkpoints is not None:
-        found["save_seconds"] = longest_save(Path(arguments.checkpoints))
-    return found
+def _from_files(arguments: Namespace) -> Subject:
+    """Return the start-up script, and how long saves took."""
+    script, folder = arguments.script, arguments.checkpoints
+    return Subject(
+        script=None if script is None else _script(Path(script)),
+        save_seconds=None if folder is None else longest_save(Path(folder)),
+    )
 
 
 def _script(path: Path) -> Script:
     try:
-        text = regular(path, LARGEST_SCRIPT, "--script").decode("utf-8", "replace")
-        beside = sorted(
-            entry for entry in path.absolute().parent.iterdir() if entry.name != path.name
-        )
-        return Script(
-            path.name,
-            text,
-            os.stat(path).st_mode & 0o777,
-            tuple(entry.name for entry in beside),
-            _requirements(beside),
-        )
+        text = read_small_file(path, MAX_SCRIPT_BYTES, "--script").decode("utf-8", "replace")
+        mode = os.stat(path).st_mode & 0o777
+        folder = sorted(path.absolute().parent.iterdir())
+        neighbours = [entry for entry in folder if entry.name != path.name]
+        names = tuple(entry.name for entry in neighbours)
+        return Script(path.name, text, mode, names, _requirements(neighbours))
     except OSError as error:
-        raise Misuse(
+        raise UsageError(
             f"--script {path}: its folder cannot be read: {error.strerror or error}"
         ) from None
 
 
-def _requirements(beside: Sequence[Path]) -> dict[str, str]:
-    """Read the requirements files beside a script; one that is no small file is passed over."""
-    named = [
-        path for path in beside if path.name.startswith("requirements") and path.suffix == ".txt"
-    ]
-    small = [path for path in named if path.is_file() and path.stat().st_size <= LARGEST_SCRIPT]
-    return {path.name: path.read_text("utf-8", "replace") for path in small}
+def _requirements(files: Iterable[Path]) -> dict[str, str]:
+    """Read the requirements files beside a script; anything but a small file is skipped."""
+    return {
+        file.name: file.read_text("utf-8", "replace")
+        for file in files
+        if file.match("requirements*.txt")
+        and file.is_file()
+        and file.stat().st_size <= MAX_SCRIPT_BYTES
+    }
 
 
-def _limits(arguments: Namespace, about: Told | None) -> dict[str, Any]:
-    if arguments.conn is None:
-        return {}
-    hook = hook_of(arguments.conn)
-    named = arguments.project or (about.project if about else None) or hook.settings.project
-    quota = Quota.from_wire(hook.run(capacity.project_record(hook.project(named))))
-    return {"gpu_limit": quota.limit, "gpu_quota": quota.deserved}
+def _project_quota(arguments: Namespace, target: Target | None) -> Quota:
+    hook = hook_for(arguments.conn)
+    of_target = target.project if target else None
+    project = hook.project(arguments.project or of_target or hook.settings.project)
+    return Quota.from_wire(hook.run(capacity.project_record(project)))
 
 
-def _row(about: Told | None, finding: Finding) -> dict[str, Any]:
-    task = {"task": about.task.task_id} if about and about.task else {}
+def _row(target: Target | None, finding: Finding) -> Row:
+    task = {"task": target.task.task_id} if target and target.task else {}
     return {
         **task,
         "code": finding.code,

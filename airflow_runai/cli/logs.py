@@ -2,20 +2,21 @@
 ``airflow runai logs``: where a workload's logs can be read.
 
 Run:ai's REST API has none (no endpoint in any of its descriptions, 2.18 to 2.24); its own command
-line and its pages take them from the cluster. So this command says where to look, and invents
-nothing.
+line and its pages read them from the cluster. So this command only shows where to look.
 """
 
 from __future__ import annotations
 
 import shlex
 from argparse import Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.backends import control_plane, organization
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.exit_codes import Misuse, command
-from airflow_runai.cli.output import written
+from airflow_runai.backends.organization import Project
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.exit_codes import UsageError, command
+from airflow_runai.cli.output import serialize
 from airflow_runai.core.texts import exact
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import RunaiError
@@ -25,50 +26,49 @@ from airflow_runai.links import workload_page
 
 @command
 def main(arguments: Namespace) -> int:
-    """Print the ways to the logs; exit code 1, because the logs themselves were not shown."""
-    hook = hook_of(arguments.conn)
-    named = arguments.project or hook.settings.project
-    if named is None:
-        raise Misuse("--project: missing; the connection names none")
-    place = hook.run(organization.find_project(named, hook.settings.cluster))
-    workload = hook.run(control_plane.resolve(place, arguments.workload))
-    words = f"runai training logs {shlex.quote(workload.name)} -p {shlex.quote(place.name)}"
-    ways = {
-        "runai": words if workload.path == "trainings" else None,  # others have verbs of their own
-        "page": workload_page(hook.settings.url, workload, place.name),
+    """Print the ways to the logs; exit code 1, because the logs themselves are not shown."""
+    hook = hook_for(arguments.conn)
+    project_name = arguments.project or hook.settings.project
+    if project_name is None:
+        raise UsageError("--project: missing; the connection names none")
+    project = hook.run(organization.find_project(project_name, hook.settings.cluster))
+    workload = hook.run(control_plane.resolve(project, arguments.workload))
+    ways = _ways(hook, project, workload)
+    if arguments.output in ("json", "yaml"):
+        document = {"name": workload.name, "phase": workload.phase, "logs": None, **ways}
+        print(serialize(document, arguments.output), end="")
+    else:
+        print(_text(workload, ways))
+    return 1
+
+
+def _ways(hook: RunaiHook, project: Project, workload: Workload) -> dict[str, Any]:
+    name, namespace = shlex.quote(workload.name), shlex.quote(project.namespace or "NAMESPACE")
+    runai = f"runai training logs {name} -p {shlex.quote(project.name)}"
+    return {
+        # Other types of workloads have subcommands of their own.
+        "runai": runai if workload.path == "trainings" else None,
+        "page": workload_page(hook.settings.url, workload, project.name),
         "kubectl": [
-            f"kubectl logs -n {shlex.quote(place.namespace or 'NAMESPACE')} {shlex.quote(pod)}"
-            for pod in _pods(hook, workload)
+            f"kubectl logs -n {namespace} {shlex.quote(pod)}" for pod in _pods(hook, workload)
         ],
     }
-    if arguments.output in ("json", "yaml"):
-        print(
-            written(
-                {"name": workload.name, "phase": workload.phase, "logs": None, **ways},
-                arguments.output,
-            ),
-            end="",
-        )
-    else:
-        print(_words(workload, ways))
-    return 1
 
 
 def _pods(hook: RunaiHook, workload: Workload) -> list[str]:
     try:
-        return [
-            exact(pod.get("name"), "pod's name")
-            for pod in hook.run(control_plane.pods(workload.id))
-        ]
+        pods = hook.run(control_plane.pods(workload.id))
+        return [exact(pod.get("name"), "pod's name") for pod in pods]
     except RunaiError:
-        return []
+        return []  # the other two ways remain
 
 
-def _words(workload: Workload, ways: dict[str, Any]) -> str:
+def _text(workload: Workload, ways: Mapping[str, Any]) -> str:
+    commands = [line for line in (ways["runai"], *ways["kubectl"]) if line]
     return "\n".join(
         [
             f"{workload.name} ({workload.phase}): Run:ai's REST API has no logs. Read them with",
-            *(f"  {line}" for line in (ways["runai"], *ways["kubectl"]) if line),
+            *(f"  {line}" for line in commands),
             f"or on {ways['page']}",
         ]
     )

@@ -1,23 +1,23 @@
-"""The name that a workload would get, as far as it follows from what is known before a run."""
+"""The name that a workload would get, as far as it is known before a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_runai.cli.target import Told
+from airflow_runai.cli.target import Target
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.naming import TaskIdentity, base_name
 from airflow_runai.deployment.instance_name import name_in_database
-from airflow_runai.tasks.argument_checks import is_templated
 
 
 @dataclass(frozen=True)
-class Naming:
+class ExpectedName:
     """
     The beginning of a workload's name.
 
-    :param base: all but the generation; only its readable part means something unless ``complete``.
-    :param digest: the name's hash.
-    :param complete: whether the run is known, which the hash covers.
+    :param base: all but the generation; unless ``complete``, only its readable part is meaningful.
+    :param digest: the hash in the name.
+    :param complete: whether the DAG run, which the hash covers, is known.
     """
 
     base: str
@@ -27,25 +27,34 @@ class Naming:
 
     @property
     def prefix(self) -> str:
-        """What the names of the task's workloads begin with, whatever the run."""
+        """What the names of all the task's workloads begin with, in any run."""
         return self.base.rpartition("-")[0] + "-"
 
 
-def naming(told: Told, run_id: str | None, map_index: int) -> Naming:
+def expected_name(target: Target, run_id: str | None, map_index: int) -> ExpectedName:
     """
-    Return the name's beginning.
+    Return the beginning of the name.
 
-    :raises SpecError: if the name cannot be one.
-    :raises Unreachable: if it would be complete, but for what this Airflow is called.
+    :raises SpecError: if it would not be a valid name.
+    :raises Unreachable: if only the name of this Airflow is missing to complete it.
     """
-    task = told.task
-    slug = (task.get("workload_name") if task else None) or told.instructions.slug
-    if slug is not None and (not isinstance(slug, str) or is_templated(slug)):
-        slug = None
-    who = (task.dag_id, run_id or "", task.task_id) if task else ("", "", "train")
-    complete, on_clear = (
-        task is not None and run_id is not None,
-        task.get("on_clear", "restart") if task else "restart",
-    )
-    identity = TaskIdentity(name_in_database() if complete else "", *who, map_index)
-    return Naming(base_name(identity, slug), identity.digest(), complete, on_clear)
+    slug, task = _slug(target), target.task
+    if task is None:
+        return _incomplete(TaskIdentity("", "", run_id or "", "train", map_index), slug)
+    if run_id is None:
+        return _incomplete(TaskIdentity("", task.dag_id, "", task.task_id, map_index), slug)
+    identity = TaskIdentity(name_in_database(), task.dag_id, run_id, task.task_id, map_index)
+    on_clear = task.get("on_clear", "restart")
+    return ExpectedName(base_name(identity, slug), identity.digest(), True, on_clear)
+
+
+def _incomplete(identity: TaskIdentity, slug: str | None) -> ExpectedName:
+    # The hash is a wrong one, of the right length: only what stands before it is used.
+    return ExpectedName(base_name(identity, slug), identity.digest(), complete=False)
+
+
+def _slug(target: Target) -> str | None:
+    """Return the readable part, if it was given and is known before rendering."""
+    argument = target.task.get("workload_name") if target.task else None
+    slug = argument or target.instructions.slug
+    return slug if isinstance(slug, str) and not is_templated(slug) else None

@@ -1,52 +1,51 @@
 """
-Tables, and the same as JSON or YAML.
+Tables for a terminal, and the same rows as JSON or YAML.
 
-Not Airflow's own printer: that takes square brackets in a cell for markup, and turns numbers into
-texts.
+Drawn by ``rich``, but not by Airflow's own printer (``airflow.cli.simple_table``): it reads square
+brackets in a cell as markup, turns numbers into text, and wraps piped tables at 200 characters.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+from rich.box import Box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Column, Table
 
 from airflow_runai.core.texts import cut
 
-#: A column is not made narrower than this, however small the terminal. Characters.
-NARROWEST = 24
 #: Characters of a cell.
-MOST = 10_000
+MAX_CELL = 10_000
+#: A file or a pipe has no width: there, one row stays one line. Characters.
+_UNLIMITED = 1_000_000
+#: Nothing but a rule below the header; the third line holds left edge, fill, divider, right edge.
+_RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
-def show(rows: Sequence[Row], output: str, nothing: str = "nothing") -> None:
+def print_rows(rows: Sequence[Row], output: str, if_empty: str = "nothing") -> None:
     """
     Print rows that all have the same keys.
 
     :param output: ``table``, ``plain`` (without rule), ``json`` or ``yaml``.
-    :param nothing: what a table without rows says.
+    :param if_empty: printed instead of a table without rows.
     """
     if output in ("json", "yaml"):
-        print(written(list(rows), output), end="")
+        print(serialize(list(rows), output), end="")
     elif not rows:
-        print(nothing)
+        print(if_empty)
     else:
-        # A file or a pipe has no width: there, one row stays one line.
-        room = (
-            shutil.get_terminal_size().columns
-            if output == "table" and sys.stdout.isatty()
-            else None
-        )
-        print("\n".join(lines(rows, rule=output == "table", room=room)))
+        is_table = output == "table"
+        width = None if is_table and sys.stdout.isatty() else _UNLIMITED
+        print("\n".join(table_lines(rows, rule=is_table, width=width)))
 
 
-def written(value: Any, output: str) -> str:
+def serialize(value: object, output: str) -> str:
     """Return a value as JSON or YAML, ending with a new line."""
     if output == "json":
         return json.dumps(value, indent=2) + "\n"
@@ -55,52 +54,60 @@ def written(value: Any, output: str) -> str:
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
 
 
-def lines(rows: Sequence[Row], *, rule: bool, room: int | None) -> Iterator[str]:
+def table_lines(rows: Sequence[Row], *, rule: bool, width: int | None) -> list[str]:
     """
     Lay out a table.
 
-    :param room: characters of a line; the widest column is wrapped to fit. ``None``: as wide as it
-        gets.
+    :param rule: whether to underline the header.
+    :param width: of a line, in characters; the widest columns are wrapped to fit. ``None``: that of
+        the terminal.
     """
-    table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    if room is not None:
-        widest = widths.index(max(widths))
-        spare = room - sum(widths) - 2 * (len(widths) - 1)
-        widths[widest] = max(min(NARROWEST, widths[widest]), widths[widest] + min(0, spare))
-    for number, cells in enumerate(table):
-        parts = [_wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
-        for line in zip_longest(*parts, fillvalue=""):
-            yield "  ".join(
-                part.ljust(width) for part, width in zip(line, widths, strict=True)
-            ).rstrip()
-        if rule and number == 0:
-            yield "  ".join("-" * width for width in widths)
-
-
-def _wrapped(cell: str, width: int) -> list[str]:
-    """Break between words only, so that a path or a flag can still be copied."""
-    fits = len(cell) <= width
-    return (
-        [cell]
-        if fits
-        else textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+    table = Table(
+        *(_column(name, rows) for name in rows[0]),
+        box=_RULE if rule else None,
+        show_edge=False,
+        pad_edge=False,
+        # The rule brings a divider of one blank: either way, two blanks separate columns.
+        padding=(0, 1 if rule else 2, 0, 0),
     )
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    # Said to rich, which would also listen to FORCE_COLOR: a file gets no escape sequences.
+    is_terminal = width is None
+    console = Console(
+        width=width, force_terminal=is_terminal, markup=False, emoji=False, highlight=False
+    )
+    with console.capture() as capture:
+        console.print(table, crop=False)
+    # Cells are padded, which a file or a pipe has no use for.
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def _cell(value: Any) -> str:
+def _column(name: str, rows: Sequence[Row]) -> Column:
+    """Return a column that breaks no word, so that a path or a flag can still be copied."""
+    texts = [name, *(_cell(row[name]) for row in rows)]
+    words = [word for text in texts for word in text.split()]
+    return Column(name, min_width=max(map(cell_len, words)))
+
+
+def _cell(value: object) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return cut(text, MOST)  # one row, one line
+    return cut(text, MAX_CELL)  # on one line
 
 
-def seconds(value: float | None) -> str:
-    """Return a duration as people say it: ``42s``, ``3m05s``, ``2h04m``, ``3d04h``."""
-    if value is None:
+def format_duration(seconds: float | None) -> str:
+    """Return a duration in its two largest units: ``42s``, ``3m05s``, ``2h04m``, ``3d04h``."""
+    if seconds is None:
         return ""
-    whole = max(0, round(value))
-    for unit, part, size in (("d", "h", 86400), ("h", "m", 3600), ("m", "s", 60)):
-        if whole >= size:
-            return f"{whole // size}{unit}{whole % size * (24 if unit == 'd' else 60) // size:02}{part}"
-    return f"{whole}s"
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02}h"
+    if hours:
+        return f"{hours}h{minute:02}m"
+    if minutes:
+        return f"{minutes}m{second:02}s"
+    return f"{second}s"

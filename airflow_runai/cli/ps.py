@@ -1,8 +1,8 @@
 """
-``airflow runai ps``: what this Airflow has on Run:ai, seen by the control plane, and what Airflow says of its tasks.
+``airflow runai ps``: the workloads of this Airflow, and the states of their tasks.
 
 A workload is of *this* Airflow if the hash in its name is that of this Airflow's name
-(``deployment/instance_name.py``) and of the run that its variables name. ``--orphans`` shows what
+(``deployment/instance_name.py``) and of the run that its variables name. ``--orphans`` lists what
 ``airflow runai reap`` would end (``core/orphans.py``).
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.cli.connections import hook_of
+from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
-from airflow_runai.cli.output import seconds, show
+from airflow_runai.cli.output import Row, format_duration, print_rows
 from airflow_runai.core.flow import now
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
@@ -32,42 +32,44 @@ from airflow_runai.hooks.runai import RunaiHook
 @command
 def main(arguments: Namespace) -> int:
     """Print one row for each workload, oldest first; exit code 1 if ``--orphans`` finds some."""
-    hook = hook_of(arguments.conn)
-    ours = _ours(hook, arguments)
-    states = _states([one.origin for one in ours], needed=arguments.orphans)
+    hook = hook_for(arguments.conn)
+    owned = _owned(hook, arguments)
+    states = _task_states([one.origin for one in owned], required=arguments.orphans)
     if arguments.orphans:
-        ours = [orphan.owned for orphan in orphans(ours, states)]
-    at = hook.run(now())
-    rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in ours]
-    exact = arguments.output in ("json", "yaml")
-    nothing = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
-    show(rows if exact else [_short(row) for row in rows], arguments.output, nothing)
+        owned = [orphan.owned for orphan in orphans(owned, states)]
+    at = hook.run(now())  # of the control plane, whose clock stamped the workloads
+    rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in owned]
+    if arguments.output not in ("json", "yaml"):
+        rows = [_for_people(row) for row in rows]
+    if_empty = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
+    print_rows(rows, arguments.output, if_empty)
     return 1 if rows and arguments.orphans else 0
 
 
-def _ours(hook: RunaiHook, arguments: Namespace) -> list[Owned]:
-    """Return what this Airflow made; an orphan may be in any project, whatever the connection's default is."""
+def _owned(hook: RunaiHook, arguments: Namespace) -> list[Owned]:
+    """Return what this Airflow made; orphans of all projects, not of the connection's only."""
     project = arguments.project or (None if arguments.orphans else hook.settings.project)
     ended = arguments.all and not arguments.orphans
     return hook.run(inventory(name_in_database(), project, hook.settings.cluster, ended=ended))
 
 
-def _states(origins: list[Origin], *, needed: bool) -> Mapping[Origin, str]:
-    """Return the tasks' states; without a database none, unless the answer rests on them."""
-    nameless = sum(found.dag_id is None for found in origins)
-    if nameless and needed:
+def _task_states(origins: list[Origin], *, required: bool) -> Mapping[Origin, str]:
+    """Return the tasks' states; without a database none, unless they are required."""
+    # The lists of some servers leave out the variables that name DAG and task.
+    nameless = sum(origin.dag_id is None for origin in origins)
+    if nameless and required:
         print(f"warning: {nameless} workload(s) name no task, and are left out", file=sys.stderr)
     try:
         return states_in_database(origins)
     except Unreachable as error:
-        if needed:
+        if required:
             raise
         print(f"warning: states of tasks are not known; {error}", file=sys.stderr)
         return {}
 
 
 def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
-    """Return the clocks; ``None`` where the server keeps no history, or keeps it no longer."""
+    """Return the clocks; ``None`` where the server keeps no history, or no longer keeps it."""
     try:
         moments = hook.run(control_plane.history(workload.id))
     except RunaiError:
@@ -75,41 +77,47 @@ def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
     return clocks(moments, at) if moments else None
 
 
-def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> dict[str, Any]:
-    workload, found, known = one.workload, one.origin, spent.to_dict() if spent else {}
+def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
+    workload, origin = one.workload, one.origin
+    seconds = spent.to_dict() if spent else {}
     return {
         "name": workload.name,
         "project": one.project,
         "phase": "Deleted" if workload.deleted else workload.phase,
         "airflow": state,
         "age": round(at - workload.created_at, 3) if workload.created_at else None,
-        **{
-            clock: known.get(clock)
-            for clock in ("queue", "running", "interrupted_total", "interruptions")
-        },
-        "dag": found.dag_id,
-        "task": found.task_id,
-        "run": found.run_id,
-        "map_index": found.map_index,
+        "queue": seconds.get("queue"),
+        "running": seconds.get("running"),
+        "interrupted_total": seconds.get("interrupted_total"),
+        "interruptions": seconds.get("interruptions"),
+        "dag": origin.dag_id,
+        "task": origin.task_id,
+        "run": origin.run_id,
+        "map_index": origin.map_index,
         "id": workload.id,
     }
 
 
-def _short(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Say durations as people do, in fewer columns."""
-    mapped = row["map_index"] is not None and row["map_index"] >= 0
+def _for_people(row: Mapping[str, Any]) -> Row:
+    """Return a row with fewer columns, and with durations that are easy to read."""
+    is_mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {
-        **{key: row[key] for key in ("name", "project", "phase", "airflow")},
-        **{key: seconds(row[key]) for key in ("age", "queue", "running")},
+        "name": row["name"],
+        "project": row["project"],
+        "phase": row["phase"],
+        "airflow": row["airflow"],
+        "age": format_duration(row["age"]),
+        "queue": format_duration(row["queue"]),
+        "running": format_duration(row["running"]),
         "interrupted": _interrupted(row),
         "dag": row["dag"],
-        "task": f"{row['task']}[{row['map_index']}]" if mapped else row["task"],
+        "task": f"{row['task']}[{row['map_index']}]" if is_mapped else row["task"],
         "run": row["run"],
     }
 
 
 def _interrupted(row: Mapping[str, Any]) -> str:
     times = row["interruptions"]
-    return (
-        f"{times}× {seconds(row['interrupted_total'])}" if times else "" if times is None else "0"
-    )
+    if times is None:
+        return ""
+    return f"{times}× {format_duration(row['interrupted_total'])}" if times else "0"

@@ -1,10 +1,9 @@
-"""A command line as a DAG file that can be saved and run: Python source, laid out as the formatter would."""
+"""A command line as the Python source of a DAG file, laid out as a formatter would."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from airflow_runai.core.command_line import ParsedCommand
 from airflow_runai.core.naming import MAX_SLUG_LENGTH
@@ -13,9 +12,7 @@ _WIDTH = 100
 
 
 def dag_file(parsed: ParsedCommand) -> str:
-    """
-    Return a complete DAG file with one training; it has no schedule, so nothing starts by itself.
-    """
+    """Return a complete DAG file with one training, and without a schedule."""
     name = parsed.name or parsed.name_prefix or "training"
     lines = [
         "from airflow.sdk import DAG",
@@ -30,9 +27,10 @@ def dag_file(parsed: ParsedCommand) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, Any]]:
+def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, object]]:
     yield "task_id", "train"
     if parsed.name or parsed.name_prefix:
+        # The task adds a hash and a number: its part of the name is shorter than a whole name.
         yield "workload_name", name[:MAX_SLUG_LENGTH].rstrip("-")
     if parsed.project:
         yield "project", parsed.project
@@ -41,30 +39,30 @@ def _arguments(parsed: ParsedCommand, name: str) -> Iterator[tuple[str, Any]]:
     yield "spec", parsed.spec
 
 
-def _literal(value: Any, indent: int = 0) -> str:
+def _literal(value: object, indent: int = 0) -> str:
     """Write a value as Python source; in one line if it fits, else one entry a line."""
     if isinstance(value, Mapping) and value:
-        return _within(
-            "{", [(f"{_scalar(key)}: ", entry) for key, entry in value.items()], "}", indent
-        )
+        items = [(f"{_scalar(key)}: ", entry) for key, entry in value.items()]
+        return _collection("{", items, "}", indent)
     if isinstance(value, (list, tuple)) and value:
-        return _within("[", [("", entry) for entry in value], "]", indent)
+        return _collection("[", [("", entry) for entry in value], "]", indent)
     return _scalar(value)
 
 
-def _within(opening: str, entries: Sequence[tuple[str, Any]], closing: str, indent: int) -> str:
-    flat = opening + ", ".join(label + _literal(entry) for label, entry in entries) + closing
-    if len(flat) + indent <= _WIDTH and "\n" not in flat:
-        return flat
-    pad = " " * (indent + 4)
-    body = "".join(f"{pad}{label}{_literal(entry, indent + 4)},\n" for label, entry in entries)
-    return f"{opening}\n{body}{' ' * indent}{closing}"
+def _collection(
+    opening: str, items: Sequence[tuple[str, object]], closing: str, indent: int
+) -> str:
+    entries = ", ".join(label + _literal(entry) for label, entry in items)
+    one_line = f"{opening}{entries}{closing}"
+    if len(one_line) + indent <= _WIDTH and "\n" not in one_line:
+        return one_line
+    blanks = " " * (indent + 4)
+    lines = [f"{blanks}{label}{_literal(entry, indent + 4)}," for label, entry in items]
+    return "\n".join([opening, *lines, " " * indent + closing])
 
 
-def _scalar(value: Any) -> str:
-    # JSON's texts are Python's, and in the quotes of the house.
-    return (
-        json.dumps(value, ensure_ascii=not value.isprintable())
-        if isinstance(value, str)
-        else repr(value)
-    )
+def _scalar(value: object) -> str:
+    if isinstance(value, str):
+        # JSON's strings are valid Python, in the quotes that formatters prefer.
+        return json.dumps(value, ensure_ascii=not value.isprintable())
+    return repr(value)

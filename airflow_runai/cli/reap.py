@@ -1,60 +1,59 @@
-"""``airflow runai reap``: end what nobody waits for, such as a monitor or a cron job calls it."""
+"""``airflow runai reap``: end orphans, from a monitor or a cron job."""
 
 from __future__ import annotations
 
 import re
 from argparse import Namespace
 from functools import partial
-from typing import Any
 
 from airflow_runai.backends.inventory import inventory
 from airflow_runai.backends.reaper import find_orphans, reap
-from airflow_runai.cli.connections import hook_of
-from airflow_runai.cli.exit_codes import Misuse, command
-from airflow_runai.cli.output import show
+from airflow_runai.cli.connections import hook_for
+from airflow_runai.cli.exit_codes import UsageError, command
+from airflow_runai.cli.output import Row, print_rows
 from airflow_runai.core.orphans import Orphan
 from airflow_runai.deployment.instance_name import name_in_database
 from airflow_runai.deployment.task_states import states_in_database
 
+_NOTHING = "no orphans"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @command
 def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
-    older_than, hook = _seconds(arguments.older_than), hook_of(arguments.conn)
+    older_than, hook = _seconds(arguments.older_than), hook_for(arguments.conn)
     survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
     if arguments.dry_run:
-        found = hook.run(find_orphans(survey, states_in_database, older_than))
-        rows, code = [_row(orphan, "would be ended") for orphan in found], int(bool(found))
-    else:
-        fates = hook.run(reap(survey, states_in_database, older_than))
-        rows, code = [_row(f.orphan, f.words) for f in fates], int(not all(f.ended for f in fates))
-    show(rows, arguments.output, "no orphans")
-    return code
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
-    if not found:
-        raise Misuse(
-            f"--older-than: {text!r}; allowed: a whole number with s, m, h or d, such as 10m"
+        orphans = hook.run(find_orphans(survey, states_in_database, older_than))
+        print_rows(
+            [_row(orphan, "would be ended") for orphan in orphans], arguments.output, _NOTHING
         )
-    return float(int(found[1]) * _UNITS[found[2]])
+        return int(bool(orphans))
+    fates = hook.run(reap(survey, states_in_database, older_than))
+    print_rows([_row(fate.orphan, fate.words) for fate in fates], arguments.output, _NOTHING)
+    return int(not all(fate.ended for fate in fates))
 
 
-def _row(orphan: Orphan, words: str) -> dict[str, Any]:
-    workload, found = orphan.owned.workload, orphan.owned.origin
-    known = {
+def _seconds(age: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", age)
+    if not match:
+        raise UsageError(
+            f"--older-than: {age!r}; allowed: a whole number with s, m, h or d, such as 10m"
+        )
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+def _row(orphan: Orphan, outcome: str) -> Row:
+    workload, origin = orphan.owned.workload, orphan.owned.origin
+    return {
         "name": workload.name,
         "project": orphan.owned.project,
         "phase": workload.phase,
         "airflow": orphan.state,
+        "dag": origin.dag_id,
+        "task": origin.task_id,
+        "run": origin.run_id,
+        "map_index": origin.map_index,
+        "outcome": outcome,
     }
-    task = {
-        "dag": found.dag_id,
-        "task": found.task_id,
-        "run": found.run_id,
-        "map_index": found.map_index,
-    }
-    return {**known, **task, "outcome": words}

@@ -1,46 +1,43 @@
-"""How long it took to save a checkpoint, as the manifests of the newest ones say."""
+"""How long it took to save a checkpoint, by the manifests of the newest ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.choosing.roots import RootProblem, candidates
 from airflow_runai.checkpoints.containers.json_documents import parse_object
-from airflow_runai.cli.exit_codes import Misuse
+from airflow_runai.cli.exit_codes import UsageError
 
-#: So many of the newest are looked at: one save may have been lucky.
-LOOKED_AT = 10
-#: A manifest lists files; a larger one would be no manifest of ours. Bytes.
-LARGEST_MANIFEST = 16 * 1024 * 1024
+#: The newest so many are read: a single save may have been unusually quick.
+MAX_CHECKPOINTS = 10
+#: A manifest lists files; a larger one is not ours.
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 
 def longest_save(root: Path) -> float | None:
     """
-    Return seconds; ``None`` if no manifest says.
+    Return the longest save in seconds; ``None`` if no manifest says.
 
-    :raises Misuse: if ``root`` cannot be read, or holds no checkpoint.
+    :raises UsageError: if ``root`` cannot be read, or holds no checkpoint.
     """
     try:
-        found = candidates(root)[:LOOKED_AT]
+        newest = candidates(root)[:MAX_CHECKPOINTS]
     except RootProblem as problem:
-        raise Misuse(f"--checkpoints: {problem}") from None
-    told = (_save_seconds(Path(str(candidate.path)) / "manifest.json") for candidate in found)
-    return max((value for value in told if value is not None), default=None)
+        raise UsageError(f"--checkpoints: {problem}") from None
+    times = [_save_seconds(Path(str(one.path)) / "manifest.json") for one in newest]
+    return max((seconds for seconds in times if seconds is not None), default=None)
 
 
 def _save_seconds(manifest: Path) -> float | None:
+    # What is wrong with a checkpoint is reported by `python -m airflow_runai.checkpoints check`.
     try:
-        if not manifest.is_file() or manifest.stat().st_size > LARGEST_MANIFEST:
+        if not manifest.is_file() or manifest.stat().st_size > MAX_MANIFEST_BYTES:
             return None
-        found: Any = parse_object(manifest.read_bytes(), "json-malformed", manifest.name).get(
-            "save_seconds"
-        )
+        document = parse_object(manifest.read_bytes(), "json-malformed", manifest.name)
     except (OSError, FormatError):
-        return None  # what is wrong with a checkpoint, `python -m airflow_runai.checkpoints check` says
-    return (
-        float(found)
-        if isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0
-        else None
-    )
+        return None
+    seconds = document.get("save_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+        return None
+    return float(seconds)

@@ -1,8 +1,8 @@
 """
-What there is to type after ``airflow runai``: names, options, help texts.
+The commands of ``airflow runai``: names, options, help texts.
 
-Plain data, because Airflow asks for it at every start of ``airflow``: nothing is imported but the
-standard library. ``commands.py`` hands it to Airflow, the documentation is generated from it.
+Plain data, because Airflow reads it at every start of ``airflow``: nothing is imported but the
+standard library. ``commands.py`` hands it to Airflow; the documentation is generated from it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ HELP = "Unattended, preemptible training on Run:ai"
 
 
 @dataclass(frozen=True)
-class Option:
+class CliOption:
     """
     One argument of a command.
 
     :param flags: its spellings; a single word without hyphen is positional.
-    :param more: what ``argparse`` takes besides the help.
+    :param more: further keyword arguments of ``argparse``.
     """
 
     flags: tuple[str, ...]
@@ -29,19 +29,18 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Command:
+class CliCommand:
     """
     One command.
 
-    :param module: file in this folder whose ``main`` runs it.
-    :param own: reads its arguments itself: all of them, with options of its own.
+    :param has_own_parser: it parses its arguments itself, all of them.
     """
 
     name: str
     help: str
-    options: tuple[Option, ...]
+    options: tuple[CliOption, ...]
     description: str = ""
-    own: bool = False
+    has_own_parser: bool = False
 
     @property
     def module(self) -> str:
@@ -49,156 +48,152 @@ class Command:
         return self.name.replace("-", "_")
 
 
-_REST = {"nargs": "..."}  # argparse.REMAINDER: a command line's own options are not ours
-_MAYBE = {"nargs": "?"}
-_MANY = {"action": "append", "default": []}
+_REST = {"nargs": "..."}  # argparse.REMAINDER: options of the line are not options of the command
+_OPTIONAL = {"nargs": "?"}
+_REPEATABLE = {"action": "append", "default": []}
+_SWITCH = {"action": "store_true"}
+_FORMATS = ("table", "json", "yaml", "plain")
 
-_OUTPUT = Option(
+_OUTPUT = CliOption(
     ("-o", "--output"),
     "Output format. Allowed values: json, yaml, plain, table (default: table)",
-    {
-        "metavar": "(table, json, yaml, plain)",
-        "choices": ("table", "json", "yaml", "plain"),
-        "default": "table",
-    },
+    {"metavar": f"({', '.join(_FORMATS)})", "choices": _FORMATS, "default": "table"},
 )
-_DAG = Option(("dag_id",), "The id of the dag")
-_TASK = Option(("task_id",), "The id of the task")
-_ANY_DAG = Option(("dag_id",), "The id of the dag", _MAYBE)
-_ANY_TASK = Option(("task_id",), "The id of the task", _MAYBE)
-_BUNDLE = Option(
-    ("-B", "--bundle-name"), "DAG bundle to look into; may be given more than once", _MANY
+_DAG = CliOption(("dag_id",), "The id of the dag")
+_TASK = CliOption(("task_id",), "The id of the task")
+_ANY_DAG = CliOption(("dag_id",), "The id of the dag", _OPTIONAL)
+_ANY_TASK = CliOption(("task_id",), "The id of the task", _OPTIONAL)
+_BUNDLE = CliOption(
+    ("-B", "--bundle-name"), "DAG bundle to look into; may be given more than once", _REPEATABLE
 )
-_FOLDER = Option(
+_FOLDER = CliOption(
     ("-S", "--dags-folder"), "File or folder with DAGs, instead of the configured bundles"
 )
-_CONN = Option(
+_CONN = CliOption(
     ("--conn",), "Connection of type runai (default: runai_default)", {"default": "runai_default"}
 )
-_ANY_CONN = Option(
+_ANY_CONN = CliOption(
     ("--conn",), "Connection of type runai (default: the task's, else runai_default)"
 )
-_PROJECT = Option(("--project",), "Run:ai project (default: the connection's)")
-_LINE = Option(("--line",), "A `runai submit …` line, quoted as one word")
-_SPEC = Option(("--spec",), "YAML file with a specification")
-_WHAT = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
+_PROJECT = CliOption(("--project",), "Run:ai project (default: the connection's)")
+_LINE = CliOption(("--line",), "A `runai submit …` line, quoted as one word")
+_SPEC = CliOption(("--spec",), "YAML file with a specification")
+_TARGET = (_ANY_DAG, _ANY_TASK, _LINE, _SPEC, _BUNDLE, _FOLDER)
 
 FORMS = ("operator", "yaml", "line", "json")
 
-COMMANDS = (
-    Command(
-        "translate",
-        "Turn a `runai submit` line into operator code, specification YAML, a CLI v2 line or REST JSON",
-        (
-            Option(
-                ("line",),
-                "The line, as it would be typed, or - to read it from standard input",
-                _REST,
-            ),
-            Option(
-                ("--to",),
-                f"Form(s): {', '.join(FORMS)}, all (default: operator); goes before the line",
-                {"choices": (*FORMS, "all"), "default": "operator"},
-            ),
-            _OUTPUT,
+_TRANSLATE = CliCommand(
+    "translate",
+    "Turn a `runai submit` line into operator code, specification YAML, a CLI v2 line or REST JSON",
+    (
+        CliOption(("line",), "The line as you would type it, or - for standard input", _REST),
+        CliOption(
+            ("--to",),
+            f"Form(s): {', '.join(FORMS)}, all (default: operator); goes before the line",
+            {"choices": (*FORMS, "all"), "default": "operator"},
         ),
-    ),
-    Command(
-        "render",
-        "Show the effective specification of a task, and which layer set each key",
-        (_DAG, _TASK, _BUNDLE, _FOLDER, _OUTPUT),
-        "Show the effective specification of a task, and which layer set each key: admin defaults, templates, command "
-        "line, spec. Jinja stays as it is; what may be a secret is masked. Needs no database and no control plane.",
-    ),
-    Command(
-        "lint",
-        "Say what will not survive a preemption, before a GPU is spent",
-        (
-            *_WHAT,
-            Option(
-                ("--script",),
-                "The start-up script; of files beside it names count, and versions in requirements*.txt",
-            ),
-            Option(("--checkpoints",), "Folder with checkpoints, to learn how long saving takes"),
-            Option(
-                ("--conn",),
-                "Connection of type runai, to learn the project's limit of GPUs (default: not asked)",
-            ),
-            _PROJECT,
-            Option(
-                ("--silence",), "Code of a finding to leave out; may be given more than once", _MANY
-            ),
-            _OUTPUT,
-        ),
-    ),
-    Command(
-        "dry-run",
-        "Ask the control plane everything that can be asked without creating anything",
-        (
-            *_WHAT,
-            Option(
-                ("--run-id",),
-                "DAG run whose workload would be made: makes the name, and what has it, known",
-            ),
-            Option(
-                ("--map-index",),
-                "Index of a mapped task (default: -1)",
-                {"type": int, "default": -1},
-            ),
-            _ANY_CONN,
-            _PROJECT,
-            _OUTPUT,
-        ),
-        "Ask the control plane everything that can be asked without creating anything: connection, token, cluster, "
-        "version, project, policy, quota, free GPUs, workloads of the same name. Only reads.",
-    ),
-    Command(
-        "ps",
-        "List what this Airflow has on Run:ai",
-        (
-            _CONN,
-            Option(
-                ("--project",),
-                "Run:ai project (default: the connection's, else all that can be seen; with --orphans always all)",
-            ),
-            Option(("-a", "--all"), "Also those that have ended", {"action": "store_true"}),
-            Option(
-                ("--orphans",),
-                "Only those that nobody waits for, as reap would end them",
-                {"action": "store_true"},
-            ),
-            _OUTPUT,
-        ),
-        "List what this Airflow has on Run:ai: phase, clocks, and the state of the task that made it. Asks Airflow's "
-        "database for the state.",
-    ),
-    Command(
-        "reap",
-        "End what nobody waits for any more",
-        (
-            _CONN,
-            Option(("--project",), "Run:ai project (default: all that can be seen)"),
-            Option(
-                ("--older-than",),
-                "Only those that were made so long ago, such as 90s, 10m, 2h or 1d (default: 10m)",
-                {"default": "10m"},
-            ),
-            Option(("--dry-run",), "Only say what would be ended", {"action": "store_true"}),
-            _OUTPUT,
-        ),
-        "End (or suspend, as their author said) the workloads of this Airflow that no unfinished task waits for. Looks "
-        "twice, a minute apart. Asks Airflow's database for the state of tasks.",
-    ),
-    Command(
-        "logs",
-        "Say where a workload's logs can be read",
-        (Option(("workload",), "Name or id of the workload"), _CONN, _PROJECT, _OUTPUT),
-        "Say where a workload's logs can be read. Run:ai's REST API has no logs, so they cannot be shown here.",
-    ),
-    Command(
-        "drill",
-        "Preempt a start-up script in the embedded Run:ai, and say whether the training survives",
-        (Option(("arguments",), "See `airflow runai drill --help`", _REST),),
-        own=True,
+        _OUTPUT,
     ),
 )
+_RENDER = CliCommand(
+    "render",
+    "Show the effective specification of a task, and which layer set each key",
+    (_DAG, _TASK, _BUNDLE, _FOLDER, _OUTPUT),
+    "Show the effective specification of a task, and which layer set each key: admin defaults, "
+    "templates, command line, spec. Jinja is not rendered; possible secrets are masked. Needs "
+    "neither a database nor a control plane.",
+)
+_LINT = CliCommand(
+    "lint",
+    "Find what would not survive a preemption, before any GPU is used",
+    (
+        *_TARGET,
+        CliOption(
+            ("--script",),
+            "The start-up script; of files beside it, names and requirements*.txt are read",
+        ),
+        CliOption(("--checkpoints",), "Folder with checkpoints, to learn how long a save takes"),
+        CliOption(
+            ("--conn",),
+            "Connection of type runai, to learn the project's GPU limit (default: not asked)",
+        ),
+        _PROJECT,
+        CliOption(
+            ("--silence",), "Code of a finding to ignore; may be given more than once", _REPEATABLE
+        ),
+        _OUTPUT,
+    ),
+)
+_DRY_RUN = CliCommand(
+    "dry-run",
+    "Check everything that the control plane can answer without creating anything",
+    (
+        *_TARGET,
+        CliOption(
+            ("--run-id",),
+            "DAG run to check for: completes the name, so that existing workloads are found",
+        ),
+        CliOption(
+            ("--map-index",),
+            "Index of a mapped task (default: -1)",
+            {"type": int, "default": -1},
+        ),
+        _ANY_CONN,
+        _PROJECT,
+        _OUTPUT,
+    ),
+    "Check everything that the control plane can answer without creating anything: connection, "
+    "token, cluster, version, project, policy, quota, free GPUs, workloads of the same name. Only "
+    "reads.",
+)
+_PS = CliCommand(
+    "ps",
+    "List the workloads of this Airflow on Run:ai",
+    (
+        _CONN,
+        CliOption(
+            ("--project",),
+            "Run:ai project (default: the connection's, else all visible ones; with --orphans "
+            "always all)",
+        ),
+        CliOption(("-a", "--all"), "Include workloads that have ended", _SWITCH),
+        CliOption(
+            ("--orphans",), "Only those that no task waits for, as reap would end them", _SWITCH
+        ),
+        _OUTPUT,
+    ),
+    "List the workloads of this Airflow on Run:ai: phase, clocks, and the state of the task that "
+    "made each. Reads the state from Airflow's database.",
+)
+_REAP = CliCommand(
+    "reap",
+    "End workloads that no task waits for any more",
+    (
+        _CONN,
+        CliOption(("--project",), "Run:ai project (default: all visible ones)"),
+        CliOption(
+            ("--older-than",),
+            "Minimum age, such as 90s, 10m, 2h or 1d (default: 10m)",
+            {"default": "10m"},
+        ),
+        CliOption(("--dry-run",), "Only show what would be ended", _SWITCH),
+        _OUTPUT,
+    ),
+    "End (or suspend, as their author chose) the workloads of this Airflow that no unfinished task "
+    "waits for. Looks twice, a minute apart. Reads the state of tasks from Airflow's database.",
+)
+_LOGS = CliCommand(
+    "logs",
+    "Show where to read a workload's logs",
+    (CliOption(("workload",), "Name or id of the workload"), _CONN, _PROJECT, _OUTPUT),
+    "Show where to read a workload's logs. Run:ai's REST API has no logs, so they cannot be shown "
+    "here.",
+)
+_DRILL = CliCommand(
+    "drill",
+    "Preempt a start-up script in the embedded Run:ai, and show whether the training survives",
+    (CliOption(("arguments",), "See `airflow runai drill --help`", _REST),),
+    has_own_parser=True,
+)
+
+COMMANDS = (_TRANSLATE, _RENDER, _LINT, _DRY_RUN, _PS, _REAP, _LOGS, _DRILL)

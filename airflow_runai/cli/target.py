@@ -1,8 +1,7 @@
 """
-What a command is about: a task of a DAG, a ``runai submit`` line or a specification in a file, told in one way.
+What a command works on: a task of a DAG, a ``runai submit`` line, or a specification in a file.
 
-Nothing is rendered: Jinja stays as it is, because what it will say is known only when the task
-runs.
+Nothing is rendered: Jinja stays as it is, because its values are known only when the task runs.
 """
 
 from __future__ import annotations
@@ -13,84 +12,94 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.cli.exit_codes import Misuse
-from airflow_runai.cli.files import regular
-from airflow_runai.cli.tasks import FoundTask, find_task
+from airflow_runai.cli.exit_codes import UsageError
+from airflow_runai.cli.files import read_small_file
+from airflow_runai.cli.tasks import TrainingTask, find_training
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.templates.text import LIMIT, documents
 from airflow_runai.errors import SpecError
-from airflow_runai.tasks.argument_checks import is_templated
 from airflow_runai.tasks.instructions import Instructions, gather
 
 
 @dataclass(frozen=True)
-class Told:
+class Target:
     """
     What would be submitted, before rendering.
 
-    :param what: how messages call it.
-    :param task: the task, if it is about one.
+    :param label: its name in messages.
+    :param task: the task, if it is one.
     """
 
-    what: str
+    label: str
     instructions: Instructions
-    task: FoundTask | None = None
+    task: TrainingTask | None = None
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """The effective specification, as far as it can be known without rendering."""
+        """The effective specification, as far as it is known without rendering."""
         return self.instructions.spec
 
     @property
+    def expanded(self) -> tuple[str, ...]:
+        """Names of the arguments that differ between the instances of a mapped task."""
+        return self.task.expanded if self.task else ()
+
+    @property
     def project(self) -> str | None:
-        """The project that the task or its line names; a template of one says nothing yet."""
-        named = (self.task.get("project") if self.task else None) or self.instructions.project
-        return named if isinstance(named, str) and not is_templated(named) else None
+        """The project that the task or its line names, unless it is still a template."""
+        argument = self.task.get("project") if self.task else None
+        project = argument or self.instructions.project
+        return project if isinstance(project, str) and not is_templated(project) else None
 
 
-def told(arguments: Namespace) -> Told:
+def target_from(arguments: Namespace) -> Target:
     """
-    Read whichever of ``DAG_ID TASK_ID``, ``--line`` and ``--spec`` was given.
+    Read the one of ``DAG_ID TASK_ID``, ``--line`` and ``--spec`` that was given.
 
-    :raises Misuse: for none or several of them.
+    :raises UsageError: for none or several of them.
     """
     given = [name for name in ("dag_id", "line", "spec") if getattr(arguments, name) is not None]
     if len(given) != 1 or (given == ["dag_id"]) != (arguments.task_id is not None):
-        raise Misuse("give one of: DAG_ID TASK_ID, --line 'runai submit …', --spec FILE")
+        raise UsageError("give one of: DAG_ID TASK_ID, --line 'runai submit …', --spec FILE")
     if arguments.line is not None:
-        return Told("the line", gather(None, arguments.line, None, None, _as_it_is))
+        return Target("the line", gather(None, arguments.line, None, None, _unrendered))
     if arguments.spec is not None:
-        return Told(arguments.spec, gather(_from_file(arguments.spec), None, None, None, _as_it_is))
-    return of_task(find_task(arguments))
+        spec = _from_file(arguments.spec)
+        return Target(arguments.spec, gather(spec, None, None, None, _unrendered))
+    return target_of_task(find_training(arguments))
 
 
-def of_task(task: FoundTask) -> Told:
-    """Return what a task was told to run; raises :class:`Misuse` if only rendering tells which template."""
-    name = task.get("template")
-    if name is not None and (not isinstance(name, str) or is_templated(name)):
-        raise Misuse(
-            f"task {task.task_id}: template {str(name)!r} is known only when the task runs"
+def target_of_task(task: TrainingTask) -> Target:
+    """
+    Return what a task would submit.
+
+    :raises UsageError: if the name of its template is itself a template.
+    """
+    template = task.get("template")
+    if template is not None and (not isinstance(template, str) or is_templated(template)):
+        raise UsageError(
+            f"task {task.task_id}: template {str(template)!r} is known only when the task runs"
         )
-    spec, line, name, templates = (
-        task.get(key) for key in ("spec", "command_line", "template", "templates")
-    )
-    found = gather(spec, line, name, templates, _as_it_is)
-    return Told(f"task {task.task_id} of DAG {task.dag_id}", found, task)
+    spec, line, templates = (task.get(name) for name in ("spec", "command_line", "templates"))
+    instructions = gather(spec, line, template, templates, _unrendered)
+    return Target(f"task {task.task_id} of DAG {task.dag_id}", instructions, task)
 
 
 def _from_file(name: str) -> Mapping[str, Any]:
     try:
-        text = regular(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
+        # UTF-8 takes up to four bytes for one of the characters that are limited.
+        text = read_small_file(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Misuse(
+        raise UsageError(
             f"--spec {name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
-    found = documents(text, name)
-    if len(found) > 1 or not isinstance(found[0].value, Mapping):
+    first, *others = documents(text, name)
+    if others or not isinstance(first.value, Mapping):
         raise SpecError(
             [f"{name}: allowed: one YAML document, a mapping of the keys of a specification"]
         )
-    return found[0].value
+    return first.value
 
 
-def _as_it_is(value: Any) -> Any:
+def _unrendered(value: Any) -> Any:
     return value

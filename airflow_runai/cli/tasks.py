@@ -1,7 +1,7 @@
 """
-Finds a task in the DAG files, as a DAG processor would read them; neither the database nor the API is asked.
+Finds trainings in DAG files, read as a DAG processor would; database and API are not needed.
 
-Whoever wrote the file is trusted as everywhere in Airflow: reading a DAG runs it.
+The author of a DAG file is trusted, as everywhere in Airflow: reading the file runs it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowException
 
-from airflow_runai.cli.exit_codes import Misuse
+from airflow_runai.cli.exit_codes import UsageError
 from airflow_runai.core.texts import cut
 from airflow_runai.operators.training import RunaiTrainingOperator
 
 if TYPE_CHECKING:
+    from airflow.dag_processing.bundles.base import BaseDagBundle
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DAG
 
@@ -29,12 +30,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class FoundTask:
+class TrainingTask:
     """
     A training (or evaluation) in a DAG file.
 
-    :param arguments: what its operator was given; a mapped task's are those that all of its
-        instances share.
+    :param arguments: those of its operator; of a mapped task, those that all instances share.
     :param expanded: names of the arguments that differ between its instances.
     :param file: where the DAG is written.
     :param mapped: whether it has several instances in a run, by itself or with its task group.
@@ -42,7 +42,7 @@ class FoundTask:
 
     dag_id: str
     task_id: str
-    kind: type[RunaiTrainingOperator]
+    operator_class: type[RunaiTrainingOperator]
     arguments: dict[str, Any]
     expanded: tuple[str, ...]
     file: Path
@@ -50,135 +50,145 @@ class FoundTask:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an argument, or ``default`` where it was not given."""
-        found = self.arguments.get(name)
-        return default if found is None else found
+        value = self.arguments.get(name)
+        return default if value is None else value
 
 
-def find_task(arguments: Namespace) -> FoundTask:
+def find_training(arguments: Namespace) -> TrainingTask:
     """
     Read DAG files until the task is found.
 
     :param arguments: ``dag_id``, ``task_id``, ``bundle_name`` and ``dags_folder``.
-    :raises Misuse: if there is no such DAG or task, or if the task is no training; files with
-        errors are named.
+    :raises UsageError: if there is no such DAG or task, or if the task is not a training; DAG files
+        with errors are listed.
     """
-    dag = _dag(arguments)
-    if arguments.task_id not in dag.task_dict:
-        known = ", ".join(sorted(dag.task_dict)) or "none"
-        raise Misuse(
-            f"task {arguments.task_id!r}: DAG {dag.dag_id!r} has no such task; it has: {known}"
+    dag = _find_dag(arguments)
+    task = dag.task_dict.get(arguments.task_id)
+    if task is None:
+        task_ids = ", ".join(sorted(dag.task_dict)) or "none"
+        raise UsageError(
+            f"task {arguments.task_id!r}: DAG {dag.dag_id!r} has no such task; it has: {task_ids}"
         )
-    return _found(dag, dag.task_dict[arguments.task_id])
-
-
-def trainings(arguments: Namespace) -> list[FoundTask]:
-    """Return all trainings of a DAG; see :func:`find_task`."""
-    dag = _dag(arguments)
-    found = [
-        _found(dag, task)
-        for task in dag.task_dict.values()
-        if issubclass(_class(task), RunaiTrainingOperator)
-    ]
-    if not found:
-        raise Misuse(
-            f"DAG {dag.dag_id!r}: no task in it is a RunaiTrainingOperator; nothing to look at"
+    if not _is_training(task):
+        raise UsageError(
+            f"task {task.task_id!r}: made by {_operator_class(task).__name__}; "
+            "only RunaiTrainingOperator and RunaiEvaluationOperator submit something"
         )
-    return found
+    return _training_task(dag, task)
 
 
-def _dag(arguments: Namespace) -> DAG:
+def find_trainings(arguments: Namespace) -> list[TrainingTask]:
+    """Return all trainings of a DAG; see :func:`find_training`."""
+    dag = _find_dag(arguments)
+    trainings = [_training_task(dag, task) for task in dag.task_dict.values() if _is_training(task)]
+    if not trainings:
+        raise UsageError(
+            f"DAG {dag.dag_id!r}: no task in it is a RunaiTrainingOperator; nothing to check"
+        )
+    return trainings
+
+
+def _find_dag(arguments: Namespace) -> DAG:
     errors: dict[str, str] = {}
-    for bag in _bags(arguments.bundle_name, arguments.dags_folder):
+    for bag in _dag_bags(arguments.bundle_name, arguments.dags_folder):
         if arguments.dag_id in bag.dags:
             return bag.dags[arguments.dag_id]
         errors.update(bag.import_errors)
-    broken = "".join(f"\n  {file}: {_said(error)}" for file, error in errors.items())
-    words = (
-        f"; these files could not be read:{broken}"
-        if broken
-        else "; name its file or folder with -S"
-    )
-    raise Misuse(f"DAG {arguments.dag_id!r}: not found{words}")
+    remedy = "name its file or folder with -S"
+    if errors:
+        remedy = "these files could not be read:" + "".join(
+            f"\n  {file}: {_message(trace)}" for file, trace in errors.items()
+        )
+    raise UsageError(f"DAG {arguments.dag_id!r}: not found; {remedy}")
 
 
-def _said(trace: str) -> str:
-    """Return what an error said, without the way to it; ours list several mistakes in lines of their own."""
-    lines = trace.strip().splitlines() or ["no reason is told"]
-    begin = max((number for number, line in enumerate(lines) if line[:1].strip()), default=0)
-    return "\n    ".join(cut(line.strip()) for line in lines[begin:])
+def _message(trace: str) -> str:
+    """Return the message at the end of a traceback; ours may list several mistakes, one a line."""
+    lines = trace.strip().splitlines() or ["no reason is given"]
+    message = lines
+    for number, line in enumerate(lines):
+        if line[:1].strip():  # the message begins at the last line that is not indented
+            message = lines[number:]
+    return "\n    ".join(cut(line.strip()) for line in message)
 
 
-def _bags(bundles: list[str], folder: str | None) -> Iterator[DagBag]:
-    # Imported here: Airflow's reader of DAG files is not needed by commands that read none.
+def _dag_bags(bundle_names: list[str], folder: str | None) -> Iterator[DagBag]:
+    if folder is None:
+        yield from map(_bag_of_bundle, _bundles(bundle_names))
+        return
+    path = Path(folder).absolute()
+    if not path.exists():
+        raise UsageError(f"-S {folder}: no such file or folder")
+    yield _read_bag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
+
+
+def _bundles(names: list[str]) -> list[BaseDagBundle]:
+    # Imported here: commands that read no DAG files do not need Airflow's reader of them.
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
-    if folder is not None:
-        path = Path(folder).absolute()
-        if not path.exists():
-            raise Misuse(f"-S {folder}: no such file or folder")
-        yield _bag(dag_folder=path, bundle_path=path if path.is_dir() else path.parent)
-        return
-    known = {
-        bundle.name: bundle
-        for bundle in _silently(lambda: list(DagBundlesManager().get_all_dag_bundles()))
-    }
-    unknown = [name for name in bundles if name not in known]
-    if unknown:
-        raise Misuse(
-            f"-B {unknown[0]}: no such bundle; configured: {', '.join(sorted(known)) or 'none'}"
-        )
-    for bundle in [known[name] for name in bundles] or list(known.values()):
-        try:
-            _silently(bundle.initialize)
-        except (AirflowException, OSError, ValueError) as error:
-            raise Misuse(f"bundle {bundle.name}: cannot be read: {cut(str(error))}") from None
-        yield _bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+    all_bundles = _quietly(lambda: list(DagBundlesManager().get_all_dag_bundles()))
+    configured = {bundle.name: bundle for bundle in all_bundles}
+    for name in names:
+        if name not in configured:
+            allowed = ", ".join(sorted(configured)) or "none"
+            raise UsageError(f"-B {name}: no such bundle; configured: {allowed}")
+    return [configured[name] for name in names or configured]
 
 
-def _bag(**where: Any) -> DagBag:
-    """Read DAG files; what is wrong with one is in the bag, what is wrong with their folder is :class:`Misuse`."""
+def _bag_of_bundle(bundle: BaseDagBundle) -> DagBag:
+    try:
+        _quietly(bundle.initialize)
+    except (AirflowException, OSError, ValueError) as error:  # a wrong path, or wrong settings
+        raise UsageError(f"bundle {bundle.name}: cannot be read: {cut(str(error))}") from None
+    return _read_bag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+
+
+def _read_bag(**location: Any) -> DagBag:
+    """Read DAG files; the bag holds the errors of each."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
     try:
-        return _silently(lambda: BundleDagBag(**where))
-    except (AirflowException, OSError, RuntimeError) as error:
-        raise Misuse(
-            f"{where['dag_folder']}: cannot be read as a folder of DAGs: {cut(str(error))}"
+        return _quietly(lambda: BundleDagBag(**location))
+    except (AirflowException, OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        folder = location["dag_folder"]
+        raise UsageError(
+            f"{folder}: cannot be read as a folder of DAGs: {cut(str(error))}"
         ) from None
 
 
-def _silently(do: Callable[[], T]) -> T:
-    """Keep Airflow's log to itself, as its own commands do; what a DAG file prints is no output of ours."""
+def _quietly(do: Callable[[], T]) -> T:
+    """Suppress Airflow's log, as its own commands do; what a DAG file prints goes to stderr."""
     from airflow.utils.cli import suppress_logs_and_warning
 
-    done: list[T] = []
-    before = logging.root.manager.disable
+    results: list[T] = []
+    previous = logging.root.manager.disable
     with redirect_stdout(sys.stderr):
-        suppress_logs_and_warning(lambda _: done.append(do()))(Namespace(verbose=False))
-    logging.disable(before)  # Airflow forgets what was disabled before
-    return done[0]
+        suppress_logs_and_warning(lambda _: results.append(do()))(Namespace(verbose=False))
+    logging.disable(previous)  # Airflow does not restore what was disabled before
+    return results[0]
 
 
-def _found(dag: DAG, task: Any) -> FoundTask:
-    kind = _class(task)
-    if not issubclass(kind, RunaiTrainingOperator):
-        words = "only RunaiTrainingOperator and RunaiEvaluationOperator submit something"
-        raise Misuse(f"task {task.task_id!r}: made by {kind.__name__}; {words}")
-    file = Path(dag.fileloc)
-    if not task.is_mapped:
-        given = {
-            **vars(task),
-            "on_kill": task.kill_action,
-        }  # `on_kill` itself is Airflow's callback
-        in_mapped_group = task.get_closest_mapped_task_group() is not None
-        return FoundTask(dag.dag_id, task.task_id, kind, given, (), file, in_mapped_group)
-    shared, differing = dict(task.partial_kwargs), task._get_specified_expand_input().value
-    expanded = (
-        tuple(differing) if isinstance(differing, dict) else ("whatever expand_kwargs gives",)
+def _training_task(dag: DAG, task: Any) -> TrainingTask:
+    file, operator_class = Path(dag.fileloc), _operator_class(task)
+    if task.is_mapped:
+        differing = task._get_specified_expand_input().value
+        is_expand = isinstance(differing, dict)  # of `expand_kwargs`, names are known at run time
+        expanded = tuple(differing) if is_expand else ("whatever expand_kwargs gives",)
+        shared = dict(task.partial_kwargs)
+        return TrainingTask(
+            dag.dag_id, task.task_id, operator_class, shared, expanded, file, mapped=True
+        )
+    arguments = {**vars(task), "on_kill": task.kill_action}  # `on_kill` itself is a callback
+    in_mapped_group = task.get_closest_mapped_task_group() is not None
+    return TrainingTask(
+        dag.dag_id, task.task_id, operator_class, arguments, (), file, in_mapped_group
     )
-    return FoundTask(dag.dag_id, task.task_id, kind, shared, expanded, file, mapped=True)
 
 
-def _class(task: Any) -> type:
-    found: type = task.operator_class if task.is_mapped else type(task)
-    return found
+def _is_training(task: Any) -> bool:
+    return issubclass(_operator_class(task), RunaiTrainingOperator)
+
+
+def _operator_class(task: Any) -> type:
+    operator_class: type = task.operator_class if task.is_mapped else type(task)
+    return operator_class

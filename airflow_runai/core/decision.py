@@ -26,11 +26,11 @@ ABSENCE_SECONDS = 600.0
 @dataclass(frozen=True)
 class Timeouts:
     """
-    Upper bounds of the clocks, seconds; ``None`` means no limit.
+    Upper bounds of the clocks, seconds; ``None`` means no timeout.
 
     A clock ends the wait only while it ticks: a workload that runs is not stopped because it
     queued too long before anyone looked. While the phase is unknown, so are the clocks that tick:
-    then only ``total`` counts. While the control plane does not answer, no limit can be enforced:
+    then only ``total`` counts. While the control plane does not answer, no timeout can be enforced:
     it ends the wait when the control plane answers again.
 
     :param queue: from submission to the first run.
@@ -226,7 +226,7 @@ def _should_move_on(snapshot: Snapshot) -> bool:
 
 
 def _pause(policy: WaitPolicy, snapshot: Snapshot, ticking: Mapping[str, float]) -> float:
-    """Return the poll interval, or less where a limit is nearer."""
+    """Return the poll interval, or less where a timeout is nearer."""
     left = [getattr(policy.timeouts, clock) - used for clock, used in ticking.items()]
     if policy.deadline is not None:
         left.append(policy.deadline - snapshot.taken_at)

@@ -1,45 +1,60 @@
 """
-Request bodies as plain JSON: how one is laid over another, and when two are the same.
+JSON-like mappings: how one is merged into another, and when two say the same.
 
-Knows no field but ``name``: entries of a list that all have one (variables, labels, tolerations)
-are a mapping in disguise, so they are merged by name and their order means nothing.
+Knows no field but ``name``: a list whose entries all have one (variables, labels, tolerations) is a
+mapping in disguise. Such lists are merged by name, and their order means nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeGuard
+
+#: Merges a list without names into what lies beneath it, of any type.
+MergeLists: TypeAlias = Callable[[Any, "list[Any] | tuple[Any, ...]"], Any]
 
 
-def merged(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``patch`` over ``base``: mappings key by key, lists of named entries name by name."""
-    result = dict(base)
+def deep_merge(
+    base: Mapping[str, Any],
+    patch: Mapping[str, Any],
+    merge_lists: MergeLists = lambda base, patch: patch,
+) -> dict[str, Any]:
+    """
+    Return ``base`` with ``patch`` merged into it; neither is changed.
+
+    Mappings are merged key by key, lists of named entries name by name.
+
+    :param merge_lists: how other lists are merged; by default ``patch`` replaces ``base``.
+    """
+    merged = dict(base)
     for key, value in patch.items():
-        result[key] = _united(result.get(key), value)
-    return result
+        merged[key] = _merge_value(merged.get(key), value, merge_lists)
+    return merged
 
 
-def _united(base: Any, patch: Any) -> Any:
-    if isinstance(base, Mapping) and isinstance(patch, Mapping):
-        return merged(base, patch)
-    if _are_named(base) and _are_named(patch):
-        return list({entry["name"]: entry for entry in (*base, *patch)}.values())
+def _merge_value(base: Any, patch: Any, merge_lists: MergeLists) -> Any:
+    if isinstance(patch, Mapping):
+        return deep_merge(base if isinstance(base, Mapping) else {}, patch, merge_lists)
+    if are_named(base) and are_named(patch):
+        by_name = {entry["name"]: entry for entry in (*base, *patch)}
+        return list(by_name.values())
+    if isinstance(patch, (list, tuple)):
+        return merge_lists(base, patch)
     return patch
 
 
-def _are_named(value: Any) -> bool:
+def are_named(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
+    """Whether ``value`` is a list of mappings that all have a ``name``; an empty list is one."""
     return isinstance(value, list) and all(
-        isinstance(entry, Mapping) and "name" in entry for entry in value
+        isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value
     )
 
 
-def in_order(value: Any) -> Any:
-    """Sort what has no order, so that a specification has one fingerprint however it is written."""
+def canonical(value: Any) -> Any:
+    """Sort what has no order, so that two spellings of one specification have one fingerprint."""
     if isinstance(value, Mapping):
-        return {key: in_order(entry) for key, entry in sorted(value.items())}
-    if isinstance(value, list):
-        entries = [in_order(entry) for entry in value]
-        if _are_named(value):
-            entries.sort(key=lambda entry: str(entry["name"]))
-        return entries
-    return value
+        return {key: canonical(entry) for key, entry in sorted(value.items())}
+    if not isinstance(value, list):
+        return value
+    entries = [canonical(entry) for entry in value]
+    return sorted(entries, key=lambda entry: str(entry["name"])) if are_named(value) else entries

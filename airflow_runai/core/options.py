@@ -52,9 +52,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "/opt/airflow/runai-templates",
         "default": "",
     },
-    "lint_silence": {
-        "description": "Codes of lint rules that are not reported for any task, separated by "
-        "commas.",
+    "lint_ignore": {
+        "description": "Codes of lint rules that are not reported for any task, separated by commas.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "backoff-times-retries, image-moves",

@@ -41,7 +41,7 @@ def _sum(pools: list[Mapping[str, Any]], key: str) -> float | None:
     return sum(limits) if limits and len(limits) == len(values) else None
 
 
-def gpus_asked(spec: WorkloadSpec) -> float | None:
+def gpus_requested(spec: WorkloadSpec) -> float | None:
     """
     Return the GPUs of all pods together.
 

@@ -38,7 +38,7 @@ from airflow_runai.core.fields import (
     wire,
     write,
 )
-from airflow_runai.core.json_merge import in_order, merged
+from airflow_runai.core.json_merge import canonical, deep_merge
 from airflow_runai.errors import SpecError
 
 
@@ -306,12 +306,12 @@ class WorkloadSpec:
             spec |= write(replace(self.distributed, master=None))
         if self.template_id:
             body["templateId"] = self.template_id
-        return {**body, "spec": merged(spec, self.raw or {})}
+        return {**body, "spec": deep_merge(spec, self.raw or {})}
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with what is sent, but not with its order."""
-        canonical = json.dumps(in_order(self.to_wire()), separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        text = json.dumps(canonical(self.to_wire()), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _master(worker: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -323,7 +323,8 @@ def _master(worker: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict
         compute = worker.get("compute") or {}
         others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
         worker = {**worker, "compute": others}
-    return {"masterSpec": merged(merged(worker, write(replace(own, raw=None))), own.raw or {})}
+    master = deep_merge(worker, write(replace(own, raw=None)))
+    return {"masterSpec": deep_merge(master, own.raw or {})}
 
 
 def _read_master(source: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from airflow_runai.drill import command
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """

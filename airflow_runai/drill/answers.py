@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["Answer", "Check", "Verdict", "counted", "fails", "passes", "unknown"]
-
-Verdict = Literal["pass", "fail", "unknown"]
+AnswerVerdict = Literal["pass", "fail", "unknown"]
 
 
 class Answer(NamedTuple):
@@ -18,37 +16,37 @@ class Answer(NamedTuple):
     :param advice: what to do; empty if there is nothing to do.
     """
 
-    verdict: Verdict
+    verdict: AnswerVerdict
     reason: str
     advice: str = ""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question with its answer; ``name`` is stable, to be matched on."""
+    """A question with its answer; programs may match on ``name``, which does not change."""
 
     name: str
     question: str
-    verdict: Verdict
+    verdict: AnswerVerdict
     reason: str
     advice: str = ""
 
 
-def counted(number: int, noun: str) -> str:
-    """Say how many of something: ``1 start``, ``2 starts``."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 start``, ``2 starts``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def passes(reason: str) -> Answer:
-    """All is well."""
+    """Return that the training does this right."""
     return Answer("pass", reason)
 
 
 def fails(reason: str, advice: str) -> Answer:
-    """It will not survive so."""
+    """Return that the training does this wrong."""
     return Answer("fail", reason, advice)
 
 
 def unknown(reason: str, advice: str = "") -> Answer:
-    """Nobody can tell from what was seen."""
+    """Return that the drill could not decide."""
     return Answer("unknown", reason, advice)

@@ -1,8 +1,7 @@
 """
-The command line of the drill, for ``airflow runai drill`` and ``python -m airflow_runai.drill`` alike.
+The command line of the drill, for ``airflow runai drill`` and ``python -m airflow_runai.drill``.
 
-Knows arguments and exit codes. Everything that takes long to import is imported when a drill is
-held.
+Knows arguments and exit codes. Whatever takes long to import is imported when a drill is held.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillProblem, Plan, duration
-
-__all__ = ["configure", "run"]
+from airflow_runai.drill.plan import DEFAULT_VARIABLE, DrillError, DrillPlan, duration
 
 _EPILOG = f"""
-The script runs on this machine, in a copy of its folder, and is told in {DEFAULT_VARIABLE} where to save. Exit code: 0
-all checks passed, 1 one failed, 2 misuse (or a script that cannot run), 3 something could not be decided, 130
-interrupted.
+The script runs on this machine, in a copy of its folder; {DEFAULT_VARIABLE} names the directory to
+save in. Exit code: 0 all checks passed, 1 one failed, 2 wrong usage (or a script that cannot run),
+3 something could not be decided, 130 interrupted.
 """
+_USAGE = "SCRIPT [options] [-- ARGUMENT ...]"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,28 +35,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Preempt a training script in an embedded Run:ai, and see whether it survives."
     )
     parser.epilog = _EPILOG
-    parser.usage = f"{parser.prog} SCRIPT [options] [-- ARGUMENT ...]"
+    parser.usage = f"{parser.prog} {_USAGE}"
     _add_options(parser)
-    # argparse takes no positionals behind options, and loses a -- behind the first one: _completed
-    # reads the words.
-    words = "the start-up script, as Run:ai would start it; behind --, what it is given"
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="SCRIPT", help=words)
+    # argparse accepts no positionals behind options, and drops a -- behind the first one:
+    # `_complete` reads these words.
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="SCRIPT",
+        help="the start-up script, as Run:ai would start it; behind --, its arguments",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
     Hold the drill and print its report.
 
-    :param arguments: what the parser of :func:`configure` made.
-    :return: 0 all checks passed, 1 one failed, 2 misuse, 3 something could not be decided, 130
+    :param arguments: parsed by the parser of :func:`configure`.
+    :return: 0 all checks passed, 1 one failed, 2 wrong usage, 3 something could not be decided, 130
         interrupted.
     """
     try:
-        with _ended_by_signals():
-            return _hold(_completed(arguments))
-    except DrillProblem as problem:
-        for sentence in problem.problems:
-            print(f"drill: {sentence}", file=sys.stderr)
+        with _signals_interrupt():
+            return _hold(_complete(arguments))
+    except DrillError as error:
+        for problem in error.problems:
+            print(f"drill: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("drill: interrupted; everything that it started was stopped", file=sys.stderr)
@@ -68,35 +70,35 @@ def run(arguments: argparse.Namespace) -> int:
 def _hold(arguments: argparse.Namespace) -> int:
     plan = _plan(arguments)
     if arguments.report:
-        _make(arguments.report)
-    # Web server, HTTP client and formats: nobody shall wait for them who only asks for help.
+        _make_directory(arguments.report)
+    # Imported here: web server, HTTP client and checkpoint formats would slow down --help.
     from airflow_runai.drill import report, whole_drill
 
-    outcome = whole_drill.hold(plan, _say, arguments.report)
+    result = whole_drill.hold(plan, _log, arguments.report)
     if arguments.report:
-        report.write(outcome, arguments.report)
-    found = report.to_json(outcome)
-    print(json.dumps(found, indent=1) if arguments.json else report.text(found))
-    return outcome.exit_code
+        report.write(result, arguments.report)
+    document = report.to_json(result)
+    print(json.dumps(document, indent=1) if arguments.json else report.text(document))
+    return result.exit_code
 
 
-def _make(directory: Path) -> None:
+def _make_directory(directory: Path) -> None:
     """Make the report's directory before anything runs for minutes."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DrillProblem(
+        raise DrillError(
             f"--report {directory}: {error.strerror}; give a directory that can be written"
         ) from None
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(f"drill: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM, and a terminal that is closed, end a drill as Ctrl-C does: whatever it started is stopped."""
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end a drill as Ctrl-C does: with all its processes."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
         numbers.append(signal.SIGHUP)
@@ -108,27 +110,25 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _completed(arguments: argparse.Namespace) -> argparse.Namespace:
+def _complete(arguments: argparse.Namespace) -> argparse.Namespace:
     """Read the script and the options behind it; what follows ``--`` is the script's."""
     words = list(arguments.words)
-    cut = words.index("--") if "--" in words else len(words)
-    if not cut:
-        raise DrillProblem("no script: give the path of the start-up script, such as ./startup.sh")
-    arguments.script, arguments.arguments = Path(words[0]), words[cut + 1 :]
-    parser = argparse.ArgumentParser(
-        "drill", usage="drill SCRIPT [options] [-- ARGUMENT ...]", add_help=False
-    )
+    end = words.index("--") if "--" in words else len(words)
+    if end == 0:
+        raise DrillError("no script: give the path of the start-up script, such as ./startup.sh")
+    arguments.script, arguments.arguments = Path(words[0]), words[end + 1 :]
+    parser = argparse.ArgumentParser("drill", usage=f"drill {_USAGE}", add_help=False)
     _add_options(parser)
-    _, unknown = parser.parse_known_args(words[1:cut], arguments)
+    _, unknown = parser.parse_known_args(words[1:end], arguments)
     if unknown:
-        raise DrillProblem(
-            f"{unknown[0]!r} is no option of the drill; what is meant for the script goes behind --"
+        raise DrillError(
+            f"{unknown[0]!r} is not an option of the drill; arguments of the script go behind --"
         )
     return arguments
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    return Plan(
+def _plan(arguments: argparse.Namespace) -> DrillPlan:
+    return DrillPlan(
         script=arguments.script,
         arguments=tuple(arguments.arguments),
         preempt_after=arguments.preempt_after,
@@ -142,16 +142,16 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def _argument(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Let argparse show the sentence of a ``ValueError`` instead of its own."""
+def _argument(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let argparse show the message of a ``ValueError`` instead of its own."""
 
-    def convert(text: str) -> Any:
+    def convert_or_explain(text: str) -> Any:
         try:
-            return read(text)
+            return convert(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
-    return convert
+    return convert_or_explain
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -162,66 +162,74 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    seconds, defaults = _argument(duration), Plan.__dataclass_fields__
-    add = parser.add_argument
-    add(
-        "--preempt-after",
-        type=seconds,
-        default=defaults["preempt_after"].default,
-        metavar="DURATION",
-        help="preempt each start after so long, counted from when it handles SIGTERM (default: 20s)",
-    )
-    add(
-        "--times",
-        type=int,
-        default=defaults["times"].default,
-        metavar="N",
-        help="how often (default: %(default)s)",
-    )
-    add(
-        "--grace",
-        type=seconds,
-        default=defaults["grace"].default,
-        metavar="DURATION",
-        help="(default: 30s)",
-    )
-    add(
-        "--checkpoints",
-        metavar="DIR",
-        help=f"where the script saves, if it is not told by {DEFAULT_VARIABLE}: relative to its folder, or absolute",
-    )
-    add(
-        "--env",
-        action="append",
-        type=_argument(_variable),
-        metavar="NAME=VALUE",
-        help="variable; repeat",
-    )
-    add(
-        "--rate",
-        type=float,
-        default=defaults["rate"].default,
-        metavar="PER_DAY",
-        help="for the cost (default: 10)",
-    )
-    add(
-        "--limit",
-        type=seconds,
-        default=defaults["limit"].default,
-        metavar="DURATION",
-        help="of a run (default: 30m)",
-    )
-    add(
-        "--references",
-        type=int,
-        default=defaults["references"].default,
-        metavar="N",
-        help="uninterrupted runs to compare with, 1 or 2; the second only if the first differs (default: 2)",
-    )
-    add(
+    _add_preemption_options(parser)
+    _add_run_options(parser)
+    parser.add_argument(
         "--report",
         type=Path,
         metavar="DIR",
         help="write report.txt, drill.json, drill.svg and logs there",
     )
-    add("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
+def _add_preemption_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preempt-after",
+        type=_argument(duration),
+        default=DrillPlan.preempt_after,
+        metavar="DURATION",
+        help="preempt each start this long after it first handles SIGTERM (default: 20s)",
+    )
+    parser.add_argument(
+        "--times",
+        type=int,
+        default=DrillPlan.times,
+        metavar="N",
+        help="number of preemptions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--grace",
+        type=_argument(duration),
+        default=DrillPlan.grace,
+        metavar="DURATION",
+        help="time from SIGTERM to SIGKILL (default: 30s)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=DrillPlan.rate,
+        metavar="PER_DAY",
+        help="preemptions a day, for the cost (default: 10)",
+    )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoints",
+        metavar="DIR",
+        help=f"where the script saves, if it does not read {DEFAULT_VARIABLE}: relative to its "
+        "folder, or absolute",
+    )
+    parser.add_argument(
+        "--env",
+        action="append",
+        type=_argument(_variable),
+        metavar="NAME=VALUE",
+        help="environment variable of the script; may be given more than once",
+    )
+    parser.add_argument(
+        "--limit",
+        type=_argument(duration),
+        default=DrillPlan.limit,
+        metavar="DURATION",
+        help="maximum duration of a run (default: 30m)",
+    )
+    parser.add_argument(
+        "--references",
+        type=int,
+        default=DrillPlan.references,
+        metavar="N",
+        help="uninterrupted runs to compare with, 1 or 2; the second only if the first differs "
+        "(default: 2)",
+    )

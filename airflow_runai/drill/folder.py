@@ -1,7 +1,7 @@
 """
 The copy that a run works on, so that a drill writes nothing into the script's own folder.
 
-Bounded: a folder with the data in it is refused before anything is copied. Links stay links; those
+Bounded: a folder that holds the data is refused before anything is copied. Links stay links; those
 that lead out of the folder (to the data, say) lead to the same place from the copy.
 """
 
@@ -12,16 +12,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from airflow_runai.drill.plan import DrillProblem
+from airflow_runai.drill.plan import DrillError
 
-__all__ = ["MOST_BYTES", "MOST_FILES", "copy", "strangers"]
-
-MOST_BYTES = 1 << 30
-MOST_FILES = 20_000
-_LEFT_OUT = frozenset(
+MAX_BYTES = 1 << 30
+MAX_FILES = 20_000
+_SKIPPED = frozenset(
     {".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
-_SAVED = (
+_CHECKPOINT_SUFFIXES = (
     ".pt",
     ".pth",
     ".ckpt",
@@ -38,70 +36,75 @@ _SAVED = (
 
 
 def copy(
-    folder: Path, target: Path, without: PurePosixPath | None = None, most_bytes: int = MOST_BYTES
+    folder: Path, target: Path, without: PurePosixPath | None = None, max_bytes: int = MAX_BYTES
 ) -> None:
     """
     Copy a folder.
 
-    :param without: a directory below it whose content stays behind: checkpoints of earlier
+    :param without: a directory below it whose content is left out: checkpoints of earlier
         trainings.
-    :param most_bytes: refuse larger ones.
-    :raises DrillProblem: it is too large, or cannot be read.
+    :param max_bytes: larger folders are refused.
+    :raises DrillError: it is too large, or cannot be read.
     """
     try:
-        found = list(_measured(folder, without, most_bytes))
+        paths = list(_bounded_walk(folder, without, max_bytes))
         target.mkdir(parents=True)
-        for path in found:
-            _copy(path, target / path.relative_to(folder), folder)
+        for path in paths:
+            _copy_entry(path, target / path.relative_to(folder), folder)
     except OSError as error:
-        raise DrillProblem(
+        raise DrillError(
             f"folder {folder}: cannot be copied: {error.strerror}: {error.filename}"
         ) from None
 
 
-def strangers(copied: Path, folder: Path) -> list[str]:
-    """
-    List at most three files in the copy that look like checkpoints and are not in the original.
-    """
-    saved = (path.relative_to(copied) for path in _walk(copied, None) if path.name.endswith(_SAVED))
-    return [str(path) for path in saved if not (folder / path).exists()][:3]
+def new_checkpoint_files(copied: Path, folder: Path) -> list[str]:
+    """Return at most three files of the copy that look like checkpoints and are new."""
+    suspects = (path for path in _walk(copied, None) if path.name.endswith(_CHECKPOINT_SUFFIXES))
+    names = (path.relative_to(copied) for path in suspects)
+    return [str(name) for name in names if not (folder / name).exists()][:3]
 
 
-def _measured(folder: Path, without: PurePosixPath | None, most_bytes: int) -> Iterator[Path]:
+def _bounded_walk(folder: Path, without: PurePosixPath | None, max_bytes: int) -> Iterator[Path]:
     size = 0
-    for files, path in enumerate(_walk(folder, without), 1):
+    for number, path in enumerate(_walk(folder, without), 1):
         size += 0 if path.is_symlink() else path.stat().st_size
-        if size > most_bytes or files > MOST_FILES:
-            raise DrillProblem(
-                f"folder {folder}: holds more than {most_bytes / 2**20:g} MiB or {MOST_FILES} files; the drill works "
-                "on a copy of the script's folder; move data and old results out of it, and link to them or give the "
-                "script their path"
+        if size > max_bytes or number > MAX_FILES:
+            raise DrillError(
+                f"folder {folder}: holds more than {max_bytes / 2**20:g} MiB or {MAX_FILES} files; "
+                "the drill works on a copy of the script's folder; move data and old results out "
+                "of it, and link to them or give the script their path"
             )
         yield path
 
 
 def _walk(folder: Path, without: PurePosixPath | None) -> Iterator[Path]:
-    """Yield directories before what is in them, files, and links; nothing is followed."""
-    for parent, folders, names in os.walk(folder, onerror=_raise):
+    """Yield directories before their content, files, and links; no link is followed."""
+    for parent, folders, files in os.walk(folder, onerror=_raise):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = [name for name in folders if name not in _LEFT_OUT and name not in links]
-        yield from (here / name for name in (*folders, *links, *names))
-        folders[:] = [
-            name for name in folders if without is None or here / name != folder / without
-        ]
+        # os.walk descends into what is left in this list.
+        folders[:] = [name for name in folders if name not in _SKIPPED and name not in links]
+        yield from (here / name for name in (*folders, *links, *files))
+        if without is not None:
+            folders[:] = [name for name in folders if here / name != folder / without]
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _copy(path: Path, target: Path, folder: Path) -> None:
+def _copy_entry(path: Path, target: Path, folder: Path) -> None:
+    """Copy a file, a directory without its content, or a link; pipes and devices are left out."""
     if path.is_symlink():
-        told, leads = os.readlink(path), Path(os.path.realpath(path))
-        inside = leads.is_relative_to(folder.resolve()) and not os.path.isabs(told)
-        target.symlink_to(told if inside else leads)
+        target.symlink_to(_link_from_copy(path, folder))
     elif path.is_dir():
         target.mkdir()
     elif path.is_file():
         shutil.copy2(path, target)
+
+
+def _link_from_copy(link: Path, folder: Path) -> Path:
+    written, resolved = Path(os.readlink(link)), Path(os.path.realpath(link))
+    # An absolute link would lead from the copy back into the original.
+    stays_inside = not written.is_absolute() and resolved.is_relative_to(folder.resolve())
+    return written if stays_inside else resolved

@@ -1,8 +1,8 @@
 """
-The verdict on what a drill saw. Pure: facts in, checks out.
+The verdict on what a drill observed. Pure: facts in, checks out.
 
-Each check is a question with three answers; *unknown* is one of them, and never counts as passed or
-failed. Reasons name the numbers, advice what to do; ``docs/drill.md`` has a section for each check.
+Each check is a question with three answers; *unknown* never counts as passed or failed. Reasons
+name the numbers, advice says what to do; ``docs/drill.md`` has a section for each check.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from airflow_runai.drill import progress_checks, survival_checks
 from airflow_runai.drill.answers import Answer, Check
-from airflow_runai.drill.facts import Facts
-from airflow_runai.drill.losses import Cost, Loss, begins_anew, cost, losses
+from airflow_runai.drill.facts import DrillFacts
+from airflow_runai.drill.losses import Cost, Loss, cost, losses, restarts_from_scratch
 
-__all__ = ["QUESTIONS", "Outcome", "judge"]
-
-#: Name of a check, its question, and who answers it.
-QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
+#: Name of a check, its question, and the function that answers it.
+QUESTIONS: Mapping[str, tuple[str, Callable[[DrillFacts], Answer]]] = {
     "finished": ("Does it reach its end through the preemptions?", survival_checks.finished),
     "sigterm": (
         "Does SIGTERM lead to a saved checkpoint and an end, within the grace?",
@@ -36,25 +34,32 @@ QUESTIONS: Mapping[str, tuple[str, Callable[[Facts], Answer]]] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a drill saw, and what follows; ``cost`` is ``None`` if there is none to tell, or no bound to it."""
+class DrillResult:
+    """
+    What a drill observed, and what follows.
 
-    facts: Facts
+    :param cost: ``None`` if no preemption was measured, or if each one costs all work so far.
+    """
+
+    facts: DrillFacts
     checks: tuple[Check, ...]
     losses: tuple[Loss, ...]
     cost: Cost | None
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if all checks passed, 1 if one failed, 3 if something could not be decided."""
+        """Return 0 if all checks passed, 1 if one failed, 3 if one could not be decided."""
         verdicts = {check.verdict for check in self.checks}
-        return 1 if "fail" in verdicts else 3 if "unknown" in verdicts else 0
+        if "fail" in verdicts:
+            return 1
+        return 3 if "unknown" in verdicts else 0
 
 
-def judge(facts: Facts) -> Outcome:
+def judge(facts: DrillFacts) -> DrillResult:
     """Answer every question."""
     checks = tuple(
         Check(name, question, *answer(facts)) for name, (question, answer) in QUESTIONS.items()
     )
-    found = losses(facts)
-    return Outcome(facts, checks, found, None if begins_anew(facts) else cost(facts, found))
+    all_losses = losses(facts)
+    bounded_cost = None if restarts_from_scratch(facts) else cost(facts, all_losses)
+    return DrillResult(facts, checks, all_losses, bounded_cost)

@@ -4,19 +4,16 @@ What each preemption cost, and what preemptions would cost a day.
     overhead of a preemption = work lost + time to stop + time to start
     overhead a day           = preemptions a day × mean overhead of a preemption
 
-Work is lost from the last checkpoint that the training went on from, up to the signal; or up to the
-end, if it had to be killed: then the time to stop is in it already. Waiting for a node is no part
-of it: that is the cluster's, not the training's.
+Work is lost from the checkpoint that the training resumes from until the signal; or until the end,
+if it had to be killed: then the time to stop is part of it. Waiting for a node does not count: that
+is up to the cluster, not to the training.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
-from airflow_runai.drill.facts import Facts, Seen, Start, Write
-
-__all__ = ["Cost", "Loss", "begins_anew", "cost", "losses", "steps_back"]
+from airflow_runai.drill.facts import CheckpointSummary, DrillFacts, Start
 
 _DAY = 86400.0
 
@@ -50,7 +47,7 @@ class Loss:
 @dataclass(frozen=True)
 class Cost:
     """
-    What it would cost at a rate.
+    What preemptions would cost at a rate.
 
     :param rate: preemptions a day.
     :param overhead: mean seconds a preemption.
@@ -63,101 +60,107 @@ class Cost:
 
     @property
     def share(self) -> float:
-        """Part of the day that is spent on it, 0 to 1."""
+        """Part of the day that is lost, 0 to 1."""
         return self.seconds_per_day / _DAY
 
 
-def losses(facts: Facts) -> tuple[Loss, ...]:
+def losses(facts: DrillFacts) -> tuple[Loss, ...]:
     """
-    Account for every preemption that the training came back from; one after which it crashes has no price.
+    Account for every preemption that the training came back from.
 
-    Nothing is said of a training whose checkpoints could not be seen: it may have lost nothing.
+    One after which it crashes is left out, and so are all if no checkpoint could be read: the
+    training may have lost nothing.
     """
-    if facts.run.blind:
+    run = facts.run
+    if run.blind:
         return ()
-    starts = facts.run.starts[:-1] if facts.run.ended == "failed" else facts.run.starts
+    crashed = run.starts[-1] if run.ended == "failed" else None
     return tuple(
-        _loss(facts, one, then) for one, then in pairwise(starts) if one.signalled_at is not None
+        _loss(facts, start, then) for start, then in run.resumptions if then is not crashed
     )
 
 
-def cost(facts: Facts, found: tuple[Loss, ...]) -> Cost | None:
-    """Say what preemptions cost at the plan's rate; ``None`` if there was none to measure."""
-    if not found:
+def cost(facts: DrillFacts, losses: tuple[Loss, ...]) -> Cost | None:
+    """Return the cost at the plan's rate; ``None`` if there was no preemption to measure."""
+    if not losses:
         return None
-    mean = sum(loss.overhead for loss in found) / len(found)
+    mean = sum(loss.overhead for loss in losses) / len(losses)
     return Cost(facts.plan.rate, mean, min(_DAY, mean * facts.plan.rate))
 
 
-def begins_anew(facts: Facts) -> bool:
+def restarts_from_scratch(facts: DrillFacts) -> bool:
     """
-    Whether it loses everything at each preemption: nothing was kept, or a start began again at step 0.
+    Return whether it loses everything at a preemption: nothing was kept, or it restarts at step 0.
 
-    What that costs is no matter of this drill's few seconds: it is all that was done since the last
-    preemption.
+    The few seconds of a drill do not show what that costs: all work since the last preemption.
     """
-    if facts.run.blind or not facts.run.preempted:
+    run = facts.run
+    if run.blind or not run.preempted:
         return False
-    if not any(one.standing and one.standing.newest for one in facts.run.preempted):
+    if not any(start.standing and start.standing.newest for start in run.preempted):
         return True
-    pairs = [
-        (one.kept, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None
-    ]
-    return any(
-        kept and kept.step and steps_back(facts, then, kept) == kept.step for kept, then in pairs
-    )
+    for start, then in run.resumptions:
+        checkpoint = start.resumable
+        lost = steps_behind(facts, then, checkpoint)
+        if checkpoint and checkpoint.step and lost == checkpoint.step:
+            return True
+    return False
 
 
-def steps_back(facts: Facts, then: Start, kept: Seen | None) -> int | None:
+def steps_behind(
+    facts: DrillFacts, start: Start, checkpoint: CheckpointSummary | None
+) -> int | None:
     """
-    Say by how many steps a start fell behind the checkpoint that lay there; 0 if it went on from it.
+    Return by how many steps a start fell behind an earlier checkpoint; 0 if it resumed from it.
 
-    Told by the first checkpoint that it writes: a training that begins anew writes the one that
-    every fresh training writes first. ``None`` where nothing tells.
+    The first checkpoint that it writes shows this: a training that starts from scratch first
+    writes the one that every fresh training writes first. ``None`` where nothing shows it.
     """
-    first = next((write for write in facts.run.written(then) if write.step is not None), None)
-    if kept is None or kept.step is None or first is None or first.step is None:
+    times = facts.run.step_times(start)
+    if checkpoint is None or checkpoint.step is None or not times:
         return None
-    if first.step > kept.step or (first.step == kept.step and not _redone(facts, then, first)):
+    at, step = times[0]
+    if step > checkpoint.step:
         return 0
-    fresh = next(
-        (write.step for write in facts.reference.writes if write.step is not None), first.step
-    )
-    return kept.step - max(0, first.step - fresh)
+    if step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step):
+        return 0
+    fresh_times = facts.reference.step_times()
+    fresh_step = fresh_times[0][1] if fresh_times else step
+    return checkpoint.step - max(0, step - fresh_step)
 
 
-def _redone(facts: Facts, then: Start, first: Write) -> bool:
-    """
-    Whether a start took as long for its first checkpoint as a fresh training does for the same one.
-    """
-    fresh = next((write for write in facts.reference.writes if write.step is not None), None)
-    if fresh is None or fresh.step != first.step:
+def _took_as_long_as_fresh(facts: DrillFacts, start: Start, at: float, step: int) -> bool:
+    """Return whether its first checkpoint took as long as the same one of a fresh training."""
+    fresh_times = facts.reference.step_times()
+    if not fresh_times or fresh_times[0][1] != step:
         return False
-    begin = facts.reference.starts[0]
-    needed = fresh.at - (begin.ready_at or begin.started_at)
-    return first.at - (then.ready_at or then.started_at) >= needed / 2
+    fresh_seconds = fresh_times[0][0] - facts.reference.starts[0].trains_from
+    # Half, since no two starts take the same; one that resumed here saves this step at once.
+    return at - start.trains_from >= fresh_seconds / 2
 
 
-def _loss(facts: Facts, one: Start, then: Start) -> Loss:
-    assert one.signalled_at is not None
-    kept = one.kept
-    until = one.ended_at if one.killed else one.signalled_at
-    seconds = max(0.0, until - _saved_at(facts, one, kept))
+def _loss(facts: DrillFacts, start: Start, then: Start) -> Loss:
+    # The grace period of a start that had to be killed is lost work; else it is time to stop.
+    signalled_at = start.signalled_at or start.ended_at
+    until = start.ended_at if start.killed else signalled_at
+    seconds = max(0.0, until - _saved_at(facts, start))
     pace = facts.pace
     steps = None if pace is None else round(seconds * pace)
-    back = steps_back(facts, then, kept)
-    if back:
-        steps = back + (steps or 0)
-        seconds += back / pace if pace else 0.0
-    stop = one.ended_at - one.signalled_at
-    start = then.ready_at - then.started_at if then.ready_at is not None else 0.0
-    return Loss(one.number, seconds, steps, stop, start, one.killed)
+    behind = steps_behind(facts, then, start.resumable)
+    if behind:
+        # The next start repeats these, too, at the pace of the uninterrupted run.
+        steps = behind + (steps or 0)
+        seconds += behind / pace if pace else 0.0
+    start_seconds = 0.0 if then.ready_at is None else then.ready_at - then.started_at
+    return Loss(start.number, seconds, steps, start.stop_seconds, start_seconds, start.killed)
 
 
-def _saved_at(facts: Facts, one: Start, kept: Seen | None) -> float:
-    """When the checkpoint was written that is gone on from; work of earlier starts was accounted for before."""
-    begin = one.ready_at or one.started_at
-    if kept is None:
-        return begin
-    written = [write.at for write in facts.run.written(one) if write.name == kept.name]
-    return max(written[-1] if written else begin, begin)
+def _saved_at(facts: DrillFacts, start: Start) -> float:
+    """Return since when work is lost; work of earlier starts is part of their own losses."""
+    checkpoint = start.resumable
+    times = [
+        write.at
+        for write in facts.run.written(start)
+        if checkpoint is not None and write.name == checkpoint.name
+    ]
+    return max([start.trains_from, *times[-1:]])

@@ -1,7 +1,7 @@
 """
-What a drill is asked to do, checked before anything runs.
+The plan of a drill, checked before anything runs.
 
-All mistakes are told at once. Reads the first bytes of the script and nothing else.
+All mistakes are reported at once. Only the first bytes of the script are read.
 """
 
 from __future__ import annotations
@@ -15,23 +15,21 @@ from pathlib import Path, PurePosixPath
 from airflow_runai.core.environment import environment
 from airflow_runai.errors import RunaiError
 
-__all__ = ["DEFAULT_VARIABLE", "DrillProblem", "Plan", "duration"]
-
+#: Environment variable that names the directory for checkpoints, as in ``dags/digits``.
 DEFAULT_VARIABLE = "CHECKPOINTS"
-"""
-The environment variable that tells a script where its checkpoints belong, as in ``dags/digits``.
-"""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_MOST_TIMES = 100
+_MAX_TIMES = 100
+#: First bytes of what a kernel can start: scripts, ELF, Mach-O (one or several architectures).
+_EXECUTABLE = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 
 
-class DrillProblem(RunaiError, ValueError):
+class DrillError(RunaiError, ValueError):
     """
-    A drill cannot be held as asked: a wrong argument, or a script that cannot be run at all.
+    A drill cannot be held: a wrong argument, or a script that cannot run at all.
 
-    :param problems: sentences of the form ``place: found; allowed; what to do``.
+    :param problems: sentences of the form ``place: value; allowed; what to do``.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -40,25 +38,24 @@ class DrillProblem(RunaiError, ValueError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DrillPlan:
     """
     One drill. All times are seconds.
 
     :param script: the executable that Run:ai would start.
-    :param arguments: what the script is given.
+    :param arguments: of the script.
     :param preempt_after: how long each start may run, from the moment it handles SIGTERM, before it
         is preempted.
-    :param times: how often it is preempted, 1 to 100.
+    :param times: number of preemptions, 1 to 100.
     :param grace: from SIGTERM to SIGKILL.
     :param checkpoints: where the script saves: relative to its folder, or an absolute path that its
-        arguments or variables name; by default a directory that the variable ``CHECKPOINTS`` tells
-        it.
+        arguments or variables name; by default a directory that the variable ``CHECKPOINTS`` names.
     :param environment: further variables.
-    :param references: how many uninterrupted runs to compare with at most; the second is only held
-        if the first differs, to tell lost state from chance.
-    :param limit: how long one run may take in all; what runs longer is stopped.
+    :param references: uninterrupted runs to compare with, 1 or 2; the second is only held if the
+        first differs, to tell lost state from chance.
+    :param limit: maximum duration of one run; a longer one is stopped.
     :param rate: preemptions a day, for the cost.
-    :raises DrillProblem: with everything that is wrong.
+    :raises DrillError: with everything that is wrong.
     """
 
     script: Path
@@ -73,13 +70,17 @@ class Plan:
     rate: float = 10.0
 
     def __post_init__(self) -> None:
-        problems = [*_script_problems(self.script), *_number_problems(self), *_place_problems(self)]
+        problems = [
+            *_script_problems(self.script),
+            *_number_problems(self),
+            *_checkpoints_problems(self),
+        ]
         try:
             environment(dict(self.environment))
         except ValueError as error:
             problems.append(f"--env: {error}")
         if problems:
-            raise DrillProblem(*problems)
+            raise DrillError(*problems)
 
     @property
     def folder(self) -> Path:
@@ -91,40 +92,40 @@ class Plan:
         """Where it saves below its own folder; ``None`` if that is elsewhere."""
         if self.checkpoints is None:
             return None
-        inside = Path(os.path.normpath(self.folder / self.checkpoints))
-        return (
-            PurePosixPath(inside.relative_to(self.folder))
-            if inside.is_relative_to(self.folder)
-            else None
-        )
+        path = Path(os.path.normpath(self.folder / self.checkpoints))
+        if not path.is_relative_to(self.folder):
+            return None
+        return PurePosixPath(path.relative_to(self.folder))
 
 
 def duration(text: str) -> float:
     """
     Read a duration such as ``500ms``, ``20s``, ``2m`` or ``1.5h``, in seconds.
 
-    :raises ValueError: for anything else, or a duration of nothing.
+    :raises ValueError: for anything else, or a duration of 0.
     """
-    found = _DURATION.fullmatch(text.strip())
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not seconds:
         raise ValueError(
-            f"{text!r} is no duration; allowed: a number above 0 with ms, s, m or h, such as 20s or 1.5h"
+            f"{text!r} is not a duration; allowed: a number above 0 with ms, s, m or h, such as "
+            "20s or 1.5h"
         )
     return seconds
 
 
 def _script_problems(script: Path) -> Iterator[str]:
+    place = f"script {script}"
     if not script.exists():
-        yield f"script {script}: does not exist; give the path of the start-up script"
+        yield f"{place}: does not exist; give the path of the start-up script"
     elif not script.is_file():
-        yield f"script {script}: is no file; give the path of the start-up script"
+        yield f"{place}: is not a file; give the path of the start-up script"
     elif not os.access(script, os.R_OK | os.X_OK):
-        yield f"script {script}: is not executable, so that Run:ai could not start it either; chmod +x {script.name}"
-    elif not _first_bytes(script).startswith(
-        (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-    ):
-        yield f"script {script}: does not begin with #!, so nobody knows what runs it; make #!/bin/sh its first line"
+        remedy = f"chmod +x {script.name}"
+        yield f"{place}: is not executable, so that Run:ai could not start it either; {remedy}"
+    elif not _first_bytes(script).startswith(_EXECUTABLE):
+        remedy = "make #!/bin/sh its first line"
+        yield f"{place}: does not begin with #!, which names the program that runs it; {remedy}"
 
 
 def _first_bytes(script: Path) -> bytes:
@@ -132,33 +133,40 @@ def _first_bytes(script: Path) -> bytes:
         return file.read(4)
 
 
-def _number_problems(plan: Plan) -> Iterator[str]:
-    if not 1 <= plan.times <= _MOST_TIMES:
-        yield f"--times: {plan.times} is not in 1..{_MOST_TIMES}; a drill without a preemption shows nothing"
+def _number_problems(plan: DrillPlan) -> Iterator[str]:
+    if not 1 <= plan.times <= _MAX_TIMES:
+        yield (
+            f"--times: {plan.times} is not in 1..{_MAX_TIMES}; a drill without a preemption shows "
+            "nothing"
+        )
     if not 1 <= plan.references <= 2:
         yield f"--references: {plan.references} is neither 1 nor 2"
     if not 0 <= plan.rate < float("inf"):
-        yield f"--rate: {plan.rate:g} is no number of preemptions a day; use 0 or more"
+        yield f"--rate: {plan.rate:g} is not a number of preemptions a day; use 0 or more"
     if plan.limit <= plan.preempt_after:
         yield (
-            f"--limit: {plan.limit:g} s for a run is over before the first preemption at {plan.preempt_after:g} s; "
-            "use a longer one, or a shorter --preempt-after"
+            f"--limit: {plan.limit:g} s for a run is over before the first preemption at "
+            f"{plan.preempt_after:g} s; use a longer one, or a shorter --preempt-after"
         )
 
 
-def _place_problems(plan: Plan) -> Iterator[str]:
-    told = plan.checkpoints
-    if told is None or plan.saves_inside not in (None, PurePosixPath(".")):
+def _checkpoints_problems(plan: DrillPlan) -> Iterator[str]:
+    path, inside = plan.checkpoints, plan.saves_inside
+    if path is None or inside not in (None, PurePosixPath(".")):
         return
-    if plan.saves_inside is not None or Path(told) == Path("/"):
-        yield f"--checkpoints: {told!r} is all of the folder; give a directory of its own for checkpoints"
-    elif not Path(told).is_absolute():
-        yield f"--checkpoints: {told!r} leads out of the script's folder; give a path below it, or an absolute one"
-    elif not any(
-        told.rstrip("/") in word for word in (*plan.arguments, *plan.environment.values())
-    ):
+    place = f"--checkpoints: {path!r}"
+    if inside is not None or Path(path) == Path("/"):
+        yield f"{place} is all of the folder; give a directory of its own for checkpoints"
+    elif not Path(path).is_absolute():
+        yield f"{place} leads out of the script's folder; give a path below it, or an absolute one"
+    # A path that an argument or a variable names is replaced there by a temporary directory.
+    elif not _is_named(path.rstrip("/"), plan):
         yield (
-            f"--checkpoints: {told!r} lies outside of the script's folder, and no argument or --env names it: the "
-            f"drill could not turn it into a temporary directory; let the script take it from ${DEFAULT_VARIABLE}, an "
-            "argument (behind --) or a variable"
+            f"{place} lies outside of the script's folder, and no argument or --env names it: the "
+            "drill could not turn it into a temporary directory; let the script take it from "
+            f"${DEFAULT_VARIABLE}, an argument (behind --) or a variable"
         )
+
+
+def _is_named(path: str, plan: DrillPlan) -> bool:
+    return any(path in value for value in (*plan.arguments, *plan.environment.values()))

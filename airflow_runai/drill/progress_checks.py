@@ -1,141 +1,140 @@
-"""Checks on what a training does with its checkpoints: whether it goes on, does no step twice, comes out the same."""
+"""Checks on a training's progress: it resumes, does each step once, and ends the same."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
-from airflow_runai.drill.answers import Answer, counted, fails, passes, unknown
-from airflow_runai.drill.facts import Facts, Seen
-from airflow_runai.drill.losses import steps_back
-
-__all__ = ["position", "result", "resumed"]
+from airflow_runai.drill.answers import Answer, fails, passes, plural, unknown
+from airflow_runai.drill.facts import CheckpointSummary, DrillFacts
+from airflow_runai.drill.losses import steps_behind
 
 _NO_STEP = (
     "let names or contents of checkpoints tell the step: step-00000042, checkpoint-42, a manifest"
 )
-_WHOLE_STATE = "save and load all that the next step depends on: step, epoch and place in it, optimizer, random generators"
+_WHOLE_STATE = (
+    "save and load all that the next step depends on: step, epoch and place in it, optimizer, "
+    "random generators"
+)
 
 
-def resumed(facts: Facts) -> Answer:
-    """Whether each start went on from the newest valid checkpoint."""
-    pairs = [
-        (one, then) for one, then in pairwise(facts.run.starts) if one.signalled_at is not None
-    ]
-    if facts.run.blind:
-        return unknown(f"no checkpoint was seen: {facts.run.blind}")
+def resumed(facts: DrillFacts) -> Answer:
+    """Check that each start resumed from the newest valid checkpoint."""
+    run, pairs = facts.run, facts.run.resumptions
+    further_starts = plural(len(pairs), "further start")
+    if run.blind:
+        return unknown(f"no checkpoint was seen: {run.blind}")
     if not pairs:
         return unknown("it was never started again")
-    if not facts.run.saved:
+    if not run.saved:
         return fails(
-            f"there was no checkpoint to go on from: each of {counted(len(pairs), 'further start')} began anew",
+            f"there was no checkpoint to go on from: each of {further_starts} began anew",
             "save checkpoints, and load the newest valid one at every start",
         )
-    kept = [(then, one.kept) for one, then in pairs]
-    backs = [(then, seen, steps_back(facts, then, seen)) for then, seen in kept]
-    for then, seen, back in backs:
-        if back and seen:
-            return fails(
-                _fell_back(then.number, seen, back),
-                "load the newest valid checkpoint at every start, and its step",
-            )
-    known = [back for *_, back in backs if back is not None]
-    if known:
-        return passes(
-            f"{len(known)} of {counted(len(pairs), 'further start')} went on from the newest checkpoint"
+    shown = 0
+    for start, then in pairs:
+        checkpoint = start.resumable
+        behind = steps_behind(facts, then, checkpoint)
+        if behind and checkpoint:
+            return _fell_back(then.number, checkpoint, behind)
+        shown += behind is not None
+    if shown:
+        return passes(f"{shown} of {further_starts} went on from the newest checkpoint")
+    return _not_shown(facts, [start.resumable for start, _ in pairs if start.resumable])
+
+
+def _not_shown(facts: DrillFacts, checkpoints: Sequence[CheckpointSummary]) -> Answer:
+    save_more_often = "use a longer --preempt-after, or save more often"
+    if not checkpoints:
+        return unknown(
+            "no start that was preempted left a checkpoint to go on from", save_more_often
         )
-    return _not_shown(facts, [seen for _, seen in kept if seen is not None])
-
-
-def _not_shown(facts: Facts, kept: Sequence[Seen]) -> Answer:
-    often = "use a longer --preempt-after, or save more often"
-    if not kept:
-        return unknown("no start that was preempted left a checkpoint to go on from", often)
-    if any(seen.step is None for seen in kept):
+    if any(checkpoint.step is None for checkpoint in checkpoints):
         return unknown("checkpoints tell no step", _NO_STEP)
     if facts.run.ended == "failed":
         return unknown(f"start {len(facts.run.starts)} crashed before it saved a checkpoint")
-    return unknown("no further start lived long enough to show it by a checkpoint", often)
+    return unknown("no further start lived long enough to save a checkpoint", save_more_often)
 
 
-def _fell_back(number: int, seen: Seen, back: int) -> str:
-    where = "at step 0" if back == seen.step else f"{back} steps behind it"
-    return f"start {number} found {seen.name} (step {seen.step}) and began again {where}"
-
-
-def position(facts: Facts) -> Answer:
-    """Whether as many steps were done as without preemptions."""
-    undecided = _unfinished(facts)
-    if undecided:
-        return undecided
-    mine, other = facts.run.final, facts.reference.final
-    if mine is None or other is None or mine.step is None or other.step is None:
-        return unknown("the last checkpoints tell no step", _NO_STEP)
-    again = sum(steps_back(facts, then, one.kept) or 0 for one, then in pairwise(facts.run.starts))
-    done = mine.step + again
-    if done == other.step:
-        return passes(f"{done} steps, as without preemptions")
-    if done < other.step:
-        return fails(f"{done} steps, {other.step} without preemptions: it skips some", _WHOLE_STATE)
-    how = (
-        "it goes back to an earlier step"
-        if again
-        else "it resumes its weights but not its place in the training"
-    )
+def _fell_back(number: int, checkpoint: CheckpointSummary, behind: int) -> Answer:
+    where = "at step 0" if behind == checkpoint.step else f"{behind} steps behind it"
     return fails(
-        f"{done} steps, {other.step} without preemptions: {how}, and repeats {done - other.step} steps",
-        _WHOLE_STATE,
+        f"start {number} found {checkpoint.name} (step {checkpoint.step}) and began again {where}",
+        "load the newest valid checkpoint at every start, and its step",
     )
 
 
-def result(facts: Facts) -> Answer:
-    """Whether the last checkpoint is the one of an uninterrupted run."""
+def position(facts: DrillFacts) -> Answer:
+    """Check that it did as many steps as without preemptions."""
     undecided = _unfinished(facts)
     if undecided:
         return undecided
-    mine, other = facts.run.final, facts.reference.final
-    if mine is None or other is None or mine.digest is None or other.digest is None:
+    final, expected = facts.run.final, facts.reference.final
+    if final is None or expected is None or final.step is None or expected.step is None:
+        return unknown("the last checkpoints tell no step", _NO_STEP)
+    repeated = sum(
+        steps_behind(facts, then, start.resumable) or 0 for start, then in facts.run.resumptions
+    )
+    # A start that repeats steps from an older checkpoint counts them in its step only once.
+    done = final.step + repeated
+    if done == expected.step:
+        return passes(f"{done} steps, as without preemptions")
+    counts = f"{done} steps, {expected.step} without preemptions"
+    if done < expected.step:
+        return fails(f"{counts}: it skips some", _WHOLE_STATE)
+    cause = "it resumes its weights but not its place in the training"
+    if repeated:
+        cause = "it goes back to an earlier step"
+    return fails(f"{counts}: {cause}, and repeats {done - expected.step} steps", _WHOLE_STATE)
+
+
+def result(facts: DrillFacts) -> Answer:
+    """Check that its last checkpoint is that of an uninterrupted run."""
+    undecided = _unfinished(facts)
+    if undecided:
+        return undecided
+    final, expected = facts.run.final, facts.reference.final
+    if final is None or expected is None or final.digest is None or expected.digest is None:
         return unknown("no last checkpoint that can be read", "save one at the end")
-    if mine.digest == other.digest:
-        return passes(f"{mine.name} equals that of an uninterrupted run, bit for bit")
-    if mine.step != other.step:
+    if final.digest == expected.digest:
+        return passes(f"{final.name} equals that of an uninterrupted run, bit for bit")
+    if final.step != expected.step:
         return fails(
-            f"ends with step {mine.step}, an uninterrupted run with step {other.step}", _WHOLE_STATE
+            f"ends with step {final.step}, an uninterrupted run with step {expected.step}",
+            _WHOLE_STATE,
         )
+    return _differs(facts, final, expected)
+
+
+def _differs(facts: DrillFacts, final: CheckpointSummary, expected: CheckpointSummary) -> Answer:
+    differs = f"{final.name} differs from that of an uninterrupted run"
     if len({run.final.digest for run in facts.references if run.final}) > 1:
         return unknown(
-            f"{mine.name} differs from that of an uninterrupted run, but so do two uninterrupted runs from each other",
-            "fix seeds and let frameworks work deterministically for the drill; leave times and host names out of "
-            "checkpoints",
+            f"{differs}, but so do two uninterrupted runs from each other",
+            "fix seeds and let frameworks work deterministically for the drill; leave times and "
+            "host names out of checkpoints",
         )
-    chance = (
-        ""
-        if len(facts.references) > 1
-        else "; if it is never the same twice, --references 2 will tell"
-    )
-    return fails(
-        f"{mine.name} differs from that of an uninterrupted run{_metrics(mine, other)}",
-        _WHOLE_STATE + chance,
-    )
+    advice = _WHOLE_STATE
+    if len(facts.references) == 1:
+        advice += "; if it is never the same twice, --references 2 shows it"
+    return fails(f"{differs}{_metrics(final, expected)}", advice)
 
 
-def _metrics(mine: Seen, other: Seen) -> str:
-    shared = [
-        name
-        for name in mine.metrics
-        if name in other.metrics and mine.metrics[name] != other.metrics[name]
+def _metrics(final: CheckpointSummary, expected: CheckpointSummary) -> str:
+    differing = [
+        f"{name} {value} instead of {expected.metrics[name]}"
+        for name, value in final.metrics.items()
+        if name in expected.metrics and expected.metrics[name] != value
     ]
-    told = ", ".join(
-        f"{name} {mine.metrics[name]} instead of {other.metrics[name]}" for name in shared[:3]
-    )
-    return f": {told}" if told else " in its content"
+    return f": {', '.join(differing[:3])}" if differing else " in its content"
 
 
-def _unfinished(facts: Facts) -> Answer | None:
-    """Nothing can be said of the end of a training that did not reach it."""
+def _unfinished(facts: DrillFacts) -> Answer | None:
+    """Return why the end of the training cannot be compared, if it cannot."""
     for run in (facts.run, facts.reference):
-        if run.blind or not run.saved:
-            return unknown(f"no checkpoint was seen{': ' * bool(run.blind)}{run.blind}")
+        if run.blind:
+            return unknown(f"no checkpoint was seen: {run.blind}")
+        if not run.saved:
+            return unknown("no checkpoint was seen")
     if facts.run.ended != "completed" or facts.reference.ended != "completed" or facts.cut_short:
         return unknown("one of the runs did not reach its end")
     return None

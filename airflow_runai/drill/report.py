@@ -1,7 +1,7 @@
 """
-A drill's outcome for people (text), for programs (JSON), and as files in a directory.
+A drill's result for people (text), for programs (JSON), and as files in a directory.
 
-Holds no values of arguments or variables: they may be secrets. The keys of the JSON are stable;
+Holds no values of arguments or variables: they may be secrets. The keys of the JSON do not change;
 ``docs/drill.md`` explains them.
 """
 
@@ -14,25 +14,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.drill.facts import Run, Start
-from airflow_runai.drill.judgement import Outcome
+from airflow_runai.drill.answers import plural
+from airflow_runai.drill.facts import Start, TrainingRun
+from airflow_runai.drill.judgement import DrillResult
+from airflow_runai.drill.losses import Cost, Loss
 from airflow_runai.drill.picture import picture
-
-__all__ = ["SCHEMA", "text", "to_json", "write"]
+from airflow_runai.drill.plan import DrillPlan
 
 SCHEMA = "runai-drill/1"
-_ANSWERS = {"pass": "yes", "fail": "no", "unknown": "not decided"}
-_SHOWN = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
+_SURVIVES = {"pass": "yes", "fail": "no", "unknown": "not decided"}
+_LABELS = {"pass": "pass", "fail": "FAIL", "unknown": "?"}
+_VERDICTS = {0: "pass", 1: "fail", 3: "unknown"}
 _WIDTH = 118
 
 
-def write(outcome: Outcome, directory: Path) -> None:
+def write(result: DrillResult, directory: Path) -> None:
     """Write ``report.txt``, ``drill.json`` and ``drill.svg``."""
     directory.mkdir(parents=True, exist_ok=True)
-    found = to_json(outcome)
-    (directory / "report.txt").write_text(text(found) + "\n")
-    (directory / "drill.json").write_text(json.dumps(found, indent=1) + "\n")
-    (directory / "drill.svg").write_text(picture(found))
+    report = to_json(result)
+    (directory / "report.txt").write_text(text(report) + "\n")
+    (directory / "drill.json").write_text(json.dumps(report, indent=1) + "\n")
+    (directory / "drill.svg").write_text(picture(report))
 
 
 def text(report: Mapping[str, Any]) -> str:
@@ -41,128 +43,131 @@ def text(report: Mapping[str, Any]) -> str:
 
     :param report: what :func:`to_json` returns.
     """
-    head = f"Will {report['script']} survive? {_ANSWERS[report['verdict']]}"
     parts = [
-        [head],
-        list(_check_lines(report)),
-        list(_table(_preemption_rows(report))),
+        [f"Will {report['script']} survive? {_SURVIVES[report['verdict']]}"],
+        list(_check_lines(report["checks"])),
+        list(_preemption_table(report)),
         list(_cost_lines(report)),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _check_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    before = None
-    for check in report["checks"]:
-        reason = "as above" if check["reason"] == before else check["reason"]
-        yield from _wrapped(f"{_SHOWN[check['verdict']]:<5} {check['name']:<9} ", reason)
-        before = check["reason"]
+def _check_lines(checks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    previous_reason = None
+    for check in checks:
+        # One cause often fails several checks in a row.
+        reason = "as above" if check["reason"] == previous_reason else check["reason"]
+        yield from _wrapped(f"{_LABELS[check['verdict']]:<5} {check['name']:<9} ", reason)
+        previous_reason = check["reason"]
         if check["advice"]:
             yield from _wrapped(" " * 16 + "→ ", f"{check['advice']} ({check['page']})")
 
 
-def _wrapped(begin: str, words: str) -> list[str]:
-    return textwrap.wrap(
-        words, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin)
-    ) or [begin]
+def _wrapped(label: str, sentence: str) -> list[str]:
+    indent = " " * len(label)
+    lines = textwrap.wrap(sentence, _WIDTH, initial_indent=label, subsequent_indent=indent)
+    return lines or [label]
 
 
-def _drilled(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(run for run in report["runs"] if run["kind"] == "drill")
-    return found
+def _preemption_table(report: Mapping[str, Any]) -> Iterator[str]:
+    # Not drawn by rich: the same text goes into a file, and into the documentation.
+    drill = next(run for run in report["runs"] if run["kind"] == "drill")
+    starts = {start["number"]: start for start in drill["starts"]}
+    rows = [_preemption_row(loss, starts[loss["start"]]) for loss in report["preemptions"]]
+    if not rows:
+        return
+    rows.insert(0, ("start", "node", "ran", "to stop", "exit", "work lost", "to start again"))
+    columns = [_padded(column) for column in zip(*rows, strict=True)]
+    for cells in zip(*columns, strict=True):
+        yield "  ".join(cells).rstrip()
 
 
-def _preemption_rows(report: Mapping[str, Any]) -> list[Sequence[str]]:
-    starts = {start["number"]: start for start in _drilled(report)["starts"]}
-    rows: list[Sequence[str]] = [
-        ("start", "node", "ran", "to stop", "exit", "work lost", "to start again")
-    ]
-    for loss in report["preemptions"]:
-        start, steps = starts[loss["start"]], loss["lost_steps"]
-        told = "" if steps is None else f" ({steps} step{'s' * (steps != 1)})"
-        ran = f"{start['signalled_at'] - start['started_at']:.1f} s"
-        code = "killed" if loss["killed"] else str(start["exit_code"])
-        lost, again = f"{loss['lost_seconds']:.1f} s{told}", f"{loss['start_seconds']:.1f} s"
-        rows.append(
-            (
-                str(loss["start"]),
-                start["node"],
-                ran,
-                f"{loss['stop_seconds']:.2f} s",
-                code,
-                lost,
-                again,
-            )
-        )
-    return rows if len(rows) > 1 else []
+def _padded(column: Sequence[str]) -> list[str]:
+    width = max(map(len, column))
+    return [cell.ljust(width) for cell in column]
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def _preemption_row(loss: Mapping[str, Any], start: Mapping[str, Any]) -> tuple[str, ...]:
+    lost = f"{loss['lost_seconds']:.1f} s"
+    if loss["lost_steps"] is not None:
+        lost += f" ({plural(loss['lost_steps'], 'step')})"
+    return (
+        str(loss["start"]),
+        start["node"],
+        f"{start['signalled_at'] - start['started_at']:.1f} s",
+        f"{loss['stop_seconds']:.2f} s",
+        "killed" if loss["killed"] else str(start["exit_code"]),
+        lost,
+        f"{loss['start_seconds']:.1f} s",
+    )
 
 
 def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
     cost, rate = report["cost"], report["plan"]["preemptions_per_day"]
     if cost is not None:
         yield (
-            f"At {rate:g} preemptions a day: {cost['overhead_seconds']:.1f} s each, {cost['seconds_per_day']:.0f} s a "
-            f"day, {cost['share_of_day']:.2%} of it (waiting for a node not counted)."
+            f"At {rate:g} preemptions a day: {cost['overhead_seconds']:.1f} s each, "
+            f"{cost['seconds_per_day']:.0f} s a day, {cost['share_of_day']:.2%} of it "
+            "(waiting for a node not counted)."
         )
     elif report["preemptions"]:
         hours = f" ({24 / rate:.1f} h of work, on average)" if rate else ""
         yield from _wrapped(
             "",
-            f"At {rate:g} preemptions a day: everything since the start, each time{hours}. A training that takes "
-            "longer than one stretch between two preemptions never ends.",
+            f"At {rate:g} preemptions a day: everything since the start, each time{hours}. A "
+            "training that takes longer than one stretch between two preemptions never ends.",
         )
 
 
-def to_json(outcome: Outcome) -> dict[str, Any]:
-    """Render as plain JSON data; times are seconds since the submission of the run."""
-    facts, plan = outcome.facts, outcome.facts.plan
-    runs = [*facts.references, facts.run, *([facts.strike] if facts.strike else [])]
+def to_json(result: DrillResult) -> dict[str, Any]:
+    """Return the report as plain JSON data; times are seconds since the run was submitted."""
+    facts = result.facts
+    runs = [*facts.references, facts.run]
+    if facts.kill_during_write:
+        runs.append(facts.kill_during_write)
     return {
         "schema": SCHEMA,
-        "script": plan.script.name,
-        "verdict": {0: "pass", 1: "fail", 3: "unknown"}[outcome.exit_code],
-        "plan": {
-            "preempt_after_seconds": plan.preempt_after,
-            "times": plan.times,
-            "grace_seconds": plan.grace,
-            "preemptions_per_day": plan.rate,
-        },
+        "script": facts.plan.script.name,
+        "verdict": _VERDICTS[result.exit_code],
+        "plan": _plan(facts.plan),
         "checks": [
-            {**asdict(check), "page": f"docs/drill.md#{check.name}"} for check in outcome.checks
+            {**asdict(check), "page": f"docs/drill.md#{check.name}"} for check in result.checks
         ],
-        "preemptions": [
-            {
-                "start": loss.number,
-                "lost_seconds": _rounded(loss.seconds),
-                "lost_steps": loss.steps,
-                "stop_seconds": _rounded(loss.stop_seconds),
-                "start_seconds": _rounded(loss.start_seconds),
-                "killed": loss.killed,
-            }
-            for loss in outcome.losses
-        ],
-        "cost": _cost(outcome),
+        "preemptions": [_loss(loss) for loss in result.losses],
+        "cost": _cost(result.cost) if result.cost else None,
         "runs": [_run(run) for run in runs],
     }
 
 
-def _cost(outcome: Outcome) -> dict[str, float] | None:
-    if outcome.cost is None:
-        return None
+def _plan(plan: DrillPlan) -> dict[str, Any]:
     return {
-        "overhead_seconds": round(outcome.cost.overhead, 3),
-        "seconds_per_day": round(outcome.cost.seconds_per_day, 3),
-        "share_of_day": round(outcome.cost.share, 6),
+        "preempt_after_seconds": plan.preempt_after,
+        "times": plan.times,
+        "grace_seconds": plan.grace,
+        "preemptions_per_day": plan.rate,
     }
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _loss(loss: Loss) -> dict[str, Any]:
+    return {
+        "start": loss.number,
+        "lost_seconds": _rounded(loss.seconds),
+        "lost_steps": loss.steps,
+        "stop_seconds": _rounded(loss.stop_seconds),
+        "start_seconds": _rounded(loss.start_seconds),
+        "killed": loss.killed,
+    }
+
+
+def _cost(cost: Cost) -> dict[str, float]:
+    return {
+        "overhead_seconds": round(cost.overhead, 3),
+        "seconds_per_day": round(cost.seconds_per_day, 3),
+        "share_of_day": round(cost.share, 6),
+    }
+
+
+def _run(run: TrainingRun) -> dict[str, Any]:
     return {
         "kind": run.kind,
         "ended": run.ended,
@@ -173,9 +178,9 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _start(start: Start) -> dict[str, Any]:
-    found = asdict(start)
+    fields = asdict(start)
     return {
-        name: _rounded(value) if name.endswith("_at") else value for name, value in found.items()
+        name: _rounded(value) if name.endswith("_at") else value for name, value in fields.items()
     }
 
 

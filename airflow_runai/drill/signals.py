@@ -1,45 +1,48 @@
 """
-Who in a process tree handles SIGTERM.
+Which process of a tree handles SIGTERM.
 
-Read from ``/proc`` and nowhere else: what a script says about itself is no proof. The first process
-matters most, because in a container it has process id 1, and for that one Linux drops every signal
-without a handler. The embedded Run:ai signals the whole group; Kubernetes signals this one process
-only. On systems without ``/proc`` all is ``unknown``.
+Read from ``/proc`` alone: what a script says about itself proves nothing. The first process matters
+most: in a container it has process id 1, for which Linux drops every signal without a handler. The
+embedded Run:ai signals the whole group; Kubernetes signals this one process only. Without
+``/proc``, the answer is ``unknown``.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from airflow_runai.drill.facts import Reach
+from airflow_runai.drill.facts import SigtermHandler
 
-__all__ = ["reach"]
-
-_BIT = 1 << (signal.SIGTERM - 1)
+_SIGTERM = 1 << (signal.SIGTERM - 1)
 
 
-def reach(pid: int) -> tuple[Reach, str]:
+def sigterm_handler(pid: int) -> tuple[SigtermHandler, str]:
     """
-    Say whom SIGTERM would reach, and how the first process is called.
+    Return who handles SIGTERM, and the name of the first process.
 
     :param pid: the process that Run:ai started.
     """
     first = _status(pid)
     if not first:
         return "unknown", ""
-    tree = [first, *filter(None, map(_status, _descendants(pid)))]
-    name = first.get("Name", "")
-    if _has(first, "SigCgt"):
-        return "first", name
-    if any(_has(process, "SigCgt") for process in tree):
-        return "child", name
-    return ("ignored" if any(_has(process, "SigIgn") for process in tree) else "nobody"), name
+    processes = [first, *filter(None, map(_status, _descendants(pid)))]
+    return _handler(first, processes), first.get("Name", "")
 
 
-def _has(status: dict[str, str], mask: str) -> bool:
-    return bool(int(status.get(mask, "0"), 16) & _BIT)
+def _handler(first: Mapping[str, str], processes: list[dict[str, str]]) -> SigtermHandler:
+    if _has_sigterm(first, "SigCgt"):
+        return "first"
+    if any(_has_sigterm(process, "SigCgt") for process in processes):
+        return "child"
+    if any(_has_sigterm(process, "SigIgn") for process in processes):
+        return "ignored"
+    return "nobody"
+
+
+def _has_sigterm(status: Mapping[str, str], mask: str) -> bool:
+    return bool(int(status.get(mask, "0"), 16) & _SIGTERM)
 
 
 def _status(pid: int) -> dict[str, str]:

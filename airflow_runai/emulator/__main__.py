@@ -1,7 +1,7 @@
 """
-``python -m airflow_runai.emulator``: run an embedded Run:ai until told to stop.
+``python -m airflow_runai.emulator``: run an embedded Run:ai until SIGTERM or SIGINT.
 
-Only reads arguments and waits; what they mean is checked by ``Settings``.
+It only reads arguments and waits; ``EmulatorSettings`` checks them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from airflow_runai.emulator.settings import (
     DEFAULT_CLIENT_ID,
     DEFAULT_CLIENT_SECRET,
     VERSIONS,
-    Settings,
+    EmulatorSettings,
 )
 
 _SHUTDOWN_SECONDS = 10.0
 _EPILOG = f"""
-Workloads become processes of this user on this machine: their command and args are run, their image is ignored.
-SIGTERM and SIGINT end it: running workloads get SIGTERM and up to {_SHUTDOWN_SECONDS:g} s, and are queued again
-for the next start with the same --state. Logs are in STATE/logs/<workload>/<incarnation>.log. Every call but
-those for a token needs a token.
+Workloads become processes of this user on this machine: their command and args are run, their
+image is ignored. SIGTERM and SIGINT end it: running workloads get SIGTERM and up to
+{_SHUTDOWN_SECONDS:g} s, and are queued again for the next start with the same --state. Logs are in
+STATE/logs/<workload>/<incarnation>.log. All calls but those for a token need a token.
 """
 
 
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_runai.emulator",
-        description="An embedded Run:ai: REST API, a small real scheduler, real processes; no GPU, no cluster.",
+        description="An embedded Run:ai: REST API, a small real scheduler, real processes; "
+        "no GPU, no cluster.",
         epilog=_EPILOG,
     )
     _add_address(parser)
@@ -94,8 +95,8 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         "--project",
         action="append",
         metavar="NAME:GPUS",
-        help="project and its quota, NAME@CLUSTER:GPUS for another cluster; limit and over-quota weight may follow, as "
-        "in team-a:2,limit=4,weight=3; repeat (default: team-a:2 team-b:2)",
+        help="project and its quota, NAME@CLUSTER:GPUS for another cluster; limit and over-quota "
+        "weight may follow, as in team-a:2,limit=4,weight=3; repeat (default: team-a:2 team-b:2)",
     )
     group.add_argument(
         "--cluster", action="append", metavar="NAME", help="cluster; repeat (default: embedded)"
@@ -117,7 +118,8 @@ def _add_tenant(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="PVC claim, NFS or host path, or container path that is the local directory DIR; repeat",
+        help="PVC claim, NFS or host path, or container path that is the local directory DIR; "
+        "repeat",
     )
     group.add_argument(
         "--policy-max-gpus", type=int, metavar="N", help="refuse workloads with more GPUs per pod"
@@ -143,8 +145,8 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    return Settings(
+def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
+    return EmulatorSettings(
         host=arguments.host,
         port=arguments.port,
         projects=tuple(arguments.project or ("team-a:2", "team-b:2")),

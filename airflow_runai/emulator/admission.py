@@ -1,8 +1,8 @@
 """
-What the control plane checks before it accepts a workload.
+The checks of the control plane before it accepts a workload.
 
-Only what the vendor documents, or what would certainly not run. Keys it does not know are accepted
-and kept, as the real server does.
+They cover what the vendor documents, and what could certainly not run. Unknown keys are accepted
+and kept, as by the real server.
 """
 
 from __future__ import annotations
@@ -13,41 +13,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.emulator.records import PRIORITIES
-from airflow_runai.emulator.replies import Refused
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.replies import ApiError
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.world import World
 
+_QUANTITY = re.compile(r"\d+(\.\d+)?([KMGTk]i?)?")
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_MOST_WORKERS = 1000
+_MAX_WORKERS = 1000
+_EXTRAS = ("masterSpec", "masterSpecSameAsWorker", "templateId")
 FRAMEWORKS = ("MPI", "PyTorch", "TF", "XGBoost", "JAX")
 
 
-def admit(body: Any, kind: str, world: World, settings: Settings) -> dict[str, Any]:
+def admit(body: Any, kind: str, world: World, settings: EmulatorSettings) -> dict[str, Any]:
     """
-    Check a create request and give the fields of the workload.
+    Check a create request and return the fields of the workload.
 
-    :raises Refused: 400 or 404 with a message, as the control plane would answer.
+    :raises ApiError: 400 or 404 with a message, as the control plane answers.
     """
     if not isinstance(body, Mapping):
-        raise Refused(400, "request body must be a JSON object", f"found {type(body).__name__}")
+        raise ApiError(400, "request body must be a JSON object", f"found {type(body).__name__}")
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
-        raise Refused(400, "spec is required and must be an object", "spec")
+        raise ApiError(400, "spec is required and must be an object", "spec")
     name = _name(body)
     project_id, cluster_id = _place(body, world)
     if world.named(name, project_id) is not None:
-        raise Refused(
-            settings.duplicate_name_status, f"workload name already exists: {name}", "name"
-        )
+        message = f"workload name already exists: {name}"
+        raise ApiError(settings.duplicate_name_status, message, "name")
     _check_spec(spec)
     if kind == "distributed":
         _check_distributed(body, spec)
     _check_policy(spec, settings)
-    extras = {
-        key: body[key]
-        for key in ("masterSpec", "masterSpecSameAsWorker", "templateId")
-        if key in body
-    }
     return {
         "name": name,
         "kind": kind,
@@ -55,18 +51,18 @@ def admit(body: Any, kind: str, world: World, settings: Settings) -> dict[str, A
         "cluster_id": cluster_id,
         "created_by": settings.client_id,
         "spec": dict(spec),
-        "extras": extras,
+        "extras": {key: body[key] for key in _EXTRAS if key in body},
     }
 
 
 def _name(body: Mapping[str, Any]) -> str:
     name = body.get("name")
     if not isinstance(name, str) or not name:
-        raise Refused(400, "name is required", "name")
+        raise ApiError(400, "name is required", "name")
     if body.get("useGivenNameAsPrefix"):
         name = f"{name}-{uuid.uuid4().hex[:5]}"
     if len(name) > 63 or not _DNS_LABEL.fullmatch(name):
-        raise Refused(
+        raise ApiError(
             400,
             f"invalid name {name!r}: must be a DNS label of at most 63 characters [a-z0-9-]",
             "name",
@@ -77,14 +73,14 @@ def _name(body: Mapping[str, Any]) -> str:
 def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
     project_id, cluster_id = body.get("projectId"), body.get("clusterId")
     if not project_id:
-        raise Refused(400, "projectId is required", "projectId")
+        raise ApiError(400, "projectId is required", "projectId")
     if not cluster_id:
-        raise Refused(400, "clusterId is required", "clusterId")
+        raise ApiError(400, "clusterId is required", "clusterId")
     project = world.project(str(project_id))
     if world.cluster(str(cluster_id)) is None:
-        raise Refused(400, f"cluster {cluster_id} does not exist", "clusterId")
+        raise ApiError(400, f"cluster {cluster_id} does not exist", "clusterId")
     if project is None or project.cluster_id != cluster_id:
-        raise Refused(
+        raise ApiError(
             400, f"project {project_id} does not exist in cluster {cluster_id}", "projectId"
         )
     return project.id, project.cluster_id
@@ -92,28 +88,27 @@ def _place(body: Mapping[str, Any], world: World) -> tuple[str, str]:
 
 def _check_spec(spec: Mapping[str, Any]) -> None:
     if not isinstance(spec.get("image"), str) or not spec["image"]:
-        raise Refused(400, "image is required", "spec.image")
+        raise ApiError(400, "image is required", "spec.image")
     for key in ("command", "args"):
         if spec.get(key) is not None and not (isinstance(spec[key], str) and spec[key]):
-            raise Refused(400, f"{key} must be a non-empty string", f"spec.{key}")
+            raise ApiError(400, f"{key} must be a non-empty string", f"spec.{key}")
     priority = spec.get("priorityClass")
     if priority is not None and (not isinstance(priority, str) or priority not in PRIORITIES):
-        raise Refused(
-            400, f"priorityClass {priority!r} does not exist: use one of {', '.join(PRIORITIES)}"
-        )
+        names = ", ".join(PRIORITIES)
+        raise ApiError(400, f"priorityClass {priority!r} does not exist: use one of {names}")
     for key in ("backoffLimit", "terminationGracePeriodSeconds"):
         if spec.get(key) is not None and not _is_count(spec[key]):
-            raise Refused(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
+            raise ApiError(400, f"{key} must be an integer of 0 or more", f"spec.{key}")
     _check_parts(spec)
 
 
 def _check_parts(spec: Mapping[str, Any]) -> None:
-    """Check what workers and a master may both have."""
-    for key, kind in (("environmentVariables", list), ("compute", dict), ("storage", dict)):
-        if not isinstance(spec.get(key) or kind(), kind):
-            raise Refused(
-                400, f"{key} must be {'a list' if kind is list else 'an object'}", f"spec.{key}"
-            )
+    """Check the keys that both workers and a master may have."""
+    if spec.get("environmentVariables") and not isinstance(spec["environmentVariables"], list):
+        raise ApiError(400, "environmentVariables must be a list", "spec.environmentVariables")
+    for key in ("compute", "storage"):
+        if spec.get(key) and not isinstance(spec[key], dict):
+            raise ApiError(400, f"{key} must be an object", f"spec.{key}")
     _check_variables(spec.get("environmentVariables"))
     _check_compute(spec.get("compute") or {})
 
@@ -122,89 +117,75 @@ def _check_variables(variables: Any) -> None:
     for number, item in enumerate(variables or ()):
         where = f"spec.environmentVariables[{number}]"
         if not isinstance(item, Mapping) or not item.get("name"):
-            raise Refused(400, f"{where}: name is required", where)
+            raise ApiError(400, f"{where}: name is required", where)
         value = item.get("value")
         if value is not None and not isinstance(value, str):
-            raise Refused(400, f"{where}: value must be a string", where)
+            raise ApiError(400, f"{where}: value must be a string", where)
 
 
 def _check_compute(compute: Mapping[str, Any]) -> None:
     devices, portion = compute.get("gpuDevicesRequest"), compute.get("gpuPortionRequest")
-    kind = compute.get("gpuRequestType")
+    memory, kind = compute.get("gpuMemoryRequest"), compute.get("gpuRequestType")
     if devices is not None and not _is_count(devices):
-        raise Refused(
-            400,
-            "compute.gpuDevicesRequest must be an integer of 0 or more",
-            "compute.gpuDevicesRequest",
-        )
+        raise _bad_compute("gpuDevicesRequest", "must be an integer of 0 or more")
     if kind not in (None, "portion", "memory"):
-        raise Refused(
-            400,
-            f"compute.gpuRequestType {kind!r} is neither portion nor memory",
-            "compute.gpuRequestType",
-        )
-    if portion is not None and (not isinstance(portion, (int, float)) or not 0 < portion <= 1):
-        raise Refused(
-            400,
-            f"compute.gpuPortionRequest {portion} is not in (0, 1]",
-            "compute.gpuPortionRequest",
-        )
-    if (devices or 0) > 1 and (compute.get("gpuMemoryRequest") or portion not in (None, 1)):
-        message = (
-            "compute: a portion or memory of a GPU cannot be requested with more than one device"
-        )
-        raise Refused(400, message, "compute.gpuDevicesRequest")
-    memory = compute.get("gpuMemoryRequest")
-    if memory is not None and not re.fullmatch(r"\d+(\.\d+)?([KMGTk]i?)?", str(memory)):
-        raise Refused(
-            400,
-            f"compute.gpuMemoryRequest {memory!r} is not a quantity",
-            "compute.gpuMemoryRequest",
-        )
+        raise _bad_compute("gpuRequestType", f"{kind!r} is neither portion nor memory")
+    if portion is not None and not _is_portion(portion):
+        raise _bad_compute("gpuPortionRequest", f"{portion} is not in (0, 1]")
+    if (devices or 0) > 1 and (memory or portion not in (None, 1)):
+        message = "a portion or memory of a GPU cannot be requested with more than one device"
+        raise ApiError(400, f"compute: {message}", "compute.gpuDevicesRequest")
+    if memory is not None and not _QUANTITY.fullmatch(str(memory)):
+        raise _bad_compute("gpuMemoryRequest", f"{memory!r} is not a quantity")
     for needed, key in (("portion", "gpuPortionRequest"), ("memory", "gpuMemoryRequest")):
         if compute.get(key) is not None and kind != needed:
-            raise Refused(400, f"compute.{key} needs gpuRequestType={needed}", f"compute.{key}")
+            raise _bad_compute(key, f"needs gpuRequestType={needed}")
+
+
+def _bad_compute(key: str, problem: str) -> ApiError:
+    return ApiError(400, f"compute.{key} {problem}", f"compute.{key}")
+
+
+def _is_portion(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 < value <= 1
 
 
 def _check_distributed(body: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
     framework, workers = spec.get("distributedFramework"), spec.get("numWorkers")
     if framework not in FRAMEWORKS:
-        raise Refused(
+        raise ApiError(
             400, f"distributedFramework {framework!r}: use one of {', '.join(FRAMEWORKS)}"
         )
-    if workers is not None and (not _is_count(workers) or not 1 <= workers <= _MOST_WORKERS):
-        raise Refused(
+    if workers is not None and (not _is_count(workers) or not 1 <= workers <= _MAX_WORKERS):
+        raise ApiError(
             400,
-            f"numWorkers {workers!r} must be an integer in 1..{_MOST_WORKERS}",
+            f"numWorkers {workers!r} must be an integer in 1..{_MAX_WORKERS}",
             "spec.numWorkers",
         )
     master = body.get("masterSpec")
     if master is None:
         return
     if body.get("masterSpecSameAsWorker"):
-        raise Refused(
+        raise ApiError(
             400, "masterSpec and masterSpecSameAsWorker are mutually exclusive", "masterSpec"
         )
     if not isinstance(master, Mapping):
-        raise Refused(400, "masterSpec must be an object", "masterSpec")
+        raise ApiError(400, "masterSpec must be an object", "masterSpec")
     _check_parts(master)
 
 
-def _check_policy(spec: Mapping[str, Any], settings: Settings) -> None:
-    asked, most = (
-        (spec.get("compute") or {}).get("gpuDevicesRequest") or 0,
-        settings.policy_max_gpus,
-    )
-    if most is None or asked <= most:
+def _check_policy(spec: Mapping[str, Any], settings: EmulatorSettings) -> None:
+    requested = (spec.get("compute") or {}).get("gpuDevicesRequest") or 0
+    allowed = settings.policy_max_gpus
+    if allowed is None or requested <= allowed:
         return
     issue = {
         "field": "compute.gpuDevicesRequest",
-        "details": f"value must be no greater than {most}",
+        "details": f"value must be no greater than {allowed}",
         "rule": "max",
     }
-    raise Refused(
-        400, "workload does not comply with the policy of the project", complianceIssues=[issue]
-    )
+    message = "workload does not comply with the policy of the project"
+    raise ApiError(400, message, complianceIssues=[issue])
 
 
 def _is_count(value: Any) -> bool:

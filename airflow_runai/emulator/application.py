@@ -1,8 +1,7 @@
 """
-The HTTP side: routes, tokens, faults, and the book of requests.
+The HTTP side: routes, tokens, faults, and the record of requests.
 
-Endpoints are plain functions of the control plane and a call; everything about the wire happens
-here, once.
+Endpoints are plain functions of the control plane and a call; HTTP is handled only here.
 """
 
 from __future__ import annotations
@@ -37,11 +36,13 @@ from airflow_runai.emulator.colours import coloured
 from airflow_runai.emulator.connections import cut
 from airflow_runai.emulator.control_plane import ControlPlane, RecordedRequest
 from airflow_runai.emulator.faults import Fault
-from airflow_runai.emulator.hosts import HostCheckMiddleware, needs_nearby_hosts
+from airflow_runai.emulator.hosts import HostCheckMiddleware, needs_host_check
 from airflow_runai.emulator.page import PATHS, page
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
-Endpoint = Callable[[ControlPlane, Call], Reply]
+Endpoint = Callable[[ControlPlane, ApiCall], ApiReply]
+#: The faults of one call by kind.
+Faults = dict[str, Fault]
 
 _V1 = "/api/v1"
 _ROUTES: list[tuple[str, str, Endpoint]] = [
@@ -86,132 +87,143 @@ _KIND_ROUTES: list[tuple[str, str, Endpoint]] = [
 
 def application(plane: ControlPlane) -> Starlette:
     """Build the ASGI application of a control plane."""
-    table = [
-        (method, f"{_V1}/workloads/{kind}{path}", endpoint, {"kind": kind})
-        for kind in _KINDS
-        for method, path, endpoint in _KIND_ROUTES
-    ] + [(method, path, endpoint, {}) for method, path, endpoint in _ROUTES]
-    table += [
-        ("GET", f"/api/v2/policy/{kind}", routes_limits.policy, {"kind": kind}) for kind in _KINDS
-    ]
-    routes = [
-        Route(path, _Handler(plane, endpoint, fixed).answer, methods=[method])
-        for method, path, endpoint, fixed in table
-    ]
+    # Paths with a fixed kind come first: Starlette takes the first route that fits.
+    routes = [route for kind in _KINDS for route in _kind_routes(plane, kind)]
+    routes += [_route(plane, *entry) for entry in _ROUTES]
     routes += [Route(path, page, methods=["GET"]) for path in PATHS]
-    guard = [Middleware(HostCheckMiddleware)] if needs_nearby_hosts(plane.settings) else []
-    return Starlette(routes=routes, middleware=guard, exception_handlers={404: _lost, 405: _lost})
+    guard = [Middleware(HostCheckMiddleware)] if needs_host_check(plane.settings) else []
+    handlers = {404: _not_found, 405: _not_found}
+    return Starlette(routes=routes, middleware=guard, exception_handlers=handlers)
 
 
-async def _lost(request: Request, error: Exception) -> Response:
+def _kind_routes(plane: ControlPlane, kind: str) -> list[Route]:
+    table = [
+        (method, f"{_V1}/workloads/{kind}{path}", endpoint)
+        for method, path, endpoint in _KIND_ROUTES
+    ]
+    table.append(("GET", f"/api/v2/policy/{kind}", routes_limits.policy))
+    return [_route(plane, *entry, kind=kind) for entry in table]
+
+
+def _route(plane: ControlPlane, method: str, path: str, endpoint: Endpoint, **params: str) -> Route:
+    return Route(path, _Handler(plane, endpoint, params).answer, methods=[method])
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return _json(
-        Reply({"code": status, "message": "not found", "details": request.url.path}, status)
-    )
+    content = {"code": status, "message": "not found", "details": request.url.path}
+    return _json(ApiReply(content, status))
 
 
 class _Handler:
-    """Answers the calls of one route."""
+    """
+    Answers the calls of one route.
 
-    def __init__(self, plane: ControlPlane, endpoint: Endpoint, fixed: dict[str, str]) -> None:
+    :param params: path parameters that the route itself fixes.
+    """
+
+    def __init__(self, plane: ControlPlane, endpoint: Endpoint, params: dict[str, str]) -> None:
         self._plane = plane
         self._endpoint = endpoint
-        self._fixed = fixed
-        self._open = endpoint in (routes_tokens.token_v1, routes_tokens.token_v2)
+        self._params = params
+        self._needs_token = endpoint not in (routes_tokens.token_v1, routes_tokens.token_v2)
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, or let a planned fault spoil it."""
         path, method = request.url.path, request.method
         own = path.startswith("/_emulator")
-        faults = [] if own else self._plane.faults.take(method, path)
+        taken = [] if own else self._plane.faults.take(method, path)
+        faults = {fault.kind: fault for fault in taken}
         response = await self._spoiled(request, faults)
-        skew = next((fault.seconds for fault in faults if fault.kind == "skew"), 0.0)
+        skew = next((fault.seconds for fault in taken if fault.kind == "skew"), 0.0)
         response.headers["Date"] = formatdate(self._plane.clock.now() + skew, usegmt=True)
-        status = 0 if isinstance(response, _Nothing) else response.status_code
-        self._plane.requests.append(RecordedRequest(method, path, request.url.query, status))
+        status = 0 if isinstance(response, _NoAnswer) else response.status_code
+        self._record(request, status)
         return response
 
-    async def _spoiled(self, request: Request, faults: list[Fault]) -> Response:
-        kinds = {fault.kind: fault for fault in faults}
-        if "slow" in kinds:
-            await request.body()  # what has been sent is done, even if its sender is dead by then
-            await asyncio.sleep(kinds["slow"].pause())
-        if "reset" in kinds:
-            return _Nothing(reset=True)
+    async def _spoiled(self, request: Request, faults: Faults) -> Response:
+        if "slow" in faults:
+            await request.body()  # a request that has arrived is carried out, even without a client
+            await asyncio.sleep(faults["slow"].pause())
+        if "reset" in faults:
+            return _NoAnswer(reset=True)
         for kind in ("status", "html"):
-            if kind in kinds:
-                return _refusal(kinds[kind])
-        if "deliver_late" in kinds:
-            with contextlib.suppress(Refused):  # what cannot be read never arrives
-                await self._deliver_late(request, kinds["deliver_late"].seconds)
-            return _Nothing(reset=False)
-        reply = await self._reply(request, kinds)
-        response = _json(Reply(coloured(reply.payload, kinds), reply.status))
-        if "lose_reply" in kinds:
-            await asyncio.sleep(kinds["lose_reply"].pause())
-            return _Nothing(reset=False)
-        return response
+            if kind in faults:
+                return _refusal(faults[kind])
+        if "deliver_late" in faults:
+            with contextlib.suppress(ApiError):  # a request that cannot be read never arrives
+                await self._deliver_late(request, faults["deliver_late"].seconds)
+            return _NoAnswer(reset=False)
+        reply = await self._reply(request, faults)
+        if "lose_reply" in faults:
+            await asyncio.sleep(faults["lose_reply"].pause())
+            return _NoAnswer(reset=False)
+        return _json(ApiReply(coloured(reply.payload, faults), reply.status))
 
-    async def _reply(self, request: Request, kinds: dict[str, Fault]) -> Reply:
+    async def _reply(self, request: Request, faults: Faults) -> ApiReply:
         try:
-            return self._done(await self._read(request), kinds)
-        except Refused as refused:
-            return Reply(refused.body, refused.status)
+            return self._carry_out(await self._read(request), faults)
+        except ApiError as error:
+            return ApiReply(error.body, error.status)
 
     async def _deliver_late(self, request: Request, seconds: float) -> None:
         call = await self._read(request)
 
         def deliver() -> None:
             try:
-                status = self._done(call, {}).status
-            except Refused as refused:
-                status = refused.status
-            self._plane.requests.append(
-                RecordedRequest(call.method, call.path, request.url.query, status)
-            )
+                status = self._carry_out(call, {}).status
+            except ApiError as error:
+                status = error.status
+            self._record(request, status)
 
         self._plane.later(seconds, deliver)
 
-    async def _read(self, request: Request) -> Call:
-        if not self._open and not self._plane.tokens.accepts(request.headers.get("authorization")):
-            raise Refused(401, "Unauthorized", "the token is missing or not valid")
-        params = {**request.path_params, **self._fixed}
-        return Call(
-            request.method,
-            request.url.path,
-            params,
-            dict(request.query_params),
-            await _body(request),
+    async def _read(self, request: Request) -> ApiCall:
+        authorization = request.headers.get("authorization")
+        if self._needs_token and not self._plane.tokens.accepts(authorization):
+            raise ApiError(401, "Unauthorized", "the token is missing or not valid")
+        return ApiCall(
+            method=request.method,
+            path=request.url.path,
+            params={**request.path_params, **self._params},
+            query=dict(request.query_params),
+            body=await _body(request),
         )
 
-    def _done(self, call: Call, kinds: dict[str, Fault]) -> Reply:
-        lag = {"staleness": str(kinds["stale_list"].seconds)} if "stale_list" in kinds else {}
-        hidden = {"hidden": kinds["hide"].name} if "hide" in kinds else {}
-        call = replace(call, params={**call.params, **lag, **hidden})
+    def _carry_out(self, call: ApiCall, faults: Faults) -> ApiReply:
+        params = dict(call.params)
+        if "stale_list" in faults:
+            params["staleness"] = str(faults["stale_list"].seconds)
+        if "hide" in faults:
+            params["hidden"] = faults["hide"].name
+        call = replace(call, params=params)
         with self._plane.lock:
-            self._look(call)
-            self._hide(call, kinds)
+            self._let_time_pass(call)
+            self._hide(call, faults)
             return self._endpoint(self._plane, call)
 
-    def _look(self, call: Call) -> None:
-        pace = self._plane.settings.seconds_per_look
-        if pace and call.method == "GET" and call.path.startswith(f"{_V1}/workloads"):
-            self._plane.advance(pace)
+    def _let_time_pass(self, call: ApiCall) -> None:
+        seconds = self._plane.settings.seconds_per_read
+        if seconds and call.method == "GET" and call.path.startswith(f"{_V1}/workloads"):
+            self._plane.advance(seconds)
 
-    def _hide(self, call: Call, kinds: dict[str, Fault]) -> None:
-        """Answer 404 for a workload that is not to be seen, yet or at all."""
+    def _hide(self, call: ApiCall, faults: Faults) -> None:
+        """Answer 404 for a workload that a fault hides, for a while or for good."""
         workload = self._plane.world.workloads.get(call.params.get("id", ""))
         if workload is None:
             return
-        young = (
-            "hide_new" in kinds
-            and self._plane.clock.now() - workload.created_at < kinds["hide_new"].seconds
-        )
-        if young or ("hide" in kinds and fnmatchcase(workload.name, kinds["hide"].name)):
-            raise Refused(404, f"workload {workload.id} not found")
+        age = self._plane.clock.now() - workload.created_at
+        too_new = "hide_new" in faults and age < faults["hide_new"].seconds
+        hidden = "hide" in faults and fnmatchcase(workload.name, faults["hide"].name)
+        if too_new or hidden:
+            raise ApiError(404, f"workload {workload.id} not found")
+
+    def _record(self, request: Request, status: int) -> None:
+        url = request.url
+        self._plane.requests.append(RecordedRequest(request.method, url.path, url.query, status))
 
 
-class _Nothing(Response):
+class _NoAnswer(Response):
     """No answer at all: the connection is closed or reset."""
 
     def __init__(self, reset: bool) -> None:
@@ -220,7 +232,7 @@ class _Nothing(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         cut(scope["client"], scope["server"], self._reset)
-        # The server complains of a missing answer unless it knows by then that nobody is there.
+        # The server complains of a missing answer unless the client has gone by then.
         while (await receive())["type"] != "http.disconnect":
             pass
 
@@ -234,10 +246,10 @@ async def _body(request: Request) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
-        raise Refused(400, "request body is not JSON", str(error)) from error
+        raise ApiError(400, "request body is not JSON", str(error)) from error
 
 
-def _json(reply: Reply) -> Response:
+def _json(reply: ApiReply) -> Response:
     if reply.payload is None:
         return Response(status_code=reply.status)
     content = json.dumps(reply.payload).encode()
@@ -248,9 +260,8 @@ def _refusal(fault: Fault) -> Response:
     if fault.kind == "html":
         status = 502 if fault.status == 503 else fault.status
         return HTMLResponse(f"<html><body><h1>{status} Bad Gateway</h1></body></html>", status)
-    response = _json(
-        Reply({"code": fault.status, "message": "planned fault", "details": ""}, fault.status)
-    )
+    content = {"code": fault.status, "message": "planned fault", "details": ""}
+    response = _json(ApiReply(content, fault.status))
     if fault.retry_after is not None:
         response.headers["Retry-After"] = f"{fault.retry_after:g}"
     return response

@@ -1,9 +1,9 @@
 """
-The two clocks the embedded Run:ai can live by.
+The two clocks of the embedded Run:ai.
 
-``RealClock`` follows the wall. ``SteppedClock`` stands still until somebody moves it, so that a
-test can live through a week in seconds and always sees the same instants. Token life times never
-use these clocks: the other party compares them with its own wall clock.
+``RealClock`` is the wall clock. ``SteppedClock`` stands still until it is moved, so that a test can
+play a week in seconds and always sees the same instants. Token life times never use these clocks:
+the client compares them with its own wall clock.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ DEFAULT_START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
 
 class Clock(Protocol):
-    """What the engine asks: the time in epoch seconds, and whether it passes by itself."""
+    """The time, and whether it passes by itself."""
 
     stepped: bool
 
     def now(self) -> float:
-        """Tell the time in epoch seconds."""
+        """Return the time in epoch seconds."""
         ...
 
 
@@ -31,13 +31,13 @@ class RealClock:
     stepped = False
 
     def now(self) -> float:
-        """Tell the time in epoch seconds."""
+        """Return the time in epoch seconds."""
         return time.time()
 
 
 class SteppedClock:
     """
-    A clock that only moves when told to.
+    A clock that moves only on request.
 
     :param start: the first instant, in epoch seconds.
     """
@@ -48,7 +48,7 @@ class SteppedClock:
         self._now = start
 
     def now(self) -> float:
-        """Tell the time in epoch seconds."""
+        """Return the time in epoch seconds."""
         return self._now
 
     def move_to(self, instant: float) -> None:
@@ -58,5 +58,5 @@ class SteppedClock:
 
 def iso(instant: float) -> str:
     """Write an instant as the control plane does: ISO 8601, milliseconds, UTC."""
-    moment = datetime.fromtimestamp(instant, tz=timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    time_utc = datetime.fromtimestamp(instant, tz=timezone.utc)
+    return time_utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_utc.microsecond // 1000:03d}Z"

@@ -1,7 +1,7 @@
 """
-Faults that only colour an answer: it comes from a newer server, a poorer one, one that says odd things or nothing.
+Faults that change only an answer's content, as a newer, poorer or odd server would write it.
 
-Each takes what an endpoint answered and returns what the client gets instead; the world is not
+Each takes the answer of an endpoint and returns what the client gets instead; the world is not
 touched.
 """
 
@@ -17,7 +17,7 @@ from airflow_runai.emulator.faults import Fault
 _LISTS = frozenset(
     {"workloads", "pods", "records", "events", "projects", "departments", "nodePools"}
 )
-_WORDS = frozenset({"message", "phaseMessage", "userMessage", "reason"})
+_MESSAGES = frozenset({"message", "phaseMessage", "userMessage", "reason"})
 _PREEMPTED = re.compile("preempt(ed|ing|ion)", re.IGNORECASE)
 
 
@@ -50,10 +50,10 @@ def _future(payload: Any, fault: Fault) -> Any:
 
 
 def _missing_fields(payload: Any, fault: Fault) -> Any:
-    return _everywhere(
-        lambda item: {key: value for key, value in item.items() if key not in fault.missing},
-        payload,
-    )
+    def poorer(item: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in item.items() if key not in fault.missing}
+
+    return _everywhere(poorer, payload)
 
 
 def _replace(payload: Any, fault: Fault) -> Any:
@@ -65,8 +65,10 @@ def _replace(payload: Any, fault: Fault) -> Any:
 
 def _unnamed_preemption(payload: Any, fault: Fault) -> Any:
     def reworded(item: dict[str, Any]) -> dict[str, Any]:
-        said = {key: item[key] for key in _WORDS & item.keys() if isinstance(item[key], str)}
-        return {**item, **{key: _PREEMPTED.sub("Evicted", words) for key, words in said.items()}}
+        for key in _MESSAGES & item.keys():
+            if isinstance(item[key], str):
+                item[key] = _PREEMPTED.sub("Evicted", item[key])
+        return item
 
     return _everywhere(reworded, payload)
 

@@ -1,7 +1,7 @@
 """
-Cutting a connection in the middle of a call, which no ASGI server offers.
+Connections that can be cut in the middle of a call, which no ASGI server offers.
 
-A protocol class that remembers its transports by the client's address is all it takes.
+It takes only a protocol class that remembers its transports by the client's address.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ def cut(client: object, server: object, reset: bool) -> None:
     if transport is None:
         return
     if reset:
-        door = transport.get_extra_info("socket")
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -1,8 +1,8 @@
 """
-One control plane: the world, what moves it, and who may talk to it. Endpoints get this object.
+One control plane: the world, the engine that moves it, tokens and faults.
 
-Everything that reads or changes the world does so with ``lock`` held: requests, the ticking thread
-and tests that step the clock.
+Endpoints get this object. Requests, the ticking thread and tests that step the clock hold ``lock``
+while they read or change the world.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from airflow_runai.emulator.clock import SteppedClock
 from airflow_runai.emulator.engine import Engine
 from airflow_runai.emulator.faults import Faults
 from airflow_runai.emulator.processes import ProcessRuntime
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.scripted import ScriptedRuntime
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.store import Store
-from airflow_runai.emulator.tokens import Tokens
+from airflow_runai.emulator.tokens import TokenIssuer
 from airflow_runai.emulator.wire import Wire
 from airflow_runai.emulator.world import World
 
@@ -31,7 +31,7 @@ CLOSING = "The control plane is shutting down; the workload is queued again"
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request that was answered; ``status`` is 0 when the answer was lost on purpose."""
+    """A request that was answered; ``status`` is 0 if the answer was lost on purpose."""
 
     method: str
     path: str
@@ -41,22 +41,21 @@ class RecordedRequest:
 
 class ControlPlane:
     """
-    The parts, put together.
+    The parts of the emulator, put together.
 
-    :param settings: what to build.
     :param root: directory for logs, node disks and volumes; also for the state if
         ``settings.state`` is set.
     """
 
-    def __init__(self, settings: Settings, root: Path) -> None:
+    def __init__(self, settings: EmulatorSettings, root: Path) -> None:
         self.settings = settings
         self.clock = settings.clock
         self.lock = threading.RLock()
         self.world = World(settings, self.clock.now())
         self.wire = Wire(self.world, settings.version)
-        self.tokens = Tokens(settings.client_id, settings.secret, settings.token_seconds)
+        self.tokens = TokenIssuer(settings.client_id, settings.secret, settings.token_seconds)
         self.faults = Faults(self.clock.now)
-        self._late: list[tuple[float, Callable[[], object]]] = []
+        self._delayed: list[tuple[float, Callable[[], object]]] = []
         self.requests: deque[RecordedRequest] = deque(maxlen=20_000)
         self.processes = self._processes(root) if settings.runs_processes else None
         self.store = Store(settings.state)
@@ -68,51 +67,53 @@ class ControlPlane:
         """Take one step at the present time."""
         with self.lock:
             now = self.clock.now()
-            arrived = [act for at, act in self._late if at <= now]
-            self._late = [entry for entry in self._late if entry[0] > now]
+            arrived = [act for at, act in self._delayed if at <= now]
+            self._delayed = [entry for entry in self._delayed if entry[0] > now]
             for act in arrived:
                 act()
             self.engine.tick(now)
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Do something after so many seconds of the clock."""
+        """Do something after this many seconds of the clock."""
         with self.lock:
-            self._late.append((self.clock.now() + seconds, act))
+            self._delayed.append((self.clock.now() + seconds, act))
 
     def advance(self, seconds: float) -> None:
         """
-        Let time pass on a stepped clock, stopping wherever something is due.
+        Let time pass on a stepped clock, with a stop wherever something is due.
 
-        :param seconds: how much; 0 only takes the steps that are due now.
+        :param seconds: 0 takes only the steps that are due now.
         :raises TypeError: the clock is real.
         """
         if not isinstance(self.clock, SteppedClock):
-            raise TypeError("advance: the clock is real; use Settings(clock=SteppedClock())")
+            raise TypeError(
+                "advance: the clock is real; use EmulatorSettings(clock=SteppedClock())"
+            )
         with self.lock:
             target = self.clock.now() + seconds
             self.tick()
             while (due := self._next_due()) is not None and due <= target:
-                # At least a millisecond: what is due at once must not stop the clock.
+                # At least a millisecond: steps that are due at once must not stop the clock.
                 self.clock.move_to(max(due, self.clock.now() + 0.001))
                 self.tick()
             self.clock.move_to(target)
 
     def _next_due(self) -> float | None:
-        own = self.engine.next_due()
-        return min([*([] if own is None else [own]), *(at for at, _ in self._late)], default=None)
+        times = [self.engine.next_due(), *(at for at, _ in self._delayed)]
+        return min((at for at in times if at is not None), default=None)
 
-    def changed(self, workload: Workload) -> None:
+    def changed(self, workload: EmulatedWorkload) -> None:
         """Keep a change that a request made, before it is answered."""
         self.engine.changed(workload)
         self.store.save()
 
     def preempt(self, name: str, message: str = "Preempted: node maintenance") -> bool:
-        """Let the platform preempt all workloads of this name; False if none holds anything."""
+        """Preempt all workloads of this name as the platform does; False if none holds anything."""
         with self.lock:
-            found = [workload for workload in self.world.listed() if workload.name == name]
-            return any(
-                [self.engine.preempt(workload, message, self.clock.now()) for workload in found]
-            )
+            now = self.clock.now()
+            same_name = [one for one in self.world.listed() if one.name == name]
+            preempted = [self.engine.preempt(one, message, now) for one in same_name]
+            return any(preempted)
 
     @property
     def busy(self) -> bool:
@@ -121,7 +122,7 @@ class ControlPlane:
             return self.engine.busy
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill the processes that still run."""
         with self.lock:
             self.engine.requeue_all(CLOSING, self.clock.now())
             self.store.save()

@@ -1,8 +1,8 @@
 """
 The environment variables of a pod.
 
-What Run:ai injects, what the spec asks for, and a clean minimal base; never anything of the
-emulator's own environment. ``RUNAI_GRACE_SECONDS`` is the emulator's own addition: the real
+The variables that Run:ai injects, those of the spec, and a minimal base; never anything of the
+emulator's own environment. ``RUNAI_GRACE_SECONDS`` is an addition of the emulator: the real
 platform does not tell a process its grace period.
 """
 
@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.emulator.records import Pod, Workload
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
 from airflow_runai.emulator.volumes import Places
-
-DEFAULT_GRACE = 30.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PodContext:
     """
-    What a pod cannot see in its own spec.
+    Facts about a pod that are not in its spec.
 
-    :param port: where the pods of a gang may meet; 0 when there is only one pod.
+    :param port: where the pods of a gang may meet; 0 if there is only one pod.
     :param grace_limit: the emulator's upper limit for the grace period, in seconds.
     """
 
@@ -37,31 +35,31 @@ class Surroundings:
     grace_limit: float | None
 
 
-def spec_of(workload: Workload, pod: Pod) -> dict[str, Any]:
-    """
-    Get the spec of a pod: a master may have its own; what that does not say is as for the workers.
-    """
+def spec_of(workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
+    """Return the spec of a pod: the workload's, under a master's own."""
     own = workload.extras.get("masterSpec") if pod.role == "master" else None
     return {**workload.spec, **own} if own else workload.spec
 
 
-def variables(workload: Workload, pod: Pod, around: Surroundings, places: Places) -> dict[str, str]:
+def variables(
+    workload: EmulatedWorkload, pod: Pod, context: PodContext, places: Places
+) -> dict[str, str]:
     """
-    Build the whole environment; what the spec says wins over what is injected.
+    Build the whole environment; variables of the spec replace injected ones.
 
-    Values from Kubernetes secrets and config maps cannot be known here:
+    Values from Kubernetes secrets and config maps are unknown here:
     ``emulated:<kind>/<name>/<key>`` stands for them.
     """
-    injected = _base(places.local) | _injected(workload, pod, around)
-    if around.pods > 1:
-        injected |= _gang(pod, around)
-    asked = spec_of(workload, pod).get("environmentVariables") or ()
-    told = {
-        str(item["name"]): places.value(_value(item, workload, pod))
-        for item in asked
+    injected = _base(places.local) | _injected(workload, pod, context)
+    if context.pods > 1:
+        injected |= _gang(pod, context)
+    requested = spec_of(workload, pod).get("environmentVariables") or ()
+    own = {
+        str(item["name"]): places.value(_value(item, pod))
+        for item in requested
         if not item.get("exclude")
     }
-    return injected | told
+    return injected | own
 
 
 def _base(local: Path) -> dict[str, str]:
@@ -72,42 +70,33 @@ def _base(local: Path) -> dict[str, str]:
     return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(temporary)}
 
 
-def _injected(workload: Workload, pod: Pod, around: Surroundings) -> dict[str, str]:
-    asked = workload.spec.get("terminationGracePeriodSeconds")
-    grace = DEFAULT_GRACE if asked is None else float(asked)
-    gpus = pod.share * len(pod.gpus)
+def _injected(workload: EmulatedWorkload, pod: Pod, context: PodContext) -> dict[str, str]:
     return {
         "JOB_NAME": workload.name,
         "JOB_UUID": workload.id,
         "POD_INDEX": str(pod.index),
         "POD_UUID": pod.id,
         "NODE_NAME": pod.node,
-        "RUNAI_PROJECT": around.project,
+        "RUNAI_PROJECT": context.project,
         "RUNAI_JOB_NAME": workload.name,
-        "RUNAI_NUM_OF_GPUS": f"{gpus:g}",
+        "RUNAI_NUM_OF_GPUS": f"{pod.held_gpus:g}",
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, pod.gpus)),
-        "RUNAI_GRACE_SECONDS": f"{min(grace, around.grace_limit) if around.grace_limit is not None else grace:g}",
+        "RUNAI_GRACE_SECONDS": f"{workload.grace_seconds(context.grace_limit):g}",
     }
 
 
-def _gang(pod: Pod, around: Surroundings) -> dict[str, str]:
+def _gang(pod: Pod, context: PodContext) -> dict[str, str]:
     return {
         "RANK": str(pod.index),
-        "WORLD_SIZE": str(around.pods),
+        "WORLD_SIZE": str(context.pods),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(around.port),
+        "MASTER_PORT": str(context.port),
     }
 
 
-def _value(item: Mapping[str, Any], workload: Workload, pod: Pod) -> str:
+def _value(item: Mapping[str, Any], pod: Pod) -> str:
     if item.get("podFieldRef"):
-        known = {
-            "metadata.name": pod.name,
-            "metadata.uid": pod.id,
-            "spec.nodeName": pod.node,
-            "status.podIP": "127.0.0.1",
-        }
-        return known.get(str(item["podFieldRef"].get("path")), "")
+        return _pod_field(str(item["podFieldRef"].get("path")), pod)
     for kind in ("secret", "configMap", "userCredential"):
         if item.get(kind):
             return f"emulated:{kind}/{item[kind].get('name')}/{item[kind].get('key')}"
@@ -115,8 +104,18 @@ def _value(item: Mapping[str, Any], workload: Workload, pod: Pod) -> str:
     return "" if value is None else str(value)
 
 
+def _pod_field(path: str, pod: Pod) -> str:
+    fields = {
+        "metadata.name": pod.name,
+        "metadata.uid": pod.id,
+        "spec.nodeName": pod.node,
+        "status.podIP": "127.0.0.1",
+    }
+    return fields.get(path, "")
+
+
 def free_port() -> int:
     """Find a port that is free now."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

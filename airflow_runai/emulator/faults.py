@@ -2,7 +2,7 @@
 Faults on demand: what a network, a gateway or a newer server may do to a client.
 
 A fault fits a method and a path pattern and lasts for a number of calls or of seconds. The first
-fitting one is used. Here is only what is to happen; ``application.py`` makes it happen.
+one that fits is used. Faults are only planned here; ``application.py`` carries them out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 __all__ = ["Fault", "Faults"]
 
-#: What breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's end,
-#: half a character.
+#: Text that breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's
+#: end, half a character.
 HOSTILE_TEXT = "nul \x00 ink \x1b[31m bell \x07 turn \u202e line \u2028 half \ud83d"
 
 KINDS = {
@@ -34,7 +34,8 @@ KINDS = {
     "skew": "the header `Date` is wrong by `seconds`; less than 0: behind",
     "future": "a newer server: phases renamed, fields added",
     "missing_fields": "leave out the fields named in `missing` wherever they occur",
-    "replace": "put `text` in place of the fields named in `fields` (by default `phaseMessage`) wherever they occur",
+    "replace": "put `text` in place of the fields named in `fields` (by default `phaseMessage`) "
+    "wherever they occur",
     "unnamed_preemption": "preemptions happen, but no message calls them so",
 }
 
@@ -77,19 +78,19 @@ class Fault:
             )
 
     def fits(self, method: str, path: str) -> bool:
-        """Say whether this call is meant."""
+        """Whether the fault is for this call."""
         return self.method in ("*", method) and fnmatchcase(path, self.path)
 
     def pause(self, limit: float = 300.0) -> float:
-        """Tell how long to wait, in seconds."""
+        """Seconds to wait."""
         return min(self.seconds, limit)
 
 
 class Faults:
     """
-    The faults that are planned.
+    The planned faults.
 
-    :param now: tells the time, in epoch seconds.
+    :param now: returns the time in epoch seconds.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -101,14 +102,13 @@ class Faults:
         """
         Plan a fault; the details are the fields of :class:`Fault`.
 
-        :raises ValueError: the kind or a detail is not known.
+        :raises ValueError: the kind or a detail is unknown.
         """
-        known = {item.name for item in fields(Fault)} - {"id", "kind"}
-        unknown = sorted(set(details) - known)
+        allowed = {item.name for item in fields(Fault)} - {"id", "kind"}
+        unknown = sorted(set(details) - allowed)
         if unknown:
-            raise ValueError(
-                f"{unknown[0]}: not a detail of a fault; known are {', '.join(sorted(known))}"
-            )
+            names = ", ".join(sorted(allowed))
+            raise ValueError(f"{unknown[0]}: not a detail of a fault; known are {names}")
         for name in {"missing", "fields"} & details.keys():
             details[name] = tuple(details[name])
         fault = Fault(kind, **details)
@@ -127,25 +127,24 @@ class Faults:
 
     def take(self, method: str, path: str) -> list[Fault]:
         """
-        Get the faults for this call, and count it.
+        Return the faults for this call, and count it.
 
-        One fault decides what happens to the call; faults that only colour the answer apply beside
+        One fault decides what happens to the call; faults that change only the answer apply beside
         it.
         """
         taken: list[Fault] = []
         for fault in [fault for fault in self._present() if fault.fits(method, path)]:
+            decided = any(other.kind in _DECIDING for other in taken)
             if fault.after > 0:
                 fault.after -= 1
-            elif fault.kind in _COLOURS or all(other.kind in _COLOURS for other in taken):
+            elif fault.kind not in _DECIDING or not decided:
                 taken.append(fault)
                 self._count(fault)
         return taken
 
     def _present(self) -> list[Fault]:
-        moment = self._now()
-        self._planned = [
-            fault for fault in self._planned if moment < self._ends.get(fault.id, math.inf)
-        ]
+        now = self._now()
+        self._planned = [one for one in self._planned if now < self._ends.get(one.id, math.inf)]
         return self._planned
 
     def _count(self, fault: Fault) -> None:
@@ -155,5 +154,5 @@ class Faults:
                 self._planned.remove(fault)
 
 
-# The others decide what becomes of a call.
-_COLOURS = frozenset(KINDS) - {"status", "html", "slow", "lose_reply", "reset", "deliver_late"}
+#: Kinds that decide what happens to a call; the others change only its answer.
+_DECIDING = frozenset({"status", "html", "slow", "lose_reply", "reset", "deliver_late"})

@@ -2,7 +2,7 @@
 ``filterBy``, ``sortBy`` and paging, as the vendor's lists have them.
 
 One filter is ``field OP value``; several are joined by commas and must all hold; a comma inside a
-value cannot be escaped. A field nobody knows is refused: the vendor does not say what happens, and
+value cannot be escaped. An unknown field is refused: the vendor does not say what happens, and
 silence would hide mistakes.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_runai.emulator.replies import Refused
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
 _FILTER = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
@@ -42,29 +42,43 @@ def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items
     for part in [part for part in (text or "").split(",") if part]:
         match = _FILTER.fullmatch(part)
         if match is None:
-            raise Refused(
+            raise ApiError(
                 400,
                 f"filterBy: {part!r} is not 'field operator value' with one of {' '.join(_TESTS)}",
             )
         name, operator, value = match[1], match[2], match[3].strip()
-        where = _known(name, fields, "filterBy")
-        items = [item for item in items if _holds(_get(item, where), operator, value)]
+        path = _path(name, fields, "filterBy")
+        items = [item for item in items if _holds(_get(item, path), operator, value)]
     return items
 
 
 def ordered(items: Items, by: str | None, order: str | None, fields: Mapping[str, str]) -> Items:
     """Sort by a field; items without a value come last, equal ones keep their order."""
     if order not in (None, "", "asc", "desc"):
-        raise Refused(400, f"sortOrder: {order!r} is neither asc nor desc")
+        raise ApiError(400, f"sortOrder: {order!r} is neither asc nor desc")
     if not by:
         return items
-    where = _known(by, fields, "sortBy")
-    having = [item for item in items if _get(item, where) is not None]
-    lacking = [item for item in items if _get(item, where) is None]
-    return (
-        sorted(having, key=lambda item: _comparable(_get(item, where)), reverse=order == "desc")
-        + lacking
-    )
+    path = _path(by, fields, "sortBy")
+    with_value = [item for item in items if _get(item, path) is not None]
+    without = [item for item in items if _get(item, path) is None]
+    with_value.sort(key=lambda item: _comparable(_get(item, path)), reverse=order == "desc")
+    return with_value + without
+
+
+def filtered_and_ordered(items: Items, call: ApiCall, fields: Mapping[str, str]) -> Items:
+    """Apply a call's ``filterBy``, ``search``, ``sortBy`` and ``sortOrder``."""
+    query = call.query
+    items = filtered(items, query.get("filterBy"), fields)
+    search = query.get("search", "").lower()
+    if search:
+        items = [item for item in items if search in item["name"].lower()]
+    return ordered(items, query.get("sortBy"), query.get("sortOrder"), fields)
+
+
+def paged(items: Sequence[Any], call: ApiCall, key: str, strict: bool) -> ApiReply:
+    """Reply with the page of a list that the call requests, under this key."""
+    shown, following = page(items, call.query, strict)
+    return ApiReply({key: shown} if following is None else {key: shown, "next": following})
 
 
 def page(
@@ -76,24 +90,24 @@ def page(
     :param strict: refuse a limit above 500 instead of cutting it.
     :return: the page, and the offset of the next one, None at the end.
     """
-    offset, limit = _number(query, "offset", 0, 0), _number(query, "limit", DEFAULT_LIMIT, 1)
+    offset = _number(query, "offset", default=0, least=0)
+    limit = _number(query, "limit", default=DEFAULT_LIMIT, least=1)
     if limit > MAX_LIMIT and strict:
-        raise Refused(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
+        raise ApiError(400, f"limit: {limit} is not in 1..{MAX_LIMIT}")
     end = offset + min(limit, MAX_LIMIT)
     return list(items[offset:end]), end if end < len(items) else None
 
 
-def _known(name: str, fields: Mapping[str, str], where: str) -> str:
+def _path(name: str, fields: Mapping[str, str], parameter: str) -> str:
     if name not in fields:
-        raise Refused(
-            400, f"{where}: unknown field {name!r}; known are {', '.join(sorted(fields))}"
-        )
+        known = ", ".join(sorted(fields))
+        raise ApiError(400, f"{parameter}: unknown field {name!r}; known are {known}")
     return fields[name]
 
 
-def _get(item: Mapping[str, Any], where: str) -> Any:
+def _get(item: Mapping[str, Any], path: str) -> Any:
     value: Any = item
-    for part in where.split("."):
+    for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
@@ -112,7 +126,7 @@ def _holds(have: Any, operator: str, text: str) -> bool:
 
 
 def _comparable(value: Any) -> Any:
-    """Turn instants and numbers, also written ones, into floats, and leave the rest as text."""
+    """Turn numbers and instants, also written as text, into floats; the rest stays text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -128,10 +142,12 @@ def _instant(text: str) -> Any:
     if not re.match(r"\d{4}-\d\d-\d\d", text):
         return text
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace(" ", "+"))
+        instant = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace(" ", "+"))
     except ValueError:
         return text
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=timezone.utc)
+    return instant.timestamp()
 
 
 def _number(query: Mapping[str, str], name: str, default: int, least: int) -> int:
@@ -139,5 +155,5 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int) -> in
     if not text:
         return default
     if not text.isdecimal() or int(text) < least:
-        raise Refused(400, f"{name}: {text!r} is not a number of {least} or more")
+        raise ApiError(400, f"{name}: {text!r} is not a number of {least} or more")
     return int(text)

@@ -1,7 +1,7 @@
 """
-A workload's history as the stretches a timeline is drawn of.
+A workload's history as the bars of a timeline.
 
-Only for the emulator's own page. The provider draws its own picture from the same history: two
+Only for the emulator's own page. The provider draws its own timeline from the same history: two
 readers that share no code, so that a wrong reading shows.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from airflow_runai.emulator import phases
-from airflow_runai.emulator.records import Record, Workload
+from airflow_runai.emulator.records import EmulatedWorkload, Record
 
-#: A training preempted every minute for days must not make the page heavy: only the newest
-#: stretches are drawn.
-LIMIT = 200
+#: A training preempted every minute for days must not make the page heavy: only the newest bars are
+#: drawn.
+MAX_BARS = 200
 _KINDS = {
     phases.CREATING: "queued",
     phases.PENDING: "queued",
@@ -27,12 +27,11 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Stretch:
+class HistoryBar:
     """
-    A time in which nothing changed, in epoch seconds.
+    A period in which nothing changed, in epoch seconds.
 
-    :param kind: ``queued, starting, running, preempted, suspended`` or ``stopping``: what colour it
-        has.
+    :param kind: its colour: ``queued, starting, running, preempted, suspended`` or ``stopping``.
     """
 
     since: float
@@ -42,24 +41,24 @@ class Stretch:
     message: str
 
 
-def stretches(workload: Workload, now: float) -> list[Stretch]:
-    """List what a workload did, oldest first; the time after its end is no stretch."""
+def history_bars(workload: EmulatedWorkload, now: float) -> list[HistoryBar]:
+    """List the periods of a workload, oldest first; the time after its end is not one of them."""
     records = [record for record in workload.history if record.phase]
-    last = workload.deleted_at or now
-    ends = [*(record.at for record in records[1:]), last]
-    found = [
-        Stretch(record.at, max(record.at, end), _kind(record), record.phase, record.message)
+    ends = [*(record.at for record in records[1:]), workload.deleted_at or now]
+    bars = [
+        HistoryBar(record.at, max(record.at, end), _kind(record), record.phase, record.message)
         for record, end in zip(records, ends, strict=True)
         if record.phase not in phases.ENDED
     ]
-    return found[-LIMIT:]
+    return bars[-MAX_BARS:]
 
 
-def interruptions(workload: Workload) -> int:
+def interruptions(workload: EmulatedWorkload) -> int:
     """Count how often it stopped running without being finished or deleted."""
-    shown = [record.phase for record in workload.history if record.phase]
-    over = phases.ENDED | {phases.DELETING}
-    return sum(before == phases.RUNNING and after not in over for before, after in pairwise(shown))
+    reached = [record.phase for record in workload.history if record.phase]
+    final = phases.ENDED | {phases.DELETING}
+    pairs = pairwise(reached)
+    return sum(before == phases.RUNNING and after not in final for before, after in pairs)
 
 
 def _kind(record: Record) -> str:

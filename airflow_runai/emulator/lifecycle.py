@@ -1,7 +1,7 @@
 """
-The life of one workload: every change of its phase, its pods and its history goes through here.
+The life of one workload: all changes of its phase, pods and history.
 
-``engine.py`` says when, the scheduler says who; this module only knows what a change consists of.
+``engine.py`` decides when, the scheduler which workload; this module only carries the change out.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.records import Departure, Event, Pod, Record, Workload
+from airflow_runai.emulator.records import Departure, EmulatedWorkload, Event, Pod, Record
 
 _TICK = 0.001  # history lines never share an instant, so that sorting by time keeps their order
 
 
-def enter(workload: Workload, phase: str, message: str, now: float) -> None:
-    """Put a workload into a phase and write it down."""
+def enter(workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
+    """Put a workload into a phase and record it."""
     _count_time(workload, now)
     workload.phase, workload.phase_message, workload.phase_reason = phase, message, ""
     workload.phase_at = now
@@ -26,13 +26,13 @@ def enter(workload: Workload, phase: str, message: str, now: float) -> None:
     _write(workload, Record(now, phase, message))
 
 
-def explain(workload: Workload, reason: str, message: str) -> None:
-    """Say why a waiting workload waits, without a new line of history."""
+def explain(workload: EmulatedWorkload, reason: str, message: str) -> None:
+    """Show why a workload waits, without a new line of history."""
     workload.phase_reason, workload.phase_message = reason, message
 
 
 def note(
-    workload: Workload,
+    workload: EmulatedWorkload,
     reason: str,
     message: str,
     now: float,
@@ -40,15 +40,19 @@ def note(
     bad: bool = False,
 ) -> None:
     """Write an event, about a pod or about the workload."""
-    kind, name, about = (
-        ("Pod", pod.name, pod.id) if pod else ("RunaiJob", workload.name, workload.id)
+    event = Event(
+        type="Warning" if bad else "Normal",
+        reason=reason,
+        message=message,
+        source="kubelet" if pod else "runai-scheduler",
+        object_kind="Pod" if pod else "RunaiJob",
+        object_name=pod.name if pod else workload.name,
+        object_id=pod.id if pod else workload.id,
     )
-    source = "kubelet" if pod else "runai-scheduler"
-    event = Event("Warning" if bad else "Normal", reason, message, source, kind, name, about)
     _write(workload, Record(now, event=event))
 
 
-def place(workload: Workload, slots: tuple[Slot, ...], now: float) -> None:
+def place(workload: EmulatedWorkload, slots: tuple[Slot, ...], now: float) -> None:
     """Begin an incarnation: make its pods on the given slots."""
     workload.incarnation += 1
     for index, slot in enumerate(slots):
@@ -61,38 +65,37 @@ def place(workload: Workload, slots: tuple[Slot, ...], now: float) -> None:
     enter(workload, phases.INITIALIZING, f"Preparing on {', '.join(workload.last_nodes)}", now)
 
 
-def started(workload: Workload, now: float) -> None:
-    """All pods of the incarnation run."""
+def started(workload: EmulatedWorkload, now: float) -> None:
+    """Record that all pods of the incarnation run."""
     for pod in workload.live_pods:
         pod.phase, pod.started_at = "Running", now
         note(workload, "Started", f"Started container {workload.name} on {pod.node}", now, pod)
     enter(workload, phases.RUNNING, f"Running on {', '.join(workload.last_nodes)}", now)
 
 
-def depart(workload: Workload, phase: str, departure: Departure, now: float) -> None:
+def depart(workload: EmulatedWorkload, phase: str, departure: Departure, now: float) -> None:
     """Begin to stop the pods, on the way to ``departure.next_phase``."""
     workload.departure = departure
     if departure.why == "preempted":
         for pod in workload.live_pods:
+            evicted = f"Pod {pod.name} was evicted from {pod.node}"
             note(workload, "Preempted", departure.message, now, pod, bad=True)
-            note(
-                workload, "Evict", f"Pod {pod.name} was evicted from {pod.node}", now, pod, bad=True
-            )
+            note(workload, "Evict", evicted, now, pod, bad=True)
     enter(workload, phase, departure.message, now)
 
 
-def exited(workload: Workload, codes: Sequence[int | None]) -> None:
+def exited(workload: EmulatedWorkload, codes: Sequence[int | None]) -> None:
     """Keep the exit codes of an incarnation's pods, as a container's status does (128 + signal)."""
     for pod, code in zip(workload.live_pods, codes, strict=False):
         pod.exit_code = code
 
 
-def pods_end(workload: Workload, phase: str, now: float) -> None:
+def pods_end(workload: EmulatedWorkload, phase: str, now: float) -> None:
     """
-    The incarnation is over.
+    Record that the incarnation is over.
 
-    :param phase: what became of the pods: ``Succeeded`` and ``Failed`` ones stay listed,
-        ``Deleted`` ones do not.
+    :param phase: of its pods; ``Succeeded`` and ``Failed`` ones stay listed, ``Deleted`` ones do
+        not.
     """
     for pod in workload.live_pods:
         pod.completed_at = now
@@ -102,21 +105,21 @@ def pods_end(workload: Workload, phase: str, now: float) -> None:
             note(workload, "Killing", f"Stopping container {workload.name}", now, pod)
 
 
-def totals(workload: Workload, now: float) -> tuple[int, int]:
-    """Tell the whole seconds a workload has been pending and running so far."""
+def totals(workload: EmulatedWorkload, now: float) -> tuple[int, int]:
+    """Return the whole seconds a workload has been pending and running so far."""
     since = max(0.0, now - workload.phase_at)
     pending = workload.pending_seconds + (since if workload.phase == phases.PENDING else 0.0)
     running = workload.running_seconds + (since if workload.phase == phases.RUNNING else 0.0)
     return int(pending), int(running)
 
 
-def phase_at(workload: Workload, instant: float) -> Record | None:
+def phase_at(workload: EmulatedWorkload, instant: float) -> Record | None:
     """Look up the phase a workload had at an instant; None before it was created."""
     earlier = [record for record in workload.history if record.phase and record.at <= instant]
     return earlier[-1] if earlier else None
 
 
-def _count_time(workload: Workload, now: float) -> None:
+def _count_time(workload: EmulatedWorkload, now: float) -> None:
     since = max(0.0, now - workload.phase_at)
     if workload.phase == phases.PENDING:
         workload.pending_seconds += since
@@ -124,7 +127,7 @@ def _count_time(workload: Workload, now: float) -> None:
         workload.running_seconds += since
 
 
-def _write(workload: Workload, record: Record) -> None:
+def _write(workload: EmulatedWorkload, record: Record) -> None:
     if workload.history:
         record.at = max(record.at, workload.history[-1].at + _TICK)
     workload.history.append(record)

@@ -1,10 +1,10 @@
 """
-The embedded Run:ai's own web page: one static file, open to everybody, in which there is nothing to see.
+The embedded Run:ai's own web page: one static file without data, which needs no log-in.
 
-All it shows and does, it asks for with a bearer token that its reader gets by logging in, like
-every other client: the emulator runs commands, and a cookie would lend that power to every website
-open in the same browser. For the same reason nobody may frame it, and the only script and style
-that run are the ones in the file (by their hashes).
+The page reads and does everything with a bearer token that its user gets by logging in, like any
+other client: the emulator runs commands, and a cookie would lend that power to every website open
+in the same browser. For the same reason no site may frame it, and only the script and style in the
+file run (by their hashes).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FILE = Path(__file__).with_name("page.html")
 
 
 async def page(request: Request) -> Response:
-    """``GET /``, ``/workloads?search=TEXT`` and ``/workloads/NAME``; the page itself reads its address."""
+    """``GET /``, ``/workloads?search=TEXT`` and ``/workloads/NAME``; the page reads its address."""
     content, policy = _loaded()
     headers = {
         "Content-Security-Policy": policy,
@@ -40,13 +40,19 @@ async def page(request: Request) -> Response:
 def _loaded() -> tuple[str, str]:
     content = _FILE.read_text(encoding="utf-8")
     policy = (
-        f"default-src 'none'; script-src {_hashes(content, 'script')}; style-src {_hashes(content, 'style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'",
+        f"script-src {_hashes(content, 'script')}",
+        f"style-src {_hashes(content, 'style')}",
+        "connect-src 'self'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
     )
-    return content, policy
+    return content, "; ".join(policy)
 
 
 def _hashes(content: str, tag: str) -> str:
-    found = re.findall(f"<{tag}>(.*?)</{tag}>", content, re.DOTALL)
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
-    return " ".join(f"'sha256-{digest}'" for digest in digests)
+    elements = re.findall(f"<{tag}>(.*?)</{tag}>", content, re.DOTALL)
+    digests = [hashlib.sha256(text.encode()).digest() for text in elements]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

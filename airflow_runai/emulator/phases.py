@@ -1,8 +1,8 @@
 """
 The emulator's own table of workload phases.
 
-It is written from the vendor's documents and shares nothing with the client's table: a referee who
-copies the player's rules cannot find a wrong rule.
+It is written from the vendor's documents and shares nothing with the client's table: sharing it
+would test the client's assumptions against themselves.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ COMPLETED = "Completed"
 FAILED = "Failed"
 
 ENDED = frozenset({COMPLETED, FAILED})
-LEAVING = frozenset({TERMINATING, STOPPING, DELETING})
-# What the Kubernetes side would call the same moment (``k8sPhase`` is a free string).
+HALTED = ENDED | {STOPPED}
+# The same phases as Kubernetes names them (``k8sPhase`` is a free string).
 KUBERNETES = {
     CREATING: "Pending",
     PENDING: "Pending",
@@ -35,5 +35,5 @@ KUBERNETES = {
     COMPLETED: "Succeeded",
     FAILED: "Failed",
 }
-# What a control plane newer than its client may call them (the ``future`` fault).
+# Names that a control plane newer than its client might use (the ``future`` fault).
 RENAMED = {STOPPING: "Suspending", TERMINATING: "Quiescing"}

@@ -1,7 +1,7 @@
 """
-Free GPUs of a cluster, device by device, and on which node a pod goes.
+Free GPUs of a cluster, device by device, and the node on which a pod goes.
 
-Pure arithmetic: it does not know who may have what (that is ``scheduler.py``).
+Pure arithmetic: who may have which GPUs is decided in ``scheduler.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 
 @dataclass(frozen=True)
 class Slot:
     """
-    What one pod holds.
+    The GPUs that one pod holds.
 
     :param node: name of the node.
     :param gpus: device numbers on that node; empty for a pod without GPU.
@@ -29,10 +29,10 @@ class Slot:
 
 class Room:
     """
-    What is free, seen twice: now, and soon, when everybody who has been told to go is gone.
+    The free GPUs, counted twice: now, and soon, when the pods that are being stopped have gone.
 
-    A reservation takes from soon only, preferably what is not free now: others may start there
-    meanwhile.
+    A reservation takes from the GPUs that are free soon, preferably not from those that are free
+    now: others may start there in the meantime.
     """
 
     def __init__(self, nodes: Mapping[str, _Node]) -> None:
@@ -40,13 +40,12 @@ class Room:
 
     @classmethod
     def of(cls, nodes: Mapping[str, int]) -> Room:
-        """Give the picture of an empty cluster, from the number of GPUs per node."""
-        return cls(
-            {name: _Node((_GRAIN,) * gpus, (_GRAIN,) * gpus) for name, gpus in nodes.items()}
-        )
+        """Build the room of an empty cluster from the number of GPUs per node."""
+        free = {name: (_GRAIN,) * gpus for name, gpus in nodes.items()}
+        return cls({name: _Node(devices, devices) for name, devices in free.items()})
 
     def copy(self) -> Room:
-        """Give an equal picture to try things on."""
+        """Copy the room to try decisions on."""
         return Room(self._nodes)
 
     @property
@@ -55,12 +54,12 @@ class Room:
         return sum(node.free for node in self._nodes.values()) / _GRAIN
 
     def take(self, slots: Iterable[Slot]) -> None:
-        """Let somebody hold these slots."""
+        """Take these slots, now and soon."""
         for slot in slots:
             self._change(slot, now=-1, soon=-1)
 
-    def expect(self, slots: Iterable[Slot]) -> None:
-        """Take note that whoever holds these slots is leaving."""
+    def release_soon(self, slots: Iterable[Slot]) -> None:
+        """Record that the pods in these slots are leaving."""
         for slot in slots:
             self._change(slot, now=0, soon=+1)
 
@@ -71,8 +70,8 @@ class Room:
         Find slots that are free now, and take them.
 
         :param pods: GPUs per pod, as in :class:`Job`.
-        :param avoid: nodes to use only when nothing else is free.
-        :return: one slot a pod in the same order, or None when they do not all fit.
+        :param avoid: nodes to use only if no other fits.
+        :return: one slot a pod in the same order, or None if they do not all fit.
         """
         return self._fit(pods, now=True, avoid=avoid)
 
@@ -80,7 +79,7 @@ class Room:
         self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
     ) -> tuple[Slot, ...] | None:
         """
-        Find slots that are free soon, and keep them from those who come later.
+        Find slots that are free soon, and keep them from jobs that come later.
 
         :param home: where the pods were until now; the same slot is preferred to another one on the
             same node.
@@ -90,34 +89,34 @@ class Room:
     def _fit(
         self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
     ) -> tuple[Slot, ...] | None:
-        after, found = self.copy(), dict[int, Slot]()
+        """Place the largest pod first; take nothing unless all fit."""
+        after = self.copy()
+        slots: dict[int, Slot] = {}
         for index in sorted(range(len(pods)), key=lambda index: -pods[index]):
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
             after._change(slot, now=-1 if now else 0, soon=-1)
-            found[index] = slot
+            slots[index] = slot
         self._nodes = after._nodes
-        return tuple(found[index] for index in range(len(pods)))
+        return tuple(slots[index] for index in range(len(pods)))
 
     def _choose(
         self, gpus: float, now: bool, avoid: frozenset[str], home: Slot | None
     ) -> Slot | None:
-        """Prefer a node where it fits now, then one not to be avoided, then the fullest, then the first by name."""
-        best: tuple[bool, bool, int, str] | None = None
+        """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
+        ranks = []
         for name, node in self._nodes.items():
-            if gpus > 0 and node.free < _grains(gpus):
-                continue
-            at_once = node.fits(gpus, now=True)
-            if at_once or (not now and node.fits(gpus, now=False)):
-                rank = (not at_once, name in avoid, node.free, name)
-                best = min(best, rank) if best else rank
-        if best is None:
+            fits_now = node.fits(gpus, now=True)
+            if fits_now or (not now and node.fits(gpus, now=False)):
+                ranks.append((not fits_now, name in avoid, node.free, name))
+        if not ranks:
             return None
-        node = self._nodes[best[3]]
-        if home and home.node == best[3] and node.can_give(home):
+        *_, best = min(ranks)
+        node = self._nodes[best]
+        if home and home.node == best and node.can_give(home):
             return home
-        return node.slot(best[3], gpus, now)
+        return node.slot(best, gpus, now)
 
     def _change(self, slot: Slot, now: int, soon: int) -> None:
         if slot.gpus and slot.node in self._nodes:
@@ -135,17 +134,19 @@ class _Node:
 
     def fits(self, gpus: float, now: bool) -> bool:
         """Whether a pod finds its devices here."""
-        return gpus <= 0 or len(self._devices(gpus, now)) >= max(1, int(gpus))
+        if gpus <= 0:
+            return True
+        # The sum decides most cases without a look at the devices.
+        return self.free >= _grains(gpus) and len(self._devices(gpus, now)) >= max(1, int(gpus))
 
     def slot(self, name: str, gpus: float, now: bool) -> Slot:
-        """Give a pod that fits its devices; a share goes to the fullest."""
+        """Choose a pod's devices among those that fit; a share goes to the fullest."""
         if gpus <= 0:
             return Slot(name)
         devices = self._devices(gpus, now)
         if gpus < 1:
-            return Slot(
-                name, (min(devices, key=lambda number: (self._soon[number], number)),), gpus
-            )
+            fullest = min(devices, key=lambda number: (self._soon[number], number))
+            return Slot(name, (fullest,), gpus)
         later_first = sorted(devices, key=lambda number: (self._now[number] == _GRAIN, number))
         return Slot(name, tuple(sorted(later_first[: int(gpus)])))
 
@@ -155,24 +156,19 @@ class _Node:
         return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
 
     def changed(self, slot: Slot, now: int, soon: int) -> _Node:
-        """
-        Give the node after a slot was taken (-1), released (+1) or left as it is (0), now and soon.
-        """
-        before, after = list(self._now), list(self._soon)
+        """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
+        grains = _grains(slot.share)
+        free_now, free_soon = list(self._now), list(self._soon)
         for number in slot.gpus:
-            if number < len(before):
-                before[number] += now * _grains(slot.share)
-                after[number] += soon * _grains(slot.share)
-        return _Node(tuple(before), tuple(after))
+            if number < len(free_now):
+                free_now[number] += now * grains
+                free_soon[number] += soon * grains
+        return _Node(tuple(free_now), tuple(free_soon))
 
     def _devices(self, gpus: float, now: bool) -> list[int]:
         need = _grains(min(gpus, 1.0))
-        pairs = enumerate(zip(self._now, self._soon, strict=True))
-        return [
-            number
-            for number, (at_once, later) in pairs
-            if later >= need and (at_once >= need or not now)
-        ]
+        later = [number for number, free in enumerate(self._soon) if free >= need]
+        return [number for number in later if self._now[number] >= need] if now else later
 
 
 def _grains(share: float) -> int:

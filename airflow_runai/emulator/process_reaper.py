@@ -1,13 +1,13 @@
 """
 No process outlives the emulator, however it ends.
 
-Each process group is noted as a file ``run/<pid>`` with the leader's start time. A small watchdog
-process waits until its standard input closes, which happens even when the emulator is killed with
-SIGKILL, and then kills every group noted there. The next start does the same before anything else,
-in case the watchdog was killed, too.
+Each process group is recorded as a file ``run/<pid>`` with the leader's start time. A small
+watchdog process waits until its standard input closes, which happens even if the emulator is killed
+with SIGKILL, and then kills all recorded groups. The next start does the same first, in case the
+watchdog was killed, too.
 
-The parent-death signal of Linux is no alternative: it reaches the first process only, not what a
-start-up script started.
+The parent-death signal of Linux is not enough: it reaches the first process only, not the children
+of a start-up script.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 
 class ProcessReaper:
     """
-    Holds process groups.
+    Records process groups, and kills those that are left.
 
-    :param folder: where to note them.
+    :param folder: for the records.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class ProcessReaper:
         sweep(folder)
 
     def hold(self, pid: int) -> None:
-        """Note a process group by its leader."""
+        """Record a process group by its leader."""
         if self._watchdog is None:
             self._watchdog = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, str(self._folder)],
@@ -50,10 +50,10 @@ class ProcessReaper:
 
     def close(self) -> None:
         """
-        Kill what is left and dismiss the watchdog.
+        Kill the groups that are left and end the watchdog.
 
-        It is not waited for to notice: a process forked from this one may hold the other end of its
-        pipe open.
+        It is killed, since it might never notice: a process forked from this one may hold the other
+        end of its pipe open.
         """
         sweep(self._folder)
         if self._watchdog is not None:
@@ -63,7 +63,7 @@ class ProcessReaper:
 
 
 def started_at(pid: int) -> str:
-    """Tell when a process started, in clock ticks since boot; empty where that cannot be known."""
+    """Return when a process started, in clock ticks since boot; empty if that is unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -72,13 +72,11 @@ def started_at(pid: int) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """
-    Kill every noted group whose leader is still the process that was noted, and forget them all.
-    """
+    """Kill the recorded groups whose leader is still the recorded process; forget all of them."""
     for path in folder.iterdir():
         try:
-            pid, noted = int(path.name), path.read_text()
-            if started_at(pid) == noted:
+            pid = int(path.name)
+            if started_at(pid) == path.read_text():
                 os.killpg(pid, signal.SIGKILL)
         except (ValueError, OSError):
             pass

@@ -1,10 +1,11 @@
 """
-Workloads as real child processes: one per pod, each the leader of its own session and process group.
+Workloads as real child processes: one per pod, each the leader of its own session and group.
 
-There are no containers: no image is pulled, no resource is limited, and its entry point is unknown,
-so that ``args`` without ``command`` are run as the command. SIGTERM goes to the whole process group
-(Kubernetes sends it to the first process only). A child that makes a session of its own can escape;
-everything else dies with its pod, and all pods die with the emulator (``leash.py``).
+There are no containers: no image is pulled, no resource is limited, and the image's entry point is
+unknown, so ``args`` without ``command`` are run as the command. SIGTERM goes to the whole process
+group (Kubernetes sends it to the first process only). A child that makes a session of its own can
+escape; all other children die with their pod, and all pods die with the emulator
+(``process_reaper.py``).
 """
 
 from __future__ import annotations
@@ -15,25 +16,27 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from airflow_runai.emulator import environment, volumes
-from airflow_runai.emulator.environment import Surroundings
+from airflow_runai.emulator.environment import PodContext
 from airflow_runai.emulator.process_reaper import ProcessReaper
-from airflow_runai.emulator.records import Pod, Workload
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
+Child = subprocess.Popen[bytes]
 
 
 class ProcessRuntime:
     """
     Starts and stops processes.
 
-    :param root: the state directory: ``logs/``, ``nodes/``, ``volumes/`` and ``run/`` live in it.
+    :param root: the state directory: ``logs/``, ``nodes/``, ``volumes/`` and ``run/`` are in it.
     :param mapped: claim name, source or container path to local directory.
-    :param grace: upper limit for the grace period a pod is told about; None for none.
+    :param projects: project id to name.
+    :param grace: upper limit for the grace period a pod is told; None for no limit.
     """
 
     def __init__(
@@ -47,58 +50,57 @@ class ProcessRuntime:
         self._mapped = {key: Path(directory).absolute() for key, directory in mapped.items()}
         self._projects = projects
         self._grace = grace
-        self._leash = ProcessReaper(root / "run")
-        self._running: dict[str, list[subprocess.Popen[bytes] | int]] = {}
+        self._reaper = ProcessReaper(root / "run")
+        # For each pod its process, or the exit code of one that could not be started.
+        self._pods: dict[str, list[Child | int]] = {}
 
-    def start(self, workload: Workload, now: float) -> None:
-        """Start all pods; one that cannot be started counts as ended with 126 or 127."""
+    def start(self, workload: EmulatedWorkload, now: float) -> None:
+        """Start all pods; a pod that cannot be started counts as ended with 126 or 127."""
         if workload.incarnation == 1:
             shutil.rmtree(self._logs(workload), ignore_errors=True)
         pods = workload.live_pods
         port = environment.free_port() if len(pods) > 1 else 0
-        self._running[workload.id] = [
-            self._start_pod(workload, pod, len(pods), port) for pod in pods
-        ]
+        project = self._projects.get(workload.project_id, workload.project_id)
+        context = PodContext(project, len(pods), port, self._grace)
+        self._pods[workload.id] = [self._start_pod(workload, pod, context) for pod in pods]
 
-    def exits(self, workload: Workload, now: float) -> Sequence[int | None]:
-        """Tell the exit code of each pod as a shell would (128 + signal)."""
-        return [_exit_code(entry) for entry in self._running.get(workload.id, [])]
+    def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
+        """Return the exit code of each pod as a shell does (128 + signal)."""
+        return [_exit_code(pod) for pod in self._pods.get(workload.id, [])]
 
-    def terminate(self, workload: Workload, now: float) -> None:
+    def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Send SIGTERM to each pod's process group."""
         self._signal(workload, signal.SIGTERM)
 
-    def kill(self, workload: Workload, now: float) -> None:
-        """Send SIGKILL to each pod's process group, and bury what it leaves."""
+    def kill(self, workload: EmulatedWorkload, now: float) -> None:
+        """Send SIGKILL to each pod's process group."""
         self._signal(workload, signal.SIGKILL)
 
-    def discard(self, workload: Workload) -> None:
+    def discard(self, workload: EmulatedWorkload) -> None:
         """End what is left of the process groups and wipe the node-local disks."""
         self._signal(workload, signal.SIGKILL)
-        for entry in self._running.pop(workload.id, []):
-            if not isinstance(entry, int):
-                entry.wait()
-                self._leash.release(entry.pid)
+        for child in self._children(workload.id):
+            child.wait()
+            self._reaper.release(child.pid)
+        self._pods.pop(workload.id, None)
         for pod in workload.live_pods:
             shutil.rmtree(self._local(workload, pod), ignore_errors=True)
 
-    def leaders(self, workload: Workload) -> list[int]:
+    def leaders(self, workload: EmulatedWorkload) -> list[int]:
         """List the process ids of the first process of each pod that was started."""
-        return [
-            entry.pid for entry in self._running.get(workload.id, []) if not isinstance(entry, int)
-        ]
+        return [child.pid for child in self._children(workload.id)]
 
-    def due(self, workload: Workload) -> float | None:
-        """Nobody knows when a process ends."""
+    def due(self, workload: EmulatedWorkload) -> float | None:
+        """Return None: when a process ends is not known."""
         return None
 
     def log(self, name: str, incarnation: int | None = None, last: int | None = None) -> bytes:
         """
-        Read what a workload's first pod wrote.
+        Read the output of a workload's first pod.
 
         :param name: the workload's name.
         :param incarnation: which one; None for all, oldest first.
-        :param last: read only so many bytes from the end of each; it may be long.
+        :param last: number of bytes to read from the end of each log; None reads it in full.
         """
         folder = self._root / "logs" / name
         if incarnation is not None:
@@ -108,80 +110,79 @@ class ProcessRuntime:
         return b"".join(_end(path, last) for path in sorted(files, key=lambda path: int(path.stem)))
 
     def close(self) -> None:
-        """Let go of everything; whatever still runs is killed."""
-        for entries in self._running.values():
-            for entry in entries:
-                if not isinstance(entry, int):
-                    _send(entry, signal.SIGKILL)
-                    entry.wait()
-        self._leash.close()
+        """Kill all processes that still run."""
+        for workload_id in self._pods:
+            for child in self._children(workload_id):
+                _send(child, signal.SIGKILL)
+                child.wait()
+        self._reaper.close()
 
-    def _start_pod(
-        self, workload: Workload, pod: Pod, pods: int, port: int
-    ) -> subprocess.Popen[bytes] | int:
+    def _start_pod(self, workload: EmulatedWorkload, pod: Pod, context: PodContext) -> Child | int:
         log = self._log_file(workload, pod)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             try:
-                return self._spawn(
-                    workload,
-                    pod,
-                    Surroundings(self._project(workload), pods, port, self._grace),
-                    output,
-                )
-            except Exception as error:  # whatever is wrong with a spec, it fails its own workload and nobody else's
+                return self._spawn(workload, pod, context, output)
+            # Whatever is wrong with a spec, it fails its own workload and no other.
+            except Exception as error:
                 output.write(f"cannot start: {type(error).__name__}: {error}\n".encode())
                 return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def _spawn(
-        self, workload: Workload, pod: Pod, around: Surroundings, output: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
-        local = self._local(workload, pod)
-        shutil.rmtree(local, ignore_errors=True)
+        self, workload: EmulatedWorkload, pod: Pod, context: PodContext, output: IO[bytes]
+    ) -> Child:
         spec = environment.spec_of(workload, pod)
-        found = volumes.mounts(spec, workload.name)
-        places = volumes.Places(found, self._mapped, self._root / "volumes", local)
-        places.make()
+        places = self._places(workload, pod, spec)
         folder = places.working_directory(spec.get("workingDir"))
         folder.mkdir(parents=True, exist_ok=True)
         child = subprocess.Popen(
-            places.arguments(_words(pod, spec)),
+            places.arguments(_argv(pod, spec)),
             cwd=folder,
-            env=environment.variables(workload, pod, around, places),
+            env=environment.variables(workload, pod, context, places),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._leash.hold(child.pid)
+        self._reaper.hold(child.pid)
         return child
 
-    def _project(self, workload: Workload) -> str:
-        return self._projects.get(workload.project_id, workload.project_id)
+    def _places(self, workload: EmulatedWorkload, pod: Pod, spec: dict[str, Any]) -> volumes.Places:
+        """Map the mounts to directories, on an empty node-local disk."""
+        local = self._local(workload, pod)
+        shutil.rmtree(local, ignore_errors=True)
+        mounts = volumes.mounts(spec, workload.name)
+        places = volumes.Places(mounts, self._mapped, self._root / "volumes", local)
+        places.make()
+        return places
 
-    def _signal(self, workload: Workload, number: signal.Signals) -> None:
-        for entry in self._running.get(workload.id, []):
-            if not isinstance(entry, int):
-                _send(entry, number)
+    def _children(self, workload_id: str) -> Iterator[Child]:
+        pods = self._pods.get(workload_id, [])
+        return (pod for pod in pods if not isinstance(pod, int))
 
-    def _logs(self, workload: Workload) -> Path:
+    def _signal(self, workload: EmulatedWorkload, number: signal.Signals) -> None:
+        for child in self._children(workload.id):
+            _send(child, number)
+
+    def _logs(self, workload: EmulatedWorkload) -> Path:
         return self._root / "logs" / workload.name
 
-    def _log_file(self, workload: Workload, pod: Pod) -> Path:
+    def _log_file(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         suffix = f"-pod{pod.index}" if pod.index else ""
         return self._logs(workload) / f"{workload.incarnation}{suffix}.log"
 
-    def _local(self, workload: Workload, pod: Pod) -> Path:
+    def _local(self, workload: EmulatedWorkload, pod: Pod) -> Path:
         folder = self._root / "nodes" / pod.node / workload.name / str(workload.incarnation)
         return folder / f"pod{pod.index}" if len(workload.gpu_demand) > 1 else folder
 
 
-def _words(pod: Pod, spec: dict[str, Any]) -> list[str]:
-    """Split what a pod runs; an MPI worker without a command waits for its launcher, as under the operator's sshd."""
-    idle = spec.get("distributedFramework") == "MPI" and pod.role == "worker"
-    if idle and not (spec.get("command") or spec.get("args")):
+def _argv(pod: Pod, spec: dict[str, Any]) -> list[str]:
+    """Split a pod's command; an MPI worker without one waits for its launcher, as under sshd."""
+    command, args = spec.get("command"), spec.get("args")
+    is_mpi_worker = spec.get("distributedFramework") == "MPI" and pod.role == "worker"
+    if is_mpi_worker and not (command or args):
         return ["sleep", "infinity"]
-    return command_line(spec.get("command"), spec.get("args"))
+    return command_line(command, args)
 
 
 def command_line(command: str | None, args: str | None) -> list[str]:
@@ -190,12 +191,12 @@ def command_line(command: str | None, args: str | None) -> list[str]:
 
     :raises ValueError: nothing to run, or a quote is not closed.
     """
-    words = shlex.split(command or "") + shlex.split(args or "")
-    if not words:
+    argv = shlex.split(command or "") + shlex.split(args or "")
+    if not argv:
         raise ValueError(
             "neither command nor args: the emulator has no image whose entry point it could run"
         )
-    return words
+    return argv
 
 
 def _end(path: Path, last: int | None) -> bytes:
@@ -205,12 +206,12 @@ def _end(path: Path, last: int | None) -> bytes:
         return file.read(-1 if last is None else last)
 
 
-def _exit_code(entry: subprocess.Popen[bytes] | int) -> int | None:
-    code = entry if isinstance(entry, int) else entry.poll()
+def _exit_code(pod: Child | int) -> int | None:
+    code = pod if isinstance(pod, int) else pod.poll()
     return 128 - code if code is not None and code < 0 else code
 
 
-def _send(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal a process group; its id stays taken as long as the leader has not been waited for or members live."""
+def _send(child: Child, number: signal.Signals) -> None:
+    """Signal a process group; its id stays taken until the leader is waited for."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)

@@ -1,8 +1,8 @@
 """
-What the embedded Run:ai remembers: workloads, their pods, their history.
+The data of the embedded Run:ai: workloads, their pods, their history.
 
-Plain data with the few derived values everybody needs. It decides nothing; ``lifecycle.py`` changes
-it.
+Plain data with the few derived values that all readers need. It decides nothing; ``lifecycle.py``
+changes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.placement import Slot
 
-GPU_MEMORY_BYTES = 16 * 2**30  # what one emulated GPU has, for requests by memory
+GPU_MEMORY_BYTES = 16 * 2**30  # of one emulated GPU, for requests by memory
+DEFAULT_GRACE_SECONDS = 30.0
+DEFAULT_BACKOFF_LIMIT = 6
 
 
 @dataclass
@@ -62,14 +64,19 @@ class Pod:
 
     @property
     def slot(self) -> Slot:
-        """What it holds on its node."""
+        """Its devices on its node."""
         return Slot(self.node, tuple(self.gpus), self.share)
+
+    @property
+    def held_gpus(self) -> float:
+        """GPUs that it holds, or held."""
+        return self.share * len(self.gpus)
 
 
 @dataclass
 class Departure:
     """
-    Why the pods of a workload are being stopped, and until when they may take their time.
+    Why the pods of a workload are being stopped, and when they must have ended.
 
     :param next_phase: the phase once they are gone.
     :param deadline: when they are killed, epoch seconds.
@@ -81,10 +88,15 @@ class Departure:
     deadline: float
     killed: bool = False
 
+    @property
+    def by_platform(self) -> bool:
+        """Whether the platform stops the workload, not its user."""
+        return self.why in ("preempted", "restart")
+
 
 @dataclass
-class Workload:
-    """One workload, from its creation until long after its end."""
+class EmulatedWorkload:
+    """One workload; it is kept after its end and its deletion."""
 
     id: str
     name: str
@@ -119,15 +131,39 @@ class Workload:
         return [pod for pod in self.pods if pod.deleted_at is None and pod.completed_at is None]
 
     @property
+    def held_gpus(self) -> float:
+        """GPUs that its pods hold now."""
+        return sum(pod.held_gpus for pod in self.live_pods)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing will happen to it unless a user acts."""
+        if self.departure is not None or self.desired == "Deleted":
+            return False
+        suspended = self.phase == phases.STOPPED and self.desired == "Stopped"
+        return suspended or self.phase in phases.ENDED
+
+    @property
+    def backoff_limit(self) -> int:
+        """How often a failed pod is started again."""
+        return int(self.spec.get("backoffLimit", DEFAULT_BACKOFF_LIMIT))
+
+    def grace_seconds(self, limit: float | None) -> float:
+        """Seconds between SIGTERM and SIGKILL, of which the emulator allows at most the limit."""
+        requested = self.spec.get("terminationGracePeriodSeconds")
+        grace = DEFAULT_GRACE_SECONDS if requested is None else float(requested)
+        return grace if limit is None else min(grace, limit)
+
+    @property
     def priority_class(self) -> str:
-        """The name of its priority; trainings are ``low`` unless told otherwise."""
+        """The name of its priority; ``low`` by default."""
         return str(self.spec.get("priorityClass") or "low")
 
     @property
     def preemptible(self) -> bool:
-        """As told; otherwise it follows from the priority: below 100 is preemptible."""
-        told = self.spec.get("preemptibility")
-        return told != "non-preemptible" if told else self.priority < 100
+        """As the spec says; by default, a priority below 100 is preemptible."""
+        requested = self.spec.get("preemptibility")
+        return requested != "non-preemptible" if requested else self.priority < 100
 
     @property
     def priority(self) -> int:
@@ -140,11 +176,12 @@ class Workload:
         worker = gpus_per_pod(self.spec.get("compute") or {})
         if self.kind != "distributed":
             return (worker,)
-        master = self.extras.get("masterSpec")
         workers = (worker,) * int(self.spec.get("numWorkers") or 1)
-        if master is not None:
-            return (gpus_per_pod(master.get("compute") or {}), *workers)
-        return (worker, *workers) if self.extras.get("masterSpecSameAsWorker") else workers
+        if not self.has_master:
+            return workers
+        own = self.extras.get("masterSpec")
+        master = worker if own is None else gpus_per_pod(own.get("compute") or {})
+        return (master, *workers)
 
     @property
     def has_master(self) -> bool:
@@ -161,15 +198,28 @@ PRIORITIES = {
     "medium-high": 90,
     "high": 125,
     "very-high": 150,
-    # Names of 2.21 and before.
     "train": 50,
     "interactive-preemptible": 75,
     "build": 100,
 }
+#: Names of 2.21 and before.
+OLD_PRIORITIES = ("train", "interactive-preemptible", "build")
+
+_UNITS = {
+    "K": 1e3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
 
 
 def gpus_per_pod(compute: dict[str, Any]) -> float:
-    """Read how many GPUs one pod asks for: devices, a portion of one, or memory of one."""
+    """Read how many GPUs one pod requests: devices, a portion of one, or memory of one."""
     devices = int(compute.get("gpuDevicesRequest") or 0)
     kind = compute.get("gpuRequestType")
     if kind == "memory" and compute.get("gpuMemoryRequest"):
@@ -181,33 +231,24 @@ def gpus_per_pod(compute: dict[str, Any]) -> float:
 
 def quantity(text: str) -> float:
     """Read a Kubernetes quantity such as ``10M`` or ``16Gi``, in bytes."""
-    units = {
-        "K": 1e3,
-        "k": 1e3,
-        "M": 1e6,
-        "G": 1e9,
-        "T": 1e12,
-        "Ki": 2**10,
-        "Mi": 2**20,
-        "Gi": 2**30,
-        "Ti": 2**40,
-    }
     number = text.rstrip("KMGTki")
-    return float(number) * units.get(text[len(number) :], 1.0)
+    return float(number) * _UNITS.get(text[len(number) :], 1.0)
 
 
-def to_json(workload: Workload) -> dict[str, Any]:
+def to_json(workload: EmulatedWorkload) -> dict[str, Any]:
     """Turn a workload into plain JSON values."""
     return dataclasses.asdict(workload)
 
 
-def from_json(data: dict[str, Any]) -> Workload:
-    """Read a workload back; the opposite of :func:`to_json`."""
-    workload = Workload(**data)
+def from_json(data: dict[str, Any]) -> EmulatedWorkload:
+    """Read a workload back: the inverse of :func:`to_json`."""
+    workload = EmulatedWorkload(**data)
     workload.pods = [Pod(**{**pod, "gpus": tuple(pod["gpus"])}) for pod in data["pods"]]
     workload.departure = Departure(**data["departure"]) if data["departure"] else None
-    workload.history = [
-        Record(**{**record, "event": Event(**record["event"]) if record["event"] else None})
-        for record in data["history"]
-    ]
+    workload.history = [_record(record) for record in data["history"]]
     return workload
+
+
+def _record(data: dict[str, Any]) -> Record:
+    event = Event(**data["event"]) if data["event"] else None
+    return Record(**{**data, "event": event})

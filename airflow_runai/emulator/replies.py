@@ -1,4 +1,4 @@
-"""What an endpoint gets and gives: a call, a reply, or a refusal in the vendor's error shape."""
+"""An endpoint's input and output: a call, a reply, or an error in the vendor's shape."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     """One request, read and authorised."""
 
     method: str
@@ -17,18 +17,29 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
+    def number(self, name: str) -> int | None:
+        """
+        Read a whole number from the query; None if it is absent.
+
+        :raises ApiError: it is not a number.
+        """
+        text = self.query.get(name, "")
+        if text and not text.isdecimal():
+            raise ApiError(400, f"{name}: {text!r} is not a number")
+        return int(text) if text else None
+
 
 @dataclass(frozen=True)
-class Reply:
+class ApiReply:
     """One answer; a payload of None is an empty body."""
 
     payload: Any = None
     status: int = 200
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """
-    The call is refused.
+    The call fails with this status.
 
     :param extras: further fields of the error body, such as ``complianceIssues``.
     """

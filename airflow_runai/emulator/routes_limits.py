@@ -1,8 +1,4 @@
-"""
-Endpoints about what may and can be had: the policies of a project, and the GPUs of the nodes.
-
-They only read.
-"""
+"""Read-only endpoints about limits: the policies of a project, and the GPUs of the nodes."""
 
 from __future__ import annotations
 
@@ -10,59 +6,71 @@ from typing import Any
 
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 from airflow_runai.emulator.world import TENANT_ID
 
+_SCOPES = ("system", "tenant", "cluster", "department", "project")
 
-def policy(plane: ControlPlane, call: Call) -> Reply:
-    """``GET /api/v2/policy/{trainings|distributed}?scope=project&projectId=``; its only rule is ``policy_max_gpus``."""
-    if call.query.get("scope") not in ("system", "tenant", "cluster", "department", "project"):
-        raise Refused(400, "scope is required", "scope")
-    found = plane.world.project(call.query.get("projectId", ""))
-    if call.query["scope"] == "project" and found is None:
-        raise Refused(404, f"project {call.query.get('projectId')} not found")
-    most = plane.settings.policy_max_gpus
-    rules = {"compute": {"gpuDevicesRequest": {"max": most}}} if most is not None else {}
-    content: dict[str, Any] = {"defaults": {}, "rules": rules, "imposedAssets": []}
-    if call.params["kind"] == "distributed":
-        content = {
-            "defaults": {},
-            "rules": {"worker": rules},
-            "imposedAssets": {"worker": [], "master": []},
-        }
-    return Reply(
-        {"meta": _meta(plane, call.query["scope"]), "policy": content, "effective": content}
-    )
+
+def policy(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """
+    ``GET /api/v2/policy/{trainings|distributed}?scope=project&projectId=``.
+
+    The only rule is ``policy_max_gpus``.
+    """
+    scope, project_id = call.query.get("scope", ""), call.query.get("projectId")
+    if scope not in _SCOPES:
+        raise ApiError(400, "scope is required", "scope")
+    if scope == "project" and plane.world.project(project_id or "") is None:
+        raise ApiError(404, f"project {project_id} not found")
+    content = _policy(plane.settings.policy_max_gpus, call.params["kind"] == "distributed")
+    return ApiReply({"meta": _meta(plane, scope), "policy": content, "effective": content})
+
+
+def _policy(max_gpus: int | None, distributed: bool) -> dict[str, Any]:
+    rules: dict[str, Any] = {}
+    if max_gpus is not None:
+        rules = {"compute": {"gpuDevicesRequest": {"max": max_gpus}}}
+    if not distributed:
+        return {"defaults": {}, "rules": rules, "imposedAssets": []}
+    assets: dict[str, Any] = {"worker": [], "master": []}
+    return {"defaults": {}, "rules": {"worker": rules}, "imposedAssets": assets}
 
 
 def _meta(plane: ControlPlane, scope: str) -> dict[str, Any]:
-    made = {"createdBy": "emulator", "updatedBy": "emulator"}
-    at = dict.fromkeys(("createdAt", "updatedAt"), iso(plane.world.created_at))
-    return {"id": "1", "tenantId": TENANT_ID, "name": "emulated", "scope": scope, **made, **at}
+    created_at = iso(plane.world.created_at)
+    return {
+        "id": "1",
+        "tenantId": TENANT_ID,
+        "name": "emulated",
+        "scope": scope,
+        "createdBy": "emulator",
+        "updatedBy": "emulator",
+        "createdAt": created_at,
+        "updatedAt": created_at,
+    }
 
 
-def nodes_telemetry(plane: ControlPlane, call: Call) -> Reply:
+def nodes_telemetry(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/nodes/telemetry?telemetryType=&clusterId=``."""
-    clusters = [
-        one for one in plane.world.clusters if call.query.get("clusterId") in (None, one.id)
-    ]
+    measures = _gpu_measures(plane, call.query.get("clusterId"))
+    name = call.query.get("telemetryType", "")
+    if name not in measures:
+        message = f"telemetryType {name!r} is none of {', '.join(measures)}"
+        raise ApiError(400, message, "telemetryType")
+    values = [{"value": f"{measures[name]:g}", "groups": []}]
+    return ApiReply({"type": name, "timestamp": iso(plane.clock.now()), "values": values})
+
+
+def _gpu_measures(plane: ControlPlane, cluster_id: str | None) -> dict[str, float]:
+    clusters = [one for one in plane.world.clusters if cluster_id in (None, one.id)]
     total = float(sum(sum(cluster.nodes.values()) for cluster in clusters))
     ids = {cluster.id for cluster in clusters}
-    pods = (
-        pod
-        for one in plane.world.workloads.values()
-        if one.cluster_id in ids
-        for pod in one.live_pods
-    )
-    held = float(sum(pod.share * len(pod.gpus) for pod in pods))
-    known = {
+    workloads = plane.world.workloads.values()
+    held = float(sum(one.held_gpus for one in workloads if one.cluster_id in ids))
+    return {
         "TOTAL_GPUS": total,
         "READY_GPUS": total,
         "ALLOCATED_GPUS": held,
         "FREE_GPUS": total - held,
     }
-    what = call.query.get("telemetryType", "")
-    if what not in known:
-        raise Refused(400, f"telemetryType {what!r} is none of {', '.join(known)}", "telemetryType")
-    values = [{"value": f"{known[what]:g}", "groups": []}]
-    return Reply({"type": what, "timestamp": iso(plane.clock.now()), "values": values})

@@ -1,4 +1,8 @@
-"""Read-only endpoints about the tenant: clusters, projects, departments, node pools, workload types and priorities."""
+"""
+Read-only endpoints about the tenant.
+
+Clusters, projects, departments, node pools, workload types and priorities.
+"""
 
 from __future__ import annotations
 
@@ -6,89 +10,78 @@ from typing import Any
 
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.filters import Items, filtered, ordered, page
-from airflow_runai.emulator.records import PRIORITIES
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.filters import Items, filtered_and_ordered, paged
+from airflow_runai.emulator.records import OLD_PRIORITIES, PRIORITIES
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 from airflow_runai.emulator.scheduler import Queue
-from airflow_runai.emulator.world import TENANT_ID, Cluster, Project
+from airflow_runai.emulator.world import TENANT_ID, EmulatedCluster, EmulatedProject
 
 _UNIT_FIELDS = {name: name for name in ("id", "name", "clusterId", "createdAt", "departmentId")}
 
 
-def clusters(plane: ControlPlane, call: Call) -> Reply:
+def clusters(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/clusters``: a bare list."""
-    return Reply([_cluster(plane, cluster) for cluster in plane.world.clusters])
+    return ApiReply([_cluster(plane, cluster) for cluster in plane.world.clusters])
 
 
-def projects(plane: ControlPlane, call: Call) -> Reply:
+def projects(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/projects``."""
-    return _listed(
-        plane, call, [_project(plane, project) for project in plane.world.projects], "projects"
-    )
+    items = [_project(plane, project) for project in plane.world.projects]
+    return _listed(plane, call, items, "projects")
 
 
-def project(plane: ControlPlane, call: Call) -> Reply:
+def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/projects/{id}``."""
     found = plane.world.project(call.params["id"])
     if found is None:
-        raise Refused(404, f"project {call.params['id']} not found")
-    return Reply(_project(plane, found))
+        raise ApiError(404, f"project {call.params['id']} not found")
+    return ApiReply(_project(plane, found))
 
 
-def departments(plane: ControlPlane, call: Call) -> Reply:
+def departments(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/departments``."""
-    return _listed(
-        plane,
-        call,
-        [_department(plane, cluster) for cluster in plane.world.clusters],
-        "departments",
-    )
+    items = [_department(plane, cluster) for cluster in plane.world.clusters]
+    return _listed(plane, call, items, "departments")
 
 
-def node_pools(plane: ControlPlane, call: Call) -> Reply:
+def node_pools(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/node-pools``."""
-    return _listed(
-        plane, call, [_node_pool(plane, cluster) for cluster in plane.world.clusters], "nodepools"
-    )
+    items = [_node_pool(plane, cluster) for cluster in plane.world.clusters]
+    return _listed(plane, call, items, "nodepools")
 
 
-def workload_types(plane: ControlPlane, call: Call) -> Reply:
+def workload_types(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workload-types``; from 2.22 on."""
     _since(plane, (2, 22))
     types = [
         {"id": str(number), "name": name, "categoryId": "1", "priorityId": "2"}
         for number, name in enumerate(("Training", "Distributed"), 1)
     ]
-    return Reply({"types": types})
+    return ApiReply({"types": types})
 
 
-def workload_priorities(plane: ControlPlane, call: Call) -> Reply:
+def workload_priorities(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workload-priorities``; from 2.22 on, no paging."""
     _since(plane, (2, 22))
-    modern = [(name, value) for name, value in PRIORITIES.items() if name not in ("train", "build")]
-    named = [(name, value) for name, value in modern if name != "interactive-preemptible"]
+    current = [name for name in PRIORITIES if name not in OLD_PRIORITIES]
     listed = [
-        {"id": str(number), "name": name, "value": value}
-        for number, (name, value) in enumerate(named, 1)
+        {"id": str(number), "name": name, "value": PRIORITIES[name]}
+        for number, name in enumerate(current, 1)
     ]
-    return Reply({"priorities": listed})
+    return ApiReply({"priorities": listed})
 
 
 def _since(plane: ControlPlane, version: tuple[int, int]) -> None:
     if plane.settings.version < version:
-        raise Refused(404, "not found")
+        raise ApiError(404, "not found")
 
 
-def _listed(plane: ControlPlane, call: Call, items: Items, key: str) -> Reply:
-    items = filtered(items, call.query.get("filterBy"), _UNIT_FIELDS)
-    if call.query.get("search"):
-        items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
-    items = ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _UNIT_FIELDS)
-    shown, following = page(items, call.query, plane.settings.strict_limit)
-    return Reply({key: shown} if following is None else {key: shown, "next": following})
+def _listed(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
+    items = filtered_and_ordered(items, call, _UNIT_FIELDS)
+    return paged(items, call, key, plane.settings.strict_limit)
 
 
-def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     return {
         "uuid": cluster.id,
         "tenantId": TENANT_ID,
@@ -104,7 +97,7 @@ def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
 
 
 def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> dict[str, Any]:
-    """Write what projects and departments have in common."""
+    """Write the fields that projects and departments have in common."""
     limit = -1 if queue.limit is None else queue.limit
     gpu = {"deserved": queue.deserved, "limit": limit, "overQuotaWeight": queue.weight}
     pool = {"id": "1", "name": "default"}
@@ -125,7 +118,7 @@ def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> d
     }
 
 
-def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
+def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
     department = plane.world.department_id(project.cluster_id)
     unit = _unit(plane, project.id, project.cluster_id, project.queue)
     parent = {"id": department, "name": "default", "type": "department", "parentId": str(TENANT_ID)}
@@ -139,7 +132,7 @@ def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
     }
 
 
-def _department(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+def _department(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     mine = [project for project in plane.world.projects if project.cluster_id == cluster.id]
     quota = sum(project.quota for project in mine)
     unit = _unit(plane, plane.world.department_id(cluster.id), cluster.id, Queue("default", quota))
@@ -151,7 +144,7 @@ def _department(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _node_pool(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+def _node_pool(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     return {
         "id": "1",
         "name": "default",

@@ -1,8 +1,8 @@
 """
-What the emulator's page asks for: the whole tenant at a glance, and one workload's story.
+Endpoints for the emulator's page: the whole tenant at a glance, and one workload's story.
 
-One call a second instead of one for each thing shown, and outside ``/api`` so that looking at the
-page neither moves a stepped clock nor meets planned faults.
+The page needs one call a second, not one for each part. The paths are outside ``/api``, so that
+looking at the page neither moves a stepped clock nor meets planned faults.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from typing import Any
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.history_bars import interruptions, stretches
-from airflow_runai.emulator.records import Pod, Workload
-from airflow_runai.emulator.replies import Call, Refused, Reply
-from airflow_runai.emulator.world import Cluster, Project
+from airflow_runai.emulator.history_bars import history_bars, interruptions
+from airflow_runai.emulator.records import EmulatedWorkload, Pod
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.world import EmulatedCluster, EmulatedProject
 
 LOG_BYTES = 50_000
 RECORDS = 300
 DELETED_SHOWN = 20
+_SPEC_SHOWN = ("image", "command", "args", "workingDir", "priorityClass")
 
 
-def overview(plane: ControlPlane, call: Call) -> Reply:
-    """
-    ``GET /_emulator/overview``: nodes and who occupies them, projects, workloads (newest first).
-    """
-    deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)[
-        -DELETED_SHOWN:
-    ]
-    shown = sorted([*plane.world.listed(), *deleted], key=lambda one: one.created_at, reverse=True)
-    return Reply(
+def overview(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``GET /_emulator/overview``: nodes with their workloads, projects, workloads."""
+    deleted = sorted(plane.world.listed(deleted=True), key=lambda one: one.deleted_at or 0)
+    shown = [*plane.world.listed(), *deleted[-DELETED_SHOWN:]]
+    shown.sort(key=lambda one: one.created_at, reverse=True)
+    return ApiReply(
         {
             "now": plane.clock.now(),
             "version": plane.settings.control_plane_version,
@@ -41,35 +39,34 @@ def overview(plane: ControlPlane, call: Call) -> Reply:
     )
 
 
-def story(plane: ControlPlane, call: Call) -> Reply:
-    """``GET /_emulator/workloads/{name}/story[?incarnation=N]``: history, events and log, newest first."""
-    found = _named(plane, call.params["name"])
-    number = call.query.get("incarnation", "")
-    if number and not number.isdecimal():
-        raise Refused(400, f"incarnation: {number!r} is not a number")
-    incarnation = int(number) if number else found.incarnation
-    events = [{"at": record.at, **asdict(record.event)} for record in found.history if record.event]
-    history = [
-        {"at": r.at, "phase": r.phase, "message": r.message} for r in found.history if r.phase
-    ]
-    return Reply(
-        {
-            "now": plane.clock.now(),
-            "workload": _summary(plane, found),
-            "asked": {
-                key: found.spec.get(key)
-                for key in ("image", "command", "args", "workingDir", "priorityClass")
-            },
-            "history": history[-RECORDS:][::-1],
-            "events": events[-RECORDS:][::-1],
-            "incarnations": [_incarnation(found, n) for n in range(1, found.incarnation + 1)],
-            "incarnation": incarnation,
-            **_log(plane, found.name, incarnation),
-        }
-    )
+def story(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``GET /_emulator/workloads/{name}/story[?incarnation=N]``: history, events, log of one."""
+    workload = _named(plane, call.params["name"])
+    number = call.number("incarnation")
+    incarnation = workload.incarnation if number is None else number
+    incarnations = [_incarnation(workload, n) for n in range(1, workload.incarnation + 1)]
+    content = {
+        "now": plane.clock.now(),
+        "workload": _summary(plane, workload),
+        "asked": {key: workload.spec.get(key) for key in _SPEC_SHOWN},
+        "history": _phases(workload)[::-1][:RECORDS],
+        "events": _events(workload)[::-1][:RECORDS],
+        "incarnations": incarnations,
+        "incarnation": incarnation,
+    }
+    return ApiReply(content | _log(plane, workload.name, incarnation))
 
 
-def _cluster(plane: ControlPlane, cluster: Cluster) -> dict[str, Any]:
+def _phases(workload: EmulatedWorkload) -> list[dict[str, Any]]:
+    records = [record for record in workload.history if record.phase]
+    return [{"at": one.at, "phase": one.phase, "message": one.message} for one in records]
+
+
+def _events(workload: EmulatedWorkload) -> list[dict[str, Any]]:
+    return [{"at": one.at, **asdict(one.event)} for one in workload.history if one.event]
+
+
+def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     mine = [one for one in plane.world.listed() if one.cluster_id == cluster.id]
     held = [(pod, _mark(plane, one)) for one in mine for pod in one.live_pods]
     nodes = [
@@ -91,14 +88,13 @@ def _gpus(
     ]
 
 
-def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
+def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
     mine = [one for one in plane.world.listed() if one.project_id == project.id]
-    used = sum(_held(one) for one in mine)
+    used = sum(one.held_gpus for one in mine)
+    clusters = {cluster.id: cluster.name for cluster in plane.world.clusters}
     return {
         "name": project.name,
-        "cluster": next(
-            cluster.name for cluster in plane.world.clusters if cluster.id == project.cluster_id
-        ),
+        "cluster": clusters[project.cluster_id],
         "quota": project.quota,
         "limit": project.queue.limit,
         "used": round(used, 4),
@@ -107,7 +103,7 @@ def _project(plane: ControlPlane, project: Project) -> dict[str, Any]:
     }
 
 
-def _summary(plane: ControlPlane, one: Workload) -> dict[str, Any]:
+def _summary(plane: ControlPlane, one: EmulatedWorkload) -> dict[str, Any]:
     now = plane.clock.now()
     return {
         **_mark(plane, one),
@@ -120,42 +116,38 @@ def _summary(plane: ControlPlane, one: Workload) -> dict[str, Any]:
         "gpus": round(sum(one.gpu_demand), 4),
         "incarnation": one.incarnation,
         "interruptions": interruptions(one),
-        "stretches": [asdict(stretch) for stretch in stretches(one, now)],
+        "bars": [asdict(bar) for bar in history_bars(one, now)],
         "actions": _actions(one),
     }
 
 
-def _mark(plane: ControlPlane, one: Workload) -> dict[str, str]:
+def _mark(plane: ControlPlane, one: EmulatedWorkload) -> dict[str, str]:
     return {"id": one.id, "name": one.name, "project": plane.world.project_of(one).name}
 
 
-def _actions(one: Workload) -> list[str]:
-    """List what can be done to it now."""
+def _actions(one: EmulatedWorkload) -> list[str]:
+    """List the actions that are possible now."""
     if one.deleted_at or one.desired == "Deleted":
         return []
-    moving = one.phase not in phases.ENDED
-    wanted = {
+    unfinished = one.phase not in phases.ENDED
+    possible = {
         "preempt": bool(one.live_pods) and one.departure is None,
-        "suspend": moving and one.desired == "Running",
-        "resume": moving and one.desired == "Stopped",
+        "suspend": unfinished and one.desired == "Running",
+        "resume": unfinished and one.desired == "Stopped",
         "delete": True,
     }
-    return [action for action, possible in wanted.items() if possible]
+    return [action for action, holds in possible.items() if holds]
 
 
-def _held(one: Workload) -> float:
-    return sum(pod.share * len(pod.gpus) for pod in one.live_pods)
-
-
-def _named(plane: ControlPlane, name: str) -> Workload:
-    """Find a workload by id or name; of several, one that lives before the deleted, the newest before older ones."""
+def _named(plane: ControlPlane, name: str) -> EmulatedWorkload:
+    """Find a workload by id or name: a live one before deleted ones, then the newest."""
     same = [one for one in plane.world.workloads.values() if name in (one.id, one.name)]
     if not same:
-        raise Refused(404, f"workload {name} not found")
+        raise ApiError(404, f"workload {name} not found")
     return max(same, key=lambda one: (one.deleted_at is None, one.created_at))
 
 
-def _incarnation(one: Workload, number: int) -> dict[str, Any]:
+def _incarnation(one: EmulatedWorkload, number: int) -> dict[str, Any]:
     # Pods carry their incarnation, counted from 0, at the end of their name.
     pods = [pod for pod in one.pods if pod.name.rsplit("-", 1)[1] == str(number - 1)]
     ends = [pod.completed_at or pod.deleted_at for pod in pods]
@@ -170,8 +162,6 @@ def _incarnation(one: Workload, number: int) -> dict[str, Any]:
 def _log(plane: ControlPlane, name: str, incarnation: int) -> dict[str, Any]:
     if plane.processes is None:
         return {"log": None, "log_is_cut": False}
-    found = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)
-    return {
-        "log": found[-LOG_BYTES:].decode(errors="replace"),
-        "log_is_cut": len(found) > LOG_BYTES,
-    }
+    log = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)
+    text = log[-LOG_BYTES:].decode(errors="replace")
+    return {"log": text, "log_is_cut": len(log) > LOG_BYTES}

@@ -9,47 +9,42 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+
+_WRONG_CREDENTIALS = "the client id or the client secret is wrong"
 
 
-def token_v1(plane: ControlPlane, call: Call) -> Reply:
-    """
-    ``POST /api/v1/token``; keys are read whatever their case, as the vendor's own client needs it.
-    """
+def token_v1(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``POST /api/v1/token``; keys may have any case, as the vendor's own client needs."""
     if not isinstance(call.body, dict):
-        raise Refused(400, "request body must be a JSON object")
+        raise ApiError(400, "request body must be a JSON object")
     body = {str(key).lower(): value for key, value in call.body.items()}
     grant = body.get("granttype")
     if grant == "app_token" and plane.settings.version < (3, 0):
-        known = plane.tokens.knows(body.get("appid"), body.get("appsecret"))
+        client_id, secret = body.get("appid"), body.get("appsecret")
     elif grant == "client_credentials":
-        known = plane.tokens.knows(body.get("clientid"), body.get("clientsecret"))
+        client_id, secret = body.get("clientid"), body.get("clientsecret")
     else:
-        raise Refused(400, f"grantType {grant!r} is not supported")
-    if not known:
-        raise Refused(
-            401, "invalid client credentials", "the client id or the client secret is wrong"
-        )
-    return Reply({"accessToken": plane.tokens.issue(), "expiresIn": int(plane.tokens.seconds)})
+        raise ApiError(400, f"grantType {grant!r} is not supported")
+    if not plane.tokens.knows(client_id, secret):
+        raise ApiError(401, "invalid client credentials", _WRONG_CREDENTIALS)
+    return ApiReply({"accessToken": plane.tokens.issue(), "expiresIn": int(plane.tokens.seconds)})
 
 
-def token_v2(plane: ControlPlane, call: Call) -> Reply:
+def token_v2(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /api/v2/token``, a form; from 2.24 on."""
     if plane.settings.version < (2, 24):
-        raise Refused(404, "not found")
+        raise ApiError(404, "not found")
     form: dict[str, Any] = call.body if isinstance(call.body, dict) else {}
     grant = form.get("grant_type")
     if grant != "client_credentials":
-        return _oauth_error(
-            400, "unsupported_grant_type" if grant else "invalid_request", f"grant_type {grant!r}"
-        )
+        error = "unsupported_grant_type" if grant else "invalid_request"
+        return _oauth_error(400, error, f"grant_type {grant!r}")
     if not plane.tokens.knows(form.get("client_id"), form.get("client_secret")):
-        return _oauth_error(401, "invalid_client", "the client id or the client secret is wrong")
-    seconds = int(plane.tokens.seconds)
-    return Reply(
-        {"access_token": plane.tokens.issue(), "token_type": "Bearer", "expires_in": seconds}
-    )
+        return _oauth_error(401, "invalid_client", _WRONG_CREDENTIALS)
+    token, seconds = plane.tokens.issue(), int(plane.tokens.seconds)
+    return ApiReply({"access_token": token, "token_type": "Bearer", "expires_in": seconds})
 
 
-def _oauth_error(status: int, error: str, description: str) -> Reply:
-    return Reply({"error": error, "error_description": description}, status)
+def _oauth_error(status: int, error: str, description: str) -> ApiReply:
+    return ApiReply({"error": error, "error_description": description}, status)

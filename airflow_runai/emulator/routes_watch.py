@@ -1,4 +1,8 @@
-"""Endpoints that only look: the generic list and count, one workload, its history, events, pods and metrics."""
+"""
+Read-only endpoints about workloads.
+
+The generic list and count, one workload, its history, events, pods and metrics.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,27 @@ from typing import Any
 from airflow_runai.emulator import lifecycle
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.filters import Items, filtered, ordered, page
-from airflow_runai.emulator.records import Workload
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.filters import Items, filtered, ordered, paged
+from airflow_runai.emulator.records import EmulatedWorkload
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
-# Name in filterBy and sortBy: where it is in a list item, and the control plane that first knew it.
-_FIELDS = {
-    **{
-        name: (name, (2, 18))
-        for name in ("type", "name", "clusterId", "projectId", "projectName", "departmentId")
-    },
-    **{
-        name: (name, (2, 18))
-        for name in ("departmentName", "createdAt", "deletedAt", "submittedBy", "phase")
-    },
-    **{name: (name, (2, 18)) for name in ("completedAt", "distributedFramework")},
+_FIRST_FIELDS = (
+    "type",
+    "name",
+    "clusterId",
+    "projectId",
+    "projectName",
+    "departmentId",
+    "departmentName",
+    "createdAt",
+    "deletedAt",
+    "submittedBy",
+    "phase",
+    "completedAt",
+    "distributedFramework",
+)
+# Name in filterBy and sortBy: its path in a list item, and the first control plane that knew it.
+_FIELDS = {name: (name, (2, 18)) for name in _FIRST_FIELDS} | {
     "nodepool": ("currentNodePools", (2, 18)),
     "allocatedGPU": ("allocatedResources.gpu", (2, 18)),
     "idleGpus": ("idleGpus", (2, 20)),
@@ -47,11 +57,14 @@ _POD_FIELDS = {
         "projectName",
         "clusterId",
         "nodeName",
+        "k8sPhase",
+        "createdAt",
+        "completedAt",
     )
-} | {"k8sPhase": "k8sPhase", "createdAt": "createdAt", "completedAt": "completedAt"}
+}
 
 
-def workloads(plane: ControlPlane, call: Call) -> Reply:
+def workloads(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads``."""
     items = _selected(plane, call)
     fields = _fields(plane)
@@ -59,24 +72,24 @@ def workloads(plane: ControlPlane, call: Call) -> Reply:
     return _paged(plane, call, items, "workloads")
 
 
-def count(plane: ControlPlane, call: Call) -> Reply:
+def count(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/count``."""
-    return Reply({"count": len(_selected(plane, call))})
+    return ApiReply({"count": len(_selected(plane, call))})
 
 
-def workload(plane: ControlPlane, call: Call) -> Reply:
+def workload(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}``."""
-    return Reply(plane.wire.detailed(_found(plane, call), plane.clock.now()))
+    return ApiReply(plane.wire.detailed(_found(plane, call), plane.clock.now()))
 
 
-def history(plane: ControlPlane, call: Call) -> Reply:
+def history(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/history``, newest first."""
     found = _found(plane, call)
     records = [plane.wire.history(found, record) for record in reversed(found.history)]
     return _paged(plane, call, records, "records")
 
 
-def events(plane: ControlPlane, call: Call) -> Reply:
+def events(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/events``, newest first."""
     found = _found(plane, call)
     listed = [plane.wire.event(found, record) for record in reversed(found.history) if record.event]
@@ -85,69 +98,77 @@ def events(plane: ControlPlane, call: Call) -> Reply:
     return _paged(plane, call, listed, "events")
 
 
-def workload_pods(plane: ControlPlane, call: Call) -> Reply:
+def workload_pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/pods``."""
     return _paged(plane, call, _pods(plane, call, [_found(plane, call)]), "pods")
 
 
-def pods(plane: ControlPlane, call: Call) -> Reply:
+def pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/pods``."""
     return _paged(plane, call, _pods(plane, call, list(plane.world.workloads.values())), "pods")
 
 
-def metrics(plane: ControlPlane, call: Call) -> Reply:
-    """``GET /api/v1/workloads/{id}/metrics``: 207 when some of the metrics asked for are not to be had."""
-    found = _found(plane, call)
-    asked = [name for name in call.query.get("metricType", "").split(",") if name]
-    if not asked:
-        raise Refused(400, "metricType is required", "metricType")
-    now = plane.clock.now()
-    live = found.live_pods
-    known = {
+def metrics(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``GET /api/v1/workloads/{id}/metrics``: 207 if some of the metrics are not available."""
+    metrics = _metrics(_found(plane, call))
+    names = [name for name in call.query.get("metricType", "").split(",") if name]
+    if not names:
+        raise ApiError(400, "metricType is required", "metricType")
+    timestamp = iso(plane.clock.now())
+    measurements = []
+    for name in names:
+        if name in metrics:
+            value = {"value": f"{metrics[name]:g}", "timestamp": timestamp}
+            measurements.append({"type": name, "labels": {}, "values": [value]})
+    status = 200 if len(measurements) == len(names) else 207
+    return ApiReply({"measurements": measurements}, status)
+
+
+def _metrics(workload: EmulatedWorkload) -> dict[str, float]:
+    live = workload.live_pods
+    return {
         "GPU_UTILIZATION": 90 if live else 0,
-        "GPU_ALLOCATION": sum(pod.share * len(pod.gpus) for pod in live),
+        "GPU_ALLOCATION": workload.held_gpus,
         "POD_COUNT": len(live),
         "RUNNING_POD_COUNT": sum(pod.phase == "Running" for pod in live),
     }
-    measured = [
-        {
-            "type": name,
-            "labels": {},
-            "values": [{"value": f"{known[name]:g}", "timestamp": iso(now)}],
-        }
-        for name in asked
-        if name in known
-    ]
-    return Reply({"measurements": measured}, 200 if len(measured) == len(asked) else 207)
 
 
 def _fields(plane: ControlPlane) -> dict[str, str]:
-    return {
-        name: where for name, (where, since) in _FIELDS.items() if plane.settings.version >= since
-    }
+    version = plane.settings.version
+    return {name: path for name, (path, since) in _FIELDS.items() if version >= since}
 
 
-def _selected(plane: ControlPlane, call: Call) -> Items:
-    """Pick the workloads of a list; a stale list is the one of ``staleness`` seconds ago, ``hidden`` a pattern."""
-    now = plane.clock.now()
-    lag = float(call.params.get("staleness", 0))
-    then, deleted = (now - lag if lag else math.inf), call.query.get("deleted") == "true"
-    found = [
+def _selected(plane: ControlPlane, call: ApiCall) -> Items:
+    """
+    Select the items of a list.
+
+    Two faults show in the parameters: a stale list is the one of ``staleness`` seconds ago, and
+    workloads whose name fits the pattern ``hidden`` are left out.
+    """
+    now, lag = plane.clock.now(), float(call.params.get("staleness", 0))
+    deleted = call.query.get("deleted") == "true"
+    pattern, search = call.params.get("hidden", ""), call.query.get("search", "").lower()
+    shown = [
         one
-        for one in plane.world.workloads.values()
-        if one.created_at <= then
-        and (one.deleted_at is not None and one.deleted_at <= then) == deleted
+        for one in _existing(plane, now - lag if lag else math.inf, deleted)
+        if not fnmatchcase(one.name, pattern) and search in one.name.lower()
     ]
-    shown = [one for one in found if not fnmatchcase(one.name, call.params.get("hidden", ""))]
-    items = [
-        plane.wire.item(one, now) if deleted else _as_of(plane, one, now, lag) for one in shown
-    ]
-    if call.query.get("search"):
-        items = [item for item in items if call.query["search"].lower() in item["name"].lower()]
+    if deleted:
+        items = [plane.wire.item(one, now) for one in shown]
+    else:
+        items = [_as_of(plane, one, now, lag) for one in shown]
     return filtered(items, call.query.get("filterBy"), _fields(plane))
 
 
-def _as_of(plane: ControlPlane, one: Workload, now: float, lag: float) -> dict[str, Any]:
+def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedWorkload]:
+    """List the workloads that existed at an instant, or those that were deleted by then."""
+    created = [one for one in plane.world.workloads.values() if one.created_at <= then]
+    gone = {one.id for one in created if one.deleted_at is not None and one.deleted_at <= then}
+    return [one for one in created if (one.id in gone) == deleted]
+
+
+def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> dict[str, Any]:
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
@@ -160,29 +181,26 @@ def _as_of(plane: ControlPlane, one: Workload, now: float, lag: float) -> dict[s
     return item
 
 
-def _pods(plane: ControlPlane, call: Call, found: list[Workload]) -> Items:
-    """Pick pods that are not deleted, or only the deleted ones; ``completed`` may be all, true or false."""
+def _pods(plane: ControlPlane, call: ApiCall, found: list[EmulatedWorkload]) -> Items:
+    """Select pods by ``deleted`` (true or false) and ``completed`` (all, true or false)."""
     deleted = call.query.get("deleted") == "true"
-    wanted = {"true": (True,), "false": (False,)}.get(
-        call.query.get("completed", ""), (True, False)
-    )
-    items = [
-        plane.wire.pod(one, pod)
-        for one in found
-        for pod in one.pods
-        if (pod.deleted_at is not None) == deleted and (pod.completed_at is not None) in wanted
-    ]
+    completed = {"true": True, "false": False}.get(call.query.get("completed", ""))
+    items = []
+    for one in found:
+        for pod in one.pods:
+            shown = completed is None or (pod.completed_at is not None) == completed
+            if shown and (pod.deleted_at is not None) == deleted:
+                items.append(plane.wire.pod(one, pod))
     items = filtered(items, call.query.get("filterBy"), _POD_FIELDS)
     return ordered(items, call.query.get("sortBy"), call.query.get("sortOrder"), _POD_FIELDS)
 
 
-def _paged(plane: ControlPlane, call: Call, items: Items, key: str) -> Reply:
-    shown, following = page(items, call.query, plane.settings.strict_limit)
-    return Reply({key: shown} if following is None else {key: shown, "next": following})
+def _paged(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiReply:
+    return paged(items, call, key, plane.settings.strict_limit)
 
 
-def _found(plane: ControlPlane, call: Call) -> Workload:
+def _found(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
     found = plane.world.live(call.params["id"])
     if found is None:
-        raise Refused(404, f"workload {call.params['id']} not found")
+        raise ApiError(404, f"workload {call.params['id']} not found")
     return found

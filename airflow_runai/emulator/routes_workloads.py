@@ -1,64 +1,62 @@
-"""Endpoints that create and steer workloads: trainings, distributed trainings, and many at once."""
+"""Endpoints that change workloads: trainings, distributed trainings, and many at once."""
 
 from __future__ import annotations
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.admission import admit
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.records import Workload
-from airflow_runai.emulator.replies import Call, Refused, Reply
+from airflow_runai.emulator.records import EmulatedWorkload
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
 
 _KINDS = {"trainings": "training", "distributed": "distributed"}
 _BATCH_LIMIT = 100
 
 
-def create(plane: ControlPlane, call: Call) -> Reply:
+def create(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /api/v1/workloads/{trainings|distributed}``."""
     kind = _KINDS[call.params["kind"]]
     fields = admit(call.body, kind, plane.world, plane.settings)
     workload = plane.world.add(fields, plane.clock.now())
     plane.engine.created(workload, plane.clock.now())
     plane.changed(workload)
-    return Reply(plane.wire.training(workload), 202 if plane.settings.version >= (2, 21) else 200)
-
-
-def read(plane: ControlPlane, call: Call) -> Reply:
-    """``GET /api/v1/workloads/{trainings|distributed}/{id}``."""
-    return Reply(plane.wire.training(_found(plane, call)))
-
-
-def delete(plane: ControlPlane, call: Call) -> Reply:
-    """
-    ``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 and an empty body up to 2.20.
-    """
-    _desire(plane, _found(plane, call), "delete")
-    return (
-        Reply(_accepted("deleted"), 202) if plane.settings.version >= (2, 21) else Reply(None, 204)
+    return ApiReply(
+        plane.wire.training(workload), 202 if plane.settings.version >= (2, 21) else 200
     )
 
 
-def suspend(plane: ControlPlane, call: Call) -> Reply:
-    """
-    ``POST .../{id}/suspend``; no error when there is nothing to suspend, the vendor declares none.
-    """
-    return _steer(plane, call, "suspend")
+def read(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``GET /api/v1/workloads/{trainings|distributed}/{id}``."""
+    return ApiReply(plane.wire.training(_found(plane, call)))
 
 
-def resume(plane: ControlPlane, call: Call) -> Reply:
+def delete(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 without a body up to 2.20."""
+    _desire(plane, _found(plane, call), "delete")
+    if plane.settings.version < (2, 21):
+        return ApiReply(None, 204)
+    return ApiReply(_accepted("deleted"), 202)
+
+
+def suspend(plane: ControlPlane, call: ApiCall) -> ApiReply:
+    """``POST .../{id}/suspend``; no error if it is not running: the vendor declares none."""
+    return _act_on(plane, call, "suspend")
+
+
+def resume(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST .../{id}/resume``."""
-    return _steer(plane, call, "resume")
+    return _act_on(plane, call, "resume")
 
 
-def batch(plane: ControlPlane, call: Call) -> Reply:
+def batch(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /api/v1/workloads/batch``: 200 even if some failed; from 2.19 on."""
     if plane.settings.version < (2, 19):
-        raise Refused(404, "not found")
+        raise ApiError(404, "not found")
     body = call.body if isinstance(call.body, dict) else {}
     ids, action = body.get("ids"), body.get("action")
     if not isinstance(ids, list) or not 1 <= len(ids) <= _BATCH_LIMIT:
-        raise Refused(400, f"ids must be a list of 1 to {_BATCH_LIMIT} workload ids", "ids")
+        raise ApiError(400, f"ids must be a list of 1 to {_BATCH_LIMIT} workload ids", "ids")
     if action not in _DESIRES:
-        raise Refused(400, f"action {action!r} is none of {', '.join(_DESIRES)}", "action")
+        raise ApiError(400, f"action {action!r} is none of {', '.join(_DESIRES)}", "action")
     failed, succeeded = [], []
     for one in map(str, ids):
         workload = plane.world.live(one)
@@ -67,24 +65,25 @@ def batch(plane: ControlPlane, call: Call) -> Reply:
         else:
             _desire(plane, workload, action)
             succeeded.append(one)
-    return Reply({"id": f"batch-{len(plane.requests)}", "succeeded": succeeded, "failed": failed})
+    content = {"id": f"batch-{len(plane.requests)}", "succeeded": succeeded, "failed": failed}
+    return ApiReply(content)
 
 
 _DESIRES = {"delete": "Deleted", "suspend": "Stopped", "resume": "Running"}
 
 
-def _steer(plane: ControlPlane, call: Call, action: str) -> Reply:
+def _act_on(plane: ControlPlane, call: ApiCall, action: str) -> ApiReply:
     if call.params["kind"] == "distributed" and plane.settings.version < (2, 20):
-        raise Refused(404, "not found")
+        raise ApiError(404, "not found")
     _desire(plane, _found(plane, call), action)
-    return Reply(_accepted(f"{action} requested"), 202)
+    return ApiReply(_accepted(f"{action} requested"), 202)
 
 
-def _desire(plane: ControlPlane, workload: Workload, action: str) -> None:
+def _desire(plane: ControlPlane, workload: EmulatedWorkload, action: str) -> None:
     if action != "delete" and (workload.phase in phases.ENDED or workload.desired == "Deleted"):
         return
     workload.desired = _DESIRES[action]
-    plane.engine.steered(workload, plane.clock.now())
+    plane.engine.apply_user_action(workload, plane.clock.now())
     plane.changed(workload)
 
 
@@ -92,8 +91,8 @@ def _accepted(what: str) -> dict[str, object]:
     return {"code": 202, "message": f"Workload {what}"}
 
 
-def _found(plane: ControlPlane, call: Call) -> Workload:
+def _found(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
     workload = plane.world.live(call.params["id"])
     if workload is None or workload.kind != _KINDS[call.params["kind"]]:
-        raise Refused(404, f"workload {call.params['id']} not found")
+        raise ApiError(404, f"workload {call.params['id']} not found")
     return workload

@@ -1,7 +1,7 @@
 """
-What the engine asks of whatever makes workloads live: real processes, or a script.
+The interface of a runtime: it runs workloads as real processes, or by a script.
 
-The engine never waits: it asks at every step how things stand.
+The engine never waits: it asks for the state at every step.
 """
 
 from __future__ import annotations
@@ -9,32 +9,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 
 
 class Runtime(Protocol):
     """Starts, watches and stops the pods of workloads."""
 
-    def start(self, workload: Workload, now: float) -> None:
+    def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Start all pods of the workload's present incarnation."""
         ...
 
-    def exits(self, workload: Workload, now: float) -> Sequence[int | None]:
-        """Tell the exit code of each pod, None while it runs; empty if nothing was ever started."""
+    def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
+        """Return the exit code of each pod, None while it runs; empty if none was started."""
         ...
 
-    def terminate(self, workload: Workload, now: float) -> None:
+    def terminate(self, workload: EmulatedWorkload, now: float) -> None:
         """Ask all pods to end (SIGTERM)."""
         ...
 
-    def kill(self, workload: Workload, now: float) -> None:
+    def kill(self, workload: EmulatedWorkload, now: float) -> None:
         """End all pods at once (SIGKILL)."""
         ...
 
-    def discard(self, workload: Workload) -> None:
+    def discard(self, workload: EmulatedWorkload) -> None:
         """Forget the incarnation and wipe its node-local disk."""
         ...
 
-    def due(self, workload: Workload) -> float | None:
-        """Tell when something will happen by itself, if that can be known (epoch seconds)."""
+    def due(self, workload: EmulatedWorkload) -> float | None:
+        """Return when something will happen by itself, in epoch seconds; None if unknown."""
         ...

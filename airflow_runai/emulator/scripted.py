@@ -1,7 +1,7 @@
 """
-Workloads without a process: they do what a scenario says, by whatever clock the emulator has.
+Workloads without a process: they follow a scenario, by the emulator's clock.
 
-With a stepped clock this lives through a week of preemptions in seconds.
+With a stepped clock a week of preemptions takes seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 
 __all__ = ["Scenario", "ScriptedRuntime"]
 
@@ -22,17 +22,15 @@ class Scenario:
     """
     How a scripted workload behaves. All times are seconds of the emulator's clock.
 
-    :param run_seconds: work to be done in all; None runs for ever.
+    :param run_seconds: total work; None runs for ever.
     :param exit_code: exit code when the work is done.
-    :param keeps_progress: an interrupted workload goes on where it was (else it starts again).
+    :param keeps_progress: an interrupted workload continues (else it starts again).
     :param checkpoint_seconds: progress is kept in whole multiples of this; 0 keeps every second.
     :param exits: special incarnations (counted from 1): ``{2: (30, 1)}`` lets the second one end
         after 30 s with 1.
-    :param stop_seconds: how long it takes to end after SIGTERM; longer than the grace period means
-        SIGKILL.
+    :param stop_seconds: time from SIGTERM to its end; longer than the grace period means SIGKILL.
     :param stop_exit_code: exit code after SIGTERM; 0 makes the workload Completed.
-    :param preempt_every: the platform preempts it after every so many seconds of running; None
-        never.
+    :param preempt_every: seconds of running after which the platform preempts it; None for never.
     """
 
     run_seconds: float | None = 60.0
@@ -46,12 +44,15 @@ class Scenario:
 
 
 @dataclass
-class _Act:
-    """One incarnation on stage."""
+class _Incarnation:
+    """One scripted incarnation: when it ends and how."""
 
     started_at: float
     ends_at: float | None
     exit_code: int
+
+    def has_ended(self, now: float) -> bool:
+        return self.ends_at is not None and self.ends_at <= now
 
 
 class ScriptedRuntime:
@@ -63,7 +64,7 @@ class ScriptedRuntime:
 
     def __init__(self, scenarios: Mapping[str, Scenario]) -> None:
         self._scenarios = dict(scenarios)
-        self._acts: dict[str, _Act] = {}
+        self._incarnations: dict[str, _Incarnation] = {}
         self._progress: dict[str, float] = {}
 
     def scenario(self, name: str) -> Scenario | None:
@@ -75,53 +76,52 @@ class ScriptedRuntime:
         """Add or change a scenario; incarnations that already run are not changed."""
         self._scenarios[prefix] = scenario
 
-    def start(self, workload: Workload, now: float) -> None:
+    def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Begin an incarnation."""
         scenario = self.scenario(workload.name) or Scenario()
+        seconds, code = scenario.run_seconds, scenario.exit_code
         if workload.incarnation in scenario.exits:
             seconds, code = scenario.exits[workload.incarnation]
-            self._acts[workload.id] = _Act(now, now + seconds, code)
-        elif scenario.run_seconds is None:
-            self._acts[workload.id] = _Act(now, None, scenario.exit_code)
-        else:
-            left = max(0.0, scenario.run_seconds - self._progress.get(workload.id, 0.0))
-            self._acts[workload.id] = _Act(now, now + left, scenario.exit_code)
+        elif seconds is not None:
+            seconds = max(0.0, seconds - self._progress.get(workload.id, 0.0))
+        ends_at = None if seconds is None else now + seconds
+        self._incarnations[workload.id] = _Incarnation(now, ends_at, code)
 
-    def exits(self, workload: Workload, now: float) -> Sequence[int | None]:
-        """Tell how each pod stands: they all end together."""
-        act = self._acts.get(workload.id)
-        if act is None:
+    def exits(self, workload: EmulatedWorkload, now: float) -> Sequence[int | None]:
+        """Return the exit code of each pod; all pods end together."""
+        incarnation = self._incarnations.get(workload.id)
+        if incarnation is None:
             return []
-        ended = act.ends_at is not None and act.ends_at <= now
-        return [act.exit_code if ended else None] * max(1, len(workload.live_pods))
+        code = incarnation.exit_code if incarnation.has_ended(now) else None
+        return [code] * max(1, len(workload.live_pods))
 
-    def terminate(self, workload: Workload, now: float) -> None:
-        """Ask to end; it takes ``stop_seconds``."""
+    def terminate(self, workload: EmulatedWorkload, now: float) -> None:
+        """Let it end after ``stop_seconds``."""
         scenario = self.scenario(workload.name) or Scenario()
         self._cut(workload, now, now + scenario.stop_seconds, scenario.stop_exit_code)
 
-    def kill(self, workload: Workload, now: float) -> None:
+    def kill(self, workload: EmulatedWorkload, now: float) -> None:
         """End at once."""
         self._cut(workload, now, now, KILLED)
 
-    def discard(self, workload: Workload) -> None:
+    def discard(self, workload: EmulatedWorkload) -> None:
         """Forget the incarnation; progress stays, as it would in a checkpoint."""
-        self._acts.pop(workload.id, None)
+        self._incarnations.pop(workload.id, None)
 
-    def due(self, workload: Workload) -> float | None:
-        """Tell when the incarnation ends by itself."""
-        act = self._acts.get(workload.id)
-        return act.ends_at if act else None
+    def due(self, workload: EmulatedWorkload) -> float | None:
+        """Return when the incarnation ends by itself."""
+        incarnation = self._incarnations.get(workload.id)
+        return incarnation.ends_at if incarnation else None
 
-    def _cut(self, workload: Workload, now: float, ends_at: float, code: int) -> None:
-        act = self._acts.get(workload.id)
-        if act is None or (act.ends_at is not None and act.ends_at <= now):
+    def _cut(self, workload: EmulatedWorkload, now: float, ends_at: float, code: int) -> None:
+        incarnation = self._incarnations.get(workload.id)
+        if incarnation is None or incarnation.has_ended(now):
             return
-        act.ends_at, act.exit_code = ends_at, code
-        self._keep_progress(workload, now - act.started_at)
-        act.started_at = now
+        incarnation.ends_at, incarnation.exit_code = ends_at, code
+        self._keep_progress(workload, now - incarnation.started_at)
+        incarnation.started_at = now
 
-    def _keep_progress(self, workload: Workload, seconds: float) -> None:
+    def _keep_progress(self, workload: EmulatedWorkload, seconds: float) -> None:
         scenario = self.scenario(workload.name) or Scenario()
         if not scenario.keeps_progress:
             return

@@ -23,13 +23,13 @@ from airflow_runai.emulator.clock import Clock
 from airflow_runai.emulator.connections import CuttableProtocol
 from airflow_runai.emulator.control_plane import CLOSING, ControlPlane, RecordedRequest
 from airflow_runai.emulator.faults import Faults
-from airflow_runai.emulator.records import Workload
-from airflow_runai.emulator.settings import Settings
+from airflow_runai.emulator.records import EmulatedWorkload
+from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.world import World
 
 __all__ = ["Emulator", "serve"]
 
-_PATIENCE = 10.0
+_JOIN_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -40,16 +40,16 @@ class Emulator:
     :param settings: what it is made of.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EmulatorSettings) -> None:
         self.settings = settings
         self.root = settings.state or Path(tempfile.mkdtemp(prefix="runai-emulator-"))
         self.root.mkdir(parents=True, exist_ok=True)
-        self._door = _listen(settings.host, settings.port)
-        self.port: int = self._door.getsockname()[1]
+        self._listener = _listen(settings.host, settings.port)
+        self.port: int = self._listener.getsockname()[1]
         try:
             self._begin()
         except BaseException:
-            self._door.close()
+            self._listener.close()
             raise
 
     @property
@@ -60,7 +60,7 @@ class Emulator:
 
     @property
     def client_id(self) -> str:
-        """The client id that may log in."""
+        """The only client id that may log in."""
         return self.settings.client_id
 
     @property
@@ -70,12 +70,12 @@ class Emulator:
 
     @property
     def world(self) -> World:
-        """Everything that exists; hold ``plane.lock`` to look at more than one thing."""
+        """The emulated tenant; hold ``plane.lock`` for more than one read."""
         return self.plane.world
 
     @property
     def clock(self) -> Clock:
-        """The clock it lives by."""
+        """Its clock."""
         return self.settings.clock
 
     @property
@@ -93,37 +93,33 @@ class Emulator:
         self.plane.advance(seconds)
 
     def preempt(self, name: str) -> bool:
-        """Let the platform preempt a workload; False if it holds nothing."""
+        """Preempt a workload as the platform does; False if it holds nothing."""
         return self.plane.preempt(name)
 
-    def workloads_named(self, prefix: str) -> list[Workload]:
-        """
-        List all workloads, also deleted ones, whose name begins so, in the order of their creation.
-        """
+    def workloads_named(self, prefix: str) -> list[EmulatedWorkload]:
+        """List all workloads with this prefix, also deleted ones, in the order of creation."""
         with self.plane.lock:
-            return [w for w in self.world.workloads.values() if w.name.startswith(prefix)]
+            return [one for one in self.world.workloads.values() if one.name.startswith(prefix)]
 
     def log(self, name: str, incarnation: int | None = None) -> str:
-        """Read what a workload's first pod wrote, in one incarnation or in all."""
-        return self.plane.processes.log(name, incarnation).decode() if self.plane.processes else ""
+        """Read the output of a workload's first pod, in one incarnation or in all."""
+        processes = self.plane.processes
+        return processes.log(name, incarnation).decode() if processes else ""
 
     def restart(self) -> None:
-        """
-        Stop as after a crash, and start again on the same port and state; needs ``settings.state``.
-        """
+        """Stop as in a crash, and start again on the same port; needs ``settings.state``."""
         if self.settings.state is None:
-            raise ValueError(
-                "restart: there is no state to start from; use Settings(state=DIRECTORY)"
-            )
+            remedy = "use EmulatorSettings(state=DIRECTORY)"
+            raise ValueError(f"restart: there is no state to start from; {remedy}")
         self._end()
-        self._door = _listen(self.settings.host, self.port)
+        self._listener = _listen(self.settings.host, self.port)
         self._begin()
 
     def close(self, grace: float = 0.0) -> None:
         """
         Stop. Running workloads are queued again, for the next start.
 
-        :param grace: how many seconds processes may have to end by themselves.
+        :param grace: seconds that processes have to end by themselves.
         """
         if grace and not self.clock.stepped:
             self._let_end(grace)
@@ -140,13 +136,13 @@ class Emulator:
             loop="asyncio",
             lifespan="off",
             access_log=False,
-            date_header=False,  # a control plane tells the time of its own clock
+            date_header=False,  # the header shows the control plane's own clock
             log_config=None,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._stop = threading.Event()
-        serving = threading.Thread(target=self._server.run, args=([self._door],), daemon=True)
+        serving = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._threads = [serving]
         if not self.clock.stepped:
             self._threads.append(threading.Thread(target=self._tick, daemon=True))
@@ -164,27 +160,26 @@ class Emulator:
         while not self._stop.wait(self.settings.tick_seconds):
             try:
                 self.plane.tick()
-            except Exception:  # one bad step must not stop the world for everybody else
-                _log.exception("the emulator stumbled; it goes on")
+            except Exception:  # one bad step must not stop the other workloads
+                _log.exception("a step of the emulator failed; it continues")
 
     def _end(self) -> None:
         self._stop.set()
         self._server.should_exit = True
         for thread in self._threads:
-            thread.join(_PATIENCE)
-        self._door.close()
+            thread.join(_JOIN_SECONDS)
+        self._listener.close()
         self.plane.close()
 
 
 @contextmanager
-def serve(settings: Settings | None = None) -> Iterator[Emulator]:
+def serve(settings: EmulatorSettings | None = None) -> Iterator[Emulator]:
     """
     Run an emulator in this process for as long as a ``with`` block lasts.
 
-    :param settings: what to build; by default two nodes with two GPUs, and two projects with a
-        quota of two.
+    :param settings: by default two nodes with two GPUs, and two projects with a quota of two.
     """
-    emulator = Emulator(settings or Settings())
+    emulator = Emulator(settings or EmulatorSettings())
     try:
         yield emulator
     finally:
@@ -193,15 +188,15 @@ def serve(settings: Settings | None = None) -> Iterator[Emulator]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then; without it every reply takes
-    # 40 ms longer.
-    door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # asyncio sets TCP_NODELAY only if the protocol is named; without it each reply takes 40 ms
+    # longer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        door.close()
+        listener.close()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-    # Callers may connect at once; the server accepts as soon as its loop runs.
-    door.listen(128)
-    return door
+    # Clients may connect at once; the server accepts as soon as its loop runs.
+    listener.listen(128)
+    return listener

@@ -1,5 +1,5 @@
 """
-Everything that can be chosen about an embedded Run:ai, checked before anything starts.
+The settings of an embedded Run:ai, checked before it starts.
 
 The command line (``__main__``) and the tests (``serve``) build the same object.
 """
@@ -15,10 +15,10 @@ from pathlib import Path
 from airflow_runai.emulator.clock import Clock, RealClock
 from airflow_runai.emulator.scripted import Scenario
 
-__all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "ProjectQuota", "Settings"]
+__all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "EmulatorSettings", "ProjectQuota"]
 
 DEFAULT_CLIENT_ID = "airflow"
-# Public on purpose: it only works on the loopback interface, where everybody may run commands
+# Public on purpose: it works only on the loopback interface, where all users may run commands
 # anyway.
 DEFAULT_CLIENT_SECRET = "airflow-local"
 _NUMBER = r"(\d{1,9}(?:\.\d{0,9})?)"
@@ -31,11 +31,11 @@ VERSIONS = (*(f"2.{minor}" for minor in range(18, 27)), "3.0")
 @dataclass(frozen=True)
 class ProjectQuota:
     """
-    A project and what it may use.
+    A project and the GPUs it may use.
 
     :param quota: guaranteed GPUs.
-    :param limit: the most GPUs it may use; None for no limit.
-    :param weight: its part of what nobody is guaranteed, relative to the other projects of the
+    :param limit: maximum number of GPUs; None for no limit.
+    :param weight: its part of the GPUs over all quotas, relative to the other projects of the
         cluster.
     """
 
@@ -47,21 +47,20 @@ class ProjectQuota:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EmulatorSettings:
     """
-    What one embedded Run:ai is made of.
+    The settings of one embedded Run:ai.
 
-    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. What
-        may follow, in this order: ``,limit=GPUS``, the most it may use, and ``,weight=NUMBER``, its
-        part of what is over all quotas.
+    :param projects: ``NAME:GPUS`` or ``NAME@CLUSTER:GPUS``; without a cluster, the first one. Two
+        parts may follow, in this order: ``,limit=GPUS``, its maximum, and ``,weight=NUMBER``, its
+        part of the GPUs over all quotas.
     :param clusters: names of the clusters; each has ``nodes`` nodes with ``gpus_per_node`` GPUs.
     :param state: directory that survives a restart; None for a temporary one that is removed at the
         end.
     :param volumes: PVC claim name, NFS or host path, or container path, to a local directory.
-    :param client_secret: needed on any other interface than loopback, where commands of strangers
-        would run.
+    :param client_secret: required on any interface but loopback: whoever logs in runs commands.
     :param clock: :class:`RealClock` or :class:`SteppedClock`.
-    :param processes: run real processes; None for "if and only if the clock is real".
+    :param processes: run real processes; by default, if the clock is real.
     :param scenarios: behaviour of workloads without process, by prefix of the workload's name.
     :param grace: upper limit, in seconds, for every ``terminationGracePeriodSeconds``.
     :param token_seconds: life of a token, always in seconds of the real clock.
@@ -70,7 +69,7 @@ class Settings:
     :param strict_limit: refuse a page size above 500 with 400, instead of cutting it to 500.
     :param initializing_seconds: how long Initializing (the "image pull") is visible.
     :param backoff_seconds: pause before the first retry of a failed pod; doubles up to 20 times.
-    :param seconds_per_look: move a stepped clock by this much at every read of a workload.
+    :param seconds_per_read: move a stepped clock by this much at every read of a workload.
     """
 
     host: str = "127.0.0.1"
@@ -95,21 +94,22 @@ class Settings:
     initializing_seconds: float = 0.2
     backoff_seconds: float = 0.5
     tick_seconds: float = 0.03
-    seconds_per_look: float = 0.0
+    seconds_per_read: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_address()
         self._check_numbers()
         if self.control_plane_version not in VERSIONS:
             raise ValueError(
-                f"control_plane_version: {self.control_plane_version!r} is not known; use one of {', '.join(VERSIONS)}"
+                f"control_plane_version: {self.control_plane_version!r} is not known; "
+                f"use one of {', '.join(VERSIONS)}"
             )
         if not self.clusters or len(set(self.clusters)) < len(self.clusters):
             raise ValueError(
                 f"clusters: {self.clusters!r} must name at least one cluster, each once"
             )
-        seen = [(project.name, project.cluster) for project in self.project_quotas]
-        if len(set(seen)) < len(seen):
+        projects = [(project.name, project.cluster) for project in self.project_quotas]
+        if len(set(projects)) < len(projects):
             raise ValueError(f"projects: {self.projects!r} names a project twice in one cluster")
 
     @property
@@ -136,21 +136,15 @@ class Settings:
     def _check_address(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port: {self.port} is not in 0..65535; 0 takes a free one")
-        if not _is_loopback(self.host) and not self.client_secret:
+        if not is_loopback(self.host) and not self.client_secret:
             raise ValueError(
-                f"host: {self.host!r} is not a loopback address. The emulator runs commands for everyone who can "
-                "log in: give a client secret of your own to listen there, or use 127.0.0.1"
+                f"host: {self.host!r} is not a loopback address. The emulator runs commands for "
+                "everyone who can log in: give a client secret of your own to listen there, or use "
+                "127.0.0.1"
             )
 
     def _check_numbers(self) -> None:
-        at_least = {
-            "nodes": 1,
-            "gpus_per_node": 0,
-            "initializing_seconds": 0,
-            "backoff_seconds": 0,
-            "grace": 0,
-        }
-        for name, least in at_least.items():
+        for name, least in _MINIMUMS.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name}: {value} is too small; use {least} or more")
@@ -163,11 +157,22 @@ class Settings:
             )
         if self.processes and self.clock.stepped:
             raise ValueError(
-                "processes: real processes cannot live by a stepped clock; use scenarios or a RealClock"
+                "processes: real processes cannot live by a stepped clock; "
+                "use scenarios or a RealClock"
             )
 
 
-def _is_loopback(host: str) -> bool:
+_MINIMUMS = {
+    "nodes": 1,
+    "gpus_per_node": 0,
+    "initializing_seconds": 0,
+    "backoff_seconds": 0,
+    "grace": 0,
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on the host."""
     if host == "localhost":
         return True
     try:
@@ -180,8 +185,8 @@ def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
     match = _PROJECT.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2; a limit and a weight may "
-            "follow, as in team-a:2,limit=4,weight=3"
+            f"projects: {text!r} is not NAME:GPUS or NAME@CLUSTER:GPUS, such as team-a:2; "
+            "a limit and a weight may follow, as in team-a:2,limit=4,weight=3"
         )
     name, cluster, quota, limit, weight = match.groups()
     cluster = cluster or clusters[0]
@@ -190,9 +195,9 @@ def _project(text: str, clusters: tuple[str, ...]) -> ProjectQuota:
             f"projects: {text!r} names cluster {cluster!r}, but there is only {', '.join(clusters)}"
         )
     return ProjectQuota(
-        name,
-        float(quota),
-        cluster,
-        float(limit) if limit else None,
-        float(weight) if weight else 1.0,
+        name=name,
+        quota=float(quota),
+        cluster=cluster,
+        limit=float(limit) if limit else None,
+        weight=float(weight or 1),
     )

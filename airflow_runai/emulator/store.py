@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from airflow_runai.emulator.records import Workload, from_json, to_json
+from airflow_runai.emulator.records import EmulatedWorkload, from_json, to_json
 
 
 class Store:
@@ -24,38 +24,38 @@ class Store:
 
     def __init__(self, state: Path | None) -> None:
         self._folder = state / "workloads" if state else None
-        self._touched: dict[str, Workload] = {}
+        self._touched: dict[str, EmulatedWorkload] = {}
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
 
-    def touch(self, workload: Workload) -> None:
-        """Take note that a workload has to be written."""
+    def touch(self, workload: EmulatedWorkload) -> None:
+        """Mark a workload to be written."""
         if self._folder:
             self._touched[workload.id] = workload
 
     def save(self) -> None:
-        """Write what was touched since the last time."""
+        """Write the workloads touched since the last save."""
         for workload in self._touched.values():
             self._write(workload)
         self._touched.clear()
 
-    def load(self) -> Iterator[Workload]:
+    def load(self) -> Iterator[EmulatedWorkload]:
         """
         Read all workloads in the order of their creation.
 
-        :raises ValueError: a file is not a workload; it names the file and what to do.
+        :raises ValueError: a file is not a workload.
         """
-        found = []
+        workloads = []
         for path in self._folder.glob("*.json") if self._folder else ():
             try:
-                found.append(from_json(json.loads(path.read_text())))
+                workloads.append(from_json(json.loads(path.read_text())))
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(
                     f"{path}: not a workload of this emulator ({error}); remove the file"
                 ) from error
-        yield from sorted(found, key=lambda workload: (workload.created_at, workload.id))
+        yield from sorted(workloads, key=lambda workload: (workload.created_at, workload.id))
 
-    def _write(self, workload: Workload) -> None:
+    def _write(self, workload: EmulatedWorkload) -> None:
         assert self._folder is not None
         path = self._folder / f"{workload.id}.json"
         beside = path.with_suffix(".tmp")

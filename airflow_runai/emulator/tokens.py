@@ -2,8 +2,8 @@
 Bearer tokens: signed, with an expiry, valid for this process only.
 
 They look like the vendor's (three parts, an ``exp`` in the middle one) because the vendor's client
-reads them. The key is new at every start, so that a restart shows a client what it must do with a
-token that is suddenly refused.
+reads them. The key is new at every start, so that a restart tests what a client does when its token
+is suddenly refused.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import time
 from typing import Any
 
 
-class Tokens:
+class TokenIssuer:
     """
     Issues and checks tokens.
 
-    :param client_id: who may ask for one.
-    :param client_secret: how they prove it.
-    :param seconds: how long a token is valid, in seconds of the real clock.
+    :param client_id: the only client that may ask for a token.
+    :param client_secret: its secret.
+    :param seconds: validity of a token, in seconds of the real clock.
     """
 
     def __init__(self, client_id: str, client_secret: str, seconds: float) -> None:
@@ -34,9 +34,9 @@ class Tokens:
         self._key = secrets.token_bytes(32)
 
     def knows(self, client_id: object, client_secret: object) -> bool:
-        """Say whether these credentials are right."""
-        given, right = f"{client_id}\0{client_secret}", f"{self.client_id}\0{self._secret}"
-        return hmac.compare_digest(given.encode(), right.encode())
+        """Whether these credentials are right."""
+        received, right = f"{client_id}\0{client_secret}", f"{self.client_id}\0{self._secret}"
+        return hmac.compare_digest(received.encode(), right.encode())
 
     def issue(self) -> str:
         """Make a new token."""
@@ -52,28 +52,26 @@ class Tokens:
         return f"{content}.{self._sign(content)}"
 
     def accepts(self, authorization: str | None) -> bool:
-        """Say whether an ``Authorization`` header carries a valid token."""
-        kind, _, token = (authorization or "").partition(" ")
+        """Whether an ``Authorization`` header carries a valid token."""
+        scheme, _, token = (authorization or "").partition(" ")
         content, _, signature = token.rpartition(".")
-        if kind.lower() != "bearer" or not hmac.compare_digest(
-            signature.encode(), self._sign(content).encode()
-        ):
+        signed = hmac.compare_digest(signature.encode(), self._sign(content).encode())
+        if scheme.lower() != "bearer" or not signed:
             return False
         claims = json.loads(base64.urlsafe_b64decode(content.split(".")[1] + "=="))
         return float(claims["exp"]) > time.time()
 
     def revoke(self) -> None:
-        """Make every token that was issued so far invalid."""
+        """Make all tokens issued so far invalid."""
         self._key = secrets.token_bytes(32)
 
     def _sign(self, content: str) -> str:
-        return (
-            base64.urlsafe_b64encode(hmac.new(self._key, content.encode(), hashlib.sha256).digest())
-            .decode()
-            .rstrip("=")
-        )
+        return _base64(hmac.new(self._key, content.encode(), hashlib.sha256).digest())
 
 
 def _encode(part: dict[str, Any]) -> str:
-    text = json.dumps(part, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+    return _base64(json.dumps(part, separators=(",", ":")).encode())
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,5 +1,5 @@
 """
-Container paths without containers: which local directory stands for a mount, and how arguments are rewritten.
+Container paths without containers: the local directory of each mount, and the rewriting of paths.
 
 A mount path is replaced where a path can begin: at the start of an argument or value, and after
 ``=``, ``:`` or ``,``. In the text that follows a shell's ``-c`` a path may also begin after blanks,
@@ -18,18 +18,18 @@ from typing import Any
 _BORDER = "=:,"
 _SHELL_BORDER = _BORDER + " \t\n'\"`;|&<>(){}"
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
+_SHARED_KINDS = frozenset({"dataVolume", "configMapVolume", "secretVolume"})
 
 
 @dataclass(frozen=True)
-class Mount:
+class VolumeMount:
     """
     One volume of a pod.
 
     :param path: where the container sees it.
     :param keys: names under which ``--volume`` may map it: source, server with source, container
         path.
-    :param slug: its directory under ``volumes/`` when nothing maps it; empty for node-local
-        volumes.
+    :param slug: its directory under ``volumes/`` if nothing maps it; empty for node-local volumes.
     """
 
     path: str
@@ -37,35 +37,34 @@ class Mount:
     slug: str
 
 
-def mounts(spec: Mapping[str, Any], workload: str) -> list[Mount]:
-    """
-    List the mounts of a workload's ``spec.storage``; entries without a container path are left out.
-    """
-    found = []
-    for kind, entries in (spec.get("storage") or {}).items():
-        for entry in entries if isinstance(entries, list) else ():
-            mount = _mount(kind, entry, workload)
-            if mount.path.strip("/"):
-                found.append(mount)
-    return found
+def mounts(spec: Mapping[str, Any], workload: str) -> list[VolumeMount]:
+    """List the mounts of a workload's ``spec.storage`` that have a container path."""
+    storage = (spec.get("storage") or {}).items()
+    lists = [(kind, entries) for kind, entries in storage if isinstance(entries, list)]
+    found = [_mount(kind, entry, workload) for kind, entries in lists for entry in entries]
+    return [mount for mount in found if mount.path.strip("/")]
 
 
-def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> Mount:
+def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
     path = str(entry.get("path") or "")
+    container = str(entry.get("mountPath") or "")
     if kind in ("nfs", "hostPath"):
-        source, server = path, entry.get("server")
-        keys = (f"{server}:{source}", source) if server else (source,)
-        container = str(entry.get("mountPath") or "")
-        return Mount(container, (*keys, container), _slug(source))
+        return _external(path, container, entry.get("server"))
     if kind == "pvc":
         claim = str(entry.get("claimName") or f"{workload}-{_slug(path)}")
-        return Mount(path, (claim, path), "" if entry.get("ephemeral") else _slug(claim))
-    container = str(entry.get("mountPath") or path)
+        slug = "" if entry.get("ephemeral") else _slug(claim)
+        return VolumeMount(path, (claim, path), slug)
+    container = container or path
     name = str(entry.get("id") or entry.get("configMap") or entry.get("secret") or "")
-    keeps = kind in ("dataVolume", "configMapVolume", "secretVolume") and name
-    return Mount(
-        container, (name, container) if name else (container,), _slug(name) if keeps else ""
-    )
+    if not name:
+        return VolumeMount(container, (container,), "")
+    slug = _slug(name) if kind in _SHARED_KINDS else ""
+    return VolumeMount(container, (name, container), slug)
+
+
+def _external(source: str, container: str, server: str | None) -> VolumeMount:
+    keys = (f"{server}:{source}", source) if server else (source,)
+    return VolumeMount(container, (*keys, container), _slug(source))
 
 
 def _slug(name: str) -> str:
@@ -76,16 +75,16 @@ def _slug(name: str) -> str:
 
 class Places:
     """
-    The translation for one incarnation: container path to local directory.
+    The mounts of one incarnation: container path to local directory.
 
     :param found: the workload's mounts.
-    :param mapped: what ``--volume`` says.
-    :param shared: directory for volumes nobody mapped.
+    :param mapped: the directories given with ``--volume``.
+    :param shared: directory for volumes that are not mapped.
     :param local: the node-local disk of this incarnation.
     """
 
     def __init__(
-        self, found: Sequence[Mount], mapped: Mapping[str, Path], shared: Path, local: Path
+        self, found: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
     ) -> None:
         self.local = local
         self.directories = {
@@ -103,51 +102,48 @@ class Places:
         return self._rewrite(text, _BORDER)
 
     def arguments(self, argv: Sequence[str]) -> list[str]:
-        """Rewrite a whole command; knows that the word after a shell's ``-c`` is a text."""
+        """Rewrite a whole command, of which the word after a shell's ``-c`` is a script."""
         shell = bool(argv) and PurePosixPath(argv[0]).name in _SHELLS
         rewritten = []
-        for number, word in enumerate(argv):
-            is_text = (
-                shell and number > 0 and re.fullmatch(r"-[a-z]*c", argv[number - 1]) is not None
-            )
-            rewritten.append(self._rewrite(word, _SHELL_BORDER if is_text else _BORDER))
+        for option, word in zip(["", *argv], argv, strict=False):
+            is_script = shell and re.fullmatch(r"-[a-z]*c", option)
+            rewritten.append(self._rewrite(word, _SHELL_BORDER if is_script else _BORDER))
         return rewritten
 
     def working_directory(self, path: str | None) -> Path:
-        """
-        Translate the working directory; outside every mount it is made on the node-local disk.
-        """
+        """Translate the working directory; outside all mounts it is on the node-local disk."""
         if not path:
             return self.local
-        asked = PurePosixPath(_clean(path))
-        for mount in sorted(self.directories, key=len, reverse=True):
-            if asked.is_relative_to(mount):
-                return self.directories[mount] / asked.relative_to(mount)
+        requested = PurePosixPath(_clean(path))
+        for mount in self._longest_first():
+            if requested.is_relative_to(mount):
+                return self.directories[mount] / requested.relative_to(mount)
         return self.local / _slug(path)
 
     def _rewrite(self, text: str, borders: str) -> str:
         if not self.directories:
             return text
-        longest_first = sorted(self.directories, key=len, reverse=True)
-        paths = "|".join(map(re.escape, longest_first))
+        paths = "|".join(map(re.escape, self._longest_first()))
         border = re.escape(borders)
         pattern = rf"(^|[{border}])({paths})(?=$|[/{border}])"
         return re.sub(pattern, lambda match: match[1] + str(self.directories[match[2]]), text)
+
+    def _longest_first(self) -> list[str]:
+        return sorted(self.directories, key=len, reverse=True)
 
 
 def _clean(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def _directory(mount: Mount, mapped: Mapping[str, Path], shared: Path, local: Path) -> Path:
+def _directory(mount: VolumeMount, mapped: Mapping[str, Path], shared: Path, local: Path) -> Path:
     for key in mount.keys:
         if key in mapped:
             return mapped[key]
     # A mapped parent carries its children: /nfs=DIR makes /nfs/john DIR/john.
-    for key in (key for key in mount.keys if "/" in key):
-        parents = [
-            known for known in mapped if key.startswith(known.rstrip("/") + "/") and "/" in known
-        ]
+    paths = [path for path in mapped if "/" in path]
+    for key in mount.keys:
+        parents = [path for path in paths if key.startswith(path.rstrip("/") + "/")]
         if parents:
             parent = max(parents, key=len)
             return mapped[parent] / _slug(key[len(parent.rstrip("/")) :])

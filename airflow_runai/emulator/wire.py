@@ -1,8 +1,8 @@
 """
-Workloads in the vendor's words: the list item, the detailed item, and the create/read view of trainings.
+Workloads as the vendor writes them: list item, detailed item, and the view of trainings.
 
-The two shapes differ on purpose (``id`` and ``phase`` here, ``workloadId`` and ``actualPhase``
-there): so does the vendor's API.
+The two shapes differ on purpose, as they do in the vendor's API: ``id`` and ``phase`` in lists,
+``workloadId`` and ``actualPhase`` in the view.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.clock import iso
-from airflow_runai.emulator.records import GPU_MEMORY_BYTES, Pod, Record, Workload
+from airflow_runai.emulator.records import GPU_MEMORY_BYTES, EmulatedWorkload, Pod, Record
 from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
@@ -29,8 +29,8 @@ class Wire:
         self._world = world
         self._version = version
 
-    def training(self, workload: Workload) -> dict[str, Any]:
-        """Write the view that create and ``GET /trainings/{id}`` give."""
+    def training(self, workload: EmulatedWorkload) -> dict[str, Any]:
+        """Write the view that create and ``GET /trainings/{id}`` return."""
         return {
             "name": workload.name,
             "requestedName": workload.name,
@@ -40,26 +40,26 @@ class Wire:
             "clusterId": workload.cluster_id,
             "createdBy": workload.created_by,
             "createdAt": iso(workload.created_at),
-            "deletedAt": _maybe(workload.deleted_at),
+            "deletedAt": _iso(workload.deleted_at),
             "desiredPhase": workload.desired,
             "actualPhase": workload.phase,
             "spec": workload.spec,
             **workload.extras,
         }
 
-    def item(self, workload: Workload, now: float) -> dict[str, Any]:
+    def item(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
         """Write the item of the generic list."""
-        item = self._identity(workload) | self._state(workload, now) | self._asked(workload)
+        item = self._identity(workload) | self._state(workload, now) | self._request(workload)
         for field, since in _SINCE.items():
             if self._version < since:
                 item.pop(field, None)
         return item
 
-    def detailed(self, workload: Workload, now: float) -> dict[str, Any]:
+    def detailed(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
         """Write ``GET /workloads/{id}``: the list item and why the workload waits."""
         return self.item(workload, now) | {"pendingSchedulingMessages": _pending_messages(workload)}
 
-    def _identity(self, workload: Workload) -> dict[str, Any]:
+    def _identity(self, workload: EmulatedWorkload) -> dict[str, Any]:
         project = self._world.project_of(workload)
         return {
             "tenantId": TENANT_ID,
@@ -74,24 +74,23 @@ class Wire:
             "departmentId": self._world.department_id(workload.cluster_id),
             "namespace": project.namespace,
             "createdAt": iso(workload.created_at),
-            "deletedAt": _maybe(workload.deleted_at),
-            "completedAt": _maybe(workload.completed_at),
+            "deletedAt": _iso(workload.deleted_at),
+            "completedAt": _iso(workload.completed_at),
             "source": "Control-plane",
             "category": "Train",
             "childrenIds": [],
         }
 
-    def _state(self, workload: Workload, now: float) -> dict[str, Any]:
+    def _state(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
         pending, running = lifecycle.totals(workload, now)
-        pods = workload.live_pods
-        gpus = sum(pod.share * len(pod.gpus) for pod in pods)
-        return {
+        pods, gpus = workload.live_pods, workload.held_gpus
+        memory = int(gpus * GPU_MEMORY_BYTES / 2**20)
+        state = {
             "phase": workload.phase,
             "desiredPhase": workload.desired,
             "phaseUpdatedAt": iso(workload.phase_at),
             "updatedAt": iso(workload.phase_at),
             "phaseMessage": workload.phase_message,
-            **({"phaseReason": workload.phase_reason} if workload.phase_reason else {}),
             "k8sPhase": phases.KUBERNETES[workload.phase],
             "k8sPhaseUpdatedAt": iso(workload.phase_at),
             "conditions": [],
@@ -99,21 +98,21 @@ class Wire:
             "requestedPods": _requested_pods(workload),
             "currentNodePools": ["default"] if pods else [],
             "requestedNodePools": list(workload.spec.get("nodePools") or ["default"]),
-            "allocatedResources": {
-                "gpu": gpus,
-                "gpuMemory": f"{int(gpus * GPU_MEMORY_BYTES / 2**20)}Mi",
-            },
+            "allocatedResources": {"gpu": gpus, "gpuMemory": f"{memory}Mi"},
             "actionsSupport": _actions(workload),
             "idleGpus": 0,
             "idleAllocatedGpus": 0,
             "totalPendingTimeSeconds": pending,
             "totalRunningTimeSeconds": running,
         }
+        if workload.phase_reason:
+            state["phaseReason"] = workload.phase_reason
+        return state
 
-    def _asked(self, workload: Workload) -> dict[str, Any]:
+    def _request(self, workload: EmulatedWorkload) -> dict[str, Any]:
         spec = workload.spec
         framework = spec.get("distributedFramework")
-        return {
+        request = {
             "priority": workload.priority,
             "priorityClassName": workload.priority_class,
             "preemptible": workload.preemptible,
@@ -124,17 +123,21 @@ class Wire:
             "datasources": [],
             "environments": [],
             "externalConnections": [],
-            **({"distributedFramework": framework} if framework else {}),
             "additionalFields": {},
             "environmentVariables": _variables(spec),
             "command": spec.get("command") or "",
             "arguments": spec.get("args") or "",
         }
+        if framework:
+            request["distributedFramework"] = framework
+        return request
 
-    def pod(self, workload: Workload, pod: Pod) -> dict[str, Any]:
+    def pod(self, workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
         """Write one pod."""
-        since = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
-        started = {"startedAt": iso(pod.started_at)} if pod.started_at else {}
+        updated_at = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
+        container = {"name": workload.name, "image": workload.spec["image"]}
+        if pod.started_at:
+            container["startedAt"] = iso(pod.started_at)
         return {
             "name": pod.name,
             "id": pod.id,
@@ -147,17 +150,17 @@ class Wire:
             "priorityClassName": workload.priority_class,
             "nodeName": pod.node,
             "createdAt": iso(pod.created_at),
-            "completedAt": _maybe(pod.completed_at),
-            "deletedAt": _maybe(pod.deleted_at),
-            "updatedAt": iso(since),
-            "containers": [{"name": workload.name, "image": workload.spec["image"], **started}],
+            "completedAt": _iso(pod.completed_at),
+            "deletedAt": _iso(pod.deleted_at),
+            "updatedAt": iso(updated_at),
+            "containers": [container],
             "currentNodePool": "default",
             "requestedNodePools": ["default"],
             "k8sPhase": pod.phase,
-            "k8sPhaseUpdatedAt": iso(since),
+            "k8sPhaseUpdatedAt": iso(updated_at),
         }
 
-    def event(self, workload: Workload, record: Record) -> dict[str, Any]:
+    def event(self, workload: EmulatedWorkload, record: Record) -> dict[str, Any]:
         """Write one event."""
         event = record.event
         assert event is not None
@@ -177,15 +180,18 @@ class Wire:
             },
         }
 
-    def history(self, workload: Workload, record: Record) -> dict[str, Any]:
+    def history(self, workload: EmulatedWorkload, record: Record) -> dict[str, Any]:
         """Write one line of history."""
-        kind = "Event" if record.event else "PhaseUpdate"
-        update = {"phase": record.phase, "phaseMessage": record.message}
-        spec = {"event": self.event(workload, record)} if record.event else {"phaseUpdate": update}
+        spec: dict[str, Any]
+        if record.event:
+            kind, spec = "Event", {"event": self.event(workload, record)}
+        else:
+            update = {"phase": record.phase, "phaseMessage": record.message}
+            kind, spec = "PhaseUpdate", {"phaseUpdate": update}
         return {"meta": {"creationTimestamp": iso(record.at), "type": kind}, "spec": spec}
 
 
-# Fields of the list item, and the control plane that first had them.
+# Fields of the list item, and the first control plane that has them.
 _SINCE = {
     "phaseReason": (2, 19),
     "idleGpus": (2, 20),
@@ -196,53 +202,52 @@ _SINCE = {
 }
 
 
-def _maybe(instant: float | None) -> str | None:
+def _iso(instant: float | None) -> str | None:
     return None if instant is None else iso(instant)
 
 
-def _actions(workload: Workload) -> dict[str, bool]:
-    moving = workload.phase not in phases.ENDED | {phases.DELETING}
+def _actions(workload: EmulatedWorkload) -> dict[str, bool]:
+    ends = workload.phase in phases.ENDED or workload.phase == phases.DELETING
     return {
         "delete": workload.phase != phases.DELETING,
-        "suspend": moving and workload.desired == "Running",
+        "suspend": not ends and workload.desired == "Running",
     }
 
 
-def _requested_pods(workload: Workload) -> dict[str, int]:
+def _requested_pods(workload: EmulatedWorkload) -> dict[str, int]:
     count = len(workload.gpu_demand)
     return {"number": count, "min": count, "max": count}
 
 
 def _resources(spec: dict[str, Any], gpus: float) -> dict[str, Any]:
     compute = spec.get("compute") or {}
-    found: dict[str, Any] = {"gpu": {"request": gpus, "limit": gpus}}
+    resources: dict[str, Any] = {"gpu": {"request": gpus, "limit": gpus}}
     if compute.get("gpuRequestType"):
-        found["gpuRequestType"] = compute["gpuRequestType"]
+        resources["gpuRequestType"] = compute["gpuRequestType"]
     for name, key in (("cpu", "cpuCore"), ("cpuMemory", "cpuMemory"), ("gpuMemory", "gpuMemory")):
-        told = {side: compute.get(f"{key}{side.capitalize()}") for side in ("request", "limit")}
-        if any(value is not None for value in told.values()):
-            found[name] = {side: value for side, value in told.items() if value is not None}
-    return found
+        bounds = {"request": compute.get(f"{key}Request"), "limit": compute.get(f"{key}Limit")}
+        bounds = {bound: value for bound, value in bounds.items() if value is not None}
+        if bounds:
+            resources[name] = bounds
+    return resources
 
 
 def _variables(spec: dict[str, Any]) -> dict[str, str]:
-    listed = spec.get("environmentVariables") or ()
-    return {item["name"]: item["value"] for item in listed if item.get("value") is not None}
+    variables = spec.get("environmentVariables") or ()
+    return {item["name"]: item["value"] for item in variables if item.get("value") is not None}
 
 
-def _pending_messages(workload: Workload) -> list[dict[str, Any]]:
-    # The vendor's schema requires phaseReason here and knows two values: waiting for free GPUs has
-    # none of them.
+def _pending_messages(workload: EmulatedWorkload) -> list[dict[str, Any]]:
+    # The vendor's schema requires phaseReason here and knows two values; waiting for free GPUs is
+    # neither of them.
     if workload.phase != phases.PENDING or not workload.phase_reason:
         return []
-    return [
-        {
-            "nodePool": "default",
-            "phaseReason": workload.phase_reason,
-            "reason": "Over limit"
-            if workload.phase_reason == OVER_LIMIT
-            else "Non-preemptible over quota",
-            "orgType": "PROJECT",
-            "userMessage": workload.phase_message,
-        }
-    ]
+    over_limit = workload.phase_reason == OVER_LIMIT
+    message = {
+        "nodePool": "default",
+        "phaseReason": workload.phase_reason,
+        "reason": "Over limit" if over_limit else "Non-preemptible over quota",
+        "orgType": "PROJECT",
+        "userMessage": workload.phase_message,
+    }
+    return [message]

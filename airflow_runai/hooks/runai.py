@@ -139,7 +139,7 @@ def settings_of(connection: Connection) -> Settings:
             client_secret=connection.password or "",
             project=extra.get("project") or None,
             cluster=extra.get("cluster") or None,
-            verify=_flag(extra.get("verify_ssl", True)),
+            verify=_verify_ssl(extra.get("verify_ssl", True)),
             ca_file=extra.get("ca_file") or None,
             timeout=_seconds(extra.get("timeout")),
         )
@@ -153,11 +153,11 @@ def _address(connection: Connection) -> str:
     return f"{host}:{connection.port}" if connection.port and not has_port else host
 
 
-def _flag(value: Any) -> bool:
+def _verify_ssl(value: object) -> bool:
     try:
         return flag(str(value))
-    except ValueError:
-        raise ConnectionSettingsError(f"verify_ssl: {value!r}; allowed: true or false") from None
+    except ValueError as error:
+        raise ConnectionSettingsError(f"verify_ssl: {error}") from None
 
 
 def _seconds(value: Any) -> float:

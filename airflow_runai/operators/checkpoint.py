@@ -1,4 +1,4 @@
-"""Find the newest checkpoint that can be proven whole, without executing any of it."""
+"""Select the newest checkpoint that verifies, without executing any of it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointQuery,
     no_valid_checkpoint,
-    put_aside,
-    reasons,
-    telling,
+    progress_logger,
+    quarantine_rejected,
 )
-from airflow_runai.tasks.query_checks import check_level
+from airflow_runai.tasks.checkpoint_result import reasons
+from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
@@ -26,31 +25,31 @@ class RunaiSelectCheckpointOperator(BaseOperator):
     """
     Choose the newest valid checkpoint under a root.
 
-    Walks newest first and takes the first that passes; each one refused on the way is logged with
-    its reasons. The result is ``{path, uri, step, digest, format, verdict, bytes, refused}``:
-    ``path`` as the container calls it, ``uri`` as the worker does. Assets in ``outlets`` get the
-    same as the ``extra`` of their event.
+    Checks the newest first and takes the first that passes; each refused one is logged with its
+    reasons. The result is ``{path, uri, step, digest, format, verdict, bytes, refused}``: ``path``
+    is the container's name for it, ``uri`` the worker's. Assets in ``outlets`` get the same as the
+    ``extra`` of their event.
 
     :param root: directory with checkpoints, as the container calls it, or a URI; templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
-    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content
-        (finite, steps agree).
-    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a
+    :param storage_conn_id: Airflow connection for object storage; templated.
+    :param level: how deep to look: 0 listing, 1 structure, 2 every byte against its checksum, 3
+        also the content (finite, steps agree).
+    :param accept_unverifiable: take formats without checksums (plain safetensors without a
         manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
-    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
-        checkpoints' page.
-    :param min_step: refuse older ones; templated.
-    :param expect: what else it has to be, a mapping with ``not_behind`` (a step that was reached
-        already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and ``shape``), or a
-        JSON file with one. A report from ``report_path`` will do as well: then the tensors must be
-        as they were; templated.
-    :param report_path: JSON file for the full report, as the container calls it, or a URI. Name one
-        for each training: the ledger in it is what the next selection is compared with; templated.
-    :param on_invalid: what becomes of newer ones that are known to be bad: ``keep`` leaves them,
-        ``quarantine`` moves them to ``ROOT/quarantine`` once an older one was accepted (not on
-        object storage).
+    :param accept: codes of findings that only warn, such as ``step-disagrees``; see the checkpoints
+        page.
+    :param min_step: refuse lower steps; templated.
+    :param requirements: further requirements: a mapping with ``not_behind`` (a step that was
+        reached already), ``world_size`` and ``tensors`` (name or pattern to ``dtype`` and
+        ``shape``), or a JSON file with one. A report from ``report_path`` also works; then the
+        tensors must be the same; templated.
+    :param report_path: JSON file for the full report, as the container calls it, or a URI. Use one
+        for each training: the next selection is compared with the ledger in it; templated.
+    :param on_invalid: what happens to newer checkpoints that are known to be bad: ``keep`` leaves
+        them, ``quarantine`` moves them to ``ROOT/quarantine`` once an older one was accepted (not
+        on object storage).
     """
 
     template_fields: Sequence[str] = (
@@ -58,10 +57,10 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         "path_map",
         "storage_conn_id",
         "min_step",
-        "expect",
+        "requirements",
         "report_path",
     )
-    template_fields_renderers = {"path_map": "json", "expect": "json"}
+    template_fields_renderers = {"path_map": "json", "requirements": "json"}
     ui_color = "#cde6f5"
 
     def __init__(
@@ -75,15 +74,14 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         strict: bool = False,
         accept: Sequence[str] = (),
         min_step: int | str | None = None,
-        expect: Mapping[str, Any] | str | None = None,
+        requirements: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         on_invalid: str = "keep",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_level(level)
-        if on_invalid not in ("keep", "quarantine"):
-            raise InvalidArgument([f"on_invalid: {on_invalid!r}; allowed: 'keep' or 'quarantine'"])
+        check_on_invalid(on_invalid)
         self.root = root
         self.path_map = path_map
         self.storage_conn_id = storage_conn_id
@@ -92,21 +90,23 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         self.strict = strict
         self.accept = accept
         self.min_step = min_step
-        self.expect = expect
+        self.requirements = requirements
         self.report_path = report_path
         self.on_invalid = on_invalid
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, log, announce; without retry if nothing passes, with retry if something could not be decided."""
+        """Select and log; retries apply only if a checkpoint could not be read."""
         with fail_without_retry():
-            search = CheckpointQuery.of(self)
-            selection = search.select(telling())
+            query = CheckpointQuery.of(self)
+            selection = query.select(progress_logger())
             for report in selection.rejected:
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
-            aside = put_aside(selection, search) if self.on_invalid == "quarantine" else {}
-            result = search.result(selection, aside)
+            quarantined = {}
+            if self.on_invalid == "quarantine":
+                quarantined = quarantine_rejected(selection, query)
+            result = query.result(selection, quarantined)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {**result, "refused": len(selection.rejected)}

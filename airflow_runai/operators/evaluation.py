@@ -1,6 +1,4 @@
-"""
-Evaluate one checkpoint on Run:ai, read the metrics it writes, and let it pass through gates or not.
-"""
+"""Evaluate one checkpoint on Run:ai, read the metrics that come of it, and judge them by gates."""
 
 from __future__ import annotations
 
@@ -13,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
+from airflow_runai.links import push_xcom
 from airflow_runai.operators.training import RunaiTrainingOperator
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
 
@@ -23,35 +23,38 @@ if TYPE_CHECKING:
 
     from airflow_runai.core.outcome import Outcome
 
-#: metrics.json is a handful of numbers; whatever is larger was written by mistake. Bytes.
-LARGEST_METRICS = 1024 * 1024
-#: An evaluation that takes longer is protected no more; one whose end nobody saw is forgotten then.
-#: Seconds.
-LONGEST_LEASE = 30 * 24 * 3600.0
+#: Bytes. metrics.json is a handful of numbers; a larger file was written by mistake.
+MAX_METRICS_BYTES = 1024 * 1024
+#: Seconds after which a checkpoint is no longer held, whether or not its evaluation has ended.
+MAX_LEASE_SECONDS = 30 * 24 * 3600.0
 
 
 class RunaiEvaluationOperator(RunaiTrainingOperator):
     """
-    Run an evaluation workload on a given checkpoint and judge its metrics.
+    Run an evaluation workload on a checkpoint and judge its metrics.
 
-    The workload finds the checkpoint's path in the variable ``CHECKPOINT`` and writes a flat JSON
+    The workload reads the checkpoint's path from the variable ``CHECKPOINT`` and writes a flat JSON
     object of numbers to the path in ``METRICS`` (write to a temporary name, then rename; links are
     refused). It is submitted, waited for and adopted like a training. The result is the training's,
-    plus ``checkpoint``, ``metrics`` (those that are finite), ``gates`` and ``passed``.
+    plus ``checkpoint``, ``metrics`` (the finite ones), ``gates`` and ``passed``.
 
     :param checkpoint: result of :class:`RunaiSelectCheckpointOperator`, or a container path;
         templated.
-    :param metrics: container path of ``metrics.json``, on storage that the worker can read too,
+    :param metrics: container path of ``metrics.json``, on storage that the worker can read too, and
         different for each run (for example with ``{{ run_id }}`` in it); templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
+    :param storage_conn_id: Airflow connection for object storage; templated.
     :param gates: conditions such as ``accuracy >= 0.95``; templated.
-    :param on_gate_failure: ``fail`` the task, or ``skip`` it and what depends on it.
+    :param on_gate_failure: ``fail`` the task, or ``skip`` it and the tasks that depend on it.
     """
 
     template_fields: Sequence[str] = (
         *RunaiTrainingOperator.template_fields,
-        *("checkpoint", "metrics", "path_map", "storage_conn_id", "gates"),
+        "checkpoint",
+        "metrics",
+        "path_map",
+        "storage_conn_id",
+        "gates",
     )
     template_fields_renderers = {
         **RunaiTrainingOperator.template_fields_renderers,
@@ -72,10 +75,17 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not self.wait_for_completion:
+            raise SpecError(
+                [
+                    "wait_for_completion: False; allowed: True, because an evaluation judges the "
+                    "metrics that its workload has written"
+                ]
+            )
         if on_gate_failure not in ("fail", "skip"):
             raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
         if isinstance(gates, (list, tuple)):
-            parse_gates([gate for gate in gates if "{" not in str(gate)])
+            parse_gates([gate for gate in gates if not is_templated(str(gate))])
         self.checkpoint = checkpoint
         self.metrics = metrics
         self.path_map = path_map
@@ -83,25 +93,25 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 
-    def _specification(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(self.metrics, str) or not self.metrics:
             raise SpecError(
                 [f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"]
             )
-        given = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
-        own = told.get("environment") or {} if isinstance(told, Mapping) else None
-        if not isinstance(own, Mapping):
-            # What is wrong with it, the specification says better.
-            return told
-        return {**told, "environment": {**own, **given}}
+        paths = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
+        environment = spec.get("environment") or {} if isinstance(spec, Mapping) else None
+        if not isinstance(environment, Mapping):
+            # The check of the specification has the better words for it.
+            return spec
+        return {**spec, "environment": {**environment, **paths}}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Hold the checkpoint, so that no retention removes it meanwhile; then submit or adopt, and wait."""
+        """Hold the checkpoint against retention; then submit or adopt, and wait."""
         self._lease(context, hold=True)
         try:
             return super().execute(context)
         except AirflowFailException:
-            # There is no further try, so nobody reads it any more.
+            # No further try will read it.
             self._lease(context, hold=False)
             raise
 
@@ -112,40 +122,39 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             self._lease(context, hold=False)
 
     def _lease(self, context: Context, *, hold: bool) -> None:
-        """Take or give back the lease; workers that cannot write beside checkpoints do without, and say so."""
+        """Take or return the lease; a worker that cannot write beside the checkpoint goes on."""
         # Imported here: reading checkpoints is not needed to parse a DAG.
         from airflow_runai.checkpoints.keeping import leases
 
         ti = context["ti"]
         holder = f"evaluation {ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}"
         try:
-            path, below = location(self._checkpoint_path(), self.path_map), self._untrusted_below()
+            path = location(self._checkpoint_path(), self.path_map)
+            below = untrusted_below(self._checkpoint_path(), self.path_map)
             if not isinstance(path, Path):
                 return
             if hold:
-                leases.hold(path, holder, until=time.time() + LONGEST_LEASE, below=below)
+                leases.hold(path, holder, until=time.time() + MAX_LEASE_SECONDS, below=below)
             else:
                 leases.release(path, holder, below=below)
         except (OSError, InvalidArgument) as error:
             self.log.info("the checkpoint is not held against retention (%s)", error)
 
-    def _untrusted_below(self) -> Path | None:
-        return untrusted_below(self._checkpoint_path(), self.path_map)
-
     def _checkpoint_path(self) -> str:
-        found = (
-            self.checkpoint.get("path") if isinstance(self.checkpoint, Mapping) else self.checkpoint
-        )
-        if not isinstance(found, str) or not found:
+        path: Any = self.checkpoint
+        if isinstance(path, Mapping):
+            path = path.get("path")
+        if not isinstance(path, str) or not path:
             raise SpecError(
                 [
-                    f"checkpoint: {self.checkpoint!r}; allowed: a container path, or a mapping with one under 'path'"
+                    f"checkpoint: {self.checkpoint!r}; "
+                    "allowed: a container path, or a mapping with one under 'path'"
                 ]
             )
-        return found
+        return path
 
     def _prepare(self) -> None:
-        """Read the gates, rendered by now; remove an earlier generation's metrics: they are not this one's."""
+        """Check the gates, which are rendered now, and remove an earlier generation's metrics."""
         parse_gates(self.gates)
         stale = small_file(self.metrics, self.path_map, self.storage_conn_id)
         try:
@@ -162,13 +171,18 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.log.info(
             "metrics: %s; gates: %s", metrics, "; ".join(failures) or f"{len(gates)} passed"
         )
-        # What is not finite has no word in JSON: databases refuse such XComs.
-        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        judged = {"metrics": finite, "gates": [str(gate) for gate in gates], "passed": not failures}
-        result = {**result, "checkpoint": self.checkpoint, **judged}
+        result = {
+            **result,
+            "checkpoint": self.checkpoint,
+            # JSON has no infinity and no NaN, and databases refuse XComs with them.
+            "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
+            "gates": [str(gate) for gate in gates],
+            "passed": not failures,
+        }
         if not failures:
             return result
-        context["ti"].xcom_push(key="return_value", value=result)
+        # The task fails, or is skipped, so Airflow pushes no result by itself.
+        push_xcom(context, "return_value", result)
         words = "the checkpoint did not pass: " + "; ".join(failures)
         if self.on_gate_failure == "skip":
             raise AirflowSkipException(words)
@@ -179,25 +193,26 @@ def read_metrics(
     path: str, path_map: Mapping[str, str] | None, storage_conn_id: str | None = None
 ) -> dict[str, float]:
     """
-    Read what the evaluation wrote.
+    Read the metrics that the evaluation wrote.
 
-    :raises MetricsError: if it is missing, unreadable, a link, larger than :data:`LARGEST_METRICS`,
-        or holds anything but numbers.
+    :raises MetricsError: if the file is missing, unreadable, a link, larger than
+        :data:`MAX_METRICS_BYTES`, or holds anything but numbers.
     """
-    where = small_file(path, path_map, storage_conn_id)
+    file = small_file(path, path_map, storage_conn_id)
     try:
-        raw = where.read(LARGEST_METRICS)
+        raw = file.read(MAX_METRICS_BYTES)
     except FileNotFoundError:
         raise MetricsError(
-            f"{where}: missing; the evaluation must write its metrics to the path in $METRICS"
+            f"{file}: missing; the evaluation must write its metrics to the path in $METRICS"
         ) from None
     except Exception as error:
-        raise MetricsError(f"{where}: cannot be read: {_complaint(error)}") from error
-    if len(raw) > LARGEST_METRICS:
+        raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error
+    if len(raw) > MAX_METRICS_BYTES:
         raise MetricsError(
-            f"{where}: larger than {LARGEST_METRICS} bytes; allowed: a JSON object of a few numbers"
+            f"{file}: larger than {MAX_METRICS_BYTES} bytes; "
+            "allowed: a JSON object of a few numbers"
         )
-    return parse_metrics(raw, str(where))
+    return parse_metrics(raw, str(file))
 
 
 def _complaint(error: Exception) -> str:

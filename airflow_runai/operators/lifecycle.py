@@ -1,8 +1,4 @@
-"""
-Suspend, resume or delete a workload, whoever submitted it.
-
-All three may be repeated without harm.
-"""
+"""Suspend, resume or delete a workload, whoever submitted it; each may be repeated."""
 
 from __future__ import annotations
 
@@ -26,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class _RunaiLifecycleOperator(BaseOperator):
-    """Finds a workload by name or id and makes one call."""
+    """Base of the three: finds a workload by name or id and makes one call."""
 
     template_fields: Sequence[str] = ("workload", "runai_conn_id", "project", "cluster")
     operator_extra_links = (RunaiWorkloadLink(),)
     ui_color = "#d8ecb8"
-    #: Meanings of a phase in which there is nothing to do.
+    #: Phases' meanings in which the workload is as wanted already.
     nothing_to_do: ClassVar[tuple[Meaning, ...]] = ()
-    #: Whether a workload that is not there is as wanted.
+    #: Whether a workload that does not exist is as wanted.
     absence_is_done: ClassVar[bool] = False
 
     def __init__(
@@ -52,9 +48,7 @@ class _RunaiLifecycleOperator(BaseOperator):
         self.cluster = cluster
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """
-        Find the workload and make the call; return ``workload_id, name, phase`` (as it was before).
-        """
+        """Make the call; return ``workload_id, name`` and the ``phase`` before it."""
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
@@ -65,7 +59,7 @@ class _RunaiLifecycleOperator(BaseOperator):
             except NotResolved:
                 if not self.absence_is_done:
                     raise
-                self.log.info("%s is not there: nothing to do", self.workload)
+                self.log.info("%s does not exist: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
             push_workload_xcom(context, hook.settings.url, found, project.name)
             if found.meaning in self.nothing_to_do:
@@ -88,12 +82,12 @@ class _RunaiLifecycleOperator(BaseOperator):
 
 class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
     """
-    Suspend a workload: its pods stop, its GPUs are free, it can be resumed.
+    Suspend a workload: its pods stop, its GPUs are freed, and it can be resumed.
 
     :param workload: name or id; templated.
-    :param runai_conn_id: connection of type ``runai``.
-    :param project: Run:ai project; default: the connection's.
-    :param cluster: needed only where several clusters have a project of that name.
+    :param runai_conn_id: connection of type ``runai``; templated.
+    :param project: Run:ai project; default: the connection's; templated.
+    :param cluster: needed only if several clusters have a project of that name; templated.
     """
 
     nothing_to_do = (Meaning.SUSPENDED,)
@@ -107,9 +101,9 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
     Let a suspended workload queue again.
 
     :param workload: name or id; templated.
-    :param runai_conn_id: connection of type ``runai``.
-    :param project: Run:ai project; default: the connection's.
-    :param cluster: needed only where several clusters have a project of that name.
+    :param runai_conn_id: connection of type ``runai``; templated.
+    :param project: Run:ai project; default: the connection's; templated.
+    :param cluster: needed only if several clusters have a project of that name; templated.
     """
 
     nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
@@ -120,12 +114,12 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
 
 class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
     """
-    Delete a workload, finished or not; one that is not there counts as deleted.
+    Delete a workload, finished or not; one that does not exist counts as deleted.
 
     :param workload: name or id; templated.
-    :param runai_conn_id: connection of type ``runai``.
-    :param project: Run:ai project; default: the connection's.
-    :param cluster: needed only where several clusters have a project of that name.
+    :param runai_conn_id: connection of type ``runai``; templated.
+    :param project: Run:ai project; default: the connection's; templated.
+    :param cluster: needed only if several clusters have a project of that name; templated.
     """
 
     nothing_to_do = (Meaning.DELETING,)
@@ -135,4 +129,4 @@ class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
         return control_plane.delete(found)
 
     def _refuse_if_ended(self, found: Workload) -> None:
-        """Let finished workloads pass: they can be deleted too."""
+        """Accept finished workloads: they can be deleted too."""

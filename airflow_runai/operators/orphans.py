@@ -1,6 +1,4 @@
-"""
-End what nobody waits for, from a DAG of its own: workers have no database, and need none for this.
-"""
+"""End orphans from a DAG of its own; needs no database, which workers do not have."""
 
 from __future__ import annotations
 
@@ -12,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.backends.inventory import inventory
-from airflow_runai.backends.reaper import find_orphans, reap
-from airflow_runai.core.orphans import Orphan
+from airflow_runai.backends.reaper import Fate, find_orphans, reap
 from airflow_runai.deployment.instance_name import name_for_worker
 from airflow_runai.deployment.task_states import states_for_worker
 from airflow_runai.errors import InvalidArgument, Unreachable
@@ -28,16 +25,17 @@ class RunaiReapOrphansOperator(BaseOperator):
     """
     End the workloads of this Airflow that no unfinished task waits for.
 
-    Such are left behind where nobody hears that a task has ended: a worker dies on its last try, a
-    run is deleted. It looks twice, a minute apart, and ends what is an orphan both times, as the
-    ``on_kill`` of its task says. Workloads of others are never touched, nor are those with
-    ``on_kill="keep"`` or suspended ones. The result is a list of ``name, project, dag_id, task_id,
-    run_id, map_index, outcome``. Fails if one could not be ended; the next round tries again.
+    Orphans are left when no one learns that a task has ended: a worker dies on its last try, a run
+    is deleted. The operator looks twice, a minute apart, and ends what is an orphan both times, as
+    the ``on_kill`` of its task says. It never touches other people's workloads, suspended ones, and
+    those with ``on_kill="keep"`` or ``wait_for_completion=False``. The result is a list of ``name,
+    project, dag_id, task_id, run_id, map_index, outcome``. It fails if one could not be ended; the
+    next round tries again.
 
     :param runai_conn_id: connection of type ``runai``; templated.
     :param project: Run:ai project; default: all that the connection can see; templated.
-    :param older_than: only those that were made so many seconds ago.
-    :param dry_run: only say what would be ended.
+    :param older_than: minimum age of a workload in seconds.
+    :param dry_run: only log and return what would be ended.
     """
 
     template_fields: Sequence[str] = ("runai_conn_id", "project")
@@ -61,32 +59,33 @@ class RunaiReapOrphansOperator(BaseOperator):
         self.only_look = dry_run  # `dry_run` itself is Airflow's method
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Look, look again, end."""
+        """Look twice, and end what is an orphan both times."""
         with fail_without_retry():
-            hook = RunaiHook(self.runai_conn_id)
-            survey = partial(inventory, name_for_worker(), self.project, hook.settings.cluster)
-            ask = partial(states_for_worker, context["ti"])
-            if self.only_look:
-                found = hook.run(find_orphans(survey, ask, self.older_than))
-                outcomes = [(orphan, "would be ended", True) for orphan in found]
-            else:
-                fates = hook.run(reap(survey, ask, self.older_than))
-                outcomes = [(fate.orphan, fate.words, fate.ended) for fate in fates]
-        for orphan, words, _ in outcomes:
-            self.log.info(
-                "%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, words
-            )
-        failed = [
-            f"{orphan.owned.workload.name}: {words}"
-            for orphan, words, ended in outcomes
-            if not ended
-        ]
+            fates = self._reap(context)
+        for fate in fates:
+            name, state = fate.orphan.owned.workload.name, fate.orphan.state
+            self.log.info("%s (its task is %s): %s", name, state, fate.words)
+        failed = [fate for fate in fates if not fate.ended]
         if failed:
-            raise Unreachable(
-                f"{len(failed)} of {len(outcomes)} orphans could not be ended: {'; '.join(failed[:5])}"
-            )
-        return [self._row(orphan, words) for orphan, words, _ in outcomes]
+            shown = "; ".join(f"{f.orphan.owned.workload.name}: {f.words}" for f in failed[:5])
+            raise Unreachable(f"{len(failed)} of {len(fates)} orphans could not be ended: {shown}")
+        return [_row(fate) for fate in fates]
 
-    def _row(self, orphan: Orphan, words: str) -> dict[str, Any]:
-        known = {"name": orphan.owned.workload.name, "project": orphan.owned.project}
-        return {**known, **asdict(orphan.owned.origin), "outcome": words}
+    def _reap(self, context: Context) -> list[Fate]:
+        hook = RunaiHook(self.runai_conn_id)
+        list_workloads = partial(inventory, name_for_worker(), self.project, hook.settings.cluster)
+        ask_states = partial(states_for_worker, context["ti"])
+        if not self.only_look:
+            return hook.run(reap(list_workloads, ask_states, self.older_than))
+        orphans = hook.run(find_orphans(list_workloads, ask_states, self.older_than))
+        return [Fate(orphan, True, "would be ended") for orphan in orphans]
+
+
+def _row(fate: Fate) -> dict[str, Any]:
+    owned = fate.orphan.owned
+    return {
+        "name": owned.workload.name,
+        "project": owned.project,
+        **asdict(owned.origin),
+        "outcome": fate.words,
+    }

@@ -15,21 +15,21 @@ from airflow_runai.tasks.retries import fail_without_retry
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_KEPT = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
+_REMEMBERED = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
 
 
 class RunaiPromoteCheckpointOperator(BaseOperator):
     """
-    Write the champion pointer: a JSON file with uri, step, digest, metrics and the previous champion.
+    Write the champion pointer: JSON with uri, step, digest, metrics and the previous champion.
 
-    The pointer is replaced in one step, and repeating a promotion changes nothing. The result is
-    the pointer's content.
+    The pointer is replaced atomically; repeating a promotion changes nothing. The result is the
+    pointer's content.
 
-    :param champion: where the pointer is, as the container calls it, or a URI; templated.
+    :param champion: path of the pointer, as the container calls it, or a URI; templated.
     :param evaluation: result of :class:`RunaiEvaluationOperator`: its checkpoint is promoted, with
         its metrics; templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
+    :param storage_conn_id: Airflow connection for object storage; templated.
     """
 
     template_fields: Sequence[str] = ("champion", "evaluation", "path_map", "storage_conn_id")
@@ -60,45 +60,50 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
             challenger = self._challenger(context)
             pointer = small_file(self.champion, self.path_map, self.storage_conn_id)
             try:
-                present = read_champion(pointer)
+                champion = read_champion(pointer)
             except ValueError as error:
                 raise NoValidCheckpoint(str(error)) from error
-            if present and _same(present, challenger):
+            if champion and _same(champion, challenger):
                 self.log.info("%s is already the champion: nothing to do", challenger["uri"])
-                return present
-            previous = {key: present.get(key) for key in _KEPT} if present else None
-            promoted = {**challenger, "previous": previous}
+                return champion
+            promoted = {**challenger, "previous": _remembered(champion)}
             write_champion(pointer, promoted)
         self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
+        event = {key: promoted[key] for key in ("uri", "step", "digest", "metrics")}
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {
-                key: promoted[key] for key in ("uri", "step", "digest", "metrics")
-            }
+            context["outlet_events"][asset].extra = event
         return promoted
 
     def _challenger(self, context: Context) -> dict[str, Any]:
-        given = self.evaluation if isinstance(self.evaluation, Mapping) else {}
-        checkpoint, metrics = given.get("checkpoint"), given.get("metrics")
-        if (
-            not isinstance(checkpoint, Mapping)
-            or not checkpoint.get("uri")
-            or not isinstance(metrics, Mapping)
-        ):
+        evaluation = self.evaluation if isinstance(self.evaluation, Mapping) else {}
+        checkpoint, metrics = evaluation.get("checkpoint"), evaluation.get("metrics")
+        if not isinstance(checkpoint, Mapping):
+            checkpoint = {}
+        if not checkpoint.get("uri") or not isinstance(metrics, Mapping):
             raise InvalidArgument(
                 [
-                    "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result of "
-                    "RunaiEvaluationOperator whose `checkpoint` was the result of RunaiSelectCheckpointOperator"
+                    "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result "
+                    "of RunaiEvaluationOperator, with the result of RunaiSelectCheckpointOperator "
+                    "as its `checkpoint`"
                 ]
             )
-        if given.get("passed") is False:
+        if evaluation.get("passed") is False:
             raise NoValidCheckpoint(
-                "evaluation: its gates were not passed; what did not pass is never promoted"
+                "evaluation: it did not pass its gates; only a checkpoint that passed is promoted"
             )
         ti = context["ti"]
-        known = {key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")}
-        run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
-        return {**known, "metrics": dict(metrics), "promoted_at": time.time(), "run": run}
+        return {
+            **{key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")},
+            "metrics": dict(metrics),
+            "promoted_at": time.time(),
+            "run": {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id},
+        }
 
 
-def _same(present: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
-    return all(present.get(key) == challenger[key] for key in ("uri", "step", "digest"))
+def _same(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:
+    return all(champion.get(key) == challenger[key] for key in ("uri", "step", "digest"))
+
+
+def _remembered(champion: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the pointer keeps of the previous champion; not its own predecessors."""
+    return {key: champion.get(key) for key in _REMEMBERED} if champion else None

@@ -2,8 +2,8 @@
  * The tab "Run:ai" on a task instance: what its workload did while Airflow waited.
  *
  * Written by hand against the React that Airflow's UI puts on `globalThis`, so there is nothing to build. It reads
- * Airflow's own REST API with the reader's own cookie, so nobody sees here what they could not see otherwise; there is
- * no endpoint of ours. The UI imports this file and takes the component from `globalThis["Run:ai"]`.
+ * Airflow's REST API with the reader's own cookie, so it shows only what the reader may see; there is no endpoint of
+ * ours. The UI imports this file and takes the component from `globalThis["Run:ai"]`.
  */
 
 const { createElement: h, useEffect, useState } = globalThis.React;
@@ -11,7 +11,7 @@ const { createElement: h, useEffect, useState } = globalThis.React;
 const REFRESH_SECONDS = 5;
 const FINISHED = ["success", "failed", "skipped", "upstream_failed", "removed"];
 
-/** What a phase says; the same table as `airflow_runai/core/phases.py`, which a test holds together. */
+/** What a phase means; a test compares this table with `airflow_runai/core/phases.py`. */
 export const MEANINGS = {
   Creating: "waiting",
   Pending: "waiting",
@@ -35,10 +35,10 @@ const isFinal = (moment) => ["succeeded", "failed"].includes(meaning(moment));
 const isPreemption = (moment) => moment.message.toLowerCase().includes("preempt");
 
 const KINDS = {
-  queue: { words: "queued", color: "#c9a227" },
-  running: { words: "running", color: "#2e9e5b" },
-  interrupted: { words: "interrupted", color: "#8a93a3" },
-  preempted: { words: "preempted", color: "#d9480f" },
+  queue: { label: "queued", color: "#c9a227" },
+  running: { label: "running", color: "#2e9e5b" },
+  interrupted: { label: "interrupted", color: "#8a93a3" },
+  preempted: { label: "preempted", color: "#d9480f" },
 };
 const CLOCKS = {
   queue: "Queued until the first run",
@@ -48,7 +48,7 @@ const CLOCKS = {
   total: "Since submission",
 };
 
-/** Leave out what says nothing, and tell of each moment whether the workload has ended; its removal changes no end. */
+/** Drop unknown phases, and mark the moments after the end; being deleted then does not undo it. */
 function annotated(timeline) {
   let over = false;
   const known = timeline.filter((moment, index) => index === 0 || meaning(moment) !== "unknown");
@@ -59,38 +59,39 @@ function annotated(timeline) {
 }
 
 /**
- * Cut a timeline into what is drawn: the queue, and then running and interruptions in turn.
+ * Cut a timeline into the stretches to draw: the queue, then running and interruptions in turn.
  *
  * An interruption is one stretch, however many phases it has, and is a preemption if the platform says so in any.
  *
  * @param timeline moments `{at, phase, message}`, oldest first, `at` in epoch seconds.
- * @param end epoch seconds until which the last stretch lasts, if it has not ended.
+ * @param end epoch seconds; end of the last stretch if the workload has not ended.
  */
 export function stretches(timeline, end) {
-  const found = [];
+  const parts = [];
   let ran = false;
   let last = null;
   for (const { moment, next, over } of annotated(timeline)) {
     if (over) { last = null; continue; }
+    // A process that shuts down because it is done has not been interrupted.
     const leavesToEnd = meaning(moment) === "leaving" && isFinal(next) && last?.group === "running";
     const runs = meaning(moment) === "running" || leavesToEnd;
     ran ||= runs;
     const group = runs ? "running" : ran ? "away" : "queue";
     const stretch = last?.group === group ? last : { group, since: moment.at, preempted: false, messages: [] };
-    if (stretch !== last) found.push(stretch);
+    if (stretch !== last) parts.push(stretch);
     stretch.until = Math.max(next ? next.at : end, moment.at);
     stretch.preempted ||= isPreemption(moment);
     const repeats = stretch.messages.some((said) => moment.message.includes(said));
     if (moment.message && !repeats) stretch.messages.push(moment.message);
     last = stretch;
   }
-  return found.map(({ group, preempted, ...rest }) => ({
+  return parts.map(({ group, preempted, ...rest }) => ({
     ...rest,
     kind: group === "away" ? (preempted ? "preempted" : "interrupted") : group,
   }));
 }
 
-/** Let the clocks go on: they were taken at the last change, which may be hours ago. */
+/** Advance the clocks: they were read at the last change, which may be hours ago. */
 export function goOn(clocks, timeline, now) {
   const takenAt = timeline[0].at + clocks.total;
   const passed = annotated(timeline).at(-1).over ? 0 : Math.max(0, now - takenAt);
@@ -131,11 +132,11 @@ function useReading({ dagId, runId, taskId, mapIndex }) {
     let timer = 0;
     const again = () => void (timer = setTimeout(look, REFRESH_SECONDS * 1000));
     const look = async () => {
-      if (document.hidden) return again();
+      if (document.hidden) return again(); // a background tab sends no requests
       try {
-        const found = await read({ dagId, runId, taskId, mapIndex }, stop.signal);
-        setReading(found);
-        if (!found.finished) again();
+        const next = await read({ dagId, runId, taskId, mapIndex }, stop.signal);
+        setReading(next);
+        if (!next.finished) again();
       } catch (error) {
         if (stop.signal.aborted) return;
         setReading((before) => ({ ...before, trouble: error.message }));
@@ -149,15 +150,15 @@ function useReading({ dagId, runId, taskId, mapIndex }) {
   return reading;
 }
 
-// --- words -----------------------------------------------------------------------------------------------------------
+// --- text ------------------------------------------------------------------------------------------------------------
 
-const SIZES = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-function lasts(seconds) {
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+function duration(seconds) {
   const whole = Math.round(seconds);
-  const first = SIZES.findIndex(([size]) => whole >= size);
+  const first = UNITS.findIndex(([size]) => whole >= size);
   if (first < 0) return seconds > 0 ? "under 1 s" : "0 s";
-  const [size, unit] = SIZES[first];
-  const [small, smallUnit] = SIZES[first + 1] ?? [size, ""];
+  const [size, unit] = UNITS[first];
+  const [small, smallUnit] = UNITS[first + 1] ?? [size, ""];
   const rest = Math.floor((whole % size) / small);
   return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
 }
@@ -165,8 +166,8 @@ function lasts(seconds) {
 const DAY = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const clock = (at) => new Date(at * 1000).toLocaleString([], DAY);
 const times = (count) => (count === 1 ? "once" : count ? `${count} times` : "never");
-const told = (stretch) =>
-  `${KINDS[stretch.kind].words} ${lasts(stretch.until - stretch.since)}, from ${clock(stretch.since)}` +
+const describe = (stretch) =>
+  `${KINDS[stretch.kind].label} ${duration(stretch.until - stretch.since)}, from ${clock(stretch.since)}` +
   (stretch.messages.length ? `: ${stretch.messages.join("; ")}` : "");
 
 // --- pictures --------------------------------------------------------------------------------------------------------
@@ -175,20 +176,20 @@ const SOFT = { opacity: 0.75 };
 const LINE = "1px solid color-mix(in srgb, currentColor 18%, transparent)";
 const CELL = { textAlign: "left", verticalAlign: "top", padding: "4px 16px 4px 0", borderBottom: LINE };
 const WIDTH = 1000;
-const NARROWEST = 6;
+const MIN_WIDTH = 6;
 
 const fill = (kind) => (kind === "preempted" ? "url(#runai-preempted)" : KINDS[kind].color);
-// Hatched as well as coloured, for those who do not tell the colours apart.
+// Hatched as well as coloured, for readers who cannot tell the colours apart.
 const hatching = () =>
   h("defs", null,
     h("pattern", { id: "runai-preempted", width: 8, height: 8, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       h("rect", { width: 8, height: 8, fill: KINDS.preempted.color }),
       h("rect", { width: 2.5, height: 8, fill: "#ffffff", fillOpacity: 0.75 })));
 
-/** To scale, but wide enough to be seen: a preemption of seconds is the news in a training of days. */
+/** To scale, but wide enough to be seen: a preemption of seconds matters in a training of days. */
 function widths(parts) {
   const whole = Math.max(parts.at(-1).until - parts[0].since, 0.001);
-  const wide = parts.map((part) => Math.max((WIDTH * (part.until - part.since)) / whole, NARROWEST));
+  const wide = parts.map((part) => Math.max((WIDTH * (part.until - part.since)) / whole, MIN_WIDTH));
   const scale = WIDTH / wide.reduce((sum, one) => sum + one, 0);
   return wide.map((one) => one * scale);
 }
@@ -209,20 +210,20 @@ function Bar({ parts }) {
         vectorEffect: "non-scaling-stroke",
         tabIndex: 0,
         role: "img",
-        "aria-label": told(part),
+        "aria-label": describe(part),
         "data-kind": part.kind,
         style: { outline: "none" },
         onFocus: () => choose(index),
         onMouseEnter: () => choose(index),
       },
-      h("title", null, told(part))));
+      h("title", null, describe(part))));
   const picture = { viewBox: `0 0 ${WIDTH} 36`, preserveAspectRatio: "none", width: "100%", height: 36, role: "group" };
   return h("div", null,
     h("svg", { ...picture, "aria-label": "Timeline", style: { borderRadius: 6, display: "block" } }, hatching(), ...rects),
     h("div", { style: { display: "flex", justifyContent: "space-between", fontSize: "0.8em", ...SOFT } },
       h("span", null, clock(parts[0].since)), h("span", null, clock(parts.at(-1).until))),
     h("p", { "data-part": "chosen", "aria-live": "polite", style: { minHeight: "1.5em", margin: "8px 0" } },
-      parts[chosen] ? told(parts[chosen]) : "Point at a stretch, or tab to it, to read what the platform said."),
+      parts[chosen] ? describe(parts[chosen]) : "Hover over a part of the bar, or tab to it, to read the platform's messages."),
     h(Legend));
 }
 
@@ -231,15 +232,15 @@ function Legend() {
     h("svg", { width: 16, height: 11, "aria-hidden": true, style: { display: "inline-block", marginRight: 6 } },
       h("rect", { width: 16, height: 11, rx: 2, fill: fill(kind) }));
   return h("div", { style: { display: "flex", flexWrap: "wrap", gap: "4px 16px", fontSize: "0.85em", ...SOFT } },
-    ...Object.entries(KINDS).map(([kind, { words }]) => h("span", { key: kind }, sample(kind), words)));
+    ...Object.entries(KINDS).map(([kind, { label }]) => h("span", { key: kind }, sample(kind), label)));
 }
 
 function Clocks({ clocks }) {
   return h("dl", { "data-part": "clocks", style: { display: "flex", flexWrap: "wrap", gap: "8px 32px", margin: 0 } },
-    ...Object.entries(CLOCKS).map(([name, words]) =>
+    ...Object.entries(CLOCKS).map(([name, label]) =>
       h("div", { key: name, "data-clock": name },
-        h("dt", { style: { fontSize: "0.85em", ...SOFT } }, words),
-        h("dd", { style: { margin: 0, fontSize: "1.1em", fontVariantNumeric: "tabular-nums" } }, lasts(clocks[name])))));
+        h("dt", { style: { fontSize: "0.85em", ...SOFT } }, label),
+        h("dd", { style: { margin: 0, fontSize: "1.1em", fontVariantNumeric: "tabular-nums" } }, duration(clocks[name])))));
 }
 
 function Moments({ timeline }) {
@@ -248,7 +249,7 @@ function Moments({ timeline }) {
       h("td", { style: { ...CELL, whiteSpace: "nowrap" } }, clock(moment.at)),
       h("td", { style: CELL }, moment.phase),
       h("td", { style: { ...CELL, overflowWrap: "anywhere" } }, moment.message));
-  const heads = ["Time", "Phase", "The platform's words"];
+  const heads = ["Time", "Phase", "Message of the platform"];
   return h("table", { style: { borderCollapse: "collapse", width: "100%" } },
     h("thead", null, h("tr", null, ...heads.map((head) => h("th", { key: head, scope: "col", style: CELL }, head)))),
     h("tbody", null, ...[...timeline].reverse().map(row)));
@@ -271,10 +272,10 @@ function Account({ reading }) {
   const { workload, news, finished, readAt } = reading;
   if (!news?.timeline?.length)
     return h("p", null, finished
-      ? "This task did not wait for it, so there is no history to show."
-      : "Its history appears with the first look at the workload.");
+      ? "This task did not wait for the workload, so there is no history to show."
+      : "The history appears after the first look at the workload.");
   const { timeline, clocks } = news;
-  // Nobody watches any more once the task is finished: then all stands where it was last seen.
+  // Once the task is finished, nothing watches the workload: the clocks stop where they were last read.
   const now = finished ? timeline[0].at + clocks.total : readAt;
   const parts = stretches(timeline, now);
   return h("div", { style: { display: "grid", gap: 20 } },
@@ -287,13 +288,13 @@ function RunaiTab(props) {
   const reading = useReading(props);
   if (!reading) return h("p", { style: { padding: 16 } }, "Looking …");
   const { workload, news, finished, trouble } = reading;
-  const stranger = finished
+  const nothingSubmitted = finished
     ? "This task has submitted nothing to Run:ai, so there is nothing to show."
     : "This task has submitted nothing to Run:ai (yet). Once it does, its workload's timeline appears here.";
   return h("section", { "aria-label": "Run:ai workload", style: { padding: 16, display: "grid", gap: 20 } },
-    trouble ? h("p", { role: "status" }, `What you see may be old: ${trouble}. Trying again.`) : null,
+    trouble ? h("p", { role: "status" }, `This may be outdated: ${trouble}. Trying again.`) : null,
     workload || news ? h(Title, { key: "title", workload, news }) : null,
-    workload || news ? h(Account, { key: "account", reading }) : trouble ? null : h("p", null, stranger));
+    workload || news ? h(Account, { key: "account", reading }) : trouble ? null : h("p", null, nothingSubmitted));
 }
 
 globalThis["Run:ai"] = RunaiTab;

@@ -1,4 +1,4 @@
-"""Wait for a checkpoint that can be proven whole while the training that writes it goes on."""
+"""Wait for a checkpoint that verifies, while the training that writes it goes on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from airflow_runai.errors import (
 from airflow_runai.hooks.runai import RunaiHook
 from airflow_runai.links import WORKLOAD_KEY
 from airflow_runai.sensors.workload import DEFAULT_TIMEOUT
-from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
 from airflow_runai.tasks.checkpoint_wait import (
     FOUND,
     CallApi,
@@ -39,16 +39,16 @@ from airflow_runai.tasks.checkpoint_wait import (
     ReadStorage,
     Step,
 )
-from airflow_runai.tasks.query_checks import check_accept, check_level
+from airflow_runai.tasks.query_checks import check_accept, check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 from airflow_runai.triggers.checkpoint import TIMED_OUT, RunaiCheckpointTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import DAG, Context
 
 #: Key in Airflow's task state store.
 MEMORY_KEY = "runai_checkpoint_watch"
-_WORKLOADS = (
+_ALLOWED_WORKLOADS = (
     "allowed: {'task_id': …}, with 'map_index' for a mapped task, or the name of a workload"
 )
 
@@ -58,40 +58,51 @@ class RunaiCheckpointSensor(BaseSensorOperator):
     Wait until there is a valid checkpoint of some step or later; its training may go on meanwhile.
 
     The result is that of :class:`RunaiSelectCheckpointOperator`, and so is the event of assets in
-    ``outlets``. A root in which nothing has changed is not read again. Give the workload, and the
-    wait fails as soon as that has ended without such a checkpoint.
+    ``outlets``. An unchanged root is not read again. Give the workload, and the wait fails as soon
+    as it has ended without such a checkpoint.
 
-    :param root: directory with checkpoints, as the container calls it, or a URI; need not exist
+    :param root: directory with checkpoints, as the container calls it, or a URI; it need not exist
         yet; templated.
-    :param min_step: the step to wait for; without one, any valid checkpoint will do; templated.
+    :param min_step: the step to wait for; default: any valid checkpoint; templated.
     :param path_map: container prefixes to worker prefixes; templated.
-    :param storage_conn_id: Airflow connection for object storage.
-    :param level: 0 listing, 1 structure, 2 every byte against its checksum, 3 also the content
-        (finite, steps agree).
-    :param accept_unverifiable: take formats that carry no checksums (plain safetensors without a
+    :param storage_conn_id: Airflow connection for object storage; templated.
+    :param level: how deep to look: 0 listing, 1 structure, 2 every byte against its checksum, 3
+        also the content (finite, steps agree).
+    :param accept_unverifiable: take formats without checksums (plain safetensors without a
         manifest).
     :param strict: refuse pickles that name classes other than PyTorch's own.
-    :param accept: codes of findings that shall only warn, such as ``step-disagrees``; see the
-        checkpoints' page.
-    :param expect: what else it has to be, as in :class:`RunaiSelectCheckpointOperator`; templated.
+    :param accept: codes of findings that only warn, such as ``step-disagrees``; see the checkpoints
+        page.
+    :param requirements: further requirements, as in :class:`RunaiSelectCheckpointOperator`;
+        templated.
     :param report_path: JSON file for the full report and its ledger, as in
         :class:`RunaiSelectCheckpointOperator`; templated.
     :param workload: ``{"task_id": "train"}`` for the training of that task in the same run, which
-        need not be submitted yet and ends with its last try (``"map_index"`` beside it for a mapped
-        task); or the name of a workload; templated.
-    :param runai_conn_id: connection of type ``runai``; used only with ``workload``.
-    :param project: Run:ai project of a workload given by name; default: the connection's.
-    :param veto: while the workload is interrupted (queued, preempted, suspended, between two
-        tries), move newer checkpoints that are known to be bad to ``ROOT/quarantine``, if an older
-        one is good, so that the resumed process starts from that.
-    :param deferrable: wait on the triggerer; ``False`` pokes.
+        need not be submitted yet and ends with its last try (add ``"map_index"`` for a mapped
+        task), or the name of a workload; templated.
+    :param runai_conn_id: connection of type ``runai``, used only with ``workload``; templated.
+    :param project: Run:ai project of a workload given by name; default: the connection's;
+        templated.
+    :param on_invalid: ``keep`` leaves bad checkpoints where they are; ``quarantine`` moves those
+        newer than a good one to ``ROOT/quarantine`` while the workload is interrupted (queued,
+        preempted, suspended, between two tries), so that the resumed process starts from the good
+        one.
+    :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]
+        default_deferrable`` where the site has set it, else ``True``.
     """
 
     template_fields: Sequence[str] = (
-        *("root", "path_map", "storage_conn_id", "min_step", "expect", "report_path"),
-        *("workload", "runai_conn_id", "project"),
+        "root",
+        "path_map",
+        "storage_conn_id",
+        "min_step",
+        "requirements",
+        "report_path",
+        "workload",
+        "runai_conn_id",
+        "project",
     )
-    template_fields_renderers = {"path_map": "json", "expect": "json", "workload": "json"}
+    template_fields_renderers = {"path_map": "json", "requirements": "json", "workload": "json"}
     ui_color = "#cde6f5"
 
     def __init__(
@@ -105,22 +116,17 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         accept_unverifiable: bool = False,
         strict: bool = False,
         accept: Sequence[str] = (),
-        expect: Mapping[str, Any] | str | None = None,
+        requirements: Mapping[str, Any] | str | None = None,
         report_path: str | None = None,
         workload: Mapping[str, Any] | str | None = None,
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
-        veto: bool = False,
-        deferrable: bool = True,
+        on_invalid: str = "keep",
+        deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT)
         super().__init__(**kwargs)
-        check_level(level)
-        if veto and workload is None:
-            raise InvalidArgument(
-                ["veto: True without a workload; name the workload whose interruptions are meant"]
-            )
         self.root = root
         self.min_step = min_step
         self.path_map = path_map
@@ -129,71 +135,79 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         self.accept_unverifiable = accept_unverifiable
         self.strict = strict
         self.accept = accept
-        self.expect = expect
+        self.requirements = requirements
         self.report_path = report_path
         self.workload = workload
         self.runai_conn_id = runai_conn_id
         self.project = project
-        self.veto = veto
+        self.on_invalid = on_invalid
         self.deferrable = deferrable
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        check_level(self.level)
+        check_on_invalid(self.on_invalid)
+        if self.on_invalid == "quarantine" and self.workload is None:
+            raise InvalidArgument(
+                [
+                    "on_invalid: 'quarantine' without a workload; name the workload whose "
+                    "interruptions are meant"
+                ]
+            )
 
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
-        if not self.deferrable:
-            return super().execute(context)
         with fail_without_retry():
-            search, workload = self._search(), self._wanted(context)
+            if configuration.deferrable(self.deferrable):
+                self._defer(context)
+        return super().execute(context)
+
+    def _defer(self, context: Context) -> None:
+        query, workload = self._query(), self._awaited_workload(context)
         self.defer(
             trigger=RunaiCheckpointTrigger(
-                search=search.to_json(),
+                search=query.to_json(),
                 poll_interval=self.poke_interval,
                 deadline=time.time() + float(self.timeout),
                 workload=workload,
                 runai_conn_id=self.runai_conn_id,
-                veto=self.veto,
+                veto=self.on_invalid == "quarantine",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
             ),
             method_name="execute_complete",
             timeout=None,
         )
 
-    def _search(self) -> CheckpointQuery:
-        """What to look for; all that can be wrong about it is known before the first look."""
-        search = CheckpointQuery.of(self)
-        search.place()
-        check_accept(search.accept)
+    def _query(self) -> CheckpointQuery:
+        """Return the query; refuse a wrong one before the first look."""
+        query = CheckpointQuery.of(self)
+        query.place()
+        check_accept(query.accept)
         with suppress(CheckpointUnreadable):
-            search.demands()
-        return search
+            query.required()
+        return query
 
-    def _wanted(self, context: Context) -> dict[str, Any] | None:
-        """Whose end to look for, as the trigger takes it."""
+    def _awaited_workload(self, context: Context) -> dict[str, Any] | None:
+        """Return the workload whose end ends the wait, as the trigger takes it."""
         if self.workload is None:
             return None
         if isinstance(self.workload, Mapping):
             return asdict(self._task(self.workload, context))
         if not isinstance(self.workload, str) or not self.workload:
-            raise InvalidArgument([f"workload: {self.workload!r}; {_WORKLOADS}"])
+            raise InvalidArgument([f"workload: {self.workload!r}; {_ALLOWED_WORKLOADS}"])
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
-        wanted = Workload(
+        return Workload(
             "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
-        )
-        return wanted.to_json()
+        ).to_json()
 
-    def _task(self, told: Mapping[str, Any], context: Context) -> FetchXCom:
-        """
-        The training's task; one that does not exist would be waited for until the time is over.
-        """
-        ti, known = context["ti"], context["dag"].task_ids
-        task_id, map_index = told.get("task_id"), str(told.get("map_index", -1))
-        if set(told) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
-            raise InvalidArgument([f"workload: {dict(told)!r}; {_WORKLOADS}"])
-        if task_id not in known:
-            near = get_close_matches(str(task_id), known, 3, 0.0)
-            raise InvalidArgument(
-                [f"workload: no task {task_id!r} in DAG {ti.dag_id!r}; there are {', '.join(near)}"]
-            )
+    def _task(self, workload: Mapping[str, Any], context: Context) -> FetchXCom:
+        """Return the training's task; one that does not exist would be waited for in vain."""
+        task_id, map_index = str(workload.get("task_id")), str(workload.get("map_index", -1))
+        if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
+            raise InvalidArgument([f"workload: {dict(workload)!r}; {_ALLOWED_WORKLOADS}"])
+        _check_training(context["dag"], task_id)
+        ti = context["ti"]
         return FetchXCom(ti.dag_id, ti.run_id, task_id, int(map_index))
 
     @cached_property
@@ -202,22 +216,22 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         return RunaiHook(self.runai_conn_id)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the task again when the trigger has fired."""
+        """Finish the task when the trigger has fired."""
         return self._finish(context, event)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """
         Look once.
 
-        The process may be another one each time; what matters is kept in Airflow's state store.
+        Each poke may run in another process, so its memory is in Airflow's state store.
         """
         with fail_without_retry():
             store = context.get("task_state_store")
             change_token, handled = self._remembered(store)
             wait = CheckpointWait(
-                self._search(),
-                self._wanted_now(context),
-                self.veto,
+                self._query(),
+                self._reachable_workload(context),
+                veto=self.on_invalid == "quarantine",
                 change_token=change_token,
                 handled=handled,
             )
@@ -228,27 +242,28 @@ class RunaiCheckpointSensor(BaseSensorOperator):
                 store.set(MEMORY_KEY, {"change_token": wait.change_token, "handled": wait.handled})
             return False
 
-    def _wanted_now(self, context: Context) -> dict[str, Any] | None:
+    def _reachable_workload(self, context: Context) -> dict[str, Any] | None:
         try:
-            return self._wanted(context)
+            return self._awaited_workload(context)
         except Untrusted:
             raise
         except Unreachable as error:
             self.log.warning(
-                "cannot look at the workload (%s); this says nothing about it, waiting on", error
+                "cannot read the workload (%s); its state is unknown, still waiting", error
             )
             return None
 
     def _remembered(self, store: Any) -> tuple[str, str]:
-        found = store.get(MEMORY_KEY) if store is not None else None
-        known = found if isinstance(found, Mapping) else {}
-        return str(known.get("change_token") or ""), str(known.get("handled") or "")
+        memory = store.get(MEMORY_KEY) if store is not None else None
+        if not isinstance(memory, Mapping):
+            return "", ""
+        return str(memory.get("change_token") or ""), str(memory.get("handled") or "")
 
     def _perform(self, step: Step, context: Context) -> Any:
         ti = context["ti"]
         match step:
             case ReadStorage():
-                return step.call(telling())
+                return step.call(progress_logger())
             case FetchXCom():
                 return ti.xcom_pull(
                     task_ids=step.task_id, key=WORKLOAD_KEY, map_indexes=step.map_index
@@ -275,3 +290,15 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(words)
         with fail_without_retry():
             raise NoValidCheckpoint(words)
+
+
+def _check_training(dag: DAG, task_id: str) -> None:
+    if task_id not in dag.task_ids:
+        near = ", ".join(get_close_matches(task_id, dag.task_ids, 3, 0.0))
+        raise InvalidArgument(
+            [f"workload: no task {task_id!r} in DAG {dag.dag_id!r}; there are {near}"]
+        )
+    if not getattr(dag.get_task(task_id), "do_xcom_push", True):
+        raise InvalidArgument(
+            [f"workload: task {task_id!r} has do_xcom_push=False; name the workload instead"]
+        )

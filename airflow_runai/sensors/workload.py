@@ -11,6 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import control_plane, organization
+from airflow_runai.backends.organization import Project
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import now
 from airflow_runai.core.outcome import SUCCEEDED, TIMED_OUT, Outcome
@@ -25,8 +26,7 @@ from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-#: Airflow's own default for sensors, seven days, is shorter than trainings are queued and
-#: preempted.
+#: Airflow's default for sensors is seven days; trainings may be queued and preempted for longer.
 DEFAULT_TIMEOUT = timedelta(days=90)
 
 
@@ -34,13 +34,14 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     """
     Wait until a workload of this name has completed; fail if it ends in any other way.
 
-    It need not exist yet. The workload is never touched, whatever happens to this task.
+    The workload need not exist yet. The sensor never changes it.
 
     :param workload: name of the workload; templated.
-    :param runai_conn_id: connection of type ``runai``.
-    :param project: Run:ai project; default: the connection's.
-    :param cluster: needed only where several clusters have a project of that name.
-    :param deferrable: wait on the triggerer; ``False`` pokes.
+    :param runai_conn_id: connection of type ``runai``; templated.
+    :param project: Run:ai project; default: the connection's; templated.
+    :param cluster: needed only if several clusters have a project of that name; templated.
+    :param deferrable: wait on the triggerer; ``False`` pokes. Default: ``[operators]
+        default_deferrable`` where the site has set it, else ``True``.
     :param when_suspended: ``wait`` until it is resumed, or ``end`` with a failure.
     """
 
@@ -54,7 +55,7 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         runai_conn_id: str = RunaiHook.default_conn_name,
         project: str | None = None,
         cluster: str | None = None,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         when_suspended: str = "wait",
         **kwargs: Any,
     ) -> None:
@@ -72,22 +73,18 @@ class RunaiWorkloadSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, deferred or by poking."""
         with fail_without_retry():
-            # The server refuses such a filter each time, and whoever waits takes no refusal for an
-            # end.
+            # The server refuses such a filter each time, and a wait survives refusals.
             organization.refuse_commas("workload", self.workload)
-            if not self.deferrable:
+            if not configuration.deferrable(self.deferrable):
                 return super().execute(context)
             project = self._hook.project(self.project, self.cluster)
-        wanted = Workload(
-            "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
-        )
         policy = WaitPolicy(
             self.poke_interval, when_suspended=self.when_suspended, deadline=self._deadline()
         )
         self.defer(
             trigger=RunaiWorkloadTrigger(
                 runai_conn_id=self.runai_conn_id,
-                workload=wanted.to_json(),
+                workload=self._named(project).to_json(),
                 policy=policy.to_json(),
                 on_kill="keep",
                 min_defer_seconds=configuration.seconds("min_defer_seconds"),
@@ -96,17 +93,21 @@ class RunaiWorkloadSensor(BaseSensorOperator):
             timeout=None,
         )
 
+    def _named(self, project: Project) -> Workload:
+        """Return all that is known of the workload before it is found."""
+        return Workload("", self.workload, "", project_id=project.id, cluster_id=project.cluster_id)
+
     @cached_property
     def _hook(self) -> RunaiHook:
         """One client and one token for all pokes of a process."""
         return RunaiHook(self.runai_conn_id)
 
     def _deadline(self) -> float:
-        """By the clock with which the trigger compares it."""
+        """Return the end of the wait by the server's clock, which the trigger uses."""
         return self._hook.run(now()) + float(self.timeout)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the task again when the trigger has fired."""
+        """Finish the task when the trigger has fired."""
         return self._result(Outcome.from_event(event))
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -114,21 +115,18 @@ class RunaiWorkloadSensor(BaseSensorOperator):
         hook = self._hook
         try:
             project = hook.project(self.project, self.cluster)
-            wanted = Workload(
-                "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
-            )
-            found = hook.run(control_plane.finder(wanted)())
-            if found is None:
+            workload = hook.run(control_plane.finder(self._named(project))())
+            if workload is None:
                 return False
             verdict = decide(
                 WaitPolicy(self.poke_interval, when_suspended=self.when_suspended),
-                hook.run(take_snapshot(control_plane.reader_for(found), found)),
+                hook.run(take_snapshot(control_plane.reader_for(workload), workload)),
             )
         except NON_RETRYABLE:
             raise
         except (Unreachable, Refused) as error:
             self.log.warning(
-                "cannot look at %s (%s); this says nothing about it", self.workload, error
+                "cannot read workload %s (%s); its state is unknown", self.workload, error
             )
             return False
         if isinstance(verdict, Outcome):

@@ -1,13 +1,14 @@
-"""What is wrong with an operator's arguments, found when the DAG is parsed; values may still be templates."""
+"""Checks of an operator's arguments when the DAG is parsed; values may still be templates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import XComArg
 
 from airflow_runai.core.decision import Timeouts
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.marks import ON_KILL_ACTIONS
 from airflow_runai.core.naming import check_slug
 from airflow_runai.core.spec import check_keys
@@ -17,23 +18,24 @@ from airflow_runai.errors import SpecError
 if TYPE_CHECKING:
     from airflow_runai.core.command_line import ParsedCommand
 
-_WORDS = {"on_kill": ON_KILL_ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
+_ALLOWED = {"on_kill": ON_KILL_ACTIONS, "on_clear": ON_CLEAR, "when_suspended": ("wait", "end")}
 
 
 def check_payload_arguments(
     spec: object, command_line: str | None, template: object, workload_name: object
 ) -> ParsedCommand | None:
     """
-    Refuse misspelt keys, a line that cannot be read, a name that is none.
+    Refuse unknown keys, a line that cannot be read, and a name that is not a DNS label.
 
-    :return: what the line says, if there is one.
+    :return: the parsed line, if there is one.
     :raises SpecError: naming what is wrong.
     """
     parsed = None
     if spec is None and command_line is None and template is None:
         raise SpecError(
             [
-                "spec: missing; give a mapping as `spec`, a line as `command_line`, or the name of a `template`"
+                "spec: missing; give a mapping as `spec`, a line as `command_line`, "
+                "or the name of a `template`"
             ]
         )
     if isinstance(spec, Mapping):
@@ -48,41 +50,51 @@ def check_payload_arguments(
     return parsed
 
 
-def check_wait_arguments(poll_interval: object, limits: object, **words: str) -> None:
-    """Refuse unknown words, clocks and times that are not positive; raises :class:`SpecError` listing all."""
+def check_wait_arguments(
+    poll_interval: object, timeouts: object, wait_for_completion: bool, **words: str
+) -> None:
+    """
+    Refuse unknown words and clocks, times that are not positive, and timeouts without a wait.
+
+    :raises SpecError: listing all problems.
+    """
     wrong = [
-        f"{name}: {value!r}; allowed: {', '.join(_WORDS[name])}"
+        f"{name}: {value!r}; allowed: {', '.join(_ALLOWED[name])}"
         for name, value in words.items()
-        if value not in _WORDS[name]
+        if value not in _ALLOWED[name]
     ]
     if poll_interval is not None and not _is_time(poll_interval):
         wrong.append(f"poll_interval: {poll_interval!r}; allowed: seconds greater than 0")
-    wrong += _problems_of_limits(limits)
+    wrong += _timeout_problems(timeouts)
+    if timeouts and not wait_for_completion:
+        wrong.append(
+            "timeouts: set, with wait_for_completion=False; nothing would enforce them: "
+            "leave them out, or wait"
+        )
     if wrong:
         raise SpecError(wrong)
 
 
-def is_templated(text: str) -> bool:
-    """Whether Airflow will still render ``text``."""
-    return "{{" in text or "{%" in text
-
-
-def _problems_of_limits(limits: object) -> list[str]:
-    if not isinstance(limits, Mapping):
-        templated = limits is None or isinstance(limits, (str, XComArg))
-        return (
-            [] if templated else [f"limits: {limits!r}; allowed: a mapping from clocks to seconds"]
-        )
-    known = tuple(Timeouts.__dataclass_fields__)
+def _timeout_problems(timeouts: object) -> list[str]:
+    if timeouts is None or _is_rendered_later(timeouts):
+        return []
+    if not isinstance(timeouts, Mapping):
+        return [f"timeouts: {timeouts!r}; allowed: a mapping from clocks to seconds"]
+    clocks = tuple(Timeouts.__dataclass_fields__)
+    unknown = [clock for clock in timeouts if clock not in clocks]
     wrong = [
-        f"limits.{k}: unknown clock; allowed: {', '.join(known)}" for k in limits if k not in known
+        (clock, value)
+        for clock, value in timeouts.items()
+        if not _is_rendered_later(value) and not _is_time(value)
     ]
-    settled: list[tuple[Any, Any]] = [
-        (k, v) for k, v in limits.items() if not isinstance(v, (str, XComArg))
+    return [
+        *(f"timeouts.{c}: unknown clock; allowed: {', '.join(clocks)}" for c in unknown),
+        *(f"timeouts.{c}: {v!r}; allowed: seconds greater than 0" for c, v in wrong),
     ]
-    return wrong + [
-        f"limits.{k}: {v!r}; allowed: seconds greater than 0" for k, v in settled if not _is_time(v)
-    ]
+
+
+def _is_rendered_later(value: object) -> bool:
+    return isinstance(value, (str, XComArg))
 
 
 def _is_time(value: object) -> bool:

@@ -33,7 +33,7 @@ from airflow_runai.tasks.checkpoint_query import (
     CheckpointNotFoundYet,
     CheckpointQuery,
     no_valid_checkpoint,
-    put_aside,
+    quarantine_rejected,
 )
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class CheckpointWait:
         return selection
 
     def _quarantine(self, before: WorkloadStatus) -> Steps[None]:
-        everything = replace(self.query, min_step=None, expect=None, report_path=None)
+        everything = replace(self.query, min_step=None, requirements=None, report_path=None)
         try:
             key = f"{before.since} {(yield ReadStorage(lambda _: everything.mark()))}"
             if key == self.handled:
@@ -237,7 +237,9 @@ class CheckpointWait:
         if not now.idle or now.since != before.since:
             log.info("the workload goes on; nothing is quarantined")
             return
-        self.quarantined.update((yield ReadStorage(lambda _: put_aside(selection, everything))))
+        self.quarantined.update(
+            (yield ReadStorage(lambda _: quarantine_rejected(selection, everything)))
+        )
         # The key is that of the root before it was read: what came later has not been checked.
         self.handled = key if _is_settled(selection) else ""
         after = yield from self._workload_status()

@@ -1,9 +1,9 @@
 """
-What an operator was told to run: a mapping, a command line, a template, or all of them. One mapping comes out.
+What an operator shall run, as one mapping made of its mapping, its command line and its template.
 
 The mapping wins over the line, and both over the template, key by key; inside ``environment`` and
-other mappings name by name. A line is split into words first and rendered by Jinja afterwards, so
-that no value, whoever typed it, can become another flag.
+other mappings name by name. A line is split into words before Jinja renders them, so that no value
+can become another flag.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.core.json_merge import merged
+from airflow_runai.core.json_merge import deep_merge
 from airflow_runai.core.naming import MAX_SLUG_LENGTH
 from airflow_runai.core.secrets import in_value, masked
 from airflow_runai.core.spec import WorkloadSpec
@@ -37,13 +37,12 @@ class Instructions:
     """
     What to run, and what the command line says about name and project.
 
-    :param slug: readable part of the workload's name, cut to what a name has room for.
-    :param template: name of the template that the line asks for.
-    :param line: what the command line alone says; the specification's other keys are of ``spec`` or
-        of a template.
-    :param unfilled: the same, before what the command line fills in by itself.
-    :param warnings: what the line was taken to mean, and what it says in vain.
-    :param effective: who said what, where a template may have; ``None`` if the task alone did.
+    :param slug: readable part of the workload's name, cut to the length that a name has room for.
+    :param template: name of the template that the line names.
+    :param line: keys of ``spec`` that come from the command line.
+    :param unfilled: the command line before its defaults are filled in.
+    :param warnings: how the line was read where it is ambiguous, and which flags have no effect.
+    :param effective: which layer set which key; ``None`` without templates.
     """
 
     spec: Mapping[str, Any]
@@ -64,7 +63,7 @@ def gather(
     render: Callable[[Any], Any],
 ) -> Instructions:
     """
-    Unite what the operator was given.
+    Merge an operator's mapping, command line and templates.
 
     :param spec: already rendered.
     :param command_line: not yet rendered.
@@ -74,29 +73,32 @@ def gather(
     :param render: renders all texts in a value.
     :raises SpecError: if the line cannot be read or a template does not fit.
     """
-    told = _from_line(command_line, render) if command_line is not None else Instructions({})
-    if spec is not None and not isinstance(spec, Mapping):
-        return Instructions(spec)  # what is wrong with it, the specification says better
-    line = _without_overruled(told.unfilled, spec or {})
-    call = merged(line.said if line else {}, spec or {})
-    name = template or told.template
+    own = _from_line(command_line, render) if command_line is not None else Instructions({})
+    if spec is None:
+        spec = {}
+    if not isinstance(spec, Mapping):
+        return Instructions(spec)  # the check of the specification has the better words for it
+    line = _without_overruled(own.unfilled, spec)
+    call = deep_merge(line.said if line else {}, spec)
+    name = template or own.template
     if name is None and templates is None and not configuration.option("template_folder"):
-        return replace(told, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
-    found = _templated(name, templates, call, line)
-    for warning in found.warnings:
+        return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
+    effective = _from_templates(name, templates, call, line)
+    for warning in effective.warnings:
         log.warning("%s", warning)
-    return replace(told, spec=found.spec, project=told.project or found.project, effective=found)
+    project = own.project or effective.project
+    return replace(own, spec=effective.spec, project=project, effective=effective)
 
 
 def _without_overruled(line: Line | None, spec: Mapping[str, Any]) -> Line | None:
-    """Take away what the mapping says in place of the line."""
+    """Drop the line's repository if the mapping names repositories."""
     storage = spec.get("storage")
     overruled = isinstance(storage, Mapping) and storage.get("git")
     return replace(line, git={}) if line is not None and overruled else line
 
 
 def _alone(call: Mapping[str, Any], line: Line | None) -> Mapping[str, Any]:
-    """Return what a task says that has no template."""
+    """Return the specification of a task without a template."""
     if line is None:
         return call
     from airflow_runai.core.command_line.line import alone
@@ -112,28 +114,38 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    line = parsed.line
-    payload: dict[str, str] = {
-        key: line.said[key] for key in ("command", "args") if key in line.said
-    }
-    words = {key: shlex.split(text) for key, text in payload.items()}
-    spec = {**line.said, **words}
-    rendered = render(
+    line, rendered = parsed.line, _rendered(parsed, render)
+    line = replace(line, said=rendered["said"], git=rendered["git"])
+    return Instructions(
+        {},
+        slug=_slug(parsed),
+        project=rendered["project"],
+        template=rendered["template"],
+        line=alone(line, templated=True),
+        unfilled=line,
+        warnings=parsed.warnings,
+    )
+
+
+def _rendered(parsed: ParsedCommand, render: Callable[[Any], Any]) -> dict[str, Any]:
+    """Render the line's parts; of the container's command each word by itself."""
+    said = dict(parsed.line.said)
+    commands = [key for key in ("command", "args") if key in said]
+    said.update((key, shlex.split(said[key])) for key in commands)
+    rendered: dict[str, Any] = render(
         {
-            "spec": spec,
-            "git": dict(line.git),
+            "said": said,
+            "git": dict(parsed.line.git),
             "project": parsed.project,
             "template": parsed.template,
         }
     )
-    said: dict[str, Any] = dict(rendered["spec"])
-    said.update((key, shlex.join(said[key])) for key in words)
-    line = replace(line, said=said, git=rendered["git"])
-    told = Instructions({}, _slug(parsed), rendered["project"], rendered["template"])
-    return replace(told, line=alone(line, templated=True), unfilled=line, warnings=parsed.warnings)
+    for key in commands:
+        rendered["said"][key] = shlex.join(rendered["said"][key])
+    return rendered
 
 
-def _templated(
+def _from_templates(
     name: str | None,
     templates: Mapping[str, Any] | str | None,
     call: Mapping[str, Any],
@@ -146,44 +158,40 @@ def _templated(
     variable = templates if isinstance(templates, str) else None
     inline = templates if isinstance(templates, Mapping) else None
     library = template_library(variable=variable, inline=inline)
-    found = resolve(name, library, call, library.get(ADMIN), line)
-    if found.templates:
-        log.info("templates: %s; who set what: %s", " < ".join(found.templates), found.layers)
-    return found
+    effective = resolve(name, library, call, library.get(ADMIN), line)
+    if effective.templates:
+        chain = " < ".join(effective.templates)
+        log.info("templates: %s; layer of each key: %s", chain, effective.layers)
+    return effective
 
 
 def _slug(parsed: ParsedCommand) -> str | None:
-    wanted = parsed.name or parsed.name_prefix
-    if wanted is None or len(wanted) <= MAX_SLUG_LENGTH:
-        return wanted
-    slug = wanted[:MAX_SLUG_LENGTH].rstrip("-")
-    log.warning(
-        "command_line: the name %s is shortened to %s, to leave room for what makes it unique",
-        wanted,
-        slug,
-    )
+    name = parsed.name or parsed.name_prefix
+    if name is None or len(name) <= MAX_SLUG_LENGTH:
+        return name
+    slug = name[:MAX_SLUG_LENGTH].rstrip("-")
+    log.warning("command_line: the name %s is cut to %s, to leave room for a hash", name, slug)
     return slug
 
 
 def looks_secret(name: str) -> bool:
-    """Whether the value of a variable of this name may be a secret."""
+    """Return whether the value of a variable of this name may be a secret."""
     return bool(_SENSITIVE.search(name))
 
 
 def show(spec: WorkloadSpec) -> None:
-    """Log what will be submitted, once, without values that may be secrets."""
+    """Log what will be submitted, without values that may be secrets."""
     body = spec.to_wire()
-    for part in (body["spec"], body.get("masterSpec") or {}):
-        for entry in part.get("environmentVariables") or []:
-            if "value" in entry and (
-                looks_secret(str(entry.get("name"))) or in_value(str(entry["value"]))
-            ):
-                entry["value"] = "***"
-        part.update(
-            {
-                key: masked(part[key])
-                for key in ("command", "args")
-                if isinstance(part.get(key), str)
-            }
-        )
+    for pod in (body["spec"], body.get("masterSpec") or {}):
+        _mask_secrets(pod)
     log.info("specification: %s", json.dumps(body, sort_keys=True))
+
+
+def _mask_secrets(pod: dict[str, Any]) -> None:
+    for entry in pod.get("environmentVariables") or []:
+        value = str(entry.get("value", ""))
+        if value and (looks_secret(str(entry.get("name"))) or in_value(value)):
+            entry["value"] = "***"
+    for key in ("command", "args"):
+        if isinstance(pod.get(key), str):
+            pod[key] = masked(pod[key])

@@ -1,16 +1,14 @@
-"""What of a question about checkpoints can be refused before anything is read."""
+"""Checks of a query for checkpoints that need not read any."""
 
 from __future__ import annotations
 
 from airflow_runai.errors import InvalidArgument
 
-__all__ = ["check_accept", "check_level"]
-
 
 def check_accept(accept: object) -> None:
-    """Refuse codes that cannot be accepted before anything is read."""
+    """Refuse codes of findings that cannot be accepted."""
     # Imported here: reading checkpoints is not needed to parse a DAG.
-    from airflow_runai.checkpoints.checking.report import ACCEPTABLE
+    from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
 
     if not isinstance(accept, list | tuple | set | frozenset) or not ACCEPTABLE.issuperset(accept):
         raise InvalidArgument(
@@ -24,3 +22,9 @@ def check_level(level: object) -> None:
         raise InvalidArgument(
             [f"level: {level!r}; allowed: 0 listing, 1 structure, 2 integrity, 3 content"]
         )
+
+
+def check_on_invalid(action: object) -> None:
+    """Refuse an unknown action on invalid checkpoints when the DAG is parsed."""
+    if action not in ("keep", "quarantine"):
+        raise InvalidArgument([f"on_invalid: {action!r}; allowed: 'keep' or 'quarantine'"])

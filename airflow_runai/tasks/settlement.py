@@ -25,10 +25,10 @@ def settle(
     hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
 ) -> Outcome | None:
     """
-    Return the end as it is now; stop a workload that exceeds its limit even now.
+    Return the end as it is now; stop a workload that exceeds its timeout even now.
 
     :param policy: called only if something besides success and failure has to be decided.
-    :param action: for a workload that exceeds its limit: ``stop``, ``suspend`` or ``keep``.
+    :param action: for a workload that exceeds its timeout: ``stop``, ``suspend`` or ``keep``.
     :return: ``None`` if the wait goes on: the workload is back or runs again, or its state is
         unknown.
     """

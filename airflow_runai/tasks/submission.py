@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_runai.backends import control_plane, submission, termination
 from airflow_runai.backends.organization import Project
@@ -54,6 +54,7 @@ class Submission:
     :param slug: readable part of a new workload's name; by default made of the task id.
     :param on_clear: ``restart`` or ``reattach``.
     :param on_kill: noted in the workload, for the reaper.
+    :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
     hook: RunaiHook
@@ -64,6 +65,7 @@ class Submission:
     slug: str | None
     on_clear: str
     on_kill: str
+    awaited: bool = True
     _found_elsewhere: str | None = None
 
     def submit_or_adopt(self, before_create: Callable[[], None]) -> Workload:
@@ -165,7 +167,10 @@ class Submission:
     def _request(self, name: str) -> SubmissionRequest:
         spec = self.spec.with_environment(_origin_variables(self.context))
         return SubmissionRequest(
-            name, spec, self._tries.current, Mark(self._identity.map_index, self.on_kill)
+            name,
+            spec,
+            self._tries.current,
+            Mark(self._identity.map_index, self.on_kill, self.awaited),
         )
 
     def _new_note(self, generation: int, request: SubmissionRequest) -> Note:
@@ -274,4 +279,15 @@ def _origin_variables(context: Context) -> Mapping[str, str]:
         "AIRFLOW_CTX_DAG_ID": str(ti.dag_id),
         "AIRFLOW_CTX_TASK_ID": str(ti.task_id),
         "AIRFLOW_CTX_DAG_RUN_ID": str(ti.run_id),
+    }
+
+
+def submission_result(workload: Workload, project: str) -> dict[str, Any]:
+    """Return the result of a task that does not wait: what is known of the workload now."""
+    return {
+        "workload_id": workload.id,
+        "name": workload.name,
+        "project": project,
+        "phase": workload.phase,
+        "submitted_at": workload.created_at or None,
     }

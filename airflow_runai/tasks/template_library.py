@@ -1,8 +1,8 @@
 """
-Where templates come from: folders, an Airflow Variable, the DAG file. What they mean is in ``core/templates``.
+Templates from folders, an Airflow Variable and the DAG file; ``core/templates`` interprets them.
 
-The folder of the configuration is always read, so that a DAG cannot leave the admin's defaults out
-by naming its own.
+The configured folder is always read, so that a DAG cannot leave out the admin's defaults by naming
+its own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def template_library(
     Read all templates that a task may name.
 
     :param folder: a folder with ``.yaml`` and ``.yml`` files, besides ``[runai] template_folder``;
-        folders in it are not looked into.
+        its subfolders are not read.
     :param variable: key of an Airflow Variable that holds YAML, of one or more documents.
     :param inline: name → template, as a mapping in the DAG file; ``name`` itself may be left out
         there.
-    :raises SpecError: with the mistakes of all of them, each with its file or Variable, and line.
+    :raises SpecError: with all mistakes, each with its file or Variable, and line.
     """
     texts: dict[str, str | Mapping[str, Any]] = {}
     for name in dict.fromkeys(filter(None, (configuration.option("template_folder"), folder))):
@@ -72,14 +72,13 @@ def _text(file: Path) -> str:
 
 
 def _variable(key: str) -> str:
-    from airflow.sdk import (
-        Variable,
-    )  # asks Airflow's API or database, which parsing a DAG should not need
+    # Imported here: it asks Airflow's API or database, which the parse of a DAG does not need.
+    from airflow.sdk import Variable
 
-    found = Variable.get(key, default=None)
-    if not isinstance(found, str):
+    text = Variable.get(key, default=None)
+    if not isinstance(text, str):
         raise SpecError([f"Variable {key!r}: not set; put the YAML of the templates into it"])
-    return found
+    return text
 
 
 def _named(name: str, template: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,11 +1,11 @@
 """
-Checkpoints of Lightning that can be proven, and a Trainer that leaves in time and says so.
+Verifiable checkpoints of Lightning, and a Trainer that leaves in time with the right exit code.
 
-Lightning's own save is atomic only where /tmp and the checkpoints share a device, in no pod with a
-mounted volume (lightning 2.6); and its own answer to SIGTERM is an exit with code 0, which means
-"finished" to Run:ai. The plugin here writes beside the target, makes it durable, adds a manifest
-and renames. What Lightning calls ``epoch=1-step=40.ckpt`` becomes a directory of that name with
-``state.ckpt`` in it; load that one in other programs. The callback saves on SIGTERM, and leaves.
+Lightning's own save is atomic only if /tmp and the checkpoints are on one device, which no pod with
+a mounted volume has (lightning 2.6); on SIGTERM it exits with code 0, which means "finished" to
+Run:ai. The plugin here writes beside the target, makes it durable, adds a manifest and renames. A
+checkpoint ``epoch=1-step=40.ckpt`` becomes a directory of that name with ``state.ckpt`` in it; load
+that file in other programs. The callback saves on SIGTERM, and leaves.
 
 For strategies in which rank 0 writes everything (single device, DDP). FSDP and DeepSpeed write
 their shards themselves and do not use this plugin. Lightning neither rewinds the data within an
@@ -43,20 +43,20 @@ _STATE = "state.ckpt"
 
 def newest_checkpoint(folder: str | os.PathLike[str]) -> str | None:
     """
-    Find what to give to ``trainer.fit(…, ckpt_path=…)``: the newest that proves itself, or ``None``.
+    Find the newest valid checkpoint, or ``None``, for ``trainer.fit(…, ckpt_path=…)``.
 
-    :param folder: the ``dirpath`` of ``ModelCheckpoint``. Names without ``step=N`` are passed over.
+    :param folder: the ``dirpath`` of ``ModelCheckpoint``. Names without ``step=N`` are ignored.
     :raises OSError: if the directory cannot be listed, which is no reason to start from scratch.
     """
-    found = preemptible.newest_valid(folder)
-    return None if found is None else str(found.path)
+    checkpoint = preemptible.newest_valid(folder)
+    return None if checkpoint is None else str(checkpoint.path)
 
 
 class PublishingCheckpointIO(CheckpointIO):
     """
-    Save whole or not at all: ``Trainer(plugins=[PublishingCheckpointIO()])``.
+    Save all or nothing: ``Trainer(plugins=[PublishingCheckpointIO()])``.
 
-    On mounted storage only; an address such as ``s3://…`` is refused.
+    On mounted storage only; a URL such as ``s3://…`` is refused.
     """
 
     def save_checkpoint(
@@ -65,7 +65,7 @@ class PublishingCheckpointIO(CheckpointIO):
         """
         Write the state into a directory of this name.
 
-        :raises ValueError: for storage options, and for an address instead of a path.
+        :raises ValueError: for storage options, and for a URL instead of a path.
         """
         if storage_options is not None:
             raise ValueError(
@@ -88,7 +88,7 @@ class PublishingCheckpointIO(CheckpointIO):
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """
-        Read a state that proves itself; a file that Lightning wrote by itself is read as it is.
+        Verify and read a state; a file that Lightning itself wrote is read without verification.
 
         :raises CheckpointVerificationError: if anything is missing, additional or different.
         """
@@ -99,13 +99,11 @@ class PublishingCheckpointIO(CheckpointIO):
         return self._load(source, map_location, weights_only)
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """
-        Delete by renaming first, so that a deletion that dies half-way looks like no checkpoint.
-        """
+        """Rename, then delete: a deletion that dies half-way must not look like a checkpoint."""
         preemptible.discard(_local(path))
 
     def _dump(self, checkpoint: dict[str, Any], path: Path) -> None:
-        import torch  # here, so that the rest can be tried without it
+        import torch  # here, so that the rest can be tested without it
 
         torch.save(checkpoint, path)
 
@@ -120,12 +118,12 @@ class PublishingCheckpointIO(CheckpointIO):
 
 class LeaveWhenPreempted(Callback):
     """
-    On SIGTERM save when the optimizer step ends, as ``preempted-step=N.ckpt``, and leave with the guard's code.
+    On SIGTERM save ``preempted-step=N.ckpt`` and leave with the guard's code.
 
-    All ranks leave together. With a single rank the random generators of PyTorch travel with every
-    checkpoint. The signal is not seen within a validation.
+    It saves when the optimizer step ends. All ranks leave together. With a single rank each
+    checkpoint contains PyTorch's random generators. The signal is not noticed within a validation.
 
-    :param guard: made before the Trainer; Lightning's own handler is replaced while it trains.
+    :param guard: created before the Trainer; Lightning's own handler is replaced while it trains.
     :param folder: where to save: the ``dirpath`` of ``ModelCheckpoint``.
     """
 
@@ -150,19 +148,15 @@ class LeaveWhenPreempted(Callback):
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        """
-        Go on with the random numbers of the checkpoint; any earlier, loaders would use some up.
-        """
-        if self._random is not None and trainer.world_size == 1:  # they are rank 0's
+        """Restore the random generators; any earlier, loaders would advance them."""
+        if self._random is not None and trainer.world_size == 1:  # the saved ones are rank 0's
             _set_random(self._random)
         self._random = None
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """
-        Look for the signal; between optimizer steps only, or accumulated gradients would be lost.
-        """
+        """Check for the signal between optimizer steps, to keep accumulated gradients."""
         stop, stepped = self.guard.should_stop, trainer.global_step != self._step
         self._step = trainer.global_step
         if stop and stepped:
@@ -172,30 +166,29 @@ class LeaveWhenPreempted(Callback):
         name = f"preempted-step={trainer.global_step}.ckpt"
         trainer.save_checkpoint(self.folder / name)  # on all ranks; it ends with a barrier
         if trainer.is_global_zero:
-            for path in self.folder.glob(
-                "preempted-step=*.ckpt"
-            ):  # of earlier times; nobody rotates them
-                if path.name != name:
-                    preemptible.discard(path)
+            self._discard_earlier(name)
         self.guard.exit()
 
+    def _discard_earlier(self, newest: str) -> None:
+        # Lightning rotates only the checkpoints that it names itself.
+        for path in self.folder.glob("preempted-step=*.ckpt"):
+            if path.name != newest:
+                preemptible.discard(path)
+
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Leave with the agreed code where Lightning saw the signal first."""
-        if (
-            isinstance(exception, SystemExit)
-            and exception.code is None
-            and self.guard.deadline is not None
-        ):
+        """Leave with the guard's code if Lightning noticed the signal first."""
+        exited = isinstance(exception, SystemExit) and exception.code is None
+        if exited and self.guard.deadline is not None:
             self.guard.exit()
 
     def state_dict(self) -> dict[str, Any]:
-        """Random generators of PyTorch; called by Lightning with every save."""
+        """Return PyTorch's random generators; called by Lightning with each save."""
         import torch
 
         return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep them until training goes on; called by Lightning when it resumes."""
+        """Keep them until training continues; called by Lightning when it resumes."""
         self._random = state_dict
 
 
@@ -209,7 +202,6 @@ def _set_random(state: dict[str, Any]) -> None:
 
 def _local(path: str | os.PathLike[str]) -> Path:
     if "://" in str(path):
-        raise ValueError(
-            f"checkpoint path {path}: a path on mounted storage is expected; a rename must be atomic"
-        )
+        expected = "a path on mounted storage is expected; a rename must be atomic"
+        raise ValueError(f"checkpoint path {path}: {expected}")
     return Path(path)

@@ -1,15 +1,16 @@
 """
-What a preemptible training needs at its own side: atomic checkpoints and a SIGTERM guard.
+The training's side of preemption: atomic checkpoints and a SIGTERM guard.
 
-Copy this one file beside the training script (that is why it is one, and long): standard library
-only, Python 3.8 or newer. It knows no framework's format (the caller writes the files; adapters
-lie beside it) and does not talk to Run:ai. That files are there proves nothing, so they are
-written to a temporary directory of the same file system, made durable, described by a manifest
-written last, and only then renamed. Killed at any moment, a reader finds the old or the new one.
+Copy this file beside the training script; that is why it is one file, and long. It needs the
+standard library only, Python 3.8 or newer. It knows no framework's format (you write the files;
+adapters are in the files beside it) and does not talk to Run:ai. Files that exist prove nothing, so
+they are written to a temporary directory of the same file system, made durable, described by a
+manifest that is written last, and only then renamed. Whenever the writer is killed, a reader finds
+the old checkpoint or the new one.
 
-Layout: ``ROOT/step-00000042/{your files, manifest.json}``, ``ROOT/latest`` (names the step
-published last, for people; readers here trust manifests only), ``ROOT/.tmp-…`` being
-written, ``ROOT/.trash-…`` being deleted. One training, one root: a fresh start needs a fresh one.
+Layout: ``ROOT/step-00000042/{your files, manifest.json}``, ``ROOT/latest`` (the step published
+last, for people; readers here trust manifests only), ``ROOT/.tmp-…`` while it is written,
+``ROOT/.trash-…`` while it is deleted. Give each training its own root, also each fresh start.
 
 From a start-up script: ``python preemptible.py latest ROOT`` or ``... check DIRECTORY``.
 """
@@ -45,24 +46,23 @@ __all__ = [
     "describe",
     "discard",
     "files_below",
-    "install",
+    "fsync_and_sum",
     "newest_valid",
     "prune",
+    "publish",
     "save_checkpoint",
-    "scratch",
-    "seal",
-    "settle",
+    "temporary_directory",
     "verify",
+    "write_manifest",
 ]
 
 _SCHEMA = "runai-checkpoint/1"
 _MANIFEST = "manifest.json"
-# Ours, the Hugging Face Trainer's and Lightning's; the directory must hold our manifest in any
-# case.
+# Our names, the Hugging Face Trainer's and Lightning's; the directory must hold our manifest, too.
 _PUBLISHED = re.compile(r"^(?:step-(\d{8,})|checkpoint-(\d+)|(?!\.).*\bstep=(\d+).*\.ckpt)$")
 _TEMPORARY = re.compile(r"^\.tmp-.+-([0-9a-f]{8})([0-9a-f]{8})[0-9a-f]{8}$")
-_ABANDONED_AFTER = 24 * 3600.0  # seconds
-_writing: set[str] = set()  # names of temporary directories that this process is filling
+_ABANDONED_SECONDS = 24 * 3600.0
+_writing: set[str] = set()  # temporary directories that this process is filling
 
 
 class CheckpointVerificationError(ValueError):
@@ -70,7 +70,7 @@ class CheckpointVerificationError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """A directory whose every byte agreed with its manifest when it was looked at."""
+    """A directory whose every byte agreed with its manifest when it was read."""
 
     path: Path
     step: int
@@ -89,28 +89,28 @@ def save_checkpoint(
     name: str | None = None,
 ) -> Iterator[Path]:
     """
-    Publish what the ``with`` block writes into the yielded directory, whole or not at all.
+    Publish the files that the ``with`` block writes into the yielded directory, all or none.
 
-    For one process, or for rank 0 that holds everything; several that write: ``ranks.save_shards``.
-    An exception in the block, or a full disk, leaves the root as it was. A step that is already
-    published with equal content is kept; with other content it is replaced by one atomic
-    exchange, or, where the file system has none (some NFS), by two renames: between these the
-    step is missing, never partial. Left-overs of dead writers are removed first: of this
-    workload (``JOB_UUID``, else host) if their process is gone, else after a day.
+    For one process, or for rank 0 if it holds everything; if several ranks write, use
+    ``ranks.save_shards``. An exception in the block, or a full disk, leaves the root as it was. A
+    step that is already published with equal content is kept. With other content it is replaced by
+    one atomic exchange or, on file systems without one (some NFS), by two renames: between these
+    the step is missing, never partial. Left-overs of dead writers are removed first: those of this
+    workload (``JOB_UUID``, else host) if their process is gone, others after a day.
 
     :param root: directory of all checkpoints of one training, on storage that outlives the node.
     :param step: optimizer steps done, 0 or more; names the directory.
-    :param framework: who wrote the files, such as ``numpy``; for readers, like ``epoch`` (epochs
-        done).
+    :param epoch: epochs done, for readers.
+    :param framework: writer of the files, such as ``numpy``, for readers.
     :param metrics: finite numbers, text, true, false or none by name.
-    :param name: another name for the directory, for frameworks that insist on theirs.
-    :raises ValueError: for a bad argument, no file written, a link or special file among them.
+    :param name: another name for the directory, for frameworks with names of their own.
+    :raises ValueError: for a bad argument, no file, or a link or special file among the files.
     """
     about = describe(step, epoch=epoch, framework=framework, metrics=metrics)
     target = Path(root, name or f"step-{about['step']:08d}")
-    with scratch(target) as temp:
+    with temporary_directory(target) as temp:
         yield temp
-        install(temp, target, seal(temp, about))
+        publish(temp, target, write_manifest(temp, about))
 
 
 def verify(path: str | os.PathLike[str]) -> Checkpoint:
@@ -123,23 +123,24 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     manifest = _read_manifest(path)
     listed = _contents(manifest)
-    odd = (set(files_below(path)) - {_MANIFEST}) ^ set(listed)
-    if odd:
-        raise CheckpointVerificationError(
-            f"{path}: files and manifest disagree about: {', '.join(sorted(odd)[:5])}"
-        )
+    different = (set(files_below(path)) - {_MANIFEST}) ^ set(listed)
+    if different:
+        names = ", ".join(sorted(different)[:5])
+        raise CheckpointVerificationError(f"{path}: files and manifest disagree about: {names}")
     for name, expected in listed.items():
-        found = _fingerprint(path / name)
-        if found != expected:
+        actual = _size_and_crc(path / name)
+        if actual != expected:
             raise CheckpointVerificationError(
-                f"{path / name}: (size, crc32) is {found}, in the manifest {expected}"
+                f"{path / name}: (size, crc32) is {actual}, in the manifest {expected}"
             )
     return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
 
 
 def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     """
-    Find what to resume from: the highest step that verifies, also under adapters' names; refusals go to stderr.
+    Find the checkpoint to resume from: the highest step that verifies, also under adapters' names.
+
+    Checkpoints that do not verify are reported on stderr.
 
     :return: ``None`` if there is none (or no such directory): start from scratch.
     :raises OSError: if the root cannot be listed. That is not "none": do not start from scratch.
@@ -151,26 +152,26 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
                 return verify(path)
             except (CheckpointVerificationError, OSError) as error:
                 if _identity(path) != identity:
-                    break  # replaced or deleted while we read: that was no damage, look again
+                    break  # replaced or deleted during the read, not damaged: list again
                 print(f"checkpoint refused: {error}", file=sys.stderr)
         else:
             return None
-    raise OSError(
-        errno.EBUSY, "changed 100 times while being read; do trainings share it?", str(root)
-    )
+    message = "changed 100 times while being read; do trainings share it?"
+    raise OSError(errno.EBUSY, message, str(root))
 
 
 def prune(
     root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None
 ) -> list[Path]:
     """
-    Delete old checkpoints, but never the newest valid one (it is read in full), nor any while none is valid.
+    Delete old checkpoints, but never the newest valid one, nor any while none is valid.
 
-    What an evaluation has leased (``ROOT/.leases/NAME@….json``, until a time in it) stays, too.
+    The newest is read in full. Checkpoints that an evaluation has leased are kept, too: the lease
+    ``ROOT/.leases/NAME@….json`` says until when.
 
-    :param keep_last: how many of the highest steps to keep, at least 1.
-    :param keep_every: keep also the steps divisible by this.
-    :return: what was deleted.
+    :param keep_last: number of highest steps to keep (≥ 1).
+    :param keep_every: keep also the steps divisible by this (≥ 1).
+    :return: the deleted directories.
     """
     if keep_last < 1 or (keep_every is not None and keep_every < 1):
         raise ValueError(
@@ -179,16 +180,18 @@ def prune(
     newest = newest_valid(root)
     if newest is None:
         return []
-    old = [path for path in _published(Path(root))[keep_last:] if path != newest.path]
-    rare = [path for path in old if not (keep_every and _step(path) % keep_every == 0)]
-    doomed = [path for path in rare if not _leased(path)]
-    for path in doomed:
+    deleted = []
+    for path in _published(Path(root))[keep_last:]:
+        kept = keep_every is not None and _step(path) % keep_every == 0
+        if path != newest.path and not kept and not _is_leased(path):
+            deleted.append(path)
+    for path in deleted:
         discard(path)
-    return doomed
+    return deleted
 
 
-def _leased(path: Path) -> bool:
-    """Whether somebody reads it; a lease that cannot be read counts, because deleting cannot be undone."""
+def _is_leased(path: Path) -> bool:
+    """Whether a lease protects it; an unreadable lease counts, since deleting cannot be undone."""
     for lease in path.parent.glob(f".leases/{path.name}@*.json"):
         try:
             if json.loads(lease.read_bytes())["until"] > time.time():
@@ -201,22 +204,22 @@ def _leased(path: Path) -> bool:
 
 class PreemptionGuard:
     """
-    Turn SIGTERM into a flag, so that the loop can save and leave before SIGKILL comes.
+    Turn SIGTERM into a flag, so that the loop can save and leave before SIGKILL.
 
-    Poll ``should_stop`` after every step. The trap: a flag polled at the end of an epoch only
-    (or not during warm-up and evaluation) is seen after the grace period, that is never. Python
-    runs handlers between byte codes, so one long native call delays it as well. And a shell
-    between Run:ai and Python keeps the signal for itself: start with ``exec python train.py``.
+    Poll ``should_stop`` after each step. If you poll it only at the end of an epoch, or not during
+    warm-up and evaluation, you see it after the grace period, that is never. Python runs handlers
+    between byte codes, so one long native call delays it as well. A shell between Run:ai and Python
+    does not pass the signal on: start with ``exec python train.py``.
 
-    Must be made in the main thread. As a context manager it restores the old handlers.
+    Create it in the main thread. As a context manager it restores the old handlers.
 
     :param grace_seconds: from SIGTERM to SIGKILL; default: environment variable
         ``TERMINATION_GRACE_PERIOD_SECONDS``, else ``RUNAI_GRACE_SECONDS``, else Kubernetes' 30.
-    :param exit_code: 143 says "preempted, checkpoint saved"; never 0, that would mean finished.
-    :param signals: what to listen to; add ``signal.SIGUSR1`` where a platform warns with it.
-    :param agree: for several ranks: told whether this one was signalled, says whether any was (an
-        all-reduce, such as ``ranks.any_rank``). A rank that left alone would leave the others
-        waiting for it for ever. It is asked at every poll, so all must poll equally often.
+    :param exit_code: 143 means "preempted, checkpoint saved"; never 0, which would mean finished.
+    :param signals: signals to catch; add ``signal.SIGUSR1`` if your platform warns with it.
+    :param agree: for several ranks: takes whether this rank was signalled, returns whether any was
+        (an all-reduce, such as ``ranks.any_rank``). A rank that left alone would leave the others
+        waiting for ever. It is called at each poll, so all ranks must poll equally often.
     """
 
     def __init__(
@@ -241,7 +244,7 @@ class PreemptionGuard:
         self.listen()
 
     def listen(self) -> None:
-        """Take the signals, again where a framework has put handlers of its own in between."""
+        """Install the handlers, again after a framework has installed its own."""
         for number in self._signals:
             self._previous.setdefault(number, signal.signal(number, self._notice))
 
@@ -251,7 +254,7 @@ class PreemptionGuard:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the signal came; with ``agree``, whether it came to any rank."""
+        """Whether the signal has come; with ``agree``, whether it has come to any rank."""
         if self.agree is None:
             return self.deadline is not None
         if not self._agreed and self.agree(self.deadline is not None):
@@ -268,7 +271,7 @@ class PreemptionGuard:
         raise SystemExit(self.exit_code)
 
     def restore(self) -> None:
-        """Put the handlers back that were there before."""
+        """Restore the handlers that were there before."""
         while self._previous:
             number, handler = self._previous.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -298,36 +301,43 @@ def describe(
     metrics: Mapping[str, Any] | None = None,
     world_size: int = 1,
 ) -> dict[str, Any]:
-    """Check what the manifest will say of a checkpoint before anything is written; parameters as above."""
+    """Check the facts for the manifest before the save; parameters as of ``save_checkpoint``."""
     if operator.index(step) < 0:
         raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
-    try:
-        plain = json.loads(json.dumps(dict(metrics or {}), allow_nan=False, default=float))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}"
-        ) from None
-    job, node = (os.environ.get(key) for key in ("JOB_NAME", "NODE_NAME"))
-    workload = {
-        "name": os.environ.get("RUNAI_JOB_NAME") or job,
-        "uuid": os.environ.get("JOB_UUID"),
-        "node": node,
-    }
     return {
         "schema": _SCHEMA,
         "step": operator.index(step),
         "epoch": None if epoch is None else operator.index(epoch),
         "world_size": world_size,
         "framework": framework,
-        "workload": workload,
-        "metrics": plain,
+        "workload": _workload(),
+        "metrics": _plain(metrics or {}),
         "started_at": time.time(),
     }
 
 
+def _workload() -> dict[str, str | None]:
+    return {
+        "name": os.environ.get("RUNAI_JOB_NAME") or os.environ.get("JOB_NAME"),
+        "uuid": os.environ.get("JOB_UUID"),
+        "node": os.environ.get("NODE_NAME"),
+    }
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(dict(metrics), allow_nan=False, default=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"save_checkpoint: metrics={metrics}: finite numbers or text: {error}"
+        ) from None
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
 @contextlib.contextmanager
-def scratch(target: Path) -> Iterator[Path]:
-    """Make a directory beside the target to write into; whatever still has its name afterwards is removed."""
+def temporary_directory(target: Path) -> Iterator[Path]:
+    """Create a directory beside the target to write into, and remove it unless it was published."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
     temp = _temporary(target)
@@ -340,49 +350,51 @@ def scratch(target: Path) -> Iterator[Path]:
         _writing.discard(temp.name)
 
 
-def seal(
+def write_manifest(
     folder: Path, about: Mapping[str, Any], files: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
     """
-    Make the files of a directory durable and write the manifest: what is known only now, and last.
+    Make the files of a directory durable, then write the manifest.
 
-    :param about: what :func:`describe` made.
-    :param files: entries made by :func:`settle` where others did that already.
+    :param about: the result of :func:`describe`.
+    :param files: the results of :func:`fsync_and_sum`, if the writers have called it already.
     """
-    names = files_below(folder)
-    if not names or _MANIFEST in names:
-        raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
-    entries = [settle(folder, name) for name in names] if files is None else files
-    if [entry["path"] for entry in entries] != names:
-        raise ValueError(
-            f"{folder}: found {names}; announced were {[entry['path'] for entry in entries]}"
-        )
-    earlier = (step for step in map(_step, _published(folder.parent)) if step < about["step"])
+    entries, now = _entries(folder, files), time.time()
+    earlier = [step for step in map(_step, _published(folder.parent)) if step < about["step"]]
     manifest = dict(
         about,
         files=entries,
-        created_at=time.time(),
-        previous_step=next(earlier, None),
+        created_at=now,
+        previous_step=max(earlier, default=None),
         complete=True,
     )
-    manifest["save_seconds"] = round(
-        max(0.0, manifest["created_at"] - manifest.pop("started_at")), 3
-    )
-    manifest["crc32"] = _seal(manifest)
+    manifest["save_seconds"] = round(max(0.0, now - manifest.pop("started_at")), 3)
+    manifest["crc32"] = _manifest_checksum(manifest)
     for below, _, _ in os.walk(folder):
         _sync(below)
     _write_durably(folder / _MANIFEST, json.dumps(manifest, indent=1), folder / ".manifest.tmp")
     return manifest
 
 
-def settle(folder: Path, name: str) -> dict[str, Any]:
-    """Make one file durable, and say what it is: an entry of the manifest's ``files``."""
+def _entries(folder: Path, files: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    names = files_below(folder)
+    if not names or _MANIFEST in names:
+        raise ValueError(f"{folder}: found {names}; expected files, none named {_MANIFEST}")
+    if files is None:
+        return [fsync_and_sum(folder, name) for name in names]
+    announced = [entry["path"] for entry in files]
+    if announced != names:
+        raise ValueError(f"{folder}: found {names}; announced were {announced}")
+    return files
+
+
+def fsync_and_sum(folder: Path, name: str) -> dict[str, Any]:
+    """Make one file durable, and return its entry of the manifest's ``files``."""
     path = folder / name
-    with contextlib.suppress(
-        PermissionError
-    ):  # safetensors leaves 0600, then no other uid could check it
+    # safetensors leaves 0600; without this, no other uid could check the file.
+    with contextlib.suppress(PermissionError):
         path.chmod(path.stat().st_mode | (folder.stat().st_mode & 0o444))
-    size, crc = _fingerprint(path)  # before the sync, while the pages are hot
+    size, crc = _size_and_crc(path)  # before the sync, while the file is in the page cache
     _sync(path)
     return {"path": name, "size": size, "crc32": crc}
 
@@ -392,14 +404,14 @@ def _contents(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
 
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
-    """Whether every rank left a file, where several wrote."""
+    """Whether each rank left a file, if several wrote."""
+    size = manifest["world_size"]
     ranks = {entry.get("rank") for entry in manifest["files"]}
-    return manifest["world_size"] == 1 or (
-        len(ranks) == manifest["world_size"] and ranks == set(range(len(ranks)))
-    )
+    # The length is compared first: a forged size must not allocate a range of its own.
+    return size == 1 or (len(ranks) == size and ranks == set(range(len(ranks))))
 
 
-def _seal(manifest: dict[str, Any]) -> str:
+def _manifest_checksum(manifest: dict[str, Any]) -> str:
     unsealed = {key: value for key, value in manifest.items() if key != "crc32"}
     return f"{zlib.crc32(json.dumps(unsealed, sort_keys=True, separators=(',', ':')).encode()):08x}"
 
@@ -407,14 +419,7 @@ def _seal(manifest: dict[str, Any]) -> str:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / _MANIFEST).read_bytes())
-        good = (
-            manifest["schema"] == _SCHEMA
-            and manifest["complete"] is True
-            and manifest["crc32"] == _seal(manifest)
-            and len(_contents(manifest)) == len(manifest["files"])
-            and _is_whole(manifest)
-            and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
-        )
+        intact = _is_intact(manifest, path)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointVerificationError(
             f"{path}: no {_MANIFEST}, so it was never published"
@@ -423,16 +428,29 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise CheckpointVerificationError(
             f"{path / _MANIFEST}: not written by this module: {error!r}"
         ) from None
-    if not good:
+    if not intact:
         raise CheckpointVerificationError(
             f"{path / _MANIFEST}: other schema or step, a rank is missing, or it was changed"
         )
     return manifest
 
 
+def _is_intact(manifest: dict[str, Any], path: Path) -> bool:
+    return (
+        manifest["schema"] == _SCHEMA
+        and manifest["complete"] is True
+        and manifest["crc32"] == _manifest_checksum(manifest)
+        and len(_contents(manifest)) == len(manifest["files"])
+        and _is_whole(manifest)
+        and (not _PUBLISHED.match(path.name) or manifest["step"] == _step(path))
+    )
+
+
 def files_below(folder: Path) -> list[str]:
     """
-    All regular files below as relative POSIX paths; a link may lead to bytes that we do not own.
+    List all regular files below as relative POSIX paths.
+
+    :raises CheckpointVerificationError: for a link, which may lead to bytes of others.
     """
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
@@ -449,7 +467,7 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _fingerprint(path: Path) -> tuple[int, str]:
+def _size_and_crc(path: Path) -> tuple[int, str]:
     size = crc = 0
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -457,15 +475,15 @@ def _fingerprint(path: Path) -> tuple[int, str]:
     return size, f"{crc:08x}"
 
 
-def install(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
-    """Give a sealed directory its final name, in one step."""
+def publish(temp: Path, target: Path, manifest: dict[str, Any]) -> None:
+    """Give a directory with a manifest its final name, in one step."""
     try:
         os.replace(temp, target)
     except OSError:  # a directory that is not empty cannot be replaced by a rename
         if not os.path.lexists(target):
             raise
         if not _is_same(target, manifest) and not _exchange(temp, target):
-            os.replace(target, _trash(target))  # swept by the next save
+            os.replace(target, _trash(target))  # removed by the next save
             os.replace(temp, target)
     _sync(target.parent)
     latest = target.with_name("latest")
@@ -476,9 +494,8 @@ def _is_same(target: Path, manifest: dict[str, Any]) -> bool:
     with contextlib.suppress(CheckpointVerificationError, OSError):
         verify(target)
         old = _read_manifest(target)
-        return all(
-            old.get(key) == manifest[key] for key in ("files", "epoch", "metrics", "framework")
-        )
+        same = [old.get(key) == manifest[key] for key in ("files", "epoch", "metrics", "framework")]
+        return all(same)
     return False
 
 
@@ -503,9 +520,8 @@ def _sync(path: str | os.PathLike[str]) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:  # some network file systems cannot sync a directory
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not os.path.isdir(
-            path
-        ):
+        unsupported = error.errno in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+        if not (unsupported and os.path.isdir(path)):
             raise
     finally:
         os.close(descriptor)
@@ -518,7 +534,7 @@ def _trash(path: Path) -> Path:
 def discard(path: Path) -> None:
     """Delete by renaming first: a deletion that dies half-way must not look like a checkpoint."""
     trash = _trash(path) if not path.name.startswith(".trash-") else path
-    with contextlib.suppress(OSError):  # what stays is swept by the next save
+    with contextlib.suppress(OSError):  # the next save removes the rest
         os.replace(path, trash)
         if trash.is_symlink() or trash.is_file():
             trash.unlink()
@@ -527,30 +543,31 @@ def discard(path: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".tmp-{target.name}-{_whose()}{os.getpid():08x}{uuid.uuid4().hex[:8]}")
+    owner = f"{_owner()}{os.getpid():08x}"
+    return target.with_name(f".tmp-{target.name}-{owner}{uuid.uuid4().hex[:8]}")
 
 
-def _whose() -> str:
-    """Stable over preemptions under Run:ai, where the host's name changes."""
+def _owner() -> str:
+    """Identify the workload; under Run:ai it stays over preemptions, unlike the host's name."""
     return f"{zlib.crc32((os.environ.get('JOB_UUID') or socket.gethostname()).encode()):08x}"
 
 
 def _sweep(root: Path) -> None:
-    """Remove what dead writers left behind, and deletions that did not finish."""
+    """Remove the left-overs of dead writers, and of deletions that did not finish."""
     for path in root.iterdir():
         match = _TEMPORARY.match(path.name)
         abandoned = match and _is_abandoned(path, *match.groups())
-        # Not .trash-retention-…: what Airflow's retention has under way it may still give back.
+        # Not .trash-retention-…: Airflow's retention may still restore what it is deleting.
         if abandoned or re.match(r"\.trash-(?!retention-)", path.name):
             discard(path)
 
 
-def _is_abandoned(path: Path, whose: str, pid: str) -> bool:
+def _is_abandoned(path: Path, owner: str, pid: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        old = time.time() - path.stat().st_mtime > _ABANDONED_AFTER
+        old = time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
         # Containers number their processes alike: our own pid was our predecessor's, too.
         gone = int(pid, 16) == os.getpid() or not _is_alive(int(pid, 16))
-        return path.name not in _writing and (old or (whose == _whose() and gone))
+        return path.name not in _writing and (old or (owner == _owner() and gone))
     return False
 
 
@@ -568,42 +585,46 @@ def _step(path: Path) -> int:
 
 
 def _published(root: Path) -> list[Path]:
-    """Directories with a published name, highest step first."""
+    """List the directories with a published name, highest step first."""
     try:
         names = [name for name in os.listdir(root) if _PUBLISHED.match(name)]
     except FileNotFoundError:
         return []
-    found = [path for path in map(root.joinpath, names) if path.is_dir() and not path.is_symlink()]
-    return sorted(found, key=_step, reverse=True)
+    paths = [path for path in map(root.joinpath, names) if path.is_dir() and not path.is_symlink()]
+    return sorted(paths, key=_step, reverse=True)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """
-    What changes when another directory takes this name; inode numbers alone are soon used again.
-    """
+    """Tell one directory from the next of this name; inode numbers alone are soon used again."""
     with contextlib.suppress(FileNotFoundError):
-        found = path.stat()
-        return found.st_ino, found.st_ctime_ns
+        status = path.stat()
+        return status.st_ino, status.st_ctime_ns
     return None
 
 
 def _main() -> int:
     parser = argparse.ArgumentParser(
-        description="Check published checkpoints. Exit code: 0 valid, 1 none or invalid, 2 could not tell."
+        description="Check published checkpoints. "
+        "Exit code: 0 valid, 1 none or invalid, 2 could not tell."
     )
     parser.add_argument(
         "action", choices=("latest", "check"), help="newest valid below PATH, or PATH itself"
     )
     parser.add_argument("path")
     options = parser.parse_args()
+    check = newest_valid if options.action == "latest" else verify
     try:
-        found = newest_valid(options.path) if options.action == "latest" else verify(options.path)
-    except (CheckpointVerificationError, OSError) as error:
+        checkpoint = check(options.path)
+    except CheckpointVerificationError as error:
         print(f"preemptible: {error}", file=sys.stderr)
-        return 1 if isinstance(error, CheckpointVerificationError) else 2
-    if found:
-        print(found.path)
-    return 0 if found else 1
+        return 1
+    except OSError as error:
+        print(f"preemptible: {error}", file=sys.stderr)
+        return 2
+    if checkpoint is None:
+        return 1
+    print(checkpoint.path)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """
-Several processes write one checkpoint, each its own part: published whole or not at all.
+Checkpoints that several processes write together: published as a whole or not at all.
 
-For state that is spread over ranks: sharded parameters, random generators. Where rank 0 holds
-everything, ``save_checkpoint`` on rank 0 is simpler. Copy this file beside preemptible.py;
-standard library only, Python 3.8 or newer; only ``any_rank`` needs PyTorch.
+For state that is spread over ranks: sharded parameters, random generators. If rank 0 holds
+everything, ``save_checkpoint`` on rank 0 is simpler. Copy this file beside preemptible.py. It needs
+the standard library only, Python 3.8 or newer; only ``any_rank`` needs PyTorch.
 
-Each rank writes into a directory of its own within one temporary directory, and then a note of
-its files with their sums, so that bytes are summed where they were written. Rank 0 puts them
-together and publishes if the notes of all are there. A rank that fails says so in its note; one
-that dies or lags is missed at a barrier. Either way nothing is published, every rank that lives
-gets an error, and the next try starts in an empty directory. ``ROOT/.ranks`` tells the ranks
-where to write and what came of it; in ``ROOT/.barrier/`` they meet if no barrier is given.
+Each rank writes into its own directory within one temporary directory, and then a note of its files
+with their checksums, so that bytes are summed where they were written. Rank 0 merges the parts and
+publishes if the notes of all ranks are there. A rank that fails says so in its note; one that dies
+or lags is missed at a barrier. Either way nothing is published, each live rank gets an error, and
+the next save starts in an empty directory. ``ROOT/.ranks`` tells the ranks where to write, and the
+result; without a barrier of yours, they meet in ``ROOT/.barrier/``.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ _PARTS = ".parts"
 
 
 class NotPublished(RuntimeError):
-    """The ranks did not publish this step; the message says which one failed, and why."""
+    """The ranks did not publish this step; the message says which rank failed, and why."""
 
 
 class RankMissing(NotPublished):
-    """A rank did not come to a barrier in time: it died, hangs, or was started anew."""
+    """A rank did not reach a barrier in time: it died, hangs, or was restarted."""
 
 
 class Ranks:
     """
-    Who of how many this process is, and how they wait for each other.
+    The rank of this process, the number of ranks, and how they wait for each other.
 
     :param barrier: returns on each rank once all have called it, such as
-        ``torch.distributed.barrier``; by default they meet by files in the root of the checkpoints.
-    :param timeout: seconds to wait where they meet by files; the slowest rank's saving must fit.
+        ``torch.distributed.barrier``; by default a :class:`FileBarrier` in the checkpoints' root.
+    :param timeout: seconds that a file barrier waits; the slowest rank must save within them.
     """
 
     def __init__(
@@ -78,27 +78,24 @@ class Ranks:
     def from_environment(
         cls, barrier: Callable[[], object] | None = None, timeout: float = 600.0
     ) -> Ranks:
-        """
-        Ask the variables of torchrun, Open MPI, MPICH or MVAPICH; where there are none: one rank.
-        """
-        for names in _VARIABLES:
-            rank, size = (os.environ.get(name) for name in names)
+        """Read the variables of torchrun, Open MPI, MPICH or MVAPICH; without them: one rank."""
+        for rank_name, size_name in _VARIABLES:
+            rank, size = os.environ.get(rank_name), os.environ.get(size_name)
             if rank is None and size is None:
                 continue
-            if not (rank and size and rank.isdigit() and size.isdigit() and int(rank) < int(size)):
-                raise ValueError(
-                    f"environment {names[0]}={rank!r}, {names[1]}={size!r}: expected such as 0 and 4"
-                )
-            return cls(int(rank), int(size), barrier, timeout)
+            if not 0 <= _number(rank) < _number(size):
+                found = f"{rank_name}={rank!r}, {size_name}={size!r}"
+                raise ValueError(f"environment {found}: expected such as 0 and 4")
+            return cls(_number(rank), _number(size), barrier, timeout)
         return cls(0, 1, barrier, timeout)
 
     def check(self) -> None:
-        """Refuse to begin a save after a barrier has failed: who is where is not known any more."""
+        """Refuse a save after a barrier has failed: the ranks may be at different places."""
         if self._broken:
             raise RankMissing("a barrier failed before; end all ranks, and start them together")
 
     def meet(self, root: Path) -> None:
-        """Wait for the others; once that has failed, nobody is waited for in vain again."""
+        """Wait for the others; after a failure, return at once."""
         if self._broken or self.world_size == 1:
             return
         if self._barrier is None:
@@ -119,14 +116,14 @@ def save_shards(
     metrics: Mapping[str, Any] | None = None,
 ) -> Iterator[Path]:
     """
-    Publish what all ranks write into their yielded directories as one checkpoint; every rank must call it.
+    Publish the files that all ranks write into their yielded directories as one checkpoint.
 
-    The files end up side by side, so a name may be used by one rank only, and each must write at
-    least one. When it returns, on whichever rank, the step is published. Parameters as of
-    ``save_checkpoint``; of epoch and metrics, what rank 0 says is written down.
+    Every rank must call it. The files end up side by side, so only one rank may use a name, and
+    each must write at least one file. When it returns on any rank, the step is published.
+    Parameters as of ``save_checkpoint``; epoch and metrics are those of rank 0.
 
-    :raises NotPublished: if another rank failed; what failed on this rank is raised as it is.
-    :raises RankMissing: if a rank did not come in time.
+    :raises NotPublished: if another rank failed; an error on this rank is raised as it is.
+    :raises RankMissing: if a rank was not there in time.
     """
     ranks.check()
     world = ranks.world_size
@@ -140,23 +137,24 @@ def save_shards(
 
 @contextlib.contextmanager
 def _lead(target: Path, ranks: Ranks, about: dict[str, Any]) -> Iterator[Path]:
-    root, outcome = target.parent, {"error": "rank 0 failed"}
+    root, result = target.parent, {"error": "rank 0 failed"}
     root.mkdir(parents=True, exist_ok=True)
-    ranks.meet(root)  # from here on nobody reads the note of the save before
+    ranks.meet(root)  # from here on no rank reads the note of the previous save
     try:
-        with preemptible.scratch(target) as temp:
+        with preemptible.temporary_directory(target) as temp:
             _write(root / ".ranks", {"temp": temp.name})
             ranks.meet(root)
             with _part(temp, ranks) as folder:
                 yield folder
-            preemptible.install(temp, target, preemptible.seal(temp, about, _merged(temp, ranks)))
-        outcome = {"published": target.name}
+            manifest = preemptible.write_manifest(temp, about, _merged(temp, ranks))
+            preemptible.publish(temp, target, manifest)
+        result = {"published": target.name}
     except BaseException as error:
-        outcome = {"error": f"rank 0: {error or type(error).__name__}"}
+        result = {"error": f"rank 0: {error or type(error).__name__}"}
         raise
     finally:
         try:
-            _write(root / ".ranks", outcome)
+            _write(root / ".ranks", result)
         finally:
             ranks.meet(root)
 
@@ -167,72 +165,61 @@ def _follow(target: Path, ranks: Ranks, about: dict[str, Any]) -> Iterator[Path]
     root.mkdir(parents=True, exist_ok=True)
     ranks.meet(root)
     ranks.meet(root)
-    temp = _invited(root, target, ranks)
+    temp = _shared_directory(root, target, ranks)
     try:
         with _part(temp, ranks) as folder:
             yield folder
     finally:
         ranks.meet(root)
-    said = _read(root / ".ranks")
-    if said.get("published") != target.name:
-        raise NotPublished(f"{target.name} was not published: {said.get('error', said)}")
+    note = _read(root / ".ranks")
+    if note.get("published") != target.name:
+        raise NotPublished(f"{target.name} was not published: {note.get('error', note)}")
 
 
-def _invited(root: Path, target: Path, ranks: Ranks) -> Path:
-    """The directory that rank 0 made; a network file system may show it to us a little later."""
+def _shared_directory(root: Path, target: Path, ranks: Ranks) -> Path:
+    """Find the directory that rank 0 made; a network file system may show it a little later."""
     deadline = time.monotonic() + ranks.timeout
     while True:
-        said = _read(root / ".ranks")
-        if "error" in said:
-            raise NotPublished(f"{target.name} was not published: {said['error']}")
-        temp = Path(root, said.get("temp", ".none"))
+        note = _read(root / ".ranks")
+        if "error" in note:
+            raise NotPublished(f"{target.name} was not published: {note['error']}")
+        temp = Path(root, note.get("temp", ".none"))
         if temp.name.startswith(f".tmp-{target.name}-") and temp.is_dir():
             return temp
         if time.monotonic() > deadline:
-            raise NotPublished(
-                f"{target.name}: rank 0 invites to {said}; do all ranks save the same step in {root}?"
-            )
+            question = f"do all ranks save the same step in {root}?"
+            raise NotPublished(f"{target.name}: rank 0 invites to {note}; {question}")
         time.sleep(0.05)
 
 
 @contextlib.contextmanager
 def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
-    """Write the files of one rank, and tell rank 0 what came of it before anybody goes on."""
+    """Let one rank write its files, and leave rank 0 a note before any rank continues."""
     folder = temp / _PARTS / str(ranks.rank)
-    said: dict[str, Any] = {"error": "left in the middle"}
+    note: dict[str, Any] = {"error": "left in the middle"}
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
         names = preemptible.files_below(folder)
-        said = {
-            "files": [dict(preemptible.settle(folder, name), rank=ranks.rank) for name in names]
-        }
+        entries = [preemptible.fsync_and_sum(folder, name) for name in names]
+        note = {"files": [dict(entry, rank=ranks.rank) for entry in entries]}
     except Exception as error:
-        said = {"error": f"{type(error).__name__}: {error}"}
+        note = {"error": f"{type(error).__name__}: {error}"}
         raise
     finally:
-        with contextlib.suppress(OSError):  # a full disk: no note says enough
-            _write(temp / _PARTS / f"{ranks.rank}.json", said)
+        with contextlib.suppress(OSError):  # a full disk: a missing note says enough
+            _write(temp / _PARTS / f"{ranks.rank}.json", note)
         ranks.meet(temp.parent)
 
 
 def _merged(temp: Path, ranks: Ranks) -> list[dict[str, Any]]:
-    """Put the parts together, if all are there, and return the manifest's entries."""
+    """Move the parts together, if all are there, and return the manifest's entries."""
     notes = [_read(temp / _PARTS / f"{rank}.json") for rank in range(ranks.world_size)]
-    wrong = [
-        f"rank {rank}: {_complaint(note)}" for rank, note in enumerate(notes) if _complaint(note)
-    ]
-    entries = sorted(
-        (entry for note in notes for entry in note.get("files", [])),
-        key=lambda entry: entry["path"],
-    )
-    paths = [entry["path"] for entry in entries]
-    wrong += [
-        f"{path} was written by several ranks"
-        for path in sorted({p for p in paths if paths.count(p) > 1})
-    ]
-    if wrong:
-        raise NotPublished("; ".join(wrong[:5]))
+    entries = [entry for note in notes for entry in note.get("files", [])]
+    entries.sort(key=lambda entry: entry["path"])
+    problems = _problems(notes, [entry["path"] for entry in entries])
+    if problems:
+        raise NotPublished("; ".join(problems[:5]))
     for entry in entries:
         final = temp / entry["path"]
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -241,25 +228,31 @@ def _merged(temp: Path, ranks: Ranks) -> list[dict[str, Any]]:
     return entries
 
 
-def _complaint(note: dict[str, Any]) -> str:
-    return str(
-        note.get("error", "" if note.get("files") else "wrote no file, or left no note of it")
-    )
+def _problems(notes: list[dict[str, Any]], paths: list[str]) -> list[str]:
+    problems = []
+    for rank, note in enumerate(notes):
+        if "error" in note:
+            problems.append(f"rank {rank}: {note['error']}")
+        elif not note.get("files"):
+            problems.append(f"rank {rank}: wrote no file, or left no note of it")
+    repeated = sorted({path for path in paths if paths.count(path) > 1})
+    return problems + [f"{path} was written by several ranks" for path in repeated]
 
 
 class FileBarrier:
     """
-    A barrier of files, for ranks that share nothing but storage.
+    A barrier of files, for ranks that share only storage.
 
-    Each rank says in a file of its own who it is, how often it came, and whom it has heard. What
-    a dead process left has not heard us, so it proves nothing, and no clocks are compared. Every
-    rank reads the files of all: made for some dozens, and for saves, not for steps.
+    Each rank writes a file of its own: its id, how often it came, and the ids it has read from the
+    others. A file that a dead process left does not contain our id, so it proves nothing, and no
+    clocks are compared. Each rank reads the files of all ranks: made for some dozens of ranks, and
+    for saves, not for steps.
     """
 
     def __init__(self, folder: Path, rank: int, world_size: int, timeout: float = 600.0) -> None:
         self._folder, self._rank, self._timeout = folder, rank, timeout
         self._others = [other for other in range(world_size) if other != rank]
-        self._me, self._count = uuid.uuid4().hex, 0
+        self._id, self._count = uuid.uuid4().hex, 0
         self._heard: dict[str, str] = {}
         self._met: dict[int, str] = {}
 
@@ -267,70 +260,68 @@ class FileBarrier:
         """Return once all ranks have called as often as this one."""
         self._count += 1
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._speak()
+        self._publish()
         deadline, pause = time.monotonic() + self._timeout, 0.002
         while missing := self._missing():
             if time.monotonic() > deadline:
-                raise RankMissing(
-                    f"ranks {missing} did not come within {self._timeout} s; see their logs"
-                )
+                waited = f"within {self._timeout} s"
+                raise RankMissing(f"ranks {missing} did not come {waited}; see their logs")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
     def _missing(self) -> list[int]:
-        said = {other: _read(self._folder / f"{other}.json") for other in self._others}
-        heard = {str(other): words["me"] for other, words in said.items() if words}
+        notes = {other: _read(self._folder / f"{other}.json") for other in self._others}
+        heard = {str(other): note["me"] for other, note in notes.items() if note}
         if heard != self._heard:
             self._heard = heard
-            self._speak()  # before we leave: the others wait to be heard
-        return [other for other, words in said.items() if not self._is_here(other, words)]
+            self._publish()  # before we leave: the others wait until we have read their ids
+        return [other for other, note in notes.items() if not self._is_here(other, note)]
 
-    def _is_here(self, other: int, words: dict[str, Any]) -> bool:
-        if not words or words["heard"].get(str(self._rank)) != self._me:
+    def _is_here(self, other: int, note: dict[str, Any]) -> bool:
+        if not note or note["heard"].get(str(self._rank)) != self._id:
             return False
-        if self._met.setdefault(other, words["me"]) != words["me"]:
-            raise RankMissing(
-                f"rank {other} was started anew in the middle; start all ranks together"
-            )
-        return bool(words["count"] >= self._count)
+        if self._met.setdefault(other, note["me"]) != note["me"]:
+            raise RankMissing(f"rank {other} was restarted in the middle; start all ranks together")
+        return bool(note["count"] >= self._count)
 
-    def _speak(self) -> None:
-        _write(
-            self._folder / f"{self._rank}.json",
-            {"me": self._me, "count": self._count, "heard": self._heard},
-        )
+    def _publish(self) -> None:
+        note = {"me": self._id, "count": self._count, "heard": self._heard}
+        _write(self._folder / f"{self._rank}.json", note)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else -1
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """
-    A note, or nothing if it is not there; it is replaced as a whole, so it is never seen in part.
-    """
+    """Read a note, or nothing if it is absent; it is replaced as a whole, never seen in part."""
     try:
-        said: dict[str, Any] = json.loads(path.read_bytes())
+        note: dict[str, Any] = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    return said
+    return note
 
 
-def _write(path: Path, said: dict[str, Any]) -> None:
-    temp = path.with_name(
-        f"{path.name}.tmp"
-    )  # each note has one writer; what it leaves in dying is written over
-    temp.write_text(json.dumps(said), encoding="utf-8")
+def _write(path: Path, note: dict[str, Any]) -> None:
+    # Each note has one writer, which overwrites a left-over of its own.
+    temp = path.with_name(f"{path.name}.tmp")
+    temp.write_text(json.dumps(note), encoding="utf-8")
     os.replace(temp, path)
 
 
 def any_rank(mine: bool) -> bool:
     """
-    Whether it is true on any rank, for ``PreemptionGuard(agree=any_rank)``; every rank must ask equally often.
+    Whether it is true on any rank, for ``PreemptionGuard(agree=any_rank)``.
 
-    An all-reduce over ``torch.distributed``; without a process group the answer is one's own.
+    An all-reduce over ``torch.distributed``, so every rank must call it equally often; without a
+    process group the result is this rank's own value.
     """
     import torch  # here, because nothing else in this file needs it
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):
         return mine
-    flag = torch.tensor([int(mine)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    flag = torch.tensor([int(mine)], device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())

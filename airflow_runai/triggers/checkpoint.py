@@ -26,7 +26,7 @@ from airflow_runai.deployment.task_states import task_state
 from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
 from airflow_runai.hooks.sessions import session
 from airflow_runai.links import WORKLOAD_KEY
-from airflow_runai.tasks.checkpoint_query import CheckpointQuery, telling
+from airflow_runai.tasks.checkpoint_query import CheckpointQuery, progress_logger
 from airflow_runai.tasks.checkpoint_wait import (
     CallApi,
     CheckpointWait,
@@ -166,7 +166,7 @@ async def in_thread(call: Callable[[Progress], T]) -> T:
         return time.monotonic()
 
     # Log lines find their task, and connections their supervisor, by the context.
-    reading = partial(contextvars.copy_context().run, call, telling(clock))
+    reading = partial(contextvars.copy_context().run, call, progress_logger(clock))
     try:
         return await asyncio.get_running_loop().run_in_executor(_readers(), reading)
     except asyncio.CancelledError:

@@ -45,6 +45,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
     :param policy: from :meth:`WaitPolicy.to_json`.
     :param on_kill: what to do when a user ends the task: ``stop``, ``suspend`` or ``keep``.
     :param min_defer_seconds: do not fire earlier than this after the start.
+    :param show_timeline: keep the timeline in XCom, for the tab in Airflow.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         policy: dict[str, Any],
         on_kill: str = "stop",
         min_defer_seconds: float = 10.0,
+        show_timeline: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's constructor has no annotations
         self.runai_conn_id = runai_conn_id
@@ -61,6 +63,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
         self.policy = policy
         self.kill_action = on_kill
         self.min_defer_seconds = min_defer_seconds
+        self.show_timeline = show_timeline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -72,6 +75,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
                 "policy": self.policy,
                 "on_kill": self.kill_action,
                 "min_defer_seconds": self.min_defer_seconds,
+                "show_timeline": self.show_timeline,
             },
         )
 
@@ -116,7 +120,7 @@ class RunaiWorkloadTrigger(BaseTrigger):
 
     async def _report(self, notice: Notice) -> None:
         self.log.info("%s", notice.text)
-        if notice.kind == "timeline":
+        if notice.kind == "timeline" and self.show_timeline:
             await self._publish(notice.data)
 
     async def _published(self) -> tuple[Moment, ...]:
@@ -178,7 +182,7 @@ def _raise_second_refusal(read: ReadWorkload) -> ReadWorkload:
     Let a wait survive one refused login, but not two in a row: the connection must be read anew.
 
     Secrets are rotated while a training runs for weeks. The first refusal stays within the wait, so
-    that its limits are checked even then.
+    that its timeouts are checked even then.
     """
     was_refused = False
 

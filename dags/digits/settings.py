@@ -85,7 +85,8 @@ def _parser() -> _Parser:
     parser = _Parser(
         allow_abbrev=False,
         description="Train on scikit-learn's digits, through preemptions.",
-        epilog="Every setting is also an environment variable (EPOCHS=30), and may lack the dashes (epochs=30).",
+        epilog="Every setting is also an environment variable (EPOCHS=30), "
+        "and may lack the dashes (epochs=30).",
     )
     for variable, (further, meaning, convert, default) in _TABLE.items():
         options = [f"--{variable.lower().replace('_', '-')}", *([further] if further else [])]

@@ -63,9 +63,8 @@ class Training:
         self.model.load(found.path)
         self.at = Position(**json.loads((found.path / "position.json").read_text()))
         self.saved_step = found.step
-        say(
-            f"resumed from step {found.step} ({found.path.name}, epoch {self.at.epoch}) on node {node}"
-        )
+        place = f"{found.path.name}, epoch {self.at.epoch}"
+        say(f"resumed from step {found.step} ({place}) on node {node}")
 
     def save(self) -> None:
         if self.at.step == self.saved_step:

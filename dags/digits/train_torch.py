@@ -11,7 +11,7 @@ import train
 
 
 class TorchModel:
-    """64 inputs, 64 hidden units with drop-out, 10 classes; drop-out makes the generator's state matter."""
+    """64 inputs, 64 hidden units, 10 classes; drop-out makes the generator's state matter."""
 
     framework = "torch"
 

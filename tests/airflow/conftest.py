@@ -46,7 +46,7 @@ if "airflow" in sys.modules:
         "airflow was imported before tests/airflow/conftest.py could set AIRFLOW_HOME"
     )
 
-from airflow_runai.emulator import Emulator, Scenario, Settings, serve  # noqa: E402
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, serve  # noqa: E402
 from tests.airflow.running import Run, run_dag  # noqa: E402
 
 
@@ -71,7 +71,7 @@ def shared(tmp_path: Path) -> Path:
     return code.parent
 
 
-def fast(shared: Path, **more: Any) -> Settings:
+def fast(shared: Path, **more: Any) -> EmulatorSettings:
     """
     An embedded Run:ai without any theatre.
 
@@ -93,7 +93,7 @@ def fast(shared: Path, **more: Any) -> Settings:
         **quick,
         **more,
     }
-    return Settings(**given)
+    return EmulatorSettings(**given)
 
 
 @pytest.fixture

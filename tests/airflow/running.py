@@ -19,7 +19,7 @@ from airflow_runai.backends.tokens import Tokens
 from airflow_runai.core.flow import Flow
 from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
-from tests.polling import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -184,11 +184,11 @@ def meanwhile(act: Callable[[], object]) -> Iterator[None]:
         except BaseException as error:
             trouble.append(error)
 
-    thread = threading.Thread(target=body)
+    thread = threading.Thread(target=body, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        thread.join(PATIENCE)
+        thread.join()
     if trouble:
         raise trouble[0]

@@ -171,7 +171,7 @@ def test_no_operator_follows_a_link_below_the_mapped_root(
     before = sorted(path.name for path in theirs.rglob("*"))
     refused = {
         "retention": lambda: RunaiCheckpointRetentionOperator(
-            task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
+            task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, min_age_seconds=0
         ),
         "report": lambda: RunaiSelectCheckpointOperator(
             task_id="task",
@@ -238,7 +238,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     done = run(
         dag_of(
             lambda: RunaiCheckpointRetentionOperator(
-                task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, settled_seconds=0
+                task_id="task", root="/shared/ckpt", path_map=PATHS, keep_last=1, min_age_seconds=0
             )
         )
     )
@@ -247,7 +247,7 @@ def test_odd_names_of_files_harm_nobody(run: Runner, database: None, root: Path)
     shutil.rmtree(root / "step-00000003")
     done = run(dag_of(choosing))
     assert (
-        "step-00000003\\udcff': is good, but its name holds characters that do not print; rename it"
+        "step-00000003\\udcff': is valid, but its name contains unprintable characters; rename it"
         in done.words
     )
 

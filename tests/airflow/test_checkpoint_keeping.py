@@ -20,7 +20,7 @@ from airflow_runai.operators.retention import RunaiCheckpointRetentionOperator
 from airflow_runai.training import preemptible
 from tests.airflow.running import Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import choosing, evaluating, publish, root
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 __all__ = ["root"]  # a fixture
@@ -41,7 +41,7 @@ def retaining(**given: Any) -> Callable[[], RunaiCheckpointRetentionOperator]:
         "task_id": "task",
         "root": "/shared/ckpt",
         "path_map": paths,
-        "settled_seconds": 0,
+        "min_age_seconds": 0,
         **given,
     }
     return lambda: RunaiCheckpointRetentionOperator(**known)
@@ -115,10 +115,10 @@ def test_what_is_expected_decides(run: Runner, root: Path) -> None:
         "tensors": {"a": {"dtype": "float32", "shape": [2]}, "b": None},
         "world_size": 1,
     }
-    done = run(dag_of(choosing(expect=wanted)))
+    done = run(dag_of(choosing(requirements=wanted)))
     assert done.xcom()["step"] == 1
     assert "tensor 'a' has shape [1]; [2] is asked for" in done.xcom()["refused"][0]["reasons"]
-    done = run(dag_of(choosing(expect={**wanted, "not_behind": 2})))
+    done = run(dag_of(choosing(requirements={**wanted, "not_behind": 2})))
     assert "none of 1 checkpoints passed" in done.words
 
 
@@ -126,12 +126,12 @@ def test_what_is_expected_may_stand_in_a_file_or_in_a_report(run: Runner, root: 
     publish_tensors(root, 1, a=[1.0, 2.0])
     run(dag_of(choosing(report_path="/shared/report.json")))
     publish_tensors(root, 2, a=[1.0])
-    assert run(dag_of(choosing(expect="/shared/report.json"))).xcom()["step"] == 1
-    (root.parent / "expect.json").write_text('{"not_behind": 3}')
-    assert run(dag_of(choosing(expect="/shared/expect.json"))).state == "failed"
-    (root.parent / "expect.json").write_text('{"not_behind": ')
-    done = run(dag_of(choosing(expect="/shared/expect.json", retries=2)))
-    assert f"expect: {root.parent}/expect.json: Expecting value" in done.words
+    assert run(dag_of(choosing(requirements="/shared/report.json"))).xcom()["step"] == 1
+    (root.parent / "requirements.json").write_text('{"not_behind": 3}')
+    assert run(dag_of(choosing(requirements="/shared/requirements.json"))).state == "failed"
+    (root.parent / "requirements.json").write_text('{"not_behind": ')
+    done = run(dag_of(choosing(requirements="/shared/requirements.json", retries=2)))
+    assert f"requirements: {root.parent}/requirements.json: Expecting value" in done.words
     assert done.task().try_number == 1
 
 
@@ -139,13 +139,14 @@ def test_a_file_of_expectations_that_cannot_be_read_now_may_be_read_later(
     run: Runner, root: Path
 ) -> None:
     publish_tensors(root, 1, a=[1.0])
-    (root.parent / "expect.json").mkdir()
-    done = run(dag_of(choosing(expect="/shared/expect.json", retries=1)))
+    (root.parent / "requirements.json").mkdir()
+    done = run(dag_of(choosing(requirements="/shared/requirements.json", retries=1)))
     assert (
-        "CheckpointUnreadable: expect: /shared/expect.json: cannot be read (WrongKind" in done.words
+        "CheckpointUnreadable: requirements: /shared/requirements.json: cannot be read (WrongKind"
+        in done.words
     )
     assert done.task().try_number == 2
-    done = run(dag_of(choosing(expect="/shared/nothing.json", retries=1)))
+    done = run(dag_of(choosing(requirements="/shared/nothing.json", retries=1)))
     assert (
         "nothing.json: does not exist; a JSON object, or a checkpoint report, is expected"
         in done.words
@@ -218,7 +219,7 @@ def test_old_ones_go_and_what_is_needed_stays_with_its_reason(run: Runner, root:
     for step in range(1, 7):
         publish_tensors(root, step, a=[step])
     write_champion(root.parent / "champion.json", {"uri": "file:///elsewhere/step-00000002"})
-    rules: dict[str, Any] = {"keep_last": 1, "keep_best": 1, "metric": "loss", "pinned": ["*5"]}
+    rules: dict[str, Any] = {"keep_last": 1, "keep_best": 1, "metric": "loss", "keep_names": ["*5"]}
     rules["champion"] = "/shared/champion.json"
     told = run(dag_of(retaining(dry_run=True, **rules))).xcom()
     assert len(list(root.glob("step-*"))) == 6
@@ -233,9 +234,9 @@ def test_old_ones_go_and_what_is_needed_stays_with_its_reason(run: Runner, root:
 
 RULES: list[tuple[dict[str, Any], str]] = [
     ({"keep_last": 0}, "keep_last: 0; allowed: a whole number from 1"),
-    ({"keep_best": 1, "best": "most"}, "best: 'most'; allowed: 'highest' or 'lowest'"),
-    ({"pinned": "step-1"}, "pinned: 'step-1'; allowed: a list"),
-    ({"pinned": None}, "pinned: None; allowed: a list"),
+    ({"keep_best": 1, "metric_mode": "most"}, "metric_mode: 'most'; allowed: 'max' or 'min'"),
+    ({"keep_names": "step-1"}, "keep_names: 'step-1'; allowed: a list"),
+    ({"keep_names": None}, "keep_names: None; allowed: a list"),
     ({"root": "/shared/nothing"}, "does not exist"),
 ]
 

@@ -39,8 +39,8 @@ from airflow_runai.training import preemptible
 from airflow_runai.triggers.checkpoint import READERS, RunaiCheckpointTrigger, in_thread
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
 from tests.airflow.test_checkpoints import publish
-from tests.airflow.triggering import soon
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import eventually, wait_until
 
 Runner = Callable[..., Run]
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def sensor(**given: Any) -> Callable[[], RunaiCheckpointSensor]:
         "root": "/shared/ckpt",
         "path_map": paths,
         "poke_interval": 0.1,
-        "timeout": PATIENCE,
+        "timeout": 3600,
     }
     return lambda: RunaiCheckpointSensor(**{**known, **given})
 
@@ -184,10 +184,10 @@ def test_a_root_that_cannot_become_one_ends_the_wait(
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"min_step": "{{ 'soon' }}"}, "min_step: 'soon'"),
     (
-        {"min_step": 5, "expect": {"min_step": 6}},
-        "expect: min_step: 6 here, and 5 beside it; name it once",
+        {"min_step": 5, "requirements": {"min_step": 6}},
+        "requirements: min_step: 6 here, and 5 beside it; name it once",
     ),
-    ({"expect": {"worlds": 2}}, "expect: 'worlds': unknown; allowed: min_step"),
+    ({"requirements": {"worlds": 2}}, "requirements: 'worlds': unknown; allowed: min_step"),
     ({"root": "s4://bucket"}, "path: 's4://bucket'"),
     ({"workload": {"task": "train"}}, "workload: {'task': 'train'}; allowed"),
     ({"workload": {"task_id": "tsk"}}, "workload: no task 'tsk' in DAG 'dag'; there are task"),
@@ -209,8 +209,10 @@ def test_wrong_arguments_are_named_before_anything_is_waited_for(
 def test_what_is_wrong_in_the_file_is_told_when_it_is_parsed() -> None:
     with pytest.raises(ValueError, match="level: 7; allowed: 0 listing"):
         sensor(level=7)()
-    with pytest.raises(ValueError, match="veto: True without a workload"):
-        sensor(veto=True)()
+    with pytest.raises(ValueError, match="on_invalid: 'quarantine' without a workload"):
+        sensor(on_invalid="quarantine")()
+    with pytest.raises(ValueError, match="on_invalid: 'veto'; allowed: 'keep' or 'quarantine'"):
+        sensor(on_invalid="veto")()
 
 
 # -- one round
@@ -420,7 +422,7 @@ def test_the_loop_goes_on_while_storage_is_read_and_readers_are_few() -> None:
         waiting = [
             asyncio.create_task(in_thread(partial(_ignoring, block, n))) for n in range(READERS + 2)
         ]
-        await soon(lambda: len(began) == READERS)
+        await eventually(lambda: len(began) == READERS)
         for _ in range(20):
             await asyncio.sleep(0.001)
         assert len(began) == READERS
@@ -446,15 +448,15 @@ def test_what_is_cancelled_stops_reading_and_frees_its_reader() -> None:
         for _ in range(READERS + 1):
             began.clear()
             reading = asyncio.create_task(in_thread(endless))
-            await soon(began.is_set)
+            await eventually(began.is_set)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reading
         assert await in_thread(lambda _: 7) == 7
-        await soon(lambda: len(ends) == READERS + 1)
+        await eventually(lambda: len(ends) == READERS + 1)
         assert set(ends) == {"_Abandoned"}
 
-    asyncio.run(asyncio.wait_for(check(), PATIENCE))
+    asyncio.run(check())
 
 
 # -- the veto
@@ -507,7 +509,11 @@ def test_while_the_workload_is_suspended_a_bad_newest_is_put_aside(
     run(
         dag_of(
             sensor(
-                min_step=20, workload="long-train", veto=True, timeout=0.5, deferrable=deferrable
+                min_step=20,
+                workload="long-train",
+                on_invalid="quarantine",
+                timeout=0.5,
+                deferrable=deferrable,
             )
         )
     )
@@ -534,7 +540,7 @@ def test_a_training_resumes_from_the_good_one_under_a_poisoned_newest(
         person.steer(control_plane.resume, "digits")
 
     with meanwhile(interrupt):
-        done = run(dag_of(sensor(min_step=184, workload=name, veto=True)))
+        done = run(dag_of(sensor(min_step=184, workload=name, on_invalid="quarantine")))
     assert done.state == "success", done.words
     assert done.xcom()["step"] >= 184
     assert f"resumed from step {steps['good']} " in emulator.log(name)
@@ -548,7 +554,9 @@ def test_while_the_training_runs_nothing_is_put_aside(
     person.wait_for("long-train", "Running")
     publish(root, 10)
     os.truncate(publish(root, 20) / "model.safetensors", 100)
-    done = run(dag_of(sensor(min_step=20, workload="long-train", veto=True, timeout=0.5)))
+    done = run(
+        dag_of(sensor(min_step=20, workload="long-train", on_invalid="quarantine", timeout=0.5))
+    )
     assert done.task().state == "failed"
     assert (root / "step-00000020").exists()
     assert not (root / "quarantine").exists()

@@ -292,7 +292,7 @@ def test_killed_between_write_and_rename_the_old_pointer_stays(tmp_path: Path) -
 REFUSED = {
     "no checkpoint": ({"metrics": {}}, "evaluation: has no checkpoint with a uri"),
     "text": ("{{ run_id }}", "evaluation: has no checkpoint with a uri"),
-    "gates": (result_of(1, passed=False), "gates were not passed"),
+    "gates": (result_of(1, passed=False), "did not pass its gates"),
 }
 
 

@@ -130,7 +130,7 @@ def test_secrets_of_a_master_of_its_own_are_not_logged_either(
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("runai submit train1 -i x --gpus 2", "--gpu"),
         ("runai submit train1 -i x --interactive", "interactive"),
@@ -139,10 +139,10 @@ def test_secrets_of_a_master_of_its_own_are_not_logged_either(
         ("runai submit train1 -i 'x", "column 24"),
     ],
 )
-def test_line_that_cannot_be_run_is_refused_when_the_dag_is_parsed(line: str, told: str) -> None:
+def test_line_that_cannot_be_run_is_refused_when_the_dag_is_parsed(line: str, message: str) -> None:
     with pytest.raises(SpecError) as refused:
         submits(line)()
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_neither_specification_nor_line_is_refused_when_the_dag_is_parsed() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ import pytest
 from airflow_runai.emulator import Emulator, Scenario, serve
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import ROOT, fast
-from tests.airflow.crashing import DAY, crash_dag
+from tests.airflow.crashing import DAY, WORKERS_IMPORT, crash_dag, work
 from tests.airflow.running import Run, clear, dag_of
-from tests.polling import PATIENCE, wait_until
+from tests.support.forks import Fork, imported_first
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 #: A training that is still there, however long the next worker takes to come.
@@ -34,24 +33,19 @@ def emulator(shared: Path, connect: Callable[..., None]) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def worker(database: None, emulator: Emulator) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def worker(database: None, emulator: Emulator) -> Iterator[Callable[[int], Fork]]:
     """Start a worker process; what is left of it at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
+    imported_first(WORKERS_IMPORT)
+    started: list[Fork] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.airflow.crashing", *arguments]
-        pipes: dict[str, Any] = {
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.DEVNULL,
-            "text": True,
-        }
-        started.append(subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), **pipes))
+    def start(retries: int) -> Fork:
+        started.append(Fork(work, retries, environment=os.environ, folder=ROOT))
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def _asks_for_generations(emulator: Emulator) -> bool:
@@ -85,12 +79,12 @@ POINTS: dict[str, tuple[dict[str, Any], Callable[[Emulator], bool], int]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_any_point_and_forgotten_by_airflow_there_is_one_workload(
-    run: Runner, emulator: Emulator, worker: Callable[..., subprocess.Popen[str]], point: str
+    run: Runner, emulator: Emulator, worker: Callable[[int], Fork], point: str
 ) -> None:
     fault, reached, left = POINTS[point]
     if fault:
         emulator.faults.add(**{**fault, "seconds": 60})
-    process = worker("blocking", "0")
+    process = worker(0)
     wait_until(lambda: reached(emulator))
     process.kill()
     process.wait()
@@ -107,13 +101,13 @@ def test_killed_at_any_point_and_forgotten_by_airflow_there_is_one_workload(
 
 @pytest.mark.slow
 def test_sigterm_leaves_the_workload_alone_and_the_retry_adopts_it(
-    emulator: Emulator, worker: Callable[..., subprocess.Popen[str]]
+    emulator: Emulator, worker: Callable[[int], Fork]
 ) -> None:
     emulator.plane.scripted.set("crash", Scenario(run_seconds=4))
-    process = worker("blocking", "1")
+    process = worker(1)
     wait_until(lambda: _runs(emulator))
     process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=PATIENCE)
+    printed, _ = process.finish()
     ended = json.loads(printed.splitlines()[-1])
     assert ended["state"] == "success"
     assert ended["try"] == 2

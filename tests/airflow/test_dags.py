@@ -29,7 +29,7 @@ from airflow_runai.sensors.checkpoint import RunaiCheckpointSensor
 from airflow_runai.sensors.workload import RunaiWorkloadSensor
 from tests.airflow.conftest import ROOT, SECRET
 from tests.airflow.running import Person, Run, dag_of, event_of, meanwhile
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 EXPECTED = {
@@ -145,7 +145,7 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
         "gates": ["a > 1"],
     }
     return [
-        lambda: RunaiTrainingOperator(task_id="train", spec=spec, limits={"queue": 5}),
+        lambda: RunaiTrainingOperator(task_id="train", spec=spec, timeouts={"queue": 5}),
         lambda: RunaiWorkloadSensor(task_id="sensor", **common),
         lambda: RunaiSuspendWorkloadOperator(task_id="suspend", **common),
         lambda: RunaiResumeWorkloadOperator(task_id="resume", **common),
@@ -156,7 +156,7 @@ def _all_operators() -> list[Callable[[], BaseOperator]]:
             task_id="half_way", root="/shared", workload={"task_id": "train"}
         ),
         lambda: RunaiCheckpointRetentionOperator(
-            task_id="retain", root="/shared", pinned=["step-1"], path_map=paths
+            task_id="retain", root="/shared", keep_names=["step-1"], path_map=paths
         ),
         lambda: RunaiPromoteCheckpointOperator(
             task_id="promote", champion="/shared/c.json", evaluation={}, path_map=paths

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from airflow_runai.deployment.instance_name import VARIABLE, name_for_worker, na
 from airflow_runai.emulator import Emulator
 from airflow_runai.errors import Unreachable
 from tests.airflow.conftest import HOME, ROOT
+from tests.airflow.crashing import WORKERS_IMPORT, tell_name
 from tests.airflow.running import Run, clear, dag_of
 from tests.airflow.test_training import training
 from tests.cli.conftest import Ran, airflow
-from tests.polling import PATIENCE
+from tests.support.forks import Fork, imported_first
 
 __all__ = ["airflow"]
 
@@ -143,23 +143,14 @@ def test_the_scheduler_makes_the_name_when_it_starts_and_a_starting_task_does_no
 
 
 @pytest.mark.slow
-def test_many_processes_that_make_the_name_at_the_same_time_agree() -> None:
-    code = "from airflow_runai.deployment.instance_name import name_in_database as name; input(); print(name())"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("now\n")
-        process.stdin.flush()
-    names = [process.communicate(timeout=PATIENCE)[0].split()[-1] for process in processes]
+def test_many_processes_that_make_the_name_at_the_same_time_agree(tmp_path: Path) -> None:
+    imported_first(WORKERS_IMPORT)
+    now = tmp_path / "now"
+    processes = [Fork(tell_name, now, environment=os.environ, folder=ROOT) for _ in range(4)]
+    ready = [process.stdout.readline() for process in processes]
+    now.touch()
+    names = [process.finish()[0].split()[-1] for process in processes]
+    assert ready == ["ready\n"] * 4
     assert set(names) == {stored()}
 
 

@@ -17,8 +17,8 @@ from airflow_runai.core.workload import Workload
 from airflow_runai.emulator import Emulator
 from airflow_runai.tasks.kill import Kill
 from tests.airflow.running import Person
-from tests.airflow.triggering import Supervised, soon, supervised, trigger, with_task
-from tests.polling import wait_until
+from tests.airflow.triggering import Supervised, supervised, trigger, with_task
+from tests.support.waiting import eventually, wait_until
 
 __all__ = ["supervised"]
 
@@ -80,7 +80,7 @@ def test_killing_survives_its_own_cancellation(emulator: Emulator, supervised: S
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(made.on_kill(), 1.0)
         assert deletes(emulator) == 0, "the slow answer is still under way"
-        await soon(lambda: deletes(emulator) > 0)
+        await eventually(lambda: deletes(emulator) > 0)
         await _rest()
 
     asyncio.run(impatient())

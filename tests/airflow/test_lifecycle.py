@@ -13,7 +13,7 @@ from airflow_runai.operators.lifecycle import (
     RunaiSuspendWorkloadOperator,
 )
 from tests.airflow.running import Person, Run, dag_of
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 

@@ -20,7 +20,8 @@ from airflow_runai.listeners.errands import Errand, Errands
 from airflow_runai.listeners.marked_tasks import attend
 from airflow_runai.listeners.rendered_connection import connections_in_database
 from tests.cli.test_ps import set_state, submit
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import wait_until
 
 Hooks = Callable[..., None]
 TASK = Errand("nightly", "run1", "train")
@@ -207,7 +208,6 @@ def test_plugin_imports_nothing_heavy_for_it() -> None:
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
         check=True,
     )
     brought = [

@@ -37,7 +37,7 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]
 def moved(run: Runner, on_clear: str, before_clear: Callable[[], object] = lambda: None) -> Run:
     """A run whose workload still lives when its author changes the connection and clears it."""
     given: dict[str, Any] = {
-        "limits": {"total": 0.5},
+        "timeouts": {"total": 0.5},
         "on_kill": "keep",
         "on_clear": on_clear,
         "spec": SPEC,
@@ -45,7 +45,7 @@ def moved(run: Runner, on_clear: str, before_clear: Callable[[], object] = lambd
     done = run(dag_of(training("long", **given)))
     assert done.state == "failed"
     changed: Any = done.dag.get_task("task")
-    changed.runai_conn_id, changed.limits = "runai_other", {"total": 1.0}
+    changed.runai_conn_id, changed.timeouts = "runai_other", {"total": 1.0}
     before_clear()
     clear(done)
     return done

@@ -11,11 +11,11 @@ import pytest
 
 from airflow_runai.backends import control_plane
 from airflow_runai.emulator import Emulator, Scenario, serve
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.operators.training import RunaiTrainingOperator
 from tests.airflow.conftest import SECRET, fast
 from tests.airflow.running import Person, Run, dag_of, meanwhile
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 Runner = Callable[..., Run]
 SPEC = {"image": "python:3.12", "compute": {"gpu_devices": 1}}
@@ -35,7 +35,7 @@ def creates(emulator: Emulator) -> int:
     )
 
 
-def the_one(emulator: Emulator, slug: str = "") -> Workload:
+def the_one(emulator: Emulator, slug: str = "") -> EmulatedWorkload:
     found = emulator.workloads_named(slug)
     assert len(found) == 1, [w.name for w in found]
     return found[0]
@@ -170,11 +170,11 @@ def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
     run: Runner, emulator: Emulator, deferrable: bool, action: str
 ) -> None:
     done = run(
-        dag_of(training("long", limits={"total": 0.5}, on_kill=action, deferrable=deferrable))
+        dag_of(training("long", timeouts={"total": 0.5}, on_kill=action, deferrable=deferrable))
     )
     assert done.state == "failed"
     assert "timed_out" in done.words
-    assert "its limit is" in done.words
+    assert "its timeout is" in done.words
     found = the_one(emulator)
     if action == "stop":
         wait_until(lambda: found.deleted_at)
@@ -189,7 +189,7 @@ def test_a_limit_ends_the_task_and_then_the_workload_as_asked(
 def test_a_limit_is_retried_only_if_its_workload_is_gone(
     run: Runner, emulator: Emulator, action: str, tries: int
 ) -> None:
-    done = run(dag_of(training("long", limits={"total": 0.5}, on_kill=action, retries=1)))
+    done = run(dag_of(training("long", timeouts={"total": 0.5}, on_kill=action, retries=1)))
     assert done.state == "failed"
     assert done.task().try_number == tries
     assert creates(emulator) == tries
@@ -200,7 +200,7 @@ def test_queueing_too_long_is_a_limit_of_its_own(
     run: Runner, emulator: Emulator, deferrable: bool
 ) -> None:
     spec = {**SPEC, "compute": {"gpu_devices": 9}}
-    done = run(dag_of(training("long", spec=spec, limits={"queue": 0.3}, deferrable=deferrable)))
+    done = run(dag_of(training("long", spec=spec, timeouts={"queue": 0.3}, deferrable=deferrable)))
     assert "the queue clock reached" in done.words
     wait_until(lambda: the_one(emulator).deleted_at)
 
@@ -311,7 +311,7 @@ def test_a_run_that_is_deleted_and_made_again_trains_again(
 def test_what_lives_and_is_not_of_this_run_is_never_taken_nor_tried_again(
     run: Runner, emulator: Emulator, deferrable: bool
 ) -> None:
-    limited = training("long", limits={"total": 0.4}, on_kill="keep", deferrable=deferrable)
+    limited = training("long", timeouts={"total": 0.4}, on_kill="keep", deferrable=deferrable)
     run(dag_of(limited, dag_id="foreign"), at=DAY)
     other = run(
         dag_of(training("long", deferrable=deferrable, retries=2), dag_id="foreign"), at=DAY
@@ -336,7 +336,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "list": ({"spec": {"image": "x", "command": ["a", "b"]}}, "spec.command"),
     "no mapping": ({"spec": "{{ run_id }}"}, "spec"),
-    "limits": ({"limits": {"queue": "{{ 'soon' }}"}}, "queue"),
+    "timeouts": ({"timeouts": {"queue": "{{ 'soon' }}"}}, "queue"),
     "rendered name": ({"workload_name": "{{ 'No_Label' }}"}, "cannot become a DNS label"),
     "no project": ({"project": "{{ ' ' }}"}, "project"),
 }
@@ -374,12 +374,12 @@ EARLY: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"on_kill": "kill", "on_clear": "again", "when_suspended": "cry"},
         ["on_kill: 'kill'", "on_clear: 'again'", "when_suspended: 'cry'", "stop, suspend, keep"],
     ),
-    "clock": ({"limits": {"queu": 5}}, ["limits.queu", "queue"]),
-    "negative": ({"limits": {"queue": -5}}, ["limits.queue: -5"]),
-    "limits": ({"limits": 5}, ["limits: 5"]),
+    "clock": ({"timeouts": {"queu": 5}}, ["timeouts.queu", "queue"]),
+    "negative": ({"timeouts": {"queue": -5}}, ["timeouts.queue: -5"]),
+    "timeouts": ({"timeouts": 5}, ["timeouts: 5"]),
     "duration": (
-        {"limits": {"total": timedelta(days=1)}},
-        ["limits.total: datetime.timedelta", "seconds"],
+        {"timeouts": {"total": timedelta(days=1)}},
+        ["timeouts.total: datetime.timedelta", "seconds"],
     ),
     "pace": ({"poll_interval": "often"}, ["poll_interval: 'often'", "seconds"]),
     "interval": ({"poll_interval": 0}, ["poll_interval: 0"]),

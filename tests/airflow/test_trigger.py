@@ -17,8 +17,8 @@ from airflow_runai.hooks import sessions
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.conftest import SECRET
 from tests.airflow.running import Person
-from tests.airflow.triggering import Supervised, first, soon, supervised, trigger, with_task
-from tests.polling import PATIENCE, wait_until
+from tests.airflow.triggering import Supervised, first, supervised, trigger, with_task
+from tests.support.waiting import eventually, wait_until
 
 __all__ = ["supervised"]
 
@@ -37,7 +37,7 @@ def test_cancelled_while_waiting_it_closes_its_session(emulator: Emulator) -> No
 
     async def cancel() -> None:
         waiting = asyncio.create_task(first(made))
-        await soon(lambda: bool(sessions._SESSIONS))
+        await eventually(lambda: bool(sessions._SESSIONS))
         (joined,) = sessions._SESSIONS.values()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -52,15 +52,23 @@ def test_a_connection_that_is_missing_at_first_is_waited_for(
     emulator: Emulator,
     connect: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
     database: None,
 ) -> None:
     made = trigger(emulator)
     monkeypatch.delenv("AIRFLOW_CONN_RUNAI_DEFAULT")
+    logged: list[str] = []
+
+    def logs(words: str) -> bool:
+        logged.append(capfd.readouterr().out)
+        return words in "".join(logged)
 
     async def later() -> dict[str, Any]:
         waiting = asyncio.create_task(first(made))
-        await asyncio.sleep(0.5)
-        assert not waiting.done()
+        await eventually(lambda: logs("isn't defined") or waiting.done())
+        connect(emulator.url, timeout="soon")
+        await eventually(lambda: logs("timeout: 'soon'") or waiting.done())
+        assert not waiting.done(), "it has looked twice in vain, and looks again"
         connect(emulator.url)
         return await waiting
 
@@ -74,15 +82,16 @@ def test_a_secret_that_is_rotated_in_the_middle_is_read_anew(
 
     async def rotate() -> dict[str, Any]:
         waiting = asyncio.create_task(first(made))
-        await asyncio.sleep(0.4)
+        await eventually(lambda: answers(emulator, 200) >= 2 or waiting.done())
         emulator.plane.tokens._secret = "rotated"
         emulator.plane.tokens.revoke()
-        await asyncio.sleep(0.5)
-        assert not waiting.done()
+        await eventually(lambda: answers(emulator, 401) >= 4 or waiting.done())
+        assert not waiting.done(), "refused again and again, it asks again"
         connect(emulator.url, secret="rotated")
-        await asyncio.sleep(0.5)
+        before = answers(emulator, 200)
+        await eventually(lambda: answers(emulator, 200) >= before + 2 or waiting.done())
         emulator.plane.world.workloads[made.workload["id"]].desired = "Deleted"
-        return await asyncio.wait_for(waiting, PATIENCE)
+        return await waiting
 
     assert asyncio.run(rotate())["status"] == "gone"
 
@@ -121,32 +130,38 @@ def test_two_hundred_waits_share_one_client_one_login_and_few_lists(emulator: Em
     policy = {"poll_interval": 1.0, "when_suspended": "wait", "timeouts": {}}
     waits = [RunaiWorkloadTrigger("runai_default", w, policy, "stop", 0.0) for w in known]
     before = len(emulator.requests)
-    seconds = 6.0
 
-    async def together() -> None:
+    def lists() -> int:
+        return sum(seen.path == "/api/v1/workloads" for seen in emulator.requests[before:])
+
+    async def together() -> float:
+        began = asyncio.get_running_loop().time()
         tasks = [asyncio.create_task(first(one)) for one in waits]
-        await asyncio.sleep(seconds / 2)
+        await eventually(lambda: lists() >= 6)
         assert len(sessions._SESSIONS) == 1
-        await asyncio.sleep(seconds / 2)
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        return asyncio.get_running_loop().time() - began
 
-    asyncio.run(together())
+    seconds = asyncio.run(together())
     seen = emulator.requests[before:]
     logins = [r for r in seen if r.path.endswith("/token")]
-    lists = [r for r in seen if r.path == "/api/v1/workloads"]
     histories = [r for r in seen if r.path.endswith("/history")]
     singles = [r for r in seen if r.path.startswith("/api/v1/workloads/") and r not in histories]
     assert len(logins) <= 3
-    assert len(lists) <= 2 * seconds + 4
+    assert lists() <= 2 * seconds + 4
     assert len(histories) <= 3 * len(waits)
     assert len(singles) <= len(waits) / 2, "single reads are for what the list lacks"
 
 
-def _project() -> Any:
+def answers(emulator: Emulator, status: int) -> int:
+    """How often the emulator has answered with a status."""
+    return sum(seen.status == status for seen in emulator.requests)
 
+
+def _project() -> Any:
     return organization.find_project("team-a")
 
 

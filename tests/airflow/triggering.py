@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,6 @@ from airflow.sdk.execution_time.comms import GetTaskStates
 from airflow_runai.emulator import Emulator
 from airflow_runai.triggers.workload import RunaiWorkloadTrigger
 from tests.airflow.running import Person
-from tests.polling import PATIENCE
 
 
 def trigger(
@@ -42,14 +40,6 @@ async def first(made: RunaiWorkloadTrigger) -> dict[str, Any]:
     async for event in made.run():
         return dict(event.payload)
     raise AssertionError("ended without an event")
-
-
-async def soon(look: Callable[[], bool]) -> None:
-    """Wait without blocking the loop until something is so."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not look():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.02)
 
 
 class Supervisor:

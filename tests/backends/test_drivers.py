@@ -18,7 +18,7 @@ from airflow_runai.backends import clients, drivers
 from airflow_runai.backends.settings import Settings
 from airflow_runai.core.flow import Flow, Notice, Reply, Request, Sleep, now
 from airflow_runai.errors import ConnectionSettingsError, Unreachable, Unreadable, Untrusted
-from tests.polling import PATIENCE
+from tests.support.patience import PATIENCE
 
 T = TypeVar("T")
 Run = Callable[..., Any]
@@ -270,7 +270,7 @@ def listening(treat: Callable[[socket.socket], None]) -> Iterator[int]:
             stopped.set()
             with socket.create_connection(door.getsockname()):
                 pass  # wakes the accept
-            thread.join(PATIENCE)
+            thread.join()
 
 
 def _reset(visitor: socket.socket) -> None:
@@ -338,7 +338,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         [*made, *who, "-keyout", key, "-out", cert],
         check=True,
         capture_output=True,
-        timeout=PATIENCE,
     )
     return key, cert
 

@@ -38,7 +38,7 @@ from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.waiting import appearance, wait
 from airflow_runai.core.workload import Workload
-from airflow_runai.emulator import Scenario, Settings, SteppedClock, serve
+from airflow_runai.emulator import EmulatorSettings, Scenario, SteppedClock, serve
 from airflow_runai.emulator.faults import HOSTILE_TEXT
 from airflow_runai.errors import RunaiError
 from tests.backends.rest import order
@@ -152,7 +152,7 @@ def recorded() -> Answers:
     answers = Answers()
     scenario = Scenario(run_seconds=60, preempt_every=40)
     with serve(
-        Settings(clock=SteppedClock(), scenarios={"train": scenario}, policy_max_gpus=4)
+        EmulatorSettings(clock=SteppedClock(), scenarios={"train": scenario}, policy_max_gpus=4)
     ) as runai:
         real = httpx.Client(base_url=runai.url, headers={"Accept": "application/json"})
 

@@ -15,7 +15,8 @@ import pytest
 
 from airflow_runai.backends import drivers
 from airflow_runai.core.flow import Flow, Lock, Notice, Signal, Wait
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import wait_until
 
 OTHERS = 5
 

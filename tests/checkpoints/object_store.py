@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 LOGIN, SECRET = "AKTEST", "SKTEST"
 

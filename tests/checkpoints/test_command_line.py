@@ -108,16 +108,19 @@ def test_the_report_of_one_selection_is_what_others_are_compared_with(
     code, lines, _ = run(capsys, "check", lost, "--ledger", report)
     assert (code, lines[0]["verdict"]) == (1, "invalid")
     assert "tensor-lost" in json.dumps(lines)
-    code, lines, _ = run(capsys, "check", lost, "--expect", report)
+    code, lines, _ = run(capsys, "check", lost, "--requirements", report)
     assert (code, lines[0]["verdict"]) == (1, "valid")
     assert "not-as-expected" in json.dumps(lines)
-    assert [line["step"] for line in run(capsys, "select", root, "--expect", report)[1]] == [2, 1]
+    assert [line["step"] for line in run(capsys, "select", root, "--requirements", report)[1]] == [
+        2,
+        1,
+    ]
 
 
 FILES = [
     (["--ledger", "gone"], "--ledger: gone: does not exist"),
     (["--ledger", "/"], "/: cannot be used (WrongKind"),
-    (["--expect", "gone"], "gone: does not exist; a JSON object"),
+    (["--requirements", "gone"], "gone: does not exist; a JSON object"),
     (["--report", "/dev/null/x"], "/dev/null/x: cannot be used (FileExistsError"),
     (["--report", "x", "--ledger", "x"], "--report and --ledger: both name"),
 ]
@@ -155,7 +158,7 @@ def test_old_ones_go_by_rule_and_a_dry_run_only_tells(
 ) -> None:
     for step in (1, 2, 3):
         publish(tmp_path, step)
-    rules = ("retain", tmp_path, "--keep-last", 1, "--settled", 0, "--pin", "*1")
+    rules = ("retain", tmp_path, "--keep-last", 1, "--min-age", 0, "--keep-name", "*1")
     _, (told,), _ = run(capsys, *rules, "--dry-run")
     assert told["removed"] == ["step-00000002"]
     assert (tmp_path / "step-00000002").exists()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
-from airflow_runai.checkpoints.checking.examination import Examination
+from airflow_runai.checkpoints import Report, Verdict, check, select
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.request import CheckRequest
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, read_index
 from airflow_runai.checkpoints.formats.dcp_tiles import check_tiles
 from tests.checkpoints.distributed_samples import (
@@ -244,7 +245,7 @@ def test_a_large_run_has_more_pieces_than_another_pickle_may_have_objects() -> N
         objects=(),
     )
     index = Index()
-    read_index(save.metadata(), index, Examination(1, Policy(), ()), ".metadata")
+    read_index(save.metadata(), index, CheckContext(CheckRequest(1)), ".metadata")
     check_tiles(index)
     assert [len(index.items), len(index.tensors["w"].chunks)] == [count, count]
 

@@ -18,9 +18,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from airflow_runai.checkpoints import Report, Verdict, check, select
-from airflow_runai.checkpoints.checking.report import CODES, TRANSIENT
+from airflow_runai.checkpoints.checking.findings import CODES, TRANSIENT
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
-from airflow_runai.checkpoints.keeping.retention import Retention, plan
+from airflow_runai.checkpoints.keeping.retention import Retention, plan_retention
 from tests.checkpoints.samples import GOLDEN, safetensors_file, torch_file, write, zip_file
 
 LONGEST = 128 * 1024
@@ -217,13 +217,13 @@ def test_what_no_format_knows_is_neither_moved_nor_removed_nor_chosen(
     assert (found.chosen.step, [report.transient for report in found.rejected]) == (20, [False])
     with pytest.raises(QuarantineProblem, match="is unknown"):
         quarantine(tmp_path / "step-30", found.rejected[0])
-    assert plan(tmp_path, Retention(keep_last=1, settled_seconds=0), now=2e9).remove == ()
+    assert plan_retention(tmp_path, Retention(keep_last=1, min_age_seconds=0), now=2e9).remove == ()
 
 
 def test_what_is_beyond_a_limit_is_kept_by_retention(tmp_path: Path) -> None:
     write(tmp_path / "step-1.safetensors", struct.pack("<Q", 20 << 20) + b"{}".ljust(20 << 20))
     write(tmp_path / "step-2.pt", torch_file())
-    found = plan(tmp_path, Retention(keep_last=1, settled_seconds=0), now=2e9)
+    found = plan_retention(tmp_path, Retention(keep_last=1, min_age_seconds=0), now=2e9)
     assert (found.remove, found.keep["step-1.safetensors"]) == (
         (),
         "unknown: nobody knows what it is",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Policy, Report, Verdict, check, select
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE, CODES
+from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, CODES
 from airflow_runai.checkpoints.keeping.retention import Retention, RetentionProblem
 from airflow_runai.errors import InvalidArgument
 from airflow_runai.tasks.query_checks import check_accept

@@ -15,7 +15,12 @@ from airflow_runai.checkpoints.keeping.champion import read_champion
 from airflow_runai.checkpoints.keeping.leases import forget_expired, hold, leased, release
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
 from airflow_runai.checkpoints.keeping.removal import remove
-from airflow_runai.checkpoints.keeping.retention import Plan, Retention, RetentionProblem, plan
+from airflow_runai.checkpoints.keeping.retention import (
+    Retention,
+    RetentionPlan,
+    RetentionProblem,
+    plan_retention,
+)
 from tests.checkpoints.samples import publish, write
 from tests.checkpoints.shared_storage import LEASE, NOW, TRASH, Storage, bad, built
 
@@ -36,7 +41,8 @@ def test_trash_that_is_a_link_is_neither_deleted_nor_put_back(storage: Storage) 
         LEASE.replace('"until": 1', f'"until": {NOW + 1}')
     )
     assert [
-        path.name for path in remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)
+        path.name
+        for path in remove(RetentionPlan(storage.root, remove=(storage.step(1),)), now=NOW)
     ] == ["step-00000001"]
     assert (storage.root / TRASH).is_symlink()
     assert not (storage.root / "step-00000007").exists()
@@ -47,12 +53,12 @@ def test_what_lies_in_real_trash_and_is_a_link_is_removed_or_put_back_as_a_link(
 ) -> None:
     for name in ("step-00000005", "step-00000006"):
         (storage.root / TRASH / name).symlink_to(storage.outside)
-    remove(Plan(storage.root), now=NOW)
+    remove(RetentionPlan(storage.root), now=NOW)
     assert not (storage.root / TRASH).exists()
     (storage.root / TRASH).mkdir()
     (storage.root / TRASH / "step-00000005").symlink_to(storage.outside)
     (storage.root / ".leases" / "step-00000005@x.json").write_text("{")
-    remove(Plan(storage.root), now=NOW)
+    remove(RetentionPlan(storage.root), now=NOW)
     assert (storage.root / "step-00000005").is_symlink()
 
 
@@ -82,7 +88,7 @@ def test_leases_that_lie_elsewhere_are_neither_written_nor_read_nor_cleared(
         ):
             act()
     with pytest.raises(RetentionProblem, match=r"\.leases: is a"):
-        remove(Plan(storage.root, remove=(storage.step(1),)), now=NOW)
+        remove(RetentionPlan(storage.root, remove=(storage.step(1),)), now=NOW)
     assert storage.step(1).exists()
 
 
@@ -136,8 +142,8 @@ def test_a_root_that_became_a_link_is_refused_below_its_mount_and_taken_where_a_
     storage: Storage, tmp_path: Path
 ) -> None:
     publish(storage.root, 4)
-    rules = Retention(keep_last=1, settled_seconds=0)
-    found = plan(storage.root, rules, now=NOW, below=storage.mount)
+    rules = Retention(keep_last=1, min_age_seconds=0)
+    found = plan_retention(storage.root, rules, now=NOW, below=storage.mount)
     storage.lead_out("run")
     with pytest.raises(RetentionProblem, match=r"mnt/run: is a link; .*nothing more was removed"):
         remove(found, now=NOW)
@@ -146,7 +152,7 @@ def test_a_root_that_became_a_link_is_refused_below_its_mount_and_taken_where_a_
     with pytest.raises(QuarantineProblem, match=r"mnt/run: is a link"):
         quarantine(storage.step(1), bad(storage.step(1)), below=storage.mount)
     (tmp_path / "alias").symlink_to(tmp_path / "moved-run")
-    assert len(remove(plan(tmp_path / "alias", rules, now=NOW), now=NOW)) == 3
+    assert len(remove(plan_retention(tmp_path / "alias", rules, now=NOW), now=NOW)) == 3
 
 
 @pytest.mark.timeout(20)

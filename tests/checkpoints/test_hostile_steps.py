@@ -14,7 +14,7 @@ from airflow_runai.checkpoints.keeping.champion import read_champion, write_cham
 from airflow_runai.checkpoints.keeping.leases import hold, release
 from airflow_runai.checkpoints.keeping.quarantine import QuarantineProblem, quarantine
 from airflow_runai.checkpoints.keeping.removal import remove
-from airflow_runai.checkpoints.keeping.retention import Plan, RetentionProblem
+from airflow_runai.checkpoints.keeping.retention import RetentionPlan, RetentionProblem
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from tests.checkpoints.shared_storage import NOW, TRASH, Storage, bad, built
 
@@ -57,7 +57,8 @@ def put_aside(storage: Storage) -> None:
 def removed(storage: Storage) -> None:
     pointer = SmallFile(storage.root / "notes" / "champion.json", storage.mount)
     remove(
-        Plan(storage.root, {}, (storage.step(1), storage.step(2)), pointer, storage.mount), now=NOW
+        RetentionPlan(storage.root, {}, (storage.step(1), storage.step(2)), pointer, storage.mount),
+        now=NOW,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Ledger, Report, Verdict, check, select
+from airflow_runai.checkpoints.checking.account import CheckAccount
 from airflow_runai.checkpoints.checking.drift import advance, compare
-from airflow_runai.checkpoints.checking.examination import Examination, Policy
 from airflow_runai.checkpoints.checking.ledger import ENTRY_LIMIT, TensorEntry
 from airflow_runai.checkpoints.storage.listing import Listing
 from tests.checkpoints.samples import GOLDEN, publish, write
@@ -97,10 +97,10 @@ def test_what_is_no_ledger_is_refused_with_its_place(damage: Callable[[Any], Any
 
 
 def test_a_ledger_is_bounded_and_says_so(tmp_path: Path) -> None:
-    seen = Examination(3, Policy(), ())
+    account = CheckAccount()
     for number in range(ENTRY_LIMIT + 2):
-        seen.enter("x", str(number), entry(number))
-    found = seen.ledger(Listing(tmp_path, "x"), 1)
+        account.enter("x", str(number), entry(number))
+    found = account.ledger(Listing(tmp_path, "x"), 1)
     assert (len(found.tensors), found.complete) == (ENTRY_LIMIT, False)
     assert [finding.code for finding in compare(found, ledger(2), intact=True)] == []
 

@@ -32,7 +32,7 @@ from tests.checkpoints.object_store import (
     wired,
 )
 from tests.checkpoints.samples import GOLDEN, manifest_text, publish, safetensors_file, torch_file
-from tests.polling import PATIENCE
+from tests.support.patience import PATIENCE
 
 upath = pytest.importorskip("upath")
 pytest.importorskip("s3fs")

@@ -83,7 +83,7 @@ def test_what_was_written_anew_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path, report = torn(tmp_path)
     shutil.rmtree(path)
     publish(tmp_path, 5)
-    with pytest.raises(QuarantineProblem, match="changed since it was looked at"):
+    with pytest.raises(QuarantineProblem, match="changed since it was checked"):
         quarantine(path, report)
     assert check(path).verdict is Verdict.VALID
     assert not (tmp_path / "quarantine").exists()

@@ -18,7 +18,12 @@ from airflow_runai.checkpoints.keeping.champion import write_champion
 from airflow_runai.checkpoints.keeping.leases import hold, leased, release
 from airflow_runai.checkpoints.keeping.quarantine import QUARANTINE, quarantine
 from airflow_runai.checkpoints.keeping.removal import remove
-from airflow_runai.checkpoints.keeping.retention import Plan, Retention, RetentionProblem, plan
+from airflow_runai.checkpoints.keeping.retention import (
+    Retention,
+    RetentionPlan,
+    RetentionProblem,
+    plan_retention,
+)
 from tests.checkpoints.samples import publish, torch_file, write
 
 #: After everything that the tests write.
@@ -27,7 +32,7 @@ NOW = 4e9
 
 def kept(root: Path, champion: Path | None = None, **rules: Any) -> set[int]:
     """Steps that are there after the rules were applied."""
-    remove(plan(root, Retention(**rules), now=NOW, champion=champion), now=NOW)
+    remove(plan_retention(root, Retention(**rules), now=NOW, champion=champion), now=NOW)
     return {found.step or 0 for found in candidates(root)}
 
 
@@ -54,7 +59,7 @@ def test_torn_ones_do_not_count_and_newer_torn_ones_are_left_for_quarantine(root
 
 def test_the_best_by_a_metric_are_kept(root: Path) -> None:
     tear(root, 3)
-    assert kept(root, keep_last=1, keep_best=2, metric="loss", best="lowest") == {7, 4, 2}
+    assert kept(root, keep_last=1, keep_best=2, metric="loss", metric_mode="min") == {7, 4, 2}
 
 
 def test_the_highest_is_best_by_default(root: Path) -> None:
@@ -65,11 +70,11 @@ def test_the_highest_is_best_by_default(root: Path) -> None:
 def test_a_metric_that_is_no_number_mixes_up_nothing(tmp_path: Path) -> None:
     for step, loss in enumerate((2.0, float("nan"), 1.0, float("nan"), 3.0), start=1):
         publish(tmp_path, step, metrics={"loss": loss})
-    assert kept(tmp_path, keep_last=1, keep_best=1, metric="loss", best="lowest") == {5, 3}
+    assert kept(tmp_path, keep_last=1, keep_best=1, metric="loss", metric_mode="min") == {5, 3}
 
 
 def test_pinned_ones_are_kept(root: Path) -> None:
-    assert kept(root, keep_last=1, pinned=("step-0000000[12]",)) == {7, 1, 2}
+    assert kept(root, keep_last=1, keep_names=("step-0000000[12]",)) == {7, 1, 2}
 
 
 def test_the_champion_is_kept_whatever_its_mount_is_called(root: Path) -> None:
@@ -114,8 +119,8 @@ def test_what_is_being_written_stays(root: Path) -> None:
 
 def test_what_was_changed_just_now_stays(root: Path) -> None:
     os.utime(root / "step-00000002" / "model.safetensors", (NOW - 30, NOW - 30))
-    assert kept(root, keep_last=1, settled_seconds=60) == {7, 2}
-    assert kept(root, keep_last=1, settled_seconds=20) == {7}
+    assert kept(root, keep_last=1, min_age_seconds=60) == {7, 2}
+    assert kept(root, keep_last=1, min_age_seconds=20) == {7}
 
 
 class Denied(type(Path())):  # type: ignore[misc]  # the class of paths depends on the platform
@@ -128,7 +133,7 @@ class Denied(type(Path())):  # type: ignore[misc]  # the class of paths depends 
 
 
 def test_what_cannot_be_read_stays(root: Path) -> None:
-    found = plan(Denied(root), Retention(keep_last=1), now=NOW)
+    found = plan_retention(Denied(root), Retention(keep_last=1), now=NOW)
     assert found.keep["step-00000002"] == "unknown: nobody knows what it is"
     assert {path.name for path in found.remove} == {f"step-{step:08d}" for step in (1, 3, 4, 5, 6)}
 
@@ -140,7 +145,7 @@ def test_a_link_stays(root: Path) -> None:
 
 
 def test_a_plan_alone_removes_nothing_and_gives_reasons(root: Path) -> None:
-    found = plan(root, Retention(keep_last=2), now=NOW)
+    found = plan_retention(root, Retention(keep_last=2), now=NOW)
     assert found.keep == {
         "step-00000007": "the newest valid one: training resumes from it",
         "step-00000006": "among the last 2",
@@ -153,19 +158,19 @@ def test_an_index_goes_with_its_data(tmp_path: Path) -> None:
     write(tmp_path / "step-9.pt", torch_file(pickle.replace(b"K\x07", b"K\x09")))
     for name in ("ckpt-3.index", "ckpt-3.data-00000-of-00001"):
         write(tmp_path / name, b"no table")
-    remove(plan(tmp_path, Retention(keep_last=1), now=NOW), now=NOW)
+    remove(plan_retention(tmp_path, Retention(keep_last=1), now=NOW), now=NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["step-9.pt"]
 
 
 def test_a_pointer_that_cannot_be_read_stops_everything(root: Path) -> None:
     pointer = write(root / "champion.json", b"{")
     with pytest.raises(RetentionProblem, match="what is needed cannot be known"):
-        plan(root, Retention(keep_last=1), now=NOW, champion=pointer)
+        plan_retention(root, Retention(keep_last=1), now=NOW, champion=pointer)
     silent: Any = Silent()
     with pytest.raises(
         RetentionProblem, match=r"cannot be known \(RuntimeError: no answer\); nothing was removed"
     ):
-        plan(root, Retention(keep_last=1), now=NOW, champion=silent)
+        plan_retention(root, Retention(keep_last=1), now=NOW, champion=silent)
 
 
 class Silent:
@@ -178,7 +183,7 @@ class Silent:
 
 
 def test_what_became_needed_after_the_plan_is_not_removed(root: Path) -> None:
-    found = plan(root, Retention(keep_last=1), now=NOW, champion=root / "champion.json")
+    found = plan_retention(root, Retention(keep_last=1), now=NOW, champion=root / "champion.json")
     write_champion(root / "champion.json", {"uri": str(root / "step-00000004")})
     hold(root / "step-00000003", "evaluation", until=NOW + 1)
     shutil.rmtree(root / "step-00000001")
@@ -215,7 +220,7 @@ class TakenUp:
 
 def test_what_another_removal_has_under_way_is_not_deleted_on_old_news(root: Path) -> None:
     pointer: Any = TakenUp(root / "step-00000004")
-    rules = Plan(root, champion=pointer)
+    rules = RetentionPlan(root, champion=pointer)
     (root / ".trash-retention-begun").mkdir()
     remove(rules, now=NOW)
     assert (root / ".trash-retention-other" / "step-00000004").exists()
@@ -226,7 +231,7 @@ def test_what_another_removal_has_under_way_is_not_deleted_on_old_news(root: Pat
 def test_a_name_that_cannot_be_taken_stops_the_removal_and_says_so(root: Path) -> None:
     elsewhere = Path("/proc/self/fdinfo")  # of another file system
     with pytest.raises(RetentionProblem, match=r"cannot be renamed .*; nothing more was removed"):
-        remove(Plan(root, remove=(elsewhere, root / "step-00000001")), now=NOW)
+        remove(RetentionPlan(root, remove=(elsewhere, root / "step-00000001")), now=NOW)
     assert (root / "step-00000001").exists()
     assert not list(root.glob(".trash-*"))
 
@@ -235,12 +240,12 @@ def test_a_name_that_cannot_be_taken_stops_the_removal_and_says_so(root: Path) -
     ("rules", "words"),
     [
         ({"keep_last": 0}, "keep_last: 0; allowed: a whole number from 1"),
-        ({"settled_seconds": float("nan")}, "settled_seconds: nan; allowed: seconds from 0"),
+        ({"min_age_seconds": float("nan")}, "min_age_seconds: nan; allowed: seconds from 0"),
         ({"keep_best": 2}, "keep_best: 2 of metric None; name both or neither"),
         ({"metric": "loss"}, "keep_best: 0 of metric 'loss'; name both or neither"),
         (
-            {"keep_best": -1, "best": "most", "level": 9},
-            "best: 'most'; allowed: 'highest' or 'lowest'; level: 9",
+            {"keep_best": -1, "metric_mode": "most", "level": 9},
+            "metric_mode: 'most'; allowed: 'max' or 'min'; level: 9",
         ),
     ],
 )
@@ -339,10 +344,10 @@ class World:
         loss: dict[str, Any] = {
             "keep_best": self.dice.randrange(1, 4),
             "metric": "loss",
-            "best": "lowest",
+            "metric_mode": "min",
         }
         rules = Retention(
-            keep_last=self.dice.randrange(1, 4), settled_seconds=0, **self.dice.choice([{}, loss])
+            keep_last=self.dice.randrange(1, 4), min_age_seconds=0, **self.dice.choice([{}, loss])
         )
         if not (found := self.planned(rules)):
             return
@@ -355,9 +360,9 @@ class World:
         self.forget(gone)
         assert not list(self.root.glob(".trash-*"))
 
-    def planned(self, rules: Retention) -> Plan | None:
+    def planned(self, rules: Retention) -> RetentionPlan | None:
         try:
-            return plan(self.root, rules, now=self.now, champion=self.pointer)
+            return plan_retention(self.root, rules, now=self.now, champion=self.pointer)
         except RootProblem:
             return None
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.airflow.conftest import connect, database, emulator, minutes, run, shared
-from tests.polling import PATIENCE
 
 __all__ = ["connect", "database", "emulator", "minutes", "run", "shared"]
 
@@ -36,9 +35,7 @@ def executable(*words: str, **environment: str) -> subprocess.CompletedProcess[s
         Path(sys.executable).with_name("airflow"),
         {**os.environ, "COLUMNS": "200", **environment},
     )
-    return subprocess.run(
-        [program, "runai", *words], capture_output=True, text=True, env=around, timeout=PATIENCE
-    )
+    return subprocess.run([program, "runai", *words], capture_output=True, text=True, env=around)
 
 
 @pytest.fixture

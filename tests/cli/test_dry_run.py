@@ -237,7 +237,7 @@ def test_what_differs_between_instances_of_a_mapped_task_is_unknown(
     found = checked(airflow, "example", "train", "-S", path, "--run-id", "run1")
     assert found["specification"] == (
         "unknown",
-        "right as far as can be seen; known only when the task runs: spec",
+        "valid so far; known only when the task runs: spec",
     )
     assert found["quota"][0] == "unknown"
     assert found["name"] == (

@@ -49,12 +49,12 @@ def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(
     assert (quiet.code, quiet.out) == (0, "nothing found\n")
     wrong = airflow("lint", "--line", line, "--silence", "no-such-code")
     assert wrong.code == 2
-    assert "'no-such-code' is no code" in wrong.err
+    assert "'no-such-code' is not the code" in wrong.err
     assert set(found) <= set(RULES)
 
 
 def test_what_a_task_silences_stays_silent(airflow: Airflow, dags: Dags) -> None:
-    task = f"RunaiTrainingOperator(task_id='train', spec={SPEC}, lint_silence=())"
+    task = f"RunaiTrainingOperator(task_id='train', spec={SPEC}, lint_ignore=())"
     found = codes(airflow("lint", "example", "train", "-S", str(dags(task)), "-o", "json"))
     quiet = airflow("lint", "example", "train", "-S", str(dags(task.replace("=()", f"={found}"))))
     assert (quiet.code, quiet.out) == (0, "nothing found\n")
@@ -99,13 +99,13 @@ def test_retries_and_limits_of_a_task_reach_the_rules(airflow: Airflow, dags: Da
     line = "runai submit t -i x:1 --backoff-limit 6 -- ./x.sh"
     body = f"""
 RunaiTrainingOperator(
-    task_id="train", command_line={line!r}, retries=3, limits={{"queue": 100, "total": 10}}, on_kill="keep",
+    task_id="train", command_line={line!r}, retries=3, timeouts={{"queue": 100, "total": 10}}, on_kill="keep",
 )
 """
     shown = airflow("lint", "example", "train", "-S", str(dags(body)), "-o", "json")
     spec = {"image": "x:1", "backoff_limit": 6, "args": "./x.sh"}
     subject = Subject(
-        spec, retries=3, limits={"queue": 100, "total": 10}, on_kill="keep", deferrable=True
+        spec, retries=3, timeouts={"queue": 100, "total": 10}, on_kill="keep", deferrable=True
     )
     assert set(codes(shown)) >= {finding.code for finding in lint(subject)}
 
@@ -117,8 +117,8 @@ def test_measured_save_time_and_limit_of_the_project_reach_the_rules(
     with save_checkpoint(root, 1) as folder:
         (folder / "weights.bin").write_bytes(b"x")
     (manifest,) = root.glob("*/manifest.json")
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**told, "save_seconds": 500.0}))
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**document, "save_seconds": 500.0}))
     path = tmp_path / "spec.yaml"
     path.write_text("image: x:1\ntermination_grace_period: 30\ncompute:\n  gpu_devices: 3\n")
     shown = airflow(

@@ -230,7 +230,7 @@ def test_workload_that_its_author_keeps_beyond_a_limit_is_listed_with_its_run_an
             task_id="train",
             workload_name="long",
             spec={"image": "x:1"},
-            limits={"running": 0.2},
+            timeouts={"running": 0.2},
             on_kill="keep",
         )
     done = run(dag)
@@ -290,8 +290,8 @@ def test_logs_says_what_the_api_lacks_and_where_to_look(
     assert f"kubectl logs -n runai-team-a {name}" in shown.out
     assert f"{emulator.url}/workloads?search={name}" in shown.out
     assert [r.path for r in emulator.requests[before:] if r.path.startswith("/_emulator")] == []
-    told = json.loads(airflow("logs", name, "-o", "json").out)
-    assert (told["name"], told["logs"]) == (name, None)
+    document = json.loads(airflow("logs", name, "-o", "json").out)
+    assert (document["name"], document["logs"]) == (name, None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.airflow.conftest import Minutes
 from tests.airflow.running import Person
 from tests.cli.conftest import Airflow
 from tests.cli.test_ps import set_state, submit
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 NOW = ("--older-than", "0", "-o", "json")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_runai.cli.exit_codes import command
-from airflow_runai.cli.table import COMMANDS, Command
+from airflow_runai.cli.table import COMMANDS, CliCommand
 from airflow_runai.emulator import Emulator
 from airflow_runai.provider_info import get_provider_info
 from tests.cli.conftest import Airflow, executable
@@ -50,9 +50,11 @@ def test_airflow_finds_the_commands_by_the_provider_s_description() -> None:
     assert isinstance(ours, GroupCommand)
 
 
-@pytest.mark.parametrize("each", [c for c in COMMANDS if not c.own], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "each", [c for c in COMMANDS if not c.has_own_parser], ids=lambda each: each.name
+)
 def test_every_command_has_a_help_and_refuses_what_it_does_not_know(
-    each: Command, airflow: Airflow
+    each: CliCommand, airflow: Airflow
 ) -> None:
     assert airflow(each.name, "--help").code == 0
     assert airflow(each.name, "--no-such-option").code == 2
@@ -84,7 +86,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture
 
 
 def test_unreachable_server_says_where_to_look(
-    airflow: Airflow, connect: Callable[..., None]
+    airflow: Airflow, connect: Callable[..., None], database: None
 ) -> None:
     connect("http://127.0.0.1:9")
     shown = airflow("ps")

@@ -69,9 +69,9 @@ def test_operator_code_is_a_complete_dag_file(airflow: Airflow, tmp_path: Path) 
 )
 def test_a_name_prefix_survives_in_every_form(line: str, airflow: Airflow, tmp_path: Path) -> None:
     shown = airflow("translate", "--to", "all", "-o", "json", line)
-    told = json.loads(shown.out)
-    forms = told["forms"]
-    assert (shown.code, told["name"], told["name_prefix"]) == (0, None, "acme")
+    document = json.loads(shown.out)
+    forms = document["forms"]
+    assert (shown.code, document["name"], document["name_prefix"]) == (0, None, "acme")
     assert _operator(forms["operator"], tmp_path).workload_name == "acme"
     assert forms["yaml"].startswith("# name_prefix: acme\n")
     assert parse_command(forms["line"]).name_prefix == "acme"
@@ -181,7 +181,7 @@ def test_word_that_is_no_text_is_shown_and_breaks_nothing(airflow: Airflow) -> N
     ("words", "code", "says"),
     [
         ((), 2, "line: missing"),
-        (("runai submit t -i x", "--to", "yaml"), 2, "--to: stands behind the line"),
+        (("runai submit t -i x", "--to", "yaml"), 2, "--to: follows the line"),
         (("runai submit 't -i x",), 1, "column 14: ' is never closed"),
         (("runai list jobs",), 1, "list"),
         (("--to", "toml", "runai submit t -i x"), 2, "invalid choice"),

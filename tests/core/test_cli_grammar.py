@@ -233,7 +233,7 @@ def test_go_booleans_are_off(value: str) -> None:
 
 def test_a_boolean_takes_no_value_from_the_next_word() -> None:
     assert "--flag=false" in refusal("runai submit train1 -i img --large-shm false")
-    assert "'yes' is no boolean" in refusal("runai submit train1 -i img --large-shm=yes")
+    assert "'yes' is not a boolean" in refusal("runai submit train1 -i img --large-shm=yes")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_quotes_of_word_processors_are_kept_and_said() -> None:
     parsed = v1("-e A=\u201cb\u201d")
     assert parsed.spec["environment"] == {"A": "\u201cb\u201d"}
     assert parsed.warnings == (
-        "\u201c \u201d: kept as it stands, for it is no quote to a shell; type ' or \" instead",
+        "\u201c \u201d: kept as it stands, because it is not a quote to a shell; type ' or \" instead",
     )
     assert v1("-e 'A=\u201cb\u201d'").warnings == ()
 

@@ -147,7 +147,7 @@ def test_a_name_that_is_only_too_long_says_so(line: str, length: int) -> None:
 def test_the_node_s_side_of_a_volume_is_named(source: str) -> None:
     (found,) = problems(["runai", "submit", "a", "-i", "x", "-v", f"{source}:/data"])
     assert found.startswith(
-        f"-v: {source!r} is no place of the node: your shell would have filled it in"
+        f"-v: {source!r} is not a path on the node: your shell would have filled it in"
     )
 
 
@@ -156,7 +156,7 @@ def test_the_node_s_side_of_a_volume_is_named(source: str) -> None:
 )
 def test_quotes_of_word_processors_are_named_where_something_is_wrong(line: str) -> None:
     assert (
-        "is no quote to a shell; type ' or \" instead"
+        "is not a quote to a shell; type ' or \" instead"
         in problems(f"runai submit a -i x {line}")[-1]
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_runai.core.command_line import parse_command, print_command
 from airflow_runai.core.command_line.printing import normal
-from airflow_runai.core.json_merge import in_order
+from airflow_runai.core.json_merge import canonical
 from airflow_runai.core.spec import WorkloadSpec, key_table
 from airflow_runai.errors import SpecError
 from tests.core.test_cli_grammar import BY_ARGUMENTS, BY_ENVIRONMENT
@@ -191,7 +191,7 @@ def test_reading_what_was_printed_gives_the_same_specification(
     line = print_command(spec, name=name, project=project)
     parsed = parse_command(line)
     ours, theirs = normal(WorkloadSpec.from_mapping(spec)), WorkloadSpec.from_mapping(parsed.spec)
-    assert in_order(theirs.to_wire()) == in_order(ours.to_wire())
+    assert canonical(theirs.to_wire()) == canonical(ours.to_wire())
     assert (parsed.name, parsed.project, parsed.kind == "distributed") == (
         name,
         project,

@@ -8,8 +8,8 @@ import pytest
 
 from airflow_runai.core.command_line import ParsedCommand, flag_table, parse_command
 from airflow_runai.core.command_line.flags import Flag, Takes
-from airflow_runai.core.command_line.rows_v1 import V1
-from airflow_runai.core.command_line.rows_v2 import V2
+from airflow_runai.core.command_line.table_v1 import V1
+from airflow_runai.core.command_line.table_v2 import V2
 from airflow_runai.errors import SpecError
 
 
@@ -420,7 +420,7 @@ def test_a_boolean_that_is_off_does_nothing_that_on_would_do(flag: Flag) -> None
     parsed = parse_command(["runai", *verb.split(), "-i", "x", f"{flag.spelled[0]}=false", "--"])
     plain = parse_command(["runai", *verb.split(), "-i", "x", "--"])
     # What names a boolean of the specification says false there; all else leaves no trace.
-    says_false = flag.landing.show is not None and flag.names[0] != "master-no-pvcs"
+    says_false = flag.target.show is not None and flag.names[0] != "master-no-pvcs"
     assert not parsed.warnings
     assert (parsed.spec != plain.spec) == says_false
 

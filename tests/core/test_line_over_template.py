@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from airflow_runai.core.command_line import parse_command
-from airflow_runai.core.quota import gpus_asked
+from airflow_runai.core.quota import gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates import (
     CALL,
@@ -343,7 +343,7 @@ def test_the_launcher_alone_runs_the_command_and_has_no_gpu(
 )
 def test_the_launcher_counts_no_gpu(gpus: str, asked: float) -> None:
     assert (
-        gpus_asked(
+        gpus_requested(
             parse_command(f"runai submit-mpi d -i x --processes 3 {gpus} -- mpirun t").workload()
         )
         == asked
@@ -397,7 +397,7 @@ def test_templates_bring_the_launcher_s_command_too(
     found = effective(template, words, verb)
     spec = WorkloadSpec.from_mapping(found.spec)
     body = spec.to_wire()
-    assert gpus_asked(spec) == 8
+    assert gpus_requested(spec) == 8
     assert body["spec"]["numWorkers"] == 4
     assert {
         key: body["masterSpec"][key] for key in ("command", "args") if key in body["masterSpec"]

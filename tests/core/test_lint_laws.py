@@ -108,7 +108,7 @@ DISTRIBUTED = some(framework=st.just("PyTorch"), workers=st.integers(1, 4), mast
 SPECS = some(**BASIC, distributed=DISTRIBUTED)
 AROUND: dict[str, st.SearchStrategy[Any]] = {
     "retries": st.integers(0, 3),
-    "limits": st.dictionaries(
+    "timeouts": st.dictionaries(
         st.sampled_from(["queue", "total", "running"]), st.integers(1, 9) | st.just(TEMPLATE)
     ),
     "deferrable": st.booleans(),
@@ -203,5 +203,5 @@ ANYTHING = st.recursive(
 @given(
     st.dictionaries(st.sampled_from([*BASIC, "distributed", "x"]), ANYTHING, max_size=5), ANYTHING
 )
-def test_nonsense_is_left_to_the_specification(spec: dict[str, Any], limits: Any) -> None:
-    assert codes(spec, limits=limits, retries=1) <= set(RULES)
+def test_nonsense_is_left_to_the_specification(spec: dict[str, Any], timeouts: Any) -> None:
+    assert codes(spec, timeouts=timeouts, retries=1) <= set(RULES)

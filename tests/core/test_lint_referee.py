@@ -32,7 +32,8 @@ from tests.core.test_lint_preemptions import (
     SWALLOWS,
     WAITS,
 )
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import wait_until
 
 #: Notes what it was given and what it found, then trains until it is told to stop; or ends at once
 #: with $ENDS.
@@ -196,7 +197,7 @@ def test_a_shell_agrees_on_failures(folder: Path, name: str) -> None:
     if ENDLESS in codes:
         return
     with running(folder, text, ENDS="3") as process:
-        ended = process.wait(PATIENCE)
+        ended = process.wait()
     hidden = bool({HIDES} & codes) or (SUCCEEDS in codes and "EXIT" in text)
     assert (ended == 0) is hidden, ended
 
@@ -228,7 +229,7 @@ def test_a_shell_agrees_on_what_is_left_for_the_next_start(folder: Path, name: s
     seen = []
     for _ in range(2):
         with running(folder, text, ENDS="3") as process:
-            process.wait(PATIENCE)
+            process.wait()
         seen.append((folder / "noted.args").read_text())
     # Of folders only checkpoints count: the others may be logs and results.
     places = [re.findall(r"\S*(?:ckpt|checkpoint|shared/\d|shared/run)\S*", told) for told in seen]

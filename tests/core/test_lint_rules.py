@@ -242,7 +242,7 @@ CASES: dict[str, Subjects] = {
             {"spec": spec(termination_grace_period=None), "evaluates": True},
         ],
     ),
-    "grace-told-wrong": (
+    "grace-mismatch": (
         [
             {"spec": spec(environment={"RUNAI_GRACE_SECONDS": "120", "CKPT": "/shared/c"})},
             {
@@ -281,17 +281,17 @@ CASES: dict[str, Subjects] = {
             {"spec": spec(backoff_limit=None, raw={"backoffLimit": 0}), "retries": 2},
         ],
     ),
-    "limits-contradict": (
+    "timeouts-contradict": (
         [
-            {"limits": {"queue": 100, "total": 99}},
-            {"limits": {"interruption": 100, "interrupted_total": 99.5}},
-            {"limits": {"interrupted_total": "100", "total": 50}},
-            {"limits": {"running": 100, "total": 50}},
-            {"limits": {"starting": 100, "total": 50}},
+            {"timeouts": {"queue": 100, "total": 99}},
+            {"timeouts": {"interruption": 100, "interrupted_total": 99.5}},
+            {"timeouts": {"interrupted_total": "100", "total": 50}},
+            {"timeouts": {"running": 100, "total": 50}},
+            {"timeouts": {"starting": 100, "total": 50}},
         ],
         [
             {
-                "limits": {
+                "timeouts": {
                     "queue": 100,
                     "total": 100,
                     "running": 50,
@@ -299,17 +299,17 @@ CASES: dict[str, Subjects] = {
                     "interrupted_total": 9,
                 }
             },
-            {"limits": {"queue": "{{ params.x }}", "total": 1}},
-            {"limits": {"queue": object(), "total": 1}},
-            {"limits": "{{ params.limits }}"},
-            {"limits": None},
+            {"timeouts": {"queue": "{{ params.x }}", "total": 1}},
+            {"timeouts": {"queue": object(), "total": 1}},
+            {"timeouts": "{{ params.limits }}"},
+            {"timeouts": None},
         ],
     ),
-    "limit-keeps-workload": (
-        [{"limits": {"total": 9}, "on_kill": "keep"}],
+    "timeout-keeps-workload": (
+        [{"timeouts": {"total": 9}, "on_kill": "keep"}],
         [
-            {"limits": {"total": 9}, "on_kill": "stop"},
-            {"limits": {}, "on_kill": "keep"},
+            {"timeouts": {"total": 9}, "on_kill": "stop"},
+            {"timeouts": {}, "on_kill": "keep"},
             {"on_kill": "keep"},
         ],
     ),
@@ -494,7 +494,7 @@ def test_the_sound_specification_has_no_finding() -> None:
             {
                 "spec": spec(),
                 "retries": 2,
-                "limits": {"total": 9},
+                "timeouts": {"total": 9},
                 "deferrable": True,
                 "on_kill": "stop",
             }
@@ -547,9 +547,10 @@ def test_silenced_codes_are_not_reported() -> None:
 
 def test_unknown_codes_are_refused_with_the_nearest() -> None:
     with pytest.raises(
-        SpecError, match=r"lint_silence: 'grace-tigth' is no code of a lint rule.*'grace-tight'"
+        SpecError,
+        match=r"lint_ignore: 'grace-tigth' is not the code of a lint rule.*'grace-tight'",
     ):
-        check_codes(["grace-tight", "grace-tigth"], "lint_silence")
+        check_codes(["grace-tight", "grace-tigth"], "lint_ignore")
     with pytest.raises(SpecError, match="no-such"):
         lint(Subject(), ["no-such"])
 

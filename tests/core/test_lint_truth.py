@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.core.test_lint_scripts import CASES, Case
-from tests.polling import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.waiting import wait_until
 
 STAND_IN = '#!/bin/sh\nprintf "%s\\n" "$@" > "$NOTED"\nexit 3\n'
 SAVES = """#!/bin/sh
@@ -105,7 +106,7 @@ def start(folder: Path, case: Case) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize(("name", "case"), RUN.items(), ids=RUN.keys())
 def test_a_shell_agrees_on_failures_and_arguments(folder: Path, name: str, case: Case) -> None:
     codes = {code for code, _ in case.codes}
-    assert (start(folder, case).wait(PATIENCE) == 0) is ("script-hides-failure" in codes)
+    assert (start(folder, case).wait() == 0) is ("script-hides-failure" in codes)
     arrived = (folder / "noted").read_text().splitlines()
     if name not in PICKS:
         whole = arrived[-len(GIVEN) :] == GIVEN

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.core.policies import breaches
-from airflow_runai.core.quota import Quota, gpus_asked
+from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
 
 GPUS = {"compute": {"gpuDevicesRequest": {"min": 1, "max": 4}}}
@@ -100,7 +100,7 @@ def test_what_is_allowed_or_unknown_is_no_breach(
     ],
 )
 def test_gpus_of_all_pods_count(more: dict[str, Any], gpus: float | None) -> None:
-    assert gpus_asked(WorkloadSpec.from_mapping({"image": "x", **more})) == gpus
+    assert gpus_requested(WorkloadSpec.from_mapping({"image": "x", **more})) == gpus
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,9 @@ def test_every_key_of_2020_11_lands_or_is_named(key: str) -> None:
         ({"image": {"valeu": "x"}}, "line 1: image: valeu: unknown; allowed: value, required"),
         (
             {"image": {"value": "x", "required": "perhaps"}},
-            "line 1: image: 'perhaps' is no boolean",
+            "line 1: image: 'perhaps' is not a boolean",
         ),
-        ({"command": {"value": "./start.sh"}}, "line 1: command: './start.sh' is no boolean"),
+        ({"command": {"value": "./start.sh"}}, "line 1: command: './start.sh' is not a boolean"),
         ({"gpu": {"value": "two"}}, "as a flag, --gpu: 'two'; allowed: a whole number of GPUs"),
         ({"gpu": ["1"]}, "line 1: gpu: a list; allowed: one value"),
         ({"volumes": [["/a:/b"]]}, "line 1: volumes: neither a value nor a list of values"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates import Template, resolve
 from airflow_runai.core.templates.keys import MISSING, value_at
-from airflow_runai.core.templates.merging import laid, leaves, same
+from airflow_runai.core.templates.merging import leaves, overlay, same
 
 CLAIM = [
     {"claim": "a", "path": "/a"},
@@ -119,7 +119,7 @@ SPECS = some(**BASIC, distributed=DISTRIBUTED, priority=st.just("low"))
     ],
 )  # fmt: skip
 def test_the_rules_of_the_table(base: Spec, patch: Spec, expected: Spec) -> None:
-    assert laid(base, patch) == expected
+    assert overlay(base, patch) == expected
 
 
 @settings(max_examples=150, deadline=None)
@@ -127,24 +127,24 @@ def test_the_rules_of_the_table(base: Spec, patch: Spec, expected: Spec) -> None
 def test_it_does_not_matter_which_two_layers_are_laid_first(
     one: Spec, two: Spec, three: Spec
 ) -> None:
-    one = laid({}, one)
-    assert laid(laid(one, two), three) == laid(one, laid(laid({}, two), three))
+    one = overlay({}, one)
+    assert overlay(overlay(one, two), three) == overlay(one, overlay(overlay({}, two), three))
 
 
 @settings(max_examples=80, deadline=None)
 @given(SPECS)
 def test_an_empty_layer_changes_nothing(spec: Spec) -> None:
-    plain = laid({}, spec)
-    assert laid(plain, {}) == plain
-    assert laid({}, plain) == plain
+    plain = overlay({}, spec)
+    assert overlay(plain, {}) == plain
+    assert overlay({}, plain) == plain
 
 
 @settings(max_examples=80, deadline=None)
 @given(SPECS, SPECS)
 def test_repeating_a_layer_changes_nothing_and_no_layer_is_touched(one: Spec, two: Spec) -> None:
     before = copy.deepcopy((one, two))
-    both = laid(laid({}, one), two)
-    assert laid(both, two) == both
+    both = overlay(overlay({}, one), two)
+    assert overlay(both, two) == both
     assert (one, two) == before
 
 
@@ -173,7 +173,7 @@ def test_layers_name_every_value_and_who_said_it(
 def _said(spec: Spec, key: str) -> list[Any]:
     """What a layer says at a dotted key: one value, or the entries of a list."""
     list_key = re.sub(r"\[\d+\]$", "", key)
-    found = dict(leaves(laid({}, spec)))
+    found = dict(leaves(overlay({}, spec)))
     return [
         value for name, value in found.items() if name == key or name.startswith(f"{list_key}[")
     ]
@@ -193,7 +193,9 @@ def _silent_or(spec: Spec, key: str, value: Any) -> bool:
 @settings(max_examples=60, deadline=None)
 @given(SPECS, SPECS)
 def test_two_specifications_that_fit_make_one_that_fits(one: Spec, two: Spec) -> None:
-    both = laid(laid({"image": "x", "distributed": {"framework": "PyTorch"}}, _fit(one)), _fit(two))
+    both = overlay(
+        overlay({"image": "x", "distributed": {"framework": "PyTorch"}}, _fit(one)), _fit(two)
+    )
     both.pop("distributed")
     assert WorkloadSpec.from_mapping(both).to_wire()["spec"]
 
@@ -231,4 +233,4 @@ def test_two_clones_never_share_a_place(
     task: list[dict[str, str]], git: list[dict[str, str]]
 ) -> None:
     base = {"storage": {"git": [{"repository": "u", "path": "/code"}]}}
-    assert laid(base, {"storage": {"git": task}}) == {"storage": {"git": git}}
+    assert overlay(base, {"storage": {"git": task}}) == {"storage": {"git": git}}

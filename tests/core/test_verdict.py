@@ -93,7 +93,7 @@ def test_the_queue_limit_ends_what_never_ran() -> None:
     )
     assert (found.status, found.reason) == (
         "timed_out",
-        "the queue clock reached 1000 s; its limit is 900 s",
+        "the queue clock reached 1000 s; its timeout is 900 s",
     )
 
 
@@ -106,9 +106,11 @@ def test_what_runs_is_not_stopped_for_having_queued_too_long_unseen() -> None:
 
 @given(st.text(max_size=12).filter(lambda p: p not in PHASES), st.floats(1, 1e9))
 def test_an_unknown_phase_is_never_final(phase: str, seconds: float) -> None:
-    limits = replace(ALL_LIMITS, total=None)
+    timeouts = replace(ALL_LIMITS, total=None)
     seen = snapshot((0, "Pending"), (1, "Running"), (2, phase), at=seconds)
-    assert isinstance(decide(WaitPolicy(timeouts=limits, when_suspended="end"), seen), KeepWaiting)
+    assert isinstance(
+        decide(WaitPolicy(timeouts=timeouts, when_suspended="end"), seen), KeepWaiting
+    )
 
 
 @pytest.mark.parametrize("phase", [p for p in [*PHASES, *UNKNOWN] if p not in ENDS])
@@ -155,7 +157,7 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "phase", "at", "seconds"),
+    ("timeouts", "phase", "at", "seconds"),
     [
         ({}, "Running", 100, 30),
         ({"running": 100}, "Running", 90, 20),
@@ -168,14 +170,14 @@ def test_what_finished_and_was_then_removed_has_finished() -> None:
     ],
 )
 def test_it_looks_again_no_later_than_the_nearest_limit(
-    limits: dict[str, float], phase: str, at: float, seconds: float
+    timeouts: dict[str, float], phase: str, at: float, seconds: float
 ) -> None:
     seen = (
         ran_then(phase, at=at)
         if phase != "Running"
         else snapshot((0, "Creating"), (10, "Running"), at=at)
     )
-    assert keeps(decide(WaitPolicy(timeouts=Timeouts(**limits)), seen)).seconds == pytest.approx(
+    assert keeps(decide(WaitPolicy(timeouts=Timeouts(**timeouts)), seen)).seconds == pytest.approx(
         seconds
     )
 
@@ -186,8 +188,8 @@ def test_it_looks_again_no_later_than_the_nearest_limit(
 def test_a_pause_never_exceeds_the_interval_and_never_hurries_below_a_second(
     phase: str, at: float, interval: float, limit: float
 ) -> None:
-    limits = Timeouts(limit, limit, limit, limit, limit, limit)
-    found = decide(WaitPolicy(interval, limits), ran_then(phase, at=at))
+    timeouts = Timeouts(limit, limit, limit, limit, limit, limit)
+    found = decide(WaitPolicy(interval, timeouts), ran_then(phase, at=at))
     if isinstance(found, KeepWaiting):
         assert min(1.0, interval) <= found.seconds <= interval
 

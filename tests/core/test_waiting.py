@@ -311,8 +311,8 @@ def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
 def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
     stops: list[float], interval: int
 ) -> None:
-    limits = Timeouts(queue=100, interruption=150, total=3000)
-    policy, script = WaitPolicy(interval, limits), Script(TRAINING)
+    timeouts = Timeouts(queue=100, interruption=150, total=3000)
+    policy, script = WaitPolicy(interval, timeouts), Script(TRAINING)
     undisturbed, _ = play(script, policy)
     hand = Hand()
     for stop in sorted(stops):
@@ -326,7 +326,7 @@ def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
 
 
 @pytest.mark.parametrize(
-    ("limits", "status", "around"),
+    ("timeouts", "status", "around"),
     [
         (Timeouts(queue=40), "timed_out", 40),
         (Timeouts(interruption=50), "timed_out", 350),
@@ -336,9 +336,9 @@ def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
     ],
 )
 def test_limits_end_a_wait_at_their_moment_in_spite_of_the_pace(
-    limits: Timeouts, status: str, around: float
+    timeouts: Timeouts, status: str, around: float
 ) -> None:
-    outcome, hand = play(Script(TRAINING), WaitPolicy(45, limits))
+    outcome, hand = play(Script(TRAINING), WaitPolicy(45, timeouts))
     assert outcome.status == status
     assert around <= hand.now - NOON <= around + (45 if status == "succeeded" else 2)
 

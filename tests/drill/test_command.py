@@ -22,8 +22,8 @@ from airflow_runai.drill import command
 from airflow_runai.drill.__main__ import main
 from airflow_runai.drill.plan import duration
 from airflow_runai.drill.whole_drill import fitting
-from tests.dispositions import ignoring
-from tests.polling import PATIENCE, wait_until
+from tests.support.signals import ignoring
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SAVES = """#!{python}
@@ -79,7 +79,7 @@ def test_options_stand_before_and_behind_the_script() -> None:
         "--",
         "9",
     ]
-    found = command._completed(parser.parse_args(words))
+    found = command._complete(parser.parse_args(words))
     assert (found.script, found.times, found.grace) == (Path("a.sh"), 5, 120)
     assert found.arguments == ["--times", "--", "9"]
     assert found.env == [("A", "1"), ("B", "x=y")]
@@ -88,12 +88,12 @@ def test_options_stand_before_and_behind_the_script() -> None:
 def test_arguments_may_follow_the_script_at_once() -> None:
     parser = argparse.ArgumentParser()
     command.configure(parser)
-    found = command._completed(parser.parse_args(["a.sh", "--", "--epochs", "3"]))
+    found = command._complete(parser.parse_args(["a.sh", "--", "--epochs", "3"]))
     assert (found.script, found.arguments, found.times) == (Path("a.sh"), ["--epochs", "3"], 3)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "no script: give the path of the start-up script"),
         (["--", "x"], "no script: give the path"),
@@ -101,25 +101,25 @@ def test_arguments_may_follow_the_script_at_once() -> None:
         (["nowhere.sh", "--times", "0"], "--times: 0 is not in 1..100"),
         (
             ["nowhere.sh", "epochs=3"],
-            "'epochs=3' is no option of the drill; what is meant for the script goes behind --",
+            "'epochs=3' is not an option of the drill; arguments of the script go behind --",
         ),
         (
             ["nowhere.sh", "--grace", "20"],
-            "'20' is no duration; allowed: a number above 0 with ms, s, m or h",
+            "'20' is not a duration; allowed: a number above 0 with ms, s, m or h",
         ),
-        (["--grace", "20x", "nowhere.sh"], "'20x' is no duration"),
+        (["--grace", "20x", "nowhere.sh"], "'20x' is not a duration"),
         (["nowhere.sh", "--env", "A"], "'A' is not NAME=VALUE"),
     ],
 )
 def test_misuse_ends_with_2_and_a_sentence(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
         code = drill(*words)
     except SystemExit as end:  # argparse's own way
         code = int(str(end.code))
     assert code == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
@@ -135,9 +135,9 @@ def test_a_script_that_fails_at_once_is_shown_with_its_last_words(
 ) -> None:
     path = script(tmp_path / "project", "#!/bin/sh\necho cannot find the data >&2\nexit 3\n")
     assert drill(path, "--report", tmp_path / "report") == 2
-    told = capsys.readouterr().err
-    assert "ended with exit code 3 by itself" in told
-    assert told.endswith("cannot find the data\n")
+    errors = capsys.readouterr().err
+    assert "ended with exit code 3 by itself" in errors
+    assert errors.endswith("cannot find the data\n")
     assert (tmp_path / "report/logs/reference/1.log").read_text() == "cannot find the data\n"
 
 
@@ -145,9 +145,9 @@ def test_a_script_that_ends_before_the_first_preemption_is_refused_with_advice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert drill(script(tmp_path / "project", "#!/bin/sh\nexit 0\n"), *QUICK) == 2
-    told = capsys.readouterr().err
-    assert "--preempt-after: 0.3 s is too late, the training ends by itself after" in told
-    assert re.search(r"use a shorter one \(1 preemption fit with \d+ms\)", told)
+    errors = capsys.readouterr().err
+    assert "--preempt-after: 0.3 s is too late, the training ends by itself after" in errors
+    assert re.search(r"use a shorter one \(1 preemption fit with \d+ms\)", errors)
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_a_script_that_handles_no_sigterm_is_preempted_in_time_all_the_same(
 ) -> None:
     loop = "#!/bin/sh\nfor i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> $CHECKPOINTS/progress.txt; sleep 0.1; done\n"
     assert drill(script(tmp_path / "project", loop), *QUICK) == 1
-    told = " ".join(capsys.readouterr().out.split())
-    assert "reached its end after 1 preemption, in 2 starts" in told
-    assert "nobody in it handles SIGTERM" in told
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "reached its end after 1 preemption, in 2 starts" in shown
+    assert "no process of it handles SIGTERM" in shown
     assert (
-        "it saved progress.txt, which is no checkpoint that can be read here; save with save_checkpoint"
-        in told
+        "it saved progress.txt, which is not a checkpoint that can be read here; save with save_checkpoint"
+        in shown
     )
 
 
@@ -249,7 +249,7 @@ def test_report_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("told", "more"),
+    ("options", "more"),
     [
         (["--checkpoints", "out/here"], "os.environ['CHECKPOINTS'] = 'out/here'"),
         (
@@ -259,12 +259,12 @@ def test_report_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_checkpoints_are_found_where_the_script_saves(
-    told: list[str], more: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], more: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = script(tmp_path / "project", more=more)
     # Of an earlier training, to be left alone.
     (path.parent / "out" / "here" / "step-00000050").mkdir(parents=True)
-    assert drill(path, *QUICK, *told, "--", "50") == 0
+    assert drill(path, *QUICK, *options, "--", "50") == 0
     assert "50 steps, as without preemptions" in capsys.readouterr().out
     assert not Path("/nfs/out").exists(), "an absolute place becomes a temporary one"
 
@@ -275,8 +275,8 @@ def test_checkpoints_elsewhere_are_pointed_at(
 ) -> None:
     more = "os.environ['CHECKPOINTS'] = '.'; pathlib.Path('model.pt').write_text('x')"
     assert drill(script(tmp_path / "project", more=more), *QUICK, "--", "50") == 3
-    told = " ".join(capsys.readouterr().out.split())
-    assert "it saved elsewhere in its folder: model.pt; name that place with --checkpoints" in told
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "it saved elsewhere in its folder: model.pt; name that place with --checkpoints" in shown
 
 
 @pytest.mark.slow
@@ -312,7 +312,7 @@ def running_drill(
     ) as child:
         wait_until(note.exists)
         yield child, [int(pid) for pid in note.read_text().split()]
-        assert child.wait(PATIENCE) == 130
+        assert child.wait() == 130
         assert child.stderr is not None
         assert "interrupted; everything that it started was stopped" in child.stderr.read()
     assert list(temporary.iterdir()) == []

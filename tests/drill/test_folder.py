@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from airflow_runai.drill import folder
-from airflow_runai.drill.plan import DrillProblem
+from airflow_runai.drill.plan import DrillError
 
 
 def names(root: Path) -> list[str]:
@@ -63,9 +63,9 @@ def test_a_folder_with_the_data_in_it_is_refused_before_anything_is_copied(
     project: Path, tmp_path: Path
 ) -> None:
     with (project / "data.bin").open("wb") as file:
-        file.truncate(folder.MOST_BYTES + 1)
+        file.truncate(folder.MAX_BYTES + 1)
     with pytest.raises(
-        DrillProblem, match=r"holds more than 1024 MiB or 20000 files; the drill works on a copy"
+        DrillError, match=r"holds more than 1024 MiB or 20000 files; the drill works on a copy"
     ):
         folder.copy(project, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
@@ -76,4 +76,4 @@ def test_checkpoints_elsewhere_in_the_copy_are_found(project: Path, tmp_path: Pa
     folder.copy(project, copied)
     (copied / "results").mkdir()
     (copied / "results" / "model.pt").write_bytes(b"new")
-    assert folder.strangers(copied, project) == ["results/model.pt"]
+    assert folder.new_checkpoint_files(copied, project) == ["results/model.pt"]

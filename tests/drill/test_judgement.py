@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.drill.facts import Facts, Run, Standing
+from airflow_runai.drill.facts import CheckpointState, DrillFacts, TrainingRun
 from airflow_runai.drill.judgement import QUESTIONS, judge
 from airflow_runai.drill.losses import cost, losses
 
-from .seen import (
+from .samples import (
     GOOD,
     REFERENCE,
     but,
@@ -27,24 +27,28 @@ from .seen import (
 )
 
 ALL_PASS = dict.fromkeys(QUESTIONS, "pass")
-NO_STEPS = Run(
+NO_STEPS = TrainingRun(
     "drill",
     "completed",
     (preempted(1, 0, lying(None)), preempted(2, 10, lying(None)), start(3, 20, 3, lying(None))),
     writes((6.2, None), (16.2, None), (23, None)),
 )
-AGAIN = Run(  # saves and never loads: starts at step 0 each time
+AGAIN = TrainingRun(  # saves and never loads: starts at step 0 each time
     "drill",
     "completed",
     (preempted(1, 0, lying(50)), preempted(2, 10, lying(50)), start(3, 20, 13, lying(120))),
     writes((3, 20), (5, 40), (6.2, 50), (13, 20), (15, 40), (16.2, 50), (23, 20), (33, 120)),
 )
-NOTHING = Run(
+NOTHING = TrainingRun(
     "drill",
     "completed",
-    (preempted(1, 0, Standing()), preempted(2, 10, Standing()), start(3, 20, 13, Standing())),
+    (
+        preempted(1, 0, CheckpointState()),
+        preempted(2, 10, CheckpointState()),
+        start(3, 20, 13, CheckpointState()),
+    ),
 )
-STRUCK = Run(
+STRUCK = TrainingRun(
     "strike",
     "failed",
     (
@@ -52,14 +56,14 @@ STRUCK = Run(
             1,
             0,
             5,
-            Standing(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)),
+            CheckpointState(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)),
             killed=True,
         ),
         start(
             2,
             6,
             1,
-            Standing(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)),
+            CheckpointState(checkpoint(40, verdict="invalid", message="cut"), checkpoint(20)),
             exit_code=1,
         ),
     ),
@@ -75,18 +79,18 @@ def test_a_training_that_does_it_right_passes_every_check() -> None:
     assert judge(facts()).exit_code == 0
 
 
-def foreign(standing: Standing | None) -> Standing:
+def foreign(standing: CheckpointState | None) -> CheckpointState:
     assert standing is not None
     assert standing.newest is not None
-    return Standing(
+    return CheckpointState(
         replace(standing.newest, verdict="unknown", digest=None, message="not recognised")
     )
 
 
 # name: (what was seen, what differs from all passing, a part of a reason)
-CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
+CASES: Mapping[str, tuple[DrillFacts, dict[str, str], tuple[str, str]]] = {
     "nothing saved": (
-        facts(NOTHING, replace(REFERENCE, starts=(start(1, 0, 13, Standing()),), writes=())),
+        facts(NOTHING, replace(REFERENCE, starts=(start(1, 0, 13, CheckpointState()),), writes=())),
         {
             "sigterm": "fail",
             "resumed": "fail",
@@ -135,7 +139,7 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
             but(but(GOOD, 1, reach="nobody"), 2, reach="nobody"), but(REFERENCE, 1, reach="nobody")
         ),
         {"sigterm": "fail"},
-        ("sigterm", "nobody in it handles SIGTERM: in a container it goes unheard"),
+        ("sigterm", "no process of it handles SIGTERM: in a container the signal has no effect"),
     ),
     "preempted before it had saved anything": (
         facts(
@@ -143,7 +147,9 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
                 GOOD,
                 starts=(
                     *(
-                        preempted(n, 10 * n - 10, Standing(), killed=True, exit_code=137, seconds=9)
+                        preempted(
+                            n, 10 * n - 10, CheckpointState(), killed=True, exit_code=137, seconds=9
+                        )
                         for n in (1, 2)
                     ),
                     start(3, 20, 13, lying(120)),
@@ -156,7 +162,9 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
     ),
     "exit code 0": (
         facts(
-            Run("drill", "completed", (preempted(1, 0, lying(50), exit_code=0),), GOOD.writes[:3])
+            TrainingRun(
+                "drill", "completed", (preempted(1, 0, lying(50), exit_code=0),), GOOD.writes[:3]
+            )
         ),
         {
             "finished": "unknown",
@@ -167,7 +175,7 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
     ),
     "done within the grace": (
         facts(
-            Run(
+            TrainingRun(
                 "drill",
                 "completed",
                 (GOOD.starts[0], preempted(2, 10, lying(120), exit_code=0)),
@@ -198,7 +206,9 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
             but(
                 GOOD,
                 1,
-                standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)),
+                standing=CheckpointState(
+                    checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)
+                ),
             )
         ),
         {"sigterm": "fail", "valid": "fail"},
@@ -209,7 +219,9 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
             but(
                 GOOD,
                 1,
-                standing=Standing(checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)),
+                standing=CheckpointState(
+                    checkpoint(50, verdict="invalid", message="cut"), checkpoint(40)
+                ),
             )
         ),
         {"sigterm": "fail", "valid": "fail"},
@@ -223,7 +235,7 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
             but(
                 GOOD,
                 1,
-                standing=Standing(
+                standing=CheckpointState(
                     checkpoint(50, verdict="poisoned", message="NaN"), checkpoint(40)
                 ),
             )
@@ -236,7 +248,9 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
             but(
                 GOOD,
                 1,
-                standing=Standing(checkpoint(90, verdict="invalid", message="cut"), checkpoint(50)),
+                standing=CheckpointState(
+                    checkpoint(90, verdict="invalid", message="cut"), checkpoint(50)
+                ),
             )
         ),
         {"valid": "fail"},
@@ -362,14 +376,16 @@ CASES: Mapping[str, tuple[Facts, dict[str, str], tuple[str, str]]] = {
         ("valid", "step-00000050 could not be read: not recognised"),
     ),
     "preempted while it was importing": (
-        facts(but(GOOD, 1, reach="nobody", exit_code=143, standing=Standing(), ready_at=None)),
+        facts(
+            but(GOOD, 1, reach="nobody", exit_code=143, standing=CheckpointState(), ready_at=None)
+        ),
         {},
         ("sigterm", "saved and ended by itself 1 of 1 times"),
     ),
     "directory made anew at a start": (
         facts(replace(GOOD, writes=())),
         {"sigterm": "unknown", "resumed": "unknown"},
-        ("sigterm", "not seen on their way"),
+        ("sigterm", "but no write of them was seen"),
     ),
 }
 
@@ -403,7 +419,7 @@ def test_one_reference_is_taken_at_its_word() -> None:
 
 def test_metrics_that_differ_are_told() -> None:
     mine, other = (
-        Standing(
+        CheckpointState(
             best=replace(checkpoint(120, content=content), metrics={"loss": loss, "accuracy": 0.9})
         )
         for content, loss in (("mine", 0.5), ("other", 0.25))
@@ -441,7 +457,7 @@ def test_pace_is_that_of_the_uninterrupted_run() -> None:
     ],
 )
 def test_work_lost_is_what_was_done_since_the_checkpoint_it_goes_on_from(
-    run: Run, seconds: list[float], steps: list[int]
+    run: TrainingRun, seconds: list[float], steps: list[int]
 ) -> None:
     found = losses(facts(run))
     assert [loss.seconds for loss in found] == pytest.approx(seconds)
@@ -452,10 +468,10 @@ def test_cost_is_the_mean_overhead_times_the_rate() -> None:
     seen = facts(rate=24)
     found = losses(seen)
     assert [(loss.stop_seconds, loss.start_seconds) for loss in found] == [(0.5, 1), (0.5, 1)]
-    told = cost(seen, found)
-    assert told is not None
-    assert (told.overhead, told.seconds_per_day) == (1.5, 36)
-    assert told.share == pytest.approx(36 / 86400)
+    price = cost(seen, found)
+    assert price is not None
+    assert (price.overhead, price.seconds_per_day) == (1.5, 36)
+    assert price.share == pytest.approx(36 / 86400)
 
 
 def test_a_training_that_begins_anew_has_no_price_but_its_whole_work() -> None:
@@ -479,9 +495,9 @@ def test_time_to_stop_is_not_counted_twice_where_it_is_lost_work() -> None:
 
 def test_cost_is_never_more_than_the_whole_day_and_unknown_without_preemption() -> None:
     seen = facts(AGAIN, rate=1e6)
-    told = cost(seen, losses(seen))
-    assert told is not None
-    assert told.share == 1
+    price = cost(seen, losses(seen))
+    assert price is not None
+    assert price.share == 1
     none: Any = facts(replace(REFERENCE, kind="drill"))
     assert losses(none) == ()
     assert cost(none, ()) is None

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.drill.plan import DrillProblem, Plan, duration
+from airflow_runai.drill.plan import DrillError, DrillPlan, duration
 
-from .seen import SCRIPT
+from .samples import SCRIPT
 
 
 def script(folder: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> Path:
@@ -32,7 +32,7 @@ def test_durations_have_a_unit(text: str, seconds: float) -> None:
 )
 def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(
-        ValueError, match="is no duration; allowed: a number above 0 with ms, s, m or h"
+        ValueError, match="is not a duration; allowed: a number above 0 with ms, s, m or h"
     ):
         duration(text)
 
@@ -43,8 +43,8 @@ def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
         ({"times": 0}, "--times: 0 is not in 1..100; a drill without a preemption shows nothing"),
         ({"times": 101}, "--times: 101 is not in"),
         ({"references": 3}, "--references: 3 is neither 1 nor 2"),
-        ({"rate": -1.0}, "--rate: -1 is no number of preemptions a day"),
-        ({"rate": float("nan")}, "--rate: nan is no number"),
+        ({"rate": -1.0}, "--rate: -1 is not a number of preemptions a day"),
+        ({"rate": float("nan")}, "--rate: nan is not a number"),
         ({"limit": 20.0}, "--limit: 20 s for a run is over before the first preemption at 20 s"),
         ({"environment": {"2X": "1"}}, "--env: '2X' is not a variable name"),
         ({"checkpoints": "."}, "--checkpoints: '.' is all of the folder"),
@@ -58,14 +58,14 @@ def test_other_durations_are_refused_with_what_is_allowed(text: str) -> None:
     ],
 )
 def test_what_cannot_be_held_is_refused(details: dict[str, Any], words: str) -> None:
-    with pytest.raises(DrillProblem) as refused:
-        Plan(SCRIPT, **details)
+    with pytest.raises(DrillError) as refused:
+        DrillPlan(SCRIPT, **details)
     assert words in str(refused.value)
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(DrillProblem) as refused:
-        Plan(Path("nowhere.sh"), times=0, references=0)
+    with pytest.raises(DrillError) as refused:
+        DrillPlan(Path("nowhere.sh"), times=0, references=0)
     assert [problem.split(":")[0] for problem in refused.value.problems] == [
         "script nowhere.sh",
         "--times",
@@ -76,27 +76,29 @@ def test_all_problems_are_told_at_once() -> None:
 def test_script_must_be_there_and_be_something_that_can_be_started(tmp_path: Path) -> None:
     for path, words in (
         (tmp_path / "none.sh", "does not exist"),
-        (tmp_path, "is no file"),
+        (tmp_path, "is not a file"),
         (script(tmp_path, "echo hello\n"), "does not begin with"),
     ):
-        with pytest.raises(DrillProblem, match=words):
-            Plan(path)
-    with pytest.raises(DrillProblem, match=r"is not executable.*chmod"):
-        Plan(script(tmp_path, mode=0o644))
+        with pytest.raises(DrillError, match=words):
+            DrillPlan(path)
+    with pytest.raises(DrillError, match=r"is not executable.*chmod"):
+        DrillPlan(script(tmp_path, mode=0o644))
 
 
 @pytest.mark.parametrize(
-    ("told", "inside"),
+    ("checkpoints", "inside"),
     [("out", "out"), ("./out/", "out"), ("a/../out/b", "out/b"), (str(SCRIPT.parent / "x"), "x")],
 )
-def test_places_in_the_folder_are_found_in_its_copy(told: str, inside: str) -> None:
-    assert Plan(SCRIPT, checkpoints=told).saves_inside == PurePosixPath(inside)
+def test_places_in_the_folder_are_found_in_its_copy(checkpoints: str, inside: str) -> None:
+    assert DrillPlan(SCRIPT, checkpoints=checkpoints).saves_inside == PurePosixPath(inside)
 
 
 def test_a_place_elsewhere_must_be_named_by_an_argument_or_a_variable() -> None:
     assert (
-        Plan(SCRIPT, checkpoints="/nfs/out", arguments=["--save-to=/nfs/out"]).saves_inside is None
+        DrillPlan(SCRIPT, checkpoints="/nfs/out", arguments=["--save-to=/nfs/out"]).saves_inside
+        is None
     )
     assert (
-        Plan(SCRIPT, checkpoints="/nfs/out/", environment={"OUT": "/nfs/out"}).saves_inside is None
+        DrillPlan(SCRIPT, checkpoints="/nfs/out/", environment={"OUT": "/nfs/out"}).saves_inside
+        is None
     )

@@ -9,28 +9,28 @@ from xml.etree import ElementTree
 
 import pytest
 
-from airflow_runai.drill.facts import Facts
+from airflow_runai.drill.facts import DrillFacts
 from airflow_runai.drill.judgement import judge
 from airflow_runai.drill.picture import picture
 from airflow_runai.drill.report import text, to_json
 
-from .seen import GOOD, REFERENCE, but, facts, lying, writes
+from .samples import GOOD, REFERENCE, but, facts, lying, writes
 from .test_judgement import CASES, NOTHING
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def report(seen: Facts) -> dict[str, Any]:
+def report(seen: DrillFacts) -> dict[str, Any]:
     """What a reader of the JSON file gets."""
     found: dict[str, Any] = json.loads(json.dumps(to_json(judge(seen))))
     return found
 
 
-def drawn(seen: Facts) -> ElementTree.Element:
+def drawn(seen: DrillFacts) -> ElementTree.Element:
     return ElementTree.fromstring(picture(report(seen)))
 
 
-def shapes(seen: Facts, kind: str) -> list[ElementTree.Element]:
+def shapes(seen: DrillFacts, kind: str) -> list[ElementTree.Element]:
     """The bars of the timeline with one meaning; the legend stands above it."""
     return [
         one
@@ -42,10 +42,10 @@ def shapes(seen: Facts, kind: str) -> list[ElementTree.Element]:
 @pytest.mark.parametrize("case", CASES)
 def test_every_outcome_can_be_told_and_drawn(case: str) -> None:
     found = report(CASES[case][0])
-    told = text(found)
-    assert max(map(len, told.splitlines())) <= 120
+    shown = text(found)
+    assert max(map(len, shown.splitlines())) <= 120
     for check in found["checks"]:
-        assert f"{check['name']:<9} " in told
+        assert f"{check['name']:<9} " in shown
     title = ElementTree.fromstring(picture(found)).find(f"{SVG}title")
     assert title is not None
     assert title.text
@@ -53,9 +53,9 @@ def test_every_outcome_can_be_told_and_drawn(case: str) -> None:
 
 
 def test_head_and_table_tell_the_essence() -> None:
-    told = text(report(facts(but(GOOD, 1, killed=True, ended_at=9.2))))
-    assert told.splitlines()[0] == "Will startup.sh survive? no"
-    assert "1      node-1  6.0 s  3.20 s   killed  3.0 s (30 steps)  1.0 s" in told.splitlines()
+    shown = text(report(facts(but(GOOD, 1, killed=True, ended_at=9.2))))
+    assert shown.splitlines()[0] == "Will startup.sh survive? no"
+    assert "1      node-1  6.0 s  3.20 s   killed  3.0 s (30 steps)  1.0 s" in shown.splitlines()
 
 
 def test_a_training_that_keeps_nothing_is_told_what_that_means() -> None:
@@ -71,12 +71,12 @@ def test_a_training_that_begins_anew_is_not_priced_by_the_drill_s_few_seconds() 
     ):
         found = report(seen)
         assert found["cost"] is None
-        told = " ".join(text(found).split())
+        shown = " ".join(text(found).split())
         assert (
             "At 10 preemptions a day: everything since the start, each time (2.4 h of work, on average)."
-            in told
+            in shown
         )
-        assert "% of it" not in told
+        assert "% of it" not in shown
     assert "% of it" in text(report(facts()))
     blind = facts(replace(NOTHING, blind="it saved elsewhere"))
     assert "preemptions a day" not in text(report(blind)), "what was not seen is not judged"
@@ -111,7 +111,7 @@ def test_checkpoints_in_place_are_marked_by_shape_not_by_color_alone() -> None:
     assert good != bad
 
 
-def marks(seen: Facts) -> list[str | None]:
+def marks(seen: DrillFacts) -> list[str | None]:
     """The outlines of the checkpoints in the timeline."""
     return [
         one.get("d") for one in drawn(seen).iter(f"{SVG}path") if "edge" in one.get("class", "")

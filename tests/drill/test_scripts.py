@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.drill.judgement import Outcome
-from airflow_runai.drill.plan import Plan
+from airflow_runai.drill.judgement import DrillResult
+from airflow_runai.drill.plan import DrillPlan
 from airflow_runai.drill.whole_drill import hold
 
 HERE = Path(__file__).parent
@@ -22,18 +22,18 @@ FAST = {
 }
 PACE = {"EPOCHS": "3", "SECONDS_PER_EPOCH": "0.6", "CHECKPOINT_EVERY": "5"}
 
-Drills = Mapping[str, Future[Outcome]]
+Drills = Mapping[str, Future[DrillResult]]
 
 pytestmark = pytest.mark.slow
 
 
-def plan(script: Path, **variables: str) -> Plan:
-    return Plan(
+def plan(script: Path, **variables: str) -> DrillPlan:
+    return DrillPlan(
         script, preempt_after=0.5, times=2, grace=10.0, environment={**PACE, **FAST, **variables}
     )
 
 
-def scripts() -> dict[str, Plan]:
+def scripts() -> dict[str, DrillPlan]:
     copies = {
         folder.parent.name: plan(folder) for folder in (HERE / "scripts").glob("*/startup.sh")
     }
@@ -48,22 +48,22 @@ def drills() -> Iterator[Drills]:
         yield {name: threads.submit(held, drill) for name, drill in scripts().items()}
 
 
-def verdicts(outcome: Outcome) -> dict[str, str]:
+def verdicts(outcome: DrillResult) -> dict[str, str]:
     return {check.name: check.verdict for check in outcome.checks}
 
 
-def reason(outcome: Outcome, name: str) -> str:
+def reason(outcome: DrillResult, name: str) -> str:
     return next(check.reason for check in outcome.checks if check.name == name)
 
 
-def differing(outcome: Outcome) -> dict[str, str]:
+def differing(outcome: DrillResult) -> dict[str, str]:
     return {name: verdict for name, verdict in verdicts(outcome).items() if verdict != "pass"}
 
 
-def held(drill: Plan) -> Outcome:
-    told: list[str] = []
-    outcome = hold(drill, told.append)
-    assert len(told) >= 4, "one line for each start"
+def held(drill: DrillPlan) -> DrillResult:
+    lines: list[str] = []
+    outcome = hold(drill, lines.append)
+    assert len(lines) >= 4, "one line for each start"
     return outcome
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.drill.changes import Polling
+from airflow_runai.drill.directory_watcher import DirectoryWatcher
 from airflow_runai.drill.facts import Write
-from airflow_runai.drill.signals import reach
-from airflow_runai.drill.watch import Watch
+from airflow_runai.drill.signals import sigterm_handler
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs inotify and /proc")
 
@@ -24,7 +24,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs inotify and
 @contextmanager
 def watching(root: Path) -> Iterator[tuple[list[Write], list[str]]]:
     growing: list[str] = []
-    with Watch(root, lambda: 1.0, growing.append) as watch:
+    with DirectoryWatcher(root, lambda: 1.0, growing.append) as watch:
         yield watch.writes, growing
 
 
@@ -113,7 +113,7 @@ def test_the_first_process_that_keeps_a_signal_is_found_out(
         try:
             assert child.stdout is not None
             child.stdout.readline()
-            assert reach(child.pid)[0] == expected
+            assert sigterm_handler(child.pid)[0] == expected
         finally:
             os.killpg(child.pid, 9)
 
@@ -121,4 +121,4 @@ def test_the_first_process_that_keeps_a_signal_is_found_out(
 def test_of_a_process_that_is_gone_nothing_is_known() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
-    assert reach(child.pid) == ("unknown", "")
+    assert sigterm_handler(child.pid) == ("unknown", "")

@@ -1,6 +1,4 @@
-"""
-An emulator to talk to, and a small plain client: no code of the provider, no code of the vendor.
-"""
+"""An emulator, and a small plain client: no code of the provider, no code of the vendor."""
 
 from __future__ import annotations
 
@@ -10,16 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
-from tests.polling import PATIENCE, wait_until
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
+from tests.support.waiting import wait_until
 
 
 class Client:
-    """Talks to an emulator as anybody could."""
+    """A plain HTTP client of an emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
-        self.http = httpx.Client(base_url=emulator.url, timeout=PATIENCE)
+        self.http = httpx.Client(base_url=emulator.url, timeout=None)
         self.log_in()
         self.cluster_id: str = self.http.get("/api/v1/clusters").json()[0]["uuid"]
 
@@ -108,29 +106,31 @@ class Client:
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """Two nodes with two GPUs, projects team-a and team-b with a quota of two, real processes."""
-    with serve(Settings()) as running:
+    with serve(EmulatorSettings()) as running:
         yield running
 
 
 @pytest.fixture
 def client(emulator: Emulator) -> Client:
-    """Somebody who is logged in."""
+    """A client that is logged in."""
     return Client(emulator)
 
 
 @pytest.fixture
 def stepped() -> Iterator[Emulator]:
     """
-    The same without processes, by a clock that only moves when told to.
+    The same without processes, with a stepped clock.
 
     Workloads run for a minute.
     """
-    settings = Settings(clock=SteppedClock(), scenarios={"endless": Scenario(run_seconds=None)})
+    settings = EmulatorSettings(
+        clock=SteppedClock(), scenarios={"endless": Scenario(run_seconds=None)}
+    )
     with serve(settings) as running:
         yield running
 
 
 @pytest.fixture
 def steps(stepped: Emulator) -> Client:
-    """Somebody who is logged in there."""
+    """A client that is logged in to the stepped emulator."""
     return Client(stepped)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.emulator import Emulator, Settings, SteppedClock, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, serve
 
 from .conftest import Client
 
@@ -190,5 +190,5 @@ def test_no_spec_brings_it_down(
 
 @pytest.fixture(scope="module")
 def fuzzed() -> Any:
-    with serve(Settings(clock=SteppedClock())) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock())) as emulator:
         yield Client(emulator)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.emulator import Settings, SteppedClock, serve
+from airflow_runai.emulator import EmulatorSettings, SteppedClock, serve
 from airflow_runai.emulator.__main__ import main
 from airflow_runai.emulator.settings import ProjectQuota
 
@@ -79,15 +79,15 @@ def test_help_tells_what_is_run(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Settings(**wrong)
+        EmulatorSettings(**wrong)
 
 
 def test_projects_have_a_quota_and_may_have_a_limit_and_a_weight() -> None:
-    told = Settings(
+    settings = EmulatorSettings(
         clusters=("a", "b"),
         projects=("one:2", "two@b:0.5,limit=4", "three:1,limit=2,weight=0", "four:0,weight=3"),
     )
-    assert told.project_quotas == (
+    assert settings.project_quotas == (
         ProjectQuota("one", 2, "a", None, 1),
         ProjectQuota("two", 0.5, "b", 4, 1),
         ProjectQuota("three", 1, "a", 2, 0),
@@ -96,7 +96,7 @@ def test_projects_have_a_quota_and_may_have_a_limit_and_a_weight() -> None:
 
 
 def test_other_interface_needs_a_secret_of_its_own() -> None:
-    assert Settings(host="0.0.0.0", client_secret="mine").secret == "mine"
+    assert EmulatorSettings(host="0.0.0.0", client_secret="mine").secret == "mine"
 
 
 def test_start_takes_less_than_half_a_second_of_work() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_runai.emulator import Emulator
 from airflow_runai.emulator.faults import HOSTILE_TEXT
-from tests.polling import wait_until
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 
@@ -240,9 +240,9 @@ def test_a_preemption_that_nobody_calls_so(stepped: Emulator, steps: Client) -> 
     stepped.faults.add("unnamed_preemption", times=None)
     assert stepped.preempt("endless")
     stepped.advance(5)
-    told = steps.history(created)
-    assert ("Terminating", "Evicted: node maintenance") in told
-    assert ("Pending", "Queued again. Evicted: node maintenance") in told
+    history = steps.history(created)
+    assert ("Terminating", "Evicted: node maintenance") in history
+    assert ("Pending", "Queued again. Evicted: node maintenance") in history
     events = steps.get(f"/api/v1/workloads/{created}/events")["events"]
     assert not any("preempt" in f"{event['reason']} {event['message']}".lower() for event in events)
     stepped.faults.clear()

@@ -52,11 +52,11 @@ def test_gpus_of_the_nodes_are_counted(runai: RunaiClient, emulator: Emulator) -
     project = emulator.world.projects[0]
 
     def count(what: str) -> str:
-        told = runai.organizations.nodes.get_node_telemetry(
+        telemetry = runai.organizations.nodes.get_node_telemetry(
             what, cluster_id=project.cluster_id
         ).data
-        assert models.TelemetryResponse.from_dict(told) is not None
-        return str(told["values"][0]["value"])
+        assert models.TelemetryResponse.from_dict(telemetry) is not None
+        return str(telemetry["values"][0]["value"])
 
     assert (count("TOTAL_GPUS"), count("FREE_GPUS")) == ("4", "4")
     spec = {"image": "x:1", "compute": {"gpuDevicesRequest": 1}}

@@ -1,5 +1,5 @@
 """
-The emulator's own page over HTTP: who may see what, and what it is told.
+The emulator's own page over HTTP: its access rules and its data.
 
 How it looks: end_to_end/test_pages.py.
 """
@@ -12,7 +12,7 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from airflow_runai.emulator import Emulator, Settings, SteppedClock, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, serve
 from tests.emulator.conftest import Client
 
 
@@ -76,13 +76,13 @@ def test_names_that_nobody_can_register_pass(stepped: Emulator, host: str) -> No
     ("host", "secret", "status"), [("0.0.0.0", "airflow-local", 421), ("0.0.0.0", "my-own", 200)]
 )
 def test_own_secret_opens_other_addresses_to_any_name(host: str, secret: str, status: int) -> None:
-    with serve(Settings(host=host, client_secret=secret, clock=SteppedClock())) as emulator:
+    with serve(EmulatorSettings(host=host, client_secret=secret, clock=SteppedClock())) as emulator:
         assert httpx.get(emulator.url, headers={"Host": "runai.example.com"}).status_code == status
 
 
 def test_loopback_of_version_six_is_guarded_too() -> None:
     try:
-        running = serve(Settings(host="::1", client_secret="my-own", clock=SteppedClock()))
+        running = serve(EmulatorSettings(host="::1", client_secret="my-own", clock=SteppedClock()))
         with running as emulator:
             assert httpx.get(emulator.url).status_code == 200
             assert httpx.get(emulator.url, headers={"Host": "rebound.example"}).status_code == 421
@@ -118,21 +118,19 @@ def test_overview_counts_what_a_project_borrows_and_who_waits(
     )
 
 
-def test_preempted_workload_shows_its_stretches_and_the_words(
-    stepped: Emulator, steps: Client
-) -> None:
+def test_preempted_workload_shows_its_bars_and_the_words(stepped: Emulator, steps: Client) -> None:
     steps.create("endless-1", gpus=2)
     stepped.advance(10)
     stepped.preempt("endless-1")
     stepped.advance(20)
     [seen] = steps.get("/_emulator/overview")["workloads"]
-    kinds = [stretch["kind"] for stretch in seen["stretches"]]
+    kinds = [bar["kind"] for bar in seen["bars"]]
     assert kinds[-1] == "running"
     assert "preempted" in kinds[kinds.index("running") :]
-    words = {stretch["message"] for stretch in seen["stretches"] if stretch["kind"] == "preempted"}
+    words = {bar["message"] for bar in seen["bars"] if bar["kind"] == "preempted"}
     assert any("Preempted: node maintenance" in said for said in words)
     assert (seen["incarnation"], seen["interruptions"]) == (2, 1)
-    bounds = [(stretch["since"], stretch["until"]) for stretch in seen["stretches"]]
+    bounds = [(bar["since"], bar["until"]) for bar in seen["bars"]]
     assert all(until == since for (_, until), (since, _) in pairwise(bounds))
 
 
@@ -161,7 +159,7 @@ def test_finished_workload_can_only_be_deleted_and_takes_no_more_time(
     [seen] = steps.get("/_emulator/overview")["workloads"]
     assert seen["actions"] == ["delete"]
     assert seen["interruptions"] == 0
-    assert seen["stretches"][-1]["until"] == pytest.approx(seen["ended_at"], abs=0.01)
+    assert seen["bars"][-1]["until"] == pytest.approx(seen["ended_at"], abs=0.01)
 
 
 def test_deleted_workload_keeps_its_story_and_a_new_one_of_its_name_wins(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.emulator import Emulator, Settings, serve
-from tests.polling import wait_until
+from airflow_runai.emulator import Emulator, EmulatorSettings, serve
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 
@@ -49,7 +49,7 @@ def is_alive(pid: int) -> bool:
 def test_the_seed_line_runs_as_written(tmp_path: Path) -> None:
     """runai submit train1 -v /nfs/john:/mydir -g 1 --command ./startup.sh --working-dir /mydir/ -e EPOCHS=30."""
     script(tmp_path, "startup.sh", DUMP)
-    with serve(Settings(volumes={"/nfs/john": tmp_path})) as emulator:
+    with serve(EmulatorSettings(volumes={"/nfs/john": tmp_path})) as emulator:
         client = Client(emulator)
         created = client.create(
             "train1",
@@ -83,7 +83,7 @@ def test_the_seed_line_runs_as_written(tmp_path: Path) -> None:
 
 def test_arguments_arrive_byte_for_byte_and_mount_paths_are_translated(tmp_path: Path) -> None:
     script(tmp_path, "dump.py", DUMP)
-    with serve(Settings(volumes={"data": tmp_path})) as emulator:
+    with serve(EmulatorSettings(volumes={"data": tmp_path})) as emulator:
         client = Client(emulator)
         created = client.create(
             "words",
@@ -96,7 +96,7 @@ def test_arguments_arrive_byte_for_byte_and_mount_paths_are_translated(tmp_path:
     argv = json.loads((tmp_path / "seen.json").read_text())["argv"]
     here = str(tmp_path)
     translated = f"--in={here}/a:{here}/b,/database"
-    told = [
+    expected = [
         f"{here}/dump.py",
         "--lr",
         "1e-3  x",
@@ -107,7 +107,7 @@ def test_arguments_arrive_byte_for_byte_and_mount_paths_are_translated(tmp_path:
         "*.txt",
         "ünï",
     ]
-    assert argv == [*told, "file:///data/x"]
+    assert argv == [*expected, "file:///data/x"]
 
 
 def test_args_without_command_are_run_as_the_command(emulator: Emulator, client: Client) -> None:
@@ -119,7 +119,7 @@ def test_args_without_command_are_run_as_the_command(emulator: Emulator, client:
 
 
 def test_failure_is_retried_up_to_the_limit_and_then_tells_the_exit_code() -> None:
-    with serve(Settings(backoff_seconds=0.01, initializing_seconds=0.01)) as emulator:
+    with serve(EmulatorSettings(backoff_seconds=0.01, initializing_seconds=0.01)) as emulator:
         client = Client(emulator)
         created = client.create("bad", command="bash -c 'echo try; exit 7'", backoffLimit=2)
         found = client.wait_for(created, "Failed")
@@ -151,7 +151,7 @@ def test_unbalanced_quote_fails_the_workload_and_not_the_emulator(
 def test_preempted_workload_comes_back_on_another_node_with_an_empty_disk(tmp_path: Path) -> None:
     script(tmp_path, "startup.sh", PATIENT)
     volume = {"nfs": [{"server": "nfs.x", "path": "/nfs/john", "mountPath": "/mydir"}]}
-    with serve(Settings(volumes={"/nfs/john": tmp_path})) as emulator:
+    with serve(EmulatorSettings(volumes={"/nfs/john": tmp_path})) as emulator:
         client = Client(emulator)
         fillers = [client.create(f"filler-{number}") for number in range(3)]
         created = client.create("train", command="bash -c 'exec /mydir/startup.sh'", storage=volume)
@@ -189,15 +189,15 @@ def test_whoever_ignores_sigterm_is_killed_after_the_grace_period(
     client.post(f"/api/v1/workloads/trainings/{created}/suspend")
     client.wait_for(created, "Stopped")
     assert not is_alive(pid)
-    told, killed = [
+    warned, killed = [
         record.at for record in emulator.workloads_named("stubborn")[0].history if record.phase
     ][-2:]
     assert client.phases(created)[-2:] == ["Stopping", "Stopped"]
-    assert killed - told >= 1
+    assert killed - warned >= 1
 
 
 def test_grace_is_capped_by_the_emulator() -> None:
-    with serve(Settings(grace=0.2)) as emulator:
+    with serve(EmulatorSettings(grace=0.2)) as emulator:
         client = Client(emulator)
         created = client.create(
             "stubborn", command="bash -c 'trap \"\" TERM; while true; do sleep 0.05; done'"
@@ -295,7 +295,7 @@ def test_nothing_of_the_emulators_own_environment_leaks(
 
 
 def test_no_process_survives_the_emulator() -> None:
-    with serve(Settings()) as emulator:
+    with serve(EmulatorSettings()) as emulator:
         client = Client(emulator)
         client.create("orphan", command="bash -c 'echo $$; sleep 100'")
         pid = int(wait_until(lambda: emulator.log("orphan")))

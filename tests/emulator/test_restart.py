@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from airflow_runai.emulator import Settings, SteppedClock, serve
-from tests.polling import PATIENCE, wait_until
+from airflow_runai.emulator import EmulatorSettings, SteppedClock, serve
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 from .test_processes import is_alive
@@ -94,7 +94,7 @@ def test_sigterm_ends_processes_orderly_and_queues_them_again(tmp_path: Path) ->
         log = tmp_path / "logs" / "saver" / "1.log"
         wait_until(lambda: log.read_text() if log.exists() else "")
         emulator.process.terminate()
-        assert emulator.process.wait(PATIENCE) == 0
+        assert emulator.process.wait() == 0
         assert log.read_text() == "ready\nsaved\n"
     with command(tmp_path) as emulator:
         client = Client(emulator)  # type: ignore[arg-type]  # see above
@@ -103,7 +103,7 @@ def test_sigterm_ends_processes_orderly_and_queues_them_again(tmp_path: Path) ->
 
 
 def test_restart_in_place_keeps_port_and_refuses_old_tokens(tmp_path: Path) -> None:
-    with serve(Settings(state=tmp_path)) as emulator:
+    with serve(EmulatorSettings(state=tmp_path)) as emulator:
         client = Client(emulator)
         created = client.create("stays")
         client.wait_for(created, "Running")
@@ -121,11 +121,11 @@ def test_restart_in_place_keeps_port_and_refuses_old_tokens(tmp_path: Path) -> N
 
 
 def test_deletion_that_was_asked_for_is_finished_after_a_restart(tmp_path: Path) -> None:
-    with serve(Settings(state=tmp_path, clock=SteppedClock())) as emulator:
+    with serve(EmulatorSettings(state=tmp_path, clock=SteppedClock())) as emulator:
         client = Client(emulator)
         created = client.create("leaves")
         client.http.delete(f"/api/v1/workloads/trainings/{created}")
-    with serve(Settings(state=tmp_path, clock=SteppedClock())) as emulator:
+    with serve(EmulatorSettings(state=tmp_path, clock=SteppedClock())) as emulator:
         emulator.advance(1)
         assert Client(emulator).http.get(f"/api/v1/workloads/{created}").status_code == 404
 
@@ -135,13 +135,13 @@ def test_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "workloads" / "x.json").write_text("{")
     with (
         pytest.raises(ValueError, match=r"x\.json: not a workload .* remove the file"),
-        serve(Settings(state=tmp_path)),
+        serve(EmulatorSettings(state=tmp_path)),
     ):
         pass
 
 
 def test_state_holds_no_secret(tmp_path: Path) -> None:
-    with serve(Settings(state=tmp_path, client_secret="very-secret")) as emulator:
+    with serve(EmulatorSettings(state=tmp_path, client_secret="very-secret")) as emulator:
         Client(emulator).create("one")
         assert "very-secret" not in repr(emulator.settings)
     texts = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]

@@ -15,13 +15,13 @@ import pytest
 from airflow_runai.emulator.placement import Slot
 from airflow_runai.emulator.scheduler import (
     OVER_QUOTA,
+    Assign,
     Decision,
     Evict,
     Job,
-    Place,
     Queue,
     Wait,
-    plan,
+    schedule,
 )
 
 NODES = {"n1": 2, "n2": 2}
@@ -37,7 +37,7 @@ def on(one: Job, *slots: tuple[str, tuple[int, ...]]) -> Job:
 
 
 def step(jobs: Sequence[Job], nodes: dict[str, int] = NODES) -> list[Decision]:
-    return plan(nodes, QUEUES, jobs)
+    return schedule(nodes, QUEUES, jobs)
 
 
 def evicted(decisions: Sequence[Decision]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def evicted(decisions: Sequence[Decision]) -> dict[str, str]:
 
 
 def placed(decisions: Sequence[Decision]) -> dict[str, tuple[Slot, ...]]:
-    return {one.job: one.slots for one in decisions if isinstance(one, Place)}
+    return {one.job: one.slots for one in decisions if isinstance(one, Assign)}
 
 
 FULL = [

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
 
 from .conftest import Client
 
@@ -19,7 +19,7 @@ def test_a_week_with_hundreds_of_preemptions_takes_seconds_of_work() -> None:
         run_seconds=150 * HOUR, preempt_every=1800, checkpoint_seconds=60, stop_seconds=20
     )
     began = time.process_time()
-    with serve(Settings(clock=SteppedClock(), scenarios={"long": scenario})) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock(), scenarios={"long": scenario})) as emulator:
         client = Client(emulator)
         ids = [client.create(f"long-{number}") for number in range(2)]
         emulator.advance(WEEK)
@@ -60,7 +60,7 @@ def test_times_add_up(stepped: Emulator, steps: Client) -> None:
 
 def test_scenario_can_fail_a_certain_incarnation() -> None:
     scenario = Scenario(run_seconds=60, exits={1: (5, 3), 2: (5, 4)})
-    with serve(Settings(clock=SteppedClock(), scenarios={"shaky": scenario})) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock(), scenarios={"shaky": scenario})) as emulator:
         client = Client(emulator)
         created = client.create("shaky")
         emulator.advance(200)
@@ -79,7 +79,7 @@ def test_terminate_after_preemption_fails(stepped: Emulator, steps: Client) -> N
 
 def test_slow_stop_is_cut_at_the_grace_period() -> None:
     scenario = Scenario(run_seconds=None, stop_seconds=1000)
-    with serve(Settings(clock=SteppedClock(), scenarios={"slow": scenario})) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock(), scenarios={"slow": scenario})) as emulator:
         client = Client(emulator)
         created = client.create("slow", terminationGracePeriodSeconds=40)
         emulator.advance(10)
@@ -104,7 +104,7 @@ def test_reclaim_and_return_are_told_in_the_history(stepped: Emulator, steps: Cl
 
 
 def test_borrowers_share_what_nobody_is_guaranteed_by_weight() -> None:
-    settings = Settings(
+    settings = EmulatorSettings(
         clock=SteppedClock(),
         projects=("a:0", "b:0,weight=3"),
         scenarios={"endless": Scenario(run_seconds=None)},
@@ -146,7 +146,7 @@ def test_priority_preempts_inside_a_project_and_names_who(stepped: Emulator, ste
 
 
 def test_one_step_a_look() -> None:
-    with serve(Settings(clock=SteppedClock(), seconds_per_look=10)) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock(), seconds_per_read=10)) as emulator:
         client = Client(emulator)
         created = client.create("paced")
         seen = [client.phase(created) for _ in range(8)]

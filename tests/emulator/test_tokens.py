@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_runai.emulator import Emulator, Settings, SteppedClock, serve
-from tests.polling import wait_until
+from airflow_runai.emulator import Emulator, EmulatorSettings, SteppedClock, serve
+from tests.support.waiting import wait_until
 
 from .conftest import Client
 
 V1, V2 = "/api/v1/token", "/api/v2/token"
 
 
-def at(version: str, **more: Any) -> Settings:
-    return Settings(clock=SteppedClock(), control_plane_version=version, **more)
+def at(version: str, **more: Any) -> EmulatorSettings:
+    return EmulatorSettings(clock=SteppedClock(), control_plane_version=version, **more)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_every_other_call_needs_a_valid_token(stepped: Emulator, header: Any) ->
 
 
 def test_token_expires() -> None:
-    with serve(Settings(clock=SteppedClock(), token_seconds=0.3)) as emulator:
+    with serve(EmulatorSettings(clock=SteppedClock(), token_seconds=0.3)) as emulator:
         client = Client(emulator)
         wait_until(lambda: client.http.get("/api/v1/clusters").status_code == 401)
         client.log_in()

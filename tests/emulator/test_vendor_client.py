@@ -26,10 +26,10 @@ from runai.exceptions import (
 )
 from runai.runai_client import RunaiClient
 
-from airflow_runai.emulator import Emulator, Scenario, Settings, SteppedClock, serve
-from tests.polling import wait_until
+from airflow_runai.emulator import Emulator, EmulatorSettings, Scenario, SteppedClock, serve
+from tests.support.waiting import wait_until
 
-SETTINGS = Settings(
+SETTINGS = EmulatorSettings(
     clock=SteppedClock(),
     projects=("team-a:2", "team-b:2", "twin:0", "twin@second:0", "capped:1,limit=2,weight=0.5"),
     clusters=("embedded", "second"),
@@ -128,7 +128,7 @@ def test_04_expired_token_is_refreshed_exactly_once() -> None:
             runai.organizations.clusters.get_clusters()  # refreshes when less than 60 s are left
             return emulator.plane.tokens.issued > 1
 
-        wait_until(refreshed, pause=0.1)
+        wait_until(refreshed)
         assert emulator.plane.tokens.issued == 2
         assert all(seen.status == 200 for seen in emulator.requests)
 
@@ -263,9 +263,9 @@ def test_16_get_workload_tells_that_its_project_is_at_its_limit(
     created = create("too-many", project="capped", gpus=3)
     emulator.advance(1)
     found = models.WorkloadDetailed.from_dict(runai.workloads.workloads.get_workload(created).data)
-    [told] = found.pending_scheduling_messages
-    assert (told.phase_reason, told.reason) == ("OverLimit", "Over limit")
-    assert "project capped may use 2 GPUs at most" in told.user_message
+    [message] = found.pending_scheduling_messages
+    assert (message.phase_reason, message.reason) == ("OverLimit", "Over limit")
+    assert "project capped may use 2 GPUs at most" in message.user_message
 
 
 def test_16_get_workload_that_does_not_exist(runai: RunaiClient) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.polling import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 
 _MISSING = "needs chromium and chromedriver: apt-get install chromium chromium-driver"
 _ARGUMENTS = (
@@ -43,7 +43,7 @@ class Browser:
     """One window."""
 
     def __init__(self, driver: str, profile: Path) -> None:
-        self._http = httpx.Client(timeout=PATIENCE, trust_env=False)
+        self._http = httpx.Client(timeout=None, trust_env=False)
         options = {
             "binary": shutil.which("chromium"),
             "args": [*_ARGUMENTS, f"--user-data-dir={profile}"],
@@ -80,13 +80,11 @@ class Browser:
 
     def until(self, script: str, *arguments: Any) -> Any:
         """Wait until a script returns something true."""
-        return wait_until(
-            lambda: self.run(script, *arguments), lambda: self._lacks(script), pause=0.1
-        )
+        return wait_until(lambda: self.run(script, *arguments), lambda: self._lacks(script))
 
     def until_text(self, wanted: str, selector: str = "body") -> None:
         """Wait until a reader sees this."""
-        wait_until(lambda: wanted in self.text(selector), lambda: self._lacks(wanted), pause=0.1)
+        wait_until(lambda: wanted in self.text(selector), lambda: self._lacks(wanted))
 
     def accept(self) -> None:
         """Say yes to the question that is open."""
@@ -145,7 +143,7 @@ def browser(profile: Path) -> Iterator[Browser]:
             window.close()
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait()
 
 
 def _answers(port: int) -> bool:

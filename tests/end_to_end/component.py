@@ -12,8 +12,6 @@ from pathlib import Path
 
 import psutil
 
-from tests.polling import PATIENCE
-
 #: How long (seconds) a component may take to end by itself, before it is killed.
 GRACE = 4.0
 
@@ -60,7 +58,7 @@ class Component:
     def kill(self) -> None:
         """End all its processes at once, as a lost node does."""
         self._signal(signal.SIGKILL)
-        self._process.wait(PATIENCE)
+        self._process.wait()
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)

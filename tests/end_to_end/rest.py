@@ -6,8 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.end_to_end.polling import wait_until
-from tests.polling import PATIENCE
+from tests.support.waiting import wait_until
 
 
 class Rest:
@@ -18,7 +17,7 @@ class Rest:
     """
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=PATIENCE)
+        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=None)
 
     def healthy(self) -> bool:
         """Whether scheduler, DAG processor and triggerer have all been heard of lately."""

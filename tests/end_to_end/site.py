@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx
 
-from airflow_runai.emulator import Emulator, Settings, serve
-from airflow_runai.emulator.records import Workload
-from tests.end_to_end.polling import wait_until
+from airflow_runai.emulator import Emulator, EmulatorSettings, serve
+from airflow_runai.emulator.records import EmulatedWorkload
 from tests.end_to_end.rest import Rest, Run
+from tests.support.waiting import wait_until
 
 #: Starts a training; see the fixture of this type.
 Start = Callable[..., "tuple[Site, Run]"]
@@ -60,7 +60,7 @@ class Site:
         """Let every training that waits end well."""
         (self.shared / "finish").touch()
 
-    def workloads(self, run: Run) -> list[Workload]:
+    def workloads(self, run: Run) -> list[EmulatedWorkload]:
         """All that was ever made for a DAG run, deleted ones too, oldest first."""
         return [
             w
@@ -68,13 +68,13 @@ class Site:
             if _variable(w, "AIRFLOW_CTX_DAG_RUN_ID") == run.run_id
         ]
 
-    def only_workload(self, run: Run) -> Workload:
+    def only_workload(self, run: Run) -> EmulatedWorkload:
         """The one workload of a run; that there is exactly one is what most tests are about."""
         found = self.workloads(run)
         assert len(found) == 1, [(w.name, w.phase) for w in found]
         return found[0]
 
-    def phases(self, workload: Workload) -> list[str]:
+    def phases(self, workload: EmulatedWorkload) -> list[str]:
         return [record.phase for record in workload.history if record.phase]
 
     def creates(self) -> list[int]:
@@ -86,7 +86,7 @@ class Site:
             if (seen.method, seen.path) == ("POST", path)
         ]
 
-    def runs_deferred(self, run: Run, state: str = "deferred") -> Workload:
+    def runs_deferred(self, run: Run, state: str = "deferred") -> EmulatedWorkload:
         """
         Wait until a training runs, its task is deferred and a triggerer has taken up the wait; return the workload.
 
@@ -100,7 +100,7 @@ class Site:
         return wait_until(lambda: self._running(run), f"{run.run_id} runs")
 
     @contextmanager
-    def held(self, run: Run, words: str) -> Iterator[Workload]:
+    def held(self, run: Run, words: str) -> Iterator[EmulatedWorkload]:
         """
         Let a training stand still from when it says something until the block is left: Airflow may be slower than it.
 
@@ -120,10 +120,10 @@ class Site:
             for pid in leaders:
                 os.killpg(pid, signal.SIGCONT)
 
-    def _running(self, run: Run) -> Workload | None:
+    def _running(self, run: Run) -> EmulatedWorkload | None:
         return next((w for w in self.workloads(run) if w.phase == "Running"), None)
 
-    def preempt(self, workload: Workload) -> None:
+    def preempt(self, workload: EmulatedWorkload) -> None:
         """Let the platform preempt a running workload, and wait until it runs again."""
         before = workload.incarnation
         assert self.emulator.preempt(workload.name)
@@ -166,7 +166,7 @@ class Site:
         return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
 
 
-def _variable(workload: Workload, name: str) -> str | None:
+def _variable(workload: EmulatedWorkload, name: str) -> str | None:
     listed = workload.spec.get("environmentVariables") or []
     return next((str(entry.get("value")) for entry in listed if entry.get("name") == name), None)
 
@@ -179,7 +179,9 @@ def site(shared: Path, **settings: Any) -> Iterator[Site]:
     script.write_text(WAIT)
     script.chmod(0o755)
     login: dict[str, Any] = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    with serve(Settings(**{**GPUS, **settings}, **login, volumes={"shared": shared})) as emulator:
+    with serve(
+        EmulatorSettings(**{**GPUS, **settings}, **login, volumes={"shared": shared})
+    ) as emulator:
         yield Site(emulator, shared)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.emulator.records import Workload
+from airflow_runai.emulator.records import EmulatedWorkload
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Rest, Run
 from tests.end_to_end.site import Site
+from tests.support.waiting import wait_until
 
 PIPELINE = ("digits_ingest", "digits_train_on_new_data", "digits_evaluate_checkpoint")
 #: 30 epochs of 1437 digits in batches of 64.
@@ -51,7 +51,7 @@ def test_retraining_through_a_preemption_ends_in_a_promotion(
     _check_promotion(run, examples)
 
 
-def _check_training(run: Run, here: Site, training: Workload) -> None:
+def _check_training(run: Run, here: Site, training: EmulatedWorkload) -> None:
     first, second = (here.emulator.log(training.name, incarnation) for incarnation in (1, 2))
     stopped, resumed = (
         re.search(r"preempted at step (\d+)", first),

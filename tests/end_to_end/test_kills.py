@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
 from tests.end_to_end.test_worker_killed import MOMENTS, kill_worker
+from tests.support.waiting import wait_until
 
 #: Longer than any single attempt to end a workload, seconds.
 OUTAGE = 40.0

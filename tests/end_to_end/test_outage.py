@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
+from tests.support.waiting import wait_until
 
 OUTAGES: dict[str, dict[str, Any]] = {
     "503": {"kind": "status", "status": 503},

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_runai.core.outcome import moments_to_json
 from airflow_runai.core.timeline import Moment, clocks
-from airflow_runai.emulator import Emulator, Settings, serve
+from airflow_runai.emulator import Emulator, EmulatorSettings, serve
 from tests.emulator.conftest import Client
 from tests.end_to_end.browser import Browser, browser
 
@@ -56,7 +56,7 @@ def test_missing_browser_is_a_skip_or_where_required_a_failure(
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with serve(Settings(grace=1)) as running:
+    with serve(EmulatorSettings(grace=1)) as running:
         yield running
 
 
@@ -183,7 +183,7 @@ def test_hostile_text_is_shown_as_text(emulator: Emulator, client: Client, windo
 
 
 def test_restarted_emulator_is_found_again(tmp_path: Path, window: Browser) -> None:
-    with serve(Settings(state=tmp_path)) as emulator:
+    with serve(EmulatorSettings(state=tmp_path)) as emulator:
         Client(emulator).create("train-1")
         window.open(address(emulator))
         window.until_text("train-1")

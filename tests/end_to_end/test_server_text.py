@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
+from tests.support.waiting import wait_until
 
 #: PostgreSQL refuses NUL, Airflow's encoder half a surrogate; ESC and U+202E are for terminals and
 #: readers.

@@ -10,10 +10,10 @@ import pytest
 from airflow_runai.core.naming import TaskIdentity
 from tests.end_to_end.database import Database
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start, begin, site
 from tests.end_to_end.test_worker_killed import IN_WORKER, MOMENTS, kill_worker
+from tests.support.waiting import wait_until
 
 Runs = dict[str, tuple[Site, Run]]
 #: How often a retry must have asked in vain.

@@ -8,9 +8,9 @@ import pytest
 
 from tests.end_to_end.component import Component
 from tests.end_to_end.installation import Airflow
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Start
+from tests.support.waiting import wait_until
 
 #: By the present rule a triggerer takes over after 8 s of silence; it asks every second.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
+from tests.support.waiting import wait_until
 
 #: Within how many seconds the workload must feel what a user did to its task.
 CASES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.site import Start
+from tests.support.waiting import wait_until
 
 DAG_ID = "waiting_in_worker"
 

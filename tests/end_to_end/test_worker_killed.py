@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.end_to_end.polling import wait_until
 from tests.end_to_end.rest import Run
 from tests.end_to_end.site import Site, Start
+from tests.support.waiting import wait_until
 
 CREATE = {"method": "POST", "path": "/api/v1/workloads/trainings"}
 #: Long enough for a dead worker to be noticed and its task to be tried again, seconds.

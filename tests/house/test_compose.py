@@ -14,8 +14,6 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from tests.polling import PATIENCE
-
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yaml"
 LOCAL_DEFAULT = re.compile(r"\$\{[A-Z_]+:-([^}]+)\}")
@@ -31,7 +29,7 @@ def compose() -> Compose:
 
 
 def schema_errors(path: Path) -> str:
-    """What the Compose specification's own JSON schema, as check-jsonschema ships it, says against a file."""
+    """Return the errors by the Compose specification's JSON schema, as check-jsonschema ships it."""
     command = [
         sys.executable,
         "-m",
@@ -40,12 +38,12 @@ def schema_errors(path: Path) -> str:
         "vendor.compose-spec",
         str(path),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, capture_output=True, text=True)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def secrets(compose: Compose) -> Iterator[tuple[str, str]]:
-    """Every place that holds a secret, and what is written there."""
+    """Yield the places that hold a secret, and their values."""
     for name, service in compose["services"].items():
         for variable, value in service.get("environment", {}).items():
             if SECRET_NAME.search(variable):
@@ -64,9 +62,8 @@ def literal_secrets(compose: Compose) -> list[str]:
 
 
 def copy_of(compose: Compose) -> Compose:
-    copy: Compose = json.loads(
-        json.dumps(compose)
-    )  # unlike deepcopy, this parts what anchors share
+    # Unlike deepcopy, this separates the parts that anchors share.
+    copy: Compose = json.loads(json.dumps(compose))
     return copy
 
 
@@ -141,11 +138,10 @@ def test_ports_are_published_on_loopback_only(compose: Compose) -> None:
 
 
 def test_every_lasting_service_has_a_health_check(compose: Compose) -> None:
-    unchecked = [
-        name for name, service in compose["services"].items() if "healthcheck" not in service
-    ]
+    services = compose["services"]
+    unchecked = [name for name, service in services.items() if "healthcheck" not in service]
     assert unchecked == ["airflow-init"]
-    assert compose["services"]["airflow-init"]["restart"] == "no"
+    assert services["airflow-init"]["restart"] == "no"
 
 
 def test_services_wait_for_what_they_need(compose: Compose) -> None:
@@ -187,9 +183,8 @@ def test_embedded_runai_and_airflow_see_the_shared_directory_under_one_path(
 def test_local_defaults_are_of_use(compose: Compose) -> None:
     environment = compose["services"]["scheduler"]["environment"]
     Fernet(default_of(environment["AIRFLOW__CORE__FERNET_KEY"]))
-    assert (
-        len(default_of(environment["AIRFLOW__API_AUTH__JWT_SECRET"])) >= 64
-    )  # SHA-512 signatures ask for it
+    # SHA-512 signatures require it.
+    assert len(default_of(environment["AIRFLOW__API_AUTH__JWT_SECRET"])) >= 64
 
 
 def test_image_is_built_from_files_that_exist(compose: Compose) -> None:
@@ -200,6 +195,5 @@ def test_image_is_built_from_files_that_exist(compose: Compose) -> None:
     ]
     assert copied
     assert [name for name in copied if not (ROOT / name).exists()] == []
-    assert (
-        "$${AIRFLOW_VERSION}" in recipe
-    )  # a single dollar would be replaced by compose, with nothing
+    # Compose would replace a single dollar, by nothing.
+    assert "$${AIRFLOW_VERSION}" in recipe

@@ -1,4 +1,4 @@
-"""The documentation tells the truth: snippets run, commands exist, links lead somewhere, tables are fresh."""
+"""The documentation is true: snippets run, commands exist, links resolve, tables are fresh."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from xml.etree import ElementTree
 import pytest
 
 from airflow_runai.core.spec import WorkloadSpec
-from tests.polling import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -30,7 +29,7 @@ PAGES = [
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 OURS = re.compile(r"`((?:airflow_runai|dags|demo|docs|tests)/[\w./-]*\w/?)`")
-#: Commands of others, of which nothing here can be wrong but the words.
+#: Commands of other programs, which are not checked here.
 FOREIGN = {"export", "openssl"}
 CATEGORIES = {
     "python run",
@@ -46,24 +45,23 @@ CATEGORIES = {
     "",
 }
 
-# Airflow takes seconds to import: one process looks at all DAG files and all command lines of
-# Airflow's.
+# Airflow takes seconds to import: one process checks all DAG files and all `airflow` commands.
 AIRFLOW_SIDE = """
 import json, sys
 from airflow.cli.cli_parser import get_parser
 from airflow.dag_processing.dagbag import DagBag
-given = json.load(sys.stdin)
-for path in given["files"]:
+request = json.load(sys.stdin)
+for path in request["files"]:
     bag = DagBag(path)
     assert not bag.import_errors, bag.import_errors
     assert bag.dags and all(dag.task_dict for dag in bag.dags.values()), f"{path}: no DAG with tasks in it"
-for words in given["commands"]:
-    get_parser().parse_args(words)
+for arguments in request["commands"]:
+    get_parser().parse_args(arguments)
 """
 
 
 class Snippet(NamedTuple):
-    """A fenced block: where it begins, what stands behind the fence, what is in it."""
+    """A fenced block: its place, the category behind the fence, its text."""
 
     place: str
     category: str
@@ -71,12 +69,8 @@ class Snippet(NamedTuple):
 
 
 def snippets(*categories: str) -> list[Snippet]:
-    return [
-        found
-        for page in PAGES
-        for found in _blocks(page)
-        if not categories or found.category in categories
-    ]
+    blocks = [block for page in PAGES for block in _blocks(page)]
+    return [block for block in blocks if not categories or block.category in categories]
 
 
 def _blocks(page: Path) -> Iterator[Snippet]:
@@ -87,7 +81,7 @@ def _blocks(page: Path) -> Iterator[Snippet]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every command line, as words; of console blocks only what follows the prompt."""
+    """Yield all command lines, split; in console blocks those that follow the prompt."""
     for place, category, text in snippets("bash", "console"):
         for line in text.splitlines():
             if category == "bash" or line.startswith("$ "):
@@ -104,14 +98,13 @@ def run(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
         env=environment,
     )
 
 
 @cache
 def help_of(*words: str) -> str:
-    """What one of our command lines says about itself; fails if there is none."""
+    """Return the help of one of our command lines; fail if there is none."""
     done = run(*words, "--help")
     assert done.returncode == 0, f"{words}: {done.stderr}"
     return done.stdout
@@ -144,11 +137,11 @@ def test_dags_in_snippets_parse_and_airflow_knows_its_commands(tmp_path: Path) -
     files = [tmp_path / f"{number}.py" for number, _ in enumerate(snippets("python dag"))]
     for path, snippet in zip(files, snippets("python dag"), strict=True):
         path.write_text(f"# {snippet.place}\n{snippet.text}")
-    told = [words[1:] for _, words in commands() if words[0] == "airflow"]
-    given = json.dumps({"files": [str(path) for path in files], "commands": told})
-    done = run("-c", AIRFLOW_SIDE, stdin=given, AIRFLOW_HOME=str(tmp_path / "home"))
+    airflow = [words[1:] for _, words in commands() if words[0] == "airflow"]
+    request = json.dumps({"files": [str(path) for path in files], "commands": airflow})
+    done = run("-c", AIRFLOW_SIDE, stdin=request, AIRFLOW_HOME=str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(told) >= 2
+    assert len(airflow) >= 2
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What changes files in shared storage goes through one door, which follows no link."""
+"""Only one module changes files in shared storage, and it follows no link."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / "airflow_runai"
-DOOR = "checkpoints/storage/directory_handle.py"
+ONLY_WRITER = "checkpoints/storage/directory_handle.py"
 METHODS = {
     "unlink",
     "rename",
@@ -31,7 +31,7 @@ FUNCTIONS = {
     "truncate",
     "link",
 }
-#: Object storage has no links, and a storage of its own.
+#: Object storage has no links, so a module of its own may write there.
 ALLOWED = {
     "checkpoints/storage/small_files.py: unlink",
     "checkpoints/storage/small_files.py: open for writing",
@@ -39,42 +39,38 @@ ALLOWED = {
 
 
 def changes(path: Path) -> Iterator[str]:
+    """Find the calls in a file that change a file system."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             continue
-        name = (
-            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        )
-        owner = (
-            node.func.value.id
-            if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
-            else ""
-        )
-        modes = [
-            arg.value
-            for arg in node.args
-            if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-        ]
-        if (
-            owner == "shutil"
-            or (owner == "os" and name in FUNCTIONS)
-            or (owner != "os" and name in METHODS)
-        ):
+        owner, name = called(node.func)
+        if owner == "shutil" or name in (FUNCTIONS if owner == "os" else METHODS):
             yield name
-        if name == "open" and any(set(mode) & set("wax+") and len(mode) < 4 for mode in modes):
+        if name == "open" and any(map(is_write_mode, node.args)):
             yield "open for writing"
 
 
-def test_only_one_file_changes_what_lies_in_shared_storage() -> None:
-    files = [
-        path
-        for part in ("checkpoints", "operators", "hooks", "sensors")
-        for path in (ROOT / part).rglob("*.py")
-    ]
+def called(function: ast.expr) -> tuple[str, str]:
+    """Return the owner, if it has a plain name, and the name of what is called."""
+    if isinstance(function, ast.Attribute):
+        owner = function.value.id if isinstance(function.value, ast.Name) else ""
+        return owner, function.attr
+    return "", getattr(function, "id", "")
+
+
+def is_write_mode(argument: ast.expr) -> bool:
+    if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+        return False
+    return len(argument.value) < 4 and bool(set(argument.value) & set("wax+"))
+
+
+def test_only_one_module_changes_files_in_shared_storage() -> None:
+    folders = [ROOT / part for part in ("checkpoints", "operators", "hooks", "sensors", "tasks")]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
     found = {
         f"{path.relative_to(ROOT).as_posix()}: {change}"
         for path in files
         for change in changes(path)
     }
-    assert {words for words in found if words.startswith(DOOR)}
-    assert {words for words in found if not words.startswith(DOOR)} == ALLOWED
+    assert {change for change in found if change.startswith(ONLY_WRITER)}
+    assert {change for change in found if not change.startswith(ONLY_WRITER)} == ALLOWED

@@ -1,4 +1,4 @@
-"""What `make up` does where it cannot do what it should."""
+"""`make up` if a port is in use, or the machine was restarted."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _TAB = Path(__file__).parents[2] / "airflow_runai" / "plugin_assets" / "timeline
 
 
 def get(path: str) -> httpx.Response:
-    """Ask as much of Airflow's web server as matters: it mounts what the plugin names, here under a sub-path."""
+    """Send a request to the plugin's app, mounted under a sub-path as by Airflow's web server."""
     [app] = RunaiPlugin.fastapi_apps
     airflow = Starlette()
     airflow.mount("/sub/path" + app["url_prefix"], app["app"])

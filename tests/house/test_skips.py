@@ -1,4 +1,4 @@
-"""Which tests may be left out: tried with small files of tests in a pytest of their own."""
+"""Skips and marks of tests, tried on small test files in a pytest of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    qualify\n    slow\n")
     (tmp_path / "test_it.py").write_text(text)
-    plugins = ["-p", "no:cacheprovider", "-p", "xdist", "-p", "tests.skips"]
+    plugins = ["-p", "no:cacheprovider", "-p", "xdist", "-p", "tests.support.skips"]
     command = [sys.executable, "-m", "pytest", "-ra", *plugins, *words]
     # Without the other plugins a Python that tests two lines starts three times as fast.
     ours = {
@@ -52,8 +52,8 @@ def test_lack_of_a_library_is_a_skip_or_where_required_a_failure(tmp_path: Path,
 def test_every_skip_of_every_run_is_recorded_with_its_reason(tmp_path: Path, workers: str) -> None:
     for text in (LACKS, LACKS_ALL):
         run(tmp_path, text, "--numprocesses", workers, RUNAI_SKIPPED=str(tmp_path / "skipped"))
-    told = (tmp_path / "skipped").read_text().splitlines()
-    assert sorted(told) == [
+    recorded = (tmp_path / "skipped").read_text().splitlines()
+    assert sorted(recorded) == [
         "test_it.py: could not import 'not_there': No module named 'not_there'",
         "test_it.py::test_lacks: could not import 'not_there': No module named 'not_there'",
         "test_it.py::test_other: no IPv6 here",

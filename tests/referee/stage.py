@@ -8,7 +8,6 @@ seen, then counts.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -20,10 +19,11 @@ from tests.referee.listening import Client
 from tests.referee.script import commands, listings, recast
 from tests.rig.api import Object
 from tests.rig.cluster import Cluster
+from tests.support.patience import Patience
 
 #: Seconds that the client stays when all is done; what is told late has been told by then.
 LINGER = 3
-#: Seconds after which it will not come. No measure of speed: the slowest, a lost node, takes 70.
+#: Seconds of patience; the slowest, a lost node, takes 70.
 ENOUGH = 200
 SECONDS_PER_LOOK = 0.02
 
@@ -144,12 +144,10 @@ class Stage:
 
         :raises Stuck: if it does not come.
         """
-        deadline = time.monotonic() + ENOUGH
+        patience = Patience(ENOUGH)
         while not holds():
-            if time.monotonic() > deadline:
-                raise Stuck(
-                    f"{self.recording.header.scenario}: {what} did not come within {ENOUGH} s"
-                )
+            if patience.is_over():
+                raise Stuck(f"{self.recording.header.scenario}: {what} did not come")
             await asyncio.sleep(SECONDS_PER_LOOK)
         await asyncio.sleep(then)
 

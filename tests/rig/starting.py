@@ -9,13 +9,14 @@ import httpx
 
 from tests.rig.parts import Part
 from tests.rig.processes import Processes
-from tests.rig.waiting import SECONDS_PER_LOOK, RigError
+from tests.rig.waiting import RigError
 
 __all__ = ["PortTaken", "Starter"]
 
 #: A part that is not ready and has said nothing for so long hangs. A busy machine makes a part
 #: slow, not silent.
 SILENCE = 60.0
+SECONDS_PER_LOOK = 0.03
 
 
 class PortTaken(RigError):

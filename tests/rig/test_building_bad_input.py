@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.dispositions import ignoring
-from tests.polling import PATIENCE
 from tests.rig.building import build, programs
 from tests.rig.cache import Cache
 from tests.rig.tiny import ROOT, TinyRig, go_version, needs_go
+from tests.support.signals import ignoring
 
 #: Runs a command that sees a small disk at a folder; nobody else sees it.
 ON_SMALL_DISK = ("unshare", "--mount", "--map-root-user", "sh", "-c")
@@ -156,7 +155,7 @@ def blocked_build(tiny: TinyRig, version: str) -> Iterator[subprocess.Popen[str]
 def test_an_interrupt(tiny: TinyRig, number: signal.Signals) -> None:
     with blocked_build(tiny, "go version go1.99.0 linux/amd64") as process:
         process.send_signal(number)
-        said = process.communicate(timeout=PATIENCE)[1]
+        said = process.communicate()[1]
     assert "interrupted; nothing half-built is kept, run `make rig` again" in refusal(
         tiny, (process.returncode, said)
     )
@@ -176,7 +175,7 @@ def test_a_killed_build_is_waited_out_and_nothing_of_it_is_used(tiny: TinyRig) -
         assert second.stdout
         assert "waiting" in second.stdout.readline()
         (tiny.folder / "end").write_text("")
-        assert second.wait(timeout=120) == 0
+        assert second.wait() == 0
     assert tiny.left() == [build(tiny.inputs()).folder.name]
     assert build(tiny.inputs()).path("jobset").stat().st_size > len("half\n")
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.dispositions import ignoring
 from tests.rig import ports
 from tests.rig.api import Api, ApiError
 from tests.rig.building import programs
 from tests.rig.cluster import Cluster, Options, RigError
 from tests.rig.processes import ROOT, Processes, marked
 from tests.rig.waiting import until
+from tests.support.signals import ignoring
 
 pytestmark = [pytest.mark.rig, pytest.mark.slow]
 #: The smallest cluster; what is tested here does not depend on the others.

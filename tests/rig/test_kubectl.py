@@ -45,7 +45,7 @@ def kubectl(command: Callable[..., list[str]]) -> Kubectl:
 
     def run(*more: str, user: str = "airflow", stdin: str = "") -> str:
         done = subprocess.run(
-            command(*more, user=user), input=stdin, capture_output=True, text=True, timeout=120
+            command(*more, user=user), input=stdin, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -77,7 +77,7 @@ def test_a_job_is_applied_waited_for_looked_at_and_deleted(
         == "job.batch/whole created\n"
     )
     assert "condition met" in kubectl(
-        "wait", "--for=condition=complete", "job/whole", "--timeout=100s"
+        "wait", "--for=condition=complete", "job/whole", "--timeout=1h"
     )
     assert kubectl("logs", "job/whole") == "done\n"
     (pod,) = kubectl(
@@ -97,14 +97,14 @@ def test_a_log_is_followed_while_its_container_runs(
 ) -> None:
     gate = tmp_path / "gate"
     kubectl("apply", "-f", "-", stdin=manifest(rig_lane, "followed", PATIENT.format(gate=gate)))
-    kubectl("wait", "--for=jsonpath={.status.ready}=1", "job/followed", "--timeout=100s")
+    kubectl("wait", "--for=jsonpath={.status.ready}=1", "job/followed", "--timeout=1h")
     following = follow("followed")
     assert following.stdout is not None
     assert following.stdout.readline().startswith("first ")
     gate.touch()  # only now can the container end: the line before came while it ran
     assert following.stdout.read() == "last\n"
     assert following.wait() == 0
-    kubectl("wait", "--for=condition=complete", "job/followed", "--timeout=100s")
+    kubectl("wait", "--for=condition=complete", "job/followed", "--timeout=1h")
 
 
 def test_nothing_is_left_of_a_running_job_that_is_deleted(
@@ -116,7 +116,7 @@ def test_nothing_is_left_of_a_running_job_that_is_deleted(
         "-",
         stdin=manifest(rig_lane, "deleted", PATIENT.format(gate=tmp_path / "never")),
     )
-    kubectl("wait", "--for=jsonpath={.status.ready}=1", "job/deleted", "--timeout=100s")
+    kubectl("wait", "--for=jsonpath={.status.ready}=1", "job/deleted", "--timeout=1h")
     log = follow("deleted").stdout
     assert log is not None
     process = psutil.Process(int(log.readline().split()[1]))

@@ -1,4 +1,4 @@
-"""Waiting for what a cluster must come to, with deadlines that only guard against a hang."""
+"""Waiting for what a cluster must come to; gives up only when nothing moves any more."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Callable
 import httpx
 
 from tests.rig.api import ApiError
+from tests.support.waiting import pauses
 
 __all__ = ["RigError", "until"]
-
-SECONDS_PER_LOOK = 0.03
 
 
 class RigError(Exception):
@@ -22,20 +21,16 @@ def until(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
     """
     Look until something holds; a refusal, or no answer at all, means "not yet".
 
-    :param what: completes "… did not come within … s".
-    :raises RigError: when it does not come. The time is generous: it is no measure of speed.
+    :param what: completes "… did not come".
+    :param seconds: see :class:`.Patience`.
+    :raises RigError: if it does not come.
     """
-    deadline = time.monotonic() + seconds
     last: Exception | None = None
-    while True:
+    for pause in pauses(seconds):
         try:
             if holds():
                 return
         except (ApiError, httpx.HTTPError) as error:
             last = error
-        if time.monotonic() > deadline:
-            raise RigError(
-                f"{what} did not come within {seconds:g} s"
-                + (f"; last answer: {last}" if last else "")
-            )
-        time.sleep(SECONDS_PER_LOOK)
+        time.sleep(pause)
+    raise RigError(f"{what} did not come" + (f"; last answer: {last}" if last else ""))

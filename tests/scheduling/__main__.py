@@ -1,4 +1,4 @@
-"""``python -m tests.scheduling FILE…``: play recorded scenarios and print, for each, how alike the decisions are."""
+"""``python -m tests.scheduling FILE…``: play recorded scenarios and count equal decisions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Play the files.
 
-    :return: 0 when all were played, however alike the decisions are; 2 if a file is no scenario.
+    :return: 0 if all were played, whatever the score; 2 if a file is not a scenario.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.scheduling", description=__doc__)
     parser.add_argument(

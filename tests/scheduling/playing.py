@@ -1,9 +1,9 @@
 """
-Plays scenarios: lets the scheduler decide what the real one had to decide, and counts how often it does the same.
+Plays scenarios: the scheduler decides each step of a recording, and equal decisions are counted.
 
-Each step begins with what the real one had made of the steps before, so that no difference counts
-twice. An evicted job ends at once, waits again and keeps its age, as in the recordings. Elastic
-jobs are taken for gangs.
+Each step begins with the recorded result of the steps before, so that no difference counts twice.
+An evicted job ends at once, waits again and keeps its age, as in the recordings. Elastic jobs count
+as gangs.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_runai.emulator.placement import Slot
-from airflow_runai.emulator.scheduler import Evict, Job, Place, Queue, plan
+from airflow_runai.emulator.scheduler import Assign, Decision, Evict, Job, Queue, schedule
 from tests.scheduling.scenario import PRIORITIES
 
-#: More cycles than any step needs; who is not quiet by then never will be.
-_MOST_CYCLES = 60
+#: More cycles than any step needs to come to rest.
+_MAX_CYCLES = 60
 
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    What a scheduler made of a step.
+    The result of a step.
 
     :param running: the nodes of each running job's pods.
-    :param victims: who was evicted, and by which action.
+    :param victims: the evicted jobs, each with the action that evicted it.
     """
 
     running: Mapping[str, tuple[str, ...]]
@@ -66,7 +66,7 @@ class Board:
         self.jobs: dict[str, Job] = {}
 
     def happen(self, step: Mapping[str, Any], at: int) -> None:
-        """Let the cause of a step happen."""
+        """Carry out the cause of a step."""
         match step["do"]:
             case "submit":
                 self.jobs[step["job"]["name"]] = _job(step["job"], at)
@@ -83,23 +83,17 @@ class Board:
                         self._put(job, ())
 
     def settle(self) -> Outcome:
-        """Let the scheduler decide until it has nothing more to do."""
+        """Let the scheduler decide until it comes to rest."""
         victims: set[tuple[str, str]] = set()
-        for _ in range(_MOST_CYCLES):
-            decisions = plan(
+        for _ in range(_MAX_CYCLES):
+            decisions = schedule(
                 self.nodes, list(self.queues.values()), self.jobs.values(), flaws=self.flaws
             )
             for decision in decisions:
-                if isinstance(decision, Place):
-                    self._put(replace(self.jobs[decision.job], claims=False), decision.slots)
-                elif isinstance(decision, Evict):
-                    self._put(replace(self.jobs[decision.job], claims=decision.claims), ())
+                self._apply(decision)
+                if isinstance(decision, Evict):
                     victims.add((decision.job, decision.by))
-                else:
-                    self.jobs[decision.job] = replace(
-                        self.jobs[decision.job], claims=decision.claims
-                    )
-            if not any(isinstance(decision, Place | Evict) for decision in decisions):
+            if not any(isinstance(decision, Assign | Evict) for decision in decisions):
                 break
         running = {
             job.id: tuple(slot.node for slot in job.placed)
@@ -109,7 +103,7 @@ class Board:
         return Outcome(running, self._gpus(), frozenset(victims))
 
     def restore(self, real: Mapping[str, Any]) -> None:
-        """Let every job be where the real scheduler had put it."""
+        """Place each job where the real scheduler placed it."""
         free = {node: list(range(gpus)) for node, gpus in self.nodes.items()}
         for job in list(self.jobs.values()):
             nodes = real["running"].get(job.id, ())
@@ -119,6 +113,13 @@ class Board:
                 for node, pod in zip(nodes, pods, strict=True)
             )
             self._put(replace(job, pods=pods, claims=False), tuple(slots) if nodes else ())
+
+    def _apply(self, decision: Decision) -> None:
+        if isinstance(decision, Assign):
+            self._put(replace(self.jobs[decision.job], claims=False), decision.slots)
+            return
+        job = replace(self.jobs[decision.job], claims=decision.claims)
+        self._put(job, () if isinstance(decision, Evict) else job.placed)
 
     def _put(self, job: Job, slots: tuple[Slot, ...]) -> None:
         self.jobs[job.id] = replace(job, placed=slots)
@@ -135,8 +136,7 @@ def play(scenario: Mapping[str, Any], flaws: bool = True) -> Score:
     """
     Play a scenario that was read and checked.
 
-    :param flaws: with what is held to be wrong in KAI, as KAI's stand-in does; without it, as the
-        embedded Run:ai does.
+    :param flaws: decide with KAI's flaws, as KAI's stand-in does, not as the embedded Run:ai does.
     """
     board, score = Board(scenario, flaws), Score()
     for number, step in enumerate(scenario["steps"]):
@@ -154,18 +154,18 @@ def _outcome(real: Mapping[str, Any]) -> Outcome:
     return Outcome({job: tuple(nodes) for job, nodes in real["running"].items()}, gpus, victims)
 
 
-def _queue(name: str, told: Mapping[str, Any]) -> Queue:
-    return Queue(name, told["deserved"], told.get("limit"), told.get("weight", 1))
+def _queue(name: str, fields: Mapping[str, Any]) -> Queue:
+    return Queue(name, fields["deserved"], fields.get("limit"), fields.get("weight", 1))
 
 
-def _job(told: Mapping[str, Any], at: int) -> Job:
-    priority = PRIORITIES.get(told["priority"], told["priority"])
+def _job(fields: Mapping[str, Any], at: int) -> Job:
+    priority = PRIORITIES.get(fields["priority"], fields["priority"])
     return Job(
-        id=told["name"],
-        project=told["queue"],
-        pods=(float(told["gpus"]),) * told["pods"],
+        id=fields["name"],
+        project=fields["queue"],
+        pods=(float(fields["gpus"]),) * fields["pods"],
         priority=priority,
-        preemptible=told.get("preemptible", priority < 100),
+        preemptible=fields.get("preemptible", priority < 100),
         submitted=float(at),
     )
 

@@ -1,7 +1,7 @@
 """
-Scenarios: what happened to a small cluster, step by step, and what the real KAI made of each step.
+Scenarios: the events of a small cluster, step by step, and the decisions of the real KAI.
 
-A file is data from elsewhere; it is checked against a schema before anything is believed.
+A file is foreign data; it is checked against a schema before it is used.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     Read a scenario.
 
-    :raises ValueError: there is no such file, or it is no scenario; says where, and what is wrong.
+    :raises ValueError: there is no such file, or it is not a scenario; says where, and what is wrong.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _dangling(scenario: dict[str, Any]) -> Iterator[str]:
-    """Find queues and pods that a step speaks of but nobody has made."""
+    """Find queues and pods that a step names but no step has created."""
     queues = {queue["name"] for queue in scenario["queues"]}
     pods: dict[str, int] = {}
     for number, step in enumerate(scenario["steps"]):

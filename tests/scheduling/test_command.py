@@ -39,7 +39,7 @@ def test_the_embedded_scheduler_can_be_compared_as_it_is(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "cannot be read: No such file or directory"),
         ("{", "is not JSON"),
@@ -58,7 +58,7 @@ def test_the_embedded_scheduler_can_be_compared_as_it_is(
     ],
 )
 def test_wrong_input_gets_one_sentence(
-    content: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "file.json"
     if content is not None:
@@ -66,12 +66,12 @@ def test_wrong_input_gets_one_sentence(
     assert main([str(file)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"python -m tests.scheduling: error: {file}: {told}")
+    assert printed.err.startswith(f"python -m tests.scheduling: error: {file}: {message}")
     assert printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"priority": "urgent"}, "$.steps[0]"),
         ({"queue": "nowhere"}, "$.steps[0]: there is no queue 'nowhere'"),
@@ -79,7 +79,7 @@ def test_wrong_input_gets_one_sentence(
     ],
 )
 def test_names_that_mean_nothing_are_a_mistake(
-    changes: dict[str, str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    changes: dict[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = {"name": "a1", "queue": "q1", "pods": 1, "gpus": 1, "priority": "train"} | changes
     step = {
@@ -95,4 +95,4 @@ def test_names_that_mean_nothing_are_a_mistake(
     file = tmp_path / "file.json"
     file.write_text(json.dumps(scenario))
     assert main([str(file)]) == 2
-    assert f"{file}: is not a scenario: {told}" in capsys.readouterr().err
+    assert f"{file}: is not a scenario: {message}" in capsys.readouterr().err

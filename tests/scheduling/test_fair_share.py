@@ -65,18 +65,18 @@ _WEIGHTS = st.sampled_from((0.0, 1.0, 1.0, 2.0, 3.0, 0.1, 1 / 3))
 
 @given(
     gpus=st.integers(0, 20),
-    told=st.lists(
+    drawn=st.lists(
         st.tuples(st.integers(0, 6), st.none() | st.integers(0, 8), _WEIGHTS, _ASKED), max_size=6
     ),
 )
 def test_nobody_gets_too_much_and_nothing_is_left_that_somebody_wants(
-    gpus: int, told: list[tuple[int, int | None, float, int]]
+    gpus: int, drawn: list[tuple[int, int | None, float, int]]
 ) -> None:
     queues = [
         Queue(str(number), quota, limit, weight)
-        for number, (quota, limit, weight, _) in enumerate(told)
+        for number, (quota, limit, weight, _) in enumerate(drawn)
     ]
-    asked = {str(number): float(one[3]) for number, one in enumerate(told)}
+    asked = {str(number): float(one[3]) for number, one in enumerate(drawn)}
     shares = fair_shares(gpus, queues, asked)
     wanted = {queue.name: min(asked[queue.name], queue.ceiling) for queue in queues}
     guaranteed = {queue.name: min(queue.deserved, wanted[queue.name]) for queue in queues}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.emulator.scheduler import Evict, Job, Place, Queue, Wait, plan
+from airflow_runai.emulator.scheduler import Assign, Evict, Job, Queue, Wait, schedule
 
 PROJECTS = ("a", "b", "c")
 _WHOLE = (1.0, 1.0, 2.0, 3.0)
@@ -40,9 +40,9 @@ quotas = st.tuples(
     st.integers(0, 3), st.none() | st.integers(0, 4), st.sampled_from((0.0, 1.0, 1.0, 3.0))
 )
 tenants = st.tuples(quotas, quotas, quotas).map(
-    lambda told: [
+    lambda three: [
         Queue(name, float(quota), limit, weight)
-        for name, (quota, limit, weight) in zip(PROJECTS, told, strict=True)
+        for name, (quota, limit, weight) in zip(PROJECTS, three, strict=True)
     ]
 )
 
@@ -76,11 +76,11 @@ class World:
     def step(self) -> bool:
         """Live through one cycle; tell whether anything was decided."""
         self._let_go()
-        decisions = plan(self.nodes, self.queues, self.jobs.values(), flaws=self.flaws)
+        decisions = schedule(self.nodes, self.queues, self.jobs.values(), flaws=self.flaws)
         assert len({one.job for one in decisions}) == len(decisions), "a job is named twice"
         for one in decisions:
             job = self.jobs[one.job]
-            if isinstance(one, Place):
+            if isinstance(one, Assign):
                 assert not job.placed
                 self.jobs[job.id] = replace(job, placed=one.slots, claims=False)
             elif isinstance(one, Evict):
@@ -207,4 +207,6 @@ def test_nothing_stays_idle_that_somebody_may_have(
     world.run()
     running = [one for one in world.jobs.values() if one.placed]
     for waiting in (one for one in world.jobs.values() if not one.placed):
-        assert not any(isinstance(one, Place) for one in plan(nodes, queues, [*running, waiting]))
+        assert not any(
+            isinstance(one, Assign) for one in schedule(nodes, queues, [*running, waiting])
+        )

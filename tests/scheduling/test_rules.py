@@ -18,12 +18,12 @@ from airflow_runai.emulator.placement import Slot
 from airflow_runai.emulator.scheduler import (
     OVER_LIMIT,
     OVER_QUOTA,
+    Assign,
     Evict,
     Job,
-    Place,
     Queue,
     Wait,
-    plan,
+    schedule,
 )
 
 
@@ -211,21 +211,21 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_rule(name: str, flaws: bool) -> None:
     case = CASES[name]
-    decisions = plan(_nodes(case.nodes), case.queues, _jobs(case.jobs), flaws=flaws)
+    decisions = schedule(_nodes(case.nodes), case.queues, _jobs(case.jobs), flaws=flaws)
     assert {
         one.job: ",".join(slot.node for slot in one.slots)
         for one in decisions
-        if isinstance(one, Place)
+        if isinstance(one, Assign)
     } == (case.placed)
     assert {one.job: one.by for one in decisions if isinstance(one, Evict)} == case.evicted
 
 
 def test_limit_holds_even_for_what_is_idle() -> None:
     """Scenario h31."""
-    decisions = plan(
+    decisions = schedule(
         {"n1": 4}, [Queue("a", 0, limit=2)], _jobs(["a1 a 1x1 50", "a2 a 1x1 50", "a3 a 1x1 50"])
     )
-    assert [one.job for one in decisions if isinstance(one, Place)] == ["a1", "a2"]
+    assert [one.job for one in decisions if isinstance(one, Assign)] == ["a1", "a2"]
     assert [(one.job, one.reason, one.message) for one in decisions if isinstance(one, Wait)] == [
         (
             "a3",
@@ -236,7 +236,9 @@ def test_limit_holds_even_for_what_is_idle() -> None:
 
 
 def test_limit_is_no_obstacle_to_one_for_whom_another_of_its_queue_goes() -> None:
-    decisions = plan({"n1": 4}, [Queue("a", 0, limit=1)], _jobs(["a1 a 1x1@n1 50", "a2 a 1x1 75"]))
+    decisions = schedule(
+        {"n1": 4}, [Queue("a", 0, limit=1)], _jobs(["a1 a 1x1@n1 50", "a2 a 1x1 75"])
+    )
     assert [(one.job, one.by) for one in decisions if isinstance(one, Evict)] == [("a1", "preempt")]
 
 
@@ -264,7 +266,7 @@ def test_limit_is_no_obstacle_to_one_for_whom_another_of_its_queue_goes() -> Non
     ],
 )
 def test_eviction_names_its_cause_and_tells_its_victim(jobs: list[str], eviction: Evict) -> None:
-    decisions = plan({"n1": 2, "n2": 2}, [A0, B1], _jobs(jobs))
+    decisions = schedule({"n1": 2, "n2": 2}, [A0, B1], _jobs(jobs))
     assert [one for one in decisions if isinstance(one, Evict)] == [eviction]
 
 
@@ -281,20 +283,22 @@ def test_failure_for_lack_of_quota_says_nothing_about_others_but_in_kai() -> Non
     assert _evictions([1], [A0], jobs, flaws=False) == {"a1": "a3"}
     assert _evictions([1], [A0], jobs, flaws=True) == {}
     (refused,) = [
-        one for one in plan({"n1": 1}, [A0], _jobs(jobs)) if isinstance(one, Wait) and one.reason
+        one
+        for one in schedule({"n1": 1}, [A0], _jobs(jobs))
+        if isinstance(one, Wait) and one.reason
     ]
     assert (refused.job, refused.reason) == ("a2", OVER_QUOTA)
 
 
 def test_unknown_queue_has_no_quota_and_goes_last() -> None:
-    decisions = plan({"n1": 1}, [A0], _jobs(["x1 unknown 1x1 50", "a1 a 1x1 50"]))
-    assert [one.job for one in decisions if isinstance(one, Place)] == ["a1"]
+    decisions = schedule({"n1": 1}, [A0], _jobs(["x1 unknown 1x1 50", "a1 a 1x1 50"]))
+    assert [one.job for one in decisions if isinstance(one, Assign)] == ["a1"]
 
 
 def _evictions(
     nodes: Sequence[int], queues: Sequence[Queue], jobs: Sequence[str], flaws: bool
 ) -> dict[str, str]:
-    decisions = plan(_nodes(nodes), queues, _jobs(jobs), flaws=flaws)
+    decisions = schedule(_nodes(nodes), queues, _jobs(jobs), flaws=flaws)
     return {one.job: one.cause for one in decisions if isinstance(one, Evict)}
 
 

@@ -102,7 +102,7 @@ CLOSED: tuple[Case, ...] = (
         "wasted retry",
         138,
         History(
-            task=Task(retries=1, retry_delay=1.0, limits=(("running", 53.25),)),
+            task=Task(retries=1, retry_delay=1.0, timeouts=(("running", 53.25),)),
             platform=Platform(list_lag=18.39),
             chance=138,
         ),
@@ -145,7 +145,7 @@ CLOSED: tuple[Case, ...] = (
         "refused: ForeignWorkload",
         255,
         History(
-            task=Task(retries=3, limits=(("running", 219.3), ("interrupted_total", 770.9))),
+            task=Task(retries=3, timeouts=(("running", 219.3), ("interrupted_total", 770.9))),
             platform=Platform(tells_variables=False),
             lives=(Life(stretches=((5.0, 2000.0),)),),
             troubles=(
@@ -211,7 +211,7 @@ CLOSED: tuple[Case, ...] = (
         "undeserved: limit by a wrong clock",
         72,
         History(
-            task=Task(limits=(("starting", 319.28),)),
+            task=Task(timeouts=(("starting", 319.28),)),
             machinery=Machinery(worker_skew=600.0),
             chance=72,
         ),
@@ -220,7 +220,7 @@ CLOSED: tuple[Case, ...] = (
         "undeserved: it runs again",
         430,
         History(
-            task=Task(limits=(("queue", 57.8),)),
+            task=Task(timeouts=(("queue", 57.8),)),
             lives=(
                 Life(
                     stretches=((55.11, 18.2), (115.39, 35.92)),
@@ -244,7 +244,7 @@ CLOSED: tuple[Case, ...] = (
         "undeserved: limit by a wrong clock",
         162,
         History(
-            task=Task(limits=(("running", 55.97), ("queue", 125.89))),
+            task=Task(timeouts=(("running", 55.97), ("queue", 125.89))),
             machinery=Machinery(worker_skew=600.0),
             chance=162,
         ),
@@ -253,7 +253,7 @@ CLOSED: tuple[Case, ...] = (
         "undeserved: limit not reached",
         2911,
         History(
-            task=Task(limits=(("running", 240.25),)),
+            task=Task(timeouts=(("running", 240.25),)),
             machinery=Machinery(kill_delay=7.8),
             lives=(
                 Life(stretches=((11.89, 19.98), (32.54, 84.62), (1.49, 4495.89)), end="Failed"),
@@ -266,7 +266,7 @@ CLOSED: tuple[Case, ...] = (
         "undeserved: limit not reached",
         0,
         History(
-            task=Task(limits=(("queue", 600.0),)),
+            task=Task(timeouts=(("queue", 600.0),)),
             platform=Platform(history="none"),
             lives=(Life(stretches=((5.0, 1000.0), (400.0, 300.0))),),
             acts=(
@@ -282,7 +282,7 @@ CLOSED: tuple[Case, ...] = (
         "undeserved: limit not reached",
         0,
         History(
-            task=Task(limits=(("queue", 600.0),)),
+            task=Task(timeouts=(("queue", 600.0),)),
             platform=Platform(history="newest"),
             lives=(Life(stretches=((5.0, 1000.0), (400.0, 300.0))),),
             acts=(

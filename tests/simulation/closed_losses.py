@@ -201,7 +201,7 @@ LOSSES: tuple[Case, ...] = (
         "lost: a limit could not be enforced",
         1040,
         History(
-            task=Task(limits=(("total", 84.87), ("interrupted_total", 670.88))),
+            task=Task(timeouts=(("total", 84.87), ("interrupted_total", 670.88))),
             lives=(Life(stretches=((5.0, 2000.0),)),),
             troubles=(Trouble(process=3, step=4, kind="403"),),
             chance=1040,

@@ -22,7 +22,7 @@ class Task:
     on_kill: str = "stop"
     on_clear: str = "restart"
     when_suspended: str = "wait"
-    limits: tuple[tuple[str, float], ...] = ()
+    timeouts: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

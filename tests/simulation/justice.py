@@ -47,9 +47,11 @@ def reason_missing(played: Played, deed: Fact, workload: Workload) -> str:
         for w in played.world.workloads
     ):
         return ""  # an older generation has no right to live
-    limits = dict(played.ti.task.limits) if deed.who.startswith("worker") else {}
+    timeouts = dict(played.ti.task.timeouts) if deed.who.startswith("worker") else {}
     spent = clocks_at(played, workload, deed.at)
-    reached = {clock for clock, used in spent if clock in limits and used >= limits[clock] - SLACK}
+    reached = {
+        clock for clock, used in spent if clock in timeouts and used >= timeouts[clock] - SLACK
+    }
     if reached:
         seen = _sent_at(played, deed, workload) - ANSWER
         stale = (
@@ -82,7 +84,7 @@ def _cause(played: Played, deed: Fact) -> str:
     skewed = machinery.worker_skew or machinery.triggerer_skew or played.history.platform.clock_off
     return (
         ("limit by a wrong clock" if skewed else "limit not reached")
-        if played.ti.task.limits
+        if played.ti.task.timeouts
         else "other"
     )
 

@@ -35,18 +35,18 @@ def a_limit_is_enforced(played: Played) -> Iterator[Violation]:
 
 
 def _forgotten(played: Played, workload: Workload) -> Iterator[Violation]:
-    limits, now = dict(played.ti.task.limits), _last_alive(played, workload)
+    timeouts, now = dict(played.ti.task.timeouts), _last_alive(played, workload)
     # What a restarted triggerer may not know of the other clocks is a promise of its own.
     known = ("total", "running") if played.history.platform.history == "full" else ("total",)
     for clock, used in {
-        c: used for c, used in clocks_at(played, workload, now) if c in known and c in limits
+        c: used for c, used in clocks_at(played, workload, now) if c in known and c in timeouts
     }.items():
-        since = max(now - (used - limits[clock]), _blind_until(played, workload))
+        since = max(now - (used - timeouts[clock]), _blind_until(played, workload))
         if now - since > LATEST and _awaited(played, since, now):
             yield Violation(
                 "limit forgotten",
                 now,
-                f"{clock} of {workload.name} is {used:.0f} s: {limits[clock]:.0f} s",
+                f"{clock} of {workload.name} is {used:.0f} s: {timeouts[clock]:.0f} s",
             )
 
 

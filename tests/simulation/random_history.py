@@ -92,7 +92,7 @@ def _between(chance: random.Random, least: float, most: float) -> float:
 
 
 def _task(chance: random.Random) -> Task:
-    limits = [
+    timeouts = [
         (clock, _between(chance, 30, 900)) for clock in chance.sample(CLOCKS, chance.randint(1, 2))
     ]
     return Task(
@@ -102,7 +102,7 @@ def _task(chance: random.Random) -> Task:
         on_kill=_choice(chance, {"stop": 85, "suspend": 8, "keep": 7}),
         on_clear=_choice(chance, {"restart": 60, "reattach": 40}),
         when_suspended=_choice(chance, {"wait": 80, "end": 20}),
-        limits=tuple(limits) if _often(chance, 0.35) else (),
+        timeouts=tuple(timeouts) if _often(chance, 0.35) else (),
     )
 
 

@@ -43,7 +43,7 @@ def _limit_in_an_outage(history: History, chance: random.Random) -> History:
     )
     outage = Act(begun, "outage", chance.uniform(60.0, 900.0), "503 before")
     task = replace(
-        history.task, limits=((chance.choice(("total", "running")), limit),), on_kill="stop"
+        history.task, timeouts=((chance.choice(("total", "running")), limit),), on_kill="stop"
     )
     return replace(_plus(history, outage), task=task, lives=(LONG,))
 

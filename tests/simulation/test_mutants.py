@@ -32,7 +32,7 @@ MUTANTS = (
         "        return Create(note.generation + 1, alive)\n",
         149,
     ),
-    Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 8),
+    Mutant("still writing", "tasks/submission.py", "if step.before:", "if False:", 237),
     Mutant(
         "false gone", "core/decision.py", "ABSENCE_SECONDS = 600.0", "ABSENCE_SECONDS = 60.0", 70
     ),

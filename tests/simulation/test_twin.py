@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_runai.emulator import Scenario, Settings, SteppedClock, serve
+from airflow_runai.emulator import EmulatorSettings, Scenario, SteppedClock, serve
 from tests.simulation.clock import BEGIN
 from tests.simulation.random_history import history_of
 from tests.simulation.simulation import Simulation
@@ -15,7 +15,7 @@ def held(seed: int, run_seconds: float = RUN) -> Twin:
     """Hold one conversation with both."""
     scenario = Scenario(run_seconds=run_seconds, keeps_progress=False, stop_seconds=GRACE)
     scenarios = {name: scenario for name in ("train", "other")}
-    given = Settings(
+    given = EmulatorSettings(
         clock=SteppedClock(BEGIN), scenarios=scenarios, initializing_seconds=START, nodes=4
     )
     with serve(given) as emulator:

@@ -61,11 +61,11 @@ def operator_of(ti: TaskInstance) -> BaseOperator:
             retries=task.retries,
             retry_delay=timedelta(seconds=task.retry_delay),
             deferrable=task.deferrable,
-            limits=dict(task.limits) or None,
+            timeouts=dict(task.timeouts) or None,
             on_kill=task.on_kill,
             on_clear=task.on_clear,
             when_suspended=task.when_suspended,
-            lint_silence=SILENCE,
+            lint_ignore=SILENCE,
         )
 
 

@@ -72,7 +72,7 @@ class Model(lightning.LightningModule):
         return torch.optim.Adam(self.parameters())
 
 
-def main(folder: str, steps: int, seconds: float, plain: bool) -> None:
+def main(folder: str, steps: int, seconds: float, plain: bool = False) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = Model(seconds)

@@ -220,9 +220,9 @@ def test_random_states_of_all_ranks_are_asked_for(tmp_path: Path) -> None:
     for name in ("trainer_state.json", "model.bin", "rng_state_0.pth"):
         (folder / name).write_text("{}")
     with pytest.raises(RuntimeError, match="of all 2 ranks"):
-        huggingface_trainer.publish(folder, trainer, world_size=2)
+        huggingface_trainer.write_trainer_manifest(folder, trainer, world_size=2)
     (folder / "rng_state_1.pth").write_text("x")
-    huggingface_trainer.publish(folder, trainer, world_size=2)
+    huggingface_trainer.write_trainer_manifest(folder, trainer, world_size=2)
     assert verify(folder).epoch == 1
     (folder / "rng_state_1.pth").unlink()
     with pytest.raises(CheckpointVerificationError, match="rng_state_1"):

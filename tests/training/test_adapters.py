@@ -7,48 +7,50 @@ test_golden.py looks at what these programs wrote under them.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check, select
 from airflow_runai.training.preemptible import newest_valid
-from tests.polling import PATIENCE
+from tests.support.forks import Fork, imported_first
 
 HERE = Path(__file__).parents[2]
-STEPS = "10"
+STEPS = 10
 LIBRARY = {"huggingface": "transformers", "lightning": "lightning", "torch": "torch"}
 
-pytestmark = pytest.mark.slow  # each process imports PyTorch
+pytestmark = pytest.mark.slow
 
 
-def start(program: str, root: Path, seconds: float, **environment: object) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        f"tests.training.{program}_program",
-        str(root),
-        STEPS,
-        str(seconds),
-    ]
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """Import the libraries once for all trainings of this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        imported_first(f"tests.training.{program}_program" for program in LIBRARY)
+
+
+def train(program: str, *arguments: object) -> None:
+    """Run one of the programs in this process."""
+    importlib.import_module(f"tests.training.{program}_program").main(*arguments)
+
+
+def start(program: str, root: Path, seconds: float, *more: bool, **environment: object) -> Fork:
     settings = {name: str(value) for name, value in environment.items()}
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=HERE,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **settings},
+    return Fork(
+        train,
+        *(program, str(root), STEPS, seconds, *more),
+        environment={**os.environ, "OMP_NUM_THREADS": "1", **settings},
+        folder=HERE,
     )
 
 
-def ranks(program: str, root: Path, seconds: float, world: int) -> list[subprocess.Popen[str]]:
+def ranks(program: str, root: Path, seconds: float, world: int) -> list[Fork]:
     if world == 1 and program != "torch":
         return [start(program, root, seconds)]
     with socket.socket() as free:
@@ -69,9 +71,9 @@ def ranks(program: str, root: Path, seconds: float, world: int) -> list[subproce
 def finish(program: str, root: Path, world: int) -> str:
     """Run to the end, and return the digest of the weights."""
     children = ranks(program, root, 0.0, world)
-    said = [child.communicate(timeout=PATIENCE)[0] for child in children]
-    assert [child.returncode for child in children] == [0] * world, said
-    digests = {line for text in said for line in text.splitlines() if line.startswith("weights ")}
+    ended = [child.finish() for child in children]
+    assert [code for _, code in ended] == [0] * world, ended
+    digests = {line for text, _ in ended for line in text.splitlines() if line[:8] == "weights "}
     assert len(digests) == 1
     return digests.pop()
 
@@ -79,12 +81,10 @@ def finish(program: str, root: Path, world: int) -> str:
 def preempt(program: str, root: Path, world: int) -> None:
     """Send SIGTERM to the last rank in the middle of the training; all must leave, saying that they were preempted."""
     children = ranks(program, root, 0.5, world)
-    said = children[-1].stdout
-    assert said is not None
-    for line in said:
+    for line in children[-1].stdout:
         if line.startswith("step 4"):
             children[-1].send_signal(signal.SIGTERM)
-    assert [child.wait(timeout=PATIENCE) for child in children] == [143] * world
+    assert [child.wait() for child in children] == [143] * world
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_preempted_and_resumed_training_ends_bit_for_bit_like_an_undisturbed_one
     assert found is not None
     assert chosen is not None
     assert (found.step, chosen.verdict) == (chosen.step, Verdict.VALID)
-    assert 4 < found.step < int(STEPS), "it went on to its end"
+    assert 4 < found.step < STEPS, "it went on to its end"
     assert finish(program, tmp_path / "cut", world) == finish(program, tmp_path / "whole", world)
 
 
@@ -121,11 +121,10 @@ def test_training_killed_at_any_moment_resumes_from_what_proves_itself(
     pytest.importorskip(LIBRARY[program])
     for line in ("step 3", "step 4", "step 7"):
         child = start(program, tmp_path, 0.05)
-        assert child.stdout is not None
         for said in child.stdout:
             if said.startswith(line):
                 child.kill()
-        child.wait(timeout=PATIENCE)
+        child.wait()
         found = newest_valid(tmp_path)
         assert found is None or check(found.path).verdict is Verdict.VALID
     assert finish(program, tmp_path, 1).startswith("weights ")
@@ -134,18 +133,8 @@ def test_training_killed_at_any_moment_resumes_from_what_proves_itself(
 def test_lightning_left_to_itself_says_finished_when_it_was_preempted(tmp_path: Path) -> None:
     """The reason for our callback; if this fails, Lightning has learnt it."""
     pytest.importorskip("lightning")
-    command = [
-        sys.executable,
-        "-m",
-        "tests.training.lightning_program",
-        str(tmp_path),
-        STEPS,
-        "0.2",
-        "plain",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if re.match("step 2", line):
-                child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=PATIENCE) == 0
+    child = start("lightning", tmp_path, 0.2, True)
+    for line in child.stdout:
+        if re.match("step 2", line):
+            child.send_signal(signal.SIGTERM)
+    assert child.wait() == 0

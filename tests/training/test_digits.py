@@ -16,7 +16,6 @@ import pytest
 
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import Checkpoint, newest_valid
-from tests.polling import PATIENCE
 
 DIGITS = Path(__file__).parents[2] / "dags" / "digits"
 PLAIN = {
@@ -34,7 +33,6 @@ def run(script: str, *arguments: str, **environment: object) -> subprocess.Compl
         [str(DIGITS / "startup.sh"), *arguments],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
         env={**PLAIN, "SCRIPT": script, **settings},
     )
 
@@ -56,7 +54,7 @@ def preempt(script: str, root: Path, after: str) -> str:
             lines.append(line)
             if re.search(after, line):
                 child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=PATIENCE) == 143
+        assert child.wait() == 143
     return "".join(lines)
 
 
@@ -137,9 +135,7 @@ def test_helper_copied_beside_the_script_is_enough(tmp_path: Path) -> None:
     shutil.copy(preemptible.__file__, image)
     (image / "airflow_runai.py").write_text("raise RuntimeError('the package is not there')")
     command = [str(image / "startup.sh"), "epochs=1"]
-    done = subprocess.run(
-        command, env={**PLAIN, "CHECKPOINTS": str(tmp_path / "root")}, timeout=PATIENCE
-    )
+    done = subprocess.run(command, env={**PLAIN, "CHECKPOINTS": str(tmp_path / "root")})
     assert done.returncode == 0
 
 
@@ -208,7 +204,7 @@ def test_evaluation_writes_the_metrics_of_the_checkpoint(tmp_path: Path, trained
     checkpoint, metrics = found(trained), tmp_path / "new" / "metrics.json"
     command = [str(DIGITS / "evaluate.sh")]
     environment = {**PLAIN, "CHECKPOINT": str(checkpoint.path), "METRICS": str(metrics)}
-    subprocess.run(command, env=environment, timeout=PATIENCE, check=True)
+    subprocess.run(command, env=environment, check=True)
     written = json.loads(metrics.read_text())
     assert written == {**checkpoint.metrics, "step": 92, "samples": 360}
     assert written["accuracy"] > 0.9

@@ -14,7 +14,6 @@ import pytest
 
 from airflow_runai.training import preemptible
 from airflow_runai.training.preemptible import PreemptionGuard, newest_valid
-from tests.polling import PATIENCE
 
 TRAINING = """
 import sys, time
@@ -44,7 +43,7 @@ def test_terminated_training_saves_and_leaves_with_143(tmp_path: Path) -> None:
         assert child.stdout.readline() == b"ready\n"
         before = time.monotonic()  # the clock of all processes of this machine
         child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=PATIENCE) == 143
+        assert child.wait() == 143
     found = newest_valid(tmp_path)
     assert found is not None
     assert before + 12.5 <= float((found.path / "model.bin").read_text()) <= time.monotonic() + 12.5
@@ -114,11 +113,11 @@ def test_exit_code_is_chosen_but_never_zero() -> None:
 
 
 def test_all_ranks_stop_at_the_poll_in_which_one_was_signalled() -> None:
-    told: list[bool] = []
+    signalled: list[bool] = []
     answers = iter([False, True])
 
     def agree(mine: bool) -> bool:
-        told.append(mine)
+        signalled.append(mine)
         return next(answers)
 
     with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
@@ -126,21 +125,21 @@ def test_all_ranks_stop_at_the_poll_in_which_one_was_signalled() -> None:
     # False, then another rank's signal, which starts our grace, too; agreed once, nobody is asked
     # again
     assert polls == [(False, False), (True, True), (True, True)]
-    assert told == [False, False]
+    assert signalled == [False, False]
 
 
 def test_own_signal_is_no_reason_to_leave_before_the_others_agree() -> None:
-    told: list[bool] = []
+    signalled: list[bool] = []
 
     def agree(mine: bool) -> bool:
-        told.append(mine)
+        signalled.append(mine)
         return False
 
     with PreemptionGuard(grace_seconds=5, agree=agree) as guard:
         signal.raise_signal(signal.SIGTERM)
         assert not guard.should_stop
         assert guard.remaining() <= 5
-    assert told == [True]
+    assert signalled == [True]
 
 
 def test_signal_is_taken_again_from_who_took_it_in_between() -> None:

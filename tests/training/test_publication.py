@@ -31,7 +31,6 @@ from airflow_runai.training.preemptible import (
     save_checkpoint,
     verify,
 )
-from tests.polling import PATIENCE
 
 from . import publisher
 
@@ -130,9 +129,11 @@ def test_names_of_other_frameworks_are_found_by_their_step(tmp_path: Path) -> No
 
 def test_other_files_than_announced_are_not_sealed(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_text("weights")
-    entry = preemptible.settle(tmp_path, "model.bin")
+    entry = preemptible.fsync_and_sum(tmp_path, "model.bin")
     with pytest.raises(ValueError, match=r"announced were \['optimizer\.bin'\]"):
-        preemptible.seal(tmp_path, preemptible.describe(1), [{**entry, "path": "optimizer.bin"}])
+        preemptible.write_manifest(
+            tmp_path, preemptible.describe(1), [{**entry, "path": "optimizer.bin"}]
+        )
     assert names(tmp_path) == ["model.bin"]
 
 
@@ -448,7 +449,7 @@ def test_the_file_compiles_for_python_3_8_and_imports_the_standard_library_only(
 
 def command_line(*arguments: object) -> tuple[int, str, str]:
     command = [sys.executable, str(SOURCE), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -1,11 +1,10 @@
 """
-What a checkpoint says about itself when it is held against the ledger of the last accepted one.
+Compares a checkpoint with the ledger of the last accepted one.
 
-Catches what no look at one checkpoint can: files left over from an earlier save, tensors that
-changed places, lost their width or their values. Decides by CRCs only; it reads no file. It is
-written so that a healthy training is never refused: that one tensor stands still is normal (it is
-frozen, or its updates round to nothing), that a whole file stands still which is known to have been
-trained before is not.
+Finds what no check of one checkpoint can: files left over from an earlier save, tensors that
+changed places, lost their width or their values. Decides by CRCs and reads no file. A healthy
+training is never refused: one tensor that does not change is normal (it is frozen, or its updates
+round to nothing); a whole file that does not change, although it was trained before, is not.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
+from airflow_runai.checkpoints.checking.findings import CODES, Finding
 from airflow_runai.checkpoints.checking.ledger import Ledger, TensorEntry
-from airflow_runai.checkpoints.checking.report import CODES, Finding
-
-__all__ = ["advance", "compare"]
 
 # Shards and steps are numbered in file names; what is between the numbers stays the same in each
 # checkpoint.
@@ -34,6 +32,14 @@ _LARGE = 1024
 _MEANT = "if that is meant, begin a new ledger"
 
 _Key = tuple[str, str]
+
+
+class _Tensor(NamedTuple):
+    """One tensor of a ledger."""
+
+    file: str
+    name: str
+    entry: TensorEntry
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,9 @@ def compare(
     before: Ledger, now: Ledger, *, intact: bool = False, written: Collection[str] = ()
 ) -> tuple[Finding, ...]:
     """
-    Say what became of the tensors since the last accepted checkpoint.
+    Compare the tensors with those of the last accepted checkpoint.
 
-    Of a checkpoint older than that one only dtypes and shapes are compared.
+    If this checkpoint is older than that one, only dtypes and shapes are compared.
 
     :param intact: the format's own checksums prove the bytes, so that a difference is no damage to
         them.
@@ -75,13 +81,13 @@ def compare(
 
 
 def advance(before: Ledger, now: Ledger) -> Ledger:
-    """Return ``now`` with the knowledge from before about which tensors are trained."""
-    known = _by_identity(before)
-    tensors = {}
+    """Return ``now`` with what ``before`` knows about which tensors are trained."""
+    old_tensors, tensors = _by_identity(before), {}
     for (file, name), entry in now.tensors.items():
-        _, _, old = known.get(_identity(file, name), ("", "", entry))
-        moved = old.moved or _Pair(file, name, old, entry).changed
-        tensors[file, name] = replace(entry, moved=moved) if moved else entry
+        old = old_tensors.get(_identity(file, name))
+        if old is not None and (old.entry.moved or _Pair(file, name, old.entry, entry).changed):
+            entry = replace(entry, moved=True)
+        tensors[file, name] = entry
     return replace(now, tensors=tensors)
 
 
@@ -89,7 +95,7 @@ def _compare(
     before: Ledger, now: Ledger, intact: bool, written: Collection[str]
 ) -> Iterator[Finding]:
     old, new = _by_identity(before), _by_identity(now)
-    pairs = [_Pair(*new[key][:2], old[key][2], new[key][2]) for key in new if key in old]
+    pairs = [_paired(old[key], tensor) for key, tensor in new.items() if key in old]
     yield from _structure(pairs)
     if before.step is not None and now.step is not None and now.step < before.step:
         return
@@ -105,10 +111,15 @@ def _compare(
         yield from _movement(pairs, written, f"step went from {before.step} to {now.step}")
 
 
-def _by_identity(ledger: Ledger) -> dict[_Key, tuple[str, str, TensorEntry]]:
+def _by_identity(ledger: Ledger) -> dict[_Key, _Tensor]:
     return {
-        _identity(file, name): (file, name, entry) for (file, name), entry in ledger.tensors.items()
+        _identity(file, name): _Tensor(file, name, entry)
+        for (file, name), entry in ledger.tensors.items()
     }
+
+
+def _paired(old: _Tensor, new: _Tensor) -> _Pair:
+    return _Pair(new.file, new.name, old.entry, new.entry)
 
 
 def _identity(file: str, name: str) -> _Key:
@@ -126,17 +137,14 @@ def _structure(pairs: list[_Pair]) -> Iterator[Finding]:
         yield _finding("shape-drift", shapes, f"{text}; {_MEANT}")
 
 
-def _names(
-    old: Mapping[_Key, tuple[str, str, TensorEntry]],
-    new: Mapping[_Key, tuple[str, str, TensorEntry]],
-) -> Iterator[Finding]:
-    lost = [_Pair(*old[key], old[key][2]) for key in old if key not in new]
+def _names(old: Mapping[_Key, _Tensor], new: Mapping[_Key, _Tensor]) -> Iterator[Finding]:
+    lost = [_paired(tensor, tensor) for key, tensor in old.items() if key not in new]
     if lost:
-        text = "was in the last accepted checkpoint and is not in this one; loaders would begin it anew"
-        yield _finding("tensor-lost", lost, f"{text}; {_MEANT}")
-    found = [_Pair(*new[key], new[key][2]) for key in new if key not in old]
-    if found and old:
-        yield _finding("tensor-new", found, "was not in the last accepted checkpoint")
+        text = "was in the last accepted checkpoint and is not in this one"
+        yield _finding("tensor-lost", lost, f"{text}; loaders would begin it anew; {_MEANT}")
+    added = [_paired(tensor, tensor) for key, tensor in new.items() if key not in old]
+    if added and old:
+        yield _finding("tensor-new", added, "was not in the last accepted checkpoint")
 
 
 def _swapped(pairs: list[_Pair]) -> Iterator[Finding]:
@@ -170,9 +178,8 @@ def _zeroed(pairs: list[_Pair]) -> Iterator[Finding]:
         and not any(part in pair.name.rpartition(".")[2] for part in _MAY_BECOME_ZERO)
     ]
     if zeroed:
-        yield _finding(
-            "zeroed", zeroed, "is all zero now, and was not in the last accepted checkpoint"
-        )
+        text = "is all zero now, and was not in the last accepted checkpoint"
+        yield _finding("zeroed", zeroed, text)
 
 
 def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]:
@@ -181,23 +188,18 @@ def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]
         return
     text = f"has other bytes than when step {step} was accepted"
     if intact:
-        yield _finding(
-            "saved-again",
-            changed,
-            f"{text}; their checksums hold, so this step was saved once more",
-        )
+        text = f"{text}; their checksums hold, so this step was saved once more"
+        yield _finding("saved-again", changed, text)
     else:
-        yield _finding(
-            "changed-since-accepted", changed, f"{text}, and nothing proves them; {_MEANT}"
-        )
+        text = f"{text}, and nothing proves them; {_MEANT}"
+        yield _finding("changed-since-accepted", changed, text)
 
 
 def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> Iterator[Finding]:
     floats = [pair for pair in pairs if pair.is_float and (pair.changed or pair.still)]
     if floats and all(pair.still for pair in floats):
-        yield _finding(
-            "weights-frozen", floats, f"is as it was, like all others, though the {advanced}"
-        )
+        text = f"is as it was, like all others, though the {advanced}"
+        yield _finding("weights-frozen", floats, text)
         return
     by_file: dict[str, list[_Pair]] = {}
     for pair in floats:
@@ -210,20 +212,14 @@ def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> It
 
 
 def _still_file(inside: list[_Pair], written: bool, advanced: str) -> Finding:
-    """
-    A file that stands still while others move.
-
-    That a manifest names its bytes makes it the training's own doing.
-    """
+    """Judge a file that does not change while others do."""
+    # If a manifest names its bytes, the training itself wrote them again.
     if not written and any(pair.old.moved for pair in inside):
-        text = f"is as it was although it is trained and the {advanced}: left over from an earlier save"
-        return _finding("stale-file", inside, f"{text}; {_MEANT}")
+        text = f"is as it was although it is trained and the {advanced}"
+        return _finding("stale-file", inside, f"{text}: left over from an earlier save; {_MEANT}")
     code = "tensors-unchanged" if written else "file-unchanged"
-    return _finding(
-        code,
-        inside,
-        f"is as it was, like all of its file, though the {advanced}: frozen, or left over",
-    )
+    text = f"is as it was, like all of its file, though the {advanced}: frozen, or left over"
+    return _finding(code, inside, text)
 
 
 def _still_tensors(inside: list[_Pair], advanced: str) -> Iterator[Finding]:
@@ -231,17 +227,16 @@ def _still_tensors(inside: list[_Pair], advanced: str) -> Iterator[Finding]:
         pair for pair in inside if pair.still and pair.old.moved and prod(pair.new.shape) >= _LARGE
     ]
     if stuck:
-        yield _finding(
-            "tensors-unchanged", stuck, f"is trained, and yet as it was although the {advanced}"
-        )
+        text = f"is trained, and yet as it was although the {advanced}"
+        yield _finding("tensors-unchanged", stuck, text)
 
 
 def _finding(code: str, pairs: Iterable[_Pair], text: str) -> Finding:
-    """One finding for many tensors: how many, and the first three by name."""
+    """Make one finding of many tensors: their number, and the first three by name."""
     listed = list(pairs)
     names = ", ".join(repr(pair.name)[:80] for pair in listed[:3])
-    head = (
-        f"{len(listed)} tensors, such as {names}: each " if len(listed) > 1 else f"tensor {names} "
-    )
+    count = len(listed)
+    subject = f"{count} tensors, such as {names}: each" if count > 1 else f"tensor {names}"
     files = {pair.file for pair in listed}
-    return Finding(code, CODES[code].severity, files.pop() if len(files) == 1 else "", head + text)
+    path = files.pop() if len(files) == 1 else ""
+    return Finding(code, CODES[code].severity, path, f"{subject} {text}")

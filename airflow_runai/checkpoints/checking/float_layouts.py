@@ -1,5 +1,5 @@
 """
-Whether there is a NaN or an infinity in some bytes, and whether they are all zero; exact, for every common float.
+Finds NaN, infinity and all-zero content in bytes; exact, for every common float.
 
 Two SIMD reductions of NumPy over a chunk answer both; only a chunk that holds something is looked
 at more closely. NumPy is imported when the first chunk is looked at, because Airflow imports this
@@ -14,17 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
-
-__all__ = [
-    "KINDS",
-    "ByteOrder",
-    "ContentTest",
-    "FloatLayout",
-    "Special",
-    "any_set",
-    "special",
-    "trips",
-]
 
 ByteOrder = Literal["little", "big"]
 
@@ -54,7 +43,7 @@ class FloatLayout:
         return self.sign | self.exponent
 
 
-KINDS: dict[str, FloatLayout] = {
+FLOAT_LAYOUTS: dict[str, FloatLayout] = {
     "f64": FloatLayout(8, 0x7FF0 << 48),
     "f32": FloatLayout(4, 0x7F800000),
     "bf16": FloatLayout(2, 0x7F80),
@@ -64,8 +53,15 @@ KINDS: dict[str, FloatLayout] = {
 }
 
 
-class Special(NamedTuple):
-    """Where in a chunk there is which value that is not finite, as indices of its numbers; how many zeros there are."""
+class ContentFlags(NamedTuple):
+    """What two reductions tell of a chunk: ``non_finite`` without saying where."""
+
+    non_finite: bool
+    all_zero: bool
+
+
+class NonFinite(NamedTuple):
+    """Indices of the numbers in a chunk that are not finite; count of zeros and of all."""
 
     nan: np.ndarray[Any, Any]
     plus: np.ndarray[Any, Any]
@@ -76,17 +72,17 @@ class Special(NamedTuple):
 
 class ContentTest:
     """
-    The content of one tensor, seen chunk by chunk.
+    Tests the content of one tensor, chunk by chunk.
 
     After the last chunk ``nan``, ``plus``, ``minus`` and ``all_zero`` hold; ``mask_like`` says that
     the tensor holds nothing but zeros and -inf, which is what attention masks look like and weights
     never do.
 
-    :param kind: a key of :data:`KINDS`; any other type is only tested for zeros.
+    :param kind: a key of :data:`FLOAT_LAYOUTS`; any other type is only tested for zeros.
     """
 
     def __init__(self, kind: str, byteorder: ByteOrder = "little") -> None:
-        self.lane = KINDS.get(kind)
+        self.layout = FLOAT_LAYOUTS.get(kind)
         self.byteorder: ByteOrder = byteorder
         self.nan = self.plus = self.minus = False
         self.all_zero = True
@@ -98,64 +94,65 @@ class ContentTest:
         return self.nan or self.plus or self.minus
 
     def feed(self, chunk: memoryview) -> None:
-        """
-        Look at the next chunk; of what is cut off in the middle of a number, the piece is left out.
-        """
-        if self.lane is None:
+        """Test the next chunk; a number that is cut off at its end is left out."""
+        if self.layout is None:
             self.all_zero = self.all_zero and not any_set(chunk)
             return
-        if len(chunk) % self.lane.width:
-            chunk = chunk[: len(chunk) // self.lane.width * self.lane.width]
-        found, zero = trips(chunk, self.lane, self.byteorder)
-        self.all_zero = self.all_zero and zero
-        if found:
-            self.take(special(chunk, self.lane, self.byteorder))
-        elif not zero:
+        rest = len(chunk) % self.layout.width
+        if rest:
+            chunk = chunk[:-rest]
+        flags = flags_of(chunk, self.layout, self.byteorder)
+        self.all_zero = self.all_zero and flags.all_zero
+        if flags.non_finite:
+            self.take(locate_non_finite(chunk, self.layout, self.byteorder))
+        elif not flags.all_zero:
             self.mask_like = False
 
-    def take(self, seen: Special) -> None:
-        """Note what a closer look has found."""
-        self.nan = self.nan or bool(len(seen.nan))
-        self.plus = self.plus or bool(len(seen.plus))
-        self.minus = self.minus or bool(len(seen.minus))
-        self.mask_like = self.mask_like and len(seen.minus) + seen.zeros == seen.size
+    def take(self, found: NonFinite) -> None:
+        """Record which values are not finite."""
+        self.nan = self.nan or len(found.nan) > 0
+        self.plus = self.plus or len(found.plus) > 0
+        self.minus = self.minus or len(found.minus) > 0
+        self.mask_like = self.mask_like and len(found.minus) + found.zeros == found.size
 
 
 def any_set(chunk: bytes | memoryview) -> bool:
-    """Whether any bit is set."""
+    """Return whether any bit is set."""
     import numpy as np
 
     return bool(np.frombuffer(chunk, np.uint8).any()) if len(chunk) else False
 
 
-def trips(chunk: memoryview, lane: FloatLayout, byteorder: ByteOrder) -> tuple[bool, bool]:
-    """Say (non-finite value present, all bytes zero): two maxima, no mask, no temporary."""
+def flags_of(chunk: memoryview, layout: FloatLayout, byteorder: ByteOrder) -> ContentFlags:
+    """Test a chunk by two maxima, without a mask and without a temporary array."""
     import numpy as np
 
-    unsigned, signed = _types(lane.width, byteorder)
+    unsigned, signed = _integers(layout.width, byteorder)
     numbers = np.frombuffer(chunk, unsigned)
     highest = int(np.maximum.reduce(numbers, initial=0))
     if highest == 0:
-        return False, True
-    found = (
-        highest >= lane.minus_infinity
-        or int(np.maximum.reduce(numbers.view(signed))) >= lane.exponent
-    )
-    return found, False
+        return ContentFlags(non_finite=False, all_zero=True)
+    # Read as unsigned, the highest number shows a non-finite one with a sign; as signed, without.
+    negative = highest >= layout.minus_infinity
+    positive = int(np.maximum.reduce(numbers.view(signed))) >= layout.exponent
+    return ContentFlags(non_finite=negative or positive, all_zero=False)
 
 
-def special(chunk: memoryview, lane: FloatLayout, byteorder: ByteOrder) -> Special:
+def locate_non_finite(chunk: memoryview, layout: FloatLayout, byteorder: ByteOrder) -> NonFinite:
     """Find every value that is not finite."""
     import numpy as np
 
-    unsigned, _ = _types(lane.width, byteorder)
+    unsigned, _ = _integers(layout.width, byteorder)
     numbers = np.frombuffer(chunk, unsigned)
-    # Shifting the sign out leaves what is compared, whatever the sign.
-    size = numbers & ~unsigned.type(lane.sign)
-    infinite = (size == lane.exponent) if lane.has_infinity else np.zeros(len(size), bool)
-    nan = (size >= lane.exponent) & ~infinite
-    negative = (numbers & unsigned.type(lane.sign)) != 0
-    return Special(
+    # Without the sign, all that is not finite is at least the exponent.
+    magnitude = numbers & ~unsigned.type(layout.sign)
+    if layout.has_infinity:
+        infinite = magnitude == layout.exponent
+    else:
+        infinite = np.zeros(len(magnitude), bool)
+    nan = (magnitude >= layout.exponent) & ~infinite
+    negative = (numbers & unsigned.type(layout.sign)) != 0
+    return NonFinite(
         np.flatnonzero(nan),
         np.flatnonzero(infinite & ~negative),
         np.flatnonzero(infinite & negative),
@@ -165,9 +162,9 @@ def special(chunk: memoryview, lane: FloatLayout, byteorder: ByteOrder) -> Speci
 
 
 @lru_cache(maxsize=8)
-def _types(width: int, byteorder: ByteOrder) -> tuple[Any, Any]:
-    """Unsigned and signed integers of that layout; parsing their names for every chunk would cost more than a sum."""
+def _integers(width: int, byteorder: ByteOrder) -> tuple[Any, Any]:
     import numpy as np
 
+    # Cached, because parsing these names for every chunk costs more than a sum.
     order = "<" if byteorder == "little" else ">"
     return np.dtype(f"{order}u{width}"), np.dtype(f"{order}i{width}")

@@ -1,11 +1,9 @@
 """
-What is remembered of an accepted checkpoint: for every tensor its dtype, shape, CRC32 and two flags, no number of it.
+The ledger of an accepted checkpoint: dtype, shape, CRC32 and two flags of every tensor.
 
-This is data and its JSON form. What two ledgers say about each other is decided in
-:mod:`~airflow_runai.checkpoints.checking.drift`; where a ledger is stored is the caller's business
-(operators keep it in their report file). A ledger is small (about 100 bytes a tensor) and costs no
-extra reading: the CRCs fall out of the pass that is made anyway, or lie in the zip directory
-already.
+This is data and its JSON form. :mod:`~airflow_runai.checkpoints.checking.drift` compares two
+ledgers; operators store them in their report file. A ledger is small (about 100 bytes a tensor) and
+costs no extra reading: the CRCs come from the pass that is made anyway, or from the zip directory.
 """
 
 from __future__ import annotations
@@ -15,10 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ENTRY_LIMIT", "Ledger", "TensorEntry"]
-
 SCHEMA = "runai-ledger/1"
-#: Tensors remembered per checkpoint; of one with more, lost and new tensors are not told.
+#: Tensors kept per checkpoint; of one with more, lost and new tensors are not reported.
 ENTRY_LIMIT = 100_000
 _CRC = re.compile(r"[0-9a-f]{8}")
 
@@ -29,10 +25,10 @@ class TensorEntry:
     One tensor, or one stored piece of a tensor.
 
     :param dtype: as the format calls it, with ``>`` behind it where the bytes are big-endian.
-    :param crc32: of the bytes that hold it (for a view: of the whole storage); ``None`` where
-        nobody summed them.
-    :param zero: every value is zero; ``None`` where nobody looked.
-    :param non_finite: some value is NaN or infinite; ``None`` where nobody looked.
+    :param crc32: of the bytes that hold it (for a view: of the whole storage); ``None`` if they
+        were not summed.
+    :param zero: every value is zero; ``None`` if unknown.
+    :param non_finite: some value is NaN or infinite; ``None`` if unknown.
     :param moved: its bytes changed at least once between two accepted checkpoints, so that it is
         known to be trained.
     """
@@ -44,13 +40,18 @@ class TensorEntry:
     non_finite: bool | None = None
     moved: bool = False
 
+    def to_row(self) -> list[object]:
+        """Render as a JSON list, in the order of the fields."""
+        crc = None if self.crc32 is None else f"{self.crc32:08x}"
+        return [self.dtype, list(self.shape), crc, self.zero, self.non_finite, self.moved]
+
 
 @dataclass(frozen=True)
 class Ledger:
     """
-    What is remembered of one checkpoint.
+    The tensors and files of one checkpoint.
 
-    :param step: its training step, if it told one.
+    :param step: its training step, if known.
     :param tensors: by file (relative to the checkpoint; ``""`` for a checkpoint that is one file)
         and name.
     :param files: (size in bytes, CRC32) of every file that was read to its end.
@@ -62,20 +63,16 @@ class Ledger:
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     complete: bool = True
 
+    def was_non_finite(self, path: str, name: str) -> bool:
+        """Whether a tensor held NaN or infinity already, in this file or in the only one."""
+        entries = (self.tensors.get((path, name)), self.tensors.get(("", name)))
+        return any(entry is not None and entry.non_finite for entry in entries)
+
     def to_json(self) -> dict[str, object]:
         """Render as plain JSON data; the inverse is :meth:`from_json`."""
         tensors: dict[str, dict[str, list[object]]] = {}
         for (file, name), entry in self.tensors.items():
-            crc = None if entry.crc32 is None else f"{entry.crc32:08x}"
-            row: list[object] = [
-                entry.dtype,
-                list(entry.shape),
-                crc,
-                entry.zero,
-                entry.non_finite,
-                entry.moved,
-            ]
-            tensors.setdefault(file, {})[name] = row
+            tensors.setdefault(file, {})[name] = entry.to_row()
         files = {name: [size, f"{crc:08x}"] for name, (size, crc) in self.files.items()}
         return {
             "schema": SCHEMA,
@@ -99,7 +96,8 @@ class Ledger:
         step, complete = value.get("step"), value.get("complete")
         if not (step is None or _natural(step)) or not isinstance(complete, bool):
             raise ValueError(
-                f"ledger: step is {step!r:.40} and complete {complete!r:.40}; a number and a truth value"
+                f"ledger: step is {step!r:.40} and complete {complete!r:.40}; "
+                "a number and a truth value are expected"
             )
         files = {
             name: _file(name, row) for name, row in _mapping(value.get("files"), "files").items()

@@ -1,10 +1,10 @@
 """
-Reading one file: a few bytes at its ends for the structure, then one pass over all of it.
+Reads one file: a few bytes at its ends for the structure, then one pass over all of it.
 
-Memory stays flat whatever the size: one buffer of 512 KiB (it fits the CPU's second-level cache,
-which is what makes several tests in one pass cheap). No mmap: a trainer that truncates the file
-would kill this process with SIGBUS. Every failure of the storage, of whatever library, becomes
-"unreadable", never "invalid".
+Memory stays flat: one buffer of 512 KiB, which fits the CPU's second-level cache and so makes
+several tests in one pass cheap. No mmap: a trainer that truncates the file would kill this process
+with SIGBUS. Every failure of the storage, whatever the library, becomes "unreadable", never
+"invalid".
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.storage.access import Access, open_access
 from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["Source", "Span"]
 
 CHUNK = 512 * 1024
 
@@ -27,12 +26,12 @@ CHUNK = 512 * 1024
 @dataclass
 class Span:
     """
-    A run of bytes inside a file that a format wants to know about.
+    A run of bytes inside a file that a format needs.
 
     :param begin: first byte.
     :param end: one after the last byte.
-    :param feed: told every chunk, in order; the memory is reused afterwards. Each but the last is a
-        multiple of 8 bytes long.
+    :param feed: called with every chunk, in order; the memory is reused afterwards. The length of
+        each chunk but the last is a multiple of 8.
     :param summed: whether the format needs the CRC32 of this run; it costs next to nothing.
     :param crc: the CRC32, once the file was read.
     """
@@ -48,20 +47,22 @@ class Source:
     """
     One listed file, open for reading.
 
-    :param tree: the file, as a tree of its own.
-    :param seen: the examination that counts the bytes and keeps the CRC.
+    :param tree: the file, as a listing of its own.
+    :param context: the check, whose cache counts the bytes and whose account keeps the CRC.
     """
 
-    def __init__(self, tree: Listing, seen: Examination) -> None:
+    def __init__(self, tree: Listing, context: CheckContext) -> None:
         (self.name,) = tree.files
         self.size = tree.files[self.name].size
-        self._seen = seen
+        self._cache = context.cache
+        self._account = context.account
         self._path = tree.root
         self._access: Access | None = None
 
     def __enter__(self) -> Source:
         try:
-            self._access = open_access(self._path, self.size, self._seen.ahead, self._seen.blocks)
+            cache = self._cache
+            self._access = open_access(self._path, self.size, cache.ahead, cache.blocks)
         except Exception as error:
             raise _refused(error) from error
         return self
@@ -86,14 +87,14 @@ class Source:
             data = self._open.at(offset, size)
         except Exception as error:
             raise _refused(error) from error
-        self._seen.count(len(data))
+        self._cache.count.add(len(data))
         if len(data) < size:
             raise self._shrunk(offset + len(data))
         return data
 
     def scan(self, spans: Iterable[Span]) -> int:
         """
-        Read the whole file once, feed the spans, and keep its CRC32 in the examination.
+        Read the whole file once, feed the spans, and keep its CRC32 in the account.
 
         :param spans: sorted, not overlapping, inside the file; taken one after the other, as the
             reading goes on.
@@ -111,15 +112,12 @@ class Source:
                 whole = combine(whole, span.crc, span.end - span.begin)
             else:
                 whole = self._scan_span(span, whole, buffer)
-        self._seen.crcs[self.name] = (self.size, whole)
+        self._account.crcs[self.name] = (self.size, whole)
         return whole
 
     def _scan_short(self, group: list[Span], whole: int, buffer: memoryview) -> int:
-        """
-        Many runs in one chunk.
-
-        Summing twice what lies in the cache costs less than joining the sums.
-        """
+        """Read many short spans in one chunk."""
+        # Summing twice what lies in the cache costs less than combining the sums.
         begin = group[0].begin
         chunk = self._fill(buffer, begin, group[-1].end - begin)
         for span in group:
@@ -148,7 +146,7 @@ class Source:
             if count == 0:
                 raise self._shrunk(offset + filled)
             filled += count
-        self._seen.count(size)
+        self._cache.count.add(size)
         return chunk
 
     @property
@@ -159,7 +157,7 @@ class Source:
     def _shrunk(self, offset: int) -> FormatError:
         return FormatError(
             "changing",
-            f"ends at byte {offset}, was {self.size} bytes long when it was listed; look again later",
+            f"ends at byte {offset}, was {self.size} bytes long when listed; look again later",
         )
 
 
@@ -169,21 +167,22 @@ def _refused(error: Exception) -> FormatError:
 
 def unreadable(error: Exception) -> str:
     """Say why something could not be read and what to do."""
-    advice = "let the user that runs this read it (safetensors writes mode 0600), or look again when the storage answers"
+    advice = (
+        "let the user that runs this read it (safetensors writes mode 0600), "
+        "or look again when the storage answers"
+    )
     return f"cannot be read ({cause(error)}); this says nothing about its content; {advice}"
 
 
 def cause(error: Exception) -> str:
-    """Say what a storage library complains of, in one line without secrets."""
+    """Render an error of a storage library in one line without secrets."""
     # Object stores put signed URLs into their errors.
     text = re.sub(r"\?\S+", "?…", re.sub(r"//[^/@\s]+@", "//…@", str(error)))
     return f"{type(error).__name__}: {text}"[:200]
 
 
 def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
-    """
-    The spans, and plain ones for what lies between them; empty ones are left out, their CRC is 0.
-    """
+    """Yield the spans and plain ones between them; an empty span is left out, its CRC is 0."""
     at = 0
     for span in spans:
         if span.begin > at:
@@ -196,7 +195,7 @@ def _covering(spans: Iterable[Span], size: int) -> Iterator[Span]:
 
 
 def _groups(spans: Iterator[Span]) -> Iterator[list[Span]]:
-    """Neighbours that fit into one chunk together; a longer span is alone."""
+    """Yield neighbours that fit into one chunk together; a longer span is alone."""
     group: list[Span] = []
     for span in spans:
         if group and span.end - group[0].begin > CHUNK:

@@ -1,8 +1,8 @@
 """
-What somebody asks of a checkpoint beside being whole: a step, tensors, a number of processes.
+Requirements that a checkpoint must meet beside being whole: step, tensors, number of processes.
 
-Judges a report and reads no file. What a checkpoint does not tell counts as not met: who asks,
-needs to know.
+Judges a report and reads no file. If a checkpoint does not record a required property, the
+requirement fails.
 """
 
 from __future__ import annotations
@@ -13,52 +13,45 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TypeGuard
 
+from airflow_runai.checkpoints.checking.findings import CODES, Finding
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
-from airflow_runai.checkpoints.checking.report import CODES, Finding, Report
+from airflow_runai.checkpoints.checking.report import Report
 from airflow_runai.errors import RunaiError
 
-__all__ = ["Expected", "RequirementError", "Requirements"]
-
+# One name for the dtypes that libraries spell differently.
 _SPELLINGS = {
-    **{
-        "float": "f32",
-        "double": "f64",
-        "half": "f16",
-        "bfloat": "bf16",
-        "float32": "f32",
-        "float64": "f64",
-    },
-    **{
-        "float16": "f16",
-        "bfloat16": "bf16",
-        "long": "i64",
-        "int": "i32",
-        "short": "i16",
-        "char": "i8",
-    },
-    **{
-        "int64": "i64",
-        "int32": "i32",
-        "int16": "i16",
-        "int8": "i8",
-        "byte": "u8",
-        "uint8": "u8",
-        "bool": "bool",
-    },
-    **{
-        "uint16": "u16",
-        "uint32": "u32",
-        "uint64": "u64",
-        "complexfloat": "c64",
-        "complex64": "c64",
-    },
-    **{"complexdouble": "c128", "complex128": "c128"},
+    "float": "f32",
+    "double": "f64",
+    "half": "f16",
+    "bfloat": "bf16",
+    "float32": "f32",
+    "float64": "f64",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "long": "i64",
+    "int": "i32",
+    "short": "i16",
+    "char": "i8",
+    "int64": "i64",
+    "int32": "i32",
+    "int16": "i16",
+    "int8": "i8",
+    "byte": "u8",
+    "uint8": "u8",
+    "bool": "bool",
+    "uint16": "u16",
+    "uint32": "u32",
+    "uint64": "u64",
+    "complexfloat": "c64",
+    "complex64": "c64",
+    "complexdouble": "c128",
+    "complex128": "c128",
 }
 
 
 class RequirementError(RunaiError, ValueError):
     """
-    What is asked for is misspelt or contradicts itself.
+    A requirement is misspelt or contradicts another.
 
     :param problems: all mistakes, each with its place, what was found and what is allowed.
     """
@@ -69,9 +62,9 @@ class RequirementError(RunaiError, ValueError):
 
 
 @dataclass(frozen=True)
-class Expected:
+class TensorRequirement:
     """
-    What one tensor has to be; ``None`` for anything.
+    What one tensor must be; ``None`` for anything.
 
     :param dtype: in the spelling of PyTorch, NumPy or safetensors: ``bfloat16``,
         ``torch.bfloat16``, ``BF16``.
@@ -80,35 +73,39 @@ class Expected:
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
 
+    def unmet(self, name: str, entry: TensorEntry) -> str:
+        """Return how a tensor differs; empty if it does not."""
+        if self.dtype is not None and _normalized(entry.dtype) != _normalized(self.dtype):
+            return f"tensor {name!r} is {entry.dtype}; {self.dtype} is asked for"
+        if self.shape not in (None, entry.shape):
+            required = list(self.shape or ())
+            return f"tensor {name!r} has shape {list(entry.shape)}; {required} is asked for"
+        return ""
+
 
 @dataclass(frozen=True)
 class Requirements:
     """
-    What a checkpoint has to be, beside valid.
+    What a checkpoint must be, beside valid.
 
     :param min_step: the lowest step that is of use.
     :param not_behind: a step that was reached already, so that anything older would lose work.
     :param world_size: number of processes that wrote it.
-    :param tensors: what must be in it, by name or by pattern (``model.layers.*.weight``, of which
-        at least one must be there and all must be as expected).
-    :raises RequirementError: for demands that nothing can meet.
+    :param tensors: what it must hold, by name or by pattern (``model.layers.*.weight``, of which
+        at least one must be there and all must be as required).
+    :raises RequirementError: for values that nothing can meet.
     """
 
     min_step: int | None = None
     not_behind: int | None = None
     world_size: int | None = None
-    tensors: Mapping[str, Expected] | None = None
+    tensors: Mapping[str, TensorRequirement] | None = None
 
     def __post_init__(self) -> None:
-        steps = {
-            "min_step": (self.min_step, 0),
-            "not_behind": (self.not_behind, 0),
-            "world_size": (self.world_size, 1),
-        }
         problems = [
-            f"{name}: {value!r}; allowed: a whole number from {least}, or nothing"
-            for name, (value, least) in steps.items()
-            if value is not None and (type(value) is not int or value < least)
+            *_number_problems("min_step", self.min_step, 0),
+            *_number_problems("not_behind", self.not_behind, 0),
+            *_number_problems("world_size", self.world_size, 1),
         ]
         if self.tensors is not None and not self.tensors:
             problems.append("tensors: is empty; allowed: at least one name, or nothing")
@@ -118,52 +115,39 @@ class Requirements:
     @classmethod
     def from_mapping(cls, value: object) -> Requirements:
         """
-        Read demands as they are written in a DAG or a JSON file.
+        Read requirements as they are written in a DAG or a JSON file.
 
         :param value: keys as the fields; ``tensors`` maps a name to ``{"dtype": …, "shape": […]}``,
             both optional.
         :raises RequirementError: with all mistakes at once.
         """
-        known = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping):
-            raise RequirementError(
-                [f"{value!r:.80} is no mapping; allowed: a mapping with {', '.join(known)}"]
-            )
+            problem = f"{value!r:.80} is no mapping; allowed: a mapping with {', '.join(names)}"
+            raise RequirementError([problem])
         problems = [
-            f"{key!r:.80}: unknown; allowed: {', '.join(known)}"
+            f"{key!r:.80}: unknown; allowed: {', '.join(names)}"
             for key in value
-            if key not in known
+            if key not in names
         ]
-        tensors = value.get("tensors")
-        expected: dict[str, Expected] | None = None
-        if isinstance(tensors, Mapping):
-            expected = {
-                str(name): _expected(str(name), told, problems) for name, told in tensors.items()
-            }
-        elif tensors is not None:
-            problems.append(
-                f"tensors: {tensors!r:.80}; allowed: a mapping from names to dtype and shape"
-            )
-        plain = {
-            key: value[key] for key in ("min_step", "not_behind", "world_size") if key in value
-        }
+        tensors = _read_tensors(value.get("tensors"), problems)
+        numbers = {name: value[name] for name in names if name in value and name != "tensors"}
         try:
-            made = cls(**plain, tensors=expected)
+            requirements = cls(**numbers, tensors=tensors)
         except RequirementError as error:
             raise RequirementError([*problems, *error.problems]) from None
         if problems:
             raise RequirementError(problems)
-        return made
+        return requirements
 
     @property
     def least_step(self) -> int | None:
-        """The lowest step that can meet these demands."""
-        return max(
-            (step for step in (self.min_step, self.not_behind) if step is not None), default=None
-        )
+        """The lowest step that can meet the requirements."""
+        steps = [step for step in (self.min_step, self.not_behind) if step is not None]
+        return max(steps, default=None)
 
     def judge(self, report: Report) -> tuple[Finding, ...]:
-        """Say what a checkpoint does not meet."""
+        """Return a finding for every requirement that a checkpoint does not meet."""
         return tuple(
             Finding(code, CODES[code].severity, report.path, message)
             for code, message in self._unmet(report)
@@ -172,74 +156,73 @@ class Requirements:
     def _unmet(self, report: Report) -> Iterator[tuple[str, str]]:
         step = -1 if report.step is None else report.step
         if self.min_step is not None and step < self.min_step:
-            told = f"step {report.step} is not known to be {self.min_step} or later"
-            yield "below-min-step", f"{told}; it was left out"
+            text = f"step {report.step} is not known to be {self.min_step} or later"
+            yield "below-min-step", f"{text}; it was left out"
         if self.not_behind is not None and step < self.not_behind:
-            told = f"step {report.step} is not known to be {self.not_behind} or later, which was reached already"
-            yield "behind-last-step", f"{told}; it was left out"
+            text = f"step {report.step} is not known to be {self.not_behind} or later"
+            yield "behind-last-step", f"{text}, which was reached already; it was left out"
         if self.world_size not in (None, report.world_size):
-            told = (
-                f"{report.world_size} process(es)"
-                if report.world_size
-                else "it does not say how many processes"
-            )
-            yield "world-size-differs", f"written by: {told}; {self.world_size} are asked for"
+            size = report.world_size
+            writers = f"{size} process(es)" if size else "it does not say how many processes"
+            yield "world-size-differs", f"written by: {writers}; {self.world_size} are asked for"
         if self.tensors:
-            yield from _unlike_expected(self.tensors, report)
+            yield from _unmet_tensors(self.tensors, report)
 
 
-def _expected(name: str, told: object, problems: list[str]) -> Expected:
-    match told:
+def _number_problems(name: str, value: object, least: int) -> list[str]:
+    if value is None or (type(value) is int and value >= least):
+        return []
+    return [f"{name}: {value!r}; allowed: a whole number from {least}, or nothing"]
+
+
+def _read_tensors(value: object, problems: list[str]) -> dict[str, TensorRequirement] | None:
+    if isinstance(value, Mapping):
+        return {str(name): _read_tensor(str(name), row, problems) for name, row in value.items()}
+    if value is not None:
+        problems.append(f"tensors: {value!r:.80}; allowed: a mapping from names to dtype and shape")
+    return None
+
+
+def _read_tensor(name: str, value: object, problems: list[str]) -> TensorRequirement:
+    match value:
         case None:
-            return Expected()
+            return TensorRequirement()
         case {**pairs} if pairs.keys() <= {"dtype", "shape"}:
             dtype, shape = pairs.get("dtype"), pairs.get("shape")
             if (dtype is None or isinstance(dtype, str)) and (shape is None or _is_shape(shape)):
-                return Expected(dtype, None if shape is None else tuple(shape))
-    problems.append(
-        f"tensors.{name:.80}: {told!r:.80}; allowed: nothing, or dtype (text) and shape (numbers from 0)"
-    )
-    return Expected()
+                return TensorRequirement(dtype, None if shape is None else tuple(shape))
+    allowed = "nothing, or dtype (text) and shape (numbers from 0)"
+    problems.append(f"tensors.{name:.80}: {value!r:.80}; allowed: {allowed}")
+    return TensorRequirement()
 
 
 def _is_shape(value: object) -> TypeGuard[Sequence[int]]:
-    return isinstance(value, list | tuple) and all(
-        type(size) is int and size >= 0 for size in value
-    )
+    if not isinstance(value, list | tuple):
+        return False
+    return all(type(size) is int and size >= 0 for size in value)
 
 
-def _unlike_expected(tensors: Mapping[str, Expected], report: Report) -> Iterator[tuple[str, str]]:
-    there: dict[str, list[TensorEntry]] = {}
-    for (_, name), entry in report.ledger.tensors.items():
-        there.setdefault(name, []).append(entry)
-    for name, expected in tensors.items():
-        names = [name] if name in there else [known for known in there if fnmatchcase(known, name)]
-        yield from _unlike(
-            name, expected, [(known, entry) for known in names for entry in there[known]]
-        )
-
-
-def _unlike(
-    name: str, expected: Expected, found: list[tuple[str, TensorEntry]]
+def _unmet_tensors(
+    required: Mapping[str, TensorRequirement], report: Report
 ) -> Iterator[tuple[str, str]]:
-    if not found:
-        yield "not-as-expected", f"tensor {name!r} is asked for and not there"
-    for known, entry in found:
-        if expected.dtype is not None and _spelled(entry.dtype) != _spelled(expected.dtype):
-            yield (
-                "not-as-expected",
-                f"tensor {known!r} is {entry.dtype}; {expected.dtype} is asked for",
-            )
-            return
-        if expected.shape not in (None, entry.shape):
-            asked = list(expected.shape or ())
-            yield (
-                "not-as-expected",
-                f"tensor {known!r} has shape {list(entry.shape)}; {asked} is asked for",
-            )
-            return
+    """Compare every required tensor, or pattern, with the ledger; one finding for each at most."""
+    entries: dict[str, list[TensorEntry]] = {}
+    for (_, name), entry in report.ledger.tensors.items():
+        entries.setdefault(name, []).append(entry)
+    for pattern, requirement in required.items():
+        names = [pattern] if pattern in entries else _matching(entries, pattern)
+        if not names:
+            yield "not-as-expected", f"tensor {pattern!r} is asked for and not there"
+        unmet = (requirement.unmet(name, entry) for name in names for entry in entries[name])
+        message = next(filter(None, unmet), "")
+        if message:
+            yield "not-as-expected", message
 
 
-def _spelled(dtype: str) -> str:
+def _matching(names: Mapping[str, object], pattern: str) -> list[str]:
+    return [name for name in names if fnmatchcase(name, pattern)]
+
+
+def _normalized(dtype: str) -> str:
     name = re.sub(r"^torch\.|_|>$", "", dtype.lower())
     return _SPELLINGS.get(name, name)

@@ -1,19 +1,19 @@
 """
-What the numbers of one tensor say about a checkpoint: poisoned, suspicious, or as it should be.
+Judges the numbers of one tensor: poisoned, suspicious, or as they should be.
 
-The rules avoid false alarms that real checkpoints cause: attention masks full of -inf, best scores
-that begin as infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight or
-optimizer moment is never forgiven; :mod:`~airflow_runai.checkpoints.checking.tensor_places` has the
-rules.
+The rules avoid the false alarms that real checkpoints cause: attention masks full of -inf, best
+scores that begin as infinity, biases that start at zero, the second LoRA matrix. A NaN in a weight
+or optimizer moment is never excused; :mod:`~airflow_runai.checkpoints.checking.tensor_places` has
+the rules.
 """
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, shown
-from airflow_runai.checkpoints.checking.float_layouts import KINDS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.float_layouts import FLOAT_LAYOUTS, ByteOrder, ContentTest
+from airflow_runai.checkpoints.checking.format_error import shown
+from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.tensor_places import MOMENTS, excuse, place_of
-
-__all__ = ["TensorContent", "may_be_zero", "note_content"]
 
 _MAY_BE_ZERO = ("bias", "running_mean", "lora_B", "lora_b", "mask", *MOMENTS)
 _EXCUSES = {
@@ -25,13 +25,13 @@ _EXCUSES = {
 
 class TensorContent:
     """
-    Looks at one run of bytes that holds one tensor.
+    Tests one run of bytes that holds one tensor.
 
     :param name: for the findings.
-    :param kind: float layout, a key of ``lanes.KINDS``, or another name for whole numbers and
+    :param kind: float layout, a key of ``FLOAT_LAYOUTS``, or another name for whole numbers and
         bytes.
-    :param begin: first byte inside the run that belongs to the tensor; what lies before and after
-        is left alone, because uninitialised memory is allowed there.
+    :param begin: first byte inside the run that belongs to the tensor; bytes before and after are
+        ignored, because uninitialised memory is allowed there.
     :param end: one after its last byte.
 
     ``crc`` is the CRC32 of the run once a format has set it after the pass; ``all_zero`` and
@@ -67,12 +67,20 @@ class TensorContent:
         """Whether a float in it is NaN or infinite."""
         return self._test.non_finite
 
-    def note(self, seen: Examination, path: str) -> None:
+    def enter(self, context: CheckContext, path: str, dtype: str, shape: tuple[int, ...]) -> None:
+        """Record the tensor in the ledger; its content only if it was tested."""
+        zero, non_finite = None, None
+        if context.level >= 3:
+            zero, non_finite = self.all_zero, self.non_finite
+        entry = TensorEntry(dtype, shape, self.crc, zero, non_finite)
+        context.account.enter(path, self.name, entry)
+
+    def note(self, context: CheckContext, path: str) -> None:
         """Record what was found, once the run is over."""
-        note_content(self, self._test, seen, path)
+        note_content(self, self._test, context, path)
 
 
-def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+def note_content(of: TensorContent, test: ContentTest, context: CheckContext, path: str) -> None:
     """
     Record what was found in a tensor.
 
@@ -80,28 +88,33 @@ def note_content(of: TensorContent, test: ContentTest, seen: Examination, path: 
     :param test: what its bytes are.
     """
     if test.non_finite:
-        _note_non_finite(of, test, seen, path)
+        _note_non_finite(of, test, context, path)
         return
-    several = of.kind in KINDS and of.end - of.begin > KINDS[of.kind].width
+    several = of.kind in FLOAT_LAYOUTS and of.end - of.begin > FLOAT_LAYOUTS[of.kind].width
     if several and test.all_zero and not may_be_zero(of.name):
-        seen.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
+        context.note("all-zero", path, f"every value of tensor {shown(of.name)} is zero")
 
 
 def may_be_zero(name: str) -> bool:
-    """
-    Whether a tensor of that name is all zero in good checkpoints, such as a bias at the beginning.
-    """
+    """Whether good checkpoints may hold zeros under that name, such as a bias at first."""
     last = next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
     return any(part in last for part in _MAY_BE_ZERO)
 
 
-def _note_non_finite(of: TensorContent, test: ContentTest, seen: Examination, path: str) -> None:
+def _note_non_finite(
+    of: TensorContent, test: ContentTest, context: CheckContext, path: str
+) -> None:
     code = excuse(of.name, of.place, test)
     what = "values that are NaN" if test.nan else "values that are infinite"
     if code:
-        seen.note(code, path, f"{shown(of.name)} {_EXCUSES[code]}")
-    elif of.place == "weight" and seen.was_non_finite(path, of.name):
+        context.note(code, path, f"{shown(of.name)} {_EXCUSES[code]}")
+    elif of.place == "weight" and _was_non_finite(of, context, path):
         text = f"tensor {shown(of.name)} holds {what}, as in the last accepted checkpoint"
-        seen.note("non-finite-before", path, text)
+        context.note("non-finite-before", path, text)
     else:
-        seen.note("non-finite", path, f"tensor {shown(of.name)} holds {what}")
+        context.note("non-finite", path, f"tensor {shown(of.name)} holds {what}")
+
+
+def _was_non_finite(of: TensorContent, context: CheckContext, path: str) -> bool:
+    ledger = context.request.ledger
+    return ledger is not None and ledger.was_non_finite(path, of.name)

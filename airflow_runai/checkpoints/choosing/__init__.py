@@ -1,1 +1,1 @@
-"""Which checkpoint it is to be: candidates under a root, each checked, newest first."""
+"""Chooses a checkpoint: candidates under a root, each checked, newest first."""

@@ -1,40 +1,36 @@
-"""
-Whether anything has changed under a root, told by names, sizes and times alone; nothing is opened.
-"""
+"""Detects changes under a root by names, sizes and times; opens no file."""
 
 from __future__ import annotations
 
 import hashlib
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["root_fingerprint"]
-
-#: Whoever waits for a new checkpoint looks at the newest ones.
-_NEWEST = 50
+#: A wait for a new checkpoint examines only the newest ones.
+_COUNT = 50
 
 
 def root_fingerprint(root: Location, *, least_step: int | None = None) -> str:
     """
     Return a short text that stays the same as long as the newest checkpoints do.
 
-    :param least_step: those of a lower step do not matter.
-    :raises RootProblem: when there is nothing to choose from.
+    :param least_step: checkpoints of a lower step are ignored.
+    :raises RootProblem: if there is nothing to choose from.
     """
-    wanted = [
-        found
-        for found in candidates(root)
-        if least_step is None or (found.step or least_step) >= least_step
+    relevant = [
+        candidate
+        for candidate in candidates(root)
+        if least_step is None or (candidate.step or least_step) >= least_step
     ]
-    lines = (f"{found.path.name} {_mark(found)}\n" for found in wanted[:_NEWEST])
+    lines = (f"{candidate.path.name} {_mark(candidate)}\n" for candidate in relevant[:_COUNT])
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _mark(found: Candidate) -> str:
+def _mark(candidate: Candidate) -> str:
     try:
-        return list_checkpoint(found.path, Policy().entry_limit, lambda name, error: None).mark
+        return list_checkpoint(candidate.path, Policy().entry_limit, lambda name, error: None).mark
     except Exception as error:  # storage libraries raise what they like
         return type(error).__name__

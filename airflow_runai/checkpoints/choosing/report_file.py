@@ -1,8 +1,8 @@
 """
-The full report of a selection as a JSON file, and the ledger in it that the next selection is compared with.
+The full report of a selection as a JSON file, with the ledger for the next selection.
 
-One file for one training. It carries what is too large for anything else: all findings, and an
-entry for each tensor. Where nothing was accepted, the ledger of before is kept.
+One file for each training. It holds what is too large elsewhere: all findings, and an entry for
+each tensor. If nothing was accepted, the previous ledger is kept.
 """
 
 from __future__ import annotations
@@ -12,51 +12,51 @@ from typing import Any
 
 from airflow_runai.checkpoints.checking.ledger import Ledger
 from airflow_runai.checkpoints.checking.report import Report
-from airflow_runai.checkpoints.checking.requirements import Expected, RequirementError, Requirements
+from airflow_runai.checkpoints.checking.requirements import (
+    RequirementError,
+    Requirements,
+    TensorRequirement,
+)
 from airflow_runai.checkpoints.choosing.selection import Selection
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-__all__ = ["read_demands", "read_ledger", "write_report"]
-
 SCHEMA = "runai-checkpoint-report/1"
-#: An entry takes about 100 bytes, and a ledger holds at most 100,000; anything larger is some other
-#: file.
-LARGEST_REPORT = 256 * 1024 * 1024
+#: An entry takes about 100 bytes and a ledger holds at most 100,000; a larger file is another one.
+MAX_REPORT_SIZE = 256 * 1024 * 1024
 
 
 def read_ledger(path: Location | SmallFile) -> Ledger | None:
     """
     Return the ledger of the last accepted checkpoint, or ``None`` if there is no report yet.
 
-    :raises ValueError: if there is something, but it is no report of ours: it must not be
-        overwritten.
+    :raises ValueError: if the file is no report of ours, and so must not be overwritten.
     :raises OSError: if it cannot be read.
     """
     advice = "move it away to begin a new ledger, or name another file"
     try:
-        found = _read(path)
-        if found.get("schema") != SCHEMA:
+        document = _read(path)
+        if document.get("schema") != SCHEMA:
             raise ValueError(f"schema {SCHEMA!r} is expected")
-        return None if found.get("ledger") is None else Ledger.from_json(found["ledger"])
+        return None if document.get("ledger") is None else Ledger.from_json(document["ledger"])
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_demands(path: Location | SmallFile) -> Requirements:
+def read_requirements(path: Location | SmallFile) -> Requirements:
     """
-    Read what is asked of a checkpoint from a JSON file: a mapping, or a report whose tensors must be as they were.
+    Read requirements from a JSON file: a mapping, or a report whose tensors must be as they were.
 
-    :raises RequirementError: if it is neither, or not there.
+    :raises RequirementError: if it is neither, or does not exist.
     :raises OSError: if it cannot be read; storage libraries raise other errors, too.
     """
     try:
-        found = _read(path)
-        if found.get("schema") != SCHEMA:
-            return Requirements.from_mapping(found)
-        known = Ledger.from_json(found.get("ledger")).tensors
+        document = _read(path)
+        if document.get("schema") != SCHEMA:
+            return Requirements.from_mapping(document)
+        tensors = Ledger.from_json(document.get("ledger")).tensors
     except RequirementError as error:
         raise RequirementError([f"{path}: {problem}" for problem in error.problems]) from None
     except (ValueError, RecursionError) as error:
@@ -67,19 +67,20 @@ def read_demands(path: Location | SmallFile) -> Requirements:
         raise RequirementError(
             [f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]
         ) from None
-    return Requirements(
-        tensors={name: Expected(entry.dtype, entry.shape) for (_, name), entry in known.items()}
-    )
+    required = {
+        name: TensorRequirement(entry.dtype, entry.shape) for (_, name), entry in tensors.items()
+    }
+    return Requirements(tensors=required)
 
 
 def _read(path: Location | SmallFile) -> dict[str, Any]:
-    raw = SmallFile.of(path).read(LARGEST_REPORT)
-    if len(raw) > LARGEST_REPORT:
-        raise ValueError(f"more than {LARGEST_REPORT} bytes")
-    found = json.loads(raw)
-    if not isinstance(found, dict):
+    content = SmallFile.of(path).read(MAX_REPORT_SIZE)
+    if len(content) > MAX_REPORT_SIZE:
+        raise ValueError(f"more than {MAX_REPORT_SIZE} bytes")
+    document = json.loads(content)
+    if not isinstance(document, dict):
         raise ValueError("is not a JSON object")
-    return found
+    return document
 
 
 def write_report(path: Location | SmallFile, selection: Selection, before: Ledger | None) -> None:
@@ -89,13 +90,13 @@ def write_report(path: Location | SmallFile, selection: Selection, before: Ledge
     :raises OSError: if it cannot be written.
     """
     ledger = before if selection.chosen is None else selection.chosen.ledger
-    told = {
+    document = {
         "schema": SCHEMA,
         "chosen": None if selection.chosen is None else _full(selection.chosen),
         "rejected": [_full(report) for report in selection.rejected],
         "ledger": None if ledger is None else ledger.to_json(),
     }
-    SmallFile.of(path).replace(json.dumps(told, indent=1) + "\n")
+    SmallFile.of(path).replace(json.dumps(document, indent=1) + "\n")
 
 
 def _full(report: Report) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """
-Which checkpoints lie under a root, newest first. Goes by names and times; opens nothing and trusts nothing.
+Lists the checkpoints under a root, newest first, by names and times; opens no file.
 
-A pointer file such as ``latest`` is not followed: it may name what was never finished.
+A pointer file such as ``latest`` is not followed: it may name a checkpoint that was never finished.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from airflow_runai.checkpoints.checking.examination import Policy
 from airflow_runai.checkpoints.checking.reader import unreadable
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.steps import step_in_name
-from airflow_runai.checkpoints.formats.parts import WEIGHTS
+from airflow_runai.checkpoints.formats import WEIGHTS
 from airflow_runai.checkpoints.storage.checkpoint_files import INDEX
 from airflow_runai.checkpoints.storage.listing import (
     FileEntry,
@@ -24,28 +24,25 @@ from airflow_runai.checkpoints.storage.listing import (
     children,
     forget_listings,
     is_temporary,
-    look,
+    stat_entry,
 )
 from airflow_runai.errors import RunaiError
-
-__all__ = ["Candidate", "RootProblem", "candidates", "checkpoints_in"]
 
 RootCode = Literal[
     "root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"
 ]
 
-# Many scripts keep numbers of all sorts in these; only a step in the name makes a checkpoint of
-# one.
+# Scripts keep all sorts of numbers in these; only a step in the name makes one a checkpoint.
 _NUMBERS = ".npz"
 _SUFFIXES = (*WEIGHTS, INDEX)
 _TRAINER_STATE = "trainer_state.json"
-# So many entries of a directory are looked at for a hint.
-_LOOKED_BELOW = 50
+# Entries of a directory that are examined for a hint.
+_MAX_HINT_ENTRIES = 50
 _SELF_MARKERS = {"manifest.json", _TRAINER_STATE, ".metadata", "latest_checkpointed_iteration.txt"}
 _SELF_ENDINGS = (".distcp", "_model_states.pt", "_optim_states.pt")
 _POINTER = "latest"
-# Parts of a checkpoint that would pass as one of their own.
-_COMPANIONS = (
+# Parts of a checkpoint that look like a checkpoint themselves.
+_PART_PREFIXES = (
     "optimizer",
     "scheduler",
     "scaler",
@@ -54,19 +51,19 @@ _COMPANIONS = (
     "adapter_model-",
     "pytorch_model-",
 )
-# Directories that count epochs, as accelerate's examples name them, go by time.
+# Directories that count epochs, as in accelerate's examples, are ordered by time.
 _EPOCH = re.compile(r"(?:^|[^a-z])epoch[-_=]?\d+", re.IGNORECASE)
-# A step that is rounded, such as checkpoint-100k, orders nothing.
+# A rounded step, such as checkpoint-100k, gives no order.
 _ROUNDED = re.compile(r"(?:^|[^a-z])(?:step|checkpoint|ckpt|iter)[-_=]?\d", re.IGNORECASE)
-# Parts of one checkpoint may be numbered by rank; these count what is trained.
+# Parts of one checkpoint may be numbered by rank; these words count training steps.
 _COUNTS = re.compile(r"step|iter", re.IGNORECASE)
-# Lightning's last.ckpt and its like are newer than the best one, whose name has a step.
+# Files such as Lightning's last.ckpt are newer than the best one, whose name has a step.
 _LAST = re.compile(r"(?:^|[^a-z])(?:last|latest)(?:[^a-z]|$)", re.IGNORECASE)
 
 
 class RootProblem(RunaiError, ValueError):
     """
-    There is no checkpoint to choose from under a root, and why.
+    No checkpoint can be chosen under a root.
 
     :param code: ``root-missing``, ``root-is-file``, ``root-unreadable``, ``root-empty`` or
         ``root-too-large``.
@@ -80,10 +77,10 @@ class RootProblem(RunaiError, ValueError):
 @dataclass(frozen=True)
 class Candidate:
     """
-    Something that looks like a checkpoint.
+    A file or directory that looks like a checkpoint.
 
     :param step: the step in its name, if there is one.
-    :param mtime: time of modification, epoch seconds; 0 where the storage knows none.
+    :param mtime: time of modification in epoch seconds; 0 if the storage has none.
     """
 
     path: Location
@@ -95,14 +92,13 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     """
     List what looks like a checkpoint, newest first: by step in the name, then by time.
 
-    Names without a step come last, except that one called ``last`` or ``latest`` goes by its time.
-    Files without one count only where no ``step-N`` or ``checkpoint-N`` lies beside them. Names of
-    checkpoints still being written or already being deleted (``.tmp-*``, ``.trash-*``, ``*.tmp``)
-    are left out.
+    Names without a step come last, except that ``last`` and ``latest`` are ordered by time. Files
+    without a step count only if no ``step-N`` or ``checkpoint-N`` lies beside them. Checkpoints
+    still being written or already being deleted (``.tmp-*``, ``.trash-*``, ``*.tmp``) are left out.
 
-    :param root: directory that holds checkpoints; a directory that is itself one is its own only
-        candidate.
-    :raises RootProblem: when there is nothing to choose from.
+    :param root: directory that holds checkpoints; a directory that is itself a checkpoint is its
+        only candidate.
+    :raises RootProblem: if there is nothing to choose from.
     """
     entries = _entries(root, (policy or Policy()).entry_limit)
     found = [entry for entry in entries if _is_checkpoint(entry)]
@@ -118,15 +114,15 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
 
 
 def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
-    """Whether the root is a checkpoint, and what lies in it are its parts."""
+    """Whether the root itself is a checkpoint and its entries are parts."""
     names = {entry.path.name for entry in entries}
     if named:
-        # DeepSpeed's part of a Trainer's checkpoint; the Trainer leaves its state beside
-        # checkpoint-N, too.
+        # DeepSpeed's part of a Trainer's checkpoint; the Trainer also leaves its state beside
+        # checkpoint-N.
         return _TRAINER_STATE in names and all(name.startswith("global_step") for name in named)
     if _SELF_MARKERS & names or any(name.endswith(_SELF_ENDINGS) for name in names):
         return True
-    # DeepSpeed's folders may have any name, one that it points to.
+    # DeepSpeed's folder may have any name; a pointer file names it.
     return _POINTER in names and any(
         entry.kind == "directory" and not is_temporary(entry.path.name) for entry in entries
     )
@@ -135,7 +131,11 @@ def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
 def _age(
     candidate: Candidate, others: list[Candidate]
 ) -> tuple[int, float, bool, tuple[tuple[bool, int, str], ...]]:
-    """Step, then time; of equally old ones the one with a step in its name comes first, for the other may be a link."""
+    """
+    Return the sort key: step, then time.
+
+    Of equally old ones, the one with a step in its name comes first: the other may be a link to it.
+    """
     name, step = candidate.path.name, candidate.step
     if step is None and _LAST.search(name):
         older = (
@@ -153,19 +153,19 @@ def _age(
 
 
 def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
-    """Key to sort names as people do: ``epoch_9`` before ``epoch_12``."""
+    """Return the key that sorts ``epoch_9`` before ``epoch_12``."""
     parts = re.findall(r"\d{1,18}|\D+", name, re.ASCII)
     return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
 
 
 def checkpoints_in(tree: Listing) -> list[str]:
     """
-    Names of the checkpoints that a listed directory holds, where it is a root and no checkpoint itself.
+    Return the names of the checkpoints in a listed directory; none if it is a checkpoint itself.
 
-    A directory that is called after a step, or has a pointer or a manifest in it, is one.
+    It is one if its name has a step, or if it holds a pointer or a manifest.
     """
     own = {_POINTER, *_SELF_MARKERS} - {_TRAINER_STATE}
-    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.beside, own)):
+    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.has_top_level, own)):
         return []
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
     named = [folder for folder in folders if _counts_steps(tree, folder)]
@@ -187,7 +187,7 @@ def _counts_steps(tree: Listing, folder: str) -> bool:
 
 def _is_checkpoint(entry: FileEntry) -> bool:
     name = entry.path.name
-    if is_temporary(name) or name.startswith((".", *_COMPANIONS)):
+    if is_temporary(name) or name.startswith((".", *_PART_PREFIXES)):
         return False
     counted = step_in_name(name) is not None or _EPOCH.search(name) or _ROUNDED.search(name)
     if entry.kind in ("directory", "gone") and counted:
@@ -200,77 +200,79 @@ def _is_checkpoint(entry: FileEntry) -> bool:
 def _entries(root: Location, limit: int) -> list[FileEntry]:
     try:
         forget_listings(root)
-        kind = look(root).kind
+        kind = stat_entry(root).kind
     except FileNotFoundError:
-        text = "does not exist; a directory with checkpoints is expected; check the path, its mount and the path mapping"
-        raise RootProblem("root-missing", f"checkpoint root {root}: {text}") from None
-    except Exception as error:
-        raise RootProblem(
-            "root-unreadable", f"checkpoint root {root}: {unreadable(error)}"
-        ) from None
+        text = "does not exist; a directory with checkpoints is expected"
+        advice = "check the path, its mount and the path mapping"
+        raise RootProblem("root-missing", f"checkpoint root {root}: {text}; {advice}") from None
+    except Exception as error:  # storage libraries raise what they like
+        text = f"checkpoint root {root}: {unreadable(error)}"
+        raise RootProblem("root-unreadable", text) from None
     if kind != "directory":
-        text = "is a file; a directory with checkpoints is expected; to look at one file use check"
+        text = "is a file; a directory with checkpoints is expected; to check one file use check"
         raise RootProblem("root-is-file", f"checkpoint root {root}: {text}")
     try:
         found = children(root, limit)
         listed = None if found is None else list(islice(found, limit + 1))
-    except Exception as error:
-        raise RootProblem(
-            "root-unreadable", f"checkpoint root {root}: {unreadable(error)}"
-        ) from None
+    except Exception as error:  # storage libraries raise what they like
+        text = f"checkpoint root {root}: {unreadable(error)}"
+        raise RootProblem("root-unreadable", text) from None
     if listed is None or len(listed) > limit:
-        text = f"more than {limit} entries; at most {limit} are listed; remove old ones or name a directory below"
-        raise RootProblem("root-too-large", f"checkpoint root {root}: {text}")
+        text = f"more than {limit} entries; at most {limit} are listed"
+        advice = "remove old ones or name a directory below"
+        raise RootProblem("root-too-large", f"checkpoint root {root}: {text}; {advice}")
     return [_entry(child) for child in listed]
 
 
 def _entry(child: Location) -> FileEntry:
-    """Look at a child; what cannot be looked at stays a candidate, so that the report says why it was not taken."""
     try:
-        return look(child)
-    except Exception:
+        return stat_entry(child)
+    except Exception:  # storage libraries raise what they like
+        # It stays a candidate, so that a report says why it was not chosen.
         return FileEntry(child, "gone")
 
 
 def _nothing_in(root: Location, entries: list[FileEntry]) -> str:
     below = _below(entries)
     if below:
-        where = ", ".join(below[:5])
-        return f"checkpoint root {root}: no checkpoint in it, but some lie below: {where}; name one of these"
+        text = f"no checkpoint in it, but some lie below: {', '.join(below[:5])}"
+        return f"checkpoint root {root}: {text}; name one of these"
     unfinished = sum(1 for entry in entries if is_temporary(entry.path.name))
-    found = (
-        f"{len(entries)} entries, {unfinished} of them unfinished (temporary names), no checkpoint"
-    )
-    allowed = f"step-N or checkpoint-N directories, or files ending in {' '.join(_SUFFIXES)}, are expected"
-    return f"checkpoint root {root}: {found}; {allowed}; check that the training saves here"
+    counts = f"{len(entries)} entries, {unfinished} of them unfinished (temporary names)"
+    files = f"files ending in {' '.join(_SUFFIXES)}"
+    allowed = f"step-N or checkpoint-N directories, or {files}, are expected"
+    advice = "check that the training saves here"
+    return f"checkpoint root {root}: {counts}, no checkpoint; {allowed}; {advice}"
 
 
 def _below(entries: list[FileEntry]) -> list[str]:
-    """Directories, one or two levels down, that hold checkpoints."""
-    found = []
-    for entry in [entry for entry in entries if not is_temporary(entry.path.name)][:_LOOKED_BELOW]:
-        for name, place in _folders(entry) if entry.kind == "directory" else ():
-            if _holds_checkpoints(place):
-                found.append(name)
-    return sorted(found, key=natural)
+    """Return the directories, one or two levels down, that hold checkpoints."""
+    finished = [entry for entry in entries if not is_temporary(entry.path.name)]
+    folders = [
+        folder
+        for entry in finished[:_MAX_HINT_ENTRIES]
+        if entry.kind == "directory"
+        for folder in _folders(entry)
+    ]
+    return sorted((name for name, place in folders if _holds_checkpoints(place)), key=natural)
 
 
 def _folders(entry: FileEntry) -> list[tuple[str, Location]]:
-    inside = [_entry(child) for child in islice(_listed(entry.path), _LOOKED_BELOW)]
+    inside = [_entry(child) for child in islice(_listed(entry.path), _MAX_HINT_ENTRIES)]
     deeper = [
-        (f"{entry.path.name}/{e.path.name}", e.path)
-        for e in inside
-        if e.kind == "directory" and not _is_checkpoint(e)
+        (f"{entry.path.name}/{child.path.name}", child.path)
+        for child in inside
+        if child.kind == "directory" and not _is_checkpoint(child)
     ]
     return [(entry.path.name, entry.path), *deeper]
 
 
 def _holds_checkpoints(place: Location) -> bool:
-    return any(_is_checkpoint(_entry(child)) for child in islice(_listed(place), _LOOKED_BELOW))
+    return any(_is_checkpoint(_entry(child)) for child in islice(_listed(place), _MAX_HINT_ENTRIES))
 
 
 def _listed(place: Location) -> Iterable[Location]:
     try:
-        return list(children(place, _LOOKED_BELOW) or ())
-    except Exception:  # it is only a hint
+        return list(children(place, _MAX_HINT_ENTRIES) or ())
+    except Exception:  # any error of a storage library: this is only a hint
         return ()

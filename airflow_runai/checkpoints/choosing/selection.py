@@ -10,26 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.findings import Verdict
 from airflow_runai.checkpoints.checking.ledger import Ledger
-from airflow_runai.checkpoints.checking.report import Report, Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.checking.requirements import RequirementError, Requirements
 from airflow_runai.checkpoints.choosing.roots import candidates
 from airflow_runai.checkpoints.choosing.verification import check
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["Selection", "select"]
-
 
 @dataclass(frozen=True)
 class Selection:
     """
-    What was chosen, and what was looked at before.
+    The chosen checkpoint, and those that were checked before it.
 
-    :param chosen: report of the accepted checkpoint; ``None`` when none was accepted.
+    :param chosen: report of the accepted checkpoint; ``None`` if none was accepted.
     :param rejected: reports of the newer ones that were not, newest first.
-    :param unproven: how many of them were refused only because nothing in their format can prove
-        the bytes.
+    :param unproven: how many were refused only because nothing in their format can prove the bytes.
     """
 
     chosen: Report | None
@@ -38,11 +36,22 @@ class Selection:
 
     def advice(self, flag: str) -> str:
         """
-        What to do where nothing was chosen and a user may decide otherwise; empty where nothing is to be said.
+        Advise a user who could accept what was refused for lack of proof; empty if no one could.
 
-        :param flag: how that is said here.
+        :param flag: the option that accepts it.
         """
-        return "" if self.chosen is not None else _advice(self.unproven, len(self.rejected), flag)
+        count, total = self.unproven, len(self.rejected)
+        if self.chosen is not None or not count:
+            return ""
+        if count < total:
+            which = f"{count} of {total} checkpoints, which are whole, were"
+        else:
+            which = "1 whole checkpoint was" if count == 1 else f"{count} whole checkpoints were"
+        return (
+            f"{which} refused only because nothing in the format can prove the bytes: accept that "
+            f"with {flag}, or let the training publish with a manifest "
+            "(preemptible.save_checkpoint), which proves every byte"
+        )
 
 
 def select(
@@ -53,7 +62,7 @@ def select(
     strict: bool = False,
     accept: Collection[str] = (),
     min_step: int | None = None,
-    demands: Requirements | None = None,
+    requirements: Requirements | None = None,
     ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Selection:
@@ -61,22 +70,22 @@ def select(
     Find the newest checkpoint under a root that passes.
 
     :param root: directory that holds checkpoints.
-    :param level: how deep to look, 0 to 3; see :func:`~airflow_runai.checkpoints.check`.
-    :param accept_unverifiable: also take a checkpoint whose bytes nothing can prove, such as plain
-        safetensors.
+    :param level: how deep to check, 0 to 3; see :func:`~airflow_runai.checkpoints.check`.
+    :param accept_unverifiable: also accept a checkpoint whose bytes nothing can prove, such as
+        plain safetensors.
     :param strict: refuse pickles that name classes which are not PyTorch's.
-    :param accept: codes of findings that shall only warn; see :class:`Policy`.
-    :param min_step: refuse checkpoints of a lower, or of no, step; short for the demand of that
-        name.
-    :param demands: what else it has to be.
+    :param accept: codes of findings that only warn; see :class:`Policy`.
+    :param min_step: refuse checkpoints of a lower step or of none; short for the requirement of
+        that name.
+    :param requirements: what else the checkpoint must be.
     :param ledger: of the training's last accepted checkpoint; that of the chosen one is
         ``chosen.ledger``.
-    :param progress: told the number of bytes read of the current checkpoint.
-    :raises RootProblem: when there is nothing to choose from.
-    :raises RequirementError: when what is asked for contradicts itself.
+    :param progress: called with the number of bytes read of the current checkpoint.
+    :raises RootProblem: if there is nothing to choose from.
+    :raises RequirementError: if the requirements contradict each other.
     """
-    asked = _asked(min_step, demands, level)
-    least = asked.least_step
+    required = _combined(min_step, requirements, level)
+    least = required.least_step
     rejected: list[Report] = []
     policy = Policy(strict=strict, accept=frozenset(accept))
     for candidate in candidates(root, policy=policy):
@@ -84,45 +93,23 @@ def select(
             continue
         report = check(candidate.path, level=level, policy=policy, ledger=ledger, progress=progress)
         accepted = report.accepted(accept_unverifiable=accept_unverifiable)
-        unmet = asked.judge(report) if accepted else ()
+        unmet = required.judge(report) if accepted else ()
         if accepted and not unmet:
             return Selection(report, tuple(rejected))
-        # Of many rejected ones nobody needs the tensors, and they may be a lot.
+        # The tensors of rejected ones are not needed, and may be many.
         rejected.append(replace(report, findings=(*report.findings, *unmet), ledger=Ledger()))
-    unproven = (
-        0
-        if accept_unverifiable
-        else sum(report.verdict is Verdict.UNVERIFIABLE for report in rejected)
-    )
+    if accept_unverifiable:
+        return Selection(None, tuple(rejected))
+    unproven = sum(report.verdict is Verdict.UNVERIFIABLE for report in rejected)
     return Selection(None, tuple(rejected), unproven)
 
 
-def _advice(count: int, total: int, flag: str) -> str:
-    """
-    Say in one sentence that whole checkpoints were refused for want of a proof, and the two ways out.
-
-    :param count: how many were.
-    :param total: of how many; empty if none was.
-    :param flag: what accepts them.
-    """
-    if not count:
-        return ""
-    which = f"{count} whole checkpoint{'s' if count > 1 else ''} {'were' if count > 1 else 'was'}"
-    which = which if count == total else f"{count} of {total} checkpoints, which are whole, were"
-    return (
-        f"{which} refused only because nothing in the format can prove the bytes: accept that with {flag}, or let the "
-        "training publish with a manifest (preemptible.save_checkpoint), which proves every byte"
-    )
-
-
-def _asked(min_step: int | None, demands: Requirements | None, level: int) -> Requirements:
-    asked = demands or Requirements()
-    if min_step is not None and asked.min_step not in (None, min_step):
-        raise RequirementError(
-            [f"min_step: {min_step} here and {asked.min_step} among the demands; name it once"]
-        )
-    if asked.tensors and level == 0:
-        raise RequirementError(
-            ["tensors: are asked for at level 0, which opens no file; allowed: level 1 or more"]
-        )
-    return asked if min_step is None else replace(asked, min_step=min_step)
+def _combined(min_step: int | None, requirements: Requirements | None, level: int) -> Requirements:
+    required = requirements or Requirements()
+    if min_step is not None and required.min_step not in (None, min_step):
+        text = f"min_step: {min_step} here and {required.min_step} among the requirements"
+        raise RequirementError([f"{text}; name it once"])
+    if required.tensors and level == 0:
+        text = "tensors: are asked for at level 0, which opens no file"
+        raise RequirementError([f"{text}; allowed: level 1 or more"])
+    return required if min_step is None else replace(required, min_step=min_step)

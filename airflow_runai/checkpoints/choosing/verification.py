@@ -1,5 +1,5 @@
 """
-Look at one checkpoint and say what it is worth.
+Check one checkpoint.
 
 Nothing in it is imported, called or unpickled, and nothing is written. The listing is taken before
 and after, because a checkpoint that changes while it is read is not bad but unfinished.
@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Examination, Policy, StepClaim, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.drift import advance, compare
+from airflow_runai.checkpoints.checking.findings import Verdict
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.checking.ledger import Ledger
-from airflow_runai.checkpoints.checking.reader import unreadable
+from airflow_runai.checkpoints.checking.read_cache import ByteCount, ReadCache
+from airflow_runai.checkpoints.checking.recognition import examine
 from airflow_runai.checkpoints.checking.report import Report
-from airflow_runai.checkpoints.checking.steps import judge_steps, step_in_name
-from airflow_runai.checkpoints.choosing.roots import checkpoints_in
+from airflow_runai.checkpoints.checking.request import CheckRequest, Policy
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
+from airflow_runai.checkpoints.checking.steps import disagreements, reference_claim, step_in_name
+from airflow_runai.checkpoints.choosing.listing_checks import list_and_note, note_changes
 from airflow_runai.checkpoints.formats import FORMATS
 from airflow_runai.checkpoints.formats.heads import foreign, head
-from airflow_runai.checkpoints.formats.parts import WEIGHTS
-from airflow_runai.checkpoints.formats.published import MANIFEST
-from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
-from airflow_runai.checkpoints.storage.listing import Listing, Location, is_temporary
+from airflow_runai.checkpoints.storage.listing import Listing, Location
 from airflow_runai.checkpoints.storage.progress import Progress
-
-__all__ = ["check"]
-
-_MARKERS = ("checkpoint-is-incomplete.txt",)
-_UNFINISHED = ("tmp", "part", "incomplete")
 
 
 def check(
@@ -38,7 +36,7 @@ def check(
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """
-    Look at one checkpoint, file or directory.
+    Check one checkpoint, file or directory.
 
     :param path: a ``Path`` or ``ObjectStoragePath``.
     :param level: 0 listing, 1 structure (a few KB per file), 2 integrity (every byte once), 3
@@ -46,170 +44,111 @@ def check(
     :param policy: what the user decides about verdicts; lenient by default.
     :param ledger: of the training's last accepted checkpoint, to compare with; the report carries
         the new one.
-    :param progress: told the number of bytes read so far, after every chunk; a
+    :param progress: called with the number of bytes read so far, after every chunk; a
         :class:`~airflow_runai.checkpoints.storage.progress.Progress` also learns the total.
-    :return: the report; whatever is wrong with the checkpoint is in it, nothing is raised for it.
+    :return: the report, which holds everything that is wrong; nothing is raised for it.
     :raises ValueError: for a level that does not exist.
     """
     if type(level) is not int or level not in (0, 1, 2, 3):
         raise ValueError(
             f"level: {level!r} is not one of 0 (listing), 1 (structure), 2 (integrity), 3 (content)"
         )
-    seen = Examination(level, policy or Policy(), FORMATS, progress, before=ledger)
-    tree = _listed(path, seen)
-    form = None
-    held = [] if seen.refused else checkpoints_in(tree)
-    if held:
-        names = ", ".join(held[:3]) + (", …" if len(held) > 3 else "")
-        text = f"a root with {len(held)} checkpoints ({names}); use select to choose one, or check one of them"
-        seen.note("is-root", tree.label, text)
+    request = CheckRequest(level, policy or Policy(), FORMATS, ledger)
+    context = CheckContext(request, cache=ReadCache(ByteCount(progress)))
+    tree = list_and_note(path, context)
     if isinstance(progress, Progress):
-        progress.begin(
-            tree.label, sum(entry.size for entry in tree.files.values()) if level >= 2 else 0
-        )
-    if not seen.refused:
-        form = _examine(tree, seen)
-        _note_changes(path, tree, seen)
-    step = judge_steps(_claims(tree, seen), seen, tree.label)
-    if ledger is not None:
-        seen.hold_against(ledger, tree, step)
-    return seen.report(str(path), tree, form, step)
+        size = sum(entry.size for entry in tree.files.values())
+        progress.begin(tree.label, size if level >= 2 else 0)
+    form = None
+    if not context.refused:
+        form = _examine(tree, context)
+        note_changes(path, tree, context)
+    step = _note_steps(tree, context)
+    return _report(path, tree, context, form, step)
 
 
-def _listed(path: Location, seen: Examination) -> Listing:
-    """Level 0."""
+def _examine(tree: Listing, context: CheckContext) -> str | None:
     try:
-        tree = list_checkpoint(
-            path, seen.policy.entry_limit, lambda name, error: _note_error(seen, name, error)
-        )
-    except Exception as error:
-        _note_error(seen, path.name, error)
-        return Listing(path, path.name)
-    if is_temporary(path.name):
-        seen.note(
-            "temporary-name",
-            tree.label,
-            "the name says that it is still being written; look again later",
-        )
-    for marker in _MARKERS:
-        if tree.beside(marker):
-            seen.note(
-                "incomplete-marker",
-                marker,
-                "present while the trainer is writing; look again later",
-            )
-    if tree.truncated:
-        limit = seen.policy.entry_limit
-        seen.note(
-            "too-many-entries",
-            tree.label,
-            f"more than {limit} entries (or 16 levels); it was not examined",
-        )
-    _note_unusual(tree, seen)
-    return tree
-
-
-def _note_unusual(tree: Listing, seen: Examination) -> None:
-    for name, entry in tree.others.items():
-        if entry.kind == "special":
-            seen.note(
-                "special-file",
-                name,
-                "a fifo, socket or device; regular files are allowed; it was not opened",
-            )
-        elif entry.kind == "link":
-            code = "link" if tree.beside(MANIFEST) else "not-examined"
-            seen.note(
-                code, name, "a link to a directory; copy the directory instead; it was not followed"
-            )
-    if not tree.single and not tree.files and not seen.refused:
-        seen.note(
-            "empty-directory",
-            tree.label,
-            "an empty directory; the trainer was probably killed before it wrote",
-        )
-    for name, entry in tree.files.items():
-        final, _, ending = name.rpartition(".")
-        if ending in _UNFINISHED and final.endswith(WEIGHTS) and final not in tree.files:
-            seen.note("incomplete-marker", name, f"{final} is not there yet; look again later")
-        if entry.size == 0 and (
-            tree.single
-            or name.endswith((*WEIGHTS, ".pkl", ".pickle", ".json", ".index", ".metadata"))
-        ):
-            seen.note(
-                "empty-file",
-                name,
-                "0 bytes; the trainer or its node died before the content reached the disk",
-            )
-
-
-def _note_error(seen: Examination, name: str, error: Exception) -> None:
-    if isinstance(error, FileNotFoundError):
-        seen.note(
-            "missing",
-            name,
-            "does not exist (or is a link to nothing); check the path and its mount",
-        )
-    elif isinstance(error, RuntimeError) or getattr(error, "errno", None) == 40:
-        seen.note("link-loop", name, "a link that leads back to itself")
-    else:
-        seen.note("unreadable", name, unreadable(error))
-
-
-def _examine(tree: Listing, seen: Examination) -> str | None:
-    try:
-        form = seen.examine(tree)
+        form = examine(tree, context)
     except Exception as error:
         # A defect of ours must not look like a defect of the checkpoint, nor stop the walk over the
         # others.
-        seen.note(
-            "reader-defect", tree.label, f"{type(error).__name__}: {error}; please report this"
-        )
+        text = f"{type(error).__name__}: {error}; please report this"
+        context.note("reader-defect", tree.label, text)
         return None
-    if form is None and not seen.refused:
-        seen.note("format-unknown", tree.label, _not_recognised(tree, seen))
+    if form is None and not context.refused:
+        context.note("format-unknown", tree.label, _not_recognised(tree, context))
     return form
 
 
-def _not_recognised(tree: Listing, seen: Examination) -> str:
-    first = head(tree, seen)
+def _not_recognised(tree: Listing, context: CheckContext) -> str:
+    first = head(tree, context)
     what = foreign(first) or (
         f"begins with {shown(first[:8])}" if tree.single else "no file in it is of a known format"
     )
     considered = ", ".join(form.name for form in FORMATS)
-    return f"not recognised: {what}; considered were {considered}; a manifest of ours proves files of any format"
+    advice = "a manifest of ours proves files of any format"
+    return f"not recognised: {what}; considered were {considered}; {advice}"
 
 
-def _note_changes(path: Location, before: Listing, seen: Examination) -> None:
-    errors: list[tuple[str, Exception]] = []
-    try:
-        after = list_checkpoint(path, seen.policy.entry_limit, lambda *error: errors.append(error))
-    except Exception as error:
-        after = Listing(path, before.label)
-        errors.append((before.label, error))
-    for name, met in errors:
-        if not isinstance(met, FileNotFoundError):
-            # The storage does not answer any more; that is no sign of a writer.
-            _note_error(seen, name, met)
-            return
-    if after.fingerprint != before.fingerprint:
-        seen.note(
-            "changing", before.label, "sizes or times changed while it was read; look again later"
-        )
+def _note_steps(tree: Listing, context: CheckContext) -> int | None:
+    """Compare what name and content say about the step, and return the step."""
+    claims = _step_claims(tree, context)
+    for code, message in disagreements(claims):
+        context.note(code, tree.label, message)
+    reference = reference_claim(claims)
+    return None if reference is None else reference.step
 
 
-def _claims(tree: Listing, seen: Examination) -> list[StepClaim]:
-    """All claims about the step; a name binds only if it says that it counts steps, or its trainer is known to."""
-    step = step_in_name(tree.label)
+def _step_claims(tree: Listing, context: CheckContext) -> list[StepClaim]:
+    steps, step = context.account.steps, step_in_name(tree.label)
     if step is None:
-        return seen.steps
-    # checkpoint_3 may count epochs, and a directory that is called 7 may be a version of TensorFlow
-    # Serving.
-    counts = ("step",) if tree.single else ("step", "iter")
-    binding = any(word in tree.label.lower() for word in counts)
-    if (
-        seen.name_binds is not tree.single
-    ):  # what a part of a directory says of its own name is not about this one
-        binding = binding if seen.name_binds is None else seen.name_binds
+        return steps
+    binding = _name_binds(tree, context.account.name_binds)
     claim = StepClaim(f"the name {tree.label!r}", step, "binding" if binding else "advisory")
-    return [*seen.steps, claim] if tree.single else [claim, *seen.steps]
+    # The content of a file outranks its name; the name of a directory outranks its parts.
+    return [*steps, claim] if tree.single else [claim, *steps]
+
+
+def _name_binds(tree: Listing, format_says: bool | None) -> bool:
+    """Return whether a name binds: it says that it counts steps, or its trainer is known to."""
+    # What a part of a directory says of its own name is not about the directory.
+    if format_says is not None and format_says is not tree.single:
+        return format_says
+    # checkpoint_3 may count epochs, and a directory 7 may be a version of TensorFlow Serving.
+    words = ("step",) if tree.single else ("step", "iter")
+    return any(word in tree.label.lower() for word in words)
+
+
+def _report(
+    path: Location, tree: Listing, context: CheckContext, form: str | None, step: int | None
+) -> Report:
+    account, before = context.account, context.request.ledger
+    ledger = account.ledger(tree, step)
+    if before is not None:
+        ledger = advance(before, ledger)
+        _note_drift(before, ledger, tree, context)
+    return Report(
+        path=str(path),
+        verdict=context.verdict,
+        format=form,
+        step=step,
+        level=context.level,
+        bytes=sum(entry.size for entry in tree.files.values()),
+        findings=tuple(account.findings),
+        digest=account.digest(tree) if context.level >= 2 else None,
+        tensors=account.tensors,
+        mark=tree.mark,
+        world_size=account.world_size,
+        metrics=account.metrics,
+        ledger=ledger,
+    )
+
+
+def _note_drift(before: Ledger, now: Ledger, tree: Listing, context: CheckContext) -> None:
+    """Compare with the last accepted checkpoint, unless this one is refused already."""
+    if context.refused:
+        return
+    intact = context.level < 2 or context.verdict is Verdict.VALID
+    for finding in compare(before, now, intact=intact, written=context.account.manifest_verified):
+        context.note(finding.code, finding.path or tree.label, finding.message)

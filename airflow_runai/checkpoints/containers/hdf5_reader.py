@@ -19,11 +19,9 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Any
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import CHUNK
 from airflow_runai.checkpoints.storage.listing import Location
-
-__all__ = ["Listener", "read_hdf5"]
 
 #: Told a line of JSON about a group or dataset; returns who is told its bytes.
 Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
@@ -31,7 +29,7 @@ Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
 _PROBE = Path(__file__).with_name("hdf5_probe.py")
 _MEMORY = 1024 * 1024 * 1024
 _SECONDS = 8
-_SLOWEST = 20 * 1024 * 1024
+_MIN_BYTES_PER_SECOND = 20 * 1024 * 1024
 _LINE_LIMIT = 64 * 1024 * 1024
 _CODES = {"external": "hdf5-external", "limit": "hdf5-limit", "damaged": "hdf5-damaged"}
 
@@ -51,7 +49,7 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
         return "h5py reads local files only"
     if find_spec("h5py") is None:
         return "h5py is not installed (extra hdf5)"
-    seconds = _SECONDS + size // _SLOWEST
+    seconds = _SECONDS + size // _MIN_BYTES_PER_SECOND
     request = {
         "path": os.fspath(path.absolute()),
         "begin": begin,

@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["parse_object", "read_object"]
 
 SIZE_LIMIT = 16 * 1024 * 1024
 _TOKEN_LIMIT = 1_500_000
 _DIGIT_LIMIT = 40
 
 
-def read_object(tree: Listing, seen: Examination, name: str) -> dict[str, Any]:
+def read_object(tree: Listing, context: CheckContext, name: str) -> dict[str, Any]:
     """
     Read one JSON object that lies in the checkpoint.
 
@@ -29,7 +28,7 @@ def read_object(tree: Listing, seen: Examination, name: str) -> dict[str, Any]:
     :raises FormatError: ``json-malformed``, or as
         :class:`~airflow_runai.checkpoints.checking.reader.Source`.
     """
-    with Source(tree.only(name), seen) as source:
+    with Source(tree.narrowed_to(name), context) as source:
         if source.size > SIZE_LIMIT:
             raise FormatError(
                 "json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read"

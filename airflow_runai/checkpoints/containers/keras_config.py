@@ -15,10 +15,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.containers.json_documents import parse_object
-
-__all__ = ["note_config"]
 
 _LAMBDA = ("Lambda", "__lambda__")
 _PARTS = "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random"
@@ -26,7 +25,7 @@ _OWN = re.compile(rf"(?:tf_)?keras(?:\.src)?(?:\.(?:{_PARTS})(?:\.\w+)*)?")
 _LIBRARIES = ("tensorflow", "torch", "jax", "numpy", "keras", "tf_keras")
 
 
-def note_config(data: bytes, label: str, seen: Examination) -> None:
+def note_config(data: bytes, label: str, context: CheckContext) -> None:
     """
     Note what a configuration would build besides Keras's own classes.
 
@@ -37,11 +36,11 @@ def note_config(data: bytes, label: str, seen: Examination) -> None:
         kind, module = item.get("class_name"), item.get("module")
         name = f"{module}.{kind}" if module else str(kind)
         if kind in _LAMBDA:
-            seen.note(
+            context.note(
                 "keras-code", label, "a Lambda layer: loading the model runs code that it holds"
             )
         elif isinstance(module, str) and _dangerous(module, item):
-            seen.note(
+            context.note(
                 "keras-code",
                 label,
                 f"{shown(name)} ({shown(item.get('config'))}): loading would use it",
@@ -49,8 +48,8 @@ def note_config(data: bytes, label: str, seen: Examination) -> None:
         elif isinstance(module, str) and not _OWN.fullmatch(module):
             foreign.add(name)
     if foreign:
-        code = "keras-foreign-strict" if seen.policy.strict else "keras-foreign"
-        seen.note(
+        code = "keras-foreign-strict" if context.request.policy.strict else "keras-foreign"
+        context.note(
             code,
             label,
             f"names what is not Keras's own: {', '.join(sorted(foreign)[:5])[:200]}; not imported",

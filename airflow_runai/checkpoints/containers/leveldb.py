@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
 
-__all__ = ["FOOTER_SIZE", "MAGIC", "read_table"]
-
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER_SIZE = 48
 _TRAILER_SIZE = 5

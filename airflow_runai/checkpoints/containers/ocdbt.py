@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.zstd import unpacked
 from airflow_runai.checkpoints.storage.crc32c import crc32c
-
-__all__ = ["Value", "values_of"]
 
 _MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _CODE = "orbax-layout"

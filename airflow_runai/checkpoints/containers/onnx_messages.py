@@ -12,10 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
-
-__all__ = ["ModelTensor", "looks_like_model", "model_tensors"]
 
 # Message: field number to the message in it.
 _INSIDE: dict[str, dict[int, str]] = {

@@ -14,8 +14,6 @@ from functools import lru_cache
 
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 
-__all__ = ["walk_graph"]
-
 # Of larger graphs the rest is left alone.
 _FIELD_LIMIT = 1_000_000
 _DEPTH_LIMIT = 100

@@ -14,10 +14,8 @@ from itertools import islice, product
 from math import ceil, prod
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.storage.crc32c import crc32c
-
-__all__ = ["METADATA", "Array", "read_array", "sharded_piece"]
 
 #: Names of the documents that describe an array, in formats 2 and 3.
 METADATA = (".zarray", "zarr.json")
@@ -66,13 +64,11 @@ _MEMBERS3 = {
 _MORE = {"dimension_separator", "attributes", "dimension_names", "storage_transformers"}
 _COMPRESSORS = {"zstd", "zlib", "gzip", "bz2", "blosc"}
 _CODECS = {
-    **{
-        "bytes": {"endian"},
-        "zstd": {"level", "checksum"},
-        "gzip": {"level"},
-        "crc32c": set(),
-        "transpose": {"order"},
-    },
+    "bytes": {"endian"},
+    "zstd": {"level", "checksum"},
+    "gzip": {"level"},
+    "crc32c": set(),
+    "transpose": {"order"},
     "blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
     "sharding_indexed": {"chunk_shape", "codecs", "index_codecs", "index_location"},
 }
@@ -86,7 +82,7 @@ class Array:
     :param shape: of the whole, in elements.
     :param piece: shape of one piece; those at the end are padded to it.
     :param dtype: as NumPy calls it, or as the document does.
-    :param kind: its float layout, a key of ``lanes.KINDS``, or another name.
+    :param kind: its float layout, a key of ``FLOAT_LAYOUTS``, or another name.
     :param width: of an element in bytes; 0 where that is not known.
     :param packing: ``""``, ``zstd``, ``gzip``, or another name, of which nothing is known.
     :param sharded: whether each piece is a shard with one piece in it, and an index behind.

@@ -18,11 +18,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.crc import crc32
-
-__all__ = ["STORED", "Inflater", "Member", "read_directory"]
 
 STORED, DEFLATED = 0, 8
 _DIRECTORY_LIMIT = 32 * 1024 * 1024

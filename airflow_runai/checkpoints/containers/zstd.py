@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, cast
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 
 if TYPE_CHECKING:
     from zstandard import ZstdDecompressionReader
-
-__all__ = ["announced", "is_there", "unpack", "unpacked"]
 
 _WINDOW_LIMIT = 128 * 1024 * 1024
 _PIECE = 512 * 1024

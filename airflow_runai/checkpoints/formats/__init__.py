@@ -1,14 +1,14 @@
 """
 The formats that can be read, most specific first.
 
-To add one: a module here with ``detect`` and ``examine``, and one line below. Bytes decide: a
-format claims what cannot be another's. Only where no format does, the name of a file says what a
-damaged file was ``meant`` to be.
+To add one, write a module here with ``detect`` and ``examine``, and add a line below. Bytes decide:
+a format claims only what cannot be another's. If no format does, the name says what a damaged file
+was ``meant`` to be.
 """
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Format
+from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.formats.dcp import DCP
 from airflow_runai.checkpoints.formats.deepspeed import DEEPSPEED
 from airflow_runai.checkpoints.formats.directory import DIRECTORY
@@ -31,7 +31,7 @@ from airflow_runai.checkpoints.formats.tensorflow import TENSORFLOW
 from airflow_runai.checkpoints.formats.torch_zip import TORCH_ZIP
 from airflow_runai.checkpoints.formats.trainer import TRAINER
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "WEIGHTS"]
 
 FORMATS: tuple[Format, ...] = (
     PUBLISHED,
@@ -56,3 +56,6 @@ FORMATS: tuple[Format, ...] = (
     PICKLE_FILE,
     TORCH_ZIP,
 )
+
+#: Endings of files that hold weights or training state.
+WEIGHTS = tuple(ending for form in FORMATS for ending in form.weights)

@@ -13,14 +13,12 @@ import struct
 from dataclasses import dataclass, field
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.leveldb import read_table
 from airflow_runai.checkpoints.storage.crc32c import crc32c, unmasked
-
-__all__ = ["INDEX_CODE", "Bundle", "BundleEntry", "Sum", "read_bundle"]
 
 INDEX_CODE = "tensorflow-index"
 _DATA_CODE = "tensorflow-data"
@@ -30,28 +28,28 @@ _TEXTS_LIMIT = 1_000_000
 _STRING = 7
 # Name, float layout and size of types.proto's DataType.
 _TYPES: dict[int, tuple[str, str, int]] = {
-    **{
-        1: ("float32", "f32", 4),
-        2: ("float64", "f64", 8),
-        14: ("bfloat16", "bf16", 2),
-        19: ("float16", "f16", 2),
-    },
-    **{8: ("complex64", "f32", 8), 18: ("complex128", "f64", 16)},
-    **{24: ("float8_e5m2", "e5m2", 1), 25: ("float8_e4m3fn", "e4m3fn", 1)},
-    **{
-        3: ("int32", "bytes", 4),
-        9: ("int64", "bytes", 8),
-        22: ("uint32", "bytes", 4),
-        23: ("uint64", "bytes", 8),
-    },
-    **{4: ("uint8", "bytes", 1), 6: ("int8", "bytes", 1), 10: ("bool", "bytes", 1)},
-    **{
-        5: ("int16", "bytes", 2),
-        17: ("uint16", "bytes", 2),
-        15: ("qint16", "bytes", 2),
-        16: ("quint16", "bytes", 2),
-    },
-    **{11: ("qint8", "bytes", 1), 12: ("quint8", "bytes", 1), 13: ("qint32", "bytes", 4)},
+    1: ("float32", "f32", 4),
+    2: ("float64", "f64", 8),
+    14: ("bfloat16", "bf16", 2),
+    19: ("float16", "f16", 2),
+    8: ("complex64", "f32", 8),
+    18: ("complex128", "f64", 16),
+    24: ("float8_e5m2", "e5m2", 1),
+    25: ("float8_e4m3fn", "e4m3fn", 1),
+    3: ("int32", "bytes", 4),
+    9: ("int64", "bytes", 8),
+    22: ("uint32", "bytes", 4),
+    23: ("uint64", "bytes", 8),
+    4: ("uint8", "bytes", 1),
+    6: ("int8", "bytes", 1),
+    10: ("bool", "bytes", 1),
+    5: ("int16", "bytes", 2),
+    17: ("uint16", "bytes", 2),
+    15: ("qint16", "bytes", 2),
+    16: ("quint16", "bytes", 2),
+    11: ("qint8", "bytes", 1),
+    12: ("quint8", "bytes", 1),
+    13: ("qint32", "bytes", 4),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the pickle of a PyTorch file says about the training step, as claims for the examination to compare."""
+"""What the pickle of a PyTorch file says about the training step, as claims to be compared."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import math
 import struct
 from collections.abc import Mapping
 
-from airflow_runai.checkpoints.checking.examination import Examination, StepClaim
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor
-
-__all__ = ["claim_optimizer_steps", "claim_steps", "scalar"]
 
 _SCALARS = {("f32", 4): "f", ("f64", 8): "d", ("i64", 8): "q", ("i32", 4): "i"}
 
 
-def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
+def claim_steps(contents: Contents, context: CheckContext, label: str) -> None:
     """
     Enter what plain numbers say: ``global_step``, ``step`` and the first scheduler.
 
@@ -23,17 +22,17 @@ def claim_steps(contents: Contents, seen: Examination, label: str) -> None:
     optimizer steps where the name counts batches.
     """
     for key, step in contents.steps.items():
-        seen.steps.append(StepClaim(f"{key} in {label}", step, "advisory"))
+        context.account.steps.append(StepClaim(f"{key} in {label}", step, "advisory"))
     for step in contents.scheduler_steps[:1]:
-        seen.steps.append(StepClaim(f"scheduler in {label}", step, "hint"))
+        context.account.steps.append(StepClaim(f"scheduler in {label}", step, "hint"))
     for rate in contents.learning_rates[:1]:
-        seen.facts[f"learning rate in {label}"] = rate
+        context.account.learning_rates[label] = rate
 
 
 def claim_optimizer_steps(
     contents: Contents,
     kept: Mapping[str, bytes],
-    seen: Examination,
+    context: CheckContext,
     label: str,
     byteorder: ByteOrder = "little",
 ) -> None:
@@ -47,7 +46,7 @@ def claim_optimizer_steps(
         for step in contents.optimizer_steps
     ]
     if steps:
-        seen.steps.append(StepClaim(f"optimizer in {label}", max(steps), "advisory"))
+        context.account.steps.append(StepClaim(f"optimizer in {label}", max(steps), "advisory"))
 
 
 def scalar(tensor: Tensor, storage: bytes, byteorder: ByteOrder = "little") -> int:

@@ -1,10 +1,10 @@
 """
-PyTorch's distributed checkpoints (DCP): ``.metadata`` and one ``__RANK_N.distcp`` file or more for each rank.
+PyTorch's distributed checkpoints (DCP): ``.metadata`` and ``__RANK_N.distcp`` files of each rank.
 
-PyTorch writes ``.metadata`` last, but a save into a directory that holds one already leaves the old
-``.metadata`` over new data, and ``dcp.load`` looks at no checksum; here every piece must be whole
+PyTorch writes ``.metadata`` last, but a save into a directory that already holds one leaves the old
+``.metadata`` over new data, and ``dcp.load`` verifies no checksum. Here every piece must be whole
 and be what ``.metadata`` says. A complete file of another step, with pieces of the same shapes, is
-told by the optimizer's steps, or by a ledger.
+detected by the optimizer's steps, or by a ledger.
 
 Not read: pieces that went through a transform such as compression. The other serialization of
 PyTorch (safetensors inside ``.distcp``, which PyTorch itself cannot load in 2.13) has no checksums.
@@ -15,14 +15,11 @@ from __future__ import annotations
 import re
 from itertools import chain
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.formats.dcp_items import ItemReader
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item, read_index
 from airflow_runai.checkpoints.formats.dcp_safetensors import find_blob
@@ -31,147 +28,132 @@ from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["DCP", "dcp_files", "examine_dcp", "holds_dcp"]
-
 # One for each rank when it was written without collectives.
 _METADATA = re.compile(r"(?:__\d+)?\.metadata")
 
 
 def dcp_files(tree: Listing, folder: str = "") -> list[str]:
     """
-    Files of a distributed checkpoint.
+    Return the files of a distributed checkpoint.
 
     :param folder: where it lies in the tree: ``""`` or a path that ends with ``/``.
     """
-    inside = (
-        name
-        for name in sorted(tree.files)
-        if name.startswith(folder) and "/" not in name[len(folder) :]
-    )
     return [
         name
-        for name in inside
+        for name in _directly_inside(tree, folder)
         if name.endswith(".distcp") or _METADATA.fullmatch(name[len(folder) :])
     ]
 
 
+def _directly_inside(tree: Listing, folder: str) -> list[str]:
+    inside = (name for name in sorted(tree.files) if name.startswith(folder))
+    return [name for name in inside if "/" not in name[len(folder) :]]
+
+
 def holds_dcp(tree: Listing, folder: str = "") -> bool:
-    """Whether there is one, or what is left of one."""
+    """Whether there is a distributed checkpoint, or what is left of one."""
     return not tree.single and bool(dcp_files(tree, folder))
 
 
-def examine_dcp(tree: Listing, seen: Examination, folder: str = "") -> list[str]:
+def examine_dcp(tree: Listing, context: CheckContext, folder: str = "") -> list[str]:
     """
-    Look at a distributed checkpoint; what is wrong with it is noted.
+    Check a distributed checkpoint and note what is wrong with it.
 
     :param folder: as for :func:`dcp_files`.
     :return: the files that belong to it.
     """
     files = dcp_files(tree, folder)
     metadata = [name for name in files if not name.endswith(".distcp")]
-    for name in tree.files:
-        if (
-            name.startswith(folder)
-            and name.endswith(".metadata.tmp")
-            and "/" not in name[len(folder) :]
-        ):
-            seen.note(
-                "incomplete-marker",
-                name,
-                "present while the save is being finished; look again later",
-            )
+    for name in _directly_inside(tree, folder):
+        if name.endswith(".metadata.tmp"):
+            text = "present while the save is being finished; look again later"
+            context.note("incomplete-marker", name, text)
     if not metadata:
         text = "is missing; PyTorch writes it last, so the save was not finished"
-        seen.note("file-missing", f"{folder}.metadata", text)
-    elif seen.level >= 1:
-        _examine_index(tree, seen, folder, metadata)
+        context.note("file-missing", f"{folder}.metadata", text)
+    elif context.level >= 1:
+        _examine_index(tree, context, folder, metadata)
     return files
 
 
-def _examine_index(tree: Listing, seen: Examination, folder: str, metadata: list[str]) -> None:
+def _examine_index(tree: Listing, context: CheckContext, folder: str, metadata: list[str]) -> None:
     index, name = Index(), ""
     try:
         for name in metadata:
-            read_index(_metadata(tree, seen, name), index, seen, name)
+            read_index(_metadata(tree, context, name), index, context, name)
         check_tiles(index)
     except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
+        context.note(damage.code, name, damage.message)
         return
-    seen.tensors += len(index.tensors)
+    context.account.tensors += len(index.tensors)
     by_file: dict[str, list[Item]] = {}
     for item in index.items.values():
         by_file.setdefault(folder + item.file, []).append(item)
     for name in dcp_files(tree, folder):
         # A rank that had nothing to save leaves an empty file.
         if name.endswith(".distcp") and name not in by_file and tree.files[name].size:
-            seen.note(
-                "shard-left-over", name, ".metadata does not name it; left over from another save"
-            )
+            text = ".metadata does not name it; left over from another save"
+            context.note("shard-left-over", name, text)
     steps: dict[str, set[int]] = {}
 
-    def look(part: Examination, name: str) -> None:
+    def examine(part: CheckContext, name: str) -> None:
         steps[name] = _examine_file(tree, part, name, by_file[name], index)
 
-    side_by_side(tree, seen, sorted(by_file), look)
-    _compare_steps(steps, seen)
+    side_by_side(tree, context, sorted(by_file), examine)
+    _compare_steps(steps, context)
 
 
-def _metadata(tree: Listing, seen: Examination, name: str) -> bytes:
-    with Source(tree.only(name), seen) as source:
+def _metadata(tree: Listing, context: CheckContext, name: str) -> bytes:
+    with Source(tree.narrowed_to(name), context) as source:
         if source.size > PICKLE_SIZE_LIMIT:
             raise FormatError(
                 "too-large", f"{source.size} bytes; at most {PICKLE_SIZE_LIMIT} are read"
             )
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
         return source.at(0, source.size)
 
 
 def _examine_file(
-    tree: Listing, seen: Examination, name: str, items: list[Item], index: Index
+    tree: Listing, context: CheckContext, name: str, items: list[Item], index: Index
 ) -> set[int]:
     """
-    Look at one ``.distcp`` file.
+    Check one ``.distcp`` file.
 
     :return: the optimizer steps in it.
     """
     if name not in tree.files:
-        seen.note(
-            "shard-missing",
-            name,
-            f".metadata puts {len(items)} pieces there, but the file is missing",
-        )
+        text = f".metadata puts {len(items)} pieces there, but the file is missing"
+        context.note("shard-missing", name, text)
         return set()
-    try:
-        with Source(tree.only(name), seen) as source:
-            return _read_file(source, seen, name, items, index)
-    except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
-    return set()
+    steps: set[int] = set()
+    with context.noting(name), Source(tree.narrowed_to(name), context) as source:
+        steps = _read_file(source, context, name, items, index)
+    return steps
 
 
 def _read_file(
-    source: Source, seen: Examination, name: str, items: list[Item], index: Index
+    source: Source, context: CheckContext, name: str, items: list[Item], index: Index
 ) -> set[int]:
     items = sorted(items, key=lambda item: (item.begin, item.end))
-    blob = find_blob(source, seen, name, items)
+    blob = find_blob(source, context, name, items)
     plain = [item for item in items if blob is None or item.offsets is None]
     _check_places(plain, source.size if blob is None else blob.begin)
     packed = [item for item in plain if item.packed]
     if packed:
-        text = f"{len(packed)} pieces are compressed ({shown(packed[0].place)} first); they were not read"
-        seen.note("not-examined", name, text)
+        text = f"{len(packed)} pieces are compressed ({shown(packed[0].place)} first)"
+        context.note("not-examined", name, f"{text}; they were not read")
     readable = [item for item in plain if not item.packed]
-    reader = ItemReader(source, seen, name, index)
+    reader = ItemReader(source, context, name, index)
     if blob is not None:
         blob.compare(index)
-    if seen.level >= 2:
+    if context.level >= 2:
         source.scan(chain(reader.spans(readable), [] if blob is None else blob.spans()))
         reader.close()
     else:
         for item in readable:
             reader.open(item)
-    if seen.level >= 2 and blob is not None:
+    if context.level >= 2 and blob is not None:
         blob.close()
     return reader.steps
 
@@ -180,43 +162,40 @@ def _check_places(items: list[Item], size: int) -> None:
     at = 0
     for item in items:
         if item.begin < at:
-            raise FormatError(
-                "dcp-extent",
-                f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it",
-            )
+            text = f"{shown(item.place)} begins at byte {item.begin}, inside the piece before it"
+            raise FormatError("dcp-extent", text)
         at = item.end
     if at != size:
         text = f"the pieces end at byte {at}, the file has {size}"
-        raise FormatError(
-            "dcp-extent", f"{text}; it was cut, or written anew by a save that was not finished"
-        )
+        problem = "it was cut, or written anew by a save that was not finished"
+        raise FormatError("dcp-extent", f"{text}; {problem}")
 
 
-def _compare_steps(steps: dict[str, set[int]], seen: Examination) -> None:
+def _compare_steps(steps: dict[str, set[int]], context: CheckContext) -> None:
     """
-    Hold the ranks' optimizer steps against each other.
+    Compare the optimizer steps of all ranks.
 
-    Parameters that were trained later count fewer steps, and then one file alone shows more than
-    one number.
+    Parameters that were trained later count fewer steps; a file then shows several numbers.
     """
-    counted = {name: max(found) for name, found in steps.items() if found}
-    if not counted:
+    highest = {name: max(numbers) for name, numbers in steps.items() if numbers}
+    if not highest:
         return
-    newest = max(counted, key=lambda name: counted[name])
-    seen.steps.append(StepClaim(f"optimizer in {newest}", counted[newest], "advisory"))
-    if all(len(found) <= 1 for found in steps.values()):
-        for name, step in counted.items():
-            if step != counted[newest]:
-                text = f"its optimizer is at step {step}, that of {newest} at {counted[newest]}"
-                seen.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
+    newest = max(highest, key=lambda name: highest[name])
+    context.account.steps.append(StepClaim(f"optimizer in {newest}", highest[newest], "advisory"))
+    if any(len(numbers) > 1 for numbers in steps.values()):
+        return
+    for name, step in highest.items():
+        if step != highest[newest]:
+            text = f"its optimizer is at step {step}, that of {newest} at {highest[newest]}"
+            context.note("ranks-disagree", name, f"{text}; one of them belongs to another save")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return holds_dcp(tree) and not tree.beside("meta.pt")
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return holds_dcp(tree) and not tree.has_top_level("meta.pt")
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    examine_parts(tree, seen, known=examine_dcp(tree, seen))
+def _examine(tree: Listing, context: CheckContext) -> None:
+    examine_parts(tree, context, known=examine_dcp(tree, context))
 
 
 DCP = Format("torch-dcp", _detect, _examine)

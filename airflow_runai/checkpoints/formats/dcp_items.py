@@ -1,5 +1,5 @@
 """
-The pieces inside one ``.distcp`` file: each is a complete small file of ``torch.save``, with checksums of its own.
+The pieces inside one ``.distcp`` file: each is a complete small file of ``torch.save``.
 
 They are opened one after the other while the file is read once, so that memory does not grow with
 their number.
@@ -11,32 +11,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.formats.claims import scalar
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMemberPass
-
-__all__ = ["Ahead", "ItemReader", "Part"]
 
 _EDGE = 4096
 # Up to this size a piece is read whole, together with what follows.
 _SMALL, _BLOCK = 64 * 1024, 256 * 1024
 _DTYPES = {
-    **{
-        "Float": "float32",
-        "Double": "float64",
-        "Half": "float16",
-        "BFloat16": "bfloat16",
-        "Bool": "bool",
-    },
-    **{"Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8"},
-    **{"ComplexFloat": "complex64", "ComplexDouble": "complex128"},
+    "Float": "float32",
+    "Double": "float64",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Bool": "bool",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128",
 }
 
 
@@ -76,7 +74,7 @@ class Part(Source):
 
 
 class Ahead:
-    """Small runs of bytes that lie one behind the other, fetched many at a time: on object stores each read counts."""
+    """Fetches neighbouring small runs of bytes together, because reads of objects are slow."""
 
     def __init__(self, whole: Source) -> None:
         self._whole = whole
@@ -105,11 +103,11 @@ class ItemReader:
 
     :param label: the file, for findings.
     :param index: what ``.metadata`` says.
-    :param steps: optimizer steps that were met, once everything was read.
+    :param steps: optimizer steps, once everything was read.
     """
 
     source: Source
-    seen: Examination
+    context: CheckContext
     label: str
     index: Index
     steps: set[int] = field(default_factory=set)
@@ -119,17 +117,14 @@ class ItemReader:
         self._ahead = Ahead(self.source)
 
     def spans(self, items: list[Item]) -> Iterator[Span]:
-        """
-        Levels 2 and 3: what the one pass over the file has to sum; :meth:`close` comes after it.
-        """
+        """Return what the pass over the file sums at levels 2 and 3; :meth:`close` follows it."""
         for item in items:
             archive = self.open(item)
             if archive is None:
                 continue
             opened = _Opened(item, archive, archive.passes())
             first, end = item.begin + opened.passes[0].span.begin, item.begin
-            # The header in front of the first member: when it is read, the item before it has been
-            # read to its end.
+            # The header in front of the first member: when it is read, the item before it is over.
             yield Span(end, first, partial(self._turn_to, opened))
             for member in opened.passes:
                 member.span.begin += item.begin
@@ -137,13 +132,13 @@ class ItemReader:
                 yield member.span
 
     def open(self, item: Item) -> TorchArchive | None:
-        """Level 1: structure of one piece, and that it is what ``.metadata`` says; ``None`` when it is damaged."""
-        before = self.seen.verdict, len(self.seen.findings)
+        """Read the structure of one piece and compare it with ``.metadata``; ``None`` if damaged."""
+        before = len(self.context.account.findings)
         inspect = partial(self._claim_object, item) if item.offsets is None else None
         try:
             archive = TorchArchive(
                 Part(self.source, item.begin, item.end, self._ahead),
-                self.seen,
+                self.context,
                 self.label,
                 item.place,
                 inspect,
@@ -151,13 +146,12 @@ class ItemReader:
             archive.read_structure()
             self._compare(item, archive)
         except FormatError as damage:
-            self.seen.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
+            self.context.note(damage.code, self.label, f"{shown(item.place)}: {damage.message}")
             return None
-        sound = all(finding.severity != "error" for finding in self.seen.findings[before[1] :])
-        return archive if sound else None
+        return None if self.context.account.found_error_since(before) else archive
 
     def close(self) -> None:
-        """Say what came out of the last piece."""
+        """Record what was read of the last piece."""
         if self._opened is not None:
             self._opened.archive.close(self._opened.passes)
             self._claim_tensor(self._opened)
@@ -176,10 +170,11 @@ class ItemReader:
         if not archive.contents.tensors:
             raise FormatError("dcp-item", "holds no tensor; it belongs to another save")
         tensor = archive.contents.tensors[0]
-        found = _DTYPES.get(tensor.dtype, tensor.dtype), tensor.shape
-        if tensor.name == item.place and found != promised:
-            text = f"holds {found[0]} {list(found[1])}, .metadata says {promised[0]} {list(promised[1])}"
-            raise FormatError("dcp-item", f"{text}; they belong to different saves")
+        dtype = _DTYPES.get(tensor.dtype, tensor.dtype)
+        if tensor.name == item.place and (dtype, tensor.shape) != promised:
+            text = f"holds {dtype} {list(tensor.shape)}"
+            expected = f".metadata says {promised[0]} {list(promised[1])}"
+            raise FormatError("dcp-item", f"{text}, {expected}; they belong to different saves")
 
     def _claim_object(self, item: Item, root: object) -> None:
         if type(root) is int and root >= 0:
@@ -187,7 +182,7 @@ class ItemReader:
 
     def _claim_tensor(self, opened: _Opened) -> None:
         tensors = opened.archive.contents.tensors
-        if self.seen.level >= 3 and opened.item.name.endswith("step") and len(tensors) == 1:
+        if self.context.level >= 3 and opened.item.name.endswith("step") and len(tensors) == 1:
             kept = {member.name: member.kept for member in opened.passes}
             data = kept.get(f"data/{tensors[0].storage.key}", b"")
             if data:
@@ -198,7 +193,6 @@ class ItemReader:
         if last == "step" and "optim" in name.lower():
             self.steps.add(step)
         elif last in ("global_step", "step"):
-            claim = StepClaim(
-                f"{name} in {self.label}", step, "binding" if last == "global_step" else "advisory"
-            )
-            self.seen.steps.append(claim)
+            binding = last == "global_step"
+            claim = StepClaim(f"{name} in {self.label}", step, "binding" if binding else "advisory")
+            self.context.account.steps.append(claim)

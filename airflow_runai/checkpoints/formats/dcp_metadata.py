@@ -1,14 +1,14 @@
 """
-The ``.metadata`` file of PyTorch's distributed checkpoints (DCP): which tensor lies where, in which pieces.
+The ``.metadata`` file of PyTorch's distributed checkpoints (DCP): where each tensor's pieces lie.
 
-It is a pickle, and ``dcp.load`` unpickles it without any restriction; here it is walked by the
-inert interpreter and read by the names of its fields. The classes are those of
+It is a pickle, and ``dcp.load`` unpickles it without any restriction; here the inert interpreter
+reads it by the names of its fields. The classes are those of
 ``torch/distributed/checkpoint/metadata.py`` and ``filesystem.py`` (2.13); fields that other writers
-add (Megatron's ``mcore_data``) are passed over.
+add (Megatron's ``mcore_data``) are skipped.
 
-The file has no checksum. What it says is held against itself here, and against the pieces in
-:mod:`~airflow_runai.checkpoints.formats.dcp`; only a damaged name that agrees with itself
-everywhere is not seen, and such a name makes the loader fail loudly.
+The file has no checksum. It is compared with itself here, and with the pieces in
+:mod:`~airflow_runai.checkpoints.formats.dcp`. Only a damaged name that is the same everywhere goes
+undetected, and such a name makes the loader fail.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.pickles.globals import note_globals, trust
 from airflow_runai.checkpoints.pickles.interpreter import load_inert
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.values import Call, Global, Key, walk
-
-__all__ = ["Index", "Item", "Stored", "read_index"]
 
 # With an underscore since PyTorch 2.3.
 _MEMORY_FORMATS = ("_MEM_FORMAT_ENCODING", "MEM_FORMAT_ENCODING")
@@ -47,7 +46,7 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class Item:
     """
-    One thing that was saved.
+    One saved tensor piece or object.
 
     :param name: of the tensor or object.
     :param offsets: where in the tensor this piece begins; ``None`` for an object.
@@ -66,24 +65,24 @@ class Item:
 
     @property
     def place(self) -> str:
-        """Name for findings and the ledger; of a piece with where it begins."""
-        return (
-            f"{self.name}{list(self.offsets)}" if self.offsets and any(self.offsets) else self.name
-        )
+        """Name for findings and the ledger, with the offsets of a piece."""
+        if self.offsets and any(self.offsets):
+            return f"{self.name}{list(self.offsets)}"
+        return self.name
 
 
 @dataclass
 class Index:
-    """All that one or several ``.metadata`` files say."""
+    """The content of one or several ``.metadata`` files."""
 
     tensors: dict[str, Stored] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
     items: dict[tuple[str, tuple[int, ...] | None], Item] = field(default_factory=dict)
 
 
-def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None:
+def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> None:
     """
-    Add what one file says.
+    Add the content of one file.
 
     :param data: the whole file.
     :raises FormatError: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
@@ -94,7 +93,7 @@ def read_index(data: bytes, index: Index, seen: Examination, label: str) -> None
         for _ in walk(root):
             pass
     finally:
-        note_globals(met, label, seen)
+        note_globals(met, label, context)
     fields = _fields(root, "Metadata")
     if "planner_data" not in fields:
         raise _damaged("planner_data is missing")
@@ -114,14 +113,14 @@ def _damaged(what: str) -> FormatError:
 
 
 def _is(value: object, kind: str) -> TypeGuard[Call]:
-    """Whether it is an object of PyTorch's class of that name, and of no other module's."""
+    """Whether a value is an object of PyTorch's class of that name, not of another module's."""
     if not isinstance(value, Call) or value.function.name != kind:
         return False
     return trust(value.function.module, kind) == "allowed"
 
 
 def _fields(value: object, kind: str) -> dict[object, object]:
-    """What is stored into an object of one class."""
+    """Return the state of an object of one class."""
     state = value.state if _is(value, kind) else None
     if not isinstance(state, dict):
         found = str(value.function) if isinstance(value, Call) else value
@@ -130,7 +129,7 @@ def _fields(value: object, kind: str) -> dict[object, object]:
 
 
 def _taken(fields: dict[object, object], name: str) -> Iterator[tuple[object, object]]:
-    """Entries of a mapping, which is emptied meanwhile: there may be a hundred thousand, and each is needed once."""
+    """Yield the entries of a mapping and empty it: there may be many, each needed once."""
     mapping = fields.get(name)
     if not isinstance(mapping, dict):
         raise _damaged(f"{name} is {shown(mapping)}, not a mapping")
@@ -169,14 +168,11 @@ def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
 
 
 def _dtype(properties: object, name: str) -> str:
-    """Of a ``TensorProperties``: its state is (dtype, layout, requires_grad, memory format, pin_memory)."""
+    # State of TensorProperties: dtype, layout, requires_grad, memory format, pin_memory.
     match properties.state if _is(properties, "TensorProperties") else None:
-        case (Global("torch", dtype), layout, bool(), memory, bool()) if _is(layout, "_get_layout"):
-            if (
-                isinstance(layout, Call)
-                and layout.args == ("torch.strided",)
-                and any(map(partial(_is, memory), _MEMORY_FORMATS))
-            ):
+        case (Global("torch", dtype), Call() as layout, bool(), memory, bool()):
+            strided = _is(layout, "_get_layout") and layout.args == ("torch.strided",)
+            if strided and any(map(partial(_is, memory), _MEMORY_FORMATS)):
                 return dtype
     raise _damaged(f"tensor {shown(name)} has no dtype, or a layout that is not strided")
 
@@ -202,23 +198,12 @@ def _text(value: object, what: str) -> str:
 
 def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     name = _text(key.get("fqn"), "name")
-    offsets = key.get("offset")
-    file, begin, length = (
-        _text(info.get("relative_path"), "file name"),
-        info.get("offset"),
-        info.get("length"),
-    )
-    if (
-        file in ("", ".", "..")
-        or "/" in file
-        or "\\" in file
-        or "\0" in file
-        or file.endswith(".metadata")
-    ):
-        raise FormatError(
-            "dcp-metadata",
-            f"{shown(name)} is put into file {shown(file)}; plain file names are allowed",
-        )
+    offsets, begin, length = key.get("offset"), info.get("offset"), info.get("length")
+    file = _text(info.get("relative_path"), "file name")
+    is_plain = file not in ("", ".", "..") and set(file).isdisjoint("/\\\0")
+    if not is_plain or file.endswith(".metadata"):
+        text = f"{shown(name)} is put into file {shown(file)}; plain file names are allowed"
+        raise FormatError("dcp-metadata", text)
     if not _natural(begin) or not _natural(length):
         raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
     assert isinstance(begin, int)
@@ -229,15 +214,12 @@ def _item(key: dict[object, object], info: dict[object, object]) -> Item:
 
 def _check_paths(mapping: object, index: Index) -> None:
     """
-    Compare the names with the keys that lead to them, which PyTorch's own planner keeps; a name is these keys and dots.
+    Compare the names with their keys, which PyTorch's planner keeps; a name is its keys and dots.
 
-    A planner of somebody else's may keep what it likes.
+    A foreign planner may keep anything, so names that all differ are not compared.
     """
-    paths = (
-        {key: path for key, path in mapping.items() if isinstance(key, str)}
-        if isinstance(mapping, dict)
-        else {}
-    )
+    entries = mapping.items() if isinstance(mapping, dict) else ()
+    paths = {key: path for key, path in entries if isinstance(key, str)}
     wrong = [name for name, path in paths.items() if _joined(path) != name]
     if len(wrong) == len(paths):
         return

@@ -7,28 +7,24 @@ so each must be found by its name. The run has no checksum.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
-from airflow_runai.checkpoints.checking.ledger import TensorEntry
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.formats.dcp_items import Part
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.safetensors import tensors_of
 
-__all__ = ["Blob", "find_blob"]
 
-
-def find_blob(source: Source, seen: Examination, label: str, items: list[Item]) -> Blob | None:
-    """The run of safetensors, if that is how the tensors of this file were written."""
+def find_blob(source: Source, context: CheckContext, label: str, items: list[Item]) -> Blob | None:
+    """Return the run of safetensors, if the tensors of this file were written as one."""
     begins = {item.begin for item in items if item.offsets is not None}
     if len(begins) != 1 or (begin := begins.pop()) + 9 > source.size:
         return None
     head = source.at(begin, 9)
-    return (
-        Blob(source, seen, label, begin)
-        if head[8:] == b"{" and not head.startswith(b"PK")
-        else None
-    )
+    if head[8:] != b"{" or head.startswith(b"PK"):
+        return None
+    return Blob(source, context, label, begin)
 
 
 class Blob:
@@ -38,9 +34,9 @@ class Blob:
     :raises FormatError: ``safetensors-header``.
     """
 
-    def __init__(self, source: Source, seen: Examination, label: str, begin: int) -> None:
+    def __init__(self, source: Source, context: CheckContext, label: str, begin: int) -> None:
         self.begin = begin
-        self._seen = seen
+        self._context = context
         self._label = label
         start, self._tensors = tensors_of(Part(source, begin, source.size))
         self._contents = [
@@ -51,38 +47,33 @@ class Blob:
             Span(begin + start + tensor.begin, begin + start + tensor.end, summed=True)
             for tensor in self._tensors
         ]
-        if source.name not in seen.manifest_verified:
-            text = (
-                "tensors as safetensors, which hold no checksum; damage to the bytes cannot be seen"
-            )
-            seen.note("safetensors-no-checksum", label, text)
+        text = "tensors as safetensors, which hold no checksum"
+        context.note_unproven("safetensors-no-checksum", label, text)
 
     def compare(self, index: Index) -> None:
         """
-        Hold names and shapes against ``.metadata``.
+        Compare names and shapes with ``.metadata``.
 
         :raises FormatError: ``dcp-item``.
         """
         for tensor in self._tensors:
             stored = index.tensors.get(tensor.name)
             if stored is None or tensor.shape not in stored.chunks.values():
-                text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)} is not the one in .metadata"
-                raise FormatError("dcp-item", f"{text}; they belong to different saves")
+                text = f"tensor {shown(tensor.name)} of shape {list(tensor.shape)}"
+                problem = "is not the one in .metadata; they belong to different saves"
+                raise FormatError("dcp-item", f"{text} {problem}")
 
     def spans(self) -> list[Span]:
-        """What the pass over the file has to sum, and at level 3 to look at."""
-        if self._seen.level >= 3:
+        """Return what the pass over the file sums, and at level 3 tests."""
+        if self._context.level >= 3:
             for span, content in zip(self._spans, self._contents, strict=True):
                 span.feed = content.feed
         return self._spans
 
     def close(self) -> None:
-        """Say what came out."""
+        """Record what was read."""
         for tensor, span, content in zip(self._tensors, self._spans, self._contents, strict=True):
             content.crc = span.crc
-            flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
-            self._seen.enter(
-                self._label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, span.crc, *flags)
-            )
-            if self._seen.level >= 3:
-                content.note(self._seen, self._label)
+            content.enter(self._context, self._label, tensor.dtype, tensor.shape)
+            if self._context.level >= 3:
+                content.note(self._context, self._label)

@@ -1,9 +1,8 @@
 """
-Whether the pieces of each tensor of a distributed checkpoint are there, and cover the tensor exactly once.
+Checks that the pieces of each tensor of a distributed checkpoint cover it exactly once.
 
-Reads nothing but the index. PyTorch makes the same demand when it saves
-(``_validate_global_plan``), not when it loads: a place that no piece covers keeps what happened to
-be in memory.
+Reads only the index. PyTorch checks the same when it saves (``_validate_global_plan``), not when it
+loads: a place that no piece covers keeps what happened to be in memory.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ from bisect import bisect_left
 from itertools import product
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
-
-__all__ = ["check_tiles"]
 
 # Ranks cut tensors along a grid, which makes one cell a piece.
 _CELLS_A_PIECE, _CELLS_FREE = 32, 1000
@@ -28,18 +25,18 @@ def check_tiles(index: Index) -> None:
     :raises FormatError: ``dcp-metadata`` for a piece without a place or a place without a piece,
         ``dcp-tiles``.
     """
-    wanted: set[tuple[str, tuple[int, ...] | None]] = {(name, None) for name in index.objects}
+    expected: set[tuple[str, tuple[int, ...] | None]] = {(name, None) for name in index.objects}
     for name, stored in index.tensors.items():
         _check_tensor(name, stored)
-        wanted |= {(name, offsets) for offsets, sizes in stored.chunks.items() if 0 not in sizes}
-    lost = wanted - index.items.keys()
+        expected |= {(name, offsets) for offsets, sizes in stored.chunks.items() if 0 not in sizes}
+    lost = expected - index.items.keys()
     if lost:
         name, offsets = min(lost, key=str)
         raise FormatError(
             "dcp-metadata",
             f"{len(lost)} pieces lie nowhere; {shown(name)} at {offsets} is the first",
         )
-    for name, offsets in index.items.keys() - wanted:
+    for name, offsets in index.items.keys() - expected:
         if offsets is None or offsets not in getattr(index.tensors.get(name), "chunks", ()):
             raise FormatError(
                 "dcp-metadata", f"{shown(name)} lies somewhere, but is no piece of any tensor"
@@ -61,7 +58,11 @@ def _check_tensor(name: str, stored: Stored) -> None:
 
 
 def _check_overlap(name: str, chunks: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
-    """On the grid that all edges make, no cell may be covered twice; as the volume is right, none is left out."""
+    """
+    Check on the grid of all edges that no cell is covered twice.
+
+    The volume is right already, so no cell is left out either.
+    """
     dimensions = range(len(chunks[0][0]))
     edges = [
         sorted({value for at, size in chunks for value in (at[d], at[d] + size[d])})

@@ -13,17 +13,14 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, StepClaim
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["DEEPSPEED", "SKIPPED", "examine_deepspeed", "holds_deepspeed"]
-
-#: The fact of how many updates overflowed and were left out.
-SKIPPED = "skipped steps"
 
 _POINTER = "latest"
 # Of ranks, or of pipeline layers; a script of somebody's own may well write model_states.pt.
@@ -46,20 +43,20 @@ def holds_deepspeed(tree: Listing) -> bool:
     return not tree.single and bool(_tags(tree))
 
 
-def examine_deepspeed(tree: Listing, seen: Examination) -> list[str]:
+def examine_deepspeed(tree: Listing, context: CheckContext) -> list[str]:
     """
     Look at one save; with several, at the one that ``latest`` names.
 
     :return: files that need no other look.
     """
     tags = _tags(tree)
-    chosen = "" if "" in tags else follow(tree, seen, _POINTER, {tag: tag for tag in tags})
+    chosen = "" if "" in tags else follow(tree, context, _POINTER, {tag: tag for tag in tags})
     step = step_in_name(chosen)
     if step is not None:
-        seen.steps.append(StepClaim(f"the name {chosen!r}", step))
+        context.account.steps.append(StepClaim(f"the name {chosen!r}", step))
     folder = f"{chosen}/" if chosen else ""
     save = _Save(
-        seen,
+        context,
         folder,
         [name[len(folder) :] for name in sorted(tree.files) if name.startswith(folder)],
     )
@@ -67,7 +64,7 @@ def examine_deepspeed(tree: Listing, seen: Examination) -> list[str]:
     states = [folder + name for name in save.files if _STATE.fullmatch(name)]
     side_by_side(
         tree,
-        seen,
+        context,
         states,
         lambda part, name: examine_part(tree, part, name, partial(save.take, name)),
     )
@@ -79,7 +76,7 @@ def examine_deepspeed(tree: Listing, seen: Examination) -> list[str]:
 class _Save:
     """One save of all ranks."""
 
-    seen: Examination
+    context: CheckContext
     folder: str
     files: list[str]
     facts: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -99,7 +96,7 @@ class _Save:
         sharded, optimizers = self.ranks("model"), self.ranks("optim")
         layered = any(name.startswith("layer_") for name in self.files)
         if not models and not sharded and not layered:
-            self.seen.note(
+            self.context.note(
                 "file-missing", self.folder or ".", "no model states; the save was not finished"
             )
         self._demand(
@@ -119,7 +116,9 @@ class _Save:
         missing = set(range(count)) - ranks
         if missing:
             text = f"{what} ranks {sorted(missing)[:10]} are missing, {len(ranks)} are there"
-            self.seen.note("rank-missing", self.folder or ".", f"{text}; a rank had not saved yet")
+            self.context.note(
+                "rank-missing", self.folder or ".", f"{text}; a rank had not saved yet"
+            )
 
     def take(self, name: str, root: object) -> None:
         """Keep the numbers that one file's pickle holds."""
@@ -143,13 +142,13 @@ class _Save:
                 first = next(iter(told))
                 if value != told[first]:
                     text = f"says {key} {value}, {first} says {told[first]}; they belong to different saves"
-                    self.seen.note("ranks-disagree", name, text)
+                    self.context.note("ranks-disagree", name, text)
         size, parallel = self._first("dp_world_size"), self._first("mp_world_size")
-        if size is not None and self.seen.world_size is None:
-            self.seen.world_size = size * (parallel or 1)
+        if size is not None and self.context.account.world_size is None:
+            self.context.account.world_size = size * (parallel or 1)
         self._check_world_size(size)
         skipped = self._first("skipped_steps") or 0
-        self.seen.facts[SKIPPED] = skipped
+        self.context.account.skipped_steps = skipped
         self._judge_steps(self._first("global_steps"), skipped)
 
     def _first(self, key: str) -> int | None:
@@ -165,31 +164,31 @@ class _Save:
                 self._demand(f"data-parallel (model-parallel rank {mp})", ranks, size)
             if len(ranks) > size:
                 text = f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}; the loader ignores the rest"
-                self.seen.note("rank-left-over", self.folder or ".", text)
+                self.context.note("rank-left-over", self.folder or ".", text)
 
     def _judge_steps(self, step: int | None, skipped: int) -> None:
         """
         Optimizers must agree with each other, and with the step less the updates that overflowed.
         """
         mine = f"optimizer in {self.folder}"
-        claims = [claim for claim in self.seen.steps if claim.place.startswith(mine)]
+        claims = [claim for claim in self.context.account.steps if claim.place.startswith(mine)]
         for claim in claims:
             if claim.step != claims[0].step:
                 text = (
                     f"{claim.place} is at step {claim.step}, {claims[0].place} at {claims[0].step}"
                 )
-                self.seen.note(
+                self.context.note(
                     "ranks-disagree",
                     self.folder or ".",
                     f"{text}; one of them belongs to another save",
                 )
         if step is not None:
-            self.seen.steps.append(
+            self.context.account.steps.append(
                 StepClaim(f"global_steps in {self.folder or 'the model states'}", step)
             )
-            self.seen.steps[:] = [
+            self.context.account.steps[:] = [
                 _weighed(claim, step, skipped) if claim in claims else claim
-                for claim in self.seen.steps
+                for claim in self.context.account.steps
             ]
 
 
@@ -199,12 +198,12 @@ def _weighed(claim: StepClaim, step: int, skipped: int) -> StepClaim:
     return replace(claim, weight="binding", at_most=True)
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     return holds_deepspeed(tree)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    examine_parts(tree, seen, known=examine_deepspeed(tree, seen))
+def _examine(tree: Listing, context: CheckContext) -> None:
+    examine_parts(tree, context, known=examine_deepspeed(tree, context))
 
 
 DEEPSPEED = Format("deepspeed", _detect, _examine)

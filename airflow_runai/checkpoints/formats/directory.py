@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError
+from airflow_runai.checkpoints.checking.recognition import recognise
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["DIRECTORY"]
 
 _PUBLISHED_NAME = re.compile(r"step-\d{8,}")
 
@@ -20,40 +21,41 @@ _PUBLISHED_NAME = re.compile(r"step-\d{8,}")
 _TRAINERS_NAME = re.compile(r"checkpoint-\d+")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     """
     Whether any of the files is of a format that is known; those that are called like weights are asked first.
 
     Where a manifest proves the files, none is read for this: on object storage a look is a request.
     """
     if not tree.single and any(
-        holds_weights(name) and name in seen.manifest_verified for name in tree.files
+        holds_weights(name, context) and name in context.account.manifest_verified
+        for name in tree.files
     ):
         return True
-    names = sorted(tree.files, key=lambda name: (not holds_weights(name), name))
-    return not tree.single and any(_is_known(tree, seen, name) for name in names)
+    names = sorted(tree.files, key=lambda name: (not holds_weights(name, context), name))
+    return not tree.single and any(_is_known(tree, context, name) for name in names)
 
 
-def _is_known(tree: Listing, seen: Examination, name: str) -> bool:
+def _is_known(tree: Listing, context: CheckContext, name: str) -> bool:
     if not tree.files[name].size:
-        return holds_weights(name)
+        return holds_weights(name, context)
     try:
-        return seen.recognise(tree.only(name)) is not None
+        return recognise(tree.narrowed_to(name), context) is not None
     except FormatError:
-        return holds_weights(name)  # which cannot be read now; the look at it says why
+        return holds_weights(name, context)  # which cannot be read now; the look at it says why
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if _PUBLISHED_NAME.fullmatch(tree.root.name) and not seen.apart:
-        seen.note(
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if _PUBLISHED_NAME.fullmatch(tree.root.name) and not context.account.excluded:
+        context.note(
             "manifest-missing",
             tree.label,
             "manifest.json is missing; whether all files are there cannot be proven",
         )
     if _TRAINERS_NAME.fullmatch(tree.root.name):
         text = "is called as the Trainer's are, and nothing else in it is the Trainer's; whether it is whole is not known"
-        seen.note("trainer-in-name-only", tree.label, text)
-    examine_parts(tree, seen)
+        context.note("trainer-in-name-only", tree.label, text)
+    examine_parts(tree, context)
 
 
 DIRECTORY = Format("directory", _detect, _examine)

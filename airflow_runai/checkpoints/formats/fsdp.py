@@ -12,14 +12,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["FSDP", "examine_fsdp", "holds_fsdp"]
 
 _META = "meta.pt"
 _FULL = re.compile(r"pytorch_model_fsdp(?:_\d+)?\.bin")
@@ -52,13 +51,13 @@ def holds_fsdp(tree: Listing) -> bool:
     )
 
 
-def examine_fsdp(tree: Listing, seen: Examination) -> list[str]:
+def examine_fsdp(tree: Listing, context: CheckContext) -> list[str]:
     """
     Look at the distributed checkpoints inside, and whether the ranks are complete.
 
     :return: files that need no other look.
     """
-    known = [name for folder in _folders(tree) for name in examine_dcp(tree, seen, folder)]
+    known = [name for folder in _folders(tree) for name in examine_dcp(tree, context, folder)]
     ranks: dict[tuple[str, str], set[int]] = {}
     for match in filter(None, map(_RANK.fullmatch, tree.files)):
         ranks.setdefault((match[1], match[2]), set()).add(int(match[3][:9]))
@@ -66,25 +65,25 @@ def examine_fsdp(tree: Listing, seen: Examination) -> list[str]:
         wanted = set(range(min(int(size[:9]), 1_000_000) if size else len(found)))
         if found != wanted:
             text = f"ranks {sorted(found)[:20]} of {size or len(found)}; all from 0 are expected"
-            seen.note("rank-missing", stem, text)
+            context.note("rank-missing", stem, text)
     return known
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return holds_fsdp(tree) or (holds_dcp(tree) and tree.beside(_META))
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return holds_fsdp(tree) or (holds_dcp(tree) and tree.has_top_level(_META))
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    known = examine_dcp(tree, seen) if holds_dcp(tree) else []
-    if tree.beside(_META):
+def _examine(tree: Listing, context: CheckContext) -> None:
+    known = examine_dcp(tree, context) if holds_dcp(tree) else []
+    if tree.has_top_level(_META):
         # Lightning's keys without weights and optimizers, which lie in the other files.
-        examine_part(tree, seen, _META, lambda root: None)
-        seen.steps[:] = [
+        examine_part(tree, context, _META, lambda root: None)
+        context.account.steps[:] = [
             replace(claim, weight="binding") if claim.place == f"global_step in {_META}" else claim
-            for claim in seen.steps
+            for claim in context.account.steps
         ]
         known.append(_META)
-    examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
+    examine_parts(tree, context, known=[*known, *examine_fsdp(tree, context)])
 
 
 FSDP = Format("fsdp", _detect, _examine)

@@ -3,7 +3,7 @@ GGUF, the files of llama.cpp: a header of keys, a table of tensors, then their b
 
 The format has no checksum. Its header is walked as strictly as llama.cpp does (gguf.cpp, 2026):
 every tensor begins where the one before ends, rounded up to the alignment, and the last one ends
-with the file. Whether the bytes are those that were written, only a manifest can prove. Versions 2
+with the file. Only a manifest can prove that the bytes are those that were written. Versions 2
 and 3 are read, little-endian and big-endian.
 """
 
@@ -12,20 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, read_runs
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["GGUF"]
-
 _MAGIC = b"GGUF"
 _CODE = "gguf-header"
-# Longer names are refused by llama.cpp as well (GGML_MAX_NAME is 64, keys have at most 65535
-# bytes).
+# llama.cpp refuses longer names too (GGML_MAX_NAME is 64; keys have at most 65535 bytes).
 _NAME_LIMIT = 65_535
 _STEP_LIMIT = 2_000_000
 _TENSOR_LIMIT = 100_000
@@ -35,44 +34,47 @@ _STRING, _ARRAY = 8, 9
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 # ggml_type: name, items in a block, bytes of a block (ggml.c, gguf 0.19.0 constants).
 _TYPES: dict[int, tuple[str, int, int]] = {
-    **{0: ("F32", 1, 4), 1: ("F16", 1, 2), 28: ("F64", 1, 8), 30: ("BF16", 1, 2)},
-    **{24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8)},
-    **{2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24)},
-    **{8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110)},
-    **{
-        12: ("Q4_K", 256, 144),
-        13: ("Q5_K", 256, 176),
-        14: ("Q6_K", 256, 210),
-        15: ("Q8_K", 256, 292),
-    },
-    **{
-        16: ("IQ2_XXS", 256, 66),
-        17: ("IQ2_XS", 256, 74),
-        18: ("IQ3_XXS", 256, 98),
-        19: ("IQ1_S", 256, 50),
-    },
-    **{
-        20: ("IQ4_NL", 32, 18),
-        21: ("IQ3_S", 256, 110),
-        22: ("IQ2_S", 256, 82),
-        23: ("IQ4_XS", 256, 136),
-    },
-    **{
-        29: ("IQ1_M", 256, 56),
-        34: ("TQ1_0", 256, 54),
-        35: ("TQ2_0", 256, 66),
-        39: ("MXFP4", 32, 17),
-    },
-    **{40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18)},
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    28: ("F64", 1, 8),
+    30: ("BF16", 1, 2),
+    24: ("I8", 1, 1),
+    25: ("I16", 1, 2),
+    26: ("I32", 1, 4),
+    27: ("I64", 1, 8),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    9: ("Q8_1", 32, 40),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292),
+    16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74),
+    18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18),
+    21: ("IQ3_S", 256, 110),
+    22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136),
+    29: ("IQ1_M", 256, 56),
+    34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66),
+    39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36),
+    41: ("Q1_0", 128, 18),
 }
 _KINDS = {"F32": "f32", "F16": "f16", "F64": "f64", "BF16": "bf16"}
 
 
 @dataclass
 class _Header:
-    """
-    A place in the header that moves forward; every text and number read counts against a limit.
-    """
+    """A place in the header that moves forward; all that is read counts against a limit."""
 
     window: BoundedReader
     byteorder: ByteOrder = "little"
@@ -105,22 +107,21 @@ class _Header:
         return size
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return head(tree, seen).startswith(_MAGIC)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return head(tree, context).startswith(_MAGIC)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         runs = _runs(source)
-        enter_runs(runs, seen, tree.label)
-        if source.name not in seen.manifest_verified:
-            text = "GGUF holds no checksum and there is no manifest; damage to the bytes cannot be seen"
-            seen.note("gguf-no-checksum", tree.label, text)
-        contents = read_runs(source, runs, seen, tree.label) if seen.level >= 2 else []
-    for content in contents if seen.level >= 3 else ():
-        content.note(seen, tree.label)
+        enter_runs(runs, context, tree.label)
+        text = "GGUF holds no checksum and there is no manifest"
+        context.note_unproven("gguf-no-checksum", tree.label, text)
+        contents = read_runs(source, runs, context, tree.label) if context.level >= 2 else []
+    for content in contents if context.level >= 3 else ():
+        content.note(context, tree.label)
 
 
 def _runs(source: Source) -> list[Run]:
@@ -207,17 +208,16 @@ def _placed(
                 _CODE, f"tensor {shown(entry.name)} begins at {entry.offset}, not at {expected}"
             )
         at = entry.offset + entry.size
-        place = (begin + entry.offset, begin + at)
-        runs.append(
-            Run(
-                entry.name,
-                entry.dtype,
-                entry.shape,
-                _KINDS.get(entry.dtype, "bytes"),
-                *place,
-                byteorder,
-            )
+        run = Run(
+            name=entry.name,
+            dtype=entry.dtype,
+            shape=entry.shape,
+            kind=_KINDS.get(entry.dtype, "bytes"),
+            begin=begin + entry.offset,
+            end=begin + at,
+            byteorder=byteorder,
         )
+        runs.append(run)
     padded = -(-at // alignment) * alignment
     if entries and size not in (begin + at, begin + padded):
         raise FormatError(
@@ -227,4 +227,4 @@ def _placed(
     return runs
 
 
-GGUF = Format("gguf", _detect, _examine, meant_by(".gguf"))
+GGUF = Format("gguf", _detect, _examine, meant_by(".gguf"), weights=(".gguf",))

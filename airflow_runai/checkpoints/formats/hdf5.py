@@ -1,11 +1,11 @@
 """
-HDF5: ``.h5`` and ``.hdf5``, of Keras or of anybody.
+HDF5: ``.h5`` and ``.hdf5``, of Keras or any other writer.
 
-The file says how long it is, so a cut is seen without any library. With h5py (extra ``hdf5``) every
-dataset is read in a process of its own. What is proven is only what has checksums: HDF5 has them
-for its own structure in files written with ``libver="latest"``, and for values where a dataset was
-made with ``fletcher32=True``. Neither is the default, nor does Keras ask for it, so the usual
-verdict is "unverifiable".
+The file states its own length, so a cut is detected without any library. With h5py (extra ``hdf5``)
+every dataset is read in a separate process. Only what has checksums is proven: HDF5 has them for
+its own structure in files written with ``libver="latest"``, and for values of datasets made with
+``fletcher32=True``. Neither is the default, and Keras does not request it, so the usual verdict is
+"unverifiable".
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
@@ -25,15 +27,13 @@ from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.storage.crc import crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["HDF5", "Datasets", "check_superblock"]
-
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _SWMR, _WRITING = 4, 1
 
 
 def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     """
-    Compare the length that the file says it has with the one it has.
+    Compare the length that the file states with the one it has.
 
     :param read: offset and size to bytes.
     :param size: of the file, in bytes.
@@ -73,14 +73,14 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
 
 class Datasets:
     """
-    Listens to what is read from an HDF5 file: counts, sums, and tests what the values are.
+    Receives what is read from an HDF5 file: counts, sums and tests the values.
 
     :param label: file that the findings name.
     """
 
-    def __init__(self, seen: Examination, label: str) -> None:
+    def __init__(self, context: CheckContext, label: str) -> None:
         self.sealed = True
-        self._seen = seen
+        self._context = context
         self._label = label
         self._last: tuple[TensorContent, TensorEntry] | None = None
         self._crc = 0
@@ -89,26 +89,22 @@ class Datasets:
         """Take the next group or dataset; the one before is complete."""
         self.finish()
         if "config" in line:
-            note_config(line["config"].encode("utf-8", "replace"), self._label, self._seen)
+            note_config(line["config"].encode("utf-8", "replace"), self._label, self._context)
             return None
         self.sealed = self.sealed and bool(line["sealed"])
         if "dataset" not in line:
             return None
-        dtype, size, name = (
-            line["dtype"],
-            line["size"],
-            line["dataset"].lstrip("/").replace("/", "."),
-        )
-        self._seen.tensors += 1
+        dtype, name = line["dtype"], line["dataset"].lstrip("/").replace("/", ".")
+        self._context.account.tensors += 1
         order: ByteOrder = "big" if dtype[0] == ">" else "little"
-        content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, size, order)
+        content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, line["size"], order)
         self._last, self._crc = (content, TensorEntry(dtype, tuple(line["shape"]))), 0
         return self._feed
 
     def _feed(self, chunk: memoryview) -> None:
         assert self._last is not None
         self._crc = crc32(chunk, self._crc)
-        if self._seen.level >= 3:
+        if self._context.level >= 3:
             self._last[0].feed(chunk)
 
     def finish(self) -> None:
@@ -116,33 +112,31 @@ class Datasets:
         if self._last is None:
             return
         content, entry = self._last
-        flags = (content.all_zero, content.non_finite) if self._seen.level >= 3 else ()
-        self._seen.enter(
-            self._label, content.name, TensorEntry(entry.dtype, entry.shape, self._crc, *flags)
-        )
-        if self._seen.level >= 3:
-            content.note(self._seen, self._label)
+        content.crc = self._crc
+        content.enter(self._context, self._label, entry.dtype, entry.shape)
+        if self._context.level >= 3:
+            content.note(self._context, self._label)
         self._last = None
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return head(tree, seen).startswith(_MAGIC)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return head(tree, context).startswith(_MAGIC)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         version = check_superblock(source.at, source.size)
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
-    proven = source.name in seen.manifest_verified
-    if seen.level < 2:
+    proven = source.name in context.account.manifest_verified
+    if context.level < 2:
         unread, sealed = None, version >= 2
     else:
-        unread, sealed = _read_datasets(tree, source.size, seen)
+        unread, sealed = _read_datasets(tree, source.size, context)
     if unread is not None and not proven:
-        seen.note(
+        context.note(
             "hdf5-structure-only",
             tree.label,
             f"nothing but its length was checked: {shown(unread)}",
@@ -151,15 +145,15 @@ def _examine(tree: Listing, seen: Examination) -> None:
         text = (
             "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
         )
-        seen.note("hdf5-no-checksum", tree.label, text)
+        context.note("hdf5-no-checksum", tree.label, text)
 
 
-def _read_datasets(tree: Listing, size: int, seen: Examination) -> tuple[str | None, bool]:
+def _read_datasets(tree: Listing, size: int, context: CheckContext) -> tuple[str | None, bool]:
     """Return why nothing was read, if so, and whether everything has a checksum."""
-    datasets = Datasets(seen, tree.label)
+    datasets = Datasets(context, tree.label)
     unread = read_hdf5(tree.root, 0, size, datasets.listen)
     datasets.finish()
     return unread, datasets.sealed
 
 
-HDF5 = Format("hdf5", _detect, _examine, meant_by(".h5", ".hdf5"))
+HDF5 = Format("hdf5", _detect, _examine, meant_by(".h5", ".hdf5"), weights=(".h5", ".hdf5"))

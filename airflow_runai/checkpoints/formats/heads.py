@@ -10,11 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Examination
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["first_member", "foreign", "head", "meant_by", "members"]
 
 _SIZE = 512
 _NAMES_LIMIT = 64 * 1024
@@ -25,28 +23,24 @@ _FULL = 0xFFFFFFFF
 _CENTRAL_SIZE = 46
 #: How files begin that are none of the formats here, whatever they are called: place, bytes, name.
 _FOREIGN = (
-    *(
-        (0, b"\x1f\x8b", "gzip"),
-        (0, b"BZh", "bzip2"),
-        (0, b"\xfd7zXZ\0", "xz"),
-        (0, b"\x28\xb5\x2f\xfd", "zstd"),
-    ),
-    *(
-        (0, b"\x04\x22\x4d\x18", "lz4"),
-        (0, b"7z\xbc\xaf", "7z"),
-        (0, b"\x93NUMPY", "one array of NumPy (npy)"),
-    ),
-    *(
-        (4, b"TFL3", "TensorFlow Lite"),
-        (257, b"ustar", "tar"),
-        (0, b"PAR1", "Parquet"),
-        (0, b"ARROW1", "Arrow"),
-    ),
-    *((0, b"SQLite format 3\0", "SQLite"), (0, b"\x7fELF", "a program"), (0, b"RIFF", "RIFF")),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ\0", "xz"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd"),
+    (0, b"\x04\x22\x4d\x18", "lz4"),
+    (0, b"7z\xbc\xaf", "7z"),
+    (0, b"\x93NUMPY", "one array of NumPy (npy)"),
+    (4, b"TFL3", "TensorFlow Lite"),
+    (257, b"ustar", "tar"),
+    (0, b"PAR1", "Parquet"),
+    (0, b"ARROW1", "Arrow"),
+    (0, b"SQLite format 3\0", "SQLite"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"RIFF", "RIFF"),
 )
 
 
-def head(tree: Listing, seen: Examination) -> bytes:
+def head(tree: Listing, context: CheckContext) -> bytes:
     """
     Return the first 512 bytes of a file, fewer if it is shorter; nothing of a directory.
 
@@ -54,10 +48,10 @@ def head(tree: Listing, seen: Examination) -> bytes:
     """
     if not tree.single or not tree.files:
         return b""
-    if tree.label not in seen.heads:
-        with Source(tree, seen) as source:
-            seen.heads[tree.label] = source.at(0, min(source.size, _SIZE))
-    return seen.heads[tree.label]
+    if tree.label not in context.cache.heads:
+        with Source(tree, context) as source:
+            context.cache.heads[tree.label] = source.at(0, min(source.size, _SIZE))
+    return context.cache.heads[tree.label]
 
 
 def foreign(first: bytes) -> str:
@@ -69,24 +63,24 @@ def foreign(first: bytes) -> str:
     return next((name for at, mark, name in _FOREIGN if first[at : at + len(mark)] == mark), "")
 
 
-def meant_by(*endings: str) -> Callable[[Listing, Examination], bool]:
+def meant_by(*endings: str) -> Callable[[Listing, CheckContext], bool]:
     """Make the test whether a file's name, by its ending, says what it was meant to be."""
 
-    def meant(tree: Listing, seen: Examination) -> bool:
-        return tree.single and tree.label.endswith(endings) and not foreign(head(tree, seen))
+    def meant(tree: Listing, context: CheckContext) -> bool:
+        return tree.single and tree.label.endswith(endings) and not foreign(head(tree, context))
 
     return meant
 
 
-def first_member(tree: Listing, seen: Examination) -> str:
+def first_member(tree: Listing, context: CheckContext) -> str:
     """Name of the first member of a zip file; empty when it is none."""
-    data = head(tree, seen)
+    data = head(tree, context)
     if not data.startswith(b"PK\3\4") or len(data) < 30:
         return ""
     return data[30 : 30 + int.from_bytes(data[26:28], "little")].decode("utf-8", "replace")
 
 
-def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
+def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
     """
     Names of a zip file's members by its directory, as far as the first 64 KiB of that tell; the first, if it was cut.
 
@@ -97,12 +91,12 @@ def members(tree: Listing, seen: Examination) -> tuple[str, ...]:
     """
     if not tree.single or not tree.files:
         return ()
-    if tree.label not in seen.members:
-        with Source(tree, seen) as source:
-            seen.members[tree.label] = tuple(_listed(source)) or tuple(
-                filter(None, [first_member(tree, seen)])
+    if tree.label not in context.cache.member_names:
+        with Source(tree, context) as source:
+            context.cache.member_names[tree.label] = tuple(_listed(source)) or tuple(
+                filter(None, [first_member(tree, context)])
             )
-    return seen.members[tree.label]
+    return context.cache.member_names[tree.label]
 
 
 def _listed(source: Source) -> list[str]:

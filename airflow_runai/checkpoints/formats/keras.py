@@ -8,7 +8,9 @@ and with h5py (extra ``hdf5``) their values are tested in a process of their own
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader
 from airflow_runai.checkpoints.containers.hdf5_reader import read_hdf5
@@ -20,13 +22,11 @@ from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["KERAS"]
-
 _CONFIG, _METADATA = "config.json", "metadata.json"
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    names = members(tree, context) if head(tree, context).startswith(b"PK\3\4") else ()
     return {_CONFIG, _METADATA} <= set(names) and any(map(_holds_weights, names))
 
 
@@ -34,16 +34,16 @@ def _holds_weights(name: str) -> bool:
     return name.startswith("model") and ".weights." in name
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         members = read_directory(source)
         _check_members(members)
         by_name = {member.name: member for member in members}
         for name in (_CONFIG, _METADATA):
             data = _whole(source, by_name[name])
-            note_config(data, tree.label, seen) if name == _CONFIG else parse_object(
+            note_config(data, tree.label, context) if name == _CONFIG else parse_object(
                 data, "keras-layout", name
             )
         weights = [
@@ -51,15 +51,15 @@ def _examine(tree: Listing, seen: Examination) -> None:
         ]
         for member in weights:
             check_superblock(_inside(source, member).bytes, member.size)
-        if seen.level >= 2:
+        if context.level >= 2:
             prove(
                 source,
                 [MemberPass(member) for member in members if member.packed],
-                seen,
+                context,
                 tree.label,
             )
-    if seen.level >= 3 and not seen.refused:
-        _read_weights(tree, weights, seen)
+    if context.level >= 3 and not context.refused:
+        _read_weights(tree, weights, context)
 
 
 def _check_members(members: list[Member]) -> None:
@@ -96,11 +96,11 @@ def _inside(source: Source, member: Member) -> BoundedReader:
     )
 
 
-def _read_weights(tree: Listing, weights: list[Member], seen: Examination) -> None:
+def _read_weights(tree: Listing, weights: list[Member], context: CheckContext) -> None:
     for member in weights:
-        datasets = Datasets(seen, tree.label)
+        datasets = Datasets(context, tree.label)
         read_hdf5(tree.root, member.begin, member.size, datasets.listen)
         datasets.finish()
 
 
-KERAS = Format("keras", _detect, _examine, meant_by(".keras"))
+KERAS = Format("keras", _detect, _examine, meant_by(".keras"), weights=(".keras",))

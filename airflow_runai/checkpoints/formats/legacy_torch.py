@@ -3,8 +3,8 @@ Files of ``torch.save`` before PyTorch 1.6, and of ``_use_new_zipfile_serializat
 
 Four pickles (a magic number, a protocol number, facts about the machine, the object), a fifth with
 the list of storage keys, then for each key the number of its elements and their bytes
-(torch/serialization.py 2.13, ``_legacy_save``). Nothing in it is a checksum: sizes are checked to
-the byte, the numbers can only be looked at.
+(torch/serialization.py 2.13, ``_legacy_save``). It has no checksum: sizes are checked to the byte,
+the numbers can only be tested.
 
 The tar files of PyTorch before 0.1.10 are recognised and refused.
 """
@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
@@ -25,8 +28,6 @@ from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Storage, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["LEGACY_TORCH", "examine_legacy", "is_legacy"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_OPCODE = b"\x8a\x0a" + _MAGIC.to_bytes(10, "little")
@@ -52,44 +53,45 @@ def _is_tar(first: bytes) -> bool:
     return first[257:262] == b"ustar" and first[:100].lstrip(b"./").startswith(_TAR_MEMBERS)
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    first = head(tree, seen)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    first = head(tree, context)
     return is_legacy(first) or _is_tar(first)
 
 
 def examine_legacy(
-    tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None
+    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
 ) -> None:
     """
-    Look at a whole file.
+    Check a whole file.
 
-    :param inspect: told the inert root of the object.
+    :param inspect: called with the inert root of the object.
     """
-    if seen.level < 1:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
-        if _is_tar(head(tree, seen)):
-            text = "a tar file of PyTorch before 0.1.10; load it and save it again with a newer PyTorch"
-            raise FormatError("format-too-old", text)
-        contents, runs = _read_structure(source, seen, tree.label, inspect)
-        seen.tensors += len(contents.tensors)
-        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in contents.tensors)
-        claim_steps(contents, seen, tree.label)
-        if source.name not in seen.manifest_verified:
-            text = "saved in the format of PyTorch before 1.6, which holds no checksum; damage to the bytes cannot be seen"
-            seen.note("legacy-no-checksum", tree.label, text)
-        if seen.level >= 2:
+    with Source(tree, context) as source:
+        if _is_tar(head(tree, context)):
+            text = "a tar file of PyTorch before 0.1.10"
+            advice = "load it and save it again with a newer PyTorch"
+            raise FormatError("format-too-old", f"{text}; {advice}")
+        contents, runs = _read_structure(source, context, tree.label, inspect)
+        context.account.tensors += len(contents.tensors)
+        context.account.tensor_names[tree.label] = frozenset(
+            tensor.name for tensor in contents.tensors
+        )
+        claim_steps(contents, context, tree.label)
+        text = "saved in the format of PyTorch before 1.6, which holds no checksum"
+        context.note_unproven("legacy-no-checksum", tree.label, text)
+        if context.level >= 2:
             source.scan([run.span for run in runs])
         for run in runs:
             run.close()
-        if seen.level >= 3:
-            claim_optimizer_steps(
-                contents, {run.storage.key: run.kept for run in runs}, seen, tree.label
-            )
+        if context.level >= 3:
+            kept = {run.storage.key: run.kept for run in runs}
+            claim_optimizer_steps(contents, kept, context, tree.label)
 
 
 def _read_structure(
-    source: Source, seen: Examination, label: str, inspect: Callable[[object], None] | None
+    source: Source, context: CheckContext, label: str, inspect: Callable[[object], None] | None
 ) -> tuple[Contents, list[_Run]]:
     met = Mentions()
     try:
@@ -98,10 +100,10 @@ def _read_structure(
         if inspect is not None:
             inspect(root)
     finally:
-        note_globals(met, label, seen)
+        note_globals(met, label, context)
     runs = []
     for key in keys:
-        runs.append(_Run(seen, label, _placed(source, contents, key, at), at))
+        runs.append(_Run(context, label, _placed(source, contents, key, at), at))
         at = runs[-1].span.end
     if at != source.size:
         raise FormatError(
@@ -142,16 +144,16 @@ def _parsed(data: bytes, on_global: Callable[[str, str], None]) -> tuple[object,
             "legacy-layout",
             "does not begin as torch.save did before PyTorch 1.6; it was overwritten",
         )
-    if (
-        not isinstance(keys, list)
-        or not all(isinstance(key, str) for key in keys)
-        or len(set(keys)) != len(keys)
-    ):
-        raise FormatError(
-            "legacy-layout",
-            "the list of storage keys is no list of different texts; it was overwritten",
-        )
+    if not _are_keys(keys):
+        text = "the list of storage keys is no list of different texts"
+        raise FormatError("legacy-layout", f"{text}; it was overwritten")
     return root, keys, at
+
+
+def _are_keys(keys: object) -> TypeGuard[list[str]]:
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        return False
+    return len(set(keys)) == len(keys)
 
 
 def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
@@ -166,16 +168,17 @@ def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
         )
     count = int.from_bytes(source.at(at, 8), "little", signed=True)
     if count != storage.numel:
-        text = f"storage {shown(key)} at byte {at} has {count} elements, its tensors need {storage.numel}"
-        raise FormatError("legacy-layout", f"{text}; it was overwritten")
+        text = f"storage {shown(key)} at byte {at} has {count} elements"
+        problem = f"its tensors need {storage.numel}; it was overwritten"
+        raise FormatError("legacy-layout", f"{text}, {problem}")
     return storage
 
 
 @dataclass
 class _Run:
-    """One storage: its bytes in the file, and what is seen of them."""
+    """One storage: its bytes in the file, and the test of their content."""
 
-    seen: Examination
+    context: CheckContext
     label: str
     storage: Storage
     at: int
@@ -183,7 +186,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.kept = b""
         self.span = Span(self.at + 8, self.at + 8 + self.storage.nbytes, self._feed, summed=True)
-        self._content = StorageContent(self.storage.tensors) if self.seen.level >= 3 else None
+        self._content = StorageContent(self.storage.tensors) if self.context.level >= 3 else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.storage.nbytes <= _SMALL_LIMIT:
@@ -192,16 +195,16 @@ class _Run:
             self._content.feed(chunk)
 
     def close(self) -> None:
-        """Say what came out."""
-        crc = self.span.crc if self.seen.level >= 2 else None
+        """Record what was read."""
+        crc = self.span.crc if self.context.level >= 2 else None
         for tensor in self.storage.tensors:
             flags = self._content.flags(tensor) if self._content is not None else ()
             if tensor.is_state:
-                self.seen.enter(
+                self.context.account.enter(
                     self.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, crc, *flags)
                 )
         if self._content is not None:
-            self._content.note(self.seen, self.label)
+            self._content.note(self.context, self.label)
 
 
 LEGACY_TORCH = Format("torch-legacy", _detect, examine_legacy)

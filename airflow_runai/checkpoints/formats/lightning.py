@@ -13,21 +13,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import is_legacy
 from airflow_runai.checkpoints.formats.torch_file import examine_torch_file
 from airflow_runai.checkpoints.pickles.values import walk
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["LIGHTNING"]
 
 # The first keys of the dictionary (lightning 2.6, dump_checkpoint); the pickle lies at the
 # beginning of both formats.
@@ -37,15 +32,15 @@ _REQUIRED = ("epoch", "global_step", "state_dict")
 _OLD = re.compile(r"0\.|1\.[0-5]\.")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    first = head(tree, seen)
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    first = head(tree, context)
     return _MARK in first and (first.startswith(b"PK\3\4") or is_legacy(first))
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    keys = _Keys(tree.label, seen)
-    examine_torch_file(tree, seen, keys.inspect)
-    seen.steps[:] = [keys.weighed(claim) for claim in seen.steps]
+def _examine(tree: Listing, context: CheckContext) -> None:
+    keys = _Keys(tree.label, context)
+    examine_torch_file(tree, context, keys.inspect)
+    context.account.steps[:] = [keys.weighed(claim) for claim in context.account.steps]
 
 
 @dataclass
@@ -53,7 +48,7 @@ class _Keys:
     """What Lightning's keys say."""
 
     label: str
-    seen: Examination
+    context: CheckContext
     step: int = 0
     old: bool = False
     optimizers: int = 0
@@ -75,7 +70,7 @@ class _Keys:
         self.step, self.old = step, isinstance(version, str) and _OLD.match(version) is not None
         self.optimizers = len(states) if isinstance(states, list) else 0
         if not self.optimizers:
-            self.seen.note(
+            self.context.note(
                 "model-only",
                 self.label,
                 "no optimizer state (save_weights_only); resuming starts anew",
@@ -83,12 +78,12 @@ class _Keys:
         # Its own name as Lightning gave it; what a metric called "step" says in it is no damage
         # then. A file of weights alone names none.
         if self.label in _own_names(root.get("callbacks")) or not self.optimizers:
-            self.seen.name_binds = False
+            self.context.account.name_binds = False
         for name, path in _paths(root.get("callbacks")):
             later = step_in_name(path.replace("\\", "/").rpartition("/")[2])
             if later is not None and later > step:
                 text = f"{name} is {shown(path)}, which is later than global_step {step}"
-                self.seen.note(
+                self.context.note(
                     "step-differs",
                     self.label,
                     f"{text}; parts of it may belong to another checkpoint",

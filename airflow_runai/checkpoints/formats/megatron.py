@@ -11,13 +11,10 @@ of files.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.dcp import examine_dcp, holds_dcp
@@ -25,8 +22,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.pointer import follow
 from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["MEGATRON"]
 
 _POINTER = "latest_checkpointed_iteration.txt"
 _METADATA = "metadata.json"
@@ -44,10 +39,10 @@ def _iterations(tree: Listing) -> dict[str, str]:
     return {**numbered, **({"release": "release"} if "release" in folders else {})}
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     if tree.single:
         return False
-    if tree.beside(_POINTER) and _iterations(tree):
+    if tree.has_top_level(_POINTER) and _iterations(tree):
         return any(_is_distributed(tree, f"{folder}/") for folder in _iterations(tree).values())
     return _is_distributed(tree, "")
 
@@ -57,55 +52,55 @@ def _is_distributed(tree: Listing, folder: str) -> bool:
     return len(names) == 2 or (len(names) == 1 and holds_dcp(tree, folder))
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    iterations = _iterations(tree) if tree.beside(_POINTER) else {}
+def _examine(tree: Listing, context: CheckContext) -> None:
+    iterations = _iterations(tree) if tree.has_top_level(_POINTER) else {}
     folder = ""
     if iterations:
-        chosen = follow(tree, seen, _POINTER, iterations)
+        chosen = follow(tree, context, _POINTER, iterations)
         folder, step = f"{chosen}/", step_in_name(chosen)
         if step is not None:
-            seen.steps.append(StepClaim(f"the name {chosen!r}", step))
-    examine_parts(tree, seen, known=_examine_iteration(tree, seen, folder))
+            context.account.steps.append(StepClaim(f"the name {chosen!r}", step))
+    examine_parts(tree, context, known=_examine_iteration(tree, context, folder))
 
 
-def _examine_iteration(tree: Listing, seen: Examination, folder: str) -> list[str]:
+def _examine_iteration(tree: Listing, context: CheckContext, folder: str) -> list[str]:
     """Look at one iteration; return the files that need no other look."""
     missing = [name for name in (_METADATA, _COMMON) if folder + name not in tree.files]
     for name in missing:
-        seen.note("file-missing", folder + name, "is missing; the save was not finished")
+        context.note("file-missing", folder + name, "is missing; the save was not finished")
     backend = (
         "torch_dist"
-        if _METADATA in missing or seen.level < 1
-        else _backend(tree, seen, folder + _METADATA)
+        if _METADATA in missing or context.level < 1
+        else _backend(tree, context, folder + _METADATA)
     )
     if backend is None:
         return []
     if backend != "torch_dist":
-        seen.note(
+        context.note(
             "not-examined", folder + _METADATA, f"backend {shown(backend)}; only torch_dist is read"
         )
         return []
-    known = examine_dcp(tree, seen, folder)
+    known = examine_dcp(tree, context, folder)
     if _COMMON not in missing:
         examine_part(
-            tree, seen, folder + _COMMON, lambda root: _claim(seen, folder + _COMMON, root)
+            tree, context, folder + _COMMON, lambda root: _claim(context, folder + _COMMON, root)
         )
     return [*known, folder + _COMMON]
 
 
-def _backend(tree: Listing, seen: Examination, name: str) -> str | None:
+def _backend(tree: Listing, context: CheckContext, name: str) -> str | None:
     try:
-        backend = read_object(tree, seen, name).get("sharded_backend")
+        backend = read_object(tree, context, name).get("sharded_backend")
     except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
+        context.note(damage.code, name, damage.message)
         return None
     return backend if isinstance(backend, str) else shown(backend)
 
 
-def _claim(seen: Examination, name: str, root: object) -> None:
+def _claim(context: CheckContext, name: str, root: object) -> None:
     iteration = root.get("iteration") if isinstance(root, dict) else None
     if type(iteration) is int and iteration >= 0:
-        seen.steps.append(StepClaim(f"iteration in {name}", iteration))
+        context.account.steps.append(StepClaim(f"iteration in {name}", iteration))
 
 
 MEGATRON = Format("megatron", _detect, _examine)

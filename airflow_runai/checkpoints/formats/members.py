@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member
-
-__all__ = ["MemberPass", "beginning", "prove"]
 
 _PACKED = 256 * 1024
 
@@ -63,7 +62,7 @@ class MemberPass:
 
 
 def prove(
-    source: Source, passes: Sequence[MemberPass], seen: Examination, label: str
+    source: Source, passes: Sequence[MemberPass], context: CheckContext, label: str
 ) -> list[MemberPass]:
     """
     Read the file once, and compare every member with its CRC32.
@@ -77,7 +76,7 @@ def prove(
         if item.finish():
             sound.append(item)
         else:
-            seen.note(
+            context.note(
                 "zip-crc",
                 label,
                 f"member {shown(item.member.name)} is damaged: its CRC32 does not match",

@@ -14,24 +14,19 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.zip_archive import Member, read_directory
 from airflow_runai.checkpoints.formats.heads import head, meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass, beginning, prove
 from airflow_runai.checkpoints.formats.runs import NUMPY_KINDS
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["NPZ"]
 
 # numpy.lib.format refuses longer ones as well, unless pickles are allowed (NumPy 2.4).
 _HEADER_LIMIT = 10_000
@@ -49,25 +44,25 @@ class _Array:
     member: Member
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    names = members(tree, seen) if head(tree, seen).startswith(b"PK\3\4") else ()
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    names = members(tree, context) if head(tree, context).startswith(b"PK\3\4") else ()
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         arrays = [_array(source, member) for member in read_directory(source)]
-        seen.tensors += len(arrays)
-        seen.tensor_names[tree.label] = frozenset(array.name for array in arrays)
+        context.account.tensors += len(arrays)
+        context.account.tensor_names[tree.label] = frozenset(array.name for array in arrays)
         for array in arrays:
-            seen.enter(
+            context.account.enter(
                 tree.label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc)
             )
-            _claim_step(source, array, tree, seen)
-        if seen.level >= 2:
-            _read_everything(source, arrays, seen, tree.label)
+            _claim_step(source, array, tree, context)
+        if context.level >= 2:
+            _read_everything(source, arrays, context, tree.label)
 
 
 def _array(source: Source, member: Member) -> _Array:
@@ -79,26 +74,20 @@ def _array(source: Source, member: Member) -> _Array:
     width = 2 if data[6] == 1 else 4
     begin = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
     if begin > len(data):
-        raise _damage(
-            member,
-            f"has a header of {begin} bytes; at most {_HEADER_LIMIT}, and all of the member, are read",
-        )
+        limit = f"at most {_HEADER_LIMIT}, and all of the member, are read"
+        raise _damage(member, f"has a header of {begin} bytes; {limit}")
     header = _parsed(data[8 + width : begin], member)
     descr, shape = header["descr"], header["shape"]
     if not _is_shape(shape):
         raise _damage(member, f"has shape {shown(str(shape))}; whole numbers from 0 are allowed")
     if prod(shape) * _width(descr, member) != member.size - begin:
-        raise _damage(
-            member,
-            f"has {member.size - begin} bytes behind its header, its shape and dtype need others",
-        )
+        text = f"has {member.size - begin} bytes behind its header"
+        raise _damage(member, f"{text}, its shape and dtype need others")
     text = descr if isinstance(descr, str) else "structured"
-    # Numbers that do not begin at a multiple of their size are not taken apart; no NumPy writes
-    # them.
+    # Numbers at no multiple of their size are not tested; NumPy does not write them.
     kind = NUMPY_KINDS.get(text[1:], "bytes") if begin % 8 == 0 else "bytes"
-    return _Array(
-        name, text, shape, kind, "big" if text.startswith(">") else "little", begin, member
-    )
+    order: ByteOrder = "big" if text.startswith(">") else "little"
+    return _Array(name, text, shape, kind, order, begin, member)
 
 
 def _damage(member: Member, what: str) -> FormatError:
@@ -133,8 +122,8 @@ def _width(descr: object, member: Member) -> int:
         if match is None:
             raise _damage(member, f"has dtype {shown(str(item))}, which is not known")
         if match[1] == "O":
-            text = f"member {shown(member.name)} holds Python objects: a pickle; save plain arrays instead"
-            raise FormatError("npz-object", text)
+            text = f"member {shown(member.name)} holds Python objects: a pickle"
+            raise FormatError("npz-object", f"{text}; save plain arrays instead")
         total += times * int(match[2] or 1) * (4 if match[1] == "U" else 1)
     return total
 
@@ -149,31 +138,34 @@ def _field(field: object, times: int, member: Member) -> tuple[object, int]:
     raise _damage(member, f"has a field {shown(str(field))}, which is not known")
 
 
-def _claim_step(source: Source, array: _Array, tree: Listing, seen: Examination) -> None:
-    if (
-        array.name in ("step", "global_step")
-        and array.shape in ((), (1,))
-        and array.dtype in ("<i8", "<i4", "|u1")
-    ):
-        step = int.from_bytes(
-            beginning(source, array.member, array.member.size)[array.begin :], "little", signed=True
+def _claim_step(source: Source, array: _Array, tree: Listing, context: CheckContext) -> None:
+    if array.name not in ("step", "global_step") or array.shape not in ((), (1,)):
+        return
+    if array.dtype not in ("<i8", "<i4", "|u1"):
+        return
+    data = beginning(source, array.member, array.member.size)[array.begin :]
+    step = int.from_bytes(data, "little", signed=True)
+    if step >= 0:
+        claim = StepClaim(f"{array.name} in {tree.label}", step, "advisory")
+        context.account.steps.append(claim)
+
+
+def _read_everything(
+    source: Source, arrays: list[_Array], context: CheckContext, label: str
+) -> None:
+    contents, passes = [], []
+    for array in arrays:
+        content = TensorContent(
+            array.name, array.kind, array.begin, array.member.size, array.byteorder
         )
-        if step >= 0:
-            seen.steps.append(StepClaim(f"{array.name} in {tree.label}", step, "advisory"))
-
-
-def _read_everything(source: Source, arrays: list[_Array], seen: Examination, label: str) -> None:
-    contents = [TensorContent(a.name, a.kind, a.begin, a.member.size, a.byteorder) for a in arrays]
-    feeds = [content.feed if seen.level >= 3 else None for content in contents]
-    passes = [MemberPass(array.member, feed) for array, feed in zip(arrays, feeds, strict=True)]
-    sound = prove(source, passes, seen, label)
+        contents.append(content)
+        passes.append(MemberPass(array.member, content.feed if context.level >= 3 else None))
+    sound = prove(source, passes, context, label)
     for array, content, item in zip(arrays, contents, passes, strict=True):
-        if item in sound and seen.level >= 3:
-            flags = (content.all_zero, content.non_finite)
-            seen.enter(
-                label, array.name, TensorEntry(array.dtype, array.shape, array.member.crc, *flags)
-            )
-            content.note(seen, label)
+        if item in sound and context.level >= 3:
+            content.crc = array.member.crc
+            content.enter(context, label, array.dtype, array.shape)
+            content.note(context, label)
 
 
-NPZ = Format("npz", _detect, _examine, meant_by(".npz"))
+NPZ = Format("npz", _detect, _examine, meant_by(".npz"), weights=(".npz",))

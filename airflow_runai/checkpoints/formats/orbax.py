@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.containers.zstd import is_there
@@ -22,8 +24,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["ORBAX"]
 
 _STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
 _COMMITTED = "commit_success.txt"
@@ -35,31 +35,31 @@ _RECORD_LIMIT = 64 * 1024 * 1024
 _FRAME = 4 + 8 + 4
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     names = (_STEP_METADATA, _TREE_METADATA, _MANIFEST)
     return not tree.single and any(
         name.rpartition("/")[2] in names for name in tree.files if name.count("/") <= 1
     )
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    _check_committed(tree, seen)
+def _examine(tree: Listing, context: CheckContext) -> None:
+    _check_committed(tree, context)
     items = _items(tree)
     for item in items:
-        _check_item(tree, seen, item)
+        _check_item(tree, context, item)
     if not items:
-        seen.note("orbax-layout", tree.label, f"no item with a {_MANIFEST}; it was not finished")
-    if seen.level >= 1:
+        context.note("orbax-layout", tree.label, f"no item with a {_MANIFEST}; it was not finished")
+    if context.level >= 1:
         for name in sorted(tree.files):
-            _check_records(tree, seen, name)
-        for item in items if is_there() and not seen.refused else ():
-            examine_values(tree, seen, item)
+            _check_records(tree, context, name)
+        for item in items if is_there() and not context.refused else ():
+            examine_values(tree, context, item)
     owned = {name for name in tree.files if _belongs(name)}
-    if owned - seen.manifest_verified or not owned:
+    if owned - context.account.manifest_verified or not owned:
         text = "the values of Orbax hold no checksum and there is no manifest; damage to them cannot be seen"
         text += "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
-        seen.note("orbax-no-checksum", tree.label, text)
-    examine_parts(tree, seen, [name for name in tree.files if _is_values(name)])
+        context.note("orbax-no-checksum", tree.label, text)
+    examine_parts(tree, context, [name for name in tree.files if _is_values(name)])
 
 
 def _items(tree: Listing) -> list[str]:
@@ -86,82 +86,79 @@ def _is_values(name: str) -> bool:
     return _belongs(name) or _is(name, _MANIFEST) or _CHUNK.search(name) is not None
 
 
-def _check_committed(tree: Listing, seen: Examination) -> None:
+def _check_committed(tree: Listing, context: CheckContext) -> None:
     """
     A local checkpoint was committed by its rename; the time of it in the metadata says so, too.
     """
     unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
     if unfinished:
-        seen.note(
+        context.note(
             "orbax-unfinished",
             unfinished[0],
             "the name says that it is still being written; look again later",
         )
-    if seen.level < 1 or not tree.beside(_STEP_METADATA):
+    if context.level < 1 or not tree.has_top_level(_STEP_METADATA):
         return
     try:
-        metadata = read_object(tree, seen, _STEP_METADATA)
+        metadata = read_object(tree, context, _STEP_METADATA)
     except FormatError as damage:
-        seen.note(damage.code, _STEP_METADATA, damage.message)
+        context.note(damage.code, _STEP_METADATA, damage.message)
         return
     # An object store has no rename; there the commit file decides, whatever the metadata says.
     told = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
-    if not told and not tree.beside(_COMMITTED):
+    if not told and not tree.has_top_level(_COMMITTED):
         text = f"no {_COMMITTED} and no time of commit; the checkpoint was not finished, or is being written"
-        seen.note("orbax-unfinished", _STEP_METADATA, text)
+        context.note("orbax-unfinished", _STEP_METADATA, text)
 
 
-def _check_item(tree: Listing, seen: Examination, item: str) -> None:
+def _check_item(tree: Listing, context: CheckContext, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
-    if _MANIFEST not in names and _uses_ocdbt(tree, seen, item, names):
-        seen.note(
+    if _MANIFEST not in names and _uses_ocdbt(tree, context, item, names):
+        context.note(
             "orbax-layout", f"{item}{_MANIFEST}", "is missing; no value can be found without it"
         )
     processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
     for process in sorted(processes):
         if f"{process}/{_MANIFEST}" not in names:
-            seen.note(
+            context.note(
                 "orbax-layout",
                 f"{item}{process}/{_MANIFEST}",
                 "is missing; this process did not finish",
             )
     if _MANIFEST in names and not any(_belongs(name) for name in names):
-        seen.note("orbax-layout", f"{item}d", "no file of values is there")
+        context.note("orbax-layout", f"{item}d", "no file of values is there")
 
 
-def _uses_ocdbt(tree: Listing, seen: Examination, item: str, names: set[str]) -> bool:
-    if _TREE_METADATA not in names or seen.level < 1:
+def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]) -> bool:
+    if _TREE_METADATA not in names or context.level < 1:
         # Without the tree that says so: descriptions of arrays are the layout without OCDBT.
-        return seen.level >= 1 and not any(
+        return context.level >= 1 and not any(
             name.endswith(("/.zarray", "/zarr.json")) for name in names
         )
     try:
-        return read_object(tree, seen, item + _TREE_METADATA).get("use_ocdbt") is not False
+        return read_object(tree, context, item + _TREE_METADATA).get("use_ocdbt") is not False
     except FormatError as damage:
-        seen.note(damage.code, item + _TREE_METADATA, damage.message)
+        context.note(damage.code, item + _TREE_METADATA, damage.message)
         return True
 
 
-def _check_records(tree: Listing, seen: Examination, name: str) -> None:
+def _check_records(tree: Listing, context: CheckContext, name: str) -> None:
     """Compare the checksums of a manifest (one record), or of the tree nodes that a value file begins with."""
     if not _is(name, _MANIFEST) and not _belongs(name):
         return
-    try:
-        with Source(tree.only(name), seen) as source:
-            if not source.size:
-                raise FormatError(
-                    "orbax-layout",
-                    "0 bytes; whoever wrote it died before the content reached the disk",
-                )
-            if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
-                raise FormatError(
-                    "orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten"
-                )
-            end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
-            while end:
-                end = _check_record(source, end, _NODE_MAGIC)
-    except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
+    with context.noting(name), Source(tree.narrowed_to(name), context) as source:
+        if not source.size:
+            raise FormatError(
+                "orbax-layout",
+                "0 bytes; whoever wrote it died before the content reached the disk",
+            )
+        if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
+            raise FormatError(
+                "orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten"
+            )
+        end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
+        while end:
+            end = _check_record(source, end, _NODE_MAGIC)
 
 
 def _check_record(source: Source, at: int, magic: bytes) -> int:

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.containers.json_documents import parse_object, read_object
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["ItemTree", "read_item_tree"]
 
 _CODE = "orbax-layout"
 _TREE, _SHARDING, _TEXTS, _SHAPES = "_METADATA", "_sharding", "_strings.json", "array_metadatas/"
@@ -45,7 +44,7 @@ class ItemTree:
         return [name for name, kind in self.values.items() if kind in _ARRAYS]
 
 
-def read_item_tree(tree: Listing, seen: Examination, item: str) -> ItemTree:
+def read_item_tree(tree: Listing, context: CheckContext, item: str) -> ItemTree:
     """
     Read all documents of an item.
 
@@ -54,7 +53,7 @@ def read_item_tree(tree: Listing, seen: Examination, item: str) -> ItemTree:
     """
     if item + _TREE not in tree.files:
         raise FormatError("file-missing", f"{_TREE} is missing; Orbax cannot tell what is in it")
-    told = read_object(tree, seen, item + _TREE)
+    told = read_object(tree, context, item + _TREE)
     for switch in _SWITCHES:
         if not isinstance(told.get(switch, False), bool):
             raise FormatError(
@@ -64,9 +63,9 @@ def read_item_tree(tree: Listing, seen: Examination, item: str) -> ItemTree:
     if not isinstance(entries, dict):
         raise FormatError(_CODE, f"{_TREE} has no tree_metadata; it was overwritten")
     values = dict(_value(path, entry) for path, entry in entries.items())
-    _check_texts(tree, seen, item, values)
-    _check_sharding(tree, seen, item, values)
-    _check_shapes(tree, seen, item)
+    _check_texts(tree, context, item, values)
+    _check_sharding(tree, context, item, values)
+    _check_shapes(tree, context, item)
     return ItemTree(values, told.get("store_array_data_equal_to_fill_value") is True)
 
 
@@ -91,16 +90,20 @@ def _key(key: object) -> object:
     raise FormatError(_CODE, f"{_TREE}: {shown(str(key))} is no key; it was overwritten")
 
 
-def _check_texts(tree: Listing, seen: Examination, item: str, values: Mapping[str, str]) -> None:
+def _check_texts(
+    tree: Listing, context: CheckContext, item: str, values: Mapping[str, str]
+) -> None:
     wanted = {name for name, kind in values.items() if kind == _TEXT}
-    told = read_object(tree, seen, item + _TEXTS) if item + _TEXTS in tree.files else {}
+    told = read_object(tree, context, item + _TEXTS) if item + _TEXTS in tree.files else {}
     if wanted - set(told):
         raise FormatError(
             "file-missing", f"{_TEXTS} lacks the text {shown(min(wanted - set(told)))}"
         )
 
 
-def _check_sharding(tree: Listing, seen: Examination, item: str, values: Mapping[str, str]) -> None:
+def _check_sharding(
+    tree: Listing, context: CheckContext, item: str, values: Mapping[str, str]
+) -> None:
     wanted = {name for name, kind in values.items() if kind == _JAX}
     if item + _SHARDING not in tree.files:
         if wanted:
@@ -108,7 +111,7 @@ def _check_sharding(tree: Listing, seen: Examination, item: str, values: Mapping
                 "file-missing", f"{_SHARDING} is missing; {shown(min(wanted))} is an array of JAX"
             )
         return
-    told = read_object(tree, seen, item + _SHARDING)
+    told = read_object(tree, context, item + _SHARDING)
     for name, value in told.items():
         where = parse_object(str(value).encode(), _CODE, f"{_SHARDING}: {shown(name)}")
         if where.get("sharding_type") not in _SHARDINGS:
@@ -127,10 +130,10 @@ def _check_sharding(tree: Listing, seen: Examination, item: str, values: Mapping
         )
 
 
-def _check_shapes(tree: Listing, seen: Examination, item: str) -> None:
+def _check_shapes(tree: Listing, context: CheckContext, item: str) -> None:
     for name in sorted(tree.files):
         if name.startswith(item + _SHAPES):
-            for entry in _shapes(read_object(tree, seen, name), name):
+            for entry in _shapes(read_object(tree, context, name), name):
                 match entry:
                     case {
                         "array_metadata": {

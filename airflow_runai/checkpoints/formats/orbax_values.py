@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.ocdbt import Value, values_of
@@ -23,27 +24,23 @@ from airflow_runai.checkpoints.containers.zstd import unpack
 from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["examine_values"]
-
 _CODE = "orbax-layout"
 _MANIFEST = "manifest.ocdbt"
 _DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20
 
 
-def examine_values(tree: Listing, seen: Examination, item: str) -> None:
+def examine_values(tree: Listing, context: CheckContext, item: str) -> None:
     """
     Look at the values of one item; the first damage is noted.
 
     :param item: its directory with ``/`` behind it, nothing for the top.
     """
-    try:
-        store = _Store(tree, seen, item)
+    with context.noting((item or tree.label).rstrip("/")):
+        store = _Store(tree, context, item)
         store.open()
         store.check_arrays()
-        if seen.level >= 2:
+        if context.level >= 2:
             store.unpack_all()
-    except FormatError as damage:
-        seen.note(damage.code, (item or tree.label).rstrip("/"), damage.message)
 
 
 @dataclass
@@ -51,7 +48,7 @@ class _Store:
     """Keys and where their bytes lie, whoever keeps them."""
 
     tree: Listing
-    seen: Examination
+    context: CheckContext
     item: str
     values: dict[str, Value] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
@@ -81,7 +78,7 @@ class _Store:
     def read(self, name: str, offset: int, size: int) -> bytes:
         """Bytes of a file of the item."""
         self.check_place(Value(name, size, None, name, offset))
-        with Source(self.tree.only(self.item + name), self.seen) as source:
+        with Source(self.tree.narrowed_to(self.item + name), self.context) as source:
             return source.at(offset, size)
 
     def check_place(self, value: Value) -> None:
@@ -113,7 +110,7 @@ class _Store:
 
     def check_arrays(self) -> None:
         """Every array of the tree is there, and so is every piece of an array."""
-        told = read_item_tree(self.tree, self.seen, self.item)
+        told = read_item_tree(self.tree, self.context, self.item)
         for name in told.arrays:
             if name not in self.arrays:
                 raise FormatError(
@@ -134,8 +131,8 @@ class _Store:
             content = TensorContent(name, array.kind, 0, array.size * max(len(keys), 1))
             for value in filter(None, found):
                 self._unpack(array, value, content)
-            if self.seen.level >= 3 and array.whole and array.width:
-                content.note(self.seen, self.item.rstrip("/") or self.tree.label)
+            if self.context.level >= 3 and array.whole and array.width:
+                content.note(self.context, self.item.rstrip("/") or self.tree.label)
 
     def _unpack(self, array: Array, value: Value, content: TensorContent) -> None:
         size = 0
@@ -143,7 +140,7 @@ class _Store:
             size += len(part)
             if size > array.size:
                 break
-            if self.seen.level >= 3:
+            if self.context.level >= 3:
                 content.feed(memoryview(part))
         if array.width and _is_read(array) and size != array.size:
             text = f"a piece of array {shown(array.name)} has {size} bytes, its shape needs {array.size}"
@@ -154,7 +151,7 @@ class _Store:
             inline = value.inline
             yield from _decoded(array, lambda at, size: inline[at : at + size], value.size)
             return
-        with Source(self.tree.only(self.item + value.path), self.seen) as source:
+        with Source(self.tree.narrowed_to(self.item + value.path), self.context) as source:
             yield from _decoded(
                 array, lambda at, size: source.at(value.offset + at, size), value.size
             )

@@ -1,12 +1,14 @@
 """
 A bare pickle.
 
-It is walked to say whether loading it would run something; nothing in it proves its bytes.
+It is interpreted to find out whether loading it would run something; nothing proves its bytes.
 """
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.pickles.globals import note_globals
@@ -17,24 +19,22 @@ from airflow_runai.checkpoints.pickles.stream import Cut
 from airflow_runai.checkpoints.pickles.values import walk
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["PICKLE_FILE"]
-
 _MEANT = meant_by(".pkl", ".pickle", ".joblib")
 # zlib, in which joblib packs; its second byte makes the two a multiple of 31.
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return _begins_as_pickle(head(tree, seen))
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return _begins_as_pickle(head(tree, context))
 
 
 def _begins_as_pickle(first: bytes) -> bool:
     """
-    Whether some first bytes are a protocol (2 to 5) and instructions to their end, or name something on the way.
+    Return whether a file begins with a protocol (2 to 5) and instructions, or names something.
 
-    The mark of a pickle has two bytes, which many a file begins with; what names a function may run
-    it, however the file goes on.
+    The mark of a pickle has only two bytes, with which many files begin; but what names a function
+    may run it, whatever follows.
     """
     if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
         return False
@@ -51,14 +51,14 @@ def _begins_as_pickle(first: bytes) -> bool:
     return True
 
 
-def _meant(tree: Listing, seen: Examination) -> bool:
-    return _MEANT(tree, seen) and head(tree, seen)[:2] not in _PACKED
+def _meant(tree: Listing, context: CheckContext) -> bool:
+    return _MEANT(tree, context) and head(tree, context)[:2] not in _PACKED
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
     met = Mentions()
     try:
@@ -68,17 +68,12 @@ def _examine(tree: Listing, seen: Examination) -> None:
             pass
     except FormatError:
         if _JOBLIB in met:
-            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions; it is not read"
-            raise FormatError("format-unknown", text) from None
+            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions"
+            raise FormatError("format-unknown", f"{text}; it is not read") from None
         raise
     finally:
-        note_globals(met, tree.label, seen)
-    if source.name not in seen.manifest_verified:
-        seen.note(
-            "pickle-no-checksum",
-            tree.label,
-            "a pickle holds no checksum; damage to the bytes cannot be seen",
-        )
+        note_globals(met, tree.label, context)
+    context.note_unproven("pickle-no-checksum", tree.label, "a pickle holds no checksum")
 
 
 PICKLE_FILE = Format("pickle", _detect, _examine, _meant)

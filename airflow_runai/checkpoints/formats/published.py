@@ -11,23 +11,20 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.checking.recognition import examine
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.storage.listing import Listing
-from airflow_runai.checkpoints.storage.object_checksums import vouched
-
-__all__ = ["MANIFEST", "PUBLISHED", "SCHEMA", "manifest_crc"]
+from airflow_runai.checkpoints.storage.object_checksums import files_with_matching_checksum
 
 MANIFEST = "manifest.json"
 SCHEMA = "runai-checkpoint/1"
@@ -42,44 +39,48 @@ def manifest_crc(manifest: dict[str, Any]) -> str:
     return f"{zlib.crc32(text.encode('utf-8')):08x}"
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    if not tree.beside(MANIFEST):
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    if not tree.has_top_level(MANIFEST):
         return False
     if _NAME.fullmatch(tree.root.name):
         return True
-    with Source(tree.only(MANIFEST), seen) as source:
+    with Source(tree.narrowed_to(MANIFEST), context) as source:
         return b'"runai-checkpoint/' in source.at(0, min(source.size, 1024 * 1024))
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    seen.apart.add(MANIFEST)
-    manifest = _manifest(tree, seen)
-    promised = _promised(manifest, seen)
-    _check_ranks(manifest, seen)
-    _check_listing(tree, promised, seen)
-    seen.manifest_verified.update(promised)
-    if seen.level == 2:
-        seen.vouched |= vouched(tree.files, _sums(manifest))
-        seen.crcs.update((name, promised[name]) for name in seen.vouched)
-    others = tuple(form for form in seen.formats if form is not PUBLISHED)
+def _examine(tree: Listing, context: CheckContext) -> None:
+    context.account.excluded.add(MANIFEST)
+    manifest = _manifest(tree, context)
+    promised = _promised(manifest, context)
+    _check_ranks(manifest, context)
+    _check_listing(tree, promised, context)
+    context.account.manifest_verified.update(promised)
+    if context.level == 2:
+        context.account.checksum_matched |= files_with_matching_checksum(
+            tree.files, _sums(manifest)
+        )
+        context.account.crcs.update(
+            (name, promised[name]) for name in context.account.checksum_matched
+        )
     inside = Listing(
         tree.root,
         tree.label,
         {name: entry for name, entry in tree.files.items() if name != MANIFEST},
     )
-    if seen.examine(inside, among=others) is None:
-        examine_parts(inside, seen)
+    others = tuple(form for form in context.request.formats if form is not PUBLISHED)
+    if examine(inside, replace(context, request=replace(context.request, formats=others))) is None:
+        examine_parts(inside, context)
     for name, (_, crc) in promised.items():
-        if name in seen.crcs and seen.crcs[name][1] != crc:
-            seen.note(
+        if name in context.account.crcs and context.account.crcs[name][1] != crc:
+            context.note(
                 "manifest-mismatch",
                 name,
                 "its CRC32 is not the one in the manifest; the file is damaged",
             )
 
 
-def _manifest(tree: Listing, seen: Examination) -> dict[str, Any]:
-    manifest = read_object(tree, seen, MANIFEST)
+def _manifest(tree: Listing, context: CheckContext) -> dict[str, Any]:
+    manifest = read_object(tree, context, MANIFEST)
     if manifest.get("schema") != SCHEMA:
         raise _malformed(f"schema is {shown(manifest.get('schema'))}; {SCHEMA!r} is read")
     if manifest.get("crc32") != manifest_crc(manifest):
@@ -89,10 +90,10 @@ def _manifest(tree: Listing, seen: Examination) -> dict[str, Any]:
     step = manifest.get("step")
     if type(step) is not int or step < 0:
         raise _malformed(f"step is {shown(step)}; a number from 0 is expected")
-    seen.steps.append(StepClaim(MANIFEST, step))
+    context.account.steps.append(StepClaim(MANIFEST, step))
     size, metrics = manifest.get("world_size"), manifest.get("metrics")
-    seen.world_size = size if type(size) is int and size > 0 else None
-    seen.metrics = metrics if isinstance(metrics, dict) else {}
+    context.account.world_size = size if type(size) is int and size > 0 else None
+    context.account.metrics = metrics if isinstance(metrics, dict) else {}
     return manifest
 
 
@@ -100,7 +101,7 @@ def _malformed(what: str) -> FormatError:
     return FormatError("manifest-malformed", f"{MANIFEST}: {what}")
 
 
-def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[int, int]]:
+def _promised(manifest: dict[str, Any], context: CheckContext) -> dict[str, tuple[int, int]]:
     """Relative path to (size, CRC32)."""
     files = manifest.get("files")
     if not isinstance(files, list):
@@ -124,7 +125,7 @@ def _promised(manifest: dict[str, Any], seen: Examination) -> dict[str, tuple[in
     return promised
 
 
-def _check_ranks(manifest: dict[str, Any], seen: Examination) -> None:
+def _check_ranks(manifest: dict[str, Any], context: CheckContext) -> None:
     """
     Where several processes wrote, each must have left a file; one process says nothing of ranks.
     """
@@ -136,7 +137,7 @@ def _check_ranks(manifest: dict[str, Any], seen: Examination) -> None:
     # up here.
     if world > 1 and (len(ranks) != world or ranks != set(range(len(ranks)))):
         text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others; the part of a rank is missing"
-        seen.note("manifest-mismatch", MANIFEST, text)
+        context.note("manifest-mismatch", MANIFEST, text)
 
 
 def _sums(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -155,19 +156,21 @@ def _is_inside(path: object) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts and str(pure) == path
 
 
-def _check_listing(tree: Listing, promised: dict[str, tuple[int, int]], seen: Examination) -> None:
+def _check_listing(
+    tree: Listing, promised: dict[str, tuple[int, int]], context: CheckContext
+) -> None:
     for name in promised.keys() - tree.files.keys():
-        seen.note("file-missing", name, "the manifest names it, but it is not there")
+        context.note("file-missing", name, "the manifest names it, but it is not there")
     for name, entry in tree.files.items():
         if entry.linked:
-            seen.note("link", name, "a link; a published checkpoint holds its own bytes")
+            context.note("link", name, "a link; a published checkpoint holds its own bytes")
         if name != MANIFEST and name not in promised:
-            seen.note(
+            context.note(
                 "manifest-mismatch", name, "the manifest does not name it; it was added later"
             )
         elif name in promised and entry.size != promised[name][0]:
             text = f"{entry.size} bytes, the manifest says {promised[name][0]}"
-            seen.note("manifest-mismatch", name, text)
+            context.note("manifest-mismatch", name, text)
 
 
 PUBLISHED = Format("published", _detect, _examine)

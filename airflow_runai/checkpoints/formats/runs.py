@@ -1,17 +1,16 @@
-"""Tensors that lie in a file as plain runs of bytes: one pass over them, for whatever format says where they are."""
+"""Tensors that lie in a file as plain runs of bytes, and the one pass that reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
-
-__all__ = ["NUMPY_KINDS", "Run", "enter_runs", "in_order", "read_runs"]
 
 #: NumPy's types without their byte order, to float layouts.
 NUMPY_KINDS = {"f2": "f16", "f4": "f32", "f8": "f64", "c8": "f32", "c16": "f64"}
@@ -23,11 +22,11 @@ class Run:
     Where one tensor lies.
 
     :param dtype: as the format calls it.
-    :param kind: its float layout, a key of ``lanes.KINDS``, or another name for everything else.
+    :param kind: its float layout, a key of ``FLOAT_LAYOUTS``, or another name for everything else.
     :param begin: first byte in the file.
     :param end: one after the last byte.
     :param is_state: whether a NaN in it poisons the checkpoint; not so for constants.
-    :param sum: told every chunk, to compute the format's own checksum.
+    :param sum: called with every chunk, to compute the format's own checksum.
     """
 
     name: str
@@ -63,34 +62,32 @@ def in_order(runs: Sequence[Run], size: int, code: str) -> list[Run]:
     return ordered
 
 
-def enter_runs(runs: Sequence[Run], seen: Examination, label: str) -> None:
+def enter_runs(runs: Sequence[Run], context: CheckContext, label: str) -> None:
     """Count the tensors and put them into the ledger, before a byte of them is read."""
-    seen.tensors += len(runs)
-    seen.tensor_names[label] = frozenset(run.name for run in runs)
+    context.account.tensors += len(runs)
+    context.account.tensor_names[label] = frozenset(run.name for run in runs)
     for run in runs:
-        seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape))
+        context.account.enter(label, run.name, TensorEntry(_dtype(run), run.shape))
 
 
 def read_runs(
-    source: Source, runs: Sequence[Run], seen: Examination, label: str
+    source: Source, runs: Sequence[Run], context: CheckContext, label: str
 ) -> list[TensorContent]:
     """
     Read the file once, levels 2 and 3.
 
     :param runs: sorted, not overlapping.
-    :return: what was found in each; at level 3 its ``note`` is for the format to call.
+    :return: the content of each; at level 3 the format calls its ``note``.
     """
-    contents = [_content(run) for run in runs]
-    pairs = list(zip(runs, contents, strict=True))
-    spans = [
-        Span(run.begin, run.end, _feed(run, content, seen.level), summed=True)
-        for run, content in pairs
-    ]
+    contents, spans = [], []
+    for run in runs:
+        content = _content(run)
+        contents.append(content)
+        spans.append(Span(run.begin, run.end, _feed(run, content, context.level), summed=True))
     source.scan(spans)
-    for (run, content), span in zip(pairs, spans, strict=True):
+    for run, content, span in zip(runs, contents, spans, strict=True):
         content.crc = span.crc
-        flags = (content.all_zero, content.non_finite) if seen.level >= 3 else ()
-        seen.enter(label, run.name, TensorEntry(_dtype(run), run.shape, span.crc, *flags))
+        content.enter(context, label, _dtype(run), run.shape)
     return contents
 
 

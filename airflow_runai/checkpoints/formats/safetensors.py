@@ -13,44 +13,43 @@ from itertools import takewhile
 from math import prod
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-    shown,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import any_set
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source, Span
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent, may_be_zero
 from airflow_runai.checkpoints.containers.json_documents import SIZE_LIMIT, parse_object
 from airflow_runai.checkpoints.formats.heads import head, meant_by
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["SAFETENSORS", "tensors_of"]
-
 _FORMAT_LIMIT = 100_000_000
 _TAIL, _EDGE = 4096, 16
 _BITS: dict[str, tuple[str, int]] = {
-    **{
-        "F64": ("f64", 64),
-        "F32": ("f32", 32),
-        "F16": ("f16", 16),
-        "BF16": ("bf16", 16),
-        "C64": ("f32", 64),
-    },
-    **{"F8_E5M2": ("e5m2", 8), "F8_E4M3": ("e4m3fn", 8), "F8_E8M0": ("bytes", 8)},
-    **{"F8_E5M2FNUZ": ("bytes", 8), "F8_E4M3FNUZ": ("bytes", 8)},
-    **{"F6_E2M3": ("bytes", 6), "F6_E3M2": ("bytes", 6), "F4": ("bytes", 4)},
-    **{"I64": ("bytes", 64), "U64": ("bytes", 64), "I32": ("bytes", 32), "U32": ("bytes", 32)},
-    **{
-        "I16": ("bytes", 16),
-        "U16": ("bytes", 16),
-        "I8": ("bytes", 8),
-        "U8": ("bytes", 8),
-        "BOOL": ("bytes", 8),
-    },
+    "F64": ("f64", 64),
+    "F32": ("f32", 32),
+    "F16": ("f16", 16),
+    "BF16": ("bf16", 16),
+    "C64": ("f32", 64),
+    "F8_E5M2": ("e5m2", 8),
+    "F8_E4M3": ("e4m3fn", 8),
+    "F8_E8M0": ("bytes", 8),
+    "F8_E5M2FNUZ": ("bytes", 8),
+    "F8_E4M3FNUZ": ("bytes", 8),
+    "F6_E2M3": ("bytes", 6),
+    "F6_E3M2": ("bytes", 6),
+    "F4": ("bytes", 4),
+    "I64": ("bytes", 64),
+    "U64": ("bytes", 64),
+    "I32": ("bytes", 32),
+    "U32": ("bytes", 32),
+    "I16": ("bytes", 16),
+    "U16": ("bytes", 16),
+    "I8": ("bytes", 8),
+    "U8": ("bytes", 8),
+    "BOOL": ("bytes", 8),
 }
 
 
@@ -64,41 +63,34 @@ class _Tensor:
     shape: tuple[int, ...]
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    """
-    A length that fits into the file, and a brace behind it.
-
-    A length may look like any other format's first bytes: 640 is the mark of a pickle.
-    """
-    first = head(tree, seen)
-    return (
-        first[8:9] == b"{"
-        and 2 <= int.from_bytes(first[:8], "little") <= tree.files[tree.label].size - 8
-    )
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    # A length may look like another format's first bytes: 640 is the mark of a pickle.
+    first = head(tree, context)
+    length = int.from_bytes(first[:8], "little")
+    return first[8:9] == b"{" and 2 <= length <= tree.files[tree.label].size - 8
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    if seen.level < 1:
+def _examine(tree: Listing, context: CheckContext) -> None:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
+    with Source(tree, context) as source:
         header = _read_header(source)
         start = source.size - _data_size(source)
         tensors = _tensors(header, source.size - start)
-        seen.tensor_names[tree.label] = frozenset(tensor.name for tensor in tensors)
-        seen.tensors += len(tensors)
+        context.account.tensor_names[tree.label] = frozenset(tensor.name for tensor in tensors)
+        context.account.tensors += len(tensors)
         for tensor in tensors:
-            seen.enter(tree.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape))
-        _claim_step(header, tree, seen)
-        if source.name not in seen.manifest_verified:
-            text = "safetensors holds no checksum and there is no manifest; damage to the bytes cannot be seen"
-            seen.note("safetensors-no-checksum", tree.label, text)
-        if seen.level >= 2:
-            _read_everything(source, seen, tree.label, tensors, start)
+            context.account.enter(tree.label, tensor.name, TensorEntry(tensor.dtype, tensor.shape))
+        _claim_step(header, tree, context)
+        text = "safetensors holds no checksum and there is no manifest"
+        context.note_unproven("safetensors-no-checksum", tree.label, text)
+        if context.level >= 2:
+            _read_everything(source, context, tree.label, tensors, start)
 
 
 def tensors_of(source: Source) -> tuple[int, list[_Tensor]]:
     """
-    Where the numbers begin, and the tensors in the order of their bytes, counted from there.
+    Return where the numbers begin, and the tensors in the order of their bytes, counted from there.
 
     :raises FormatError: ``safetensors-header`` or ``too-large``.
     """
@@ -112,71 +104,52 @@ def _data_size(source: Source) -> int:
 
 def _read_header(source: Source) -> dict[str, Any]:
     if source.size < 10:
-        raise FormatError(
-            "safetensors-header", f"{source.size} bytes are too few for safetensors; it was cut"
-        )
+        raise _damaged(f"{source.size} bytes are too few for safetensors; it was cut")
     length = int.from_bytes(source.at(0, 8), "little")
     if length > min(_FORMAT_LIMIT, source.size - 8):
-        raise FormatError(
-            "safetensors-header",
-            f"header of {length} bytes in a file of {source.size}; it was cut or overwritten",
-        )
+        text = f"header of {length} bytes in a file of {source.size}"
+        raise _damaged(f"{text}; it was cut or overwritten")
     if length > SIZE_LIMIT:
         raise FormatError("too-large", f"header of {length} bytes; at most {SIZE_LIMIT} are read")
     data = source.at(8, length)
     if not data.startswith(b"{"):
-        raise FormatError(
-            "safetensors-header", "the header does not begin with '{'; it was overwritten"
-        )
+        raise _damaged("the header does not begin with '{'; it was overwritten")
     return parse_object(data, "safetensors-header", "header")
 
 
 def _tensors(header: dict[str, Any], data_size: int) -> list[_Tensor]:
-    """
-    All tensors in the order of their bytes, which must follow each other to the end of the file.
-    """
+    """Read the tensors in the order of their bytes, which must fill the file without gaps."""
     tensors = [_tensor(name, value) for name, value in header.items() if name != "__metadata__"]
     tensors.sort(key=lambda tensor: (tensor.begin, tensor.end))
     at = 0
     for tensor in tensors:
         if tensor.begin != at:
-            raise FormatError(
-                "safetensors-header",
-                f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}",
-            )
+            raise _damaged(f"tensor {shown(tensor.name)} begins at {tensor.begin}, not at {at}")
         at = tensor.end
     if at != data_size:
-        raise FormatError(
-            "safetensors-header",
-            f"the tensors need {at} bytes, the file holds {data_size}; it was cut or extended",
-        )
+        text = f"the tensors need {at} bytes, the file holds {data_size}"
+        raise _damaged(f"{text}; it was cut or extended")
     return tensors
+
+
+def _damaged(text: str) -> FormatError:
+    return FormatError("safetensors-header", text)
 
 
 def _tensor(name: str, value: Any) -> _Tensor:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise FormatError(
-            "safetensors-header",
-            f"tensor {shown(name)} has other fields than dtype, shape and data_offsets",
-        )
+        raise _damaged(f"tensor {shown(name)} has other fields than dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     kind, bits = _BITS.get(dtype, ("", 0)) if isinstance(dtype, str) else ("", 0)
     if not bits:
-        raise FormatError(
-            "safetensors-header",
-            f"tensor {shown(name)} has dtype {shown(dtype)}; {', '.join(_BITS)} are known",
-        )
+        known = ", ".join(_BITS)
+        raise _damaged(f"tensor {shown(name)} has dtype {shown(dtype)}; {known} are known")
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
-        raise FormatError(
-            "safetensors-header",
-            f"tensor {shown(name)} has a shape or offsets that are not numbers from 0",
-        )
+        raise _damaged(f"tensor {shown(name)} has a shape or offsets that are not numbers from 0")
     begin, end = offsets
     if len(shape) > 64 or prod(shape) * bits != 8 * (end - begin):
-        raise FormatError(
-            "safetensors-header",
-            f"tensor {shown(name)} has {end - begin} bytes, its shape and dtype need others",
-        )
+        text = f"tensor {shown(name)} has {end - begin} bytes"
+        raise _damaged(f"{text}, its shape and dtype need others")
     return _Tensor(name, kind, begin, end, dtype, tuple(shape))
 
 
@@ -186,79 +159,69 @@ def _naturals(values: Any) -> bool:
     )
 
 
-def _claim_step(header: dict[str, Any], tree: Listing, seen: Examination) -> None:
+def _claim_step(header: dict[str, Any], tree: Listing, context: CheckContext) -> None:
     metadata = header.get("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(
-        isinstance(value, str) for value in metadata.values()
-    ):
-        raise FormatError("safetensors-header", "__metadata__ is not a mapping of text to text")
+    values = metadata.values() if isinstance(metadata, dict) else [None]
+    if not all(isinstance(value, str) for value in values):
+        raise _damaged("__metadata__ is not a mapping of text to text")
     step = metadata.get("step") or metadata.get("global_step") or ""
     if step.isascii() and step.isdigit() and len(step) <= 18:
-        seen.steps.append(StepClaim(f"__metadata__ of {tree.label}", int(step), weight="advisory"))
+        claim = StepClaim(f"__metadata__ of {tree.label}", int(step), "advisory")
+        context.account.steps.append(claim)
 
 
 def _read_everything(
-    source: Source, seen: Examination, label: str, tensors: list[_Tensor], start: int
+    source: Source, context: CheckContext, label: str, tensors: list[_Tensor], start: int
 ) -> None:
-    contents = [
-        TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin) for tensor in tensors
-    ]
-    feeds = [content.feed if seen.level >= 3 else None for content in contents]
-    places = [(start + tensor.begin, start + tensor.end) for tensor in tensors]
-    spans = [Span(*place, feed, summed=True) for place, feed in zip(places, feeds, strict=True)]
+    contents, spans = [], []
+    for tensor in tensors:
+        content = TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin)
+        feed = content.feed if context.level >= 3 else None
+        contents.append(content)
+        spans.append(Span(start + tensor.begin, start + tensor.end, feed, summed=True))
     source.scan(spans)
     for content, span, tensor in zip(contents, spans, tensors, strict=True):
         content.crc = span.crc
-        flags = (content.all_zero, content.non_finite) if seen.level >= 3 else ()
-        seen.enter(label, tensor.name, TensorEntry(tensor.dtype, tensor.shape, content.crc, *flags))
-    if seen.level >= 3:
-        for content in contents:
-            content.note(seen, label)
-        if source.name not in seen.manifest_verified:
-            _note_zero_tail(source, seen, label, tensors, contents)
+        content.enter(context, label, tensor.dtype, tensor.shape)
+    if context.level < 3:
+        return
+    for content in contents:
+        content.note(context, label)
+    if source.name not in context.account.manifest_verified:
+        _note_zero_tail(source, context, label, list(zip(tensors, contents, strict=True)))
 
 
 def _note_zero_tail(
     source: Source,
-    seen: Examination,
+    context: CheckContext,
     label: str,
-    tensors: list[_Tensor],
-    contents: list[TensorContent],
+    pairs: list[tuple[_Tensor, TensorContent]],
 ) -> None:
     """
-    Zeros up to the end, as after a power loss.
+    Note zeros up to the end, as after a power loss.
 
-    They are no chance where they begin inside a tensor and cover whole ones behind it: no training
-    ends a tensor in zeros and makes all that follow zero.
+    They are no coincidence if they begin inside a tensor and cover whole tensors behind it: no
+    training ends a tensor in zeros and makes all that follow zero.
     """
-    filled = [pair for pair in zip(tensors, contents, strict=True) if pair[0].end > pair[0].begin]
-    behind = list(takewhile(lambda pair: pair[1].all_zero, reversed(filled)))
-    begun = filled[len(filled) - len(behind) - 1][0] if len(behind) < len(filled) else None
-    last = tensors[-1] if tensors else None
-    if (
-        last is None
-        or source.size < _TAIL
-        or any_set(memoryview(source.at(source.size - _TAIL, _TAIL)))
-    ):
+    if not pairs or source.size < _TAIL:
         return
-    if (
-        begun is not None
-        and any(not may_be_zero(tensor.name) for tensor, _ in behind)
-        and _ends_in_zeros(source, begun)
-    ):
-        names = ", ".join(shown(tensor.name) for tensor, _ in behind[::-1][:3])
-        text = f"zeros from inside {shown(begun.name)} to the end, over {len(behind)} whole tensors ({names})"
-        seen.note(
-            "zero-rest",
-            label,
-            f"{text}; the file was not written to its end before the power was lost",
-        )
-    elif last.end - last.begin >= 2 * _TAIL:
-        seen.note(
-            "zero-tail",
-            label,
-            f"the last {_TAIL} bytes are zero, as after a power loss; look at {shown(last.name)}",
-        )
+    if any_set(memoryview(source.at(source.size - _TAIL, _TAIL))):
+        return
+    filled = [pair for pair in pairs if pair[0].end > pair[0].begin]
+    zero = list(takewhile(lambda pair: pair[1].all_zero, reversed(filled)))
+    begun = filled[-len(zero) - 1][0] if len(zero) < len(filled) else None
+    lost = any(not may_be_zero(tensor.name) for tensor, _ in zero)
+    if begun is not None and lost and _ends_in_zeros(source, begun):
+        names = ", ".join(shown(tensor.name) for tensor, _ in zero[::-1][:3])
+        text = f"zeros from inside {shown(begun.name)} to the end"
+        covered = f"over {len(zero)} whole tensors ({names})"
+        reason = "the file was not written to its end before the power was lost"
+        context.note("zero-rest", label, f"{text}, {covered}; {reason}")
+        return
+    last = pairs[-1][0]
+    if last.end - last.begin >= 2 * _TAIL:
+        text = f"the last {_TAIL} bytes are zero, as after a power loss"
+        context.note("zero-tail", label, f"{text}; look at {shown(last.name)}")
 
 
 def _ends_in_zeros(source: Source, tensor: _Tensor) -> bool:
@@ -267,4 +230,6 @@ def _ends_in_zeros(source: Source, tensor: _Tensor) -> bool:
     return not any_set(memoryview(source.at(at, size)))
 
 
-SAFETENSORS = Format("safetensors", _detect, _examine, meant_by(".safetensors"))
+SAFETENSORS = Format(
+    "safetensors", _detect, _examine, meant_by(".safetensors"), weights=(".safetensors",)
+)

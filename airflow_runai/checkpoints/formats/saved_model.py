@@ -3,20 +3,20 @@ A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/variables.*``, ``ass
 
 The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message
 without a checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without
-TensorFlow, so that the whole is "unverifiable" unless a manifest proves it.
+TensorFlow, so the whole is "unverifiable" unless a manifest proves it.
 """
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field
 from airflow_runai.checkpoints.containers.saved_model_messages import walk_graph
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["SAVED_MODEL"]
 
 _MODEL, _TEXT, _VARIABLES = "saved_model.pb", "saved_model.pbtxt", "variables/variables"
 # SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes,
@@ -26,50 +26,46 @@ _PATH_TO_VARIABLE = (2, 7, 1, 7)
 _FIELD_LIMIT = 1_000_000
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     names = (_MODEL, _TEXT, f"{_VARIABLES}.index")
     return not tree.single and any(name in tree.files for name in names)
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
+def _examine(tree: Listing, context: CheckContext) -> None:
     done = {_MODEL}
     if any(name.startswith(f"{_VARIABLES}.") for name in tree.files):
-        done |= examine_bundle(tree, seen, _VARIABLES)
-    if seen.level >= 1:
-        try:
-            _check_model(tree, seen, has_variables=len(done) > 1)
-        except FormatError as damage:
-            seen.note(damage.code, _MODEL, damage.message)
-    examine_parts(tree, seen, done)
+        done |= examine_bundle(tree, context, _VARIABLES)
+    if context.level >= 1:
+        with context.noting(_MODEL):
+            _check_model(tree, context, has_variables=len(done) > 1)
+    examine_parts(tree, context, done)
 
 
-def _check_model(tree: Listing, seen: Examination, *, has_variables: bool) -> None:
-    if not tree.beside(_MODEL) and not tree.beside(_TEXT):
+def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -> None:
+    if not tree.has_top_level(_MODEL) and not tree.has_top_level(_TEXT):
         raise FormatError("file-missing", "is missing; the variables beside it are not the model")
-    if not tree.beside(_MODEL):
+    if not tree.has_top_level(_MODEL):
         raise FormatError(
             "not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form"
         )
-    with Source(tree.only(_MODEL), seen) as source:
+    with Source(tree.narrowed_to(_MODEL), context) as source:
         if not source.size:
-            raise FormatError(
-                "saved-model", "0 bytes; whoever wrote it died before the content reached the disk"
-            )
+            text = "0 bytes; its writer died before the content reached the disk"
+            raise FormatError("saved-model", text)
         needed = _holds_variables(BoundedReader.on(source, "saved-model"))
         walk_graph(BoundedReader.on(source, "saved-model"))
         if needed and not has_variables:
             raise FormatError(
                 "saved-model", f"has variables, but {_VARIABLES}.index and its data are missing"
             )
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
-    if _MODEL not in seen.manifest_verified:
-        text = "a SavedModel's graph holds no checksum and there is no manifest; damage to it cannot be seen"
-        seen.note("saved-model-no-checksum", _MODEL, text)
+    text = "a SavedModel's graph holds no checksum and there is no manifest"
+    context.note_unproven("saved-model-no-checksum", _MODEL, text)
 
 
 def _holds_variables(window: BoundedReader) -> bool:
-    """Walk to the variables, level by level, counting what is met; nothing else of the graph is looked at."""
+    """Walk to the variables, level by level; the rest of the graph is skipped."""
     count, graphs, found = 0, 0, False
     pending = [(0, 0, window.size)]
     while pending:

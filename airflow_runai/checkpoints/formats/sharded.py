@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["SHARDED", "check_indices", "indices"]
 
 _ENDINGS = (".safetensors.index.json", ".bin.index.json")
 _SHARD = re.compile(r"([^/]+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
@@ -41,44 +41,44 @@ def _without_index(tree: Listing) -> list[str]:
     return sorted({f"{match[1]}{match[4]}.index.json" for match in lonely})
 
 
-def check_indices(tree: Listing, seen: Examination) -> None:
+def check_indices(tree: Listing, context: CheckContext) -> None:
     """Compare every index with the tensors that its files hold; after those files were examined."""
     for name in _without_index(tree):
-        seen.note(
+        context.note(
             "file-missing",
             name,
             "is missing, but its shards are there; it is written last, so that was not done",
         )
     for name in indices(tree):
-        try:
-            _check_index(tree, seen, name)
-        except FormatError as damage:
-            seen.note(damage.code, name, damage.message)
+        with context.noting(name):
+            _check_index(tree, context, name)
 
 
-def _check_index(tree: Listing, seen: Examination, name: str) -> None:
-    if seen.level < 1:
+def _check_index(tree: Listing, context: CheckContext, name: str) -> None:
+    if context.level < 1:
         return
-    promised = _promised(read_object(tree, seen, name).get("weight_map"))
+    promised = _promised(read_object(tree, context, name).get("weight_map"))
     for shard, tensors in promised.items():
         if shard not in tree.files:
-            seen.note(
+            context.note(
                 "shard-missing",
                 shard,
                 f"{name} puts {len(tensors)} tensors there, but the file is missing",
             )
-        elif shard not in seen.tensor_names and not seen.refused:
-            seen.note(
+        elif shard not in context.account.tensor_names and not context.refused:
+            context.note(
                 "index-mismatch",
                 shard,
                 f"{name} puts {len(tensors)} tensors there; it is of no known format",
             )
-        elif shard in seen.tensor_names and seen.tensor_names[shard] != tensors:
-            _note_difference(seen, name, shard, seen.tensor_names[shard], tensors)
+        elif (
+            shard in context.account.tensor_names and context.account.tensor_names[shard] != tensors
+        ):
+            _note_difference(context, name, shard, context.account.tensor_names[shard], tensors)
     stem = name.partition(".")[0] + "-"
     for other in set(tree.files) - set(promised):
         if other.startswith(stem) and not other.endswith(".json"):
-            seen.note(
+            context.note(
                 "shard-left-over", other, f"{name} does not name it; left over from another save"
             )
 
@@ -100,20 +100,20 @@ def _promised(weight_map: object) -> dict[str, set[str]]:
 
 
 def _note_difference(
-    seen: Examination, index: str, shard: str, there: frozenset[str], promised: set[str]
+    context: CheckContext, index: str, shard: str, there: frozenset[str], promised: set[str]
 ) -> None:
     lost, extra = sorted(promised - there)[:3], sorted(there - promised)[:3]
     text = f"{index} and {shard} name different tensors (only in the index: {lost}; only in the file: {extra})"
-    seen.note("index-mismatch", shard, text + "; they belong to different saves")
+    context.note("index-mismatch", shard, text + "; they belong to different saves")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     return bool(indices(tree) or _without_index(tree))
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    examine_parts(tree, seen)
-    check_indices(tree, seen)
+def _examine(tree: Listing, context: CheckContext) -> None:
+    examine_parts(tree, context)
+    check_indices(tree, context)
 
 
 SHARDED = Format("sharded", _detect, _examine)

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.leveldb import FOOTER_SIZE, MAGIC
 from airflow_runai.checkpoints.formats.bundle import Bundle, BundleEntry, Sum, read_bundle
 from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.runs import Run, enter_runs, in_order, read_runs
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["TENSORFLOW", "examine_bundle"]
 
 _STATE = "checkpoint"
 _STATE_LIMIT = 1024 * 1024
@@ -29,54 +29,54 @@ _NEWEST = re.compile(rb'^model_checkpoint_path:\s*"([^"\n]*)"', re.MULTILINE)
 _GAP = 4096
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    return not tree.single and any(True for _ in _prefixes(tree, seen))
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    return not tree.single and any(True for _ in _prefixes(tree, context))
 
 
-def _prefixes(tree: Listing, seen: Examination) -> dict[str, None]:
+def _prefixes(tree: Listing, context: CheckContext) -> dict[str, None]:
     """All prefixes, in order: by their data, and by an index that ends as one does."""
     found: dict[str, None] = {}
     for name in sorted(tree.files):
         shard = _SHARD.fullmatch(name)
         if shard is not None:
             found[shard[1]] = None
-        elif name.endswith(".index") and _ends_as_table(tree.only(name), seen):
+        elif name.endswith(".index") and _ends_as_table(tree.narrowed_to(name), context):
             found[name.removesuffix(".index")] = None
     return found
 
 
-def _ends_as_table(part: Listing, seen: Examination) -> bool:
-    with Source(part, seen) as source:
+def _ends_as_table(part: Listing, context: CheckContext) -> bool:
+    with Source(part, context) as source:
         return source.size >= FOOTER_SIZE and source.at(source.size - 8, 8) == MAGIC
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
+def _examine(tree: Listing, context: CheckContext) -> None:
     done: set[str] = set()
-    for prefix in _prefixes(tree, seen):
-        done |= examine_bundle(tree, seen, prefix)
-    if seen.level >= 1 and tree.beside(_STATE):
-        _check_state(tree, seen)
-    examine_parts(tree, seen, done)
+    for prefix in _prefixes(tree, context):
+        done |= examine_bundle(tree, context, prefix)
+    if context.level >= 1 and tree.has_top_level(_STATE):
+        _check_state(tree, context)
+    examine_parts(tree, context, done)
 
 
-def _check_state(tree: Listing, seen: Examination) -> None:
+def _check_state(tree: Listing, context: CheckContext) -> None:
     """``tf.train.latest_checkpoint`` follows this text and finds nothing when it names what is not there."""
-    with Source(tree.only(_STATE), seen) as source:
+    with Source(tree.narrowed_to(_STATE), context) as source:
         match = _NEWEST.search(source.at(0, min(source.size, _STATE_LIMIT)))
     if match is None:
-        seen.note(
+        context.note(
             "tensorflow-state", _STATE, "no model_checkpoint_path in it; it was cut or overwritten"
         )
     elif f"{_last_part(match[1])}.index" not in {name.rpartition("/")[2] for name in tree.files}:
         text = f"names {shown(match[1].decode('utf-8', 'replace'))}, which is not there; name a prefix that is"
-        seen.note("tensorflow-state", _STATE, text)
+        context.note("tensorflow-state", _STATE, text)
 
 
 def _last_part(path: bytes) -> str:
     return path.decode("utf-8", "replace").rpartition("/")[2]
 
 
-def examine_bundle(tree: Listing, seen: Examination, prefix: str) -> set[str]:
+def examine_bundle(tree: Listing, context: CheckContext, prefix: str) -> set[str]:
     """
     Look at one prefix.
 
@@ -86,7 +86,7 @@ def examine_bundle(tree: Listing, seen: Examination, prefix: str) -> set[str]:
     index = f"{prefix}.index"
     matches = [match for match in map(_SHARD.fullmatch, tree.files) if match and match[1] == prefix]
     own = {match[0] for match in matches}
-    try:
+    with context.noting(index):
         if index not in tree.files:
             raise FormatError(
                 "file-missing",
@@ -94,10 +94,8 @@ def examine_bundle(tree: Listing, seen: Examination, prefix: str) -> set[str]:
             )
         own.add(index)
         _check_shards(prefix, {int(match[3]) for match in matches}, tree)
-        if seen.level >= 1:
-            _examine_bundle(tree, seen, prefix)
-    except FormatError as damage:
-        seen.note(damage.code, index, damage.message)
+        if context.level >= 1:
+            _examine_bundle(tree, context, prefix)
     return own
 
 
@@ -116,10 +114,10 @@ def _shards(prefix: str, count: int) -> list[str]:
     return [f"{prefix}.data-{number:05d}-of-{count:05d}" for number in range(count)]
 
 
-def _examine_bundle(tree: Listing, seen: Examination, prefix: str) -> None:
-    with Source(tree.only(f"{prefix}.index"), seen) as source:
+def _examine_bundle(tree: Listing, context: CheckContext, prefix: str) -> None:
+    with Source(tree.narrowed_to(f"{prefix}.index"), context) as source:
         bundle = read_bundle(source)
-        if seen.level >= 2:
+        if context.level >= 2:
             source.scan([])
     by_shard: dict[int, list[BundleEntry]] = {}
     for entry in bundle.entries:
@@ -127,22 +125,20 @@ def _examine_bundle(tree: Listing, seen: Examination, prefix: str) -> None:
     for number, name in enumerate(_shards(prefix, bundle.shards)):
         if name not in tree.files:
             raise FormatError("shard-missing", f"{name} is missing")
-        try:
-            _examine_shard(tree.only(name), seen, bundle, by_shard.get(number, []))
-        except FormatError as damage:
-            seen.note(damage.code, name, damage.message)
+        with context.noting(name):
+            _examine_shard(tree.narrowed_to(name), context, bundle, by_shard.get(number, []))
 
 
 def _examine_shard(
-    part: Listing, seen: Examination, bundle: Bundle, entries: list[BundleEntry]
+    part: Listing, context: CheckContext, bundle: Bundle, entries: list[BundleEntry]
 ) -> None:
     entries = sorted(entries, key=lambda entry: (entry.begin, entry.end))
-    with Source(part, seen) as source:
+    with Source(part, context) as source:
         runs = in_order([_run(entry, bundle) for entry in entries], source.size, "tensorflow-data")
         _check_gaps(runs, source.size)
-        enter_runs(runs, seen, part.label)
-        if seen.level >= 2:
-            _read_shard(source, seen, part.label, bundle, entries)
+        enter_runs(runs, context, part.label)
+        if context.level >= 2:
+            _read_shard(source, context, part.label, bundle, entries)
 
 
 def _run(entry: BundleEntry, bundle: Bundle, summed: Sum | None = None) -> Run:
@@ -173,25 +169,25 @@ def _check_gaps(runs: list[Run], size: int) -> None:
 
 
 def _read_shard(
-    source: Source, seen: Examination, label: str, bundle: Bundle, entries: list[BundleEntry]
+    source: Source, context: CheckContext, label: str, bundle: Bundle, entries: list[BundleEntry]
 ) -> None:
     """Levels 2 and 3."""
     sums = [Sum(entry, source, bundle.byteorder) for entry in entries]
     runs = [_run(entry, bundle, summed) for entry, summed in zip(entries, sums, strict=True)]
     for content, entry, summed in zip(
-        read_runs(source, runs, seen, label), entries, sums, strict=True
+        read_runs(source, runs, context, label), entries, sums, strict=True
     ):
-        if not summed.proves and source.name not in seen.manifest_verified:
+        if not summed.proves and source.name not in context.account.manifest_verified:
             text = f"tensor {shown(entry.name)} ({entry.type_name}) is summed in a way that is not known here"
-            seen.note("tensorflow-unproven", label, text)
+            context.note("tensorflow-unproven", label, text)
         elif summed.proves and summed.value != entry.crc:
-            seen.note(
+            context.note(
                 "tensorflow-crc",
                 label,
                 f"tensor {shown(entry.name)} is damaged: its CRC32C does not match",
             )
-        elif seen.level >= 3:
-            content.note(seen, label)
+        elif context.level >= 3:
+            content.note(context, label)
 
 
 TENSORFLOW = Format("tensorflow", _detect, _examine)

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import Examination, FormatError
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.legacy_torch import examine_legacy, is_legacy
 from airflow_runai.checkpoints.formats.torch_zip import examine_archive
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["examine_part", "examine_torch_file"]
 
-
-def examine_torch_file(tree: Listing, seen: Examination, inspect: Callable[[object], None]) -> None:
+def examine_torch_file(
+    tree: Listing, context: CheckContext, inspect: Callable[[object], None]
+) -> None:
     """
     Look at one file.
 
     :param inspect: told the inert root of its pickle.
     :raises FormatError: as the format that it is, or was meant to be.
     """
-    (examine_legacy if is_legacy(head(tree, seen)) else examine_archive)(tree, seen, inspect)
+    (examine_legacy if is_legacy(head(tree, context)) else examine_archive)(tree, context, inspect)
 
 
 def examine_part(
-    tree: Listing, seen: Examination, name: str, inspect: Callable[[object], None]
+    tree: Listing, context: CheckContext, name: str, inspect: Callable[[object], None]
 ) -> None:
     """
     Look at one file of a directory; what is wrong with it is noted, and does not hide the others.
     """
-    if seen.level < 1 or not tree.files[name].size:
+    if context.level < 1 or not tree.files[name].size:
         return
-    try:
-        examine_torch_file(tree.only(name), seen, inspect)
-    except FormatError as damage:
-        seen.note(damage.code, name, damage.message)
+    with context.noting(name):
+        examine_torch_file(tree.narrowed_to(name), context, inspect)

@@ -13,8 +13,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import Examination, Format, FormatError, shown
+from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.zip_archive import (
@@ -33,8 +35,6 @@ from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
 
-__all__ = ["TORCH_ZIP", "TorchArchive", "TorchMemberPass", "examine_archive"]
-
 _PICKLE = re.compile(r"[^/]+/data\.pkl")
 _OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
 # Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and
@@ -52,44 +52,44 @@ _KNOWN = {
     ".data/serialization_id",
 }
 _SMALL_LIMIT = 4096
-_SUFFIXED = meant_by(".pt", ".pth", ".ckpt", ".pth.tar")
+_ENDINGS = (".pt", ".pth", ".ckpt", ".pth.tar")
+_SUFFIXED = meant_by(*_ENDINGS)
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
+def _detect(tree: Listing, context: CheckContext) -> bool:
     """By the directory, which a file whose head was overwritten still has; by the first member if it was cut."""
-    return any(map(_PICKLE.fullmatch, members(tree, seen)))
+    return any(map(_PICKLE.fullmatch, members(tree, context)))
 
 
-def _meant(tree: Listing, seen: Examination) -> bool:
+def _meant(tree: Listing, context: CheckContext) -> bool:
     """By name, unless it is a zip file of another kind, such as a program of ``torch.export``."""
-    if not _SUFFIXED(tree, seen) and not (
-        meant_by(".bin")(tree, seen) and _BIN.fullmatch(tree.label)
+    if not _SUFFIXED(tree, context) and not (
+        meant_by(".bin")(tree, context) and _BIN.fullmatch(tree.label)
     ):
         return False
-    names = members(tree, seen)
+    names = members(tree, context)
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
 def examine_archive(
-    tree: Listing, seen: Examination, inspect: Callable[[object], None] | None = None
+    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
 ) -> None:
     """
     Look at a whole file of ``torch.save``.
 
     :param inspect: told the inert root of its pickle, for formats that know more about it.
     """
-    if seen.level < 1:
+    if context.level < 1:
         return
-    with Source(tree, seen) as source:
-        archive = TorchArchive(source, seen, tree.label, inspect=inspect)
-        before = len(seen.findings)
+    with Source(tree, context) as source:
+        archive = TorchArchive(source, context, tree.label, inspect=inspect)
+        before = len(context.account.findings)
         archive.read_structure()
-        seen.tensors += len(archive.contents.tensors)
-        seen.tensor_names[tree.label] = frozenset(
+        context.account.tensors += len(archive.contents.tensors)
+        context.account.tensor_names[tree.label] = frozenset(
             tensor.name for tensor in archive.contents.tensors
         )
-        sound = all(finding.severity != "error" for finding in seen.findings[before:])
-        if seen.level >= 2 and sound:
+        if context.level >= 2 and not context.account.found_error_since(before):
             archive.read_everything()
 
 
@@ -105,7 +105,7 @@ class TorchArchive:
     """
 
     source: Source
-    seen: Examination
+    context: CheckContext
     label: str
     name: str = ""
     inspect: Callable[[object], None] | None = None
@@ -124,7 +124,7 @@ class TorchArchive:
         self._read_byteorder()
         self._read_pickle()
         self._match_storages()
-        claim_steps(self.contents, self.seen, self.label)
+        claim_steps(self.contents, self.context, self.label)
         for name, member in self.members.items():
             self.enter(name, member.crc if self.checksums else None)
 
@@ -163,10 +163,11 @@ class TorchArchive:
 
     def _unproven(self, text: str) -> None:
         said = any(
-            it.code == "zip-no-checksums" and it.path == self.label for it in self.seen.findings
+            it.code == "zip-no-checksums" and it.path == self.label
+            for it in self.context.account.findings
         )
-        if self.source.name not in self.seen.manifest_verified and not said:
-            self.seen.note("zip-no-checksums", self.label, text)
+        if self.source.name not in self.context.account.manifest_verified and not said:
+            self.context.note("zip-no-checksums", self.label, text)
 
     @property
     def checksums(self) -> bool:
@@ -189,7 +190,7 @@ class TorchArchive:
             inflater.finish()
             data = b"".join(parts)
         if self.checksums and zlib.crc32(data) != member.crc:
-            self.seen.note(
+            self.context.note(
                 "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
             )
         return data
@@ -200,7 +201,7 @@ class TorchArchive:
         order = self._content("byteorder", _SMALL_LIMIT)
         if order == b"big":
             self.byteorder = "big"
-            self.seen.note(
+            self.context.note(
                 "torch-byteorder",
                 self.label,
                 "written on a big-endian machine; if not, every number is garbage",
@@ -218,7 +219,7 @@ class TorchArchive:
             if self.inspect is not None:
                 self.inspect(root)
         finally:
-            note_globals(globals_met, self.label, self.seen)
+            note_globals(globals_met, self.label, self.context)
 
     def _match_storages(self) -> None:
         present = {
@@ -260,11 +261,11 @@ class TorchArchive:
         """Say what came out, once the bytes have been read."""
         for member_pass in passes:
             member_pass.finish()
-        if self.seen.level >= 3:
+        if self.context.level >= 3:
             kept = {
                 member_pass.name.removeprefix("data/"): member_pass.kept for member_pass in passes
             }
-            claim_optimizer_steps(self.contents, kept, self.seen, self.label, self.byteorder)
+            claim_optimizer_steps(self.contents, kept, self.context, self.label, self.byteorder)
 
     def tensors_in(self, name: str) -> list[Tensor]:
         """Tensors that live in one member."""
@@ -278,7 +279,7 @@ class TorchArchive:
             if tensor.is_state:
                 zero, non_finite = content.flags(tensor) if content else (None, None)
                 entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, zero, non_finite)
-                self.seen.enter(self.label, tensor.name, entry)
+                self.context.account.enter(self.label, tensor.name, entry)
 
 
 class TorchMemberPass:
@@ -289,7 +290,7 @@ class TorchMemberPass:
         self.name = name
         self.member = member
         self.kept = b""
-        self.content = self._content() if archive.seen.level >= 3 else None
+        self.content = self._content() if archive.context.level >= 3 else None
         self.read = MemberPass(member, self._feed)
         self.span = self.read.span
 
@@ -305,11 +306,11 @@ class TorchMemberPass:
 
     def finish(self) -> None:
         """Compare the CRC, then say what the numbers are; numbers of damaged bytes mean nothing."""
-        seen, label = self.archive.seen, self.archive.label
+        context, label = self.archive.context, self.archive.label
         intact, crc = self.read.finish(), self.read.crc
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
-            seen.note(
+            context.note(
                 "zip-crc",
                 label,
                 f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
@@ -317,7 +318,7 @@ class TorchMemberPass:
         else:
             self.archive.enter(self.name, crc, self.content)
             if self.content is not None:
-                self.content.note(seen, label)
+                self.content.note(context, label)
 
 
-TORCH_ZIP = Format("torch-zip", _detect, examine_archive, _meant)
+TORCH_ZIP = Format("torch-zip", _detect, examine_archive, _meant, weights=(*_ENDINGS, ".bin"))

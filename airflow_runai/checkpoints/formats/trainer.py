@@ -13,12 +13,10 @@ import math
 import re
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import (
-    Examination,
-    Format,
-    FormatError,
-    StepClaim,
-)
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.format_error import FormatError
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.deepspeed import examine_deepspeed, holds_deepspeed
 from airflow_runai.checkpoints.formats.fsdp import examine_fsdp, holds_fsdp
@@ -26,8 +24,6 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.sharded import check_indices, indices
 from airflow_runai.checkpoints.formats.trainer_steps import Log, bind_steps
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["TRAINER"]
 
 _STATE = "trainer_state.json"
 _NAME = re.compile(r"checkpoint-\d+")
@@ -47,8 +43,8 @@ _MODELS = (
 _OPTIMIZER = re.compile(r"optimizer(?:_\d+)?(?:_rank\d+)?\.bin|optimizer_\d+/.*")
 
 
-def _detect(tree: Listing, seen: Examination) -> bool:
-    if tree.single or tree.beside(_STATE):
+def _detect(tree: Listing, context: CheckContext) -> bool:
+    if tree.single or tree.has_top_level(_STATE):
         return not tree.single
     return _NAME.fullmatch(tree.root.name) is not None and _has_second_sign(tree)
 
@@ -58,90 +54,89 @@ def _has_second_sign(tree: Listing) -> bool:
     if any(map(_ACCELERATE.fullmatch, tree.files)):
         return False
     if (
-        tree.beside(_ARGUMENTS)
+        tree.has_top_level(_ARGUMENTS)
         or any(map(_RANDOM.fullmatch, tree.files))
-        or all(map(tree.beside, _ACCELERATES))
+        or all(map(tree.has_top_level, _ACCELERATES))
     ):
         return True
-    return tree.beside(_SCHEDULER) and _holds_model(tree)
+    return tree.has_top_level(_SCHEDULER) and _holds_model(tree)
 
 
 def _holds_model(tree: Listing) -> bool:
     elsewhere = holds_deepspeed(tree) or holds_fsdp(tree)
-    return any(map(tree.beside, _MODELS)) or bool(indices(tree)) or elsewhere
+    return any(map(tree.has_top_level, _MODELS)) or bool(indices(tree)) or elsewhere
 
 
-def _examine(tree: Listing, seen: Examination) -> None:
-    _check_completeness(tree, seen)
-    if seen.level >= 1 and tree.beside(_STATE):
-        _check_state(tree, seen)
-    known = examine_deepspeed(tree, seen) if holds_deepspeed(tree) else []
-    examine_parts(tree, seen, known=[*known, *examine_fsdp(tree, seen)])
-    check_indices(tree, seen)
-    seen.name_binds = True
-    bind_steps(tree, seen)
+def _examine(tree: Listing, context: CheckContext) -> None:
+    _check_completeness(tree, context)
+    log = _check_state(tree, context) if context.level >= 1 and tree.has_top_level(_STATE) else None
+    known = examine_deepspeed(tree, context) if holds_deepspeed(tree) else []
+    examine_parts(tree, context, known=[*known, *examine_fsdp(tree, context)])
+    check_indices(tree, context)
+    context.account.name_binds = True
+    bind_steps(tree, context, log)
 
 
-def _check_completeness(tree: Listing, seen: Examination) -> None:
+def _check_completeness(tree: Listing, context: CheckContext) -> None:
     """Level 0."""
-    if not tree.beside(_STATE):
+    if not tree.has_top_level(_STATE):
         text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
-        seen.note("file-missing", _STATE, text)
+        context.note("file-missing", _STATE, text)
     if not _holds_model(tree):
-        seen.note(
+        context.note(
             "file-missing",
             tree.label,
             f"no model; one of {', '.join(_MODELS)} or a sharded one is expected",
         )
-    missing = [name for name in ("optimizer.pt", _SCHEDULER) if not tree.beside(name)]
+    missing = [name for name in ("optimizer.pt", _SCHEDULER) if not tree.has_top_level(name)]
     if holds_deepspeed(tree):
         missing = []  # DeepSpeed keeps both in its own files
     elif any(map(_OPTIMIZER.fullmatch, tree.files)):
         missing = [name for name in missing if name != "optimizer.pt"]
     ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
     if len(missing) == 2 and not ranks:
-        seen.note(
+        context.note(
             "model-only",
             tree.label,
             "no optimizer, scheduler and random state (save_only_model); resuming starts anew",
         )
         return
     for name in missing:
-        seen.note(
+        context.note(
             "file-missing", name, "is missing; the Trainer would silently resume with a fresh one"
         )
-    _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, seen)
+    _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, context)
 
 
-def _check_ranks(ranks: list[int], any_state: bool, tree: Listing, seen: Examination) -> None:
+def _check_ranks(ranks: list[int], any_state: bool, tree: Listing, context: CheckContext) -> None:
     if not any_state:
-        seen.note(
+        context.note(
             "random-state-missing",
             tree.label,
             "no rng_state; data order and dropout will differ after resuming",
         )
     elif ranks == list(range(len(ranks))):
-        seen.world_size = len(ranks) or 1
+        context.account.world_size = len(ranks) or 1
     else:
-        seen.note(
+        context.note(
             "file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected"
         )
 
 
-def _check_state(tree: Listing, seen: Examination) -> None:
+def _check_state(tree: Listing, context: CheckContext) -> Log | None:
     try:
-        state = read_object(tree, seen, _STATE)
+        state = read_object(tree, context, _STATE)
     except FormatError as damage:
-        seen.note(damage.code, _STATE, damage.message)
-        return
+        context.note(damage.code, _STATE, damage.message)
+        return None
     step = state.get("global_step")
     if type(step) is not int or step < 0:
-        seen.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
-        return
-    seen.steps.append(StepClaim(_STATE, step))
-    Log.of(state).remember(seen)
+        context.note("json-malformed", _STATE, "global_step is missing or not a number from 0")
+        return None
+    context.account.steps.append(StepClaim(_STATE, step))
     if not all(map(_finite_loss, _history(state))):
-        seen.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
+        context.note("loss-non-finite", _STATE, "the loss became NaN or infinite during training")
+    return Log.of(state)
 
 
 def _history(state: dict[str, Any]) -> list[Any]:

@@ -14,16 +14,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_runai.checkpoints.checking.examination import Examination, StepClaim
-from airflow_runai.checkpoints.formats.deepspeed import SKIPPED
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.storage.listing import Listing
-
-__all__ = ["Log", "bind_steps"]
 
 _PARTS = (" in optimizer.pt", " in scheduler.pt", " in optimizer.bin")
 _SCALER = "scaler.pt"
-_RATE_IN_SCHEDULER = "learning rate in scheduler.pt"
-_LOG = "log of the Trainer"
+_SCHEDULER = "scheduler.pt"
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,6 @@ class Log:
             and all(at % every == 0 for at, _ in rates[:-1])
         )
         return cls(step, rates, not regular or rates[-1][0] >= step - step % int(every or 1))
-
-    def remember(self, seen: Examination) -> None:
-        """Leave it behind for :func:`bind_steps`."""
-        seen.facts[_LOG] = self
 
     def speaks_against(self, count: int, rate: float | None) -> bool:
         """
@@ -92,21 +85,24 @@ def _rates(history: object) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
-def bind_steps(tree: Listing, seen: Examination) -> None:
-    """Say of optimizer and scheduler whether they have to be at the Trainer's step."""
-    bound = [claim for claim in seen.steps if _is_part(claim)]
-    skipped = seen.facts.get(SKIPPED, 0)
-    log: Log | None = seen.facts.get(_LOG)
-    anew = _begun_anew(bound, log, seen.facts.get(_RATE_IN_SCHEDULER))
+def bind_steps(tree: Listing, context: CheckContext, log: Log | None) -> None:
+    """
+    Say of optimizer and scheduler whether they have to be at the Trainer's step.
+
+    :param log: of the Trainer; ``None`` if it is missing or damaged.
+    """
+    bound = [claim for claim in context.account.steps if _is_part(claim)]
+    skipped = context.account.skipped_steps
+    anew = _begun_anew(bound, log, context.account.learning_rates.get(_SCHEDULER))
     for claim in bound:
         lag = log.step - claim.step if log else 0
         if skipped and 0 <= lag <= skipped:
             weighed = replace(claim, weight="hint")
         else:
             weighed = replace(
-                claim, weight="binding", at_most=tree.beside(_SCALER) or (anew and lag > 0)
+                claim, weight="binding", at_most=tree.has_top_level(_SCALER) or (anew and lag > 0)
             )
-        seen.steps[seen.steps.index(claim)] = weighed
+        context.account.steps[context.account.steps.index(claim)] = weighed
 
 
 def _is_part(claim: StepClaim) -> bool:

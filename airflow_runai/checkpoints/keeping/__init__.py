@@ -1,1 +1,1 @@
-"""What happens to checkpoints after they were judged: champion, leases, quarantine, retention, removal."""
+"""Keeps, moves and removes checkpoints: champion, leases, quarantine, retention."""

@@ -1,5 +1,5 @@
 """
-The champion pointer: one small JSON file that says which checkpoint is promoted.
+The champion pointer: one small JSON file that names the promoted checkpoint.
 
 Readers see the old or the new pointer, never half of one.
 """
@@ -14,30 +14,29 @@ from airflow_runai.checkpoints.storage.directory_handle import WrongKind
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 
-#: A pointer is a few hundred bytes; anything larger is some other file.
-LARGEST_POINTER = 1024 * 1024
+#: A pointer is a few hundred bytes; a larger file is another one.
+MAX_POINTER_SIZE = 1024 * 1024
 
 
 def read_champion(pointer: Location | SmallFile) -> dict[str, Any] | None:
     """
     Return the present champion, or ``None`` if nothing was ever promoted.
 
-    :raises ValueError: if there is something, but it is no pointer of ours: it must not be
-        overwritten.
+    :raises ValueError: if the file is no pointer of ours, and so must not be overwritten.
     """
     advice = "move it away, or name another file"
     try:
-        raw = SmallFile.of(pointer).read(LARGEST_POINTER)
-        found = json.loads(raw) if len(raw) <= LARGEST_POINTER else None
+        content = SmallFile.of(pointer).read(MAX_POINTER_SIZE)
+        document = json.loads(content) if len(content) <= MAX_POINTER_SIZE else None
     except FileNotFoundError:
         return None
     except WrongKind as error:
         raise ValueError(f"{pointer}: is no champion pointer ({error}); {advice}") from error
     except (ValueError, RecursionError, IsADirectoryError):
-        found = None
-    if not isinstance(found, dict) or "uri" not in found:
+        document = None
+    if not isinstance(document, dict) or "uri" not in document:
         raise ValueError(f"{pointer}: is no champion pointer; {advice}")
-    return found
+    return document
 
 
 def write_champion(pointer: Location | SmallFile, champion: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """
-Who is reading a checkpoint just now, so that nobody removes it under his eyes.
+Leases that keep a checkpoint from being removed while it is in use.
 
 A lease is a small file under ``ROOT/.leases``, named after the checkpoint and its holder. It
-expires, because holders die; one that cannot be read never does, because deleting on a guess cannot
-be undone. Only for file systems: on object storage nothing of ours removes checkpoints.
+expires, because holders die; a lease that cannot be read never does, because a deletion cannot be
+undone. For file systems only: on object storage this package removes no checkpoints.
 
-``below`` is everywhere the directory from which on no link is followed to the root; see
+``below`` is always the directory below which no link is followed to the root; see
 :mod:`~airflow_runai.checkpoints.storage.directory_handle`. In the root none is.
 """
 
@@ -18,33 +18,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from airflow_runai.checkpoints.checking.examination import shown
+from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.storage.directory_handle import Folder, WrongKind
 
-__all__ = ["LEASES", "forget_expired", "hold", "leased", "release"]
-
 LEASES = ".leases"
-#: A lease is three short values; anything larger is no lease. Bytes.
-_LARGEST = 64 * 1024
+#: A lease is three short values; a larger file is no lease. Bytes.
+_MAX_SIZE = 64 * 1024
 
 
 def hold(checkpoint: Path, holder: str, *, until: float, below: Path | None = None) -> None:
     """
-    Take a lease, or prolong one's own.
+    Take a lease, or extend one's own.
 
-    :param holder: who reads it; the same words release it.
-    :param until: epoch seconds after which the lease counts no more.
-    :raises FileNotFoundError: when the checkpoint is not there, or was being removed just now.
-    :raises OSError: when no lease can be written.
+    :param holder: names who reads the checkpoint; the same text releases it.
+    :param until: epoch seconds at which the lease expires.
+    :raises FileNotFoundError: if the checkpoint does not exist, or is being removed.
+    :raises OSError: if no lease can be written.
     """
-    lease, told = (
-        _lease(checkpoint, holder),
-        {"checkpoint": checkpoint.name, "holder": holder, "until": until},
-    )
+    lease = _lease(checkpoint, holder)
+    document = {"checkpoint": checkpoint.name, "holder": holder, "until": until}
     with Folder.holding(checkpoint, below) as root, root.enter(LEASES, make=True) as leases:
-        leases.replace(lease, json.dumps(told).encode())
-        # Only now: whoever removes looks at the leases once more after the checkpoint has lost its
-        # name.
+        leases.replace(lease, json.dumps(document).encode())
+        # After the lease is written: a removal reads the leases again after its rename, so one of
+        # the two sees the other.
         if root.kind(checkpoint.name) is None:
             leases.remove(lease)
             raise FileNotFoundError(
@@ -54,37 +50,35 @@ def hold(checkpoint: Path, holder: str, *, until: float, below: Path | None = No
 
 def release(checkpoint: Path, holder: str, *, below: Path | None = None) -> None:
     """
-    Give a lease back; nothing happens where there is none.
+    Release a lease, if there is one.
 
-    :raises OSError: when that cannot be done.
+    :raises OSError: if that fails.
     """
-    with (
-        suppress(FileNotFoundError),
-        _opened(checkpoint.parent, None if checkpoint == below else below) as leases,
-    ):
+    below = None if checkpoint == below else below
+    with suppress(FileNotFoundError), _opened(checkpoint.parent, below) as leases:
         leases.remove(_lease(checkpoint, holder))
 
 
 def leased(root: Path, *, now: float, below: Path | None = None) -> Mapping[str, str]:
     """
-    Return who holds which checkpoint, by its name.
+    Return the holder of every leased checkpoint, by its name.
 
-    :raises OSError: when that cannot be known.
+    :raises OSError: if the leases cannot be read.
     """
-    found: dict[str, str] = {}
+    holders: dict[str, str] = {}
     with suppress(FileNotFoundError), _opened(root, below) as leases:
         for lease in _names(leases):
             holder = _holder(leases, lease, now)
             if holder is not None:
-                found[lease.rpartition("@")[0]] = holder
-    return found
+                holders[lease.rpartition("@")[0]] = holder
+    return holders
 
 
 def forget_expired(root: Path, *, now: float, below: Path | None = None) -> None:
     """
-    Clear away the leases of holders that died; one that cannot be read stays.
+    Remove expired leases; one that cannot be read stays.
 
-    :raises OSError: when they cannot be looked at.
+    :raises OSError: if the leases cannot be listed.
     """
     with suppress(FileNotFoundError), _opened(root, below) as leases:
         for lease in [name for name in _names(leases) if _holder(leases, name, now) is None]:
@@ -101,13 +95,13 @@ def _names(leases: Folder) -> Iterator[str]:
 
 
 def _holder(leases: Folder, lease: str, now: float) -> str | None:
-    """Who holds it; ``None`` if nobody does any more."""
-    unknown = f"someone ({shown(lease)} cannot be read; remove it if nobody does)"
+    """Return who holds a lease; ``None`` if it has expired."""
+    unknown = f"someone ({shown(lease)} cannot be read; remove it if no one does)"
     try:
-        raw = leases.read(lease, _LARGEST)
-        told = json.loads(raw) if len(raw) <= _LARGEST else {}
-        until = float(told["until"])
-        holder = unknown if math.isnan(until) else shown(str(told["holder"]))[1:-1]
+        content = leases.read(lease, _MAX_SIZE)
+        document = json.loads(content) if len(content) <= _MAX_SIZE else {}
+        until = float(document["until"])
+        holder = unknown if math.isnan(until) else shown(str(document["holder"]))[1:-1]
         return None if until <= now else holder
     except FileNotFoundError:
         return None
@@ -116,5 +110,5 @@ def _holder(leases: Folder, lease: str, now: float) -> str | None:
 
 
 def _lease(checkpoint: Path, holder: str) -> str:
-    mark = hashlib.sha256(holder.encode()).hexdigest()[:12]
-    return f"{checkpoint.name}@{mark}.json"
+    digest = hashlib.sha256(holder.encode()).hexdigest()[:12]
+    return f"{checkpoint.name}@{digest}.json"

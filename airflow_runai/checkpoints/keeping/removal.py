@@ -1,10 +1,10 @@
 """
-Removing checkpoints: first the name, then the bytes, so that nobody ever sees half of one.
+Removes checkpoints: first the name, then the bytes, so that no one sees half of one.
 
-A checkpoint becomes ``.trash-retention-…`` by one rename and is deleted under that name. Between
-the two it is asked once more whether somebody has begun to need it; then it gets its name back.
-What an interrupted removal left behind is dealt with by the next one in the same way. Trash that is
-a link was left by nobody here, and stays.
+A checkpoint becomes ``.trash-retention-…`` by one rename and is deleted under that name. Before the
+deletion, the champion pointer and leases are read again; a checkpoint that has come into use is
+restored. The next removal treats what an interrupted one left behind in the same way. Trash that is
+a link was not left by a removal, and stays.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from pathlib import Path
 
 from airflow_runai.checkpoints.checking.reader import cause
 from airflow_runai.checkpoints.keeping.leases import forget_expired
-from airflow_runai.checkpoints.keeping.retention import Plan, RetentionProblem, needed_by_others
-from airflow_runai.checkpoints.storage.checkpoint_files import pieces
+from airflow_runai.checkpoints.keeping.retention import (
+    RetentionPlan,
+    RetentionProblem,
+    needed_by_others,
+)
+from airflow_runai.checkpoints.storage.checkpoint_files import files_of
 from airflow_runai.checkpoints.storage.directory_handle import Folder
-
-__all__ = ["remove"]
 
 _TRASH = ".trash-retention-"
 
 
-def remove(plan: Plan, *, now: float) -> tuple[Path, ...]:
+def remove(plan: RetentionPlan, *, now: float) -> tuple[Path, ...]:
     """
-    Do what a plan says.
+    Carry out a plan.
 
     :param now: epoch seconds, for leases.
-    :return: what is gone; less than planned where something is needed by now, or was gone already.
-    :raises RetentionProblem: when it cannot be known what is needed, or a name cannot be taken;
-        then nothing more is removed.
+    :return: what was removed; without what is needed by now or was gone already.
+    :raises RetentionProblem: if it is not known what is needed, or a rename fails; nothing more is
+        removed then.
     """
     try:
         with Folder.at(plan.root, plan.below) as root:
@@ -45,14 +47,14 @@ def remove(plan: Plan, *, now: float) -> tuple[Path, ...]:
         ) from error
 
 
-def _removed(root: Folder, checkpoint: Path, plan: Plan, now: float) -> bool:
+def _removed(root: Folder, checkpoint: Path, plan: RetentionPlan, now: float) -> bool:
     if checkpoint.name in _needed(plan, now):
         return False
     trash = f"{_TRASH}{uuid.uuid4().hex}"
     try:
         if checkpoint.parent != plan.root:
             raise OSError(f"it does not lie in {plan.root}")
-        names = [piece.name for piece in pieces(checkpoint)]
+        names = [file.name for file in files_of(checkpoint)]
         root.make(trash)
         with root.enter(trash) as folder:
             for name in names:
@@ -67,41 +69,41 @@ def _removed(root: Folder, checkpoint: Path, plan: Plan, now: float) -> bool:
     return _settle(root, trash, checkpoint.name, plan, now)
 
 
-def _settle(root: Folder, trash: str, name: str, plan: Plan, now: float) -> bool:
-    """Delete what has lost its name, unless somebody has taken it up in that moment."""
+def _settle(root: Folder, trash: str, name: str, plan: RetentionPlan, now: float) -> bool:
+    """Delete what has lost its name, unless it has come into use; return whether it is gone."""
     try:
-        wanted = name in _needed(plan, now)
+        is_needed = name in _needed(plan, now)
     except BaseException:
         _put_back(root, trash)
         raise
-    if wanted:
+    if is_needed:
         _put_back(root, trash)
     else:
         _delete(root, trash)
-    return not wanted
+    return not is_needed
 
 
 def _put_back(root: Folder, trash: str) -> None:
-    """Give a checkpoint its name again; an index comes back after its data."""
-    # Another removal may be at it, too.
+    """Restore a checkpoint under its name; an index is restored after its data."""
+    # Another removal may do the same at this moment.
     with suppress(FileNotFoundError), root.enter(trash) as folder:
         for name in sorted(folder.names(), key=lambda name: name.endswith(".index")):
             with suppress(FileNotFoundError):
                 if root.kind(name) is None:
                     folder.move(name, root)
-    # It stays if a name was taken meanwhile.
+    # The folder stays if a name was taken in the meantime.
     with suppress(OSError):
         root.drop(trash)
 
 
 def _delete(root: Folder, trash: str) -> None:
-    # What cannot be deleted now has lost its name all the same; the next removal tries again.
+    # What cannot be deleted has lost its name all the same; the next removal tries again.
     with suppress(OSError):
         root.clear(trash)
 
 
-def _sweep(root: Folder, plan: Plan, now: float) -> None:
-    """Finish what an interrupted removal began, or one that is under way elsewhere."""
+def _sweep(root: Folder, plan: RetentionPlan, now: float) -> None:
+    """Finish what an interrupted removal began, or one that runs elsewhere."""
     forget_expired(plan.root, now=now, below=plan.below)
     for trash in sorted(name for name in root.names() if name.startswith(_TRASH)):
         if root.kind(trash) != "directory":
@@ -109,12 +111,12 @@ def _sweep(root: Folder, plan: Plan, now: float) -> None:
         held: set[str] = set()
         with suppress(FileNotFoundError), root.enter(trash) as folder:
             held.update(folder.names())
-        # Asked after the look: whoever holds it by now has asked for it before it lost its name.
+        # Read after the listing: a holder by now took its lease before the name was lost.
         if _needed(plan, now).keys() & held:
             _put_back(root, trash)
         else:
             _delete(root, trash)
 
 
-def _needed(plan: Plan, now: float) -> dict[str, str]:
+def _needed(plan: RetentionPlan, now: float) -> dict[str, str]:
     return needed_by_others(plan.root, plan.champion, now, plan.below)

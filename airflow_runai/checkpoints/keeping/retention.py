@@ -1,24 +1,26 @@
 """
-Which checkpoints may go: old ones, of which nobody needs any.
+Decides which checkpoints may be removed: old ones that are not needed.
 
-Never goes: the newest valid one (a resumed training starts from it) and whatever is newer, the
-champion, what somebody reads (:mod:`~airflow_runai.checkpoints.keeping.leases`), what is pinned,
-what is being written, and what could not be read. Where no valid one is found, nothing goes at all.
+Never removed: the newest valid one (a resumed training starts from it) and everything newer, the
+champion, what is leased (:mod:`~airflow_runai.checkpoints.keeping.leases`), what is named to be
+kept, what is being written, and what cannot be read. If no valid one is found, nothing is removed.
 Local and mounted file systems only: without a rename, a torn removal would look like a checkpoint.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.examination import Policy
+from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, Verdict
 from airflow_runai.checkpoints.checking.reader import cause
-from airflow_runai.checkpoints.checking.report import ACCEPTABLE, Report, Verdict
+from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.choosing.roots import Candidate, candidates
 from airflow_runai.checkpoints.choosing.verification import check
 from airflow_runai.checkpoints.keeping.champion import read_champion
@@ -28,14 +30,12 @@ from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
 from airflow_runai.errors import RunaiError
 
-__all__ = ["Plan", "Retention", "RetentionProblem", "needed_by_others", "plan"]
-
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
 
 class RetentionProblem(RunaiError, ValueError):
     """
-    Nothing was removed, because the rules make no sense or it cannot be known what is needed.
+    Nothing was removed: the rules contradict themselves, or it is not known what is needed.
 
     :param problems: all mistakes, each with its place, what was found and what is allowed.
     """
@@ -48,67 +48,66 @@ class RetentionProblem(RunaiError, ValueError):
 @dataclass(frozen=True)
 class Retention:
     """
-    What is kept beside what is never removed.
+    Rules for what is kept, beside what is never removed.
 
-    :param keep_last: so many of the newest valid ones; at least 1.
-    :param keep_best: so many valid ones with the best metric.
-    :param metric: which one, from the manifest.
-    :param best: ``highest`` or ``lowest``.
-    :param pinned: names or patterns (``step-*0000``) of what always stays.
-    :param level: how deep to look at those that are to count as valid, 0 to 3.
-    :param accept_unverifiable: count as valid what nothing can prove, too.
-    :param accept: codes of findings that shall only warn; see :class:`Policy`.
-    :param settled_seconds: whatever was changed less than so long ago may still be written to, and
-        stays.
+    :param keep_last: number of newest valid checkpoints to keep (>= 1).
+    :param keep_best: number of valid checkpoints with the best metric to keep.
+    :param metric: name of the metric, in the manifest.
+    :param metric_mode: ``max`` keeps the highest values of the metric, ``min`` the lowest.
+    :param keep_names: names or patterns (``step-*0000``) that are always kept.
+    :param level: how deep to check what is to count as valid, 0 to 3.
+    :param accept_unverifiable: also count as valid what nothing can prove.
+    :param accept: codes of findings that only warn; see :class:`Policy`.
+    :param min_age_seconds: keep what was modified within this many seconds; it may still be
+        written to.
     :raises RetentionProblem: for rules that contradict themselves.
     """
 
     keep_last: int = 3
     keep_best: int = 0
     metric: str | None = None
-    best: str = "highest"
-    pinned: tuple[str, ...] = ()
+    metric_mode: str = "max"
+    keep_names: tuple[str, ...] = ()
     level: int = 2
     accept_unverifiable: bool = False
     accept: tuple[str, ...] = ()
-    settled_seconds: float = 600.0
+    min_age_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        problems = []
-        if type(self.keep_last) is not int or self.keep_last < 1:
-            problems.append(f"keep_last: {self.keep_last!r}; allowed: a whole number from 1")
-        if type(self.keep_best) is not int or self.keep_best < 0:
-            problems.append(f"keep_best: {self.keep_best!r}; allowed: a whole number from 0")
-        elif bool(self.keep_best) != bool(self.metric):
-            problems.append(
-                f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither"
-            )
-        if self.best not in ("highest", "lowest"):
-            problems.append(f"best: {self.best!r}; allowed: 'highest' or 'lowest'")
-        unknown = sorted(set(self.accept) - ACCEPTABLE)
-        if unknown:
-            problems.append(
-                f"accept: {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(ACCEPTABLE))}"
-            )
-        if self.level not in (0, 1, 2, 3):
-            problems.append(f"level: {self.level!r}; allowed: 0 to 3")
-        if not _is_number(self.settled_seconds) or self.settled_seconds < 0:
-            problems.append(f"settled_seconds: {self.settled_seconds!r}; allowed: seconds from 0")
+        problems = list(self._problems())
         if problems:
             raise RetentionProblem(*problems)
 
+    def _problems(self) -> Iterator[str]:
+        if type(self.keep_last) is not int or self.keep_last < 1:
+            yield f"keep_last: {self.keep_last!r}; allowed: a whole number from 1"
+        if type(self.keep_best) is not int or self.keep_best < 0:
+            yield f"keep_best: {self.keep_best!r}; allowed: a whole number from 0"
+        elif bool(self.keep_best) != bool(self.metric):
+            yield f"keep_best: {self.keep_best} of metric {self.metric!r}; name both or neither"
+        if self.metric_mode not in ("max", "min"):
+            yield f"metric_mode: {self.metric_mode!r}; allowed: 'max' or 'min'"
+        unknown = sorted(set(self.accept) - ACCEPTABLE)
+        if unknown:
+            allowed = ", ".join(sorted(ACCEPTABLE))
+            yield f"accept: {', '.join(map(repr, unknown))}; allowed: {allowed}"
+        if self.level not in (0, 1, 2, 3):
+            yield f"level: {self.level!r}; allowed: 0 to 3"
+        if not _is_number(self.min_age_seconds) or self.min_age_seconds < 0:
+            yield f"min_age_seconds: {self.min_age_seconds!r}; allowed: seconds from 0"
+
 
 @dataclass(frozen=True)
-class Plan:
+class RetentionPlan:
     """
-    What would be done.
+    The checkpoints that stay and those that are removed.
 
-    :param root: where the checkpoints lie.
+    :param root: the directory that holds them.
     :param keep: name of every checkpoint that stays, and why.
-    :param remove: what goes, newest first.
+    :param remove: what is removed, newest first.
     :param champion: the pointer that was read.
-    :param below: the directory from which on no link is followed to the root; in the root itself
-        none is.
+    :param below: the directory below which no link is followed to the root; in the root itself none
+        is.
     """
 
     root: Path
@@ -118,86 +117,79 @@ class Plan:
     below: Path | None = None
 
 
-def plan(
+def plan_retention(
     root: Location,
     rules: Retention,
     *,
     now: float,
     champion: Location | SmallFile | None = None,
     below: Path | None = None,
-) -> Plan:
+) -> RetentionPlan:
     """
-    Say what stays and what may go; touches nothing.
+    Decide what stays and what may be removed; changes nothing.
 
     :param now: epoch seconds.
     :param champion: the pointer to the champion; without one, no checkpoint is the champion.
-    :param below: the directory from which on no link is followed to the root; in the root itself
-        none is.
-    :raises RetentionProblem: on object storage, and when leases or the pointer cannot be read.
-    :raises RootProblem: when there is nothing to choose from.
+    :param below: the directory below which no link is followed to the root; in the root itself none
+        is.
+    :raises RetentionProblem: on object storage, and if leases or the pointer cannot be read.
+    :raises RootProblem: if there is nothing to choose from.
     """
     if not isinstance(root, Path):
         raise RetentionProblem(
             f"{root}: object storage has no rename, so nothing is removed there; use its own rules"
         )
-    listed = candidates(root)
-    judge = _Judge(rules)
-    newest = next((place for place, found in enumerate(listed) if judge.passes(found)), None)
+    listed, judge = candidates(root), _Judge(rules)
+    newest = next((number for number, found in enumerate(listed) if judge.passes(found)), None)
     if newest is None:
         undecided = {found.path.name: "no checkpoint is known to be valid" for found in listed}
-        return Plan(root, undecided, (), champion, below)
+        return RetentionPlan(root, undecided, (), champion, below)
+    older = listed[newest + 1 :]
     keep = {found.path.name: "newer than the newest valid one" for found in listed[:newest]}
     keep[listed[newest].path.name] = "the newest valid one: training resumes from it"
-    older = listed[newest + 1 :]
-    keep |= {found.path.name: f"among the last {rules.keep_last}" for found in judge.last(older)}
-    keep |= {name: why for name, why in judge.best(listed[newest:]).items() if name not in keep}
-    needed = needed_by_others(root, champion, now, below)
-    keep |= {
-        f.path.name: needed[f.path.name]
-        for f in older
-        if f.path.name in needed and f.path.name not in keep
-    }
-    for found in older:
-        why = None if found.path.name in keep else judge.hesitates(found, now)
-        if why is not None:
-            keep[found.path.name] = why
-    return Plan(
-        root,
-        keep,
-        tuple(Path(str(f.path)) for f in older if f.path.name not in keep),
-        champion,
-        below,
-    )
+    _add_reasons(keep, judge.last(older))
+    _add_reasons(keep, judge.best(listed[newest:]))
+    # Read after the checks, which may take long.
+    needed, names = needed_by_others(root, champion, now, below), [item.path.name for item in older]
+    _add_reasons(keep, {name: needed[name] for name in names if name in needed})
+    _add_reasons(keep, judge.doubts([item for item in older if item.path.name not in keep], now))
+    remove = tuple(Path(str(item.path)) for item in older if item.path.name not in keep)
+    return RetentionPlan(root, keep, remove, champion, below)
+
+
+def _add_reasons(keep: dict[str, str], reasons: Mapping[str, str]) -> None:
+    """Add what is not kept for another reason already."""
+    for name, reason in reasons.items():
+        keep.setdefault(name, reason)
 
 
 def needed_by_others(
     root: Path, champion: Location | SmallFile | None, now: float, below: Path | None = None
 ) -> dict[str, str]:
     """
-    Names of the champion and of what somebody reads, and why they stay.
+    Return the names of the champion and of leased checkpoints, and why they stay.
 
-    :raises RetentionProblem: when that cannot be known.
+    :raises RetentionProblem: if that cannot be read.
     """
     try:
-        needed = {
-            name: f"held by {holder}" for name, holder in leased(root, now=now, below=below).items()
-        }
+        holders = leased(root, now=now, below=below)
+        needed = {name: f"held by {holder}" for name, holder in holders.items()}
         present = None if champion is None else read_champion(champion)
     except Exception as error:
-        # The pointer may lie in any storage, and their libraries raise what they like
-        words = str(error) if isinstance(error, ValueError) else cause(error)
+        # The pointer may lie in any storage, and storage libraries raise what they like.
+        reason = str(error) if isinstance(error, ValueError) else cause(error)
         raise RetentionProblem(
-            f"{root}: what is needed cannot be known ({words}); nothing was removed"
+            f"{root}: what is needed cannot be known ({reason}); nothing was removed"
         ) from error
     if present is not None:
-        # By name alone: two mounts call one checkpoint by two paths, and keeping one too many harms
-        # nobody.
+        # By name alone: two mounts may give one checkpoint two paths, and one kept too many is
+        # harmless.
         needed[str(present["uri"]).rstrip("/").rpartition("/")[2]] = "the champion"
     return needed
 
 
 class _Judge:
-    """Looks at each checkpoint once at most."""
+    """Checks each checkpoint at most once."""
 
     def __init__(self, rules: Retention) -> None:
         self.rules = rules
@@ -213,56 +205,54 @@ class _Judge:
             self._reports[name] = check(found.path, level=self.rules.level, policy=policy)
         return self._reports[name]
 
-    def last(self, older: tuple[Candidate, ...]) -> Iterator[Candidate]:
-        """The newest valid ones after the first."""
-        left = self.rules.keep_last - 1
-        for found in older:
-            if not left:
-                return
-            if self.passes(found):
-                left -= 1
-                yield found
+    def last(self, older: Iterable[Candidate]) -> dict[str, str]:
+        """Return the newest valid ones after the first."""
+        valid = islice(filter(self.passes, older), self.rules.keep_last - 1)
+        return {found.path.name: f"among the last {self.rules.keep_last}" for found in valid}
 
-    def best(self, listed: tuple[Candidate, ...]) -> dict[str, str]:
-        """Names of the valid ones with the best metric; metrics are looked up in manifests, only the best are read."""
-        metric, sign = self.rules.metric, -1 if self.rules.best == "highest" else 1
+    def best(self, listed: Iterable[Candidate]) -> dict[str, str]:
+        """Return the valid ones with the best metric; only the best are checked in full."""
+        if not self.rules.keep_best:
+            return {}
         rated = []
-        for found in listed if self.rules.keep_best else ():
-            value = check(found.path, level=0).metrics.get(str(metric))
+        for found in listed:
+            value = check(found.path, level=0).metrics.get(str(self.rules.metric))
             if _is_number(value):
-                rated.append((sign * value, found))
-        passing = (
-            found for _, found in sorted(rated, key=lambda pair: pair[0]) if self.passes(found)
-        )
-        chosen = [found for found, _ in zip(passing, range(self.rules.keep_best), strict=False)]
-        return {
-            found.path.name: f"among the best {self.rules.keep_best} by {metric}"
-            for found in chosen
-        }
+                rated.append((value, found))
+        # Stable: of equal ones the newer comes first.
+        sign = -1 if self.rules.metric_mode == "max" else 1
+        rated.sort(key=lambda pair: sign * pair[0])
+        best = islice((found for _, found in rated if self.passes(found)), self.rules.keep_best)
+        reason = f"among the best {self.rules.keep_best} by {self.rules.metric}"
+        return {found.path.name: reason for found in best}
 
-    def hesitates(self, found: Candidate, now: float) -> str | None:
-        """Why an old one that nobody asked for stays all the same; ``None`` when it may go."""
+    def doubts(self, left: Iterable[Candidate], now: float) -> dict[str, str]:
+        """Return those that stay although no rule keeps them, and why."""
+        reasons = {found.path.name: self._doubt(found, now) for found in left}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def _doubt(self, found: Candidate, now: float) -> str | None:
         name = found.path.name
-        for pattern in self.rules.pinned:
+        for pattern in self.rules.keep_names:
             if fnmatchcase(name, pattern):
-                return f"pinned by {pattern!r}"
+                return f"named by {pattern!r}"
         if Path(str(found.path)).is_symlink():
             return "a link; what it leads to may be needed elsewhere"
-        # What is beyond a limit shows only once its structure is read.
+        # A limit that is exceeded shows only once the structure is read.
         report = self._reports.get(name) or check(found.path, level=1)
         if report.verdict in _UNDECIDED:
             return f"{report.verdict}: nobody knows what it is"
-        if now - _changed_at(found) < self.rules.settled_seconds:
-            return f"changed less than {self.rules.settled_seconds:g} s ago"
+        if now - _changed_at(found) < self.rules.min_age_seconds:
+            return f"changed less than {self.rules.min_age_seconds:g} s ago"
         return None
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether something can be compared; one NaN would mix up the order of all others."""
+    """Whether a value can be compared; one NaN would mix up the order of all others."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _changed_at(found: Candidate) -> float:
-    """When its youngest file was changed; a directory itself keeps its time while its files are written."""
+    # Writing into a file does not touch the time of its directory.
     tree = list_checkpoint(found.path, Policy().entry_limit, lambda name, error: None)
     return max([found.mtime, *(entry.mtime for entry in tree.files.values())])

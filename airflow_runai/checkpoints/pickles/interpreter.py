@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import FormatError
+from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED
 from airflow_runai.checkpoints.pickles.stream import Cut
-
-__all__ = ["PICKLE_SIZE_LIMIT", "interpret", "load_first", "load_inert"]
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
 _STOP = ord(".")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.pickles.memo import OPCODE_LIMIT, Memo
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut, PickleBytes
@@ -24,8 +24,6 @@ from airflow_runai.checkpoints.pickles.values import (
     inside,
     safe_key,
 )
-
-__all__ = ["Machine"]
 
 # Of all values together; about, in bytes.
 _WEIGHT_LIMIT = 216 * 1024 * 1024

@@ -9,9 +9,7 @@ value that was never put there.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.examination import FormatError
-
-__all__ = ["OPCODE_LIMIT", "Memo"]
+from airflow_runai.checkpoints.checking.format_error import FormatError
 
 #: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 7
 #: million.
@@ -23,30 +21,27 @@ _ENTRY = 100
 # with a line feed.
 _FIXED = {
     **dict.fromkeys(b"(012N])}.aeltdsuRbQo\x85\x86\x87\x88\x89\x81\x8f\x90\x91\x92\x93\x94", 0),
-    **{
-        0x80: 1,
-        0x95: 8,
-        ord("K"): 1,
-        ord("M"): 2,
-        ord("J"): 4,
-        ord("G"): 8,
-        ord("q"): 1,
-        ord("r"): 4,
-    },
+    0x80: 1,
+    0x95: 8,
+    ord("K"): 1,
+    ord("M"): 2,
+    ord("J"): 4,
+    ord("G"): 8,
+    ord("q"): 1,
+    ord("r"): 4,
 }
 _VARIABLE = {
-    **{
-        ord("X"): 4,
-        0x8C: 1,
-        0x8D: 8,
-        ord("T"): 4,
-        ord("U"): 1,
-        ord("B"): 4,
-        ord("C"): 1,
-        0x8E: 8,
-        0x96: 8,
-    },
-    **{0x8A: 1, 0x8B: 4},
+    ord("X"): 4,
+    0x8C: 1,
+    0x8D: 8,
+    ord("T"): 4,
+    ord("U"): 1,
+    ord("B"): 4,
+    ord("C"): 1,
+    0x8E: 8,
+    0x96: 8,
+    0x8A: 1,
+    0x8B: 4,
 }
 _LINES = {**dict.fromkeys(b"ILFSVpP", 1), **dict.fromkeys(b"ci", 2)}
 _FETCHES = {ord("h"): 1, ord("j"): 4}

@@ -11,8 +11,6 @@ from typing import Literal
 
 from airflow_runai.checkpoints.pickles.values import Call, Global
 
-__all__ = ["Mentions", "Use"]
-
 Use = Literal["named", "made", "called"]
 _ORDER: tuple[Use, ...] = ("named", "made", "called")
 #: Functions that are allowed, and which of their arguments they call (torch 2.13, NumPy 2.4, jax

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from airflow_runai.checkpoints.pickles.machine import Machine
 from airflow_runai.checkpoints.pickles.values import paired
 
-__all__ = ["ACTIONS", "OLD_ACTIONS", "REFUSED"]
-
 REFUSED = {
     **dict.fromkeys((0x82, 0x83, 0x84), "EXT: an object from the extension registry"),
     ord("P"): "PERSID: a persistent id as text",

@@ -13,15 +13,18 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from airflow_runai.checkpoints.checking.examination import Examination
-from airflow_runai.checkpoints.checking.float_layouts import ByteOrder, ContentTest, special, trips
+from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.float_layouts import (
+    ByteOrder,
+    ContentTest,
+    flags_of,
+    locate_non_finite,
+)
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent, note_content
 from airflow_runai.checkpoints.pickles.tensors import Tensor
 
 if TYPE_CHECKING:
     import numpy as np
-
-__all__ = ["StorageContent"]
 
 # Beyond so many views that overlap, they are not told apart.
 _VIEW_LIMIT = 256
@@ -58,10 +61,10 @@ class StorageContent:
         test = self._by_tensor[id(tensor)].test
         return test.all_zero, test.non_finite
 
-    def note(self, seen: Examination, path: str) -> None:
+    def note(self, context: CheckContext, path: str) -> None:
         """Record what was found, once the run is over; of tensors that are the same view, once."""
         for view in self._views:
-            note_content(view, view.test, seen, path)
+            note_content(view, view.test, context, path)
 
 
 class _View(TensorContent):
@@ -126,33 +129,34 @@ class _Region:
             self._look(part, at + first)
 
     def _look(self, part: memoryview, first: int) -> None:
-        lane, order = self._test.lane, self._test.byteorder
-        if lane is None:
+        layout, order = self._test.layout, self._test.byteorder
+        if layout is None:
             self._test.feed(part)
             for view in self.views:
                 view.test.all_zero = self._test.all_zero
             return
-        part = part[: len(part) // lane.width * lane.width]
-        found, zero = trips(part, lane, order)
+        part = part[: len(part) // layout.width * layout.width]
+        flags = flags_of(part, layout, order)
+        if flags.all_zero:
+            return
         for view in self.views:
             begin, end = max(view.begin - first, 0), min(view.end - first, len(part))
-            if begin >= end or zero:
-                continue
-            self._take(view, part[begin:end], first + begin, found=found)
+            if begin < end:
+                self._take(view, part[begin:end], first + begin, non_finite=flags.non_finite)
 
-    def _take(self, view: _View, part: memoryview, first: int, *, found: bool) -> None:
+    def _take(self, view: _View, part: memoryview, first: int, *, non_finite: bool) -> None:
         import numpy as np
 
-        lane, order = self._test.lane, self._test.byteorder
-        assert lane is not None
-        if not found:
+        layout, order = self._test.layout, self._test.byteorder
+        assert layout is not None
+        if not non_finite:
             view.test.all_zero = view.test.mask_like = False
             return
-        numbers = np.frombuffer(part, f"u{lane.width}")
-        own = numbers[view.own(first, len(numbers), lane.width)]
+        numbers = np.frombuffer(part, f"u{layout.width}")
+        own = numbers[view.own(first, len(numbers), layout.width)]
         if len(own):
             view.test.all_zero = view.test.all_zero and not own.any()
-            view.test.take(special(memoryview(own.tobytes()), lane, order))
+            view.test.take(locate_non_finite(memoryview(own.tobytes()), layout, order))
 
 
 def _regions(views: Sequence[_View]) -> list[_Region]:

@@ -6,9 +6,7 @@ from __future__ import annotations
 import struct
 from typing import NoReturn
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
-
-__all__ = ["Cut", "PickleBytes"]
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 
 _NAME_SIZE_LIMIT = 512
 _DECIMAL_LIMIT = 1000

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.examination import FormatError, shown
+from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.tensor_places import TensorPlace, place_of
 from airflow_runai.checkpoints.pickles.values import Call, Global, Persistent, Place, walk
-
-__all__ = ["Contents", "Storage", "Tensor", "read_contents"]
 
 _STORAGE_KINDS: dict[str, tuple[str, int]] = {
     "FloatStorage": ("f32", 4),
@@ -34,16 +32,21 @@ _STORAGE_KINDS: dict[str, tuple[str, int]] = {
     "UntypedStorage": ("bytes", 1),
 }
 _DTYPES: dict[str, tuple[str, int]] = {
-    **{
-        "float32": ("f32", 4),
-        "float64": ("f64", 8),
-        "float16": ("f16", 2),
-        "bfloat16": ("bf16", 2),
-    },
-    **{"complex64": ("f32", 8), "complex128": ("f64", 16), "complex32": ("f16", 4)},
-    **{"float8_e4m3fn": ("e4m3fn", 1), "float8_e5m2": ("e5m2", 1)},
-    **{"int64": ("i64", 8), "int32": ("i32", 4), "int16": ("i16", 2), "uint16": ("i16", 2)},
-    **{"uint32": ("i32", 4), "uint64": ("i64", 8)},
+    "float32": ("f32", 4),
+    "float64": ("f64", 8),
+    "float16": ("f16", 2),
+    "bfloat16": ("bf16", 2),
+    "complex64": ("f32", 8),
+    "complex128": ("f64", 16),
+    "complex32": ("f16", 4),
+    "float8_e4m3fn": ("e4m3fn", 1),
+    "float8_e5m2": ("e5m2", 1),
+    "int64": ("i64", 8),
+    "int32": ("i32", 4),
+    "int16": ("i16", 2),
+    "uint16": ("i16", 2),
+    "uint32": ("i32", 4),
+    "uint64": ("i64", 8),
 }
 _OPTIMIZER_LIMIT = 64
 _PER_BYTE = {"QUInt4x2": 2, "QUInt2x4": 4}
@@ -170,14 +173,14 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
         raise FormatError(
             "torch-storage", f"tensor {shown(name)} has a malformed storage reference"
         )
-    lane, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
+    layout, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
     if not itemsize:
         raise FormatError(
             "torch-storage",
             f"storage class {shown(str(kind))} of tensor {shown(name)} is not known",
         )
     known = contents.storages.setdefault(
-        key, Storage(key, lane, itemsize, numel, kind.name.removesuffix("Storage"))
+        key, Storage(key, layout, itemsize, numel, kind.name.removesuffix("Storage"))
     )
     if known.nbytes != itemsize * numel:
         raise FormatError(

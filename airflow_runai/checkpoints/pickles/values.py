@@ -12,21 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_runai.checkpoints.checking.examination import FormatError
-
-__all__ = [
-    "GETATTR",
-    "Call",
-    "Global",
-    "Key",
-    "Opaque",
-    "Persistent",
-    "Place",
-    "inside",
-    "paired",
-    "safe_key",
-    "walk",
-]
+from airflow_runai.checkpoints.checking.format_error import FormatError
 
 _DEPTH_LIMIT = 500
 _NAME_LIMIT = 120
@@ -138,14 +124,14 @@ def walk(root: object, name: str = "") -> Iterator[Place]:
     :raises FormatError: ``pickle-limit`` when values are nested deeper than 500 levels, which would
         overflow the stack of whatever works on the loaded object recursively.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     pending: list[tuple[str, str, object, int]] = [(name, name.partition(".")[0], root, 0)]
     while pending:
         name, top, value, depth = pending.pop()
         if isinstance(value, list | tuple | dict | Call):
-            if id(value) in seen:
+            if id(value) in visited:
                 continue
-            seen.add(id(value))
+            visited.add(id(value))
             if depth > _DEPTH_LIMIT:
                 raise FormatError(
                     "pickle-limit",

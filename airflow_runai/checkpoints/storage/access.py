@@ -1,13 +1,13 @@
 """
-How bytes come out of a storage: a local file, an object that is fetched by ranges, or whatever can seek and read.
+Reads bytes from a storage: a local file, an object fetched by ranges, or any stream that can seek.
 
 A local file is read into the caller's buffer at an offset, without a position and without a second
-buffer. Of an object the next ranges are under way while one is looked at, because there the
-network's round trips are what costs; each byte is fetched once, and at most ``ahead + 1`` ranges of
-4 MiB are held. Structure (headers, the ends of a file) is fetched in blocks of 64 KiB, the last few
-of which are kept: a zip's small members lie side by side.
+buffer. For an object, the next ranges are fetched while one is examined, because network round
+trips dominate; each byte is fetched once, and at most ``ahead + 1`` ranges of 4 MiB are held.
+Structure (headers, the ends of a file) is fetched in blocks of 64 KiB, the last few of which are
+kept: a zip's small members lie side by side.
 
-Storage libraries raise what they like; their errors pass through here and are named in
+Storage libraries raise errors of any type; they pass through here and are named in
 :mod:`~airflow_runai.checkpoints.checking.reader`.
 """
 
@@ -24,9 +24,7 @@ from airflow_runai.checkpoints.storage.listing import Location
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["AHEAD", "Access", "Blocks", "is_remote", "open_access"]
-
-#: Ranges that are fetched beside the one that is looked at.
+#: Ranges fetched in advance.
 AHEAD = 4
 _RANGE = 4 * 1024 * 1024
 _BLOCK = 64 * 1024
@@ -34,26 +32,26 @@ _BLOCKS_KEPT = 32
 
 
 class Access(Protocol):
-    """An open file. Fewer bytes than asked for mean that it has become shorter."""
+    """An open file. Fewer bytes than requested mean that it has become shorter."""
 
     def at(self, offset: int, size: int) -> bytes:
-        """Read some bytes anywhere; for the few KB of a file's structure."""
+        """Read a few KB anywhere, for the structure of a file."""
 
     def into(self, target: memoryview, offset: int) -> int:
-        """Fill a part of the target, 0 at the end of the file; for the one pass from the first byte to the last."""
+        """Fill a part of the target, for the pass over the file; return 0 at its end."""
 
     def close(self) -> None:
-        """Let go of the file and of everything that is still under way."""
+        """Close the file and cancel what is still being fetched."""
 
 
 class Blocks:
-    """The blocks of objects that were fetched last; every format looks at the same head, which is fetched once."""
+    """The blocks fetched last; every format reads the same head, which is fetched once."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def get(self, path: str, number: int) -> bytes | None:
-        """Find a block that was kept."""
+        """Return a block that is kept."""
         return self._kept.get((path, number))
 
     def keep(self, path: str, number: int, data: bytes) -> bytes:
@@ -71,11 +69,11 @@ def is_remote(path: Location) -> bool:
 
 def open_access(path: Location, size: int, ahead: int, blocks: Blocks) -> Access:
     """
-    Open a file for reading in the way its storage is best at.
+    Open a file for reading in the way that suits its storage.
 
     :param size: as it was listed, in bytes.
-    :param ahead: ranges to fetch in advance, where the storage is far away.
-    :param blocks: kept from one opening to the next, for the same.
+    :param ahead: ranges of a remote file to fetch in advance.
+    :param blocks: of remote files, kept from one opening to the next.
     """
     if isinstance(path, Path):
         return _LocalFile(path)
@@ -142,8 +140,7 @@ class _RangedObject:
         self._size = size
         self._ahead = ahead
         self._blocks = blocks
-        # Imported here: threads serve object stores alone, and cost a command line a tenth of its
-        # start.
+        # Imported here: only object stores need threads, and a command starts 10 % faster without.
         from concurrent.futures import ThreadPoolExecutor
 
         self._ranges: dict[int, Future[bytes]] = {}
@@ -160,22 +157,25 @@ class _RangedObject:
         kept = self._blocks.get(self._path, number)
         if kept is not None:
             return kept
-        return self._blocks.keep(
-            self._path, number, self._fetch(number * _BLOCK, (number + 1) * _BLOCK)
-        )
+        data = self._fetch(number * _BLOCK, (number + 1) * _BLOCK)
+        return self._blocks.keep(self._path, number, data)
 
     def into(self, target: memoryview, offset: int) -> int:
         number = offset // _RANGE
-        for passed in [old for old in self._ranges if old < number]:
-            del self._ranges[passed]
-        for wanted in range(number, number + self._ahead + 1):
-            if wanted not in self._ranges and wanted * _RANGE < self._size:
-                self._ranges[wanted] = self._workers.submit(self._range, wanted)
+        self._fetch_ahead(number)
         if number not in self._ranges:
             return 0
-        part = memoryview(self._ranges[number].result())[offset - number * _RANGE :][: len(target)]
+        data = memoryview(self._ranges[number].result())
+        part = data[offset - number * _RANGE :][: len(target)]
         target[: len(part)] = part
         return len(part)
+
+    def _fetch_ahead(self, number: int) -> None:
+        for passed in [old for old in self._ranges if old < number]:
+            del self._ranges[passed]
+        for following in range(number, number + self._ahead + 1):
+            if following not in self._ranges and following * _RANGE < self._size:
+                self._ranges[following] = self._workers.submit(self._range, following)
 
     def _range(self, number: int) -> bytes:
         if self._size <= _BLOCK:
@@ -184,9 +184,9 @@ class _RangedObject:
 
     def _fetch(self, begin: int, end: int) -> bytes:
         end = min(end, self._size)
-        data: bytes = (
-            self._system.cat_file(self._path, start=begin, end=end) if begin < end else b""
-        )
+        if begin >= end:
+            return b""
+        data: bytes = self._system.cat_file(self._path, start=begin, end=end)
         return data
 
     def close(self) -> None:

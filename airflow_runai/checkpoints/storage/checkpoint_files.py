@@ -1,9 +1,9 @@
 """
-Checkpoints that are neither one file nor one directory: a TensorFlow prefix, which is an index and its data files.
+The files of one checkpoint, also if it is neither one file nor one directory.
 
-Such a one goes by the name of its index, ``ckpt-12.index``, or by the prefix itself; its listing is
-that of a directory that holds nothing but its own files, so that everything else (changes while it
-is read, digest, formats) need not know.
+A TensorFlow prefix is an index and its data files. It is named after its index, ``ckpt-12.index``,
+or by the prefix itself. Its listing is that of a directory with only these files, so that no other
+module needs to know.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, look
-
-__all__ = ["INDEX", "list_checkpoint", "pieces"]
+from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, stat_entry
 
 INDEX = ".index"
-MOST_PIECES = 10_000
+MAX_FILES = 10_000
 
 
 def list_checkpoint(
     path: Location, limit: int, on_error: Callable[[str, Exception], None]
 ) -> Listing:
     """
-    List a checkpoint as :func:`list_tree` does, companions included.
+    List a checkpoint as :func:`list_tree` does, with the files that belong to an index.
 
-    :param limit: number of entries to list at most, those beside the checkpoint included.
-    :param on_error: told the relative path and the error of everything that could not be looked at.
-    :raises OSError: when the checkpoint itself cannot be looked at.
+    :param limit: maximum number of entries, those beside the checkpoint included.
+    :param on_error: called with the relative path and the error of every entry that cannot be read.
+    :raises OSError: if the checkpoint itself cannot be read.
     """
     try:
         tree = list_tree(path, limit, on_error)
@@ -37,11 +35,11 @@ def list_checkpoint(
         tree = list_tree(path, limit, on_error)
     if not tree.single or not path.name.endswith(INDEX):
         return tree
-    found = dict(_companions(path, limit + 1))
-    bundle = Listing(path, path.name, truncated=len(found) > limit)
-    for name, child in sorted(found.items()):
+    files = dict(_files_of_index(path, limit + 1))
+    bundle = Listing(path, path.name, truncated=len(files) > limit)
+    for name, child in sorted(files.items()):
         try:
-            entry = look(child)
+            entry = stat_entry(child)
         except Exception as error:
             on_error(name, error)
             continue
@@ -49,30 +47,30 @@ def list_checkpoint(
     return bundle
 
 
-def pieces(checkpoint: Path) -> list[Path]:
+def files_of(checkpoint: Path) -> list[Path]:
     """
-    What must be moved to move a checkpoint: itself, or an index and then its data files.
+    Return what must be moved to move a checkpoint: itself, or an index and then its data files.
 
-    :raises OSError: when it cannot be looked at.
+    :raises OSError: if it cannot be read.
     """
     if checkpoint.is_dir() or checkpoint.is_symlink():
         return [checkpoint]
-    tree = list_checkpoint(checkpoint, MOST_PIECES, lambda name, error: None)
-    found = [checkpoint.with_name(name) for name in (*tree.files, *tree.others)]
-    return sorted(found, key=lambda piece: (not piece.name.endswith(INDEX), piece.name))
+    tree = list_checkpoint(checkpoint, MAX_FILES, lambda name, error: None)
+    files = [checkpoint.with_name(name) for name in (*tree.files, *tree.others)]
+    return sorted(files, key=lambda file: (not file.name.endswith(INDEX), file.name))
 
 
 def _index_of(prefix: Any) -> Any:
-    """Return the index of a prefix that is no file itself; if there is none, looking at the prefix says so again."""
+    """Return the index of a prefix; without one the prefix, whose listing fails again."""
     index = prefix.parent / (prefix.name + INDEX)
     try:
-        look(index)
+        stat_entry(index)
     except OSError:
         return prefix
     return index
 
 
-def _companions(index: Any, limit: int) -> Iterator[tuple[str, Any]]:
+def _files_of_index(index: Any, limit: int) -> Iterator[tuple[str, Any]]:
     prefix = index.name.removesuffix(INDEX)
     for child in index.parent.iterdir():
         if child.name == index.name or child.name.startswith(f"{prefix}.data-"):

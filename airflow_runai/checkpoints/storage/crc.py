@@ -1,5 +1,5 @@
 """
-The CRC32 of bytes, and the joining of two without the bytes: a file's sum from those of its parts, each summed once.
+The CRC32 of bytes, and of two runs of bytes from the CRC32s of both.
 
 ``isal`` computes both, some 10 times as fast as zlib. It is imported when the first byte is summed,
 because Airflow imports this package whenever it parses a DAG.
@@ -7,12 +7,10 @@ because Airflow imports this package whenever it parses a DAG.
 
 from __future__ import annotations
 
-__all__ = ["combine", "crc32"]
-
 
 def crc32(data: bytes | bytearray | memoryview, value: int = 0) -> int:
     """
-    CRC32 of a run of bytes.
+    Return the CRC32 of a run of bytes.
 
     :param value: CRC32 of what came before it.
     """
@@ -23,7 +21,7 @@ def crc32(data: bytes | bytearray | memoryview, value: int = 0) -> int:
 
 def combine(first: int, second: int, second_size: int) -> int:
     """
-    CRC32 of two runs of bytes, one after the other.
+    Return the CRC32 of two runs of bytes, one after the other.
 
     :param first: CRC32 of the first run.
     :param second: CRC32 of the second run.

@@ -7,14 +7,12 @@ imports this package whenever it parses a DAG.
 
 from __future__ import annotations
 
-__all__ = ["crc32c", "unmasked"]
-
 _FULL = 0xFFFFFFFF
 
 
 def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int:
     """
-    CRC32C of a run of bytes.
+    Return the CRC32C of a run of bytes.
 
     :param value: CRC32C of what came before it.
     """
@@ -24,6 +22,6 @@ def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int:
 
 
 def unmasked(stored: int) -> int:
-    """Return the CRC32C that LevelDB and TensorFlow store rotated and shifted, so that a CRC of CRCs is harmless."""
+    """Undo the masking of LevelDB and TensorFlow, which rotate and shift a CRC32C."""
     rotated = (stored - 0xA282EAD8) & _FULL
     return (rotated >> 17 | rotated << 15) & _FULL

@@ -1,16 +1,15 @@
 """
-A directory held open, and the one way to read, write, rename and remove what lies below it without ever leaving it.
+An open directory: reads, writes, renames and removes what lies below it without ever leaving it.
 
-Whoever trains writes into the storage that workers read, so what lies there may be laid out to lead
-elsewhere: a link in place of a file or of a directory, a fifo that never answers, a name with
-``..`` in it. Paths are therefore not looked at and then used, because what they name may change in
-between. Each step goes from an open directory to one name in it, and a link is refused by the
-opening itself (``openat`` with ``O_NOFOLLOW``).
+Trainings write into the storage that workers read, so what lies there may lead elsewhere: a link in
+place of a file or directory, a fifo that never answers, a name with ``..`` in it. Checking a path
+and then using it is not safe, because what it names may change in between. Each step therefore goes
+from an open directory to one name in it, and the opening itself refuses a link (``openat`` with
+``O_NOFOLLOW``).
 
-A hard link cannot be told from the file, and is taken for it: it cannot leave its file system, and
-Linux lets nobody make one to a file that he cannot write. Nothing is ever written in place, so that
-what else bears the name of a file stays as it is. Files on mounted storage only; object storage has
-no links.
+A hard link cannot be told from the file and is treated as the file: it cannot leave its file
+system, and Linux lets no one link to a file that they cannot write. Nothing is written in place, so
+other names of the same file keep their content. Mounted storage only; object storage has no links.
 """
 
 from __future__ import annotations
@@ -24,16 +23,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Folder", "WrongKind"]
-
 _NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_CLOEXEC
-# To pass through a directory, one need not be allowed to list it.
+# Passing through a directory does not need the right to list it.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 # Opening a fifo waits for a writer otherwise.
 _READABLE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | _NEVER_FOLLOWED
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NEVER_FOLLOWED
-# Listings of checkpoints end at 16; whatever goes deeper was no checkpoint.
-_DEEPEST = 64
+# Listings of checkpoints end at 16 levels; anything deeper was no checkpoint.
+_MAX_DEPTH = 64
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -44,10 +41,10 @@ _KINDS = {
 
 
 class WrongKind(OSError):
-    """Under a name lies something else than may be used there: a link, a fifo, a device; or it is no name at all."""
+    """A name is not valid, or leads to a link, a fifo or a device that must not be used."""
 
-    def __init__(self, place: Path, words: str) -> None:
-        super().__init__(errno.ELOOP, words, str(place))
+    def __init__(self, place: Path, problem: str) -> None:
+        super().__init__(errno.ELOOP, problem, str(place))
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
@@ -57,10 +54,9 @@ class Folder:
     """
     An open directory; a context manager.
 
-    Whatever takes a name takes that of one entry, and raises :class:`WrongKind` for every other
-    text.
+    Methods that take a name take that of one entry, and raise :class:`WrongKind` for any other text.
 
-    :param path: how errors call it.
+    :param path: names it in errors.
     """
 
     def __init__(self, handle: int, path: Path) -> None:
@@ -117,34 +113,38 @@ class Folder:
         return Folder(handle, self.path / name)
 
     def make(self, name: str) -> None:
-        """Make a directory that nobody had before."""
+        """Make a directory that does not exist yet."""
         os.mkdir(self._single(name), dir_fd=self._handle)
 
     def names(self) -> Iterator[str]:
-        """Names of all that lies here, in any order."""
+        """Yield the names of all entries, in any order."""
         with self._listed() as handle, os.scandir(handle) as entries:
             for entry in entries:
                 yield entry.name
 
     def kind(self, name: str) -> str | None:
-        """``file``, ``directory``, ``link``, ``fifo``, ``socket`` or ``device``; ``None`` where there is nothing."""
+        """
+        Return what an entry is; ``None`` if there is none.
+
+        :return: ``file``, ``directory``, ``link``, ``fifo``, ``socket`` or ``device``.
+        """
         try:
-            found = os.stat(self._single(name), dir_fd=self._handle, follow_symlinks=False)
+            status = os.stat(self._single(name), dir_fd=self._handle, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return _KINDS.get(stat.S_IFMT(found.st_mode), "device")
+        return _KINDS.get(stat.S_IFMT(status.st_mode), "device")
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a file; of one that is longer than ``limit`` bytes, one byte more."""
-        # Looked at first, because opening a device may do something; and again, because it may be
-        # another by then.
+        # Checked before, because opening a device may have effects; and after, because the entry
+        # may have been replaced in between.
         self._expect(name, "file")
         with _closing(os.open(self._single(name), _READABLE, dir_fd=self._handle)) as handle:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
                 raise WrongKind(self.path / name, "is no file any more")
             with open(handle, "rb", closefd=False) as file:
-                return file.read(min(limit, found.st_size) + 1)
+                return file.read(min(limit, status.st_size) + 1)
 
     def expect_room(self) -> None:
         """Raise :class:`PermissionError` if nothing can be written here."""
@@ -152,16 +152,14 @@ class Folder:
             raise PermissionError(f"{self.path} is not writable")
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file that nobody had before, and see it on the disk."""
+        """Write a file that does not exist yet, and sync it to the disk."""
         with open(os.open(self._single(name), _NEW, 0o666, dir_fd=self._handle), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
 
     def replace(self, name: str, data: bytes) -> None:
-        """
-        Write a file so that readers see the old or the new one; a link is replaced, never followed.
-        """
+        """Write a file atomically: readers see the old or the new one; a link is replaced."""
         fresh = f".{uuid.uuid4().hex}.tmp"
         try:
             self.write(fresh, data)
@@ -172,7 +170,7 @@ class Folder:
             os.fsync(handle)
 
     def move(self, name: str, into: Folder) -> None:
-        """Rename something, whatever it is, into another directory of the same file system."""
+        """Move an entry of any kind into another directory of the same file system."""
         os.rename(self._single(name), name, src_dir_fd=self._handle, dst_dir_fd=into._handle)
 
     def remove(self, name: str) -> None:
@@ -180,17 +178,16 @@ class Folder:
         with suppress(FileNotFoundError):
             os.unlink(self._single(name), dir_fd=self._handle)
 
-    def clear(self, name: str, *, deepest: int = _DEEPEST) -> None:
-        """Remove something and all that lies in it; links go, what they lead to stays."""
+    def clear(self, name: str, *, max_depth: int = _MAX_DEPTH) -> None:
+        """Remove an entry and all that lies in it; links are removed, not followed."""
         if self.kind(name) != "directory":
             return self.remove(name)
-        if not deepest:
-            raise WrongKind(
-                self.path / name, f"lies more than {_DEEPEST} directories deep; remove it by hand"
-            )
+        if not max_depth:
+            problem = f"lies more than {_MAX_DEPTH} directories deep; remove it by hand"
+            raise WrongKind(self.path / name, problem)
         with self.enter(name) as folder:
             for child in list(folder.names()):
-                folder.clear(child, deepest=deepest - 1)
+                folder.clear(child, max_depth=max_depth - 1)
         self.drop(name)
 
     def drop(self, name: str) -> None:
@@ -202,22 +199,17 @@ class Folder:
             raise WrongKind(self.path, f"{name[:80]!r} is no name of something in it")
         return name
 
-    def _expect(self, name: str, wanted: str) -> None:
-        found = self.kind(name)
-        if found not in (wanted, None):
-            advice = (
-                "links are not followed here, because they may lead anywhere; "
-                if found == "link"
-                else ""
-            )
-            raise WrongKind(
-                self.path / name, f"is a {found}; {advice}put the {wanted} itself there"
-            )
+    def _expect(self, name: str, expected: str) -> None:
+        kind = self.kind(name)
+        if kind in (expected, None):
+            return
+        reason = "links are not followed here, because they may lead anywhere; "
+        problem = f"is a {kind}; {reason if kind == 'link' else ''}put the {expected} itself there"
+        raise WrongKind(self.path / name, problem)
 
     def _listed(self) -> AbstractContextManager[int]:
-        return _closing(
-            os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._handle)
-        )
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        return _closing(os.open(".", flags, dir_fd=self._handle))
 
 
 @contextmanager
@@ -229,7 +221,7 @@ def _closing(handle: int) -> Iterator[int]:
 
 
 def can_be_encoded(name: str) -> bool:
-    """Whether a file can bear this name: no NUL, and no half of a surrogate but those that stand for odd bytes."""
+    """Whether a file can have this name: no NUL, no surrogate except those for odd bytes."""
     try:
         return b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:

@@ -1,9 +1,9 @@
 """
-What lies on disk: a bounded listing of one checkpoint, taken with the pathlib interface only.
+A bounded listing of one checkpoint, taken with the pathlib interface only.
 
-Works for :class:`pathlib.Path` and for object storage alike. It opens nothing. Fifos, devices and
-links to directories are listed as what they are and never followed, because opening a fifo blocks
-and a link to a directory may not end.
+Works for :class:`pathlib.Path` and for object storage. Opens nothing: fifos, devices and links to
+directories are listed as what they are and never followed, because opening a fifo blocks and a link
+to a directory may never end.
 """
 
 from __future__ import annotations
@@ -17,17 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-__all__ = [
-    "FileEntry",
-    "Listing",
-    "Location",
-    "children",
-    "forget_listings",
-    "is_temporary",
-    "list_tree",
-    "look",
-]
-
 Kind = Literal["file", "directory", "special", "link", "gone"]
 _DEPTH_LIMIT = 16
 # Where TensorFlow keeps the parts of a checkpoint until it merges them: ckpt-12_temp.
@@ -35,9 +24,7 @@ _TENSORFLOW_PARTS = re.compile(r"_temp(?:_[0-9a-f]{32})?$")
 
 
 class Location(Protocol):
-    """
-    The part of the pathlib interface that is used; ``Path`` and ``ObjectStoragePath`` both have it.
-    """
+    """The part of the pathlib interface in use, which ``ObjectStoragePath`` has too."""
 
     @property
     def name(self) -> str:
@@ -56,9 +43,9 @@ class Location(Protocol):
 @dataclass(frozen=True)
 class FileEntry:
     """
-    One listed thing.
+    One listed entry.
 
-    :param mtime: epoch seconds; 0 where the storage knows none.
+    :param mtime: epoch seconds; 0 if the storage has none.
     :param linked: reached through a symbolic link.
     """
 
@@ -76,12 +63,12 @@ class Listing:
 
     :param root: the checkpoint itself.
     :param label: how findings name it.
-    :param files: regular files by relative POSIX path; a checkpoint that is one file has one, under
-        its own name.
+    :param files: regular files by relative POSIX path; a checkpoint of one file has one, under its
+        own name.
     :param others: everything that is neither a regular file nor a directory, by relative path.
     :param single: the checkpoint is a file, not a directory.
-    :param truncated: there was more than the limit allows to list.
-    :param listed: entries that were looked at, directories too.
+    :param truncated: there are more entries than the limit.
+    :param listed: entries so far, directories included.
     """
 
     root: Location
@@ -92,39 +79,39 @@ class Listing:
     truncated: bool = False
     listed: int = 0
 
-    def only(self, name: str) -> Listing:
-        """The same checkpoint seen as one of its files."""
+    def narrowed_to(self, name: str) -> Listing:
+        """The same checkpoint status as one of its files."""
         return Listing(self.files[name].path, name, {name: self.files[name]}, single=True)
 
-    def beside(self, name: str) -> bool:
+    def has_top_level(self, name: str) -> bool:
         """Whether a file of that name lies at the top of the directory."""
         return not self.single and name in self.files
 
     @property
     def fingerprint(self) -> dict[str, tuple[int, float]]:
-        """Sizes and times, to notice that somebody is still writing."""
+        """Sizes and times, to detect that the checkpoint is still being written."""
         return {name: (entry.size, entry.mtime) for name, entry in self.files.items()}
 
     @property
     def mark(self) -> str:
-        """The fingerprint as a short text, to recognise later that these are the files that were looked at."""
-        seen = (
+        """The fingerprint as a short text, to recognise the same files later."""
+        content = (
             sorted(self.fingerprint.items()),
             sorted((name, entry.kind) for name, entry in self.others.items()),
         )
-        return hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def look(path: Location) -> FileEntry:
+def stat_entry(path: Location) -> FileEntry:
     """
-    Look at one path, following a link to a file.
+    Read the status of one path, following a link to a file.
 
-    :raises OSError: when it is not there or may not be looked at.
+    :raises OSError: if it does not exist or access is denied.
     """
-    seen = path.stat()
-    mode = int(getattr(seen, "st_mode", 0) or 0)
-    size = int(getattr(seen, "st_size", 0) or 0)
-    mtime = float(getattr(seen, "st_mtime", 0) or 0)
+    status = path.stat()
+    mode = int(getattr(status, "st_mode", 0) or 0)
+    size = int(getattr(status, "st_size", 0) or 0)
+    mtime = float(getattr(status, "st_mtime", 0) or 0)
     if stat.S_ISDIR(mode):
         return FileEntry(path, "directory", 0, mtime)
     if stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0:
@@ -136,12 +123,12 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     """
     List a checkpoint, breadth first.
 
-    :param limit: number of entries to list at most.
-    :param on_error: told the relative path and the error of everything that could not be looked at.
-    :raises OSError: when the root itself cannot be looked at.
+    :param limit: maximum number of entries.
+    :param on_error: called with the relative path and the error of every entry that cannot be read.
+    :raises OSError: if the root itself cannot be read.
     """
     forget_listings(root)
-    top = look(root)
+    top = stat_entry(root)
     tree = Listing(root, root.name)
     if top.kind != "directory":
         tree.single = True
@@ -157,10 +144,10 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
 
 def children(folder: Any, limit: int) -> Iterator[Any] | None:
     """
-    What lies in a directory, one after the other; ``None`` when S3 says that it is more than the limit.
+    Return the entries of a directory; ``None`` if S3 holds more than the limit.
 
-    A million names are not collected first, as ``Path.iterdir`` does, nor asked for, as s3fs does.
-    Of other object stores fsspec hands over whole listings.
+    A million names are not collected first, as ``Path.iterdir`` does, nor requested, as s3fs does.
+    For other object stores fsspec returns whole listings.
     """
     if isinstance(folder, Path):
         return _scanned(folder)
@@ -174,25 +161,25 @@ def _scanned(folder: Path) -> Iterator[Path]:
 
 
 def _fits(folder: Any, limit: int) -> bool:
-    """Whether S3 has no more entries there; a request for each thousand, up to the limit."""
+    """Ask S3 whether there are at most so many entries, with a request for each thousand."""
     system: Any = getattr(folder, "fs", None)
     if "s3" not in getattr(system, "protocol", ()):
         return True
     bucket, key, _ = system.split_path(folder.path)
-    prefix, found, more = key.rstrip("/") + "/" if key else "", 0, {"MaxKeys": min(limit + 1, 1000)}
-    while found <= limit:
-        page = system.call_s3(
-            "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more
-        )
-        found += page.get("KeyCount", 0)
+    prefix = key.rstrip("/") + "/" if key else ""
+    query = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": min(limit + 1, 1000)}
+    count = 0
+    while count <= limit:
+        page = system.call_s3("list_objects_v2", **query)
+        count += page.get("KeyCount", 0)
         if not page.get("IsTruncated"):
             break
-        more["ContinuationToken"] = page["NextContinuationToken"]
-    return found <= limit
+        query["ContinuationToken"] = page["NextContinuationToken"]
+    return count <= limit
 
 
 def forget_listings(root: Any) -> None:
-    """Have an object store listed anew: fsspec remembers listings, and a trainer goes on writing meanwhile."""
+    """Make fsspec forget its cached listings, because the trainer goes on writing."""
     system = getattr(root, "fs", None)
     if system is not None:
         system.invalidate_cache()
@@ -213,7 +200,7 @@ def _children(
             tree.listed += 1
             name = prefix + child.name
             try:
-                yield name, _look_at_child(child)
+                yield name, _child_entry(child)
             except Exception as error:
                 tree.others[name] = FileEntry(child, "gone")
                 on_error(name, error)
@@ -226,8 +213,8 @@ def _refused(tree: Listing) -> Iterator[Any]:
     return iter(())
 
 
-def _look_at_child(child: Any) -> FileEntry:
-    entry = look(child)
+def _child_entry(child: Any) -> FileEntry:
+    entry = stat_entry(child)
     is_link = getattr(child, "is_symlink", None)
     if is_link is None or not is_link():
         return entry
@@ -246,9 +233,9 @@ def _place(tree: Listing, name: str, entry: FileEntry, pending: list[tuple[str, 
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a name says that somebody is still writing or already deleting it."""
-    if name.startswith((".tmp", ".trash-", "tmp-")) or name.endswith(
-        (".tmp", ".part", ".incomplete")
-    ):
+    """Whether a name says that it is still being written or already being deleted."""
+    if name.startswith((".tmp", ".trash-", "tmp-")):
+        return True
+    if name.endswith((".tmp", ".part", ".incomplete")):
         return True
     return ".orbax-checkpoint-tmp" in name or _TENSORFLOW_PARTS.search(name) is not None

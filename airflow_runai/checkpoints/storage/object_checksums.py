@@ -1,11 +1,11 @@
 """
-The checksums that an object store keeps of its objects: where a manifest holds the same one, nothing is downloaded.
+The checksums that an object store keeps: if a manifest holds the same one, nothing is downloaded.
 
-S3 keeps what the uploader sent: CRC32 or CRC32C (SDKs since 2025 send one unasked), and of an
-object uploaded in one part without KMS its MD5 as the ETag. A sum of the sums of several parts
-(``COMPOSITE``, a dash in the ETag) is none of the bytes and is not used. Google Cloud Storage keeps
-CRC32C and MD5 in the object's metadata. Agreement proves; disagreement proves nothing here (an ETag
-may be anything), the object is then read as any other.
+S3 keeps what the uploader sent: CRC32 or CRC32C (SDKs since 2025 send one by default), and the MD5
+as ETag if the object was uploaded in one part without KMS. A checksum of part checksums
+(``COMPOSITE``, a dash in the ETag) is not one of the bytes and is not used. Google Cloud Storage
+keeps CRC32C and MD5 in the object's metadata. Agreement proves the bytes; disagreement proves
+nothing (an ETag may be anything), and the object is then read as any other.
 """
 
 from __future__ import annotations
@@ -17,41 +17,38 @@ from typing import Any
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.listing import FileEntry
 
-__all__ = ["vouched"]
-
 _AT_ONCE = 8
 
 
-def vouched(files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, str]]) -> set[str]:
+def files_with_matching_checksum(
+    files: Mapping[str, FileEntry], promised: Mapping[str, Mapping[str, str]]
+) -> set[str]:
     """
-    Names of the files that their object store vouches for; one request a file, none for a local one.
+    Return the files whose store keeps a checksum of the manifest; one request for each remote file.
 
-    :param promised: by name, the sums of a manifest: ``crc32``, ``crc32c`` or ``md5``, in
+    :param promised: by name, the checksums of a manifest: ``crc32``, ``crc32c`` or ``md5``, in
         lower-case hexadecimal.
     """
-    wanted = [name for name in promised if name in files and is_remote(files[name].path)]
-    if not wanted:
+    remote = [name for name in promised if name in files and is_remote(files[name].path)]
+    if not remote:
         return set()
-    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it costs a start
+    from concurrent.futures import ThreadPoolExecutor  # slows the start of a command
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="checkpoint-sums") as workers:
-        kept = workers.map(lambda name: _kept(files[name].path), wanted)
-        return {
-            name
-            for name, sums in zip(wanted, kept, strict=True)
-            if sums.items() & promised[name].items()
-        }
+        kept = workers.map(lambda name: _kept(files[name].path), remote)
+        pairs = zip(remote, kept, strict=True)
+        return {name for name, sums in pairs if sums.items() & promised[name].items()}
 
 
 def _kept(path: Any) -> dict[str, str]:
-    """Sums that the store keeps of one object; nothing when it cannot be asked."""
+    """Return the checksums that the store keeps of one object; none if the request fails."""
     protocols = path.fs.protocol
     protocols = {protocols} if isinstance(protocols, str) else set(protocols)
     try:
         if "s3" in protocols:
             return _kept_by_s3(path)
         return _kept_by_google(path) if "gs" in protocols else {}
-    except Exception:  # then it is read
+    except Exception:  # any error of a storage library: the object is read instead
         return {}
 
 

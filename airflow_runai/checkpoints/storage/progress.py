@@ -1,8 +1,8 @@
 """
-How far a long check is: bytes, rate and the time that is left, told every few seconds.
+Progress of a long check: bytes, rate and time left, every few seconds.
 
-Reads no file and writes none; where the words go is the caller's business: :func:`sentence` suits a
-log, :func:`bar` a terminal. Give a :class:`Progress` as ``progress`` of
+Reads no file and writes none; the caller decides where the text goes: :func:`sentence` suits a log,
+:func:`bar` a terminal. Give a :class:`Progress` as ``progress`` of
 :func:`~airflow_runai.checkpoints.check` or ``select``; each checkpoint begins anew.
 """
 
@@ -12,19 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Moment", "Progress", "bar", "sentence"]
-
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Moment:
     """
-    One look at a check that is under way.
+    The progress of a check at one moment.
 
     :param name: of the checkpoint.
     :param read: bytes so far.
-    :param total: bytes in all, 0 where nobody knows.
+    :param total: bytes in all, 0 if unknown.
     :param seconds: since it began.
     """
 
@@ -40,13 +38,15 @@ class Moment:
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end at this rate; ``None`` while nobody knows."""
-        return max(self.total - self.read, 0) / self.rate if self.total and self.rate else None
+        """Seconds until the end at this rate; ``None`` while unknown."""
+        if not self.total or not self.rate:
+            return None
+        return max(self.total - self.read, 0) / self.rate
 
     @property
     def share(self) -> float:
         """
-        What is done, from 0 to 1.
+        The fraction that is done, from 0 to 1.
 
         A header may be read twice, so the count may pass the total.
         """
@@ -55,10 +55,9 @@ class Moment:
 
 class Progress:
     """
-    Shows a check's progress, not more often than asked.
+    Shows the progress of a check at most every few seconds.
 
-    :param show: told a :class:`Moment`; nothing is shown of a check that ends before the first is
-        due.
+    :param show: called with a :class:`Moment`; never for a check that ends before the first is due.
     :param every: seconds between two moments.
     :param clock: seconds that only rise.
     """
@@ -75,20 +74,20 @@ class Progress:
         self.begin("", 0)
 
     def begin(self, name: str, total: int) -> None:
-        """Start with the next checkpoint, of so many bytes."""
+        """Start with the next checkpoint, of ``total`` bytes."""
         self._name, self._total = name, total
-        self._began = self._told = self._clock()
+        self._began = self._shown = self._clock()
 
     def __call__(self, read: int) -> None:
-        """Take notice of the number of bytes read since the beginning."""
+        """Take the number of bytes read since the beginning."""
         now = self._clock()
-        if now - self._told >= self._every:
-            self._told = now
+        if now - self._shown >= self._every:
+            self._shown = now
             self._show(Moment(self._name, read, self._total, now - self._began))
 
 
 def sentence(moment: Moment) -> str:
-    """Say it for a log: ``step-00000042: 1024 of 4096 MiB (25 %), 512 MiB/s, 6 s left``."""
+    """Render it for a log: ``step-00000042: 1024 of 4096 MiB (25 %), 512 MiB/s, 6 s left``."""
     done = f"{moment.name}: {moment.read // _MIB}"
     done += f" of {moment.total // _MIB} MiB ({moment.share:.0%})" if moment.total else " MiB"
     left = "" if moment.left is None else f", {duration(moment.left)} left"
@@ -96,17 +95,17 @@ def sentence(moment: Moment) -> str:
 
 
 def bar(moment: Moment, width: int = 80) -> str:
-    """Draw it in one line of a terminal, at most ``width`` characters."""
+    """Render it as one line of a terminal, at most ``width`` characters."""
     left = "" if moment.left is None else duration(moment.left)
-    words = f" {moment.share:4.0%} {moment.rate / _MIB:5.0f} MiB/s {left:>8}"
-    name = moment.name[: max(width - len(words) - 12, 0)]
-    room = max(width - len(words) - len(name) - 3, 0)
+    figures = f" {moment.share:4.0%} {moment.rate / _MIB:5.0f} MiB/s {left:>8}"
+    name = moment.name[: max(width - len(figures) - 12, 0)]
+    room = max(width - len(figures) - len(name) - 3, 0)
     full = round(room * moment.share)
-    return f"{name} [{'#' * full}{'.' * (room - full)}]{words}"[:width]
+    return f"{name} [{'#' * full}{'.' * (room - full)}]{figures}"[:width]
 
 
 def duration(seconds: float) -> str:
-    """Say seconds as people do: ``42 s``, ``3 min``, ``1 h 5 min``."""
+    """Render seconds as people write them: ``42 s``, ``3 min``, ``1 h 5 min``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

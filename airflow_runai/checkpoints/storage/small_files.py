@@ -1,5 +1,5 @@
 """
-One small file in whatever storage: read whole, replaced so that readers see the old or the new one, removed.
+One small file in any storage: read whole, replaced atomically, removed.
 
 On mounted storage no link is followed to it
 (:mod:`~airflow_runai.checkpoints.storage.directory_handle`), and it is written under another name,
@@ -16,16 +16,14 @@ from typing import Any
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
 
-__all__ = ["SmallFile"]
-
 
 @dataclass(frozen=True)
 class SmallFile:
     """
-    Where a small file lies.
+    The place of a small file.
 
-    :param below: the directory from which on no link is followed, for a mounted one; without it
-        only the file itself must not be a link.
+    :param below: on mounted storage, the directory below which no link is followed; without it only
+        the file itself must not be a link.
     """
 
     path: Location
@@ -36,7 +34,7 @@ class SmallFile:
 
     @classmethod
     def of(cls, place: Location | SmallFile) -> SmallFile:
-        """Take a path for the file that lies there."""
+        """Make one of a path."""
         return place if isinstance(place, SmallFile) else cls(place)
 
     def read(self, limit: int) -> bytes:
@@ -55,9 +53,9 @@ class SmallFile:
 
     def make_room(self) -> None:
         """
-        Make its directory, so that it is known early whether it can be written.
+        Make its directory, to find out early whether it can be written.
 
-        :raises OSError: if not; of object storage only the writing itself can tell.
+        :raises OSError: if not; on object storage only the writing itself can tell.
         """
         if isinstance(self.path, Path):
             with Folder.holding(self.path, self.below, make=True) as folder:
@@ -65,9 +63,9 @@ class SmallFile:
 
     def replace(self, text: str) -> None:
         """
-        Write it, and make its directory where there is none.
+        Write it, and make its directory if there is none.
 
-        :raises OSError: when it cannot be written; then the old one is still there.
+        :raises OSError: if it cannot be written; the old one is still there.
         """
         if isinstance(self.path, Path):
             with Folder.holding(self.path, self.below, make=True) as folder:

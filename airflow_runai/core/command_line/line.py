@@ -1,10 +1,12 @@
 """
-What a command line says that lies across templates: words for the container, ``--git-sync``, and what it fills in.
+The parts of a command line whose meaning depends on templates.
+
+They are the container's words, ``--git-sync`` and defaults.
 
 CLI v1 asks its templates first and fills in its defaults afterwards, lays ``--git-sync`` over a
-template's field by field, and lets the words after ``--`` take the place of all of a template's
-words (run-ai/runai-cli, ``submit_template_merger.go`` and ``submit_mpi.go``). So none of that is
-part of the keys that are said; it is added by :func:`completed` when everybody has spoken.
+template's field by field, and lets the words after ``--`` replace all of a template's words
+(run-ai/runai-cli, ``submit_template_merger.go`` and ``submit_mpi.go``). So none of that is part of
+the keys that a line says; :func:`completed` adds it once all layers are merged.
 """
 
 from __future__ import annotations
@@ -13,26 +15,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+#: How a line says what runs, see :class:`Line`.
 Words = Literal["command", "args", "either", "flags"]
 #: GPUs and slices of them, as extended resources.
-_DEVICES = ("nvidia.com/gpu", "nvidia.com/mig-")
-#: The branch and the place of a clone in CLI v1, where nobody names them.
-_GIT = {"branch": "master", "path": "/code"}
+_GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-")
+#: CLI v1's defaults for a clone.
+_GIT_DEFAULTS = {"branch": "master", "path": "/code"}
 
 
 @dataclass(frozen=True)
 class Line:
     """
-    A command line, or the ConfigMap that amounts to one, before anything is filled in.
+    A command line, or the ConfigMap that stands for one, before anything is filled in.
 
     :param said: keys of a specification.
     :param git: parts of ``--git-sync`` of CLI v1, which knows one repository only.
-    :param fills: dotted keys and the values that the command line gives them where nobody says one.
+    :param fills: dotted keys and the command line's defaults for them.
     :param words: how it says what runs: words that are the command or its arguments, or ``either``
         of them, as a template may decide; ``flags`` if it has a flag for each; ``None`` without
         any.
-    :param launcher: it makes an MPI job of CLI v1, in which the launcher alone runs the command,
-        without a GPU.
+    :param launcher: it is an MPI job of CLI v1: only the launcher runs the command, without a GPU.
     """
 
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -43,8 +45,9 @@ class Line:
 
 
 def alone(line: Line, *, templated: bool) -> dict[str, Any]:
-    """Return what a line says by itself; nothing is filled in if a template may still say it."""
-    return completed(with_git(line.said, [line], fill=not templated), [line], fill=not templated)
+    """Return what a line says by itself; defaults are left out if a template may set the keys."""
+    spec = with_git(line.said, [line], fill=not templated)
+    return completed(spec, [line], fill=not templated)
 
 
 def completed(
@@ -53,14 +56,15 @@ def completed(
     """
     Return a specification with what lines add to it in the end.
 
-    :param fill: add defaults, too; a template may still have others.
+    :param fill: add defaults as well; without it, a template may still have others.
     """
     lines = list(lines)
-    found = dict(spec)
-    for line in lines if fill else ():
-        for key, value in line.fills.items():
-            found = _filled(found, key.split("."), value)
-    return _launched(found) if any(line.launcher for line in lines) else found
+    result = dict(spec)
+    if fill:
+        for line in lines:
+            for key, value in line.fills.items():
+                result = _with_default(result, key.split("."), value)
+    return _with_launcher(result) if any(line.launcher for line in lines) else result
 
 
 def with_git(
@@ -69,70 +73,75 @@ def with_git(
     """
     Return a specification with the repository that lines name together.
 
-    It completes the entry that clones the same repository, or into the same place; without a
-    source, the only one.
+    It completes the entry that clones the same repository, or into the same directory; without a
+    source, the only entry.
 
-    :raises ValueError: if nobody names a source.
+    :raises ValueError: if no line and no template names a source.
     """
     git = {key: value for line in lines for key, value in line.git.items()}
     if not git:
         return dict(spec)
     storage = dict(spec.get("storage") or {})
     entries = list(storage.get("git") or ())
-    at = meant(git, entries)
-    if at is not None:
-        entries[at] = {**entries[at], **git}
+    index = index_of_clone(git, entries)
+    if index is not None:
+        entries[index] = {**entries[index], **git}
     elif fill and "repository" not in git:
         raise ValueError("--git-sync names no source, and no template has one; write source=…")
     else:
-        entries.append({**_GIT, **git} if fill else git)
+        entries.append({**_GIT_DEFAULTS, **git} if fill else git)
     return {**spec, "storage": {**storage, "git": entries}}
 
 
-def meant(git: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return the index of the repository that ``git``, in which parts may be missing, completes."""
-    return next(
-        (index for index, entry in enumerate(entries) if _is_meant(git, entry, len(entries) == 1)),
-        None,
-    )
+def index_of_clone(git: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the index of the entry that ``git``, in which parts may be missing, completes."""
+    if "repository" not in git and len(entries) == 1:
+        return 0
+    for index, entry in enumerate(entries):
+        if _is_same_clone(git, entry):
+            return index
+    return None
 
 
-def _is_meant(git: Mapping[str, Any], entry: Mapping[str, Any], alone: bool) -> bool:
-    if "repository" not in git and alone:
+def _is_same_clone(git: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    repository = git.get("repository")
+    if repository is not None and repository == entry.get("repository"):
         return True
-    same = git.get("repository") is not None and git["repository"] == entry.get("repository")
-    return same or bool(git.get("path", _GIT["path"]) == entry.get("path"))
+    return bool(git.get("path", _GIT_DEFAULTS["path"]) == entry.get("path"))
 
 
-def _filled(spec: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+def _with_default(spec: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
     head, *rest = path
-    if not rest:
-        return spec if spec.get(head) is not None else {**spec, head: value}
-    return {**spec, head: _filled(dict(spec.get(head) or {}), rest, value)}
+    if rest:
+        return {**spec, head: _with_default(dict(spec.get(head) or {}), rest, value)}
+    return spec if spec.get(head) is not None else {**spec, head: value}
 
 
-def _launched(spec: dict[str, Any]) -> dict[str, Any]:
+def _with_launcher(spec: dict[str, Any]) -> dict[str, Any]:
     """Give the words to the launcher, which becomes the master, and take the GPUs from it."""
     distributed = dict(spec.get("distributed") or {})
     master = dict(distributed.get("master") or {})
-    own = {key: spec[key] for key in ("command", "args") if spec.get(key) is not None}
-    if own and not master.keys() & own.keys():
-        spec = {key: value for key, value in spec.items() if key not in own}
-        master |= own
-    without = _without_gpus(spec.get("compute") or {})
-    if without:
-        master["compute"] = {**without, **(master.get("compute") or {})}
-    return {**spec, "distributed": {**distributed, **({"master": master} if master else {})}}
+    words = {key: spec[key] for key in ("command", "args") if spec.get(key) is not None}
+    if words and master.keys().isdisjoint(words):
+        spec = {key: value for key, value in spec.items() if key not in words}
+        master |= words
+    compute = _compute_without_gpus(spec.get("compute") or {})
+    if compute:
+        master["compute"] = {**compute, **(master.get("compute") or {})}
+    if master:
+        distributed["master"] = master
+    return {**spec, "distributed": distributed}
 
 
-def _without_gpus(compute: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return what a pod says that has all of ``compute`` but its GPUs; nothing if there are none.
-    """
+def _compute_without_gpus(compute: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that take the GPUs of ``compute`` from a pod; none if it has no GPUs."""
     resources = compute.get("extended_resources") or {}
-    others = {name: amount for name, amount in resources.items() if not name.startswith(_DEVICES)}
-    devices = any(key.startswith("gpu") for key in compute) or len(others) < len(resources)
-    return {
-        **({"gpu_devices": 0} if devices else {}),
-        **({"extended_resources": others} if len(others) < len(resources) else {}),
+    others = {
+        name: amount for name, amount in resources.items() if not name.startswith(_GPU_RESOURCES)
     }
+    overrides: dict[str, Any] = {}
+    if len(others) < len(resources):
+        overrides["extended_resources"] = others
+    if overrides or any(key.startswith("gpu") for key in compute):
+        overrides["gpu_devices"] = 0
+    return overrides

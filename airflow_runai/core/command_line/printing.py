@@ -1,9 +1,9 @@
 """
 From a specification to the command line of CLI v2, through the same table that reads it.
 
-The line is read back before it is handed out, so whatever is printed means the same. What CLI v2
-cannot say is an error that names the key; the whole specification is always available as JSON for
-the REST API (:meth:`~airflow_runai.core.spec.WorkloadSpec.to_wire`).
+Each line is read back before it is returned, so that it means the same. A key that CLI v2 cannot
+express is an error; the whole specification is always available as JSON for the REST API
+(:meth:`~airflow_runai.core.spec.WorkloadSpec.to_wire`).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 from airflow_runai.core.command_line import verbs
 from airflow_runai.core.command_line.flags import Flag, Takes
 from airflow_runai.core.command_line.parsing import parse_command
-from airflow_runai.core.command_line.rows_v2 import V2
+from airflow_runai.core.command_line.table_v2 import V2
 from airflow_runai.core.fields import declared, read
-from airflow_runai.core.json_merge import in_order
+from airflow_runai.core.json_merge import canonical
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.storage import Pvc
 from airflow_runai.errors import SpecError
 
 _INSTEAD = "send it as JSON over REST instead (WorkloadSpec.to_wire)"
-#: Said by the verb and by the words after ``--``.
-_ELSEWHERE = {"distributed.framework", "command", "args"}
-#: Said as well, because the reference pages write it so; it must agree with what follows.
-_KINDS = {
+#: Written by the verb and by the words after ``--``.
+_WITHOUT_FLAG = {"distributed.framework", "command", "args"}
+#: Written in front of a flag, as the reference pages do.
+_REQUEST_TYPES = {
     "--gpu-portion-request": ["--gpu-request-type", "portion"],
     "--gpu-memory-request": ["--gpu-request-type", "memory"],
 }
@@ -48,43 +48,45 @@ def print_command(
     Apart from that, reading the line gives the specification again.
 
     :param name: name of the workload; without one the line has none, and Run:ai makes one up.
-    :param name_prefix: what the name begins with that it makes up.
+    :param name_prefix: beginning of the name that Run:ai makes up.
     :raises SpecError: naming every key that the line cannot express.
     """
-    checked = normal(spec if isinstance(spec, WorkloadSpec) else WorkloadSpec.from_mapping(spec))
+    spec = normal(spec if isinstance(spec, WorkloadSpec) else WorkloadSpec.from_mapping(spec))
     problems: list[str] = []
-    words = [*_verb(checked, problems), *filter(None, [name])]
-    for flag, value in (("--name-prefix", name_prefix), ("--project", project)):
-        words += _spelled(flag, value) if value else []
-    for path, kept in _leaves(checked):
-        words += _words(path, kept, problems)
-    words += _payload(checked, problems)
+    words = _verb(spec, problems)
+    if name:
+        words.append(name)
+    if name_prefix:
+        words += _written("--name-prefix", name_prefix)
+    if project:
+        words += _written("--project", project)
+    for path, value in _leaves(spec):
+        words += _words(path, value, problems)
+    words += _payload(spec, problems)
     if problems:
         raise SpecError(problems)
-    _verify(checked, words)
+    _verify(spec, words)
     return shlex.join(words)
 
 
 def normal(spec: WorkloadSpec) -> WorkloadSpec:
-    """Return the specification as CLI v2 would have it: one command, and no ``false`` that is the default."""
+    """Return the specification as CLI v2 would have it: one command, no ``false`` as a default."""
     if spec.command and spec.args:
         spec = replace(spec, command=f"{spec.command} {spec.args}", args=None)
     if spec.storage and spec.storage.pvc:
-        spec = replace(
-            spec, storage=replace(spec.storage, pvc=tuple(map(_plain_claim, spec.storage.pvc)))
-        )
+        claims = tuple(_without_false(claim) for claim in spec.storage.pvc)
+        spec = replace(spec, storage=replace(spec.storage, pvc=claims))
     return spec
 
 
-def _plain_claim(claim: Pvc) -> Pvc:
+def _without_false(claim: Pvc) -> Pvc:
     return replace(claim, read_only=claim.read_only or None, ephemeral=claim.ephemeral or None)
 
 
 def _verb(spec: WorkloadSpec, problems: list[str]) -> list[str]:
+    launcher = str(spec.distributed.framework) if spec.distributed else "single"
     try:
-        return verbs.printed(
-            str(spec.distributed.framework) if spec.distributed else "single"
-        ).split()
+        return verbs.verb_for(launcher).split()
     except ValueError as error:
         problems.append(f"spec.distributed.framework: {error}; {_INSTEAD}")
         return []
@@ -108,19 +110,19 @@ def _leaves(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _words(path: str, value: Any, problems: list[str]) -> list[str]:
-    if path in _ELSEWHERE:
+    if path in _WITHOUT_FLAG:
         return []
-    rows = [flag for flag in V2 if flag.landing.where == path and flag.landing.show]
-    if not rows:
+    flags = [flag for flag in V2 if flag.target.where == path and flag.target.show]
+    if not flags:
         problems.append(f"spec.{path}: no flag of the command line says it; {_INSTEAD}")
         return []
-    found = []
+    words: list[str] = []
     try:
-        for item in rows[0].landing.each(value):
-            found += _item(rows, _as_mapping(item))
+        for item in flags[0].target.each(value):
+            words += _flag_words(flags, _as_mapping(item))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         problems.append(f"spec.{path}: {error}; {_INSTEAD}")
-    return found
+    return words
 
 
 def _as_mapping(item: Any) -> Any:
@@ -130,19 +132,20 @@ def _as_mapping(item: Any) -> Any:
     return {key: value for key, value in pairs if value is not None}
 
 
-def _item(rows: list[Flag], item: Any) -> list[str]:
-    for flag in rows:
-        shown = flag.landing.show(item) if flag.landing.show else None
-        if shown is not None:
-            name = flag.spelled[0]
-            return _KINDS.get(name, []) + _spelled(name, shown, alone=flag.takes is Takes.NOTHING)
+def _flag_words(flags: list[Flag], item: Any) -> list[str]:
+    for flag in flags:
+        value = flag.target.show(item) if flag.target.show else None
+        if value is None:
+            continue
+        name = flag.spelled[0]
+        if flag.takes is Takes.NOTHING:
+            return [f"{name}{value}"]
+        return [*_REQUEST_TYPES.get(name, []), *_written(name, value)]
     raise ValueError("no flag of the command line says it in this form")
 
 
-def _spelled(name: str, value: str, *, alone: bool = False) -> list[str]:
-    if alone:
-        return [f"{name}{value}"]
-    # A value that looks like a flag must hang on its own one.
+def _written(name: str, value: str) -> list[str]:
+    # A value that looks like a flag must be attached to its own one.
     return [f"{name}={value}"] if value.startswith("-") else [name, value]
 
 
@@ -159,24 +162,26 @@ def _payload(spec: WorkloadSpec, problems: list[str]) -> list[str]:
 
 
 def _verify(spec: WorkloadSpec, words: list[str]) -> None:
-    """Read the line again; a difference means that the specification has something that no flag can carry."""
+    """Read the line again; a difference means that no flag can carry something in ``spec``."""
     try:
         parsed = parse_command(words)
     except SpecError as error:
         raise SpecError([f"{problem}; or {_INSTEAD}" for problem in error.problems]) from None
-    ours, theirs = _sent(spec), _sent(WorkloadSpec.from_mapping(parsed.spec))
-    different = sorted(
-        key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)
-    )
+    expected, actual = _sent(spec), _sent(WorkloadSpec.from_mapping(parsed.spec))
+    different = [
+        key
+        for key in sorted(expected.keys() | actual.keys())
+        if expected.get(key) != actual.get(key)
+    ]
     if different:
         raise SpecError([f"spec: the command line would change {', '.join(different)}; {_INSTEAD}"])
 
 
 def _sent(spec: WorkloadSpec) -> dict[str, Any]:
-    """Return what is sent, with the texts of command and arguments in one way of quoting."""
-    body: dict[str, Any] = in_order(spec.to_wire())
-    found = {**body.pop("spec"), **body}
+    """Return the request body, flat, with command and arguments split into words."""
+    body: dict[str, Any] = canonical(spec.to_wire())
+    sent = {**body.pop("spec"), **body}
     for key in ("command", "args"):
-        if key in found:
-            found[key] = shlex.split(found[key])
-    return found
+        if key in sent:
+            sent[key] = shlex.split(sent[key])
+    return sent

@@ -1,9 +1,9 @@
 """
-A command line's words as flags, positionals and payload, by the rules of pflag, the library behind both generations.
+A command line's words as flags, positionals and payload, by the rules of pflag.
 
-Everything after the first bare ``--`` is payload, whatever it looks like. Boolean flags take a
-value only after ``=``. One rule is ours: pflag would take ``--project`` as the value in ``--image
---project p``; here the image has no value.
+Both generations use that library. Everything after the first bare ``--`` is payload, whatever it
+looks like. Boolean flags take a value only after ``=``. One rule is ours: pflag would take
+``--project`` as the value in ``--image --project p``; here the image has no value.
 """
 
 from __future__ import annotations
@@ -24,28 +24,37 @@ _DASHES = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212")
 
 
 @dataclass(frozen=True)
-class Given:
+class Occurrence:
     """A flag as it was written (``-g``) and its value; of booleans ``true`` or ``false``."""
 
     flag: Flag
-    shown: str
+    written: str
     value: str
+
+    @property
+    def name(self) -> str:
+        """The canonical name of the flag."""
+        return self.flag.name
 
 
 @dataclass
 class Scan:
     """
-    What was found.
+    The parts of a line.
 
-    :param named: canonical names of all flags that were recognized, those without a value included.
+    :param recognized: canonical names of all known flags, those without a value included.
     :param payload: the words after a bare ``--``; ``None`` without one.
     """
 
-    given: list[Given] = field(default_factory=list)
+    occurrences: list[Occurrence] = field(default_factory=list)
     positionals: list[str] = field(default_factory=list)
-    named: set[str] = field(default_factory=set)
+    recognized: set[str] = field(default_factory=set)
     payload: list[str] | None = None
     problems: list[str] = field(default_factory=list)
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of one flag, in order."""
+        return [item.value for item in self.occurrences if item.name == name]
 
 
 def by_name(flags: Iterable[Flag]) -> dict[str, Flag]:
@@ -61,58 +70,57 @@ def scan(words: list[str], flags: Mapping[str, Flag], elsewhere: Mapping[str, st
     """
     end = words.index("--") if "--" in words else len(words)
     payload = words[end + 1 :] if end < len(words) else None
-    reader = _Reader(deque(words[:end]), flags, elsewhere, Scan(payload=payload))
-    while reader.rest:
-        reader.take(reader.rest.popleft())
-    return reader.found
+    scanner = _Scanner(deque(words[:end]), flags, elsewhere, Scan(payload=payload))
+    while scanner.rest:
+        scanner.take(scanner.rest.popleft())
+    return scanner.scan
 
 
 @dataclass
-class _Reader:
+class _Scanner:
     rest: deque[str]
     flags: Mapping[str, Flag]
     elsewhere: Mapping[str, str]
-    found: Scan
+    scan: Scan
 
     def take(self, word: str) -> None:
         if word.startswith("--"):
-            self.long(word)
-        elif word.startswith(_DASHES) or (
-            len(word) > 2 and f"-{word}".partition("=")[0] in self.flags
-        ):
-            self.mistyped(word)
+            self.take_long(word)
+        elif word.startswith(_DASHES) or self.lacks_a_hyphen(word):
+            self.refuse_mistyped(word)
         elif word.startswith("-") and len(word) > 1:
-            self.short(word[1:])
+            self.take_short(word[1:])
         else:
-            self.found.positionals.append(word)
+            self.scan.positionals.append(word)
 
-    def mistyped(self, word: str) -> None:
-        """Refuse a word processor's dash, and ``-image x``, which pflag takes for the image ``mage`` and a word."""
+    def lacks_a_hyphen(self, word: str) -> bool:
+        # pflag would take ``-image x`` for the image ``mage`` and a positional.
+        return len(word) > 2 and f"-{word}".partition("=")[0] in self.flags
+
+    def refuse_mistyped(self, word: str) -> None:
         name, equals, _ = word.partition("=")
         bare = name.lstrip("-" + "".join(_DASHES))
-        found = (
-            "one hyphen in place of two"
-            if word.startswith("-")
-            else f"U+{ord(word[0]):04X} in place of hyphens"
-        )
-        self.found.problems.append(
-            f"{cut(name, 40)}: begins with {found}; write {'--' if bare[1:] else '-'}{bare}"
-        )
-        self.skip(not equals)
+        if word.startswith("-"):
+            start = "one hyphen in place of two"
+        else:
+            start = f"U+{ord(word[0]):04X} in place of hyphens"
+        hyphens = "--" if len(bare) > 1 else "-"
+        self.scan.problems.append(f"{cut(name, 40)}: begins with {start}; write {hyphens}{bare}")
+        self.skip_value(likely=not equals)
 
-    def long(self, word: str) -> None:
+    def take_long(self, word: str) -> None:
         name, equals, value = word.partition("=")
         if name in self.flags:
             self.add(name, value if equals else None)
         else:
-            self.unknown(name, skip=not equals)
+            self.refuse_unknown(name, value_follows=not equals)
 
-    def short(self, letters: str) -> None:
+    def take_short(self, letters: str) -> None:
         """Read ``-g1``, ``-g=1``, ``-g 1`` and bundles of booleans such as ``-qd``."""
         while letters:
             name, letters = f"-{letters[0]}", letters[1:]
             if name not in self.flags:
-                return self.unknown(name, skip=not letters)
+                return self.refuse_unknown(name, value_follows=not letters)
             takes_rest = self.flags[name].takes is not Takes.NOTHING or letters.startswith("=")
             if takes_rest and letters:
                 return self.add(name, letters.removeprefix("="))
@@ -121,46 +129,46 @@ class _Reader:
 
     def add(self, name: str, value: str | None) -> None:
         flag = self.flags[name]
-        self.found.named.add(flag.names[0])
+        self.scan.recognized.add(flag.name)
         if flag.takes is Takes.NOTHING:
             self.add_boolean(name, flag, value)
         elif value is not None:
-            self.found.given.append(Given(flag, name, value))
-        elif not self.rest or (
-            flag.names[0] not in _OPAQUE and self.rest[0].partition("=")[0] in self.flags
-        ):
-            follows = (
-                f"followed by the flag {self.rest[0].partition('=')[0]}"
-                if self.rest
-                else "nothing follows"
-            )
-            self.found.problems.append(
-                f"{name}: has no value, {follows}; allowed: {name} VALUE ({flag.doc})"
-            )
+            self.scan.occurrences.append(Occurrence(flag, name, value))
         else:
-            self.found.given.append(Given(flag, name, self.rest.popleft()))
+            self.add_next_word(name, flag)
+
+    def add_next_word(self, name: str, flag: Flag) -> None:
+        next_name = self.rest[0].partition("=")[0] if self.rest else None
+        if next_name is None:
+            why = "nothing follows"
+        elif next_name in self.flags and flag.name not in _OPAQUE:
+            why = f"followed by the flag {next_name}"
+        else:
+            self.scan.occurrences.append(Occurrence(flag, name, self.rest.popleft()))
+            return
+        self.scan.problems.append(
+            f"{name}: has no value, {why}; allowed: {name} VALUE ({flag.doc})"
+        )
 
     def add_boolean(self, name: str, flag: Flag, value: str | None) -> None:
         try:
             on = value is None or go_boolean(value)
         except ValueError as error:
-            self.found.problems.append(f"{name}: {error}")
+            self.scan.problems.append(f"{name}: {error}")
         else:
-            self.found.given.append(Given(flag, name, str(on).lower()))
+            self.scan.occurrences.append(Occurrence(flag, name, str(on).lower()))
 
-    def unknown(self, name: str, *, skip: bool) -> None:
-        """Name the nearest flag; what follows is likely its value, and no mistake of its own."""
-        names = [known for known in self.flags if known.startswith("--")]
-        hint = (
-            nearest(name, names)
-            if name.startswith("--")
-            else "allowed: one of the command's own short flags"
-        )
-        hint = self.elsewhere.get(name, cut(hint, 2000))
-        self.found.problems.append(f"{cut(name, 40)}: unknown flag; {hint}")
-        self.skip(skip)
+    def refuse_unknown(self, name: str, *, value_follows: bool) -> None:
+        if name in self.elsewhere:
+            hint = self.elsewhere[name]
+        elif name.startswith("--"):
+            hint = cut(nearest(name, [flag for flag in self.flags if flag.startswith("--")]), 2000)
+        else:
+            hint = "allowed: one of the command's own short flags"
+        self.scan.problems.append(f"{cut(name, 40)}: unknown flag; {hint}")
+        self.skip_value(likely=value_follows)
 
-    def skip(self, likely: bool) -> None:
-        """Pass over what is likely the value of a flag that cannot be read: it is no mistake of its own."""
+    def skip_value(self, *, likely: bool) -> None:
+        """Pass over the likely value of a flag that cannot be read: it is not a second mistake."""
         if likely and self.rest and not self.rest[0].startswith("-"):
             self.rest.popleft()

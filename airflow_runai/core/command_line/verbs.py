@@ -1,12 +1,13 @@
-"""Which command of ``runai`` a line calls, and what that means: a generation, a flag table, a launcher or none."""
+"""The commands of ``runai`` that submit: the flag table and launcher of each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from airflow_runai.core.command_line.flags import Flag
-from airflow_runai.core.command_line.rows_v1 import V1
-from airflow_runai.core.command_line.rows_v2 import V2
+from airflow_runai.core.command_line.table_v1 import V1
+from airflow_runai.core.command_line.table_v2 import V2
 from airflow_runai.core.fields import nearest
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
@@ -51,12 +52,16 @@ _SUBMITTING: dict[str, Verb] = {
     "submit": Verb(V1, "single"),
 }
 _REFUSED = {
-    "workspace": "makes an interactive workspace, which is not preempted and never ends by itself; this provider runs "
-    "unattended training: submit the same flags with 'runai training submit'",
+    "workspace": "makes an interactive workspace, which is not preempted and never ends by itself; "
+    "this provider runs unattended training: submit the same flags with 'runai training submit'",
     "inference": "serves a model and never ends; this provider runs unattended training",
-    "workload": "submits a file, which is not read here; write what is in it as the operator's spec",
+    "workload": "submits a file, which is not read here; "
+    "write what is in it as the operator's spec",
 }
-_ALLOWED = "runai submit, submit-mpi, submit-dist mpi|pytorch|tf|xgboost, training [FRAMEWORK] submit, distributed submit"
+_ALLOWED = (
+    "runai submit, submit-mpi, submit-dist mpi|pytorch|tf|xgboost, training [FRAMEWORK] submit, "
+    "distributed submit"
+)
 
 
 def find(words: list[str]) -> tuple[Verb, list[str]]:
@@ -67,45 +72,53 @@ def find(words: list[str]) -> tuple[Verb, list[str]]:
     """
     program = words[0].replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
     if program != "runai":
+        begin = cut(words[0], 40)
         raise SpecError(
-            [
-                f"command line: begins with {cut(words[0], 40)!r}; allowed: one command of runai ({_ALLOWED})"
-            ]
+            [f"command line: begins with {begin!r}; allowed: one command of runai ({_ALLOWED})"]
         )
-    # Global flags may stand before the command, as in 'runai --loglevel debug submit'.
-    flags = len(words) > 1 and words[1].startswith("-")
-    for start in range(1, len(words) if flags else 2):
-        for length in (3, 2, 1):
-            called = tuple(words[start : start + length])
-            if len(called) == length and " ".join(called) in _SUBMITTING:
-                return replace(_SUBMITTING[" ".join(called)], words=called), [
-                    *words[1:start],
-                    *words[start + length :],
-                ]
+    for start, end in _spans(words):
+        called = tuple(words[start:end])
+        verb = _SUBMITTING.get(" ".join(called))
+        if verb:
+            return replace(verb, words=called), words[1:start] + words[end:]
     raise SpecError([_refusal(words[1:])])
+
+
+def _spans(words: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield where a command may stand, the longest first."""
+    # Global flags may stand before the command, as in 'runai --loglevel debug submit'.
+    begins_with_flag = len(words) > 1 and words[1].startswith("-")
+    for start in range(1, len(words) if begins_with_flag else 2):
+        for length in (3, 2, 1):
+            if start + length <= len(words):
+                yield start, start + length
 
 
 def _refusal(words: list[str]) -> str:
     if words and words[0] in _REFUSED and "submit" in words[1:3]:
         return f"runai {words[0]} submit: {_REFUSED[words[0]]}"
-    named = [word for word in words[:3] if not word.startswith("-")]
-    asked = cut(" ".join(named[: 2 if named[:1] == ["training"] else 1]), 40)
-    hint = nearest(asked, _SUBMITTING) if asked else ""
+    names = [word for word in words[:3] if not word.startswith("-")]
+    length = 2 if names[:1] == ["training"] else 1
+    command = cut(" ".join(names[:length]), 40)
+    if not command:
+        return f"runai (no command): submits nothing; allowed: {_ALLOWED}"
+    hint = nearest(command, _SUBMITTING)
     near = f"; {hint}" if hint.startswith("did") else ""
-    return f"runai {asked or '(no command)'}: submits nothing{near}; allowed: {_ALLOWED}"
+    return f"runai {command}: submits nothing{near}; allowed: {_ALLOWED}"
 
 
-def printed(launcher: str) -> str:
+def verb_for(launcher: str) -> str:
     """Return the command of CLI v2 for a launcher."""
-    words = {launcher: word for word, launcher in reversed(_LAUNCHERS.items())}
-    if launcher not in words and launcher != "single":
+    if launcher == "single":
+        return "runai training submit"
+    # Of the two words for TF the first one counts, so the table is read backwards.
+    words = {name: word for word, name in reversed(_LAUNCHERS.items())}
+    if launcher not in words:
         raise ValueError(f"{launcher!r}: the command line has no launcher for it")
-    return (
-        f"runai training {words[launcher]} submit" if launcher in words else "runai training submit"
-    )
+    return f"runai training {words[launcher]} submit"
 
 
-def launcher(word: str) -> str:
+def launcher_named(word: str) -> str:
     """Read the value of ``--framework``."""
     if word.lower() not in _LAUNCHERS:
         raise ValueError(f"{word!r}; {nearest(word, set(_LAUNCHERS.values()))}")

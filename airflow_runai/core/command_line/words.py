@@ -1,23 +1,23 @@
 """
-A copied command line as words, as a shell would split it: quotes, escapes, continued lines, prompts, comments.
+A copied command line as words, as a shell would split it.
 
-There is no shell here, on purpose: nothing is expanded and nothing is run. ``$NAME`` stays as it
-stands and is warned about, because a worker's variables are not the researcher's; what only a shell
-can do (pipes, several commands, ``$(…)``) is refused with its place. A Jinja template is one piece,
-blanks and all: Airflow fills it in later.
+Quotes, escapes, continued lines, prompts and comments are understood. There is no shell here, on
+purpose: nothing is expanded and nothing is run. ``$NAME`` stays as it is, with a warning, because a
+worker's variables are not the researcher's. What only a shell can do (pipes, several commands,
+``$(…)``) is refused with its place. A Jinja template is one piece, blanks included: Airflow fills
+it in later.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from airflow_runai.core.texts import cut
 from airflow_runai.errors import SpecError
 
-#: What may stand before the command: empty lines, comments, and a prompt such as ``$`` or ``(base)
-#: me@host:~$``.
+#: Allowed before the command: empty lines, comments, and a prompt such as ``(base) me@host:~$``.
 _HEAD = re.compile(
     r"(?:\s*#[^\n]*\n)*\s*(?:(?:\([\w.-]+\)[ \t]*)?[^\s'\"]*[$%>][ \t]+(?=\S*runai))?"
 )
@@ -40,16 +40,20 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _VARIABLE = re.compile(r"(?<!\\)\$(?:\{[^}]*\}|[A-Za-z_]\w*)")
-#: What word processors make of quotes.
+#: Quotes as word processors write them.
 ODD_QUOTES = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
+_ODD_QUOTE = re.compile(f"[{''.join(ODD_QUOTES)}]")
+_SINGLE_QUOTED = re.compile(r"'[^']*'")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+EMPTY = "command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"
 _SUBSTITUTION = re.compile(r"(?<!\\)(?:\$\(|`)")
 
 
-class Words(NamedTuple):
+class SplitLine(NamedTuple):
     """
-    The words of one command, and what should be said about them.
+    The words of one command.
 
-    :param problems: what is wrong with it, though it could be split.
+    :param problems: mistakes that did not prevent the splitting.
     """
 
     words: list[str]
@@ -57,7 +61,7 @@ class Words(NamedTuple):
     problems: list[str]
 
 
-def split(text: str) -> Words:
+def split(text: str) -> SplitLine:
     """
     Split one command line.
 
@@ -65,51 +69,54 @@ def split(text: str) -> Words:
         if it is empty.
     """
     text = text.replace("\r\n", "\n")
-    reader = _Reader(text)
+    splitter = _Splitter(text)
     head = _HEAD.match(text)
     begin = head.end() if head else 0
     try:
         for piece in _PIECE.finditer(text, begin):
-            reader.take(piece)
+            splitter.take(piece)
     except SpecError as error:
-        raise SpecError([*reader.placeholders, *error.problems]) from None
-    reader.end_word()
-    if not reader.words:
-        raise SpecError(
-            ["command line: empty; allowed: one command such as 'runai submit train1 -i IMAGE …'"]
-        )
-    return Words(reader.words, list(_unexpanded(text[begin:])), reader.placeholders)
+        raise SpecError([*splitter.placeholders, *error.problems]) from None
+    splitter.end_word()
+    if not splitter.words:
+        raise SpecError([EMPTY])
+    return SplitLine(splitter.words, list(_warnings(text[begin:])), splitter.placeholders)
 
 
 def placeholders(text: str) -> list[str]:
-    """Return what documentation leaves to its reader: ``<image_name>``."""
+    """Return the parts that a documentation page leaves to its reader, such as ``<image_name>``."""
     return re.findall(r"<[A-Za-z][^<>]*>", text)
 
 
-def unfilled(found: str) -> str:
-    """Say what to do with a placeholder."""
-    return f"placeholder {cut(found, 60)}: fill it in, without < and >"
+def unfilled(placeholder: str) -> str:
+    """Return what is wrong with a placeholder."""
+    return f"placeholder {cut(placeholder, 60)}: fill it in, without < and >"
 
 
-def _unexpanded(text: str) -> Iterator[str]:
-    names = list(dict.fromkeys(_VARIABLE.findall(re.sub(r"'[^']*'", "", text))))
+def _warnings(text: str) -> Iterator[str]:
+    """Yield a warning for each thing that a shell, or a person, would have read differently."""
+    names = _unique(_VARIABLE.findall(_SINGLE_QUOTED.sub("", text)))
     if names:
         yield (
-            f"{', '.join(names)}: kept as it stands; no shell expands it here, so the container gets this very text. "
-            "Write the value, or a Jinja template, if your shell was to fill it in"
+            f"{', '.join(names)}: kept as it stands; no shell expands it here, so the container "
+            "gets this very text. Write the value, or a Jinja template, if your shell was to fill "
+            "it in"
         )
-    quotes = list(
-        dict.fromkeys(
-            re.findall(f"[{''.join(ODD_QUOTES)}]", re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
-        )
-    )
+    quotes = _unique(_ODD_QUOTE.findall(_QUOTED.sub("", text)))
     if quotes:
-        yield f"{' '.join(quotes)}: kept as it stands, for it is no quote to a shell; type ' or \" instead"
+        yield (
+            f"{' '.join(quotes)}: kept as it stands, because it is not a quote to a shell; "
+            "type ' or \" instead"
+        )
     if re.search(r"(?<=[\s=,:])~/", text):
         yield "~/: kept as it stands; no shell expands it here. Write the whole path"
 
 
-class _Reader:
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))
+
+
+class _Splitter:
     """Collects pieces into words; a word may have several pieces (``-e A='b c'``)."""
 
     def __init__(self, text: str) -> None:
@@ -121,8 +128,7 @@ class _Reader:
 
     def take(self, piece: re.Match[str]) -> None:
         kind = str(piece.lastgroup)
-        # Blanks between the backslash and the line's end, as copying leaves them, would end the
-        # command in a shell.
+        # In a shell, blanks behind a line's last backslash end the word; copying leaves some there.
         if kind in ("space", "comment", "end") or piece["loose"]:
             self.end_word()
         if kind == "end":
@@ -131,49 +137,49 @@ class _Reader:
             self.add(kind, piece)
 
     def add(self, kind: str, piece: re.Match[str]) -> None:
+        mistake = self.mistake(kind, piece[0])
+        if mistake:
+            raise SpecError([self.at(piece, mistake)])
+        if kind == "placeholder":
+            self.placeholders.append(self.at(piece, unfilled(piece[0])))
+        self.word = (self.word or "") + _unquoted(kind, piece[0])
+
+    def mistake(self, kind: str, text: str) -> str | None:
         if self.ended:
-            raise self.wrong(
-                piece,
-                "a second line",
-                "allowed: one command; end each line but the last with a backslash",
+            return (
+                "a second line; allowed: one command; end each line but the last with a backslash"
             )
         if kind == "odd":
-            raise self.wrong(
-                piece,
-                f"U+{ord(piece[0]):04X}, which looks like a blank or like nothing",
-                "type a plain blank, or none",
+            return (
+                f"U+{ord(text):04X}, which looks like a blank or like nothing; "
+                "type a plain blank, or none"
             )
         if kind == "broken":
-            raise self.wrong(
-                piece,
-                f"{piece[0]} is never closed" if piece[0] in "'\"" else "a lone backslash",
-                "close it",
+            found = f"{text} is never closed" if text in "'\"" else "a lone backslash"
+            return f"{found}; close it"
+        if kind == "double" and _SUBSTITUTION.search(text):
+            kind, text = "shell", "a command substitution"
+        if kind == "shell":
+            return (
+                f"{text} is for a shell, and there is none here; write '…' around it to pass it on"
             )
-        if kind == "placeholder":
-            self.placeholders += self.wrong(piece, unfilled(piece[0])).problems
-        if kind == "shell" or (kind == "double" and _SUBSTITUTION.search(piece[0])):
-            shown = piece[0] if kind == "shell" else "a command substitution"
-            raise self.wrong(
-                piece,
-                f"{shown} is for a shell, and there is none here",
-                "write '…' around it to pass it on",
-            )
-        self.word = (self.word or "") + _meaning(kind, piece[0])
+        return None
 
     def end_word(self) -> None:
         if self.word is not None:
             self.words.append(self.word)
         self.word = None
 
-    def wrong(self, piece: re.Match[str], *sentences: str) -> SpecError:
+    def at(self, piece: re.Match[str], sentence: str) -> str:
         line = self.text.count("\n", 0, piece.start()) + 1
         column = piece.start() - self.text.rfind("\n", 0, piece.start())
-        return SpecError([f"command line, line {line}, column {column}: {'; '.join(sentences)}"])
+        return f"command line, line {line}, column {column}: {sentence}"
 
 
-def _meaning(kind: str, piece: str) -> str:
+def _unquoted(kind: str, piece: str) -> str:
     if kind == "single":
         return piece[1:-1]
     if kind == "double":
-        return re.sub(r'\\(?:([$`"\\])|\n)', lambda found: found[1] or "", piece[1:-1])
+        # Between double quotes a backslash escapes these four, and continues a line.
+        return re.sub(r'\\(?:([$`"\\])|\n)', lambda escaped: escaped[1] or "", piece[1:-1])
     return piece[1:] if kind == "escaped" else piece

@@ -1,11 +1,11 @@
 """
-Where a training says that its checkpoints go: in a variable, an argument, or the name of a mount.
+Where a training's checkpoints go: named by a variable, an argument, or a mount.
 
-Nothing in a specification is *the* checkpoint path, so names decide. *Firm*: the name says
-checkpoint, and not that it is where to start from (``CHECKPOINTS``, ``--ckpt-dir``,
+A specification has no field for the checkpoint path, so names decide. *Firm*: the name says
+checkpoint, and not that the training starts from there (``CHECKPOINTS``, ``--ckpt-dir``,
 ``checkpoint.dirpath=``, a mount ``/checkpoints``). *Likely*: names of results (``OUTPUT_DIR``,
-``--save-dir``), and of what is loaded. A likely place is good enough to stay silent, but no reason
-to complain about where it lies.
+``--save-dir``), and of inputs. A likely place is enough to stay silent, but no reason to report
+where it lies.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.places import Mounts
-from airflow_runai.core.lint.script_values import certain, resolved, surely, variables, words_of
+from airflow_runai.core.lint.script_values import certain_commands, resolved, variables, words_of
 from airflow_runai.core.lint.shell import ShellScript
 
 _PLACE = r"(_?(dir|directory|path|root|folder|location|dirpath|uri|url))"
@@ -28,7 +29,7 @@ _RESULTS = re.compile(
 _ORIGINS = re.compile(
     r"(^|_)(pretrained|init|initial|resume|load|from|base|teacher|source|input|start|restore)(_|$)"
 )
-_NO_PLACE = re.compile(
+_NO_PATH = re.compile(
     r"[\d.]*|true|false|yes|no|none|null|on|off|auto|last|best|latest", re.IGNORECASE
 )
 _MOUNT = re.compile(r"(^|[/_-])(checkpoints?|ckpts?|snapshots?)([/_-]|$)", re.IGNORECASE)
@@ -46,9 +47,9 @@ class Place:
     """
     One place that checkpoints may go to.
 
-    :param path: ``None`` if its value is not known (a secret, say).
-    :param firm: see the module.
-    :param in_script: the start-up script says so.
+    :param path: ``None`` if its value is not known, such as that of a secret.
+    :param firm: the name says checkpoint, see above.
+    :param in_script: the start-up script names it.
     """
 
     where: str
@@ -61,15 +62,12 @@ def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
     """Find them among environment variables."""
     for name, value in variables.items():
         if not isinstance(value, (int, float)):
-            yield from _named(
-                str(name), value if isinstance(value, str) else None, f"spec.environment.{name}"
-            )
+            path = value if isinstance(value, str) else None
+            yield from _named(str(name), path, f"spec.environment.{name}")
 
 
 def of_words(words: Iterable[str]) -> Iterator[Place]:
-    """
-    Find them among the words of a command: ``--name value``, ``--name=value``, ``name=value``.
-    """
+    """Find them among the words of a command: ``--name value``, ``[--]name=value``."""
     words = list(words)
     for word, after in zip(words, [*words, ""][1:], strict=True):
         assigned = _ASSIGNED.fullmatch(word)
@@ -80,7 +78,7 @@ def of_words(words: Iterable[str]) -> Iterator[Place]:
 
 
 def of_mounts(mounts: Mounts) -> Iterator[Place]:
-    """Find mounts that are named so; a read-only one is where to start from."""
+    """Find mounts with such a name; a read-only one is a place to start from."""
     for mount in mounts.found:
         if _MOUNT.search(mount.path):
             yield Place(mount.where, mount.path, firm=mount.read_only is not True)
@@ -88,27 +86,26 @@ def of_mounts(mounts: Mounts) -> Iterator[Place]:
 
 def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
     """
-    Find them among the variables that a start-up script sets and the options that it gives to programs.
+    Find them among the variables and the programs' options in a start-up script.
 
-    A file of weights is something to start from.
+    A file of weights is a place to start from, not to save to.
 
     :param at: names a line.
     """
-    known = variables(script)
-    found = [
-        place
-        for one in known.values()
-        for place in _named(one.name, resolved(one.value, known), at(one.line))
-    ]
-    for statement in certain(script):
-        for command in surely(statement):
-            places = of_words(words_of(command, known)) if command.plain else ()
-            found += [replace(place, where=at(command.line)) for place in places]
-    seen: set[str | None] = set()
-    for place in found:
-        if place.path not in seen and not _FILE.search(place.path or ""):
+    values = variables(script)
+    places: list[Place] = []
+    for variable in values.values():
+        path = resolved(variable.value, values)
+        places += _named(variable.name, path, at(variable.line))
+    for command in certain_commands(script):
+        if command.plain:
+            for place in of_words(words_of(command, values)):
+                places.append(replace(place, where=at(command.line)))
+    paths: set[str | None] = set()
+    for place in places:
+        if place.path not in paths and not _FILE.search(place.path or ""):
             yield replace(place, in_script=True)
-        seen.add(place.path)
+        paths.add(place.path)
 
 
 def is_firm(name: str) -> bool:
@@ -128,11 +125,14 @@ def _plain(name: str) -> str:
 
 def _named(name: str, path: str | None, where: str) -> Iterator[Place]:
     plain = _plain(name)
-    firm = bool(_CHECKPOINTS.fullmatch(plain))
-    if not firm and not _RESULTS.fullmatch(plain):
+    says_checkpoint = bool(_CHECKPOINTS.fullmatch(plain))
+    if not says_checkpoint and not _RESULTS.fullmatch(plain):
         return
-    if path is not None and (
-        _NO_PLACE.fullmatch(path.strip()) or not (firm or "/" in path or "{{" in path)
-    ):
-        return
-    yield Place(where, path, firm and not _ORIGINS.search(plain))
+    if path is None or _may_be_path(path, says_checkpoint):
+        yield Place(where, path, firm=says_checkpoint and not _ORIGINS.search(plain))
+
+
+def _may_be_path(text: str, says_checkpoint: bool) -> bool:
+    if _NO_PATH.fullmatch(text.strip()):
+        return False
+    return says_checkpoint or "/" in text or is_templated(text)

@@ -1,8 +1,8 @@
 """
-A subject made easy to ask: three answers to each question, *this*, *nothing*, *not known*.
+Answers about a subject, of three kinds: a value, ``None`` for nothing, *not known*.
 
-Not known is what Airflow will still render, what a template beneath may set, and what is not of the
-expected kind (the specification itself refuses that). Rules say nothing about it.
+Not known is a value that Airflow will still render, that a template beneath may set, or that is not
+of the expected type (the specification itself refuses that). Rules do not report it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared, flag, whole
+from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.checkpoint_paths import (
     Place,
     of_mounts,
@@ -23,10 +24,11 @@ from airflow_runai.core.lint.checkpoint_paths import (
     of_variables,
     of_words,
 )
-from airflow_runai.core.lint.ending import Ending, Trap, ending, judged, trap_of
+from airflow_runai.core.lint.ending import Ending, ending, judged
 from airflow_runai.core.lint.places import Mounts, mounts_of
 from airflow_runai.core.lint.shell import ShellScript, read_script
 from airflow_runai.core.lint.subject import Subject
+from airflow_runai.core.lint.traps import Trap, trap_of
 from airflow_runai.core.spec import WorkloadSpec
 
 T = TypeVar("T")
@@ -44,51 +46,44 @@ _FORWARDERS = re.compile(r"(.*/)?(tini|dumb-init)")
 _ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
 
 
-def is_open(text: str) -> bool:
-    """Whether Airflow will still render it."""
-    return any(mark in text for mark in ("{{", "{%", "{#"))
-
-
 class Facts:
-    """What rules may ask."""
+    """The answers that rules need."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
     @cached_property
     def spec(self) -> Mapping[str, Any] | None:
-        """The specification as its author writes it; ``None`` if there is none that can be read."""
-        given = self.subject.spec
-        if isinstance(given, WorkloadSpec):
-            given = asdict(given)
-        return (
-            {str(k): v for k, v in given.items() if v is not None}
-            if isinstance(given, Mapping)
-            else None
-        )
+        """The specification as its author writes it; ``None`` if there is no readable one."""
+        spec = self.subject.spec
+        if isinstance(spec, WorkloadSpec):
+            spec = asdict(spec)
+        if not isinstance(spec, Mapping):
+            return None
+        return {str(key): value for key, value in spec.items() if value is not None}
 
     @cached_property
     def whole(self) -> bool:
-        """Whether a key that is absent is absent: no template, here or of the control plane, lies beneath."""
+        """Whether an absent key stays absent: no template, ours or the server's, lies beneath."""
         return self.spec is not None and self.subject.whole and "template_id" not in self.spec
 
     def value(self, name: str) -> Any:
-        """Return a top-level field as it will be sent: its value, ``None`` if absent, or :data:`UNKNOWN`."""
+        """Return a top-level field as it will be sent."""
         if self.spec is None:
             return UNKNOWN
         raw = self.spec.get("raw", {})
         on_wire = _ON_WIRE[name]
         if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
             return UNKNOWN
-        found = raw.get(on_wire, self.spec.get(name))
-        if found is None:
+        value = raw.get(on_wire, self.spec.get(name))
+        if value is None:
             return None if self.whole else UNKNOWN
-        return UNKNOWN if isinstance(found, str) and is_open(found) else found
+        return UNKNOWN if isinstance(value, str) and is_templated(value) else value
 
     def text(self, name: str) -> str | Unknown | None:
         """Return a field that must be a text."""
-        found = self.value(name)
-        return found if found is None or isinstance(found, str) else UNKNOWN
+        value = self.value(name)
+        return value if value is None or isinstance(value, str) else UNKNOWN
 
     def number(self, name: str) -> int | Unknown | None:
         """Return a field that must be a whole number; Jinja's texts count."""
@@ -100,8 +95,13 @@ class Facts:
 
     def part(self, name: str) -> Mapping[str, Any] | Unknown | None:
         """Return a part of the specification that must be a mapping."""
-        found = self.value(name)
-        return found if found is None or isinstance(found, Mapping) else UNKNOWN
+        value = self.value(name)
+        return value if value is None or isinstance(value, Mapping) else UNKNOWN
+
+    def known_part(self, name: str) -> Mapping[str, Any]:
+        """Return a part of the specification; empty if it is absent or not known."""
+        part = self.part(name)
+        return part if isinstance(part, Mapping) else {}
 
     @cached_property
     def environment(self) -> Mapping[str, Any] | Unknown | None:
@@ -110,86 +110,88 @@ class Facts:
 
     @cached_property
     def words(self) -> list[str] | Unknown:
-        """The words of command and arguments, or of a launcher's if it alone has some; empty if there are none."""
+        """The words of command and arguments, or of a launcher's if only it has some."""
         texts = [self.text("command"), self.text("args")]
         if texts == [None, None]:
-            texts = [self.master.get(key) for key in ("command", "args")]
-            if any(isinstance(text, str) and is_open(text) for text in texts):
-                return UNKNOWN
-        if any(text is UNKNOWN for text in texts):
+            texts = [_text_or_unknown(self.master.get(key)) for key in ("command", "args")]
+        if UNKNOWN in texts:
             return UNKNOWN
         try:
             return [word for text in texts if isinstance(text, str) for word in shlex.split(text)]
         except ValueError:
             return UNKNOWN
 
+    @property
+    def known_words(self) -> list[str]:
+        """The same words; empty if they are not known."""
+        return [] if isinstance(self.words, Unknown) else self.words
+
     @cached_property
     def master(self) -> Mapping[str, Any]:
-        """What a distributed training's master has of its own; empty if nothing is known of it."""
-        distributed = self.part("distributed")
-        found = (
-            distributed.get("master")
-            if distributed and not isinstance(distributed, Unknown)
-            else None
-        )
-        return found if isinstance(found, Mapping) else {}
+        """The master's own part of a distributed training; empty if it is absent or not known."""
+        master = self.known_part("distributed").get("master")
+        return master if isinstance(master, Mapping) else {}
 
     @cached_property
     def mounts(self) -> Mounts | Unknown:
-        """What is mounted where."""
-        found = self.part("storage")
-        return UNKNOWN if isinstance(found, Unknown) else mounts_of(found or {})
+        """The data sources and their places."""
+        storage = self.part("storage")
+        return UNKNOWN if isinstance(storage, Unknown) else mounts_of(storage or {})
 
     @cached_property
     def checkpoint_places(self) -> list[Place]:
-        """Where checkpoints may go, as far as it is known."""
-        found: list[Place] = []
-        if self.environment and not isinstance(self.environment, Unknown):
-            found += of_variables(self.environment)
-        if not isinstance(self.words, Unknown):
-            found += of_words(self.words)
+        """The known places that checkpoints may go to."""
+        places = [*of_variables(self.known_part("environment")), *of_words(self.known_words)]
         if not isinstance(self.mounts, Unknown):
-            found += of_mounts(self.mounts)
+            places += of_mounts(self.mounts)
         if self.shell:
-            found += of_script(self.shell, self.at)
-        return found
+            places += of_script(self.shell, self.at)
+        return places
 
     @cached_property
     def preemptible(self) -> bool | Unknown:
-        """Whether it may be stopped at any time; nothing said means yes."""
-        found = self.text("preemptibility")
-        return UNKNOWN if found is UNKNOWN else found != "non-preemptible"
+        """Whether it may be stopped at any time, which is the default."""
+        value = self.text("preemptibility")
+        return UNKNOWN if value is UNKNOWN else value != "non-preemptible"
 
     @cached_property
     def shell(self) -> ShellScript | None:
-        """The start-up script, if it is one for a shell and can be read."""
+        """The start-up script, if a shell runs it and it can be read."""
         return read_script(self.subject.script.text) if self.subject.script else None
 
     @cached_property
     def judged(self) -> ShellScript | None:
-        """The script whose shell gets signals and whose exit code counts: the start-up script, or one that it execs."""
+        """The script whose shell gets signals: the start-up script, or one that it execs."""
         return judged(self.shell) if self.shell else None
 
     @cached_property
     def ending(self) -> Ending | None:
-        """How it ends; ``None`` if that is not known, or if an init process stands between it and the platform."""
-        forwarder = not isinstance(self.words, Unknown) and any(
-            _FORWARDERS.fullmatch(word) for word in self.words
-        )
-        return ending(self.judged) if self.judged and not forwarder else None
+        """How it ends; ``None`` if that is not known, or if an init process forwards signals."""
+        if self.judged is None or any(map(_FORWARDERS.fullmatch, self.known_words)):
+            return None
+        return ending(self.judged)
 
     @cached_property
     def trap(self) -> Trap | None:
-        """What it does at SIGTERM."""
+        """Its reaction to SIGTERM."""
         return trap_of(self.judged) if self.judged else None
 
     def at(self, line: int) -> str:
         """Name a line of the start-up script."""
-        return f"{self.subject.script.name if self.subject.script else 'script'}:{line}"
+        script = self.subject.script
+        return f"{script.name if script else 'script'}:{line}"
 
 
-def _checked(check: Callable[[Any], T], found: Any) -> T | Unknown | None:
+def _text_or_unknown(value: Any) -> str | Unknown | None:
+    if not isinstance(value, str):
+        return None
+    return UNKNOWN if is_templated(value) else value
+
+
+def _checked(check: Callable[[Any], T], value: Any) -> T | Unknown | None:
+    if value is None or isinstance(value, Unknown):
+        return value
     try:
-        return found if found is None or isinstance(found, Unknown) else check(found)
+        return check(value)
     except ValueError:
         return UNKNOWN

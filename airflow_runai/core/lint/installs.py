@@ -1,6 +1,4 @@
-"""
-Which packages an installing command names without a version; what cannot be known counts as named.
-"""
+"""Packages that a command installs without a version; unknown versions count as given."""
 
 from __future__ import annotations
 
@@ -10,54 +8,21 @@ from itertools import pairwise
 
 from airflow_runai.core.lint.launchers import chain, program
 
-_WITH_WORD = {
-    *(
-        "-r",
-        "--requirement",
-        "-c",
-        "--constraint",
-        "-e",
-        "--editable",
-        "-i",
-        "--index-url",
-        "--extra-index-url",
-    ),
-    *(
-        "-f",
-        "--find-links",
-        "-t",
-        "--target",
-        "--prefix",
-        "--root",
-        "--platform",
-        "--python-version",
-        "--no-binary",
-    ),
-    *(
-        "--only-binary",
-        "--trusted-host",
-        "--proxy",
-        "--timeout",
-        "--retries",
-        "--log",
-        "--cache-dir",
-        "--src",
-    ),
-    *(
-        "--upgrade-strategy",
-        "--progress-bar",
-        "--python",
-        "-p",
-        "-n",
-        "--name",
-        "--channel",
-        "--file",
-    ),
-}
+_WITH_WORD_NAMES = """
+    -r --requirement -c --constraint -e --editable -i --index-url --extra-index-url -f --find-links
+    -t --target --prefix --root --platform --python-version --no-binary --only-binary --trusted-host
+    --proxy --timeout --retries --log --cache-dir --src --upgrade-strategy --progress-bar --python
+    -p -n --name --channel --file
+"""
+#: Options that take a word of their own.
+_WITH_WORD = frozenset(_WITH_WORD_NAMES.split())
 _BOUND = {"-c", "--constraint", "--no-index", "--require-hashes"}
-#: What installs, and is no library of the training.
+#: Installers, which the training does not import.
 _TOOLS = {"pip", "setuptools", "wheel", "uv", "poetry", "pipenv", "pdm", "conda", "mamba"}
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_EXACT = re.compile(r"={2,3}\s*[^*\s]+$")
+#: A path, an address, a variable or a file.
+_NO_NAME = re.compile(r"[/$@{]|\.(whl|zip|tar\.gz)$")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(\[[^]]*\])?\s*(.*)", re.DOTALL)
 
 
@@ -68,29 +33,37 @@ def unpinned(words: Sequence[str], files: Mapping[str, str]) -> list[str]:
     :param words: of a command, without quotes.
     :param files: texts of the requirements files that are known, by name.
     """
-    words = chain(words)[-1] if words else ()
-    name, rest = program(words), list(words[1:])
-    if re.fullmatch(r"python[\d.]*", name) and rest[:2] == ["-m", "pip"]:
-        name, rest = "pip", rest[2:]
-    if name == "uv" and rest[:1] == ["pip"]:
-        name, rest = "pip", rest[1:]
-    if re.fullmatch(r"pip[\d.]*", name) and rest[:1] == ["install"] and not _BOUND & set(rest):
+    line = chain(words)[-1] if words else ()
+    installer, rest = _installer(program(line), list(line[1:]))
+    if rest[:1] != ["install"]:
+        return []
+    if installer == "pip" and _BOUND.isdisjoint(rest):
         return list(_of_pip(rest[1:], files))
-    if name in ("conda", "mamba", "micromamba") and rest[:1] == ["install"]:
-        return [word for word in _named(rest[1:]) if _NAME.fullmatch(word) and word not in _TOOLS]
+    if installer in ("conda", "mamba", "micromamba"):
+        names = filter(_NAME.fullmatch, _positionals(rest[1:]))
+        return [name for name in names if name not in _TOOLS]
     return []
 
 
+def _installer(name: str, rest: list[str]) -> tuple[str, list[str]]:
+    """Return pip for each way to call it, and the words behind it."""
+    if re.fullmatch(r"python[\d.]*", name) and rest[:2] == ["-m", "pip"]:
+        return "pip", rest[2:]
+    if name == "uv" and rest[:1] == ["pip"]:
+        return "pip", rest[1:]
+    return "pip" if re.fullmatch(r"pip[\d.]*", name) else name, rest
+
+
 def _of_pip(words: list[str], files: Mapping[str, str]) -> Iterator[str]:
-    for word in _named(words):
-        yield from _loose(word)
+    for word in _positionals(words):
+        yield from _unpinned_name(word)
     for option, value in pairwise(words):
         if option in ("-r", "--requirement"):
             for line in files.get(value.rpartition("/")[2], "").splitlines():
-                yield from _loose(line.partition(" #")[0].partition(";")[0].strip())
+                yield from _unpinned_name(line.partition(" #")[0].partition(";")[0].strip())
 
 
-def _named(words: list[str]) -> Iterator[str]:
+def _positionals(words: list[str]) -> Iterator[str]:
     """Return the words that are neither options nor their values."""
     skip = False
     for word in words:
@@ -99,13 +72,13 @@ def _named(words: list[str]) -> Iterator[str]:
         skip = word in _WITH_WORD
 
 
-def _loose(requirement: str) -> Iterator[str]:
-    """Return the name in a requirement that lets another version in."""
-    found = _REQUIREMENT.fullmatch(requirement)
-    if not found or re.search(r"[/$@{]|\.(whl|zip|tar\.gz)$", requirement) or found[1] in _TOOLS:
+def _unpinned_name(requirement: str) -> Iterator[str]:
+    """Return the name in a requirement that allows several versions."""
+    match = _REQUIREMENT.fullmatch(requirement)
+    if not match or _NO_NAME.search(requirement):
         return
-    exact = re.match(
-        r"={2,3}\s*[^*\s]+$", found[3].partition(",")[0].partition(" --hash")[0].strip()
-    )
-    if not exact and (not found[3] or found[3][0] in "<>~!=,"):
-        yield found[1]
+    name, _, condition = match.groups()
+    version = condition.partition(",")[0].partition(" --hash")[0].strip()
+    is_condition = not condition or condition[0] in "<>~!=,"
+    if name not in _TOOLS and is_condition and not _EXACT.match(version):
+        yield name

@@ -1,9 +1,9 @@
 """
-Programs that start another one: which one that is, and whether it would hear of a SIGTERM.
+Programs that start another one, and whether that gets a SIGTERM.
 
-Who starts a program in its own place (``exec``, ``env``, ``poetry run``), or passes signals on
-(``timeout``, ``torchrun``, ``uv run``), is no obstacle. Who starts a child, waits for it and keeps
-SIGTERM to itself is; only those are named here of which that is known.
+A program is no obstacle if it starts the other in its own place (``exec``, ``env``, ``poetry run``)
+or passes signals on (``timeout``, ``torchrun``, ``uv run``). It is one if it starts a child, waits
+for it and keeps SIGTERM to itself; only programs known to do so are listed here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: They start what their words say. Value: options that take a word of their own.
+#: Programs that start the one behind their options. Value: options that take a word.
 _WRAPPERS = {
     "exec": {"-a"},
     "command": set(),
@@ -31,28 +31,20 @@ _WRAPPERS = {
     "catchsegv": set(),
     "gosu": set(),
 }
-#: A word that some of them take before the program: a time, a mask, a user.
+#: A word that some take before the program: a time, a mask, a user.
 _OWN_WORD = {
     "timeout": r"[\d.]+[smhd]?",
     "taskset": r"(0x)?[\da-fA-F,-]+",
     "chrt": r"\d+",
     "gosu": r".+",
 }
-#: ``conda run [options] PROGRAM``; options that take a word of their own.
+_UV_OPTIONS = "--with --python -p --extra --group --project --directory --env-file"
+#: ``conda run [options] PROGRAM``. Value: options that take a word.
 _RUNNERS = {
     "conda": {"-n", "--name", "-p", "--prefix", "--cwd"},
     "mamba": {"-n", "--name", "-p", "--prefix", "--cwd"},
     "micromamba": {"-n", "--name", "-p", "--prefix", "--cwd", "-r", "--root-prefix", "-e", "--env"},
-    "uv": {
-        "--with",
-        "--python",
-        "-p",
-        "--extra",
-        "--group",
-        "--project",
-        "--directory",
-        "--env-file",
-    },
+    "uv": set(_UV_OPTIONS.split()),
     "poetry": {"-C", "--directory", "-P", "--project"},
     "pdm": {"-p", "--project", "-s", "--site-packages"},
     "pipenv": set(),
@@ -61,9 +53,10 @@ _RUNNERS = {
 }
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _SHELL = re.compile(r"(ba|da|z|k|a)?sh")
+#: Options of ``accelerate`` with which it hands over to torchrun, DeepSpeed or others.
 _SEVERAL = re.compile(
-    r"--(multi_gpu|multi-gpu|tpu|use_deepspeed|use_fsdp|use_megatron_lm|use_mps_device|config_file|config-file|"
-    r"num_machines|num-machines|mpirun_hostfile|fsdp.*|deepspeed.*)(=.*)?"
+    r"--(multi_gpu|multi-gpu|tpu|use_deepspeed|use_fsdp|use_megatron_lm|use_mps_device|"
+    r"config_file|config-file|num_machines|num-machines|mpirun_hostfile|fsdp.*|deepspeed.*)(=.*)?"
 )
 _PROCESSES = re.compile(r"--num[_-]processes(?:=(.*))?")
 
@@ -73,7 +66,7 @@ class Swallows:
     """
     A program that keeps SIGTERM from the one that it starts.
 
-    :param instead: what to write.
+    :param instead: the remedy.
     """
 
     name: str
@@ -92,20 +85,24 @@ _ACCELERATE = Swallows(
 _DEEPSPEED = Swallows("deepspeed", "exec torchrun --nproc_per_node … train.py --deepspeed …")
 
 
+_SWALLOWING_RUNNERS = {"conda": _CONDA, "pdm": _PDM}
+
+
 def chain(words: Sequence[str]) -> list[tuple[str, ...]]:
     """
-    Return the command lines within a command line: as it is, then what that starts, and so on.
+    Return the command lines within a command line: itself, the one that it starts, and so on.
 
     :param words: without quotes, from the first program or assignment on.
     """
-    found: list[tuple[str, ...]] = []
-    rest: tuple[str, ...] | None = tuple(words)
-    while rest:
-        while rest and _ASSIGNED.fullmatch(rest[0]):
-            rest = rest[1:]
-        found += [rest] if rest else []
-        rest = _started(rest) if rest else None
-    return found
+    lines: list[tuple[str, ...]] = []
+    line = tuple(words)
+    while line:
+        if _ASSIGNED.fullmatch(line[0]):
+            line = line[1:]
+        else:
+            lines.append(line)
+            line = _started(line)
+    return lines
 
 
 def program(words: Sequence[str]) -> str:
@@ -113,75 +110,83 @@ def program(words: Sequence[str]) -> str:
     return words[0].rpartition("/")[2] if words else ""
 
 
-def _started(words: tuple[str, ...]) -> tuple[str, ...] | None:
+def _started(words: tuple[str, ...]) -> tuple[str, ...]:
     name = program(words)
     if name in _WRAPPERS:
-        return _behind(words[1:], _WRAPPERS[name], _OWN_WORD.get(name))
+        return _behind_options(words[1:], _WRAPPERS[name], _OWN_WORD.get(name))
     if name in _RUNNERS and "run" in words[1:4]:
-        return _behind(words[words.index("run") + 1 :], _RUNNERS[name], None)
-    return None
+        return _behind_options(words[words.index("run") + 1 :], _RUNNERS[name], None)
+    return ()
 
 
-def _behind(words: tuple[str, ...], with_word: set[str], own: str | None) -> tuple[str, ...] | None:
-    at = 0
-    while at < len(words) and words[at].startswith("-"):
-        if words[at] == "--":
-            at += 1
+def _behind_options(
+    words: tuple[str, ...], with_word: set[str], own_word: str | None
+) -> tuple[str, ...]:
+    index = 0
+    while index < len(words) and words[index].startswith("-"):
+        if words[index] == "--":
+            index += 1
             break
-        at += 2 if words[at] in with_word else 1
-    if own and at < len(words) and re.fullmatch(own, words[at]):
-        at += 1
-    return words[at:] or None
+        index += 2 if words[index] in with_word else 1
+    if own_word and index < len(words) and re.fullmatch(own_word, words[index]):
+        index += 1
+    return words[index:]
 
 
 def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None:
     """
-    Return the first program in a command line that keeps SIGTERM to itself; ``None`` if none is known to.
+    Return the first program in a command line that keeps SIGTERM to itself, if one is known to.
 
-    :param gpus: of the pod, if known: without other words ``accelerate`` starts one process for
-        each.
+    :param gpus: of the pod, if known: by default ``accelerate`` starts one process for each.
     """
     for line in chain(words):
-        name, rest = program(line), line[1:]
-        if name == "conda" and "run" in rest[:3]:
-            return _CONDA
-        if name == "pdm" and "run" in rest[:3]:
-            return _PDM
+        name, arguments = program(line), line[1:]
+        if name in _SWALLOWING_RUNNERS and "run" in arguments[:3]:
+            return _SWALLOWING_RUNNERS[name]
         if name == "xvfb-run":
             return _XVFB
-        if name == "deepspeed" and any(not word.startswith("-") for word in rest):
+        if name == "deepspeed" and any(not word.startswith("-") for word in arguments):
             return _DEEPSPEED
-        if _launches_one(name, rest, gpus):
+        if _launches_one(name, arguments, gpus):
             return _ACCELERATE
     return None
 
 
-def _launches_one(name: str, rest: Sequence[str], gpus: float | None) -> bool:
-    """Whether it is ``accelerate launch`` for one process, which is then a mere child; more are torchrun's."""
-    if re.fullmatch(r"python[\d.]*", name) and tuple(rest[:2]) == (
-        "-m",
-        "accelerate.commands.launch",
-    ):
-        rest = rest[2:]
-    elif name == "accelerate" and tuple(rest[:1]) == ("launch",):
-        rest = rest[1:]
-    elif name != "accelerate-launch":
+def _launches_one(name: str, arguments: Sequence[str], gpus: float | None) -> bool:
+    """Whether it is ``accelerate launch`` for one process, a mere child; more are torchrun's."""
+    options = _options_of_accelerate(name, tuple(arguments))
+    if options is None:
         return False
-    for word, after in zip(rest, [*rest, ""][1:], strict=True):
+    for word, following in zip(options, [*options, ""][1:], strict=True):
         count = _PROCESSES.fullmatch(word)
         if count:
-            return (count[1] or after) == "1"
-    return (gpus is None or gpus <= 1) and not any(_SEVERAL.fullmatch(word) for word in rest)
+            return (count[1] or following) == "1"
+    if gpus is not None and gpus > 1:
+        return False
+    return not any(map(_SEVERAL.fullmatch, options))
+
+
+def _options_of_accelerate(name: str, arguments: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return what follows ``accelerate launch`` in one of its spellings."""
+    if name == "accelerate-launch":
+        return arguments
+    if name == "accelerate" and arguments[:1] == ("launch",):
+        return arguments[1:]
+    as_module = ("-m", "accelerate.commands.launch")
+    if re.fullmatch(r"python[\d.]*", name) and arguments[:2] == as_module:
+        return arguments[2:]
+    return None
 
 
 def inline(words: Sequence[str]) -> str | None:
-    """Return the script in ``sh -c SCRIPT``, as it stands; ``None`` if it is something else."""
-    last = chain(words)[-1:]
-    if not last or not _SHELL.fullmatch(program(last[0])):
+    """Return the script in ``sh -c SCRIPT``, as written; ``None`` if it is another command."""
+    lines = chain(words)
+    if not lines or not _SHELL.fullmatch(program(lines[-1])):
         return None
-    for at, word in enumerate(last[0][1:], 1):
+    arguments = lines[-1][1:]
+    for word, following in zip(arguments, (*arguments, None)[1:], strict=True):
         if not word.startswith("-"):
             return None
         if not word.startswith("--") and word.endswith("c"):
-            return last[0][at + 1] if at + 1 < len(last[0]) else None
+            return following
     return None

@@ -1,8 +1,7 @@
 """
-What lies where in a container, and whether it outlives the node.
+The mounts of a container, and whether they outlive the node.
 
-Paths may be open (Jinja, ``$VARIABLE``): then what stands before the opening decides if it can,
-else nobody.
+Paths may be open (Jinja, ``$VARIABLE``): then the part before the opening decides, if it can.
 """
 
 from __future__ import annotations
@@ -15,21 +14,22 @@ from enum import Enum
 from typing import Any
 
 from airflow_runai.core.fields import flag
+from airflow_runai.core.jinja import OPENINGS
 
-_OPENING = re.compile(r"\{\{|\{%|\{#|\$")
+_OPENING = re.compile("|".join(re.escape(opening) for opening in (*OPENINGS, "$")))
 
 
 class Kind(Enum):
-    """What becomes of files there when the workload comes back on another node."""
+    """The fate of files there when the workload comes back on another node."""
 
     KEPT = "kept"  # claims and NFS: still there
-    NODE = "node"  # a directory of the node; kept if it is itself a network mount, which only people know
-    LOST = "lost"  # scratch, and what is fetched anew at each start
+    NODE = "node"  # a directory of the node: kept if it is a network mount, which we cannot see
+    LOST = "lost"  # scratch, and data fetched anew at each start
     UNSURE = "unsure"
 
 
-#: Data source → (key of the path in the container, kind). Whether a bucket gets back what is
-#: written depends on the version.
+#: Data source → (key of the path in the container, kind). Whether files written to a bucket reach
+#: it depends on the version.
 _SOURCES = {
     "pvc": ("path", Kind.KEPT),
     "nfs": ("mount_path", Kind.KEPT),
@@ -43,9 +43,13 @@ _SOURCES = {
 }
 
 
+#: A claim that is ephemeral goes with the workload.
+_KIND_OF_CLAIM = {True: Kind.LOST, None: Kind.UNSURE, False: Kind.KEPT}
+
+
 @dataclass(frozen=True)
 class Mount:
-    """One data source; ``path`` may be open; ``source`` is its kind's key in ``storage``."""
+    """One data source; ``path`` may be open; ``source`` is its key in ``storage``."""
 
     path: str
     kind: Kind
@@ -56,12 +60,12 @@ class Mount:
 
     @property
     def is_open(self) -> bool:
-        """Whether its path is not settled yet."""
+        """Whether its path is not known to the end."""
         return split_open(self.path)[1]
 
     @property
     def words(self) -> str:
-        """What it is, for sentences."""
+        """A name for sentences."""
         return f"{self.source} at {self.path}" if self.source else "the container's own disk"
 
 
@@ -70,7 +74,7 @@ class Mounts:
     """
     All data sources that can be read.
 
-    :param all_known: whether there are no others.
+    :param all_known: there are no others.
     """
 
     found: tuple[Mount, ...]
@@ -78,43 +82,38 @@ class Mounts:
 
     def beneath(self, path: str) -> Mount | None:
         """
-        Return what holds ``path``: the innermost mount, or the container's own disk.
+        Return the innermost mount around ``path``, or the container's own disk.
 
         :return: ``None`` if that cannot be known.
         """
         fixed, is_open = split_open(path)
-        if not fixed.startswith("/"):
+        if not fixed.startswith("/") or not self.all_known:
             return None
         around = [mount for mount in self.found if not mount.is_open and holds(mount.path, fixed)]
-        perhaps = any(
-            _may_hold(mount, fixed, is_open) for mount in self.found if mount not in around
-        )
-        if perhaps or not self.all_known:
+        others = [mount for mount in self.found if mount not in around]
+        if any(_may_hold(mount, fixed, is_open) for mount in others):
             return None
         disk = Mount("/", Kind.LOST, "", "spec.storage")
         return max(around, key=lambda mount: len(mount.path), default=disk)
 
 
 def _may_hold(mount: Mount, fixed: str, is_open: bool) -> bool:
-    """Whether what is still open in either path could bring ``fixed`` under the mount."""
+    """Whether the open part of either path could bring ``fixed`` under the mount."""
     prefix, _ = split_open(mount.path)
     return (is_open and prefix.startswith(fixed)) or (mount.is_open and fixed.startswith(prefix))
 
 
 def mounts_of(storage: Mapping[str, Any]) -> Mounts:
     """Read the ``storage`` part of a specification."""
-    found: list[Mount] = []
-    all_known = True
+    mounts: list[Mount | None] = []
     for source, entries in storage.items():
-        readable = isinstance(entries, Sequence) and not isinstance(entries, str)
-        all_known &= entries is None or (
-            readable and all(isinstance(entry, Mapping) for entry in entries)
-        )
-        for index, entry in enumerate(entries if readable else ()):
-            mount = _mount(source, entry, f"spec.storage.{source}[{index}]")
-            all_known &= mount is not None
-            found += [mount] if mount else []
-    return Mounts(tuple(found), all_known)
+        if isinstance(entries, Sequence) and not isinstance(entries, str):
+            for index, entry in enumerate(entries):
+                mounts.append(_mount(source, entry, f"spec.storage.{source}[{index}]"))
+        elif entries is not None:
+            mounts.append(None)
+    known = tuple(mount for mount in mounts if mount)
+    return Mounts(known, all_known=len(known) == len(mounts))
 
 
 def _mount(source: str, entry: Any, where: str) -> Mount | None:
@@ -123,17 +122,14 @@ def _mount(source: str, entry: Any, where: str) -> Mount | None:
     if not isinstance(path, str):
         return None
     if source == "pvc":
-        kind = {True: Kind.LOST, None: Kind.UNSURE, False: Kind.KEPT}[
-            _switch(entry.get("ephemeral"))
-        ]
+        kind = _KIND_OF_CLAIM[_flag(entry, "ephemeral")]
     path = path if _OPENING.search(path) else posixpath.normpath(path)
-    return Mount(path, kind, source, where, _switch(entry.get("read_only")), entry)
+    return Mount(path, kind, source, where, _flag(entry, "read_only"), entry)
 
 
-def _switch(value: Any) -> bool | None:
-    """
-    Return a boolean, also from Jinja's text; nothing said is ``False``, and ``None`` is not known.
-    """
+def _flag(entry: Mapping[str, Any], key: str) -> bool | None:
+    """Return a boolean, false by default; ``None`` if it is not known yet."""
+    value = entry.get(key)
     try:
         return value is not None and flag(value)
     except ValueError:
@@ -141,7 +137,7 @@ def _switch(value: Any) -> bool | None:
 
 
 def split_open(path: str) -> tuple[str, bool]:
-    """Return what stands before the first template or variable, and whether there is one."""
+    """Return the part before the first template or variable, and whether there is one."""
     hit = _OPENING.search(path)
     return (path[: hit.start()], True) if hit else (posixpath.normpath(path.strip()), False)
 

@@ -1,4 +1,4 @@
-"""How a rule is declared: its code, how grave it is, what it means, and the function that looks."""
+"""How a rule is declared: its code, severity and meaning, and the function that checks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from airflow_runai.core.lint.facts import Facts
 
-#: From grave to mild: will not survive or not do what was asked; probably will not; worth knowing.
+#: From grave to mild: it will not survive, or not do what it should; it probably will not; worth
+#: knowing.
 SEVERITIES = ("error", "warning", "info")
 
-#: Yields (where, message) for each hit.
-Look = Callable[[Facts], Iterator[tuple[str, str]]]
+#: (where, message) of each hit.
+Hits = Iterator[tuple[str, str]]
+Check = Callable[[Facts], Hits]
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,11 @@ class Rule:
     code: str
     severity: str
     meaning: str
-    look: Look
+    check: Check
 
     @property
     def section(self) -> str:
-        """Where it is explained."""
+        """The page and anchor that explain it."""
         return f"docs/lint.md#{self.code}"
 
 
@@ -40,8 +42,8 @@ class Finding:
     """
     A hit of a rule.
 
-    :param where: the place: ``spec.environment.CHECKPOINTS``, ``limits.queue``, ``startup.sh:7``.
-    :param message: what was found there, what follows from it, what to do; no secrets.
+    :param where: the place: ``spec.environment.CHECKPOINTS``, ``timeouts.queue``, ``startup.sh:7``.
+    :param message: the value, its consequence and the remedy; no secrets.
     :param section: page and anchor that explain it.
     """
 
@@ -52,6 +54,6 @@ class Finding:
     section: str
 
 
-def rule(code: str, severity: str, meaning: str) -> Callable[[Look], Rule]:
-    """Make a rule of a function that looks."""
-    return lambda look: Rule(code, severity, meaning, look)
+def rule(code: str, severity: str, meaning: str) -> Callable[[Check], Rule]:
+    """Make a rule of a function."""
+    return lambda check: Rule(code, severity, meaning, check)

@@ -1,9 +1,13 @@
-"""Rules on what a start-up script does to progress: deletes it, looks for it elsewhere, keeps it too late, moves on."""
+"""
+Rules on what a start-up script does to progress.
+
+It may delete checkpoints, look for them elsewhere, keep them too late, or change the libraries.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from airflow_runai.core.lint.checkpoint_paths import is_firm, is_result
@@ -11,28 +15,26 @@ from airflow_runai.core.lint.ending import Ending, reached
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.installs import unpinned
 from airflow_runai.core.lint.places import Kind, holds, split_open
-from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rule import Hits, rule
 from airflow_runai.core.lint.rules_checkpoints import mount_of
 from airflow_runai.core.lint.script_values import (
-    Named,
-    certain,
+    NamedValue,
+    certain_commands,
+    certain_in,
     copies,
     is_copy,
-    surely,
     variables,
     words_of,
 )
 from airflow_runai.core.lint.shell import Command, ShellScript, Statement
 from airflow_runai.core.texts import cut
 
-Hits = Iterator[tuple[str, str]]
-
-#: What is another text at each start.
+#: Expansions that give another text at each start.
 _FRESH = re.compile(
     r"\$\(\s*(date|uuidgen|mktemp|openssl\s+rand)\b|`\s*(date|uuidgen|mktemp)\b|\$RANDOM\b|\$\{RANDOM\}|\$\$|"
     r"\$\{?(EPOCHSECONDS|EPOCHREALTIME|SRANDOM)\b|/proc/sys/kernel/random/uuid"
 )
-#: A default such as ${CKPT:-/x/$(date)}: what it stands in for is not known.
+#: A default such as ${CKPT:-/x/$(date)}: the value that it replaces is not known.
 _DEFAULT = re.compile(r"\$\{\w+:?[-=]")
 _OPTION = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
@@ -40,31 +42,26 @@ _WEIGHTS = r"\*\.(pt|pth|ckpt|safetensors|bin|h5|npz)"
 _ALL_OF_IT = re.compile(
     rf"(/|/\*\*?|/\.|/\{{,\.\}}\*|/{_WEIGHTS}|/(step|epoch|global_step)[-_]?\*)+$"
 )
+_ALL_FILES = re.compile(rf"/(\*|{_WEIGHTS}|(step|epoch|ckpt|checkpoint)\S*\*\S*)$")
 _CHECKPOINTS = re.compile(r"(.*/)?(checkpoint|ckpt)[-_]?\*[^/]*", re.IGNORECASE)
 _GUARD = re.compile(r"\$\{(\w+):\?[^}]*\}")
 _CALLED_SO = re.compile(r"(.*/)?(checkpoints?|ckpts?|snapshots?)", re.IGNORECASE)
-_FILTERS = {
-    "-name",
-    "-iname",
-    "-mtime",
-    "-mmin",
-    "-ctime",
-    "-size",
-    "-empty",
-    "-path",
-    "-regex",
-    "-newer",
-    "-maxdepth",
-}
+#: Options with which find deletes only a part of what lies there.
+_FILTER_NAMES = "-name -iname -mtime -mmin -ctime -size -empty -path -regex -newer -maxdepth"
+_FILTERS = frozenset(_FILTER_NAMES.split())
 
 
 def _before_training(facts: Facts) -> list[Statement]:
-    """Return what surely comes before the training; nothing if it is not known what that is."""
+    """Return the statements that run in any case before the training, if that is known."""
     if facts.shell is None or facts.ending is None:
         return []
-    body = reached(facts.shell)
-    last = next((index for index, one in enumerate(body) if one is facts.ending.last), 0)
-    return [one for one in body[:last] if not one.compound and not one.background]
+    before: list[Statement] = []
+    for statement in reached(facts.shell):
+        if statement is facts.ending.last:
+            return before
+        if not statement.compound and not statement.background:
+            before.append(statement)
+    return []  # the training runs in a script that this one execs
 
 
 @rule(
@@ -76,65 +73,66 @@ def script_deletes_checkpoints(facts: Facts) -> Hits:
     """It runs at every start, after a preemption too."""
     if facts.shell is None or facts.subject.evaluates:
         return
-    known = variables(facts.shell)
-    for statement in _before_training(facts):
-        for command in _inside(statement):
-            for target in _deleted(command):
-                words = words_of(Command((target,), command.line), known)
-                if _is_progress(facts, target, words[0]):
-                    yield (
-                        facts.at(command.line),
-                        f"{cut(target, 80)} is deleted at each start, also when the training comes back from a "
-                        "preemption; leave it out, or delete it where a new training begins, not in its script",
-                    )
+    values = variables(facts.shell)
+    commands = [one for statement in _before_training(facts) for one in _inside(statement)]
+    for command in commands:
+        for target in _deleted(command):
+            path = words_of(Command((target,), command.line), values)[0]
+            if _is_progress(facts, target, path):
+                yield (
+                    facts.at(command.line),
+                    f"{cut(target, 80)} is deleted at each start, also when the training comes "
+                    "back from a preemption; leave it out, or delete it where a new training "
+                    "begins, not in its script",
+                )
 
 
 def _inside(statement: Statement) -> list[Command]:
-    """Return what surely runs; in ``cd FOLDER && rm -rf *`` that is ``rm -rf FOLDER/*``."""
-    folder, rest = statement.commands[0], statement.commands[1:]
-    if folder.name != "cd" or len(folder.words) != 2 or "||" in statement.joiners or not rest:
-        return surely(statement)
+    """Return what runs in any case; in ``cd FOLDER && rm -rf *`` that is ``rm -rf FOLDER/*``."""
+    first, *rest = statement.commands
+    if first.name != "cd" or len(first.words) != 2 or "||" in statement.joiners or not rest:
+        return certain_in(statement)
+    program, *arguments = rest[0].words
     words = [
-        word if word.startswith(("-", "/", "$")) else f"{folder.words[1]}/{word}"
-        for word in rest[0].words[1:]
+        word if word.startswith(("-", "/", "$")) else f"{first.words[1]}/{word}"
+        for word in arguments
     ]
-    return [Command((rest[0].words[0], *words), rest[0].line)]
+    return [Command((program, *words), rest[0].line)]
 
 
 def _deleted(command: Command) -> list[str]:
-    """Return what a command deletes as a whole."""
+    """Return the paths that a command deletes as a whole."""
+    if not command.plain:
+        return []
     options = [word for word in command.plain[1:] if word.startswith("-")]
-    targets = [word for word in command.words[1:] if not word.startswith("-") and command.plain]
+    targets = [word for word in command.words[1:] if not word.startswith("-")]
     if command.name == "rm":
-        deep = any(re.fullmatch(r"-\w*[rR]\w*|--recursive", option) for option in options)
-        return [
-            word
-            for word in targets
-            if deep or re.search(rf"/(\*|{_WEIGHTS}|(step|epoch|ckpt|checkpoint)\S*\*\S*)$", word)
-        ]
-    if command.name == "find" and "-delete" in options and not _FILTERS & set(options):
+        if any(re.fullmatch(r"-\w*[rR]\w*|--recursive", option) for option in options):
+            return targets
+        return [word for word in targets if _ALL_FILES.search(word)]
+    if command.name == "find" and "-delete" in options and _FILTERS.isdisjoint(options):
         return targets[:1]
     return []
 
 
-def _is_progress(facts: Facts, target: str, value: str) -> bool:
+def _is_progress(facts: Facts, target: str, path: str) -> bool:
     """
-    Whether it is a place of checkpoints, all of it; what lies in scratch space is gone anyway.
+    Whether all checkpoints of a place are meant, and would outlive a preemption.
+
+    :param target: as written; ``path``: with values of variables.
     """
-    bare, value = (
-        _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', ""))),
-        _ALL_OF_IT.sub("", value),
-    )
-    named = re.fullmatch(r"\$\{?(\w+)\}?", bare)
-    fixed, is_open = split_open(value)
+    path = _ALL_OF_IT.sub("", path)
+    fixed, is_open = split_open(path)
     if not is_open and (_in_scratch(fixed) or _is_lost(facts, fixed)):
         return False
-    if (named and is_firm(named[1])) or _CHECKPOINTS.fullmatch(value):
+    bare = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', "")))
+    variable = re.fullmatch(r"\$\{?(\w+)\}?", bare)
+    if (variable and is_firm(variable[1])) or _CHECKPOINTS.fullmatch(path):
         return True
+    if is_open:
+        return False
     places = [place.path for place in facts.checkpoint_places if place.firm and place.path]
-    return not is_open and (
-        bool(_CALLED_SO.fullmatch(fixed)) or any(holds(fixed, place) for place in places)
-    )
+    return bool(_CALLED_SO.fullmatch(fixed)) or any(holds(fixed, place) for place in places)
 
 
 def _is_lost(facts: Facts, path: str) -> bool:
@@ -155,71 +153,80 @@ def script_fresh_folder(facts: Facts) -> Hits:
     """A time, a random number or a process id in the path."""
     if facts.shell is None or facts.subject.evaluates:
         return
-    firm = any(
+    has_stable_place = any(
         place.firm and not _FRESH.search(place.path or "") for place in facts.checkpoint_places
     )
-    for found in _named(facts.shell):
-        meant = is_firm(found.name) or (not firm and is_result(found.name))
-        if (
-            meant
-            and "/" in found.value
-            and _FRESH.search(found.value)
-            and not _DEFAULT.search(found.value)
-        ):
+    for named in _named_values(facts.shell):
+        is_meant = is_firm(named.name) or (not has_stable_place and is_result(named.name))
+        if is_meant and _is_fresh_path(named.value):
             yield (
-                facts.at(found.line),
-                f"{found.name}: its path is another one at each start, so after a preemption no checkpoint is found; "
-                "take what stays the same, such as $JOB_NAME or {{ run_id }} from the task",
+                facts.at(named.line),
+                f"{named.name}: its path is another one at each start, so after a preemption no "
+                "checkpoint is found; take what stays the same, such as $JOB_NAME or {{ run_id }} "
+                "from the task",
             )
             return
 
 
-def _named(script: ShellScript) -> Iterator[Named]:
-    """Return variables and options with their values, variables put in."""
-    known = variables(script)
-    for found in known.values():
-        yield found._replace(value=words_of(Command((f'"{found.value}"',), found.line), known)[0])
-    for statement in certain(script):
-        for command in surely(statement):
-            words = words_of(command, known) if command.plain else []
-            for word, after in zip(words, [*words, ""][1:], strict=True):
-                option = _OPTION.fullmatch(word)
-                if option or word.startswith("--"):
-                    name, value = (option[1], option[2]) if option else (word, after)
-                    yield Named(name.lstrip("-"), value, command.line)
+def _is_fresh_path(text: str) -> bool:
+    return "/" in text and bool(_FRESH.search(text)) and not _DEFAULT.search(text)
+
+
+def _named_values(script: ShellScript) -> Iterator[NamedValue]:
+    """Return variables and options, with values of variables in them."""
+    values = variables(script)
+    for variable in values.values():
+        word = Command((f'"{variable.value}"',), variable.line)
+        yield variable._replace(value=words_of(word, values)[0])
+    for command in certain_commands(script):
+        if command.plain:
+            yield from _options(words_of(command, values), command.line)
+
+
+def _options(words: list[str], line: int) -> Iterator[NamedValue]:
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        assigned = _OPTION.fullmatch(word)
+        if assigned:
+            yield NamedValue(assigned[1], assigned[2], line)
+        elif word.startswith("--"):
+            yield NamedValue(word.lstrip("-"), following, line)
 
 
 @rule("script-saves-at-end", "error", "what the training writes is kept only when it has ended")
 def script_saves_at_end(facts: Facts) -> Hits:
     """Copied behind the training, from a disk that is empty after a preemption."""
     end, shell = facts.ending, facts.shell
-    if (
-        end is None
-        or shell is None
-        or end.replaces_shell
-        or end.background
-        or facts.subject.evaluates
-    ):
+    if end is None or shell is None or facts.subject.evaluates:
         return
-    known = variables(shell)
-    written = [
-        word.partition("=")[2] if word.startswith("-") and "=" in word else word
-        for word in _words(end, shell)
-    ]
+    if end.replaces_shell or end.background:
+        return
+    values = variables(shell)
+    written = _paths_of_training(end, values)
     for command in filter(is_copy, _afterwards(end)):
-        words = words_of(command, known)
-        for source in words[1:] if command.name == "tar" else words[1:-1]:
-            place = _ALL_OF_IT.sub("", source)
-            used = any(
-                holds(place, word) or holds(word, place) for word in written if word.startswith("/")
-            )
+        for place in _sources(words_of(command, values)):
+            used = any(holds(place, path) or holds(path, place) for path in written)
             if used and _is_scratch(facts, place) and not _copied_before(shell, end, place):
                 yield (
                     facts.at(command.line),
-                    f"{cut(place, 80)} is copied when the training has ended; a preemption comes before, and leaves "
-                    "nothing. Let the training write to persistent storage itself",
+                    f"{cut(place, 80)} is copied when the training has ended; a preemption comes "
+                    "before, and leaves nothing. Let the training write to persistent storage "
+                    "itself",
                 )
                 return
+
+
+def _paths_of_training(end: Ending, values: Mapping[str, NamedValue]) -> list[str]:
+    words = [word for command in end.commands for word in words_of(command, values)]
+    arguments = [
+        word.partition("=")[2] if word.startswith("-") and "=" in word else word for word in words
+    ]
+    return [word for word in arguments if word.startswith("/")]
+
+
+def _sources(words: list[str]) -> list[str]:
+    """Return the places that a command copies from; the last word is the target."""
+    sources = words[1:] if words[0] == "tar" else words[1:-1]
+    return [_ALL_OF_IT.sub("", source) for source in sources]
 
 
 def _afterwards(end: Ending) -> list[Command]:
@@ -229,33 +236,31 @@ def _afterwards(end: Ending) -> list[Command]:
     return [*behind, *(command for statement in end.after for command in statement.commands)]
 
 
-def _words(end: Ending, shell: ShellScript) -> list[str]:
-    known = variables(shell)
-    return [word for command in end.commands for word in words_of(command, known)]
-
-
 def _is_scratch(facts: Facts, path: str) -> bool:
     fixed, is_open = split_open(path)
-    return not is_open and (
-        _is_lost(facts, fixed) or (_in_scratch(fixed) and _may_be_disk(facts, fixed))
-    )
+    if is_open:
+        return False
+    return _is_lost(facts, fixed) or (_in_scratch(fixed) and not _is_mounted(facts, fixed))
 
 
-def _may_be_disk(facts: Facts, path: str) -> bool:
-    """Whether nothing is known to be mounted there; ``/tmp`` seldom is."""
-    return isinstance(facts.mounts, Unknown) or not any(
-        holds(mount.path, path) for mount in facts.mounts.found
-    )
+def _is_mounted(facts: Facts, path: str) -> bool:
+    """Whether something is known to be mounted there; on ``/tmp`` that is rare."""
+    if isinstance(facts.mounts, Unknown):
+        return False
+    return any(holds(mount.path, path) for mount in facts.mounts.found)
 
 
 def _copied_before(shell: ShellScript, end: Ending, place: str) -> bool:
-    """Whether it is copied while the training runs, or when the script is told to stop."""
+    """Whether it is copied while the training runs, or in a trap."""
     after = _afterwards(end)
-    others = [
-        replace(one, commands=[c for c in one.commands if c not in after])
-        for one in shell.statements
+    before = [
+        replace(
+            statement,
+            commands=[command for command in statement.commands if command not in after],
+        )
+        for statement in shell.statements
     ]
-    return copies(ShellScript(tuple(others), shell.text), place)
+    return copies(ShellScript(tuple(before), shell.text), place)
 
 
 @rule(
@@ -267,19 +272,11 @@ def script_installs_unpinned(facts: Facts) -> Hits:
     if facts.shell is None or script is None:
         return
     for command in facts.shell.commands:
-        found = unpinned(command.literal, script.requirements or {})
-        if found:
-            names = ", ".join(found[:3]) + (" …" if found[3:] else "")
+        packages = unpinned(command.literal, script.requirements or {})
+        if packages:
+            names = ", ".join(packages[:3]) + (" …" if packages[3:] else "")
             yield (
                 facts.at(command.line),
-                f"{cut(names, 120)}: without a version, so a start after a preemption may install another one; write "
-                "NAME==VERSION, or build it into the image",
+                f"{cut(names, 120)}: without a version, so a start after a preemption may install "
+                "another one; write NAME==VERSION, or build it into the image",
             )
-
-
-RULES = (
-    script_deletes_checkpoints,
-    script_fresh_folder,
-    script_saves_at_end,
-    script_installs_unpinned,
-)

@@ -1,53 +1,41 @@
-"""Rules on the start-up script: does it start, do its arguments reach the training, is its failure seen."""
+"""Rules on the start-up script: whether it starts, passes arguments on and fails visibly."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from airflow_runai.core.lint.ending import (
-    Ending,
-    ending,
-    errexit_at,
-    installs,
-    is_quick,
-    never_ends,
-)
+from airflow_runai.core.lint.commands import installs, is_quick
+from airflow_runai.core.lint.ending import Ending, ending, inner_script, never_ends
 from airflow_runai.core.lint.facts import Facts, Unknown
-from airflow_runai.core.lint.launchers import inline
-from airflow_runai.core.lint.rule import rule
-from airflow_runai.core.lint.shell import Command, ShellScript, Statement, read_script
+from airflow_runai.core.lint.rule import Hits, rule
+from airflow_runai.core.lint.shell import Command, ShellScript, Statement
 from airflow_runai.core.lint.shell_tokens import arguments_in
-from airflow_runai.core.lint.subject import Script
-
-Hits = Iterator[tuple[str, str]]
+from airflow_runai.core.lint.traps import errexit_at
 
 _SHELL = re.compile(r"(.*/)?(ba|da|k|z|a)?sh|env|tini|dumb-init")
 _REQUIREMENTS = re.compile(
     r"(.*requirements.*\.txt|environment\.ya?ml|pyproject\.toml|setup\.py|Pipfile|uv\.lock)"
 )
+#: Other scripts, which may install.
 _ELSEWHERE = re.compile(r".*\.(ba)?sh|make")
 _PRINTS = ("echo", "printf")
 _FORGIVES = ("true", ":", "echo")
 
 
-def _program_of(facts: Facts) -> str | None:
-    """Return the first word that the container starts; ``None`` if it is not known or the image decides."""
-    return facts.words[0] if not isinstance(facts.words, Unknown) and facts.words else None
+def _kernel_starts(facts: Facts, name: str) -> bool:
+    """Whether the kernel starts the script of this name, rather than a shell that gets it."""
+    program = facts.known_words[0] if facts.known_words else ""
+    return facts.spec is None or _base_name(program) == _base_name(name)
 
 
-def _is_started_directly(facts: Facts, script: Script) -> bool:
-    """Whether the kernel starts the script, rather than a shell that is given its name."""
-    return facts.spec is None or _name(_program_of(facts)) == _name(script.name)
-
-
-def _name(path: str | None) -> str:
-    return (path or "").rpartition("/")[2]
+def _base_name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 @rule("script-crlf", "error", "the script has Windows line ends")
 def script_crlf(facts: Facts) -> Hits:
-    r"""The kernel looks for an interpreter called ``sh\r``; the shell sees ``\r`` in every last word."""
+    r"""The kernel looks for an interpreter ``sh\r``; the shell sees ``\r`` in each last word."""
     script = facts.subject.script
     if script and "\r\n" in script.text:
         line = script.text[: script.text.index("\r\n")].count("\n") + 1
@@ -61,20 +49,15 @@ def script_crlf(facts: Facts) -> Hits:
 def script_no_shebang(facts: Facts) -> Hits:
     """Started by the kernel, it ends in *exec format error*."""
     script = facts.subject.script
-    if (
-        script
-        and script.text
-        and not script.text.startswith("#!")
-        and _is_started_directly(facts, script)
-    ):
-        mark = (
-            "an invisible mark (BOM) before #!"
-            if script.text.startswith("\ufeff#!")
-            else "no #! in the first line"
-        )
+    if not script or not script.text or script.text.startswith("#!"):
+        return
+    if _kernel_starts(facts, script.name):
+        bom = script.text.startswith("\ufeff#!")
+        mistake = "an invisible mark (BOM) before #!" if bom else "no #! in the first line"
         yield (
             facts.at(1),
-            f"{mark}: 'exec format error'; begin with #!/bin/sh, or set command to 'sh {script.name}'",
+            f"{mistake}: 'exec format error'; "
+            f"begin with #!/bin/sh, or set command to 'sh {script.name}'",
         )
 
 
@@ -82,57 +65,58 @@ def script_no_shebang(facts: Facts) -> Hits:
 def script_not_executable(facts: Facts) -> Hits:
     """Mode bits come from the storage; an image may differ."""
     script = facts.subject.script
-    if (
-        script
-        and script.mode is not None
-        and not script.mode & 0o111
-        and _is_started_directly(facts, script)
-    ):
+    if not script or script.mode is None or script.mode & 0o111:
+        return
+    if _kernel_starts(facts, script.name):
         yield (
             facts.at(1),
-            f"mode {script.mode & 0o777:04o}: 'permission denied'; chmod +x, or command 'sh {script.name}'",
+            f"mode {script.mode & 0o777:04o}: 'permission denied'; "
+            f"chmod +x, or command 'sh {script.name}'",
         )
 
 
 @rule("script-hides-failure", "error", "the script ends with 0 though the training failed")
 def script_hides_failure(facts: Facts) -> Hits:
-    """Then the workload counts as completed, and nobody retries."""
-    end = facts.ending
-    if (
-        end is not None
-        and facts.judged
-        and not end.replaces_shell
-        and not any(map(never_ends, end.after))
-    ):
-        reason = _hidden(facts.judged, end)
-        if reason:
-            yield (
-                facts.at(end.training.line),
-                f"{end.training.shown}: {reason}, so a failure looks like success",
-            )
+    """Then the workload counts as completed, and nothing is retried."""
+    end, script = facts.ending, facts.judged
+    if end is None or script is None or end.replaces_shell or any(map(never_ends, end.after)):
+        return
+    reason = _hidden(script, end)
+    if reason:
+        yield (
+            facts.at(end.training.line),
+            f"{end.training.shown}: {reason}, so a failure looks like success",
+        )
 
 
 def _hidden(script: ShellScript, end: Ending) -> str | None:
-    """Say what hides a failure of the training, in the script or in the text of ``sh -c`` that it runs."""
-    text = inline(end.training.literal)
-    inner = read_script("\n" * (end.training.line - 1) + text) if text else None
+    """Return what hides a failure of the training, in the script or in ``sh -c`` that it runs."""
+    return (
+        _hidden_in_inner_script(end)
+        or _hidden_by_statement(script, end)
+        or _hidden_afterwards(script, end)
+    )
+
+
+def _hidden_in_inner_script(end: Ending) -> str | None:
+    inner = inner_script(end)
     within = ending(inner) if inner else None
-    found = _hidden(inner, within) if inner and within and not within.replaces_shell else None
-    return found or _hidden_by_statement(script, end) or _hidden_afterwards(script, end)
+    if inner is None or within is None or within.replaces_shell:
+        return None
+    return _hidden(inner, within)
 
 
 def _hidden_by_statement(script: ShellScript, end: Ending) -> str | None:
-    if "pipefail" not in script.text and "PIPESTATUS" not in script.text and _last(end).piped:
+    last = end.last.commands[-1]
+    if last.name == "eval":
+        last = end.commands[-1]
+    if last.piped and "pipefail" not in script.text and "PIPESTATUS" not in script.text:
         return "the exit code of a pipeline is that of its last part"
     return _forgiven(end.last)
 
 
-def _last(end: Ending) -> Command:
-    """Return the last command of the training's statement; of a text for ``eval``, its last one."""
-    return end.commands[-1] if end.last.commands[-1].name == "eval" else end.last.commands[-1]
-
-
 def _forgiven(statement: Statement) -> str | None:
+    """Return how a statement turns a failure into success."""
     last = statement.commands[-1]
     if statement.joiners[-1:] == ["||"] and (last.name in _FORGIVES or last.plain == ("exit", "0")):
         return f"|| {' '.join(last.plain[:1])} takes its exit code away"
@@ -140,39 +124,50 @@ def _forgiven(statement: Statement) -> str | None:
 
 
 def _hidden_afterwards(script: ShellScript, end: Ending) -> str | None:
+    """Return what takes the exit code's place behind the training, or behind the wait for it."""
     if end.last.compound or any(statement.compound for statement in end.after):
         return None
-    after = list(end.after)
-    commands = [
-        command
-        for statement in after
-        for command in statement.commands
-        if command.name not in _PRINTS
-    ]
-    words = " ".join(word for command in commands for word in command.words)
-    if end.background:
-        if not end.waits:
-            return None
-        if all(command.plain == ("wait",) for command in end.waits) and "exit" not in words:
-            return "wait without a process id ends with 0"
-        while not any(
-            command.name == "wait" for command in (after[-1] if after else end.last).commands
-        ):
-            after.pop()
-        forgiven = _forgiven(after[-1]) if after else None
-        if forgiven and not _keeps_code(words):
-            return forgiven
-        after = list(end.after[len(after) :])
-    last = [
-        command
-        for statement in after
-        for command in statement.commands
-        if command.plain != ("exit",)
-    ][-1:]
-    decides = end.waits[-1] if end.background else end.training
-    if not last or _keeps_code(words) or errexit_at(script, decides):
+    words = _words_after(end)
+    if not end.background:
+        return _overwritten(script, end.training, end.after, words)
+    if not end.waits:
         return None
-    return f"the script ends with the exit code of line {last[0].line}"
+    if all(command.plain == ("wait",) for command in end.waits) and "exit" not in words:
+        return "wait without a process id ends with 0"
+    index = _index_of_last_wait(end)
+    if index is not None and not _keeps_code(words):
+        forgiven = _forgiven(end.after[index])
+        if forgiven:
+            return forgiven
+    behind = end.after if index is None else end.after[index + 1 :]
+    return _overwritten(script, end.waits[-1], behind, words)
+
+
+def _index_of_last_wait(end: Ending) -> int | None:
+    """Return which statement behind the training waits last; ``None`` if only its own one does."""
+    for index in reversed(range(len(end.after))):
+        if any(command.name == "wait" for command in end.after[index].commands):
+            return index
+    return None
+
+
+def _words_after(end: Ending) -> str:
+    """Return the words behind the training, apart from what is only printed."""
+    commands = [command for statement in end.after for command in statement.commands]
+    return " ".join(
+        word for command in commands if command.name not in _PRINTS for word in command.words
+    )
+
+
+def _overwritten(
+    script: ShellScript, decides: Command, behind: Sequence[Statement], words: str
+) -> str | None:
+    """Return the line whose exit code replaces that of ``decides``."""
+    commands = [command for statement in behind for command in statement.commands]
+    others = [command for command in commands if command.plain != ("exit",)]
+    if not others or _keeps_code(words) or errexit_at(script, decides):
+        return None
+    return f"the script ends with the exit code of line {others[-1].line}"
 
 
 def _keeps_code(words: str) -> bool:
@@ -181,43 +176,51 @@ def _keeps_code(words: str) -> bool:
 
 @rule("script-drops-arguments", "warning", "the script does not pass on its arguments")
 def script_drops_arguments(facts: Facts) -> Hits:
-    """What researchers vary from run to run never arrives."""
+    """The values that researchers vary from run to run never arrive."""
     end = ending(facts.shell) if facts.shell else None
     if end is None or facts.shell is None or _has_no_arguments(facts):
         return
-    top = [s for s in facts.shell.statements if s.function is None]
-    if not any(arguments_in(word) for s in top for command in s.commands for word in command.words):
+    words = (
+        word
+        for statement in facts.shell.statements
+        if statement.function is None
+        for command in statement.commands
+        for word in command.words
+    )
+    if not any(map(arguments_in, words)):
         yield (
             facts.at(end.training.line),
-            f'{end.training.shown}: nothing in the script uses its arguments; pass them on with "$@"',
+            f"{end.training.shown}: nothing in the script uses its arguments; "
+            'pass them on with "$@"',
         )
 
 
 def _has_no_arguments(facts: Facts) -> bool:
-    """Whether it is started without any; not so if it is not known how it is started."""
-    if facts.spec is None or isinstance(facts.words, Unknown):
+    """Whether it is known to be started without any."""
+    if facts.spec is None or not facts.whole or isinstance(facts.words, Unknown):
         return False
-    program = [word for word in facts.words if not _SHELL.fullmatch(word)]
-    return facts.whole and len(program) <= 1
+    return len([word for word in facts.words if not _SHELL.fullmatch(word)]) <= 1
 
 
 @rule("script-splits-arguments", "warning", "the script takes arguments apart, or makes one of all")
 def script_splits_arguments(facts: Facts) -> Hits:
     """``$@`` without quotes splits at blanks and expands stars; ``"$*"`` is one word."""
     for command in facts.shell.commands if facts.shell else ():
-        assigns = not command.plain
-        uses = {
-            use
-            for word in command.words
-            for use in arguments_in(word)
-            if not (assigns and "=(" in word)
-        }
-        wrong = {"bare", "joined", "quoted"} if assigns else {"bare", "joined"}
-        if uses & wrong and (assigns or not is_quick(command)):
+        if _splits_arguments(command):
             yield (
                 facts.at(command.line),
-                'arguments with blanks or stars do not arrive as they were given; write "$@", with the quotes',
+                "arguments with blanks or stars do not arrive as they were given; "
+                'write "$@", with the quotes',
             )
+
+
+def _splits_arguments(command: Command) -> bool:
+    if command.plain:
+        uses = set().union(*map(arguments_in, command.words))
+        return not uses.isdisjoint({"bare", "joined"}) and not is_quick(command)
+    # A variable cannot hold several arguments, unless it is an array: ARGS=("$@").
+    uses = set().union(*(arguments_in(word) for word in command.words if "=(" not in word))
+    return not uses.isdisjoint({"bare", "joined", "quoted"})
 
 
 @rule(
@@ -228,28 +231,16 @@ def script_splits_arguments(facts: Facts) -> Hits:
 def script_installs_nothing(facts: Facts) -> Hits:
     """The container's disk is new after every preemption."""
     script, shell = facts.subject.script, facts.shell
-    beside = [
-        name for name in (script and script.neighbours) or () if _REQUIREMENTS.fullmatch(name)
-    ]
-    if not beside or shell is None or ending(shell) is None:
+    if script is None or shell is None or ending(shell) is None:
         return
-    calls = [word for command in shell.commands for word in command.plain[:2]]
-    if not any(installs(command) for command in shell.commands) and not any(
-        map(_ELSEWHERE.fullmatch, calls)
-    ):
+    requirements = list(filter(_REQUIREMENTS.fullmatch, script.neighbours or ()))
+    if requirements and not any(map(_may_install, shell.commands)):
         yield (
             facts.at(1),
-            f"{beside[0]} lies beside it, but nothing is installed; unless the image has it all, add: "
-            f"pip install -r {beside[0]}",
+            f"{requirements[0]} lies beside it, but nothing is installed; "
+            f"unless the image has it all, add: pip install -r {requirements[0]}",
         )
 
 
-RULES = (
-    script_crlf,
-    script_no_shebang,
-    script_not_executable,
-    script_hides_failure,
-    script_drops_arguments,
-    script_splits_arguments,
-    script_installs_nothing,
-)
+def _may_install(command: Command) -> bool:
+    return installs(command) or any(map(_ELSEWHERE.fullmatch, command.plain[:2]))

@@ -2,29 +2,19 @@
 Rules on signals: does SIGTERM reach the training, does the script wait for it, does it ever end.
 
 In a container the script is process 1. A shell that waits for a child keeps SIGTERM to itself, so
-that the training is killed at the end of the grace period without having saved.
+the training is killed at the end of the grace period without having saved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from airflow_runai.core.lint.ending import (
-    Ending,
-    Trap,
-    errexit_at,
-    never_ends,
-    reached,
-    trap_of,
-    waits_for_ever,
-)
-from airflow_runai.core.lint.facts import Facts, Unknown
+from airflow_runai.core.lint.ending import Ending, never_ends, reached, waits_for_ever
+from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.lint.launchers import swallows
-from airflow_runai.core.lint.rule import rule
+from airflow_runai.core.lint.rule import Hits, rule
+from airflow_runai.core.lint.traps import EXIT, SIGTERM, Trap, errexit_at, trap_of
 
-Hits = Iterator[tuple[str, str]]
-
-_TERM, _EXIT = frozenset({"TERM", "SIGTERM", "15"}), frozenset({"EXIT", "0"})
 _SAYS_ONLY = {"echo", "printf", "exit", "true", ":", "date", "logger", ""}
 
 
@@ -34,20 +24,22 @@ _SAYS_ONLY = {"echo", "printf", "exit", "true", ":", "date", "logger", ""}
     "SIGTERM ends at the shell; the training is killed without having saved",
 )
 def script_no_exec(facts: Facts) -> Hits:
-    """No ``exec``, and no trap that would tell the training."""
+    """No ``exec``, and no trap that would forward the signal."""
     end, trap = facts.ending, facts.trap
     if end is None or end.replaces_shell or (trap and not trap.ignores and not _only_talks(trap)):
         return
-    heard = (
-        "the trap tells the training nothing"
-        if trap
-        else "the shell waits for it and keeps SIGTERM to itself"
-    )
+    if trap:
+        reason = "the trap does not forward the signal"
+    else:
+        reason = "the shell waits for it and keeps SIGTERM to itself"
     if end.training.piped or end.last.piped:
-        remedy = "in a pipeline exec does not help: redirect with exec > >(tee -a FILE) 2>&1, then exec the training"
+        remedy = (
+            "in a pipeline exec does not help: redirect with exec > >(tee -a FILE) 2>&1, "
+            "then exec the training"
+        )
     else:
         remedy = f'end with: exec {end.training.name} … "$@"'
-    yield facts.at(end.training.line), f"{end.training.shown}: {heard}, until SIGKILL; {remedy}"
+    yield facts.at(end.training.line), f"{end.training.shown}: {reason}, until SIGKILL; {remedy}"
 
 
 def _only_talks(trap: Trap) -> bool:
@@ -62,14 +54,13 @@ def _only_talks(trap: Trap) -> bool:
     "the script switches SIGTERM off, and its children inherit that",
 )
 def script_ignores_sigterm(facts: Facts) -> Hits:
-    """
-    An ignored signal stays ignored through ``exec``, until a program installs a handler of its own.
-    """
+    """An ignored signal stays ignored through ``exec``, unless a program installs a handler."""
     trap = facts.trap
     if trap and trap.ignores:
         yield (
             facts.at(trap.line),
-            "trap '' TERM: children inherit it; who installs no handler of its own notices no preemption; leave it out",
+            "trap '' TERM: children inherit it; a program without a handler of its own notices no "
+            "preemption; leave it out",
         )
 
 
@@ -82,8 +73,8 @@ def script_trap_waits(facts: Facts) -> Hits:
     if not (end.replaces_shell or end.background or end.last.compound or end.training.piped):
         yield (
             facts.at(end.training.line),
-            f"{end.training.shown} runs in the foreground: the trap of line {trap.line} comes after it has ended, "
-            "that is never; end with exec, or start it with & and wait for it",
+            f"{end.training.shown} runs in the foreground: the trap of line {trap.line} runs only "
+            "after it has ended; end with exec, or start it with & and wait for it",
         )
 
 
@@ -93,83 +84,85 @@ def script_trap_waits(facts: Facts) -> Hits:
     "the trap signals the shell itself, and so starts again until it crashes",
 )
 def script_trap_recurses(facts: Facts) -> Hits:
-    """``kill 0`` reaches the whole group; bash 5.2 and dash end in a segmentation fault after some thousand rounds."""
+    """``kill 0`` reaches the whole group; bash 5.2 and dash crash after some thousand rounds."""
     trap = facts.trap
-    for command in (trap.commands or ()) if trap else ():
+    if trap is None:
+        return
+    for command in trap.commands or ():
         if command.name == "trap":
             return
-        if command.name == "kill" and command.plain[-1] in ("0", "-$$") and trap:
+        if command.name == "kill" and command.plain[-1] in ("0", "-$$"):
             yield (
                 facts.at(trap.line),
-                "kill 0 signals this shell, too, whose trap begins anew until it crashes; switch the signal off first: "
-                "trap '' TERM; kill 0; wait",
+                "kill 0 signals this shell, too, whose trap begins anew until it crashes; switch "
+                "the signal off first: trap '' TERM; kill 0; wait",
             )
             return
-
-
-@rule("script-leaves-early", "error", "the script ends while the training still saves")
-def script_leaves_early(facts: Facts) -> Hits:
-    """When process 1 ends, the container ends, and all that runs in it."""
-    end, trap = facts.ending, facts.trap
-    if end is None or not end.background or any(statement.compound for statement in end.after):
-        return
-    where = facts.at(end.training.line)
-    if not end.waits:
-        if not any(map(never_ends, end.after)):
-            yield (
-                where,
-                f"{end.training.shown} & and no wait: the container ends at once; wait for it",
-            )
-    elif trap and trap.does("kill") and not trap.does("wait", "sleep", "tail"):
-        early = _comes_to_its_end(facts, end, trap)
-        if early:
-            yield (
-                where,
-                f"the trap of line {trap.line} forwards SIGTERM, but then wait returns and {early} before the training "
-                "has saved; wait again, in the trap or after the first wait",
-            )
-
-
-def _comes_to_its_end(facts: Facts, end: Ending, trap: Trap) -> str | None:
-    """Say how the script ends after the first ``wait`` that a signal interrupts; ``None`` if it waits again."""
-    if len(end.waits) == 1:
-        return "the script ends"
-    guarded = any(
-        end.waits[0] in statement.commands and statement.joiners for statement in end.after
-    )
-    if (
-        not guarded
-        and facts.judged
-        and errexit_at(facts.judged, end.waits[0])
-        and not trap.does("set")
-    ):
-        return "set -e ends the script, for that wait returned 143,"
-    return None
 
 
 @rule(
     "script-trap-succeeds",
     "error",
-    "the script ends with 0 when it is told to stop, as if the training were done",
+    "the script ends with 0 at SIGTERM, as if the training were done",
 )
 def script_trap_succeeds(facts: Facts) -> Hits:
-    """On Kubernetes and on Run:ai a preempted container that ends with 0 is completed, and never resumed."""
+    """A preempted container that ends with 0 counts as completed, and is never resumed."""
     end = facts.ending
     if facts.judged is None or (end is not None and end.replaces_shell):
         return
-    for signals in (_TERM, _EXIT):
+    for signals in (SIGTERM, EXIT):
         trap = trap_of(facts.judged, signals)
-        exits = (
-            [command.plain[1:] for command in (trap.commands or ()) if command.name == "exit"]
-            if trap
-            else []
-        )
-        if trap and exits and set(exits) == {("0",)}:
+        if trap and _exit_codes(trap) == {("0",)}:
             yield (
                 facts.at(trap.line),
-                "exit 0 in the trap turns a preemption into a success: the workload counts as completed and is never "
-                "resumed; end with 143",
+                "exit 0 in the trap turns a preemption into a success: the workload counts as "
+                "completed and is never resumed; end with 143",
             )
+
+
+def _exit_codes(trap: Trap) -> set[tuple[str, ...]]:
+    return {command.plain[1:] for command in trap.commands or () if command.name == "exit"}
+
+
+@rule("script-leaves-early", "error", "the script ends while the training still saves")
+def script_leaves_early(facts: Facts) -> Hits:
+    """When process 1 ends, the container ends, and every process in it."""
+    end = facts.ending
+    if end is None or not end.background or any(statement.compound for statement in end.after):
+        return
+    if end.waits:
+        yield from _leaves_after_signal(facts, end)
+    elif not any(map(never_ends, end.after)):
+        yield (
+            facts.at(end.training.line),
+            f"{end.training.shown} & and no wait: the container ends at once; wait for it",
+        )
+
+
+def _leaves_after_signal(facts: Facts, end: Ending) -> Hits:
+    trap = facts.trap
+    # A trap that waits, or sleeps, gives the training its time.
+    if trap is None or not trap.does("kill") or trap.does("wait", "sleep", "tail"):
+        return
+    result = _after_first_wait(facts, end, trap)
+    if result:
+        yield (
+            facts.at(end.training.line),
+            f"the trap of line {trap.line} forwards SIGTERM, but then wait returns and {result} "
+            "before the training has saved; wait again, in the trap or after the first wait",
+        )
+
+
+def _after_first_wait(facts: Facts, end: Ending, trap: Trap) -> str | None:
+    """Return how the script ends when a signal interrupts ``wait``; ``None`` if it waits again."""
+    if len(end.waits) == 1:
+        return "the script ends"
+    first = end.waits[0]
+    if any(first in statement.commands and statement.joiners for statement in end.after):
+        return None  # such as: wait $PID || true
+    if facts.judged and errexit_at(facts.judged, first) and not trap.does("set"):
+        return "set -e ends the script, because that wait returned 143,"
+    return None
 
 
 @rule(
@@ -180,30 +173,27 @@ def script_trap_succeeds(facts: Facts) -> Hits:
 def script_launcher_swallows_sigterm(facts: Facts) -> Hits:
     """It waits for the training as a shell does, and is process 1 in its place."""
     words, where = _started(facts)
-    found = swallows(words, _gpus(facts))
-    if found:
+    launcher = swallows(words, _gpus(facts))
+    if launcher:
         yield (
             where,
-            f"{found.name} does not pass SIGTERM on, so the training saves nothing; {found.instead}",
+            f"{launcher.name} does not pass SIGTERM on, so the training saves nothing; "
+            f"{launcher.instead}",
         )
 
 
 def _started(facts: Facts) -> tuple[Sequence[str], str]:
-    """Return what starts the training, and where that stands: in the script, or in the command if there is none."""
+    """Return the words that start the training, and their place: the script or the command."""
     if facts.ending:
         return facts.ending.training.plain, facts.at(facts.ending.training.line)
-    alone = (
-        facts.shell is None
-        and not isinstance(facts.words, Unknown)
-        and facts.text("command") is not None
-    )
-    return (facts.words if alone and not isinstance(facts.words, Unknown) else ()), "spec.command"
+    if facts.shell is None and facts.text("command") is not None:
+        return facts.known_words, "spec.command"
+    return (), "spec.command"
 
 
 def _gpus(facts: Facts) -> float | None:
-    compute = facts.part("compute")
-    found = compute.get("gpu_devices") if compute and not isinstance(compute, Unknown) else None
-    return float(found) if isinstance(found, (int, float)) else None
+    devices = facts.known_part("compute").get("gpu_devices")
+    return float(devices) if isinstance(devices, (int, float)) else None
 
 
 @rule(
@@ -212,39 +202,31 @@ def _gpus(facts: Facts) -> float | None:
     "the script goes on after the training has ended, and keeps its GPUs",
 )
 def script_never_ends(facts: Facts) -> Hits:
-    """Until somebody notices: nothing fails, and nothing is completed."""
-    for statement in reached(facts.judged) if facts.judged else ():
+    """Until a person notices: nothing fails, and nothing is completed."""
+    if facts.judged is None:
+        return
+    body = reached(facts.judged)
+    for statement in body:
         command = never_ends(statement)
-        if command and statement.forever:
-            yield (
-                facts.at(command.line),
-                "the loop never ends: it goes on when the training has ended, and the workload is never completed; end "
-                "with exec, as Run:ai itself restarts what failed (backoff_limit)",
-            )
-        elif command:
-            yield (
-                facts.at(command.line),
-                f"{command.name} never ends, so the GPUs are kept when the training has ended; wait for the training "
-                "instead",
-            )
         if command:
+            yield facts.at(command.line), _why_never_ends(statement.forever, command.name)
             return
-    command = waits_for_ever(reached(facts.judged)) if facts.judged else None
-    if command:
+    wait = waits_for_ever(body)
+    if wait:
         yield (
-            facts.at(command.line),
-            "wait without a process id also waits for what runs beside the training and never ends, so the GPUs are "
-            "kept; wait for the training's own id",
+            facts.at(wait.line),
+            "wait without a process id also waits for what runs beside the training and never "
+            "ends, so the GPUs are kept; wait for the training's own id",
         )
 
 
-RULES = (
-    script_no_exec,
-    script_ignores_sigterm,
-    script_trap_waits,
-    script_trap_recurses,
-    script_trap_succeeds,
-    script_leaves_early,
-    script_launcher_swallows_sigterm,
-    script_never_ends,
-)
+def _why_never_ends(is_loop: bool, name: str) -> str:
+    if is_loop:
+        return (
+            "the loop never ends: it goes on when the training has ended, and the workload is "
+            "never completed; end with exec, as Run:ai itself restarts what failed (backoff_limit)"
+        )
+    return (
+        f"{name} never ends, so the GPUs are kept when the training has ended; wait for the "
+        "training instead"
+    )

@@ -1,8 +1,8 @@
 """
-What a start-up script calls things: variables that it sets once, and options that it gives to programs.
+Names in a start-up script: variables that it sets once, and options that it gives to programs.
 
-Only what holds whichever way the script takes is told: statements at its top level, of which none
-depends on a test.
+Only what holds on every path through the script counts: statements at its top level that depend on
+no test.
 """
 
 from __future__ import annotations
@@ -17,83 +17,77 @@ from airflow_runai.core.lint.shell import Command, ShellScript, Statement, unquo
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _DECLARES = ("export", "declare", "readonly", "typeset", "local")
 _USE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?::\?[^}]*)?\})")
-_DEEPEST = 5
+_MAX_DEPTH = 5
 
 
-class Named(NamedTuple):
-    """A value with the name of its variable or option; what is not known of it stays ``$NAME`` or ``$(…)``."""
+class NamedValue(NamedTuple):
+    """A variable or option and its value, in which ``$NAME`` or ``$(…)`` may be left."""
 
     name: str
     value: str
     line: int
 
 
-def certain(script: ShellScript) -> Iterator[Statement]:
-    """Return the top-level statements that are no branch, loop or function."""
-    return (one for one in script.statements if one.function is None and not one.compound)
+def certain_commands(script: ShellScript) -> Iterator[Command]:
+    """Return the commands that run in any case: in no branch, loop or function."""
+    for statement in script.statements:
+        if statement.function is None and not statement.compound:
+            yield from certain_in(statement)
 
 
-def surely(statement: Statement) -> list[Command]:
-    """Return the commands of a statement that run in any case: all, or the first if the others depend on it."""
+def certain_in(statement: Statement) -> list[Command]:
+    """Return the commands of a statement that run in any case."""
+    # Behind && or || the others depend on the first.
     return statement.commands[:1] if statement.joiners else statement.commands
 
 
-def variables(script: ShellScript) -> dict[str, Named]:
-    """Return what is set exactly once, and surely."""
-    times = Counter(found.name for command in script.commands for found in _assigned(command))
-    sure = [
-        found for one in certain(script) for command in surely(one) for found in _assigned(command)
-    ]
-    return {found.name: found for found in sure if times[found.name] == 1}
+def variables(script: ShellScript) -> dict[str, NamedValue]:
+    """Return the variables that are set exactly once, and in any case."""
+    times = Counter(assigned.name for command in script.commands for assigned in _assigned(command))
+    return {
+        assigned.name: assigned
+        for command in certain_commands(script)
+        for assigned in _assigned(command)
+        if times[assigned.name] == 1
+    }
 
 
-def _assigned(command: Command) -> Iterator[Named]:
-    before = command.words[: len(command.words) - len(command.plain)]  # CKPT=/x python train.py
-    for word in (*before, *(command.words[1:] if command.name in _DECLARES else ())):
-        found = _ASSIGNMENT.fullmatch(word)
-        if found:
-            yield Named(
-                found[1],
-                found[2] if "$(" in found[2] or "`" in found[2] else unquoted(found[2]),
-                command.line,
-            )
+def _assigned(command: Command) -> Iterator[NamedValue]:
+    words = command.words[: len(command.words) - len(command.plain)]  # CKPT=/x python train.py
+    if command.name in _DECLARES:
+        words += command.words[1:]
+    for word in words:
+        match = _ASSIGNMENT.fullmatch(word)
+        if match:
+            name, value = match.groups()
+            is_output = "$(" in value or "`" in value
+            yield NamedValue(name, value if is_output else unquoted(value), command.line)
 
 
-def resolved(text: str, known: Mapping[str, Named]) -> str:
-    """Put in values of variables; others stay as they are."""
-    for _ in range(_DEEPEST):
-        after = _USE.sub(
-            lambda use: known[use[1] or use[2]].value if (use[1] or use[2]) in known else use[0],
-            text,
-        )
+def resolved(text: str, values: Mapping[str, NamedValue]) -> str:
+    """Replace variables by their values; unknown ones stay."""
+
+    def value_of(use: re.Match[str]) -> str:
+        name = use[1] or use[2]
+        return values[name].value if name in values else use[0]
+
+    for _ in range(_MAX_DEPTH):
+        after = _USE.sub(value_of, text)
         if after == text:
             break
         text = after
     return text
 
 
-def words_of(command: Command, known: Mapping[str, Named]) -> list[str]:
-    """Return the words of a command, values put in."""
-    raw = command.words[len(command.words) - len(command.plain) :]
-    return [resolved(word.strip('"') if "$(" in word else unquoted(word), known) for word in raw]
+def words_of(command: Command, values: Mapping[str, NamedValue]) -> list[str]:
+    """Return the words of a command, variables replaced by their values."""
+    words = command.words[len(command.words) - len(command.plain) :]
+    return [resolved(word.strip('"') if "$(" in word else unquoted(word), values) for word in words]
 
 
-#: Programs that copy, and those whose second or third word says that they do.
-_COPIES = {
-    "cp",
-    "mv",
-    "rsync",
-    "scp",
-    "install",
-    "tar",
-    "gsutil",
-    "rclone",
-    "mc",
-    "azcopy",
-    "s5cmd",
-    "ossutil",
-    "obsutil",
-}
+_COPY_NAMES = "cp mv rsync scp install tar gsutil rclone mc azcopy s5cmd ossutil obsutil"
+_COPIES = frozenset(_COPY_NAMES.split())
+#: Of clouds the second word says that it is about storage.
 _CLOUDS = {
     ("aws", "s3"),
     ("gcloud", "storage"),
@@ -109,13 +103,11 @@ def is_copy(command: Command) -> bool:
 
 
 def copies(script: ShellScript, path: str) -> bool:
-    """Whether the script copies anything from or to a place, anywhere in it, background and traps included."""
-    known = variables(script)
-    return any(
-        path in word
-        for command in script.commands
-        if is_copy(command)
-        for word in words_of(command, known)
-    ) or any(
-        command.name == "trap" and path in " ".join(command.words) for command in script.commands
-    )
+    """Whether the script copies from or to ``path`` anywhere, in the background or a trap too."""
+    values = variables(script)
+    for command in script.commands:
+        if is_copy(command) and any(path in word for word in words_of(command, values)):
+            return True
+        if command.name == "trap" and path in " ".join(command.words):
+            return True
+    return False

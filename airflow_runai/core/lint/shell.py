@@ -1,9 +1,9 @@
 """
-The commands of a start-up script, as far as lint needs them: which statements, in what order, what runs in them.
+The statements of a start-up script and their commands, as far as lint needs them.
 
 A script becomes a list of top-level statements; a loop, a branch or a function body is one
-statement with all commands that stand in it. That is enough to say what runs last and how, and too
-little to say which branch is taken: rules stay silent where that would matter.
+statement with all commands in it. That is enough to know what runs last and how, and too little to
+know which branch is taken: rules stay silent where that would matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _OPENERS = {
     "case": "esac",
     "{": "}",
 }
-_CLOSERS = {"fi", "done", "esac", "}"}
+_CLOSERS = set(_OPENERS.values())
+#: Constructs whose own words, up to the next separator, are not a command.
+_HEADERS = ("for", "select", "case")
 _ALWAYS = {"true", ":", "[ 1 ]", "[[ 1 ]]", "((1))", "(( 1 ))"}
 _WITHOUT_CONDITION = re.compile(r"\(\([^;]*;\s*;[^;]*\)\)")
 _REDIRECTIONS = re.compile(r"\d*[<>]|&>")
@@ -50,7 +52,7 @@ class Command:
 
     @property
     def literal(self) -> tuple[str, ...]:
-        """The same words, of which each is what a shell would make of its quotes if nothing in it were expanded."""
+        """The same words, quotes resolved as a shell does, but nothing expanded."""
         return tuple(map(unquoted, self.words[len(self.words) - len(self.plain) :]))
 
     @property
@@ -60,15 +62,15 @@ class Command:
 
     @property
     def shown(self) -> str:
-        """The program and its first word, for messages; options are left out, for they may hold a secret."""
-        return " ".join(
-            [self.name, *(word for word in self.plain[1:2] if not word.startswith("-"))]
-        )
+        """The program and its first word, for messages."""
+        # An option may hold a secret.
+        first = [word for word in self.plain[1:2] if not word.startswith("-")]
+        return " ".join([self.name, *first])
 
 
 @dataclass
 class Statement:
-    """What stands at the top level between two line ends or semicolons."""
+    """The part between two line ends or semicolons at the top level."""
 
     commands: list[Command] = field(default_factory=list)
     function: str | None = None
@@ -81,7 +83,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class ShellScript:
-    """What a script does, in order; ``text`` is its source."""
+    """The statements of a script, in order; ``text`` is its source."""
 
     statements: tuple[Statement, ...]
     text: str = ""
@@ -93,13 +95,14 @@ class ShellScript:
 
     def function(self, name: str) -> Statement | None:
         """Return the function of that name."""
-        return next(
-            (statement for statement in self.statements if statement.function == name), None
-        )
+        for statement in self.statements:
+            if statement.function == name:
+                return statement
+        return None
 
 
 def unquoted(word: str) -> str:
-    """Return a word without its quotes; what it would expand to stays open."""
+    """Return a word without its quotes; nothing is expanded."""
     parts = re.findall(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\"|((?:[^'\"\\]|\\.)+)", word, re.DOTALL)
     return "".join(
         single or re.sub(r'\\([$`"\\])', r"\1", double) or re.sub(r"\\(.)", r"\1", plain)
@@ -108,7 +111,7 @@ def unquoted(word: str) -> str:
 
 
 def read_script(text: str) -> ShellScript | None:
-    """Return what a script does; ``None`` if it is for no POSIX-like shell, or cannot be read."""
+    """Read a script; ``None`` if it is not for a POSIX-like shell, or cannot be read."""
     first = text.split("\n", 1)[0]
     if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
         return None
@@ -119,7 +122,7 @@ def read_script(text: str) -> ShellScript | None:
 
 
 class _Reader:
-    """One pass over the tokens; ``open`` holds what closes the constructs around."""
+    """One pass over the tokens; ``open`` holds the words that close the constructs around."""
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
@@ -130,21 +133,26 @@ class _Reader:
         self.open: list[str] = []
         self.loop = ""  # the outermost construct, until its first command has ended
 
-    def read(self, found: list[Token]) -> list[Statement]:
-        skip = False
-        for token in found:
-            if skip:
-                skip = False  # the target of a redirection
+    def read(self, script: list[Token]) -> list[Statement]:
+        is_target = False  # of a redirection
+        for token in script:
+            if is_target:
+                is_target = False
             elif not token.is_operator:
                 self._word(token)
             elif _REDIRECTIONS.match(token.text) and self.words[:1] != ["[["]:
-                skip = True
+                is_target = True
             else:
                 self._operator(token.text)
         self._operator("\n")
         if self.open:
             raise ValueError(f"{self.open[-1]} is missing")
-        return [one for one in self.statements if one.commands]
+        return [statement for statement in self.statements if statement.commands]
+
+    @property
+    def in_pattern(self) -> bool:
+        """Whether the parser is inside a case, where words may be patterns."""
+        return self.open[-1:] == ["esac"]
 
     def _word(self, token: Token) -> None:
         if self.words and not (self.words[0] == "function" and token.text == "{"):
@@ -152,18 +160,21 @@ class _Reader:
             return
         if self.words:
             self.statement.function, self.words = self.words[-1], []
-        if token.text in _CLOSERS and self.open and self.open[-1] == token.text:
+        if token.text in _CLOSERS and self.open[-1:] == [token.text]:
             self.open.pop()
         elif token.text in _OPENERS:
-            self.open.append(_OPENERS[token.text])
-            self.loop = "" if self.statement.compound else token.text
-            self.statement.compound = True
-            if token.text in ("for", "select", "case"):
-                self._begin(token)
+            self._open(token)
         elif token.text not in _PREFIXES:
             self._begin(token)
         elif token.text == "!":
             self.statement.joiners.append(token.text)
+
+    def _open(self, token: Token) -> None:
+        self.open.append(_OPENERS[token.text])
+        self.loop = "" if self.statement.compound else token.text
+        self.statement.compound = True
+        if token.text in _HEADERS:
+            self._begin(token)
 
     def _begin(self, token: Token) -> None:
         self.words, self.line = [token.text], token.line
@@ -173,17 +184,20 @@ class _Reader:
             self.words.append(text)
         elif text == "(":
             self._parenthesis()
-        elif text == ")" and self.open and self.open[-1] == "esac":
+        elif text == ")" and self.in_pattern:
             self.words = []  # it was a pattern
         elif text == ")":
             self._end_command()
             if not self.open or self.open.pop() != ")":
                 raise ValueError("( is missing")
+        elif text == "|" and self.in_pattern and len(self.words) == 1 and not self.piped:
+            # A pipe, or "a | b)": a pattern is dropped at its parenthesis.
+            self.words.append("|")
         else:
             self._separator(text)
 
     def _parenthesis(self) -> None:
-        if self.words and self.open and self.open[-1] == "esac":
+        if self.words and self.in_pattern:
             raise ValueError("a pattern with parentheses")
         if len(self.words) == 1 or self.words[:1] == ["function"]:
             self.statement.function = self.words[-1]  # "name ( ) {": the body follows
@@ -192,21 +206,13 @@ class _Reader:
         self.statement.compound = True
 
     def _separator(self, text: str) -> None:
-        in_pattern = (
-            bool(self.open) and self.open[-1] == "esac" and text == "|" and len(self.words) == 1
-        )
-        if in_pattern and not self.piped:
-            # "a | b)" or a pipe: told apart by what follows; a pattern is dropped at its
-            # parenthesis.
-            self.words.append("|")
-            return
+        is_pipe = text in ("|", "|&")
+        is_joiner = text in ("&&", "||")
         if not self.words and self.statement.compound:
-            self.statement.piped |= text in ("|", "|&")
+            self.statement.piped |= is_pipe
             self.statement.background |= text == "&" and not self.open
-        self._end_command(
-            piped=text in ("|", "|&"), background=text == "&", joined=text in ("&&", "||")
-        )
-        if text in ("&&", "||"):
+        self._end_command(piped=is_pipe, background=text == "&", joined=is_joiner)
+        if is_joiner:
             self.statement.joiners.append(text)
         elif text in ("\n", ";", "&") and not self.open and not self._awaits_body():
             self.statements.append(self.statement)
@@ -218,10 +224,10 @@ class _Reader:
     def _end_command(
         self, *, piped: bool = False, background: bool = False, joined: bool = False
     ) -> None:
+        piped = piped or "|" in self.words
         if self.words[:1] == ["function"] and len(self.words) > 1:
             self.statement.function = self.words[1]
-        elif self.words and self.words[0] not in ("for", "select", "case"):
-            piped = piped or "|" in self.words
+        elif self.words and self.words[0] not in _HEADERS:
             self.statement.commands.append(
                 Command(tuple(self.words), self.line, piped or self.piped, background)
             )
@@ -231,11 +237,10 @@ class _Reader:
         self.words, self.piped = [], piped
 
     def _never_ends(self) -> bool:
+        """Whether the words are a loop's condition that always holds."""
         if self.loop == "for":
             return len(self.words) > 1 and bool(_WITHOUT_CONDITION.fullmatch(self.words[1]))
         condition = " ".join(self.words)
-        return (
-            condition in _ALWAYS
-            if self.loop == "while"
-            else (self.loop, condition) == ("until", "false")
-        )
+        if self.loop == "while":
+            return condition in _ALWAYS
+        return self.loop == "until" and condition == "false"

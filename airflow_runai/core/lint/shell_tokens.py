@@ -1,9 +1,9 @@
 """
-The words and operators of a shell script: quotes, substitutions, comments, continuations and heredocs, nothing more.
+The words and operators of a shell script.
 
-``shlex`` cannot be used: it cuts ``"$(cd "$(dirname "$0")" && pwd)"`` into pieces and takes
-``${x#y}`` for a comment. Words keep their quotes. Nothing is expanded, and what cannot be read is
-an error, not a guess.
+Quotes, substitutions, comments, continuations and heredocs are understood. ``shlex`` cannot be
+used: it cuts ``"$(cd "$(dirname "$0")" && pwd)"`` into pieces and takes ``${x#y}`` for a comment.
+Words keep their quotes. Nothing is expanded, and what cannot be read is an error, not a guess.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Start-up scripts are short; whatever is longer is something else. Characters.
-LONGEST = 100_000
+#: Characters; a longer text is hardly a start-up script.
+MAX_LENGTH = 100_000
 _OPERATOR = re.compile(
     r"\n|;;&|;;|;&|;|&&|&>>|&>|&|\|\||\|&|\||\(|\)|\d*(?:<<<|<<-|<<|<>|<&|>&|>>|>\||<(?!\()|>(?!\())"
 )
@@ -36,7 +36,7 @@ def tokens(script: str) -> list[Token]:
 
     :raises ValueError: if a quote or substitution does not end.
     """
-    if len(script) > LONGEST:
+    if len(script) > MAX_LENGTH:
         raise ValueError("too long for a start-up script")
     return _Scanner(script.replace("\r\n", "\n")).scan()
 
@@ -44,7 +44,7 @@ def tokens(script: str) -> list[Token]:
 class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.found: list[Token] = []
+        self.tokens: list[Token] = []
         self.heredocs: list[tuple[str, bool]] = []
 
     def scan(self) -> list[Token]:
@@ -60,10 +60,10 @@ class _Scanner:
                 at = self._after_heredocs(operator.end()) if operator[0] == "\n" else operator.end()
             else:
                 at = self._word(at)
-        return self.found
+        return self.tokens
 
     def _note(self, text: str, at: int, *, is_operator: bool = False) -> None:
-        self.found.append(Token(text, self.text.count("\n", 0, at) + 1, is_operator))
+        self.tokens.append(Token(text, self.text.count("\n", 0, at) + 1, is_operator))
 
     def _end_of_line(self, at: int) -> int:
         end = self.text.find("\n", at)
@@ -72,23 +72,26 @@ class _Scanner:
     def _word(self, start: int) -> int:
         at = start
         while at < len(self.text):
-            array = at > start and self.text[at - 1] == "="
-            opens = self.text[at] == "(" and (array or self.text.startswith("((", at))
-            process = at == start and self.text[at : at + 2] in ("<(", ">(")
-            if self.text[at] in _ENDS_WORD and not opens and not process:
+            if at == start and self.text.startswith(("<(", ">("), at):
+                at = self._skip(at + 2, ")")  # process substitution
+            elif self.text[at] in _ENDS_WORD and not self._opens_inside(at, start):
                 break
-            at = self._skip(at + 2, ")") if process else self._step(at)
+            else:
+                at = self.step(at)
         word = self.text[start:at].replace("\\\n", "")
-        before = self.found[-1] if self.found else None
+        before = self.tokens[-1] if self.tokens else None
         if before and before.is_operator and before.text.lstrip("0123456789") in ("<<", "<<-"):
             self.heredocs.append((re.sub(r"['\"\\]", "", word), before.text.endswith("-")))
         self._note(word, start)
         return at
 
-    def _step(self, at: int, in_double: bool = False) -> int:
-        """
-        Return the place after one character, or after the quote or substitution that begins here.
-        """
+    def _opens_inside(self, at: int, start: int) -> bool:
+        """Whether a parenthesis belongs to the word: ``A=(…)`` or ``((…))``."""
+        is_array = at > start and self.text[at - 1] == "="
+        return self.text[at] == "(" and (is_array or self.text.startswith("((", at))
+
+    def step(self, at: int, in_double: bool = False) -> int:
+        """Return the index behind one character, or behind a quote or substitution."""
         two = self.text[at : at + 2]
         if two[0] == "\\":
             return at + 2
@@ -113,7 +116,7 @@ class _Scanner:
         while at < len(self.text):
             if self.text[at] == closer:
                 return at + 1
-            at = self._step(at, in_double)
+            at = self.step(at, in_double)
         raise ValueError(f"{closer} is missing")
 
     def _after_heredocs(self, at: int) -> int:
@@ -129,26 +132,30 @@ class _Scanner:
 
 def arguments_in(word: str) -> set[str]:
     """
-    Say how a word uses the script's arguments.
+    Return how a word uses the script's arguments.
 
     :return: of ``quoted`` (``"$@"``), ``bare`` (``$@`` or ``$*`` outside quotes), ``joined``
         (``"$*"``), ``one`` (``$1``), ``inner`` (inside a substitution).
     """
-    found: set[str] = set()
-    at, in_double, scanner = 0, False, _Scanner(word)
+    uses: set[str] = set()
+    scanner = _Scanner(word)
+    at, in_double = 0, False
     while at < len(word):
-        hit = _POSITIONAL.match(word, at)
-        if hit:
-            found.add(_use(hit[1] or hit[2], in_double))
-            at = hit.end()
-        elif word[at] in '"(':
-            in_double, at = in_double != (word[at] == '"'), at + 1
+        positional = _POSITIONAL.match(word, at)
+        if positional:
+            uses.add(_use(positional[1] or positional[2], in_double))
+            at = positional.end()
+        elif word[at] == '"':
+            in_double = not in_double
+            at += 1
+        elif word[at] == "(":  # an array, whose words follow
+            at += 1
         else:
-            after = scanner._step(at, in_double)
-            if word[at] in "$`" and _POSITIONAL.search(word, at, after):
-                found.add("inner")
-            at = after
-    return found
+            end = scanner.step(at, in_double)
+            if word[at] in "$`" and _POSITIONAL.search(word, at, end):
+                uses.add("inner")
+            at = end
+    return uses
 
 
 def _use(name: str, in_double: bool) -> str:

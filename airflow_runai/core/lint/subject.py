@@ -1,8 +1,4 @@
-"""
-What can be looked at.
-
-Whoever lints brings what he knows; what he leaves out leads to no finding.
-"""
+"""The facts of a training. The caller supplies what is known; missing facts produce no finding."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from airflow_runai.core.spec import WorkloadSpec
 @dataclass(frozen=True)
 class Script:
     """
-    A start-up script, as it lies on disk.
+    A start-up script, as stored.
 
     :param name: its name, for messages; ``text`` keeps its line ends.
     :param mode: permission bits such as ``0o644``, if known.
@@ -36,18 +32,17 @@ class Subject:
     """
     All that may be known of a training before it is submitted; everything is optional.
 
-    :param spec: what is to run; values may still be templates or Airflow's references.
-    :param whole: nothing lies beneath ``spec``, so that a key that is absent is absent. ``False``
-        if a template that was not resolved may add to it.
+    :param spec: the specification; values may still be templates or Airflow's references.
+    :param whole: nothing lies beneath ``spec``, so an absent key stays absent. ``False`` if a
+        template that was not resolved may add to it.
     :param evaluates: it is an evaluation: short, and allowed to start from the beginning.
-    :param warnings: what :func:`~airflow_runai.core.command_line.parse_command` said about a
-        command line.
+    :param warnings: those of :func:`~airflow_runai.core.command_line.parse_command`.
     :param retries: of the Airflow task.
-    :param limits: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
+    :param timeouts: clocks to seconds, as the operator takes them; ``on_kill`` and ``deferrable``
         likewise.
-    :param script: what the container starts with.
-    :param save_seconds: the longest time that a checkpoint took to be written (``save_seconds`` of
-        a manifest).
+    :param script: the start-up script of the container.
+    :param save_seconds: the longest time that writing a checkpoint took (``save_seconds`` of a
+        manifest).
     :param gpu_limit: GPUs that the project may use at most; ``None`` or less than 0: no limit.
     :param gpu_quota: GPUs that the project is guaranteed.
     """
@@ -57,7 +52,7 @@ class Subject:
     evaluates: bool = False
     warnings: tuple[str, ...] = ()
     retries: int | None = None
-    limits: Mapping[str, Any] | None = None
+    timeouts: Mapping[str, Any] | None = None
     deferrable: bool | None = None
     on_kill: str | None = None
     script: Script | None = None

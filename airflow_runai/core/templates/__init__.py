@@ -2,13 +2,14 @@
 Named templates: what a team writes once, and what each training adds to it.
 
 A template is a YAML mapping (:mod:`~airflow_runai.core.templates.template`); :func:`resolve` lays
-templates, admin defaults and the task's own specification over each other and says who set what.
-Old ConfigMaps of the command line are read by :func:`import_configmap`. Texts come in as arguments:
-nothing here reads a file, a Variable or the environment, and ``${VAR}`` is never expanded.
+templates, admin defaults and the task's own specification over each other and records which layer
+set each value. :func:`import_configmap` reads old ConfigMaps of the command line. Texts come in as
+arguments: nothing here reads a file, a Variable or the environment, and ``${VAR}`` is never
+expanded.
 
-Decisions: the task wins over its template, that over its parent, that over the admin's defaults. In
-the vendor's command line the admin's values beat those of a template; here the admin *locks* what
-must win, so that nobody is overruled silently.
+Decisions: the task wins over its template, the template over its parent, and that over the admin's
+defaults. In the vendor's command line the admin's values beat those of a template; here the admin
+*locks* what must win, so that no value is overruled silently.
 """
 
 from __future__ import annotations

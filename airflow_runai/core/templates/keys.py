@@ -1,8 +1,8 @@
 """
-Dotted keys such as ``compute.gpu_devices`` or ``environment.EPOCHS``: what they lead to, and by what other ways.
+Dotted keys such as ``compute.gpu_devices`` or ``environment.EPOCHS``, and paths that mean the same.
 
-A key of ``raw``, or of a master of its own, can say the same as a key of the specification;
-:func:`ways` names all of them, so that a lock has no back door.
+A key of ``raw``, or of the master's own part, can set the same as a key of the specification;
+:func:`alternatives` returns all of them, so that a lock has no back door.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_runai.core import storage
 from airflow_runai.core.fields import declared, nearest
+from airflow_runai.core.json_merge import are_named
 from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
 from airflow_runai.core.templates.text import TEXTUAL, Path
 
@@ -22,12 +23,12 @@ _PARTS: dict[str, type] = {
     "distributed": Distributed,
     "master": WorkloadSpec,
 }
-#: They belong to the whole workload, so a master has none of them.
+#: Keys of the whole workload, which a master cannot have.
 _WHOLE_ONLY = ("distributed", "template_id", "completions", "parallelism", "raw")
 
 
 class Missing:
-    """Stands for "there is nothing", which ``None`` does not: in ``raw`` that is sent."""
+    """The absence of a value; ``None`` is a value, which ``raw`` sends."""
 
 
 MISSING = Missing()
@@ -41,7 +42,7 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
     """
     head, dot, rest = dotted.partition(".")
     if head not in declared(cls):
-        raise ValueError(f"{head!r} is no key; {nearest(head, declared(cls))}")
+        raise ValueError(f"{head!r} is not a key; {nearest(head, declared(cls))}")
     if not dot:
         return (head,)
     if head in _PARTS:
@@ -55,41 +56,41 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
     )
 
 
-def ways(path: Path) -> list[Path]:
-    """Return the path and all others by which the same thing reaches the control plane."""
-    found = [path]
+def alternatives(path: Path) -> list[Path]:
+    """Return the path and all others by which the same value reaches the control plane."""
+    paths = [path]
     if path[0] not in ("raw", "template_id"):
-        found += [("raw", *wired) for wired in _wired(path)]
+        paths += [("raw", *wire) for wire in _wire_paths(path)]
     if path[0] not in _WHOLE_ONLY:
-        found += [("distributed", "master", *path)]
-        found += [("distributed", "master", "raw", *wired) for wired in _wired(path)]
-    return found
+        paths.append(("distributed", "master", *path))
+        paths += [("distributed", "master", "raw", *wire) for wire in _wire_paths(path)]
+    return paths
 
 
-def _wired(path: Path) -> list[Path]:
-    if path == ("distributed",):  # its fields lie flat beside all others
-        return [_wire_names(Distributed, (name,)) for name in declared(Distributed)]
+def _wire_paths(path: Path) -> list[Path]:
+    if path == ("distributed",):  # on the wire its fields lie flat beside all others
+        return [_wire_path(Distributed, (name,)) for name in declared(Distributed)]
     if path[0] == "distributed":
-        return [_wire_names(Distributed, path[1:])]
-    return [_wire_names(WorkloadSpec, path)]
+        return [_wire_path(Distributed, path[1:])]
+    return [_wire_path(WorkloadSpec, path)]
 
 
-def _wire_names(cls: type, path: Path) -> Path:
-    head, *rest = path
+def _wire_path(cls: type, path: Path) -> Path:
+    head, rest = path[0], path[1:]
     name = declared(cls)[head].metadata["wire"] if head in declared(cls) else head
-    below = _wire_names(_PARTS[head], tuple(rest)) if rest and head in _PARTS else tuple(rest)
-    return (name, *below)
+    if rest and head in _PARTS:
+        rest = _wire_path(_PARTS[head], rest)
+    return (name, *rest)
 
 
 def value_at(tree: Any, path: Path) -> Any:
     """
-    Return what stands at ``path``, or :data:`MISSING`.
+    Return the value at ``path``, or :data:`MISSING`.
 
-    Where something else than a mapping cuts the path short, that is returned: it decides what is
-    there.
+    A value other than a mapping that cuts the path short is returned: it decides the rest.
     """
     for name in path:
-        if is_named(tree):
+        if tree and are_named(tree):
             tree = {entry["name"]: entry for entry in tree}
         if not isinstance(tree, Mapping):
             return tree
@@ -99,31 +100,17 @@ def value_at(tree: Any, path: Path) -> Any:
     return tree
 
 
-def is_named(value: Any) -> bool:
-    """Whether it is a list of entries that all have a name, as the server spells variables."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value
-        )
-    )
+def has_value(tree: Any, path: Path) -> bool:
+    """Whether ``path`` has a value; ``None``, an empty text, list or mapping is none."""
+    return value_at(tree, path) not in (MISSING, None, "", [], {}, ())
 
 
-def says(tree: Any, path: Path) -> bool:
-    """
-    Whether something is said at ``path``; ``None``, an empty text, list and mapping say nothing.
-    """
-    found = value_at(tree, path)
-    return found is not MISSING and found is not None and found not in ("", [], {}, ())
-
-
-def without(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return a copy that has nothing at ``path``."""
-    head, *rest = path
-    found = dict(tree)
-    if rest and isinstance(found.get(head), Mapping):
-        found[head] = without(found[head], tuple(rest))
+def dropped(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a copy without ``path``."""
+    head, rest = path[0], path[1:]
+    copy = dict(tree)
+    if rest and isinstance(copy.get(head), Mapping):
+        copy[head] = dropped(copy[head], rest)
     elif not rest:
-        found.pop(head, None)
-    return found
+        copy.pop(head, None)
+    return copy

@@ -1,10 +1,10 @@
 """
-How one specification is laid over another, and what single values it then has.
+How one specification is laid over another, and its single values.
 
-The rules (``docs/templates.md`` has them as a table): mappings key by key; scalars and whole
-variables are replaced; lists append, an entry that is there already stays where it is; ``None``
-says nothing, except in ``raw``, which is sent as it stands. Laying over is associative, and an
-empty specification changes nothing.
+The rules (``docs/templates.md`` has them as a table): mappings are merged key by key; scalars and
+whole variables are replaced; lists append, and an entry that exists already stays in its place;
+``None`` changes nothing, except in ``raw``, which is sent as it is. The operation is associative,
+and an empty specification changes nothing.
 """
 
 from __future__ import annotations
@@ -12,85 +12,83 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from airflow_runai.core.command_line.line import meant
-from airflow_runai.core.templates.keys import is_named
+from airflow_runai.core.command_line.line import index_of_clone
+from airflow_runai.core.json_merge import deep_merge
 
 _AMOUNTS = ("gpu_devices", "gpu_portion", "gpu_memory")
 _GPU = (*_AMOUNTS, "gpu_portion_limit", "gpu_memory_limit")
 
 
-def laid(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``patch`` laid over it; neither is changed."""
-    found = dict(base)
+    merged = dict(base)
     for key, value in patch.items():
         if value is not None:
-            found[key] = _united(key, base.get(key), value)
-    return found
+            merged[key] = _overlay_value(key, base.get(key), value)
+    return merged
 
 
-def _united(key: str, base: Any, patch: Any) -> Any:
+def _overlay_value(key: str, base: Any, patch: Any) -> Any:
     if isinstance(patch, Mapping):
-        rule = {"environment": _by_name, "compute": _compute, "raw": _raw}.get(key, laid)
+        rule = _RULES.get(key, overlay)
         return rule(base if isinstance(base, Mapping) else {}, patch)
     if isinstance(patch, (list, tuple)):
-        return _repositories(base, patch) if key == "git" else _appended(base, patch)
+        return _add_repositories(base, patch) if key == "git" else _append(base, patch)
     return patch
 
 
-def _repositories(base: Any, patch: Iterable[Any]) -> list[Any]:
-    """Append clones; what goes into the same place, or lacks a part, completes what is there."""
-    found = list(base) if isinstance(base, (list, tuple)) else []
-    for entry in patch:
-        there = (
-            [one for one in found if isinstance(one, Mapping)] if isinstance(entry, Mapping) else []
-        )
-        partial = bool(there) and not {"repository", "path"} <= entry.keys()
-        at = (
-            meant(entry, there)
-            if partial
-            else next((n for n, one in enumerate(there) if _same_place(entry, one)), None)
-        )
-        if at is None or len(there) != len(found):
-            found = _appended(found, [entry])
-        else:
-            found[at] = {**found[at], **entry}
-    return found
-
-
-def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return one.get("path") is not None and one.get("path") == other.get("path")
-
-
-def _by_name(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def _overlay_environment(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    # A variable is replaced whole: half of a secret's name would be no source.
     return {**base, **patch}
 
 
-def _compute(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Let whoever says how much GPU say all of it: half a GPU over two GPUs is no contradiction, but a new answer."""
+def _overlay_compute(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    # The layer that says how much GPU says all of it: half a GPU over two GPUs is a new answer.
     if any(patch.get(key) is not None for key in _AMOUNTS):
         base = {key: value for key, value in base.items() if key not in _GPU}
-    return laid(base, patch)
+    return overlay(base, patch)
 
 
-def _raw(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    return {**base, **{key: _raw_united(base.get(key), value) for key, value in patch.items()}}
+def _overlay_raw(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    return deep_merge(base, patch, _append)
 
 
-def _raw_united(base: Any, patch: Any) -> Any:
-    if isinstance(patch, Mapping):
-        return _raw(base if isinstance(base, Mapping) else {}, patch)
-    if is_named(base) and is_named(patch):
-        return list({entry["name"]: entry for entry in (*base, *patch)}.values())
-    return _appended(base, patch) if isinstance(patch, (list, tuple)) else patch
+def _add_repositories(base: Any, patch: Iterable[Any]) -> list[Any]:
+    """Append clones; an entry for the same place, or without all parts, completes what is there."""
+    entries = list(base) if isinstance(base, (list, tuple)) else []
+    for entry in patch:
+        index = _index_to_complete(entry, entries)
+        if index is None:
+            entries = _append(entries, [entry])
+        else:
+            entries[index] = {**entries[index], **entry}
+    return entries
 
 
-def _appended(base: Any, patch: Iterable[Any]) -> list[Any]:
-    under = list(base) if isinstance(base, (list, tuple)) else []
-    return [*under, *(entry for entry in patch if not any(same(entry, there) for there in under))]
+def _index_to_complete(entry: Any, entries: list[Any]) -> int | None:
+    if not all(isinstance(one, Mapping) for one in (entry, *entries)):
+        return None
+    if not {"repository", "path"} <= entry.keys():
+        return index_of_clone(entry, entries)
+    places = [one.get("path") for one in entries]
+    known = entry["path"] is not None and entry["path"] in places
+    return places.index(entry["path"]) if known else None
+
+
+def _append(base: Any, patch: Iterable[Any]) -> list[Any]:
+    below = list(base) if isinstance(base, (list, tuple)) else []
+    return [*below, *(entry for entry in patch if not any(same(entry, one) for one in below))]
+
+
+_RULES = {
+    "environment": _overlay_environment,
+    "compute": _overlay_compute,
+    "raw": _overlay_raw,
+}
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same to a reader: unlike in Python, ``1`` is neither ``true`` nor ``1.0``."""
+    """Whether two values are equal and of one type: ``1`` is neither ``true`` nor ``1.0``."""
     return type(one) is type(other) and bool(one == other)
 
 
@@ -98,7 +96,7 @@ def leaves(value: Any, path: str = "", *, whole: bool = False) -> Iterator[tuple
     """
     Return each single value with its dotted key; entries of lists count from 0, ``storage.pvc[0]``.
 
-    :param whole: take ``value`` as one, though it may be a mapping (the source of a variable).
+    :param whole: take ``value`` as one, even a mapping (the source of a variable).
     """
     if isinstance(value, Mapping) and value and not whole:
         inside = path.rpartition(".")[2] == "environment"

@@ -1,4 +1,4 @@
-"""From texts to a library of templates; who reads files and Variables is ``tasks/template_library.py``."""
+"""From texts to a library of templates; ``tasks/template_library.py`` reads the texts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def load_template(text: str, where: str) -> Template:
     :param where: file or Variable, for messages.
     :raises SpecError: naming ``where`` and the line.
     """
-    found = [part for whole in documents(text, where) for part in _items(whole)]
-    if len(found) > 1:
-        raise SpecError([f"{where}: {len(found)} YAML documents; allowed: one here"])
-    return _template(found[0])
+    items = [item for document in documents(text, where) for item in _items(document)]
+    if len(items) > 1:
+        raise SpecError([f"{where}: {len(items)} YAML documents; allowed: one here"])
+    return _template(items[0])
 
 
 def library(texts: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Template]:
@@ -33,37 +33,40 @@ def library(texts: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Template]
     :raises SpecError: with the mistakes of all of them, two templates of one name included.
     """
     problems: list[str] = []
-    found: dict[str, Template] = {}
+    templates: dict[str, Template] = {}
     for template in _all(texts, problems):
-        if template.name in found:
-            first = found[template.name].where
+        first = templates.setdefault(template.name, template)
+        if first is not template:
             problems.append(
-                f"{template.where}: name: {template.name!r} is taken by {first}; rename one of them"
+                f"{template.where}: name: {template.name!r} is taken by {first.where}; "
+                "rename one of them"
             )
-        found.setdefault(template.name, template)
     if problems:
         raise SpecError(problems)
-    return found
+    return templates
 
 
 def _all(texts: Mapping[str, str | Mapping[str, Any]], problems: list[str]) -> Iterable[Template]:
     for where, text in texts.items():
-        try:
-            held = [Document(where, text)] if isinstance(text, Mapping) else documents(text, where)
-        except SpecError as error:
-            problems += error.problems
-            continue
-        for document in [part for whole in held for part in _items(whole)]:
+        for item in _read(where, text, problems):
             try:
-                yield _template(document)
+                yield _template(item)
             except SpecError as error:
                 problems += error.problems
 
 
+def _read(where: str, text: str | Mapping[str, Any], problems: list[str]) -> list[Document]:
+    if isinstance(text, Mapping):
+        return _items(Document(where, text))
+    try:
+        return [item for document in documents(text, where) for item in _items(document)]
+    except SpecError as error:
+        problems += error.problems
+        return []
+
+
 def _items(document: Document) -> list[Document]:
-    """
-    Take a listing apart, as ``kubectl get configmap -l runai/template -o yaml`` prints several.
-    """
+    """Return the items of a listing such as ``kubectl get configmap -o yaml`` prints."""
     items = document.value.get("items") if isinstance(document.value, Mapping) else None
     if not isinstance(items, list) or document.value.get("kind") not in ("List", "ConfigMapList"):
         return [document]

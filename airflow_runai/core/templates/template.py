@@ -1,7 +1,7 @@
 """
-One template: its format, and what is wrong with it by itself.
+One template: its format, and its mistakes.
 
-How several go together is in ``effective.py``.
+``effective.py`` merges several.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_runai.errors import SpecError
 
 #: The template that lies beneath all others.
 ADMIN = "admin"
-#: What the task itself says is called so in the list of layers.
+#: The name of the task's own specification in the list of layers.
 CALL = "call"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,62}")
 
@@ -31,20 +31,21 @@ class Template:
     """
     A named part of a specification.
 
-    Dotted keys may be joined by ``|``, which means any of them: ``compute.gpu_devices | compute.gpu_portion``.
+    Dotted keys may be joined by ``|``, which means any of them, as in
+    ``compute.gpu_devices | compute.gpu_portion``.
 
     :param where: file, Variable or DAG file it came from, for messages.
     :param extends: name of the template beneath it.
     :param spec: keys of :class:`~airflow_runai.core.spec.WorkloadSpec`; need not be complete.
     :param required: dotted keys that must have a value in the end.
-    :param locked: dotted keys that nobody above may change, set or not.
-    :param replaceable: dotted keys whose value counts only if nobody above says anything there;
-        lists would append.
-    :param kind: ``training`` or ``distributed``, if it is good for one of them only.
+    :param locked: dotted keys that no layer above may change, set or not.
+    :param replaceable: dotted keys whose value a layer above replaces as a whole; lists would
+        append.
+    :param kind: ``training`` or ``distributed``, if it suits only one of them.
     :param project: Run:ai project.
-    :param warnings: what its author should know.
-    :param line: the command line that it amounts to, if it is a ConfigMap of one; ``spec`` is then
-        what that says by itself.
+    :param warnings: notes for its author.
+    :param line: the command line that it stands for, if it is a ConfigMap of one; ``spec`` is then
+        the specification of that line alone.
     :param default: it applied where no template was named.
     """
 
@@ -63,7 +64,7 @@ class Template:
     default: bool = False
 
 
-def alternatives(key: str) -> list[Path]:
+def parse_keys(key: str) -> list[Path]:
     """Return the paths of ``a | b``; raises ``ValueError`` with the nearest valid name."""
     return [path_of(part.strip()) for part in key.split("|")]
 
@@ -74,7 +75,7 @@ def _name(value: Any) -> str:
             f"{cut(repr(value), 80)}; allowed: letters, digits, '_', '.' and '-', at most 63"
         )
     if value == CALL:
-        raise ValueError(f"{value!r} stands for what the task says itself; take another name")
+        raise ValueError(f"{value!r} stands for the task's own keys; take another name")
     return value
 
 
@@ -96,7 +97,7 @@ def _spec(value: Any) -> dict[str, Any]:
 
 def _keys(value: Any) -> tuple[str, ...]:
     for key in texts(value):
-        alternatives(key)
+        parse_keys(key)
     return texts(value)
 
 
@@ -119,26 +120,28 @@ def from_document(document: Document) -> Template:
 
     :raises SpecError: with all mistakes, each with its place and line where there is one.
     """
-    given = document.value
-    if not isinstance(given, Mapping):
-        kind = type(given).__name__
+    mapping = document.value
+    if not isinstance(mapping, Mapping):
+        kind = type(mapping).__name__
         raise SpecError([f"{document.where}: a {kind}; allowed: a mapping of {', '.join(_CHECKS)}"])
     problems = [
-        f"{key}: unknown key; {nearest(str(key), _CHECKS)}" for key in given if key not in _CHECKS
+        f"{key}: unknown key; {nearest(str(key), _CHECKS)}" for key in mapping if key not in _CHECKS
     ]
-    found = {
-        key: _checked(key, given[key], problems) for key in _CHECKS if given.get(key) is not None
+    parts = {
+        key: _checked(key, mapping[key], problems)
+        for key in _CHECKS
+        if mapping.get(key) is not None
     }
-    if "name" not in found:
-        problems.append("name: missing; allowed: the name that tasks call it by")
-    problems += _of_spec(found.get("spec") or {})
-    if found.get("name") == ADMIN and "extends" in found:
+    if "name" not in parts:
+        problems.append("name: missing; allowed: the name that tasks use for it")
+    problems += _problems_of_spec(parts.get("spec") or {})
+    if parts.get("name") == ADMIN and "extends" in parts:
         problems.append(
             f"extends: {ADMIN!r} lies beneath all others and extends none; leave it out"
         )
     if problems:
         raise SpecError([document.at(sentence) for sentence in problems])
-    return Template(where=document.where, **found)
+    return Template(where=document.where, **parts)
 
 
 def _checked(key: str, value: Any, problems: list[str]) -> Any:
@@ -149,10 +152,10 @@ def _checked(key: str, value: Any, problems: list[str]) -> Any:
         return None
 
 
-def _of_spec(spec: Mapping[str, Any]) -> list[str]:
-    """Check what can be checked of an incomplete specification."""
+def _problems_of_spec(spec: Mapping[str, Any]) -> list[str]:
+    """Check an incomplete specification, as far as that is possible."""
     problems: list[str] = []
-    found = read(WorkloadSpec, spec, "spec", problems)
-    if found.compute:
-        problems += [f"spec.compute{sentence}" for sentence in found.compute.problems()]
+    checked = read(WorkloadSpec, spec, "spec", problems)
+    if checked.compute:
+        problems += [f"spec.compute{sentence}" for sentence in checked.compute.problems()]
     return problems

@@ -1,10 +1,10 @@
 """
-YAML as templates have it: plain values, each with its line, and nothing that could construct, multiply or surprise.
+YAML of templates: plain values, each with its line, and nothing that constructs or multiplies.
 
 Aliases, foreign tags, duplicate keys and deep nesting are refused; texts are read by the core
 schema of YAML 1.2, in which ``yes``, ``on``, ``1:30`` and dates are texts. Values of variables,
-labels and annotations keep the very text, so that ``VERSION: 1.10`` is not ``1.1``. PyYAML is
-imported when it is needed; of it only the parser is used, which makes no values.
+labels and annotations keep their text, so that ``VERSION: 1.10`` is not ``1.1``. PyYAML is imported
+when it is needed; only its parser is used, which constructs no values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow_runai.errors import SpecError
 
 #: Characters of one text.
 LIMIT = 65536
-_DEEPEST = 20
+_MAX_DEPTH = 20
 _CORE = {
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")
 } | {"!"}
@@ -50,13 +50,13 @@ class Document:
     lines: Mapping[Path, int] = field(default_factory=dict)
 
     def at(self, sentence: str) -> str:
-        """Return a sentence that begins with a path, ``spec.compute.cpu_cores: …``, with place and line before it."""
-        found = re.match(r"[^\s:]*", sentence)
-        path = tuple(re.findall(r"[^.\[\]]+", found[0] if found else ""))
-        line = next(
-            (self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None
-        )
-        return f"{self.where}{f', line {line}' if line else ''}: {sentence}"
+        """Return a sentence that begins with a path, its place and line put in front."""
+        key = re.match(r"[^\s:]*", sentence)
+        path = tuple(re.findall(r"[^.\[\]]+", key[0] if key else ""))
+        while path and path not in self.lines:
+            path = path[:-1]
+        line = f", line {self.lines[path]}" if path else ""
+        return f"{self.where}{line}: {sentence}"
 
 
 def below_textual(path: Path) -> bool:
@@ -70,7 +70,7 @@ def documents(
     """
     Read a text that may hold several documents; empty ones are left out.
 
-    :param as_text: says of a path whether its scalar stays the text that it is.
+    :param as_text: whether the scalar at a path stays a text.
     :raises SpecError: naming ``where``, the line, what was found and what is allowed.
     """
     import yaml  # not needed by tasks without templates
@@ -82,25 +82,25 @@ def documents(
             [f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"]
         )
     try:
-        found = list(_Reader(yaml, where, as_text).read(text))
+        result = list(_Reader(yaml, where, as_text).read(text))
     except yaml.YAMLError as error:
         raise SpecError([_broken(error, where)]) from None
-    if not found:
+    if not result:
         raise SpecError(
             [f"{where}: empty; allowed: a template, a mapping such as 'name: …' and 'spec: …'"]
         )
-    return found
+    return result
 
 
 def _broken(error: Any, where: str) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f", line {mark.line + 1}" if mark else ""
-    words = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
-    return f"{where}{line}: no valid YAML: {words}"
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+    return f"{where}{line}: no valid YAML: {reason}"
 
 
 class _Reader:
-    """Builds values from the parser's events; PyYAML's own constructors are not involved."""
+    """Builds values from the parser's events, without PyYAML's own constructors."""
 
     def __init__(self, yaml: Any, where: str, as_text: Callable[[Path], bool]) -> None:
         self.yaml, self.where, self.as_text = yaml, where, as_text
@@ -123,38 +123,37 @@ class _Reader:
         if isinstance(event, self.yaml.SequenceStartEvent):
             return self.sequence(path)
         text = self.word(event)
-        found = text if event.style or event.tag in _TEXT else scalar(text)
-        return text if found is not None and self.as_text(path) else found
+        value = text if event.style or event.tag in _TEXT else scalar(text)
+        return text if value is not None and self.as_text(path) else value
 
     def mapping(self, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             self.check(event, path)
             if not isinstance(event, self.yaml.ScalarEvent):
                 raise self.wrong(event, "a key that is a list or mapping; allowed: a word")
             key = self.word(event)
             below = (*path, key)
-            if key in found:
+            if key in mapping:
                 raise self.wrong(
                     event,
-                    f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one of them",
+                    f"{'.'.join(below)}: stands twice, first in line {self.lines[below]}; keep one "
+                    "of them",
                 )
             self.lines[below] = event.start_mark.line + 1
-            found[key] = self.value(next(self.events), below)
-        return found
+            mapping[key] = self.value(next(self.events), below)
+        return mapping
 
     def sequence(self, path: Path) -> list[Any]:
-        found: list[Any] = []
+        entries: list[Any] = []
         while not isinstance(event := next(self.events), self.yaml.SequenceEndEvent):
-            below = (*path, str(len(found)))
+            below = (*path, str(len(entries)))
             self.lines[below] = event.start_mark.line + 1
-            found.append(self.value(event, below))
-        return found
+            entries.append(self.value(event, below))
+        return entries
 
     def word(self, event: Any) -> str:
-        """
-        Join what JSON writes as two escapes; half of such a pair could be neither logged nor sent.
-        """
+        """Join a surrogate pair, as JSON escapes one; half of one could not be sent."""
         try:
             return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
@@ -172,18 +171,18 @@ class _Reader:
             raise self.wrong(
                 event, f"the tag {event.tag!r} would construct an object; allowed: plain values"
             )
-        if len(path) > _DEEPEST:
-            raise self.wrong(event, f"nested more than {_DEEPEST} levels deep; no key needs that")
+        if len(path) > _MAX_DEPTH:
+            raise self.wrong(event, f"nested more than {_MAX_DEPTH} levels deep; no key needs that")
 
     def wrong(self, event: Any, sentence: str) -> SpecError:
         return SpecError([f"{self.where}, line {event.start_mark.line + 1}: {sentence}"])
 
 
 def scalar(text: str) -> Any:
-    """Return what a plain scalar stands for in the core schema of YAML 1.2; infinities and hexadecimals are texts."""
-    word = text if text in (text.lower(), text.upper(), text.capitalize()) else "no constant"
-    if word.lower() in _CONSTANTS:
-        return _CONSTANTS[word.lower()]
+    """Return the value of a plain scalar in YAML 1.2; infinities and hexadecimals stay texts."""
+    is_constant_case = text in (text.lower(), text.upper(), text.capitalize())
+    if is_constant_case and text.lower() in _CONSTANTS:
+        return _CONSTANTS[text.lower()]
     if _WHOLE.fullmatch(text):
         return int(text)
     if _NUMBER.fullmatch(text) and math.isfinite(float(text)):

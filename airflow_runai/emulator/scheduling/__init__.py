@@ -1,1 +1,1 @@
-"""The parts of the scheduler; ``airflow_runai.emulator.scheduler`` is its door."""
+"""The parts of the scheduler; use ``airflow_runai.emulator.scheduler``."""

@@ -1,205 +1,178 @@
 """
 One cycle: allocate, consolidate, reclaim, preempt.
 
-What one action decides, the next ones take as given.
+Each action takes the decisions of the earlier ones as given.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 
-from airflow_runai.emulator.placement import Room
+from airflow_runai.emulator.placement import Room, Slot
 from airflow_runai.emulator.scheduling.entitlement import (
-    is_firm_over_quota,
-    may_hold,
+    is_non_preemptible_over_quota,
     may_lose,
     may_reclaim,
+    may_run,
 )
-from airflow_runai.emulator.scheduling.fair_share import fair_shares
-from airflow_runai.emulator.scheduling.jobs import Action, Decision, Evict, Job, Place, Queue
-from airflow_runai.emulator.scheduling.order import Standing, Standings, by_dispensability, in_turn
+from airflow_runai.emulator.scheduling.jobs import Action, Assign, Decision, Evict, Job, Queue
+from airflow_runai.emulator.scheduling.order import in_queue_order, in_victim_order
 from airflow_runai.emulator.scheduling.reasons import why_stopped, why_waiting
-from airflow_runai.emulator.scheduling.search import Search, Try
+from airflow_runai.emulator.scheduling.search import Attempt, VictimSearch
+from airflow_runai.emulator.scheduling.shares import queue_shares
 from airflow_runai.emulator.scheduling.skips import Failures
-from airflow_runai.emulator.scheduling.state import State
+from airflow_runai.emulator.scheduling.state import ClusterState
 
-#: So many jobs may move for one; KAI's setting is 16, of which it allows one more.
-_MOST_MOVED = 17
+#: Jobs that may move for one job; KAI's setting is 16, of which it allows one more.
+_MAX_MOVED = 17
 
 
 class Cycle:
     """
     The working memory of one cycle.
 
-    :param flaws: as in :func:`airflow_runai.emulator.scheduler.plan`.
+    :param flaws: as in :func:`airflow_runai.emulator.scheduler.schedule`.
     """
 
     def __init__(
         self, nodes: Mapping[str, int], queues: Sequence[Queue], jobs: Iterable[Job], flaws: bool
     ) -> None:
         self._nodes, self._queues, self._flaws = nodes, queues, flaws
-        self._jobs = {job.id: job for job in jobs}
-        self._waiting = {
-            job.id: job for job in self._jobs.values() if not job.placed and not job.leaving
-        }
-        self._returning = {job.id: job for job in self._jobs.values() if job.leaving and job.claims}
-        self._running = {
-            job.id: job for job in self._jobs.values() if job.placed and not job.leaving
-        }
-        self._state = State(Room.of(nodes), self._jobs.values())
-        self._standings = _standings(sum(nodes.values()), queues, self._jobs.values())
+        self._jobs = list(jobs)
+        self._waiting = {job.id: job for job in self._jobs if job.waits}
+        self._running = {job.id: job for job in self._jobs if job.runs}
+        shares = queue_shares(sum(nodes.values()), queues, self._jobs)
+        self._state = ClusterState(Room.of(nodes), shares, self._jobs)
         self._decisions: list[Decision] = []
 
     def allocate(self) -> None:
-        """Give what is free to everybody in turn; who does not fit is passed over."""
-        for job in self._in_turn({**self._returning, **self._waiting}):
-            if not may_hold(self._standings, self._state, job):
-                continue
-            slots = None if job.leaving else self._state.room.place(job.pods, job.avoid)
-            if slots is not None:
-                self._decisions.append(Place(job.id, slots))
-            else:
-                slots = self._state.room.reserve(job.pods, job.avoid)
-            if slots is not None:
-                self._state.enter(job, slots)
-                self._waiting.pop(job.id, None)
+        """Give the free GPUs to the jobs in turn; a job that does not fit is passed over."""
+        returning = [job for job in self._jobs if job.leaving and job.claims]
+        for job in self._in_turn([*returning, *self._waiting.values()]):
+            if may_run(self._state, job):
+                self._allocate(job)
 
     def consolidate(self) -> None:
-        """Move jobs of any queue, so that a preemptible one fits into what is free in pieces."""
+        """Move jobs of any queue, so that a preemptible job fits into scattered free GPUs."""
         failures = Failures(everywhere=self._flaws)
-        for job in self._in_turn(self._waiting):
-            if not job.preemptible or failures.is_hopeless(job):
-                continue
-            movable = by_dispensability(self._stoppable(), self._standings, self._state.used)
-            enough = self._state.room.soon >= job.gpus
-            if not (
-                enough
-                and self._make_room(
-                    job, "consolidation", islice(movable, _MOST_MOVED), _stops_nobody
-                )
-            ):
-                failures.add(job)
+        self._try_each(self._consolidate, lambda job: job.preemptible, failures)
 
     def reclaim(self) -> None:
         """Take back from other queues what a queue's fair share gives it."""
-        failures = Failures()
-        for job in self._in_turn(self._waiting):
-            if not may_reclaim(self._standings, self._state, job) or failures.is_hopeless(job):
-                continue
-            others = [one for one in self._stoppable() if one.project != job.project]
-            if not self._make_room(job, "reclaim", others, self._takes_excess):
-                failures.add(job)
+        self._try_each(self._reclaim, lambda job: may_reclaim(self._state, job), Failures())
 
     def preempt(self) -> None:
-        """Stop less important jobs of the same queue."""
-        failures = Failures()
-        for job in self._in_turn(self._waiting):
-            if failures.is_hopeless(job):
-                continue
-            lesser = [
-                one
-                for one in self._stoppable()
-                if one.project == job.project and one.priority < job.priority
-            ]
-            if is_firm_over_quota(self._standings, self._state, job):
-                if self._flaws:
-                    failures.add(job)
-            elif not self._make_room(job, "preempt", lesser, lambda found: True):
-                failures.add(job)
+        """Stop jobs of lower priority in the same queue."""
+
+        def eligible(job: Job) -> bool:
+            return self._flaws or not is_non_preemptible_over_quota(self._state, job)
+
+        self._try_each(self._preempt, eligible, Failures())
 
     def close(self) -> list[Decision]:
-        """Give all that was decided, and to everybody who goes on waiting the reason."""
-        started = {one.job for one in self._decisions if isinstance(one, Place)}
-        waiting = (
-            job
-            for job in self._jobs.values()
-            if not job.placed and not job.leaving and job.id not in started
-        )
-        return [
-            *self._decisions,
-            *(why_waiting(self._standings, self._state, job, not self._flaws) for job in waiting),
-        ]
+        """Return all decisions, and the reason for each job that goes on waiting."""
+        started = self._started()
+        waiting = [job for job in self._jobs if job.waits and job.id not in started]
+        reasons = [why_waiting(self._state, job, claims=not self._flaws) for job in waiting]
+        return [*self._decisions, *reasons]
 
-    def _in_turn(self, jobs: Mapping[str, Job]) -> Iterator[Job]:
-        return in_turn(jobs.values(), self._standings, lambda queue: self._state.used(queue))
+    def _in_turn(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        # The state is looked up for each job: an attempt that is carried out replaces it.
+        return in_queue_order(jobs, self._state.shares, lambda queue: self._state.used(queue))
+
+    def _allocate(self, job: Job) -> None:
+        room = self._state.room
+        slots = None if job.leaving else room.place(job.pods, job.avoid)
+        if slots is not None:
+            self._decisions.append(Assign(job.id, slots))
+        else:
+            slots = room.reserve(job.pods, job.avoid)
+        if slots is not None:
+            self._state.enter(job, slots)
+            self._waiting.pop(job.id, None)
+
+    def _try_each(
+        self, action: Callable[[Job], bool], eligible: Callable[[Job], bool], failures: Failures
+    ) -> None:
+        for job in self._in_turn(self._waiting.values()):
+            if not eligible(job) or failures.is_hopeless(job):
+                continue
+            if not action(job):
+                failures.add(job)
+
+    def _consolidate(self, job: Job) -> bool:
+        if self._state.room.soon < job.gpus:
+            return False
+        movable = in_victim_order(self._stoppable(), self._state.shares, self._state.used)
+        return self._make_room(job, "consolidation", islice(movable, _MAX_MOVED), _stops_none)
+
+    def _reclaim(self, job: Job) -> bool:
+        others = [one for one in self._stoppable() if one.project != job.project]
+        return self._make_room(job, "reclaim", others, self._may_lose)
+
+    def _preempt(self, job: Job) -> bool:
+        if is_non_preemptible_over_quota(self._state, job):
+            return False
+        same_queue = [one for one in self._stoppable() if one.project == job.project]
+        lesser = [one for one in same_queue if one.priority < job.priority]
+        return self._make_room(job, "preempt", lesser, lambda attempt: True)
 
     def _stoppable(self) -> list[Job]:
         """
-        List who may have to give way.
+        List the jobs that may have to give way.
 
-        Who got a place in this cycle may not: it would be for nothing.
+        A job that got its place in this cycle is not among them: it would have started in vain.
         """
         return [job for job in self._running.values() if job.preemptible and job.gpus > 0]
 
     def _make_room(
-        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Try], bool]
+        self, job: Job, action: Action, candidates: Iterable[Job], valid: Callable[[Attempt], bool]
     ) -> bool:
-        allowed = partial(may_hold, self._standings)
         bystanders = [one for one in self._waiting.values() if self._flaws and one is not job]
-        found = Search(self._state, self._standings, candidates, allowed, valid, bystanders).run(
-            job
-        )
-        if found is None or (
-            action == "consolidation" and not self._flaws and not self._comes_true(found)
-        ):
+        attempt = VictimSearch(self._state, candidates, valid, bystanders).run(job)
+        moves = action == "consolidation" and not self._flaws
+        if attempt is None or (moves and not self._comes_true(attempt)):
             return False
-        self._state = found.state
+        self._state = attempt.state
         del self._waiting[job.id]
-        for victim in (*found.stopped, *found.moved):
+        for victim in (*attempt.stopped, *attempt.moved):
             del self._running[victim.id]
-            moves = action == "consolidation" and not self._flaws
-            self._decisions.append(
-                Evict(victim.id, why_stopped(victim, job, action), action, job.id, moves)
-            )
+            message = why_stopped(job, action)
+            self._decisions.append(Evict(victim.id, message, action, job.id, moves))
         return True
 
-    def _comes_true(self, found: Try) -> bool:
+    def _comes_true(self, attempt: Attempt) -> bool:
         """
-        Whether the next cycle gives everybody a place, as the try foresees.
+        Whether the next cycle places all jobs as the attempt foresees.
 
-        It chooses anew. With shares of GPUs it may choose other nodes, so that one is left over,
-        for whom somebody has to go in turn, and so on for ever.
+        It chooses again. With shares of GPUs it may choose other nodes, so that one job is left
+        over, for which another has to go in turn, and so on for ever.
         """
-        movers = {job.id for job in (found.job, *found.moved)}
-        places = {one.job: one.slots for one in self._decisions if isinstance(one, Place)}
-        places |= {
-            job.id: job.placed
-            for job in self._jobs.values()
-            if job.id in self._running or job.leaving
-        }
-        jobs = [
-            replace(
-                job,
-                placed=() if job.id in movers else places.get(job.id, ()),
-                claims=job.id in movers or (not job.placed and job.id in found.state.held),
-            )
-            for job in self._jobs.values()
-        ]
+        movers = {job.id for job in (attempt.job, *attempt.moved)}
+        jobs = self._jobs_after(attempt, movers)
         following = Cycle(self._nodes, self._queues, jobs, self._flaws)
         following.allocate()
         return movers.isdisjoint(following._waiting)
 
-    def _takes_excess(self, found: Try) -> bool:
-        return may_lose(self._standings, self._state, found.job, found.stopped)
+    def _jobs_after(self, attempt: Attempt, movers: set[str]) -> Iterator[Job]:
+        started = self._started()
+        for job in self._jobs:
+            stays = job.leaving or job.id in self._running
+            placed = job.placed if stays else started.get(job.id, ())
+            if job.id in movers:
+                yield replace(job, placed=(), claims=True)
+            else:
+                claims = not job.placed and job.id in attempt.state.held
+                yield replace(job, placed=placed, claims=claims)
+
+    def _started(self) -> dict[str, tuple[Slot, ...]]:
+        return {one.job: one.slots for one in self._decisions if isinstance(one, Assign)}
+
+    def _may_lose(self, attempt: Attempt) -> bool:
+        return may_lose(self._state, attempt.job, attempt.stopped)
 
 
-def _stops_nobody(found: Try) -> bool:
-    return not found.stopped
-
-
-def _standings(gpus: float, queues: Sequence[Queue], jobs: Iterable[Job]) -> Standings:
-    """Compare the queues; one that only a job knows has no quota and is the youngest."""
-    asked: defaultdict[str, float] = defaultdict(float)
-    for job in jobs:
-        asked[job.project] += 0.0 if job.leaving else job.gpus
-    known = {queue.name for queue in queues}
-    every = [*queues, *(Queue(name, 0.0) for name in asked if name not in known)]
-    fair = fair_shares(gpus, every, asked)
-    return {
-        queue.name: Standing(age, queue.deserved, queue.ceiling, fair[queue.name])
-        for age, queue in enumerate(every)
-    }
+def _stops_none(attempt: Attempt) -> bool:
+    return not attempt.stopped

@@ -1,55 +1,54 @@
-"""What quota, limit and fair share let a job have, and let it take from others."""
+"""What quota, limit and fair share let a job have, and let it take from other queues."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from airflow_runai.emulator.scheduling.jobs import Job, exact
-from airflow_runai.emulator.scheduling.order import Standings
-from airflow_runai.emulator.scheduling.state import State
+from airflow_runai.emulator.scheduling.state import ClusterState
 
 
-def is_over_limit(standings: Standings, state: State, job: Job) -> bool:
-    """Whether a job would bring its queue over its limit."""
-    return (
-        job.gpus > 0 and exact(state.used(job.project) + job.gpus) > standings[job.project].ceiling
-    )
+def is_over_limit(state: ClusterState, job: Job) -> bool:
+    """Whether the job would take its queue over its limit."""
+    return job.gpus > 0 and state.used_with(job) > state.share_of(job).ceiling
 
 
-def is_firm_over_quota(standings: Standings, state: State, job: Job) -> bool:
-    """Whether a non-preemptible job would borrow: what cannot be taken back is never lent."""
+def is_non_preemptible_over_quota(state: ClusterState, job: Job) -> bool:
+    """Whether a non-preemptible job would borrow: GPUs that cannot be taken back are never lent."""
     if job.preemptible or job.gpus == 0:
         return False
-    return exact(state.firm(job.project) + job.gpus) > standings[job.project].deserved
+    used = exact(state.used_by_non_preemptible(job.project) + job.gpus)
+    return used > state.share_of(job).deserved
 
 
-def may_hold(standings: Standings, state: State, job: Job) -> bool:
+def may_run(state: ClusterState, job: Job) -> bool:
     """
     Whether a job may have a place where there is one.
 
-    Idle GPUs go to anybody, whatever the fair share.
+    Idle GPUs go to any queue, whatever its fair share.
     """
-    return not (is_over_limit(standings, state, job) or is_firm_over_quota(standings, state, job))
+    return not is_over_limit(state, job) and not is_non_preemptible_over_quota(state, job)
 
 
-def may_reclaim(standings: Standings, state: State, job: Job) -> bool:
-    """Whether a job stays within what its queue may demand back from others."""
-    within = exact(state.used(job.project) + job.gpus) <= standings[job.project].fair
-    return within and not is_firm_over_quota(standings, state, job)
+def may_reclaim(state: ClusterState, job: Job) -> bool:
+    """Whether the job stays within what its queue may demand back from other queues."""
+    within_share = state.used_with(job) <= state.share_of(job).fair
+    return within_share and not is_non_preemptible_over_quota(state, job)
 
 
-def may_lose(standings: Standings, state: State, job: Job, victims: Sequence[Job]) -> bool:
+def may_lose(state: ClusterState, job: Job, victims: Sequence[Job]) -> bool:
     """
-    Whether other queues may lose these jobs to one that reclaims.
+    Whether other queues may lose these victims to a job that reclaims.
 
     Each queue must have more than its share before each of its victims goes; for a job within its
     queue's quota, more than its quota. So the last victim may be larger than the excess.
     """
-    within_quota = exact(state.used(job.project) + job.gpus) <= standings[job.project].deserved
-    left = {victim.project: state.used(victim.project) for victim in victims}
+    within_quota = state.used_with(job) <= state.share_of(job).deserved
+    used = {victim.project: state.used(victim.project) for victim in victims}
     for victim in victims:
-        queue, has = standings[victim.project], left[victim.project]
-        if has <= queue.share and not (within_quota and has > queue.deserved):
+        share = state.share_of(victim)
+        protected = min(share.entitled, share.deserved) if within_quota else share.entitled
+        if used[victim.project] <= protected:
             return False
-        left[victim.project] = exact(has - victim.gpus)
+        used[victim.project] = exact(used[victim.project] - victim.gpus)
     return True

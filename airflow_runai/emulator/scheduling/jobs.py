@@ -1,4 +1,4 @@
-"""What the scheduler is asked about and what it answers: queues, jobs, decisions."""
+"""The scheduler's input and output: queues, jobs, decisions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Queue:
     A project as the scheduler sees it.
 
     :param deserved: guaranteed GPUs, the quota.
-    :param limit: the most GPUs it may use; None for no limit.
-    :param weight: its part of what nobody is guaranteed, relative to the other queues; 0 for none.
+    :param limit: maximum number of GPUs; None for no limit.
+    :param weight: its part of the GPUs over all quotas, relative to the other queues; 0 for none.
     """
 
     name: str
@@ -28,22 +28,22 @@ class Queue:
 
     @property
     def ceiling(self) -> float:
-        """The limit as a number."""
+        """The limit as a number, infinite if there is none."""
         return float("inf") if self.limit is None else self.limit
 
 
 @dataclass(frozen=True)
 class Job:
     """
-    A workload as the scheduler sees it: what it asks for and what it holds.
+    A workload as the scheduler sees it: the GPUs it requests and those it holds.
 
     :param project: the name of its queue.
     :param pods: GPUs per pod: whole devices, or a share in (0, 1), or 0. All pods start together.
-    :param placed: what it holds now, one slot a pod; empty while it waits.
+    :param placed: the slots it holds now, one a pod; empty while it waits.
     :param leaving: its pods are being stopped; it still holds its GPUs.
-    :param avoid: nodes it would rather not get. KAI knows nothing of the kind.
-    :param claims: an earlier plan said so: a place is kept for it, and it goes before everybody
-        else, also while it is still leaving the old one. KAI knows nothing of the kind.
+    :param avoid: nodes to use only if no other fits. KAI has no such list.
+    :param claims: an earlier cycle decided that a place is kept for it, and that it goes before all
+        other jobs, also while it is still leaving the old place. KAI has no such claims.
     """
 
     id: str
@@ -60,16 +60,26 @@ class Job:
 
     @cached_property
     def gpus(self) -> float:
-        """All GPUs it asks for."""
+        """All GPUs it requests."""
         return exact(sum(self.pods))
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits in the queue."""
+        return not self.placed and not self.leaving
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has its place and keeps it."""
+        return bool(self.placed) and not self.leaving
+
     def first(self, count: int) -> Job:
-        """Give the same job with its first pods only."""
+        """Return the same job with its first pods only."""
         return replace(self, pods=self.pods[:count])
 
 
 @dataclass(frozen=True)
-class Place:
+class Assign:
     """Start this job on these slots, one a pod."""
 
     job: str
@@ -83,7 +93,7 @@ class Evict:
 
     :param by: the action that decided it.
     :param cause: id of the job that room is made for.
-    :param claims: it only moves: there is a place for it elsewhere.
+    :param claims: it only moves: a place elsewhere is kept for it.
     """
 
     job: str
@@ -96,7 +106,7 @@ class Evict:
 @dataclass(frozen=True)
 class Wait:
     """
-    Keep this job in the queue, and say why.
+    Leave this job in the queue, and say why.
 
     :param reason: one of the vendor's phase reasons, or empty.
     :param claims: GPUs are being released for it.
@@ -108,7 +118,7 @@ class Wait:
     claims: bool = False
 
 
-Decision = Place | Evict | Wait
+Decision = Assign | Evict | Wait
 
 
 def exact(gpus: float) -> float:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from airflow_runai.emulator.scheduling.entitlement import is_firm_over_quota, is_over_limit
+from airflow_runai.emulator.scheduling.entitlement import (
+    is_non_preemptible_over_quota,
+    is_over_limit,
+)
 from airflow_runai.emulator.scheduling.jobs import Action, Job, Wait
-from airflow_runai.emulator.scheduling.order import Standings
-from airflow_runai.emulator.scheduling.state import State
+from airflow_runai.emulator.scheduling.state import ClusterState
 
 OVER_QUOTA = "NonPreemptibleOverQuota"
 OVER_LIMIT = "OverLimit"
 
 
-def why_stopped(victim: Job, job: Job, action: Action) -> str:
-    """Tell a victim what it had to go for."""
+def why_stopped(job: Job, action: Action) -> str:
+    """Say for which job a victim was stopped."""
     if action == "reclaim":
         return f"Preempted: GPUs reclaimed by project {job.project}"
     if action == "preempt":
@@ -20,31 +22,32 @@ def why_stopped(victim: Job, job: Job, action: Action) -> str:
     return f"Preempted: moved to make room for workload {job.name or job.id}"
 
 
-def why_waiting(standings: Standings, state: State, job: Job, claims: bool) -> Wait:
+def why_waiting(state: ClusterState, job: Job, claims: bool) -> Wait:
     """
-    Tell a job why it waits.
+    Say why a job waits.
 
-    :param claims: whether it keeps what is being released for it.
+    :param claims: whether it keeps the GPUs that are being released for it.
     """
     if job.id in state.held:
         return Wait(job.id, "", "Waiting for GPUs that are being released", claims)
-    if is_firm_over_quota(standings, state, job):
-        return Wait(job.id, OVER_QUOTA, _over_quota(standings, state, job))
-    if is_over_limit(standings, state, job):
-        return Wait(job.id, OVER_LIMIT, _over_limit(standings, state, job))
+    if is_non_preemptible_over_quota(state, job):
+        return Wait(job.id, OVER_QUOTA, _over_quota(state, job))
+    if is_over_limit(state, job):
+        return Wait(job.id, OVER_LIMIT, _over_limit(state, job))
     return Wait(job.id, "", f"Not enough free GPUs for {job.gpus:g} in the node pool default")
 
 
-def _over_quota(standings: Standings, state: State, job: Job) -> str:
+def _over_quota(state: ClusterState, job: Job) -> str:
+    quota, used = state.share_of(job).deserved, state.used_by_non_preemptible(job.project)
     return (
-        f"Non-preemptible workload over quota: project {job.project} has a quota of "
-        f"{standings[job.project].deserved:g} GPUs, {state.firm(job.project):g} of it in use by non-preemptible "
-        f"workloads, {job.gpus:g} asked for"
+        f"Non-preemptible workload over quota: project {job.project} has a quota of {quota:g} "
+        f"GPUs, {used:g} of it in use by non-preemptible workloads, {job.gpus:g} asked for"
     )
 
 
-def _over_limit(standings: Standings, state: State, job: Job) -> str:
+def _over_limit(state: ClusterState, job: Job) -> str:
+    limit, used = state.share_of(job).ceiling, state.used(job.project)
     return (
-        f"Workload over limit: project {job.project} may use {standings[job.project].ceiling:g} GPUs at most, "
-        f"{state.used(job.project):g} of them in use, {job.gpus:g} asked for"
+        f"Workload over limit: project {job.project} may use {limit:g} GPUs at most, "
+        f"{used:g} of them in use, {job.gpus:g} asked for"
     )

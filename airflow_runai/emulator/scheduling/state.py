@@ -1,4 +1,4 @@
-"""A picture of who has what, which decisions change, and copies of which serve to try decisions."""
+"""Which job holds which GPUs; decisions change it, and copies of it serve to try decisions."""
 
 from __future__ import annotations
 
@@ -7,53 +7,66 @@ from collections.abc import Iterable
 
 from airflow_runai.emulator.placement import Room, Slot
 from airflow_runai.emulator.scheduling.jobs import Job, exact
+from airflow_runai.emulator.scheduling.shares import QueueShare, QueueShares
 
 
-class State:
+class ClusterState:
     """
-    Who has what, now or soon.
+    Who has which GPUs, now or soon.
 
-    :ivar room: what is free.
-    :ivar held: the slots of each job, by its id, that stays or will start when others are gone.
+    :ivar room: the free GPUs.
+    :ivar shares: the share of each queue.
+    :ivar held: by id, the slots of each job that stays, or starts once others have left.
     """
 
-    def __init__(self, room: Room, jobs: Iterable[Job] = ()) -> None:
+    def __init__(self, room: Room, shares: QueueShares, jobs: Iterable[Job] = ()) -> None:
         self.room = room
+        self.shares = shares
         self.held: dict[str, tuple[Slot, ...]] = {}
         self._used = defaultdict[str, float](float)
-        self._firm = defaultdict[str, float](float)
+        self._non_preemptible = defaultdict[str, float](float)
         for job in jobs:
             room.take(job.placed)
             if job.leaving:
-                room.expect(job.placed)
+                room.release_soon(job.placed)
             elif job.placed:
                 self.enter(job, job.placed)
 
-    def copy(self) -> State:
-        """Give an equal picture to try things on."""
-        twin = State(self.room.copy())
-        twin.held, twin._used, twin._firm = self.held.copy(), self._used.copy(), self._firm.copy()
+    def copy(self) -> ClusterState:
+        """Copy the state to try decisions on."""
+        twin = ClusterState(self.room.copy(), self.shares)
+        twin.held = self.held.copy()
+        twin._used = self._used.copy()
+        twin._non_preemptible = self._non_preemptible.copy()
         return twin
 
+    def share_of(self, job: Job) -> QueueShare:
+        """Look up the share of a job's queue."""
+        return self.shares[job.project]
+
     def used(self, queue: str) -> float:
-        """GPUs that a queue uses: those of the jobs that stay."""
+        """GPUs that a queue uses: those of its jobs that stay."""
         return exact(self._used[queue])
 
-    def firm(self, queue: str) -> float:
-        """The part of it that is used by non-preemptible jobs."""
-        return exact(self._firm[queue])
+    def used_with(self, job: Job) -> float:
+        """GPUs that the job's queue would use with it."""
+        return exact(self.used(job.project) + job.gpus)
+
+    def used_by_non_preemptible(self, queue: str) -> float:
+        """GPUs that the queue's non-preemptible jobs use."""
+        return exact(self._non_preemptible[queue])
 
     def enter(self, job: Job, slots: tuple[Slot, ...]) -> None:
-        """Take note that a job has a place; the room knows already."""
+        """Record that a job has a place, which the room has already given."""
         self.held[job.id] = slots
         self._count(job, job.gpus)
 
     def leave(self, job: Job) -> None:
-        """Take note that a job gives back its place."""
-        self.room.expect(self.held.pop(job.id))
+        """Record that a job gives back its place."""
+        self.room.release_soon(self.held.pop(job.id))
         self._count(job, -job.gpus)
 
     def _count(self, job: Job, gpus: float) -> None:
         self._used[job.project] += gpus
         if not job.preemptible:
-            self._firm[job.project] += gpus
+            self._non_preemptible[job.project] += gpus

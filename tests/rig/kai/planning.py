@@ -58,10 +58,10 @@ def make(snapshot: Snapshot, nodes: frozenset[str], waiting: Sequence[Group]) ->
     :param nodes: all nodes that the waiting pods may run on.
     """
     question = _Question(snapshot, nodes, waiting)
-    decisions = scheduler.plan(question.gpus, question.queues, question.jobs, flaws=True)
+    decisions = scheduler.schedule(question.gpus, question.queues, question.jobs, flaws=True)
     plan = Plan()
     for decision in decisions:
-        if isinstance(decision, scheduler.Place):
+        if isinstance(decision, scheduler.Assign):
             plan.places[question.parts[decision.job].group.id] = question.places(decision)
         elif isinstance(decision, scheduler.Evict):
             cause = question.parts[decision.cause].group
@@ -92,7 +92,7 @@ class _Question:
         for group in waiting:
             self._add(Part(group, group.waiting), group.id)
 
-    def places(self, decision: scheduler.Place) -> Places:
+    def places(self, decision: scheduler.Assign) -> Places:
         """Give the nodes of a decision, pod by pod."""
         pods = self.parts[decision.job].pods
         return tuple((pod, slot.node) for pod, slot in zip(pods, decision.slots, strict=True))
@@ -102,7 +102,7 @@ class _Question:
         placed = {
             decision.job: decision.slots
             for decision in decisions
-            if isinstance(decision, scheduler.Place)
+            if isinstance(decision, scheduler.Assign)
         }
         evicted = {
             decision.job: decision.by
@@ -117,11 +117,11 @@ class _Question:
         movable = [
             replace(job, placed=()) for job in self.jobs if evicted.get(job.id) == "consolidation"
         ]
-        again = scheduler.plan(self.gpus, self.queues, [*later, *movable], flaws=True)
+        again = scheduler.schedule(self.gpus, self.queues, [*later, *movable], flaws=True)
         return {
             self.parts[decision.job].group.id: self.places(decision)
             for decision in again
-            if isinstance(decision, scheduler.Place)
+            if isinstance(decision, scheduler.Assign)
         }
 
     def _add_placed(self, group: Group) -> None:

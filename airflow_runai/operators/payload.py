@@ -1,0 +1,97 @@
+"""The part of an operator that reads, renders and shows what is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_runai.tasks.argument_checks import check_payload_arguments
+from airflow_runai.tasks.command_line_files import is_file_name, read_command_line
+from airflow_runai.tasks.instructions import Instructions, gather
+from airflow_runai.tasks.parse_time_lint import lint_at_parse
+from airflow_runai.tasks.rendered_fields import shown_command_line, shown_templates
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from jinja2 import Environment
+
+#: Template fields that Airflow only shows; what is used of them is rendered later, word by word.
+_SHOWN_FIELDS = ("command_line", "templates")
+
+
+class PayloadOperator(BaseOperator):
+    """Base of operators that submit; :class:`RunaiTrainingOperator` documents the parameters."""
+
+    template_fields: Sequence[str] = ("spec", "command_line", "template", "templates")
+    template_fields_renderers = {"spec": "json", "command_line": "bash", "templates": "json"}
+    #: Empty, or Airflow would take paths in ``spec`` for files; a command line has its own way.
+    template_ext: Sequence[str] = ()
+
+    spec: Mapping[str, Any] | None
+    command_line: str | None
+    template: str | None
+    templates: Mapping[str, Any] | str | None
+    workload_name: str | None
+    #: Whether the workload may start from the beginning after a preemption.
+    evaluates = False
+    # What else the lint reads of a task.
+    deferrable: bool | None
+    timeouts: Mapping[str, float] | None
+    kill_action: str
+    lint_ignore: Sequence[str]
+    #: Command line and templates as the author wrote them; the fields hold what is shown by then.
+    _unrendered: tuple[str | None, Mapping[str, Any] | str | None] | None = None
+
+    def _check_payload(self) -> None:
+        """Check and lint at parse; a line in a file is checked when the file has been read."""
+        if is_file_name(self.command_line):
+            return
+        parsed = check_payload_arguments(
+            self.spec, self.command_line, self.template, self.workload_name
+        )
+        lint_at_parse(self, parsed)
+
+    def resolve_template_files(self) -> None:
+        """Read the command line from its file, and check it; Airflow calls this after the parse."""
+        if is_file_name(self.command_line):
+            self.command_line = read_command_line(self.command_line, self.get_template_env())
+            self._check_payload()
+        super().resolve_template_files()
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: Environment,
+        seen_oids: set[int],
+    ) -> None:
+        """
+        Render the fields, and turn two of them into what Airflow shows.
+
+        Airflow calls this for mapped tasks, too, and also for objects within a field.
+        """
+        shown = _SHOWN_FIELDS if parent is self else ()
+        rendered = [name for name in template_fields if name not in shown]
+        super()._do_render_template_fields(parent, rendered, context, jinja_env, seen_oids)
+        if not shown:
+            return
+        if is_file_name(self.command_line):  # of a mapped task: no parse has seen it
+            self.command_line = read_command_line(self.command_line, jinja_env)
+        self._unrendered = (self.command_line, self.templates)
+        self.command_line = shown_command_line(
+            self.command_line, lambda word: self.render_template(word, context, jinja_env)
+        )
+        self.templates = shown_templates(self.templates)
+
+    def _instructions(self, context: Context) -> Instructions:
+        command_line, templates = self._unrendered or (self.command_line, self.templates)
+        return gather(
+            self.spec,
+            command_line,
+            self.template,
+            templates,
+            render=lambda value: self.render_template(value, context),
+        )

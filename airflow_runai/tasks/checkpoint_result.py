@@ -1,0 +1,74 @@
+"""A selection of checkpoints as a task's result: small enough for XCom, and printable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_runai.core.paths import to_container
+from airflow_runai.core.texts import printable
+from airflow_runai.errors import NoValidCheckpoint
+from airflow_runai.tasks.locations import without_connection
+
+if TYPE_CHECKING:
+    from airflow_runai.checkpoints import Report, Selection
+
+#: Refused checkpoints in a result; the log and the report have all.
+MAX_REFUSED = 20
+#: Characters of a text that is only shown; findings quote names of files.
+MAX_SHOWN_LENGTH = 2000
+
+
+def selection_result(
+    selection: Selection,
+    path_map: Mapping[str, str],
+    storage_conn_id: str | None,
+    quarantined: Mapping[str, str],
+) -> dict[str, Any]:
+    """
+    Return what goes to XCom; the chosen checkpoint has the container's name beside the worker's.
+
+    :param quarantined: the paths of moved checkpoints before and after the move.
+    :raises NoValidCheckpoint: if the name could not be passed on; databases refuse some characters.
+    """
+    chosen = selection.chosen
+    assert chosen is not None, "nothing was chosen"
+    uri = without_connection(chosen.path, storage_conn_id)
+    if not uri.isprintable():
+        raise NoValidCheckpoint(
+            f"{uri!a}: is valid, but its name contains unprintable characters; rename it"
+        )
+    return {
+        "path": to_container(uri, path_map),
+        "uri": uri,
+        "step": chosen.step,
+        "digest": chosen.digest,
+        "format": chosen.format,
+        "verdict": str(chosen.verdict),
+        "bytes": chosen.bytes,
+        "refused": [
+            _refused(report, storage_conn_id, quarantined.get(report.path))
+            for report in selection.rejected[:MAX_REFUSED]
+        ],
+    }
+
+
+def _refused(
+    report: Report, storage_conn_id: str | None, quarantine_path: str | None
+) -> dict[str, Any]:
+    path = without_connection(report.path, storage_conn_id)
+    refused = {
+        "path": printable(path, MAX_SHOWN_LENGTH),
+        "verdict": str(report.verdict),
+        "reasons": reasons(report),
+    }
+    if quarantine_path is not None:
+        refused["quarantined"] = quarantine_path
+    return refused
+
+
+def reasons(report: Report) -> str:
+    """Return in one line why a checkpoint was not taken: its errors, or else its last findings."""
+    errors = [finding.message for finding in report.findings if finding.severity == "error"]
+    shown = errors or [finding.message for finding in report.findings[-3:]]
+    return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)

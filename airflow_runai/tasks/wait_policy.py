@@ -1,0 +1,59 @@
+"""The policy of a wait, from arguments and configuration; and the look before the wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from airflow_runai.backends import control_plane
+from airflow_runai.core.decision import Timeouts, WaitPolicy, decide
+from airflow_runai.core.outcome import Outcome
+from airflow_runai.core.phases import OVER
+from airflow_runai.core.waiting import take_snapshot
+from airflow_runai.deployment import configuration
+from airflow_runai.errors import InvalidArgument, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from airflow_runai.core.workload import Workload
+    from airflow_runai.hooks.runai import RunaiHook
+
+
+def wait_policy(
+    poll_interval: float | None, timeouts: Mapping[str, float] | None, when_suspended: str
+) -> WaitPolicy:
+    """
+    Return the policy, from arguments that are rendered by now.
+
+    :param poll_interval: seconds; default: ``[runai] poll_interval``.
+    :raises InvalidArgument: if a value is not allowed.
+    """
+    interval = poll_interval or configuration.seconds("poll_interval")
+    try:
+        seconds = {clock: float(value) for clock, value in (timeouts or {}).items()}
+        return WaitPolicy(interval, Timeouts(**seconds), when_suspended)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidArgument(
+            [
+                f"timeouts: {timeouts!r}: {error}; "
+                "allowed: a mapping from clocks to seconds greater than 0"
+            ]
+        ) from None
+
+
+def outcome_before_waiting(
+    hook: RunaiHook, workload: Workload, policy: WaitPolicy
+) -> Outcome | None:
+    """
+    Return the end of a workload that had ended when it was submitted or adopted.
+
+    Airflow can fail a task whose trigger fires at once, so a task asks this before it defers.
+    """
+    if workload.meaning not in OVER:
+        return None
+    try:
+        verdict = decide(
+            policy, hook.run(take_snapshot(control_plane.reader_for(workload), workload))
+        )
+    except (Unreachable, Refused):
+        return None
+    return verdict if isinstance(verdict, Outcome) else None

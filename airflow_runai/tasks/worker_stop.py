@@ -1,0 +1,70 @@
+"""
+What a SIGTERM to a waiting worker means: a user has ended the task, or the worker's node goes down.
+
+Airflow sends the same signal for both and goes on with ``execute`` afterwards. The workload must
+survive the second, so the signal is only noted, and Airflow is asked for the task's state.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowException
+
+from airflow_runai.backends.termination import stop
+from airflow_runai.core.task_states import FINISHED_TASK_STATES
+from airflow_runai.deployment.task_states import task_state
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_runai.core.workload import Workload
+    from airflow_runai.hooks.runai import RunaiHook
+
+#: Seconds after which a sleeping worker looks at the signal again.
+_STEP = 0.5
+
+
+class WorkerStopped(Exception):
+    """The worker received SIGTERM while it waited."""
+
+
+class StopSignal:
+    """Whether the worker has received SIGTERM."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raise :class:`WorkerStopped` as soon as the signal is there."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if self.received:
+                raise WorkerStopped
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _STEP))
+
+
+def end_if_task_is_finished(
+    context: Context, hook: RunaiHook, workload: Workload, action: str
+) -> str | None:
+    """
+    Return the state of a task that goes on, on another worker.
+
+    :param action: what becomes of the workload if a user ended the task: ``stop``, ``suspend`` or
+        ``keep``.
+    :raises AirflowException: if a user ended the task; the workload has been seen to.
+    """
+
+    def state_now() -> str | None:
+        return task_state(context["ti"], context["ti"].get_task_states)
+
+    state = state_now()
+    if state in FINISHED_TASK_STATES:
+        ended = hook.run(stop(workload, action, lambda: state_now() in FINISHED_TASK_STATES))
+        done = ended or f"workload {workload.name} was told to end"
+        raise AirflowException(f"the worker was told to stop (the task is {state}): {done}")
+    return state

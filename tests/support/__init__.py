@@ -1,0 +1,1 @@
+"""What several folders of tests share: waiting, time limits, skips, signals. What only one folder needs stays there."""

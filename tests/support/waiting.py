@@ -1,0 +1,51 @@
+"""Waiting for what other threads and processes do: by looking, never by sleeping for luck."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from tests.support.patience import PATIENCE, Patience
+
+__all__ = ["eventually", "pauses", "wait_until"]
+
+T = TypeVar("T")
+#: Seconds of processor time that a wait may cost: what polls for ever uses a little all the time.
+WORK = 60.0
+
+
+def wait_until(
+    look: Callable[[], T | None], what: str | Callable[[], str] = "what the test waits for"
+) -> T:
+    """
+    Look again and again until something true is seen, and return it.
+
+    :param what: what is waited for, for the failure's text, or a function that says it then.
+    :raises AssertionError: if it does not come while there is patience; says what was seen last.
+    """
+    seen = None
+    for pause in pauses():
+        seen = look()
+        if seen:
+            return seen
+        time.sleep(pause)
+    raise AssertionError(f"{what if isinstance(what, str) else what()}; seen last: {seen!r}")
+
+
+async def eventually(look: Callable[[], object], what: str = "what the test waits for") -> None:
+    """Wait as :func:`wait_until` does, without blocking the event loop."""
+    for pause in pauses():
+        if look():
+            return
+        await asyncio.sleep(pause)
+    raise AssertionError(what)
+
+
+def pauses(seconds: float = PATIENCE) -> Iterator[float]:
+    """Yield the seconds to sleep between looks, longer and longer, until there is no patience left."""
+    patience, pause = Patience(seconds, WORK), 0.01
+    while not patience.is_over():
+        yield pause
+        pause = min(pause * 1.1, 0.2)
