@@ -27,6 +27,7 @@ from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.lint import LintFinding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
+from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.tasks.parse_time_lint import ignored_codes
 
@@ -129,7 +130,7 @@ def _with_target(subject: Subject, target: Target) -> Subject:
         subject,
         retries=task.get("retries"),
         timeouts=task.get("timeouts"),
-        deferrable=task.get("deferrable"),
+        deferrable=configuration.deferrable(task.get("deferrable")),
         on_kill=task.get("on_kill"),
         whole=not task.expanded,
         evaluates=task.operator_class.evaluates,
