@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
-from typing import Any
 
 from airflow_runai.emulator import lifecycle
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.filters import Items, filtered, ordered, paged
 from airflow_runai.emulator.records import EmulatedWorkload
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
 _FIRST_FIELDS = (
     "type",
@@ -168,7 +167,7 @@ def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedW
     return [one for one in created if (one.id in gone) == deleted]
 
 
-def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> dict[str, Any]:
+def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> JsonObject:
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:

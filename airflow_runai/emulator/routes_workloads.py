@@ -80,6 +80,7 @@ def _act_on(plane: ControlPlane, call: ApiCall, action: str) -> ApiReply:
 
 
 def _desire(plane: ControlPlane, workload: EmulatedWorkload, action: str) -> None:
+    # The vendor answers 202 also if there is nothing left to do.
     if action != "delete" and (workload.phase in phases.ENDED or workload.desired == "Deleted"):
         return
     workload.desired = _DESIRES[action]

@@ -55,6 +55,7 @@ class Emulator:
     @property
     def url(self) -> str:
         """Base URL, without a slash at the end."""
+        # A client cannot connect to a wildcard address; localhost may mean IPv6 to it.
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "localhost") else self.settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 

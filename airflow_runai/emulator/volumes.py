@@ -87,6 +87,7 @@ class Places:
         self, found: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
     ) -> None:
         self.local = local
+        # Reversed, so that of two mounts of one path the first wins.
         self.directories = {
             _clean(mount.path): _directory(mount, mapped, shared, local)
             for mount in reversed(found)
