@@ -30,10 +30,10 @@ def projects(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/projects/{id}``."""
-    found = plane.world.project(call.params["id"])
-    if found is None:
+    unit = plane.world.project(call.params["id"])
+    if unit is None:
         raise ApiError(404, f"project {call.params['id']} not found")
-    return ApiReply(_project(plane, found))
+    return ApiReply(_project(plane, unit))
 
 
 def departments(plane: ControlPlane, call: ApiCall) -> ApiReply:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from airflow_runai.emulator.records import EmulatedWorkload
 
-__all__ = ["Scenario", "ScriptedRuntime"]
-
 KILLED = 137
 TERMINATED = 143
 

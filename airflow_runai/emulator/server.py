@@ -27,8 +27,6 @@ from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.world import World
 
-__all__ = ["Emulator", "serve"]
-
 _JOIN_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
