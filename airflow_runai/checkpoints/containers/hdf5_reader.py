@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import CHUNK
 from airflow_runai.checkpoints.storage.listing import Location
+
+if TYPE_CHECKING:
+    import subprocess
 
 #: Called with a line of JSON about a group or dataset; returns what is called with its bytes.
 Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
@@ -79,6 +81,8 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
 
 
 def _started() -> subprocess.Popen[bytes]:
+    import subprocess  # slows the start of a command
+
     # No plug-ins; no threads, whose stacks count as memory; nothing else of our environment, which
     # may hold credentials.
     environment = {
