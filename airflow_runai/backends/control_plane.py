@@ -77,7 +77,7 @@ def find(
     project: Project, name: str, *, exact: bool = False, deleted: bool = False
 ) -> Flow[list[Workload]]:
     """
-    List the workloads of a project whose name begins with ``name``; of all projects if it has no id.
+    List the workloads of a project, or of all if it has no id, whose name begins with ``name``.
 
     :param exact: the name must be ``name``.
     :param deleted: list the deleted ones instead of the present ones.

@@ -45,8 +45,8 @@ def inventory(
     """
     within = [] if ended else [*_UNFINISHED]
     if project is not None:
-        found = yield from organization.find_project(project, cluster)
-        within.append(f"projectId=={found.id}")
+        resolved = yield from organization.find_project(project, cluster)
+        within.append(f"projectId=={resolved.id}")
     if digest:
         within.append(f"name=@-{digest}-g")
     items = yield from _listed(within, deleted=False)

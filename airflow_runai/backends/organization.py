@@ -58,23 +58,23 @@ def find_project(name: str, cluster: str | None = None) -> Flow[Project]:
         "/api/v1/org-unit/projects", "projects", [("filterBy", f"name=={name}")]
     )
     # Servers may compare without case or by prefix: names are compared again here.
-    found = [p for p in hits if p.get("name") == name]
+    matches = [p for p in hits if p.get("name") == name]
     if cluster is not None:
         cluster_id = yield from find_cluster(cluster)
-        found = [p for p in found if p.get("clusterId") == cluster_id]
-    if not found:
+        matches = [p for p in matches if p.get("clusterId") == cluster_id]
+    if not matches:
         where = f" on cluster {cluster!r}" if cluster else ""
         raise NotResolved(
             f"project {name!r}: no such project{where}, or this identity may not see it; "
             "check the spelling (case matters) and the scope of the access rule"
         )
-    if len(found) > 1:
-        clusters = cut(", ".join(sorted(str(p.get("clusterId")) for p in found)))
+    if len(matches) > 1:
+        clusters = cut(", ".join(sorted(str(p.get("clusterId")) for p in matches)))
         raise NotResolved(
-            f"project {name!r}: {len(found)} projects have this name, on the clusters {clusters}; "
-            "name the cluster in the connection or in the operator"
+            f"project {name!r}: {len(matches)} projects have this name, "
+            f"on the clusters {clusters}; name the cluster in the connection or in the operator"
         )
-    return _project(found[0])
+    return _project(matches[0])
 
 
 def _project(item: Mapping[str, Any]) -> Project:
@@ -97,13 +97,13 @@ def find_cluster(name_or_id: str) -> Flow[str]:
     :raises NotResolved: for 0 or more than 1 hits, naming the clusters there are.
     """
     clusters = yield from list_clusters()
-    found = [c for c in clusters if name_or_id in (c.name, c.id)]
-    if len(found) != 1:
+    matches = [c for c in clusters if name_or_id in (c.name, c.id)]
+    if len(matches) != 1:
         names = cut(", ".join(sorted(c.name for c in clusters))) or "none"
         raise NotResolved(
-            f"cluster {name_or_id!r}: {len(found)} hits; the control plane has: {names}"
+            f"cluster {name_or_id!r}: {len(matches)} hits; the control plane has: {names}"
         )
-    return found[0].id
+    return matches[0].id
 
 
 def list_clusters() -> Flow[list[Cluster]]:

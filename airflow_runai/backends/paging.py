@@ -28,24 +28,30 @@ def read_all(
 
     :raises Unreadable: if an answer is not a list, or the list does not end.
     """
-    found: dict[object, Mapping[str, Any]] = {}
+    collected: dict[object, Mapping[str, Any]] = {}
     offset, previous = 0, None
     for _ in range(MAX_PAGES):
         request = Request("GET", path, [*params, ("limit", str(PAGE)), ("offset", str(offset))])
         body = accept(request, (yield request))
         rows = _rows(path, key, body)
         if rows == previous:
-            return list(found.values())
+            return list(collected.values())
         for row in rows:
-            found.setdefault(row.get("id") if isinstance(row.get("id"), str) else len(found), row)
-        following = _number(body.get("next")) if isinstance(body, Mapping) else 0
+            collected.setdefault(_row_key(row, len(collected)), row)
+        following = _next_offset(body)
         if not rows or following <= offset:
-            return list(found.values())
+            return list(collected.values())
         offset, previous = following, rows
     raise Unreadable(f"GET {path}: the list goes on after {MAX_PAGES} pages")
 
 
-def _number(value: object) -> int:
+def _row_key(row: Mapping[str, Any], number: int) -> str | int:
+    identity = row.get("id")
+    return identity if isinstance(identity, str) else number
+
+
+def _next_offset(body: object) -> int:
+    value = body.get("next") if isinstance(body, Mapping) else None
     digits = str(value) if isinstance(value, (int, str)) else ""
     return int(digits) if len(digits) < 10 and digits.isdecimal() else 0
 

@@ -73,16 +73,16 @@ def end_orphan(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
 
 def _end(orphan: Orphan, states_of: LookUpStates) -> Flow[Fate]:
     owned = orphan.owned
-    found = yield from present(owned.workload)
-    if found is None:
+    workload = yield from present(owned.workload)
+    if workload is None:
         return Fate(orphan, False, "it is listed and cannot be found")
-    if not may_end(replace(owned, workload=found)):
-        return Fate(orphan, True, f"already {'Deleted' if found.deleted else found.phase}")
+    if not may_end(replace(owned, workload=workload)):
+        return Fate(orphan, True, f"already {'Deleted' if workload.deleted else workload.phase}")
     if not orphan.superseded and states_of([owned.origin]).get(owned.origin) not in OVER_IN_AIRFLOW:
         return Fate(orphan, True, "left alone: its task was cleared")
     # Sent once: until a second attempt, the task may have been cleared.
     if owned.mark is not None and owned.mark.on_kill == "suspend":
-        yield from control_plane.suspend(found)
+        yield from control_plane.suspend(workload)
         return Fate(orphan, True, "suspended")
-    yield from control_plane.delete(found)
+    yield from control_plane.delete(workload)
     return Fate(orphan, True, "deleted")

@@ -79,9 +79,9 @@ def _message(reply: Reply) -> str:
 
 
 def _not_json(reply: Reply) -> str:
-    kind = cut(reply.headers.get("content-type", "no content type").split(";")[0], 80)
+    content_type = cut(reply.headers.get("content-type", "no content type").split(";")[0], 80)
     return (
-        f"answered {kind} where JSON is expected ({cut(reply.text, 80)!r}); "
+        f"answered {content_type} where JSON is expected ({cut(reply.text, 80)!r}); "
         "is this the control plane's URL, or does a gateway or login page answer?"
     )
 

@@ -20,14 +20,14 @@ TOLERANCE = 5.0
 
 
 class ServerClock:
-    """Local time, corrected; make one for each process and control plane, since it warns only once."""
+    """Local time, corrected; one for each process and control plane, since it warns only once."""
 
     def __init__(self) -> None:
         self._offset = 0.0
         self._warned = False
 
     def now(self) -> float:
-        """Return epoch seconds by the server's clock; by ours before any reply, or if both agree."""
+        """Return epoch seconds by the server's clock; by ours before a reply, or if both agree."""
         return time.time() + (self._offset if self._differs else 0.0)
 
     @property

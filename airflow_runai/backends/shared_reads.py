@@ -1,13 +1,13 @@
 """
 One list call serves many waits.
 
-Each wait reads its own workload; a hundred waits on one project would be a hundred calls per
+If each wait read its own workload, a hundred waits on one project would make a hundred calls per
 interval. Those that share a :class:`SharedReads` take their reading from one list of the project's
 unfinished workloads instead, as long as that list is young enough. A workload that is not in the
 list (finished, lagging, on a moved page, or the list is refused) is read by itself, so a wrong list
 costs calls, never a wrong reading; and a broken row hurts only the wait that it belongs to.
 
-No locks: all flows of one event loop run between their ``yield`` s without interruption.
+No locks of threads: all flows of one event loop run between their ``yield`` s without interruption.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class SharedReads:
         if self._waits < MIN_WAITS:
             return (yield from control_plane.get(workload_id))
         yield from self._listing.hold(self._refresh())
-        found = self._listed.get(workload_id)
-        if found is None or found.meaning in FINAL:
+        workload = self._listed.get(workload_id)
+        if workload is None or workload.meaning in FINAL:
             return (yield from control_plane.get(workload_id))
-        return found
+        return workload
 
     def _refresh(self) -> Flow[None]:
         # A clock that was set back must not keep an old list alive.
@@ -73,5 +73,5 @@ class SharedReads:
 
     def _list(self) -> Flow[dict[str, Any]]:
         scope = f"projectId=={self._project_id},phase!=Completed,phase!=Failed"
-        found = yield from control_plane.list_workloads([("filterBy", scope)])
-        return {workload.id: workload for workload in found}
+        workloads = yield from control_plane.list_workloads([("filterBy", scope)])
+        return {workload.id: workload for workload in workloads}

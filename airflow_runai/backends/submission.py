@@ -9,7 +9,7 @@ again; should both have arrived after all, the name stops the second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -171,12 +171,12 @@ def create_or_adopt(project: Project, request: SubmissionRequest) -> Flow[Worklo
         except Unreachable as error:
             doubt = error
             yield Sleep(_asked_pause(error), jitter=0.2)
-            found = yield from _search(project, request.name, LOOKUP_DELAYS[:3])
+            existing = yield from _search(project, request.name, LOOKUP_DELAYS[:3])
         except Refused as error:
-            found = yield from _search_refused(project, request.name, error, doubt)
-        if found:
-            yield from verify(found, request)
-            return found
+            existing = yield from _search_refused(project, request.name, error, doubt)
+        if existing:
+            yield from verify(existing, request)
+            return existing
     raise doubt or Unreachable("not asked")
 
 
@@ -196,9 +196,9 @@ def _search_refused(
     if error.status not in (400, 409):
         raise doubt or error from None
     is_taken = _says_taken(error)
-    found = yield from _search(project, name, LOOKUP_DELAYS if is_taken else LOOKUP_DELAYS[:1])
-    if found:
-        return found
+    existing = yield from _search(project, name, LOOKUP_DELAYS if is_taken else LOOKUP_DELAYS[:1])
+    if existing:
+        return existing
     if is_taken:
         raise Missing(f"{error}; but it cannot be found") from error
     if doubt:
@@ -216,13 +216,13 @@ def _search(project: Project, name: str, pauses: tuple[float, ...]) -> Flow[Work
     for pause in pauses:
         yield Sleep(pause, jitter=0.2)
         try:
-            found = yield from control_plane.find(project, name, exact=True)
+            workloads = yield from control_plane.find(project, name, exact=True)
             trouble = None
         except (Unreachable, Refused) as error:
             trouble = error
             continue
-        if found:
-            return found[-1]
+        if workloads:
+            return workloads[-1]
     if isinstance(trouble, Refused):
         raise Unreachable(f"whether {name} was created is not known: {trouble}") from trouble
     if trouble:
@@ -230,7 +230,7 @@ def _search(project: Project, name: str, pauses: tuple[float, ...]) -> Flow[Work
     return None
 
 
-def verify(found: Workload, request: SubmissionRequest, noted: str | None = None) -> Flow[None]:
+def verify(workload: Workload, request: SubmissionRequest, noted: str | None = None) -> Flow[None]:
     """
     Accept only a workload made from the specification of ``request``.
 
@@ -240,12 +240,11 @@ def verify(found: Workload, request: SubmissionRequest, noted: str | None = None
     :param noted: the fingerprint that was noted for it at its submission.
     :raises ForeignWorkload: with a readable difference.
     """
-    # The specification of a deleted workload cannot be read any more.
-    theirs = (
-        {} if found.deleted else (yield from steadfastly(lambda: control_plane.get_spec(found)))
-    )
+    theirs: Mapping[str, Any] = {}
+    if not workload.deleted:  # else its specification cannot be read any more
+        theirs = yield from steadfastly(lambda: control_plane.get_spec(workload))
     # Some lists leave variables out.
-    fingerprint = found.fingerprint or fingerprint_in(theirs) or noted
+    fingerprint = workload.fingerprint or fingerprint_in(theirs) or noted
     listed = list(differences(request.body()["spec"], theirs)) if theirs else []
     if fingerprint == request.fingerprint and not any(
         line.startswith(_ESSENTIAL) for line in listed
@@ -254,7 +253,7 @@ def verify(found: Workload, request: SubmissionRequest, noted: str | None = None
     listed = listed or ["its fingerprint (no visible field differs)"]
     differing = "\n  - ".join(listed[:20])
     raise ForeignWorkload(
-        f"workload {found.name} exists (phase {found.phase}), "
+        f"workload {workload.name} exists (phase {workload.phase}), "
         f"but was made from another specification:\n  - {differing}\n"
         "Clear the task with on_clear='restart' to replace it, restore the specification, "
         "or delete the workload."

@@ -130,24 +130,24 @@ def stop(
     call = control_plane.delete if action == "stop" else control_plane.suspend
     done = ""
     for _ in range(_MAX_ATTEMPTS):
-        found = yield from retry_while_unreachable(lambda: present(workload))
-        if found is not None and found.meaning in settled:
-            return f"workload {found.name} {done or f'is already {found.phase}'}"
-        if found is not None:
-            if not (yield from retry_while_unreachable(_call_if(is_wanted, call, found))):
-                return f"workload {found.name} goes on: its task was cleared"
+        current = yield from retry_while_unreachable(lambda: present(workload))
+        if current is not None and current.meaning in settled:
+            return f"workload {current.name} {done or f'is already {current.phase}'}"
+        if current is not None:
+            if not (yield from retry_while_unreachable(_call_if(is_wanted, call, current))):
+                return f"workload {current.name} goes on: its task was cleared"
             done = "was stopped and deleted" if action == "stop" else "was suspended"
         yield Sleep(_FIRST_PAUSE)
     return None
 
 
 def _call_if(
-    is_wanted: Callable[[], bool], call: Callable[[Workload], Flow[None]], found: Workload
+    is_wanted: Callable[[], bool], call: Callable[[Workload], Flow[None]], workload: Workload
 ) -> Callable[[], Flow[bool]]:
     def attempt() -> Flow[bool]:
         if not is_wanted():
             return False
-        yield from call(found)
+        yield from call(workload)
         return True
 
     return attempt

@@ -131,9 +131,9 @@ class Tokens:
         for key in keys:
             if isinstance(body.get(key), str) and body[key]:
                 return _header(body[key])
-        found = self._redaction().text(", ".join(sorted(map(str, body))[:8])[:1000])
+        names = self._redaction().text(", ".join(sorted(map(str, body))[:8])[:1000])
         raise Unreadable(
-            f"the token answer has none of {', '.join(keys)}; its keys are {cut(found)}"
+            f"the token answer has none of {', '.join(keys)}; its keys are {cut(names)}"
         )
 
 

@@ -291,26 +291,26 @@ def mapping(value: Any) -> dict[str, Any]:
 
 def as_json(value: Any) -> dict[str, Any]:
     """Accept a mapping that can be sent as it is."""
-    found = mapping(value)
+    content = mapping(value)
     try:
-        json.dumps(found, sort_keys=True, allow_nan=False)
+        json.dumps(content, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"cannot be sent as JSON ({error}); allowed: texts, numbers, booleans, lists, mappings"
         ) from None
-    return found
+    return content
 
 
 def named_texts(value: Any) -> dict[str, str]:
     """Accept a mapping from names to scalars; numbers and booleans become text."""
-    found = mapping(value)
-    wrong = [key for key, entry in found.items() if not isinstance(entry, (str, int, float))]
+    scalars = mapping(value)
+    wrong = [key for key, entry in scalars.items() if not isinstance(entry, (str, int, float))]
     if wrong:
         raise ValueError(
             f"{', '.join(wrong)} does not hold a scalar; "
             "allowed: a mapping from names to texts or numbers"
         )
-    return {key: scalar(entry) for key, entry in found.items()}
+    return {key: scalar(entry) for key, entry in scalars.items()}
 
 
 def scalar(value: str | int | float) -> str:

@@ -87,7 +87,7 @@ def ending(digest: str) -> str:
 
 def generation_of(digest: str, name: str) -> int | None:
     """Return the generation in ``name``; ``None`` if it does not belong to ``digest``."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"[a-z][a-z0-9-]*" + re.escape(ending(digest)) + r"([1-9]\d{0,3})", name, re.ASCII
     )
-    return int(found.group(1)) if found else None
+    return int(match.group(1)) if match else None

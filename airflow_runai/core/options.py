@@ -53,7 +53,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
     },
     "lint_ignore": {
-        "description": "Codes of lint rules that are not reported for any task, separated by commas.",
+        "description": "Codes of lint rules that are not reported for any task, separated by "
+        "commas.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "backoff-times-retries, image-moves",

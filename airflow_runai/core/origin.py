@@ -45,10 +45,10 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
         return None
     if variables is None:
         return Origin()  # this server's lists leave variables out; the name has our form
-    found = [variables.get(f"AIRFLOW_CTX_{key}") for key in _CONTEXT]
-    if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in found):
+    names = [variables.get(f"AIRFLOW_CTX_{key}") for key in _CONTEXT]
+    if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in names):
         return None
-    dag_id, task_id, run_id = map(str, found)
+    dag_id, task_id, run_id = map(str, names)
     mark = Mark.from_environment(variables)
     for index in [mark.map_index] if mark else range(-1, MAX_MAP_INDEX):
         if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:

@@ -77,15 +77,15 @@ def orphans(
     for one in candidates:
         if (known := newest.get(one.origin)) is None or _precedes(known, one):
             newest[one.origin] = one
-    found = []
+    result = []
     for one in candidates:
         is_old = (one.workload.created_at or math.inf) <= made_before
         if not may_end(one) or not is_old or one.origin not in states:
             continue
         orphan = Orphan(one, states[one.origin])
         if not orphan.superseded or _precedes(one, newest[one.origin]):
-            found.append(orphan)
-    return found
+            result.append(orphan)
+    return result
 
 
 def _precedes(one: Owned, other: Owned) -> bool:
@@ -97,5 +97,5 @@ def _precedes(one: Owned, other: Owned) -> bool:
 
 
 def _generation(one: Owned) -> int:
-    found = re.search(r"-g(\d{1,4})$", one.workload.name)
-    return int(found[1]) if found else 0
+    match = re.search(r"-g(\d{1,4})$", one.workload.name)
+    return int(match[1]) if match else 0

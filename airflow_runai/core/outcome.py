@@ -127,8 +127,8 @@ class Outcome:
 
 def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
     """Leave out what another version of this package has added."""
-    known = signature(cls).parameters
-    return cls(**{key: entry for key, entry in value.items() if key in known})
+    parameters = signature(cls).parameters
+    return cls(**{key: entry for key, entry in value.items() if key in parameters})
 
 
 def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def _amount(value: Any) -> float | None:
     """Return a number, or the number that a Kubernetes quantity stands for."""
     if isinstance(value, bool):
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]{0,2})", str(value))
-    return float(found[1]) * _SUFFIXES[found[2]] if found and found[2] in _SUFFIXES else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]{0,2})", str(value))
+    return float(match[1]) * _SUFFIXES[match[2]] if match and match[2] in _SUFFIXES else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

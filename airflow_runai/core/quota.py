@@ -70,5 +70,7 @@ def _of_pod(spec: Mapping[str, Any]) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _BOUND
-    return float(value) if known else None
+    is_number = (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _BOUND
+    )
+    return float(value) if is_number else None

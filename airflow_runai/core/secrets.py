@@ -98,10 +98,10 @@ def _inner(word: str) -> list[str]:
 def masked(text: str) -> str:
     """Return a text for logs: as it is, or the reason why it is not shown."""
     try:
-        found = list(in_words(shlex.split(text)))
+        places = list(in_words(shlex.split(text)))
     except ValueError:
-        found = ["it cannot be split into words"] if in_value(text) else []
-    return f"*** (not shown, because of {', '.join(found)})" if found else text
+        places = ["it cannot be split into words"] if in_value(text) else []
+    return f"*** (not shown, because of {', '.join(places)})" if places else text
 
 
 def is_secret(name: str, value: str) -> bool:

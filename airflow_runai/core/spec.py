@@ -102,11 +102,11 @@ class Compute:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the wire form; a share or memory also names its request type and one device."""
-        found = write(self)
+        written = write(self)
         if self.gpu_portion is not None or self.gpu_memory is not None:
             kind = "portion" if self.gpu_portion is not None else "memory"
-            found = {"gpuDevicesRequest": 1, "gpuRequestType": kind, **found}
-        return found
+            written = {"gpuDevicesRequest": 1, "gpuRequestType": kind, **written}
+        return written
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class WorkloadSpec:
     )
 
     @classmethod
-    def from_mapping(cls, given: Mapping[str, Any]) -> WorkloadSpec:
+    def from_mapping(cls, source: Mapping[str, Any]) -> WorkloadSpec:
         """
         Check a plain mapping and build the specification.
 
@@ -268,17 +268,17 @@ class WorkloadSpec:
             do.
         """
         problems: list[str] = []
-        spec = read(cls, given, "spec", problems)
-        if isinstance(given, Mapping):
-            problems.extend(f"spec{sentence}" for sentence in spec._problems(given))
+        spec = read(cls, source, "spec", problems)
+        if isinstance(source, Mapping):
+            problems.extend(f"spec{sentence}" for sentence in spec._problems(source))
         if problems:
             raise SpecError(problems)
         return spec
 
-    def _problems(self, given: Mapping[str, Any]) -> Iterator[str]:
+    def _problems(self, source: Mapping[str, Any]) -> Iterator[str]:
         if self.compute:
             yield from (f".compute{sentence}" for sentence in self.compute.problems())
-        if given.get("image") is None and given.get("template_id") is None:
+        if source.get("image") is None and source.get("template_id") is None:
             yield ".image: missing; name the container image (or a template_id that has one)"
         if self.distributed:
             yield from (f".distributed{sentence}" for sentence in self.distributed.problems())
@@ -309,15 +309,15 @@ class WorkloadSpec:
         return {**body, "spec": deep_merge(spec, self.raw or {})}
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with all that is sent, but not with its order."""
+        """Return 16 hexadecimal digits that change with what is sent, but not with its order."""
         text = json.dumps(canonical(self.to_wire()), separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    if given is None:
+def _master(worker: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict[str, Any]:
+    if source is None:
         return {"masterSpecSameAsWorker": True}
-    own = _read_master(given, [])
+    own = _read_master(source, [])
     if own.compute and own.compute.asks_for_gpus:
         # The master's answer is the whole answer: its devices would contradict a worker's share.
         compute = worker.get("compute") or {}
@@ -327,8 +327,8 @@ def _master(worker: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[
     return {"masterSpec": deep_merge(master, own.raw or {})}
 
 
-def _read_master(given: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
-    own = read(WorkloadSpec, given, ".master", problems)
+def _read_master(source: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:
+    own = read(WorkloadSpec, source, ".master", problems)
     if own.compute:
         problems += [f".master.compute{sentence}" for sentence in own.compute.problems()]
     for name in ("distributed", "template_id", "completions", "parallelism"):
@@ -347,16 +347,16 @@ _NESTED: dict[str, type] = {
 }
 
 
-def check_keys(given: Mapping[str, Any]) -> None:
+def check_keys(source: Mapping[str, Any]) -> None:
     """
     Check only the names of the keys, which is possible before Airflow has rendered the values.
 
     :raises SpecError: naming every key that is not known, with the nearest valid one.
     """
-    problems = unknown_keys(WorkloadSpec, given, "spec")
+    problems = unknown_keys(WorkloadSpec, source, "spec")
     for name, cls in _NESTED.items():
-        if isinstance(given.get(name), Mapping):
-            problems += unknown_keys(cls, given[name], f"spec.{name}")
+        if isinstance(source.get(name), Mapping):
+            problems += unknown_keys(cls, source[name], f"spec.{name}")
     if problems:
         raise SpecError(problems)
 

@@ -44,14 +44,16 @@ class Pvc:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the wire form; size, class and access mode of a new claim are nested there."""
-        found = write(self)
+        written = write(self)
         new = {
-            key: found.pop(key) for key in ("size", "storageClass", "accessModes") if key in found
+            key: written.pop(key)
+            for key in ("size", "storageClass", "accessModes")
+            if key in written
         }
         if new:
             mode = new.get("accessModes", "ReadWriteMany")
-            found["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
-        return {"existingPvc": not new, **found}
+            written["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
+        return {"existingPvc": not new, **written}
 
 
 @dataclass(frozen=True)

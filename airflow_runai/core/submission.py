@@ -154,9 +154,9 @@ def _without(
         return Create(note.generation + 1, alive, newest[1] if newest else None)
     raise Missing(
         f"workload {note.name or note.workload_id} (id {note.workload_id}) was submitted, but "
-        "cannot be found, nor is it listed as deleted; it may still run, so no second one is begun. "
-        "Look in Run:ai, and check that the connection's identity may still see it. If it is gone "
-        "for good, clear the task with on_clear='restart'."
+        "cannot be found, nor is it listed as deleted; it may still run, so no second one is "
+        "begun. Look in Run:ai, and check that the connection's identity may still see it. If it "
+        "is gone for good, clear the task with on_clear='restart'."
     )
 
 

@@ -79,10 +79,14 @@ def merge(*sources: Iterable[Moment]) -> tuple[Moment, ...]:
     """
     moments: list[Moment] = []
     for source in sources:
-        known = {(m.at, m.phase) for m in moments}
-        moments += [m for m in source if (m.at, m.phase) not in known]
+        known = {(moment.at, moment.phase) for moment in moments}
+        moments += [moment for moment in source if (moment.at, moment.phase) not in known]
+    return _without_repeats(sorted(moments, key=lambda moment: moment.at))
+
+
+def _without_repeats(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     merged: list[Moment] = []
-    for moment in sorted(moments, key=lambda m: m.at):
+    for moment in moments:
         if not merged or merged[-1].phase != moment.phase:
             merged.append(moment)
         elif _says_more(moment, merged[-1]):
@@ -178,7 +182,7 @@ def _gaps(stretches: Sequence[_Stretch]) -> list[_Gap]:
 
 
 def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
-    """Return the last moment's meaning; removing a finished workload does not change how it ended."""
+    """Return the last moment's meaning; removing a finished workload does not change its end."""
     return _kinds(_known(timeline))[-1] if timeline else None
 
 

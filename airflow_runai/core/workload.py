@@ -77,10 +77,10 @@ class Workload:
     @property
     def meaning(self) -> Meaning:
         """What the phase means; ``DELETING`` for a workload that the server lists as deleted."""
-        found = meaning(self.phase)
-        if self.deleted and found not in FINAL:
+        kind = meaning(self.phase)
+        if self.deleted and kind not in FINAL:
             return Meaning.DELETING
-        return found
+        return kind
 
     @property
     def path(self) -> str:
@@ -94,9 +94,8 @@ class Workload:
 
         :param item: decoded JSON.
         :param kind: the type where the shape does not carry it (single reads).
-        :raises Unreadable: if it is not an object, lacks an id, has a phase that is not a text, or a
-            name or id that does not print. A create may be answered before there is a phase; that
-            is the phase ``Unknown``.
+        :raises Unreadable: if it is not an object, lacks an id, or has a phase that is not a text,
+            or a name or id that does not print. A missing phase, as after a create, is ``Unknown``.
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")

@@ -36,7 +36,7 @@ def deferrable(own: bool | None) -> bool:
     """
     Return whether a task waits on the triggerer: its own setting, else the site's, else ``True``.
 
-    The site's setting is ``[operators] default_deferrable`` in the environment or in ``airflow.cfg``.
+    The site's setting is ``[operators] default_deferrable`` in the environment or ``airflow.cfg``.
     Airflow ships ``false``, so a default does not count. Airflow takes commands and secrets for
     sensitive options only, which this is not; so none is run or looked up here either.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple
 from typing import Any, Protocol, TypeAlias
 
 from airflow_runai.core.origin import Origin
@@ -97,10 +98,9 @@ def _rows(origins: list[Origin]) -> list[tuple[Origin, str | None]]:
     from sqlalchemy import select, tuple_
 
     key = (Instance.dag_id, Instance.task_id, Instance.run_id, Instance.map_index)
-    values = [(o.dag_id, o.task_id, o.run_id, o.map_index) for o in origins]
+    query = select(*key, Instance.state).where(tuple_(*key).in_(map(astuple, origins)))
     with airflow_session() as session:
-        rows = session.execute(select(*key, Instance.state).where(tuple_(*key).in_(values)))
-        return [(Origin(dag, task, run, index), state) for dag, task, run, index, state in rows]
+        return [(Origin(*row[:4]), row[4]) for row in session.execute(query)]
 
 
 def states_for_worker(ti: Any, origins: Iterable[Origin]) -> Mapping[Origin, str]:

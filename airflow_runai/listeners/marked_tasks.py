@@ -60,23 +60,21 @@ def _by_connection(
 
 def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates) -> set[Origin]:
     """End the workloads of finished tasks; return those that have none any more."""
+    hook = RunaiHook(connection)
     try:
-        hook, instance = RunaiHook(connection), name_in_database()
+        instance = name_in_database()
         owned = hook.run(inventory(instance, digest=_digest(instance, states)))
-        failed: set[Origin] = set()
-        for orphan in orphans([one for one in owned if one.origin in states], states):
-            fate = hook.run(end_orphan(orphan, states_of))
-            log.info(
-                "%s (its task is %s): %s", orphan.owned.workload.name, orphan.state, fate.words
-            )
-            if not fate.ended:
-                failed.add(orphan.owned.origin)
+        found = orphans([one for one in owned if one.origin in states], states)
+        fates = [hook.run(end_orphan(orphan, states_of)) for orphan in found]
     except RunaiError as error:
         log.warning(
             "connection %s: workloads of ended tasks could not be ended (%s)", connection, error
         )
         return set()
-    return set(states) - failed
+    for fate in fates:
+        workload = fate.orphan.owned.workload
+        log.info("%s (its task is %s): %s", workload.name, fate.orphan.state, fate.words)
+    return set(states) - {fate.orphan.owned.origin for fate in fates if not fate.ended}
 
 
 def _digest(instance: str, states: Mapping[Origin, str]) -> str:

@@ -1,9 +1,9 @@
 """
-From a task instance to its one workload: names before calls, adopts before creating, and notes what it did.
+From a task instance to its one workload: name it, adopt it or create it, and note that.
 
-The order of steps is the safety: the intent is written to Airflow's state store *before* the
-create, the id after it. Killed anywhere in between, the next try finds the workload by the hash in
-its name.
+The order makes it safe: the intent is written to Airflow's state store *before* the create, the id
+after it. If the try is killed in between, the next one finds the workload by the hash in its
+name.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Submission:
     """
     One try's way to its workload.
 
-    :param note: what an earlier try wrote down.
-    :param slug: readable part of a new workload's name; ``None`` takes the task id.
+    :param note: of an earlier try.
+    :param slug: readable part of a new workload's name; by default made of the task id.
     :param on_clear: ``restart`` or ``reattach``.
-    :param on_kill: what the workload shall carry for whoever ends what nobody waits for.
+    :param on_kill: noted in the workload, for the reaper.
     :param awaited: whether the task waits for the workload; only then may others end it.
     """
 
@@ -70,10 +70,10 @@ class Submission:
 
     def submit_or_adopt(self, before_create: Callable[[], None]) -> Workload:
         """
-        Return the workload of this task instance: an existing one where there is a reason to adopt it, else a new one.
+        Return the workload of this task instance, existing or new.
 
         :param before_create: called when a new workload is certain, before it is submitted.
-        :raises Missing: if what was submitted cannot be found.
+        :raises Missing: if the submitted workload cannot be found.
         """
         step = self._plan(self._existing())
         while isinstance(step, Create):
@@ -81,8 +81,7 @@ class Submission:
             workload = self._replace(step, before_create)
             if not 0 < workload.created_at < begun - CLOCKS_AGREE:
                 return workload
-            # It was there before, and no list showed it: whose it is, and how it stands, decides as
-            # always.
+            # It was there before, but no list showed it: its owner and phase decide, as always.
             step = self._plan([(step.generation, workload)])
         self._end(step.ends)
         return self._adopt(step)
@@ -103,7 +102,7 @@ class Submission:
             self._hook_of(older).run(termination.end_and_wait(older))
 
     @cached_property
-    def _who(self) -> TaskIdentity:
+    def _identity(self) -> TaskIdentity:
         return identity(self.context, self.note)
 
     @cached_property
@@ -118,58 +117,69 @@ class Submission:
                 write_note(self.context, replace(self.note, missed_at=self._tries.max_tries))
             raise
         except ForeignWorkload:
-            write_note(self.context, Note(0, self._tries.current, instance=self._who.instance))
+            write_note(self.context, Note(0, self._tries.current, instance=self._identity.instance))
             raise
 
     def _existing(self) -> list[Numbered]:
-        found = self.hook.run(submission.generations(self.project, self._who.digest(), self.note))
-        note, known = self.note, {workload.id for _, workload in found}
-        if note and note.workload_id and note.workload_id not in known and self._is_elsewhere(note):
-            there = RunaiHook(str(note.connection)).run(
-                submission.present_state(note.workload_id, note.name, ())
-            )
-            if there:
-                self._found_elsewhere = there.id
-                return [*found, (note.generation, there)]
-        return found
+        digest = self._identity.digest()
+        existing = self.hook.run(submission.generations(self.project, digest, self.note))
+        return [*existing, *self._elsewhere({workload.id for _, workload in existing})]
 
-    def _is_elsewhere(self, note: Note) -> bool:
-        """Whether an earlier try submitted through another connection, because the author has changed it since."""
-        return note.connection not in (None, self.hook.runai_conn_id)
+    def _elsewhere(self, known_ids: set[str]) -> list[Numbered]:
+        """Find the noted workload through the connection that an earlier try used."""
+        note = self.note
+        if note is None or note.workload_id is None or note.workload_id in known_ids:
+            return []
+        if note.connection in (None, self.hook.runai_conn_id):
+            return []
+        search = submission.present_state(note.workload_id, note.name, ())
+        workload = RunaiHook(str(note.connection)).run(search)
+        if workload is None:
+            return []
+        self._found_elsewhere = workload.id
+        return [(note.generation, workload)]
 
     def _hook_of(self, workload: Workload) -> RunaiHook:
-        there = self.note.connection if self.note and workload.id == self._found_elsewhere else None
-        return RunaiHook(there) if there else self.hook
+        if self.note and self.note.connection and workload.id == self._found_elsewhere:
+            return RunaiHook(self.note.connection)
+        return self.hook
 
     def _create(self, step: Create) -> Workload:
-        note, tries = self.note, self._tries
-        named = note.name if note and note.generation == step.generation else None
-        name = named or generation_name(base_name(self._who, self.slug), step.generation)
-        request = self._request(name)
-        intent = self._noted(step.generation, request)
+        request = self._request(self._name(step.generation))
+        intent = self._new_note(step.generation, request)
         write_note(self.context, intent)
         workload = self.hook.run(submission.create_or_adopt(self.project, request))
         remember(self.context, replace(intent, workload_id=workload.id))
-        words = "submitted %s to project %s (id %s, try %d)"
-        log.info(words, workload.name, self.project.name, workload.id, tries.current)
+        log.info(
+            "submitted %s to project %s (id %s, try %d)",
+            workload.name,
+            self.project.name,
+            workload.id,
+            self._tries.current,
+        )
         return workload
 
+    def _name(self, generation: int) -> str:
+        if self.note and self.note.name and self.note.generation == generation:
+            return self.note.name
+        return generation_name(base_name(self._identity, self.slug), generation)
+
     def _request(self, name: str) -> SubmissionRequest:
-        spec = self.spec.with_environment(_about(self.context))
+        spec = self.spec.with_environment(_origin_variables(self.context))
         return SubmissionRequest(
             name,
             spec,
             self._tries.current,
-            Mark(self._who.map_index, self.on_kill, self.awaited),
+            Mark(self._identity.map_index, self.on_kill, self.awaited),
         )
 
-    def _noted(self, generation: int, request: SubmissionRequest) -> Note:
+    def _new_note(self, generation: int, request: SubmissionRequest) -> Note:
         earlier = self.note if self.note and self.note.generation == generation else None
         return Note(
             generation=generation,
             try_number=request.try_number,
             name=request.name,
-            instance=self._who.instance,
+            instance=self._identity.instance,
             connection=self.hook.runai_conn_id,
             fingerprint=request.fingerprint,
             max_tries=self._tries.max_tries,
@@ -181,14 +191,12 @@ class Submission:
         if workload.id == self._found_elsewhere:
             raise ForeignWorkload(
                 f"workload {workload.name} ({workload.phase}) was submitted through the connection "
-                f"{self._hook_of(workload).runai_conn_id!r}, and the task has {self.hook.runai_conn_id!r} now: restore "
-                "it, or clear the task with on_clear='restart' to replace the workload"
+                f"{self._hook_of(workload).runai_conn_id!r}, and the task has "
+                f"{self.hook.runai_conn_id!r} now: restore it, or clear the task with "
+                "on_clear='restart' to replace the workload"
             )
-        noted = (
-            self.note.fingerprint if self.note and self.note.workload_id == workload.id else None
-        )
         if workload.meaning is not Meaning.DELETING:
-            self.hook.run(submission.verify(workload, request, noted))
+            self.hook.run(submission.verify(workload, request, self._noted_fingerprint(workload)))
         log.info(
             "adopted %s (id %s, phase %s): nothing is submitted",
             workload.name,
@@ -196,20 +204,27 @@ class Submission:
             workload.phase,
         )
         if workload.meaning is Meaning.SUSPENDED and step.cleared:
-            # Whoever suspended it, somebody has cleared the task since. A mere retry undoes
-            # nobody's decision.
+            # A user has cleared the task since it was suspended. A retry alone does not resume it.
             self.hook.run(retry_while_unreachable(lambda: control_plane.resume(workload)))
             log.info("%s was suspended: resumed, because the task was cleared", workload.name)
-        adopted = replace(self._noted(step.generation, request), workload_id=workload.id)
-        if replace(adopted, try_number=0) != (
-            replace(self.note, try_number=0) if self.note else None
-        ):
-            remember(self.context, adopted)
+        self._note_adopted(
+            replace(self._new_note(step.generation, request), workload_id=workload.id)
+        )
         return workload
+
+    def _noted_fingerprint(self, workload: Workload) -> str | None:
+        if self.note and self.note.workload_id == workload.id:
+            return self.note.fingerprint
+        return None
+
+    def _note_adopted(self, adopted: Note) -> None:
+        if self.note and replace(self.note, try_number=adopted.try_number) == adopted:
+            return
+        remember(self.context, adopted)
 
 
 def identity(context: Context, note: Note | None = None) -> TaskIdentity:
-    """Return who this task instance is, the same for all of its tries, whatever the settings say by now."""
+    """Return the identity that all tries of this task instance share, even if settings change."""
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     instance = (note.instance if note else None) or name_for_worker()
@@ -217,9 +232,7 @@ def identity(context: Context, note: Note | None = None) -> TaskIdentity:
 
 
 def tries_of(context: Context) -> Tries:
-    """
-    Return the present try and the first one since the last clear (a clear raises ``max_tries``).
-    """
+    """Return the present try and the first since the last clear, which raised ``max_tries``."""
     ti = context["ti"]
     retries = int(getattr(context["task"], "retries", 0) or 0)
     max_tries = int(getattr(ti, "max_tries", 0) or 0)
@@ -227,13 +240,13 @@ def tries_of(context: Context) -> Tries:
 
 
 def read_note(context: Context) -> Note | None:
-    """Return what an earlier try wrote down, if it survived."""
+    """Return the note of an earlier try, if it survived."""
     store = context.get("task_state_store")
     return Note.from_json(store.get(NOTE_KEY)) if store is not None else None
 
 
 def write_note(context: Context, note: Note) -> None:
-    """Write the note for later tries; it never expires, because trainings outlast the default of 30 days."""
+    """Write the note for later tries; it never expires: trainings outlast the default 30 days."""
     # Imported here: the worker's machinery is not needed to parse a DAG.
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
@@ -243,7 +256,7 @@ def write_note(context: Context, note: Note) -> None:
 
 
 def remember(context: Context, note: Note) -> None:
-    """Write the note if that can be done: there is a workload now, which must not be lost for a word about it."""
+    """Write the note if possible: a failure to do so must not cost the workload that exists now."""
     try:
         write_note(context, note)
     except Exception as error:
@@ -253,19 +266,20 @@ def remember(context: Context, note: Note) -> None:
 
 
 def note_missing(context: Context) -> None:
-    """
-    Note that the workload cannot be found any more: a clear after this is consent to begin another.
-    """
+    """Note that the workload cannot be found: a clear after this is consent to begin another."""
     note = read_note(context)
     if note:
         remember(context, replace(note, missed_at=tries_of(context).max_tries))
 
 
-def _about(context: Context) -> Mapping[str, str]:
-    """Variables by which the workload knows its origin; Airflow's own names for them."""
+def _origin_variables(context: Context) -> Mapping[str, str]:
+    """Return the variables that name the workload's origin, as Airflow itself names them."""
     ti = context["ti"]
-    about: dict[str, Any] = {"DAG_ID": ti.dag_id, "TASK_ID": ti.task_id, "DAG_RUN_ID": ti.run_id}
-    return {f"AIRFLOW_CTX_{key}": str(value) for key, value in about.items()}
+    return {
+        "AIRFLOW_CTX_DAG_ID": str(ti.dag_id),
+        "AIRFLOW_CTX_TASK_ID": str(ti.task_id),
+        "AIRFLOW_CTX_DAG_RUN_ID": str(ti.run_id),
+    }
 
 
 def submission_result(workload: Workload, project: str) -> dict[str, Any]:

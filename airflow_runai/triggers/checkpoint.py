@@ -55,8 +55,8 @@ class RunaiCheckpointTrigger(BaseTrigger):
     :param search: the fields of :class:`CheckpointQuery`.
     :param poll_interval: seconds between looks.
     :param deadline: epoch seconds after which the wait ends; ``None`` for never.
-    :param workload: the one whose end ends the wait: the fields of :class:`FetchXCom` or of a workload;
-        ``None`` for no workload.
+    :param workload: the one whose end ends the wait: the fields of :class:`FetchXCom` or of a
+        workload; ``None`` for no workload.
     :param quarantine_invalid: quarantine bad checkpoints while the workload is interrupted.
     :param min_defer_seconds: do not fire earlier than this after the start.
     """
