@@ -10,7 +10,7 @@ Local and mounted file systems only: without a rename, a torn removal would look
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -143,17 +143,24 @@ def plan_retention(
     if newest is None:
         undecided = {found.path.name: "no checkpoint is known to be valid" for found in listed}
         return RetentionPlan(root, undecided, (), champion, below)
+    keep = _kept_by_rule(judge, listed, newest)
     older = listed[newest + 1 :]
+    # Read after the checks, which may take long.
+    needed = needed_by_others(root, champion, now, below)
+    names = [found.path.name for found in older]
+    _add_reasons(keep, {name: needed[name] for name in names if name in needed})
+    left = [found for found in older if found.path.name not in keep]
+    _add_reasons(keep, judge.doubts(left, now))
+    remove = tuple(Path(str(found.path)) for found in left if found.path.name not in keep)
+    return RetentionPlan(root, keep, remove, champion, below)
+
+
+def _kept_by_rule(judge: _Judge, listed: Sequence[Candidate], newest: int) -> dict[str, str]:
     keep = {found.path.name: "newer than the newest valid one" for found in listed[:newest]}
     keep[listed[newest].path.name] = "the newest valid one: training resumes from it"
-    _add_reasons(keep, judge.last(older))
+    _add_reasons(keep, judge.last(listed[newest + 1 :]))
     _add_reasons(keep, judge.best(listed[newest:]))
-    # Read after the checks, which may take long.
-    needed, names = needed_by_others(root, champion, now, below), [item.path.name for item in older]
-    _add_reasons(keep, {name: needed[name] for name in names if name in needed})
-    _add_reasons(keep, judge.doubts([item for item in older if item.path.name not in keep], now))
-    remove = tuple(Path(str(item.path)) for item in older if item.path.name not in keep)
-    return RetentionPlan(root, keep, remove, champion, below)
+    return keep
 
 
 def _add_reasons(keep: dict[str, str], reasons: Mapping[str, str]) -> None:
