@@ -54,7 +54,7 @@ class Retention:
     :param metric: name of the metric, in the manifest.
     :param metric_mode: ``max`` keeps the highest values of the metric, ``min`` the lowest.
     :param keep_names: names or patterns (``step-*0000``) that are always kept.
-    :param level: how deep to check what is to count as valid, 0 to 3.
+    :param level: how deep a checkpoint is checked to count as valid, 0 to 3.
     :param accept_unverifiable: also count as valid what nothing can prove.
     :param accept: codes of findings that only warn; see :class:`Policy`.
     :param min_age_seconds: keep what was modified within this many seconds; it may still be
@@ -247,7 +247,7 @@ class _Judge:
         # A limit that is exceeded shows only once the structure is read.
         report = self._reports.get(name) or check(found.path, level=1)
         if report.verdict in _UNDECIDED:
-            return f"{report.verdict}: nobody knows what it is"
+            return f"{report.verdict}: it is not known what it is"
         if now - _changed_at(found) < self.rules.min_age_seconds:
             return f"changed less than {self.rules.min_age_seconds:g} s ago"
         return None
