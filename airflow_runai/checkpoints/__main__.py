@@ -53,99 +53,101 @@ def parser() -> argparse.ArgumentParser:
     """Build the parser; the documentation's table of options is generated from it."""
     made = argparse.ArgumentParser("python -m airflow_runai.checkpoints", description=_SUMMARY)
     found = made.add_subparsers(dest="command", required=True)
-    checking = found.add_parser("check", help="check checkpoints")
-    checking.add_argument("paths", nargs="+", metavar="PATH", type=Path)
-    selecting = found.add_parser("select", help="find the newest checkpoint that passes")
-    selecting.add_argument("root", metavar="ROOT", type=Path)
-    selecting.add_argument(
-        "--min-step", type=int, metavar="N", help="refuse checkpoints of a lower step"
+    _add_check(found.add_parser("check", help="check checkpoints"))
+    _add_select(found.add_parser("select", help="find the newest checkpoint that passes"))
+    _add_quarantine(
+        found.add_parser("quarantine", help="move a bad checkpoint to quarantine/ beside it")
     )
-    selecting.add_argument(
-        "--report", type=Path, metavar="FILE", help="write the full report, and compare as --ledger"
-    )
-    aside = found.add_parser("quarantine", help="move a bad checkpoint to quarantine/ beside it")
-    aside.add_argument("path", metavar="PATH", type=Path)
-    for command, run in (
-        (checking, commands.check),
-        (selecting, commands.select),
-        (aside, commands.quarantine),
-    ):
-        _add_depth(command, 3)
-        command.add_argument(
-            "--strict", action="store_true", help="refuse pickles that name foreign classes"
-        )
-        command.add_argument("--ledger", type=Path, metavar="FILE", help="a report to compare with")
-        command.set_defaults(run=run)
-    for command in (checking, selecting):
-        command.add_argument(
-            "--requirements",
-            type=Path,
-            metavar="FILE",
-            help="requirements, or a report whose tensors must match",
-        )
     _add_retain(found.add_parser("retain", help="remove old checkpoints by rule"))
-    for command in (checking, selecting, found.choices["retain"]):
-        command.add_argument(
-            "--accept-unverifiable", action="store_true", help="accept what nothing can prove"
-        )
-    for command in found.choices.values():
-        words = "a finding that shall only warn: " + ", ".join(sorted(ACCEPTABLE))
-        command.add_argument(
-            "--accept",
-            action="append",
-            default=[],
-            choices=sorted(ACCEPTABLE),
-            metavar="CODE",
-            help=words,
-        )
     return made
 
 
-def _add_depth(command: argparse.ArgumentParser, default: int) -> None:
-    depth = f"0 listing, 1 structure, 2 integrity, 3 content; default {default}"
-    command.add_argument("--level", type=int, choices=(0, 1, 2, 3), default=default, help=depth)
+def _add_check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("paths", nargs="+", metavar="PATH", type=Path)
+    _add_check_options(command)
+    _add_requirements(command)
+    _add_acceptance(command)
+    command.set_defaults(run=commands.check)
+
+
+def _add_select(command: argparse.ArgumentParser) -> None:
+    command.add_argument("root", metavar="ROOT", type=Path)
+    text = "refuse checkpoints of a lower step"
+    command.add_argument("--min-step", type=int, metavar="N", help=text)
+    text = "write the full report, and compare as --ledger"
+    command.add_argument("--report", type=Path, metavar="FILE", help=text)
+    _add_check_options(command)
+    _add_requirements(command)
+    _add_acceptance(command)
+    command.set_defaults(run=commands.select)
+
+
+def _add_quarantine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="PATH", type=Path)
+    _add_check_options(command)
+    _add_accepted_codes(command)
+    command.set_defaults(run=commands.quarantine)
 
 
 def _add_retain(command: argparse.ArgumentParser) -> None:
-    rules = Retention()
     command.add_argument("root", metavar="ROOT", type=Path)
-    command.add_argument(
-        "--keep-last",
-        type=int,
-        required=True,
-        metavar="N",
-        help="the newest valid ones; at least 1",
-    )
-    command.add_argument(
-        "--keep-best", type=int, default=0, metavar="N", help="valid ones with the best metric"
-    )
+    _add_retention_rules(command)
+    command.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _add_level(command, Retention().level)
+    _add_acceptance(command)
+    command.set_defaults(run=commands.retain)
+
+
+def _add_retention_rules(command: argparse.ArgumentParser) -> None:
+    rules = Retention()
+    text = "the newest valid ones; at least 1"
+    command.add_argument("--keep-last", type=int, required=True, metavar="N", help=text)
+    text = "valid ones with the best metric"
+    command.add_argument("--keep-best", type=int, default=0, metavar="N", help=text)
     command.add_argument("--metric", metavar="NAME", help="which one, of the manifests")
+    text, mode = "which values are best", rules.metric_mode
+    command.add_argument("--metric-mode", choices=("max", "min"), default=mode, help=text)
+    text = "name or pattern that always stays"
+    command.add_argument("--keep-name", action="append", default=[], metavar="NAME", help=text)
+    text = "the pointer to the champion, which stays"
+    command.add_argument("--champion", type=Path, metavar="FILE", help=text)
+    text, age = "keep what changed within this many seconds", rules.min_age_seconds
+    command.add_argument("--min-age", type=float, default=age, metavar="S", help=text)
+
+
+def _add_check_options(command: argparse.ArgumentParser) -> None:
+    _add_level(command, 3)
+    text = "refuse pickles that name foreign classes"
+    command.add_argument("--strict", action="store_true", help=text)
+    command.add_argument("--ledger", type=Path, metavar="FILE", help="a report to compare with")
+
+
+def _add_level(command: argparse.ArgumentParser, default: int) -> None:
+    text = f"0 listing, 1 structure, 2 integrity, 3 content; default {default}"
+    command.add_argument("--level", type=int, choices=(0, 1, 2, 3), default=default, help=text)
+
+
+def _add_requirements(command: argparse.ArgumentParser) -> None:
+    text = "requirements, or a report whose tensors must match"
+    command.add_argument("--requirements", type=Path, metavar="FILE", help=text)
+
+
+def _add_acceptance(command: argparse.ArgumentParser) -> None:
+    text = "accept what nothing can prove"
+    command.add_argument("--accept-unverifiable", action="store_true", help=text)
+    _add_accepted_codes(command)
+
+
+def _add_accepted_codes(command: argparse.ArgumentParser) -> None:
+    codes = sorted(ACCEPTABLE)
     command.add_argument(
-        "--metric-mode",
-        choices=("max", "min"),
-        default=rules.metric_mode,
-        help="which values are best",
-    )
-    command.add_argument(
-        "--keep-name",
+        "--accept",
         action="append",
         default=[],
-        metavar="NAME",
-        help="name or pattern that always stays",
+        choices=codes,
+        metavar="CODE",
+        help=f"a finding that only warns: {', '.join(codes)}",
     )
-    command.add_argument(
-        "--champion", type=Path, metavar="FILE", help="the pointer to the champion, which stays"
-    )
-    command.add_argument(
-        "--min-age",
-        type=float,
-        default=rules.min_age_seconds,
-        metavar="S",
-        help="keep what changed within this many seconds",
-    )
-    command.add_argument("--dry-run", action="store_true", help="only say what would go")
-    _add_depth(command, rules.level)
-    command.set_defaults(run=commands.retain)
 
 
 if __name__ == "__main__":

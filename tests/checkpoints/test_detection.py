@@ -227,7 +227,7 @@ def test_what_is_beyond_a_limit_is_kept_by_retention(tmp_path: Path) -> None:
     found = plan_retention(tmp_path, Retention(keep_last=1, min_age_seconds=0), now=2e9)
     assert (found.remove, found.keep["step-1.safetensors"]) == (
         (),
-        "unknown: nobody knows what it is",
+        "unknown: it is not known what it is",
     )
 
 

@@ -134,7 +134,7 @@ class Denied(type(Path())):  # type: ignore[misc]  # the class of paths depends 
 
 def test_what_cannot_be_read_stays(root: Path) -> None:
     found = plan_retention(Denied(root), Retention(keep_last=1), now=NOW)
-    assert found.keep["step-00000002"] == "unknown: nobody knows what it is"
+    assert found.keep["step-00000002"] == "unknown: it is not known what it is"
     assert {path.name for path in found.remove} == {f"step-{step:08d}" for step in (1, 3, 4, 5, 6)}
 
 

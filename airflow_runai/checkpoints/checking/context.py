@@ -22,7 +22,7 @@ class CheckContext:
     """
     One check under way.
 
-    :param request: what is asked.
+    :param request: the level, the policy and the ledger to compare with.
     :param formats: the formats to recognise, most specific first; some formats wrap others.
     :param account: what was found so far.
     :param cache: what reading keeps.

@@ -216,7 +216,7 @@ class Finding:
     :param code: a key of :data:`CODES`; stable, to be matched on.
     :param severity: ``error`` decides the verdict, ``warning`` and ``info`` do not refuse.
     :param path: file (relative to the checkpoint) or the checkpoint itself.
-    :param message: what was found, what is allowed, what to do.
+    :param message: the value found, what is allowed, and what to do.
     """
 
     code: str

@@ -1,9 +1,9 @@
 """
 Finds NaN, infinity and all-zero content in bytes; exact, for every common float.
 
-Two SIMD reductions of NumPy over a chunk answer both; only a chunk that holds something is looked
-at more closely. NumPy is imported when the first chunk is looked at, because Airflow imports this
-package whenever it parses a DAG. Floats are never converted: only their bit patterns are compared.
+Two SIMD reductions of NumPy over a chunk answer both; only a chunk with a non-finite value is
+examined further. NumPy is imported with the first chunk, because Airflow imports this package
+whenever it parses a DAG. Floats are never converted: only their bit patterns are compared.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Source:
     """
     One listed file, open for reading.
 
-    :param tree: the file, as a listing of its own.
+    :param tree: the listing of this one file.
     :param context: the check, whose cache counts the bytes and whose account keeps the CRC.
     """
 

@@ -12,25 +12,23 @@ from airflow_runai.checkpoints.checking.ledger import Ledger
 @dataclass(frozen=True)
 class Report:
     """
-    The result of looking at one checkpoint.
+    The result of checking one checkpoint.
 
     :param path: the checkpoint, as it was given.
-    :param verdict: what it comes down to.
-    :param format: name of the format that read it; ``None`` when no format did.
-    :param step: training step, where name and content tell one.
-    :param level: how deep the look was: 0 listing, 1 structure, 2 integrity, 3 content.
+    :param verdict: what the findings come down to.
+    :param format: name of the format that read it; ``None`` if no format did.
+    :param step: training step, if name or content state it.
+    :param level: how deep the check was: 0 listing, 1 structure, 2 integrity, 3 content.
     :param bytes: size of all its files, in bytes.
     :param findings: in the order of discovery, at most 100.
     :param digest: ``sha256:<hex>`` over names, sizes and CRCs of all files, so that equal content
-        has an equal digest; ``None`` below level 2, and when not every file could be read to its
-        end.
-    :param tensors: number of tensors seen.
-    :param mark: stands for names, sizes and times of its files, to recognise that they are still
-        those looked at.
-    :param world_size: how many processes wrote it, where it says so.
-    :param metrics: what the trainer noted of its quality, where it noted something.
-    :param ledger: what is remembered of each tensor, to be given with the next look. It is as large
-        as the checkpoint has tensors, and not part of :meth:`to_json`.
+        has an equal digest; ``None`` below level 2, and if not every file could be read to its end.
+    :param tensors: number of tensors.
+    :param mark: of names, sizes and times of its files, to recognise the same files later.
+    :param world_size: number of processes that wrote it, if known.
+    :param metrics: quality that the trainer recorded, if any.
+    :param ledger: an entry for each tensor, to compare with the next checkpoint; not part of
+        :meth:`to_json`.
     """
 
     path: str
@@ -49,9 +47,9 @@ class Report:
 
     def accepted(self, *, accept_unverifiable: bool = False) -> bool:
         """
-        Whether to train on from this checkpoint.
+        Whether training may resume from this checkpoint.
 
-        :param accept_unverifiable: also take what nothing in the format can prove.
+        :param accept_unverifiable: also accept what nothing in the format can prove.
         """
         if self.verdict is Verdict.UNVERIFIABLE:
             return accept_unverifiable
@@ -60,10 +58,10 @@ class Report:
     @property
     def transient(self) -> bool:
         """
-        Whether another look may say something else: it is being written, or could not be read now.
+        Whether a later check may differ: it is being written, or could not be read now.
 
-        What is ``unknown`` for another reason (no known format, beyond a limit) stays so: it is
-        passed over.
+        A checkpoint that is ``unknown`` for another reason (no known format, beyond a limit) stays
+        so.
         """
         if self.verdict is Verdict.UNKNOWN:
             return any(finding.code in TRANSIENT for finding in self.findings)

@@ -1,4 +1,4 @@
-"""What is asked of a check; it does not change while the check runs."""
+"""The request of a check, which does not change while the check runs."""
 
 from __future__ import annotations
 

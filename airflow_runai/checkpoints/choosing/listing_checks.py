@@ -23,13 +23,7 @@ def list_and_note(path: Location, context: CheckContext) -> Listing:
     except Exception as error:  # storage libraries raise what they like
         note_error(context, path.name, error)
         return Listing(path, path.name)
-    if is_temporary(path.name):
-        text = "the name says that it is still being written; look again later"
-        context.note("temporary-name", tree.label, text)
-    for marker in _MARKERS:
-        if tree.has_top_level(marker):
-            text = "present while the trainer is writing; look again later"
-            context.note("incomplete-marker", marker, text)
+    _note_unfinished(tree, path.name, context)
     if tree.truncated:
         text = f"more than {limit} entries (or 16 levels); it was not examined"
         context.note("too-many-entries", tree.label, text)
@@ -42,6 +36,16 @@ def list_and_note(path: Location, context: CheckContext) -> Listing:
     if not context.refused:
         _note_root(tree, context)
     return tree
+
+
+def _note_unfinished(tree: Listing, name: str, context: CheckContext) -> None:
+    if is_temporary(name):
+        text = "the name says that it is still being written; look again later"
+        context.note("temporary-name", tree.label, text)
+    for marker in _MARKERS:
+        if tree.has_top_level(marker):
+            text = "present while the trainer is writing; look again later"
+            context.note("incomplete-marker", marker, text)
 
 
 def note_error(context: CheckContext, name: str, error: Exception) -> None:

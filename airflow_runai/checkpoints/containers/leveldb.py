@@ -30,18 +30,9 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
     table = BoundedReader.over(data, code)
     if len(data) < FOOTER_SIZE or data[-8:] != MAGIC:
         raise table.damage("does not end as a LevelDB table does; it was cut or overwritten")
-    footer = len(data) - FOOTER_SIZE
-    meta_begin, at = table.varint(footer)
-    meta_size, at = table.varint(at)
-    begin, at = table.varint(at)
-    size, at = table.varint(at)
-    meta_end, index_end = meta_begin + meta_size + _TRAILER_SIZE, begin + size + _TRAILER_SIZE
-    if any(data[at:-8]) or begin != meta_end or index_end != footer:
-        raise table.damage("its footer does not point at the blocks before it; it was overwritten")
-    for _ in _entries(_block(table, meta_begin, meta_size)):
-        raise table.damage("its meta block is not empty")
+    meta_begin, index = _index(table, data)
     expected = 0
-    for _, handle in _entries(_block(table, begin, size)):
+    for _, handle in _entries(index):
         part = BoundedReader.over(handle, code)
         block_begin, after = part.varint(0)
         block_size, after = part.varint(after)
@@ -52,6 +43,21 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
         yield from _entries(_block(table, block_begin, block_size))
     if expected != meta_begin:
         raise table.damage(f"{meta_begin - expected} bytes belong to no block")
+
+
+def _index(table: BoundedReader, data: bytes) -> tuple[int, BoundedReader]:
+    """Return where the data blocks end, and the block that lists them."""
+    footer = len(data) - FOOTER_SIZE
+    meta_begin, at = table.varint(footer)
+    meta_size, at = table.varint(at)
+    begin, at = table.varint(at)
+    size, at = table.varint(at)
+    meta_end, end = meta_begin + meta_size + _TRAILER_SIZE, begin + size + _TRAILER_SIZE
+    if any(data[at:-8]) or begin != meta_end or end != footer:
+        raise table.damage("its footer does not point at the blocks before it; it was overwritten")
+    for _ in _entries(_block(table, meta_begin, meta_size)):
+        raise table.damage("its meta block is not empty")
+    return meta_begin, _block(table, begin, size)
 
 
 def _block(table: BoundedReader, begin: int, size: int) -> BoundedReader:

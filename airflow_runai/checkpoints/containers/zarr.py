@@ -145,7 +145,7 @@ def read_array(name: str, data: bytes) -> Array:
 
     :param name: of the array.
     :param data: ``.zarray`` or ``zarr.json``.
-    :raises FormatError: ``orbax-layout`` for what is none.
+    :raises FormatError: ``orbax-layout`` if it is no such document.
     """
     subject = f"the description of array {shown(name)}"
     try:

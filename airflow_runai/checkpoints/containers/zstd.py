@@ -1,9 +1,8 @@
 """
-Unpacking of zstd, piece by piece, so that memory stays flat whatever a frame unpacks to.
+Unpacks zstd piece by piece, so that memory stays flat.
 
-The package ``zstandard`` does it; it also compares the checksum of a frame that has one. It is
-imported when the first frame is unpacked, because Airflow imports this package whenever it parses a
-DAG.
+The package ``zstandard`` does the work and compares the checksum of a frame that has one. It is
+imported with the first frame, because Airflow imports this package whenever it parses a DAG.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ _PIECE = 512 * 1024
 
 
 def is_there() -> bool:
-    """Whether the package is; an installation that was not made anew may lack it."""
+    """Whether the package is installed; an older installation may lack it."""
     return find_spec("zstandard") is not None
 
 
 def unpacked(data: bytes, limit: int, code: str) -> bytes:
     """
-    Content of one frame.
+    Return the content of one frame.
 
-    :param limit: bytes that it may have.
+    :param limit: maximum size in bytes.
     :param code: code of the :class:`FormatError` for one that cannot be unpacked.
     """
     parts, size = [], 0
@@ -49,9 +48,9 @@ def unpacked(data: bytes, limit: int, code: str) -> bytes:
 
 def announced(first: bytes) -> int:
     """
-    Size of the content, as the frame says; -1 where it says none.
+    Return the size of the content that the frame states; -1 if it states none.
 
-    :param first: its first bytes, 18 at least where it has so many.
+    :param first: its first bytes, up to 18.
     """
     import zstandard
 
@@ -63,7 +62,7 @@ def announced(first: bytes) -> int:
 
 def unpack(read: Callable[[int, int], bytes], size: int, code: str) -> Iterator[bytes]:
     """
-    Content of one frame, piece by piece, each a multiple of 8 bytes long except the last.
+    Yield the content of one frame, piece by piece, each a multiple of 8 bytes long except the last.
 
     :param read: offset and size to bytes.
     :param size: of the packed bytes, all of which are one frame.

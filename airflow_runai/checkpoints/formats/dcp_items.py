@@ -40,7 +40,7 @@ _DTYPES = {
 
 class Part(Source):
     """
-    A run of bytes of an open file, as a file of its own.
+    A run of bytes of an open file, read as a file.
 
     Head and tail, where the structure lies, are read once; of a small part all.
     """

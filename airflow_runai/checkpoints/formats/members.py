@@ -17,7 +17,7 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
     """
     Return the first bytes of a member, unpacked if need be, fewer if it is shorter.
 
-    :param size: at most; what is packed is looked at only so far as 256 KiB.
+    :param size: maximum; of a packed member at most 256 KiB more are read.
     :raises FormatError: ``zip-crc`` when it cannot be unpacked.
     """
     if member.method == STORED:
@@ -34,7 +34,7 @@ class MemberPass:
     """
     What one member needs during the pass over the file.
 
-    :param feed: told its content, unpacked, chunk by chunk.
+    :param feed: called with its unpacked content, chunk by chunk.
     """
 
     def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:

@@ -98,7 +98,7 @@ class TorchArchive:
     :param label: the file, for findings.
     :param name: what the file holds, where that is one object of many; goes before the names of its
         tensors.
-    :param inspect: told the inert root of the pickle.
+    :param inspect: called with the inert root of the pickle.
     """
 
     source: Source

@@ -10,7 +10,7 @@ Local and mounted file systems only: without a rename, a torn removal would look
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -55,7 +55,7 @@ class Retention:
     :param metric: name of the metric, in the manifest.
     :param metric_mode: ``max`` keeps the highest values of the metric, ``min`` the lowest.
     :param keep_names: names or patterns (``step-*0000``) that are always kept.
-    :param level: how deep to check what is to count as valid, 0 to 3.
+    :param level: how deep a checkpoint is checked to count as valid, 0 to 3.
     :param accept_unverifiable: also count as valid what nothing can prove.
     :param accept: codes of findings that only warn; see :class:`Policy`.
     :param min_age_seconds: keep what was modified within this many seconds; it may still be
@@ -144,17 +144,24 @@ def plan_retention(
     if newest is None:
         undecided = {found.path.name: "no checkpoint is known to be valid" for found in listed}
         return RetentionPlan(root, undecided, (), champion, below)
+    keep = _kept_by_rule(judge, listed, newest)
     older = listed[newest + 1 :]
+    # Read after the checks, which may take long.
+    needed = needed_by_others(root, champion, now, below)
+    names = [found.path.name for found in older]
+    _add_reasons(keep, {name: needed[name] for name in names if name in needed})
+    left = [found for found in older if found.path.name not in keep]
+    _add_reasons(keep, judge.doubts(left, now))
+    remove = tuple(Path(str(found.path)) for found in left if found.path.name not in keep)
+    return RetentionPlan(root, keep, remove, champion, below)
+
+
+def _kept_by_rule(judge: _Judge, listed: Sequence[Candidate], newest: int) -> dict[str, str]:
     keep = {found.path.name: "newer than the newest valid one" for found in listed[:newest]}
     keep[listed[newest].path.name] = "the newest valid one: training resumes from it"
-    _add_reasons(keep, judge.last(older))
+    _add_reasons(keep, judge.last(listed[newest + 1 :]))
     _add_reasons(keep, judge.best(listed[newest:]))
-    # Read after the checks, which may take long.
-    needed, names = needed_by_others(root, champion, now, below), [item.path.name for item in older]
-    _add_reasons(keep, {name: needed[name] for name in names if name in needed})
-    _add_reasons(keep, judge.doubts([item for item in older if item.path.name not in keep], now))
-    remove = tuple(Path(str(item.path)) for item in older if item.path.name not in keep)
-    return RetentionPlan(root, keep, remove, champion, below)
+    return keep
 
 
 def _add_reasons(keep: dict[str, str], reasons: Mapping[str, str]) -> None:
@@ -241,7 +248,7 @@ class _Judge:
         # A limit that is exceeded shows only once the structure is read.
         report = self._reports.get(name) or check(found.path, level=1)
         if report.verdict in _UNDECIDED:
-            return f"{report.verdict}: nobody knows what it is"
+            return f"{report.verdict}: it is not known what it is"
         if now - _changed_at(found) < self.rules.min_age_seconds:
             return f"changed less than {self.rules.min_age_seconds:g} s ago"
         return None

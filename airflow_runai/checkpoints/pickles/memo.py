@@ -48,7 +48,7 @@ _STOP, _GET = ord("."), ord("g")
 
 class Memo:
     """
-    What is fetched again, by its index.
+    The values that are fetched again, by index.
 
     :param data: the pickle, and what may follow it.
     :param begin: its first byte.

@@ -198,13 +198,9 @@ def _view(call: Call) -> Call | None:
 
 
 def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str, ...]) -> Tensor:
-    name = place.name
-    args = call.args
-    if (
-        not isinstance(args, tuple)
-        or len(args) < _VIEWS[call.function.name]
-        or not isinstance(args[0], Persistent)
-    ):
+    name, args = place.name, call.args
+    count = _VIEWS[call.function.name]
+    if not isinstance(args, tuple) or len(args) < count or not isinstance(args[0], Persistent):
         raise FormatError("torch-view", f"tensor {shown(name)} is rebuilt from unusual arguments")
     storage = _storage(contents, args[0], name)
     kind, itemsize, dtype = storage.kind, storage.itemsize, storage.dtype
@@ -213,23 +209,23 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
         kind, itemsize = _DTYPES.get(dtype, ("bytes", 1))
     first, last = _extent(args[1], args[2], args[3], name)
     packed = _PER_BYTE.get(storage.dtype, 1)
-    first, last = first // packed, -(-last // packed)
-    if last * itemsize > storage.nbytes:
-        raise FormatError(
-            "torch-view",
-            f"tensor {shown(name)} reaches byte {last * itemsize} of a storage of {storage.nbytes}",
-        )
-    stands = place_of(name, place.top, optimizers)
-    extent = (
-        first * itemsize,
-        last * itemsize,
-        kind,
-        dtype,
-        tuple(args[2]),
-        tuple(args[3]),
-        itemsize,
+    begin, end = first // packed * itemsize, -(-last // packed) * itemsize
+    if end > storage.nbytes:
+        text = f"tensor {shown(name)} reaches byte {end} of a storage of {storage.nbytes}"
+        raise FormatError("torch-view", text)
+    tensor = Tensor(
+        name=name,
+        top=place.top,
+        storage=storage,
+        begin=begin,
+        end=end,
+        kind=kind,
+        dtype=dtype,
+        shape=tuple(args[2]),
+        stride=tuple(args[3]),
+        itemsize=itemsize,
+        place=place_of(name, place.top, optimizers),
     )
-    tensor = Tensor(name, place.top, storage, *extent, stands)
     storage.tensors.append(tensor)
     return tensor
 

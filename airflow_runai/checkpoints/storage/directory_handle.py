@@ -69,7 +69,7 @@ class Folder:
         Open a directory.
 
         :param below: from here on no link is followed; without it, the path is trusted to its end.
-        :param make: make what is missing.
+        :param make: make missing directories.
         :raises WrongKind: where the path leads out of ``below``, or through something that is no
             directory.
         """
