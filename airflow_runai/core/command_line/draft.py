@@ -13,7 +13,8 @@ from typing import Any
 from airflow_runai.core import storage
 from airflow_runai.core.command_line.line import Line, Words
 from airflow_runai.core.fields import declared
-from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
+from airflow_runai.core.pod_spec import Compute, Security
+from airflow_runai.core.spec import Distributed, WorkloadSpec
 
 _PARTS = {
     "compute": Compute,
