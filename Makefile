@@ -55,9 +55,9 @@ test-parts: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(addprefix --ignore ,$(APART))
 
 quick: $(INSTALLED)  ## run the fast tests only
-	$(BIN)/python -m pytest -m "not slow and not standalone"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not standalone and not rig" $(addprefix --ignore ,tests/end_to_end tests/benchmarks)
 
-qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings
+qualify: rig  ## run what takes too long for `make test`: start-stop cycles, recordings, long fuzzing
 	RUNAI_REQUIRE_RIG=1 $(BIN)/python -m pytest -m qualify
 
 simulate: $(INSTALLED)  ## play SEEDS=10000 random histories of the real code in virtual time

@@ -99,7 +99,7 @@ def codes() -> str:
     stale = set(CODES) ^ set(finding_codes.MEANINGS)
     if stale:
         raise SystemExit(
-            f"docs/finding_codes.py: differs from CODES in checkpoints/checking/findings.py: {stale}"
+            f"docs/finding_codes.py: differs from CODES in checking/findings.py: {stale}"
         )
     rows = [
         (f"`{n}`", c.severity, f"`{c.verdict}`", finding_codes.MEANINGS[n])

@@ -114,7 +114,7 @@ def _settled(
     order = [*range(len(rows)), *reversed(range(len(rows)))]
     for number in order * 12:
         row = [spot for spot in near if spot.row == number]
-        wish = {s: fmean(middle[other] for other in near[s] or [s]) for s in row}
+        wish = {s: fmean(middle[other] for other in near[s] or near) for s in row}
         middle |= _apart(wish, rows[number])
     return middle
 

@@ -24,9 +24,10 @@ from airflow_runai.cli.save_times import longest_save
 from airflow_runai.cli.target import Target, target_from, target_of_task
 from airflow_runai.cli.tasks import find_trainings
 from airflow_runai.cli.templated_values import known_part
-from airflow_runai.core.lint import Finding, Script, Subject, check_codes, lint
+from airflow_runai.core.lint import LintFinding, Script, Subject, check_codes, lint
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.quota import Quota
+from airflow_runai.deployment import configuration
 from airflow_runai.errors import RunaiError, SpecError
 from airflow_runai.tasks.parse_time_lint import ignored_codes
 
@@ -108,7 +109,7 @@ def _warn_of_other_script(target: Target, script: Script | None) -> None:
 
 def _findings(
     arguments: Namespace, target: Target | None, from_files: Subject
-) -> Iterable[Finding]:
+) -> Iterable[LintFinding]:
     subject, silenced = from_files, ()
     if target is not None:
         subject = _with_target(subject, target)
@@ -129,7 +130,7 @@ def _with_target(subject: Subject, target: Target) -> Subject:
         subject,
         retries=task.get("retries"),
         timeouts=task.get("timeouts"),
-        deferrable=task.get("deferrable"),
+        deferrable=configuration.deferrable(task.get("deferrable")),
         on_kill=task.get("on_kill"),
         whole=not task.expanded,
         evaluates=task.operator_class.evaluates,
@@ -177,7 +178,7 @@ def _project_quota(arguments: Namespace, target: Target | None) -> Quota:
     return Quota.from_wire(hook.run(capacity.project_record(project)))
 
 
-def _row(target: Target | None, finding: Finding) -> Row:
+def _row(target: Target | None, finding: LintFinding) -> Row:
     task = {"task": target.task.task_id} if target and target.task else {}
     return {
         **task,

@@ -16,7 +16,7 @@ from airflow_runai.cli.exit_codes import UsageError
 from airflow_runai.cli.files import read_small_file
 from airflow_runai.cli.tasks import TrainingTask, find_training
 from airflow_runai.core.jinja import is_templated
-from airflow_runai.core.templates.text import LIMIT, documents
+from airflow_runai.core.templates.text import MAX_CHARACTERS, documents
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.instructions import Instructions, gather
 
@@ -88,7 +88,7 @@ def target_of_task(task: TrainingTask) -> Target:
 def _from_file(name: str) -> Mapping[str, Any]:
     try:
         # UTF-8 takes up to four bytes for one of the characters that are limited.
-        text = read_small_file(Path(name), 4 * LIMIT, "--spec").decode("utf-8")
+        text = read_small_file(Path(name), 4 * MAX_CHARACTERS, "--spec").decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"--spec {name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"

@@ -7,5 +7,5 @@ OPENINGS = ("{{", "{%", "{#")
 
 
 def is_templated(text: str) -> bool:
-    """Whether Airflow will still render ``text``."""
+    """Return whether Airflow will still render ``text``."""
     return any(opening in text for opening in OPENINGS)

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
+#: A part of a specification or of a request body, to read.
+JsonMapping: TypeAlias = Mapping[str, Any]
+#: The same, to write.
+JsonObject: TypeAlias = dict[str, Any]
 #: Merges a list without names into what lies beneath it, of any type.
 MergeLists: TypeAlias = Callable[[Any, "list[Any] | tuple[Any, ...]"], Any]
 
 
 def deep_merge(
-    base: Mapping[str, Any],
-    patch: Mapping[str, Any],
+    base: JsonMapping,
+    patch: JsonMapping,
     merge_lists: MergeLists = lambda base, patch: patch,
-) -> dict[str, Any]:
+) -> JsonObject:
     """
     Return ``base`` with ``patch`` merged into it; neither is changed.
 
@@ -43,8 +47,8 @@ def _merge_value(base: Any, patch: Any, merge_lists: MergeLists) -> Any:
     return patch
 
 
-def are_named(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
-    """Whether ``value`` is a list of mappings that all have a ``name``; an empty list is one."""
+def are_named(value: Any) -> TypeGuard[list[JsonMapping]]:
+    """Return whether ``value`` is a list of mappings with a ``name`` each; it may be empty."""
     return isinstance(value, list) and all(
         isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in value
     )

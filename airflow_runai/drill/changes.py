@@ -102,7 +102,7 @@ def _changes(name: str, mask: int) -> Iterator[Change]:
         yield Change(name, "closed", directory)
 
 
-class _Entry(NamedTuple):
+class _PolledEntry(NamedTuple):
     """What is compared between two polls; ``content`` is size and time of the last change."""
 
     inode: int
@@ -138,12 +138,12 @@ class Polling:
     def close(self) -> None:
         """Stop watching."""
 
-    def _list(self) -> dict[str, _Entry]:
+    def _list(self) -> dict[str, _PolledEntry]:
         listed = {}
         with suppress(FileNotFoundError), os.scandir(self._directory) as entries:
             for entry in entries:
                 stat = entry.stat(follow_symlinks=False)
                 is_directory = entry.is_dir(follow_symlinks=False)
                 content = (stat.st_size, stat.st_mtime_ns)
-                listed[entry.name] = _Entry(stat.st_ino, content, is_directory)
+                listed[entry.name] = _PolledEntry(stat.st_ino, content, is_directory)
         return listed

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from airflow_runai.core.environment import environment
-from airflow_runai.errors import RunaiError
+from airflow_runai.errors import InvalidArgument
 
 #: Environment variable that names the directory for checkpoints, as in ``dags/digits``.
 DEFAULT_VARIABLE = "CHECKPOINTS"
@@ -25,16 +25,11 @@ _MAX_TIMES = 100
 _EXECUTABLE = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 
 
-class DrillError(RunaiError, ValueError):
-    """
-    A drill cannot be held: a wrong argument, or a script that cannot run at all.
-
-    :param problems: sentences of the form ``place: value; allowed; what to do``.
-    """
+class DrillError(InvalidArgument):
+    """A drill cannot be held: a wrong argument, or a script that cannot run at all."""
 
     def __init__(self, *problems: str) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+        super().__init__(problems)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.faults import Fault
+from airflow_runai.emulator.replies import JsonObject
 
 _LISTS = frozenset(
     {"workloads", "pods", "records", "events", "projects", "departments", "nodePools"}
@@ -29,7 +30,7 @@ def coloured(payload: Any, faults: Mapping[str, Fault]) -> Any:
     return payload
 
 
-def _everywhere(change: Callable[[dict[str, Any]], dict[str, Any]], value: Any) -> Any:
+def _everywhere(change: Callable[[JsonObject], JsonObject], value: Any) -> Any:
     """Apply a change to each object, the inner ones first."""
     if isinstance(value, list):
         return [_everywhere(change, item) for item in value]
@@ -39,7 +40,7 @@ def _everywhere(change: Callable[[dict[str, Any]], dict[str, Any]], value: Any) 
 
 
 def _future(payload: Any, fault: Fault) -> Any:
-    def renewed(item: dict[str, Any]) -> dict[str, Any]:
+    def renewed(item: JsonObject) -> JsonObject:
         for key in ("phase", "actualPhase"):
             if key in item:
                 item[key] = phases.RENAMED.get(item[key], item[key])
@@ -50,21 +51,21 @@ def _future(payload: Any, fault: Fault) -> Any:
 
 
 def _missing_fields(payload: Any, fault: Fault) -> Any:
-    def poorer(item: dict[str, Any]) -> dict[str, Any]:
+    def poorer(item: JsonObject) -> JsonObject:
         return {key: value for key, value in item.items() if key not in fault.missing}
 
     return _everywhere(poorer, payload)
 
 
 def _replace(payload: Any, fault: Fault) -> Any:
-    def replaced(item: dict[str, Any]) -> dict[str, Any]:
+    def replaced(item: JsonObject) -> JsonObject:
         return {key: fault.text if key in fault.fields else value for key, value in item.items()}
 
     return _everywhere(replaced, payload)
 
 
 def _unnamed_preemption(payload: Any, fault: Fault) -> Any:
-    def reworded(item: dict[str, Any]) -> dict[str, Any]:
+    def reworded(item: JsonObject) -> JsonObject:
         for key in _MESSAGES & item.keys():
             if isinstance(item[key], str):
                 item[key] = _PREEMPTED.sub("Evicted", item[key])

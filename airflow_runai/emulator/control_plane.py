@@ -56,6 +56,7 @@ class ControlPlane:
         self.tokens = TokenIssuer(settings.client_id, settings.secret, settings.token_seconds)
         self.faults = Faults(self.clock.now)
         self._delayed: list[tuple[float, Callable[[], object]]] = []
+        # Bounded, since an emulator may run for months.
         self.requests: deque[RecordedRequest] = deque(maxlen=20_000)
         self.processes = self._processes(root) if settings.runs_processes else None
         self.store = Store(settings.state)

@@ -46,6 +46,7 @@ class Engine:
         """Take one step with each workload, schedule, save."""
         for workload in self._active():
             self._step(workload, now)
+        # The scheduler's decisions depend on workloads only, so it runs after a change only.
         if self._dirty and not self.closing:
             self._dirty = False
             for cluster in self.world.clusters:
@@ -82,11 +83,13 @@ class Engine:
         for workload in self._active():
             if not workload.live_pods:
                 continue
+            # A new emulator cannot take over a process, so the incarnation is lost.
             self._runtime(workload).discard(workload)
-            if workload.departure is None:
+            departure = workload.departure
+            if departure is None:
                 lifecycle.enter(workload, phases.TERMINATING, message, now)
-                workload.departure = Departure("restart", phases.PENDING, message, now)
-            self._departed(workload, now)
+                departure = Departure("restart", phases.PENDING, message, now)
+            self._departed(workload, departure, now)
 
     def stop_all(self, message: str, now: float) -> None:
         """Ask all processes to end, each with its grace period, and start no more."""
@@ -100,8 +103,6 @@ class Engine:
         """Whether any pod is alive."""
         return any(workload.live_pods for workload in self._active())
 
-    # -- one workload
-
     def _active(self) -> list[EmulatedWorkload]:
         workloads = self.world.workloads.values()
         return [one for one in workloads if one.deleted_at is None and not one.is_at_rest]
@@ -113,7 +114,7 @@ class Engine:
 
     def _step(self, workload: EmulatedWorkload, now: float) -> None:
         if workload.departure is not None:
-            self._leave(workload, now)
+            self._leave(workload, workload.departure, now)
         elif workload.desired == "Deleted":
             self._depart(workload, "deleted", phases.DELETING, "Deleted by the user", now)
         elif workload.desired == "Stopped" and workload.phase not in phases.HALTED:
@@ -159,6 +160,7 @@ class Engine:
             self._end(workload, phases.FAILED, message, now)
             return
         workload.failures += 1
+        # Exponential as in Kubernetes, up to 20 times the first pause.
         pause = self.settings.backoff_seconds * min(2 ** (workload.failures - 1), 20)
         workload.not_before = now + pause
         retry = f"retry {workload.failures} of {limit} in {pause:g} s"
@@ -181,8 +183,6 @@ class Engine:
         self._runtime(workload).discard(workload)
         lifecycle.pods_end(workload, pods, now)
 
-    # -- leaving
-
     def _depart(
         self, workload: EmulatedWorkload, why: str, next_phase: str, message: str, now: float
     ) -> None:
@@ -195,11 +195,10 @@ class Engine:
         self._runtime(workload).terminate(workload, now)
         self.changed(workload)
 
-    def _leave(self, workload: EmulatedWorkload, now: float) -> None:
+    def _leave(self, workload: EmulatedWorkload, departure: Departure, now: float) -> None:
         """Wait for the pods of a departure to end; kill them at its deadline."""
-        departure = workload.departure
-        assert departure is not None
         exits = self._runtime(workload).exits(workload, now)
+        # A deletion overtakes any other departure.
         if workload.desired == "Deleted" and departure.why != "deleted":
             departure.why, departure.next_phase = "deleted", phases.DELETING
             self._enter(workload, phases.DELETING, "Deleted by the user", now)
@@ -209,17 +208,17 @@ class Engine:
                 self._runtime(workload).kill(workload, now)
             return
         lifecycle.exited(workload, exits)
+        # A training that used its grace period to finish is complete, not preempted.
         if departure.by_platform and not departure.killed and _all_zero(exits):
             message = "Completed while it was being stopped by the platform"
             self._end(workload, phases.COMPLETED, message, now)
             return
         self._runtime(workload).discard(workload)
-        self._departed(workload, now)
+        self._departed(workload, departure, now)
 
-    def _departed(self, workload: EmulatedWorkload, now: float) -> None:
+    def _departed(self, workload: EmulatedWorkload, departure: Departure, now: float) -> None:
         """Go on to the purpose of a departure, once all pods have ended."""
-        departure, workload.departure = workload.departure, None
-        assert departure is not None
+        workload.departure = None
         lifecycle.pods_end(workload, "Deleted", now)
         terminates = bool(workload.spec.get("terminateAfterPreemption"))
         if departure.why == "deleted":
@@ -238,8 +237,6 @@ class Engine:
     def _enter(self, workload: EmulatedWorkload, phase: str, message: str, now: float) -> None:
         lifecycle.enter(workload, phase, message, now)
         self.changed(workload)
-
-    # -- time and GPUs
 
     def _ready_at(self, workload: EmulatedWorkload) -> float:
         return workload.phase_at + self.settings.initializing_seconds

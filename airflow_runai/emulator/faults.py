@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-__all__ = ["Fault", "Faults"]
-
 #: Text that breaks databases, encoders and terminals: NUL, red ink, a bell, right to left, a line's
 #: end, half a character.
 HOSTILE_TEXT = "nul \x00 ink \x1b[31m bell \x07 turn \u202e line \u2028 half \ud83d"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
 _FILTER = re.compile(r"\s*(\w+)\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
@@ -23,13 +23,14 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": lambda have, want: bool(have != want),
     "<=": lambda have, want: bool(have <= want),
     ">=": lambda have, want: bool(have >= want),
+    # Contains, does not contain, begins with, ends with.
     "=@": lambda have, want: str(want).lower() in str(have).lower(),
     "!@": lambda have, want: str(want).lower() not in str(have).lower(),
     "=^": lambda have, want: str(have).startswith(str(want)),
     "=$": lambda have, want: str(have).endswith(str(want)),
 }
 
-Items = list[dict[str, Any]]
+Items = list[JsonObject]
 
 
 def filtered(items: Items, text: str | None, fields: Mapping[str, str]) -> Items:
@@ -113,6 +114,7 @@ def _get(item: Mapping[str, Any], path: str) -> Any:
 
 
 def _holds(have: Any, operator: str, text: str) -> bool:
+    # An item without the field fits only negations.
     if have is None:
         return operator in ("!=", "!@")
     if isinstance(have, list):
@@ -142,6 +144,7 @@ def _instant(text: str) -> Any:
     if not re.match(r"\d{4}-\d\d-\d\d", text):
         return text
     try:
+        # A plus sign arrives as a blank if the client did not escape it.
         instant = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace(" ", "+"))
     except ValueError:
         return text

@@ -147,6 +147,7 @@ class _Node:
         if gpus < 1:
             fullest = min(devices, key=lambda number: (self._soon[number], number))
             return Slot(name, (fullest,), gpus)
+        # Devices that are not free now first: other pods can start on the free ones meanwhile.
         later_first = sorted(devices, key=lambda number: (self._now[number] == _GRAIN, number))
         return Slot(name, tuple(sorted(later_first[: int(gpus)])))
 

@@ -56,7 +56,7 @@ class ProcessRuntime:
 
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Start all pods; a pod that cannot be started counts as ended with 126 or 127."""
-        if workload.incarnation == 1:
+        if workload.incarnation == 1:  # the logs are of an earlier workload of this name
             shutil.rmtree(self._logs(workload), ignore_errors=True)
         pods = workload.live_pods
         port = environment.free_port() if len(pods) > 1 else 0

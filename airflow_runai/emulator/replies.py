@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+JsonObject = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class ApiCall:

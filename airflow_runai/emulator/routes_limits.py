@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 from airflow_runai.emulator.world import TENANT_ID
 
 _SCOPES = ("system", "tenant", "cluster", "department", "project")
@@ -27,17 +25,17 @@ def policy(plane: ControlPlane, call: ApiCall) -> ApiReply:
     return ApiReply({"meta": _meta(plane, scope), "policy": content, "effective": content})
 
 
-def _policy(max_gpus: int | None, distributed: bool) -> dict[str, Any]:
-    rules: dict[str, Any] = {}
+def _policy(max_gpus: int | None, distributed: bool) -> JsonObject:
+    rules: JsonObject = {}
     if max_gpus is not None:
         rules = {"compute": {"gpuDevicesRequest": {"max": max_gpus}}}
     if not distributed:
         return {"defaults": {}, "rules": rules, "imposedAssets": []}
-    assets: dict[str, Any] = {"worker": [], "master": []}
+    assets: JsonObject = {"worker": [], "master": []}
     return {"defaults": {}, "rules": {"worker": rules}, "imposedAssets": assets}
 
 
-def _meta(plane: ControlPlane, scope: str) -> dict[str, Any]:
+def _meta(plane: ControlPlane, scope: str) -> JsonObject:
     created_at = iso(plane.world.created_at)
     return {
         "id": "1",

@@ -6,13 +6,11 @@ Clusters, projects, departments, node pools, workload types and priorities.
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.filters import Items, filtered_and_ordered, paged
 from airflow_runai.emulator.records import OLD_PRIORITIES, PRIORITIES
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 from airflow_runai.emulator.scheduler import Queue
 from airflow_runai.emulator.world import TENANT_ID, EmulatedCluster, EmulatedProject
 
@@ -32,10 +30,10 @@ def projects(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def project(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/org-unit/projects/{id}``."""
-    found = plane.world.project(call.params["id"])
-    if found is None:
+    unit = plane.world.project(call.params["id"])
+    if unit is None:
         raise ApiError(404, f"project {call.params['id']} not found")
-    return ApiReply(_project(plane, found))
+    return ApiReply(_project(plane, unit))
 
 
 def departments(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -81,7 +79,7 @@ def _listed(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiRe
     return paged(items, call, key, plane.settings.strict_limit)
 
 
-def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
+def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     return {
         "uuid": cluster.id,
         "tenantId": TENANT_ID,
@@ -96,7 +94,7 @@ def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     }
 
 
-def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> dict[str, Any]:
+def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> JsonObject:
     """Write the fields that projects and departments have in common."""
     limit = -1 if queue.limit is None else queue.limit
     gpu = {"deserved": queue.deserved, "limit": limit, "overQuotaWeight": queue.weight}
@@ -118,7 +116,7 @@ def _unit(plane: ControlPlane, unit_id: str, cluster_id: str, queue: Queue) -> d
     }
 
 
-def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
+def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
     department = plane.world.department_id(project.cluster_id)
     unit = _unit(plane, project.id, project.cluster_id, project.queue)
     parent = {"id": department, "name": "default", "type": "department", "parentId": str(TENANT_ID)}
@@ -132,7 +130,7 @@ def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
     }
 
 
-def _department(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
+def _department(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     mine = [project for project in plane.world.projects if project.cluster_id == cluster.id]
     quota = sum(project.quota for project in mine)
     unit = _unit(plane, plane.world.department_id(cluster.id), cluster.id, Queue("default", quota))
@@ -144,7 +142,7 @@ def _department(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]
     }
 
 
-def _node_pool(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
+def _node_pool(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     return {
         "id": "1",
         "name": "default",

@@ -8,13 +8,12 @@ looking at the page neither moves a stepped clock nor meets planned faults.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from airflow_runai.emulator import phases
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.history_bars import history_bars, interruptions
 from airflow_runai.emulator.records import EmulatedWorkload, Pod
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 from airflow_runai.emulator.world import EmulatedCluster, EmulatedProject
 
 LOG_BYTES = 50_000
@@ -57,16 +56,16 @@ def story(plane: ControlPlane, call: ApiCall) -> ApiReply:
     return ApiReply(content | _log(plane, workload.name, incarnation))
 
 
-def _phases(workload: EmulatedWorkload) -> list[dict[str, Any]]:
+def _phases(workload: EmulatedWorkload) -> list[JsonObject]:
     records = [record for record in workload.history if record.phase]
     return [{"at": one.at, "phase": one.phase, "message": one.message} for one in records]
 
 
-def _events(workload: EmulatedWorkload) -> list[dict[str, Any]]:
+def _events(workload: EmulatedWorkload) -> list[JsonObject]:
     return [{"at": one.at, **asdict(one.event)} for one in workload.history if one.event]
 
 
-def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
+def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> JsonObject:
     mine = [one for one in plane.world.listed() if one.cluster_id == cluster.id]
     held = [(pod, _mark(plane, one)) for one in mine for pod in one.live_pods]
     nodes = [
@@ -75,9 +74,7 @@ def _cluster(plane: ControlPlane, cluster: EmulatedCluster) -> dict[str, Any]:
     return {"name": cluster.name, "nodes": nodes}
 
 
-def _gpus(
-    node: str, count: int, held: list[tuple[Pod, dict[str, str]]]
-) -> list[list[dict[str, Any]]]:
+def _gpus(node: str, count: int, held: list[tuple[Pod, dict[str, str]]]) -> list[list[JsonObject]]:
     return [
         [
             {**mark, "share": pod.share}
@@ -88,7 +85,7 @@ def _gpus(
     ]
 
 
-def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
+def _project(plane: ControlPlane, project: EmulatedProject) -> JsonObject:
     mine = [one for one in plane.world.listed() if one.project_id == project.id]
     used = sum(one.held_gpus for one in mine)
     clusters = {cluster.id: cluster.name for cluster in plane.world.clusters}
@@ -103,7 +100,7 @@ def _project(plane: ControlPlane, project: EmulatedProject) -> dict[str, Any]:
     }
 
 
-def _summary(plane: ControlPlane, one: EmulatedWorkload) -> dict[str, Any]:
+def _summary(plane: ControlPlane, one: EmulatedWorkload) -> JsonObject:
     now = plane.clock.now()
     return {
         **_mark(plane, one),
@@ -147,7 +144,7 @@ def _named(plane: ControlPlane, name: str) -> EmulatedWorkload:
     return max(same, key=lambda one: (one.deleted_at is None, one.created_at))
 
 
-def _incarnation(one: EmulatedWorkload, number: int) -> dict[str, Any]:
+def _incarnation(one: EmulatedWorkload, number: int) -> JsonObject:
     # Pods carry their incarnation, counted from 0, at the end of their name.
     pods = [pod for pod in one.pods if pod.name.rsplit("-", 1)[1] == str(number - 1)]
     ends = [pod.completed_at or pod.deleted_at for pod in pods]
@@ -159,7 +156,7 @@ def _incarnation(one: EmulatedWorkload, number: int) -> dict[str, Any]:
     }
 
 
-def _log(plane: ControlPlane, name: str, incarnation: int) -> dict[str, Any]:
+def _log(plane: ControlPlane, name: str, incarnation: int) -> JsonObject:
     if plane.processes is None:
         return {"log": None, "log_is_cut": False}
     log = plane.processes.log(name, incarnation, last=LOG_BYTES + 1)

@@ -6,10 +6,8 @@ The only calls that need no token.
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_runai.emulator.control_plane import ControlPlane
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
 _WRONG_CREDENTIALS = "the client id or the client secret is wrong"
 
@@ -35,7 +33,7 @@ def token_v2(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``POST /api/v2/token``, a form; from 2.24 on."""
     if plane.settings.version < (2, 24):
         raise ApiError(404, "not found")
-    form: dict[str, Any] = call.body if isinstance(call.body, dict) else {}
+    form: JsonObject = call.body if isinstance(call.body, dict) else {}
     grant = form.get("grant_type")
     if grant != "client_credentials":
         error = "unsupported_grant_type" if grant else "invalid_request"

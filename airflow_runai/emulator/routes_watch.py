@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from fnmatch import fnmatchcase
-from typing import Any
 
 from airflow_runai.emulator import lifecycle
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.control_plane import ControlPlane
 from airflow_runai.emulator.filters import Items, filtered, ordered, paged
 from airflow_runai.emulator.records import EmulatedWorkload
-from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply
+from airflow_runai.emulator.replies import ApiCall, ApiError, ApiReply, JsonObject
 
 _FIRST_FIELDS = (
     "type",
@@ -79,20 +78,22 @@ def count(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def workload(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}``."""
-    return ApiReply(plane.wire.detailed(_found(plane, call), plane.clock.now()))
+    return ApiReply(plane.wire.detailed(_live_workload(plane, call), plane.clock.now()))
 
 
 def history(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/history``, newest first."""
-    found = _found(plane, call)
-    records = [plane.wire.history(found, record) for record in reversed(found.history)]
+    workload = _live_workload(plane, call)
+    records = [plane.wire.history(workload, record) for record in reversed(workload.history)]
     return _paged(plane, call, records, "records")
 
 
 def events(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/events``, newest first."""
-    found = _found(plane, call)
-    listed = [plane.wire.event(found, record) for record in reversed(found.history) if record.event]
+    workload = _live_workload(plane, call)
+    listed = [
+        plane.wire.event(workload, record) for record in reversed(workload.history) if record.event
+    ]
     if call.query.get("sortOrder") == "asc":
         listed.reverse()
     return _paged(plane, call, listed, "events")
@@ -100,7 +101,7 @@ def events(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def workload_pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/pods``."""
-    return _paged(plane, call, _pods(plane, call, [_found(plane, call)]), "pods")
+    return _paged(plane, call, _pods(plane, call, [_live_workload(plane, call)]), "pods")
 
 
 def pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
@@ -110,7 +111,7 @@ def pods(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def metrics(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{id}/metrics``: 207 if some of the metrics are not available."""
-    metrics = _metrics(_found(plane, call))
+    metrics = _metrics(_live_workload(plane, call))
     names = [name for name in call.query.get("metricType", "").split(",") if name]
     if not names:
         raise ApiError(400, "metricType is required", "metricType")
@@ -168,7 +169,7 @@ def _existing(plane: ControlPlane, then: float, deleted: bool) -> list[EmulatedW
     return [one for one in created if (one.id in gone) == deleted]
 
 
-def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> dict[str, Any]:
+def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -> JsonObject:
     item = plane.wire.item(one, now)
     then = lifecycle.phase_at(one, now - lag) if lag else None
     if then is not None:
@@ -181,12 +182,12 @@ def _as_of(plane: ControlPlane, one: EmulatedWorkload, now: float, lag: float) -
     return item
 
 
-def _pods(plane: ControlPlane, call: ApiCall, found: list[EmulatedWorkload]) -> Items:
+def _pods(plane: ControlPlane, call: ApiCall, owners: list[EmulatedWorkload]) -> Items:
     """Select pods by ``deleted`` (true or false) and ``completed`` (all, true or false)."""
     deleted = call.query.get("deleted") == "true"
     completed = {"true": True, "false": False}.get(call.query.get("completed", ""))
     items = []
-    for one in found:
+    for one in owners:
         for pod in one.pods:
             shown = completed is None or (pod.completed_at is not None) == completed
             if shown and (pod.deleted_at is not None) == deleted:
@@ -199,8 +200,8 @@ def _paged(plane: ControlPlane, call: ApiCall, items: Items, key: str) -> ApiRep
     return paged(items, call, key, plane.settings.strict_limit)
 
 
-def _found(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
-    found = plane.world.live(call.params["id"])
-    if found is None:
+def _live_workload(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
+    workload = plane.world.live(call.params["id"])
+    if workload is None:
         raise ApiError(404, f"workload {call.params['id']} not found")
-    return found
+    return workload

@@ -26,12 +26,12 @@ def create(plane: ControlPlane, call: ApiCall) -> ApiReply:
 
 def read(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``GET /api/v1/workloads/{trainings|distributed}/{id}``."""
-    return ApiReply(plane.wire.training(_found(plane, call)))
+    return ApiReply(plane.wire.training(_live_workload(plane, call)))
 
 
 def delete(plane: ControlPlane, call: ApiCall) -> ApiReply:
     """``DELETE /api/v1/workloads/{trainings|distributed}/{id}``; 204 without a body up to 2.20."""
-    _desire(plane, _found(plane, call), "delete")
+    _desire(plane, _live_workload(plane, call), "delete")
     if plane.settings.version < (2, 21):
         return ApiReply(None, 204)
     return ApiReply(_accepted("deleted"), 202)
@@ -75,11 +75,12 @@ _DESIRES = {"delete": "Deleted", "suspend": "Stopped", "resume": "Running"}
 def _act_on(plane: ControlPlane, call: ApiCall, action: str) -> ApiReply:
     if call.params["kind"] == "distributed" and plane.settings.version < (2, 20):
         raise ApiError(404, "not found")
-    _desire(plane, _found(plane, call), action)
+    _desire(plane, _live_workload(plane, call), action)
     return ApiReply(_accepted(f"{action} requested"), 202)
 
 
 def _desire(plane: ControlPlane, workload: EmulatedWorkload, action: str) -> None:
+    # The vendor answers 202 also if there is nothing left to do.
     if action != "delete" and (workload.phase in phases.ENDED or workload.desired == "Deleted"):
         return
     workload.desired = _DESIRES[action]
@@ -91,7 +92,7 @@ def _accepted(what: str) -> dict[str, object]:
     return {"code": 202, "message": f"Workload {what}"}
 
 
-def _found(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
+def _live_workload(plane: ControlPlane, call: ApiCall) -> EmulatedWorkload:
     workload = plane.world.live(call.params["id"])
     if workload is None or workload.kind != _KINDS[call.params["kind"]]:
         raise ApiError(404, f"workload {call.params['id']} not found")

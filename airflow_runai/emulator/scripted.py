@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from airflow_runai.emulator.records import EmulatedWorkload
 
-__all__ = ["Scenario", "ScriptedRuntime"]
-
 KILLED = 137
 TERMINATED = 143
 
@@ -119,7 +117,7 @@ class ScriptedRuntime:
             return
         incarnation.ends_at, incarnation.exit_code = ends_at, code
         self._keep_progress(workload, now - incarnation.started_at)
-        incarnation.started_at = now
+        incarnation.started_at = now  # SIGKILL after SIGTERM must not count the progress twice
 
     def _keep_progress(self, workload: EmulatedWorkload, seconds: float) -> None:
         scenario = self.scenario(workload.name) or Scenario()

@@ -27,8 +27,6 @@ from airflow_runai.emulator.records import EmulatedWorkload
 from airflow_runai.emulator.settings import EmulatorSettings
 from airflow_runai.emulator.world import World
 
-__all__ = ["Emulator", "serve"]
-
 _JOIN_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
@@ -55,6 +53,7 @@ class Emulator:
     @property
     def url(self) -> str:
         """Base URL, without a slash at the end."""
+        # A client cannot connect to a wildcard address; localhost may mean IPv6 to it.
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "localhost") else self.settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from airflow_runai.emulator.clock import Clock, RealClock
 from airflow_runai.emulator.scripted import Scenario
 
-__all__ = ["DEFAULT_CLIENT_ID", "DEFAULT_CLIENT_SECRET", "EmulatorSettings", "ProjectQuota"]
-
 DEFAULT_CLIENT_ID = "airflow"
 # Public on purpose: it works only on the loopback interface, where all users may run commands
 # anyway.

@@ -58,6 +58,7 @@ class TokenIssuer:
         signed = hmac.compare_digest(signature.encode(), self._sign(content).encode())
         if scheme.lower() != "bearer" or not signed:
             return False
+        # The two signs pad any length: a decoder ignores those it does not need.
         claims = json.loads(base64.urlsafe_b64decode(content.split(".")[1] + "=="))
         return float(claims["exp"]) > time.time()
 

@@ -41,8 +41,8 @@ def mounts(spec: Mapping[str, Any], workload: str) -> list[VolumeMount]:
     """List the mounts of a workload's ``spec.storage`` that have a container path."""
     storage = (spec.get("storage") or {}).items()
     lists = [(kind, entries) for kind, entries in storage if isinstance(entries, list)]
-    found = [_mount(kind, entry, workload) for kind, entries in lists for entry in entries]
-    return [mount for mount in found if mount.path.strip("/")]
+    every = [_mount(kind, entry, workload) for kind, entries in lists for entry in entries]
+    return [mount for mount in every if mount.path.strip("/")]
 
 
 def _mount(kind: str, entry: Mapping[str, Any], workload: str) -> VolumeMount:
@@ -77,19 +77,20 @@ class Places:
     """
     The mounts of one incarnation: container path to local directory.
 
-    :param found: the workload's mounts.
+    :param mounted: the workload's mounts.
     :param mapped: the directories given with ``--volume``.
     :param shared: directory for volumes that are not mapped.
     :param local: the node-local disk of this incarnation.
     """
 
     def __init__(
-        self, found: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
+        self, mounted: Sequence[VolumeMount], mapped: Mapping[str, Path], shared: Path, local: Path
     ) -> None:
         self.local = local
+        # Reversed, so that of two mounts of one path the first wins.
         self.directories = {
             _clean(mount.path): _directory(mount, mapped, shared, local)
-            for mount in reversed(found)
+            for mount in reversed(mounted)
         }
 
     def make(self) -> None:

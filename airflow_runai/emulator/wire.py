@@ -7,11 +7,10 @@ The two shapes differ on purpose, as they do in the vendor's API: ``id`` and ``p
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_runai.emulator import lifecycle, phases
 from airflow_runai.emulator.clock import iso
 from airflow_runai.emulator.records import GPU_MEMORY_BYTES, EmulatedWorkload, Pod, Record
+from airflow_runai.emulator.replies import JsonObject
 from airflow_runai.emulator.scheduler import OVER_LIMIT
 from airflow_runai.emulator.world import TENANT_ID, World
 
@@ -29,7 +28,7 @@ class Wire:
         self._world = world
         self._version = version
 
-    def training(self, workload: EmulatedWorkload) -> dict[str, Any]:
+    def training(self, workload: EmulatedWorkload) -> JsonObject:
         """Write the view that create and ``GET /trainings/{id}`` return."""
         return {
             "name": workload.name,
@@ -47,7 +46,7 @@ class Wire:
             **workload.extras,
         }
 
-    def item(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
+    def item(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         """Write the item of the generic list."""
         item = self._identity(workload) | self._state(workload, now) | self._request(workload)
         for field, since in _SINCE.items():
@@ -55,11 +54,11 @@ class Wire:
                 item.pop(field, None)
         return item
 
-    def detailed(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
+    def detailed(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         """Write ``GET /workloads/{id}``: the list item and why the workload waits."""
         return self.item(workload, now) | {"pendingSchedulingMessages": _pending_messages(workload)}
 
-    def _identity(self, workload: EmulatedWorkload) -> dict[str, Any]:
+    def _identity(self, workload: EmulatedWorkload) -> JsonObject:
         project = self._world.project_of(workload)
         return {
             "tenantId": TENANT_ID,
@@ -81,7 +80,7 @@ class Wire:
             "childrenIds": [],
         }
 
-    def _state(self, workload: EmulatedWorkload, now: float) -> dict[str, Any]:
+    def _state(self, workload: EmulatedWorkload, now: float) -> JsonObject:
         pending, running = lifecycle.totals(workload, now)
         pods, gpus = workload.live_pods, workload.held_gpus
         memory = int(gpus * GPU_MEMORY_BYTES / 2**20)
@@ -109,7 +108,7 @@ class Wire:
             state["phaseReason"] = workload.phase_reason
         return state
 
-    def _request(self, workload: EmulatedWorkload) -> dict[str, Any]:
+    def _request(self, workload: EmulatedWorkload) -> JsonObject:
         spec = workload.spec
         framework = spec.get("distributedFramework")
         request = {
@@ -132,7 +131,7 @@ class Wire:
             request["distributedFramework"] = framework
         return request
 
-    def pod(self, workload: EmulatedWorkload, pod: Pod) -> dict[str, Any]:
+    def pod(self, workload: EmulatedWorkload, pod: Pod) -> JsonObject:
         """Write one pod."""
         updated_at = pod.deleted_at or pod.completed_at or pod.started_at or pod.created_at
         container = {"name": workload.name, "image": workload.spec["image"]}
@@ -160,7 +159,7 @@ class Wire:
             "k8sPhaseUpdatedAt": iso(updated_at),
         }
 
-    def event(self, workload: EmulatedWorkload, record: Record) -> dict[str, Any]:
+    def event(self, workload: EmulatedWorkload, record: Record) -> JsonObject:
         """Write one event."""
         event = record.event
         assert event is not None
@@ -180,9 +179,9 @@ class Wire:
             },
         }
 
-    def history(self, workload: EmulatedWorkload, record: Record) -> dict[str, Any]:
+    def history(self, workload: EmulatedWorkload, record: Record) -> JsonObject:
         """Write one line of history."""
-        spec: dict[str, Any]
+        spec: JsonObject
         if record.event:
             kind, spec = "Event", {"event": self.event(workload, record)}
         else:
@@ -219,9 +218,9 @@ def _requested_pods(workload: EmulatedWorkload) -> dict[str, int]:
     return {"number": count, "min": count, "max": count}
 
 
-def _resources(spec: dict[str, Any], gpus: float) -> dict[str, Any]:
+def _resources(spec: JsonObject, gpus: float) -> JsonObject:
     compute = spec.get("compute") or {}
-    resources: dict[str, Any] = {"gpu": {"request": gpus, "limit": gpus}}
+    resources: JsonObject = {"gpu": {"request": gpus, "limit": gpus}}
     if compute.get("gpuRequestType"):
         resources["gpuRequestType"] = compute["gpuRequestType"]
     for name, key in (("cpu", "cpuCore"), ("cpuMemory", "cpuMemory"), ("gpuMemory", "gpuMemory")):
@@ -232,12 +231,12 @@ def _resources(spec: dict[str, Any], gpus: float) -> dict[str, Any]:
     return resources
 
 
-def _variables(spec: dict[str, Any]) -> dict[str, str]:
+def _variables(spec: JsonObject) -> dict[str, str]:
     variables = spec.get("environmentVariables") or ()
     return {item["name"]: item["value"] for item in variables if item.get("value") is not None}
 
 
-def _pending_messages(workload: EmulatedWorkload) -> list[dict[str, Any]]:
+def _pending_messages(workload: EmulatedWorkload) -> list[JsonObject]:
     # The vendor's schema requires phaseReason here and knows two values; waiting for free GPUs is
     # neither of them.
     if workload.phase != phases.PENDING or not workload.phase_reason:

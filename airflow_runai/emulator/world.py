@@ -124,6 +124,7 @@ def _queue(project: ProjectQuota) -> Queue:
 
 
 def _cluster(name: str, settings: EmulatorSettings, first: bool) -> EmulatedCluster:
+    # Names of nodes are unique over all clusters; the usual single cluster gets the short ones.
     prefix = "node" if first else f"{name}-node"
     nodes = {f"{prefix}-{number + 1}": settings.gpus_per_node for number in range(settings.nodes)}
     return EmulatedCluster(str(uuid.uuid5(_NAMESPACE, name)), name, nodes)

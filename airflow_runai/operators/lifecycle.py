@@ -53,7 +53,7 @@ class _RunaiLifecycleOperator(BaseOperator):
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
             try:
-                found = hook.run(
+                workload = hook.run(
                     retry_while_unreachable(lambda: control_plane.resolve(project, self.workload))
                 )
             except NotResolved:
@@ -61,22 +61,25 @@ class _RunaiLifecycleOperator(BaseOperator):
                     raise
                 self.log.info("%s does not exist: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
-            push_workload_xcom(context, hook.settings.url, found, project.name)
-            if found.meaning in self.nothing_to_do:
-                self.log.info("%s is %s: nothing to do", found.name, found.phase)
-            else:
-                self._refuse_if_ended(found)
-                hook.run(retry_while_unreachable(lambda: self._call(found)))
-                self.log.info("%s was %s: done", found.name, found.phase)
-            return {"workload_id": found.id, "name": found.name, "phase": found.phase}
+            push_workload_xcom(context, hook.settings.url, workload, project.name)
+            self._change(hook, workload)
+        return {"workload_id": workload.id, "name": workload.name, "phase": workload.phase}
 
-    def _call(self, found: Workload) -> Flow[None]:
+    def _change(self, hook: RunaiHook, workload: Workload) -> None:
+        if workload.meaning in self.nothing_to_do:
+            self.log.info("%s is %s: nothing to do", workload.name, workload.phase)
+            return
+        self._refuse_if_ended(workload)
+        hook.run(retry_while_unreachable(lambda: self._call(workload)))
+        self.log.info("%s was %s: done", workload.name, workload.phase)
+
+    def _call(self, workload: Workload) -> Flow[None]:
         raise NotImplementedError
 
-    def _refuse_if_ended(self, found: Workload) -> None:
-        if found.meaning in OVER:
+    def _refuse_if_ended(self, workload: Workload) -> None:
+        if workload.meaning in OVER:
             raise InvalidArgument(
-                [f"workload {found.name!r} is {found.phase}; allowed: one that has not ended"]
+                [f"workload {workload.name!r} is {workload.phase}; allowed: one that has not ended"]
             )
 
 
@@ -92,8 +95,8 @@ class RunaiSuspendWorkloadOperator(_RunaiLifecycleOperator):
 
     nothing_to_do = (Meaning.SUSPENDED,)
 
-    def _call(self, found: Workload) -> Flow[None]:
-        return control_plane.suspend(found)
+    def _call(self, workload: Workload) -> Flow[None]:
+        return control_plane.suspend(workload)
 
 
 class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
@@ -108,8 +111,8 @@ class RunaiResumeWorkloadOperator(_RunaiLifecycleOperator):
 
     nothing_to_do = (Meaning.WAITING, Meaning.STARTING, Meaning.RUNNING)
 
-    def _call(self, found: Workload) -> Flow[None]:
-        return control_plane.resume(found)
+    def _call(self, workload: Workload) -> Flow[None]:
+        return control_plane.resume(workload)
 
 
 class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
@@ -125,8 +128,8 @@ class RunaiDeleteWorkloadOperator(_RunaiLifecycleOperator):
     nothing_to_do = (Meaning.DELETING,)
     absence_is_done = True
 
-    def _call(self, found: Workload) -> Flow[None]:
-        return control_plane.delete(found)
+    def _call(self, workload: Workload) -> Flow[None]:
+        return control_plane.delete(workload)
 
-    def _refuse_if_ended(self, found: Workload) -> None:
+    def _refuse_if_ended(self, workload: Workload) -> None:
         """Accept finished workloads: they can be deleted too."""

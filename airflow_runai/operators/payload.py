@@ -26,8 +26,8 @@ class PayloadOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("spec", "command_line", "template", "templates")
     template_fields_renderers = {"spec": "json", "command_line": "bash", "templates": "json"}
-    #: Empty, or Airflow would take paths in ``spec`` for files; a command line has its own way.
-    template_ext: Sequence[str] = ()
+    #: Endings of files that ``command_line`` may name; no other field names a file.
+    template_ext: Sequence[str] = (".sh", ".txt")
 
     spec: Mapping[str, Any] | None
     command_line: str | None
@@ -46,7 +46,7 @@ class PayloadOperator(BaseOperator):
 
     def _check_payload(self) -> None:
         """Check and lint at parse; a line in a file is checked when the file has been read."""
-        if is_file_name(self.command_line):
+        if is_file_name(self.command_line, self.template_ext):
             return
         parsed = check_payload_arguments(
             self.spec, self.command_line, self.template, self.workload_name
@@ -54,11 +54,28 @@ class PayloadOperator(BaseOperator):
         lint_at_parse(self, parsed)
 
     def resolve_template_files(self) -> None:
-        """Read the command line from its file, and check it; Airflow calls this after the parse."""
-        if is_file_name(self.command_line):
+        """
+        Read the command line from its file, and check it; Airflow calls this after the parse.
+
+        Airflow's own method would take a line that ends with the name of a script for a file.
+        """
+        if is_file_name(self.command_line, self.template_ext):
             self.command_line = read_command_line(self.command_line, self.get_template_env())
             self._check_payload()
-        super().resolve_template_files()
+        self.prepare_template()
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render a value; unlike Airflow's own method, take no text in it for a file's name."""
+        if isinstance(content, str):
+            environment = jinja_env or self.get_template_env()
+            return self._render(environment.from_string(content), context)
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def _do_render_template_fields(
         self,
@@ -78,8 +95,11 @@ class PayloadOperator(BaseOperator):
         super()._do_render_template_fields(parent, rendered, context, jinja_env, seen_oids)
         if not shown:
             return
-        if is_file_name(self.command_line):  # of a mapped task: no parse has seen it
+        if is_file_name(
+            self.command_line, self.template_ext
+        ):  # of a mapped task: no parse has seen it
             self.command_line = read_command_line(self.command_line, jinja_env)
+        # `execute` splits the line before it renders it, so that no value becomes another flag.
         self._unrendered = (self.command_line, self.templates)
         self.command_line = shown_command_line(
             self.command_line, lambda word: self.render_template(word, context, jinja_env)

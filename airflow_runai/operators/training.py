@@ -156,6 +156,7 @@ class RunaiTrainingOperator(PayloadOperator):
             policy = self._policy()
             show(spec)
             hook = RunaiHook(self.runai_conn_id)
+            # Once submitted, the workload may be alive: then no outage may cost it its task.
             patience = steadfastly if submitted else retry_while_unreachable
             project = hook.project(self.project or instructions.project, self.cluster, patience)
             submission = Submission(
@@ -251,7 +252,8 @@ class RunaiTrainingOperator(PayloadOperator):
     def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Return the result or raise."""
         push_xcom(context, TIMELINE_KEY, outcome.to_news())
-        known = context["ti"].xcom_pull(
+        # The project may have come from the connection or a template.
+        pushed = context["ti"].xcom_pull(
             task_ids=self.task_id, key=WORKLOAD_KEY, map_indexes=context["ti"].map_index
         )
         clocks = outcome.clocks
@@ -261,7 +263,7 @@ class RunaiTrainingOperator(PayloadOperator):
         )
         if outcome.status != SUCCEEDED:
             raise self._failure(context, outcome)
-        project = (known or {}).get("project") or self.project or ""
+        project = (pushed or {}).get("project") or self.project or ""
         return self._succeeded(context, outcome.to_result(project))
 
     def _failure(self, context: Context, outcome: Outcome) -> Exception:

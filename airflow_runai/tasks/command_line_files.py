@@ -1,28 +1,21 @@
-"""
-A file that holds an operator's command line, found where Airflow finds its templates.
-
-Airflow's own ``template_ext`` is not used: it would take each line that ends with the name of a
-script for a file, and so would it an image or a path in ``spec``.
-"""
+"""A file that holds an operator's command line, found where Airflow finds its templates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 from airflow_runai.errors import SpecError
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: Endings of such files.
-COMMAND_LINE_EXT = (".sh", ".txt")
 
-
-def is_file_name(command_line: Any) -> TypeGuard[str]:
-    """Whether ``command_line`` names a file: one word with such an ending; a line has several."""
+def is_file_name(command_line: object, endings: Sequence[str]) -> TypeGuard[str]:
+    """Return whether this is one word with such an ending; a command line has several words."""
     return (
         isinstance(command_line, str)
-        and command_line.endswith(COMMAND_LINE_EXT)
+        and command_line.endswith(tuple(endings))
         and len(command_line.split()) == 1
     )
 

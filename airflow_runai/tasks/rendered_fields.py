@@ -41,6 +41,7 @@ def shown_command_line(line: Any, render: Callable[[str], Any]) -> Any:
 
 
 def _masked_words(words: Sequence[str]) -> list[str]:
+    # `-u name:password` is a log-in only to curl.
     curl = ["curl"] if "curl" in words else []
     return [
         # The option in front tells that a word is a password.

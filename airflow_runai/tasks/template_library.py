@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_runai.core.templates import LIMIT, Template, library
+from airflow_runai.core.templates import MAX_CHARACTERS, Template, library
 from airflow_runai.deployment import configuration
 from airflow_runai.errors import SpecError
 
@@ -59,9 +59,9 @@ def _files(folder: str) -> Iterator[tuple[str, str]]:
 
 def _text(file: Path) -> str:
     size = file.stat().st_size
-    if size > LIMIT * 4:  # a character takes up to four bytes
+    if size > MAX_CHARACTERS * 4:  # a character takes up to four bytes
         raise SpecError(
-            [f"{file}: {size} bytes; allowed: {LIMIT} characters. Split it into several"]
+            [f"{file}: {size} bytes; allowed: {MAX_CHARACTERS} characters. Split it into several"]
         )
     try:
         return file.read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from sklearn.datasets import load_digits
 
 Array = NDArray[np.float32]
 HELD_OUT = 360
@@ -23,6 +22,8 @@ class Split(NamedTuple):
 
 def load() -> tuple[Split, Split]:
     """Training and held-out part; the same split for every run, whatever its seed."""
+    from sklearn.datasets import load_digits  # takes a second; wrong settings are told before
+
     bunch = load_digits()
     order = np.random.default_rng(0).permutation(len(bunch.target))
     x, y = (bunch.data / 16).astype(np.float32)[order], bunch.target.astype(np.int64)[order]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_runai.core.templates import LIMIT, resolve
+from airflow_runai.core.templates import MAX_CHARACTERS, resolve
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.template_library import template_library
 
@@ -88,10 +88,10 @@ def test_a_file_that_is_too_large_or_no_text_is_named(folder: Path) -> None:
     assert problems(folder=str(folder)) == (
         f"{folder}/base.yaml: no UTF-8 at byte 6; allowed: YAML in UTF-8",
     )
-    (folder / "base.yaml").write_bytes(b" " * (4 * LIMIT + 1))
+    (folder / "base.yaml").write_bytes(b" " * (4 * MAX_CHARACTERS + 1))
     (found,) = problems(folder=str(folder))
     assert found.startswith(
-        f"{folder}/base.yaml: {4 * LIMIT + 1} bytes; allowed: {LIMIT} characters"
+        f"{folder}/base.yaml: {4 * MAX_CHARACTERS + 1} bytes; allowed: {MAX_CHARACTERS} characters"
     )
 
 

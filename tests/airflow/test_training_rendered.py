@@ -156,6 +156,7 @@ def test_an_image_or_a_path_in_the_specification_is_no_file(
     (tmp_path / "list.txt").write_text("nor this")
     spec = {"image": "image.sh", "command": "true", "environment": {"FILES": "list.txt"}}
     given: dict[str, Any] = {"spec": spec, "workload_name": "short"}
+    assert RunaiTrainingOperator.template_ext == (".sh", ".txt")
     done = run(dag_of(training(**given), template_searchpath=str(tmp_path)))
     assert done.state == "success", done.words
     (made,) = emulator.workloads_named("short")

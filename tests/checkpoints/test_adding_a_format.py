@@ -6,8 +6,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from airflow_runai.checkpoints import check, formats
+from airflow_runai.checkpoints.checking.context import Format
 from airflow_runai.checkpoints.checking.findings import CODES
-from airflow_runai.checkpoints.checking.format import Format
 from docs import finding_codes, format_table
 from tests.checkpoints.samples import GOLDEN
 

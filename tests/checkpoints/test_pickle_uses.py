@@ -276,6 +276,8 @@ def test_whatever_fickling_calls_malicious_is_refused(tmp_path: Path) -> None:
     pickled: Any = pytest.importorskip("fickling.fickle").Pickled
     refused = 0
     for name, data in corpus(tmp_path / "canary").items():
+        if len(data) > 100_000:  # it chokes on what is meant to choke a reader
+            continue
         try:
             severity = analysis.check_safety(pickled.load(io.BytesIO(data))).severity
         except Exception:  # it gives up on what is broken

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from airflow_runai.core.lint import RULES, Script, Subject, lint
 from airflow_runai.emulator import Emulator
 from airflow_runai.training.preemptible import save_checkpoint
@@ -108,6 +110,16 @@ RunaiTrainingOperator(
         spec, retries=3, timeouts={"queue": 100, "total": 10}, on_kill="keep", deferrable=True
     )
     assert set(codes(shown)) >= {finding.code for finding in lint(subject)}
+
+
+def test_a_site_that_does_not_defer_holds_worker_slots(
+    airflow: Airflow, dags: Dags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = f"RunaiTrainingOperator(task_id='train', spec={SPEC})"
+    arguments = ("lint", "example", "train", "-S", str(dags(task)), "-o", "json")
+    assert "holds-worker-slot" not in codes(airflow(*arguments))
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "false")
+    assert "holds-worker-slot" in codes(airflow(*arguments))
 
 
 def test_measured_save_time_and_limit_of_the_project_reach_the_rules(

@@ -32,8 +32,7 @@ from tests.core.test_lint_preemptions import (
     SWALLOWS,
     WAITS,
 )
-from tests.support.patience import PATIENCE
-from tests.support.waiting import wait_until
+from tests.support.waiting import outlasts_steps, wait_until
 
 #: Notes what it was given and what it found, then trains until it is told to stop; or ends at once
 #: with $ENDS.
@@ -180,10 +179,10 @@ def test_a_shell_agrees_on_who_hears_sigterm(folder: Path, name: str, shell: str
     with running(folder, text, shell) as process:
         wait_until((folder / "noted").exists, "the training was started")
         os.kill(process.pid, signal.SIGTERM)  # to process 1 only, as a platform does
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(
-                0.6 if unheard else PATIENCE
-            )  # that it never ends can only be seen by waiting
+        if unheard:
+            outlasts_steps(process)  # that it never ends can only be seen by waiting
+        else:
+            process.wait()
         saved = process.poll() is not None and (folder / "noted.saved").exists()
         code = process.poll()
     assert saved is not unheard
@@ -210,8 +209,10 @@ def test_a_shell_agrees_on_what_never_ends(folder: Path, name: str) -> None:
     for code in ("0", "3"):
         with running(folder, text, ENDS=code) as process:
             wait_until((folder / "noted").exists, "the training was started")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.4 if ENDLESS in codes else PATIENCE)
+            if ENDLESS in codes:
+                outlasts_steps(process)
+            else:
+                process.wait()
             endless.append(process.poll() is None)
     assert any(endless) is (ENDLESS in codes)
 
@@ -256,6 +257,8 @@ def test_a_shell_agrees_on_what_is_kept(folder: Path, name: str) -> None:
     with running(folder, text) as process:
         wait_until((folder / "noted").exists, "the training was started")
         os.kill(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.6 if codes else PATIENCE)
+        if codes:
+            outlasts_steps(process)
+        else:
+            process.wait()
     assert any((folder / "shared").rglob("saved")) is (AT_END not in codes)

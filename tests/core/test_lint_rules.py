@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.core.lint import RULES, SEVERITIES, Finding, Script, Subject, check_codes, lint
+from airflow_runai.core.lint import (
+    RULES,
+    SEVERITIES,
+    LintFinding,
+    Script,
+    Subject,
+    check_codes,
+    lint,
+)
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
 
@@ -479,7 +487,7 @@ HITS = [(code, subject) for code, (hits, _) in CASES.items() for subject in hits
 MISSES = [(code, subject) for code, (_, misses) in CASES.items() for subject in misses]
 
 
-def found(subject: dict[str, Any]) -> list[Finding]:
+def found(subject: dict[str, Any]) -> list[LintFinding]:
     return list(lint(Subject(**subject)))
 
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.core.templates import LIMIT, load_template
+from airflow_runai.core.templates import MAX_CHARACTERS, load_template
 from airflow_runai.core.templates.text import documents, scalar
 from airflow_runai.errors import SpecError
 
@@ -65,7 +65,10 @@ BAD = {
     "nothing": ("", "a.yaml: empty; allowed: a template"),
     "comments only": ("# nothing\n---\n", "a.yaml: empty"),
     "two documents": ("name: a\n---\nname: b", "a.yaml: 2 YAML documents; allowed: one"),
-    "too much": ("#" * (LIMIT + 1), f"a.yaml: {LIMIT + 1} characters; allowed: {LIMIT}"),
+    "too much": (
+        "#" * (MAX_CHARACTERS + 1),
+        f"a.yaml: {MAX_CHARACTERS + 1} characters; allowed: {MAX_CHARACTERS}",
+    ),
     "bytes": (b"name: a", "a.yaml: a bytes; allowed: YAML as a text"),
 }
 

@@ -306,7 +306,7 @@ def test_a_week_with_three_hundred_preemptions_is_followed_to_its_end() -> None:
     assert all(len(tell.data["timeline"]) <= 200 for tell in hand.told)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(1, 1300), max_size=4), st.integers(15, 90))
 def test_a_wait_that_is_restarted_in_the_middle_ends_alike(
     stops: list[float], interval: int

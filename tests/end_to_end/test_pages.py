@@ -346,9 +346,9 @@ def test_tab_goes_on_by_itself_and_stops_when_the_task_has_ended(
     airflow.knows("success", _LIFE, _START + 900)
     window.until_text("Completed", "[data-part=phase]")
     asked = len(airflow.asked)
-    time.sleep(
-        6
-    )  # longer than the time between two looks: that nothing is asked can only be seen by waiting
+    # Its timers are the page's: one that were still set for the next look would be due before this.
+    window.run("setTimeout(() => { window.later = true; }, 6000)")
+    window.until("return window.later")
     assert len(airflow.asked) == asked
 
 

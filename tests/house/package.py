@@ -8,6 +8,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,8 +32,9 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def functions() -> list[Function]:
-    return [function for path in package_files() for function in _functions(path)]
+@cache
+def functions() -> tuple[Function, ...]:
+    return tuple(function for path in package_files() for function in _functions(path))
 
 
 def classes() -> Counter[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from tests.support.patience import PATIENCE, Patience
 
-__all__ = ["eventually", "pauses", "wait_until"]
+__all__ = ["eventually", "outlasts_steps", "pauses", "wait_until"]
 
 T = TypeVar("T")
 #: Seconds of processor time that a wait may cost: what polls for ever uses a little all the time.
@@ -41,6 +42,21 @@ async def eventually(look: Callable[[], object], what: str = "what the test wait
             return
         await asyncio.sleep(pause)
     raise AssertionError(what)
+
+
+def outlasts_steps(process: subprocess.Popen[bytes], steps: int = 25) -> bool:
+    """
+    Tell whether a process is still there when a shell beside it has taken some steps of 20 ms.
+
+    On a busy machine the shell is as slow as the process, so that waiting in vain proves as much
+    there as elsewhere.
+    """
+    script = f"i=0; while [ $i -lt {steps} ]; do sleep 0.02; i=$((i + 1)); done"
+    with subprocess.Popen(["sh", "-c", script]) as shell:
+        while shell.poll() is None and process.poll() is None:
+            time.sleep(0.005)
+        shell.kill()
+    return process.returncode is None
 
 
 def pauses(seconds: float = PATIENCE) -> Iterator[float]:

@@ -18,21 +18,13 @@ import pytest
 
 from airflow_runai.checkpoints import Verdict, check, select
 from airflow_runai.training.preemptible import newest_valid
-from tests.support.forks import Fork, imported_first
+from tests.support.forks import Fork
 
 HERE = Path(__file__).parents[2]
 STEPS = 10
 LIBRARY = {"huggingface": "transformers", "lightning": "lightning", "torch": "torch"}
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def libraries() -> None:
-    """Import the libraries once for all trainings of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        imported_first(f"tests.training.{program}_program" for program in LIBRARY)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("libraries")]
 
 
 def train(program: str, *arguments: object) -> None:

@@ -7,14 +7,13 @@ import importlib
 import importlib.util
 import inspect
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.house.test_docs import ROOT, Snippet, snippets
+from tests.house.test_docs import Snippet, snippets
+from tests.support.forks import Fork
 
 LIBRARIES = ("torch", "transformers", "lightning")
 SNIPPETS = snippets(*(f"python {library}" for library in LIBRARIES))
@@ -54,7 +53,12 @@ def test_snippet_compiles_and_its_calls_of_ours_fit(snippet: Snippet) -> None:
     assert fitted >= 2
 
 
+def execute(text: str) -> None:
+    exec(compile(text, "snippet", "exec"), {"__name__": "__main__"})
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("libraries")
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.place)
 def test_snippet_runs_under_its_library(snippet: Snippet, tmp_path: Path) -> None:
     library = snippet.category.split()[1]
@@ -62,7 +66,6 @@ def test_snippet_runs_under_its_library(snippet: Snippet, tmp_path: Path) -> Non
         pytest.skip(
             f"{library} is not installed; the snippet was compiled and its calls were checked"
         )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", snippet.text]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    printed, code = Fork(execute, snippet.text, environment=environment, folder=tmp_path).finish()
+    assert code == 0, printed[-3000:]

@@ -1,8 +1,8 @@
-"""What a format receives beside the files: request, account and read cache."""
+"""A format, and what it receives beside the files: request, account and read cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.read_cache import ReadCache
 from airflow_runai.checkpoints.checking.request import CheckRequest
 from airflow_runai.checkpoints.checking.verdict import severity_of, verdict_of
+from airflow_runai.checkpoints.storage.listing import Listing
 
 _MAX_MESSAGE = 500
 
@@ -22,11 +23,13 @@ class CheckContext:
     One check under way.
 
     :param request: what is asked.
+    :param formats: the formats to recognise, most specific first; some formats wrap others.
     :param account: what was found so far.
     :param cache: what reading keeps.
     """
 
     request: CheckRequest
+    formats: tuple[Format, ...] = ()
     account: CheckAccount = field(default_factory=CheckAccount)
     cache: ReadCache = field(default_factory=ReadCache)
 
@@ -65,4 +68,26 @@ class CheckContext:
 
     def for_part(self, name: str) -> CheckContext:
         """Open the check of one file that runs beside others; its account is merged afterwards."""
-        return CheckContext(self.request, self.account.for_part(name), self.cache.for_part())
+        account, cache = self.account.for_part(name), self.cache.for_part()
+        return CheckContext(self.request, self.formats, account, cache)
+
+
+@dataclass(frozen=True)
+class Format:
+    """
+    One way of writing checkpoints.
+
+    :param name: as it appears in reports.
+    :param detect: whether the bytes prove that it is this format and no other; may read a few.
+    :param examine: checks it at the level of the request and notes findings; may raise
+        :class:`~airflow_runai.checkpoints.checking.format_error.FormatError`.
+    :param meant: whether the name says that a damaged file was meant to be this format; asked only
+        if no bytes prove any format.
+    :param weights: endings of files that hold weights or training state.
+    """
+
+    name: str
+    detect: Callable[[Listing, CheckContext], bool]
+    examine: Callable[[Listing, CheckContext], None]
+    meant: Callable[[Listing, CheckContext], bool] = lambda tree, context: False
+    weights: tuple[str, ...] = ()

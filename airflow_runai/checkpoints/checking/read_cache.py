@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 
 from airflow_runai.checkpoints.storage.access import AHEAD, Blocks
@@ -29,23 +28,23 @@ class ByteCount:
                 self._progress(self._total)
 
 
-@dataclass(frozen=True)
 class ReadCache:
     """
     What was read of the files of one checkpoint.
 
     :param count: the bytes read, of all parts.
     :param ahead: ranges of a remote file that are fetched in advance.
-    :param blocks: heads and ends of remote files that were fetched last.
-    :param heads: the first bytes of a file, by relative path.
-    :param member_names: names of the members of a zip file, by relative path.
+
+    ``blocks`` holds the heads and ends of remote files that were fetched last, ``heads`` the first
+    bytes of a file and ``member_names`` the names in a zip file, by relative path.
     """
 
-    count: ByteCount = field(default_factory=ByteCount)
-    ahead: int = AHEAD
-    blocks: Blocks = field(default_factory=Blocks)
-    heads: dict[str, bytes] = field(default_factory=dict)
-    member_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    def __init__(self, count: ByteCount | None = None, ahead: int = AHEAD) -> None:
+        self.count = count or ByteCount()
+        self.ahead = ahead
+        self.blocks = Blocks()
+        self.heads: dict[str, bytes] = {}
+        self.member_names: dict[str, tuple[str, ...]] = {}
 
     def for_part(self) -> ReadCache:
         """Make a cache for a file that is read beside others, and therefore fetches less ahead."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.storage.listing import Listing
 
@@ -35,10 +34,10 @@ def recognise(tree: Listing, context: CheckContext) -> Format | None:
 
     :raises FormatError: when it cannot be read.
     """
-    for form in context.request.formats:
+    for form in context.formats:
         if form.detect(tree, context):
             return form
-    for form in context.request.formats:
+    for form in context.formats:
         if form.meant(tree, context):
             return form
     return None

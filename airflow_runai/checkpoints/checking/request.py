@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_runai.checkpoints.checking.findings import ACCEPTABLE
-from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.checking.ledger import Ledger
 
 
@@ -41,11 +40,9 @@ class CheckRequest:
     How deep to check, and against what.
 
     :param level: 0 listing, 1 structure, 2 integrity, 3 content.
-    :param formats: formats to recognise, most specific first.
     :param ledger: of the last accepted checkpoint, to compare with.
     """
 
     level: int
     policy: Policy = Policy()
-    formats: tuple[Format, ...] = ()
     ledger: Ledger | None = None

@@ -53,8 +53,8 @@ def check(
         raise ValueError(
             f"level: {level!r} is not one of 0 (listing), 1 (structure), 2 (integrity), 3 (content)"
         )
-    request = CheckRequest(level, policy or Policy(), FORMATS, ledger)
-    context = CheckContext(request, cache=ReadCache(ByteCount(progress)))
+    request = CheckRequest(level, policy or Policy(), ledger)
+    context = CheckContext(request, FORMATS, cache=ReadCache(ByteCount(progress)))
     tree = list_and_note(path, context)
     if isinstance(progress, Progress):
         size = sum(entry.size for entry in tree.files.values())

@@ -1,1 +1,1 @@
-"""Encodings that several formats are made of, read with limits: zip, JSON, protobuf, LevelDB, HDF5, Zarr, zstd."""
+"""Encodings that several formats share, read with limits: zip, JSON, protobuf, HDF5, Zarr."""

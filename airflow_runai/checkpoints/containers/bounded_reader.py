@@ -1,9 +1,9 @@
 """
-A binary header, walked field by field: numbers and texts at a place, and never a byte beyond the end.
+Reads a binary header field by field: numbers and texts at a place, never beyond the end.
 
 Reads ahead in blocks of 64 KiB, so that a walk over a million small fields of a file of many GB
-costs neither a million reads nor the file's size in memory. What a field says about sizes is
-believed only as far as there are bytes.
+costs neither a million reads nor the file's size in memory. A size in a field is trusted only as
+far as there are bytes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class BoundedReader:
     Random access to some bytes.
 
     :param read: as :meth:`Source.at`.
-    :param size: the number of bytes there are.
-    :param code: code of the :class:`FormatError` that a place beyond the end is.
+    :param size: the number of bytes.
+    :param code: code of the :class:`FormatError` for a place beyond the end.
     """
 
     def __init__(self, read: Callable[[int, int], bytes], size: int, code: str) -> None:
@@ -66,19 +66,18 @@ class BoundedReader:
         return cls(lambda at, size: data[at : at + size], len(data), code)
 
     def damage(self, what: str) -> FormatError:
-        """The error to raise for something that cannot be."""
+        """Make the error for content that cannot be right."""
         return FormatError(self.code, what)
 
     def bytes(self, at: int, size: int) -> bytes:
         """
-        Some bytes.
+        Read bytes.
 
-        :raises FormatError: when they are not all there.
+        :raises FormatError: if they are not all there.
         """
         if size > self.size - at or at < 0:
-            raise self.damage(
-                f"{size} bytes at {at} reach beyond the end at {self.size}; it was cut or overwritten"
-            )
+            text = f"{size} bytes at {at} reach beyond the end at {self.size}"
+            raise self.damage(f"{text}; it was cut or overwritten")
         if size > _BLOCK:
             return self._read(at, size)
         if at < self._begin or at + size > self._begin + len(self._block):
@@ -105,9 +104,9 @@ class BoundedReader:
 
     def fields(self, begin: int, end: int) -> Iterator[Field]:
         """
-        Fields of the protobuf message between two places.
+        Yield the fields of the protobuf message between two places.
 
-        :raises FormatError: when they do not end where the message does.
+        :raises FormatError: if they do not end where the message does.
         """
         at = begin
         while at < end:
@@ -131,16 +130,15 @@ class BoundedReader:
             return Field(number, value, end, end)
         if wire in (_FIXED32, _FIXED64):
             width = 4 if wire == _FIXED32 else 8
-            return Field(
-                number, int.from_bytes(self.bytes(at, width), "little"), at + width, at + width
-            )
+            value, end = int.from_bytes(self.bytes(at, width), "little"), at + width
+            return Field(number, value, end, end)
         raise self.damage(f"field {number} at {at} has wire type {wire}; 0, 1, 2 and 5 are allowed")
 
     def text(self, field: Field, limit: int = 4096) -> str:
         """
-        Content of a field as text, what is no UTF-8 replaced.
+        Return the content of a field as text; bytes that are not UTF-8 are replaced.
 
-        :raises FormatError: when it is longer than ``limit`` bytes.
+        :raises FormatError: if it is longer than ``limit`` bytes.
         """
         if field.size > limit:
             raise self.damage(

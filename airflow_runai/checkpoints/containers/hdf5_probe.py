@@ -1,10 +1,10 @@
 """
-The other process that opens an HDF5 file, because the C library that parses it is not to be trusted with our own.
+The separate process that opens an HDF5 file, because the C library that parses it is not trusted.
 
-Started by :mod:`~airflow_runai.checkpoints.containers.hdf5_reader` as a script, by its path;
+:mod:`~airflow_runai.checkpoints.containers.hdf5_reader` starts it as a script, by its path; it
 imports nothing of this package. It limits its own memory and time first, follows no link into
-another file, loads no filter plug-ins, and decides nothing: what the datasets hold goes out as one
-line of JSON each, with its bytes behind it. h5py 3.
+another file, loads no filter plug-ins, and decides nothing: it writes one line of JSON for each
+dataset, followed by the bytes. h5py 3.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TEXT_LIMIT = 16 * 1024 * 1024
 
 
 class Refusal(Exception):
-    """The file is not to be read; the arguments are the kind of trouble and the words for it."""
+    """The file must not be read; the arguments are the kind of problem and its message."""
 
 
 class Part(io.RawIOBase):
@@ -59,7 +59,11 @@ class Part(io.RawIOBase):
 
 
 def say(line: dict[str, Any], content: Iterable[bytes] | None = None) -> None:
-    """Give one answer: a line, and blocks of bytes behind their length; an empty one is the last, or cannot be read."""
+    """
+    Write one answer: a line, then blocks of bytes, each behind its length.
+
+    An empty block is the last; it also ends a dataset that cannot be read.
+    """
     sys.stdout.buffer.write(json.dumps({**line, "content": content is not None}).encode() + b"\n")
     if content is None:
         return
@@ -121,38 +125,29 @@ def _places(shape: tuple[int, ...], step: int) -> Iterator[tuple[Any, ...]]:
         outer[axis] += 1
 
 
-def show(h5py: Any, name: str, item: Any, size: int) -> None:
-    """Tell one group or dataset."""
+def show(h5py: Any, name: str, item: Any, file_size: int) -> None:
+    """Write one group or dataset."""
     sealed = h5py.h5o.get_info(item.id).hdr.version >= 2
     if not isinstance(item, h5py.Dataset):
         say({"group": name[:1000], "sealed": sealed})
         return
     if item.shape is None:
-        say(
-            {
-                "dataset": name[:1000],
-                "dtype": item.dtype.str,
-                "shape": [],
-                "sealed": sealed,
-                "size": 0,
-            }
-        )
+        line = {"dataset": name[:1000], "dtype": item.dtype.str, "shape": [], "sealed": sealed}
+        say({**line, "size": 0})
         return
     if item.external or item.is_virtual:
         raise Refusal("external", f"{name} takes its values from another file")
-    if item.nbytes > 1000 * size + 16 * _BLOCK:
+    if item.nbytes > 1000 * file_size + 16 * _BLOCK:
         raise Refusal("limit", f"{name} would unpack to {item.nbytes} bytes")
     plain = item.dtype.kind not in "OV"
     sealed = sealed and bool(plain and (item.fletcher32 or not item.nbytes))
     line = {"dataset": name[:1000], "dtype": item.dtype.str, "shape": item.shape, "sealed": sealed}
-    say(
-        {**line, "size": item.nbytes if plain else 0},
-        blocks(item) if plain and item.nbytes else None,
-    )
+    size = item.nbytes if plain else 0
+    say({**line, "size": size}, blocks(item) if size else None)
 
 
 def read(h5py: Any, request: dict[str, Any]) -> None:
-    """Tell everything about one file."""
+    """Write everything about one file."""
     with open(request["path"], "rb") as file:
         part = Part(file, request["begin"], request["size"])
         with h5py.File(io.BufferedReader(part, 1 << 16), "r") as root:

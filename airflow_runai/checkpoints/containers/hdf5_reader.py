@@ -1,29 +1,31 @@
 """
-Reads the datasets of an HDF5 file through h5py, in a process of its own with limits on memory and time.
+Reads the datasets of an HDF5 file through h5py, in a separate process with limits.
 
-The C library has had its share of CVEs; if this file breaks it, or makes it allocate or loop
-without end, only that process dies. What it says is only listened to. Without h5py (extra
-``hdf5``), or on object storage, nothing is read.
+The C library has a history of CVEs; if the file breaks it, or makes it allocate or loop without
+end, only that process dies, and its answers are treated as data. Without h5py (extra ``hdf5``), or
+on object storage, nothing is read.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import CHUNK
 from airflow_runai.checkpoints.storage.listing import Location
 
-#: Told a line of JSON about a group or dataset; returns who is told its bytes.
+if TYPE_CHECKING:
+    import subprocess
+
+#: Called with a line of JSON about a group or dataset; returns what is called with its bytes.
 Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
 
 _PROBE = Path(__file__).with_name("hdf5_probe.py")
@@ -38,9 +40,9 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
     """
     Read every dataset once.
 
-    :param begin: where in the file the HDF5 content begins; not 0 inside of a zip.
-    :param size: how long it is, in bytes.
-    :param listen: told about every group and dataset; see
+    :param begin: first byte of the HDF5 content in the file; not 0 inside a zip.
+    :param size: its length, in bytes.
+    :param listen: called for every group and dataset; see
         :mod:`~airflow_runai.checkpoints.containers.hdf5_probe`.
     :return: why nothing was read; ``None`` when everything was.
     :raises FormatError: ``hdf5-damaged``, ``hdf5-external`` or ``hdf5-limit``.
@@ -55,6 +57,8 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
         "begin": begin,
         "size": size,
         "sys_path": sys.path,
+        "memory": _MEMORY,
+        "seconds": seconds,
     }
     with _started() as probe:
         watch = Timer(10 * seconds, probe.kill)
@@ -63,9 +67,7 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
             assert probe.stdin is not None
             assert probe.stdout is not None
             with suppress(BrokenPipeError):
-                probe.stdin.write(
-                    json.dumps({**request, "memory": _MEMORY, "seconds": seconds}).encode()
-                )
+                probe.stdin.write(json.dumps(request).encode())
                 probe.stdin.close()
             end = _heard(probe.stdout, listen)
         finally:
@@ -79,36 +81,33 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
 
 
 def _started() -> subprocess.Popen[bytes]:
-    # No plug-ins; no threads, whose stacks count as memory; and nothing else of our environment,
-    # credentials least.
-    kept = (
-        {"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]}
-        if "LD_LIBRARY_PATH" in os.environ
-        else {}
-    )
-    own = {
+    import subprocess  # slows the start of a command
+
+    # No plug-ins; no threads, whose stacks count as memory; nothing else of our environment, which
+    # may hold credentials.
+    environment = {
         "HDF5_PLUGIN_PRELOAD": "::",
         "HDF5_USE_FILE_LOCKING": "FALSE",
         "OPENBLAS_NUM_THREADS": "1",
     }
+    if "LD_LIBRARY_PATH" in os.environ:
+        environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return subprocess.Popen(
         [sys.executable, "-I", str(_PROBE)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**kept, **own},
+        env=environment,
     )
 
 
 def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
-    """Listen to the end; a process that died before it said so ran into its limits, or crashed."""
+    """Listen to the end; a process that stops before it ran into its limits, or crashed."""
     while True:
         text = answers.readline(_LINE_LIMIT)
         if not text.endswith(b"\n"):
-            return {
-                "end": "limit",
-                "message": "reading it ended early: too much time or memory, or a crash",
-            }
+            message = "reading it ended early: too much time or memory, or a crash"
+            return {"end": "limit", "message": message}
         line: dict[str, Any] = json.loads(text)
         if "end" in line:
             return line

@@ -30,9 +30,8 @@ def read_object(tree: Listing, context: CheckContext, name: str) -> dict[str, An
     """
     with Source(tree.narrowed_to(name), context) as source:
         if source.size > SIZE_LIMIT:
-            raise FormatError(
-                "json-malformed", f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read"
-            )
+            text = f"{name}: {source.size} bytes; at most {SIZE_LIMIT} are read"
+            raise FormatError("json-malformed", text)
         return parse_object(source.at(0, source.size), "json-malformed", name)
 
 
@@ -42,20 +41,18 @@ def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
 
     :param code: code of the damage to raise.
     :param place: what is parsed, for the message.
-    :raises FormatError: when it is anything else.
+    :raises FormatError: if it is anything else.
     """
     if sum(data.count(token) for token in (b'"', b",", b"[", b"{")) > _TOKEN_LIMIT:
-        raise FormatError(
-            code, f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many"
-        )
+        text = f"{place}: more than {_TOKEN_LIMIT} tokens; no checkpoint needs as many"
+        raise FormatError(code, text)
     try:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_int=_short_int
         )
     except (ValueError, RecursionError) as error:
-        raise FormatError(
-            code, f"{place}: is not JSON ({error}); it was cut or overwritten"[:300]
-        ) from None
+        text = f"{place}: is not JSON ({error}); it was cut or overwritten"
+        raise FormatError(code, text[:300]) from None
     if not isinstance(value, dict):
         raise FormatError(code, f"{place}: is not a JSON object")
     return value
@@ -65,9 +62,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
-        _refuse(
-            f"key {shown(next(name for name in names if names.count(name) > 1))} is there twice"
-        )
+        twice = next(name for name in names if names.count(name) > 1)
+        _refuse(f"key {shown(twice)} is there twice")
     return result
 
 

@@ -1,10 +1,10 @@
 """
-The configuration of a Keras model, read as plain JSON, to say whether building the model would run code.
+Reads the configuration of a Keras model as plain JSON, to find what would run code.
 
 Keras 3 builds objects from ``module`` and ``class_name``. A Lambda layer carries Python byte code;
-a module of Python's own, or a function of Keras that loads or opens things, has been used to run
-commands (CVE-2025-1550, CVE-2025-8747). Classes of the user's own are reported, as foreign names in
-a pickle are. Nothing is imported.
+a module of Python itself, or a function of Keras that loads or opens things, has been used to run
+commands (CVE-2025-1550, CVE-2025-8747). A user's own classes are reported, as foreign names in a
+pickle are. Nothing is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from airflow_runai.checkpoints.checking.format_error import shown
 from airflow_runai.checkpoints.containers.json_documents import parse_object
 
 _LAMBDA = ("Lambda", "__lambda__")
-_PARTS = "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random"
+_PARTS = (
+    "layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations"
+    "|dtype_policies|random"
+)
 _OWN = re.compile(rf"(?:tf_)?keras(?:\.src)?(?:\.(?:{_PARTS})(?:\.\w+)*)?")
 _LIBRARIES = ("tensorflow", "torch", "jax", "numpy", "keras", "tf_keras")
 
@@ -36,24 +39,17 @@ def note_config(data: bytes, label: str, context: CheckContext) -> None:
         kind, module = item.get("class_name"), item.get("module")
         name = f"{module}.{kind}" if module else str(kind)
         if kind in _LAMBDA:
-            context.note(
-                "keras-code", label, "a Lambda layer: loading the model runs code that it holds"
-            )
-        elif isinstance(module, str) and _dangerous(module, item):
-            context.note(
-                "keras-code",
-                label,
-                f"{shown(name)} ({shown(item.get('config'))}): loading would use it",
-            )
+            text = "a Lambda layer: loading the model runs code that it holds"
+            context.note("keras-code", label, text)
+        elif isinstance(module, str) and _is_dangerous(module, item):
+            text = f"{shown(name)} ({shown(item.get('config'))}): loading would use it"
+            context.note("keras-code", label, text)
         elif isinstance(module, str) and not _OWN.fullmatch(module):
             foreign.add(name)
     if foreign:
         code = "keras-foreign-strict" if context.request.policy.strict else "keras-foreign"
-        context.note(
-            code,
-            label,
-            f"names what is not Keras's own: {', '.join(sorted(foreign)[:5])[:200]}; not imported",
-        )
+        names = ", ".join(sorted(foreign)[:5])[:200]
+        context.note(code, label, f"names what is not Keras's own: {names}; not imported")
 
 
 def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -67,10 +63,11 @@ def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
             pending.extend(value)
 
 
-def _dangerous(module: str, item: dict[str, Any]) -> bool:
-    """Functions of libraries, and anything of Python itself; a plain function of the user's has module builtins."""
+def _is_dangerous(module: str, item: dict[str, Any]) -> bool:
+    """Whether it is a function of a library, or anything of Python itself."""
     top = module.partition(".")[0]
     if top == "builtins":
+        # Keras writes this module for a user's own plain function, too.
         names = (item.get("config"), item.get("class_name"))
         return any(isinstance(name, str) and hasattr(builtins, name) for name in names)
     if top in sys.stdlib_module_names:

@@ -1,5 +1,5 @@
 """
-A LevelDB table, as the index of a TensorFlow checkpoint is one: sorted keys and values in blocks with checksums.
+A LevelDB table, such as the index of a TensorFlow checkpoint: keys and values in blocks.
 
 Every byte is accounted for: the blocks follow each other from the first byte to the footer, each
 has its CRC32C. Only uncompressed blocks are read, because TensorFlow writes no others
@@ -22,7 +22,7 @@ _KEYS_LIMIT = 32 * 1024 * 1024
 
 def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
     """
-    Keys and values, in the order of the keys.
+    Yield keys and values, in the order of the keys.
 
     :param data: the whole table.
     :param code: code of the :class:`FormatError` to raise.
@@ -35,11 +35,8 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
     meta_size, at = table.varint(at)
     begin, at = table.varint(at)
     size, at = table.varint(at)
-    if (
-        any(data[at:-8])
-        or begin != meta_begin + meta_size + _TRAILER_SIZE
-        or begin + size + _TRAILER_SIZE != footer
-    ):
+    meta_end, index_end = meta_begin + meta_size + _TRAILER_SIZE, begin + size + _TRAILER_SIZE
+    if any(data[at:-8]) or begin != meta_end or index_end != footer:
         raise table.damage("its footer does not point at the blocks before it; it was overwritten")
     for _ in _entries(_block(table, meta_begin, meta_size)):
         raise table.damage("its meta block is not empty")
@@ -49,9 +46,8 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
         block_begin, after = part.varint(0)
         block_size, after = part.varint(after)
         if block_begin != expected or after != len(handle):
-            raise table.damage(
-                f"block at {block_begin} does not follow the one before, which ends at {expected}"
-            )
+            text = f"block at {block_begin} does not follow the one before"
+            raise table.damage(f"{text}, which ends at {expected}")
         expected = block_begin + block_size + _TRAILER_SIZE
         yield from _entries(_block(table, block_begin, block_size))
     if expected != meta_begin:
@@ -59,7 +55,7 @@ def read_table(data: bytes, code: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block(table: BoundedReader, begin: int, size: int) -> BoundedReader:
-    """Content of one block, after its checksum was compared."""
+    """Return the content of one block, after comparing its checksum."""
     data = table.bytes(begin, size + _TRAILER_SIZE)
     if crc32c(data[:-4]) != unmasked(int.from_bytes(data[-4:], "little")):
         raise table.damage(f"block at {begin} is damaged: its CRC32C does not match")

@@ -1,5 +1,5 @@
 """
-OCDBT, the store of TensorStore that Orbax writes values into: which keys there are, and where their bytes lie.
+OCDBT, the store of TensorStore that Orbax writes values into: its keys and where their bytes lie.
 
 A manifest names the root of a B+tree; nodes and values lie in data files, several in one. Manifest
 and nodes are one record each: magic, length, body packed with zstd, CRC32C. The layout is that of
@@ -46,12 +46,12 @@ class Value:
 
 def values_of(manifest: bytes, read: Read) -> Iterator[Value]:
     """
-    Every value of the newest version.
+    Yield every value of the newest version.
 
     :param manifest: the whole of ``manifest.ocdbt``.
     :param read: reads the data files.
-    :raises FormatError: ``orbax-layout`` where something contradicts itself, ``too-large``,
-        ``not-examined`` for a kind that is not read, and whatever ``read`` raises.
+    :raises FormatError: ``orbax-layout`` for a contradiction, ``too-large``, ``not-examined`` for
+        a kind that is not read, and whatever ``read`` raises.
     """
     body = _Body(_record(manifest, _MANIFEST_MAGIC))
     body.skip(16)
@@ -68,10 +68,9 @@ def values_of(manifest: bytes, read: Read) -> Iterator[Value]:
         return
     body.numbers(count)
     heights = body.take(count)
-    places = [body.numbers(count) for _ in range(3)]
-    yield from _walk(
-        [(_Place(files, *(numbers[-1] for numbers in places)), heights[-1], b"")], read
-    )
+    # The last entry of each list is the newest version.
+    file, offset, size = (body.numbers(count)[-1] for _ in range(3))
+    yield from _walk([(_Place(files, file, offset, size), heights[-1], b"")], read)
 
 
 class _Place:
@@ -89,15 +88,12 @@ def _walk(pending: list[tuple[_Place, int, bytes]], read: Read) -> Iterator[Valu
     while pending:
         place, height, prefix = pending.pop()
         if place.size > _RECORD_LIMIT:
-            raise FormatError(
-                "too-large", f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read"
-            )
+            text = f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read"
+            raise FormatError("too-large", text)
         body = _Body(_record(read(place.path, place.offset, place.size), _NODE_MAGIC))
         if body.take(1)[0] != height or height > _DEPTH_LIMIT:
-            raise FormatError(
-                _CODE,
-                f"the node in {place.path} is not of height {height}; it belongs to another save",
-            )
+            text = f"the node in {place.path} is not of height {height}"
+            raise FormatError(_CODE, f"{text}; it belongs to another save")
         files, keys = body.files(place.base), body.keys(interior=height > 0)
         met += len(keys)
         if met > _ENTRY_LIMIT:
@@ -105,9 +101,8 @@ def _walk(pending: list[tuple[_Place, int, bytes]], read: Read) -> Iterator[Valu
         if height:
             numbers = [body.numbers(len(keys)) for _ in range(3)]
             for (key, common), file, offset, size in zip(keys, *numbers, strict=True):
-                pending.append(
-                    (_Place(files, file, offset, size), height - 1, prefix + key[:common])
-                )
+                child = _Place(files, file, offset, size)
+                pending.append((child, height - 1, prefix + key[:common]))
         else:
             yield from _leaf(body, [prefix + key for key, _ in keys], files)
 
@@ -126,7 +121,7 @@ def _leaf(body: _Body, keys: list[bytes], files: list[tuple[str, str]]) -> Itera
 
 
 def _record(data: bytes, magic: bytes) -> bytes:
-    """Body of a record, after its length and its checksum were compared."""
+    """Return the body of a record, after comparing its length and checksum."""
     if len(data) < _FRAME or data[:4] != magic or int.from_bytes(data[4:12], "little") != len(data):
         raise FormatError(_CODE, f"no record of {len(data)} bytes; it was cut or overwritten")
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
@@ -135,9 +130,8 @@ def _record(data: bytes, magic: bytes) -> bytes:
     version, at = window.varint(0)
     packed, at = window.varint(at)
     if version or packed > 1:
-        raise FormatError(
-            "not-examined", f"version {version}, compression {packed} of OCDBT are not read"
-        )
+        text = f"version {version}, compression {packed} of OCDBT are not read"
+        raise FormatError("not-examined", text)
     body = data[12 + at : -4]
     return unpacked(body, _BODY_LIMIT, _CODE) if packed else body
 
@@ -157,12 +151,11 @@ class _Body:
         return [self.number() for _ in range(count)]
 
     def count(self) -> int:
-        """A number of things of which each takes a byte at least."""
+        """Read a number of entries, each of which takes at least a byte."""
         value = self.number()
         if value > self._window.size - self._at:
-            raise FormatError(
-                _CODE, f"{value} entries in {self._window.size} bytes; it was overwritten"
-            )
+            text = f"{value} entries in {self._window.size} bytes; it was overwritten"
+            raise FormatError(_CODE, text)
         return value
 
     def take(self, size: int) -> bytes:
@@ -173,21 +166,19 @@ class _Body:
         self.take(size)
 
     def texts(self, prefixes: list[int], suffixes: list[int]) -> list[bytes]:
-        """Texts that share their beginnings with the one before."""
+        """Read texts that share their beginnings with the one before."""
         texts, last, total = [], b"", 0
         for prefix, suffix in zip(prefixes, suffixes, strict=True):
             total += prefix + suffix
             if prefix > len(last) or total > _BODY_LIMIT:
-                raise FormatError(
-                    _CODE,
-                    f"a key that begins with {prefix} of {len(last)} bytes; it was overwritten",
-                )
+                text = f"a key that begins with {prefix} of {len(last)} bytes"
+                raise FormatError(_CODE, f"{text}; it was overwritten")
             last = last[:prefix] + self.take(suffix)
             texts.append(last)
         return texts
 
     def files(self, base: str) -> list[tuple[str, str]]:
-        """The table of data files: base and name of each."""
+        """Read the table of data files: base and name of each."""
         count = self.count()
         prefixes, suffixes = [0, *self.numbers(count - 1)][:count], self.numbers(count)
         bases = self.numbers(count)
@@ -195,7 +186,7 @@ class _Body:
         return [(base + path[:size], path[size:]) for path, size in zip(paths, bases, strict=True)]
 
     def keys(self, *, interior: bool) -> list[tuple[bytes, int]]:
-        """Keys, and how much of each the ones below it leave out."""
+        """Read keys, and how much of each the keys below it omit."""
         count = self.count()
         prefixes, suffixes = [0, *self.numbers(count - 1)][:count], self.numbers(count)
         common = self.numbers(count) if interior else [0] * count

@@ -1,9 +1,8 @@
 """
-The tensors of an ONNX model, found by walking its protobuf messages; nothing is built, and no bytes are copied.
+Finds the tensors of an ONNX model in its protobuf messages, without copying their bytes.
 
-Which message holds which is a table (onnx.proto, ONNX 1.23), so that graphs inside of graphs are
-walked level by level without recursion, however deep. Most of a model's bytes are tensor data, over
-which the walk steps.
+A table says which message holds which (onnx.proto, ONNX 1.23), so that nested graphs are walked
+level by level without recursion. Most of a model's bytes are tensor data, which the walk skips.
 """
 
 from __future__ import annotations
@@ -81,9 +80,9 @@ def looks_like_model(window: BoundedReader) -> bool:
 
 def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
     """
-    Every tensor of a model, level by level.
+    Yield every tensor of a model, level by level.
 
-    :raises FormatError: the window's code when messages are cut, ``too-large`` beyond two million
+    :raises FormatError: the window's code if messages are cut, ``too-large`` beyond two million
         fields.
     """
     pending: deque[tuple[str, int, int]] = deque([("model", 0, window.size)])
@@ -102,9 +101,8 @@ def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
             if inside is not None:
                 pending.append((inside, item.begin, item.end))
             if count > _FIELD_LIMIT or tensors > _TENSOR_LIMIT or len(pending) > _FIELD_LIMIT // 4:
-                raise FormatError(
-                    "too-large", f"more than {_FIELD_LIMIT} fields; the rest was not examined"
-                )
+                text = f"more than {_FIELD_LIMIT} fields; the rest was not examined"
+                raise FormatError("too-large", text)
     if not {_GRAPH, _OPSETS} <= numbers:
         raise window.damage("no graph, or no version of its operators; it was cut or overwritten")
 
@@ -126,14 +124,13 @@ def _tensor(window: BoundedReader, begin: int, end: int, *, is_weight: bool) -> 
         if item.number == 9 or (_TYPED.get(item.number) and item.size):
             tensor.begin, tensor.end, tensor.raw = item.begin, item.end, item.number == 9
         if len(tensor.shape) > 64 or len(tensor.outside or ()) > 16:
-            raise window.damage(
-                f"a tensor of {len(tensor.shape)} dimensions at {begin}; at most 64 are believed"
-            )
+            text = f"a tensor of {len(tensor.shape)} dimensions at {begin}"
+            raise window.damage(f"{text}; at most 64 are believed")
     return tensor
 
 
 def _packed(window: BoundedReader, item: Field) -> list[int]:
-    """Whole numbers, written one a field or many in one."""
+    """Read whole numbers, one in a field or many."""
     if not item.size:
         return [item.value]
     if item.size > 64 * 10:

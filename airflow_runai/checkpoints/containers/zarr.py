@@ -1,8 +1,8 @@
 """
-Arrays of Zarr, formats 2 and 3, as TensorStore writes them for Orbax: which pieces there must be, and of what size.
+Arrays of Zarr, formats 2 and 3, as TensorStore writes them for Orbax: their pieces and sizes.
 
-Says nothing about where the pieces lie. Read are pieces without compression and with zstd or gzip,
-plain or in one shard of format 3; of others it is only known that they are there.
+Does not know where the pieces lie. Pieces are read without compression and with zstd or gzip, plain
+or in one shard of format 3; of others it is only known that they exist.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ _MEMBERS3 = {
 }
 _MORE = {"dimension_separator", "attributes", "dimension_names", "storage_transformers"}
 _COMPRESSORS = {"zstd", "zlib", "gzip", "bz2", "blosc"}
+_PACKINGS3 = {("bytes",): "", ("bytes", "zstd"): "zstd", ("bytes", "gzip"): "gzip"}
 _CODECS = {
     "bytes": {"endian"},
     "zstd": {"level", "checksum"},
@@ -77,7 +78,7 @@ _CODECS = {
 @dataclass(frozen=True)
 class Array:
     """
-    What an array promises.
+    The description of an array.
 
     :param shape: of the whole, in elements.
     :param piece: shape of one piece; those at the end are padded to it.
@@ -103,36 +104,31 @@ class Array:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many pieces there are along each dimension."""
-        return tuple(
-            ceil(size / step) if step else 0
-            for size, step in zip(self.shape, self.piece, strict=True)
-        )
+        """Number of pieces along each dimension."""
+        pairs = zip(self.shape, self.piece, strict=True)
+        return tuple(ceil(size / step) if step else 0 for size, step in pairs)
 
     @property
     def size(self) -> int:
-        """Bytes of one piece when it is unpacked."""
+        """Size of one unpacked piece in bytes."""
         return prod(self.piece) * self.width
 
     @property
     def whole(self) -> bool:
         """Whether no piece is padded."""
-        return all(
-            size % step == 0 for size, step in zip(self.shape, self.piece, strict=True) if step
-        )
+        pairs = zip(self.shape, self.piece, strict=True)
+        return all(size % step == 0 for size, step in pairs if step)
 
-    def keys(self) -> list[str]:
+    def piece_keys(self) -> list[str]:
         """
-        Key of every piece, relative to the array.
+        Return the key of every piece, relative to the array.
 
         :raises FormatError: ``too-large`` beyond a million.
         """
         count = prod(self.grid)
         if count > _PIECE_LIMIT:
-            raise FormatError(
-                "too-large",
-                f"array {shown(self.name)} has {count} pieces; at most {_PIECE_LIMIT} are read",
-            )
+            text = f"array {shown(self.name)} has {count} pieces; at most {_PIECE_LIMIT} are read"
+            raise FormatError("too-large", text)
         places = islice(product(*map(range, self.grid)), count)
         return [self._key(place) for place in places]
 
@@ -151,101 +147,112 @@ def read_array(name: str, data: bytes) -> Array:
     :param data: ``.zarray`` or ``zarr.json``.
     :raises FormatError: ``orbax-layout`` for what is none.
     """
+    subject = f"the description of array {shown(name)}"
     try:
-        told = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
-        raise FormatError(
-            _CODE, f"the description of array {shown(name)} is no JSON; it was cut or overwritten"
-        ) from None
+        raise FormatError(_CODE, f"{subject} is no JSON; it was cut or overwritten") from None
     try:
-        return _format2(name, told) if told["zarr_format"] == 2 else _format3(name, told)
+        is_format2 = document["zarr_format"] == 2
+        return _format2(name, document) if is_format2 else _format3(name, document)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        text = f"the description of array {shown(name)} lacks what Zarr writes; it was overwritten"
+        text = f"{subject} lacks what Zarr writes; it was overwritten"
         raise FormatError(_CODE, text) from None
 
 
-def _format2(name: str, told: dict[str, Any]) -> Array:
-    _expect(_MEMBERS2 <= set(told) <= _MEMBERS2 | _MORE and told["order"] in ("C", "F"))
-    dtype, compressor = str(told["dtype"]), told["compressor"]
+def _format2(name: str, document: dict[str, Any]) -> Array:
+    _expect(_MEMBERS2 <= set(document) <= _MEMBERS2 | _MORE)
+    _expect(document["order"] in ("C", "F"))
+    dtype, compressor = str(document["dtype"]), document["compressor"]
     _expect(compressor is None or compressor["id"] in _COMPRESSORS)
     short = dtype.lstrip("<>|=")
-    width = _WIDTHS.get(short, 0) or (
-        int(short[1:]) if re.fullmatch(r"[a-zA-Z]\d{1,3}", short) else 0
-    )
-    kind = _KINDS.get(_TYPES.get(short, short), "bytes") if not dtype.startswith(">") else "bytes"
-    packing = "" if compressor is None else str(compressor["id"])
-    packing = "gzip" if packing == "zlib" else packing
-    if told.get("filters"):
-        packing = "filters"
-    optional = told.get("fill_value") is not None
-    between = str(told.get("dimension_separator") or ".")
+    has_size = re.fullmatch(r"[a-zA-Z]\d{1,3}", short) is not None
+    width = _WIDTHS.get(short, 0) or (int(short[1:]) if has_size else 0)
     _expect(width > 0 or short.startswith(_OTHER_TYPES))
+    shape, piece = _shapes(document["shape"], document["chunks"])
+    big = dtype.startswith(">")
     return Array(
-        name,
-        *_shapes(told["shape"], told["chunks"]),
-        dtype,
-        kind,
-        width,
-        packing,
-        False,
-        optional,
-        between,
-        "",
+        name=name,
+        shape=shape,
+        piece=piece,
+        dtype=dtype,
+        kind="bytes" if big else _KINDS.get(_TYPES.get(short, short), "bytes"),
+        width=width,
+        packing=_packing2(document),
+        sharded=False,
+        optional=document.get("fill_value") is not None,
+        between=str(document.get("dimension_separator") or "."),
+        before="",
     )
 
 
-def _format3(name: str, told: dict[str, Any]) -> Array:
-    _expect(_MEMBERS3 <= set(told) <= _MEMBERS3 | _MORE)
-    _expect(
-        told["zarr_format"] == 3
-        and told["node_type"] == "array"
-        and told["chunk_grid"]["name"] == "regular"
-    )
-    shapes = _shapes(told["shape"], told["chunk_grid"]["configuration"]["chunk_shape"])
-    codecs, sharded = told["codecs"], False
-    if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
-        # One piece in each shard is what Orbax writes; several are only known to be there.
-        inner = codecs[0]["configuration"]
-        _expect(set(inner) <= _CODECS["sharding_indexed"])
-        _expect([codec["name"] for codec in inner["index_codecs"]] == ["bytes", "crc32c"])
-        _expect(
-            _endings(inner["index_codecs"]) == {"little"}
-            and inner.get("index_location", "end") == "end"
-        )
-        sharded, codecs = (
-            True,
-            inner["codecs"] if tuple(inner["chunk_shape"]) == shapes[1] else codecs,
-        )
+def _packing2(document: dict[str, Any]) -> str:
+    if document.get("filters"):
+        return "filters"
+    if document["compressor"] is None:
+        return ""
+    name = str(document["compressor"]["id"])
+    return "gzip" if name == "zlib" else name
+
+
+def _format3(name: str, document: dict[str, Any]) -> Array:
+    grid, encoding = document["chunk_grid"], document["chunk_key_encoding"]
+    _expect(_MEMBERS3 <= set(document) <= _MEMBERS3 | _MORE)
+    _expect((document["zarr_format"], document["node_type"]) == (3, "array"))
+    _expect(grid["name"] == "regular" and encoding["name"] in ("default", "v2"))
+    shape, piece = _shapes(document["shape"], grid["configuration"]["chunk_shape"])
+    codecs, sharded = _inner_codecs(document["codecs"], piece)
     names = [codec["name"] for codec in codecs]
-    little = _endings(codecs) == {"little"}
-    packing = {("bytes",): "", ("bytes", "zstd"): "zstd", ("bytes", "gzip"): "gzip"}.get(
-        tuple(names), "+".join(names)
-    )
-    dtype = str(told["data_type"])
+    little = _byte_orders(codecs) == {"little"}
+    dtype = str(document["data_type"])
     digits = re.fullmatch(r"u?int(\d{1,2})", dtype)
     width = _WIDTHS.get(dtype, 0) or (max(int(digits[1]) // 8, 1) if digits else 0)
-    kind = _KINDS.get(dtype, "bytes") if little else "bytes"
     _expect(width > 0 or dtype.startswith(_OTHER_TYPES))
-    encoding = told["chunk_key_encoding"]
-    _expect(encoding["name"] in ("default", "v2"))
-    between = encoding.get("configuration", {}).get(
-        "separator", "/" if encoding["name"] == "default" else "."
+    is_default = encoding["name"] == "default"
+    separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
+    return Array(
+        name=name,
+        shape=shape,
+        piece=piece,
+        dtype=dtype,
+        kind=_KINDS.get(dtype, "bytes") if little else "bytes",
+        width=width,
+        packing=_PACKINGS3.get(tuple(names), "+".join(names)),
+        sharded=sharded,
+        optional=True,
+        between=str(separator),
+        before="c" if is_default else "",
     )
-    before = "c" if encoding["name"] == "default" else ""
-    return Array(name, *shapes, dtype, kind, width, packing, sharded, True, str(between), before)
 
 
-def _endings(codecs: list[dict[str, Any]]) -> set[object]:
-    """Which byte orders codecs name, after each was compared with what it may say."""
-    found: set[object] = set()
+def _inner_codecs(
+    codecs: list[dict[str, Any]], piece: tuple[int, ...]
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the codecs of a piece, and whether it lies in a shard."""
+    if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
+        return codecs, False
+    inner = codecs[0]["configuration"]
+    _expect(set(inner) <= _CODECS["sharding_indexed"])
+    _expect([codec["name"] for codec in inner["index_codecs"]] == ["bytes", "crc32c"])
+    _expect(_byte_orders(inner["index_codecs"]) == {"little"})
+    _expect(inner.get("index_location", "end") == "end")
+    # Orbax writes one piece into each shard; several are only known to exist.
+    return (inner["codecs"] if tuple(inner["chunk_shape"]) == piece else codecs), True
+
+
+def _byte_orders(codecs: list[dict[str, Any]]) -> set[object]:
+    """Return the byte orders that codecs name, after checking each codec."""
+    orders: set[object] = set()
     for codec in codecs:
-        told = codec.get("configuration", {})
-        _expect(set(codec) <= {"name", "configuration"} and set(told) <= _CODECS[codec["name"]])
-        _expect(type(told.get("level", 0)) is int and -(1 << 17) <= told.get("level", 0) <= 22)
-        _expect(isinstance(told.get("checksum", False), bool))
-        found.add(told.get("endian", "little"))
-    _expect(found <= {"little", "big"})
-    return found
+        options = codec.get("configuration", {})
+        _expect(set(codec) <= {"name", "configuration"})
+        _expect(set(options) <= _CODECS[codec["name"]])
+        level = options.get("level", 0)
+        _expect(type(level) is int and -(1 << 17) <= level <= 22)
+        _expect(isinstance(options.get("checksum", False), bool))
+        orders.add(options.get("endian", "little"))
+    _expect(orders <= {"little", "big"})
+    return orders
 
 
 def _expect(holds: bool) -> None:
@@ -254,34 +261,34 @@ def _expect(holds: bool) -> None:
 
 
 def _shapes(shape: object, piece: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    for numbers in (shape, piece):
-        if not isinstance(numbers, list) or not all(
-            type(number) is int and 0 <= number < 1 << 48 for number in numbers
-        ):
-            raise ValueError("no shape")
-    assert isinstance(shape, list)
-    assert isinstance(piece, list)
-    if len(shape) != len(piece) or (0 in piece and 0 not in shape):
+    whole, step = _sizes(shape), _sizes(piece)
+    if len(whole) != len(step) or (0 in step and 0 not in whole):
         raise ValueError("pieces of another shape")
-    return tuple(shape), tuple(piece)
+    return whole, step
+
+
+def _sizes(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise ValueError("no shape")
+    if not all(type(size) is int and 0 <= size < 1 << 48 for size in value):
+        raise ValueError("no shape")
+    return tuple(value)
 
 
 def sharded_piece(index: bytes, size: int) -> tuple[int, int]:
     """
-    Offset and length of the one piece in a shard; (0, 0) where it stands for a value.
+    Return offset and length of the one piece in a shard; (0, 0) if it stands for a value.
 
     :param index: the last 20 bytes of the shard: offset, length and CRC32C.
     :param size: of the shard, in bytes.
     """
-    if len(index) != _SHARD_ENTRY + _CRC_SIZE or crc32c(index[:-4]) != int.from_bytes(
-        index[-4:], "little"
-    ):
+    is_whole = len(index) == _SHARD_ENTRY + _CRC_SIZE
+    if not is_whole or crc32c(index[:-4]) != int.from_bytes(index[-4:], "little"):
         raise FormatError(_CODE, "the index of a shard is damaged: its CRC32C does not match")
     offset, length = int.from_bytes(index[:8], "little"), int.from_bytes(index[8:16], "little")
     if offset == length == (1 << 64) - 1:
         return 0, 0
     if offset + length + len(index) > size:
-        raise FormatError(
-            _CODE, "the index of a shard reaches beyond it; it was cut or overwritten"
-        )
+        text = "the index of a shard reaches beyond it; it was cut or overwritten"
+        raise FormatError(_CODE, text)
     return offset, length

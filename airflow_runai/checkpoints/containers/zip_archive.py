@@ -1,14 +1,14 @@
 """
-A zip file as PyTorch writes it, read strictly: the directory, the local headers and the file must tell one story.
+Reads a zip file as PyTorch writes it, strictly: directory, local headers and file must agree.
 
 Not compared, because nothing that loads a checkpoint uses them: the versions, the padding in a
 local header's extra field and the attributes of a directory entry. Every other bit of the file is
 proven by another one.
 
-``zipfile`` is not used, because it forgives what hides damage and attacks: slack before the end
+``zipfile`` is not used, because it accepts what hides damage and attacks: slack before the end
 record, a local header that names another file, two members of one name, members that overlap. The
-layout is PKWARE's APPNOTE 6.3; PyTorch's habits are in
-:mod:`~airflow_runai.checkpoints.formats.torch_zip`.
+layout is PKWARE's APPNOTE 6.3; :mod:`~airflow_runai.checkpoints.formats.torch_zip` has what is
+special to PyTorch.
 """
 
 from __future__ import annotations
@@ -90,50 +90,43 @@ def read_directory(source: Source) -> list[Member]:
     return list(_placed(source, members, begin))
 
 
+def _damaged(text: str) -> FormatError:
+    return FormatError("zip-structure", text)
+
+
 def _locate(source: Source) -> tuple[int, int, int]:
-    """Offset, size and entry count of the central directory."""
+    """Return offset, size and entry count of the central directory."""
     if source.size < _END.size:
-        raise FormatError(
-            "zip-structure", f"{source.size} bytes are too few for a zip file; it was cut"
-        )
+        raise _damaged(f"{source.size} bytes are too few for a zip file; it was cut")
     at = source.size - _END.size
     magic, disk, first, here, count, size, begin, comment = _END.unpack(source.at(at, _END.size))
     if magic != b"PK\5\6" or comment:
-        raise FormatError(
-            "zip-structure",
-            "no end record at the end of the file; it was cut or something was appended",
-        )
+        raise _damaged("no end record at the end of the file; it was cut or something was appended")
     if disk or first or here != count:
-        raise FormatError("zip-structure", "an archive in several parts; only whole ones are read")
+        raise _damaged("an archive in several parts; only whole ones are read")
     small = (begin, size, count)
     if at >= _LOCATOR64.size + _END64.size and source.at(at - _LOCATOR64.size, 4) == b"PK\6\7":
         at, begin, size, count = _locate64(source, at - _LOCATOR64.size)
         limits = (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF)
-        if any(
-            old not in (new, cap)
-            for old, new, cap in zip(small, (begin, size, count), limits, strict=True)
-        ):
+        fields = zip(small, (begin, size, count), limits, strict=True)
+        if any(old not in (new, limit) for old, new, limit in fields):
             raise FormatError("zip-mismatch", "the two end records disagree")
     if begin + size != at:
-        raise FormatError(
-            "zip-structure", f"directory ends at byte {begin + size}, end record begins at {at}"
-        )
+        raise _damaged(f"directory ends at byte {begin + size}, end record begins at {at}")
     if size > _DIRECTORY_LIMIT or count > _MEMBER_LIMIT or size < count * _CENTRAL.size:
-        raise FormatError(
-            "zip-structure", f"directory of {size} bytes for {count} members is not believable"
-        )
+        raise _damaged(f"directory of {size} bytes for {count} members is not believable")
     return begin, size, count
 
 
 def _locate64(source: Source, locator: int) -> tuple[int, int, int, int]:
     _, disk, at, disks = _LOCATOR64.unpack(source.at(locator, _LOCATOR64.size))
     if disk or disks != 1 or at + _END64.size != locator:
-        raise FormatError("zip-structure", "zip64 locator does not point at the record before it")
+        raise _damaged("zip64 locator does not point at the record before it")
     magic, length, _, _, disk, first, here, count, size, begin = _END64.unpack(
         source.at(at, _END64.size)
     )
     if magic != b"PK\6\6" or length != _END64.size - 12 or disk or first or here != count:
-        raise FormatError("zip-structure", "zip64 end record is damaged")
+        raise _damaged("zip64 end record is damaged")
     return at, begin, size, count
 
 
@@ -141,24 +134,18 @@ def _central(data: bytes, count: int) -> Iterator[Member]:
     at = 0
     for _ in range(count):
         if at + _CENTRAL.size > len(data):
-            raise FormatError("zip-structure", "directory is shorter than its number of entries")
+            raise _damaged("directory is shorter than its number of entries")
         fields = _CENTRAL.unpack_from(data, at)
-        magic, agreed, crc, packed, size, n, e, c, disk, header = (
-            *fields[:1],
-            *fields[3:11],
-            fields[13],
-        )
+        magic, _, _, agreed, crc, packed, size, n, e, comment, disk, _, _, header = fields
         end = at + _CENTRAL.size + n + e
-        if magic != b"PK\1\2" or c or disk or end > len(data):
-            raise FormatError("zip-structure", f"directory entry at byte {at} is damaged")
+        if magic != b"PK\1\2" or comment or disk or end > len(data):
+            raise _damaged(f"directory entry at byte {at} is damaged")
         name = _name(data[at + _CENTRAL.size : end - e])
         size, packed, header = _widened(data[end - e : end], size, packed, header)
         yield _checked(Member(name, agreed[2] | agreed[3] << 8, crc, header, packed, size, agreed))
         at = end
     if at != len(data):
-        raise FormatError(
-            "zip-structure", f"{len(data) - at} bytes in the directory belong to no entry"
-        )
+        raise _damaged(f"{len(data) - at} bytes in the directory belong to no entry")
 
 
 def _name(raw: bytes) -> str:
@@ -167,18 +154,10 @@ def _name(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise FormatError("zip-name", f"member name {shown(raw)} is not UTF-8") from None
     parts = name.split("/")
-    if (
-        "\\" in name
-        or "\0" in name
-        or ":" in name
-        or "" in parts[:-1]
-        or ".." in parts
-        or "." in parts
-    ):
-        raise FormatError(
-            "zip-name",
-            f"member name {shown(name)} would leave its folder; names are relative without '..'",
-        )
+    leaves = "" in parts[:-1] or ".." in parts or "." in parts
+    if leaves or not set(name).isdisjoint("\\\0:"):
+        text = f"member name {shown(name)} would leave its folder"
+        raise FormatError("zip-name", f"{text}; names are relative without '..'")
     return name
 
 
@@ -193,7 +172,7 @@ def _widened(extra: bytes, size: int, packed: int, header: int) -> tuple[int, in
     for value in (size, packed, header):
         if value == 0xFFFFFFFF:
             if len(wide) < 8:
-                raise FormatError("zip-structure", "zip64 sizes are missing")
+                raise _damaged("zip64 sizes are missing")
             value, wide = int.from_bytes(wide[:8], "little"), wide[8:]
         values.append(value)
     return values[0], values[1], values[2]
@@ -202,90 +181,69 @@ def _widened(extra: bytes, size: int, packed: int, header: int) -> tuple[int, in
 def _checked(member: Member) -> Member:
     flags = member.agreed[0] | member.agreed[1] << 8
     if flags & ~0x080E:
-        raise FormatError(
-            "zip-structure",
-            f"member {shown(member.name)} has flags 0x{flags:04x}: encrypted or unheard of",
+        raise _damaged(
+            f"member {shown(member.name)} has flags 0x{flags:04x}: encrypted or unheard of"
         )
     if member.method not in (STORED, DEFLATED):
-        raise FormatError(
-            "zip-structure",
-            f"member {shown(member.name)} uses compression {member.method}; 0 and 8 are read",
+        raise _damaged(
+            f"member {shown(member.name)} uses compression {member.method}; 0 and 8 are read"
         )
     if member.method == STORED and member.packed != member.size:
-        raise FormatError(
-            "zip-structure", f"member {shown(member.name)} is stored, yet has two sizes"
-        )
+        raise _damaged(f"member {shown(member.name)} is stored, yet has two sizes")
     return member
 
 
 def _placed(source: Source, members: list[Member], directory: int) -> Iterator[Member]:
-    """
-    Find each member's content, and make sure that members follow each other without gap or overlap.
-    """
+    """Find each member's content, and check that members follow each other without gap."""
     at = 0
     for member in members:
         if member.header != at:
             problem = "overlaps the one before" if member.header < at else "leaves a gap"
             raise FormatError("zip-overlap", f"member {shown(member.name)} {problem} (byte {at})")
         if at + _LOCAL.size + member.packed > directory:
-            raise FormatError(
-                "zip-overlap", f"member {shown(member.name)} reaches into the directory"
-            )
+            text = f"member {shown(member.name)} reaches into the directory"
+            raise FormatError("zip-overlap", text)
         placed = replace(member, begin=_local(source, member, directory))
         if placed.end > directory:
-            raise FormatError(
-                "zip-overlap", f"member {shown(member.name)} reaches into the directory"
-            )
+            text = f"member {shown(member.name)} reaches into the directory"
+            raise FormatError("zip-overlap", text)
         yield placed
         at = placed.end + (_descriptor(source, placed, directory) if placed.streamed else 0)
     if at != directory:
-        raise FormatError(
-            "zip-overlap", f"{directory - at} bytes before the directory belong to no member"
-        )
+        text = f"{directory - at} bytes before the directory belong to no member"
+        raise FormatError("zip-overlap", text)
 
 
 def _local(source: Source, member: Member, directory: int) -> int:
     """Check the local header against the directory; return where the content begins."""
-    fields = _LOCAL.unpack(source.at(member.header, _LOCAL.size))
-    magic, agreed, crc, packed, size, n, e = *fields[:1], *fields[2:]
+    header = source.at(member.header, _LOCAL.size)
+    magic, _, agreed, crc, packed, size, n, e = _LOCAL.unpack(header)
     begin = member.header + _LOCAL.size + n + e
     if magic != b"PK\3\4" or begin > directory:
-        raise FormatError(
-            "zip-structure",
-            f"no local header for member {shown(member.name)} at byte {member.header}",
-        )
+        raise _damaged(f"no local header for member {shown(member.name)} at byte {member.header}")
     raw = source.at(member.header + _LOCAL.size, n + e)
     if raw[:n] != member.name.encode() or agreed != member.agreed:
-        raise FormatError(
-            "zip-mismatch", f"local header and directory disagree about member {shown(member.name)}"
-        )
+        text = f"local header and directory disagree about member {shown(member.name)}"
+        raise FormatError("zip-mismatch", text)
     size, packed, _ = _widened(raw[n:], size, packed, 0)
-    written = (crc, packed, size)
-    if written != (member.crc, member.packed, member.size) and not (
-        member.streamed and written == (0, 0, 0)
-    ):
-        raise FormatError(
-            "zip-mismatch",
-            f"local header and directory disagree about the size of {shown(member.name)}",
-        )
+    sizes = (crc, packed, size)
+    is_deferred = member.streamed and sizes == (0, 0, 0)
+    if sizes != (member.crc, member.packed, member.size) and not is_deferred:
+        text = f"local header and directory disagree about the size of {shown(member.name)}"
+        raise FormatError("zip-mismatch", text)
     return int(begin)
 
 
 def _descriptor(source: Source, member: Member, directory: int) -> int:
-    """Size of the data descriptor behind a member, after comparing it with the directory."""
+    """Return the size of the data descriptor behind a member, after comparing it."""
     data = source.at(member.end, min(24, directory - member.end))
+    expected = (b"PK\7\x08", member.crc, member.packed, member.size)
     for layout in ("<4sIQQ", "<4sIII"):
         size = struct.calcsize(layout)
-        if len(data) >= size and struct.unpack(layout, data[:size]) == (
-            b"PK\7\x08",
-            member.crc,
-            member.packed,
-            member.size,
-        ):
+        if len(data) >= size and struct.unpack(layout, data[:size]) == expected:
             return size
-    raise FormatError(
-        "zip-mismatch", f"data descriptor and directory disagree about member {shown(member.name)}"
-    )
+    text = f"data descriptor and directory disagree about member {shown(member.name)}"
+    raise FormatError("zip-mismatch", text)
 
 
 class Inflater:
@@ -293,7 +251,7 @@ class Inflater:
     Unpacks one deflated member chunk by chunk, and never more than it announced.
 
     :param member: the member.
-    :param feed: told the unpacked chunks, each a multiple of 8 bytes long except the last.
+    :param feed: called with the unpacked chunks; all but the last are a multiple of 8 bytes long.
     """
 
     def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:
@@ -322,9 +280,7 @@ class Inflater:
             self._take(content)
             pending = self._stream.unconsumed_tail
             if self._stream.unused_data:
-                raise FormatError(
-                    "zip-structure", f"member {shown(self.member.name)} has bytes behind its end"
-                )
+                raise _damaged(f"member {shown(self.member.name)} has bytes behind its end")
 
     def finish(self) -> None:
         """
@@ -334,8 +290,7 @@ class Inflater:
         """
         rest = self._stream.flush()
         size = self._size + len(rest)
-        # Before it is passed on: half a number at the end is nothing that a content test can look
-        # at.
+        # Before it is passed on: a content test cannot read half a number.
         if not self._stream.eof or size < self.member.size:
             raise FormatError(
                 "zip-crc",

@@ -8,7 +8,7 @@ was ``meant`` to be.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import Format
 from airflow_runai.checkpoints.formats.dcp import DCP
 from airflow_runai.checkpoints.formats.deepspeed import DEEPSPEED
 from airflow_runai.checkpoints.formats.directory import DIRECTORY

@@ -1,5 +1,5 @@
 """
-What a TensorFlow checkpoint says about itself: the entries of ``PREFIX.index``, and the sums that prove its tensors.
+The index of a TensorFlow checkpoint, ``PREFIX.index``, and the checksums that prove its tensors.
 
 The index is a LevelDB table of protobuf messages (``BundleHeaderProto`` under the empty key,
 ``BundleEntryProto`` under each tensor's name; tensor_bundle.proto, TensorFlow 2.21). Every tensor
@@ -78,11 +78,9 @@ class BundleEntry:
     @property
     def type_name(self) -> str:
         """Name of its type."""
-        return (
-            "string"
-            if self.dtype == _STRING
-            else _TYPES.get(self.dtype, (f"type {self.dtype}", "", 0))[0]
-        )
+        if self.dtype == _STRING:
+            return "string"
+        return _TYPES.get(self.dtype, (f"type {self.dtype}", "", 0))[0]
 
     @property
     def kind(self) -> str:
@@ -92,7 +90,7 @@ class BundleEntry:
 
 @dataclass
 class Bundle:
-    """All that an index says."""
+    """The content of an index."""
 
     shards: int = 1
     byteorder: ByteOrder = "little"
@@ -137,9 +135,7 @@ def _read_header(message: BoundedReader, bundle: Bundle) -> None:
 
 
 def _entry(key: bytes, message: BoundedReader, bundle: Bundle) -> BundleEntry | None:
-    """
-    Read one entry; ``None`` for a partitioned variable, whose parts have entries of their own.
-    """
+    """Read one entry; ``None`` for a partitioned variable, whose parts are entries themselves."""
     numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
     shape: tuple[int, ...] = ()
     for item in message.fields(0, message.size):
@@ -149,30 +145,31 @@ def _entry(key: bytes, message: BoundedReader, bundle: Bundle) -> BundleEntry | 
             shape = _shape(message, item.begin, item.end)
         elif item.number in numbers:
             numbers[item.number] = item.value
-    name = (
-        key.decode("utf-8", "backslashreplace")
-        .removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
-        .replace("/", ".")
-    )
+    path = key.decode("utf-8", "backslashreplace")
     entry = BundleEntry(
-        name, numbers[1], shape, numbers[3], numbers[4], numbers[5], unmasked(numbers[6])
+        name=path.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace("/", "."),
+        dtype=numbers[1],
+        shape=shape,
+        shard=numbers[3],
+        begin=numbers[4],
+        size=numbers[5],
+        crc=unmasked(numbers[6]),
     )
     width = _TYPES.get(entry.dtype, ("", "", 0))[2]
     if entry.shard >= bundle.shards or (width and prod(shape) * width != entry.size):
-        detail = f"{entry.size} bytes of {entry.type_name} {list(shape)} in shard {entry.shard} of {bundle.shards}"
-        raise FormatError(
-            INDEX_CODE, f"tensor {shown(name)}: {detail} cannot be; it was overwritten"
-        )
+        content = f"{entry.size} bytes of {entry.type_name} {list(shape)}"
+        place = f"in shard {entry.shard} of {bundle.shards}"
+        text = f"tensor {shown(entry.name)}: {content} {place} cannot be; it was overwritten"
+        raise FormatError(INDEX_CODE, text)
     return entry
 
 
 def _shape(message: BoundedReader, begin: int, end: int) -> tuple[int, ...]:
     sizes = []
-    for dim in message.fields(begin, end):
-        if dim.number == 2:
-            sizes.append(
-                sum(item.value for item in message.fields(dim.begin, dim.end) if item.number == 1)
-            )
+    for dimension in message.fields(begin, end):
+        if dimension.number == 2:
+            inside = message.fields(dimension.begin, dimension.end)
+            sizes.append(sum(item.value for item in inside if item.number == 1))
     if len(sizes) > 254:
         raise message.damage(f"{len(sizes)} dimensions; at most 254 are allowed")
     return tuple(sizes)
@@ -186,8 +183,8 @@ class Sum:
     :param source: its shard; the lengths of a text tensor are read from there at once.
     :param byteorder: of the machine that wrote it.
 
-    ``proves`` is false where this package does not know how TensorFlow sums: variants, texts of a
-    big-endian machine, and more than a million texts.
+    ``proves`` is false if it is not known how TensorFlow sums: variants, texts of a big-endian
+    machine, and more than a million texts.
     """
 
     def __init__(self, entry: BundleEntry, source: Source, byteorder: ByteOrder) -> None:
@@ -199,7 +196,7 @@ class Sum:
             self.proves = True
 
     def _sum_lengths(self, entry: BundleEntry, source: Source) -> int:
-        """Sum lengths as numbers of 4 (if need be 8) bytes, then their own checksum; return how far they reach."""
+        """Sum the lengths as numbers of 4 or 8 bytes, then their checksum; return their size."""
         window = BoundedReader(source.at, entry.end, _DATA_CODE)
         at, total, lengths = entry.begin, 0, bytearray()
         for _ in range(prod(entry.shape)):
@@ -207,10 +204,8 @@ class Sum:
             lengths += struct.pack("<I" if length < 1 << 32 else "<Q", length)
             total += length
         if at + 4 + total != entry.end:
-            raise FormatError(
-                _DATA_CODE,
-                f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes",
-            )
+            text = f"tensor {shown(entry.name)}: its texts do not fill its {entry.size} bytes"
+            raise FormatError(_DATA_CODE, text)
         self.value = crc32c(window.bytes(at, 4), crc32c(lengths))
         return at + 4 - entry.begin
 

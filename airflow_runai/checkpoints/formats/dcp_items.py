@@ -132,7 +132,7 @@ class ItemReader:
                 yield member.span
 
     def open(self, item: Item) -> TorchArchive | None:
-        """Read the structure of one piece and compare it with ``.metadata``; ``None`` if damaged."""
+        """Read the structure of a piece and compare it with ``.metadata``; ``None`` if damaged."""
         before = len(self.context.account.findings)
         inspect = partial(self._claim_object, item) if item.offsets is None else None
         try:

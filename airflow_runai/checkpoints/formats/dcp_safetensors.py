@@ -1,5 +1,5 @@
 """
-The other serialization of distributed checkpoints: all tensors of a ``.distcp`` file as one run of safetensors.
+The other serialization of distributed checkpoints: the tensors of a file as one safetensors run.
 
 ``.metadata`` gives every tensor the same place, where the run begins (torch 2.13, ``_write_item``),
 so each must be found by its name. The run has no checksum.

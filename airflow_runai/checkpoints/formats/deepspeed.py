@@ -1,10 +1,10 @@
 """
-Checkpoints of DeepSpeed: a folder for each save with the files of all ranks, and ``latest``, which names the folder.
+Checkpoints of DeepSpeed: a folder for each save with the files of all ranks, named by ``latest``.
 
 Rank 0 writes ``latest`` before the other ranks are known to be done (DeepSpeed 0.19.8), and a
-loader takes a rank's file of any age; so here the set of ranks, the world size, the steps and the
-ZeRO stage must agree. Read are the directory with ``latest``, and one of its folders alone. Not
-counted: the ranks of experts and pipeline layers, whose files are only looked at one by one.
+loader takes a rank's file of any age, so the set of ranks, the world size, the steps and the ZeRO
+stage must agree. Read are the directory with ``latest``, and one of its folders alone. The ranks of
+experts and pipeline layers are not counted; their files are only checked one by one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
@@ -23,7 +22,7 @@ from airflow_runai.checkpoints.formats.torch_file import examine_part
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _POINTER = "latest"
-# Of ranks, or of pipeline layers; a script of somebody's own may well write model_states.pt.
+# Of ranks, or of pipeline layers; a user's own script may write model_states.pt too.
 _STATE = re.compile(r"(?:([^/]+)/)?(?:[^/]*rank_\d|layer_)[^/]*(?:model|optim)_states\.pt")
 _MODEL = re.compile(r"mp_rank_(\d{1,6})_model_states\.pt")
 # Older versions left out the underscore in front of "optim".
@@ -39,15 +38,15 @@ def _tags(tree: Listing) -> set[str]:
 
 
 def holds_deepspeed(tree: Listing) -> bool:
-    """Whether there is anything that DeepSpeed writes."""
+    """Whether there are files of DeepSpeed."""
     return not tree.single and bool(_tags(tree))
 
 
 def examine_deepspeed(tree: Listing, context: CheckContext) -> list[str]:
     """
-    Look at one save; with several, at the one that ``latest`` names.
+    Check one save; of several, the one that ``latest`` names.
 
-    :return: files that need no other look.
+    :return: files that are checked completely.
     """
     tags = _tags(tree)
     chosen = "" if "" in tags else follow(tree, context, _POINTER, {tag: tag for tag in tags})
@@ -80,7 +79,7 @@ class _Save:
     folder: str
     files: list[str]
     facts: dict[str, dict[str, int]] = field(default_factory=dict)
-    """What each file says: numbers by name."""
+    """Numbers by name, of each file."""
 
     def ranks(self, kind: str) -> dict[int, set[int]]:
         """Data-parallel ranks by model-parallel rank."""
@@ -91,28 +90,21 @@ class _Save:
         return found
 
     def check_ranks(self) -> None:
-        """Level 0: by the names alone, no rank may be missing."""
+        """Check by the names alone, at level 0, that no rank is missing."""
         models = {int(match[1]) for match in map(_MODEL.fullmatch, self.files) if match}
         sharded, optimizers = self.ranks("model"), self.ranks("optim")
         layered = any(name.startswith("layer_") for name in self.files)
         if not models and not sharded and not layered:
-            self.context.note(
-                "file-missing", self.folder or ".", "no model states; the save was not finished"
-            )
-        self._demand(
-            "model-parallel",
-            models or set(sharded) or set(optimizers),
-            len(models | set(optimizers)),
-        )
-        for found in (sharded, optimizers):
-            for mp, ranks in found.items():
-                self._demand(
-                    f"data-parallel (model-parallel rank {mp})",
-                    ranks,
-                    max(map(len, found.values())),
-                )
+            text = "no model states; the save was not finished"
+            self.context.note("file-missing", self.folder or ".", text)
+        present = models or set(sharded) or set(optimizers)
+        self._require("model-parallel", present, len(models | set(optimizers)))
+        for by_model_rank in (sharded, optimizers):
+            count = max(map(len, by_model_rank.values()), default=0)
+            for mp, ranks in by_model_rank.items():
+                self._require(f"data-parallel (model-parallel rank {mp})", ranks, count)
 
-    def _demand(self, what: str, ranks: set[int], count: int) -> None:
+    def _require(self, what: str, ranks: set[int], count: int) -> None:
         missing = set(range(count)) - ranks
         if missing:
             text = f"{what} ranks {sorted(missing)[:10]} are missing, {len(ranks)} are there"
@@ -131,18 +123,15 @@ class _Save:
         self.facts[name] = facts
 
     def compare(self) -> None:
-        """Level 1 and up: all files must tell one story."""
+        """Compare what all files say, from level 1 on."""
         for key in ("global_steps", "dp_world_size", "mp_world_size", "zero_stage"):
-            told = {
-                name: self.facts[name][key]
-                for name in sorted(self.facts)
-                if key in self.facts[name]
-            }
-            for name, value in told.items():
-                first = next(iter(told))
-                if value != told[first]:
-                    text = f"says {key} {value}, {first} says {told[first]}; they belong to different saves"
-                    self.context.note("ranks-disagree", name, text)
+            values = self._values(key)
+            for name, value in values.items():
+                first = next(iter(values))
+                if value != values[first]:
+                    text = f"says {key} {value}, {first} says {values[first]}"
+                    problem = "they belong to different saves"
+                    self.context.note("ranks-disagree", name, f"{text}; {problem}")
         size, parallel = self._first("dp_world_size"), self._first("mp_world_size")
         if size is not None and self.context.account.world_size is None:
             self.context.account.world_size = size * (parallel or 1)
@@ -151,25 +140,27 @@ class _Save:
         self.context.account.skipped_steps = skipped
         self._judge_steps(self._first("global_steps"), skipped)
 
+    def _values(self, key: str) -> dict[str, int]:
+        return {
+            name: self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]
+        }
+
     def _first(self, key: str) -> int | None:
-        return next(
-            (self.facts[name][key] for name in sorted(self.facts) if key in self.facts[name]), None
-        )
+        return next(iter(self._values(key).values()), None)
 
     def _check_world_size(self, size: int | None) -> None:
         if size is None or size > 1_000_000:
             return
         for mp, ranks in self.ranks("optim").items():
             if ranks == set(range(len(ranks))):
-                self._demand(f"data-parallel (model-parallel rank {mp})", ranks, size)
+                self._require(f"data-parallel (model-parallel rank {mp})", ranks, size)
             if len(ranks) > size:
-                text = f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}; the loader ignores the rest"
-                self.context.note("rank-left-over", self.folder or ".", text)
+                text = f"files of {len(ranks)} data-parallel ranks, dp_world_size is {size}"
+                problem = "the loader ignores the rest"
+                self.context.note("rank-left-over", self.folder or ".", f"{text}; {problem}")
 
     def _judge_steps(self, step: int | None, skipped: int) -> None:
-        """
-        Optimizers must agree with each other, and with the step less the updates that overflowed.
-        """
+        """Compare the optimizers with each other and with the step less skipped updates."""
         mine = f"optimizer in {self.folder}"
         claims = [claim for claim in self.context.account.steps if claim.place.startswith(mine)]
         for claim in claims:

@@ -1,15 +1,14 @@
 """
-A directory with files of known formats in it, of no known trainer: what a script or ``save_pretrained`` left there.
+A directory with files of known formats, as a script or ``save_pretrained`` writes it.
 
-Every file is opened by its own format. What should be there, nobody can know without a manifest.
+Every file is checked by its own format. Without a manifest it is not known which files are missing.
 """
 
 from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.recognition import recognise
 from airflow_runai.checkpoints.formats.parts import examine_parts, holds_weights
@@ -23,9 +22,9 @@ _TRAINERS_NAME = re.compile(r"checkpoint-\d+")
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
     """
-    Whether any of the files is of a format that is known; those that are called like weights are asked first.
+    Return whether any file is of a known format; files named like weights come first.
 
-    Where a manifest proves the files, none is read for this: on object storage a look is a request.
+    If a manifest proves the files, none is read for this: on object storage a read is a request.
     """
     if not tree.single and any(
         holds_weights(name, context) and name in context.account.manifest_verified
@@ -42,19 +41,18 @@ def _is_known(tree: Listing, context: CheckContext, name: str) -> bool:
     try:
         return recognise(tree.narrowed_to(name), context) is not None
     except FormatError:
-        return holds_weights(name, context)  # which cannot be read now; the look at it says why
+        # It cannot be read now; its own check says why.
+        return holds_weights(name, context)
 
 
 def _examine(tree: Listing, context: CheckContext) -> None:
     if _PUBLISHED_NAME.fullmatch(tree.root.name) and not context.account.excluded:
-        context.note(
-            "manifest-missing",
-            tree.label,
-            "manifest.json is missing; whether all files are there cannot be proven",
-        )
+        text = "manifest.json is missing; whether all files are there cannot be proven"
+        context.note("manifest-missing", tree.label, text)
     if _TRAINERS_NAME.fullmatch(tree.root.name):
-        text = "is called as the Trainer's are, and nothing else in it is the Trainer's; whether it is whole is not known"
-        context.note("trainer-in-name-only", tree.label, text)
+        text = "is called as the Trainer's are, and nothing else in it is the Trainer's"
+        unknown = "whether it is whole is not known"
+        context.note("trainer-in-name-only", tree.label, f"{text}; {unknown}")
     examine_parts(tree, context)
 
 

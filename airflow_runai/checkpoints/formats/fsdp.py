@@ -1,5 +1,5 @@
 """
-What FSDP training leaves behind, beyond one distributed checkpoint or one full file, which have formats of their own.
+FSDP checkpoints that are more than one distributed checkpoint or one full file.
 
 Read are the directories of Lightning (a distributed checkpoint and ``meta.pt``), of accelerate and
 the Hugging Face Trainer (distributed checkpoints in folders ``pytorch_model_fsdp_0`` and
@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.dcp import dcp_files, examine_dcp, holds_dcp
 from airflow_runai.checkpoints.formats.parts import examine_parts
@@ -29,9 +28,7 @@ _RANK = re.compile(
 
 
 def _folders(tree: Listing) -> list[str]:
-    """
-    Folders that hold, or were meant to hold, a distributed checkpoint that is a part of this one.
-    """
+    """Return the folders that hold, or should hold, a distributed checkpoint as a part."""
     inside = {name.rpartition("/")[0] + "/" for name in tree.files if "/" in name}
     parts = {
         folder for folder in inside if step_in_name(folder.rstrip("/").rpartition("/")[2]) is None
@@ -42,7 +39,7 @@ def _folders(tree: Listing) -> list[str]:
 
 
 def holds_fsdp(tree: Listing) -> bool:
-    """Whether there is anything that FSDP training writes."""
+    """Whether there are files of FSDP training."""
     if tree.single:
         return False
     names = [name for name in tree.files if "/" not in name]
@@ -53,17 +50,17 @@ def holds_fsdp(tree: Listing) -> bool:
 
 def examine_fsdp(tree: Listing, context: CheckContext) -> list[str]:
     """
-    Look at the distributed checkpoints inside, and whether the ranks are complete.
+    Check the distributed checkpoints inside, and that the ranks are complete.
 
-    :return: files that need no other look.
+    :return: files that are checked completely.
     """
     known = [name for folder in _folders(tree) for name in examine_dcp(tree, context, folder)]
     ranks: dict[tuple[str, str], set[int]] = {}
     for match in filter(None, map(_RANK.fullmatch, tree.files)):
         ranks.setdefault((match[1], match[2]), set()).add(int(match[3][:9]))
     for (stem, size), found in ranks.items():
-        wanted = set(range(min(int(size[:9]), 1_000_000) if size else len(found)))
-        if found != wanted:
+        count = min(int(size[:9]), 1_000_000) if size else len(found)
+        if found != set(range(count)):
             text = f"ranks {sorted(found)[:20]} of {size or len(found)}; all from 0 are expected"
             context.note("rank-missing", stem, text)
     return known

@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
-from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
-from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source

@@ -1,8 +1,8 @@
 """
-The ends of a file, by which formats recognise it: read once, whoever asks.
+The ends of a file, by which formats recognise it; read once for all formats.
 
-A name decides nothing as long as bytes do. It only says what a damaged file was meant to be, and
-that only where the bytes are not another format's.
+Bytes decide before names. A name only says what a damaged file was meant to be, and only if the
+bytes are not those of another format.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _END64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR_SIZE = 20
 _FULL = 0xFFFFFFFF
 _CENTRAL_SIZE = 46
-#: How files begin that are none of the formats here, whatever they are called: place, bytes, name.
+#: Marks of files that no format here reads, whatever their name: place, bytes, name.
 _FOREIGN = (
     (0, b"\x1f\x8b", "gzip"),
     (0, b"BZh", "bzip2"),
@@ -56,15 +56,15 @@ def head(tree: Listing, context: CheckContext) -> bytes:
 
 def foreign(first: bytes) -> str:
     """
-    Name of what a file is, where that is a well-known format of which nothing is read here; else empty.
+    Return the name of a well-known format that is not read here; empty if it is none.
 
-    :param first: its first bytes.
+    :param first: the first bytes of the file.
     """
     return next((name for at, mark, name in _FOREIGN if first[at : at + len(mark)] == mark), "")
 
 
 def meant_by(*endings: str) -> Callable[[Listing, CheckContext], bool]:
-    """Make the test whether a file's name, by its ending, says what it was meant to be."""
+    """Make a test of whether the ending of a file's name says what it was meant to be."""
 
     def meant(tree: Listing, context: CheckContext) -> bool:
         return tree.single and tree.label.endswith(endings) and not foreign(head(tree, context))
@@ -82,20 +82,19 @@ def first_member(tree: Listing, context: CheckContext) -> str:
 
 def members(tree: Listing, context: CheckContext) -> tuple[str, ...]:
     """
-    Names of a zip file's members by its directory, as far as the first 64 KiB of that tell; the first, if it was cut.
+    Return the names in the first 64 KiB of a zip directory; the first member if the file was cut.
 
-    Only to recognise what it is: nothing is compared. A zip file that has lost its head still has
-    these.
+    They serve to recognise the file: nothing is compared. A zip file that has lost its head still
+    has them.
 
-    :raises FormatError: when it cannot be read.
+    :raises FormatError: if it cannot be read.
     """
     if not tree.single or not tree.files:
         return ()
     if tree.label not in context.cache.member_names:
         with Source(tree, context) as source:
-            context.cache.member_names[tree.label] = tuple(_listed(source)) or tuple(
-                filter(None, [first_member(tree, context)])
-            )
+            names = _listed(source) or list(filter(None, [first_member(tree, context)]))
+            context.cache.member_names[tree.label] = tuple(names)
     return context.cache.member_names[tree.label]
 
 
@@ -105,17 +104,14 @@ def _listed(source: Source) -> list[str]:
     names, at = [], 0
     while data[at : at + 4] == b"PK\1\2" and at + _CENTRAL_SIZE <= len(data):
         name, extra, comment = struct.unpack_from("<HHH", data, at + 28)
-        names.append(
-            data[at + _CENTRAL_SIZE : at + _CENTRAL_SIZE + name].decode("utf-8", "replace")
-        )
+        begin = at + _CENTRAL_SIZE
+        names.append(data[begin : begin + name].decode("utf-8", "replace"))
         at += _CENTRAL_SIZE + name + extra + comment
     return names
 
 
 def _directory(source: Source) -> tuple[int, int]:
-    """
-    Offset and size of the directory by the records at the end; (0, 0) where they make no sense.
-    """
+    """Return offset and size of the directory; (0, 0) if the records at the end are wrong."""
     if source.size < _END.size:
         return 0, 0
     tail = source.at(source.size - _END.size, _END.size)

@@ -8,8 +8,7 @@ and with h5py (extra ``hdf5``) their values are tested in a process of their own
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader

@@ -1,10 +1,10 @@
 """
-Checkpoints of Lightning that are one file: a file of ``torch.save``, of either age, with Lightning's keys.
+Checkpoints of Lightning in one file: a file of ``torch.save``, old or new, with Lightning's keys.
 
-Adds to what PyTorch's formats say that the keys are complete, and that name, ``global_step``, the
-optimizer's own count and the paths that callbacks remember agree. A checkpoint in several files
-(FSDP) is read by :mod:`~airflow_runai.checkpoints.formats.fsdp`. A file that was repacked with
-compression passes as one of PyTorch.
+Beyond PyTorch's formats it checks that the keys are complete, and that name, ``global_step``, the
+optimizer's own count and the paths in callbacks agree. A checkpoint in several files (FSDP) is read
+by :mod:`~airflow_runai.checkpoints.formats.fsdp`. A file that was repacked with compression passes
+as one of PyTorch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
@@ -45,7 +44,7 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 
 @dataclass
 class _Keys:
-    """What Lightning's keys say."""
+    """The content of Lightning's keys."""
 
     label: str
     context: CheckContext
@@ -54,7 +53,7 @@ class _Keys:
     optimizers: int = 0
 
     def inspect(self, root: object) -> None:
-        """Take what is needed from the inert root."""
+        """Read the inert root."""
         if not isinstance(root, dict):
             raise FormatError(
                 "lightning-keys", "is not the dictionary that Lightning writes; it was overwritten"
@@ -63,35 +62,28 @@ class _Keys:
         step = root.get("global_step")
         if missing or type(step) is not int or step < 0:
             text = f"global_step is {shown(step)} and {', '.join(missing) or 'nothing'} is missing"
-            raise FormatError(
-                "lightning-keys", f"{text}; Lightning writes {', '.join(_REQUIRED)} always"
-            )
+            advice = f"Lightning writes {', '.join(_REQUIRED)} always"
+            raise FormatError("lightning-keys", f"{text}; {advice}")
         version, states = root.get("pytorch-lightning_version"), root.get("optimizer_states")
         self.step, self.old = step, isinstance(version, str) and _OLD.match(version) is not None
         self.optimizers = len(states) if isinstance(states, list) else 0
         if not self.optimizers:
-            self.context.note(
-                "model-only",
-                self.label,
-                "no optimizer state (save_weights_only); resuming starts anew",
-            )
-        # Its own name as Lightning gave it; what a metric called "step" says in it is no damage
-        # then. A file of weights alone names none.
+            text = "no optimizer state (save_weights_only); resuming starts anew"
+            self.context.note("model-only", self.label, text)
+        # Lightning gave it this name, so a metric called "step" in it is no damage. A file of
+        # weights alone names none.
         if self.label in _own_names(root.get("callbacks")) or not self.optimizers:
             self.context.account.name_binds = False
         for name, path in _paths(root.get("callbacks")):
             later = step_in_name(path.replace("\\", "/").rpartition("/")[2])
             if later is not None and later > step:
                 text = f"{name} is {shown(path)}, which is later than global_step {step}"
-                self.context.note(
-                    "step-differs",
-                    self.label,
-                    f"{text}; parts of it may belong to another checkpoint",
-                )
+                problem = "parts of it may belong to another checkpoint"
+                self.context.note("step-differs", self.label, f"{text}; {problem}")
 
     def weighed(self, claim: StepClaim) -> StepClaim:
         """
-        What a claim is worth here.
+        Weigh a claim.
 
         One optimizer cannot be ahead of ``global_step``, but may lag when steps were skipped or it
         was made anew. Of several, each counts its own steps, and ``global_step`` their sum.
@@ -112,7 +104,7 @@ def _paths(callbacks: object) -> Iterator[tuple[str, str]]:
 
 
 def _own_names(callbacks: object) -> set[str]:
-    """Names of the files that ModelCheckpoint remembers to have written, this one among them."""
+    """Return the names of the files that ModelCheckpoint has written, this one included."""
     names: set[str] = set()
     for place in walk(callbacks):
         texts = place.value if isinstance(place.value, dict) else [place.value]

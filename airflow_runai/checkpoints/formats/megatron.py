@@ -1,5 +1,5 @@
 """
-Distributed checkpoints of Megatron-core: a folder for each iteration, with PyTorch's distributed checkpoint in it.
+Distributed checkpoints of Megatron-core: a folder for each iteration with PyTorch's inside.
 
 Beside that lie ``common.pt`` and ``metadata.json``, which is written when all ranks are done;
 above, in ``latest_checkpointed_iteration.txt``, the number of the iteration.
@@ -11,8 +11,7 @@ of files.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.checking.steps import step_in_name
@@ -29,14 +28,16 @@ _COMMON = "common.pt"
 
 
 def _iterations(tree: Listing) -> dict[str, str]:
-    """What the pointer may say, to the folder that is meant: 40 is ``iter_0000040``, ``release`` itself."""
+    """Return what the pointer may say and the folder it means: 40 is ``iter_0000040``."""
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
     numbered = {
         str(step_in_name(name)): name
         for name in folders
         if name.startswith("iter_") and step_in_name(name)
     }
-    return {**numbered, **({"release": "release"} if "release" in folders else {})}
+    if "release" in folders:
+        numbered["release"] = "release"
+    return numbered
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
@@ -64,7 +65,7 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 
 
 def _examine_iteration(tree: Listing, context: CheckContext, folder: str) -> list[str]:
-    """Look at one iteration; return the files that need no other look."""
+    """Check one iteration; return the files that are checked completely."""
     missing = [name for name in (_METADATA, _COMMON) if folder + name not in tree.files]
     for name in missing:
         context.note("file-missing", folder + name, "is missing; the save was not finished")
@@ -76,9 +77,8 @@ def _examine_iteration(tree: Listing, context: CheckContext, folder: str) -> lis
     if backend is None:
         return []
     if backend != "torch_dist":
-        context.note(
-            "not-examined", folder + _METADATA, f"backend {shown(backend)}; only torch_dist is read"
-        )
+        text = f"backend {shown(backend)}; only torch_dist is read"
+        context.note("not-examined", folder + _METADATA, text)
         return []
     known = examine_dcp(tree, context, folder)
     if _COMMON not in missing:

@@ -1,4 +1,4 @@
-"""Members of a zip file: a look at the beginning of one, and the pass that proves all of them."""
+"""Members of a zip file: the beginning of one, and the pass that proves all of them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
     """
     if member.method == STORED:
         return source.at(member.begin, min(member.size, size))
+    packed = source.at(member.begin, min(member.packed, size + _PACKED))
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(
-            source.at(member.begin, min(member.packed, size + _PACKED)), size
-        )
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
     except zlib.error as error:
-        raise FormatError(
-            "zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})"
-        ) from None
+        text = f"member {shown(member.name)} cannot be unpacked ({error})"
+        raise FormatError("zip-crc", text) from None
 
 
 class MemberPass:
@@ -76,9 +74,6 @@ def prove(
         if item.finish():
             sound.append(item)
         else:
-            context.note(
-                "zip-crc",
-                label,
-                f"member {shown(item.member.name)} is damaged: its CRC32 does not match",
-            )
+            text = f"member {shown(item.member.name)} is damaged: its CRC32 does not match"
+            context.note("zip-crc", label, text)
     return sound

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeGuard
 
-from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
-from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source

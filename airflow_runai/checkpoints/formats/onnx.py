@@ -13,8 +13,7 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, unreadable
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader

@@ -2,10 +2,10 @@
 Checkpoints of Orbax (JAX, Flax): a step directory, one directory an item, values in OCDBT.
 
 Orbax writes to ``*.orbax-checkpoint-tmp*`` and renames, or on object storage writes a commit file
-last. What is checked is that it was committed, that every manifest is there, the checksums that
-OCDBT puts on manifests and tree nodes, and that every piece of every array is there and unpacks to
-its size (:mod:`~airflow_runai.checkpoints.formats.orbax_values`). The values have no checksum (a
-flipped bit may load without a word: orbax-checkpoint 0.12.8, default options), so the verdict is
+last. Checked are the commit, that every manifest is there, the checksums that OCDBT puts on
+manifests and tree nodes, and that every piece of every array is there and unpacks to its size
+(:mod:`~airflow_runai.checkpoints.formats.orbax_values`). The values have no checksum (a flipped bit
+may load without an error: orbax-checkpoint 0.12.8, default options), so the verdict is
 "unverifiable" unless a manifest of ours proves them.
 """
 
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.json_documents import read_object
@@ -56,14 +55,17 @@ def _examine(tree: Listing, context: CheckContext) -> None:
             examine_values(tree, context, item)
     owned = {name for name in tree.files if _belongs(name)}
     if owned - context.account.manifest_verified or not owned:
-        text = "the values of Orbax hold no checksum and there is no manifest; damage to them cannot be seen"
-        text += "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
-        context.note("orbax-no-checksum", tree.label, text)
+        text = "the values of Orbax hold no checksum and there is no manifest"
+        unread = (
+            "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
+        )
+        message = f"{text}; damage to them cannot be seen{unread}"
+        context.note("orbax-no-checksum", tree.label, message)
     examine_parts(tree, context, [name for name in tree.files if _is_values(name)])
 
 
 def _items(tree: Listing) -> list[str]:
-    """Directories of items, each with ``/`` behind it (nothing for the top)."""
+    """Return the directories of items, each with ``/`` behind it (nothing for the top)."""
     found = {
         name.removesuffix(last)
         for name in tree.files
@@ -82,21 +84,16 @@ def _belongs(name: str) -> bool:
 
 
 def _is_values(name: str) -> bool:
-    """Whether a file needs no other look: of values, in one of both layouts, or what says where they are."""
+    """Whether a file holds values, in one of both layouts, or says where they are."""
     return _belongs(name) or _is(name, _MANIFEST) or _CHUNK.search(name) is not None
 
 
 def _check_committed(tree: Listing, context: CheckContext) -> None:
-    """
-    A local checkpoint was committed by its rename; the time of it in the metadata says so, too.
-    """
+    """Check that a local checkpoint was renamed, and its metadata has the time of the commit."""
     unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
     if unfinished:
-        context.note(
-            "orbax-unfinished",
-            unfinished[0],
-            "the name says that it is still being written; look again later",
-        )
+        text = "the name says that it is still being written; look again later"
+        context.note("orbax-unfinished", unfinished[0], text)
     if context.level < 1 or not tree.has_top_level(_STEP_METADATA):
         return
     try:
@@ -105,36 +102,33 @@ def _check_committed(tree: Listing, context: CheckContext) -> None:
         context.note(damage.code, _STEP_METADATA, damage.message)
         return
     # An object store has no rename; there the commit file decides, whatever the metadata says.
-    told = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
-    if not told and not tree.has_top_level(_COMMITTED):
-        text = f"no {_COMMITTED} and no time of commit; the checkpoint was not finished, or is being written"
-        context.note("orbax-unfinished", _STEP_METADATA, text)
+    timed = metadata.get("commit_timestamp_nsecs") is not None and not is_remote(tree.root)
+    if not timed and not tree.has_top_level(_COMMITTED):
+        text = f"no {_COMMITTED} and no time of commit"
+        problem = "the checkpoint was not finished, or is being written"
+        context.note("orbax-unfinished", _STEP_METADATA, f"{text}; {problem}")
 
 
 def _check_item(tree: Listing, context: CheckContext, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
     if _MANIFEST not in names and _uses_ocdbt(tree, context, item, names):
-        context.note(
-            "orbax-layout", f"{item}{_MANIFEST}", "is missing; no value can be found without it"
-        )
+        text = "is missing; no value can be found without it"
+        context.note("orbax-layout", f"{item}{_MANIFEST}", text)
     processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
     for process in sorted(processes):
         if f"{process}/{_MANIFEST}" not in names:
-            context.note(
-                "orbax-layout",
-                f"{item}{process}/{_MANIFEST}",
-                "is missing; this process did not finish",
-            )
+            text = "is missing; this process did not finish"
+            context.note("orbax-layout", f"{item}{process}/{_MANIFEST}", text)
     if _MANIFEST in names and not any(_belongs(name) for name in names):
         context.note("orbax-layout", f"{item}d", "no file of values is there")
 
 
 def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]) -> bool:
-    if _TREE_METADATA not in names or context.level < 1:
-        # Without the tree that says so: descriptions of arrays are the layout without OCDBT.
-        return context.level >= 1 and not any(
-            name.endswith(("/.zarray", "/zarr.json")) for name in names
-        )
+    if context.level < 1:
+        return False
+    if _TREE_METADATA not in names:
+        # Descriptions of arrays are the layout without OCDBT.
+        return not any(name.endswith(("/.zarray", "/zarr.json")) for name in names)
     try:
         return read_object(tree, context, item + _TREE_METADATA).get("use_ocdbt") is not False
     except FormatError as damage:
@@ -143,43 +137,38 @@ def _uses_ocdbt(tree: Listing, context: CheckContext, item: str, names: set[str]
 
 
 def _check_records(tree: Listing, context: CheckContext, name: str) -> None:
-    """Compare the checksums of a manifest (one record), or of the tree nodes that a value file begins with."""
+    """Compare the checksums of a manifest (one record), or of the nodes that begin a value file."""
     if not _is(name, _MANIFEST) and not _belongs(name):
         return
     with context.noting(name), Source(tree.narrowed_to(name), context) as source:
         if not source.size:
-            raise FormatError(
-                "orbax-layout",
-                "0 bytes; whoever wrote it died before the content reached the disk",
-            )
-        if _is(name, _MANIFEST) and _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
-            raise FormatError(
-                "orbax-layout", f"no manifest of {source.size} bytes; it was cut or overwritten"
-            )
-        end = 0 if _is(name, _MANIFEST) else _check_record(source, 0, _NODE_MAGIC)
+            text = "0 bytes; its writer died before the content reached the disk"
+            raise FormatError("orbax-layout", text)
+        if _is(name, _MANIFEST):
+            if _check_record(source, 0, _MANIFEST_MAGIC) != source.size:
+                text = f"no manifest of {source.size} bytes; it was cut or overwritten"
+                raise FormatError("orbax-layout", text)
+            return
+        end = _check_record(source, 0, _NODE_MAGIC)
         while end:
             end = _check_record(source, end, _NODE_MAGIC)
 
 
 def _check_record(source: Source, at: int, magic: bytes) -> int:
-    """Check magic, length (8 bytes), content and CRC32C; return the end of the record, 0 where there is none."""
+    """Check magic, length (8 bytes), content and CRC32C; return the record's end, 0 if none."""
     if source.size - at < _FRAME or source.at(at, 4) != magic:
         return 0
     size = int.from_bytes(source.at(at + 4, 8), "little")
     if size > source.size - at or size < _FRAME:
-        raise FormatError(
-            "orbax-layout",
-            f"a record of {size} bytes at {at} in a file of {source.size}; it was cut",
-        )
+        text = f"a record of {size} bytes at {at} in a file of {source.size}; it was cut"
+        raise FormatError("orbax-layout", text)
     if size > _RECORD_LIMIT:
-        raise FormatError(
-            "too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
-        )
+        text = f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
+        raise FormatError("too-large", text)
     data = source.at(at, size)
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise FormatError(
-            "orbax-layout", f"the record at {at} is damaged: its CRC32C does not match"
-        )
+        text = f"the record at {at} is damaged: its CRC32C does not match"
+        raise FormatError("orbax-layout", text)
     return at + size
 
 

@@ -1,18 +1,17 @@
 """
-The values of one item of Orbax: every array that its tree names, every piece that an array promises, each unpacked.
+The values of one Orbax item: every array that its tree names, and every piece of it, unpacked.
 
-With OCDBT the pieces lie in data files that a tree of nodes names, without it each is a file. What
-a piece unpacks to has to have the size that its shape needs; where the writer put a checksum into
-the frame, that is compared, too. That the numbers are those that were written, nothing here proves.
+With OCDBT the pieces lie in data files that a tree of nodes names, without it each is a file. A
+piece must unpack to the size that its shape needs; a checksum in the frame is compared too. Nothing
+here proves that the numbers are those that were written.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
@@ -25,13 +24,14 @@ from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _CODE = "orbax-layout"
+_Read = Callable[[int, int], bytes]
 _MANIFEST = "manifest.ocdbt"
 _DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20
 
 
 def examine_values(tree: Listing, context: CheckContext, item: str) -> None:
     """
-    Look at the values of one item; the first damage is noted.
+    Check the values of one item; the first damage is noted.
 
     :param item: its directory with ``/`` behind it, nothing for the top.
     """
@@ -45,7 +45,7 @@ def examine_values(tree: Listing, context: CheckContext, item: str) -> None:
 
 @dataclass
 class _Store:
-    """Keys and where their bytes lie, whoever keeps them."""
+    """Keys and where their bytes lie, with OCDBT or without."""
 
     tree: Listing
     context: CheckContext
@@ -54,20 +54,8 @@ class _Store:
     arrays: dict[str, Array] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Learn which values there are, and where they lie."""
-        manifest = self.item + _MANIFEST
-        if manifest in self.tree.files:
-            size = self.tree.files[manifest].size
-            found = values_of(self.read(_MANIFEST, 0, size), self.read)
-            self.values = {value.key: value for value in found}
-        else:
-            names = (
-                name[len(self.item) :] for name in self.tree.files if name.startswith(self.item)
-            )
-            self.values = {
-                name: Value(name, self.tree.files[self.item + name].size, None, name)
-                for name in names
-            }
+        """Find the values and where they lie, and read the descriptions of arrays."""
+        self.values = {value.key: value for value in self._find_values()}
         for value in self.values.values():
             if value.inline is None:
                 self.check_place(value)
@@ -75,58 +63,62 @@ class _Store:
                 name = value.key.rpartition("/")[0]
                 self.arrays[name] = read_array(name, self.content(value))
 
+    def _find_values(self) -> Iterator[Value]:
+        manifest = self.item + _MANIFEST
+        if manifest in self.tree.files:
+            size = self.tree.files[manifest].size
+            yield from values_of(self.read(_MANIFEST, 0, size), self.read)
+            return
+        for path, entry in self.tree.files.items():
+            if path.startswith(self.item):
+                name = path[len(self.item) :]
+                yield Value(name, entry.size, None, name)
+
     def read(self, name: str, offset: int, size: int) -> bytes:
-        """Bytes of a file of the item."""
+        """Read bytes of a file of the item."""
         self.check_place(Value(name, size, None, name, offset))
         with Source(self.tree.narrowed_to(self.item + name), self.context) as source:
             return source.at(offset, size)
 
     def check_place(self, value: Value) -> None:
-        """Whether the file of a value is there, and long enough."""
+        """Check that the file of a value is there, and long enough."""
         entry = self.tree.files.get(self.item + value.path)
         if entry is None:
-            raise FormatError(
-                "file-missing", f"{shown(value.path)} is missing; {shown(value.key)} lies there"
-            )
-        if value.offset + value.size > entry.size:
-            end = value.offset + value.size
-            raise FormatError(
-                _CODE,
-                f"{shown(value.path)} has {entry.size} bytes, {shown(value.key)} ends at {end}; it was cut",
-            )
+            text = f"{shown(value.path)} is missing; {shown(value.key)} lies there"
+            raise FormatError("file-missing", text)
+        end = value.offset + value.size
+        if end > entry.size:
+            text = f"{shown(value.path)} has {entry.size} bytes"
+            raise FormatError(_CODE, f"{text}, {shown(value.key)} ends at {end}; it was cut")
 
     def content(self, value: Value) -> bytes:
-        """All of a small value."""
+        """Read all of a small value."""
         if value.size > _DOCUMENT_LIMIT:
-            raise FormatError(
-                "too-large",
-                f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read",
-            )
-        return (
-            self.read(value.path, value.offset, value.size)
-            if value.inline is None
-            else value.inline
-        )
+            text = f"{shown(value.key)} of {value.size} bytes; at most {_DOCUMENT_LIMIT} are read"
+            raise FormatError("too-large", text)
+        if value.inline is not None:
+            return value.inline
+        return self.read(value.path, value.offset, value.size)
 
     def check_arrays(self) -> None:
-        """Every array of the tree is there, and so is every piece of an array."""
-        told = read_item_tree(self.tree, self.context, self.item)
-        for name in told.arrays:
+        """Check that every array of the tree is there, and every piece of each array."""
+        item_tree = read_item_tree(self.tree, self.context, self.item)
+        for name in item_tree.arrays:
             if name not in self.arrays:
-                raise FormatError(
-                    "file-missing", f"array {shown(name)} is missing; the tree of the item names it"
-                )
+                text = f"array {shown(name)} is missing; the tree of the item names it"
+                raise FormatError("file-missing", text)
         for name, array in self.arrays.items():
-            for key in array.keys() if told.everything or not array.optional else ():
+            if array.optional and not item_tree.everything:
+                continue
+            for key in array.piece_keys():
                 if f"{name}/{key}" not in self.values:
-                    raise FormatError(
-                        "file-missing", f"piece {shown(key)} of array {shown(name)} is missing"
-                    )
+                    text = f"piece {shown(key)} of array {shown(name)} is missing"
+                    raise FormatError("file-missing", text)
 
     def unpack_all(self) -> None:
         """Levels 2 and 3."""
         for name, array in self.arrays.items():
-            keys = array.keys()
+            keys = array.piece_keys()
             found = (self.values.get(f"{name}/{key}") for key in keys)
             content = TensorContent(name, array.kind, 0, array.size * max(len(keys), 1))
             for value in filter(None, found):
@@ -143,8 +135,9 @@ class _Store:
             if self.context.level >= 3:
                 content.feed(memoryview(part))
         if array.width and _is_read(array) and size != array.size:
-            text = f"a piece of array {shown(array.name)} has {size} bytes, its shape needs {array.size}"
-            raise FormatError(_CODE, f"{text}; it was cut or overwritten")
+            text = f"a piece of array {shown(array.name)} has {size} bytes"
+            problem = f"its shape needs {array.size}; it was cut or overwritten"
+            raise FormatError(_CODE, f"{text}, {problem}")
 
     def _parts(self, array: Array, value: Value) -> Iterator[bytes]:
         if value.inline is not None:
@@ -152,16 +145,15 @@ class _Store:
             yield from _decoded(array, lambda at, size: inline[at : at + size], value.size)
             return
         with Source(self.tree.narrowed_to(self.item + value.path), self.context) as source:
-            yield from _decoded(
-                array, lambda at, size: source.at(value.offset + at, size), value.size
-            )
+            read = partial(_shifted, source.at, value.offset)
+            yield from _decoded(array, read, value.size)
 
 
 def _is_read(array: Array) -> bool:
     return array.packing in ("", "zstd", "gzip")
 
 
-def _decoded(array: Array, read: Any, size: int) -> Iterator[bytes]:
+def _decoded(array: Array, read: _Read, size: int) -> Iterator[bytes]:
     begin = 0
     if array.sharded:
         if size < _INDEX:
@@ -180,12 +172,11 @@ def _decoded(array: Array, read: Any, size: int) -> Iterator[bytes]:
             yield read(at, min(_PIECE, size - at))
 
 
-def _shifted(read: Any, begin: int, at: int, size: int) -> bytes:
-    data: bytes = read(begin + at, size)
-    return data
+def _shifted(read: _Read, begin: int, at: int, size: int) -> bytes:
+    return read(begin + at, size)
 
 
-def _inflated(read: Any, size: int) -> Iterator[bytes]:
+def _inflated(read: _Read, size: int) -> Iterator[bytes]:
     stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         for at in range(0, size, _PIECE):
@@ -195,6 +186,5 @@ def _inflated(read: Any, size: int) -> Iterator[bytes]:
                 pending = stream.unconsumed_tail
         yield stream.flush()
     except zlib.error as error:
-        raise FormatError(
-            _CODE, f"a piece cannot be unpacked ({error}); it was cut or overwritten"
-        ) from None
+        text = f"a piece cannot be unpacked ({error}); it was cut or overwritten"
+        raise FormatError(_CODE, text) from None

@@ -1,4 +1,4 @@
-"""Files inside a checkpoint directory: each is opened by its own format; every other one is only summed."""
+"""Files inside a checkpoint directory: each is checked by its own format, or only summed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from airflow_runai.checkpoints.storage.listing import Listing
 
 _TAIL = 64
 
-#: Files of one checkpoint on an object store that are looked at at the same time.
+#: Files of one checkpoint on an object store that are checked at the same time.
 SIDE_BY_SIDE = 4
 
 
 def examine_parts(tree: Listing, context: CheckContext, known: Collection[str] = ()) -> None:
     """
-    Look at every file of a directory; one that cannot be read does not hide the others.
+    Check every file of a directory; one that cannot be read does not hide the others.
 
-    Files that only describe the checkpoint (``excluded``) are left alone.
+    Files that only describe the checkpoint (``excluded``) are skipped.
 
-    :param known: files that were looked at already; what has not been read of them is only summed.
+    :param known: files that are checked already; if they were not read to the end, they are summed.
     """
     if context.level >= 1:
         names = sorted(tree.files.keys() - context.account.excluded)
@@ -36,57 +36,58 @@ def side_by_side(
     tree: Listing,
     context: CheckContext,
     names: Sequence[str],
-    look: Callable[[CheckContext, str], None],
+    examine_file: Callable[[CheckContext, str], None],
 ) -> None:
     """
-    Look at several files: one after the other, on an object store several at the same time.
+    Check several files: one after the other, on an object store several at the same time.
 
-    There, waiting for the network is what takes time.
+    There, most of the time is spent waiting for the network.
 
-    :param look: told the account to write into, and the name of a file.
+    :param examine_file: called with the context to write into and the name of a file.
     """
     if not is_remote(tree.root) or len(names) < 2:
         for name in names:
-            look(context, name)
+            examine_file(context, name)
         return
-    from concurrent.futures import ThreadPoolExecutor  # not before it is needed: it costs a start
+    from concurrent.futures import ThreadPoolExecutor  # slows the start of a command
+
+    def examine_apart(name: str) -> CheckContext:
+        part = context.for_part(name)
+        examine_file(part, name)
+        return part
 
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="checkpoint-part") as workers:
-        for part in workers.map(lambda name: _looked_at(context, name, look), names):
+        for part in workers.map(examine_apart, names):
             context.account.merge(part.account)
-
-
-def _looked_at(
-    context: CheckContext, name: str, look: Callable[[CheckContext, str], None]
-) -> CheckContext:
-    part = context.for_part(name)
-    look(part, name)
-    return part
 
 
 def _examine_part(tree: Listing, context: CheckContext, name: str, known: Collection[str]) -> None:
     part = tree.narrowed_to(name)
     if tree.files[name].size and name not in known:
         with context.noting(name):
-            _look(part, context, name)
+            _examine_by_format(part, context, name)
     if context.level >= 2 and name not in context.account.crcs:
         _sum(part, context)
 
 
-def _look(part: Listing, context: CheckContext, name: str) -> None:
-    """Text of no known format describes the checkpoint; what is no text may be a part of it, and nothing proves it."""
+def _examine_by_format(part: Listing, context: CheckContext, name: str) -> None:
+    """
+    Check a file by its format.
+
+    Text of no known format describes the checkpoint; anything else may be a part that nothing
+    proves.
+    """
     if examine(part, context) is not None or name in context.account.manifest_verified:
         return
     if name.endswith(".json") and _is_torn(part, context):
         context.note("json-malformed", name, "does not end as it begins; it was cut or overwritten")
     elif b"\0" in head(part, context):
-        context.note(
-            "not-examined", name, "of no format that is known here; its bytes were not looked at"
-        )
+        text = "of no format that is known here; its bytes were not looked at"
+        context.note("not-examined", name, text)
 
 
 def _is_torn(part: Listing, context: CheckContext) -> bool:
-    """Whether an object or a list in JSON has lost its end; a tokenizer is too large to be parsed for that."""
+    """Whether an object or list in JSON has lost its end; a tokenizer is too large to parse."""
     first = head(part, context).lstrip()[:1]
     with Source(part, context) as source:
         size = min(source.size, _TAIL)
@@ -96,7 +97,7 @@ def _is_torn(part: Listing, context: CheckContext) -> bool:
 
 def holds_weights(name: str, context: CheckContext) -> bool:
     """Whether a file name is one of weights or training state."""
-    return any(name.endswith(form.weights) for form in context.request.formats)
+    return any(name.endswith(form.weights) for form in context.formats)
 
 
 def _sum(part: Listing, context: CheckContext) -> None:

@@ -6,8 +6,7 @@ It is interpreted to find out whether loading it would run something; nothing pr
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by

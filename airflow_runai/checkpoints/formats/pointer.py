@@ -1,8 +1,8 @@
 """
-A directory of several checkpoints with a small text file that names the one to load, as DeepSpeed and Megatron keep.
+A text file that names one of several checkpoints in a directory, as of DeepSpeed and Megatron.
 
-The file is written in place and not atomically, so it may be empty, or name what never came to be;
-then the newest is taken, and said so.
+It is not written atomically, so it may be empty, or name a checkpoint that was never finished; then
+the newest is checked, and a finding says so.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ _SIZE_LIMIT = 256
 
 def follow(tree: Listing, context: CheckContext, pointer: str, folders: dict[str, str]) -> str:
     """
-    Choose one of several folders; files of the others are no part of the checkpoint then.
+    Choose one of several folders, and exclude the files of the others.
 
     :param pointer: name of the text file; it may be missing.
-    :param folders: what the text may say, to the folder that is meant by it; at least one.
+    :param folders: what the text may say, and the folder it means; at least one.
     :return: the folder.
     """
     named = _text(tree, context, pointer) if tree.has_top_level(pointer) else None
     newest = max(folders, key=lambda text: (step_in_name(folders[text]) or -1, folders[text]))
     if named is not None and named not in folders:
-        # A link may lead to a file whose text is nobody's business here.
-        told = "what a link leads to" if tree.files[pointer].linked else shown(named)
-        text = f"names {told}, which is not there; {folders[newest]} is the newest and was looked at instead"
-        context.note("pointer-broken", pointer, text)
+        # A link may lead to a file whose text must not be shown.
+        target = "what a link leads to" if tree.files[pointer].linked else shown(named)
+        text = f"names {target}, which is not there"
+        instead = f"{folders[newest]} is the newest and was looked at instead"
+        context.note("pointer-broken", pointer, f"{text}; {instead}")
     chosen = folders[named if named in folders else newest]
     others = set(folders.values()) - {chosen}
     context.account.excluded.update(

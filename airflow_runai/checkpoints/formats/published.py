@@ -1,9 +1,9 @@
 """
-A directory published by this project's training side: any files, and a ``manifest.json`` that was written last.
+A directory published by this project's training side, with a ``manifest.json`` written last.
 
 The manifest lists every file with size and CRC32, so that the bytes of formats without checksums
-are proven too. The files themselves are opened by their own formats as well: a manifest proves that
-bytes are as written, not that they are good.
+are proven too. The files are checked by their own formats as well: a manifest proves that bytes are
+as written, not that they are good.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.recognition import examine
@@ -33,7 +32,7 @@ _CRC = re.compile(r"[0-9a-f]{8}")
 
 
 def manifest_crc(manifest: dict[str, Any]) -> str:
-    """CRC32 of the canonical JSON of a manifest without its own ``crc32``: eight lower-case hexadecimal digits."""
+    """Return the CRC32 of a manifest's canonical JSON without ``crc32``, as eight hex digits."""
     rest = {key: value for key, value in manifest.items() if key != "crc32"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"{zlib.crc32(text.encode('utf-8')):08x}"
@@ -67,16 +66,13 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         tree.label,
         {name: entry for name, entry in tree.files.items() if name != MANIFEST},
     )
-    others = tuple(form for form in context.request.formats if form is not PUBLISHED)
-    if examine(inside, replace(context, request=replace(context.request, formats=others))) is None:
+    others = tuple(form for form in context.formats if form is not PUBLISHED)
+    if examine(inside, replace(context, formats=others)) is None:
         examine_parts(inside, context)
     for name, (_, crc) in promised.items():
         if name in context.account.crcs and context.account.crcs[name][1] != crc:
-            context.note(
-                "manifest-mismatch",
-                name,
-                "its CRC32 is not the one in the manifest; the file is damaged",
-            )
+            text = "its CRC32 is not the one in the manifest; the file is damaged"
+            context.note("manifest-mismatch", name, text)
 
 
 def _manifest(tree: Listing, context: CheckContext) -> dict[str, Any]:
@@ -108,40 +104,32 @@ def _promised(manifest: dict[str, Any], context: CheckContext) -> dict[str, tupl
         raise _malformed("files is not a list")
     promised: dict[str, tuple[int, int]] = {}
     for number, item in enumerate(files):
-        path, size, crc = (
-            (item.get(key) for key in ("path", "size", "crc32"))
-            if isinstance(item, dict)
-            else (None,) * 3
-        )
+        fields = item if isinstance(item, dict) else {}
+        path, size, crc = fields.get("path"), fields.get("size"), fields.get("crc32")
         if not _is_inside(path) or path in promised or path == MANIFEST:
-            raise _malformed(
-                f"files[{number}].path is {shown(path)}; relative paths without '..', each once, are allowed"
-            )
+            allowed = "relative paths without '..', each once, are allowed"
+            raise _malformed(f"files[{number}].path is {shown(path)}; {allowed}")
         if type(size) is not int or size < 0 or not isinstance(crc, str) or not _CRC.fullmatch(crc):
-            raise _malformed(
-                f"files[{number}] has size {shown(size)} and crc32 {shown(crc)}; a number and 8 hex digits are expected"
-            )
+            text = f"files[{number}] has size {shown(size)} and crc32 {shown(crc)}"
+            raise _malformed(f"{text}; a number and 8 hex digits are expected")
         promised[str(path)] = (size, int(crc, 16))
     return promised
 
 
 def _check_ranks(manifest: dict[str, Any], context: CheckContext) -> None:
-    """
-    Where several processes wrote, each must have left a file; one process says nothing of ranks.
-    """
+    """Check that each of several processes left a file; one process names no ranks."""
     world = manifest.get("world_size", 1)
     if type(world) is not int or world < 1:
         raise _malformed(f"world_size is {shown(world)}; a number from 1 is expected")
     ranks = {item.get("rank") for item in manifest["files"] if isinstance(item.get("rank"), int)}
-    # Sizes before members: a manifest may claim any number of ranks, and that many are not counted
-    # up here.
+    # Sizes before members: a manifest may claim any number of ranks, too many to count up to.
     if world > 1 and (len(ranks) != world or ranks != set(range(len(ranks)))):
-        text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others; the part of a rank is missing"
-        context.note("manifest-mismatch", MANIFEST, text)
+        text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others"
+        context.note("manifest-mismatch", MANIFEST, f"{text}; the part of a rank is missing")
 
 
 def _sums(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """All checksums of each file; ours writes CRC32, another writer may add those that its object store keeps."""
+    """Return all checksums of each file; a foreign writer may add those of its object store."""
     kinds = ("crc32", "crc32c", "md5")
     return {
         item["path"]: {kind: str(item[kind]) for kind in kinds if kind in item}
@@ -165,9 +153,8 @@ def _check_listing(
         if entry.linked:
             context.note("link", name, "a link; a published checkpoint holds its own bytes")
         if name != MANIFEST and name not in promised:
-            context.note(
-                "manifest-mismatch", name, "the manifest does not name it; it was added later"
-            )
+            text = "the manifest does not name it; it was added later"
+            context.note("manifest-mismatch", name, text)
         elif name in promised and entry.size != promised[name][0]:
             text = f"{entry.size} bytes, the manifest says {promised[name][0]}"
             context.note("manifest-mismatch", name, text)

@@ -1,5 +1,5 @@
 """
-A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/variables.*``, ``assets/``, ``fingerprint.pb``.
+A SavedModel of TensorFlow: ``saved_model.pb``, ``variables/``, ``assets/``, ``fingerprint.pb``.
 
 The variables are a TensorFlow checkpoint and proven by its CRC32Cs. The graph is a protobuf message
 without a checksum, and the hashes in ``fingerprint.pb`` are of parts that cannot be cut out without
@@ -8,8 +8,7 @@ TensorFlow, so the whole is "unverifiable" unless a manifest proves it.
 
 from __future__ import annotations
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.bounded_reader import BoundedReader, Field

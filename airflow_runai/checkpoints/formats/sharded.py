@@ -1,16 +1,15 @@
 """
-A model in several files with an index: ``model.safetensors.index.json`` or ``pytorch_model.bin.index.json``.
+A model in several files with an index, such as ``model.safetensors.index.json``.
 
 The index says which tensor lies in which file. It is written last, but not atomically, and files of
-an earlier sharding may lie beside; so index and files must name exactly the same tensors.
+an earlier sharding may lie beside it, so index and files must name exactly the same tensors.
 """
 
 from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.containers.json_documents import read_object
 from airflow_runai.checkpoints.formats.parts import examine_parts
@@ -21,34 +20,29 @@ _SHARD = re.compile(r"([^/]+)-(\d{5})-of-(\d{5})(\.safetensors|\.bin)")
 
 
 def indices(tree: Listing) -> list[str]:
-    """Index files at the top of the directory."""
-    return (
-        []
-        if tree.single
-        else sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
-    )
+    """Return the index files at the top of the directory."""
+    if tree.single:
+        return []
+    return sorted(name for name in tree.files if "/" not in name and name.endswith(_ENDINGS))
 
 
 def _without_index(tree: Listing) -> list[str]:
-    """Indices that are not there, of models whose shards are."""
-    found = [] if tree.single else [match for match in map(_SHARD.fullmatch, tree.files) if match]
-    there = tuple(name.rpartition(".")[0].rpartition(".")[0] for name in indices(tree))
-    lonely = [
-        match
-        for match in found
-        if int(match[3]) > 1 and not any(name.endswith(match[4]) for name in there)
-    ]
-    return sorted({f"{match[1]}{match[4]}.index.json" for match in lonely})
+    """Return the indices that are missing although their shards are there."""
+    if tree.single:
+        return []
+    indexed = tuple(name.removesuffix(".index.json") for name in indices(tree))
+    missing = set()
+    for match in filter(None, map(_SHARD.fullmatch, tree.files)):
+        if int(match[3]) > 1 and not any(name.endswith(match[4]) for name in indexed):
+            missing.add(f"{match[1]}{match[4]}.index.json")
+    return sorted(missing)
 
 
 def check_indices(tree: Listing, context: CheckContext) -> None:
-    """Compare every index with the tensors that its files hold; after those files were examined."""
+    """Compare every index with the tensors of its files, which are checked before."""
     for name in _without_index(tree):
-        context.note(
-            "file-missing",
-            name,
-            "is missing, but its shards are there; it is written last, so that was not done",
-        )
+        text = "is missing, but its shards are there; it is written last, so that was not done"
+        context.note("file-missing", name, text)
     for name in indices(tree):
         with context.noting(name):
             _check_index(tree, context, name)
@@ -59,28 +53,20 @@ def _check_index(tree: Listing, context: CheckContext, name: str) -> None:
         return
     promised = _promised(read_object(tree, context, name).get("weight_map"))
     for shard, tensors in promised.items():
+        present = context.account.tensor_names.get(shard)
         if shard not in tree.files:
-            context.note(
-                "shard-missing",
-                shard,
-                f"{name} puts {len(tensors)} tensors there, but the file is missing",
-            )
-        elif shard not in context.account.tensor_names and not context.refused:
-            context.note(
-                "index-mismatch",
-                shard,
-                f"{name} puts {len(tensors)} tensors there; it is of no known format",
-            )
-        elif (
-            shard in context.account.tensor_names and context.account.tensor_names[shard] != tensors
-        ):
-            _note_difference(context, name, shard, context.account.tensor_names[shard], tensors)
+            text = f"{name} puts {len(tensors)} tensors there, but the file is missing"
+            context.note("shard-missing", shard, text)
+        elif present is None and not context.refused:
+            text = f"{name} puts {len(tensors)} tensors there; it is of no known format"
+            context.note("index-mismatch", shard, text)
+        elif present is not None and present != tensors:
+            _note_difference(context, name, shard, present, tensors)
     stem = name.partition(".")[0] + "-"
     for other in set(tree.files) - set(promised):
         if other.startswith(stem) and not other.endswith(".json"):
-            context.note(
-                "shard-left-over", other, f"{name} does not name it; left over from another save"
-            )
+            text = f"{name} does not name it; left over from another save"
+            context.note("shard-left-over", other, text)
 
 
 def _promised(weight_map: object) -> dict[str, set[str]]:
@@ -100,11 +86,12 @@ def _promised(weight_map: object) -> dict[str, set[str]]:
 
 
 def _note_difference(
-    context: CheckContext, index: str, shard: str, there: frozenset[str], promised: set[str]
+    context: CheckContext, index: str, shard: str, present: frozenset[str], promised: set[str]
 ) -> None:
-    lost, extra = sorted(promised - there)[:3], sorted(there - promised)[:3]
-    text = f"{index} and {shard} name different tensors (only in the index: {lost}; only in the file: {extra})"
-    context.note("index-mismatch", shard, text + "; they belong to different saves")
+    lost, extra = sorted(promised - present)[:3], sorted(present - promised)[:3]
+    text = f"{index} and {shard} name different tensors"
+    detail = f"(only in the index: {lost}; only in the file: {extra})"
+    context.note("index-mismatch", shard, f"{text} {detail}; they belong to different saves")
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:

@@ -1,5 +1,5 @@
 """
-Checkpoints of TensorFlow: ``PREFIX.index``, ``PREFIX.data-00000-of-00001`` and the text ``checkpoint`` beside them.
+Checkpoints of TensorFlow: ``PREFIX.index``, ``PREFIX.data-*`` and the text ``checkpoint``.
 
 Proven to the last byte by CRC32Cs that TensorFlow writes and checks too. The index is written last,
 so data without one was never finished. Several prefixes may lie in one directory;
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.leveldb import FOOTER_SIZE, MAGIC
@@ -60,16 +59,15 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 
 
 def _check_state(tree: Listing, context: CheckContext) -> None:
-    """``tf.train.latest_checkpoint`` follows this text and finds nothing when it names what is not there."""
+    # tf.train.latest_checkpoint follows this text, and finds nothing if the prefix is not there.
     with Source(tree.narrowed_to(_STATE), context) as source:
         match = _NEWEST.search(source.at(0, min(source.size, _STATE_LIMIT)))
     if match is None:
-        context.note(
-            "tensorflow-state", _STATE, "no model_checkpoint_path in it; it was cut or overwritten"
-        )
-    elif f"{_last_part(match[1])}.index" not in {name.rpartition("/")[2] for name in tree.files}:
-        text = f"names {shown(match[1].decode('utf-8', 'replace'))}, which is not there; name a prefix that is"
+        text = "no model_checkpoint_path in it; it was cut or overwritten"
         context.note("tensorflow-state", _STATE, text)
+    elif f"{_last_part(match[1])}.index" not in {name.rpartition("/")[2] for name in tree.files}:
+        text = f"names {shown(match[1].decode('utf-8', 'replace'))}, which is not there"
+        context.note("tensorflow-state", _STATE, f"{text}; name a prefix that is")
 
 
 def _last_part(path: bytes) -> str:
@@ -78,10 +76,10 @@ def _last_part(path: bytes) -> str:
 
 def examine_bundle(tree: Listing, context: CheckContext, prefix: str) -> set[str]:
     """
-    Look at one prefix.
+    Check one prefix.
 
     :param prefix: relative to the directory.
-    :return: the files that belong to it, all of which were looked at.
+    :return: the files that belong to it, all of which are checked.
     """
     index = f"{prefix}.index"
     matches = [match for match in map(_SHARD.fullmatch, tree.files) if match and match[1] == prefix]
@@ -142,13 +140,14 @@ def _examine_shard(
 
 
 def _run(entry: BundleEntry, bundle: Bundle, summed: Sum | None = None) -> Run:
-    place = (entry.begin, entry.end, bundle.byteorder)
     return Run(
-        entry.name,
-        entry.type_name,
-        entry.shape,
-        entry.kind,
-        *place,
+        name=entry.name,
+        dtype=entry.type_name,
+        shape=entry.shape,
+        kind=entry.kind,
+        begin=entry.begin,
+        end=entry.end,
+        byteorder=bundle.byteorder,
         sum=summed.feed if summed else None,
     )
 
@@ -174,18 +173,15 @@ def _read_shard(
     """Levels 2 and 3."""
     sums = [Sum(entry, source, bundle.byteorder) for entry in entries]
     runs = [_run(entry, bundle, summed) for entry, summed in zip(entries, sums, strict=True)]
-    for content, entry, summed in zip(
-        read_runs(source, runs, context, label), entries, sums, strict=True
-    ):
+    contents = read_runs(source, runs, context, label)
+    for content, entry, summed in zip(contents, entries, sums, strict=True):
+        name = f"tensor {shown(entry.name)}"
         if not summed.proves and source.name not in context.account.manifest_verified:
-            text = f"tensor {shown(entry.name)} ({entry.type_name}) is summed in a way that is not known here"
+            text = f"{name} ({entry.type_name}) is summed in a way that is not known here"
             context.note("tensorflow-unproven", label, text)
         elif summed.proves and summed.value != entry.crc:
-            context.note(
-                "tensorflow-crc",
-                label,
-                f"tensor {shown(entry.name)} is damaged: its CRC32C does not match",
-            )
+            text = f"{name} is damaged: its CRC32C does not match"
+            context.note("tensorflow-crc", label, text)
         elif context.level >= 3:
             content.note(context, label)
 

@@ -1,4 +1,4 @@
-"""A file of ``torch.save`` of whichever age, for formats that are made of such files."""
+"""A file of ``torch.save`` of any age, for formats that consist of such files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ def examine_torch_file(
     tree: Listing, context: CheckContext, inspect: Callable[[object], None]
 ) -> None:
     """
-    Look at one file.
+    Check one file.
 
-    :param inspect: told the inert root of its pickle.
+    :param inspect: called with the inert root of its pickle.
     :raises FormatError: as the format that it is, or was meant to be.
     """
-    (examine_legacy if is_legacy(head(tree, context)) else examine_archive)(tree, context, inspect)
+    examine = examine_legacy if is_legacy(head(tree, context)) else examine_archive
+    examine(tree, context, inspect)
 
 
 def examine_part(
     tree: Listing, context: CheckContext, name: str, inspect: Callable[[object], None]
 ) -> None:
-    """
-    Look at one file of a directory; what is wrong with it is noted, and does not hide the others.
-    """
+    """Check one file of a directory; damage is noted and does not hide the others."""
     if context.level < 1 or not tree.files[name].size:
         return
     with context.noting(name):

@@ -13,9 +13,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from airflow_runai.checkpoints.checking.context import CheckContext
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
-from airflow_runai.checkpoints.checking.format import Format
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
@@ -37,8 +36,7 @@ from airflow_runai.checkpoints.storage.listing import Listing
 
 _PICKLE = re.compile(r"[^/]+/data\.pkl")
 _OWN = re.compile(r"[^/]+/(?:data\.pkl|constants\.pkl|version|data/\d+)")
-# Anybody's bytes may be called .bin; these names are those of Transformers, PEFT, diffusers and
-# accelerate.
+# Any bytes may be called .bin; these are the names of Transformers, PEFT, diffusers, accelerate.
 _BIN = re.compile(
     r"(?:.*/)?(?:(?:pytorch|adapter|diffusion_pytorch)_model|optimizer|scheduler|training_args|pytorch_lora_weights"
     r"|model-\d{5}-of-\d{5})(?:[-_][^/]*)?\.bin"
@@ -57,16 +55,15 @@ _SUFFIXED = meant_by(*_ENDINGS)
 
 
 def _detect(tree: Listing, context: CheckContext) -> bool:
-    """By the directory, which a file whose head was overwritten still has; by the first member if it was cut."""
+    # The directory is still there if the head was overwritten; the first member if it was cut.
     return any(map(_PICKLE.fullmatch, members(tree, context)))
 
 
 def _meant(tree: Listing, context: CheckContext) -> bool:
-    """By name, unless it is a zip file of another kind, such as a program of ``torch.export``."""
-    if not _SUFFIXED(tree, context) and not (
-        meant_by(".bin")(tree, context) and _BIN.fullmatch(tree.label)
-    ):
+    is_bin = meant_by(".bin")(tree, context) and _BIN.fullmatch(tree.label)
+    if not _SUFFIXED(tree, context) and not is_bin:
         return False
+    # Not a zip file of another kind, such as a program of torch.export.
     names = members(tree, context)
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
@@ -75,9 +72,9 @@ def examine_archive(
     tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
 ) -> None:
     """
-    Look at a whole file of ``torch.save``.
+    Check a whole file of ``torch.save``.
 
-    :param inspect: told the inert root of its pickle, for formats that know more about it.
+    :param inspect: called with the inert root of its pickle, for formats that know more about it.
     """
     if context.level < 1:
         return
@@ -116,10 +113,8 @@ class TorchArchive:
     def read_structure(self) -> None:
         """Level 1: directory, pickle, and that both agree."""
         if self.source.at(0, min(4, self.source.size)) != b"PK\3\4":
-            raise FormatError(
-                "zip-structure",
-                "does not begin like a file of torch.save (PyTorch 1.6 or later); it was cut or overwritten",
-            )
+            text = "does not begin like a file of torch.save (PyTorch 1.6 or later)"
+            raise FormatError("zip-structure", f"{text}; it was cut or overwritten")
         self._read_members()
         self._read_byteorder()
         self._read_pickle()
@@ -156,18 +151,8 @@ class TorchArchive:
                     "torch-unreferenced", f"member {shown(name)} is none that torch.save writes"
                 )
         if all(member.crc == 0 for member in listed if member.size):
-            text = (
-                "saved without checksums (compute_crc32=False); damage to the bytes cannot be seen"
-            )
-            self._unproven(text)
-
-    def _unproven(self, text: str) -> None:
-        said = any(
-            it.code == "zip-no-checksums" and it.path == self.label
-            for it in self.context.account.findings
-        )
-        if self.source.name not in self.context.account.manifest_verified and not said:
-            self.context.note("zip-no-checksums", self.label, text)
+            text = "saved without checksums (compute_crc32=False)"
+            self.context.note_unproven("zip-no-checksums", self.label, text)
 
     @property
     def checksums(self) -> bool:
@@ -190,9 +175,8 @@ class TorchArchive:
             inflater.finish()
             data = b"".join(parts)
         if self.checksums and zlib.crc32(data) != member.crc:
-            self.context.note(
-                "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
-            )
+            text = f"member {shown(name)} is damaged: its CRC32 does not match"
+            self.context.note("zip-crc", self.label, text)
         return data
 
     def _read_byteorder(self) -> None:
@@ -201,25 +185,22 @@ class TorchArchive:
         order = self._content("byteorder", _SMALL_LIMIT)
         if order == b"big":
             self.byteorder = "big"
-            self.context.note(
-                "torch-byteorder",
-                self.label,
-                "written on a big-endian machine; if not, every number is garbage",
-            )
+            text = "written on a big-endian machine; if not, every number is garbage"
+            self.context.note("torch-byteorder", self.label, text)
         elif order != b"little":
             raise FormatError(
                 "torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed"
             )
 
     def _read_pickle(self) -> None:
-        globals_met = Mentions()
+        mentions = Mentions()
         try:
-            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), globals_met)
+            root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), mentions)
             self.contents = read_contents(root, self.name)
             if self.inspect is not None:
                 self.inspect(root)
         finally:
-            note_globals(globals_met, self.label, self.context)
+            note_globals(mentions, self.label, self.context)
 
     def _match_storages(self) -> None:
         present = {
@@ -230,14 +211,11 @@ class TorchArchive:
         for key, storage in self.contents.storages.items():
             member = present.pop(key, None)
             if member is None:
-                raise FormatError(
-                    "torch-storage", f"member 'data/{key}' of {storage.nbytes} bytes is missing"
-                )
+                text = f"member 'data/{key}' of {storage.nbytes} bytes is missing"
+                raise FormatError("torch-storage", text)
             if member.size != storage.nbytes:
-                raise FormatError(
-                    "torch-storage",
-                    f"member 'data/{key}' has {member.size} bytes, its tensors need {storage.nbytes}",
-                )
+                text = f"member 'data/{key}' has {member.size} bytes"
+                raise FormatError("torch-storage", f"{text}, its tensors need {storage.nbytes}")
         if present:
             raise FormatError(
                 "torch-unreferenced", f"{len(present)} members under data/ belong to no tensor"
@@ -250,7 +228,7 @@ class TorchArchive:
         self.close(passes)
 
     def passes(self) -> list[TorchMemberPass]:
-        """What each member needs of the pass over the bytes, in the order of the file."""
+        """Return what each member needs of the pass over the bytes, in the order of the file."""
         return [
             TorchMemberPass(self, name, member)
             for name, member in self.members.items()
@@ -258,22 +236,20 @@ class TorchArchive:
         ]
 
     def close(self, passes: list[TorchMemberPass]) -> None:
-        """Say what came out, once the bytes have been read."""
+        """Record what was read."""
         for member_pass in passes:
             member_pass.finish()
         if self.context.level >= 3:
-            kept = {
-                member_pass.name.removeprefix("data/"): member_pass.kept for member_pass in passes
-            }
+            kept = {item.name.removeprefix("data/"): item.kept for item in passes}
             claim_optimizer_steps(self.contents, kept, self.context, self.label, self.byteorder)
 
     def tensors_in(self, name: str) -> list[Tensor]:
-        """Tensors that live in one member."""
+        """Return the tensors of one member."""
         storage = self.contents.storages.get(name.removeprefix("data/"))
         return [] if storage is None or not name.startswith("data/") else storage.tensors
 
     def enter(self, name: str, crc: int | None, content: StorageContent | None = None) -> None:
-        """Put the tensors of one member into the ledger: from the directory first, then from their bytes."""
+        """Record the tensors of one member: first from the directory, then from their bytes."""
         order = ">" if self.byteorder == "big" else ""
         for tensor in self.tensors_in(name):
             if tensor.is_state:
@@ -283,7 +259,7 @@ class TorchArchive:
 
 
 class TorchMemberPass:
-    """What PyTorch's members need besides: small ones are kept, tensors are looked at."""
+    """Reads one member: keeps a small one, and tests tensors."""
 
     def __init__(self, archive: TorchArchive, name: str, member: Member) -> None:
         self.archive = archive
@@ -305,16 +281,13 @@ class TorchMemberPass:
             self.content.feed(chunk)
 
     def finish(self) -> None:
-        """Compare the CRC, then say what the numbers are; numbers of damaged bytes mean nothing."""
+        """Compare the CRC, then judge the numbers; those of damaged bytes mean nothing."""
         context, label = self.archive.context, self.archive.label
         intact, crc = self.read.finish(), self.read.crc
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
-            context.note(
-                "zip-crc",
-                label,
-                f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
-            )
+            text = f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match"
+            context.note("zip-crc", label, text)
         else:
             self.archive.enter(self.name, crc, self.content)
             if self.content is not None:

@@ -13,8 +13,7 @@ import math
 import re
 from typing import Any
 
-from airflow_runai.checkpoints.checking.context import CheckContext
-from airflow_runai.checkpoints.checking.format import Format
+from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
 from airflow_runai.checkpoints.containers.json_documents import read_object
@@ -50,15 +49,14 @@ def _detect(tree: Listing, context: CheckContext) -> bool:
 
 
 def _has_second_sign(tree: Listing) -> bool:
-    """What only the Trainer writes, or accelerate before it is done; an own script has a scheduler.pt, too."""
     if any(map(_ACCELERATE.fullmatch, tree.files)):
         return False
-    if (
-        tree.has_top_level(_ARGUMENTS)
-        or any(map(_RANDOM.fullmatch, tree.files))
-        or all(map(tree.has_top_level, _ACCELERATES))
-    ):
+    if tree.has_top_level(_ARGUMENTS) or any(map(_RANDOM.fullmatch, tree.files)):
         return True
+    # accelerate before it is done.
+    if all(map(tree.has_top_level, _ACCELERATES)):
+        return True
+    # A user's own script may write a scheduler.pt, too.
     return tree.has_top_level(_SCHEDULER) and _holds_model(tree)
 
 
@@ -83,11 +81,8 @@ def _check_completeness(tree: Listing, context: CheckContext) -> None:
         text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
         context.note("file-missing", _STATE, text)
     if not _holds_model(tree):
-        context.note(
-            "file-missing",
-            tree.label,
-            f"no model; one of {', '.join(_MODELS)} or a sharded one is expected",
-        )
+        text = f"no model; one of {', '.join(_MODELS)} or a sharded one is expected"
+        context.note("file-missing", tree.label, text)
     missing = [name for name in ("optimizer.pt", _SCHEDULER) if not tree.has_top_level(name)]
     if holds_deepspeed(tree):
         missing = []  # DeepSpeed keeps both in its own files
@@ -95,32 +90,24 @@ def _check_completeness(tree: Listing, context: CheckContext) -> None:
         missing = [name for name in missing if name != "optimizer.pt"]
     ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
     if len(missing) == 2 and not ranks:
-        context.note(
-            "model-only",
-            tree.label,
-            "no optimizer, scheduler and random state (save_only_model); resuming starts anew",
-        )
+        text = "no optimizer, scheduler and random state (save_only_model); resuming starts anew"
+        context.note("model-only", tree.label, text)
         return
     for name in missing:
-        context.note(
-            "file-missing", name, "is missing; the Trainer would silently resume with a fresh one"
-        )
+        text = "is missing; the Trainer would silently resume with a fresh one"
+        context.note("file-missing", name, text)
     _check_ranks(sorted(int(rank) for rank in ranks if rank), bool(ranks), tree, context)
 
 
 def _check_ranks(ranks: list[int], any_state: bool, tree: Listing, context: CheckContext) -> None:
     if not any_state:
-        context.note(
-            "random-state-missing",
-            tree.label,
-            "no rng_state; data order and dropout will differ after resuming",
-        )
+        text = "no rng_state; data order and dropout will differ after resuming"
+        context.note("random-state-missing", tree.label, text)
     elif ranks == list(range(len(ranks))):
         context.account.world_size = len(ranks) or 1
     else:
-        context.note(
-            "file-missing", tree.label, f"rng_state of ranks {ranks}; all ranks from 0 are expected"
-        )
+        text = f"rng_state of ranks {ranks}; all ranks from 0 are expected"
+        context.note("file-missing", tree.label, text)
 
 
 def _check_state(tree: Listing, context: CheckContext) -> Log | None:

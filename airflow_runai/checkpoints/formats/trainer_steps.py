@@ -1,11 +1,11 @@
 """
-How far the parts of a Trainer's checkpoint may lag behind its step, and when that means that they are of another one.
+How far the parts of a Trainer's checkpoint may lag behind its step.
 
 Updates whose gradients overflowed are skipped: by the gradient scaler (``scaler.pt``), or by
-DeepSpeed, which counts them. And a training that was resumed from a checkpoint without optimizer
-(``save_only_model``) begins optimizer and scheduler anew, together, for all the rest of it. That
-looks like two stale files; what tells them apart is the learning rate that the Trainer logs
-(transformers 5.23 logs the rate of the step, before the scheduler moves on).
+DeepSpeed, which counts them. A training that was resumed from a checkpoint without optimizer
+(``save_only_model``) begins optimizer and scheduler anew, both at once and for the rest of the
+training. That looks like two stale files; the learning rate that the Trainer logs tells the cases
+apart (transformers 5.23 logs the rate of the step, before the scheduler moves on).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _SCHEDULER = "scheduler.pt"
 @dataclass(frozen=True)
 class Log:
     """
-    What ``trainer_state.json`` says of the way to its step.
+    The log in ``trainer_state.json``.
 
-    :param rates: (step, learning rate) of what was logged, in ascending order.
-    :param complete: whether it was logged up to the step, as often as it says that it does.
+    :param rates: (step, learning rate) as logged, in ascending order.
+    :param complete: whether it was logged up to the step, as often as the state says.
     """
 
     step: int
@@ -38,11 +38,7 @@ class Log:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Log:
-        """
-        Read it.
-
-        :param state: the whole file.
-        """
+        """Read the log from the content of the file."""
         step, every = state["global_step"], state.get("logging_steps")
         rates = _rates(state.get("log_history"))
         regular = (
@@ -59,15 +55,13 @@ class Log:
 
         :param rate: the scheduler's; ``None`` where it has none.
         """
-        begun, since = (
-            self.step - count,
-            [pair for pair in self.rates if pair[0] > self.step - count + 1],
-        )
+        begun = self.step - count
+        since = [pair for pair in self.rates if pair[0] > begun + 1]
         if not self.complete or rate is None or not since:
             return not self.complete
         own = abs(rate - since[-1][1])
-        # Of its own schedule it is a step beyond what was logged last; a stale one is where the log
-        # was at its count.
+        # The rate of its own schedule is one step beyond the last one logged; a stale rate is that
+        # of the log at its count.
         if len(since) >= 2 and since[-2][0] > begun:
             (before, rate_before), (last, rate_last) = since[-2:]
             if own <= 2 * (self.step - last + 1) * abs(rate_last - rate_before) / (last - before):

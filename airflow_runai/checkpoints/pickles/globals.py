@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -34,18 +33,9 @@ _REBUILDS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _KnownNames:
-    """The sections of ``globals.txt``."""
-
-    allowed: NameLists
-    dangerous: NameLists
-    libraries: NameLists
-
-
 @cache
-def _known_names() -> _KnownNames:
-    return _KnownNames(**read_name_lists(Path(__file__).with_name("globals.txt")))
+def _lists(section: str) -> NameLists:
+    return read_name_lists(Path(__file__).with_name("globals.txt"))[section]
 
 
 def trust(module: str, name: str) -> Trust:
@@ -55,23 +45,23 @@ def trust(module: str, name: str) -> Trust:
     :param module: dotted module name, as written in the pickle.
     :param name: name inside the module; protocol 4 allows dots in it.
     """
-    if name in _known_names().allowed.get(module, ()):
+    if name in _lists("allowed").get(module, ()):
         return "allowed"
     return "dangerous" if _is_dangerous(module, name) else "foreign"
 
 
 def _is_dangerous(module: str, name: str) -> bool:
-    names = _known_names()
+    dangerous = _lists("dangerous")
     root, *below = module.split(".")
-    if _is_standard(root) or root in names.dangerous["root"] or _is_dangerous_package(module):
+    if _is_standard(root) or root in dangerous["root"] or _is_dangerous_package(module):
         return True
     if any(_is_standard(part) or part.startswith("__") for part in name.split(".")):
         return True
-    if root in names.libraries["known"] and ("." in name or not _is_class(name)):
+    if root in _lists("libraries")["known"] and ("." in name or not _is_class(name)):
         return True
-    if name.rpartition(".")[2] in names.dangerous["name"]:
+    if name.rpartition(".")[2] in dangerous["name"]:
         return True
-    return not names.dangerous["part"].isdisjoint(below)
+    return not dangerous["part"].isdisjoint(below)
 
 
 def note_globals(mentions: Mentions, path: str, context: CheckContext) -> None:
@@ -89,13 +79,13 @@ def note_globals(mentions: Mentions, path: str, context: CheckContext) -> None:
 
 
 def _note_foreign(module: str, name: str, use: Use, path: str, context: CheckContext) -> None:
-    full, libraries = shown(f"{module}.{name}"), _known_names().libraries
+    full, libraries = shown(f"{module}.{name}"), _lists("libraries")
     is_known = module.partition(".")[0] in libraries["known"] | libraries["training"]
     if use == "named" or (is_known and _is_class(name)):
         text = f"names {full}, whose own code runs when it is loaded; it was not imported"
         context.note("pickle-foreign", path, text)
     elif use == "called" and not _is_class(name) and not _REBUILDS.match(name):
-        text = f"loading it would call {full}, of which nothing is known here, with arguments of the file's choice"
+        text = f"loading it would call {full}, which is not known here, with the file's arguments"
         context.note("pickle-foreign-call", path, f"{text}; save plain tensors and numbers instead")
     else:
         text = f"loading it would make an object by {full}, which is not known here"
@@ -112,5 +102,5 @@ def _is_standard(name: str) -> bool:
 
 def _is_dangerous_package(module: str) -> bool:
     parts = module.split(".")
-    packages = _known_names().dangerous["package"]
+    packages = _lists("dangerous")["package"]
     return any(".".join(parts[:end]) in packages for end in range(2, len(parts) + 1))

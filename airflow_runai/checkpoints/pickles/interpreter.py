@@ -1,9 +1,9 @@
 """
-A pickle interpreter that cannot do anything: it imports nothing, calls nothing, and has limits of its own.
+An inert pickle interpreter: it imports nothing, calls nothing, and has limits.
 
 It understands what PyTorch and Python write with protocols 0 to 5. ``pickle.Unpickler`` with a
-harmless ``find_class`` would not do: its C memo table allocates 4.1 GiB for a pickle of nine bytes.
-Everything unusual is refused, not guessed at.
+harmless ``find_class`` is not enough: its C memo table allocates 4.1 GiB for a pickle of nine
+bytes. Anything unusual is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow_runai.checkpoints.pickles.stream import Cut
 
 PICKLE_SIZE_LIMIT = 64 * 1024 * 1024
 _STOP = ord(".")
-# Instructions between two looks at the limits, as a mask.
+# Instructions between two checks of the limits, as a mask.
 _OFTEN = 0xFF
 
 
@@ -26,18 +26,16 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
     Interpret a pickle into the inert values of :mod:`~airflow_runai.checkpoints.pickles.values`.
 
     :param data: the whole pickle, at most 64 MiB.
-    :param on_global: told (module, name) of every class or function, as soon as it is met.
+    :param on_global: called with module and name of every class or function when it is met.
     :raises FormatError: ``pickle-malformed``, ``pickle-opcode``, ``pickle-limit`` or ``too-large``.
     """
     if len(data) > PICKLE_SIZE_LIMIT:
-        raise FormatError(
-            "too-large", f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read"
-        )
+        text = f"pickle of {len(data)} bytes; at most {PICKLE_SIZE_LIMIT} are read"
+        raise FormatError("too-large", text)
     value, end = load_first(data, 0, on_global)
     if end != len(data):
-        raise FormatError(
-            "pickle-malformed", f"pickle, byte {end}: {len(data) - end} bytes after STOP"
-        )
+        text = f"pickle, byte {end}: {len(data) - end} bytes after STOP"
+        raise FormatError("pickle-malformed", text)
     return value
 
 
@@ -92,14 +90,11 @@ def _old_action(machine: Machine, opcode: int) -> Callable[[Machine], None]:
         if opcode in OLD_ACTIONS:
             return OLD_ACTIONS[opcode]
         if opcode == ord("P"):
-            machine.malformed(
-                "refers to tensors by text (pickle_protocol=0), which PyTorch cannot load; save it anew"
-            )
+            text = "refers to tensors by text (pickle_protocol=0), which PyTorch cannot load"
+            machine.malformed(f"{text}; save it anew")
     what = REFUSED.get(opcode)
     if what is None:
-        machine.malformed(
-            f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}; it was overwritten"
-        )
-    raise FormatError(
-        "pickle-opcode", f"pickle, byte {machine.at}: {what}; PyTorch never writes this"
-    )
+        text = f"opcode 0x{opcode:02x} is none of protocol {machine.protocol_seen}"
+        machine.malformed(f"{text}; it was overwritten")
+    text = f"pickle, byte {machine.at}: {what}; PyTorch never writes this"
+    raise FormatError("pickle-opcode", text)

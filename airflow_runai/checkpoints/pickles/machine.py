@@ -1,11 +1,11 @@
 """
 The stack and the memo of the pickle interpreter; every method carries out one opcode.
 
-Nothing is imported, called or built. What a pickler would never do and what exhausts a loader is
-``pickle-limit``; an honest pickle that is only larger than is read here is ``too-large``.
+Nothing is imported, called or built. What no pickler writes and what exhausts a loader is
+``pickle-limit``; a regular pickle beyond the limits here is ``too-large``.
 """
 
-# ruff: noqa: D102 - what a method of the machine does, its opcode says
+# ruff: noqa: D102 - the opcode says what a method does
 from __future__ import annotations
 
 import codecs
@@ -61,7 +61,7 @@ class Machine(PickleBytes):
         self.marks: list[list[object]] = []
         self.memo: Memo = Memo(data, begin)
         self.loose = 0
-        """Copies of ``getattr`` on the stack or in values, that did more than to name a class inside a class."""
+        """Copies of ``getattr`` that do more than name a class inside a class."""
 
     def stop(self) -> object:
         self.refuse_loose_values()
@@ -71,23 +71,17 @@ class Machine(PickleBytes):
 
     def refuse_loose_values(self) -> None:
         if not self.marks and len(self.stack) > _LOOSE_LIMIT:
-            raise FormatError(
-                "pickle-limit",
-                f"leaves {len(self.stack)} loose values on the stack; no pickler does",
-            )
+            text = f"leaves {len(self.stack)} loose values on the stack; no pickler does"
+            raise FormatError("pickle-limit", text)
 
     def check_limits(self) -> None:
         self.refuse_loose_values()
         if 4 * len(self.memo) > 3 * self.opcodes:
-            raise FormatError(
-                "pickle-limit",
-                f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions",
-            )
+            text = f"puts {len(self.memo)} values into the memo in {self.opcodes} instructions"
+            raise FormatError("pickle-limit", text)
         if self.opcodes > OPCODE_LIMIT or self.weight > _WEIGHT_LIMIT:
-            raise FormatError(
-                "too-large",
-                f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values",
-            )
+            text = f"more than {OPCODE_LIMIT} instructions, or {_WEIGHT_LIMIT} bytes of values"
+            raise FormatError("too-large", text)
 
     def push(self, value: object) -> None:
         self.weight += _WEIGHTS.get(type(value), _OTHER)
@@ -106,10 +100,8 @@ class Machine(PickleBytes):
 
     def remember(self, index: int) -> None:
         if index > self.opcodes or index < 0:
-            raise FormatError(
-                "pickle-limit",
-                f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler",
-            )
+            text = f"memo index {index} after {self.opcodes} opcodes would exhaust a C unpickler"
+            raise FormatError("pickle-limit", text)
         self.weight += self.memo.put(index, self.stack[-1])
 
     def memoize(self) -> None:
@@ -127,9 +119,8 @@ class Machine(PickleBytes):
 
     def integer(self, size: int) -> None:
         if not 0 <= size <= _INT_SIZE_LIMIT:
-            raise FormatError(
-                "pickle-limit", f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read"
-            )
+            text = f"integer of {size} bytes; at most {_INT_SIZE_LIMIT} are read"
+            raise FormatError("pickle-limit", text)
         self.push(int.from_bytes(self.take(size), "little", signed=True))
 
     def frame(self) -> None:
@@ -145,10 +136,8 @@ class Machine(PickleBytes):
 
     def name_global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise FormatError(
-                "pickle-opcode",
-                f"global named by {shown(module)} and {shown(name)} instead of two texts",
-            )
+            text = f"global named by {shown(module)} and {shown(name)} instead of two texts"
+            raise FormatError("pickle-opcode", text)
         if name == "getattr" and module in ("builtins", "__builtin__"):
             self.push(GETATTR)
             return
@@ -191,31 +180,28 @@ class Machine(PickleBytes):
 
         :param made: whether only ``__new__`` is called, and no function or constructor.
         """
-        given = [self.stack.pop() for _ in range(arguments)][::-1]
+        args = [self.stack.pop() for _ in range(arguments)][::-1]
         function = self.stack.pop()
-        inner = inside(given[0]) if function is GETATTR else None
+        inner = inside(args[0]) if function is GETATTR else None
         if inner is not None:
             self.loose -= 1
             self.name_global(inner.module, inner.name)
             return
         if not isinstance(function, Global):
-            raise FormatError(
-                "pickle-opcode",
-                f"byte {self.at}: calls {shown(function)}, no named class or function",
-            )
+            text = f"byte {self.at}: calls {shown(function)}, no named class or function"
+            raise FormatError("pickle-opcode", text)
         if isinstance(self.on_global, Mentions):
-            self.on_global.called(function, given[0], made=made)
-        match given:
-            # Of these a distributed checkpoint has hundreds of thousands; it is the tuple that it
-            # is made of.
+            self.on_global.called(function, args[0], made=made)
+        match args:
+            # A distributed checkpoint has hundreds of thousands of these; the tuple stands for it.
             case [(tuple() as numbers,)] if function == _SIZE:
                 self.weight -= _WEIGHTS[tuple]
                 self.stack.append(numbers)
             case _:
-                self.push(Call(function, given[0] if arguments == 1 else tuple(given)))
+                self.push(Call(function, args[0] if arguments == 1 else tuple(args)))
 
     def refer(self) -> None:
-        """Take a persistent id; before PyTorch 1.6 a class was written as one, with its source beside it."""
+        # Before PyTorch 1.6 a class was written as a persistent id, with its source beside it.
         match identity := self.stack.pop():
             case ("module", Global() as named, _, _):
                 self.stack.append(named)
@@ -225,10 +211,8 @@ class Machine(PickleBytes):
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if not isinstance(target, Call):
-            raise FormatError(
-                "pickle-opcode",
-                f"byte {self.at}: sets attributes of {shown(target)}, which is no new object",
-            )
+            text = f"byte {self.at}: sets attributes of {shown(target)}, which is no new object"
+            raise FormatError("pickle-opcode", text)
         target.state = state
 
     def set_items(self, pairs: list[object]) -> None:
@@ -239,9 +223,8 @@ class Machine(PickleBytes):
             target.items = target.items if isinstance(target.items, dict) else {}
             target = target.items
         if not isinstance(target, dict):
-            self.malformed(
-                f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)"
-            )
+            text = f"stores keys into {shown(target)}, which is not a mapping (CVE-2026-24747)"
+            self.malformed(text)
         self.weight += len(pairs) // 2 * _PAIR
         for index in range(0, len(pairs), 2):
             target[safe_key(pairs[index])] = pairs[index + 1]

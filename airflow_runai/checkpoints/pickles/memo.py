@@ -1,24 +1,22 @@
 """
-The memo of a pickle: what it put there and fetches again. A pickler puts nearly everything there and fetches little.
+The memo of a pickle: values that are stored and fetched again.
 
-So a first pass over the instructions finds out what is fetched, and nothing else is kept; a
-``.metadata`` of a hundred thousand pieces would not fit into memory otherwise. It reads no value.
-Where it loses its way it stops, and what it has missed is refused by the interpreter later, as a
-value that was never put there.
+A pickler stores nearly everything there and fetches little. A first pass over the instructions
+therefore finds out what is fetched, and nothing else is kept; otherwise a ``.metadata`` of 100,000
+pieces would not fit into memory. The pass reads no value. If it loses its way it stops, and the
+interpreter later refuses what was missed, as a value that was never stored.
 """
 
 from __future__ import annotations
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
 
-#: Instructions that are read of one pickle; a distributed checkpoint of 100,000 pieces has 7
-#: million.
+#: Instructions that are read of one pickle; a checkpoint of 100,000 pieces has 7 million.
 OPCODE_LIMIT = 7_500_000
 
 _FETCHED_LIMIT = 300_000
 _ENTRY = 100
-# Bytes behind an opcode; those of variable length with the width of their length; those that end
-# with a line feed.
+# Bytes behind an opcode; width of the length of those that vary; lines of those that end so.
 _FIXED = {
     **dict.fromkeys(b"(012N])}.aeltdsuRbQo\x85\x86\x87\x88\x89\x81\x8f\x90\x91\x92\x93\x94", 0),
     0x80: 1,
@@ -64,14 +62,14 @@ class Memo:
         self._out_of_order: set[int] = set()
 
     def __len__(self) -> int:
-        """How many different indices were put, kept or not: the index of the next one that has none of its own."""
+        """Number of indices stored, kept or not; also the next index of an implicit store."""
         return self._in_order + len(self._out_of_order)
 
     def __getitem__(self, index: int) -> object:
         return self._values[index]
 
     def append(self, value: object) -> int:
-        """Take a value at the next index of its own; as :meth:`put`."""
+        """Store a value at the next index; as :meth:`put`."""
         if self._out_of_order:
             return self.put(len(self), value)
         index = self._in_order
@@ -83,9 +81,9 @@ class Memo:
 
     def put(self, index: int, value: object) -> int:
         """
-        Take a value, and keep it if it is fetched again.
+        Store a value, and keep it if it is fetched again.
 
-        :return: bytes that this costs, about.
+        :return: approximate cost in bytes.
         """
         kept = index in self._fetched
         if kept:
@@ -124,15 +122,13 @@ def _fetched(data: bytes, begin: int) -> set[int]:
         else:
             at = _behind_lines(data, at, opcode, found) or end
         if len(found) > _FETCHED_LIMIT:
-            raise FormatError(
-                "too-large",
-                f"fetches more than {_FETCHED_LIMIT} objects from its memo; no more are read",
-            )
+            text = f"fetches more than {_FETCHED_LIMIT} objects from its memo; no more are read"
+            raise FormatError("too-large", text)
     return found
 
 
 def _behind_lines(data: bytes, at: int, opcode: int, found: set[int]) -> int:
-    """Where the instruction ends; 0 where there is none."""
+    """Return where the instruction ends; 0 if there is none."""
     lines = 1 if opcode == _GET else _LINES.get(opcode, 0)
     begin = at
     for _ in range(lines):

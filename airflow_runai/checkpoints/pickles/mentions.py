@@ -1,7 +1,8 @@
 """
-What a pickle mentions and what it does with it: a class that is only named runs nothing, a called function may.
+What a pickle mentions, and what it does with it.
 
-Some functions that build plain data call what they are given; that counts as a call of it, too.
+A class that is only named runs nothing, a called function may. Some functions that build plain data
+call their arguments; that counts as a call, too.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from airflow_runai.checkpoints.pickles.values import Call, Global
 
 Use = Literal["named", "made", "called"]
 _ORDER: tuple[Use, ...] = ("named", "made", "called")
-#: Functions that are allowed, and which of their arguments they call (torch 2.13, NumPy 2.4, jax
-#: 0.10, pandas 2.3).
+#: Allowed functions, and the argument that they call (torch 2.13, NumPy 2.4, jax 0.10, pandas 2.3).
 _CALLERS = {
     ("torch._tensor", "_rebuild_from_type_v2"): 0,
     ("copyreg", "_reconstructor"): 1,
@@ -30,15 +30,13 @@ _CALLERS = {
 
 
 class Mentions:
-    """
-    Every class and function of a pickle, in the order in which they are met; to be told of each.
-    """
+    """The classes and functions of a pickle, in the order in which they are met."""
 
     def __init__(self) -> None:
         self._uses: dict[tuple[str, str], Use] = {}
 
     def __call__(self, module: str, name: str) -> None:
-        """Take a name."""
+        """Record a name."""
         self._uses.setdefault((module, name), "named")
 
     def __contains__(self, name: tuple[str, str]) -> bool:
@@ -49,7 +47,7 @@ class Mentions:
 
     def called(self, function: Global, args: object, *, made: bool) -> None:
         """
-        Take what is done with a name.
+        Record a call.
 
         :param made: whether an object is made without its constructor.
         """
@@ -58,11 +56,11 @@ class Mentions:
         place = _CALLERS.get((function.module, function.name))
         if place is None or not isinstance(args, tuple) or len(args) <= place:
             return
-        given = args[place]
-        if isinstance(given, Global):
-            self._raise(given, "made" if function.name == "defaultdict" else "called")
-        elif isinstance(given, Call):
-            # What such an object does when it is called, nobody can say.
+        target = args[place]
+        if isinstance(target, Global):
+            self._raise(target, "made" if function.name == "defaultdict" else "called")
+        elif isinstance(target, Call):
+            # It is not known what such an object does when it is called.
             self("builtins", "__call__")
 
     def _raise(self, name: Global, use: Use) -> None:

@@ -1,8 +1,8 @@
 """
-What each instruction of a pickle does to the machine, as tables: one line an opcode.
+Tables of the instructions of a pickle: one line for each opcode.
 
-Protocols 0 and 1 write numbers and texts as lines. Python itself has not written them by default
-since 2.x; they are understood only where the pickle does not announce a later protocol.
+Protocols 0 and 1 write numbers and texts as lines. Python has not written them by default since
+2.x; they are understood only if the pickle does not announce a later protocol.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REFUSED = {
     0x98: "READONLY_BUFFER: an out-of-band buffer",
 }
 
-#: What each instruction of protocols 2 to 5 does.
+#: Instructions of protocols 2 to 5.
 ACTIONS: dict[int, Callable[[Machine], None]] = {
     0x80: lambda m: m.protocol(),
     0x95: lambda m: m.frame(),
@@ -78,7 +78,7 @@ ACTIONS: dict[int, Callable[[Machine], None]] = {
     0x94: lambda m: m.memoize(),
 }
 
-#: What protocols 0 and 1 have besides.
+#: Further instructions of protocols 0 and 1.
 OLD_ACTIONS: dict[int, Callable[[Machine], None]] = {
     ord("I"): lambda m: m.push(
         {b"00": False, b"01": True}.get(line := m.raw_line(), m.decimal(line))

@@ -1,16 +1,17 @@
 """
-What the numbers of one storage of PyTorch are, for each tensor that is a view of it: exactly its own elements.
+Tests the numbers of one PyTorch storage for each tensor that is a view of it.
 
-Between two slices of a buffer, or beside a column of it, lies memory that belongs to nobody and may
-hold anything. A storage is looked at as a whole as long as everything in it is finite; only where
-something is not, it is found out whose it is. Views whose elements cannot be told apart (strides
-that overlap) own all bytes between their ends.
+Between two slices of a buffer, or beside a column of it, lies memory that belongs to no tensor and
+may hold anything. A storage is tested as a whole as long as everything in it is finite; otherwise
+each view is tested by its own elements. Views whose elements cannot be told apart (overlapping
+strides) own all bytes between their ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.checkpoints.checking.context import CheckContext
@@ -26,13 +27,13 @@ from airflow_runai.checkpoints.pickles.tensors import Tensor
 if TYPE_CHECKING:
     import numpy as np
 
-# Beyond so many views that overlap, they are not told apart.
+# More overlapping views than this are not told apart.
 _VIEW_LIMIT = 256
 
 
 class StorageContent:
     """
-    Looks at one run of bytes that several tensors are views of.
+    Tests one run of bytes that several tensors are views of.
 
     :param tensors: the views; each begins and ends inside the run.
 
@@ -62,13 +63,13 @@ class StorageContent:
         return test.all_zero, test.non_finite
 
     def note(self, context: CheckContext, path: str) -> None:
-        """Record what was found, once the run is over; of tensors that are the same view, once."""
+        """Record the result once the run is over; once for tensors that are the same view."""
         for view in self._views:
             note_content(view, view.test, context, path)
 
 
 class _View(TensorContent):
-    """One tensor, and which elements of the storage are its own."""
+    """One tensor, and its own elements of the storage."""
 
     def __init__(self, tensor: Tensor, byteorder: ByteOrder) -> None:
         super().__init__(tensor.name, tensor.kind, tensor.begin, tensor.end, byteorder)
@@ -82,17 +83,14 @@ class _View(TensorContent):
         ]
         self.steps = sorted(steps, reverse=True)
         reach = [0, *accumulate((size - 1) * step for step, size in reversed(self.steps))]
-        self.apart = all(
-            step > below for (step, _), below in zip(reversed(self.steps), reach, strict=False)
-        )
-        items = 1
-        for _, size in self.steps:
-            items *= size
-        self.dense = not self.apart or items * self.itemsize >= self.end - self.begin
+        inner = zip(reversed(self.steps), reach, strict=False)
+        is_separable = all(step > below for (step, _), below in inner)
+        items = prod(size for _, size in self.steps)
+        self.dense = not is_separable or items * self.itemsize >= self.end - self.begin
 
     def own(self, first: int, count: int, width: int) -> np.ndarray[Any, Any]:
         """
-        Which of some numbers are elements of it.
+        Return which of some numbers are elements of the tensor.
 
         :param first: byte of the storage at which the numbers begin.
         :param width: of a number; an element may be two of them.
@@ -126,9 +124,9 @@ class _Region:
         if len(self.views) == 1 and self.views[0].dense:
             self.views[0].test.feed(part)
         else:
-            self._look(part, at + first)
+            self._feed_views(part, at + first)
 
-    def _look(self, part: memoryview, first: int) -> None:
+    def _feed_views(self, part: memoryview, first: int) -> None:
         layout, order = self._test.layout, self._test.byteorder
         if layout is None:
             self._test.feed(part)

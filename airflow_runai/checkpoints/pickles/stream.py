@@ -1,6 +1,6 @@
-"""The bytes of a pickle, taken from front to back; whoever asks for more than there is gets :class:`FormatError`."""
+"""Reads the bytes of a pickle from front to back; too few raise :class:`FormatError`."""
 
-# ruff: noqa: D102 - what a method takes, its name says
+# ruff: noqa: D102 - the name says what a method takes
 from __future__ import annotations
 
 import struct

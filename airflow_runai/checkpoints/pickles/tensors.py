@@ -1,9 +1,9 @@
 """
-What a PyTorch pickle says about tensors and steps, read from the inert values.
+Reads tensors and steps from the inert values of a PyTorch pickle.
 
 Knows how ``torch.save`` writes tensors (torch/_utils.py and torch/serialization.py, 2.13),
-optimizers, learning-rate schedulers and Lightning checkpoints. Looks at no byte of a tensor; it
-says where those bytes must be and how large.
+optimizers, learning-rate schedulers and Lightning checkpoints. Reads no byte of a tensor, but finds
+where those bytes must be and how many.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Storage:
     """
     One run of bytes that tensors are views of.
 
-    :param kind: a float layout of ``lanes``, or another name.
+    :param kind: a key of ``FLOAT_LAYOUTS``, or another name.
     :param dtype: its class at PyTorch without "Storage", such as ``Float``.
     """
 
@@ -111,13 +111,13 @@ class Tensor:
 
     @property
     def is_state(self) -> bool:
-        """Whether it is a weight or optimizer state, and no bookkeeping, where best scores begin as infinity."""
+        """Whether it is a weight or optimizer state; in bookkeeping, scores begin as infinity."""
         return self.place != "other"
 
 
 @dataclass
 class Contents:
-    """All that is needed from one pickle."""
+    """What is needed from one pickle."""
 
     storages: dict[str, Storage] = field(default_factory=dict)
     tensors: list[Tensor] = field(default_factory=list)
@@ -160,7 +160,7 @@ def read_contents(root: object, name: str = "") -> Contents:
 
 
 def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
-    """Read ``("storage", class, key, location, numel)``; before PyTorch 1.6 ``None`` follows (or a view: refused)."""
+    # ("storage", class, key, location, numel); before PyTorch 1.6 None follows, or a view: refused.
     identity = reference.identity
     if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
         identity = identity[:5]
@@ -175,10 +175,8 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
         )
     layout, itemsize = _STORAGE_KINDS.get(kind.name, ("", 0))
     if not itemsize:
-        raise FormatError(
-            "torch-storage",
-            f"storage class {shown(str(kind))} of tensor {shown(name)} is not known",
-        )
+        text = f"storage class {shown(str(kind))} of tensor {shown(name)} is not known"
+        raise FormatError("torch-storage", text)
     known = contents.storages.setdefault(
         key, Storage(key, layout, itemsize, numel, kind.name.removesuffix("Storage"))
     )
@@ -191,14 +189,11 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
 
 
 def _view(call: Call) -> Call | None:
-    """Return the call that rebuilds a tensor; for subclasses it is wrapped as ``(function, type, args, state)``."""
-    if (
-        call.function.name == "_rebuild_from_type_v2"
-        and isinstance(call.args, tuple)
-        and len(call.args) == 4
-    ):
-        function, _, args, _ = call.args
-        call = Call(function, args) if isinstance(function, Global) else call
+    """Return the call that rebuilds a tensor, unwrapped from that of a subclass."""
+    if call.function.name == "_rebuild_from_type_v2" and isinstance(call.args, tuple):
+        match call.args:
+            case (Global() as function, _, args, _):
+                call = Call(function, args)
     return call if call.function.name in _VIEWS else None
 
 
@@ -275,9 +270,8 @@ def _steps_of(
                 contents.optimizer_steps.append(step)
             elif id(step) in by_call:
                 contents.optimizer_steps.append(by_call[id(step)])
-    # ReduceLROnPlateau counts evaluations, not steps; it is told apart by the keys only it has.
-    # SequentialLR counts itself without _step_count; those inside it, which are met later, count
-    # from when their turn comes.
+    # ReduceLROnPlateau counts evaluations, not steps; only it has num_bad_epochs. SequentialLR
+    # counts itself without _step_count; its parts, which are met later, count from their turn on.
     counts = "_step_count" in mapping or "_schedulers" in mapping
     if "last_epoch" in mapping and counts and "num_bad_epochs" not in mapping:
         epoch = mapping["last_epoch"]

@@ -1,10 +1,10 @@
 """
-What a pickle would build, as inert values: names instead of classes, recorded calls instead of objects.
+The inert values of a pickle: names instead of classes, recorded calls instead of objects.
 
 Numbers, short text, tuples, lists and dictionaries stand for themselves. Everything else is one of
-the classes below. None of them can do anything. Values may be nested as deep as the pickle says, so
-they are only ever walked iteratively, never compared, hashed or printed as a whole (each of these
-recurses in C and can exhaust the stack).
+the classes below, none of which can do anything. Values may be nested to any depth, so they are
+walked iteratively, never compared, hashed or printed as a whole (each of these recurses in C and
+can exhaust the stack).
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ class Global:
 
 
 #: Up to protocol 3 Python writes a class inside a class as ``getattr(outer, name)``, which is as
-#: harmless as its name. There is one object of it only, to be told apart by identity: any other use
-#: is that of a dangerous function.
+#: harmless as its name. Only this object means it, by identity: any other use is dangerous.
 GETATTR = Global("builtins", "getattr")
 
 
 def inside(args: object) -> Global | None:
-    """Name of what ``getattr`` with these arguments takes out of a class; ``None`` for any other use of it."""
+    """Return the class that ``getattr`` takes out of a class; ``None`` for any other use."""
     match args:
         case (Global() as outer, str() as name) if outer is not GETATTR:
             return Global(outer.module, f"{outer.name}.{name}")
@@ -45,7 +44,7 @@ def inside(args: object) -> Global | None:
 
 
 class Call:
-    """An object that would come from calling ``function``, with what would be stored into it afterwards."""
+    """A call of ``function``, with what would be stored into its result afterwards."""
 
     __slots__ = ("args", "function", "items", "state")
 

@@ -54,7 +54,7 @@ class Folder:
     """
     An open directory; a context manager.
 
-    Methods that take a name take that of one entry, and raise :class:`WrongKind` for any other text.
+    Methods that take a name expect that of one entry, and raise :class:`WrongKind` for other text.
 
     :param path: names it in errors.
     """

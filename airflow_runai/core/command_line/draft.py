@@ -13,6 +13,7 @@ from typing import Any
 from airflow_runai.core import storage
 from airflow_runai.core.command_line.line import Line, Words
 from airflow_runai.core.fields import declared
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.pod_spec import Compute, Security
 from airflow_runai.core.spec import Distributed, WorkloadSpec
 
@@ -39,14 +40,14 @@ class Draft:
     :param flag: the flag being read, as it was written; begins its warnings.
     """
 
-    spec: dict[str, Any] = field(default_factory=dict)
+    spec: JsonObject = field(default_factory=dict)
     outside_spec: dict[str, str] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     placeholders_named: bool = False
     git: dict[str, str] = field(default_factory=dict)
-    fills: dict[str, Any] = field(default_factory=dict)
+    fills: JsonObject = field(default_factory=dict)
     words: Words | None = None
     launcher: bool = False
     flag: str = ""
@@ -83,6 +84,7 @@ class Draft:
     def get(self, path: str, default: Any = None) -> Any:
         """Return the value at ``path``, or ``default``."""
         value: Any = self.spec
+        # Unset and empty are the same here: a part may have been made for a key that was refused.
         for key in path.split("."):
             value = value.get(key, {}) if isinstance(value, dict) else {}
         return default if value == {} else value
@@ -91,7 +93,7 @@ class Draft:
         """Return what the line says, nothing filled in."""
         return Line(self.spec, self.git, self.fills, self.words, self.launcher)
 
-    def _part(self, path: str) -> tuple[dict[str, Any], str]:
+    def _part(self, path: str) -> tuple[JsonObject, str]:
         *parts, last = path.split(".")
         part = self.spec
         for key in parts:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.flags import Disposition, FlagTarget, Takes
 from airflow_runai.core.command_line.form import Form
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 
 _PORT = Form(
     {"service-type": "serviceType", "container": "container", "external": "external"},
@@ -27,7 +25,7 @@ def port_v1(draft: Draft, value: str) -> None:
     draft.add("raw.ports", _port(container, external or None))
 
 
-def _port(container: str, external: str | None = None) -> dict[str, Any]:
+def _port(container: str, external: str | None = None) -> JsonObject:
     """Return an exposed port as the server spells it."""
     entry = {"container": _port_number(container)}
     if external:
@@ -59,7 +57,7 @@ def _read_url(draft: Draft, value: str) -> None:
     draft.add("raw.exposedUrls", entry)
 
 
-def _show_url(entry: Mapping[str, Any]) -> str:
+def _show_url(entry: JsonMapping) -> str:
     parts = dict(entry)
     for part, kind in _AUTHORIZED.items():
         if parts.get("authorizationType") == kind and len(parts.get(kind, ())) == 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.secrets import in_address
 from airflow_runai.core.values import nearest
 
@@ -27,7 +28,7 @@ class Form:
     keys: Mapping[str, str]
     required: tuple[str, ...] = ()
     switches: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: JsonMapping = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -36,7 +37,7 @@ class Form:
         """The form as a manual page would write it."""
         return ",".join([*(f"{key}=…" for key in self.keys), *self.switches])
 
-    def read(self, value: str, warn: Callable[[str], None]) -> dict[str, Any]:
+    def read(self, value: str, warn: Callable[[str], None]) -> JsonObject:
         """Return the entry."""
         if in_address(value):
             raise ValueError(
@@ -55,7 +56,7 @@ class Form:
             raise ValueError(f"{', '.join(missing)} missing; allowed: {self.usage}")
         return entry
 
-    def _read_part(self, key: str, text: str | None, warn: Callable[[str], None]) -> dict[str, Any]:
+    def _read_part(self, key: str, text: str | None, warn: Callable[[str], None]) -> JsonObject:
         """Return what one part sets; ``text`` is what follows its ``=``."""
         if key in self.refused:
             raise ValueError(f"{key}=… (not shown): {self.refused[key]}")
@@ -75,7 +76,7 @@ class Form:
         hint = nearest(key, [*self.keys, *self.switches, *self.ignored])
         return f"{key!r} is not a part of it; {hint} ({self.usage})"
 
-    def show(self, entry: Mapping[str, Any]) -> str:
+    def show(self, entry: JsonMapping) -> str:
         """Write the value that :meth:`read` turns into ``entry``; ``ValueError`` if none does."""
         parts = {self._show_part(key, value) for key, value in entry.items()} - {""}
         undecided = [key for key in self.defaults if key not in entry]

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
+
 #: How a line says what runs, see :class:`Line`.
 Words = Literal["command", "args", "either", "flags"]
 #: GPUs and slices of them, as extended resources.
@@ -37,22 +39,20 @@ class Line:
     :param launcher: it is an MPI job of CLI v1: only the launcher runs the command, without a GPU.
     """
 
-    said: Mapping[str, Any] = field(default_factory=dict)
+    said: JsonMapping = field(default_factory=dict)
     git: Mapping[str, str] = field(default_factory=dict)
-    fills: Mapping[str, Any] = field(default_factory=dict)
+    fills: JsonMapping = field(default_factory=dict)
     words: Words | None = None
     launcher: bool = False
 
 
-def alone(line: Line, *, templated: bool) -> dict[str, Any]:
+def alone(line: Line, *, templated: bool) -> JsonObject:
     """Return what a line says by itself; defaults are left out if a template may set the keys."""
     spec = with_git(line.said, [line], fill=not templated)
     return completed(spec, [line], fill=not templated)
 
 
-def completed(
-    spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = True
-) -> dict[str, Any]:
+def completed(spec: JsonMapping, lines: Iterable[Line], *, fill: bool = True) -> JsonObject:
     """
     Return a specification with what lines add to it in the end.
 
@@ -67,9 +67,7 @@ def completed(
     return _with_launcher(result) if any(line.launcher for line in lines) else result
 
 
-def with_git(
-    spec: Mapping[str, Any], lines: Iterable[Line], *, fill: bool = True
-) -> dict[str, Any]:
+def with_git(spec: JsonMapping, lines: Iterable[Line], *, fill: bool = True) -> JsonObject:
     """
     Return a specification with the repository that lines name together.
 
@@ -93,7 +91,7 @@ def with_git(
     return {**spec, "storage": {**storage, "git": entries}}
 
 
-def index_of_clone(git: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int | None:
+def index_of_clone(git: JsonMapping, entries: Sequence[JsonMapping]) -> int | None:
     """Return the index of the entry that ``git``, in which parts may be missing, completes."""
     if "repository" not in git and len(entries) == 1:
         return 0
@@ -103,43 +101,45 @@ def index_of_clone(git: Mapping[str, Any], entries: Sequence[Mapping[str, Any]])
     return None
 
 
-def _is_same_clone(git: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+def _is_same_clone(git: JsonMapping, entry: JsonMapping) -> bool:
     repository = git.get("repository")
     if repository is not None and repository == entry.get("repository"):
         return True
     return bool(git.get("path", _GIT_DEFAULTS["path"]) == entry.get("path"))
 
 
-def _with_default(spec: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+def _with_default(spec: JsonObject, path: list[str], value: Any) -> JsonObject:
     head, *rest = path
     if rest:
         return {**spec, head: _with_default(dict(spec.get(head) or {}), rest, value)}
     return spec if spec.get(head) is not None else {**spec, head: value}
 
 
-def _with_launcher(spec: dict[str, Any]) -> dict[str, Any]:
+def _with_launcher(spec: JsonObject) -> JsonObject:
     """Give the words to the launcher, which becomes the master, and take the GPUs from it."""
     distributed = dict(spec.get("distributed") or {})
     master = dict(distributed.get("master") or {})
     words = {key: spec[key] for key in ("command", "args") if spec.get(key) is not None}
-    if words and master.keys().isdisjoint(words):
-        spec = {key: value for key, value in spec.items() if key not in words}
+    # A master with words of its own keeps them; then the others are for the workers.
+    moves = master.keys().isdisjoint(words)
+    if moves:
         master |= words
     compute = _compute_without_gpus(spec.get("compute") or {})
     if compute:
         master["compute"] = {**compute, **(master.get("compute") or {})}
     if master:
         distributed["master"] = master
-    return {**spec, "distributed": distributed}
+    rest = {key: value for key, value in spec.items() if not (moves and key in words)}
+    return {**rest, "distributed": distributed}
 
 
-def _compute_without_gpus(compute: Mapping[str, Any]) -> dict[str, Any]:
+def _compute_without_gpus(compute: JsonMapping) -> JsonObject:
     """Return the keys that take the GPUs of ``compute`` from a pod; none if it has no GPUs."""
     resources = compute.get("extended_resources") or {}
     others = {
         name: amount for name, amount in resources.items() if not name.startswith(_GPU_RESOURCES)
     }
-    overrides: dict[str, Any] = {}
+    overrides: JsonObject = {}
     if len(others) < len(resources):
         overrides["extended_resources"] = others
     if overrides or any(key.startswith("gpu") for key in compute):

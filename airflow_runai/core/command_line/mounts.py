@@ -9,11 +9,10 @@ default differs, or is documented in two ways.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.form import Form
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 
 #: A size in the second of three parts of ``--pvc``, by CLI v1's own expression.
 _SIZE = re.compile(r"[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*")
@@ -89,12 +88,12 @@ TOLERATION = Form(
 )
 
 
-def as_existing_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
+def as_existing_claim(entry: JsonObject) -> JsonObject | None:
     """Return the entry if ``--existing-pvc`` is for it."""
     return None if _is_new(entry) else {"existing": True, **_without_false(entry)}
 
 
-def as_new_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
+def as_new_claim(entry: JsonObject) -> JsonObject | None:
     """Return the entry if ``--new-pvc`` is for it."""
     if not _is_new(entry):
         return None
@@ -103,12 +102,12 @@ def as_new_claim(entry: dict[str, Any]) -> dict[str, Any] | None:
     return {"access_mode": "ReadWriteMany", **_without_false(entry), "existing": existing}
 
 
-def _is_new(entry: Mapping[str, Any]) -> bool:
+def _is_new(entry: JsonMapping) -> bool:
     keys_of_new = {"size", "storage_class", "access_mode"}
     return entry.get("existing") is False or not keys_of_new.isdisjoint(entry)
 
 
-def _without_false(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _without_false(entry: JsonMapping) -> JsonObject:
     # The API documents false as the default of these two, so leaving it out means the same.
     optional = ("read_only", "ephemeral")
     return {key: value for key, value in entry.items() if value is not False or key not in optional}
@@ -128,11 +127,7 @@ def volume(draft: Draft, value: str) -> None:
             "SOURCE:TARGET:[ro|rw]:NFS-SERVER"
         )
     source, target, mode, server = [*parts, "", ""][:4]
-    if source.startswith(("$", "~", ".")):
-        raise ValueError(
-            f"{source!r} is not a path on the node: your shell would have filled it in, and none "
-            "does here; write the whole path, or a Jinja template"
-        )
+    _check_node_path(source)
     entry = {"path": source, "mount_path": target, "read_only": _read_only(mode, value)}
     server = server or draft.outside_spec.get("nfs-server", "")
     if server:
@@ -141,12 +136,20 @@ def volume(draft: Draft, value: str) -> None:
         draft.add("storage.host_path", entry)
 
 
+def _check_node_path(path: str) -> None:
+    if path.startswith(("$", "~", ".")):
+        raise ValueError(
+            f"{path!r} is not a path on the node: your shell would have filled it in, and none "
+            "does here; write the whole path, or a Jinja template"
+        )
+
+
 def claim(draft: Draft, value: str) -> None:
     """Read ``--pvc CLAIM:TARGET[:ro|rw]`` or ``--pvc [CLASS]:SIZE:TARGET[:ro|rw]``."""
     parts = value.split(":")
     if not 2 <= len(parts) <= 4:
         raise ValueError(f"{value!r}; allowed: CLAIM:TARGET[:ro|rw] or [CLASS]:SIZE:TARGET[:ro|rw]")
-    entry: dict[str, Any]
+    entry: JsonObject
     if _names_size(parts):
         storage_class, size, target, mode = [*parts, ""][:4]
         entry = {"size": size, "existing": False, "access_mode": "ReadWriteOnce"}

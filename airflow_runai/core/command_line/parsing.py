@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from airflow_runai.core.command_line import verbs, words
 from airflow_runai.core.command_line.draft import Draft
@@ -15,6 +15,7 @@ from airflow_runai.core.command_line.line import Line, alone
 from airflow_runai.core.command_line.rules import RULES
 from airflow_runai.core.command_line.scan import Occurrence, Scan, scan
 from airflow_runai.core.command_line.table_master import MASTER
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.secrets import in_value
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.errors import SpecError
@@ -43,7 +44,7 @@ class ParsedCommand:
     :param line: the same, to be laid over a template.
     """
 
-    spec: dict[str, Any]
+    spec: JsonObject
     name: str | None
     name_prefix: str | None
     project: str | None
@@ -157,7 +158,7 @@ def _apply_one(draft: Draft, item: Occurrence) -> None:
         return
     placeholders = [] if item.name in _FREE else words.placeholders(item.value)
     if placeholders:
-        if not draft.placeholders_named:  # else each was named with its place
+        if not draft.placeholders_named:  # else each was reported with line and column
             draft.problems += [f"{item.written}: {words.unfilled(one)}" for one in placeholders]
         return
     try:
@@ -167,6 +168,7 @@ def _apply_one(draft: Draft, item: Occurrence) -> None:
 
 
 def _shown(error: ValueError, item: Occurrence) -> str:
+    # Checks of lists and parts begin with a path, which the flag's name replaces.
     text = str(error).removeprefix("[0]").lstrip(".")
     if in_value(item.value) and "not shown" not in text:
         return (

@@ -23,6 +23,7 @@ def command(draft: Draft, verb: Verb, scan: Scan) -> None:
             draft.problems.append(
                 "--command: is boolean here and nothing follows --; allowed: --command -- WORDS"
             )
+    # --command takes one word each time, so a quoted "python train.py" is the name of a program.
     elif any(" " in word for word in words):
         draft.warnings.append(
             "--command: one word for the container, though it has blanks; write -- before words"

@@ -9,7 +9,7 @@ express is an error; the whole specification is always available as JSON for the
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from airflow_runai.core.command_line.flags import Flag, Takes
 from airflow_runai.core.command_line.parsing import parse_command
 from airflow_runai.core.command_line.table_v2 import V2
 from airflow_runai.core.fields import declared, read
-from airflow_runai.core.json_merge import canonical
+from airflow_runai.core.json_merge import JsonMapping, JsonObject, canonical
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.storage import Pvc
 from airflow_runai.errors import SpecError
@@ -34,7 +34,7 @@ _REQUEST_TYPES = {
 
 
 def print_command(
-    spec: WorkloadSpec | Mapping[str, Any],
+    spec: WorkloadSpec | JsonMapping,
     *,
     name: str | None = None,
     name_prefix: str | None = None,
@@ -99,6 +99,7 @@ def _leaves(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         where = f"{path}{item.name}"
         if value is None or item.name not in declared(type(part)):
             continue
+        # A master is kept as the mapping that its author wrote.
         if where == "distributed.master":
             yield from _leaves(read(WorkloadSpec, value, where, []), f"{where}.")
         elif where == "raw":
@@ -120,6 +121,7 @@ def _words(path: str, value: Any, problems: list[str]) -> list[str]:
     try:
         for item in flags[0].target.each(value):
             words += _flag_words(flags, _as_mapping(item))
+    # Values in raw may have any shape, which a flag's writer does not expect.
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         problems.append(f"spec.{path}: {error}; {_INSTEAD}")
     return words
@@ -177,9 +179,9 @@ def _verify(spec: WorkloadSpec, words: list[str]) -> None:
         raise SpecError([f"spec: the command line would change {', '.join(different)}; {_INSTEAD}"])
 
 
-def _sent(spec: WorkloadSpec) -> dict[str, Any]:
+def _sent(spec: WorkloadSpec) -> JsonObject:
     """Return the request body, flat, with command and arguments split into words."""
-    body: dict[str, Any] = canonical(spec.to_wire())
+    body: JsonObject = canonical(spec.to_wire())
     sent = {**body.pop("spec"), **body}
     for key in ("command", "args"):
         if key in sent:

@@ -178,6 +178,7 @@ def launchers(draft: Draft, verb: Verb, scan: Scan) -> None:
         return
     if launcher != "single":
         draft.put("distributed.framework", launcher)
+    # In MPI jobs of CLI v1 the launcher alone runs the command, see line.py.
     draft.launcher = verb.old and launcher == "MPI"
     if verb.old and verb.words[0] in ("submit-mpi", "mpi", "mj"):
         draft.fills["distributed.workers"] = 1

@@ -142,6 +142,7 @@ class _Scanner:
         if next_name is None:
             why = "nothing follows"
         elif next_name in self.flags and flag.name not in _OPAQUE:
+            # pflag would take the flag for the value, which is never meant.
             why = f"followed by the flag {next_name}"
         else:
             self.scan.occurrences.append(Occurrence(flag, name, self.rest.popleft()))

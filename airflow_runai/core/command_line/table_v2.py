@@ -52,6 +52,7 @@ V2 = (
     ),
     *SHARED,
     row("command c", by_rules("command", NOTHING), "the words after -- are it"),
+    # Since 2.22 --environment names an asset; a value with "=" is meant as until then.
     row("e environment-variable environment", variables("environment"), "K=V"),
     row("env-secret", FROM_SECRET, "VARIABLE=SECRET,key=KEY"),
     row("env-pod-field-ref", FROM_POD_FIELD, "VARIABLE=FIELD"),

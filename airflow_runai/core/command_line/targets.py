@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.flags import Disposition, FlagTarget, Show, Takes
 from airflow_runai.core.command_line.form import Form
 from airflow_runai.core.command_line.values import pair, seconds, show_pair, without_byte
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.values import sendable
 
 
@@ -56,6 +57,7 @@ def memory(path: str, check: Callable[[str], None] | None = None) -> FlagTarget:
 
     def apply(draft: Draft, value: str) -> None:
         quantity = without_byte(value)
+        # First, because its error explains what a quantity is.
         draft.put(path, quantity)
         if check:
             check(quantity)
@@ -87,7 +89,7 @@ def named(path: str) -> FlagTarget:
 
 
 def entries(
-    path: str, form: Form, own: Callable[[dict[str, Any]], dict[str, Any] | None] = dict
+    path: str, form: Form, own: Callable[[JsonObject], JsonObject | None] = dict
 ) -> FlagTarget:
     """
     Append an entry to a list.
@@ -98,7 +100,7 @@ def entries(
     def apply(draft: Draft, value: str) -> None:
         draft.add(path, form.read(value, draft.warn))
 
-    def show(entry: Mapping[str, Any]) -> str | None:
+    def show(entry: JsonMapping) -> str | None:
         spelled = own(dict(entry))
         return None if spelled is None else form.show(spelled)
 

@@ -26,7 +26,7 @@ _POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
 def is_go_boolean(value: str) -> bool:
-    """Whether Go's ``strconv.ParseBool`` reads ``value``; it does not read ``yes``."""
+    """Return whether Go's ``strconv.ParseBool`` reads ``value``; it does not read ``yes``."""
     return value in (*_TRUE, *_FALSE)
 
 

@@ -22,12 +22,12 @@ from airflow_runai.core.lint import (
     rules_task,
 )
 from airflow_runai.core.lint.facts import Facts
-from airflow_runai.core.lint.rule import SEVERITIES, Finding, Rule
+from airflow_runai.core.lint.rule import SEVERITIES, LintFinding, Rule
 from airflow_runai.core.lint.subject import Script, Subject
 from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
 
-__all__ = ["RULES", "SEVERITIES", "Finding", "Rule", "Script", "Subject", "check_codes", "lint"]
+__all__ = ["RULES", "SEVERITIES", "LintFinding", "Rule", "Script", "Subject", "check_codes", "lint"]
 
 _CATALOGUE = (
     rules_checkpoints,
@@ -47,7 +47,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-def lint(subject: Subject, silenced: Iterable[str] = ()) -> tuple[Finding, ...]:
+def lint(subject: Subject, silenced: Iterable[str] = ()) -> tuple[LintFinding, ...]:
     """
     Check a training before it is submitted.
 
@@ -58,7 +58,7 @@ def lint(subject: Subject, silenced: Iterable[str] = ()) -> tuple[Finding, ...]:
     silenced = set(silenced)
     check_codes(silenced, "silenced")
     facts = Facts(subject)
-    findings: list[Finding] = []
+    findings: list[LintFinding] = []
     for rule in RULES.values():
         if rule.code not in silenced:
             findings += _findings(rule, facts)
@@ -81,6 +81,6 @@ def check_codes(codes: Iterable[str], where: str) -> None:
         raise SpecError(problems)
 
 
-def _findings(rule: Rule, facts: Facts) -> Iterator[Finding]:
+def _findings(rule: Rule, facts: Facts) -> Iterator[LintFinding]:
     for where, message in rule.check(facts):
-        yield Finding(rule.code, rule.severity, where, message, rule.section)
+        yield LintFinding(rule.code, rule.severity, where, message, rule.section)

@@ -43,7 +43,7 @@ _ASSIGNED = re.compile(r"[+-]*([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckpointPlace:
     """
     One place that checkpoints may go to.
 
@@ -58,7 +58,7 @@ class Place:
     in_script: bool = False
 
 
-def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
+def of_variables(variables: Mapping[str, Any]) -> Iterator[CheckpointPlace]:
     """Find them among environment variables."""
     for name, value in variables.items():
         if not isinstance(value, (int, float)):
@@ -66,7 +66,7 @@ def of_variables(variables: Mapping[str, Any]) -> Iterator[Place]:
             yield from _named(str(name), path, f"spec.environment.{name}")
 
 
-def of_words(words: Iterable[str]) -> Iterator[Place]:
+def of_words(words: Iterable[str]) -> Iterator[CheckpointPlace]:
     """Find them among the words of a command: ``--name value``, ``[--]name=value``."""
     words = list(words)
     for word, after in zip(words, [*words, ""][1:], strict=True):
@@ -77,14 +77,14 @@ def of_words(words: Iterable[str]) -> Iterator[Place]:
             yield from _named(word.lstrip("-"), after, f"spec.args, {word}")
 
 
-def of_mounts(mounts: Mounts) -> Iterator[Place]:
+def of_mounts(mounts: Mounts) -> Iterator[CheckpointPlace]:
     """Find mounts with such a name; a read-only one is a place to start from."""
     for mount in mounts.found:
         if _MOUNT.search(mount.path):
-            yield Place(mount.where, mount.path, firm=mount.read_only is not True)
+            yield CheckpointPlace(mount.where, mount.path, firm=mount.read_only is not True)
 
 
-def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
+def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[CheckpointPlace]:
     """
     Find them among the variables and the programs' options in a start-up script.
 
@@ -92,30 +92,32 @@ def of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[Place]:
 
     :param at: names a line.
     """
-    values = variables(script)
-    places: list[Place] = []
-    for variable in values.values():
-        path = resolved(variable.value, values)
-        places += _named(variable.name, path, at(variable.line))
-    for command in certain_commands(script):
-        if command.plain:
-            for place in of_words(words_of(command, values)):
-                places.append(replace(place, where=at(command.line)))
     paths: set[str | None] = set()
-    for place in places:
+    for place in _all_of_script(script, at):
         if place.path not in paths and not _FILE.search(place.path or ""):
             yield replace(place, in_script=True)
         paths.add(place.path)
 
 
+def _all_of_script(script: ShellScript, at: Callable[[int], str]) -> Iterator[CheckpointPlace]:
+    values = variables(script)
+    for variable in values.values():
+        path = resolved(variable.value, values)
+        yield from _named(variable.name, path, at(variable.line))
+    for command in certain_commands(script):
+        if command.plain:
+            for place in of_words(words_of(command, values)):
+                yield replace(place, where=at(command.line))
+
+
 def is_firm(name: str) -> bool:
-    """Whether a variable or option of this name holds the place of checkpoints."""
+    """Return whether a variable or option of this name holds the place of checkpoints."""
     plain = _plain(name)
     return bool(_CHECKPOINTS.fullmatch(plain)) and not _ORIGINS.search(plain)
 
 
 def is_result(name: str) -> bool:
-    """Whether one of this name holds a place of results, among which checkpoints may be."""
+    """Return whether one of this name holds a place of results, among which checkpoints may be."""
     return bool(_SAVED.fullmatch(_plain(name)))
 
 
@@ -123,13 +125,13 @@ def _plain(name: str) -> str:
     return re.sub(r"[-.]", "_", name.lstrip("-+")).lower()
 
 
-def _named(name: str, path: str | None, where: str) -> Iterator[Place]:
+def _named(name: str, path: str | None, where: str) -> Iterator[CheckpointPlace]:
     plain = _plain(name)
     says_checkpoint = bool(_CHECKPOINTS.fullmatch(plain))
     if not says_checkpoint and not _RESULTS.fullmatch(plain):
         return
     if path is None or _may_be_path(path, says_checkpoint):
-        yield Place(where, path, firm=says_checkpoint and not _ORIGINS.search(plain))
+        yield CheckpointPlace(where, path, firm=says_checkpoint and not _ORIGINS.search(plain))
 
 
 def _may_be_path(text: str, says_checkpoint: bool) -> bool:

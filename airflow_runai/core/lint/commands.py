@@ -30,7 +30,7 @@ _DAYS = re.compile(r"inf(inity)?|[1-9]\d*d|[1-9]\d{5,}s?")
 
 
 def is_quick(command: Command) -> bool:
-    """Whether a command prepares, prints or cleans up; a mere assignment does too."""
+    """Return whether a command prepares, prints or cleans up; a mere assignment does too."""
     words = command.plain
     if not words or words[0].startswith(("((", "-", "{")):
         return True
@@ -49,12 +49,12 @@ def is_quick(command: Command) -> bool:
 
 
 def installs(command: Command) -> bool:
-    """Whether a command may install packages."""
+    """Return whether a command may install packages."""
     return bool(_INSTALLS.search(" ".join(command.plain)))
 
 
 def is_exec(command: Command) -> bool:
-    """Whether a program takes the shell's place."""
+    """Return whether a program takes the shell's place."""
     if command.plain[:1] != ("exec",) or is_quick(command):
         return False
     # In a pipeline or in the background it takes the place of a child.
@@ -62,7 +62,7 @@ def is_exec(command: Command) -> bool:
 
 
 def is_endless(command: Command) -> bool:
-    """Whether a program never ends by itself, or only after days."""
+    """Return whether a program never ends by itself, or only after days."""
     words = chain(command.plain)[-1] if command.plain else ()
     name, options = program(words), words[1:]
     if name == "tail":

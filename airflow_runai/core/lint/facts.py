@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from airflow_runai.core.fields import declared
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.checkpoint_paths import (
-    Place,
+    CheckpointPlace,
     of_mounts,
     of_script,
     of_variables,
@@ -74,6 +74,7 @@ class Facts:
             return UNKNOWN
         raw = self.spec.get("raw", {})
         on_wire = _ON_WIRE[name]
+        # A mapping or list in raw is merged into the field in a way that is not repeated here.
         if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
             return UNKNOWN
         value = raw.get(on_wire, self.spec.get(name))
@@ -113,6 +114,7 @@ class Facts:
     def words(self) -> list[str] | Unknown:
         """The words of command and arguments, or of a launcher's if only it has some."""
         texts = [self.text("command"), self.text("args")]
+        # The launcher of an MPI job has the words, and the workers have none.
         if texts == [None, None]:
             texts = [_text_or_unknown(self.master.get(key)) for key in ("command", "args")]
         if UNKNOWN in texts:
@@ -140,7 +142,7 @@ class Facts:
         return UNKNOWN if isinstance(storage, Unknown) else mounts_of(storage or {})
 
     @cached_property
-    def checkpoint_places(self) -> list[Place]:
+    def checkpoint_places(self) -> list[CheckpointPlace]:
         """The known places that checkpoints may go to."""
         places = [*of_variables(self.known_part("environment")), *of_words(self.known_words)]
         if not isinstance(self.mounts, Unknown):

@@ -48,7 +48,7 @@ def read_at(line: int, text: str) -> ShellScript | None:
 
 
 def hands_over(command: Command) -> bool:
-    """Whether a command runs what cannot be seen here."""
+    """Return whether a command runs what cannot be seen here."""
     if command.name in (".", "source"):
         return not _PREPARES.fullmatch("".join(command.plain[1:2]))
     if command.name != "eval":

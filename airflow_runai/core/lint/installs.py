@@ -37,6 +37,7 @@ def unpinned(words: Sequence[str], files: Mapping[str, str]) -> list[str]:
     installer, rest = _installer(program(line), list(line[1:]))
     if rest[:1] != ["install"]:
         return []
+    # Constraints and hashes fix the versions of all packages.
     if installer == "pip" and _BOUND.isdisjoint(rest):
         return list(_of_pip(rest[1:], files))
     if installer in ("conda", "mamba", "micromamba"):

@@ -145,6 +145,7 @@ def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None
             return _SWALLOWING_RUNNERS[name]
         if name == "xvfb-run":
             return _XVFB
+        # Without a script, as in "deepspeed --version", it starts nothing.
         if name == "deepspeed" and any(not word.startswith("-") for word in arguments):
             return _DEEPSPEED
         if _launches_one(name, arguments, gpus):
@@ -153,7 +154,7 @@ def swallows(words: Sequence[str], gpus: float | None = None) -> Swallows | None
 
 
 def _launches_one(name: str, arguments: Sequence[str], gpus: float | None) -> bool:
-    """Whether it is ``accelerate launch`` for one process, a mere child; more are torchrun's."""
+    """Return whether it is ``accelerate launch`` for one process; more are torchrun's."""
     options = _options_of_accelerate(name, tuple(arguments))
     if options is None:
         return False

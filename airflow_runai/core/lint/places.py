@@ -93,12 +93,13 @@ class Mounts:
         others = [mount for mount in self.found if mount not in around]
         if any(_may_hold(mount, fixed, is_open) for mount in others):
             return None
+        # No mount is around it, so it is a part of the container, which a new pod begins anew.
         disk = Mount("/", Kind.LOST, "", "spec.storage")
         return max(around, key=lambda mount: len(mount.path), default=disk)
 
 
 def _may_hold(mount: Mount, fixed: str, is_open: bool) -> bool:
-    """Whether the open part of either path could bring ``fixed`` under the mount."""
+    """Return whether the open part of either path could bring ``fixed`` under the mount."""
     prefix, _ = split_open(mount.path)
     return (is_open and prefix.startswith(fixed)) or (mount.is_open and fixed.startswith(prefix))
 
@@ -143,5 +144,5 @@ def split_open(path: str) -> tuple[str, bool]:
 
 
 def holds(folder: str, path: str) -> bool:
-    """Whether ``path`` is ``folder`` or lies in it, by whole segments."""
+    """Return whether ``path`` is ``folder`` or lies in it, by whole segments."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -38,7 +38,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """
     A hit of a rule.
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from airflow_runai.core.jinja import OPENINGS, is_templated
-from airflow_runai.core.lint.checkpoint_paths import Place
+from airflow_runai.core.lint.checkpoint_paths import CheckpointPlace
 from airflow_runai.core.lint.facts import Facts, Unknown
 from airflow_runai.core.lint.places import Kind, Mount
 from airflow_runai.core.lint.rule import Hits, rule
@@ -30,7 +30,7 @@ def mount_of(facts: Facts, path: str | None) -> Mount | None:
     return facts.mounts.beneath(path)
 
 
-def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
+def _firm_mounts(facts: Facts) -> Iterator[tuple[CheckpointPlace, Mount]]:
     """Return the places that are checkpoint paths by name, with their mounts."""
     if facts.subject.evaluates:
         return
@@ -40,8 +40,8 @@ def _firm_mounts(facts: Facts) -> Iterator[tuple[Place, Mount]]:
             yield place, mount
 
 
-def _is_deliberate(facts: Facts, place: Place, mount: Mount) -> bool:
-    """Whether a script may know that the place does not last, and saves somewhere else as well."""
+def _is_deliberate(facts: Facts, place: CheckpointPlace, mount: Mount) -> bool:
+    """Return whether a script may know that the place does not last, and saves elsewhere."""
     path = place.path or ""
     if facts.shell is not None:
         if copies(facts.shell, path):
@@ -58,7 +58,7 @@ def _is_deliberate(facts: Facts, place: Place, mount: Mount) -> bool:
 
 
 def _sees_all(facts: Facts) -> bool:
-    """Whether no checkpoint path can be hidden: all of the places that could name one are known."""
+    """Return whether no checkpoint path can be hidden: all that could name one is known."""
     parts = (facts.environment, facts.words, facts.part("distributed"), facts.text("working_dir"))
     if not facts.whole or any(isinstance(part, Unknown) for part in parts):
         return False
@@ -77,7 +77,7 @@ def _has_own_master(facts: Facts) -> bool:
 
 
 def _has_hint(facts: Facts) -> bool:
-    """Whether a word or the script speaks of checkpoints, or is not known yet."""
+    """Return whether a word or the script speaks of checkpoints, or is not known yet."""
     script = facts.subject.script.text if facts.subject.script else ""
     words = facts.known_words
     return any(is_templated(word) or _HINT.search(word) for word in words) or bool(
@@ -85,7 +85,7 @@ def _has_hint(facts: Facts) -> bool:
     )
 
 
-def _may_keep(facts: Facts, place: Place) -> bool:
+def _may_keep(facts: Facts, place: CheckpointPlace) -> bool:
     mount = mount_of(facts, place.path)
     return mount is None or mount.kind is not Kind.LOST
 

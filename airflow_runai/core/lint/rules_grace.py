@@ -27,6 +27,7 @@ def needed_grace(save_seconds: float) -> float:
 def grace_too_short(facts: Facts) -> Hits:
     """Measured, or no time at all."""
     grace, took = _grace(facts), facts.subject.save_seconds
+    # Without a measurement only a period of 0 s is certainly too short.
     if grace is None or grace > (took or 0.0):
         return
     reason = f"the longest save took {took:.1f} s" if took else "SIGKILL follows at once"

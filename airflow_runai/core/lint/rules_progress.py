@@ -110,6 +110,7 @@ def _deleted(command: Command) -> list[str]:
         if any(re.fullmatch(r"-\w*[rR]\w*|--recursive", option) for option in options):
             return targets
         return [word for word in targets if _ALL_FILES.search(word)]
+    # With a filter, find deletes a part, such as all checkpoints but the newest.
     if command.name == "find" and "-delete" in options and _FILTERS.isdisjoint(options):
         return targets[:1]
     return []
@@ -117,12 +118,13 @@ def _deleted(command: Command) -> list[str]:
 
 def _is_progress(facts: Facts, target: str, path: str) -> bool:
     """
-    Whether all checkpoints of a place are meant, and would outlive a preemption.
+    Return whether all checkpoints of a place are meant, and would outlive a preemption.
 
     :param target: as written; ``path``: with values of variables.
     """
     path = _ALL_OF_IT.sub("", path)
     fixed, is_open = split_open(path)
+    # Files there do not outlive a preemption anyway.
     if not is_open and (_in_scratch(fixed) or _is_lost(facts, fixed)):
         return False
     bare = _ALL_OF_IT.sub("", _GUARD.sub(r"$\1", target.replace('"', "")))
@@ -244,14 +246,14 @@ def _is_scratch(facts: Facts, path: str) -> bool:
 
 
 def _is_mounted(facts: Facts, path: str) -> bool:
-    """Whether something is known to be mounted there; on ``/tmp`` that is rare."""
+    """Return whether something is known to be mounted there; on ``/tmp`` that is rare."""
     if isinstance(facts.mounts, Unknown):
         return False
     return any(holds(mount.path, path) for mount in facts.mounts.found)
 
 
 def _copied_before(shell: ShellScript, end: Ending, place: str) -> bool:
-    """Whether it is copied while the training runs, or in a trap."""
+    """Return whether it is copied while the training runs, or in a trap."""
     after = _afterwards(end)
     before = [
         replace(

@@ -24,7 +24,7 @@ _FORGIVES = ("true", ":", "echo")
 
 
 def _kernel_starts(facts: Facts, name: str) -> bool:
-    """Whether the kernel starts the script of this name, rather than a shell that gets it."""
+    """Return whether the kernel starts the script of this name, rather than a shell."""
     program = facts.known_words[0] if facts.known_words else ""
     return facts.spec is None or _base_name(program) == _base_name(name)
 
@@ -196,7 +196,7 @@ def script_drops_arguments(facts: Facts) -> Hits:
 
 
 def _has_no_arguments(facts: Facts) -> bool:
-    """Whether it is known to be started without any."""
+    """Return whether it is known to be started without any."""
     if facts.spec is None or not facts.whole or isinstance(facts.words, Unknown):
         return False
     return len([word for word in facts.words if not _SHELL.fullmatch(word)]) <= 1

@@ -143,6 +143,7 @@ def gpus_over_quota(facts: Facts) -> Hits:
 def _gpus_requested(facts: Facts) -> float | None:
     """Return the GPUs of all pods that run at once; ``None`` if they are not known."""
     spec = facts.spec
+    # raw may set any of the counts in the server's spelling.
     if spec is None or not facts.whole or "raw" in spec:
         return None
     sizes = {key: spec[key] for key in ("distributed", "parallelism") if key in spec}

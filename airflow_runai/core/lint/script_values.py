@@ -98,12 +98,12 @@ _CLOUDS = {
 
 
 def is_copy(command: Command) -> bool:
-    """Whether it copies or moves files."""
+    """Return whether it copies or moves files."""
     return command.name in _COPIES or command.plain[:2] in _CLOUDS
 
 
 def copies(script: ShellScript, path: str) -> bool:
-    """Whether the script copies from or to ``path`` anywhere, in the background or a trap too."""
+    """Return whether the script copies from or to ``path`` anywhere, traps included."""
     values = variables(script)
     for command in script.commands:
         if is_copy(command) and any(path in word for word in words_of(command, values)):

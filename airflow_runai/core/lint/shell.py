@@ -115,13 +115,15 @@ def read_script(text: str) -> ShellScript | None:
     first = text.split("\n", 1)[0]
     if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
         return None
+    # Deep nesting exhausts the stack, and broken syntax breaks the reader's assumptions; such a
+    # script is not judged.
     try:
-        return ShellScript(tuple(_Reader().read(tokens(text))), text)
+        return ShellScript(tuple(_Parser().read(tokens(text))), text)
     except (ValueError, RecursionError, IndexError):
         return None
 
 
-class _Reader:
+class _Parser:
     """One pass over the tokens; ``open`` holds the words that close the constructs around."""
 
     def __init__(self) -> None:
@@ -237,7 +239,7 @@ class _Reader:
         self.words, self.piped = [], piped
 
     def _never_ends(self) -> bool:
-        """Whether the words are a loop's condition that always holds."""
+        """Return whether the words are a loop's condition that always holds."""
         if self.loop == "for":
             return len(self.words) > 1 and bool(_WITHOUT_CONDITION.fullmatch(self.words[1]))
         condition = " ".join(self.words)

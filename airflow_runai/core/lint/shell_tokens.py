@@ -38,10 +38,10 @@ def tokens(script: str) -> list[Token]:
     """
     if len(script) > MAX_LENGTH:
         raise ValueError("too long for a start-up script")
-    return _Scanner(script.replace("\r\n", "\n")).scan()
+    return _Tokenizer(script.replace("\r\n", "\n")).scan()
 
 
-class _Scanner:
+class _Tokenizer:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens: list[Token] = []
@@ -50,14 +50,17 @@ class _Scanner:
     def scan(self) -> list[Token]:
         at = 0
         while at < len(self.text):
-            blank, operator = _BLANK.match(self.text, at), _OPERATOR.match(self.text, at)
+            blank = _BLANK.match(self.text, at)
+            operator = _OPERATOR.match(self.text, at)
             if blank:
                 at = blank.end()
             elif self.text[at] == "#":
                 at = self._end_of_line(at)
             elif operator and not self.text.startswith("((", at):
                 self._note(operator[0], at, is_operator=True)
-                at = self._after_heredocs(operator.end()) if operator[0] == "\n" else operator.end()
+                at = operator.end()
+                if operator[0] == "\n":
+                    at = self._after_heredocs(at)
             else:
                 at = self._word(at)
         return self.tokens
@@ -79,14 +82,19 @@ class _Scanner:
             else:
                 at = self.step(at)
         word = self.text[start:at].replace("\\\n", "")
-        before = self.tokens[-1] if self.tokens else None
-        if before and before.is_operator and before.text.lstrip("0123456789") in ("<<", "<<-"):
-            self.heredocs.append((re.sub(r"['\"\\]", "", word), before.text.endswith("-")))
+        self._note_heredoc(word)
         self._note(word, start)
         return at
 
+    def _note_heredoc(self, word: str) -> None:
+        """Keep a heredoc's delimiter until the line's end, where its text begins."""
+        before = self.tokens[-1] if self.tokens else None
+        if before and before.is_operator and before.text.lstrip("0123456789") in ("<<", "<<-"):
+            delimiter = re.sub(r"['\"\\]", "", word)
+            self.heredocs.append((delimiter, before.text.endswith("-")))
+
     def _opens_inside(self, at: int, start: int) -> bool:
-        """Whether a parenthesis belongs to the word: ``A=(…)`` or ``((…))``."""
+        """Return whether a parenthesis belongs to the word: ``A=(…)`` or ``((…))``."""
         is_array = at > start and self.text[at - 1] == "="
         return self.text[at] == "(" and (is_array or self.text.startswith("((", at))
 
@@ -138,7 +146,7 @@ def arguments_in(word: str) -> set[str]:
         (``"$*"``), ``one`` (``$1``), ``inner`` (inside a substitution).
     """
     uses: set[str] = set()
-    scanner = _Scanner(word)
+    tokenizer = _Tokenizer(word)
     at, in_double = 0, False
     while at < len(word):
         positional = _POSITIONAL.match(word, at)
@@ -151,7 +159,7 @@ def arguments_in(word: str) -> set[str]:
         elif word[at] == "(":  # an array, whose words follow
             at += 1
         else:
-            end = scanner.step(at, in_double)
+            end = tokenizer.step(at, in_double)
             if word[at] in "$`" and _POSITIONAL.search(word, at, end):
                 uses.add("inner")
             at = end

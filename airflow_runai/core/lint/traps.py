@@ -22,7 +22,7 @@ class Trap:
     commands: tuple[Command, ...] | None
 
     def does(self, *names: str) -> bool:
-        """Whether one of these programs may be called."""
+        """Return whether one of these programs may be called."""
         return self.commands is None or any(command.name in names for command in self.commands)
 
 
@@ -53,8 +53,9 @@ def _without_quotes(word: str) -> str:
 
 
 def errexit_at(script: ShellScript, command: Command) -> bool:
-    """Whether the shell ends at the first failure when it comes to ``command``."""
+    """Return whether the shell ends at the first failure when it comes to ``command``."""
     on = bool(re.match(r"#!.*sh\s+-\w*e", script.text))
+    # set -e, set +e, set -euo pipefail, set -o errexit: the last one before the command counts.
     for before in script.commands:
         if before is command:
             break

@@ -18,12 +18,12 @@ from airflow_runai.core.templates.configmaps import import_configmap
 from airflow_runai.core.templates.effective import Effective, resolve
 from airflow_runai.core.templates.sources import library, load_template
 from airflow_runai.core.templates.template import ADMIN, CALL, Template
-from airflow_runai.core.templates.text import LIMIT
+from airflow_runai.core.templates.text import MAX_CHARACTERS
 
 __all__ = [
     "ADMIN",
     "CALL",
-    "LIMIT",
+    "MAX_CHARACTERS",
     "Effective",
     "Template",
     "import_configmap",

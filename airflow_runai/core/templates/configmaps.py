@@ -23,6 +23,7 @@ from airflow_runai.core.command_line.flags import Disposition, Flag, Takes
 from airflow_runai.core.command_line.line import Line, completed, with_git
 from airflow_runai.core.command_line.table_v1 import V1
 from airflow_runai.core.command_line.values import go_boolean
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.templates.template import ADMIN, Template, from_document
 from airflow_runai.core.templates.text import Document, documents
 from airflow_runai.core.values import nearest
@@ -61,13 +62,13 @@ _NAMING = ("name", "job-name-prefix")
 
 
 def is_configmap(value: Any) -> bool:
-    """Whether it is a Kubernetes object, which a template of ours is not."""
+    """Return whether it is a Kubernetes object, which a template of ours is not."""
     return isinstance(value, Mapping) and (
         "apiVersion" in value or value.get("kind") == "ConfigMap"
     )
 
 
-def import_configmap(mapping: Mapping[str, Any], where: str = "ConfigMap") -> Template:
+def import_configmap(mapping: JsonMapping, where: str = "ConfigMap") -> Template:
     """
     Turn a ConfigMap of the command line into a template.
 
@@ -117,18 +118,20 @@ def _warnings(template: Template, values: str, default: bool) -> Iterator[str]:
         )
 
 
-def _object(mapping: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], str, bool]:
+def _object(mapping: JsonMapping, where: str) -> tuple[JsonMapping, str, bool]:
     """Return the data of a ConfigMap, the template's name, and whether it was the default."""
     data, metadata = mapping.get("data"), mapping.get("metadata") or {}
     if not isinstance(data, Mapping) or not isinstance(data.get("values"), str):
         raise SpecError([_not_a_template(data, where)])
     if not isinstance(metadata, Mapping):
         raise SpecError([_not_a_template(None, where)])
-    annotations = metadata.get("annotations") or {}
-    default = isinstance(annotations, Mapping) and str(annotations.get("runai/default")) == "true"
-    names = (metadata.get("name"), data.get("name"))
-    name = ADMIN if _ADMIN_OBJECT in names else str(names[1] or names[0] or "")
-    return data, name, default
+    names = (data.get("name"), metadata.get("name"))
+    name = ADMIN if _ADMIN_OBJECT in names else str(names[0] or names[1] or "")
+    return data, name, _is_default(metadata.get("annotations"))
+
+
+def _is_default(annotations: object) -> bool:
+    return isinstance(annotations, Mapping) and str(annotations.get("runai/default")) == "true"
 
 
 def _not_a_template(data: object, where: str) -> str:
@@ -139,7 +142,7 @@ def _not_a_template(data: object, where: str) -> str:
     return f"{where}: {reason}; allowed: a ConfigMap with data.name and data.values, as of the CLI"
 
 
-def _is_old(values: Mapping[str, Any]) -> bool:
+def _is_old(values: JsonMapping) -> bool:
     later = any(isinstance(value, Mapping) for value in values.values())
     return not later and not any(key in _NEW_KEYS or "-" in key for key in values)
 
@@ -206,7 +209,7 @@ class _Reading:
         else:
             self.replaceable.append(_REPLACEABLE[key])
 
-    def field(self, flag: str, entry: Mapping[str, Any]) -> Any:
+    def field(self, flag: str, entry: JsonMapping) -> Any:
         """Read ``{value, required}``; an empty value is none, as in the command line."""
         unknown = [key for key in entry if key not in ("value", "required")]
         if unknown:
@@ -240,7 +243,7 @@ class _Reading:
         values = [value] if isinstance(value, str) else _texts(value)
         self.words += [f"--{flag}={text}{unit}" for text in values]
 
-    def git(self, entries: Mapping[str, Any]) -> None:
+    def git(self, entries: JsonMapping) -> None:
         parts = []
         for key, value in entries.items():
             text = value
@@ -263,7 +266,7 @@ class _Reading:
             words.append("--command=true")
         return [*words, "--", *self.args] if self.args else words
 
-    def finished(self) -> dict[str, Any]:
+    def finished(self) -> JsonObject:
         """Return the keys of a template besides its name."""
         parsed = self.parsed()
         self.warnings += parsed.warnings
@@ -290,7 +293,7 @@ class _Reading:
         return parsed
 
 
-def _is_required(entry: Mapping[str, Any]) -> bool:
+def _is_required(entry: JsonMapping) -> bool:
     return go_boolean(entry.get("required") or "false")
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_runai.core.command_line.line import Line
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.templates.keys import has_value
 from airflow_runai.core.templates.layers import merged, settled, with_defaults
 from airflow_runai.core.templates.template import ADMIN, CALL, Template, parse_keys
@@ -35,7 +35,7 @@ class Effective:
     :param project: of the uppermost template that names one.
     """
 
-    spec: dict[str, Any]
+    spec: JsonObject
     layers: dict[str, str]
     templates: tuple[str, ...] = ()
     project: str | None = None
@@ -45,7 +45,7 @@ class Effective:
 def resolve(
     name: str | None,
     library: Mapping[str, Template],
-    call: Mapping[str, Any],
+    call: JsonMapping,
     admin: Template | None,
     line: Line | None = None,
 ) -> Effective:
@@ -151,7 +151,7 @@ def _unknown(name: str, library: Mapping[str, Template]) -> str:
     )
 
 
-def _missing(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator[str]:
+def _missing(templates: Sequence[Template], spec: JsonMapping) -> Iterator[str]:
     reported: set[str] = set()
     for template in templates:
         for key in template.required:
@@ -165,7 +165,7 @@ def _missing(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator
             )
 
 
-def _misfits(templates: Sequence[Template], spec: Mapping[str, Any]) -> Iterator[str]:
+def _misfits(templates: Sequence[Template], spec: JsonMapping) -> Iterator[str]:
     kind = "distributed" if spec.get("distributed") else "training"
     remedy = "leave 'distributed' out" if kind == "distributed" else "set spec.distributed"
     for template in templates:

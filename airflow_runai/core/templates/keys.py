@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_runai.core import storage
 from airflow_runai.core.fields import declared
-from airflow_runai.core.json_merge import are_named
+from airflow_runai.core.json_merge import JsonMapping, JsonObject, are_named
 from airflow_runai.core.pod_spec import Compute, Security
 from airflow_runai.core.spec import Distributed, WorkloadSpec
 from airflow_runai.core.templates.text import TEXTUAL, Path
@@ -29,11 +29,11 @@ _PARTS: dict[str, type] = {
 _WHOLE_ONLY = ("distributed", "template_id", "completions", "parallelism", "raw")
 
 
-class Missing:
+class NoValue:
     """The absence of a value; ``None`` is a value, which ``raw`` sends."""
 
 
-MISSING = Missing()
+MISSING = NoValue()
 
 
 def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
@@ -92,6 +92,7 @@ def value_at(tree: Any, path: Path) -> Any:
     A value other than a mapping that cuts the path short is returned: it decides the rest.
     """
     for name in path:
+        # Variables as the server spells them: a list of entries with names.
         if tree and are_named(tree):
             tree = {entry["name"]: entry for entry in tree}
         if not isinstance(tree, Mapping):
@@ -103,11 +104,11 @@ def value_at(tree: Any, path: Path) -> Any:
 
 
 def has_value(tree: Any, path: Path) -> bool:
-    """Whether ``path`` has a value; ``None``, an empty text, list or mapping is none."""
+    """Return whether ``path`` has a value; ``None``, an empty text, list or mapping is none."""
     return value_at(tree, path) not in (MISSING, None, "", [], {}, ())
 
 
-def dropped(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def dropped(tree: JsonMapping, path: Path) -> JsonObject:
     """Return a copy without ``path``."""
     head, rest = path[0], path[1:]
     copy = dict(tree)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from airflow_runai.core.command_line.line import Line, completed, with_git
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.templates.keys import MISSING, alternatives, dropped, has_value, value_at
 from airflow_runai.core.templates.merging import leaves, overlay, same
 from airflow_runai.core.templates.template import CALL, Template, parse_keys
@@ -44,8 +44,8 @@ def settled(templates: Sequence[Template], own: Template) -> list[Template]:
 
 
 def _as_template_means(
-    spec: Mapping[str, Any], words: str | None, of_template: Line | None
-) -> Mapping[str, Any]:
+    spec: JsonMapping, words: str | None, of_template: Line | None
+) -> JsonMapping:
     """Take arguments for a command if the line does not decide it and the template's words are."""
     undecided = words == "either" or (words == "flags" and "command" not in spec)
     if not undecided or of_template is None or of_template.words != "command" or "args" not in spec:
@@ -57,15 +57,13 @@ def _without_words(layer: Template) -> Template:
     return replace(layer, spec=dropped(dropped(layer.spec, ("command",)), ("args",)))
 
 
-def merged(
-    layers: Sequence[Template], problems: list[str]
-) -> tuple[dict[str, Any], dict[str, str]]:
+def merged(layers: Sequence[Template], problems: list[str]) -> tuple[JsonObject, dict[str, str]]:
     """
     Return the specification of all layers, and the owner of each value.
 
     :param problems: gets a sentence for each locked key that a layer changes.
     """
-    spec: dict[str, Any] = {}
+    spec: JsonObject = {}
     owners: dict[str, str] = {}
     locks: list[tuple[Path, Template]] = []
     for layer in _without_replaced(layers):
@@ -74,6 +72,7 @@ def merged(
             if not same(value_at(before, path), value_at(spec, path)):
                 problems.append(_refusal(path, owner, layer))
         owners = _owners(before, spec, owners, layer.name)
+        # Locks hold from the next layer on: the layer that sets them may still set the value.
         for path in _locked(layer):
             locks += [(alternative, layer) for alternative in alternatives(path)]
     return _with_clone(spec, layers, problems), owners
@@ -95,7 +94,7 @@ def _without_replaced(layers: Sequence[Template]) -> list[Template]:
 
 
 def _owners(
-    before: Mapping[str, Any], after: Mapping[str, Any], owners: Mapping[str, str], layer: str
+    before: JsonMapping, after: JsonMapping, owners: Mapping[str, str], layer: str
 ) -> dict[str, str]:
     values = dict(leaves(before))
     return {
@@ -105,9 +104,7 @@ def _owners(
     }
 
 
-def _with_clone(
-    spec: dict[str, Any], layers: Sequence[Template], problems: list[str]
-) -> dict[str, Any]:
+def _with_clone(spec: JsonObject, layers: Sequence[Template], problems: list[str]) -> JsonObject:
     """Add the repository that lines name together; a lock beneath one of them holds it as well."""
     cloning = [layer for layer in layers if layer.line and layer.line.git]
     lines = [layer.line for layer in cloning if layer.line]
@@ -150,8 +147,8 @@ def _refusal(path: Path, owner: Template, layer: Template) -> str:
 
 
 def with_defaults(
-    spec: Mapping[str, Any], owners: Mapping[str, str], layers: Sequence[Template]
-) -> tuple[dict[str, Any], dict[str, str]]:
+    spec: JsonMapping, owners: Mapping[str, str], layers: Sequence[Template]
+) -> tuple[JsonObject, dict[str, str]]:
     """Add what lines fill in at the end; the last one owns it."""
     result = completed(spec, _unlocked_lines(layers))
     filler = next((layer.name for layer in reversed(layers) if layer.line), CALL)

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_runai.core.command_line.line import index_of_clone
-from airflow_runai.core.json_merge import deep_merge
+from airflow_runai.core.json_merge import JsonMapping, JsonObject, deep_merge
 
 _AMOUNTS = ("gpu_devices", "gpu_portion", "gpu_memory")
 _GPU = (*_AMOUNTS, "gpu_portion_limit", "gpu_memory_limit")
 
 
-def overlay(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: JsonMapping, patch: JsonMapping) -> JsonObject:
     """Return ``base`` with ``patch`` laid over it; neither is changed."""
     merged = dict(base)
     for key, value in patch.items():
@@ -37,19 +37,19 @@ def _overlay_value(key: str, base: Any, patch: Any) -> Any:
     return patch
 
 
-def _overlay_environment(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def _overlay_environment(base: JsonMapping, patch: JsonMapping) -> JsonObject:
     # A variable is replaced whole: half of a secret's name would be no source.
     return {**base, **patch}
 
 
-def _overlay_compute(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def _overlay_compute(base: JsonMapping, patch: JsonMapping) -> JsonObject:
     # The layer that says how much GPU says all of it: half a GPU over two GPUs is a new answer.
     if any(patch.get(key) is not None for key in _AMOUNTS):
         base = {key: value for key, value in base.items() if key not in _GPU}
     return overlay(base, patch)
 
 
-def _overlay_raw(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def _overlay_raw(base: JsonMapping, patch: JsonMapping) -> JsonObject:
     return deep_merge(base, patch, _append)
 
 
@@ -66,6 +66,7 @@ def _add_repositories(base: Any, patch: Iterable[Any]) -> list[Any]:
 
 
 def _index_to_complete(entry: Any, entries: list[Any]) -> int | None:
+    # The specification itself refuses other entries; here they are appended.
     if not all(isinstance(one, Mapping) for one in (entry, *entries)):
         return None
     if not {"repository", "path"} <= entry.keys():
@@ -88,7 +89,7 @@ _RULES = {
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of one type: ``1`` is neither ``true`` nor ``1.0``."""
+    """Return whether two values are equal and of one type: ``1`` is not ``true`` or ``1.0``."""
     return type(one) is type(other) and bool(one == other)
 
 

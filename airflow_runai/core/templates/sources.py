@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.templates.configmaps import import_configmap, is_configmap
 from airflow_runai.core.templates.template import Template, from_document
 from airflow_runai.core.templates.text import Document, documents
@@ -24,7 +24,7 @@ def load_template(text: str, where: str) -> Template:
     return _template(items[0])
 
 
-def library(texts: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Template]:
+def library(texts: Mapping[str, str | JsonMapping]) -> dict[str, Template]:
     """
     Read many templates.
 
@@ -46,7 +46,7 @@ def library(texts: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Template]
     return templates
 
 
-def _all(texts: Mapping[str, str | Mapping[str, Any]], problems: list[str]) -> Iterable[Template]:
+def _all(texts: Mapping[str, str | JsonMapping], problems: list[str]) -> Iterable[Template]:
     for where, text in texts.items():
         for item in _read(where, text, problems):
             try:
@@ -55,7 +55,7 @@ def _all(texts: Mapping[str, str | Mapping[str, Any]], problems: list[str]) -> I
                 problems += error.problems
 
 
-def _read(where: str, text: str | Mapping[str, Any], problems: list[str]) -> list[Document]:
+def _read(where: str, text: str | JsonMapping, problems: list[str]) -> list[Document]:
     if isinstance(text, Mapping):
         return _items(Document(where, text))
     try:

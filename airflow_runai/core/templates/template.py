@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_runai.core.command_line.line import Line
 from airflow_runai.core.fields import read
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.keys import path_of
 from airflow_runai.core.templates.text import Document, Path
@@ -52,7 +53,7 @@ class Template:
 
     name: str
     where: str
-    spec: Mapping[str, Any] = field(default_factory=dict)
+    spec: JsonMapping = field(default_factory=dict)
     extends: str | None = None
     description: str = ""
     kind: str | None = None
@@ -88,7 +89,7 @@ def _parent(value: Any) -> str:
     return _name(value)
 
 
-def _spec(value: Any) -> dict[str, Any]:
+def _spec(value: Any) -> JsonObject:
     if not isinstance(value, Mapping):
         raise ValueError(
             f"a {type(value).__name__}; allowed: a mapping of the keys of a specification"
@@ -153,7 +154,7 @@ def _checked(key: str, value: Any, problems: list[str]) -> Any:
         return None
 
 
-def _problems_of_spec(spec: Mapping[str, Any]) -> list[str]:
+def _problems_of_spec(spec: JsonMapping) -> list[str]:
     """Check an incomplete specification, as far as that is possible."""
     problems: list[str] = []
     checked = read(WorkloadSpec, spec, "spec", problems)

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.errors import SpecError
 
 #: Characters of one text.
-LIMIT = 65536
+MAX_CHARACTERS = 65536
 _MAX_DEPTH = 20
 _CORE = {
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")
@@ -60,7 +61,7 @@ class Document:
 
 
 def below_textual(path: Path) -> bool:
-    """Whether a scalar at ``path`` is sent as a text anyway."""
+    """Return whether a scalar at ``path`` is sent as a text anyway."""
     return len(path) > 1 and path[-2] in TEXTUAL
 
 
@@ -77,12 +78,12 @@ def documents(
 
     if not isinstance(text, str):
         raise SpecError([f"{where}: a {type(text).__name__}; allowed: YAML as a text"])
-    if len(text) > LIMIT:
+    if len(text) > MAX_CHARACTERS:
         raise SpecError(
-            [f"{where}: {len(text)} characters; allowed: {LIMIT}. Split it into several"]
+            [f"{where}: {len(text)} characters; allowed: {MAX_CHARACTERS}. Split it into several"]
         )
     try:
-        result = list(_Reader(yaml, where, as_text).read(text))
+        result = list(_ValueReader(yaml, where, as_text).read(text))
     except yaml.YAMLError as error:
         raise SpecError([_broken(error, where)]) from None
     if not result:
@@ -99,7 +100,7 @@ def _broken(error: Any, where: str) -> str:
     return f"{where}{line}: no valid YAML: {reason}"
 
 
-class _Reader:
+class _ValueReader:
     """Builds values from the parser's events, without PyYAML's own constructors."""
 
     def __init__(self, yaml: Any, where: str, as_text: Callable[[Path], bool]) -> None:
@@ -124,10 +125,11 @@ class _Reader:
             return self.sequence(path)
         text = self.word(event)
         value = text if event.style or event.tag in _TEXT else scalar(text)
+        # An empty scalar is null even where texts are kept.
         return text if value is not None and self.as_text(path) else value
 
-    def mapping(self, path: Path) -> dict[str, Any]:
-        mapping: dict[str, Any] = {}
+    def mapping(self, path: Path) -> JsonObject:
+        mapping: JsonObject = {}
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             self.check(event, path)
             if not isinstance(event, self.yaml.ScalarEvent):

@@ -87,7 +87,7 @@ class Cycle:
         slots = None if job.leaving else room.place(job.pods, job.avoid)
         if slots is not None:
             self._decisions.append(Assign(job.id, slots))
-        else:
+        else:  # these GPUs are still being released; a later cycle assigns them
             slots = room.reserve(job.pods, job.avoid)
         if slots is not None:
             self._state.enter(job, slots)

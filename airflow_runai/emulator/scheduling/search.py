@@ -60,26 +60,26 @@ class VictimSearch:
 
     def run(self, job: Job) -> Attempt | None:
         """Find room pod by pod; victims of one pod are victims of the next one, too."""
-        found: Attempt | None = None
+        attempt: Attempt | None = None
         for count in range(1, len(job.pods) + 1):
-            earlier = [*found.stopped, *found.moved] if found else []
-            found = self._solve(job.first(count), earlier)
-            if found is None:
+            earlier = [*attempt.stopped, *attempt.moved] if attempt else []
+            attempt = self._solve(job.first(count), earlier)
+            if attempt is None:
                 return None
-        return found
+        return attempt
 
     def _solve(self, job: Job, earlier: Sequence[Job]) -> Attempt | None:
         if earlier:
-            found = self._attempt(job, earlier)
-            if found and self._valid(found):
-                return found
+            attempt = self._attempt(job, earlier)
+            if attempt and self._valid(attempt):
+                return attempt
         chosen: list[Job] = []
         for latest in in_victim_order(self._candidates, self._state.shares, self._state.used):
             if latest not in earlier:
                 chosen.append(latest)
-                found = self._with_latest(job, earlier, chosen)
-                if found:
-                    return found
+                attempt = self._with_latest(job, earlier, chosen)
+                if attempt:
+                    return attempt
         return None
 
     def _with_latest(
@@ -87,10 +87,10 @@ class VictimSearch:
     ) -> Attempt | None:
         for node in sorted(self._nodes(chosen[-1])):
             there = [one for one in chosen if node in self._nodes(one)]
-            found = self._attempt(job, [*earlier, *there])
-            if found:
+            attempt = self._attempt(job, [*earlier, *there])
+            if attempt:
                 # KAI looks at no other node once it has found room that it may not take.
-                return found if self._valid(found) else None
+                return attempt if self._valid(attempt) else None
         return None
 
     def _nodes(self, job: Job) -> set[str]:

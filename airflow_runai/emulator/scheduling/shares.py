@@ -47,12 +47,12 @@ class QueueShare:
 
     def _rank(self, judged: float, measured: float, used: float) -> QueueRank:
         return (
-            judged > self.deserved,
-            self.entitled == 0 and judged > 0,
-            self._part(measured),
+            judged > self.deserved,  # queues within their quota come first,
+            self.entitled == 0 and judged > 0,  # those without any share last;
+            self._part(measured),  # then the least use in proportion to the share,
             self._part(used),
             self.entitled,
-            self.age,
+            self.age,  # and the older queue
         )
 
     def _part(self, gpus: float) -> float:
