@@ -19,7 +19,7 @@ from pathlib import Path
 
 from airflow_runai.checkpoints.__main__ import parser as checkpoint_parser
 from airflow_runai.checkpoints.checking.findings import CODES
-from airflow_runai.core import command_line, spec, storage
+from airflow_runai.core import command_line, pod_spec, spec, storage
 from airflow_runai.core.fields import declared
 from airflow_runai.core.options import OPTIONS
 from airflow_runai.core.phases import PHASES
@@ -61,7 +61,7 @@ def spec_lists() -> str:
     ]
     sources = [cls for cls in found if cls is not storage.Storage]
     entries = [(f"storage.{_snake(cls.__name__)}", cls) for cls in sources] + [
-        ("tolerations", spec.Toleration)
+        ("tolerations", pod_spec.Toleration)
     ]
     return table(("key", "in Run:ai's API", "meaning"), _entry_rows(entries))
 

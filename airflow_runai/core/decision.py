@@ -185,9 +185,9 @@ def _timed_out(
         if used < limit:
             continue
         if clock == "starting":
-            reason = f"phase {phase} for {used:.0f} s; the limit for starting is {limit:.0f} s"
+            reason = f"phase {phase} for {used:.0f} s; the timeout for starting is {limit:.0f} s"
             return _end(snapshot, ends.STALLED, reason + because(snapshot.workload.message))
-        reason = f"the {clock} clock reached {used:.0f} s; its limit is {limit:.0f} s"
+        reason = f"the {clock} clock reached {used:.0f} s; its timeout is {limit:.0f} s"
         return _end(snapshot, ends.TIMED_OUT, reason)
     return None
 

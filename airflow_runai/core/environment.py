@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_runai.core.fields import mapping, scalar, text
+from airflow_runai.core.values import mapping, scalar, text
 from airflow_runai.core.workload import OWN_VARIABLES
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.texts import cut
+from airflow_runai.core.values import nearest
 from airflow_runai.errors import MetricsError, SpecError
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {

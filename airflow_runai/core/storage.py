@@ -9,16 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_runai.core.fields import (
-    absolute_path,
-    flag,
-    one_of,
-    parts,
-    quantity,
-    text,
-    wire,
-    write,
-)
+from airflow_runai.core.fields import parts, wire, write
+from airflow_runai.core.values import absolute_path, flag, one_of, quantity, text
 
 
 @dataclass(frozen=True)

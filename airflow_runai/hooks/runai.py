@@ -20,9 +20,9 @@ from airflow_runai.backends.server_clock import ServerClock
 from airflow_runai.backends.settings import Settings
 from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.backends.tokens import Tokens
-from airflow_runai.core.fields import flag
 from airflow_runai.core.flow import Flow, Notice
 from airflow_runai.core.texts import cut
+from airflow_runai.core.values import flag
 from airflow_runai.errors import ConnectionSettingsError, RunaiError, Unreachable, Untrusted
 
 if TYPE_CHECKING:

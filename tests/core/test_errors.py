@@ -13,8 +13,12 @@ from airflow_runai.errors import InvalidArgument, SpecError
 PACKAGE = Path(airflow_runai.__file__).parent
 #: Other parties: the emulator plays the server, training code is copied into images.
 ELSEWHERE = ("emulator", "training")
-#: Caught where they are raised: they steer a parser, and never leave it.
-INTERNAL = {"core/fields.py:Problems", "checkpoints/containers/hdf5_probe.py:Refusal"}
+#: Caught inside: they end a reading or a sleep, and never leave the package.
+INTERNAL = {
+    "core/fields.py:Problems",
+    "checkpoints/containers/hdf5_probe.py:Refusal",
+    "tasks/worker_stop.py:WorkerStopped",
+}
 #: What the operating system would have raised.
 AS_THE_SYSTEM = {"checkpoints/storage/directory_handle.py:WrongKind"}
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_runai.core import storage
 from airflow_runai.core.fields import declared
-from airflow_runai.core.spec import Toleration, WorkloadSpec, check_keys, key_table
+from airflow_runai.core.pod_spec import Toleration
+from airflow_runai.core.spec import WorkloadSpec, check_keys, key_table
 from airflow_runai.errors import SpecError
 
 IMAGE = {"image": "repo/train:1"}

@@ -14,7 +14,8 @@ from airflow_runai.core import storage
 from airflow_runai.core.command_line.line import Line, Words
 from airflow_runai.core.fields import declared
 from airflow_runai.core.json_merge import JsonObject
-from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
+from airflow_runai.core.pod_spec import Compute, Security
+from airflow_runai.core.spec import Distributed, WorkloadSpec
 
 _PARTS = {
     "compute": Compute,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.secrets import in_address
+from airflow_runai.core.values import nearest
 
 
 @dataclass(frozen=True)

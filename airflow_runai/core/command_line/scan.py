@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from airflow_runai.core.command_line.flags import Flag, Takes
 from airflow_runai.core.command_line.values import go_boolean
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.texts import cut
+from airflow_runai.core.values import nearest
 
 #: Their values are words for the container, which may look like any flag.
 _OPAQUE = {"args", "command"}

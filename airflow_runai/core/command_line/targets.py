@@ -9,8 +9,8 @@ from airflow_runai.core.command_line.draft import Draft
 from airflow_runai.core.command_line.flags import Disposition, FlagTarget, Show, Takes
 from airflow_runai.core.command_line.form import Form
 from airflow_runai.core.command_line.values import pair, seconds, show_pair, without_byte
-from airflow_runai.core.fields import sendable
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.values import sendable
 
 
 def custom(path: str, apply: Callable[[Draft, str], None], takes: Takes = Takes.ONE) -> FlagTarget:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from airflow_runai.core.command_line.flags import Flag
 from airflow_runai.core.command_line.table_v1 import V1
 from airflow_runai.core.command_line.table_v2 import V2
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.texts import cut
+from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
 
 

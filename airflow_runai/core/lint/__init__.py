@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.lint import (
     rules_checkpoints,
     rules_grace,
@@ -25,6 +24,7 @@ from airflow_runai.core.lint import (
 from airflow_runai.core.lint.facts import Facts
 from airflow_runai.core.lint.rule import SEVERITIES, LintFinding, Rule
 from airflow_runai.core.lint.subject import Script, Subject
+from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
 
 __all__ = ["RULES", "SEVERITIES", "LintFinding", "Rule", "Script", "Subject", "check_codes", "lint"]

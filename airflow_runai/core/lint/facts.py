@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from airflow_runai.core.fields import declared, flag, whole
+from airflow_runai.core.fields import declared
 from airflow_runai.core.jinja import is_templated
 from airflow_runai.core.lint.checkpoint_paths import (
     CheckpointPlace,
@@ -30,6 +30,7 @@ from airflow_runai.core.lint.shell import ShellScript, read_script
 from airflow_runai.core.lint.subject import Subject
 from airflow_runai.core.lint.traps import Trap, trap_of
 from airflow_runai.core.spec import WorkloadSpec
+from airflow_runai.core.values import flag, whole
 
 T = TypeVar("T")
 

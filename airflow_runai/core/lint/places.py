@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from airflow_runai.core.fields import flag
 from airflow_runai.core.jinja import OPENINGS
+from airflow_runai.core.values import flag
 
 _OPENING = re.compile("|".join(re.escape(opening) for opening in (*OPENINGS, "$")))
 

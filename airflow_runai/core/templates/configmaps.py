@@ -23,10 +23,10 @@ from airflow_runai.core.command_line.flags import Disposition, Flag, Takes
 from airflow_runai.core.command_line.line import Line, completed, with_git
 from airflow_runai.core.command_line.table_v1 import V1
 from airflow_runai.core.command_line.values import go_boolean
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.templates.template import ADMIN, Template, from_document
 from airflow_runai.core.templates.text import Document, documents
+from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
 
 _ADMIN_OBJECT = "template-admin"

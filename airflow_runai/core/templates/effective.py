@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_runai.core.command_line.line import Line
-from airflow_runai.core.fields import nearest
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.templates.keys import has_value
 from airflow_runai.core.templates.layers import merged, settled, with_defaults
 from airflow_runai.core.templates.template import ADMIN, CALL, Template, parse_keys
 from airflow_runai.core.texts import cut
+from airflow_runai.core.values import nearest
 from airflow_runai.errors import SpecError
 
 

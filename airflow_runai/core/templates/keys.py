@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_runai.core import storage
-from airflow_runai.core.fields import declared, nearest
+from airflow_runai.core.fields import declared
 from airflow_runai.core.json_merge import JsonMapping, JsonObject, are_named
-from airflow_runai.core.spec import Compute, Distributed, Security, WorkloadSpec
+from airflow_runai.core.pod_spec import Compute, Security
+from airflow_runai.core.spec import Distributed, WorkloadSpec
 from airflow_runai.core.templates.text import TEXTUAL, Path
+from airflow_runai.core.values import nearest
 
 _PARTS: dict[str, type] = {
     "compute": Compute,

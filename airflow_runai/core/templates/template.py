@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_runai.core.command_line.line import Line
-from airflow_runai.core.fields import nearest, one_of, read, text, texts
+from airflow_runai.core.fields import read
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.spec import WorkloadSpec
 from airflow_runai.core.templates.keys import path_of
 from airflow_runai.core.templates.text import Document, Path
 from airflow_runai.core.texts import cut
+from airflow_runai.core.values import nearest, one_of, text, texts
 from airflow_runai.errors import SpecError
 
 #: The template that lies beneath all others.
