@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_runai.emulator.scheduling.cycle import Cycle
-from airflow_runai.emulator.scheduling.jobs import Assign, Decision, Evict, Job, Queue, Wait
+from airflow_runai.emulator.scheduling.jobs import Assign, Decision, Evict, Job, Queue, StayQueued
 from airflow_runai.emulator.scheduling.reasons import OVER_LIMIT, OVER_QUOTA
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "Evict",
     "Job",
     "Queue",
-    "Wait",
+    "StayQueued",
     "schedule",
 ]
 
@@ -51,7 +51,7 @@ def schedule(
     :param jobs: all jobs that hold or want GPUs.
     :param flaws: follow KAI also where it is considered wrong. Only for whole GPUs: with shares of
         GPUs the cluster may never come to rest.
-    :return: decisions in the order in which they were made, then a :class:`Wait` for each job that
+    :return: decisions in the order in which they were made, then a :class:`StayQueued` for each job that
         goes on waiting. Applying them in this order is safe: each job is named once.
     """
     cycle = Cycle(nodes, queues, jobs, flaws)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_runai.checkpoints import check, select
-from airflow_runai.checkpoints.storage.progress import Moment, Progress, bar, sentence
+from airflow_runai.checkpoints.storage.progress import Progress, ProgressSample, bar, sentence
 from tests.checkpoints.samples import publish, safetensors_file, write
 
 MIB = 1024 * 1024
@@ -35,9 +35,9 @@ def filled(size: int) -> bytes:
 
 
 def test_a_long_check_tells_bytes_rate_and_what_is_left() -> None:
-    moment = Moment("step-00000042", 1024 * MIB, 4096 * MIB, 2.0)
+    moment = ProgressSample("step-00000042", 1024 * MIB, 4096 * MIB, 2.0)
     assert sentence(moment) == "step-00000042: 1024 of 4096 MiB (25 %), 512 MiB/s, 6 s left"
-    assert sentence(Moment("x", 3 * MIB, 0, 1.5)) == "x: 3 MiB, 2 MiB/s"
+    assert sentence(ProgressSample("x", 3 * MIB, 0, 1.5)) == "x: 3 MiB, 2 MiB/s"
 
 
 @pytest.mark.parametrize(
@@ -45,19 +45,20 @@ def test_a_long_check_tells_bytes_rate_and_what_is_left() -> None:
     [(0.4, "0 s left"), (59, "59 s left"), (200, "3 min left"), (3900, "1 h 5 min left")],
 )
 def test_time_is_told_as_people_do(seconds: float, words: str) -> None:
-    assert sentence(Moment("x", MIB, round(MIB * (1 + seconds)), 1.0)).endswith(words)
+    assert sentence(ProgressSample("x", MIB, round(MIB * (1 + seconds)), 1.0)).endswith(words)
 
 
 @pytest.mark.parametrize("width", [0, 10, 40, 79, 200])
 @pytest.mark.parametrize(("read", "total"), [(0, 0), (0, 10), (5, 10), (12, 10)])
 def test_the_bar_keeps_its_width(width: int, read: int, total: int) -> None:
     assert (
-        len(bar(Moment("a-rather-long-name-of-a-checkpoint" * 3, read, total, 1.0), width)) <= width
+        len(bar(ProgressSample("a-rather-long-name-of-a-checkpoint" * 3, read, total, 1.0), width))
+        <= width
     )
 
 
 def test_it_speaks_not_more_often_than_asked(tmp_path: Path) -> None:
-    told: list[Moment] = []
+    told: list[ProgressSample] = []
     report = check(
         write(tmp_path / "x.safetensors", filled(5 * MIB)),
         progress=Progress(told.append, 4, Clock()),
@@ -69,7 +70,7 @@ def test_it_speaks_not_more_often_than_asked(tmp_path: Path) -> None:
 
 
 def test_every_checkpoint_of_a_selection_begins_anew(tmp_path: Path) -> None:
-    told: list[Moment] = []
+    told: list[ProgressSample] = []
     for step in (1, 2):
         folder = publish(tmp_path, step, {"model.safetensors": filled(2 * MIB)})
     (folder / "model.safetensors").write_bytes(filled(2 * MIB)[:-1] + b"\2")

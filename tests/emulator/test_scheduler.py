@@ -20,7 +20,7 @@ from airflow_runai.emulator.scheduler import (
     Evict,
     Job,
     Queue,
-    Wait,
+    StayQueued,
     schedule,
 )
 
@@ -75,7 +75,7 @@ def test_nobody_else_is_stopped_while_gpus_are_being_released() -> None:
     leaving = [*FULL[:3], replace(FULL[3], leaving=True), job("b1", "b")]
     decisions = step(leaving)
     assert evicted(decisions) == {}
-    assert [one.message for one in decisions if isinstance(one, Wait)] == [
+    assert [one.message for one in decisions if isinstance(one, StayQueued)] == [
         "Waiting for GPUs that are being released"
     ]
 
@@ -90,7 +90,7 @@ def test_released_gpus_are_kept_for_the_one_they_are_released_for() -> None:
     decisions = step(jobs)
     assert not placed(decisions)
     assert not evicted(decisions)
-    assert {one.job: one.claims for one in decisions if isinstance(one, Wait)} == {
+    assert {one.job: one.claims for one in decisions if isinstance(one, StayQueued)} == {
         "b1": True,
         "a5": False,
     }
@@ -132,7 +132,7 @@ def test_priority_does_not_reach_into_another_project() -> None:
 
 def test_non_preemptible_never_borrows() -> None:
     decisions = step([job("firm", "a", 3.0, preemptible=False)], {"n1": 4})
-    assert [(one.job, one.reason) for one in decisions if isinstance(one, Wait)] == [
+    assert [(one.job, one.reason) for one in decisions if isinstance(one, StayQueued)] == [
         ("firm", OVER_QUOTA)
     ]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_runai.emulator.scheduler import Assign, Evict, Job, Queue, Wait, schedule
+from airflow_runai.emulator.scheduler import Assign, Evict, Job, Queue, StayQueued, schedule
 
 PROJECTS = ("a", "b", "c")
 _WHOLE = (1.0, 1.0, 2.0, 3.0)
@@ -88,7 +88,7 @@ class World:
             else:
                 self.jobs[job.id] = replace(job, claims=one.claims)
             self._check()
-        return not all(isinstance(one, Wait) for one in decisions)
+        return not all(isinstance(one, StayQueued) for one in decisions)
 
     def used(self, project: str) -> float:
         """Count the GPUs of those who stay."""

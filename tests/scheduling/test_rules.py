@@ -22,7 +22,7 @@ from airflow_runai.emulator.scheduler import (
     Evict,
     Job,
     Queue,
-    Wait,
+    StayQueued,
     schedule,
 )
 
@@ -226,7 +226,9 @@ def test_limit_holds_even_for_what_is_idle() -> None:
         {"n1": 4}, [Queue("a", 0, limit=2)], _jobs(["a1 a 1x1 50", "a2 a 1x1 50", "a3 a 1x1 50"])
     )
     assert [one.job for one in decisions if isinstance(one, Assign)] == ["a1", "a2"]
-    assert [(one.job, one.reason, one.message) for one in decisions if isinstance(one, Wait)] == [
+    assert [
+        (one.job, one.reason, one.message) for one in decisions if isinstance(one, StayQueued)
+    ] == [
         (
             "a3",
             OVER_LIMIT,
@@ -285,7 +287,7 @@ def test_failure_for_lack_of_quota_says_nothing_about_others_but_in_kai() -> Non
     (refused,) = [
         one
         for one in schedule({"n1": 1}, [A0], _jobs(jobs))
-        if isinstance(one, Wait) and one.reason
+        if isinstance(one, StayQueued) and one.reason
     ]
     assert (refused.job, refused.reason) == ("a2", OVER_QUOTA)
 

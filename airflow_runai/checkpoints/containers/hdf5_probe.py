@@ -26,7 +26,7 @@ class Refusal(Exception):
     """The file must not be read; the arguments are the kind of problem and its message."""
 
 
-class Part(io.RawIOBase):
+class ClippedFile(io.RawIOBase):
     """A run of bytes of a file, as a file; for HDF5 inside of a zip."""
 
     def __init__(self, file: IO[bytes], begin: int, size: int) -> None:
@@ -149,7 +149,7 @@ def show(h5py: Any, name: str, item: Any, file_size: int) -> None:
 def read(h5py: Any, request: dict[str, Any]) -> None:
     """Write everything about one file."""
     with open(request["path"], "rb") as file:
-        part = Part(file, request["begin"], request["size"])
+        part = ClippedFile(file, request["begin"], request["size"])
         with h5py.File(io.BufferedReader(part, 1 << 16), "r") as root:
             if root.id.get_create_plist().get_version()[0] < 2:
                 say({"group": "/", "sealed": False})

@@ -38,7 +38,7 @@ _DTYPES = {
 }
 
 
-class Part(Source):
+class DcpPiece(Source):
     """
     A run of bytes of an open file, read as a file.
 
@@ -137,7 +137,7 @@ class ItemReader:
         inspect = partial(self._claim_object, item) if item.offsets is None else None
         try:
             archive = TorchArchive(
-                Part(self.source, item.begin, item.end, self._ahead),
+                DcpPiece(self.source, item.begin, item.end, self._ahead),
                 self.context,
                 self.label,
                 item.place,

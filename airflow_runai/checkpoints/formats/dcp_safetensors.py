@@ -11,7 +11,7 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
-from airflow_runai.checkpoints.formats.dcp_items import Part
+from airflow_runai.checkpoints.formats.dcp_items import DcpPiece
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Item
 from airflow_runai.checkpoints.formats.safetensors import tensors_of
 
@@ -38,7 +38,7 @@ class Blob:
         self.begin = begin
         self._context = context
         self._label = label
-        start, self._tensors = tensors_of(Part(source, begin, source.size))
+        start, self._tensors = tensors_of(DcpPiece(source, begin, source.size))
         self._contents = [
             TensorContent(tensor.name, tensor.kind, 0, tensor.end - tensor.begin)
             for tensor in self._tensors

@@ -25,7 +25,7 @@ from airflow_runai.checkpoints.pickles.globals import note_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_first
 from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
-from airflow_runai.checkpoints.pickles.tensors import Contents, Storage, read_contents
+from airflow_runai.checkpoints.pickles.tensors import Contents, TorchStorage, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -155,7 +155,7 @@ def _are_keys(keys: object) -> TypeGuard[list[str]]:
     return len(set(keys)) == len(keys)
 
 
-def _placed(source: Source, contents: Contents, key: str, at: int) -> Storage:
+def _placed(source: Source, contents: Contents, key: str, at: int) -> TorchStorage:
     """The storage that begins at a place, after its count has been compared."""
     storage = contents.storages.get(key)
     if storage is None:
@@ -179,7 +179,7 @@ class _Run:
 
     context: CheckContext
     label: str
-    storage: Storage
+    storage: TorchStorage
     at: int
 
     def __post_init__(self) -> None:

@@ -59,7 +59,7 @@ _VIEWS = {
 
 
 @dataclass
-class Storage:
+class TorchStorage:
     """
     One run of bytes that tensors are views of.
 
@@ -90,7 +90,7 @@ class Tensor:
     :param storage: what it is a view of.
     :param begin: first byte of the storage that it covers.
     :param end: one after the last byte.
-    :param kind: as in :class:`Storage`.
+    :param kind: as in :class:`TorchStorage`.
     :param dtype: the storage's, or what PyTorch calls it.
     :param stride: from one element to the next of each dimension, in elements of ``itemsize``
         bytes.
@@ -99,7 +99,7 @@ class Tensor:
 
     name: str
     top: str
-    storage: Storage
+    storage: TorchStorage
     begin: int
     end: int
     kind: str
@@ -119,7 +119,7 @@ class Tensor:
 class Contents:
     """What is needed from one pickle."""
 
-    storages: dict[str, Storage] = field(default_factory=dict)
+    storages: dict[str, TorchStorage] = field(default_factory=dict)
     tensors: list[Tensor] = field(default_factory=list)
     optimizer_steps: list[Tensor | int] = field(default_factory=list)
     scheduler_steps: list[int] = field(default_factory=list)
@@ -159,7 +159,7 @@ def read_contents(root: object, name: str = "") -> Contents:
     return contents
 
 
-def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
+def _storage(contents: Contents, reference: Persistent, name: str) -> TorchStorage:
     # ("storage", class, key, location, numel); before PyTorch 1.6 None follows, or a view: refused.
     identity = reference.identity
     if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
@@ -178,7 +178,7 @@ def _storage(contents: Contents, reference: Persistent, name: str) -> Storage:
         text = f"storage class {shown(str(kind))} of tensor {shown(name)} is not known"
         raise FormatError("torch-storage", text)
     known = contents.storages.setdefault(
-        key, Storage(key, layout, itemsize, numel, kind.name.removesuffix("Storage"))
+        key, TorchStorage(key, layout, itemsize, numel, kind.name.removesuffix("Storage"))
     )
     if known.nbytes != itemsize * numel:
         raise FormatError(

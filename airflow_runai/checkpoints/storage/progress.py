@@ -16,7 +16,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Moment:
+class ProgressSample:
     """
     The progress of a check at one moment.
 
@@ -57,14 +57,14 @@ class Progress:
     """
     Shows the progress of a check at most every few seconds.
 
-    :param show: called with a :class:`Moment`; never for a check that ends before the first is due.
+    :param show: called with a :class:`ProgressSample`; never for a check that ends before the first is due.
     :param every: seconds between two moments.
     :param clock: seconds that only rise.
     """
 
     def __init__(
         self,
-        show: Callable[[Moment], None],
+        show: Callable[[ProgressSample], None],
         every: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,10 +83,10 @@ class Progress:
         now = self._clock()
         if now - self._shown >= self._every:
             self._shown = now
-            self._show(Moment(self._name, read, self._total, now - self._began))
+            self._show(ProgressSample(self._name, read, self._total, now - self._began))
 
 
-def sentence(moment: Moment) -> str:
+def sentence(moment: ProgressSample) -> str:
     """Render it for a log: ``step-00000042: 1024 of 4096 MiB (25 %), 512 MiB/s, 6 s left``."""
     done = f"{moment.name}: {moment.read // _MIB}"
     done += f" of {moment.total // _MIB} MiB ({moment.share:.0%})" if moment.total else " MiB"
@@ -94,7 +94,7 @@ def sentence(moment: Moment) -> str:
     return f"{done}, {moment.rate / _MIB:.0f} MiB/s{left}".replace("%", " %")
 
 
-def bar(moment: Moment, width: int = 80) -> str:
+def bar(moment: ProgressSample, width: int = 80) -> str:
     """Render it as one line of a terminal, at most ``width`` characters."""
     left = "" if moment.left is None else duration(moment.left)
     figures = f" {moment.share:4.0%} {moment.rate / _MIB:5.0f} MiB/s {left:>8}"

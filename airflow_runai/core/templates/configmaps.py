@@ -63,9 +63,9 @@ _NAMING = ("name", "job-name-prefix")
 
 def is_configmap(value: Any) -> bool:
     """Return whether it is a Kubernetes object, which a template of ours is not."""
-    return isinstance(value, Mapping) and (
-        "apiVersion" in value or value.get("kind") == "ConfigMap"
-    )
+    if not isinstance(value, Mapping):
+        return False
+    return "apiVersion" in value or value.get("kind") == "ConfigMap"
 
 
 def import_configmap(mapping: JsonMapping, where: str = "ConfigMap") -> Template:
@@ -83,10 +83,9 @@ def import_configmap(mapping: JsonMapping, where: str = "ConfigMap") -> Template
     values = _values(data["values"], f"{where}, data.values")
     reading = _Reading(values, old=_is_old(values.value))
     reading.read()
-    document = {**reading.finished(), "name": name, "description": data.get("description") or None}
-    template = from_document(
-        Document(where, {key: value for key, value in document.items() if value not in (None, [])})
-    )
+    keys = {**reading.finished(), "name": name, "description": data.get("description") or None}
+    stated = {key: value for key, value in keys.items() if value not in (None, [])}
+    template = from_document(Document(where, stated))
     return replace(
         template,
         warnings=(*reading.warnings, *_warnings(template, data["values"], default)),
@@ -228,13 +227,12 @@ class _Reading:
         self.warnings.append(f"{flag}: 'required' is left out: {reason}")
 
     def container(self, flag: str, value: Any) -> None:
-        words = [value] if isinstance(value, str) else _texts(value)
         if flag == "args":
-            self.args += words
+            self.args += [value] if isinstance(value, str) else _texts(value)
         elif isinstance(value, str):
             self.is_command = go_boolean(value)
         else:
-            self.command += words
+            self.command += _texts(value)
 
     def add(self, key: str, flag: str, value: Any) -> None:
         if isinstance(value, list) and _FLAGS[flag].takes is not Takes.MANY:
@@ -246,13 +244,12 @@ class _Reading:
     def git(self, entries: JsonMapping) -> None:
         parts = []
         for key, value in entries.items():
-            text = value
             if isinstance(value, Mapping):
-                text = value.get("value")
                 if _is_required(value):
                     self.required.append("storage.git")
-            if text:
-                parts.append(f"{key}={text}")
+                value = value.get("value")
+            if value:
+                parts.append(f"{key}={value}")
         if parts:
             self.words.append(f"--git-sync={','.join(parts)}")
 

@@ -104,7 +104,7 @@ class Evict:
 
 
 @dataclass(frozen=True)
-class Wait:
+class StayQueued:
     """
     Leave this job in the queue, and say why.
 
@@ -118,7 +118,7 @@ class Wait:
     claims: bool = False
 
 
-Decision = Assign | Evict | Wait
+Decision = Assign | Evict | StayQueued
 
 
 def exact(gpus: float) -> float:

@@ -6,7 +6,7 @@ from airflow_runai.emulator.scheduling.entitlement import (
     is_non_preemptible_over_quota,
     is_over_limit,
 )
-from airflow_runai.emulator.scheduling.jobs import Action, Job, Wait
+from airflow_runai.emulator.scheduling.jobs import Action, Job, StayQueued
 from airflow_runai.emulator.scheduling.state import ClusterState
 
 OVER_QUOTA = "NonPreemptibleOverQuota"
@@ -22,19 +22,19 @@ def why_stopped(job: Job, action: Action) -> str:
     return f"Preempted: moved to make room for workload {job.name or job.id}"
 
 
-def why_waiting(state: ClusterState, job: Job, claims: bool) -> Wait:
+def why_waiting(state: ClusterState, job: Job, claims: bool) -> StayQueued:
     """
     Say why a job waits.
 
     :param claims: whether it keeps the GPUs that are being released for it.
     """
     if job.id in state.held:
-        return Wait(job.id, "", "Waiting for GPUs that are being released", claims)
+        return StayQueued(job.id, "", "Waiting for GPUs that are being released", claims)
     if is_non_preemptible_over_quota(state, job):
-        return Wait(job.id, OVER_QUOTA, _over_quota(state, job))
+        return StayQueued(job.id, OVER_QUOTA, _over_quota(state, job))
     if is_over_limit(state, job):
-        return Wait(job.id, OVER_LIMIT, _over_limit(state, job))
-    return Wait(job.id, "", f"Not enough free GPUs for {job.gpus:g} in the node pool default")
+        return StayQueued(job.id, OVER_LIMIT, _over_limit(state, job))
+    return StayQueued(job.id, "", f"Not enough free GPUs for {job.gpus:g} in the node pool default")
 
 
 def _over_quota(state: ClusterState, job: Job) -> str:
