@@ -251,7 +251,7 @@ def test_a_file_that_fails_in_the_middle_is_unknown() -> None:
 # ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True, "many", None])
 def test_a_policy_that_lists_nothing_is_refused(limit: Any) -> None:
-    with pytest.raises(ValueError, match=r"policy\.entry_limit: .* is no number from 1"):
+    with pytest.raises(ValueError, match=r"policy\.entry_limit: .* must be an integer"):
         Policy(entry_limit=limit)
 
 

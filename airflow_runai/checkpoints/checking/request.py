@@ -30,7 +30,7 @@ class Policy:
             raise ValueError(f"policy.accept: {', '.join(map(repr, unknown))}; allowed: {allowed}")
         if type(self.entry_limit) is not int or self.entry_limit < 1:
             raise ValueError(
-                f"policy.entry_limit: {self.entry_limit!r}; must be an integer >= 1 (default 10000)"
+                f"policy.entry_limit: {self.entry_limit!r}; must be an integer ≥ 1 (default 10000)"
             )
 
 

@@ -15,7 +15,8 @@ def read_name_lists(file: Path) -> dict[str, NameLists]:
     """
     sections: dict[str, NameLists] = {}
     lists: NameLists = {}
-    for line in file.read_text("ascii").splitlines():
+    # UTF-8 is loaded already; another codec would be imported while a pickle is being read.
+    for line in file.read_text("utf-8").splitlines():
         if line.startswith("["):
             lists = sections.setdefault(line.strip("[]"), {})
         elif line and not line.startswith("#"):
