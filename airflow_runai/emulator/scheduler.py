@@ -51,8 +51,8 @@ def schedule(
     :param jobs: all jobs that hold or want GPUs.
     :param flaws: follow KAI also where it is considered wrong. Only for whole GPUs: with shares of
         GPUs the cluster may never come to rest.
-    :return: decisions in the order in which they were made, then a :class:`StayQueued` for each job that
-        goes on waiting. Applying them in this order is safe: each job is named once.
+    :return: decisions in the order in which they were made, then a :class:`StayQueued` for each job
+        that goes on waiting. Applying them in this order is safe: each job is named once.
     """
     cycle = Cycle(nodes, queues, jobs, flaws)
     cycle.allocate()

@@ -14,19 +14,16 @@ special to PyTorch.
 from __future__ import annotations
 
 import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.storage.crc import crc32
 
 STORED, DEFLATED = 0, 8
 _DIRECTORY_LIMIT = 32 * 1024 * 1024
 _MEMBER_LIMIT = 200_000
 _BOMB_RATIO, _BOMB_FLOOR = 100, 64 * 1024 * 1024
-_SLICE = 1024 * 1024
 
 _END = struct.Struct("<4sHHHHIIH")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
@@ -244,71 +241,3 @@ def _descriptor(source: Source, member: Member, directory: int) -> int:
             return size
     text = f"data descriptor and directory disagree about member {shown(member.name)}"
     raise FormatError("zip-mismatch", text)
-
-
-class Inflater:
-    """
-    Unpacks one deflated member chunk by chunk, and never more than it announced.
-
-    :param member: the member.
-    :param feed: called with the unpacked chunks; all but the last are a multiple of 8 bytes long.
-    """
-
-    def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:
-        self.member = member
-        self.crc = 0
-        self._size = 0
-        self._feed = feed
-        self._rest = b""
-        self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
-
-    def push(self, packed: memoryview) -> None:
-        """
-        Unpack the next run of bytes.
-
-        :raises FormatError: ``zip-crc`` when it cannot be unpacked, ``zip-bomb`` when it becomes
-            more than announced.
-        """
-        pending: bytes | memoryview = packed
-        while len(pending):
-            try:
-                content = self._stream.decompress(pending, _SLICE)
-            except zlib.error as error:
-                raise FormatError(
-                    "zip-crc", f"member {shown(self.member.name)} cannot be unpacked ({error})"
-                ) from None
-            self._take(content)
-            pending = self._stream.unconsumed_tail
-            if self._stream.unused_data:
-                raise _damaged(f"member {shown(self.member.name)} has bytes behind its end")
-
-    def finish(self) -> None:
-        """
-        Pass on what is left.
-
-        :raises FormatError: ``zip-crc`` when less came out than announced.
-        """
-        rest = self._stream.flush()
-        size = self._size + len(rest)
-        # Before it is passed on: a content test cannot read half a number.
-        if not self._stream.eof or size < self.member.size:
-            raise FormatError(
-                "zip-crc",
-                f"member {shown(self.member.name)} unpacks to {size} of {self.member.size} bytes",
-            )
-        self._take(rest, last=True)
-
-    def _take(self, content: bytes, *, last: bool = False) -> None:
-        self._size += len(content)
-        if self._size > self.member.size:
-            raise FormatError(
-                "zip-bomb",
-                f"member {shown(self.member.name)} unpacks to more than {self.member.size} bytes",
-            )
-        self.crc = crc32(content, self.crc)
-        if self._feed is None:
-            return
-        content = self._rest + content
-        whole = len(content) if last else len(content) // 8 * 8
-        self._rest = content[whole:]
-        self._feed(memoryview(content)[:whole])

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source, Span
-from airflow_runai.checkpoints.containers.zip_archive import STORED, Inflater, Member
+from airflow_runai.checkpoints.containers.inflater import Inflater
+from airflow_runai.checkpoints.containers.zip_archive import STORED, Member
 
 _PACKED = 256 * 1024
 

@@ -18,9 +18,9 @@ from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
+from airflow_runai.checkpoints.containers.inflater import Inflater
 from airflow_runai.checkpoints.containers.zip_archive import (
     STORED,
-    Inflater,
     Member,
     read_directory,
 )

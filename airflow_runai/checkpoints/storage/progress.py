@@ -57,7 +57,8 @@ class Progress:
     """
     Shows the progress of a check at most every few seconds.
 
-    :param show: called with a :class:`ProgressSample`; never for a check that ends before the first is due.
+    :param show: called with a :class:`ProgressSample`; not at all for a check that ends before the
+        first is due.
     :param every: seconds between two moments.
     :param clock: seconds that only rise.
     """
