@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from airflow_runai.errors import RunaiError
 
-class FormatError(Exception):
+
+class FormatError(RunaiError):
     """
     A parser cannot go on with this file; never leaves ``checkpoints``.
 

@@ -16,6 +16,7 @@ from typing import TypeGuard
 from airflow_runai.checkpoints.checking.findings import CODES, Finding
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.report import Report
+from airflow_runai.errors import RunaiError
 
 # One name for the dtypes that libraries spell differently.
 _SPELLINGS = {
@@ -48,7 +49,7 @@ _SPELLINGS = {
 }
 
 
-class RequirementError(ValueError):
+class RequirementError(RunaiError, ValueError):
     """
     A requirement is misspelt or contradicts another.
 

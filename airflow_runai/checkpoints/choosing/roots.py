@@ -26,6 +26,7 @@ from airflow_runai.checkpoints.storage.listing import (
     is_temporary,
     stat_entry,
 )
+from airflow_runai.errors import RunaiError
 
 RootCode = Literal[
     "root-missing", "root-is-file", "root-unreadable", "root-empty", "root-too-large"
@@ -60,7 +61,7 @@ _COUNTS = re.compile(r"step|iter", re.IGNORECASE)
 _LAST = re.compile(r"(?:^|[^a-z])(?:last|latest)(?:[^a-z]|$)", re.IGNORECASE)
 
 
-class RootProblem(ValueError):
+class RootProblem(RunaiError, ValueError):
     """
     No checkpoint can be chosen under a root.
 

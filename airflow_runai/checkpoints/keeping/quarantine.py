@@ -22,6 +22,7 @@ from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.storage.checkpoint_files import files_of, list_checkpoint
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
+from airflow_runai.errors import RunaiError
 
 QUARANTINE = "quarantine"
 NOTE = "report.json"
@@ -29,7 +30,7 @@ NOTE = "report.json"
 BAD = (Verdict.INVALID, Verdict.POISONED, Verdict.UNSAFE)
 
 
-class QuarantineProblem(RuntimeError):
+class QuarantineProblem(RunaiError, RuntimeError):
     """A checkpoint was not moved."""
 
 

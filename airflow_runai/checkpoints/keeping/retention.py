@@ -28,11 +28,12 @@ from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
 from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.errors import RunaiError
 
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
 
 
-class RetentionProblem(ValueError):
+class RetentionProblem(RunaiError, ValueError):
     """
     Nothing was removed: the rules contradict themselves, or it is not known what is needed.
 
