@@ -34,7 +34,7 @@ _MEANT = "if that is meant, begin a new ledger"
 _Key = tuple[str, str]
 
 
-class _NamedTensor(NamedTuple):
+class _LedgerTensor(NamedTuple):
     """One tensor of a ledger."""
 
     file: str
@@ -111,14 +111,14 @@ def _compare(
         yield from _movement(pairs, written, f"step went from {before.step} to {now.step}")
 
 
-def _by_identity(ledger: Ledger) -> dict[_Key, _NamedTensor]:
+def _by_identity(ledger: Ledger) -> dict[_Key, _LedgerTensor]:
     return {
-        _identity(file, name): _NamedTensor(file, name, entry)
+        _identity(file, name): _LedgerTensor(file, name, entry)
         for (file, name), entry in ledger.tensors.items()
     }
 
 
-def _paired(old: _NamedTensor, new: _NamedTensor) -> _Pair:
+def _paired(old: _LedgerTensor, new: _LedgerTensor) -> _Pair:
     return _Pair(new.file, new.name, old.entry, new.entry)
 
 
@@ -137,7 +137,9 @@ def _structure(pairs: list[_Pair]) -> Iterator[Finding]:
         yield _finding("shape-drift", shapes, f"{text}; {_MEANT}")
 
 
-def _names(old: Mapping[_Key, _NamedTensor], new: Mapping[_Key, _NamedTensor]) -> Iterator[Finding]:
+def _names(
+    old: Mapping[_Key, _LedgerTensor], new: Mapping[_Key, _LedgerTensor]
+) -> Iterator[Finding]:
     lost = [_paired(tensor, tensor) for key, tensor in old.items() if key not in new]
     if lost:
         text = "was in the last accepted checkpoint and is not in this one"
