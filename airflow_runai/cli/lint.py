@@ -38,7 +38,7 @@ MAX_SCRIPT_BYTES = 1024 * 1024
 @command
 def main(arguments: Namespace) -> int:
     """Print one row for each finding; exit code 1 if any is above ``info``, or for a mistake."""
-    _check_silenced(arguments.silence)
+    _check_ignored(arguments.ignore)
     from_files = _from_files(arguments)
     targets, failed = _targets(arguments)
     rows = []
@@ -53,9 +53,9 @@ def main(arguments: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _check_silenced(codes: list[str]) -> None:
+def _check_ignored(codes: list[str]) -> None:
     try:
-        check_codes(codes, "--silence")
+        check_codes(codes, "--ignore")
     except SpecError as error:
         raise UsageError("; ".join(error.problems)) from None
 
@@ -110,14 +110,14 @@ def _warn_of_other_script(target: Target, script: Script | None) -> None:
 def _findings(
     arguments: Namespace, target: Target | None, from_files: Subject
 ) -> Iterable[LintFinding]:
-    subject, silenced = from_files, ()
+    subject, ignored = from_files, ()
     if target is not None:
         subject = _with_target(subject, target)
-        silenced = target.task.get("lint_ignore", ()) if target.task else ()
+        ignored = target.task.get("lint_ignore", ()) if target.task else ()
     if arguments.conn is not None:
         quota = _project_quota(arguments, target)
         subject = replace(subject, gpu_limit=quota.limit, gpu_quota=quota.deserved)
-    return lint(subject, {*arguments.silence, *ignored_codes(silenced)})
+    return lint(subject, {*arguments.ignore, *ignored_codes(ignored)})
 
 
 def _with_target(subject: Subject, target: Target) -> Subject:

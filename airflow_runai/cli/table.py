@@ -119,7 +119,7 @@ _LINT = CliCommand(
         ),
         _PROJECT,
         CliOption(
-            ("--silence",), "Code of a finding to ignore; may be given more than once", _REPEATABLE
+            ("--ignore",), "Code of a finding to ignore; may be given more than once", _REPEATABLE
         ),
         _OUTPUT,
     ),

@@ -46,10 +46,10 @@ def test_findings_can_be_silenced_by_code_and_unknown_codes_are_refused(
 ) -> None:
     line = "runai submit t -i x -g 1"
     found = codes(airflow("lint", "--line", line, "-o", "json"))
-    silenced = [word for code in found for word in ("--silence", code)]
+    silenced = [word for code in found for word in ("--ignore", code)]
     quiet = airflow("lint", "--line", line, *silenced)
     assert (quiet.code, quiet.out) == (0, "nothing found\n")
-    wrong = airflow("lint", "--line", line, "--silence", "no-such-code")
+    wrong = airflow("lint", "--line", line, "--ignore", "no-such-code")
     assert wrong.code == 2
     assert "'no-such-code' is not the code" in wrong.err
     assert set(found) <= set(RULES)
@@ -179,7 +179,7 @@ def test_mistakes_in_a_specification_are_told_beside_the_findings(
 ) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("image: x:1\ncomand: ./start.sh\ncompute: {gpu_devices: two}\n")
-    shown = airflow("lint", "--spec", str(path), "--silence", "no-checkpoint-path", "-o", "json")
+    shown = airflow("lint", "--spec", str(path), "--ignore", "no-checkpoint-path", "-o", "json")
     assert shown.code == 1
     assert f"error: {path}: spec.comand: unknown key; did you mean 'command'?\n" in shown.err
     assert "spec.compute.gpu_devices: 'two'" in shown.err

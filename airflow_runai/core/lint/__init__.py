@@ -47,20 +47,20 @@ RULES: dict[str, Rule] = {
 }
 
 
-def lint(subject: Subject, silenced: Iterable[str] = ()) -> tuple[LintFinding, ...]:
+def lint(subject: Subject, ignored: Iterable[str] = ()) -> tuple[LintFinding, ...]:
     """
     Check a training before it is submitted.
 
-    :param silenced: codes that are not reported.
+    :param ignored: codes that are not reported.
     :return: findings, the gravest first.
-    :raises SpecError: if a silenced code does not exist.
+    :raises SpecError: if an ignored code does not exist.
     """
-    silenced = set(silenced)
-    check_codes(silenced, "silenced")
+    ignored = set(ignored)
+    check_codes(ignored, "ignored")
     facts = Facts(subject)
     findings: list[LintFinding] = []
     for rule in RULES.values():
-        if rule.code not in silenced:
+        if rule.code not in ignored:
             findings += _findings(rule, facts)
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
