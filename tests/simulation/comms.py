@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import ErrorType
-from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import (
     ErrorResponse,
     GetTaskStates,
@@ -22,6 +20,7 @@ from airflow.sdk.execution_time.comms import (
     VariableResult,
     XComResult,
 )
+from airflow.sdk.execution_time.supervisor import set_supervisor_comms
 
 from tests.simulation.process import Process, blocking, here
 
@@ -141,12 +140,7 @@ async def _call(process: Process) -> None:
 COMMS = Comms()
 
 
-@contextmanager
-def installed() -> Iterator[None]:
+def installed() -> AbstractContextManager[None]:
     """Let the task SDK talk to :data:`COMMS`."""
-    was = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    setattr(task_runner, "SUPERVISOR_COMMS", COMMS)  # the module only declares it  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(task_runner, "SUPERVISOR_COMMS", was)  # noqa: B010
+    installing: AbstractContextManager[None] = set_supervisor_comms(COMMS)
+    return installing
