@@ -11,6 +11,8 @@ from airflow.sdk.exceptions import AirflowConfigException
 from airflow_runai.core.options import OPTIONS, SECTION
 from airflow_runai.errors import InvalidArgument
 
+_OPERATORS, _DEFERRABLE = "operators", "default_deferrable"
+
 
 def option(name: str) -> str:
     """Return the configured text of an option, or its default."""
@@ -37,20 +39,33 @@ def deferrable(own: bool | None) -> bool:
     Return whether a task waits on the triggerer: its own setting, else the site's, else ``True``.
 
     The site's setting is ``[operators] default_deferrable`` in the environment or ``airflow.cfg``.
-    Airflow ships ``false``, so a default does not count. Airflow takes commands and secrets for
-    sensitive options only, which this is not; so none is run or looked up here either.
+    Airflow ships ``false``, so a default does not count, even in the file that Airflow writes at
+    its first start. Airflow takes commands and secrets for sensitive options only, which this is
+    not; so none is run or looked up here either.
 
     :raises InvalidArgument: if the site's setting is not a boolean.
     """
     if own is not None:
         return own
-    section, name = "operators", "default_deferrable"
-    # Airflow's own `has_option` also finds defaults; that of its base class only what was read.
-    in_file = ConfigParser.has_option(conf, section, name)
-    if not in_file and f"AIRFLOW__{section}__{name}".upper() not in os.environ:
+    if not _is_set(_OPERATORS, _DEFERRABLE):
         return True
     try:
-        return bool(conf.getboolean(section, name))
+        return bool(conf.getboolean(_OPERATORS, _DEFERRABLE))
     except AirflowConfigException:
-        text = conf.get(section, name)
-        raise InvalidArgument([f"[{section}] {name}: {text!r}; allowed: true or false"]) from None
+        text = conf.get(_OPERATORS, _DEFERRABLE)
+        raise InvalidArgument(
+            [f"[{_OPERATORS}] {_DEFERRABLE}: {text!r}; allowed: true or false"]
+        ) from None
+
+
+def _is_set(section: str, name: str) -> bool:
+    """Return whether someone has set an option of Airflow, rather than Airflow itself."""
+    if f"AIRFLOW__{section}__{name}".upper() in os.environ:
+        return True
+    # Airflow's own `has_option` also finds defaults; that of its base class only what was read.
+    if not ConfigParser.has_option(conf, section, name):
+        return False
+    options = conf.configuration_description[section]["options"]
+    # A file that Airflow has generated holds the default of each option.
+    is_generated = all(ConfigParser.has_option(conf, section, option) for option in options)
+    return not is_generated or conf.get(section, name) != options[name]["default"]

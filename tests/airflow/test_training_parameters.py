@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,25 @@ def test_false_in_the_file_blocks(
 ) -> None:
     site_file("default_deferrable = False")
     assert not deferred(run(dag_of(training())))
+
+
+def test_the_defaults_in_a_file_that_airflow_has_generated_are_not_the_sites_word(
+    tmp_path: Path, site_file: Callable[[str], None]
+) -> None:
+    """At its first start Airflow writes a file of all its defaults, `false` among them."""
+    from airflow.configuration import conf as whole
+
+    generated = tmp_path / "generated.cfg"
+    with generated.open("w") as file:
+        whole.write(file, only_defaults=True, show_values=True)
+    parser = ConfigParser(interpolation=None)
+    parser.read(generated)
+    lines = [f"{name} = {value}" for name, value in parser["operators"].items()]
+    assert "default_deferrable = false" in lines
+    site_file("\n".join(lines))
+    assert configuration.deferrable(None)
+    site_file("default_deferrable = False")  # a person's word, in the same file
+    assert not configuration.deferrable(None)
 
 
 def test_sensors_ask_the_site_too(
