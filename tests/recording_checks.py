@@ -234,9 +234,8 @@ def _story(label: Label) -> Iterator[str]:
     if label.story in ("preempted-and-resumed", "evicted-exit-0") and "preempted" not in ends:
         yield f"story {label.story}, but no incarnation was preempted"
     failures = [one.attempt for one in label.incarnations if one.ended == "failed"]
-    charged = (
-        len(set(failures)) if None not in failures else len(failures)
-    )  # members that fail together fail once
+    # Members that fail together fail once.
+    charged = len(set(failures)) if None not in failures else len(failures)
     if label.failures_to_charge != charged:
         yield f"failures_to_charge is {label.failures_to_charge}, but {charged} incarnations or attempts failed"
 

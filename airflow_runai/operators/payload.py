@@ -95,9 +95,8 @@ class PayloadOperator(BaseOperator):
         super()._do_render_template_fields(parent, rendered, context, jinja_env, seen_oids)
         if not shown:
             return
-        if is_file_name(
-            self.command_line, self.template_ext
-        ):  # of a mapped task: no parse has seen it
+        # Of a mapped task: no parse has seen it.
+        if is_file_name(self.command_line, self.template_ext):
             self.command_line = read_command_line(self.command_line, jinja_env)
         # `execute` splits the line before it renders it, so that no value becomes another flag.
         self._unrendered = (self.command_line, self.templates)

@@ -27,9 +27,8 @@ class Settings:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(
-            2, f"{self.prog}: {message}\n"
-        )  # one line that says it all; --help shows the rest
+        # One line that says it all; --help shows the rest.
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def _whole(least: int) -> Callable[[str], int]:

@@ -107,9 +107,8 @@ class Training:
             if self.at.step % self.settings.checkpoint_every == 0:
                 self.save()
             time.sleep(self.settings.seconds_per_epoch * len(batch) / len(order))
-            if (
-                guard.should_stop
-            ):  # in the step loop: the end of the epoch may be later than SIGKILL
+            # In the step loop: the end of the epoch may be later than SIGKILL.
+            if guard.should_stop:
                 self.leave(guard)
             if self.at.seen == 0:
                 return

@@ -41,9 +41,8 @@ class TorchModel:
         torch.save({**state, "rng": torch.get_rng_state()}, folder / "model.pt")
 
     def load(self, folder: Path) -> None:
-        state = torch.load(
-            folder / "model.pt", weights_only=True
-        )  # never unpickle what may be a program
+        # Never unpickle what may be a program.
+        state = torch.load(folder / "model.pt", weights_only=True)
         self.network.load_state_dict(state["model"])
         # A copy of the state dict's learning rate would silently overrule a changed setting.
         learning_rate = self.optimizer.param_groups[0]["lr"]

@@ -135,9 +135,8 @@ def test_torch_counts_the_same_tensors_and_loads_what_is_accepted(name: str) -> 
             if isinstance(value, list | tuple)
             else ()
         )
-    assert (
-        count <= check(GOLDEN / name).tensors + 2
-    )  # sparse and meta tensors are not views of a storage
+    # Sparse and meta tensors are not views of a storage.
+    assert count <= check(GOLDEN / name).tensors + 2
 
 
 def test_the_libraries_that_made_the_files_are_recorded() -> None:

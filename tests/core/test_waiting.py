@@ -161,9 +161,8 @@ def test_a_fresh_workload_that_answers_404_for_a_moment_is_waited_for() -> None:
     script = Script(TRAINING, troubles=[(NOON, NOON + 45, NotFound("not yet", 404))])
     outcome, hand = play(script)
     assert outcome.status == "succeeded"
-    assert (
-        len(hand.texts("trouble")) == 2
-    )  # the deleted list answered 404 as well: that is no answer
+    # The deleted list answered 404 as well: that is no answer.
+    assert len(hand.texts("trouble")) == 2
 
 
 def test_404_and_then_found_again_begins_anew() -> None:

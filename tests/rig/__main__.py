@@ -36,9 +36,8 @@ def _up(arguments: argparse.Namespace) -> None:
     if marked(folder):
         raise RigError(f"{folder}: a cluster runs already. See `status`, or end it with `down`")
     if folder.exists() and any(folder.iterdir()):
-        Cluster.attach(
-            folder
-        )  # its processes are gone, after a reboot for example; its folder may be removed
+        # Its processes are gone, after a reboot for example; its folder may be removed.
+        Cluster.attach(folder)
         sweep(folder)
     options = Options(
         kai=not arguments.no_kai,

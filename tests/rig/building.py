@@ -31,9 +31,8 @@ _LAYOUT = "1"  # of the result; raise it when what lies where changes
 _MODULES = {"jobset": "sigs.k8s.io/jobset", "kueue": "sigs.k8s.io/kueue"}
 _RENAMED = {"server": "etcd"}  # Go names a program after the last part of its path
 _MB = 1_000_000
-_SCRATCH = (
-    3000 * _MB
-)  # Go keeps all that it compiles for a family beside the result until that is linked
+# Go keeps all that it compiles for a family beside the result until that is linked.
+_SCRATCH = 3000 * _MB
 
 
 @dataclass(frozen=True)

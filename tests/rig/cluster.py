@@ -94,9 +94,8 @@ class Cluster:
             api.close()
         self._open.clear()
         if self._site is not None:
-            self.processes.stop(
-                "kai", IMPATIENCE
-            )  # a folder of one's own may have more to end than processes
+            # A folder of one's own may have more to end than processes.
+            self.processes.stop("kai", IMPATIENCE)
             sweep(self.folder)
             self.processes.forget()
             self._site = None

@@ -22,9 +22,8 @@ __all__ = ["rig_cluster", "rig_lane"]
 @pytest.fixture(scope="session")
 def rig_cluster() -> Iterator[Cluster]:
     """Return a cluster with KAI's stand-in, JobSet and Kueue."""
-    from tests.rig.cluster import (
-        Cluster,
-    )  # here, so that tests that need no cluster do not pay for it
+    # Here, so that tests that need no cluster do not pay for it.
+    from tests.rig.cluster import Cluster
 
     with Cluster() as cluster:
         yield cluster

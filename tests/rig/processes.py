@@ -79,9 +79,8 @@ class Processes:
         """Return a part's process if it runs; a pid of another boot, or of a stranger, is no such process."""
         child = self._children.get(name)
         if child is not None and child.poll() is None:
-            return psutil.Process(
-                child.pid
-            )  # its environment reads as empty while it turns into its program
+            # Its environment reads as empty while it turns into its program.
+            return psutil.Process(child.pid)
         try:
             process = psutil.Process(int(self._pid_file(name).read_text()))
             environment = process.environ()

@@ -56,9 +56,8 @@ def test_every_pod_group_looks_as_the_real_one_made_it(name: str) -> None:
     for real in ours:
         pod = next(one for one in seen if one["kind"] == "Pod" and _is_of(one, real))
         made = group_for(pod, _owner_before(seen, real), PRIORITIES)
-        real["metadata"]["annotations"].pop(
-            "kai.scheduler/last-start-timestamp", None
-        )  # it may run when first seen
+        # It may run when first seen.
+        real["metadata"]["annotations"].pop("kai.scheduler/last-start-timestamp", None)
         assert made["spec"] == real["spec"]
         assert {key: real["metadata"][key] for key in made["metadata"]} == made["metadata"]
 

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.airflow.conftest import (
-    database,
-    run,
-)  # before Airflow: it reads its home when it is first imported
+# Before Airflow: it reads its home when it is first imported.
+from tests.airflow.conftest import database, run
 
 # isort: split
 from airflow.providers.cncf.kubernetes.operators.job import KubernetesJobOperator
@@ -51,9 +49,8 @@ def connection(rig_lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps({"conn_type": "kubernetes", "extra": extra})
     )
-    monkeypatch.setenv(
-        "NO_PROXY", "127.0.0.1"
-    )  # these clients would send loopback through a developer's proxy, too
+    # These clients would send loopback through a developer's proxy, too.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture(params=[False, True], ids=["blocking", "deferred"])

@@ -37,9 +37,8 @@ class Mutant:
     def build(self, folder: Path) -> Path:
         """Copy package and simulation into ``folder``, and take the defence out."""
         for part in ("airflow_runai", "tests/simulation"):
-            shutil.copytree(
-                ROOT / part, folder / part
-            )  # compiled files stay valid, but for that of the target
+            # Compiled files stay valid, but for that of the target.
+            shutil.copytree(ROOT / part, folder / part)
         (folder / "tests" / "__init__.py").touch()
         target = folder / "airflow_runai" / self.file
         text = target.read_text()

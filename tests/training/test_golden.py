@@ -55,9 +55,8 @@ def test_every_reader_refuses_damage_in_any_file(
         damage(copy / file)
         with pytest.raises(CheckpointVerificationError):
             verify(copy)
-        if (
-            file != "manifest.json" or damage is not remove
-        ):  # without one it is no published checkpoint at all
+        # Without one it is no published checkpoint at all.
+        if file != "manifest.json" or damage is not remove:
             assert check(copy).verdict not in (Verdict.VALID, Verdict.UNVERIFIABLE), file
 
 

@@ -166,9 +166,8 @@ def test_publisher_killed_at_fifty_random_moments_leaves_the_old_or_the_new(tmp_
     for turn in range(50):
         with publishing(tmp_path, "advance") as child:
             assert child.stdout is not None
-            assert (
-                child.stdout.readline() == f"resumed {last}\n"
-            )  # the next start finds what we found
+            # The next start finds what we found.
+            assert child.stdout.readline() == f"resumed {last}\n"
             for _ in range(3 * (turn % 2)):  # a busy machine gets on, too
                 child.stdout.readline()
             time.sleep(moments.uniform(0, 0.06))  # the moment of death, not a wait for something

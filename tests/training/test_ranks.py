@@ -192,9 +192,8 @@ def test_rank_that_never_comes_is_named_within_the_time_limit(tmp_path: Path) ->
 
 
 def test_rank_that_leaves_in_the_middle_is_missed_and_nothing_is_published(tmp_path: Path) -> None:
-    everybody = [
-        Ranks(rank, WORLD, timeout=2.0) for rank in range(WORLD)
-    ]  # enough for all to come twice
+    # Enough for all to come twice.
+    everybody = [Ranks(rank, WORLD, timeout=2.0) for rank in range(WORLD)]
 
     def work(rank: int) -> None:
         if rank == 1:  # comes to the two barriers before writing, then is gone

@@ -23,9 +23,8 @@ from airflow_runai.training.ranks import Ranks, any_rank, save_shards
 def main(root: str, steps: int, seconds: float) -> None:
     dist.init_process_group("gloo")
     ranks = Ranks.from_environment(barrier=dist.barrier)
-    torch.manual_seed(
-        ranks.rank
-    )  # each rank draws other drop-outs, so its generator is part of the state
+    # Each rank draws other drop-outs, so its generator is part of the state.
+    torch.manual_seed(ranks.rank)
     torch.set_num_threads(1)
     model = DistributedDataParallel(
         torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 2))

@@ -89,10 +89,8 @@ def bind_claim(stage: Stage, name: str) -> None:
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": bound, "spec": claim},
     )
     api.merge(f"{claims}/{name}/status", {"status": {"phase": "Bound"}})
-    for thing in (
-        f"{claims}/{name}",
-        f"{volumes}/{name}",
-    ):  # nobody here would end their protection
+    # Nobody here would end their protection.
+    for thing in (f"{claims}/{name}", f"{volumes}/{name}"):
         api.merge(thing, {"metadata": {"finalizers": None}})
 
 

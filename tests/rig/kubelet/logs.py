@@ -81,9 +81,8 @@ def _lines(log: Path, query: Query, runs: Callable[[], bool]) -> Iterator[bytes]
         yield from whole if query.tail is None else deque(whole, query.tail)
         more = query.follow
         while more:
-            more = (
-                runs()
-            )  # asked before the last look, so that nothing written in between is missed
+            # Asked before the last look, so that nothing written in between is missed.
+            more = runs()
             yield from _whole(file)
             if more:
                 time.sleep(FOLLOW_SECONDS)

@@ -50,9 +50,8 @@ def main(folder: str, command: list[str]) -> None:
     )
     copy.start()
     code = process.wait()
-    with contextlib.suppress(
-        ProcessLookupError, PermissionError
-    ):  # as with a container, nothing outlives process 1
+    # As with a container, nothing outlives process 1.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     copy.join(DRAIN_SECONDS)
     _write(folder, "ended", {"code": 128 - code if code < 0 else code, "at": time.time()})

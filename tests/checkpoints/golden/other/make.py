@@ -106,9 +106,8 @@ def orbax_checkpoint() -> None:
     with orbax.checkpoint.CheckpointManager(HERE / "orbax") as manager:
         manager.save(7, args=orbax.checkpoint.args.StandardSave(state))
         manager.wait_until_finished()
-    for marker in (HERE / "orbax").rglob(
-        "commit_success.txt"
-    ):  # names the folder of whoever made it
+    # Names the folder of whoever made it.
+    for marker in (HERE / "orbax").rglob("commit_success.txt"):
         marker.write_text("Checkpoint commit was successful to /checkpoints/7")
 
 
