@@ -49,9 +49,9 @@ from pathlib import Path
 from airflow_runai.checkpoints import check
 
 def timed(work):
-    begin = time.perf_counter()
+    begin, processor = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - processor
 
 def resident(field):
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -62,33 +62,40 @@ before = resident("VmRSS")
 found = {path: [] for path in paths}
 for _ in range(rounds + 1):
     for path in paths:
-        cat = timed(lambda: subprocess.run(["cat", path], stdout=subprocess.DEVNULL, check=True))
-        found[path].append((cat, timed(lambda: check(Path(path)))))
+        cat, _ = timed(lambda: subprocess.run(["cat", path], stdout=subprocess.DEVNULL, check=True))
+        found[path].append((cat, *timed(lambda: check(Path(path)))))
 print(json.dumps([list(found.values()), resident("VmHWM") - before]))
 """
+# One thread, and processor time: how many cores are free must not decide how fast torch is.
 _TORCH = """
 import sys, time, torch
-begin = time.perf_counter()
+torch.set_num_threads(1)
+begin = time.process_time()
 loaded = torch.load(sys.argv[1], weights_only=True)
 assert all(torch.isfinite(value).all() for value in loaded.values())
-print(time.perf_counter() - begin)
+print(time.process_time() - begin)
 """
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out of one process: per file the (cat, check) seconds of each round; growth of memory in KiB."""
+    """
+    What came out of one process.
 
-    rounds: list[list[tuple[float, float]]]
+    ``rounds`` holds, per file and round, the seconds of ``cat``, the seconds of the check, and the
+    processor seconds of the check. ``growth`` is memory, in KiB.
+    """
+
+    rounds: list[list[tuple[float, float, float]]]
     growth: int
 
     def ratio(self, file: int) -> float:
         """Median of the ratios of the rounds; the first one only warms up."""
-        return statistics.median(check / cat for cat, check in self.rounds[file][1:])
+        return statistics.median(check / cat for cat, check, _ in self.rounds[file][1:])
 
-    def seconds(self, file: int) -> float:
-        """Median of the checks, in seconds."""
-        return statistics.median(check for _, check in self.rounds[file][1:])
+    def processor_seconds(self, file: int) -> float:
+        """Median of the checks, in seconds of processor time."""
+        return statistics.median(processor for _, _, processor in self.rounds[file][1:])
 
 
 def measure(paths: Sequence[Path], rounds: int = ROUNDS) -> Measured:
@@ -102,11 +109,11 @@ def measure(paths: Sequence[Path], rounds: int = ROUNDS) -> Measured:
         check=True,
     )
     per_file, growth = json.loads(done.stdout)
-    return Measured([[(cat, check) for cat, check in rounds] for rounds in per_file], growth)
+    return Measured([[tuple(each) for each in rounds] for rounds in per_file], growth)
 
 
 def torch_seconds(path: Path) -> float:
-    """Seconds of ``torch.load`` and ``isfinite`` over everything, without the import."""
+    """Processor seconds of ``torch.load`` and ``isfinite`` on everything, without the import."""
     done = subprocess.run(
         [sys.executable, "-c", _TORCH, str(path)], capture_output=True, text=True, check=True
     )

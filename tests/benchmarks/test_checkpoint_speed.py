@@ -54,24 +54,24 @@ def test_one_pass_costs_a_small_multiple_of_cat(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
-def test_it_is_five_times_as_fast_as_loading_it(files: list[Path]) -> None:
-    fastest = 0.0
+def test_it_costs_a_fifth_of_loading_it(files: list[Path]) -> None:
+    """In processor time, which other work on the machine changes little."""
+    most = 0.0
     for _ in range(TRIES):
-        ours, theirs = measure(files[:1], rounds=3).seconds(0), torch_seconds(files[0])
-        fastest = max(fastest, theirs / ours)
-        print(
-            f"\ntorch.load and isfinite: {theirs:.2f} s, check: {ours:.2f} s, {theirs / ours:.1f} times as fast"
-        )
-        if fastest >= 5:
+        ours = measure(files[:1], rounds=3).processor_seconds(0)
+        theirs = torch_seconds(files[0])
+        most = max(most, theirs / ours)
+        print(f"\ntorch.load and isfinite: {theirs:.2f} s, check: {ours:.2f} s, {most:.1f} times")
+        if most >= 5:
             break
-    assert fastest >= 5
+    assert most >= 5
 
 
 def test_memory_does_not_grow_with_twenty_gigabytes() -> None:
     """Of a file that is one hole; that a tensor is all zero is only known at its end."""
     with hot_folder() as folder:
         found = measure([sparse_file(folder / "sparse.safetensors", 20 * GIB)], rounds=0)
-    ((_, seconds),) = found.rounds[0]
+    ((_, seconds, _),) = found.rounds[0]
     print(f"\n20 GiB in {seconds:.1f} s, memory grew by {found.growth / 1024:.1f} MiB")
     assert found.growth <= 64 * 1024
 
