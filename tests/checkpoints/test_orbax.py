@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_runai.checkpoints import Report, Verdict, check
+from airflow_runai.checkpoints import Verdict, check
+from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, write
 from tests.checkpoints.test_directories import edit
 
@@ -29,14 +30,10 @@ UNVERIFIABLE, INVALID = Verdict.UNVERIFIABLE, Verdict.INVALID
 UNREAD = ("commit_success.txt", "_CHECKPOINT_METADATA")
 
 
-def codes(report: Report) -> set[str]:
-    return {finding.code for finding in report.findings}
-
-
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_orbax_writes_is_whole(name: str) -> None:
     report = check(SAMPLES[name])
-    assert (report.format, report.verdict, codes(report)) == (
+    assert (report.format, report.verdict, code_set(report)) == (
         "orbax",
         UNVERIFIABLE,
         {"orbax-no-checksum"},
@@ -119,7 +116,7 @@ def test_documents_that_contradict_the_values_are_refused(tmp_path: Path, name: 
     folder = shutil.copytree(SAMPLES["files"], tmp_path / "7")
     edit(folder / file, change)
     assert check(folder).verdict is INVALID
-    assert not codes(check(folder)) & {"reader-defect"}
+    assert not code_set(check(folder)) & {"reader-defect"}
 
 
 def test_a_nan_in_a_weight_is_found_behind_zstd(tmp_path: Path) -> None:
@@ -129,7 +126,7 @@ def test_a_nan_in_a_weight_is_found_behind_zstd(tmp_path: Path) -> None:
     numbers = bytearray(zstandard.ZstdDecompressor().decompress(piece.read_bytes()))
     numbers[:4] = b"\0\0\xc0\x7f"
     piece.write_bytes(zstandard.ZstdCompressor().compress(bytes(numbers)))
-    assert (check(folder).verdict, codes(check(folder)) - {"orbax-no-checksum"}) == (
+    assert (check(folder).verdict, code_set(check(folder)) - {"orbax-no-checksum"}) == (
         Verdict.POISONED,
         {"non-finite"},
     )
