@@ -100,14 +100,14 @@ def _examine_model(part: Listing, context: CheckContext) -> set[str]:
         text = "ONNX holds no checksum and there is no manifest"
         context.note_unproven("onnx-no-checksum", part.label, text)
         enter_runs(inside, context, part.label)
-        contents = read_runs(source, inside, context, part.label) if context.level >= 2 else []
+        contents = read_runs(source, inside, context) if context.level >= 2 else []
     folder = part.label.removesuffix(part.root.name)
     for name, (entry, runs) in outside.items():
         data = Listing(entry.path, folder + name, {folder + name: entry}, single=True)
         enter_runs(runs, context, data.label)
         if context.level >= 2:
             with Source(data, context) as source:
-                contents += read_runs(source, runs, context, data.label)
+                contents += read_runs(source, runs, context)
     for content in contents if context.level >= 3 else ():
         content.note(context, part.label)
     return {folder + name for name in outside}

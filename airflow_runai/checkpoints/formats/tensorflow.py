@@ -173,7 +173,7 @@ def _read_shard(
     """Levels 2 and 3."""
     sums = [Sum(entry, source, bundle.byteorder) for entry in entries]
     runs = [_run(entry, bundle, summed) for entry, summed in zip(entries, sums, strict=True)]
-    contents = read_runs(source, runs, context, label)
+    contents = read_runs(source, runs, context)
     for content, entry, summed in zip(contents, entries, sums, strict=True):
         name = f"tensor {shown(entry.name)}"
         if not summed.proves and source.name not in context.account.manifest_verified:
