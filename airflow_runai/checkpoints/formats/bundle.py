@@ -68,11 +68,13 @@ _LAYOUTS = {
     "float8_e4m3fn": "e4m3fn",
 }
 # Fields of BundleHeaderProto.
-_SHARDS, _ENDIANNESS = 1, 2
+_SHARDS = 1
+_ENDIANNESS = 2
 # Fields of BundleEntryProto; a partitioned variable has slices and no bytes of its own.
 _DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CRC, _SLICES = range(1, 8)
 # TensorShapeProto.dim, TensorShapeProto.Dim.size.
-_DIMENSION, _LENGTH = 2, 1
+_DIMENSION = 2
+_LENGTH = 1
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ def read_bundle(source: Source) -> Bundle:
     """
     if source.size > _INDEX_LIMIT:
         raise _too_large(f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read")
-    bundle, headers = Bundle(), 0
+    bundle = Bundle()
+    headers = 0
     for key, value in read_table(source.at(0, source.size), INDEX_CODE):
         message = BoundedReader.over(value, INDEX_CODE)
         # The table is sorted, so the header comes first.
@@ -234,7 +237,9 @@ class Sum:
     def _sum_lengths(self, entry: BundleEntry, source: Source) -> int:
         """Sum the lengths as numbers of 4 or 8 bytes, then their checksum; return their size."""
         window = BoundedReader(source.at, entry.end, _DATA_CODE)
-        at, total, lengths = entry.begin, 0, bytearray()
+        at = entry.begin
+        total = 0
+        lengths = bytearray()
         for _ in range(prod(entry.shape)):
             length, at = window.varint(at)
             lengths += struct.pack("<I" if length < 1 << 32 else "<Q", length)

@@ -76,7 +76,8 @@ def examine_dcp(tree: Listing, context: CheckContext, folder: str = "") -> list[
 
 
 def _examine_index(tree: Listing, context: CheckContext, folder: str, metadata: list[str]) -> None:
-    index, name = Index(), ""
+    index = Index()
+    name = ""
     try:
         for name in metadata:
             read_index(_metadata(tree, context, name), index, context, name)

@@ -21,7 +21,8 @@ from airflow_runai.checkpoints.formats.torch_zip import TorchArchive, TorchMembe
 
 _EDGE = 4096
 # Up to this size a piece is read whole, together with what follows.
-_SMALL, _BLOCK = 64 * 1024, 256 * 1024
+_SMALL = 64 * 1024
+_BLOCK = 256 * 1024
 _DTYPES = {
     "Float": "float32",
     "Double": "float64",
@@ -53,7 +54,8 @@ class DcpPiece(Source):
         if self.size <= _SMALL:
             self._head = self._tail = (ahead or whole).at(begin, self.size)
         else:
-            self._head, self._tail = whole.at(begin, _EDGE), whole.at(end - _EDGE, _EDGE)
+            self._head = whole.at(begin, _EDGE)
+            self._tail = whole.at(end - _EDGE, _EDGE)
 
     def at(self, offset: int, size: int) -> bytes:
         """
@@ -123,7 +125,8 @@ class ItemReader:
             if archive is None:
                 continue
             opened = _Opened(item, archive, archive.passes())
-            first, end = item.begin + opened.passes[0].span.begin, item.begin
+            first = item.begin + opened.passes[0].span.begin
+            end = item.begin
             # The header in front of the first member: when it is read, the item before it is over.
             yield Span(end, first, partial(self._turn_to, opened))
             for member in opened.passes:

@@ -155,7 +155,8 @@ def _add_entry(index: Index, name: str, value: object) -> None:
 
 
 def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
-    offsets, sizes = _size(fields.get("offsets"), name), _size(fields.get("sizes"), name)
+    offsets = _size(fields.get("offsets"), name)
+    sizes = _size(fields.get("sizes"), name)
     if not len(offsets) == len(sizes) == len(stored.shape):
         raise _damaged(
             f"a piece of tensor {shown(name)} has another number of dimensions than the tensor"
@@ -198,7 +199,9 @@ def _text(value: object, what: str) -> str:
 
 def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     name = _text(key.get("fqn"), "name")
-    offsets, begin, length = key.get("offset"), info.get("offset"), info.get("length")
+    offsets = key.get("offset")
+    begin = info.get("offset")
+    length = info.get("length")
     file = _text(info.get("relative_path"), "file name")
     is_plain = file not in ("", ".", "..") and set(file).isdisjoint("/\\\0")
     if not is_plain or file.endswith(".metadata"):

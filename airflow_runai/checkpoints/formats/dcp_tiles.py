@@ -15,7 +15,8 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.formats.dcp_metadata import Index, Stored
 
 # Ranks cut tensors along a grid, which makes one cell a piece.
-_CELLS_A_PIECE, _CELLS_FREE = 32, 1000
+_CELLS_A_PIECE = 32
+_CELLS_FREE = 1000
 
 
 def check_tiles(index: Index) -> None:
@@ -50,7 +51,8 @@ def _check_tensor(name: str, stored: Stored) -> None:
             raise _damaged(
                 name, f"the piece at {list(offsets)} of size {list(sizes)} reaches out of it"
             )
-    covered, volume = sum(prod(sizes) for _, sizes in chunks), prod(stored.shape)
+    covered = sum(prod(sizes) for _, sizes in chunks)
+    volume = prod(stored.shape)
     if covered != volume:
         raise _damaged(name, f"its pieces hold {covered} numbers, it has {volume}")
     if len(chunks) > 1:

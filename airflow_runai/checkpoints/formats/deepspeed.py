@@ -92,7 +92,8 @@ class _Save:
     def check_ranks(self) -> None:
         """Check by the names alone, at level 0, that no rank is missing."""
         models = {int(match[1]) for match in map(_MODEL.fullmatch, self.files) if match}
-        sharded, optimizers = self.ranks("model"), self.ranks("optim")
+        sharded = self.ranks("model")
+        optimizers = self.ranks("optim")
         layered = any(name.startswith("layer_") for name in self.files)
         if not models and not sharded and not layered:
             text = "no model states; the save was not finished"

@@ -32,7 +32,8 @@ _DEPTH_LIMIT = 4
 # GGUF_DEFAULT_ALIGNMENT, which the key general.alignment replaces.
 _ALIGNMENT = 32
 _ALIGNMENT_LIMIT = 1 << 20
-_STRING, _ARRAY = 8, 9
+_STRING = 8
+_ARRAY = 9
 # Sizes of gguf_type; texts and arrays have their own.
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 # ggml_type: name, items in a block, bytes of a block (ggml.c, gguf 0.19.0 constants).
@@ -143,7 +144,8 @@ def _runs(source: Source) -> list[Run]:
         raise FormatError(_CODE, "does not begin with GGUF; it was overwritten")
     _read_version(header)
     # Both counts stand in front of the keys that follow.
-    count, keys = header.number(8), header.number(8)
+    count = header.number(8)
+    keys = header.number(8)
     _read_keys(header, keys)
     if count > _TENSOR_LIMIT:
         raise FormatError("too-large", f"{count} tensors; at most {_TENSOR_LIMIT} are examined")
@@ -188,7 +190,8 @@ def _value(header: _Header, kind: int, depth: int) -> int | None:
 
 
 def _skip_array(header: _Header, depth: int) -> None:
-    kind, count = header.number(4), header.number(8)
+    kind = header.number(4)
+    count = header.number(8)
     # Numbers are skipped at once: a count may say billions.
     if kind in _WIDTHS:
         header.skipped(_WIDTHS[kind] * count)
@@ -199,13 +202,15 @@ def _skip_array(header: _Header, depth: int) -> None:
 
 def _run(header: _Header) -> Run:
     """Read one entry of the table; its place is counted from the end of the header."""
-    name, rank = header.text(), header.number(4)
+    name = header.text()
+    rank = header.number(4)
     label = f"tensor {shown(name)}"
     # GGML_MAX_DIMS is 4.
     if rank > 8:
         raise header.window.damage(f"{label} has {rank} dimensions; at most 8 are believed")
     shape = tuple(header.number(8) for _ in range(rank))
-    kind, offset = header.number(4), header.number(8)
+    kind = header.number(4)
+    offset = header.number(8)
     if kind not in _TYPES:
         raise FormatError(
             "not-examined",
@@ -229,7 +234,8 @@ def _run(header: _Header) -> Run:
 
 def _placed(runs: list[Run], header: _Header, size: int) -> list[Run]:
     """Return the runs as they lie in the file, one behind the other."""
-    runs, at = sorted(runs, key=by_place), 0
+    runs = sorted(runs, key=by_place)
+    at = 0
     for run in runs:
         expected = header.aligned(at)
         if run.begin != expected:

@@ -29,7 +29,8 @@ from airflow_runai.checkpoints.storage.listing import Listing
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 # Flags of a superblock of version 3, which its writer removes when it closes the file.
-_SWMR, _WRITING = 4, 1
+_SWMR = 4
+_WRITING = 1
 # A user's own bytes may lie in front, in a power of two.
 _PLACES = (0, 512, 1024, 2048)
 # Longer than any superblock.
@@ -58,7 +59,7 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
         raise _damaged("the superblock is cut, or its addresses are not 8 bytes long")
     # Base address, an address that is not used here, end of the file.
     base, _, end = struct.unpack_from("<QQQ", data, at)
-    # Libraries differ in whether the end counts from the user's bytes in front.
+    # The end counts from the beginning of the file, or from behind the user's own bytes.
     if base != begin or size not in (end, base + end):
         raise _damaged(f"is {size} bytes long and says {end}; it was cut, or not closed")
     return version
@@ -102,7 +103,8 @@ class Datasets:
 
     def _begin_dataset(self, line: dict[str, Any]) -> Callable[[memoryview], None]:
         self._context.account.tensors += 1
-        dtype, name = line["dtype"], line["dataset"].lstrip("/").replace("/", ".")
+        dtype = line["dtype"]
+        name = line["dataset"].lstrip("/").replace("/", ".")
         order: ByteOrder = "big" if dtype[0] == ">" else "little"
         kind = NUMPY_KINDS.get(dtype[1:], "bytes")
         content = TensorContent(name, kind, 0, line["size"], order)
@@ -137,7 +139,8 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         return
     with Source(tree, context) as source:
         version = check_superblock(source.at, source.size)
-        unread, sealed = None, version >= 2
+        unread = None
+        sealed = version >= 2
         if context.level >= 2:
             source.scan([])
             unread, sealed = _read_datasets(tree, source.size, context)

@@ -24,7 +24,8 @@ from airflow_runai.checkpoints.formats.members import MemberPass, beginning, pro
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _CODE = "keras-layout"
-_CONFIG, _METADATA = "config.json", "metadata.json"
+_CONFIG = "config.json"
+_METADATA = "metadata.json"
 _DOCUMENTS = (_CONFIG, _METADATA)
 
 

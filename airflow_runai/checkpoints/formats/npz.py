@@ -66,7 +66,8 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 def _array(source: Source, member: Member) -> _Array:
     """Read the header of one member, and compare shape and size."""
     begin, header = _header(source, member)
-    descr, shape = header["descr"], header["shape"]
+    descr = header["descr"]
+    shape = header["shape"]
     if not _is_shape(shape):
         raise _damage(member, f"has shape {shown(str(shape))}; whole numbers from 0 are allowed")
     size = member.size - begin
@@ -126,7 +127,8 @@ def _is_shape(shape: object) -> TypeGuard[tuple[int, ...]]:
 
 def _width(descr: object, member: Member) -> int:
     """Size of one item in bytes, fields of a structured type included."""
-    total, pending = 0, [(descr, 1)]
+    total = 0
+    pending = [(descr, 1)]
     while pending:
         item, times = pending.pop()
         if isinstance(item, list):
@@ -140,7 +142,8 @@ def _plain_width(descr: object, member: Member) -> int:
     match = _DTYPE.fullmatch(descr) if isinstance(descr, str) else None
     if match is None:
         raise _damage(member, f"has dtype {shown(str(descr))}, which is not known")
-    letter, count = match[1], int(match[2] or 1)
+    letter = match[1]
+    count = int(match[2] or 1)
     if letter == "O":
         text = f"member {shown(member.name)} holds Python objects: a pickle"
         raise FormatError("npz-object", f"{text}; save plain arrays instead")
@@ -170,7 +173,8 @@ def _claim_step(source: Source, array: _Array, context: CheckContext) -> None:
 
 
 def _read_everything(source: Source, arrays: list[_Array], context: CheckContext) -> None:
-    contents, passes = [], []
+    contents = []
+    passes = []
     for array in arrays:
         # The run is the whole member, whose header is no number.
         content = TensorContent(

@@ -218,7 +218,8 @@ def _without_overlap(runs: list[Run]) -> list[Run]:
 
 def _location(tensor: ModelTensor, outside: Mapping[str, str]) -> str:
     location = outside.get("location", "")
-    path, text = PurePosixPath(location), f"tensor {shown(tensor.name)} lies in {shown(location)}"
+    path = PurePosixPath(location)
+    text = f"tensor {shown(tensor.name)} lies in {shown(location)}"
     if not location or str(path) != location or not set(location).isdisjoint("\0\\:"):
         raise FormatError("onnx-path", f"{text}; plain file names are allowed")
     # A model must not make its reader open any file of the machine.
@@ -247,7 +248,8 @@ def _data_file(tree: Listing, location: str) -> FileEntry:
 def _place(tensor: ModelTensor, outside: Mapping[str, str], size: int) -> tuple[int, int]:
     """Return where the bytes of a tensor begin and end in a data file."""
     needed = _size(tensor)
-    offset, length = _number(outside.get("offset", "0")), _number(outside.get("length", ""))
+    offset = _number(outside.get("offset", "0"))
+    length = _number(outside.get("length", ""))
     # The length may be left out.
     if length < 0:
         length = needed

@@ -24,10 +24,12 @@ from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.crc32c import crc32c
 from airflow_runai.checkpoints.storage.listing import Listing
 
-_STEP_METADATA, _TREE_METADATA = "_CHECKPOINT_METADATA", "_METADATA"
+_STEP_METADATA = "_CHECKPOINT_METADATA"
+_TREE_METADATA = "_METADATA"
 _COMMITTED = "commit_success.txt"
 _MANIFEST = "manifest.ocdbt"
-_MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
+_MANIFEST_MAGIC = b"\x0c\xdb\x3a\x2a"
+_NODE_MAGIC = b"\x0c\xdb\x20\xde"
 # Values without OCDBT: a file for each piece of an array, such as w/0.0 or w/c/0/0.
 _CHUNK = re.compile(r"/(?:\d+(?:\.\d+)*|c(?:/\d+)*)$")
 _RECORD_LIMIT = 64 * 1024 * 1024

@@ -18,9 +18,13 @@ from airflow_runai.checkpoints.containers.json_documents import parse_object, re
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _CODE = "orbax-layout"
-_TREE, _SHARDING, _TEXTS, _SHAPES = "_METADATA", "_sharding", "_strings.json", "array_metadatas/"
+_TREE = "_METADATA"
+_SHARDING = "_sharding"
+_TEXTS = "_strings.json"
+_SHAPES = "array_metadatas/"
 _SHARDINGS = ("NamedSharding", "SingleDeviceSharding")
-_JAX, _TEXT = "jax.Array", "string"
+_JAX = "jax.Array"
+_TEXT = "string"
 _ARRAYS = (_JAX, "np.ndarray", "scalar")
 _SWITCHES = ("use_ocdbt", "use_zarr3", "store_array_data_equal_to_fill_value")
 

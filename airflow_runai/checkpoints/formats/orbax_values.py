@@ -26,7 +26,9 @@ from airflow_runai.checkpoints.storage.listing import Listing
 _CODE = "orbax-layout"
 _Read = Callable[[int, int], bytes]
 _MANIFEST = "manifest.ocdbt"
-_DOCUMENT_LIMIT, _PIECE, _INDEX = 1024 * 1024, 512 * 1024, 20
+_DOCUMENT_LIMIT = 1024 * 1024
+_PIECE = 512 * 1024
+_INDEX = 20
 
 
 def examine_values(tree: Listing, context: CheckContext, item: str) -> None:

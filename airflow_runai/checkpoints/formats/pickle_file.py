@@ -37,13 +37,15 @@ def _begins_as_pickle(first: bytes) -> bool:
     """
     if first[:1] != b"\x80" or first[1:2] not in (b"\2", b"\3", b"\4", b"\5") or len(first) < 3:
         return False
+    # A frame of more than a terabyte.
     if first[2:3] == b"\x95" and any(first[8:11]):
-        return False  # a frame of more than a terabyte
+        return False
     met: list[tuple[str, str]] = []
     machine = Machine(first, 0, lambda *name: met.append(name))
     try:
         interpret(machine)
     except FormatError as damage:
+        # 512 bytes cut most pickles; other damage than to the syntax is a pickle's, too.
         return bool(met) or isinstance(damage, Cut) or damage.code != "pickle-malformed"
     except (IndexError, KeyError):
         return bool(met)
@@ -62,13 +64,18 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     met = Mentions()
     try:
         root = load_inert(data, met)
+        # The objects alone may take as much memory again.
         del data
+        # Walking finds what is nested too deeply or has too many values.
         for _ in walk(root):
             pass
     except FormatError:
         if _JOBLIB in met:
-            text = "joblib's own kind of pickle, with the bytes of arrays between its instructions"
-            raise FormatError("format-unknown", f"{text}; it is not read") from None
+            raise FormatError(
+                "format-unknown",
+                "joblib's own kind of pickle, with the bytes of arrays between its instructions; "
+                "it is not read",
+            ) from None
         raise
     finally:
         note_globals(met, tree.label, context)

@@ -13,6 +13,7 @@ from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.storage.listing import Listing
 
+# A name, a file name at most.
 _SIZE_LIMIT = 256
 
 
@@ -29,14 +30,17 @@ def follow(tree: Listing, context: CheckContext, pointer: str, folders: dict[str
     if named is not None and named not in folders:
         # A link may lead to a file whose text must not be shown.
         target = "what a link leads to" if tree.files[pointer].linked else shown(named)
-        text = f"names {target}, which is not there"
-        instead = f"{folders[newest]} is the newest and was looked at instead"
-        context.note("pointer-broken", pointer, f"{text}; {instead}")
+        context.note(
+            "pointer-broken",
+            pointer,
+            f"names {target}, which is not there; "
+            f"{folders[newest]} is the newest and was looked at instead",
+        )
     chosen = folders[named if named in folders else newest]
     others = set(folders.values()) - {chosen}
-    context.account.excluded.update(
-        name for name in tree.files if name == pointer or name.partition("/")[0] in others
-    )
+    for name in tree.files:
+        if name == pointer or name.partition("/")[0] in others:
+            context.account.excluded.add(name)
     return chosen
 
 

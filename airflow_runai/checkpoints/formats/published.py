@@ -87,7 +87,8 @@ def _manifest(tree: Listing, context: CheckContext) -> dict[str, Any]:
     if type(step) is not int or step < 0:
         raise _malformed(f"step is {shown(step)}; a number from 0 is expected")
     context.account.steps.append(StepClaim(MANIFEST, step))
-    size, metrics = manifest.get("world_size"), manifest.get("metrics")
+    size = manifest.get("world_size")
+    metrics = manifest.get("metrics")
     context.account.world_size = size if type(size) is int and size > 0 else None
     context.account.metrics = metrics if isinstance(metrics, dict) else {}
     return manifest
@@ -105,7 +106,9 @@ def _promised(manifest: dict[str, Any], context: CheckContext) -> dict[str, tupl
     promised: dict[str, tuple[int, int]] = {}
     for number, item in enumerate(files):
         fields = item if isinstance(item, dict) else {}
-        path, size, crc = fields.get("path"), fields.get("size"), fields.get("crc32")
+        path = fields.get("path")
+        size = fields.get("size")
+        crc = fields.get("crc32")
         if not _is_inside(path) or path in promised or path == MANIFEST:
             allowed = "relative paths without '..', each once, are allowed"
             raise _malformed(f"files[{number}].path is {shown(path)}; {allowed}")

@@ -29,7 +29,8 @@ _MIN_SIZE = 10
 # The library refuses longer headers, too.
 _FORMAT_LIMIT = 100_000_000
 # A page: what a file system did not write before a power loss is read as zeros.
-_TAIL, _EDGE = 4096, 16
+_TAIL = 4096
+_EDGE = 16
 # Bits, because some types are narrower than a byte.
 _BITS = {
     "F64": 64,
@@ -147,7 +148,9 @@ def _tensor(name: str, value: Any) -> Run:
     label = f"tensor {shown(name)}"
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise _damaged(f"{label} has other fields than dtype, shape and data_offsets")
-    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    dtype = value["dtype"]
+    shape = value["shape"]
+    offsets = value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _BITS:
         raise _damaged(f"{label} has dtype {shown(dtype)}; {', '.join(_BITS)} are known")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:

@@ -17,7 +17,9 @@ from airflow_runai.checkpoints.formats.parts import examine_parts
 from airflow_runai.checkpoints.formats.tensorflow import examine_bundle
 from airflow_runai.checkpoints.storage.listing import Listing
 
-_MODEL, _TEXT, _VARIABLES = "saved_model.pb", "saved_model.pbtxt", "variables/variables"
+_MODEL = "saved_model.pb"
+_TEXT = "saved_model.pbtxt"
+_VARIABLES = "variables/variables"
 # SavedModel.meta_graphs, MetaGraphDef.object_graph_def, SavedObjectGraph.nodes,
 # SavedObject.variable (saved_model.proto, meta_graph.proto, saved_object_graph.proto; TensorFlow
 # 2.21).
@@ -65,7 +67,9 @@ def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -
 
 def _holds_variables(window: BoundedReader) -> bool:
     """Walk to the variables, level by level; the rest of the graph is skipped."""
-    count, graphs, found = 0, 0, False
+    count = 0
+    graphs = 0
+    found = False
     pending = [(0, 0, window.size)]
     while pending:
         depth, begin, end = pending.pop()

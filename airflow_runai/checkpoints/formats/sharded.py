@@ -88,7 +88,8 @@ def _promised(weight_map: object) -> dict[str, set[str]]:
 def _note_difference(
     context: CheckContext, index: str, shard: str, present: frozenset[str], promised: set[str]
 ) -> None:
-    lost, extra = sorted(promised - present)[:3], sorted(present - promised)[:3]
+    lost = sorted(promised - present)[:3]
+    extra = sorted(present - promised)[:3]
     text = f"{index} and {shard} name different tensors"
     detail = f"(only in the index: {lost}; only in the file: {extra})"
     context.note("index-mismatch", shard, f"{text} {detail}; they belong to different saves")

@@ -30,7 +30,8 @@ _NAME = re.compile(r"checkpoint-\d+")
 # the Trainer, too.
 _ACCELERATE = re.compile(r"random_states_\d+\.pkl")
 _ACCELERATES = ("optimizer.bin", "scheduler.bin")
-_ARGUMENTS, _SCHEDULER = "training_args.bin", "scheduler.pt"
+_ARGUMENTS = "training_args.bin"
+_SCHEDULER = "scheduler.pt"
 _RANDOM = re.compile(r"rng_state(?:_(\d+))?\.pth")
 _MODELS = (
     "model.safetensors",
