@@ -66,7 +66,7 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         root = load_inert(data, met)
         # The objects alone may take as much memory again.
         del data
-        # Walking finds what is nested too deeply or has too many values.
+        # Walking refuses what is nested too deeply for a loader.
         for _ in walk(root):
             pass
     except FormatError:
