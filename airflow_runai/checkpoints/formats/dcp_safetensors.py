@@ -16,7 +16,7 @@ from airflow_runai.checkpoints.formats.runs import RunReading
 from airflow_runai.checkpoints.formats.safetensors import runs_of
 
 
-def find_blob(source: Source, context: CheckContext, label: str, items: list[Item]) -> Blob | None:
+def find_blob(source: Source, context: CheckContext, items: list[Item]) -> Blob | None:
     """Return the run of safetensors, if the tensors of this file were written as one."""
     begins = {item.begin for item in items if item.offsets is not None}
     if len(begins) != 1:
@@ -28,7 +28,7 @@ def find_blob(source: Source, context: CheckContext, label: str, items: list[Ite
     # A single tensor may begin there as a small zip file instead.
     if head[8:] != b"{" or head.startswith(b"PK"):
         return None
-    return Blob(source, context, label, begin)
+    return Blob(source, context, begin)
 
 
 class Blob:
@@ -38,14 +38,15 @@ class Blob:
     :raises FormatError: ``safetensors-header``.
     """
 
-    def __init__(self, source: Source, context: CheckContext, label: str, begin: int) -> None:
+    def __init__(self, source: Source, context: CheckContext, begin: int) -> None:
         self.begin = begin
         self._context = context
-        self._label = label
+        self._label = source.name
         runs = runs_of(DcpPiece(source, begin, source.size))
         self._readings = [RunReading(run.moved(begin), context.level) for run in runs]
-        text = "tensors as safetensors, which hold no checksum"
-        context.note_unproven("safetensors-no-checksum", label, text)
+        context.note_unproven(
+            "safetensors-no-checksum", source.name, "tensors as safetensors, which hold no checksum"
+        )
 
     def compare(self, index: Index) -> None:
         """

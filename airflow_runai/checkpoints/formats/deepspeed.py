@@ -15,7 +15,6 @@ from functools import partial
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.step_claim import StepClaim
-from airflow_runai.checkpoints.checking.steps import step_in_name
 from airflow_runai.checkpoints.formats.claims import claim
 from airflow_runai.checkpoints.formats.parts import examine_parts, side_by_side
 from airflow_runai.checkpoints.formats.pointer import follow
@@ -51,12 +50,7 @@ def examine_deepspeed(tree: Listing, context: CheckContext) -> list[str]:
 
     :return: files that are checked completely.
     """
-    tags = _tags(tree)
-    chosen = "" if "" in tags else follow(tree, context, _POINTER, {tag: tag for tag in tags})
-    step = step_in_name(chosen)
-    if step is not None:
-        claim(context, f"the name {chosen!r}", step)
-    folder = f"{chosen}/" if chosen else ""
+    folder = _folder(tree, context)
     names = [name for name in sorted(tree.files) if name.startswith(folder)]
     save = _Save(context, folder, [name[len(folder) :] for name in names])
     save.check_ranks()
@@ -68,6 +62,14 @@ def examine_deepspeed(tree: Listing, context: CheckContext) -> list[str]:
     side_by_side(tree, context, states, examine_state)
     save.compare()
     return states
+
+
+def _folder(tree: Listing, context: CheckContext) -> str:
+    """Choose a folder, with ``/`` behind it; nothing if the states lie at the top."""
+    tags = _tags(tree)
+    if "" in tags:
+        return ""
+    return follow(tree, context, _POINTER, {tag: tag for tag in tags}) + "/"
 
 
 @dataclass
@@ -102,11 +104,14 @@ class _Save:
             self._note("file-missing", "no model states; the save was not finished")
         present = models or set(sharded) or set(optimizers)
         self._require("model-parallel", present, len(models | set(optimizers)))
-        for by_model_rank in (sharded, optimizers):
-            # Every model-parallel rank has as many data-parallel ones.
-            count = max(map(len, by_model_rank.values()), default=0)
-            for mp, ranks in by_model_rank.items():
-                self._require(f"data-parallel (model-parallel rank {mp})", ranks, count)
+        self._require_as_many(sharded)
+        self._require_as_many(optimizers)
+
+    def _require_as_many(self, by_model_rank: dict[int, set[int]]) -> None:
+        """Check that every model-parallel rank has as many data-parallel ones."""
+        count = max(map(len, by_model_rank.values()), default=0)
+        for mp, ranks in by_model_rank.items():
+            self._require(f"data-parallel (model-parallel rank {mp})", ranks, count)
 
     def _require(self, what: str, ranks: set[int], count: int) -> None:
         missing = sorted(set(range(count)) - ranks)
@@ -121,10 +126,12 @@ class _Save:
         """Keep the numbers that one file's pickle holds."""
         if not isinstance(root, dict):
             return
-        facts = {key: value for key in _COUNTS if type(value := root.get(key)) is int}
-        zero = root.get("optimizer_state_dict")
-        if isinstance(zero, dict) and type(zero.get("zero_stage")) is int:
-            facts["zero_stage"] = zero["zero_stage"]
+        # True would be an int, too.
+        facts = {key: root[key] for key in _COUNTS if type(root.get(key)) is int}
+        optimizer = root.get("optimizer_state_dict")
+        stage = optimizer.get("zero_stage") if isinstance(optimizer, dict) else None
+        if type(stage) is int:
+            facts["zero_stage"] = stage
         self.facts[name] = facts
 
     def compare(self) -> None:

@@ -46,8 +46,11 @@ def _is_known(tree: Listing, context: CheckContext, name: str) -> bool:
 def _examine(tree: Listing, context: CheckContext) -> None:
     # Inside a published directory the manifest is excluded, and was there.
     if _PUBLISHED_NAME.fullmatch(tree.root.name) and not context.account.excluded:
-        text = "manifest.json is missing; whether all files are there cannot be proven"
-        context.note("manifest-missing", tree.label, text)
+        context.note(
+            "manifest-missing",
+            tree.label,
+            "manifest.json is missing; whether all files are there cannot be proven",
+        )
     if _TRAINERS_NAME.fullmatch(tree.root.name):
         context.note(
             "trainer-in-name-only",

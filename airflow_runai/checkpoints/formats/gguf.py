@@ -129,8 +129,9 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     with Source(tree, context) as source:
         runs = _runs(source)
         enter_runs(runs, context, tree.label)
-        text = "GGUF holds no checksum and there is no manifest"
-        context.note_unproven("gguf-no-checksum", tree.label, text)
+        context.note_unproven(
+            "gguf-no-checksum", tree.label, "GGUF holds no checksum and there is no manifest"
+        )
         if context.level >= 2:
             contents = read_runs(source, runs, context)
     if context.level >= 3:
@@ -203,14 +204,14 @@ def _skip_array(header: _Header, depth: int) -> None:
 def _run(header: _Header) -> Run:
     """Read one entry of the table; its place is counted from the end of the header."""
     name = header.text()
-    rank = header.number(4)
     label = f"tensor {shown(name)}"
+    rank = header.number(4)
     # GGML_MAX_DIMS is 4.
     if rank > 8:
         raise header.window.damage(f"{label} has {rank} dimensions; at most 8 are believed")
     shape = tuple(header.number(8) for _ in range(rank))
     kind = header.number(4)
-    offset = header.number(8)
+    begin = header.number(8)
     if kind not in _TYPES:
         raise FormatError(
             "not-examined",
@@ -221,15 +222,8 @@ def _run(header: _Header) -> Run:
     row = shape[0] if shape else 1
     if row % items:
         raise header.window.damage(f"{label} has rows of {row} in blocks of {items}")
-    return Run(
-        name=name,
-        dtype=dtype,
-        shape=shape,
-        kind=_LAYOUTS.get(dtype, "bytes"),
-        begin=offset,
-        end=offset + prod(shape) // items * width,
-        byteorder=header.byteorder,
-    )
+    end = begin + prod(shape) // items * width
+    return Run(name, dtype, shape, _LAYOUTS.get(dtype, "bytes"), begin, end, header.byteorder)
 
 
 def _placed(runs: list[Run], header: _Header, size: int) -> list[Run]:

@@ -147,8 +147,11 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     if source.name in context.account.manifest_verified:
         return
     if unread is not None:
-        text = f"nothing but its length was checked: {shown(unread)}"
-        context.note("hdf5-structure-only", tree.label, text)
+        context.note(
+            "hdf5-structure-only",
+            tree.label,
+            f"nothing but its length was checked: {shown(unread)}",
+        )
     elif not sealed:
         context.note(
             "hdf5-no-checksum",

@@ -50,9 +50,7 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         _check_members(by_name)
         note_config(_whole(source, by_name[_CONFIG]), tree.label, context)
         parse_object(_whole(source, by_name[_METADATA]), _CODE, _METADATA)
-        # Keras stores HDF5 unpacked; a packed one could only be read from its beginning.
-        stored = [member for member in members if member.method == STORED]
-        weights = [member for member in stored if member.name.endswith(".h5")]
+        weights = [member for member in members if _is_readable(member)]
         for member in weights:
             check_superblock(_inside(source, member).bytes, member.size)
         if context.level >= 2:
@@ -61,6 +59,11 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     # A library that reads damaged bytes says nothing more of use.
     if context.level >= 3 and not context.refused:
         _read_weights(tree, weights, context)
+
+
+def _is_readable(member: Member) -> bool:
+    # Keras stores HDF5 unpacked; a packed one could only be read from its beginning.
+    return member.method == STORED and member.name.endswith(".h5")
 
 
 def _check_members(names: Collection[str]) -> None:

@@ -22,9 +22,8 @@ from airflow_runai.checkpoints.checking.reader import Source, Span
 from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import head
 from airflow_runai.checkpoints.formats.runs import count_tensors
-from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_first
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, TorchStorage, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -81,8 +80,11 @@ def examine_legacy(
         contents, runs = _read_structure(source, context, inspect)
         count_tensors(context, tree.label, [tensor.name for tensor in contents.tensors])
         claim_steps(contents, context, tree.label)
-        text = "saved in the format of PyTorch before 1.6, which holds no checksum"
-        context.note_unproven("legacy-no-checksum", tree.label, text)
+        context.note_unproven(
+            "legacy-no-checksum",
+            tree.label,
+            "saved in the format of PyTorch before 1.6, which holds no checksum",
+        )
         if context.level >= 2:
             source.scan([run.span for run in runs])
     for run in runs:
@@ -95,15 +97,11 @@ def examine_legacy(
 def _read_structure(
     source: Source, context: CheckContext, inspect: Callable[[object], None] | None
 ) -> tuple[Contents, list[_Run]]:
-    met = Mentions()
-    try:
-        root, keys, at = _pickles(source, met)
+    with noting_globals(source.name, context) as mentions:
+        root, keys, at = _pickles(source, mentions)
         contents = read_contents(root)
         if inspect is not None:
             inspect(root)
-    finally:
-        # What a pickle names counts even if the rest of it cannot be read.
-        note_globals(met, source.name, context)
     return contents, _runs(source, context, contents, keys, at)
 
 

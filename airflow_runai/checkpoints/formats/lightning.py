@@ -76,8 +76,11 @@ class _Keys:
     def _inspect_optimizers(self, states: object) -> None:
         self.optimizers = len(states) if isinstance(states, list) else 0
         if not self.optimizers:
-            text = "no optimizer state (save_weights_only); resuming starts anew"
-            self.context.note("model-only", self.label, text)
+            self.context.note(
+                "model-only",
+                self.label,
+                "no optimizer state (save_weights_only); resuming starts anew",
+            )
 
     def _inspect_callbacks(self, callbacks: object) -> None:
         # Lightning gave it this name, so a metric called "step" in it is no damage. A file of

@@ -59,13 +59,7 @@ def _is_distributed(tree: Listing, folder: str) -> bool:
 
 def _examine(tree: Listing, context: CheckContext) -> None:
     iterations = _iterations(tree) if tree.has_top_level(_POINTER) else {}
-    folder = ""
-    if iterations:
-        chosen = follow(tree, context, _POINTER, iterations)
-        folder = f"{chosen}/"
-        step = step_in_name(chosen)
-        if step is not None:
-            claim(context, f"the name {chosen!r}", step)
+    folder = follow(tree, context, _POINTER, iterations) + "/" if iterations else ""
     examine_parts(tree, context, known=_examine_iteration(tree, context, folder))
 
 
@@ -94,8 +88,7 @@ def _is_read(tree: Listing, context: CheckContext, metadata: str) -> bool:
     if backend != _BACKEND:
         # A text is quoted, another value is rendered as text before.
         value = backend if isinstance(backend, str) else shown(backend)
-        text = f"backend {shown(value)}; only {_BACKEND} is read"
-        context.note("not-examined", metadata, text)
+        context.note("not-examined", metadata, f"backend {shown(value)}; only {_BACKEND} is read")
     return backend == _BACKEND
 
 

@@ -80,6 +80,7 @@ def prove(source: Source, passes: Sequence[MemberPass], context: CheckContext) -
             sound.append(item)
         else:
             name = shown(item.member.name)
-            text = f"member {name} is damaged: its CRC32 does not match"
-            context.note("zip-crc", source.name, text)
+            context.note(
+                "zip-crc", source.name, f"member {name} is damaged: its CRC32 does not match"
+            )
     return sound

@@ -145,8 +145,11 @@ def _plain_width(descr: object, member: Member) -> int:
     letter = match[1]
     count = int(match[2] or 1)
     if letter == "O":
-        text = f"member {shown(member.name)} holds Python objects: a pickle"
-        raise FormatError("npz-object", f"{text}; save plain arrays instead")
+        raise FormatError(
+            "npz-object",
+            f"member {shown(member.name)} holds Python objects: a pickle; "
+            f"save plain arrays instead",
+        )
     # U counts characters, four bytes each; the others count bytes.
     return count * 4 if letter == "U" else count
 

@@ -108,24 +108,23 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 
 def _examine_model(part: Listing, context: CheckContext) -> set[str]:
     """Check one file and the data files that it names; return the names of those."""
-    contents: list[TensorContent] = []
     with Source(part, context) as source:
         tensors = list(model_tensors(BoundedReader.on(source, _CODE)))
         runs = [_run(tensor) for tensor in tensors if _lies_inside(tensor)]
         runs = in_order(runs, source.size, _CODE)
         outside = _outside(part, tensors)
-        text = "ONNX holds no checksum and there is no manifest"
-        context.note_unproven("onnx-no-checksum", part.label, text)
+        context.note_unproven(
+            "onnx-no-checksum", part.label, "ONNX holds no checksum and there is no manifest"
+        )
         enter_runs(runs, context, part.label)
-        if context.level >= 2:
-            contents += read_runs(source, runs, context)
+        contents = read_runs(source, runs, context) if context.level >= 2 else []
     folder = part.label.removesuffix(part.root.name)
-    for name, data in outside.items():
-        contents += _read_data(data, context, folder + name)
+    for location, data in outside.items():
+        contents += _read_data(data, context, folder + location)
     if context.level >= 3:
         for content in contents:
             content.note(context, part.label)
-    return {folder + name for name in outside}
+    return {folder + location for location in outside}
 
 
 def _read_data(data: _DataFile, context: CheckContext, name: str) -> list[TensorContent]:

@@ -101,8 +101,11 @@ def _check_committed(tree: Listing, context: CheckContext) -> None:
     """Check that a local checkpoint was renamed, and its metadata has the time of the commit."""
     unfinished = sorted(name for name in tree.files if ".orbax-checkpoint-tmp" in name)
     if unfinished:
-        text = "the name says that it is still being written; look again later"
-        context.note("orbax-unfinished", unfinished[0], text)
+        context.note(
+            "orbax-unfinished",
+            unfinished[0],
+            "the name says that it is still being written; look again later",
+        )
     if context.level < 1 or not tree.has_top_level(_STEP_METADATA):
         return
     try:
@@ -124,13 +127,13 @@ def _check_committed(tree: Listing, context: CheckContext) -> None:
 def _check_item(tree: Listing, context: CheckContext, item: str) -> None:
     names = {name.removeprefix(item) for name in tree.files if name.startswith(item)}
     if _MANIFEST not in names and _uses_ocdbt(tree, context, item, names):
-        text = "is missing; no value can be found without it"
-        context.note(_CODE, f"{item}{_MANIFEST}", text)
+        context.note(_CODE, f"{item}{_MANIFEST}", "is missing; no value can be found without it")
     processes = {name.partition("/")[0] for name in names if name.startswith("ocdbt.process_")}
     for process in sorted(processes):
         if f"{process}/{_MANIFEST}" not in names:
-            text = "is missing; this process did not finish"
-            context.note(_CODE, f"{item}{process}/{_MANIFEST}", text)
+            context.note(
+                _CODE, f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish"
+            )
     if _MANIFEST in names and not any(_belongs(name) for name in names):
         context.note(_CODE, f"{item}d", "no file of values is there")
 
@@ -175,8 +178,9 @@ def _check_record(source: Source, at: int, magic: bytes) -> int:
     if not _FRAME <= size <= left:
         raise _damaged(f"a record of {size} bytes at {at} in a file of {source.size}; it was cut")
     if size > _RECORD_LIMIT:
-        text = f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
-        raise FormatError("too-large", text)
+        raise FormatError(
+            "too-large", f"a record of {shown(size)} bytes; at most {_RECORD_LIMIT} are read"
+        )
     data = source.at(at, size)
     if crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise _damaged(f"the record at {at} is damaged: its CRC32C does not match")

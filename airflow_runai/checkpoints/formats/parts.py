@@ -89,8 +89,9 @@ def _examine_by_format(part: Listing, context: CheckContext, name: str) -> None:
         context.note("json-malformed", name, "does not end as it begins; it was cut or overwritten")
     # Text hardly ever holds a zero byte, numbers nearly always do.
     elif b"\0" in head(part, context):
-        text = "of no format that is known here; its bytes were not looked at"
-        context.note("not-examined", name, text)
+        context.note(
+            "not-examined", name, "of no format that is known here; its bytes were not looked at"
+        )
 
 
 def _is_torn(part: Listing, context: CheckContext) -> bool:

@@ -10,10 +10,9 @@ from airflow_runai.checkpoints.checking.context import CheckContext, Format
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.formats.heads import head, meant_by
-from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, interpret, load_inert
 from airflow_runai.checkpoints.pickles.machine import Machine
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.stream import Cut
 from airflow_runai.checkpoints.pickles.values import walk
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -61,24 +60,22 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         return
     with Source(tree, context) as source:
         data = source.at(0, min(source.size, PICKLE_SIZE_LIMIT + 1))
-    met = Mentions()
-    try:
-        root = load_inert(data, met)
-        # The objects alone may take as much memory again.
-        del data
-        # Walking refuses what is nested too deeply for a loader.
-        for _ in walk(root):
-            pass
-    except FormatError:
-        if _JOBLIB in met:
-            raise FormatError(
-                "format-unknown",
-                "joblib's own kind of pickle, with the bytes of arrays between its instructions; "
-                "it is not read",
-            ) from None
-        raise
-    finally:
-        note_globals(met, tree.label, context)
+    with noting_globals(tree.label, context) as mentions:
+        try:
+            root = load_inert(data, mentions)
+            # The objects alone may take as much memory again.
+            del data
+            # Walking refuses what is nested too deeply for a loader.
+            for _ in walk(root):
+                pass
+        except FormatError:
+            if _JOBLIB in mentions:
+                raise FormatError(
+                    "format-unknown",
+                    "joblib's own kind of pickle, with the bytes of arrays between its "
+                    "instructions; it is not read",
+                ) from None
+            raise
     context.note_unproven("pickle-no-checksum", tree.label, "a pickle holds no checksum")
 
 

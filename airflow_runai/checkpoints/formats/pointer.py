@@ -11,6 +11,7 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.formats.claims import claim
 from airflow_runai.checkpoints.storage.listing import Listing
 
 # A name, a file name at most.
@@ -19,7 +20,7 @@ _SIZE_LIMIT = 256
 
 def follow(tree: Listing, context: CheckContext, pointer: str, folders: dict[str, str]) -> str:
     """
-    Choose one of several folders, and exclude the files of the others.
+    Choose one of several folders, claim the step in its name, and exclude the other files.
 
     :param pointer: name of the text file; it may be missing.
     :param folders: what the text may say, and the folder it means; at least one.
@@ -38,6 +39,9 @@ def follow(tree: Listing, context: CheckContext, pointer: str, folders: dict[str
         )
     chosen = folders[named if named in folders else newest]
     others = set(folders.values()) - {chosen}
+    step = step_in_name(chosen)
+    if step is not None:
+        claim(context, f"the name {chosen!r}", step)
     for name in tree.files:
         if name == pointer or name.partition("/")[0] in others:
             context.account.excluded.add(name)

@@ -64,8 +64,11 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     _examine_content(tree, context)
     for name, (_, crc) in promised.items():
         if name in account.crcs and account.crcs[name][1] != crc:
-            text = "its CRC32 is not the one in the manifest; the file is damaged"
-            context.note("manifest-mismatch", name, text)
+            context.note(
+                "manifest-mismatch",
+                name,
+                "its CRC32 is not the one in the manifest; the file is damaged",
+            )
 
 
 def _examine_content(tree: Listing, context: CheckContext) -> None:
@@ -121,8 +124,10 @@ def _size_and_crc(fields: dict[str, Any], place: str) -> tuple[int, int]:
     size = fields.get("size")
     crc = fields.get("crc32")
     if not is_step(size) or not isinstance(crc, str) or not _CRC.fullmatch(crc):
-        text = f"{place} has size {shown(size)} and crc32 {shown(crc)}"
-        raise _malformed(f"{text}; a number and 8 hex digits are expected")
+        raise _malformed(
+            f"{place} has size {shown(size)} and crc32 {shown(crc)}; "
+            f"a number and 8 hex digits are expected"
+        )
     return size, int(crc, 16)
 
 
@@ -134,8 +139,12 @@ def _check_ranks(manifest: dict[str, Any], context: CheckContext) -> None:
     ranks = {item.get("rank") for item in manifest["files"] if isinstance(item.get("rank"), int)}
     # Sizes before members: a manifest may claim any number of ranks, too many to count up to.
     if world > 1 and (len(ranks) != world or ranks != set(range(len(ranks)))):
-        text = f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others"
-        context.note("manifest-mismatch", MANIFEST, f"{text}; the part of a rank is missing")
+        context.note(
+            "manifest-mismatch",
+            MANIFEST,
+            f"{world} ranks wrote it, files of {len(ranks)} are listed, or of others; "
+            f"the part of a rank is missing",
+        )
 
 
 def _sums(manifest: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -166,11 +175,15 @@ def _check_listing(
         if name == MANIFEST:
             continue
         if name not in promised:
-            text = "the manifest does not name it; it was added later"
-            context.note("manifest-mismatch", name, text)
+            context.note(
+                "manifest-mismatch", name, "the manifest does not name it; it was added later"
+            )
         elif entry.size != promised[name][0]:
-            text = f"{entry.size} bytes, the manifest says {promised[name][0]}"
-            context.note("manifest-mismatch", name, text)
+            context.note(
+                "manifest-mismatch",
+                name,
+                f"{entry.size} bytes, the manifest says {promised[name][0]}",
+            )
 
 
 PUBLISHED = Format("published", _detect, _examine)

@@ -85,8 +85,11 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         runs = _runs(header, source)
         enter_runs(runs, context, tree.label)
         _claim_step(header, context, tree.label)
-        text = "safetensors holds no checksum and there is no manifest"
-        context.note_unproven("safetensors-no-checksum", tree.label, text)
+        context.note_unproven(
+            "safetensors-no-checksum",
+            tree.label,
+            "safetensors holds no checksum and there is no manifest",
+        )
         if context.level >= 2:
             _read_everything(source, context, runs)
 

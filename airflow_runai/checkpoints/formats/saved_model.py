@@ -47,15 +47,15 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -> None:
     if not tree.has_top_level(_MODEL):
         if not tree.has_top_level(_TEXT):
-            text = "is missing; the variables beside it are not the model"
-            raise FormatError("file-missing", text)
+            raise FormatError(
+                "file-missing", "is missing; the variables beside it are not the model"
+            )
         raise FormatError(
             "not-examined", "saved_model.pbtxt, the text form, is not read; save the binary form"
         )
     with Source(tree.narrowed_to(_MODEL), context) as source:
         if not source.size:
-            text = "0 bytes; its writer died before the content reached the disk"
-            raise FormatError(_CODE, text)
+            raise FormatError(_CODE, "0 bytes; its writer died before the content reached the disk")
         needs_variables = _holds_variables(BoundedReader.on(source, _CODE))
         walk_graph(BoundedReader.on(source, _CODE))
         # A model of constants alone has none.
@@ -65,8 +65,11 @@ def _check_model(tree: Listing, context: CheckContext, *, has_variables: bool) -
             )
         if context.level >= 2:
             source.scan([])
-    text = "a SavedModel's graph holds no checksum and there is no manifest"
-    context.note_unproven("saved-model-no-checksum", _MODEL, text)
+    context.note_unproven(
+        "saved-model-no-checksum",
+        _MODEL,
+        "a SavedModel's graph holds no checksum and there is no manifest",
+    )
 
 
 def _holds_variables(window: BoundedReader) -> bool:

@@ -44,8 +44,11 @@ def _without_index(tree: Listing) -> list[str]:
 def check_indices(tree: Listing, context: CheckContext) -> None:
     """Compare every index with the tensors of its files, which are checked before."""
     for name in _without_index(tree):
-        text = "is missing, but its shards are there; it is written last, so that was not done"
-        context.note("file-missing", name, text)
+        context.note(
+            "file-missing",
+            name,
+            "is missing, but its shards are there; it is written last, so that was not done",
+        )
     for name in indices(tree):
         with context.noting(name):
             _check_index(tree, context, name)
@@ -68,8 +71,9 @@ def _check_index(tree: Listing, context: CheckContext, name: str) -> None:
     stem = name.partition(".")[0] + "-"
     for other in tree.files.keys() - promised.keys():
         if other.startswith(stem) and not other.endswith(".json"):
-            text = f"{name} does not name it; left over from another save"
-            context.note("shard-left-over", other, text)
+            context.note(
+                "shard-left-over", other, f"{name} does not name it; left over from another save"
+            )
 
 
 def _promised(weight_map: object) -> dict[str, set[str]]:

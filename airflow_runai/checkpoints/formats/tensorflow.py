@@ -69,15 +69,19 @@ def _check_state(tree: Listing, context: CheckContext) -> None:
     with Source(tree.narrowed_to(_STATE), context) as source:
         match = _NEWEST.search(source.at(0, min(source.size, _STATE_LIMIT)))
     if match is None:
-        text = "no model_checkpoint_path in it; it was cut or overwritten"
-        context.note("tensorflow-state", _STATE, text)
+        context.note(
+            "tensorflow-state", _STATE, "no model_checkpoint_path in it; it was cut or overwritten"
+        )
         return
     path = match[1].decode("utf-8", "replace")
     # The path may be of the machine that wrote it; only its last part can be found here.
     index = f"{_last_part(path)}.index"
     if index not in map(_last_part, tree.files):
-        text = f"names {shown(path)}, which is not there; name a prefix that is"
-        context.note("tensorflow-state", _STATE, text)
+        context.note(
+            "tensorflow-state",
+            _STATE,
+            f"names {shown(path)}, which is not there; name a prefix that is",
+        )
 
 
 def _last_part(path: str) -> str:

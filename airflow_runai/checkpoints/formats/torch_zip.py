@@ -24,9 +24,8 @@ from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, clai
 from airflow_runai.checkpoints.formats.heads import meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass
 from airflow_runai.checkpoints.formats.runs import count_tensors
-from airflow_runai.checkpoints.pickles.globals import note_globals
+from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_inert
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.storage_views import StorageContent
 from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor, read_contents
 from airflow_runai.checkpoints.storage.listing import Listing
@@ -114,8 +113,11 @@ class TorchArchive:
     def read_structure(self) -> None:
         """Level 1: directory, pickle, and that both agree."""
         if self.source.at(0, min(4, self.source.size)) != b"PK\3\4":
-            text = "does not begin like a file of torch.save (PyTorch 1.6 or later)"
-            raise FormatError("zip-structure", f"{text}; it was cut or overwritten")
+            raise FormatError(
+                "zip-structure",
+                "does not begin like a file of torch.save (PyTorch 1.6 or later); "
+                "it was cut or overwritten",
+            )
         self._read_members()
         self._read_byteorder()
         self._read_pickle()
@@ -139,8 +141,9 @@ class TorchArchive:
         self._check_names()
         # Without checksums PyTorch writes 0 for every member.
         if all(member.crc == 0 for member in listed if member.size):
-            text = "saved without checksums (compute_crc32=False)"
-            self.context.note_unproven("zip-no-checksums", self.label, text)
+            self.context.note_unproven(
+                "zip-no-checksums", self.label, "saved without checksums (compute_crc32=False)"
+            )
 
     def _check_names(self) -> None:
         if any(map(_is_script, self.members)):
@@ -178,8 +181,9 @@ class TorchArchive:
             inflater.finish()
             data = b"".join(parts)
         if self.checksums and zlib.crc32(data) != member.crc:
-            text = f"member {shown(name)} is damaged: its CRC32 does not match"
-            self.context.note("zip-crc", self.label, text)
+            self.context.note(
+                "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
+            )
         return data
 
     def _read_byteorder(self) -> None:
@@ -188,22 +192,22 @@ class TorchArchive:
         order = self._content("byteorder", _SMALL_LIMIT)
         if order == b"big":
             self.byteorder = "big"
-            text = "written on a big-endian machine; if not, every number is garbage"
-            self.context.note("torch-byteorder", self.label, text)
+            self.context.note(
+                "torch-byteorder",
+                self.label,
+                "written on a big-endian machine; if not, every number is garbage",
+            )
         elif order != b"little":
             raise FormatError(
                 "torch-layout", f"byteorder is {shown(order)}; 'little' or 'big' is allowed"
             )
 
     def _read_pickle(self) -> None:
-        mentions = Mentions()
-        try:
+        with noting_globals(self.label, self.context) as mentions:
             root = load_inert(self._content("data.pkl", PICKLE_SIZE_LIMIT), mentions)
             self.contents = read_contents(root, self.name)
             if self.inspect is not None:
                 self.inspect(root)
-        finally:
-            note_globals(mentions, self.label, self.context)
 
     def _match_storages(self) -> None:
         prefix = "data/"
@@ -296,8 +300,11 @@ class TorchMemberPass:
         crc = self.read.crc
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
-            text = f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match"
-            context.note("zip-crc", label, text)
+            context.note(
+                "zip-crc",
+                label,
+                f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
+            )
         else:
             self.archive.enter(self.name, crc, self.content)
             if self.content is not None:

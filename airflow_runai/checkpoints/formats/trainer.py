@@ -83,20 +83,30 @@ def _examine(tree: Listing, context: CheckContext) -> None:
 def _check_completeness(tree: Listing, context: CheckContext) -> None:
     """Level 0."""
     if not tree.has_top_level(_STATE):
-        text = "is missing; the Trainer writes it last, so the checkpoint was not finished"
-        context.note("file-missing", _STATE, text)
+        context.note(
+            "file-missing",
+            _STATE,
+            "is missing; the Trainer writes it last, so the checkpoint was not finished",
+        )
     if not _holds_model(tree):
-        text = f"no model; one of {', '.join(_MODELS)} or a sharded one is expected"
-        context.note("file-missing", tree.label, text)
+        context.note(
+            "file-missing",
+            tree.label,
+            f"no model; one of {', '.join(_MODELS)} or a sharded one is expected",
+        )
     missing = _missing_states(tree)
     ranks = [match[1] for match in map(_RANDOM.fullmatch, tree.files) if match]
     if len(missing) == 2 and not ranks:
-        text = "no optimizer, scheduler and random state (save_only_model); resuming starts anew"
-        context.note("model-only", tree.label, text)
+        context.note(
+            "model-only",
+            tree.label,
+            "no optimizer, scheduler and random state (save_only_model); resuming starts anew",
+        )
         return
     for name in missing:
-        text = "is missing; the Trainer would silently resume with a fresh one"
-        context.note("file-missing", name, text)
+        context.note(
+            "file-missing", name, "is missing; the Trainer would silently resume with a fresh one"
+        )
     _check_ranks(ranks, tree, context)
 
 
@@ -118,13 +128,19 @@ def _check_ranks(ranks: list[str | None], tree: Listing, context: CheckContext) 
     """
     numbers = sorted(int(rank) for rank in ranks if rank)
     if not ranks:
-        text = "no rng_state; data order and dropout will differ after resuming"
-        context.note("random-state-missing", tree.label, text)
+        context.note(
+            "random-state-missing",
+            tree.label,
+            "no rng_state; data order and dropout will differ after resuming",
+        )
     elif numbers == list(range(len(numbers))):
         context.account.world_size = len(numbers) or 1
     else:
-        text = f"rng_state of ranks {numbers}; all ranks from 0 are expected"
-        context.note("file-missing", tree.label, text)
+        context.note(
+            "file-missing",
+            tree.label,
+            f"rng_state of ranks {numbers}; all ranks from 0 are expected",
+        )
 
 
 def _check_state(tree: Listing, context: CheckContext) -> Log | None:
