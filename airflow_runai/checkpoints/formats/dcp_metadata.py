@@ -20,13 +20,16 @@ from typing import TypeGuard
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
-from airflow_runai.checkpoints.pickles.globals import note_globals, trust
+from airflow_runai.checkpoints.formats.runs import is_size
+from airflow_runai.checkpoints.pickles.globals import noting_globals, trust
 from airflow_runai.checkpoints.pickles.interpreter import load_inert
-from airflow_runai.checkpoints.pickles.mentions import Mentions
 from airflow_runai.checkpoints.pickles.values import Call, Global, Key, walk
 
 # With an underscore since PyTorch 2.3.
 _MEMORY_FORMATS = ("_MEM_FORMAT_ENCODING", "MEM_FORMAT_ENCODING")
+
+# Most of PyTorch refuses more.
+_DIMENSION_LIMIT = 64
 
 
 @dataclass(slots=True)
@@ -87,13 +90,11 @@ def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> 
     :param data: the whole file.
     :raises FormatError: ``dcp-metadata`` when it contradicts itself, or as the pickle interpreter.
     """
-    met = Mentions()
-    try:
-        root = load_inert(data, met)
+    with noting_globals(label, context) as mentions:
+        root = load_inert(data, mentions)
+        # Walking refuses what is nested too deeply for a loader.
         for _ in walk(root):
             pass
-    finally:
-        note_globals(met, label, context)
     fields = _fields(root, "Metadata")
     if "planner_data" not in fields:
         raise _damaged("planner_data is missing")
@@ -101,6 +102,7 @@ def read_index(data: bytes, index: Index, context: CheckContext, label: str) -> 
         _add_entry(index, _text(name, "name"), value)
     for key, value in _taken(fields, "storage_data"):
         item = _item(_fields(key, "MetadataIndex"), _fields(value, "_StorageInfo"))
+        # Several ranks may name the same piece, but only in the same place.
         if index.items.setdefault((item.name, item.offsets), item) != item:
             raise _damaged(f"{shown(item.place)} lies in two places")
     _check_paths(fields["planner_data"], index)
@@ -146,25 +148,28 @@ def _add_entry(index: Index, name: str, value: object) -> None:
     chunks = fields.get("chunks")
     if not isinstance(chunks, list):
         raise _damaged(f"the pieces of tensor {shown(name)} are {shown(chunks)}, not a list")
-    stored = Stored(_dtype(fields.get("properties"), name), _size(fields.get("size"), name), {})
-    known = index.tensors.setdefault(name, stored)
-    if (known.dtype, known.shape) != (stored.dtype, stored.shape):
+    dtype = _dtype(fields.get("properties"), name)
+    shape = _size(fields.get("size"), name)
+    stored = index.tensors.setdefault(name, Stored(dtype, shape, {}))
+    if (stored.dtype, stored.shape) != (dtype, shape):
         raise _damaged(f"two ranks disagree about dtype or shape of tensor {shown(name)}")
     for chunk in chunks:
-        _add_chunk(known, _fields(chunk, "ChunkStorageMetadata"), name)
+        _add_chunk(stored, _fields(chunk, "ChunkStorageMetadata"), name)
 
 
 def _add_chunk(stored: Stored, fields: dict[object, object], name: str) -> None:
-    offsets, sizes = _size(fields.get("offsets"), name), _size(fields.get("sizes"), name)
+    offsets = _size(fields.get("offsets"), name)
+    sizes = _size(fields.get("sizes"), name)
     if not len(offsets) == len(sizes) == len(stored.shape):
         raise _damaged(
             f"a piece of tensor {shown(name)} has another number of dimensions than the tensor"
         )
-    known = stored.chunks.get(offsets)
-    if known is not None and 0 not in known and 0 not in sizes:
-        raise _damaged(f"two pieces of tensor {shown(name)} begin at {list(offsets)}")
-    if known is None or 0 in known:
+    before = stored.chunks.get(offsets, (0,))
+    # An empty piece begins where another one does.
+    if 0 in before:
         stored.chunks[offsets] = sizes
+    elif 0 not in sizes:
+        raise _damaged(f"two pieces of tensor {shown(name)} begin at {list(offsets)}")
 
 
 def _dtype(properties: object, name: str) -> str:
@@ -179,15 +184,15 @@ def _dtype(properties: object, name: str) -> str:
 
 def _size(value: object, name: str) -> tuple[int, ...]:
     """A ``torch.Size`` is read as a tuple already."""
-    if not isinstance(value, tuple) or len(value) > 64 or not all(map(_natural, value)):
+    if (
+        not isinstance(value, tuple)
+        or len(value) > _DIMENSION_LIMIT
+        or not all(map(is_size, value))
+    ):
         raise _damaged(
             f"tensor {shown(name)} has a size or offset that is not made of numbers from 0"
         )
     return value
-
-
-def _natural(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
 
 
 def _text(value: object, what: str) -> str:
@@ -198,18 +203,33 @@ def _text(value: object, what: str) -> str:
 
 def _item(key: dict[object, object], info: dict[object, object]) -> Item:
     name = _text(key.get("fqn"), "name")
-    offsets, begin, length = key.get("offset"), info.get("offset"), info.get("length")
+    offsets = key.get("offset")
+    begin = info.get("offset")
+    length = info.get("length")
+    file = _file(info, name)
+    if not is_size(begin) or not is_size(length):
+        raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
+    return Item(
+        name=name,
+        # An object has none.
+        offsets=None if offsets is None else _size(offsets, name),
+        file=file,
+        begin=begin,
+        end=begin + length,
+        packed=bool(info.get("transform_descriptors")),
+    )
+
+
+def _file(info: dict[object, object], name: str) -> str:
+    """Return the name of a file beside ``.metadata``; a path could lead anywhere."""
     file = _text(info.get("relative_path"), "file name")
     is_plain = file not in ("", ".", "..") and set(file).isdisjoint("/\\\0")
     if not is_plain or file.endswith(".metadata"):
-        text = f"{shown(name)} is put into file {shown(file)}; plain file names are allowed"
-        raise FormatError("dcp-metadata", text)
-    if not _natural(begin) or not _natural(length):
-        raise _damaged(f"{shown(name)} has a place that is not made of numbers from 0")
-    assert isinstance(begin, int)
-    assert isinstance(length, int)
-    where = None if offsets is None else _size(offsets, name)
-    return Item(name, where, file, begin, begin + length, bool(info.get("transform_descriptors")))
+        raise FormatError(
+            "dcp-metadata",
+            f"{shown(name)} is put into file {shown(file)}; plain file names are allowed",
+        )
+    return file
 
 
 def _check_paths(mapping: object, index: Index) -> None:
@@ -223,7 +243,8 @@ def _check_paths(mapping: object, index: Index) -> None:
     wrong = [name for name, path in paths.items() if _joined(path) != name]
     if len(wrong) == len(paths):
         return
-    wrong += [name for name in (*index.tensors, *index.objects) if name not in paths]
+    names = (*index.tensors, *index.objects)
+    wrong += [name for name in names if name not in paths]
     if wrong:
         raise _damaged(f"the name {shown(wrong[0])} and the keys that lead to it differ")
 

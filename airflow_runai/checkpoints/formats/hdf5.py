@@ -10,6 +10,7 @@ its own structure in files written with ``libver="latest"``, and for values of d
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,13 @@ from airflow_runai.checkpoints.storage.crc import crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-_SWMR, _WRITING = 4, 1
+# Flags of a superblock of version 3, which its writer removes when it closes the file.
+_SWMR = 4
+_WRITING = 1
+# A user's own bytes may lie in front, in a power of two.
+_PLACES = (0, 512, 1024, 2048)
+# Longer than any superblock.
+_SUPERBLOCK_LIMIT = 96
 
 
 def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
@@ -39,35 +46,34 @@ def check_superblock(read: Callable[[int, int], bytes], size: int) -> int:
     :return: version of the superblock; from 2 on the file's own structure has checksums.
     :raises FormatError: ``hdf5-superblock``, or ``hdf5-open`` when its writer has not closed it.
     """
-    # A user's own bytes may lie in front, in a power of two.
-    places = [0, 512, 1024, 2048]
-    begin = next((at for at in places if at + 8 <= size and read(at, 8) == _MAGIC), None)
-    if begin is None:
-        raise FormatError(
-            "hdf5-superblock", f"{size} bytes without the mark of HDF5; it was cut or overwritten"
-        )
-    data = read(begin, min(96, size - begin))
+    begin = _begin(read, size)
+    data = read(begin, min(_SUPERBLOCK_LIMIT, size - begin))
     version = data[8] if len(data) > 12 else 255
     if version > 3:
-        raise FormatError(
-            "hdf5-superblock", f"superblock of version {version}, or cut; 0 to 3 are known"
-        )
+        raise _damaged(f"superblock of version {version}, or cut; 0 to 3 are known")
+    # Since version 2 the width of addresses stands in front, and less between it and the first.
     width, at = (data[13:14], 24 + 4 * version) if version < 2 else (data[9:10], 12)
     if version == 3 and data[11] & (_SWMR | _WRITING):
         raise FormatError("hdf5-open", "its writer has not closed it; look again later")
     if width != b"\x08" or len(data) < at + 24:
-        raise FormatError(
-            "hdf5-superblock", "the superblock is cut, or its addresses are not 8 bytes long"
-        )
+        raise _damaged("the superblock is cut, or its addresses are not 8 bytes long")
     # Base address, an address that is not used here, end of the file.
-    base, end = (
-        int.from_bytes(data[at + offset : at + offset + 8], "little") for offset in (0, 16)
-    )
+    base, _, end = struct.unpack_from("<QQQ", data, at)
+    # The end counts from the beginning of the file, or from behind the user's own bytes.
     if base != begin or size not in (end, base + end):
-        raise FormatError(
-            "hdf5-superblock", f"is {size} bytes long and says {end}; it was cut, or not closed"
-        )
+        raise _damaged(f"is {size} bytes long and says {end}; it was cut, or not closed")
     return version
+
+
+def _begin(read: Callable[[int, int], bytes], size: int) -> int:
+    for at in _PLACES:
+        if at + len(_MAGIC) <= size and read(at, len(_MAGIC)) == _MAGIC:
+            return at
+    raise _damaged(f"{size} bytes without the mark of HDF5; it was cut or overwritten")
+
+
+def _damaged(text: str) -> FormatError:
+    return FormatError("hdf5-superblock", text)
 
 
 class Datasets:
@@ -88,16 +94,22 @@ class Datasets:
         """Take the next group or dataset; the one before is complete."""
         self.finish()
         if "config" in line:
-            note_config(line["config"].encode("utf-8", "replace"), self._label, self._context)
+            config = line["config"].encode("utf-8", "replace")
+            note_config(config, self._label, self._context)
             return None
+        # One part without a checksum is enough to hide damage.
         self.sealed = self.sealed and bool(line["sealed"])
-        if "dataset" not in line:
-            return None
-        dtype, name = line["dtype"], line["dataset"].lstrip("/").replace("/", ".")
+        return self._begin_dataset(line) if "dataset" in line else None
+
+    def _begin_dataset(self, line: dict[str, Any]) -> Callable[[memoryview], None]:
         self._context.account.tensors += 1
+        dtype = line["dtype"]
+        name = line["dataset"].lstrip("/").replace("/", ".")
         order: ByteOrder = "big" if dtype[0] == ">" else "little"
-        content = TensorContent(name, NUMPY_KINDS.get(dtype[1:], "bytes"), 0, line["size"], order)
-        self._last, self._crc = (content, TensorEntry(dtype, tuple(line["shape"]))), 0
+        kind = NUMPY_KINDS.get(dtype[1:], "bytes")
+        content = TensorContent(name, kind, 0, line["size"], order)
+        self._last = content, TensorEntry(dtype, tuple(line["shape"]))
+        self._crc = 0
         return self._feed
 
     def _feed(self, chunk: memoryview) -> None:
@@ -127,24 +139,25 @@ def _examine(tree: Listing, context: CheckContext) -> None:
         return
     with Source(tree, context) as source:
         version = check_superblock(source.at, source.size)
+        unread = None
+        sealed = version >= 2
         if context.level >= 2:
             source.scan([])
-    proven = source.name in context.account.manifest_verified
-    if context.level < 2:
-        unread, sealed = None, version >= 2
-    else:
-        unread, sealed = _read_datasets(tree, source.size, context)
-    if unread is not None and not proven:
+            unread, sealed = _read_datasets(tree, source.size, context)
+    if source.name in context.account.manifest_verified:
+        return
+    if unread is not None:
         context.note(
             "hdf5-structure-only",
             tree.label,
             f"nothing but its length was checked: {shown(unread)}",
         )
-    elif not sealed and not proven:
-        text = (
-            "parts of it hold no checksum and there is no manifest; damage to them cannot be seen"
+    elif not sealed:
+        context.note(
+            "hdf5-no-checksum",
+            tree.label,
+            "parts of it hold no checksum and there is no manifest; damage to them cannot be seen",
         )
-        context.note("hdf5-no-checksum", tree.label, text)
 
 
 def _read_datasets(tree: Listing, size: int, context: CheckContext) -> tuple[str | None, bool]:

@@ -11,14 +11,16 @@ from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.steps import step_in_name
+from airflow_runai.checkpoints.formats.claims import claim
 from airflow_runai.checkpoints.storage.listing import Listing
 
+# A name, a file name at most.
 _SIZE_LIMIT = 256
 
 
 def follow(tree: Listing, context: CheckContext, pointer: str, folders: dict[str, str]) -> str:
     """
-    Choose one of several folders, and exclude the files of the others.
+    Choose one of several folders, claim the step in its name, and exclude the other files.
 
     :param pointer: name of the text file; it may be missing.
     :param folders: what the text may say, and the folder it means; at least one.
@@ -29,14 +31,20 @@ def follow(tree: Listing, context: CheckContext, pointer: str, folders: dict[str
     if named is not None and named not in folders:
         # A link may lead to a file whose text must not be shown.
         target = "what a link leads to" if tree.files[pointer].linked else shown(named)
-        text = f"names {target}, which is not there"
-        instead = f"{folders[newest]} is the newest and was looked at instead"
-        context.note("pointer-broken", pointer, f"{text}; {instead}")
+        context.note(
+            "pointer-broken",
+            pointer,
+            f"names {target}, which is not there; "
+            f"{folders[newest]} is the newest and was looked at instead",
+        )
     chosen = folders[named if named in folders else newest]
     others = set(folders.values()) - {chosen}
-    context.account.excluded.update(
-        name for name in tree.files if name == pointer or name.partition("/")[0] in others
-    )
+    step = step_in_name(chosen)
+    if step is not None:
+        claim(context, f"the name {chosen!r}", step)
+    for name in tree.files:
+        if name == pointer or name.partition("/")[0] in others:
+            context.account.excluded.add(name)
     return chosen
 
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -64,7 +66,17 @@ def _is_dangerous(module: str, name: str) -> bool:
     return not dangerous["part"].isdisjoint(below)
 
 
-def note_globals(mentions: Mentions, path: str, context: CheckContext) -> None:
+@contextmanager
+def noting_globals(path: str, context: CheckContext) -> Iterator[Mentions]:
+    """Note what a pickle mentions, even if the rest of it cannot be read."""
+    mentions = Mentions()
+    try:
+        yield mentions
+    finally:
+        _note_globals(mentions, path, context)
+
+
+def _note_globals(mentions: Mentions, path: str, context: CheckContext) -> None:
     """Note what the globals of a pickle, and what it does with them, mean for the checkpoint."""
     for module, name, use in mentions:
         level, full = trust(module, name), shown(f"{module}.{name}")
