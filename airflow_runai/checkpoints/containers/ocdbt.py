@@ -19,7 +19,7 @@ from airflow_runai.checkpoints.storage.crc32c import ends_with_crc32c
 
 _MANIFEST_MAGIC, _NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _CODE = "orbax-layout"
-# TensorStore splits a node at 100 MB unpacked by default; Orbax's are a few KB.
+# Sizes are numbers in the file, so they are bounded; the nodes that Orbax writes have a few KB.
 _RECORD_LIMIT = 64 * 1024 * 1024
 _BODY_LIMIT = 256 * 1024 * 1024
 _ENTRY_LIMIT = 1_000_000

@@ -9,70 +9,51 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice, product
 from math import ceil, prod
+from pathlib import Path
 from typing import Any
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
-from airflow_runai.checkpoints.storage.crc32c import crc32c
+from airflow_runai.checkpoints.storage.crc32c import ends_with_crc32c
+from airflow_runai.checkpoints.storage.name_lists import NameLists, read_name_lists
 
 #: Names of the documents that describe an array, in formats 2 and 3.
 METADATA = (".zarray", "zarr.json")
 _CODE = "orbax-layout"
+# Each piece is a file, or a key of a store; one beyond a million would be listed for minutes.
 _PIECE_LIMIT = 1_000_000
-_WIDTHS = {
-    "bool": 1,
-    "bfloat16": 2,
-    "float16": 2,
-    "float32": 4,
-    "float64": 8,
-    "complex64": 8,
-    "complex128": 16,
-}
-_KINDS = {
-    "bfloat16": "bf16",
-    "float16": "f16",
-    "float32": "f32",
-    "float64": "f64",
-    "complex64": "f32",
+# Zarr allows any size; the product of such sizes stays a number that is quick to handle.
+_SIZE_LIMIT = 1 << 48
+# Size of an element, and its float layout.
+_ELEMENTS = {
+    "bool": (1, "bytes"),
+    "bfloat16": (2, "bf16"),
+    "float16": (2, "f16"),
+    "float32": (4, "f32"),
+    "float64": (8, "f64"),
+    "complex64": (8, "f32"),
+    "complex128": (16, "bytes"),
 }
 _OTHER_TYPES = ("float8_", "float4_", "int4", "int2", "uint4", "uint2", "r")
 _TYPES = {"f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64", "c16": "complex128"}
-_SHARD_ENTRY, _CRC_SIZE = 16, 4
-# What TensorStore writes into the two documents, and the codecs that it knows.
-_MEMBERS2 = {
-    "chunks",
-    "compressor",
-    "dtype",
-    "fill_value",
-    "filters",
-    "order",
-    "shape",
-    "zarr_format",
-}
-_MEMBERS3 = {
-    "chunk_grid",
-    "chunk_key_encoding",
-    "codecs",
-    "data_type",
-    "fill_value",
-    "node_type",
-    "shape",
-    "zarr_format",
-}
-_MORE = {"dimension_separator", "attributes", "dimension_names", "storage_transformers"}
+# Of a shard with one piece: offset and length of 8 bytes each, and a CRC32C.
+_INDEX_SIZE = 20
+# Zarr's sharding codec marks a piece that is all fill values so.
+_NO_PIECE = (1 << 64) - 1
+# Of zstd, whose levels go further than those of gzip.
+_LEVELS = range(-(1 << 17), 23)
 _COMPRESSORS = {"zstd", "zlib", "gzip", "bz2", "blosc"}
+_KEY_PARTS = {"default": ("c", "/"), "v2": ("", ".")}
 _PACKINGS3 = {("bytes",): "", ("bytes", "zstd"): "zstd", ("bytes", "gzip"): "gzip"}
-_CODECS = {
-    "bytes": {"endian"},
-    "zstd": {"level", "checksum"},
-    "gzip": {"level"},
-    "crc32c": set(),
-    "transpose": {"order"},
-    "blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
-    "sharding_indexed": {"chunk_shape", "codecs", "index_codecs", "index_location"},
-}
+
+
+@cache
+def _lists(section: str) -> NameLists:
+    return read_name_lists(Path(__file__).with_name("zarr.txt"))[section]
 
 
 @dataclass(frozen=True)
@@ -133,10 +114,9 @@ class Array:
         return [self._key(place) for place in places]
 
     def _key(self, place: tuple[int, ...]) -> str:
-        numbers = self.between.join(map(str, place))
         if self.before:
-            return f"{self.before}{self.between}{numbers}" if place else self.before
-        return numbers or "0"
+            return self.between.join([self.before, *map(str, place)])
+        return self.between.join(map(str, place)) or "0"
 
 
 def read_array(name: str, data: bytes) -> Array:
@@ -153,30 +133,30 @@ def read_array(name: str, data: bytes) -> Array:
     except (ValueError, RecursionError):
         raise FormatError(_CODE, f"{subject} is no JSON; it was cut or overwritten") from None
     try:
-        is_format2 = document["zarr_format"] == 2
-        return _format2(name, document) if is_format2 else _format3(name, document)
+        layout = _format2 if document["zarr_format"] == 2 else _format3
+        return layout(name, document)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         text = f"{subject} lacks what Zarr writes; it was overwritten"
         raise FormatError(_CODE, text) from None
 
 
 def _format2(name: str, document: dict[str, Any]) -> Array:
-    _expect(_MEMBERS2 <= set(document) <= _MEMBERS2 | _MORE)
+    _check_members(document, "format2")
     _expect(document["order"] in ("C", "F"))
-    dtype, compressor = str(document["dtype"]), document["compressor"]
-    _expect(compressor is None or compressor["id"] in _COMPRESSORS)
+    dtype = str(document["dtype"])
     short = dtype.lstrip("<>|=")
-    has_size = re.fullmatch(r"[a-zA-Z]\d{1,3}", short) is not None
-    width = _WIDTHS.get(short, 0) or (int(short[1:]) if has_size else 0)
-    _expect(width > 0 or short.startswith(_OTHER_TYPES))
+    # NumPy writes the size in bytes behind a letter: <f4.
+    digits = re.fullmatch(r"[a-zA-Z](\d{1,3})", short)
+    size = int(digits[1]) if digits else 0
+    little = not dtype.startswith(">")
+    width, kind = _element(_TYPES.get(short, short), size, little=little)
     shape, piece = _shapes(document["shape"], document["chunks"])
-    big = dtype.startswith(">")
     return Array(
         name=name,
         shape=shape,
         piece=piece,
         dtype=dtype,
-        kind="bytes" if big else _KINDS.get(_TYPES.get(short, short), "bytes"),
+        kind=kind,
         width=width,
         packing=_packing2(document),
         sharded=False,
@@ -187,42 +167,62 @@ def _format2(name: str, document: dict[str, Any]) -> Array:
 
 
 def _packing2(document: dict[str, Any]) -> str:
+    compressor = document["compressor"]
+    _expect(compressor is None or compressor["id"] in _COMPRESSORS)
     if document.get("filters"):
         return "filters"
-    if document["compressor"] is None:
+    if compressor is None:
         return ""
-    name = str(document["compressor"]["id"])
+    name = str(compressor["id"])
     return "gzip" if name == "zlib" else name
 
 
+def _element(dtype: str, size: int, *, little: bool) -> tuple[int, str]:
+    """
+    Return width and float layout of an element.
+
+    :param size: its width, unless the type has a name of its own.
+    """
+    width, kind = _ELEMENTS.get(dtype, (size, "bytes"))
+    _expect(width > 0 or dtype.startswith(_OTHER_TYPES))
+    # Big-endian values are not tested; no machine that trains writes any.
+    return width, kind if little else "bytes"
+
+
 def _format3(name: str, document: dict[str, Any]) -> Array:
-    grid, encoding = document["chunk_grid"], document["chunk_key_encoding"]
-    _expect(_MEMBERS3 <= set(document) <= _MEMBERS3 | _MORE)
+    _check_members(document, "format3")
     _expect((document["zarr_format"], document["node_type"]) == (3, "array"))
-    _expect(grid["name"] == "regular" and encoding["name"] in ("default", "v2"))
+    grid = document["chunk_grid"]
+    _expect(grid["name"] == "regular")
     shape, piece = _shapes(document["shape"], grid["configuration"]["chunk_shape"])
     codecs, sharded = _inner_codecs(document["codecs"], piece)
     names = [codec["name"] for codec in codecs]
-    little = _byte_orders(codecs) == {"little"}
     dtype = str(document["data_type"])
-    digits = re.fullmatch(r"u?int(\d{1,2})", dtype)
-    width = _WIDTHS.get(dtype, 0) or (max(int(digits[1]) // 8, 1) if digits else 0)
-    _expect(width > 0 or dtype.startswith(_OTHER_TYPES))
-    is_default = encoding["name"] == "default"
-    separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
+    # Types of less than a byte take a whole one.
+    bits = re.fullmatch(r"u?int(\d{1,2})", dtype)
+    size = max(int(bits[1]) // 8, 1) if bits else 0
+    width, kind = _element(dtype, size, little=_byte_orders(codecs) == {"little"})
+    before, between = _key_parts(document["chunk_key_encoding"])
     return Array(
         name=name,
         shape=shape,
         piece=piece,
         dtype=dtype,
-        kind=_KINDS.get(dtype, "bytes") if little else "bytes",
+        kind=kind,
         width=width,
         packing=_PACKINGS3.get(tuple(names), "+".join(names)),
         sharded=sharded,
         optional=True,
-        between=str(separator),
-        before="c" if is_default else "",
+        between=between,
+        before=before,
     )
+
+
+def _key_parts(encoding: dict[str, Any]) -> tuple[str, str]:
+    """Return the beginning of every key, and what lies between its numbers."""
+    before, between = _KEY_PARTS[encoding["name"]]
+    options = encoding.get("configuration", {})
+    return before, str(options.get("separator", between))
 
 
 def _inner_codecs(
@@ -231,28 +231,43 @@ def _inner_codecs(
     """Return the codecs of a piece, and whether it lies in a shard."""
     if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
         return codecs, False
-    inner = codecs[0]["configuration"]
-    _expect(set(inner) <= _CODECS["sharding_indexed"])
-    _expect([codec["name"] for codec in inner["index_codecs"]] == ["bytes", "crc32c"])
-    _expect(_byte_orders(inner["index_codecs"]) == {"little"})
-    _expect(inner.get("index_location", "end") == "end")
+    shard = codecs[0]["configuration"]
+    _check_shard(shard)
+    if tuple(shard["chunk_shape"]) == piece:
+        return shard["codecs"], True
     # Orbax writes one piece into each shard; several are only known to exist.
-    return (inner["codecs"] if tuple(inner["chunk_shape"]) == piece else codecs), True
+    return codecs, True
+
+
+def _check_shard(shard: dict[str, Any]) -> None:
+    codecs = shard["index_codecs"]
+    _expect(set(shard) <= _lists("codecs")["sharding_indexed"])
+    _expect([codec["name"] for codec in codecs] == ["bytes", "crc32c"])
+    _expect(_byte_orders(codecs) == {"little"})
+    _expect(shard.get("index_location", "end") == "end")
 
 
 def _byte_orders(codecs: list[dict[str, Any]]) -> set[object]:
     """Return the byte orders that codecs name, after checking each codec."""
-    orders: set[object] = set()
-    for codec in codecs:
-        options = codec.get("configuration", {})
-        _expect(set(codec) <= {"name", "configuration"})
-        _expect(set(options) <= _CODECS[codec["name"]])
-        level = options.get("level", 0)
-        _expect(type(level) is int and -(1 << 17) <= level <= 22)
-        _expect(isinstance(options.get("checksum", False), bool))
-        orders.add(options.get("endian", "little"))
+    orders = {_byte_order(codec) for codec in codecs}
     _expect(orders <= {"little", "big"})
     return orders
+
+
+def _byte_order(codec: dict[str, Any]) -> object:
+    options = codec.get("configuration", {})
+    _expect(set(codec) <= {"name", "configuration"})
+    _expect(set(options) <= _lists("codecs")[codec["name"]])
+    level = options.get("level", 0)
+    _expect(type(level) is int and level in _LEVELS)
+    _expect(isinstance(options.get("checksum", False), bool))
+    return options.get("endian", "little")
+
+
+def _check_members(document: dict[str, Any], layout: str) -> None:
+    members = _lists("members")
+    required = members[layout]
+    _expect(required <= document.keys() <= required | members["optional"])
 
 
 def _expect(holds: bool) -> None:
@@ -262,16 +277,15 @@ def _expect(holds: bool) -> None:
 
 def _shapes(shape: object, piece: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
     whole, step = _sizes(shape), _sizes(piece)
-    if len(whole) != len(step) or (0 in step and 0 not in whole):
-        raise ValueError("pieces of another shape")
+    _expect(len(whole) == len(step))
+    _expect(0 not in step or 0 in whole)
     return whole, step
 
 
 def _sizes(value: object) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise ValueError("no shape")
-    if not all(type(size) is int and 0 <= size < 1 << 48 for size in value):
-        raise ValueError("no shape")
+    _expect(all(type(size) is int and 0 <= size < _SIZE_LIMIT for size in value))
     return tuple(value)
 
 
@@ -282,11 +296,10 @@ def sharded_piece(index: bytes, size: int) -> tuple[int, int]:
     :param index: the last 20 bytes of the shard: offset, length and CRC32C.
     :param size: of the shard, in bytes.
     """
-    is_whole = len(index) == _SHARD_ENTRY + _CRC_SIZE
-    if not is_whole or crc32c(index[:-4]) != int.from_bytes(index[-4:], "little"):
+    if len(index) != _INDEX_SIZE or not ends_with_crc32c(index):
         raise FormatError(_CODE, "the index of a shard is damaged: its CRC32C does not match")
-    offset, length = int.from_bytes(index[:8], "little"), int.from_bytes(index[8:16], "little")
-    if offset == length == (1 << 64) - 1:
+    offset, length = struct.unpack_from("<QQ", index)
+    if offset == length == _NO_PIECE:
         return 0, 0
     if offset + length + len(index) > size:
         text = "the index of a shard reaches beyond it; it was cut or overwritten"
