@@ -51,14 +51,22 @@ def place_of(name: str, top: str = "", optimizers: tuple[str, ...] = ()) -> Tens
         return "other"
     keys = _keys(name)
     last = keys[-1] if keys else ""
-    if any(moment in last for moment in MOMENTS) or any("optim" in key.lower() for key in keys):
-        return "moment"
-    if any(name.startswith(f"{path}.") for path in optimizers):
+    if _is_moment(name, keys, last, optimizers):
         return "moment"
     if _words(last) & _lists()["trained"]:
         return "weight"
-    is_bookkeeping = _BOOKKEEPING.fullmatch(top or name) is not None
-    return "other" if is_bookkeeping or (len(keys) == 1 and _is_measure(last)) else "weight"
+    if _BOOKKEEPING.fullmatch(top or name):
+        return "other"
+    # A number at the top, such as best_loss; below it may be a parameter of that name.
+    return "other" if len(keys) == 1 and _is_measure(last) else "weight"
+
+
+def _is_moment(name: str, keys: list[str], last: str, optimizers: tuple[str, ...]) -> bool:
+    if any(moment in last for moment in MOMENTS):
+        return True
+    if any("optim" in key.lower() for key in keys):
+        return True
+    return any(name.startswith(f"{path}.") for path in optimizers)
 
 
 def excuse(name: str, place: TensorPlace, content: ContentTest) -> str:

@@ -25,8 +25,9 @@ def root_fingerprint(root: Location, *, least_step: int | None = None) -> str:
         for candidate in candidates(root)
         if least_step is None or (candidate.step or least_step) >= least_step
     ]
-    lines = (f"{candidate.path.name} {_mark(candidate)}\n" for candidate in relevant[:_COUNT])
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    lines = [f"{candidate.path.name} {_mark(candidate)}\n" for candidate in relevant[:_COUNT]]
+    content = "".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(content).hexdigest()
 
 
 def _mark(candidate: Candidate) -> str:

@@ -60,16 +60,13 @@ def read_requirements(path: Location | SmallFile) -> Requirements:
     except RequirementError as error:
         raise RequirementError([f"{path}: {problem}" for problem in error.problems]) from None
     except (ValueError, RecursionError) as error:
-        raise RequirementError(
-            [f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"]
-        ) from None
+        problem = f"{path}: {error}; a JSON object, or a checkpoint report, is allowed"
+        raise RequirementError([problem]) from None
     except FileNotFoundError:
-        raise RequirementError(
-            [f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"]
-        ) from None
-    required = {
-        name: TensorRequirement(entry.dtype, entry.shape) for (_, name), entry in tensors.items()
-    }
+        problem = f"{path}: does not exist; a JSON object, or a checkpoint report, is expected"
+        raise RequirementError([problem]) from None
+    pairs = ((name, entry) for (_, name), entry in tensors.items())
+    required = {name: TensorRequirement(entry.dtype, entry.shape) for name, entry in pairs}
     return Requirements(tensors=required)
 
 
@@ -89,10 +86,11 @@ def write_report(path: Location | SmallFile, selection: Selection, before: Ledge
 
     :raises OSError: if it cannot be written.
     """
-    ledger = before if selection.chosen is None else selection.chosen.ledger
+    chosen = selection.chosen
+    ledger = before if chosen is None else chosen.ledger
     document = {
         "schema": SCHEMA,
-        "chosen": None if selection.chosen is None else _full(selection.chosen),
+        "chosen": None if chosen is None else _full(chosen),
         "rejected": [_full(report) for report in selection.rejected],
         "ledger": None if ledger is None else ledger.to_json(),
     }
@@ -100,4 +98,7 @@ def write_report(path: Location | SmallFile, selection: Selection, before: Ledge
 
 
 def _full(report: Report) -> dict[str, object]:
-    return {**report.to_json(), "world_size": report.world_size, "metrics": dict(report.metrics)}
+    document = report.to_json()
+    document["world_size"] = report.world_size
+    document["metrics"] = dict(report.metrics)
+    return document

@@ -60,7 +60,19 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
         "memory": _MEMORY,
         "seconds": seconds,
     }
+    line = _answered(request, seconds, listen)
+    end, message = line["end"], line["message"]
+    if end == "missing":
+        return f"h5py cannot be used ({message})"
+    if end != "done":
+        raise FormatError(_CODES.get(end, "hdf5-limit"), f"h5py: {message}")
+    return None
+
+
+def _answered(request: dict[str, Any], seconds: int, listen: Listener) -> dict[str, Any]:
+    """Return the last line of the probe."""
     with _started() as probe:
+        # The probe limits its processor time; it may wait for a disk much longer, but not for ever.
         watch = Timer(10 * seconds, probe.kill)
         watch.start()
         try:
@@ -69,15 +81,10 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
             with suppress(BrokenPipeError):
                 probe.stdin.write(json.dumps(request).encode())
                 probe.stdin.close()
-            end = _heard(probe.stdout, listen)
+            return _heard(probe.stdout, listen)
         finally:
             watch.cancel()
             probe.kill()
-    if end["end"] == "missing":
-        return f"h5py cannot be used ({end['message']})"
-    if end["end"] != "done":
-        raise FormatError(_CODES.get(end["end"], "hdf5-limit"), f"h5py: {end['message']}")
-    return None
 
 
 def _started() -> subprocess.Popen[bytes]:

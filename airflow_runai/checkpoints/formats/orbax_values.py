@@ -18,7 +18,8 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.checking.tensor_content import TensorContent
 from airflow_runai.checkpoints.containers.ocdbt import Value, values_of
-from airflow_runai.checkpoints.containers.zarr import METADATA, Array, read_array, sharded_piece
+from airflow_runai.checkpoints.containers.zarr import Array, sharded_piece
+from airflow_runai.checkpoints.containers.zarr_documents import METADATA, read_array
 from airflow_runai.checkpoints.containers.zstd import unpack
 from airflow_runai.checkpoints.formats.orbax_documents import read_item_tree
 from airflow_runai.checkpoints.storage.listing import Listing

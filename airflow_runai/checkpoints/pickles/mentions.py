@@ -56,12 +56,13 @@ class Mentions:
         place = _CALLERS.get((function.module, function.name))
         if place is None or not isinstance(args, tuple) or len(args) <= place:
             return
-        target = args[place]
-        if isinstance(target, Global):
-            self._raise(target, "made" if function.name == "defaultdict" else "called")
-        elif isinstance(target, Call):
-            # It is not known what such an object does when it is called.
-            self("builtins", "__call__")
+        match args[place]:
+            case Global() as target:
+                # A defaultdict calls without arguments, and so can only make an empty value.
+                self._raise(target, "made" if function.name == "defaultdict" else "called")
+            case Call():
+                # It is not known what such an object does when it is called.
+                self("builtins", "__call__")
 
     def _raise(self, name: Global, use: Use) -> None:
         key = (name.module, name.name)

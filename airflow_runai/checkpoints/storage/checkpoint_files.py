@@ -15,6 +15,7 @@ from typing import Any
 from airflow_runai.checkpoints.storage.listing import Listing, Location, list_tree, stat_entry
 
 INDEX = ".index"
+#: As many as a check lists by default.
 MAX_FILES = 10_000
 
 
@@ -39,11 +40,9 @@ def list_checkpoint(
     bundle = Listing(path, path.name, truncated=len(files) > limit)
     for name, child in sorted(files.items()):
         try:
-            entry = stat_entry(child)
+            bundle.add(name, stat_entry(child))
         except Exception as error:
             on_error(name, error)
-            continue
-        (bundle.files if entry.kind == "file" else bundle.others)[name] = entry
     return bundle
 
 

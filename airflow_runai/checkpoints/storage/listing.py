@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 Kind = Literal["file", "directory", "special", "link", "gone"]
+# What trainers write is a handful of levels deep.
 _DEPTH_LIMIT = 16
 # Where TensorFlow keeps the parts of a checkpoint until it merges them: ckpt-12_temp.
 _TENSORFLOW_PARTS = re.compile(r"_temp(?:_[0-9a-f]{32})?$")
@@ -83,9 +84,19 @@ class Listing:
         """The same checkpoint status as one of its files."""
         return Listing(self.files[name].path, name, {name: self.files[name]}, single=True)
 
+    def add(self, name: str, entry: FileEntry) -> None:
+        """Add what is not a directory."""
+        entries = self.files if entry.kind == "file" else self.others
+        entries[name] = entry
+
     def has_top_level(self, name: str) -> bool:
         """Whether a file of that name lies at the top of the directory."""
         return not self.single and name in self.files
+
+    @property
+    def size(self) -> int:
+        """Size of all its files, in bytes."""
+        return sum(entry.size for entry in self.files.values())
 
     @property
     def fingerprint(self) -> dict[str, tuple[int, float]]:
@@ -95,11 +106,10 @@ class Listing:
     @property
     def mark(self) -> str:
         """The fingerprint as a short text, to recognise the same files later."""
-        content = (
-            sorted(self.fingerprint.items()),
-            sorted((name, entry.kind) for name, entry in self.others.items()),
-        )
-        return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).hexdigest()
+        files = sorted(self.fingerprint.items())
+        others = sorted((name, entry.kind) for name, entry in self.others.items())
+        content = repr((files, others)).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(content).hexdigest()
 
 
 def stat_entry(path: Location) -> FileEntry:
@@ -109,6 +119,7 @@ def stat_entry(path: Location) -> FileEntry:
     :raises OSError: if it does not exist or access is denied.
     """
     status = path.stat()
+    # ObjectStoragePath leaves out what its storage does not know.
     mode = int(getattr(status, "st_mode", 0) or 0)
     size = int(getattr(status, "st_size", 0) or 0)
     mtime = float(getattr(status, "st_mtime", 0) or 0)
@@ -132,7 +143,7 @@ def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], N
     tree = Listing(root, root.name)
     if top.kind != "directory":
         tree.single = True
-        (tree.files if top.kind == "file" else tree.others)[root.name] = top
+        tree.add(root.name, top)
         return tree
     pending: list[tuple[str, Location]] = [("", root)]
     while pending:
@@ -166,8 +177,12 @@ def _fits(folder: Any, limit: int) -> bool:
     if "s3" not in getattr(system, "protocol", ()):
         return True
     bucket, key, _ = system.split_path(folder.path)
-    prefix = key.rstrip("/") + "/" if key else ""
-    query = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": min(limit + 1, 1000)}
+    query = {
+        "Bucket": bucket,
+        "Prefix": key.rstrip("/") + "/" if key else "",
+        "Delimiter": "/",
+        "MaxKeys": min(limit + 1, 1000),
+    }
     count = 0
     while count <= limit:
         page = system.call_s3("list_objects_v2", **query)
@@ -222,10 +237,8 @@ def _child_entry(child: Any) -> FileEntry:
 
 
 def _place(tree: Listing, name: str, entry: FileEntry, pending: list[tuple[str, Location]]) -> None:
-    if entry.kind == "file":
-        tree.files[name] = entry
-    elif entry.kind != "directory":
-        tree.others[name] = entry
+    if entry.kind != "directory":
+        tree.add(name, entry)
     elif name.count("/") + 1 >= _DEPTH_LIMIT:
         tree.truncated = True
     else:
