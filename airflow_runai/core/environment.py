@@ -51,9 +51,10 @@ _FORMS = (
 
 
 def _source(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    if len(entry) != 1 or next(iter(entry)) not in _SOURCES:
+    kind = next(iter(entry), None)
+    if len(entry) != 1 or kind not in _SOURCES:
         raise ValueError(f"{name} has the keys {sorted(entry)}; allowed: exactly one of {_FORMS}")
-    kind, where = next(iter(entry.items()))
+    where = entry[kind]
     if kind == "pod_field":
         return {_SOURCES[kind]: {"path": text(where)}}
     if not isinstance(where, Mapping) or set(where) != {"name", "key"}:

@@ -46,7 +46,8 @@ def read(cls: type[P], value: object, path: str, problems: list[str]) -> P:
         found = f"{cut(repr(value), 80)} is a {type(value).__name__}"
         problems.append(f"{path}: {found}; allowed: a mapping of {_names(cls)}")
         return cls()
-    problems.extend(unknown_keys(cls, value, path))
+    problems += unknown_keys(cls, value, path)
+    # Null means "not set", as in YAML; whatever is set is checked, "" and 0 too.
     checked = {
         name: _checked(item, value[name], f"{path}.{name}", problems)
         for name, item in declared(cls).items()
@@ -122,7 +123,7 @@ def parts(cls: type[Any]) -> Check:
     """Accept a list of mappings that ``cls`` describes."""
 
     def check(value: Any) -> tuple[Any, ...]:
-        if isinstance(value, Mapping) or not isinstance(value, (list, tuple)):
+        if not isinstance(value, (list, tuple)):
             raise ValueError(
                 f"a {type(value).__name__}; allowed: a list of mappings of {_names(cls)}"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +49,16 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
     if FINGERPRINT_VARIABLE not in variables or not all(isinstance(value, str) for value in names):
         return None
     dag_id, task_id, run_id = map(str, names)
-    mark = Mark.from_environment(variables)
-    for index in [mark.map_index] if mark else range(-1, MAX_MAP_INDEX):
+    # Anyone can set variables; the hash in the name proves that they are true.
+    for index in _map_indexes(variables):
         if TaskIdentity(instance, dag_id, run_id, task_id, index).digest() == named[1]:
             return Origin(dag_id, task_id, run_id, index)
     return None
+
+
+def _map_indexes(variables: Mapping[str, Any]) -> Iterable[int]:
+    mark = Mark.from_environment(variables)
+    return [mark.map_index] if mark else range(-1, MAX_MAP_INDEX)
 
 
 def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -28,6 +28,8 @@ GONE = "gone"
 TIMED_OUT = "timed_out"
 STALLED = "stalled"
 STATUSES = frozenset({SUCCEEDED, FAILED, STOPPED, GONE, TIMED_OUT, STALLED})
+#: Fields that are plain texts, in :class:`Outcome` and in its event.
+_TEXTS = ("workload_id", "name", "phase", "reason", "project_id", "cluster_id", "kind")
 
 
 @dataclass(frozen=True)
@@ -87,22 +89,24 @@ class Outcome:
             )
         return cls(
             status=event["status"],
-            workload_id=str(event.get("workload_id", "")),
-            name=str(event.get("name", "")),
-            phase=str(event.get("phase", "")),
-            reason=str(event.get("reason", "")),
             ended_at=float(event.get("ended_at", 0.0)),
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),
             absent=bool(event.get("absent")),
-            **{key: str(event.get(key) or "") for key in ("project_id", "cluster_id", "kind")},
+            **{key: str(event.get(key) or "") for key in _TEXTS},
         )
 
     def workload(self) -> Workload:
         """Return what is known of the workload, for another look."""
-        born = self.timeline[0].at if self.timeline else 0.0
-        where = {key: getattr(self, key) for key in ("project_id", "cluster_id", "kind")}
-        return Workload(self.workload_id, self.name, self.phase, created_at=born, **where)
+        return Workload(
+            id=self.workload_id,
+            name=self.name,
+            phase=self.phase,
+            project_id=self.project_id,
+            cluster_id=self.cluster_id,
+            kind=self.kind,
+            created_at=self.timeline[0].at if self.timeline else 0.0,
+        )
 
     def to_news(self) -> dict[str, Any]:
         """Return what the live timeline shows at its end."""
@@ -110,16 +114,17 @@ class Outcome:
 
     def to_result(self, project: str) -> dict[str, Any]:
         """Return the small mapping that the operator leaves as its result."""
-        runs = (m.at for m in self.timeline if meaning(m.phase) is Meaning.RUNNING)
+        times = {meaning(moment.phase): moment.at for moment in reversed(self.timeline)}
         return {
             "workload_id": self.workload_id,
             "name": self.name,
             "project": project,
             "phase": self.phase,
             "submitted_at": self.timeline[0].at if self.timeline else None,
-            "started_at": next(runs, None),
+            "started_at": times.get(Meaning.RUNNING),
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),
+            # Again at the top, where a branch or a mail template looks for them.
             "interruptions": self.clocks.interruptions,
             "preemptions": self.clocks.preemptions,
         }

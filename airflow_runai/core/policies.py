@@ -35,18 +35,17 @@ def breaches(policy: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
 
 
 def _walk(rules: Mapping[str, Any], value: Any, default: Any, path: str) -> Iterator[str]:
+    # A leaf is known by its rules; a field of the same name ("options") would hold a mapping.
     if any(name in _RULES and not isinstance(rule, Mapping) for name, rule in rules.items()):
         yield from _leaf(rules, value, default, path)
-        return
-    if "instances" in rules:
+    elif "instances" in rules:
         if _mapping(rules["instances"]).get("canAdd") is False and value:
             yield f"{path}: {len(value)} of its own; the policy lets no one add any"
-        return
-    for name, rule in rules.items():
-        if isinstance(rule, Mapping):
-            yield from _walk(
-                rule, _mapping(value).get(name), _mapping(default).get(name), f"{path}.{name}"
-            )
+    else:
+        values, defaults = _mapping(value), _mapping(default)
+        for name, rule in rules.items():
+            if isinstance(rule, Mapping):
+                yield from _walk(rule, values.get(name), defaults.get(name), f"{path}.{name}")
 
 
 def _leaf(rule: Mapping[str, Any], value: Any, default: Any, path: str) -> Iterator[str]:

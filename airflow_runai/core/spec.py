@@ -192,6 +192,7 @@ class WorkloadSpec:
     def to_wire(self) -> dict[str, Any]:
         """Return the request body without name, project and cluster."""
         body: dict[str, Any] = {}
+        # Sent even by default: older servers, which do not know it, derive it from the priority class.
         spec = {
             "preemptibility": "preemptible",
             **write(replace(self, raw=None, template_id=None, distributed=None)),
@@ -214,12 +215,16 @@ def _master(worker: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict
         return {"masterSpecSameAsWorker": True}
     own = _read_master(source, [])
     if own.compute and own.compute.asks_for_gpus:
-        # The master's answer is the whole answer: its devices would contradict a worker's share.
-        compute = worker.get("compute") or {}
-        others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
-        worker = {**worker, "compute": others}
+        worker = _without_gpus(worker)
     master = deep_merge(worker, write(replace(own, raw=None)))
     return {"masterSpec": deep_merge(master, own.raw or {})}
+
+
+def _without_gpus(worker: Mapping[str, Any]) -> dict[str, Any]:
+    # The master's answer is the whole answer: its devices would contradict a worker's share.
+    compute = worker.get("compute") or {}
+    others = {key: value for key, value in compute.items() if not key.startswith("gpu")}
+    return {**worker, "compute": others}
 
 
 def _read_master(source: Mapping[str, Any], problems: list[str]) -> WorkloadSpec:

@@ -99,11 +99,7 @@ class Workload:
         """
         if not isinstance(item, Mapping):
             raise Unreadable(f"a workload must be a JSON object, got {type(item).__name__}")
-        identity = item.get("id") or item.get("workloadId")
-        phase = item.get("phase") or item.get("actualPhase") or "Unknown"
-        if not isinstance(identity, str) or not isinstance(phase, str):
-            keys = cut(str(sorted(map(str, item))[:12]))
-            raise Unreadable(f"a workload without id or readable phase; its keys are {keys}")
+        identity, phase = _id_and_phase(item)
         variables = _own_variables(item)
         return cls(
             id=exact(identity, "workload's id"),
@@ -130,6 +126,16 @@ class Workload:
     def from_json(cls, value: Mapping[str, Any]) -> Workload:
         """Read what :meth:`to_json` wrote."""
         return cls(**value)
+
+
+def _id_and_phase(item: Mapping[str, Any]) -> tuple[str, str]:
+    identity = item.get("id") or item.get("workloadId")
+    phase = item.get("phase") or item.get("actualPhase") or "Unknown"
+    if isinstance(identity, str) and isinstance(phase, str):
+        return identity, phase
+    # Only names of keys are shown: values may be secrets.
+    keys = cut(str(sorted(map(str, item))[:12]))
+    raise Unreadable(f"a workload without id or readable phase; its keys are {keys}")
 
 
 def fingerprint_in(spec: Mapping[str, Any]) -> str | None:
