@@ -192,7 +192,7 @@ class WorkloadSpec:
     def to_wire(self) -> dict[str, Any]:
         """Return the request body without name, project and cluster."""
         body: dict[str, Any] = {}
-        # Sent even by default: older servers, which do not know it, derive it from the priority class.
+        # Always sent: the server's own default follows from the priority class.
         spec = {
             "preemptibility": "preemptible",
             **write(replace(self, raw=None, template_id=None, distributed=None)),

@@ -11,6 +11,8 @@ from airflow_runai.errors import NoValidCheckpoint
 from airflow_runai.tasks.locations import without_connection
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
     from airflow_runai.checkpoints import Report, Selection
 
 #: Refused checkpoints in a result; the log and the report have all.
@@ -72,3 +74,9 @@ def reasons(report: Report) -> str:
     errors = [finding.message for finding in report.findings if finding.severity == "error"]
     shown = errors or [finding.message for finding in report.findings[-3:]]
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
+
+
+def fill_events(task: BaseOperator, context: Context, extra: Mapping[str, Any]) -> None:
+    """Give the events of the task's ``outlets`` what consumers of the assets need."""
+    for asset in task.outlets:
+        context["outlet_events"][asset].extra = dict(extra)
