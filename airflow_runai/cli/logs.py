@@ -43,15 +43,14 @@ def main(arguments: Namespace) -> int:
 
 
 def _ways(hook: RunaiHook, project: Project, workload: Workload) -> dict[str, Any]:
-    name, namespace = shlex.quote(workload.name), shlex.quote(project.namespace or "NAMESPACE")
-    runai = f"runai training logs {name} -p {shlex.quote(project.name)}"
+    quote = shlex.quote
+    runai = f"runai training logs {quote(workload.name)} -p {quote(project.name)}"
+    kubectl = f"kubectl logs -n {quote(project.namespace or 'NAMESPACE')}"
     return {
         # Other types of workloads have subcommands of their own.
         "runai": runai if workload.path == "trainings" else None,
         "page": workload_page(hook.settings.url, workload, project.name),
-        "kubectl": [
-            f"kubectl logs -n {namespace} {shlex.quote(pod)}" for pod in _pods(hook, workload)
-        ],
+        "kubectl": [f"{kubectl} {quote(pod)}" for pod in _pods(hook, workload)],
     }
 
 

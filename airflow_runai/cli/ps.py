@@ -35,13 +35,14 @@ def main(arguments: Namespace) -> int:
     hook = hook_for(arguments.conn)
     owned = _owned(hook, arguments)
     states = _task_states([one.origin for one in owned], required=arguments.orphans)
+    if_empty = "nothing of this Airflow is there"
     if arguments.orphans:
+        if_empty = "no orphans"
         owned = [orphan.owned for orphan in orphans(owned, states)]
     at = hook.run(now())  # of the control plane, whose clock stamped the workloads
     rows = [_row(one, states.get(one.origin), _clocks(hook, one.workload, at), at) for one in owned]
     if arguments.output not in ("json", "yaml"):
         rows = [_for_people(row) for row in rows]
-    if_empty = "no orphans" if arguments.orphans else "nothing of this Airflow is there"
     print_rows(rows, arguments.output, if_empty)
     return 1 if rows and arguments.orphans else 0
 
@@ -78,7 +79,7 @@ def _clocks(hook: RunaiHook, workload: Workload, at: float) -> Clocks | None:
 
 
 def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
-    workload, origin = one.workload, one.origin
+    workload = one.workload
     seconds = spent.to_dict() if spent else {}
     return {
         "name": workload.name,
@@ -90,11 +91,18 @@ def _row(one: Owned, state: str | None, spent: Clocks | None, at: float) -> Row:
         "running": seconds.get("running"),
         "interrupted_total": seconds.get("interrupted_total"),
         "interruptions": seconds.get("interruptions"),
+        **task_columns(one.origin),
+        "id": workload.id,
+    }
+
+
+def task_columns(origin: Origin) -> Row:
+    """Return the columns that name the task of a workload."""
+    return {
         "dag": origin.dag_id,
         "task": origin.task_id,
         "run": origin.run_id,
         "map_index": origin.map_index,
-        "id": workload.id,
     }
 
 
@@ -111,6 +119,7 @@ def _for_people(row: Mapping[str, Any]) -> Row:
         "running": format_duration(row["running"]),
         "interrupted": _interrupted(row),
         "dag": row["dag"],
+        # As Airflow's own pages name one instance of a mapped task.
         "task": f"{row['task']}[{row['map_index']}]" if is_mapped else row["task"],
         "run": row["run"],
     }

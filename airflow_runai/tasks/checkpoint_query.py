@@ -277,13 +277,12 @@ def quarantine_rejected(selection: Selection, query: CheckpointQuery) -> dict[st
     moved: dict[str, str] = {}
     root, below = query.place(), query.untrusted_below()
     for report in selection.rejected:
-        if report.verdict not in BAD:
-            continue
+        # The path in a report may carry the connection's id; its name is the same everywhere.
+        checkpoint = root / report.path.rpartition("/")[2]
         try:
-            target = quarantine(root / report.path.rpartition("/")[2], report, below=below)
+            if report.verdict in BAD:
+                moved[report.path] = str(quarantine(checkpoint, report, below=below))
+                log.warning("%s was quarantined: %s", report.path, moved[report.path])
         except QuarantineProblem as problem:
             log.warning("%s", problem)
-            continue
-        moved[report.path] = str(target)
-        log.warning("%s was quarantined: %s", report.path, target)
     return moved

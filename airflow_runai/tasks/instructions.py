@@ -84,8 +84,6 @@ def gather(
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
     effective = _from_templates(name, templates, call, line)
-    for warning in effective.warnings:
-        log.warning("%s", warning)
     project = own.project or effective.project
     return replace(own, spec=effective.spec, project=project, effective=effective)
 
@@ -114,8 +112,8 @@ def _from_line(command_line: str, render: Callable[[Any], Any]) -> Instructions:
     parsed = parse_command(command_line)
     for warning in parsed.warnings:
         log.warning("command_line: %s", warning)
-    line, rendered = parsed.line, _rendered(parsed, render)
-    line = replace(line, said=rendered["said"], git=rendered["git"])
+    rendered = _rendered(parsed, render)
+    line = replace(parsed.line, said=rendered["said"], git=rendered["git"])
     return Instructions(
         {},
         slug=_slug(parsed),
@@ -162,6 +160,8 @@ def _from_templates(
     if effective.templates:
         chain = " < ".join(effective.templates)
         log.info("templates: %s; layer of each key: %s", chain, effective.layers)
+    for warning in effective.warnings:
+        log.warning("%s", warning)
     return effective
 
 
