@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from airflow_runai.core.jinja import is_templated
@@ -68,8 +69,7 @@ def of_variables(variables: Mapping[str, Any]) -> Iterator[CheckpointPlace]:
 
 def of_words(words: Iterable[str]) -> Iterator[CheckpointPlace]:
     """Find them among the words of a command: ``--name value``, ``[--]name=value``."""
-    words = list(words)
-    for word, after in zip(words, [*words, ""][1:], strict=True):
+    for word, after in pairwise([*words, ""]):
         assigned = _ASSIGNED.fullmatch(word)
         if assigned:
             yield from _named(assigned[1], assigned[2], f"spec.args, {assigned[1]}")

@@ -46,14 +46,12 @@ def _is_deliberate(facts: Facts, place: CheckpointPlace, mount: Mount) -> bool:
     if facts.shell is not None:
         if copies(facts.shell, path):
             return True
+        # A relative path depends on where the script has gone.
         moves = any(command.name in ("cd", "pushd") for command in facts.shell.commands)
         if moves and not path.startswith("/"):
             return True
-    others = (
-        other
-        for other in facts.checkpoint_places
-        if other.in_script and other.firm and other is not place
-    )
+    in_script = [other for other in facts.checkpoint_places if other.in_script and other.firm]
+    others = [other for other in in_script if other is not place]
     return mount.kind is Kind.LOST and any(_may_keep(facts, other) for other in others)
 
 

@@ -130,8 +130,11 @@ def _hidden_afterwards(script: ShellScript, end: Ending) -> str | None:
     words = _words_after(end)
     if not end.background:
         return _overwritten(script, end.training, end.after, words)
-    if not end.waits:
-        return None
+    return _hidden_by_waits(script, end, words) if end.waits else None
+
+
+def _hidden_by_waits(script: ShellScript, end: Ending, words: str) -> str | None:
+    # Only "wait PID" has the exit code of what it waited for.
     if all(command.plain == ("wait",) for command in end.waits) and "exit" not in words:
         return "wait without a process id ends with 0"
     index = _index_of_last_wait(end)
