@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import Any
 
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.inventory import inventory
@@ -19,6 +18,7 @@ from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.exit_codes import command
 from airflow_runai.cli.output import Row, format_duration, print_rows
 from airflow_runai.core.flow import now
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.origin import Origin
 from airflow_runai.core.orphans import Owned, orphans
 from airflow_runai.core.timeline import Clocks, clocks
@@ -106,7 +106,7 @@ def task_columns(origin: Origin) -> Row:
     }
 
 
-def _for_people(row: Mapping[str, Any]) -> Row:
+def _for_people(row: JsonMapping) -> Row:
     """Return a row with fewer columns, and with durations that are easy to read."""
     is_mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {
@@ -125,7 +125,7 @@ def _for_people(row: Mapping[str, Any]) -> Row:
     }
 
 
-def _interrupted(row: Mapping[str, Any]) -> str:
+def _interrupted(row: JsonMapping) -> str:
     times = row["interruptions"]
     if times is None:
         return ""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import cut
 from airflow_runai.core.values import Check, nearest
 
@@ -75,9 +76,9 @@ def unknown_keys(cls: type, value: Mapping[Any, Any], path: str) -> list[str]:
     ]
 
 
-def write(part: Any) -> dict[str, Any]:
+def write(part: Any) -> JsonObject:
     """Return the wire form of a part: only what was set; null may mean something else."""
-    written: dict[str, Any] = {}
+    written: JsonObject = {}
     for name, item in declared(type(part)).items():
         value = getattr(part, name)
         entry = None if value is None else item.metadata["write"](value)

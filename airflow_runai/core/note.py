@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
+
 _MAX_GENERATION = 9999
 
 
@@ -55,7 +57,7 @@ class Note:
             return None
         return cls(**{**read, "try_number": read["try_number"] or 1})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values."""
         return asdict(self)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.marks import Mark
 from airflow_runai.core.naming import TaskIdentity
 from airflow_runai.core.workload import FINGERPRINT_VARIABLE, named_values
@@ -32,7 +32,7 @@ class Origin:
     map_index: int | None = None
 
 
-def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
+def origin(item: JsonMapping, instance: str) -> Origin | None:
     """
     Return where a workload comes from, or ``None`` if not from this Airflow.
 
@@ -56,12 +56,12 @@ def origin(item: Mapping[str, Any], instance: str) -> Origin | None:
     return None
 
 
-def _map_indexes(variables: Mapping[str, Any]) -> Iterable[int]:
+def _map_indexes(variables: JsonMapping) -> Iterable[int]:
     mark = Mark.from_environment(variables)
     return [mark.map_index] if mark else range(-1, MAX_MAP_INDEX)
 
 
-def variables_of(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def variables_of(item: JsonMapping) -> JsonMapping | None:
     """Read either shape, a mapping or a list; ``None`` if the server leaves variables out."""
     listed = item.get("environmentVariables")
     # Workloads of ours have some: an empty list was left out, too.

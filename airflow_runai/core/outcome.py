@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from math import isfinite
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import Meaning, meaning
 from airflow_runai.core.texts import cut
 from airflow_runai.core.timeline import Clocks, Moment, bounded, merge
@@ -57,7 +58,7 @@ class Outcome:
     cluster_id: str = ""
     kind: str = ""
 
-    def to_event(self) -> dict[str, Any]:
+    def to_event(self) -> JsonObject:
         """Return plain JSON values; :meth:`from_event` is the inverse."""
         return {
             "status": self.status,
@@ -75,7 +76,7 @@ class Outcome:
         }
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Outcome:
+    def from_event(cls, event: JsonMapping) -> Outcome:
         """
         Read what :meth:`to_event` wrote.
 
@@ -108,11 +109,11 @@ class Outcome:
             created_at=self.timeline[0].at if self.timeline else 0.0,
         )
 
-    def to_news(self) -> dict[str, Any]:
+    def to_news(self) -> JsonObject:
         """Return what the live timeline shows at its end."""
         return news(self.timeline, self.clocks, self.phase)
 
-    def to_result(self, project: str) -> dict[str, Any]:
+    def to_result(self, project: str) -> JsonObject:
         """Return the small mapping that the operator leaves as its result."""
         times = {meaning(moment.phase): moment.at for moment in reversed(self.timeline)}
         return {
@@ -130,13 +131,13 @@ class Outcome:
         }
 
 
-def _record(cls: Callable[..., T], value: Mapping[str, Any]) -> T:
+def _record(cls: Callable[..., T], value: JsonMapping) -> T:
     """Leave out what another version of this package has added."""
     parameters = signature(cls).parameters
     return cls(**{key: entry for key, entry in value.items() if key in parameters})
 
 
-def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> dict[str, Any]:
+def news(timeline: tuple[Moment, ...], clocks: Clocks, phase: str) -> JsonObject:
     """Return what is published of a workload, during the wait and at its end, in one shape."""
     return {"timeline": moments_to_json(timeline), "clocks": clocks.to_dict(), "phase": phase}
 
@@ -149,7 +150,7 @@ def moments_from_json(value: object) -> tuple[Moment, ...]:
     return merge(moment for moment in moments if moment is not None)
 
 
-def _moment(entry: Mapping[str, Any]) -> Moment | None:
+def _moment(entry: JsonMapping) -> Moment | None:
     at, phase = entry.get("at"), entry.get("phase")
     if not isinstance(phase, str) or not isinstance(at, (int, float)):
         return None
@@ -158,6 +159,6 @@ def _moment(entry: Mapping[str, Any]) -> Moment | None:
     return Moment(float(at), phase, str(entry.get("message") or ""))
 
 
-def moments_to_json(timeline: tuple[Moment, ...]) -> list[dict[str, Any]]:
+def moments_to_json(timeline: tuple[Moment, ...]) -> list[JsonObject]:
     """Return the bounded timeline as plain JSON, oldest first."""
     return [{"at": m.at, "phase": m.phase, "message": cut(m.message)} for m in bounded(timeline)]

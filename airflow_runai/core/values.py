@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import cut
 
 #: Turns a value into what the dataclass keeps, or raises ``ValueError`` with "found …; allowed …;
@@ -158,14 +159,14 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(text(entry) for entry in value)
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def mapping(value: Any) -> JsonObject:
     """Accept any mapping with text keys, untouched."""
     if not isinstance(value, Mapping) or any(not isinstance(key, str) for key in value):
         raise ValueError(f"a {type(value).__name__}; allowed: a mapping with text keys")
     return dict(value)
 
 
-def as_json(value: Any) -> dict[str, Any]:
+def as_json(value: Any) -> JsonObject:
     """Accept a mapping that can be sent as it is."""
     content = mapping(value)
     try:

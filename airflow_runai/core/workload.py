@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 from airflow_runai.core.texts import PHASE_LIMIT, cut, exact, printable
 from airflow_runai.errors import Unreadable
@@ -117,18 +118,18 @@ class Workload:
             try_number=_number(variables.get(TRY_VARIABLE)),
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return what a wait needs of the workload, as plain JSON values."""
         kept = ("id", "name", "project_id", "cluster_id", "kind", "created_at", "phase")
         return {key: getattr(self, key) for key in kept}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Workload:
+    def from_json(cls, value: JsonMapping) -> Workload:
         """Read what :meth:`to_json` wrote."""
         return cls(**value)
 
 
-def _id_and_phase(item: Mapping[str, Any]) -> tuple[str, str]:
+def _id_and_phase(item: JsonMapping) -> tuple[str, str]:
     identity = item.get("id") or item.get("workloadId")
     phase = item.get("phase") or item.get("actualPhase") or "Unknown"
     if isinstance(identity, str) and isinstance(phase, str):
@@ -138,7 +139,7 @@ def _id_and_phase(item: Mapping[str, Any]) -> tuple[str, str]:
     raise Unreadable(f"a workload without id or readable phase; its keys are {keys}")
 
 
-def fingerprint_in(spec: Mapping[str, Any]) -> str | None:
+def fingerprint_in(spec: JsonMapping) -> str | None:
     """Return the fingerprint that a specification carries, if it is one of ours."""
     return _own_variables(spec).get(FINGERPRINT_VARIABLE)
 
@@ -172,7 +173,7 @@ def _python_iso(text: str) -> str:
     return f"{head}.{digits[:6]:0<6}{zone}"
 
 
-def _own_variables(item: Mapping[str, Any]) -> dict[str, str]:
+def _own_variables(item: JsonMapping) -> dict[str, str]:
     spec = item.get("spec")
     named = named_values(item.get("environmentVariables"))
     if isinstance(spec, Mapping):

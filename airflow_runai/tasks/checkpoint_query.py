@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import reasons, selection_result
 from airflow_runai.tasks.locations import (
@@ -60,7 +61,7 @@ class CheckpointQuery:
     strict: bool = False
     accept: Sequence[str] = ()
     min_step: int | str | None = None
-    requirements: Mapping[str, Any] | str | None = None
+    requirements: JsonMapping | str | None = None
     report_path: str | None = None
 
     @classmethod
@@ -72,7 +73,7 @@ class CheckpointQuery:
             values["accept"] = sorted(values["accept"])
         return cls(**values)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the constructor's arguments as plain JSON data."""
         return {**asdict(self), "accept": list(self.accept)}
 
@@ -229,7 +230,7 @@ class CheckpointQuery:
 
     def result(
         self, selection: Selection, quarantined: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Return the task's result; see :func:`selection_result`."""
         result = selection_result(
             selection, self.path_map or {}, self.storage_conn_id, quarantined or {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.paths import to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import NoValidCheckpoint
@@ -26,7 +27,7 @@ def selection_result(
     path_map: Mapping[str, str],
     storage_conn_id: str | None,
     quarantined: Mapping[str, str],
-) -> dict[str, Any]:
+) -> JsonObject:
     """
     Return what goes to XCom; the chosen checkpoint has the container's name beside the worker's.
 
@@ -57,7 +58,7 @@ def selection_result(
 
 def _refused(
     report: Report, storage_conn_id: str | None, quarantine_path: str | None
-) -> dict[str, Any]:
+) -> JsonObject:
     path = without_connection(report.path, storage_conn_id)
     refused = {
         "path": printable(path, MAX_SHOWN_LENGTH),
@@ -76,7 +77,7 @@ def reasons(report: Report) -> str:
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
 
 
-def fill_events(task: BaseOperator, context: Context, extra: Mapping[str, Any]) -> None:
+def fill_events(task: BaseOperator, context: Context, extra: JsonMapping) -> None:
     """Give the events of the task's ``outlets`` what consumers of the assets need."""
     for asset in task.outlets:
         context["outlet_events"][asset].extra = dict(extra)

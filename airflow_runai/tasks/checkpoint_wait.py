@@ -13,7 +13,7 @@ the platform may start the process: the log says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow_runai.backends import control_plane
 from airflow_runai.core.decision import WaitPolicy, decide
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.outcome import Outcome
 from airflow_runai.core.phases import Meaning
 from airflow_runai.core.task_states import FINISHED_TASK_STATES
@@ -115,7 +116,7 @@ class CheckpointWait:
     """
 
     query: CheckpointQuery
-    workload: Mapping[str, Any] | None = None
+    workload: JsonMapping | None = None
     quarantine_invalid: bool = False
     change_token: str = ""
     quarantined: dict[str, str] = field(default_factory=dict)
@@ -126,7 +127,7 @@ class CheckpointWait:
     _logged_error: str = ""
     _absent_since: float | None = None
 
-    def poll(self) -> Steps[dict[str, Any] | None]:
+    def poll(self) -> Steps[JsonObject | None]:
         """
         Look once.
 

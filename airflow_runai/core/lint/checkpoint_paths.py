@@ -11,12 +11,12 @@ where it lies.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.lint.places import Mounts
 from airflow_runai.core.lint.script_values import certain_commands, resolved, variables, words_of
 from airflow_runai.core.lint.shell import ShellScript
@@ -59,7 +59,7 @@ class CheckpointPlace:
     in_script: bool = False
 
 
-def of_variables(variables: Mapping[str, Any]) -> Iterator[CheckpointPlace]:
+def of_variables(variables: JsonMapping) -> Iterator[CheckpointPlace]:
     """Find them among environment variables."""
     for name, value in variables.items():
         if not isinstance(value, (int, float)):
