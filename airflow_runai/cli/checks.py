@@ -248,6 +248,7 @@ def _gpu_count(count: float) -> str:
 def _requested_gpus(run: DryRun) -> float | None:
     """Return the GPUs of the specification; ``None`` if it asks for GPU memory."""
     for key in run.later:
+        # A key without a dot is all of the specification.
         if not key.startswith("spec.") or key.split(".")[1] in _GPU_KEYS:
             raise NotChecked("how many GPUs is known only when the task runs")
     return gpus_requested(run.checked_spec)

@@ -77,6 +77,7 @@ def target_of_task(task: TrainingTask) -> Target:
     :raises UsageError: if the name of its template is itself a template.
     """
     template = task.get("template")
+    # Without its name no layer is known, and each key would be a guess.
     if template is not None and (not isinstance(template, str) or is_templated(template)):
         raise UsageError(
             f"task {task.task_id}: template {str(template)!r} is known only when the task runs"

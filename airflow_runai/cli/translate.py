@@ -36,6 +36,7 @@ def main(arguments: Namespace) -> int:
     forms = FORMS if arguments.to == "all" else (arguments.to,)
     warnings = [*parsed.warnings, *_warnings(parsed, forms)]
     results, problems = _translate(parsed, forms)
+    # Not on standard output, which is made to be redirected.
     for label, sentences in (("warning", warnings), ("error", problems)):
         for sentence in sentences:
             print(f"{label}: {sentence}", file=sys.stderr)

@@ -37,6 +37,7 @@ def _checked(name: str, entry: Any) -> Any:
     if isinstance(entry, Mapping):
         _source(name, entry)
         return dict(entry)
+    # A boolean is an int to Python.
     if not isinstance(entry, (str, int, float)):
         found = type(entry).__name__
         raise ValueError(

@@ -45,6 +45,7 @@ class Mark:
         index = variables.get(MAP_INDEX_VARIABLE)
         action = variables.get(ON_KILL_VARIABLE)
         awaited = variables.get(AWAITED_VARIABLE)
+        # Strictly: what we never write must not end a workload.
         if action not in ON_KILL_ACTIONS or awaited not in ("true", "false"):
             return None
         return cls(int(index), str(action), awaited == "true") if _is_index(index) else None

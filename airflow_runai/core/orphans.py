@@ -96,6 +96,7 @@ def _newest(owned: Sequence[Owned]) -> dict[Origin, Owned]:
 def _precedes(one: Owned, other: Owned) -> bool:
     """Tell whether the task submitted ``other`` after ``one``; slugs do not matter."""
     mine, theirs = _generation(one), _generation(other)
+    # 0 stands for a time that the server does not tell.
     return mine < theirs or (
         mine == theirs and 0 < one.workload.created_at < other.workload.created_at
     )

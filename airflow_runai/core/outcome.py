@@ -154,6 +154,7 @@ def _moment(entry: JsonMapping) -> Moment | None:
     at, phase = entry.get("at"), entry.get("phase")
     if not isinstance(phase, str) or not isinstance(at, (int, float)):
         return None
+    # JSON of Python's may hold NaN, and a boolean is an int to it.
     if isinstance(at, bool) or not isfinite(at):
         return None
     return Moment(float(at), phase, str(entry.get("message") or ""))

@@ -62,6 +62,7 @@ class Compute:
         """Return what is wrong with fields that are right each for itself."""
         found = []
         fraction = self.gpu_portion is not None or self.gpu_memory is not None
+        # A share is of one GPU, so that naming one beside it contradicts nothing.
         if fraction and self.gpu_devices not in (None, 1):
             name = "gpu_portion" if self.gpu_portion is not None else "gpu_memory"
             found.append(

@@ -44,6 +44,7 @@ class Pvc:
         }
         if new:
             mode = new.get("accessModes", "ReadWriteMany")
+            # The server has a switch for each mode: readWriteOnce: true.
             written["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
         return {"existingPvc": not new, **written}
 

@@ -93,6 +93,7 @@ def whole(low: int, high: int | None = None) -> Check:
 
 
 def _integer(value: Any) -> int | None:
+    # int() would take true for 1, and cut 2.5 to 2.
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         return None
     try:
@@ -118,6 +119,7 @@ def number(low: float, high: float | None = None, instead: str = "") -> Check:
 
 def _float(value: Any) -> float:
     try:
+        # NaN lies in no range, so it stands for whatever is no number.
         return math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return math.nan
@@ -170,6 +172,7 @@ def as_json(value: Any) -> JsonObject:
     """Accept a mapping that can be sent as it is."""
     content = mapping(value)
     try:
+        # NaN is not JSON, though Python writes it; sorting finds keys of mixed types.
         json.dumps(content, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(

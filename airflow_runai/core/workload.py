@@ -175,6 +175,7 @@ def _python_iso(text: str) -> str:
 
 def _own_variables(item: JsonMapping) -> dict[str, str]:
     spec = item.get("spec")
+    # Generic reads have them beside the spec, single reads in it.
     named = named_values(item.get("environmentVariables"))
     if isinstance(spec, Mapping):
         named += named_values(spec.get("environmentVariables"))
@@ -198,4 +199,5 @@ def named_values(source: object) -> list[tuple[str, Any]]:
 
 
 def _number(text: str | None) -> int | None:
+    # No number of ours is longer, and int() takes long over thousands of digits.
     return int(text) if text and text.isdecimal() and len(text) < 10 else None

@@ -168,4 +168,5 @@ def _saved_at(facts: DrillFacts, start: Start) -> float:
         for write in facts.run.written(start)
         if checkpoint is not None and write.name == checkpoint.name
     ]
+    # A name may be written twice: the last write is what is left.
     return max([start.trains_from, *times[-1:]])

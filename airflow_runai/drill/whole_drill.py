@@ -98,6 +98,7 @@ def _temporary_directory(report: Path | None) -> Iterator[Path]:
         try:
             yield home
         finally:
+            # Also of a drill that was interrupted.
             if report is not None:
                 for logs in home.glob("*/logs"):
                     shutil.copytree(logs, report / "logs" / logs.parent.name, dirs_exist_ok=True)

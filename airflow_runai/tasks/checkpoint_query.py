@@ -158,6 +158,7 @@ class CheckpointQuery:
             root = root_fingerprint(self.place(), least_step=self.required().least_step)
         except RootProblem as error:
             raise self._no_root(error, _NOT_YET) from error
+        # The repr holds every field: another query never looks unchanged.
         return hashlib.sha256(f"{root} {self!r}".encode()).hexdigest()
 
     def select(self, progress: Callable[[int], None] | None = None) -> Selection:
@@ -191,6 +192,7 @@ class CheckpointQuery:
     def _no_root(
         self, error: RootProblem, errors: Mapping[str, type[NoValidCheckpoint]]
     ) -> NoValidCheckpoint:
+        # A connection that is missing looks like a storage that does not answer.
         if error.code == "root-unreadable":
             refuse_missing_connection(self.storage_conn_id)
         return errors.get(error.code, NoValidCheckpoint)(str(error))

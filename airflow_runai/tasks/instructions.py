@@ -81,6 +81,7 @@ def gather(
     line = _without_overruled(own.unfilled, spec)
     call = deep_merge(line.said if line else {}, spec)
     name = template or own.template
+    # The folder may hold the admin's defaults, which apply to every task.
     if name is None and templates is None and not configuration.option("template_folder"):
         return replace(own, spec=_alone(call, line), line=_alone(line.said, line) if line else {})
     effective = _from_templates(name, templates, call, line)
@@ -129,6 +130,7 @@ def _rendered(parsed: ParsedCommand, render: Callable[[Any], Any]) -> JsonObject
     """Render the line's parts; of the container's command each word by itself."""
     said = dict(parsed.line.said)
     commands = [key for key in ("command", "args") if key in said]
+    # Rendered word by word, no value can become two words.
     said.update((key, shlex.split(said[key])) for key in commands)
     rendered: JsonObject = render(
         {

@@ -52,6 +52,7 @@ def lint_at_parse(task: LintedTask, parsed: ParsedCommand | None) -> None:
     from airflow_runai.core.lint import lint
 
     ignored = ignored_codes(task.lint_ignore)
+    # Airflow sets it only in a worker that is about to run one task of the file.
     if get_parsing_context().dag_id is not None:
         return
     for finding in lint(subject_of(task, parsed), ignored):

@@ -102,6 +102,7 @@ class Ranks:
             return
         if self._barrier is None:
             self._barrier = FileBarrier(root / ".barrier", self.rank, self.world_size, self.timeout)
+        # Stays true if the barrier raises.
         self._broken = True
         self._barrier()
         self._broken = False
@@ -323,6 +324,7 @@ def any_rank(mine: bool) -> bool:
 
     if not (dist.is_available() and dist.is_initialized()):
         return mine
+    # NCCL reduces tensors on GPUs only.
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     flag = torch.tensor([int(mine)], device=device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)

@@ -57,6 +57,7 @@ class Form:
 
     def _read_part(self, key: str, text: str | None, warn: Callable[[str], None]) -> JsonObject:
         """Return what one part sets; ``text`` is what follows its ``=``."""
+        # First, because its value must reach no other message.
         if key in self.refused:
             raise ValueError(f"{key}=… (not shown): {self.refused[key]}")
         if key in self.ignored:

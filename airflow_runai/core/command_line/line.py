@@ -64,6 +64,7 @@ def completed(spec: JsonMapping, lines: Iterable[Line], *, fill: bool = True) ->
         for line in lines:
             for key, value in line.fills.items():
                 result = _with_default(result, key.split("."), value)
+    # Last, because the launcher also gets the words and loses the GPUs that are defaults.
     return _with_launcher(result) if any(line.launcher for line in lines) else result
 
 

@@ -61,6 +61,7 @@ def all_words(draft: Draft, scan: Scan) -> list[str]:
     """Return the words for all containers."""
     words = list(scan.payload or [*scan.values("command"), *scan.values("args")])
     for key in ("command", "args"):
+        # `quotes` reports a text that cannot be split.
         with contextlib.suppress(ValueError):
             words += shlex.split(draft.get(f"distributed.master.{key}", ""))
     return words

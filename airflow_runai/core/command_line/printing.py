@@ -136,6 +136,7 @@ def _as_mapping(item: Any) -> Any:
 
 def _flag_words(flags: list[Flag], item: Any) -> list[str]:
     for flag in flags:
+        # A flag returns None for an item that one of the others writes.
         value = flag.target.show(item) if flag.target.show else None
         if value is None:
             continue
@@ -155,6 +156,7 @@ def _payload(spec: WorkloadSpec, problems: list[str]) -> list[str]:
     except ValueError as error:
         problems.append(f"spec.{'command' if spec.command else 'args'}: {error}; close the quotes")
         return []
+    # Only with --command are the words behind -- the command; else they are its arguments.
     return ["--command", "--", *words] if spec.command else ["--", *words]
 
 
@@ -177,5 +179,6 @@ def _sent(spec: WorkloadSpec) -> JsonObject:
     sent = {**body.pop("spec"), **body}
     for key in ("command", "args"):
         if key in sent:
+            # Quotes may differ, words may not.
             sent[key] = shlex.split(sent[key])
     return sent

@@ -161,6 +161,7 @@ def _propagate_mounts(draft: Draft) -> None:
 def home(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Make a home directory for another user, as both command lines do."""
     if draft.outside_spec.pop("run-as-user", ""):
+        # A default, which a template may overrule.
         draft.fills["create_home_dir"] = True
 
 
@@ -208,6 +209,7 @@ def _refuse_flags_of_others(draft: Draft, launcher: str, scan: Scan) -> None:
 
 def image(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Require an image, unless a template may have one."""
+    # Recognized, not read: an image that cannot be read is not missing as well.
     if "image" not in scan.recognized and not draft.has_template:
         draft.problems.append("--image: missing; allowed: -i IMAGE, or a template that has one")
 

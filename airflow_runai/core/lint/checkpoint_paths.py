@@ -62,6 +62,7 @@ class CheckpointPlace:
 def of_variables(variables: JsonMapping) -> Iterator[CheckpointPlace]:
     """Find them among environment variables."""
     for name, value in variables.items():
+        # Numbers are intervals and counts: CHECKPOINT_STEPS=500.
         if not isinstance(value, (int, float)):
             path = value if isinstance(value, str) else None
             yield from _named(str(name), path, f"spec.environment.{name}")
@@ -130,6 +131,7 @@ def _named(name: str, path: str | None, where: str) -> Iterator[CheckpointPlace]
     says_checkpoint = bool(_CHECKPOINTS.fullmatch(plain))
     if not says_checkpoint and not _RESULTS.fullmatch(plain):
         return
+    # The value of a secret is not known, but its name says enough.
     if path is None or _may_be_path(path, says_checkpoint):
         yield CheckpointPlace(where, path, firm=says_checkpoint and not _ORIGINS.search(plain))
 

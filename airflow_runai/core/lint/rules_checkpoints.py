@@ -109,6 +109,7 @@ def no_checkpoint_path(facts: Facts) -> Hits:
     """Neither a name nor a working directory that outlives the node."""
     mount = _home(facts)
     lost = mount is not None and (mount.kind is Kind.LOST or mount.read_only)
+    # The image's own working directory is a part of the container.
     if _has_none(facts) and (lost or facts.text("working_dir") is None):
         yield (
             "spec",
@@ -227,6 +228,7 @@ def claim_for_one_node(facts: Facts) -> Hits:
     if not several or isinstance(facts.mounts, Unknown):
         return
     for mount in facts.mounts.found:
+        # Kubernetes binds such a claim to one node, not to one pod.
         if mount.entry.get("access_mode") == "ReadWriteOnce":
             yield (
                 f"{mount.where}.access_mode",

@@ -25,6 +25,7 @@ _FORGIVES = ("true", ":", "echo")
 
 def _kernel_starts(facts: Facts, name: str) -> bool:
     """Return whether the kernel starts the script of this name, rather than a shell."""
+    # With another command, such as "sh NAME", a shell reads the script.
     program = facts.known_words[0] if facts.known_words else ""
     return facts.spec is None or _base_name(program) == _base_name(name)
 

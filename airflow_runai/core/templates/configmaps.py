@@ -86,6 +86,7 @@ def _name(data: JsonMapping, metadata: JsonMapping) -> str:
 
 
 def _values(text: str, where: str) -> Document:
+    # Flags are texts: YAML shall make no number of 1.10, and no boolean of yes.
     held = documents(text, where, as_text=lambda path: True)
     if len(held) != 1 or not isinstance(held[0].value, Mapping):
         raise SpecError([f"{where}: no single mapping; allowed: names of flags and their values"])
@@ -201,6 +202,7 @@ class _Reading:
     def add(self, key: str, flag: Flag, value: Any) -> None:
         if isinstance(value, list) and flag.takes is not Takes.MANY:
             raise ValueError("a list; allowed: one value")
+        # In 2020 a number of seconds; the flag takes a duration.
         unit = "s" if key == "ttlSecondsAfterFinished" else ""
         values = [value] if isinstance(value, str) else _texts(value)
         self.words += [f"--{flag.name}={text}{unit}" for text in values]
@@ -220,6 +222,7 @@ class _Reading:
     def command_line(self) -> list[str]:
         """Return the command line; it names a template, so that it needs no image."""
         words = ["runai", "submit-mpi" if self.several else "submit", "--template=t", *self.words]
+        # In 2020 --command took a value, and no line had a bare --.
         if self.old or self.command:
             words += [f"--command={word}" for word in self.command]
             return words + [f"--args={word}" for word in self.args]

@@ -142,6 +142,7 @@ def _chain(name: str | None, library: Mapping[str, Template], broken: list[str])
         if name in chain:
             broken.append(_circle([*chain], name))
             break
+        # The admin's defaults lie beneath everything already.
         if name == ADMIN or name not in library:
             broken.append(f"{where}: {_unknown(name, library)}")
             break

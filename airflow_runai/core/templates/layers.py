@@ -93,6 +93,7 @@ def _without_replaced(layers: Sequence[Template]) -> list[Template]:
 def _owners(
     before: JsonMapping, after: JsonMapping, owners: Mapping[str, str], layer: str
 ) -> dict[str, str]:
+    # A layer that only repeats a value does not become its owner.
     values = dict(leaves(before))
     return {
         key: owners[key] if key in owners and same(values[key], value) else layer
@@ -131,6 +132,7 @@ def _refusal(path: Path, owner: Template, layer: Template) -> str:
     if not _NOT_SHOWN.isdisjoint(path):
         shown = "a value (not shown)"
     elif value is MISSING:
+        # A key of raw, or of the master, reaches the same value on the wire.
         shown = "another way to say it"
     else:
         shown = cut(repr(value), 80)
