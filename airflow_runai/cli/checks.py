@@ -17,6 +17,7 @@ from airflow_runai.cli.connections import hook_for
 from airflow_runai.cli.target import Target
 from airflow_runai.cli.templated_values import known_part
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.policies import breaches
 from airflow_runai.core.quota import Quota, gpus_requested
 from airflow_runai.core.spec import WorkloadSpec
@@ -54,7 +55,7 @@ class DryRun:
     hook: RunaiHook | None = None
     clusters: Sequence[Cluster] | None = None
     found_project: Project | None = None
-    project_record: Mapping[str, Any] | None = None
+    project_record: JsonMapping | None = None
     spec: WorkloadSpec | None = None
     later: Sequence[str] = ()
 
@@ -247,12 +248,13 @@ def _gpu_count(count: float) -> str:
 def _requested_gpus(run: DryRun) -> float | None:
     """Return the GPUs of the specification; ``None`` if it asks for GPU memory."""
     for key in run.later:
+        # A key without a dot is all of the specification.
         if not key.startswith("spec.") or key.split(".")[1] in _GPU_KEYS:
             raise NotChecked("how many GPUs is known only when the task runs")
     return gpus_requested(run.checked_spec)
 
 
-def _project_record(run: DryRun) -> Mapping[str, Any]:
+def _project_record(run: DryRun) -> JsonMapping:
     if run.project_record is None:
         run.project_record = run.connected_hook.run(capacity.project_record(run.project))
     return run.project_record

@@ -69,4 +69,5 @@ def _result(run: DryRun, check: Callable[[DryRun], CheckResult], is_essential: b
     except RunaiError as error:
         if is_essential:
             return PROBLEM, " | ".join(error_text(error).splitlines())
+        # A server may lack this, or not show it to this identity.
         return UNKNOWN, f"no answer: {error}"

@@ -148,6 +148,7 @@ def _from_files(arguments: Namespace) -> Subject:
 
 def _script(path: Path) -> Script:
     try:
+        # Comments may be in any encoding.
         text = read_small_file(path, MAX_SCRIPT_BYTES, "--script").decode("utf-8", "replace")
         mode = os.stat(path).st_mode & 0o777
         folder = sorted(path.absolute().parent.iterdir())

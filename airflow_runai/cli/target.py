@@ -16,6 +16,7 @@ from airflow_runai.cli.exit_codes import UsageError
 from airflow_runai.cli.files import read_small_file
 from airflow_runai.cli.tasks import TrainingTask, find_training
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.templates.text import MAX_CHARACTERS, documents
 from airflow_runai.errors import SpecError
 from airflow_runai.tasks.instructions import Instructions, gather
@@ -35,7 +36,7 @@ class Target:
     task: TrainingTask | None = None
 
     @property
-    def spec(self) -> Mapping[str, Any]:
+    def spec(self) -> JsonMapping:
         """The effective specification, as far as it is known without rendering."""
         return self.instructions.spec
 
@@ -76,6 +77,7 @@ def target_of_task(task: TrainingTask) -> Target:
     :raises UsageError: if the name of its template is itself a template.
     """
     template = task.get("template")
+    # Without its name no layer is known, and each key would be a guess.
     if template is not None and (not isinstance(template, str) or is_templated(template)):
         raise UsageError(
             f"task {task.task_id}: template {str(template)!r} is known only when the task runs"
@@ -85,7 +87,7 @@ def target_of_task(task: TrainingTask) -> Target:
     return Target(f"task {task.task_id} of DAG {task.dag_id}", instructions, task)
 
 
-def _from_file(name: str) -> Mapping[str, Any]:
+def _from_file(name: str) -> JsonMapping:
     try:
         # UTF-8 takes up to four bytes for one of the characters that are limited.
         text = read_small_file(Path(name), 4 * MAX_CHARACTERS, "--spec").decode("utf-8")

@@ -36,10 +36,11 @@ def main(arguments: Namespace) -> int:
     forms = FORMS if arguments.to == "all" else (arguments.to,)
     warnings = [*parsed.warnings, *_warnings(parsed, forms)]
     results, problems = _translate(parsed, forms)
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+    # Not on standard output, which is made to be redirected.
+    for label, sentences in (("warning", warnings), ("error", problems)):
+        for sentence in sentences:
+            print(f"{label}: {sentence}", file=sys.stderr)
+    text = _text(results, with_headings=len(forms) > 1)
     if arguments.output in ("json", "yaml"):
         document = {
             **_outside_spec(parsed),
@@ -48,9 +49,8 @@ def main(arguments: Namespace) -> int:
             "warnings": warnings,
             "problems": problems,
         }
-        print(serialize(document, arguments.output), end="")
-    else:
-        print(_text(results, with_headings=len(forms) > 1), end="")
+        text = serialize(document, arguments.output)
+    print(text, end="")
     return 1 if problems else 0
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from airflow_runai.core.json_merge import JsonObject
+
 _MAX_GENERATION = 9999
 
 
@@ -50,12 +52,13 @@ class Note:
         """Read a stored note; anything but a note of ours counts as lost."""
         if not isinstance(value, Mapping):
             return None
+        # By their annotations, so that a new field needs no second list.
         read = {field.name: _READ[str(field.type)](value.get(field.name)) for field in fields(cls)}
         if read["generation"] is None or read["generation"] > _MAX_GENERATION:
             return None
         return cls(**{**read, "try_number": read["try_number"] or 1})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values."""
         return asdict(self)
 

@@ -37,6 +37,7 @@ def worker_prefix(path: str, path_map: Mapping[str, str]) -> str | None:
 def _translated(path: str, prefixes: Mapping[str, str]) -> str:
     prefix = _prefix_of(path, prefixes)
     if prefix is not None:
+        # Of the prefix "/" itself nothing would be left.
         return prefixes[prefix].rstrip("/") + _rest(path, prefix) or "/"
     if ".." in path.split("/"):
         raise InvalidArgument(

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import FINAL, Meaning, meaning
 
 #: The timeline goes to XCom; a training that is preempted hourly for weeks must not grow it without
@@ -64,7 +65,7 @@ class Clocks:
     interruptions: int = 0
     preemptions: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain JSON values, seconds rounded to milliseconds."""
         return {key: round(value, 3) for key, value in asdict(self).items()}
 

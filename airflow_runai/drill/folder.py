@@ -85,6 +85,7 @@ def _walk(folder: Path, without: PurePosixPath | None) -> Iterator[Path]:
         # os.walk descends into what is left in this list.
         folders[:] = [name for name in folders if name not in _SKIPPED and name not in links]
         yield from (here / name for name in (*folders, *links, *files))
+        # The directory itself is copied, only its content is not.
         if without is not None:
             folders[:] = [name for name in folders if here / name != folder / without]
 

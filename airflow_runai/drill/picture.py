@@ -112,18 +112,20 @@ class _Row(NamedTuple):
 
 def _rows(report: _Json) -> list[_Row]:
     """Return one row for the uninterrupted run, and one for each node of the drill."""
-    first: dict[str, _Json] = {}
-    for run in report["runs"]:
-        first.setdefault(run["kind"], run)
-    reference, drill = first["reference"], first["drill"]
+    # A second uninterrupted run looks like the first, so only that is drawn.
+    by_kind = {run["kind"]: run for run in reversed(report["runs"])}
+    reference, drill = by_kind["reference"], by_kind["drill"]
     lost = {loss["start"]: loss["lost_seconds"] for loss in report["preemptions"]}
-    rows = [
-        _Row("uninterrupted", "reference", reference["starts"], reference["checkpoints"], lost={})
+    by_node: dict[str, list[_Json]] = {}
+    for start in drill["starts"]:
+        by_node.setdefault(start["node"], []).append(start)
+    return [
+        _Row("uninterrupted", "reference", reference["starts"], reference["checkpoints"], lost={}),
+        *(
+            _Row(node, "run", starts, drill["checkpoints"], lost)
+            for node, starts in sorted(by_node.items())
+        ),
     ]
-    for node in sorted({start["node"] for start in drill["starts"]}):
-        starts = [start for start in drill["starts"] if start["node"] == node]
-        rows.append(_Row(node, "run", starts, drill["checkpoints"], lost))
-    return rows
 
 
 def _row(row: _Row, top: float, scale: _Scale) -> Iterator[str]:
@@ -143,13 +145,15 @@ def _marks(checkpoints: Sequence[_Json], start: _Json, y: float, scale: _Scale) 
 
 def _bar(start: _Json, style: str, top: float, scale: _Scale, lost: float) -> Iterator[str]:
     begin, end, signal = start["started_at"], start["ended_at"], start["signalled_at"]
-    yield _rect(scale, begin, end if signal is None else signal, top + 4, style)
-    if signal is not None:
+    preempted = signal is not None
+    yield _rect(scale, begin, signal if preempted else end, top + 4, style)
+    if preempted:
         yield _rect(scale, signal, end, top + 4, "grace")
     if lost:
         until = end if start["killed"] else signal
+        # Above the grace, of which a part may be lost work.
         yield _rect(scale, max(begin, until - lost), until, top + 4, "lost")
-    if signal is not None:
+    if preempted:
         x = scale.x(signal)
         yield f'<path class="signal" stroke-width="2" d="M{x} {top - 2} V{top + 30}"/>'
         yield f'<path class="fall" d="M{x - 5} {top - 6} h10 l-5 7z"/>'

@@ -122,9 +122,7 @@ def _cost_lines(report: Mapping[str, Any]) -> Iterator[str]:
 def to_json(result: DrillResult) -> dict[str, Any]:
     """Return the report as plain JSON data; times are seconds since the run was submitted."""
     facts = result.facts
-    runs = [*facts.references, facts.run]
-    if facts.kill_during_write:
-        runs.append(facts.kill_during_write)
+    runs = (*facts.references, facts.run, facts.kill_during_write)
     return {
         "schema": SCHEMA,
         "script": facts.plan.script.name,
@@ -135,7 +133,7 @@ def to_json(result: DrillResult) -> dict[str, Any]:
         ],
         "preemptions": [_loss(loss) for loss in result.losses],
         "cost": _cost(result.cost) if result.cost else None,
-        "runs": [_run(run) for run in runs],
+        "runs": [_run(run) for run in runs if run],
     }
 
 

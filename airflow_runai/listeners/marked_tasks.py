@@ -64,6 +64,7 @@ def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates)
     try:
         instance = name_in_database()
         owned = hook.run(inventory(instance, digest=_digest(instance, states)))
+        # Other runs may have orphans as well; those are the reaper's.
         found = orphans([one for one in owned if one.origin in states], states)
         fates = [hook.run(end_orphan(orphan, states_of)) for orphan in found]
     except RunaiError as error:

@@ -13,7 +13,7 @@ from airflow_runai.tasks.checkpoint_query import (
     progress_logger,
     quarantine_rejected,
 )
-from airflow_runai.tasks.checkpoint_result import reasons
+from airflow_runai.tasks.checkpoint_result import fill_events, reasons
 from airflow_runai.tasks.query_checks import check_level, check_on_invalid
 from airflow_runai.tasks.retries import fail_without_retry
 
@@ -103,11 +103,9 @@ class RunaiSelectCheckpointOperator(BaseOperator):
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
-            quarantined = {}
-            if self.on_invalid == "quarantine":
-                quarantined = quarantine_rejected(selection, query)
+            moves = self.on_invalid == "quarantine"
+            quarantined = quarantine_rejected(selection, query) if moves else {}
             result = query.result(selection, quarantined)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
-        for asset in self.outlets:
-            context["outlet_events"][asset].extra = {**result, "refused": len(selection.rejected)}
+        fill_events(self, context, {**result, "refused": len(selection.rejected)})
         return result

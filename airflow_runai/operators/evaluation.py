@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
@@ -100,10 +100,10 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             )
         paths = {"CHECKPOINT": self._checkpoint_path(), "METRICS": self.metrics}
         environment = spec.get("environment") or {} if isinstance(spec, Mapping) else None
-        if not isinstance(environment, Mapping):
-            # The check of the specification has the better words for it.
-            return spec
-        return {**spec, "environment": {**environment, **paths}}
+        # The check of the specification has the better words for anything else.
+        if isinstance(environment, Mapping):
+            return {**spec, "environment": {**environment, **paths}}
+        return spec
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Hold the checkpoint against retention; then submit or adopt, and wait."""
@@ -129,10 +129,11 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         ti = context["ti"]
         holder = f"evaluation {ti.dag_id} {ti.run_id} {ti.task_id} {ti.map_index}"
         try:
-            path = location(self._checkpoint_path(), self.path_map)
-            below = untrusted_below(self._checkpoint_path(), self.path_map)
+            checkpoint = self._checkpoint_path()
+            path = location(checkpoint, self.path_map)
+            below = untrusted_below(checkpoint, self.path_map)
             if not isinstance(path, Path):
-                return
+                return  # retention does not work on object storage either
             if hold:
                 leases.hold(path, holder, until=time.time() + MAX_LEASE_SECONDS, below=below)
             else:
@@ -179,14 +180,15 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             "gates": [str(gate) for gate in gates],
             "passed": not failures,
         }
-        if not failures:
-            return result
-        # The task fails, or is skipped, so Airflow pushes no result by itself.
-        push_xcom(context, "return_value", result)
+        if failures:
+            # The task fails, or is skipped, so Airflow pushes no result by itself.
+            push_xcom(context, "return_value", result)
+            self._refuse(failures)
+        return result
+
+    def _refuse(self, failures: Sequence[str]) -> NoReturn:
         words = "the checkpoint did not pass: " + "; ".join(failures)
-        if self.on_gate_failure == "skip":
-            raise AirflowSkipException(words)
-        raise GateFailed(words)
+        raise AirflowSkipException(words) if self.on_gate_failure == "skip" else GateFailed(words)
 
 
 def read_metrics(

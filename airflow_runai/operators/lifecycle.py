@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -52,10 +53,9 @@ class _RunaiLifecycleOperator(BaseOperator):
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
             project = hook.project(self.project, self.cluster)
+            resolve = partial(control_plane.resolve, project, self.workload)
             try:
-                workload = hook.run(
-                    retry_while_unreachable(lambda: control_plane.resolve(project, self.workload))
-                )
+                workload = hook.run(retry_while_unreachable(resolve))
             except NotResolved:
                 if not self.absence_is_done:
                     raise
@@ -66,11 +66,12 @@ class _RunaiLifecycleOperator(BaseOperator):
         return {"workload_id": workload.id, "name": workload.name, "phase": workload.phase}
 
     def _change(self, hook: RunaiHook, workload: Workload) -> None:
+        # The API declares no error for a call in the wrong state, so the state decides here.
         if workload.meaning in self.nothing_to_do:
             self.log.info("%s is %s: nothing to do", workload.name, workload.phase)
             return
         self._refuse_if_ended(workload)
-        hook.run(retry_while_unreachable(lambda: self._call(workload)))
+        hook.run(retry_while_unreachable(partial(self._call, workload)))
         self.log.info("%s was %s: done", workload.name, workload.phase)
 
     def _call(self, workload: Workload) -> Flow[None]:

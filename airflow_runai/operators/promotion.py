@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_runai.errors import InvalidArgument, NoValidCheckpoint
+from airflow_runai.tasks.checkpoint_result import fill_events
 from airflow_runai.tasks.locations import small_file
 from airflow_runai.tasks.retries import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_IN_EVENTS = ("uri", "step", "digest", "metrics")
 _REMEMBERED = ("uri", "path", "step", "digest", "metrics", "promoted_at", "run")
 
 
@@ -63,34 +65,18 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
                 champion = read_champion(pointer)
             except ValueError as error:
                 raise NoValidCheckpoint(str(error)) from error
+            # A retry must not make the champion its own predecessor.
             if champion and _same(champion, challenger):
                 self.log.info("%s is already the champion: nothing to do", challenger["uri"])
                 return champion
             promoted = {**challenger, "previous": _remembered(champion)}
             write_champion(pointer, promoted)
         self.log.info("promoted %s (step %s)", promoted["uri"], promoted["step"])
-        event = {key: promoted[key] for key in ("uri", "step", "digest", "metrics")}
-        for asset in self.outlets:
-            context["outlet_events"][asset].extra = event
+        fill_events(self, context, {key: promoted[key] for key in _IN_EVENTS})
         return promoted
 
     def _challenger(self, context: Context) -> dict[str, Any]:
-        evaluation = self.evaluation if isinstance(self.evaluation, Mapping) else {}
-        checkpoint, metrics = evaluation.get("checkpoint"), evaluation.get("metrics")
-        if not isinstance(checkpoint, Mapping):
-            checkpoint = {}
-        if not checkpoint.get("uri") or not isinstance(metrics, Mapping):
-            raise InvalidArgument(
-                [
-                    "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result "
-                    "of RunaiEvaluationOperator, with the result of RunaiSelectCheckpointOperator "
-                    "as its `checkpoint`"
-                ]
-            )
-        if evaluation.get("passed") is False:
-            raise NoValidCheckpoint(
-                "evaluation: it did not pass its gates; only a checkpoint that passed is promoted"
-            )
+        checkpoint, metrics = _judged(self.evaluation)
         ti = context["ti"]
         return {
             **{key: checkpoint.get(key) for key in ("uri", "path", "step", "digest")},
@@ -98,6 +84,28 @@ class RunaiPromoteCheckpointOperator(BaseOperator):
             "promoted_at": time.time(),
             "run": {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id},
         }
+
+
+def _judged(evaluation: object) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return checkpoint and metrics of an evaluation that has passed."""
+    result = evaluation if isinstance(evaluation, Mapping) else {}
+    checkpoint: Any = result.get("checkpoint")
+    metrics = result.get("metrics")
+    # The checkpoint is a mere path where the evaluation was given one.
+    has_uri = isinstance(checkpoint, Mapping) and checkpoint.get("uri")
+    if not has_uri or not isinstance(metrics, Mapping):
+        raise InvalidArgument(
+            [
+                "evaluation: has no checkpoint with a uri, or no metrics; allowed: the result "
+                "of RunaiEvaluationOperator, with the result of RunaiSelectCheckpointOperator "
+                "as its `checkpoint`"
+            ]
+        )
+    if result.get("passed") is False:
+        raise NoValidCheckpoint(
+            "evaluation: it did not pass its gates; only a checkpoint that passed is promoted"
+        )
+    return checkpoint, metrics
 
 
 def _same(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> bool:

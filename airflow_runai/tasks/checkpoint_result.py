@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.paths import to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import NoValidCheckpoint
 from airflow_runai.tasks.locations import without_connection
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
     from airflow_runai.checkpoints import Report, Selection
 
 #: Refused checkpoints in a result; the log and the report have all.
@@ -24,7 +27,7 @@ def selection_result(
     path_map: Mapping[str, str],
     storage_conn_id: str | None,
     quarantined: Mapping[str, str],
-) -> dict[str, Any]:
+) -> JsonObject:
     """
     Return what goes to XCom; the chosen checkpoint has the container's name beside the worker's.
 
@@ -55,7 +58,7 @@ def selection_result(
 
 def _refused(
     report: Report, storage_conn_id: str | None, quarantine_path: str | None
-) -> dict[str, Any]:
+) -> JsonObject:
     path = without_connection(report.path, storage_conn_id)
     refused = {
         "path": printable(path, MAX_SHOWN_LENGTH),
@@ -72,3 +75,9 @@ def reasons(report: Report) -> str:
     errors = [finding.message for finding in report.findings if finding.severity == "error"]
     shown = errors or [finding.message for finding in report.findings[-3:]]
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
+
+
+def fill_events(task: BaseOperator, context: Context, extra: JsonMapping) -> None:
+    """Give the events of the task's ``outlets`` what consumers of the assets need."""
+    for asset in task.outlets:
+        context["outlet_events"][asset].extra = dict(extra)

@@ -43,9 +43,10 @@ def location(
     if path_map is not None and not isinstance(path_map, Mapping):
         raise InvalidArgument([f"path_map: {path_map!r}; {_PATH_MAPS}"])
     uri = to_worker(path, path_map or {})
-    mounted = _mounted(uri)
-    if mounted is not None:
-        return mounted
+    return _mounted(uri) or _in_object_storage(uri, storage_conn_id)
+
+
+def _in_object_storage(uri: str, storage_conn_id: str | None) -> ObjectStoragePath:
     # Imported here: fsspec is not needed to parse a DAG.
     from airflow.sdk import ObjectStoragePath
 
@@ -57,6 +58,7 @@ def location(
 
 
 def _can_be_named(path: str) -> bool:
+    # Python raises a bare ValueError for these only when the file is opened.
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:

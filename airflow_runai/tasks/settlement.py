@@ -32,25 +32,32 @@ def settle(
     :return: ``None`` if the wait goes on: the workload is back or runs again, or its state is
         unknown.
     """
+    # A workload that has ended does not begin again, so there is nothing to look at.
     if outcome.status in (SUCCEEDED, FAILED):
         return outcome
-    start = outcome.workload()
     try:
-        reader = control_plane.reader_for(start)
-        snapshot = hook.run(take_snapshot(reader, start, outcome.timeline))
-        if outcome.absent and snapshot.absent_since is not None:
-            return outcome
-        now = decide(policy(), snapshot)
-        if not isinstance(now, Outcome):
-            phase = snapshot.workload.phase
-            log.info("%s was %s, and is %s now: still waiting", start.name, outcome.status, phase)
-            return None
-        if now.status not in (TIMED_OUT, STALLED):
-            return now
-        done = hook.run(stop(snapshot.workload, action))
+        return _settled_now(hook, outcome, policy, action)
     except (Unreachable, Refused) as error:
         log.warning(
-            "%s is %s, but cannot be read (%s): still waiting", start.name, outcome.status, error
+            "%s is %s, but cannot be read (%s): still waiting", outcome.name, outcome.status, error
         )
         return None
+
+
+def _settled_now(
+    hook: RunaiHook, outcome: Outcome, policy: Callable[[], WaitPolicy], action: str
+) -> Outcome | None:
+    start = outcome.workload()
+    snapshot = hook.run(take_snapshot(control_plane.reader_for(start), start, outcome.timeline))
+    if outcome.absent and snapshot.absent_since is not None:
+        return outcome
+    now = decide(policy(), snapshot)
+    if not isinstance(now, Outcome):
+        phase = snapshot.workload.phase
+        log.info("%s was %s, and is %s now: still waiting", start.name, outcome.status, phase)
+        return None
+    if now.status not in (TIMED_OUT, STALLED):
+        return now
+    # Whether it stopped may not be known yet: then the wait goes on, and finds out.
+    done = hook.run(stop(snapshot.workload, action))
     return replace(now, reason=f"{now.reason}; {done}") if done else None

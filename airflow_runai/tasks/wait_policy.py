@@ -54,6 +54,7 @@ def outcome_before_waiting(
         verdict = decide(
             policy, hook.run(take_snapshot(control_plane.reader_for(workload), workload))
         )
+    # The wait itself copes with an outage.
     except (Unreachable, Refused):
         return None
     return verdict if isinstance(verdict, Outcome) else None

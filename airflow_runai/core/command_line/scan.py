@@ -88,6 +88,7 @@ class _Scanner:
             self.take_long(word)
         elif word.startswith(_DASHES) or self.lacks_a_hyphen(word):
             self.refuse_mistyped(word)
+        # A lone hyphen is a positional to pflag.
         elif word.startswith("-") and len(word) > 1:
             self.take_short(word[1:])
         else:

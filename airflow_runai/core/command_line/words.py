@@ -68,6 +68,7 @@ def split(text: str) -> SplitLine:
     :raises SpecError: with line and column, if quotes are broken, if only a shell could run it, or
         if it is empty.
     """
+    # A backslash before a Windows line end continues the line all the same.
     text = text.replace("\r\n", "\n")
     splitter = _Splitter(text)
     head = _HEAD.match(text)

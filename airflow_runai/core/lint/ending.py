@@ -137,12 +137,13 @@ def never_ends(statement: Statement) -> Command | None:
     if statement.forever:
         leaves = any(command.name in ("break", "exit", "return", "exec") for command in commands)
         return None if leaves else commands[0]
-    for index, command in enumerate(commands):
-        # "[ -n "$DEBUG" ] && sleep infinity" depends on a test; after a training it does not matter
-        # whether that failed.
-        certain = not statement.joiners or any(not is_quick(before) for before in commands[:index])
-        if certain and not command.background and is_endless(command):
+    # "[ -n "$DEBUG" ] && sleep infinity" depends on a test; after a training it does not matter
+    # whether that failed.
+    is_certain = not statement.joiners
+    for command in commands:
+        if is_certain and not command.background and is_endless(command):
             return command
+        is_certain = is_certain or not is_quick(command)
     return None
 
 

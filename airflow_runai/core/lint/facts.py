@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from airflow_runai.core.fields import declared
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping
 from airflow_runai.core.lint.checkpoint_paths import (
     CheckpointPlace,
     of_mounts,
@@ -54,7 +55,7 @@ class Facts:
         self.subject = subject
 
     @cached_property
-    def spec(self) -> Mapping[str, Any] | None:
+    def spec(self) -> JsonMapping | None:
         """The specification as its author writes it; ``None`` if there is no readable one."""
         spec = self.subject.spec
         if isinstance(spec, WorkloadSpec):
@@ -95,18 +96,18 @@ class Facts:
         """Return a field that must be a boolean."""
         return _checked(flag, self.value(name))
 
-    def part(self, name: str) -> Mapping[str, Any] | Unknown | None:
+    def part(self, name: str) -> JsonMapping | Unknown | None:
         """Return a part of the specification that must be a mapping."""
         value = self.value(name)
         return value if value is None or isinstance(value, Mapping) else UNKNOWN
 
-    def known_part(self, name: str) -> Mapping[str, Any]:
+    def known_part(self, name: str) -> JsonMapping:
         """Return a part of the specification; empty if it is absent or not known."""
         part = self.part(name)
         return part if isinstance(part, Mapping) else {}
 
     @cached_property
-    def environment(self) -> Mapping[str, Any] | Unknown | None:
+    def environment(self) -> JsonMapping | Unknown | None:
         """The variables by name; values may be open, or sources such as secrets."""
         return self.part("environment")
 
@@ -130,7 +131,7 @@ class Facts:
         return [] if isinstance(self.words, Unknown) else self.words
 
     @cached_property
-    def master(self) -> Mapping[str, Any]:
+    def master(self) -> JsonMapping:
         """The master's own part of a distributed training; empty if it is absent or not known."""
         master = self.known_part("distributed").get("master")
         return master if isinstance(master, Mapping) else {}

@@ -89,6 +89,7 @@ def script_trap_recurses(facts: Facts) -> Hits:
     if trap is None:
         return
     for command in trap.commands or ():
+        # It switches its own signal off before it sends one.
         if command.name == "trap":
             return
         if command.name == "kill" and command.plain[-1] in ("0", "-$$"):

@@ -58,27 +58,39 @@ def resolve(
     :raises SpecError: with every mistake between the layers: unknown and circular templates, locked
         keys that are changed, required keys without a value, a kind that does not fit.
     """
-    unresolved: list[str] = []
-    templates = _chain(name, library, unresolved)
+    problems: list[str] = []
+    templates = _chain(name, library, problems)
     if admin:
         templates.insert(0, admin)
     own = Template(CALL, "the task's own specification", call, line=line)
     layers = settled(templates, own)
-    problems: list[str] = []
-    spec, owners = merged(layers, problems)
-    if not unresolved:  # a template that was not found may set what seems to be missing
-        problems += [*_missing(templates, spec), *_misfits(templates, spec)]
-    if unresolved or problems:
-        raise SpecError([*unresolved, *problems])
+    spec, owners = _checked(layers, problems)
     warnings = _warnings(layers, owners, library if name is None else {})
     spec, owners = with_defaults(spec, owners, layers)
     return Effective(
         spec=spec,
         layers=owners,
         templates=tuple(template.name for template in templates),
-        project=next((one.project for one in reversed(templates) if one.project), None),
+        project=_project(templates),
         warnings=tuple(warnings),
     )
+
+
+def _checked(layers: Sequence[Template], problems: list[str]) -> tuple[JsonObject, dict[str, str]]:
+    """Return the merged specification and its owners, or raise all problems."""
+    # A template that was not found may set what seems to be missing.
+    is_complete = not problems
+    spec, owners = merged(layers, problems)
+    if is_complete:
+        problems += [*_missing(layers, spec), *_misfits(layers, spec)]
+    if problems:
+        raise SpecError(problems)
+    return spec, owners
+
+
+def _project(templates: Sequence[Template]) -> str | None:
+    named = [template.project for template in templates if template.project]
+    return named[-1] if named else None
 
 
 def _warnings(
@@ -124,20 +136,24 @@ def _doubtful_launchers(line: Line, templates: Sequence[Template]) -> Iterator[s
 
 def _chain(name: str | None, library: Mapping[str, Template], broken: list[str]) -> list[Template]:
     """Return the template and its ancestors, the uppermost ancestor first."""
-    chain: list[Template] = []
+    chain: dict[str, Template] = {}
     where = "template"
     while name is not None:
-        names = [template.name for template in chain]
-        if name in names:
-            circle = " → ".join([*names[names.index(name) :], name])
-            broken.append(f"template {name!r}: extends itself ({circle}); take out one 'extends'")
+        if name in chain:
+            broken.append(_circle([*chain], name))
             break
+        # The admin's defaults lie beneath everything already.
         if name == ADMIN or name not in library:
             broken.append(f"{where}: {_unknown(name, library)}")
             break
-        chain.append(library[name])
+        chain[name] = library[name]
         where, name = f"template {name!r}, extends", library[name].extends
-    return chain[::-1]
+    return [*reversed(chain.values())]
+
+
+def _circle(names: list[str], name: str) -> str:
+    circle = " → ".join([*names[names.index(name) :], name])
+    return f"template {name!r}: extends itself ({circle}); take out one 'extends'"
 
 
 def _unknown(name: str, library: Mapping[str, Template]) -> str:

@@ -129,6 +129,7 @@ def from_document(document: Document) -> Template:
     problems = [
         f"{key}: unknown key; {nearest(str(key), _CHECKS)}" for key in mapping if key not in _CHECKS
     ]
+    # Null says the same as an absent key.
     parts = {
         key: _checked(key, mapping[key], problems)
         for key in _CHECKS
