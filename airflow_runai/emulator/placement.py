@@ -46,6 +46,7 @@ class Room:
 
     def copy(self) -> Room:
         """Copy the room to try decisions on."""
+        # Nodes are never changed but replaced, so copies may share them.
         return Room(self._nodes)
 
     @property
@@ -55,13 +56,11 @@ class Room:
 
     def take(self, slots: Iterable[Slot]) -> None:
         """Take these slots, now and soon."""
-        for slot in slots:
-            self._change(slot, now=-1, soon=-1)
+        self._change(slots, now=-1, soon=-1)
 
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
-        for slot in slots:
-            self._change(slot, now=0, soon=+1)
+        self._change(slots, now=0, soon=+1)
 
     def place(
         self, pods: Sequence[float], avoid: frozenset[str] = frozenset()
@@ -92,11 +91,12 @@ class Room:
         """Place the largest pod first; take nothing unless all fit."""
         after = self.copy()
         slots: dict[int, Slot] = {}
-        for index in sorted(range(len(pods)), key=lambda index: -pods[index]):
+        largest_first = sorted(range(len(pods)), key=lambda index: -pods[index])
+        for index in largest_first:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after._change(slot, now=-1 if now else 0, soon=-1)
+            after._change([slot], now=-1 if now else 0, soon=-1)
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
@@ -106,7 +106,11 @@ class Room:
     ) -> Slot | None:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []
+        least = _grains(gpus) if gpus > 0 else float("-inf")
         for name, node in self._nodes.items():
+            # The sum decides most cases without a look at the devices.
+            if node.free < least:
+                continue
             fits_now = node.fits(gpus, now=True)
             if fits_now or (not now and node.fits(gpus, now=False)):
                 ranks.append((not fits_now, name in avoid, node.free, name))
@@ -118,9 +122,14 @@ class Room:
             return home
         return node.slot(best, gpus, now)
 
-    def _change(self, slot: Slot, now: int, soon: int) -> None:
-        if slot.gpus and slot.node in self._nodes:
-            self._nodes[slot.node] = self._nodes[slot.node].changed(slot, now, soon)
+    def _change(self, slots: Iterable[Slot], now: int, soon: int) -> None:
+        """Take (-1) slots, release (+1) them or leave them alone (0), each node in one go."""
+        by_node: dict[str, list[Slot]] = {}
+        for slot in slots:
+            if slot.gpus and slot.node in self._nodes:
+                by_node.setdefault(slot.node, []).append(slot)
+        for name, there in by_node.items():
+            self._nodes[name] = self._nodes[name].changed(there, now, soon)
 
 
 class _Node:
@@ -134,10 +143,7 @@ class _Node:
 
     def fits(self, gpus: float, now: bool) -> bool:
         """Whether a pod finds its devices here."""
-        if gpus <= 0:
-            return True
-        # The sum decides most cases without a look at the devices.
-        return self.free >= _grains(gpus) and len(self._devices(gpus, now)) >= max(1, int(gpus))
+        return gpus <= 0 or len(self._devices(gpus, now)) >= max(1, int(gpus))
 
     def slot(self, name: str, gpus: float, now: bool) -> Slot:
         """Choose a pod's devices among those that fit; a share goes to the fullest."""
@@ -156,14 +162,16 @@ class _Node:
         need = _grains(slot.share)
         return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
 
-    def changed(self, slot: Slot, now: int, soon: int) -> _Node:
-        """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
-        grains = _grains(slot.share)
+    def changed(self, slots: Iterable[Slot], now: int, soon: int) -> _Node:
+        """Return the node after slots were taken (-1), released (+1) or left alone (0)."""
         free_now, free_soon = list(self._now), list(self._soon)
-        for number in slot.gpus:
-            if number < len(free_now):
-                free_now[number] += now * grains
-                free_soon[number] += soon * grains
+        for slot in slots:
+            grains = _grains(slot.share)
+            for number in slot.gpus:
+                # A node may have lost devices that a pod still holds.
+                if number < len(free_now):
+                    free_now[number] += now * grains
+                    free_soon[number] += soon * grains
         return _Node(tuple(free_now), tuple(free_soon))
 
     def _devices(self, gpus: float, now: bool) -> list[int]:
@@ -173,4 +181,4 @@ class _Node:
 
 
 def _grains(share: float) -> int:
-    return max(1, round(share * _GRAIN))
+    return _GRAIN if share == 1 else max(1, round(share * _GRAIN))

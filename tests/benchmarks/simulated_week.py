@@ -3,8 +3,9 @@ What a simulated week of the embedded Run:ai costs, in seconds of processor time
 
 ``python -m tests.benchmarks.simulated_week --workloads 200`` prints the figures as JSON. Trainings
 of one GPU share a cluster that is 1.25 times overcommitted; the platform preempts each of them
-after every 6 hours of running. There is no HTTP and the clock is stepped, so a busy machine changes
-processor time a little and the counted work not at all.
+after every 6 hours of running. They come in bursts, as sweeps do: those of a burst stay together,
+so each burst is a moment of its own at which the scheduler has work. There is no HTTP and the clock
+is stepped: a busy machine changes processor time a little, and the order of events not at all.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ HOUR = 3600.0
 PREEMPTED_EVERY = 6 * HOUR
 OVERCOMMITMENT = 1.25
 GPUS_PER_NODE = 8
+BURST = 20
+#: Between two bursts.
+PAUSE = HOUR / 6
 PROJECTS = ("team-a", "team-b", "team-c", "team-d")
 
 
@@ -57,12 +61,12 @@ class Week:
     """
     A control plane full of trainings that never end.
 
-    :param pause: seconds of the stepped clock between two submissions; 0 submits all at once.
+    :param burst: workloads that are submitted at once.
     """
 
-    def __init__(self, workloads: int, root: Path, pause: float = 0.0) -> None:
+    def __init__(self, workloads: int, root: Path, burst: int = BURST) -> None:
         self.workloads = workloads
-        self._pause = pause
+        self._burst = burst
         self.plane = ControlPlane(_settings(workloads), root)
 
     def submit(self) -> None:
@@ -77,8 +81,8 @@ class Week:
                 "spec": spec,
             }
             create(self.plane, ApiCall("POST", "", {"kind": "trainings"}, {}, body))
-            if self._pause:
-                self.plane.advance(self._pause)
+            if (number + 1) % self._burst == 0:
+                self.plane.advance(PAUSE)
 
     def live(self, hours: float) -> None:
         """Let time pass."""
@@ -89,10 +93,10 @@ class Week:
         return sum(max(0, one.incarnation - 1) for one in self.plane.world.workloads.values())
 
 
-def measure(workloads: int, hours: float, pause: float = 0.0) -> Cost:
+def measure(workloads: int, hours: float, burst: int = BURST) -> Cost:
     """Play once."""
     with tempfile.TemporaryDirectory() as folder:
-        week = Week(workloads, Path(folder), pause)
+        week = Week(workloads, Path(folder), burst)
         began = time.process_time()
         week.submit()
         submitted = time.process_time()
@@ -118,9 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.simulated_week")
     parser.add_argument("--workloads", type=int, default=200)
     parser.add_argument("--hours", type=float, default=7 * 24.0)
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds between submissions")
+    parser.add_argument("--burst", type=int, default=BURST, help="workloads submitted at once")
     arguments = parser.parse_args(argv)
-    cost = measure(arguments.workloads, arguments.hours, arguments.pause)
+    cost = measure(arguments.workloads, arguments.hours, arguments.burst)
     print(json.dumps(asdict(cost) | {"total": cost.total}))
     return 0
 

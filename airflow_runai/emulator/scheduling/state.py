@@ -25,12 +25,12 @@ class ClusterState:
         self.held: dict[str, tuple[Slot, ...]] = {}
         self._used = defaultdict[str, float](float)
         self._non_preemptible = defaultdict[str, float](float)
-        for job in jobs:
-            room.take(job.placed)
-            if job.leaving:
-                room.release_soon(job.placed)
-            elif job.placed:
-                self.enter(job, job.placed)
+        placed = [job for job in jobs if job.placed]
+        staying = [job for job in placed if not job.leaving]
+        room.take(slot for job in placed for slot in job.placed)
+        room.release_soon(slot for job in placed if job.leaving for slot in job.placed)
+        for job in staying:
+            self.enter(job, job.placed)
 
     def copy(self) -> ClusterState:
         """Copy the state to try decisions on."""
