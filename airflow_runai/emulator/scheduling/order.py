@@ -22,7 +22,6 @@ def in_queue_order(jobs: Iterable[Job], shares: QueueShares, used: Used) -> Iter
 
     :param used: GPUs that a queue uses, read again before every job.
     """
-
     # Most jobs that wait side by side compare alike; computing it again would be most of the work.
     part = cache(lambda queue, used, need: shares[queue].rank(used, need))
 

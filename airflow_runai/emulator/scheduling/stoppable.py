@@ -27,9 +27,7 @@ class StoppableJobs:
     def lesser(self, job: Job) -> list[Job]:
         """List those of the job's queue that have a lower priority."""
         return [
-            one
-            for one in self.all
-            if one.project == job.project and one.priority < job.priority
+            one for one in self.all if one.project == job.project and one.priority < job.priority
         ]
 
     def has_lesser(self, job: Job) -> bool:

@@ -1,0 +1,100 @@
+"""
+Which workloads a step must look at: those that have changed, and those whose time has come.
+
+Hundreds of workloads wait for an instant hours away; to look at each of them at every step was most
+of the work. It decides nothing: looking at a workload too often does no harm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_runai.emulator.records import EmulatedWorkload
+
+#: The time of a workload that must be looked at in every step.
+ALWAYS = -math.inf
+_NEVER = math.inf
+
+
+@dataclass
+class _Entry:
+    """When to look at one workload, and what its user desired when that was decided."""
+
+    workload: EmulatedWorkload
+    due: float = ALWAYS
+    desired: str = ""
+
+    def is_ready(self, now: float) -> bool:
+        # Like the real controller, it must not rely on having been told what a user desires.
+        return self.due <= now or self.workload.desired != self.desired
+
+
+class Agenda:
+    """
+    When each workload has to be looked at.
+
+    :param workloads: all workloads in the order of their creation, by id; others add to it.
+    :param due: when something will happen to a workload by itself; None for never.
+    """
+
+    def __init__(
+        self,
+        workloads: dict[str, EmulatedWorkload],
+        due: Callable[[EmulatedWorkload], float | None],
+    ) -> None:
+        self._workloads = workloads
+        self._due = due
+        self._entries: dict[str, _Entry] = {}
+        self._changed: set[str] = set()
+
+    def note(self, workload: EmulatedWorkload) -> None:
+        """Record that a workload has changed, so that the next step looks at it."""
+        self._changed.add(workload.id)
+
+    def note_all(self) -> None:
+        """Record that any workload may have changed."""
+        self._changed.update(self._workloads)
+
+    def take(self, now: float) -> list[EmulatedWorkload]:
+        """Return the workloads to look at now, the oldest first; the changes count as seen."""
+        self._follow()
+        changed = self._changed
+        self._changed = set()
+        return [
+            entry.workload
+            for workload_id, entry in self._entries.items()
+            if workload_id in changed or entry.is_ready(now)
+        ]
+
+    def plan(self, workloads: Iterable[EmulatedWorkload]) -> None:
+        """Decide when to look at these workloads again."""
+        for workload in workloads:
+            due = self._due(workload)
+            self._entries[workload.id] = _Entry(
+                workload, _NEVER if due is None else due, workload.desired
+            )
+
+    def next_due(self) -> float | None:
+        """Return when something will happen by itself, in epoch seconds; None if nothing will."""
+        self._follow()
+        self.plan(self._workloads[one] for one in self._changed if one in self._workloads)
+        earliest = min((entry.due for entry in self._entries.values()), default=_NEVER)
+        return None if math.isinf(earliest) else earliest
+
+    def _follow(self) -> None:
+        """Take in workloads that others have added, and drop those that are gone."""
+        if not is_in_step(self._entries, self._workloads):
+            known = self._entries
+            self._entries = {}
+            for workload_id, workload in self._workloads.items():
+                self._entries[workload_id] = known.get(workload_id) or _Entry(workload)
+            self._changed.update(self._workloads.keys() - known.keys())
+
+
+def is_in_step(known: dict[str, Any], workloads: dict[str, Any]) -> bool:
+    """Whether nothing was added or dropped; new ones come last, and the old ones go all at once."""
+    same_newest = next(reversed(workloads), None) == next(reversed(known), None)
+    return same_newest and len(known) == len(workloads)
