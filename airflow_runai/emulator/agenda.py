@@ -27,10 +27,6 @@ class _Entry:
     due: float = ALWAYS
     desired: str = ""
 
-    def is_ready(self, now: float) -> bool:
-        # Like the real controller, it must not rely on having been told what a user desires.
-        return self.due <= now or self.workload.desired != self.desired
-
 
 class Agenda:
     """
@@ -63,10 +59,11 @@ class Agenda:
         self._follow()
         changed = self._changed
         self._changed = set()
+        # Like the real controller, it must not rely on having been told what a user desires.
         return [
             entry.workload
             for workload_id, entry in self._entries.items()
-            if workload_id in changed or entry.is_ready(now)
+            if entry.due <= now or workload_id in changed or entry.workload.desired != entry.desired
         ]
 
     def plan(self, workloads: Iterable[EmulatedWorkload]) -> None:
@@ -81,7 +78,7 @@ class Agenda:
         """Return when something will happen by itself, in epoch seconds; None if nothing will."""
         self._follow()
         self.plan(self._workloads[one] for one in self._changed if one in self._workloads)
-        earliest = min((entry.due for entry in self._entries.values()), default=_NEVER)
+        earliest = min([entry.due for entry in self._entries.values()], default=_NEVER)
         return None if math.isinf(earliest) else earliest
 
     def _follow(self) -> None:

@@ -22,7 +22,9 @@ class JobBoard:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._jobs: dict[str, Job | None] = {}
+        self._known: dict[str, None] = {}
+        # By cluster, then by the workload's id, in the order of creation.
+        self._jobs: dict[str, dict[str, Job | None]] = {}
         self._changed: set[str] = set()
         self._scheduled: dict[str, list[Job]] = {}
 
@@ -33,11 +35,13 @@ class JobBoard:
     def renew(self) -> None:
         """Describe the workloads that have changed."""
         self._follow()
-        for workload_id in self._changed & self._jobs.keys():
-            job = self._job(self._world.workloads[workload_id])
+        for workload_id in self._changed & self._known.keys():
+            workload = self._world.workloads[workload_id]
+            jobs = self._jobs[workload.cluster_id]
+            job = self._job(workload)
             # An equal job stays the same object, so that comparing lists of them is quick.
-            if job != self._jobs[workload_id]:
-                self._jobs[workload_id] = job
+            if job != jobs[workload_id]:
+                jobs[workload_id] = job
         self._changed.clear()
 
     def jobs_to_schedule(self, cluster_id: str) -> list[Job]:
@@ -46,11 +50,8 @@ class JobBoard:
 
         Empty if the scheduler has already seen exactly these: it would decide the same again.
         """
-        jobs = [
-            job
-            for workload_id, job in self._jobs.items()
-            if job is not None and self._world.workloads[workload_id].cluster_id == cluster_id
-        ]
+        every = self._jobs.get(cluster_id, {}).values()
+        jobs = [job for job in every if job is not None]
         if jobs == self._scheduled.get(cluster_id):
             return []
         self._scheduled[cluster_id] = jobs
@@ -62,11 +63,17 @@ class JobBoard:
         return _described(workload, self._world.project_of(workload).name)
 
     def _follow(self) -> None:
+        """Take in workloads that others have added, and drop those that are gone."""
         workloads = self._world.workloads
-        if not is_in_step(self._jobs, workloads):
-            known = self._jobs
-            self._jobs = {workload_id: known.get(workload_id) for workload_id in workloads}
-            self._changed.update(workloads.keys() - known.keys())
+        if is_in_step(self._known, workloads):
+            return
+        self._changed.update(workloads.keys() - self._known.keys())
+        self._known = dict.fromkeys(workloads)
+        before = self._jobs
+        self._jobs = {}
+        for workload in workloads.values():
+            job = before.get(workload.cluster_id, {}).get(workload.id)
+            self._jobs.setdefault(workload.cluster_id, {})[workload.id] = job
 
 
 def _wants_gpus(workload: EmulatedWorkload) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 and 0.3 are the same
 
@@ -39,10 +40,21 @@ class Room:
         self._nodes = dict(nodes)
 
     @classmethod
-    def of(cls, nodes: Mapping[str, int]) -> Room:
-        """Build the room of an empty cluster from the number of GPUs per node."""
-        free = {name: (_GRAIN,) * gpus for name, gpus in nodes.items()}
-        return cls({name: _Node(devices, devices) for name, devices in free.items()})
+    def of(
+        cls, nodes: Mapping[str, int], staying: Iterable[Slot] = (), leaving: Iterable[Slot] = ()
+    ) -> Room:
+        """
+        Build the room of a cluster.
+
+        :param nodes: the number of GPUs per node.
+        :param staying: slots that are taken.
+        :param leaving: slots that are taken now, but free soon.
+        """
+        soon = {name: [_GRAIN] * gpus for name, gpus in nodes.items()}
+        _take(soon, staying)
+        now = {name: list(devices) for name, devices in soon.items()}
+        _take(now, leaving)
+        return cls({name: _Node(tuple(now[name]), tuple(soon[name])) for name in nodes})
 
     def copy(self) -> Room:
         """Copy the room to try decisions on."""
@@ -54,13 +66,10 @@ class Room:
         """GPUs of the whole cluster that are free soon."""
         return sum(node.free for node in self._nodes.values()) / _GRAIN
 
-    def take(self, slots: Iterable[Slot]) -> None:
-        """Take these slots, now and soon."""
-        self._change(slots, now=-1, soon=-1)
-
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
-        self._change(slots, now=0, soon=+1)
+        for slot in slots:
+            self._change(slot, now=0, soon=+1)
 
     def place(
         self, pods: Sequence[float], avoid: frozenset[str] = frozenset()
@@ -96,7 +105,7 @@ class Room:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
-            after._change([slot], now=-1 if now else 0, soon=-1)
+            after._change(slot, now=-1 if now else 0, soon=-1)
             slots[index] = slot
         self._nodes = after._nodes
         return tuple(slots[index] for index in range(len(pods)))
@@ -122,28 +131,27 @@ class Room:
             return home
         return node.slot(best, gpus, now)
 
-    def _change(self, slots: Iterable[Slot], now: int, soon: int) -> None:
-        """Take (-1) slots, release (+1) them or leave them alone (0), each node in one go."""
-        by_node: dict[str, list[Slot]] = {}
-        for slot in slots:
-            if slot.gpus and slot.node in self._nodes:
-                by_node.setdefault(slot.node, []).append(slot)
-        for name, there in by_node.items():
-            self._nodes[name] = self._nodes[name].changed(there, now, soon)
+    def _change(self, slot: Slot, now: int, soon: int) -> None:
+        if slot.gpus and slot.node in self._nodes:
+            self._nodes[slot.node] = self._nodes[slot.node].changed(slot, now, soon)
 
 
 class _Node:
     """The free ten-thousandths of each device of a node, now and soon."""
 
-    __slots__ = ("_now", "_soon", "free")
-
     def __init__(self, now: tuple[int, ...], soon: tuple[int, ...]) -> None:
-        self._now, self._soon = now, soon
+        self._now = now
+        self._soon = soon
         self.free = sum(soon)
 
     def fits(self, gpus: float, now: bool) -> bool:
         """Whether a pod finds its devices here."""
-        return gpus <= 0 or len(self._devices(gpus, now)) >= max(1, int(gpus))
+        if gpus <= 0:
+            return True
+        # Whole devices are what most pods want, and each pod asks all nodes.
+        if gpus >= 1:
+            return len(self._whole_now if now else self._whole_soon) >= int(gpus)
+        return bool(self._devices(gpus, now))
 
     def slot(self, name: str, gpus: float, now: bool) -> Slot:
         """Choose a pod's devices among those that fit; a share goes to the fullest."""
@@ -162,22 +170,39 @@ class _Node:
         need = _grains(slot.share)
         return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
 
-    def changed(self, slots: Iterable[Slot], now: int, soon: int) -> _Node:
-        """Return the node after slots were taken (-1), released (+1) or left alone (0)."""
-        free_now, free_soon = list(self._now), list(self._soon)
-        for slot in slots:
-            grains = _grains(slot.share)
-            for number in slot.gpus:
-                # A node may have lost devices that a pod still holds.
-                if number < len(free_now):
-                    free_now[number] += now * grains
-                    free_soon[number] += soon * grains
+    def changed(self, slot: Slot, now: int, soon: int) -> _Node:
+        """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
+        grains = _grains(slot.share)
+        free_now = list(self._now)
+        free_soon = list(self._soon)
+        for number in slot.gpus:
+            if number < len(free_now):
+                free_now[number] += now * grains
+                free_soon[number] += soon * grains
         return _Node(tuple(free_now), tuple(free_soon))
+
+    @cached_property
+    def _whole_now(self) -> list[int]:
+        return self._devices(1.0, now=True)
+
+    @cached_property
+    def _whole_soon(self) -> list[int]:
+        return self._devices(1.0, now=False)
 
     def _devices(self, gpus: float, now: bool) -> list[int]:
         need = _grains(min(gpus, 1.0))
         later = [number for number, free in enumerate(self._soon) if free >= need]
         return [number for number in later if self._now[number] >= need] if now else later
+
+
+def _take(free: dict[str, list[int]], slots: Iterable[Slot]) -> None:
+    for slot in slots:
+        devices = free.get(slot.node, [])
+        grains = _grains(slot.share)
+        for number in slot.gpus:
+            # A node may have lost devices that a pod still holds.
+            if number < len(devices):
+                devices[number] -= grains
 
 
 def _grains(share: float) -> int:

@@ -52,16 +52,20 @@ class Cycle:
         self._queues = queues
         self._flaws = flaws
         self._jobs = list(jobs)
-        self._waiting = {job.id: job for job in self._jobs if job.waits}
-        self._running = {job.id: job for job in self._jobs if job.runs}
+        self._leaving = [job for job in self._jobs if job.leaving]
+        staying = [job for job in self._jobs if not job.leaving]
+        self._queued = [job for job in staying if not job.placed]
+        self._waiting = {job.id: job for job in self._queued}
+        self._running = {job.id: job for job in staying if job.placed}
         self._stoppable = StoppableJobs(self._running.values())
         shares = queue_shares(sum(nodes.values()), queues, self._jobs)
-        self._state = ClusterState(Room.of(nodes), shares, self._jobs)
+        room = Room.of(nodes, _slots(self._running.values()), _slots(self._leaving))
+        self._state = ClusterState(room, shares, self._running.values())
         self._decisions: list[Decision] = []
 
     def allocate(self) -> None:
         """Give the free GPUs to the jobs in turn; a job that does not fit is passed over."""
-        returning = [job for job in self._jobs if job.leaving and job.claims]
+        returning = [job for job in self._leaving if job.claims]
         candidates = [*returning, *self._waiting.values()]
         open_kinds = OpenKinds(candidates)
         for job in self._in_turn(candidates):
@@ -99,7 +103,7 @@ class Cycle:
     def close(self) -> list[Decision]:
         """Return all decisions, and the reason for each job that goes on waiting."""
         started = self._started()
-        waiting = [job for job in self._jobs if job.waits and job.id not in started]
+        waiting = [job for job in self._queued if job.id not in started]
         reasons = why_waiting(self._state, waiting, claims=not self._flaws)
         return [*self._decisions, *reasons]
 
@@ -222,6 +226,10 @@ class Cycle:
 
     def _may_lose(self, attempt: Attempt) -> bool:
         return may_lose(self._state, attempt.job, attempt.stopped)
+
+
+def _slots(jobs: Iterable[Job]) -> Iterator[Slot]:
+    return (slot for job in jobs for slot in job.placed)
 
 
 def _stops_none(attempt: Attempt) -> bool:

@@ -14,22 +14,19 @@ class ClusterState:
     """
     Who has which GPUs, now or soon.
 
+    :param running: jobs whose places the room already counts.
     :ivar room: the free GPUs.
     :ivar shares: the share of each queue.
     :ivar held: by id, the slots of each job that stays, or starts once others have left.
     """
 
-    def __init__(self, room: Room, shares: QueueShares, jobs: Iterable[Job] = ()) -> None:
+    def __init__(self, room: Room, shares: QueueShares, running: Iterable[Job] = ()) -> None:
         self.room = room
         self.shares = shares
         self.held: dict[str, tuple[Slot, ...]] = {}
         self._used = defaultdict[str, float](float)
         self._non_preemptible = defaultdict[str, float](float)
-        placed = [job for job in jobs if job.placed]
-        staying = [job for job in placed if not job.leaving]
-        room.take(slot for job in placed for slot in job.placed)
-        room.release_soon(slot for job in placed if job.leaving for slot in job.placed)
-        for job in staying:
+        for job in running:
             self.enter(job, job.placed)
 
     def copy(self) -> ClusterState:

@@ -18,7 +18,12 @@ class StoppableJobs:
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        self.all = [job for job in jobs if job.preemptible and job.gpus > 0]
+        self._running = list(jobs)
+
+    @cached_property
+    def all(self) -> list[Job]:
+        """All of them."""
+        return [job for job in self._running if job.preemptible and job.gpus > 0]
 
     def of_other_queues(self, job: Job) -> list[Job]:
         """List those that do not belong to the job's queue."""
@@ -40,5 +45,6 @@ class StoppableJobs:
         # Asked for each kind of waiting job in each cycle, so it is found once for all of them.
         lowest: dict[str, int] = {}
         for one in self.all:
-            lowest[one.project] = min(one.priority, lowest.get(one.project, one.priority))
+            if one.priority < lowest.setdefault(one.project, one.priority):
+                lowest[one.project] = one.priority
         return lowest
