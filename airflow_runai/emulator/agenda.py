@@ -2,14 +2,13 @@
 Which workloads a step must look at: those that have changed, and those whose time has come.
 
 Hundreds of workloads wait for an instant hours away; to look at each of them at every step was most
-of the work. It decides nothing: looking at a workload too often does no harm.
+of the work. Whoever changes a workload notes it here. To look at one too often does no harm.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from airflow_runai.emulator.records import EmulatedWorkload
@@ -17,15 +16,6 @@ from airflow_runai.emulator.records import EmulatedWorkload
 #: The time of a workload that must be looked at in every step.
 ALWAYS = -math.inf
 _NEVER = math.inf
-
-
-@dataclass
-class _Entry:
-    """When to look at one workload, and what its user desired when that was decided."""
-
-    workload: EmulatedWorkload
-    due: float = ALWAYS
-    desired: str = ""
 
 
 class Agenda:
@@ -43,7 +33,7 @@ class Agenda:
     ) -> None:
         self._workloads = workloads
         self._due = due
-        self._entries: dict[str, _Entry] = {}
+        self._times: dict[str, float] = {}
         self._changed: set[str] = set()
 
     def note(self, workload: EmulatedWorkload) -> None:
@@ -59,35 +49,28 @@ class Agenda:
         self._follow()
         changed = self._changed
         self._changed = set()
-        # Like the real controller, it must not rely on having been told what a user desires.
-        return [
-            entry.workload
-            for workload_id, entry in self._entries.items()
-            if entry.due <= now or workload_id in changed or entry.workload.desired != entry.desired
-        ]
+        times = self._times.items()
+        ready = [one for one, at in times if at <= now or one in changed]
+        return [self._workloads[one] for one in ready]
 
     def plan(self, workloads: Iterable[EmulatedWorkload]) -> None:
         """Decide when to look at these workloads again."""
         for workload in workloads:
             due = self._due(workload)
-            self._entries[workload.id] = _Entry(
-                workload, _NEVER if due is None else due, workload.desired
-            )
+            self._times[workload.id] = _NEVER if due is None else due
 
     def next_due(self) -> float | None:
         """Return when something will happen by itself, in epoch seconds; None if nothing will."""
         self._follow()
         self.plan(self._workloads[one] for one in self._changed if one in self._workloads)
-        earliest = min([entry.due for entry in self._entries.values()], default=_NEVER)
+        earliest = min(self._times.values(), default=_NEVER)
         return None if math.isinf(earliest) else earliest
 
     def _follow(self) -> None:
         """Take in workloads that others have added, and drop those that are gone."""
-        if not is_in_step(self._entries, self._workloads):
-            known = self._entries
-            self._entries = {}
-            for workload_id, workload in self._workloads.items():
-                self._entries[workload_id] = known.get(workload_id) or _Entry(workload)
+        if not is_in_step(self._times, self._workloads):
+            known = self._times
+            self._times = {one: known.get(one, ALWAYS) for one in self._workloads}
             self._changed.update(self._workloads.keys() - known.keys())
 
 

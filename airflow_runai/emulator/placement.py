@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 and 0.3 are the same
 
@@ -27,6 +28,15 @@ class Slot:
     gpus: tuple[int, ...] = ()
     share: float = 1.0
 
+    @cached_property
+    def grains(self) -> int:
+        """The part of each device in ten-thousandths."""
+        return _grains(self.share)
+
+
+#: The slots of one job, one a pod.
+Places = tuple[Slot, ...]
+
 
 class Room:
     """
@@ -41,14 +51,17 @@ class Room:
 
     @classmethod
     def of(
-        cls, nodes: Mapping[str, int], staying: Iterable[Slot] = (), leaving: Iterable[Slot] = ()
+        cls,
+        nodes: Mapping[str, int],
+        staying: Iterable[Places] = (),
+        leaving: Iterable[Places] = (),
     ) -> Room:
         """
         Build the room of a cluster.
 
         :param nodes: the number of GPUs per node.
-        :param staying: slots that are taken.
-        :param leaving: slots that are taken now, but free soon.
+        :param staying: the slots of jobs that keep them.
+        :param leaving: the slots of jobs that are being stopped.
         """
         soon = {name: [_GRAIN] * gpus for name, gpus in nodes.items()}
         _take(soon, staying)
@@ -71,9 +84,7 @@ class Room:
         for slot in slots:
             self._change(slot, now=0, soon=+1)
 
-    def place(
-        self, pods: Sequence[float], avoid: frozenset[str] = frozenset()
-    ) -> tuple[Slot, ...] | None:
+    def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> Places | None:
         """
         Find slots that are free now, and take them.
 
@@ -85,7 +96,7 @@ class Room:
 
     def reserve(
         self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
-    ) -> tuple[Slot, ...] | None:
+    ) -> Places | None:
         """
         Find slots that are free soon, and keep them from jobs that come later.
 
@@ -96,7 +107,7 @@ class Room:
 
     def _fit(
         self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
-    ) -> tuple[Slot, ...] | None:
+    ) -> Places | None:
         """Place the largest pod first; take nothing unless all fit."""
         after = self.copy()
         slots: dict[int, Slot] = {}
@@ -116,10 +127,9 @@ class Room:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []
         least = _grains(gpus) if gpus > 0 else float("-inf")
-        for name, node in self._nodes.items():
-            # The sum decides most cases without a look at the devices.
-            if node.free < least:
-                continue
+        # The sum decides most cases without a look at the devices.
+        roomy = [item for item in self._nodes.items() if item[1].free >= least]
+        for name, node in roomy:
             fits_now = node.fits(gpus, now=True)
             if fits_now or (not now and node.fits(gpus, now=False)):
                 ranks.append((not fits_now, name in avoid, node.free, name))
@@ -167,18 +177,17 @@ class _Node:
 
     def can_give(self, slot: Slot) -> bool:
         """Whether exactly these devices are free soon."""
-        need = _grains(slot.share)
-        return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
+        count = len(self._soon)
+        return all(number < count and self._soon[number] >= slot.grains for number in slot.gpus)
 
     def changed(self, slot: Slot, now: int, soon: int) -> _Node:
         """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
-        grains = _grains(slot.share)
         free_now = list(self._now)
         free_soon = list(self._soon)
         for number in slot.gpus:
             if number < len(free_now):
-                free_now[number] += now * grains
-                free_soon[number] += soon * grains
+                free_now[number] += now * slot.grains
+                free_soon[number] += soon * slot.grains
         return _Node(tuple(free_now), tuple(free_soon))
 
     @cached_property
@@ -195,14 +204,13 @@ class _Node:
         return [number for number in later if self._now[number] >= need] if now else later
 
 
-def _take(free: dict[str, list[int]], slots: Iterable[Slot]) -> None:
-    for slot in slots:
+def _take(free: dict[str, list[int]], places: Iterable[Places]) -> None:
+    for slot in chain.from_iterable(places):
         devices = free.get(slot.node, [])
-        grains = _grains(slot.share)
         for number in slot.gpus:
             # A node may have lost devices that a pod still holds.
             if number < len(devices):
-                devices[number] -= grains
+                devices[number] -= slot.grains
 
 
 def _grains(share: float) -> int:

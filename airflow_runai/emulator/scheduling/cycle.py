@@ -52,15 +52,14 @@ class Cycle:
         self._queues = queues
         self._flaws = flaws
         self._jobs = list(jobs)
-        self._leaving = [job for job in self._jobs if job.leaving]
-        staying = [job for job in self._jobs if not job.leaving]
-        self._queued = [job for job in staying if not job.placed]
+        self._leaving, running, self._queued = _divided(self._jobs)
         self._waiting = {job.id: job for job in self._queued}
-        self._running = {job.id: job for job in staying if job.placed}
-        self._stoppable = StoppableJobs(self._running.values())
+        self._stoppable = StoppableJobs(running)
         shares = queue_shares(sum(nodes.values()), queues, self._jobs)
-        room = Room.of(nodes, _slots(self._running.values()), _slots(self._leaving))
-        self._state = ClusterState(room, shares, self._running.values())
+        staying_places = [job.placed for job in running]
+        leaving_places = [job.placed for job in self._leaving]
+        room = Room.of(nodes, staying_places, leaving_places)
+        self._state = ClusterState(room, shares, running)
         self._decisions: list[Decision] = []
 
     def allocate(self) -> None:
@@ -142,14 +141,17 @@ class Cycle:
         def is_open(job: Job) -> bool:
             return promising(job) and not failures.is_hopeless(job)
 
-        if not any(map(is_open, self._leaders())):
+        leaders = self._leaders()
+        if not any(map(is_open, leaders)):
             return
         for job in self._in_turn(self._waiting.values()):
             if not eligible(job) or failures.is_hopeless(job):
                 continue
-            if not action(job):
+            if action(job):
+                leaders = self._leaders()
+            else:
                 failures.add(job)
-            if not any(map(is_open, self._leaders())):
+            if not any(map(is_open, leaders)):
                 return
 
     def _leaders(self) -> Iterable[Job]:
@@ -190,11 +192,11 @@ class Cycle:
             return False
         self._state = attempt.state
         del self._waiting[job.id]
-        for victim in (*attempt.stopped, *attempt.moved):
-            del self._running[victim.id]
+        victims = [*attempt.stopped, *attempt.moved]
+        self._stoppable = self._stoppable.without(victims)
+        for victim in victims:
             message = why_stopped(job, action)
             self._decisions.append(Evict(victim.id, message, action, job.id, moves))
-        self._stoppable = StoppableJobs(self._running.values())
         return True
 
     def _comes_true(self, attempt: Attempt) -> bool:
@@ -212,8 +214,9 @@ class Cycle:
 
     def _jobs_after(self, attempt: Attempt, movers: set[str]) -> Iterator[Job]:
         started = self._started()
+        evicted = {one.job for one in self._decisions if isinstance(one, Evict)}
         for job in self._jobs:
-            stays = job.leaving or job.id in self._running
+            stays = job.placed and job.id not in evicted
             placed = job.placed if stays else started.get(job.id, ())
             if job.id in movers:
                 yield replace(job, placed=(), claims=True)
@@ -228,8 +231,17 @@ class Cycle:
         return may_lose(self._state, attempt.job, attempt.stopped)
 
 
-def _slots(jobs: Iterable[Job]) -> Iterator[Slot]:
-    return (slot for job in jobs for slot in job.placed)
+def _divided(jobs: Iterable[Job]) -> tuple[list[Job], list[Job], list[Job]]:
+    """Divide jobs into those that leave, those that run and those that wait."""
+    leaving: list[Job] = []
+    running: list[Job] = []
+    waiting: list[Job] = []
+    for job in jobs:
+        if job.leaving:
+            leaving.append(job)
+        else:
+            (running if job.placed else waiting).append(job)
+    return leaving, running, waiting
 
 
 def _stops_none(attempt: Attempt) -> bool:
