@@ -136,6 +136,6 @@ class ControlPlane:
 
     def _recover(self) -> None:
         for workload in self.store.load():
-            self.world.workloads[workload.id] = workload
+            self.world.keep(workload)
         self.engine.requeue_all(RESTARTED, self.clock.now())
         self.store.save()

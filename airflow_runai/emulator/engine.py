@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_runai.emulator import lifecycle, phases, scheduler
-from airflow_runai.emulator.queue_jobs import scheduler_job, wants_gpus
+from airflow_runai.emulator.agenda import ALWAYS, Agenda
+from airflow_runai.emulator.job_board import JobBoard
 from airflow_runai.emulator.records import Departure, EmulatedWorkload
 from airflow_runai.emulator.runtime import Runtime
 from airflow_runai.emulator.scripted import ScriptedRuntime
@@ -39,23 +40,29 @@ class Engine:
         self.scripted = scripted
         self._real = real
         self._store = store
+        self._agenda = Agenda(world.workloads, self._look_at)
+        self._board = JobBoard(world)
         self._dirty = True
         self.closing = False
+        scripted.when_set(self._agenda.note_all)
 
     def tick(self, now: float) -> None:
         """Take one step with each workload, schedule, save."""
-        for workload in self._active():
+        ready = self._agenda.take(now)
+        for workload in filter(_is_active, ready):
             self._step(workload, now)
+        self._agenda.plan(ready)
         # The scheduler's decisions depend on workloads only, so it runs after a change only.
         if self._dirty and not self.closing:
             self._dirty = False
+            self._board.renew()
             for cluster in self.world.clusters:
                 self._schedule(cluster, now)
         self._store.save()
 
     def changed(self, workload: EmulatedWorkload) -> None:
         """Record that a workload has changed: it is saved, and all jobs are scheduled anew."""
-        self._dirty = True
+        self._changed(workload)
         self._store.touch(workload)
 
     def created(self, workload: EmulatedWorkload, now: float) -> None:
@@ -68,8 +75,7 @@ class Engine:
 
     def next_due(self) -> float | None:
         """Return when something will happen by itself, in epoch seconds; None if nothing will."""
-        times = [due for due in map(self._due, self._active()) if due is not None]
-        return min(times, default=None)
+        return self._agenda.next_due()
 
     def preempt(self, workload: EmulatedWorkload, message: str, now: float) -> bool:
         """Preempt a workload as the platform does; False if it holds nothing."""
@@ -104,8 +110,12 @@ class Engine:
         return any(workload.live_pods for workload in self._active())
 
     def _active(self) -> list[EmulatedWorkload]:
-        workloads = self.world.workloads.values()
-        return [one for one in workloads if one.deleted_at is None and not one.is_at_rest]
+        return list(filter(_is_active, self.world.workloads.values()))
+
+    def _changed(self, workload: EmulatedWorkload) -> None:
+        self._dirty = True
+        self._agenda.note(workload)
+        self._board.note(workload)
 
     def _runtime(self, workload: EmulatedWorkload) -> Runtime:
         if self._real is None or self.scripted.scenario(workload.name) is not None:
@@ -132,7 +142,7 @@ class Engine:
                 self._enter(workload, phases.PENDING, "Waiting in the queue after resuming", now)
             case phases.PENDING if 0 < workload.not_before <= now:
                 workload.not_before = 0.0
-                self._dirty = True
+                self._changed(workload)
             case phases.INITIALIZING if now >= self._ready_at(workload):
                 self._runtime(workload).start(workload, now)
                 lifecycle.started(workload, now)
@@ -247,6 +257,15 @@ class Engine:
             return None
         return workload.phase_at + scenario.preempt_every
 
+    def _look_at(self, workload: EmulatedWorkload) -> float | None:
+        """Return when to look at a workload next; None if only a change can make it necessary."""
+        if not _is_active(workload):
+            return None
+        # A process ends whenever it likes.
+        if workload.live_pods and self._runtime(workload) is self._real:
+            return ALWAYS
+        return self._due(workload)
+
     def _due(self, workload: EmulatedWorkload) -> float | None:
         ends = self._runtime(workload).due(workload)
         if workload.departure is not None:
@@ -261,22 +280,30 @@ class Engine:
     def _schedule(self, cluster: EmulatedCluster, now: float) -> None:
         projects = [one for one in self.world.projects if one.cluster_id == cluster.id]
         queues = [project.queue for project in projects]
-        mine = [one for one in self._active() if one.cluster_id == cluster.id and wants_gpus(one)]
-        jobs = [scheduler_job(one, self.world.project_of(one).name) for one in mine]
+        jobs = self._board.jobs_to_schedule(cluster.id)
         for decision in scheduler.schedule(cluster.nodes, queues, jobs):
             self._apply(decision, self.world.workloads[decision.job], now)
 
     def _apply(self, decision: scheduler.Decision, workload: EmulatedWorkload, now: float) -> None:
-        if isinstance(decision, scheduler.Assign):
-            workload.claims = False
-            lifecycle.place(workload, decision.slots, now)
-            self._store.touch(workload)
-            return
-        workload.claims = decision.claims
-        if isinstance(decision, scheduler.Evict):
-            self.preempt(workload, decision.message, now)
-        else:
-            lifecycle.explain(workload, decision.reason, decision.message)
+        # What the scheduler itself has decided is no reason to ask it again.
+        match decision:
+            case scheduler.Assign():
+                workload.claims = False
+                lifecycle.place(workload, decision.slots, now)
+                self._agenda.note(workload)
+                self._board.note(workload)
+                self._store.touch(workload)
+            case scheduler.Evict():
+                workload.claims = decision.claims
+                self.preempt(workload, decision.message, now)
+            case scheduler.StayQueued():
+                self._leave_queued(workload, decision)
+
+    def _leave_queued(self, workload: EmulatedWorkload, decision: scheduler.StayQueued) -> None:
+        if workload.claims != decision.claims:
+            workload.claims = decision.claims
+            self._board.note(workload)
+        lifecycle.explain(workload, decision.reason, decision.message)
 
 
 #: The phase shown while the pods stop, by the reason of the departure.
@@ -286,6 +313,11 @@ _LEAVING_PHASES = {
     "preempted": phases.TERMINATING,
     "restart": phases.TERMINATING,
 }
+
+
+def _is_active(workload: EmulatedWorkload) -> bool:
+    """Whether anything may still happen to a workload without its user."""
+    return workload.deleted_at is None and not workload.is_at_rest
 
 
 def _is_completed(workload: EmulatedWorkload, exits: Sequence[int | None]) -> bool:

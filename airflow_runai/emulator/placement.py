@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 _GRAIN = 10_000  # shares are counted in whole ten-thousandths, so that 3 x 0.1 and 0.3 are the same
 
@@ -26,6 +28,15 @@ class Slot:
     gpus: tuple[int, ...] = ()
     share: float = 1.0
 
+    @cached_property
+    def grains(self) -> int:
+        """The part of each device in ten-thousandths."""
+        return _grains(self.share)
+
+
+#: The slots of one job, one a pod.
+Places = tuple[Slot, ...]
+
 
 class Room:
     """
@@ -39,13 +50,28 @@ class Room:
         self._nodes = dict(nodes)
 
     @classmethod
-    def of(cls, nodes: Mapping[str, int]) -> Room:
-        """Build the room of an empty cluster from the number of GPUs per node."""
-        free = {name: (_GRAIN,) * gpus for name, gpus in nodes.items()}
-        return cls({name: _Node(devices, devices) for name, devices in free.items()})
+    def of(
+        cls,
+        nodes: Mapping[str, int],
+        staying: Iterable[Places] = (),
+        leaving: Iterable[Places] = (),
+    ) -> Room:
+        """
+        Build the room of a cluster.
+
+        :param nodes: the number of GPUs per node.
+        :param staying: the slots of jobs that keep them.
+        :param leaving: the slots of jobs that are being stopped.
+        """
+        soon = {name: [_GRAIN] * gpus for name, gpus in nodes.items()}
+        _take(soon, staying)
+        now = {name: list(devices) for name, devices in soon.items()}
+        _take(now, leaving)
+        return cls({name: _Node(tuple(now[name]), tuple(soon[name])) for name in nodes})
 
     def copy(self) -> Room:
         """Copy the room to try decisions on."""
+        # Nodes are never changed but replaced, so copies may share them.
         return Room(self._nodes)
 
     @property
@@ -53,19 +79,12 @@ class Room:
         """GPUs of the whole cluster that are free soon."""
         return sum(node.free for node in self._nodes.values()) / _GRAIN
 
-    def take(self, slots: Iterable[Slot]) -> None:
-        """Take these slots, now and soon."""
-        for slot in slots:
-            self._change(slot, now=-1, soon=-1)
-
     def release_soon(self, slots: Iterable[Slot]) -> None:
         """Record that the pods in these slots are leaving."""
         for slot in slots:
             self._change(slot, now=0, soon=+1)
 
-    def place(
-        self, pods: Sequence[float], avoid: frozenset[str] = frozenset()
-    ) -> tuple[Slot, ...] | None:
+    def place(self, pods: Sequence[float], avoid: frozenset[str] = frozenset()) -> Places | None:
         """
         Find slots that are free now, and take them.
 
@@ -77,7 +96,7 @@ class Room:
 
     def reserve(
         self, pods: Sequence[float], avoid: frozenset[str] = frozenset(), home: Sequence[Slot] = ()
-    ) -> tuple[Slot, ...] | None:
+    ) -> Places | None:
         """
         Find slots that are free soon, and keep them from jobs that come later.
 
@@ -88,11 +107,12 @@ class Room:
 
     def _fit(
         self, pods: Sequence[float], now: bool, avoid: frozenset[str], home: Sequence[Slot] = ()
-    ) -> tuple[Slot, ...] | None:
+    ) -> Places | None:
         """Place the largest pod first; take nothing unless all fit."""
         after = self.copy()
         slots: dict[int, Slot] = {}
-        for index in sorted(range(len(pods)), key=lambda index: -pods[index]):
+        largest_first = sorted(range(len(pods)), key=lambda index: -pods[index])
+        for index in largest_first:
             slot = after._choose(pods[index], now, avoid, home[index] if home else None)
             if slot is None:
                 return None
@@ -106,7 +126,10 @@ class Room:
     ) -> Slot | None:
         """Prefer nodes with room now, then those not to avoid, then the fullest, then by name."""
         ranks = []
-        for name, node in self._nodes.items():
+        least = _grains(gpus) if gpus > 0 else float("-inf")
+        # The sum decides most cases without a look at the devices.
+        roomy = [item for item in self._nodes.items() if item[1].free >= least]
+        for name, node in roomy:
             fits_now = node.fits(gpus, now=True)
             if fits_now or (not now and node.fits(gpus, now=False)):
                 ranks.append((not fits_now, name in avoid, node.free, name))
@@ -126,18 +149,19 @@ class Room:
 class _Node:
     """The free ten-thousandths of each device of a node, now and soon."""
 
-    __slots__ = ("_now", "_soon", "free")
-
     def __init__(self, now: tuple[int, ...], soon: tuple[int, ...]) -> None:
-        self._now, self._soon = now, soon
+        self._now = now
+        self._soon = soon
         self.free = sum(soon)
 
     def fits(self, gpus: float, now: bool) -> bool:
         """Whether a pod finds its devices here."""
         if gpus <= 0:
             return True
-        # The sum decides most cases without a look at the devices.
-        return self.free >= _grains(gpus) and len(self._devices(gpus, now)) >= max(1, int(gpus))
+        # Whole devices are what most pods want, and each pod asks all nodes.
+        if gpus >= 1:
+            return len(self._whole_now if now else self._whole_soon) >= int(gpus)
+        return bool(self._devices(gpus, now))
 
     def slot(self, name: str, gpus: float, now: bool) -> Slot:
         """Choose a pod's devices among those that fit; a share goes to the fullest."""
@@ -153,18 +177,26 @@ class _Node:
 
     def can_give(self, slot: Slot) -> bool:
         """Whether exactly these devices are free soon."""
-        need = _grains(slot.share)
-        return all(number < len(self._soon) and self._soon[number] >= need for number in slot.gpus)
+        count = len(self._soon)
+        return all(number < count and self._soon[number] >= slot.grains for number in slot.gpus)
 
     def changed(self, slot: Slot, now: int, soon: int) -> _Node:
         """Return the node after a slot was taken (-1), released (+1) or left alone (0)."""
-        grains = _grains(slot.share)
-        free_now, free_soon = list(self._now), list(self._soon)
+        free_now = list(self._now)
+        free_soon = list(self._soon)
         for number in slot.gpus:
             if number < len(free_now):
-                free_now[number] += now * grains
-                free_soon[number] += soon * grains
+                free_now[number] += now * slot.grains
+                free_soon[number] += soon * slot.grains
         return _Node(tuple(free_now), tuple(free_soon))
+
+    @cached_property
+    def _whole_now(self) -> list[int]:
+        return self._devices(1.0, now=True)
+
+    @cached_property
+    def _whole_soon(self) -> list[int]:
+        return self._devices(1.0, now=False)
 
     def _devices(self, gpus: float, now: bool) -> list[int]:
         need = _grains(min(gpus, 1.0))
@@ -172,5 +204,14 @@ class _Node:
         return [number for number in later if self._now[number] >= need] if now else later
 
 
+def _take(free: dict[str, list[int]], places: Iterable[Places]) -> None:
+    for slot in chain.from_iterable(places):
+        devices = free.get(slot.node, [])
+        for number in slot.gpus:
+            # A node may have lost devices that a pod still holds.
+            if number < len(devices):
+                devices[number] -= slot.grains
+
+
 def _grains(share: float) -> int:
-    return max(1, round(share * _GRAIN))
+    return _GRAIN if share == 1 else max(1, round(share * _GRAIN))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from airflow_runai.emulator import phases
@@ -66,6 +67,11 @@ class Pod:
     def slot(self) -> Slot:
         """Its devices on its node."""
         return Slot(self.node, tuple(self.gpus), self.share)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it holds its GPUs now."""
+        return self.deleted_at is None and self.completed_at is None
 
     @property
     def held_gpus(self) -> float:
@@ -128,7 +134,9 @@ class EmulatedWorkload:
     @property
     def live_pods(self) -> list[Pod]:
         """Pods that hold GPUs now."""
-        return [pod for pod in self.pods if pod.deleted_at is None and pod.completed_at is None]
+        # The pods of an incarnation end together, so the live ones are the last.
+        live = list(takewhile(lambda pod: pod.is_live, reversed(self.pods)))
+        return live[::-1]
 
     @property
     def held_gpus(self) -> float:

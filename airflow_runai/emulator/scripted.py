@@ -6,7 +6,7 @@ With a stepped clock a week of preemptions takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_runai.emulator.records import EmulatedWorkload
@@ -62,17 +62,27 @@ class ScriptedRuntime:
 
     def __init__(self, scenarios: Mapping[str, Scenario]) -> None:
         self._scenarios = dict(scenarios)
+        self._found: dict[str, Scenario | None] = {}
+        self._when_set: Callable[[], None] = lambda: None
         self._incarnations: dict[str, _Incarnation] = {}
         self._progress: dict[str, float] = {}
 
     def scenario(self, name: str) -> Scenario | None:
         """Find the scenario for a workload's name."""
-        fitting = [prefix for prefix in self._scenarios if name.startswith(prefix)]
-        return self._scenarios[max(fitting, key=len)] if fitting else None
+        if name not in self._found:
+            fitting = [prefix for prefix in self._scenarios if name.startswith(prefix)]
+            self._found[name] = self._scenarios[max(fitting, key=len)] if fitting else None
+        return self._found[name]
 
     def set(self, prefix: str, scenario: Scenario) -> None:
         """Add or change a scenario; incarnations that already run are not changed."""
         self._scenarios[prefix] = scenario
+        self._found.clear()
+        self._when_set()
+
+    def when_set(self, act: Callable[[], None]) -> None:
+        """Call this whenever a scenario is added or changed."""
+        self._when_set = act
 
     def start(self, workload: EmulatedWorkload, now: float) -> None:
         """Begin an incarnation."""

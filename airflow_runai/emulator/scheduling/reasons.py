@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from airflow_runai.emulator.scheduling.entitlement import (
     is_non_preemptible_over_quota,
     is_over_limit,
 )
-from airflow_runai.emulator.scheduling.jobs import Action, Job, StayQueued
+from airflow_runai.emulator.scheduling.jobs import Action, Job, JobKind, StayQueued
 from airflow_runai.emulator.scheduling.state import ClusterState
 
 OVER_QUOTA = "NonPreemptibleOverQuota"
@@ -22,19 +24,29 @@ def why_stopped(job: Job, action: Action) -> str:
     return f"Preempted: moved to make room for workload {job.name or job.id}"
 
 
-def why_waiting(state: ClusterState, job: Job, claims: bool) -> StayQueued:
+def why_waiting(state: ClusterState, jobs: Iterable[Job], claims: bool) -> Iterator[StayQueued]:
     """
-    Say why a job waits.
+    Say why each job waits.
 
-    :param claims: whether it keeps the GPUs that are being released for it.
+    :param claims: whether a job keeps the GPUs that are being released for it.
     """
-    if job.id in state.held:
-        return StayQueued(job.id, "", "Waiting for GPUs that are being released", claims)
+    known: dict[JobKind, tuple[str, str]] = {}
+    for job in jobs:
+        if job.id in state.held:
+            yield StayQueued(job.id, "", "Waiting for GPUs that are being released", claims)
+            continue
+        # Jobs of a kind wait for the same reason; a crowd of them is told it once.
+        if job.kind not in known:
+            known[job.kind] = _why_refused(state, job)
+        yield StayQueued(job.id, *known[job.kind])
+
+
+def _why_refused(state: ClusterState, job: Job) -> tuple[str, str]:
     if is_non_preemptible_over_quota(state, job):
-        return StayQueued(job.id, OVER_QUOTA, _over_quota(state, job))
+        return OVER_QUOTA, _over_quota(state, job)
     if is_over_limit(state, job):
-        return StayQueued(job.id, OVER_LIMIT, _over_limit(state, job))
-    return StayQueued(job.id, "", f"Not enough free GPUs for {job.gpus:g} in the node pool default")
+        return OVER_LIMIT, _over_limit(state, job)
+    return "", f"Not enough free GPUs for {job.gpus:g} in the node pool default"
 
 
 def _over_quota(state: ClusterState, job: Job) -> str:

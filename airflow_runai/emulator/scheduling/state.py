@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from airflow_runai.emulator.placement import Room, Slot
 from airflow_runai.emulator.scheduling.jobs import Job, exact
@@ -14,23 +14,22 @@ class ClusterState:
     """
     Who has which GPUs, now or soon.
 
+    :param running: jobs whose places the room already counts.
     :ivar room: the free GPUs.
     :ivar shares: the share of each queue.
     :ivar held: by id, the slots of each job that stays, or starts once others have left.
     """
 
-    def __init__(self, room: Room, shares: QueueShares, jobs: Iterable[Job] = ()) -> None:
+    def __init__(self, room: Room, shares: QueueShares, running: Sequence[Job] = ()) -> None:
         self.room = room
         self.shares = shares
-        self.held: dict[str, tuple[Slot, ...]] = {}
+        self.held = {job.id: job.placed for job in running}
         self._used = defaultdict[str, float](float)
         self._non_preemptible = defaultdict[str, float](float)
-        for job in jobs:
-            room.take(job.placed)
-            if job.leaving:
-                room.release_soon(job.placed)
-            elif job.placed:
-                self.enter(job, job.placed)
+        for job in running:
+            self._used[job.project] += job.gpus
+            if not job.preemptible:
+                self._non_preemptible[job.project] += job.gpus
 
     def copy(self) -> ClusterState:
         """Copy the state to try decisions on."""
