@@ -151,8 +151,8 @@ def _script(path: Path) -> Script:
         # Comments may be in any encoding.
         text = read_small_file(path, MAX_SCRIPT_BYTES, "--script").decode("utf-8", "replace")
         mode = os.stat(path).st_mode & 0o777
-        folder = sorted(path.absolute().parent.iterdir())
-        neighbours = [entry for entry in folder if entry.name != path.name]
+        folder = path.absolute().parent
+        neighbours = [entry for entry in sorted(folder.iterdir()) if entry.name != path.name]
         names = tuple(entry.name for entry in neighbours)
         return Script(path.name, text, mode, names, _requirements(neighbours))
     except OSError as error:

@@ -120,9 +120,8 @@ def steps_behind(
     if checkpoint is None or checkpoint.step is None or not times:
         return None
     at, step = times[0]
-    if step > checkpoint.step:
-        return 0
-    if step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step):
+    is_saved_again = step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step)
+    if step > checkpoint.step or is_saved_again:
         return 0
     fresh_times = facts.reference.step_times()
     fresh_step = fresh_times[0][1] if fresh_times else step

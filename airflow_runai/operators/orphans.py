@@ -62,12 +62,13 @@ class RunaiReapOrphansOperator(BaseOperator):
         """Look twice, and end what is an orphan both times."""
         with fail_without_retry():
             fates = self._reap(context)
+        failed = []
         for fate in fates:
             name, state = fate.orphan.owned.workload.name, fate.orphan.state
             self.log.info("%s (its task is %s): %s", name, state, fate.words)
-        failed = [fate for fate in fates if not fate.ended]
+            failed += [] if fate.ended else [f"{name}: {fate.words}"]
         if failed:
-            shown = "; ".join(f"{f.orphan.owned.workload.name}: {f.words}" for f in failed[:5])
+            shown = "; ".join(failed[:5])
             raise Unreachable(f"{len(failed)} of {len(fates)} orphans could not be ended: {shown}")
         return [_row(fate) for fate in fates]
 

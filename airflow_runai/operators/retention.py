@@ -116,10 +116,14 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
 
         root = location(self.root, self.path_map)
         champion = small_file(self.champion, self.path_map) if self.champion else None
-        below = untrusted_below(self.root, self.path_map)
-        rules = self._rules()
         try:
-            return plan_retention(root, rules, now=time.time(), champion=champion, below=below)
+            return plan_retention(
+                root,
+                self._rules(),
+                now=time.time(),
+                champion=champion,
+                below=untrusted_below(self.root, self.path_map),
+            )
         except (RootProblem, RetentionProblem) as error:
             if getattr(error, "code", None) == "root-unreadable":
                 raise CheckpointUnreadable(str(error)) from error

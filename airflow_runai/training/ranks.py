@@ -82,13 +82,14 @@ class Ranks:
     ) -> Ranks:
         """Read the variables of torchrun, Open MPI, MPICH or MVAPICH; without them: one rank."""
         for rank_name, size_name in _VARIABLES:
-            rank, size = os.environ.get(rank_name), os.environ.get(size_name)
-            if rank is None and size is None:
+            texts = os.environ.get(rank_name), os.environ.get(size_name)
+            if texts == (None, None):
                 continue
-            if not 0 <= _number(rank) < _number(size):
-                found = f"{rank_name}={rank!r}, {size_name}={size!r}"
+            rank, size = map(_number, texts)
+            if not 0 <= rank < size:
+                found = f"{rank_name}={texts[0]!r}, {size_name}={texts[1]!r}"
                 raise ValueError(f"environment {found}: expected such as 0 and 4")
-            return cls(_number(rank), _number(size), barrier, timeout)
+            return cls(rank, size, barrier, timeout)
         return cls(0, 1, barrier, timeout)
 
     def check(self) -> None:

@@ -108,8 +108,6 @@ def _inside(statement: Statement) -> list[Command]:
 
 def _deleted(command: Command) -> list[str]:
     """Return the paths that a command deletes as a whole."""
-    if not command.plain:
-        return []
     options = [word for word in command.plain[1:] if word.startswith("-")]
     targets = [word for word in command.words[1:] if not word.startswith("-")]
     if command.name == "rm":
