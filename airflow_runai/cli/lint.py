@@ -44,6 +44,7 @@ def main(arguments: Namespace) -> int:
     rows = []
     for target in targets:
         if target is not None:
+            # In this order, so that the mistakes of every target are printed.
             failed = _report_mistakes(target) or failed
             _warn_of_other_script(target, from_files.script)
         for finding in _findings(arguments, target, from_files):

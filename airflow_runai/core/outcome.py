@@ -65,6 +65,7 @@ class Outcome:
             "workload_id": self.workload_id,
             "name": self.name,
             "phase": self.phase,
+            # Airflow stores the event, and a server's text may be long.
             "reason": cut(self.reason),
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),

@@ -119,6 +119,7 @@ def _complete(arguments: argparse.Namespace) -> argparse.Namespace:
     arguments.script, arguments.arguments = Path(words[0]), words[end + 1 :]
     parser = argparse.ArgumentParser("drill", usage=f"drill {_USAGE}", add_help=False)
     _add_options(parser)
+    # Into the same namespace: argparse sets a default only where nothing is set yet.
     _, unknown = parser.parse_known_args(words[1:end], arguments)
     if unknown:
         raise DrillError(

@@ -103,9 +103,11 @@ class RunaiSelectCheckpointOperator(BaseOperator):
                 self.log.warning("refused %s: %s", report.path, reasons(report))
             if selection.chosen is None:
                 raise no_valid_checkpoint(self.root, selection)
+            # Only now: without a good one to fall back on, nothing is moved.
             moves = self.on_invalid == "quarantine"
             quarantined = quarantine_rejected(selection, query) if moves else {}
             result = query.result(selection, quarantined)
         self.log.info("chosen: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
+        # Of the refused ones the number only: Airflow keeps each event.
         fill_events(self, context, {**result, "refused": len(selection.rejected)})
         return result

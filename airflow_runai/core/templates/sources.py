@@ -35,6 +35,7 @@ def library(texts: Mapping[str, str | JsonMapping]) -> dict[str, Template]:
     problems: list[str] = []
     templates: dict[str, Template] = {}
     for template in _all(texts, problems):
+        # The first one keeps the name, so that each later one is reported.
         first = templates.setdefault(template.name, template)
         if first is not template:
             problems.append(

@@ -137,6 +137,7 @@ def from_document(document: Document) -> Template:
     }
     if "name" not in parts:
         problems.append("name: missing; allowed: the name that tasks use for it")
+    # A wrong key hides no mistake in the specification.
     problems += _problems_of_spec(parts.get("spec") or {})
     if parts.get("name") == ADMIN and "extends" in parts:
         problems.append(
