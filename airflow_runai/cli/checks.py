@@ -121,15 +121,13 @@ def project(run: DryRun) -> CheckResult:
 
 def _project_name(run: DryRun) -> str | None:
     name = run.project_name or run.target.project
-    task = run.target.task
-    if name is None and task is not None and task.get("project") is not None:
+    if name is None and run.target.argument("project") is not None:
         raise NotChecked("the task's project is known only when it runs; name one with --project")
     return name or run.connected_hook.settings.project
 
 
 def _cluster_name(run: DryRun) -> str | None:
-    argument = run.target.task.get("cluster") if run.target.task else None
-    name = argument or run.connected_hook.settings.cluster
+    name = run.target.argument("cluster") or run.connected_hook.settings.cluster
     if name is None:
         return None
     if not isinstance(name, str) or is_templated(name):

@@ -114,7 +114,7 @@ def _findings(
     subject, ignored = from_files, ()
     if target is not None:
         subject = _with_target(subject, target)
-        ignored = target.task.get("lint_ignore", ()) if target.task else ()
+        ignored = target.argument("lint_ignore") or ()
     if arguments.conn is not None:
         quota = _project_quota(arguments, target)
         subject = replace(subject, gpu_limit=quota.limit, gpu_quota=quota.deserved)

@@ -50,7 +50,7 @@ def _outside_spec(target: Target) -> Iterator[tuple[str, object, str]]:
         "workload_name": (instructions.slug, "command_line"),
     }
     for name, (fallback, layer) in fallbacks.items():
-        argument = target.task.get(name) if target.task else None
+        argument = target.argument(name)
         if argument is not None:
             yield name, argument, "task"
         elif fallback is not None:

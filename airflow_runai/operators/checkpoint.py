@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.tasks.checkpoint_query import (
     CheckpointQuery,
     no_valid_checkpoint,
@@ -94,7 +95,7 @@ class RunaiSelectCheckpointOperator(BaseOperator):
         self.report_path = report_path
         self.on_invalid = on_invalid
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Select and log; retries apply only if a checkpoint could not be read."""
         with fail_without_retry():
             query = CheckpointQuery.of(self)

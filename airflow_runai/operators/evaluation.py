@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
@@ -93,7 +94,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 
-    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _specification(self, spec: JsonMapping) -> JsonMapping:
         if not isinstance(self.metrics, str) or not self.metrics:
             raise SpecError(
                 [f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"]
@@ -105,7 +106,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             return {**spec, "environment": {**environment, **paths}}
         return spec
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Hold the checkpoint against retention; then submit or adopt, and wait."""
         self._lease(context, hold=True)
         try:
@@ -115,7 +116,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             self._lease(context, hold=False)
             raise
 
-    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+    def _finish(self, context: Context, outcome: Outcome) -> JsonObject:
         try:
             return super()._finish(context, outcome)
         finally:
@@ -165,7 +166,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
                 f"{stale}: an earlier file cannot be removed: {_complaint(error)}"
             ) from error
 
-    def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    def _succeeded(self, context: Context, result: JsonObject) -> JsonObject:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import InvalidArgument, NotResolved
@@ -48,7 +49,7 @@ class _RunaiLifecycleOperator(BaseOperator):
         self.project = project
         self.cluster = cluster
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Make the call; return ``workload_id, name`` and the ``phase`` before it."""
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)

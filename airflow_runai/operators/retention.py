@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
@@ -86,7 +87,7 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         self.min_age_seconds = min_age_seconds
         self.only_plan = dry_run  # `dry_run` itself is Airflow's method
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Plan, log, remove."""
         with fail_without_retry():
             plan = self._plan()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Json = dict[str, Any]
+    StrPath = str | os.PathLike[str]
 
 __all__ = [
     "Checkpoint",
@@ -82,7 +83,7 @@ class Checkpoint(NamedTuple):
 
 @contextlib.contextmanager
 def save_checkpoint(
-    root: str | os.PathLike[str],
+    root: StrPath,
     step: int,
     *,
     epoch: int | None = None,
@@ -115,7 +116,7 @@ def save_checkpoint(
         publish(temp, target, write_manifest(temp, about))
 
 
-def verify(path: str | os.PathLike[str]) -> Checkpoint:
+def verify(path: StrPath) -> Checkpoint:
     """
     Read every byte of a published directory and compare it with the manifest.
 
@@ -138,7 +139,7 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
 
 
-def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
+def newest_valid(root: StrPath) -> Checkpoint | None:
     """
     Find the checkpoint to resume from: the highest step that verifies, also under adapters' names.
 
@@ -162,9 +163,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     raise OSError(errno.EBUSY, message, str(root))
 
 
-def prune(
-    root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None
-) -> list[Path]:
+def prune(root: StrPath, keep_last: int = 3, keep_every: int | None = None) -> list[Path]:
     """
     Delete old checkpoints, but never the newest valid one, nor any while none is valid.
 
@@ -359,12 +358,11 @@ def write_manifest(folder: Path, about: Mapping[str, Any], files: list[Json] | N
     :param files: the results of :func:`fsync_and_sum`, if the writers have called it already.
     """
     entries, now = _entries(folder, files), time.time()
-    earlier = [step for step in map(_step, _published(folder.parent)) if step < about["step"]]
     manifest = dict(
         about,
         files=entries,
         created_at=now,
-        previous_step=max(earlier, default=None),
+        previous_step=_step_before(about["step"], folder.parent),
         complete=True,
     )
     manifest["save_seconds"] = round(max(0.0, now - manifest.pop("started_at")), 3)
@@ -373,6 +371,11 @@ def write_manifest(folder: Path, about: Mapping[str, Any], files: list[Json] | N
         _sync(below)
     _write_durably(folder / _MANIFEST, json.dumps(manifest, indent=1), folder / ".manifest.tmp")
     return manifest
+
+
+def _step_before(step: int, root: Path) -> int | None:
+    earlier = [other for other in map(_step, _published(root)) if other < step]
+    return max(earlier, default=None)
 
 
 def _entries(folder: Path, files: list[Json] | None) -> list[Json]:
@@ -514,7 +517,7 @@ def _write_durably(path: Path, text: str, temp: Path) -> None:
     _sync(path.parent)
 
 
-def _sync(path: str | os.PathLike[str]) -> None:
+def _sync(path: StrPath) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

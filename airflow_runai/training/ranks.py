@@ -218,7 +218,8 @@ def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
 
 def _merged(temp: Path, ranks: Ranks) -> list[Json]:
     """Move the parts together, if all are there, and return the manifest's entries."""
-    notes = [_read(temp / _PARTS / f"{rank}.json") for rank in range(ranks.world_size)]
+    parts = temp / _PARTS
+    notes = [_read(parts / f"{rank}.json") for rank in range(ranks.world_size)]
     entries = [entry for note in notes for entry in note.get("files", [])]
     entries.sort(key=lambda entry: entry["path"])
     problems = _problems(notes, [entry["path"] for entry in entries])
@@ -227,8 +228,8 @@ def _merged(temp: Path, ranks: Ranks) -> list[Json]:
     for entry in entries:
         final = temp / entry["path"]
         final.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temp / _PARTS / str(entry["rank"]) / entry["path"], final)
-    preemptible.discard(temp / _PARTS)
+        os.replace(parts / str(entry["rank"]) / entry["path"], final)
+    preemptible.discard(parts)
     return entries
 
 
