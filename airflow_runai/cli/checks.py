@@ -86,6 +86,7 @@ def connection(run: DryRun) -> CheckResult:
     run.hook = hook_for(run.conn_id)
     settings = run.hook.settings
     summary = f"{run.conn_id}: {settings.url} as {settings.client_id}"
+    # Without TLS there are no certificates to speak of.
     if not settings.url.startswith("https"):
         return OK, summary
     verified = "verified" if settings.verify else "not verified"
@@ -235,6 +236,7 @@ def free_gpus(run: DryRun) -> CheckResult:
     free = hook.run(capacity.gpus_of_nodes(cluster_id, "FREE_GPUS"))
     if gpus > total:
         return PROBLEM, f"asks for {_gpu_count(gpus)}; the cluster has {total:g}"
+    # Others may take them before, so this is a hint and no promise.
     effect = ": it would queue first" if gpus > free else ""
     return OK, f"{free:g} of {total:g} free now{effect}"
 

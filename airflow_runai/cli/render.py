@@ -102,4 +102,4 @@ def _plain(value: object) -> object:
         return plain
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)

@@ -112,7 +112,7 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _complete(arguments: argparse.Namespace) -> argparse.Namespace:
     """Read the script and the options behind it; what follows ``--`` is the script's."""
-    words = list(arguments.words)
+    words = arguments.words
     end = words.index("--") if "--" in words else len(words)
     if end == 0:
         raise DrillError("no script: give the path of the start-up script, such as ./startup.sh")

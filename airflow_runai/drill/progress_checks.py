@@ -111,6 +111,7 @@ def result(facts: DrillFacts) -> Answer:
 
 def _differs(facts: DrillFacts, final: CheckpointSummary, expected: CheckpointSummary) -> Answer:
     differs = f"{final.name} differs from that of an uninterrupted run"
+    # Then the difference may be chance.
     if len({run.final.digest for run in facts.references if run.final}) > 1:
         return unknown(
             f"{differs}, but so do two uninterrupted runs from each other",

@@ -42,6 +42,7 @@ def attend(
     ended: set[Origin] = set()
     for connection, origins in _by_connection(connections, states).items():
         ended |= _end(connection, {origin: states[origin] for origin in origins}, states_of)
+    # An errand is for one task, or for all tasks of a run.
     open_tasks = set(connections) - ended
     return {
         errand for errand in errands if not any(_is_of(origin, errand) for origin in open_tasks)

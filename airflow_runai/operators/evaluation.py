@@ -85,6 +85,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             )
         if on_gate_failure not in ("fail", "skip"):
             raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
+        # Early, as far as they are not rendered later.
         if isinstance(gates, (list, tuple)):
             parse_gates([gate for gate in gates if not is_templated(str(gate))])
         self.checkpoint = checkpoint
@@ -210,6 +211,7 @@ def read_metrics(
         ) from None
     except Exception as error:
         raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error
+    # `read` returns one byte more than it was allowed, if there are more.
     if len(raw) > MAX_METRICS_BYTES:
         raise MetricsError(
             f"{file}: larger than {MAX_METRICS_BYTES} bytes; "

@@ -73,6 +73,7 @@ def _refused(
 def reasons(report: Report) -> str:
     """Return in one line why a checkpoint was not taken: its errors, or else its last findings."""
     errors = [finding.message for finding in report.findings if finding.severity == "error"]
+    # Without an error the verdict comes of what could not be proven.
     shown = errors or [finding.message for finding in report.findings[-3:]]
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
 

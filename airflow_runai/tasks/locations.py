@@ -70,6 +70,7 @@ def _mounted(worker: str) -> Path | None:
     scheme, separator, rest = worker.partition("://")
     if not separator:
         return Path(worker)
+    # Airflow's storage paths would read these as well, but without directory handles.
     return Path(rest) if scheme.lower() in _LOCAL else None
 
 

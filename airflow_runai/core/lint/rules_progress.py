@@ -208,6 +208,7 @@ def script_saves_at_end(facts: Facts) -> Hits:
     end, shell = facts.ending, facts.shell
     if end is None or shell is None or facts.subject.evaluates:
         return
+    # Nothing of the script runs behind an exec; with & it runs beside the training.
     if end.replaces_shell or end.background:
         return
     for line, place in _copied_after_training(end, variables(shell)):

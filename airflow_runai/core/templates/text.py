@@ -54,6 +54,7 @@ class Document:
         """Return a sentence that begins with a path, its place and line put in front."""
         key = re.match(r"[^\s:]*", sentence)
         path = tuple(re.findall(r"[^.\[\]]+", key[0] if key else ""))
+        # A key that is missing has no line: that of the part it belongs to will do.
         while path and path not in self.lines:
             path = path[:-1]
         line = f", line {self.lines[path]}" if path else ""
