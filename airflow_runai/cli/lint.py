@@ -154,8 +154,8 @@ def _script(path: Path) -> Script:
         mode = os.stat(path).st_mode & 0o777
         folder = path.absolute().parent
         neighbours = [entry for entry in sorted(folder.iterdir()) if entry.name != path.name]
-        names = tuple(entry.name for entry in neighbours)
-        return Script(path.name, text, mode, names, _requirements(neighbours))
+        names = (entry.name for entry in neighbours)
+        return Script(path.name, text, mode, tuple(names), _requirements(neighbours))
     except OSError as error:
         raise UsageError(
             f"--script {path}: its folder cannot be read: {error.strerror or error}"

@@ -16,6 +16,7 @@ from airflow_runai.core.templates.merging import leaves, same
 from airflow_runai.operators.evaluation import RunaiEvaluationOperator
 from airflow_runai.tasks.instructions import Instructions, looks_secret
 
+_PLAIN = (str, int, float, type(None))
 _VARIABLE = re.compile(r"(?:^|\.)environment\.(.+)$")
 
 
@@ -102,4 +103,4 @@ def _plain(value: object) -> object:
         return plain
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
+    return value if isinstance(value, _PLAIN) else str(value)

@@ -69,8 +69,8 @@ def _end(connection: str, states: Mapping[Origin, str], states_of: LookUpStates)
         )
         return set()
     for fate in fates:
-        workload = fate.orphan.owned.workload
-        log.info("%s (its task is %s): %s", workload.name, fate.orphan.state, fate.words)
+        name = fate.orphan.owned.workload.name
+        log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
     return set(states) - {fate.orphan.owned.origin for fate in fates if not fate.ended}
 
 

@@ -65,8 +65,8 @@ class RunaiReapOrphansOperator(BaseOperator):
             fates = self._reap(context)
         failed = []
         for fate in fates:
-            name, state = fate.orphan.owned.workload.name, fate.orphan.state
-            self.log.info("%s (its task is %s): %s", name, state, fate.words)
+            name = fate.orphan.owned.workload.name
+            self.log.info("%s (its task is %s): %s", name, fate.orphan.state, fate.words)
             failed += [] if fate.ended else [f"{name}: {fate.words}"]
         if failed:
             shown = "; ".join(failed[:5])
