@@ -85,6 +85,7 @@ def cost(facts: DrillFacts, losses: tuple[Loss, ...]) -> Cost | None:
     if not losses:
         return None
     mean = sum(loss.overhead for loss in losses) / len(losses)
+    # A whole day of overhead means that it never ends.
     return Cost(facts.plan.rate, mean, min(_DAY, mean * facts.plan.rate))
 
 

@@ -190,6 +190,7 @@ def _legend() -> Iterator[str]:
     }
     for label, shape in shapes.items():
         yield shape.format(x=x) + _text(x + 23, y + 4, label, "quiet")
+        # About the width of a character at 12 pixels.
         x += 46 + round(6.4 * len(label))
 
 
@@ -234,6 +235,7 @@ def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start")
 
 
 def _page(height: float, title: str, body: Iterator[str]) -> str:
+    # A border on half pixels is sharp.
     size = f'width="{_WIDTH - 1}" height="{height - 1}"'
     return "\n".join(
         [

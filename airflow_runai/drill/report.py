@@ -66,6 +66,7 @@ def _check_lines(checks: Sequence[Json]) -> Iterator[str]:
 def _wrapped(label: str, sentence: str) -> list[str]:
     indent = " " * len(label)
     lines = textwrap.wrap(sentence, _WIDTH, initial_indent=label, subsequent_indent=indent)
+    # textwrap makes no line of an empty sentence.
     return lines or [label]
 
 

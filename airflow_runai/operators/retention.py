@@ -95,6 +95,7 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
             for name, why in kept.items():
                 self.log.info("kept: %s (%s)", name, why)
             gone = plan.remove if self.only_plan else self._remove(plan)
+        # Databases refuse some characters, and a training may use any in a name.
         names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
         action = "would be removed" if self.only_plan else "removed"
         self.log.info("%s: %s", action, ", ".join(names) or "nothing")

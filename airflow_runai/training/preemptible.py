@@ -148,6 +148,7 @@ def newest_valid(root: StrPath) -> Checkpoint | None:
     :return: ``None`` if there is none (or no such directory): start from scratch.
     :raises OSError: if the root cannot be listed. That is not "none": do not start from scratch.
     """
+    # A rotation may delete what is being read, but hardly this often.
     for _ in range(100):
         for path in _published(Path(root)):
             identity = _identity(path)
@@ -302,6 +303,7 @@ def describe(
     world_size: int = 1,
 ) -> Json:
     """Check the facts for the manifest before the save; parameters as of ``save_checkpoint``."""
+    # Takes integers of numpy, and no floats.
     if operator.index(step) < 0:
         raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
     return {
@@ -326,6 +328,7 @@ def _workload() -> dict[str, str | None]:
 
 def _plain(metrics: Mapping[str, Any]) -> Json:
     try:
+        # Scalars of numpy and PyTorch become floats.
         text = json.dumps(dict(metrics), allow_nan=False, default=float)
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -488,6 +491,7 @@ def publish(temp: Path, target: Path, manifest: Json) -> None:
             os.replace(target, _trash(target))  # removed by the next save
             os.replace(temp, target)
     _sync(target.parent)
+    # For people only: readers here trust no pointer, but what verifies.
     latest = target.with_name("latest")
     _write_durably(latest, f"{target.name}\n", _temporary(latest))
 
