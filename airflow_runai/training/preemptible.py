@@ -491,7 +491,6 @@ def publish(temp: Path, target: Path, manifest: Json) -> None:
             os.replace(target, _trash(target))  # removed by the next save
             os.replace(temp, target)
     _sync(target.parent)
-    # For people only: readers here trust no pointer, but what verifies.
     latest = target.with_name("latest")
     _write_durably(latest, f"{target.name}\n", _temporary(latest))
 

@@ -224,7 +224,7 @@ def script_saves_at_end(facts: Facts) -> Hits:
 def _copied_after_training(
     end: Ending, values: Mapping[str, NamedValue]
 ) -> Iterator[tuple[int, str]]:
-    """Return line and place of each copy of something that the training is told of."""
+    """Return line and place of each copy of what an argument of the training names."""
     written = _paths_of_training(end, values)
     for command in filter(is_copy, _afterwards(end)):
         for place in _sources(words_of(command, values)):

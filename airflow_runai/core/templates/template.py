@@ -142,7 +142,7 @@ def from_document(document: Document) -> Template:
 
 
 def _problems_together(parts: JsonMapping) -> Iterator[str]:
-    """Yield what is wrong with parts that are right each for itself."""
+    """Yield the problems that parts have only together, and those of the specification."""
     if "name" not in parts:
         yield "name: missing; allowed: the name that tasks use for it"
     yield from _problems_of_spec(parts.get("spec") or {})
