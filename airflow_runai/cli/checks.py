@@ -86,6 +86,7 @@ def connection(run: DryRun) -> CheckResult:
     run.hook = hook_for(run.conn_id)
     settings = run.hook.settings
     summary = f"{run.conn_id}: {settings.url} as {settings.client_id}"
+    # Without TLS there are no certificates to speak of.
     if not settings.url.startswith("https"):
         return OK, summary
     verified = "verified" if settings.verify else "not verified"
@@ -121,15 +122,13 @@ def project(run: DryRun) -> CheckResult:
 
 def _project_name(run: DryRun) -> str | None:
     name = run.project_name or run.target.project
-    task = run.target.task
-    if name is None and task is not None and task.get("project") is not None:
+    if name is None and run.target.argument("project") is not None:
         raise NotChecked("the task's project is known only when it runs; name one with --project")
     return name or run.connected_hook.settings.project
 
 
 def _cluster_name(run: DryRun) -> str | None:
-    argument = run.target.task.get("cluster") if run.target.task else None
-    name = argument or run.connected_hook.settings.cluster
+    name = run.target.argument("cluster") or run.connected_hook.settings.cluster
     if name is None:
         return None
     if not isinstance(name, str) or is_templated(name):
@@ -237,6 +236,7 @@ def free_gpus(run: DryRun) -> CheckResult:
     free = hook.run(capacity.gpus_of_nodes(cluster_id, "FREE_GPUS"))
     if gpus > total:
         return PROBLEM, f"asks for {_gpu_count(gpus)}; the cluster has {total:g}"
+    # Others may take them before, so this is a hint and no promise.
     effect = ": it would queue first" if gpus > free else ""
     return OK, f"{free:g} of {total:g} free now{effect}"
 

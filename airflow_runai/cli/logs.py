@@ -27,17 +27,17 @@ from airflow_runai.links import workload_page
 def main(arguments: Namespace) -> int:
     """Print the ways to the logs; exit code 1, because the logs themselves are not shown."""
     hook = hook_for(arguments.conn)
-    project_name = arguments.project or hook.settings.project
-    if project_name is None:
+    name = arguments.project or hook.settings.project
+    if name is None:
         raise UsageError("--project: missing; the connection names none")
-    project = hook.run(organization.find_project(project_name, hook.settings.cluster))
+    project = hook.run(organization.find_project(name, hook.settings.cluster))
     workload = hook.run(control_plane.resolve(project, arguments.workload))
     ways = _ways(hook, project, workload)
+    text = _text(workload, ways) + "\n"
     if arguments.output in ("json", "yaml"):
         document = {"name": workload.name, "phase": workload.phase, "logs": None, **ways}
-        print(serialize(document, arguments.output), end="")
-    else:
-        print(_text(workload, ways))
+        text = serialize(document, arguments.output)
+    print(text, end="")
     return 1
 
 

@@ -50,6 +50,5 @@ def expected_name(target: Target, run_id: str | None, map_index: int) -> Expecte
 
 def _slug(target: Target) -> str | None:
     """Return the readable part, if it was given and is known before rendering."""
-    argument = target.task.get("workload_name") if target.task else None
-    slug = argument or target.instructions.slug
+    slug = target.argument("workload_name") or target.instructions.slug
     return slug if isinstance(slug, str) and not is_templated(slug) else None

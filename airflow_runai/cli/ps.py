@@ -108,7 +108,6 @@ def task_columns(origin: Origin) -> Row:
 
 def _for_people(row: JsonMapping) -> Row:
     """Return a row with fewer columns, and with durations that are easy to read."""
-    is_mapped = row["map_index"] is not None and row["map_index"] >= 0
     return {
         "name": row["name"],
         "project": row["project"],
@@ -119,10 +118,14 @@ def _for_people(row: JsonMapping) -> Row:
         "running": format_duration(row["running"]),
         "interrupted": _interrupted(row),
         "dag": row["dag"],
-        # As Airflow's own pages name one instance of a mapped task.
-        "task": f"{row['task']}[{row['map_index']}]" if is_mapped else row["task"],
+        "task": _instance(row["task"], row["map_index"]),
         "run": row["run"],
     }
+
+
+def _instance(task: str | None, map_index: int | None) -> str | None:
+    # A task that is not mapped has -1.
+    return task if map_index is None or map_index < 0 else f"{task}[{map_index}]"
 
 
 def _interrupted(row: JsonMapping) -> str:

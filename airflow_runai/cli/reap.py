@@ -24,6 +24,7 @@ def main(arguments: Namespace) -> int:
     """Print one row for each orphan; exit code 1 if one could not be ended, or would be."""
     older_than, hook = _seconds(arguments.older_than), hook_for(arguments.conn)
     survey = partial(inventory, name_in_database(), arguments.project, hook.settings.cluster)
+    # One look, not two a minute apart: nothing is ended.
     if arguments.dry_run:
         orphans = hook.run(find_orphans(survey, states_in_database, older_than))
         fates = [Fate(orphan, False, "would be ended") for orphan in orphans]

@@ -45,11 +45,14 @@ class Target:
         """Names of the arguments that differ between the instances of a mapped task."""
         return self.task.expanded if self.task else ()
 
+    def argument(self, name: str) -> Any:
+        """Return an argument of the task; ``None`` if it was not given, or if there is no task."""
+        return self.task.get(name) if self.task else None
+
     @property
     def project(self) -> str | None:
         """The project that the task or its line names, unless it is still a template."""
-        argument = self.task.get("project") if self.task else None
-        project = argument or self.instructions.project
+        project = self.argument("project") or self.instructions.project
         return project if isinstance(project, str) and not is_templated(project) else None
 
 
@@ -59,15 +62,15 @@ def target_from(arguments: Namespace) -> Target:
 
     :raises UsageError: for none or several of them.
     """
+    line, spec = arguments.line, arguments.spec
     given = [name for name in ("dag_id", "line", "spec") if getattr(arguments, name) is not None]
     if len(given) != 1 or (given == ["dag_id"]) != (arguments.task_id is not None):
         raise UsageError("give one of: DAG_ID TASK_ID, --line 'runai submit …', --spec FILE")
-    if arguments.line is not None:
-        return Target("the line", gather(None, arguments.line, None, None, _unrendered))
-    if arguments.spec is not None:
-        spec = _from_file(arguments.spec)
-        return Target(arguments.spec, gather(spec, None, None, None, _unrendered))
-    return target_of_task(find_training(arguments))
+    if given == ["dag_id"]:
+        return target_of_task(find_training(arguments))
+    if spec is None:
+        return Target("the line", gather(None, line, None, None, _unrendered))
+    return Target(spec, gather(_from_file(spec), None, None, None, _unrendered))
 
 
 def target_of_task(task: TrainingTask) -> Target:

@@ -42,13 +42,8 @@ def main(arguments: Namespace) -> int:
             print(f"{label}: {sentence}", file=sys.stderr)
     text = _text(results, with_headings=len(forms) > 1)
     if arguments.output in ("json", "yaml"):
-        document = {
-            **_outside_spec(parsed),
-            "kind": parsed.kind,
-            "forms": results,
-            "warnings": warnings,
-            "problems": problems,
-        }
+        result = {"forms": results, "warnings": warnings, "problems": problems}
+        document = {**_outside_spec(parsed), "kind": parsed.kind, **result}
         text = serialize(document, arguments.output)
     print(text, end="")
     return 1 if problems else 0

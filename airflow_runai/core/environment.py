@@ -53,10 +53,9 @@ _FORMS = (
 
 
 def _source(name: str, entry: JsonMapping) -> JsonObject:
-    kind = next(iter(entry), None)
+    kind, where = next(iter(entry.items()), ("", None))
     if len(entry) != 1 or kind not in _SOURCES:
         raise ValueError(f"{name} has the keys {sorted(entry)}; allowed: exactly one of {_FORMS}")
-    where = entry[kind]
     if kind == "pod_field":
         return {_SOURCES[kind]: {"path": text(where)}}
     if not isinstance(where, Mapping) or set(where) != {"name", "key"}:

@@ -36,6 +36,7 @@ class Mark:
         return {
             MAP_INDEX_VARIABLE: str(self.map_index),
             ON_KILL_VARIABLE: self.on_kill,
+            # Variables are texts; an absent one stands for an older version.
             AWAITED_VARIABLE: "true" if self.awaited else "false",
         }
 

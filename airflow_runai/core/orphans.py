@@ -56,6 +56,7 @@ class Orphan:
 
 def may_end(one: Owned) -> bool:
     """Tell whether the workload goes on, and others than its task may end it."""
+    # A list may still hold a workload that was deleted, with its last phase.
     goes_on = not one.workload.deleted and one.workload.meaning not in _LEFT_ALONE
     return goes_on and one.mark is not None and one.mark.awaited and one.mark.on_kill != "keep"
 

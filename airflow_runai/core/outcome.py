@@ -65,6 +65,7 @@ class Outcome:
             "workload_id": self.workload_id,
             "name": self.name,
             "phase": self.phase,
+            # Airflow stores the event, and a server's text may be long.
             "reason": cut(self.reason),
             "ended_at": self.ended_at,
             "clocks": self.clocks.to_dict(),
@@ -83,13 +84,14 @@ class Outcome:
         :raises ValueError: for an unknown status: an event that we do not understand must not pass
             as success.
         """
-        if event.get("status") not in STATUSES:
+        status = event.get("status")
+        if status not in STATUSES:
             raise ValueError(
-                f"event.status: {event.get('status')!r}; allowed: {', '.join(sorted(STATUSES))}. "
+                f"event.status: {status!r}; allowed: {', '.join(sorted(STATUSES))}. "
                 "Was this trigger written by another version of the provider?"
             )
         return cls(
-            status=event["status"],
+            status=status,
             ended_at=float(event.get("ended_at", 0.0)),
             clocks=_record(Clocks, event.get("clocks") or {}),
             timeline=tuple(_record(Moment, moment) for moment in event.get("timeline") or ()),

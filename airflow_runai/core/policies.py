@@ -58,7 +58,8 @@ def _leaf(rule: JsonMapping, value: Any, default: Any, path: str) -> Iterator[st
         fixed = f" (it is {default!r})" if default else ""
         yield f"{path}: {value!r}; the policy lets no one change it{fixed}"
     yield from _outside_range(rule, value, path)
-    options = [entry.get("value") for entry in _mappings(rule.get("options"))]
+    listed = rule.get("options") or []
+    options = [entry.get("value") for entry in listed if isinstance(entry, Mapping)]
     if options and not isinstance(value, list) and value not in options:
         yield f"{path}: {value!r}; the policy allows {', '.join(map(str, options))}"
 
@@ -83,7 +84,3 @@ def _amount(value: Any) -> float | None:
 
 def _mapping(value: Any) -> JsonMapping:
     return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: Any) -> list[JsonMapping]:
-    return [entry for entry in value or [] if isinstance(entry, Mapping)]

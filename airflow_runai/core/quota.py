@@ -67,6 +67,7 @@ def _of_pod(spec: JsonMapping) -> float | None:
         return None
     devices = _number(compute.get("gpuDevicesRequest")) or 0.0
     portion = _number(compute.get("gpuPortionRequest"))
+    # The portion is of each device.
     return devices if portion is None else devices * portion
 
 

@@ -103,6 +103,7 @@ def masked(text: str) -> str:
     try:
         places = list(in_words(shlex.split(text)))
     except ValueError:
+        # A text with a broken quote may hold a secret all the same.
         places = ["it cannot be split into words"] if in_value(text) else []
     return f"*** (not shown, because of {', '.join(places)})" if places else text
 

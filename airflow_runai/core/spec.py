@@ -170,6 +170,7 @@ class WorkloadSpec:
     def _problems(self, source: JsonMapping) -> Iterator[str]:
         if self.compute:
             yield from (f".compute{sentence}" for sentence in self.compute.problems())
+        # In the source: an image that was refused is not missing as well.
         if source.get("image") is None and source.get("template_id") is None:
             yield ".image: missing; name the container image (or a template_id that has one)"
         if self.distributed:

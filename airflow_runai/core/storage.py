@@ -46,6 +46,7 @@ class Pvc:
             mode = new.get("accessModes", "ReadWriteMany")
             # The server has a switch for each mode: readWriteOnce: true.
             written["claimInfo"] = {**new, "accessModes": {mode[0].lower() + mode[1:]: True}}
+        # What the author says beats what the other keys suggest.
         return {"existingPvc": not new, **written}
 
 

@@ -190,10 +190,11 @@ def last_meaning(timeline: Sequence[Moment]) -> Meaning | None:
 def _stretches(timeline: Sequence[Moment], now: float) -> Iterator[_Stretch]:
     known = _known(timeline)
     for moment, following, kind in zip(known, [*known[1:], None], _kinds(known), strict=True):
-        end = following.at if following else max(now, moment.at)
+        end = following.at if following else now
+        # The clocks of server and triggerer differ: no stretch is shorter than nothing.
         seconds = 0.0 if kind in FINAL else max(0.0, end - moment.at)
-        leaves_or_waits = meaning(moment.phase) is not Meaning.RUNNING
-        yield _Stretch(kind, seconds, moment.is_preemption and leaves_or_waits)
+        runs = meaning(moment.phase) is Meaning.RUNNING
+        yield _Stretch(kind, seconds, moment.is_preemption and not runs)
 
 
 def _known(timeline: Sequence[Moment]) -> list[Moment]:

@@ -101,6 +101,7 @@ def _copy_entry(path: Path, target: Path, folder: Path) -> None:
     elif path.is_dir():
         target.mkdir()
     elif path.is_file():
+        # Modes and times too: a script may be executable, and make compares times.
         shutil.copy2(path, target)
 
 

@@ -85,6 +85,7 @@ def cost(facts: DrillFacts, losses: tuple[Loss, ...]) -> Cost | None:
     if not losses:
         return None
     mean = sum(loss.overhead for loss in losses) / len(losses)
+    # A whole day of overhead means that it never ends.
     return Cost(facts.plan.rate, mean, min(_DAY, mean * facts.plan.rate))
 
 
@@ -120,9 +121,8 @@ def steps_behind(
     if checkpoint is None or checkpoint.step is None or not times:
         return None
     at, step = times[0]
-    if step > checkpoint.step:
-        return 0
-    if step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step):
+    is_saved_again = step == checkpoint.step and not _took_as_long_as_fresh(facts, start, at, step)
+    if step > checkpoint.step or is_saved_again:
         return 0
     fresh_times = facts.reference.step_times()
     fresh_step = fresh_times[0][1] if fresh_times else step

@@ -120,6 +120,7 @@ def _script_problems(script: Path) -> Iterator[str]:
     elif not os.access(script, os.R_OK | os.X_OK):
         remedy = f"chmod +x {script.name}"
         yield f"{place}: is not executable, so that Run:ai could not start it either; {remedy}"
+    # Without it, the kernel refuses the script: exec format error.
     elif not _first_bytes(script).startswith(_EXECUTABLE):
         remedy = "make #!/bin/sh its first line"
         yield f"{place}: does not begin with #!, which names the program that runs it; {remedy}"

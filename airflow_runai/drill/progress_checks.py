@@ -98,6 +98,7 @@ def result(facts: DrillFacts) -> Answer:
     final, expected = facts.run.final, facts.reference.final
     if final is None or expected is None or final.digest is None or expected.digest is None:
         return unknown("no last checkpoint that can be read", "save one at the end")
+    # Equal bytes are equal states, whatever their steps are called.
     if final.digest == expected.digest:
         return passes(f"{final.name} equals that of an uninterrupted run, bit for bit")
     if final.step != expected.step:
@@ -110,6 +111,7 @@ def result(facts: DrillFacts) -> Answer:
 
 def _differs(facts: DrillFacts, final: CheckpointSummary, expected: CheckpointSummary) -> Answer:
     differs = f"{final.name} differs from that of an uninterrupted run"
+    # Then the difference may be chance.
     if len({run.final.digest for run in facts.references if run.final}) > 1:
         return unknown(
             f"{differs}, but so do two uninterrupted runs from each other",

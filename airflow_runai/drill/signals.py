@@ -57,6 +57,7 @@ def _status(pid: int) -> dict[str, str]:
 
 def _descendants(pid: int) -> Iterator[int]:
     try:
+        # Those of the main thread, which in shells and Python starts them.
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return

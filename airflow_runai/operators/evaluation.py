@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_runai.core.gates import judge, parse_gates
 from airflow_runai.core.jinja import is_templated
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.metrics import parse_metrics
 from airflow_runai.errors import GateFailed, InvalidArgument, MetricsError, SpecError
 from airflow_runai.links import push_xcom
@@ -84,6 +85,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             )
         if on_gate_failure not in ("fail", "skip"):
             raise SpecError([f"on_gate_failure: {on_gate_failure!r}; allowed: 'fail' or 'skip'"])
+        # Early, as far as they are not rendered later.
         if isinstance(gates, (list, tuple)):
             parse_gates([gate for gate in gates if not is_templated(str(gate))])
         self.checkpoint = checkpoint
@@ -93,7 +95,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
         self.gates = gates
         self.on_gate_failure = on_gate_failure
 
-    def _specification(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _specification(self, spec: JsonMapping) -> JsonMapping:
         if not isinstance(self.metrics, str) or not self.metrics:
             raise SpecError(
                 [f"metrics: {self.metrics!r}; allowed: the container path of metrics.json"]
@@ -105,7 +107,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             return {**spec, "environment": {**environment, **paths}}
         return spec
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Hold the checkpoint against retention; then submit or adopt, and wait."""
         self._lease(context, hold=True)
         try:
@@ -115,7 +117,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
             self._lease(context, hold=False)
             raise
 
-    def _finish(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+    def _finish(self, context: Context, outcome: Outcome) -> JsonObject:
         try:
             return super()._finish(context, outcome)
         finally:
@@ -165,7 +167,7 @@ class RunaiEvaluationOperator(RunaiTrainingOperator):
                 f"{stale}: an earlier file cannot be removed: {_complaint(error)}"
             ) from error
 
-    def _succeeded(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+    def _succeeded(self, context: Context, result: JsonObject) -> JsonObject:
         gates = parse_gates(self.gates)
         metrics = read_metrics(self.metrics, self.path_map, self.storage_conn_id)
         failures = judge(gates, metrics)
@@ -209,6 +211,7 @@ def read_metrics(
         ) from None
     except Exception as error:
         raise MetricsError(f"{file}: cannot be read: {_complaint(error)}") from error
+    # `read` returns one byte more than it was allowed, if there are more.
     if len(raw) > MAX_METRICS_BYTES:
         raise MetricsError(
             f"{file}: larger than {MAX_METRICS_BYTES} bytes; "

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_runai.backends import control_plane
 from airflow_runai.backends.submission import retry_while_unreachable
 from airflow_runai.core.flow import Flow
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.phases import OVER, Meaning
 from airflow_runai.core.workload import Workload
 from airflow_runai.errors import InvalidArgument, NotResolved
@@ -48,7 +49,7 @@ class _RunaiLifecycleOperator(BaseOperator):
         self.project = project
         self.cluster = cluster
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Make the call; return ``workload_id, name`` and the ``phase`` before it."""
         with fail_without_retry():
             hook = RunaiHook(self.runai_conn_id)
@@ -61,6 +62,7 @@ class _RunaiLifecycleOperator(BaseOperator):
                     raise
                 self.log.info("%s does not exist: nothing to do", self.workload)
                 return {"workload_id": None, "name": self.workload, "phase": None}
+            # The link on the task's page reads it.
             push_workload_xcom(context, hook.settings.url, workload, project.name)
             self._change(hook, workload)
         return {"workload_id": workload.id, "name": workload.name, "phase": workload.phase}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_runai.core.json_merge import JsonObject
 from airflow_runai.core.texts import TEXT_LIMIT, printable
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.locations import location, small_file, untrusted_below
@@ -86,7 +87,7 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
         self.min_age_seconds = min_age_seconds
         self.only_plan = dry_run  # `dry_run` itself is Airflow's method
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> JsonObject:
         """Plan, log, remove."""
         with fail_without_retry():
             plan = self._plan()
@@ -94,6 +95,7 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
             for name, why in kept.items():
                 self.log.info("kept: %s (%s)", name, why)
             gone = plan.remove if self.only_plan else self._remove(plan)
+        # Databases refuse some characters, and a training may use any in a name.
         names = [printable(checkpoint.name, TEXT_LIMIT) for checkpoint in gone]
         action = "would be removed" if self.only_plan else "removed"
         self.log.info("%s: %s", action, ", ".join(names) or "nothing")
@@ -116,10 +118,14 @@ class RunaiCheckpointRetentionOperator(BaseOperator):
 
         root = location(self.root, self.path_map)
         champion = small_file(self.champion, self.path_map) if self.champion else None
-        below = untrusted_below(self.root, self.path_map)
-        rules = self._rules()
         try:
-            return plan_retention(root, rules, now=time.time(), champion=champion, below=below)
+            return plan_retention(
+                root,
+                self._rules(),
+                now=time.time(),
+                champion=champion,
+                below=untrusted_below(self.root, self.path_map),
+            )
         except (RootProblem, RetentionProblem) as error:
             if getattr(error, "code", None) == "root-unreadable":
                 raise CheckpointUnreadable(str(error)) from error

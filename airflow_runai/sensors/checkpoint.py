@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_runai.backends import organization
 from airflow_runai.core.flow import drive
+from airflow_runai.core.json_merge import JsonMapping, JsonObject
 from airflow_runai.core.workload import Workload
 from airflow_runai.deployment import configuration
 from airflow_runai.deployment.task_states import task_state
@@ -192,7 +193,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             query.required()
         return query
 
-    def _awaited_workload(self, context: Context) -> dict[str, Any] | None:
+    def _awaited_workload(self, context: Context) -> JsonObject | None:
         """Return the workload whose end ends the wait, as the trigger takes it."""
         if self.workload is None:
             return None
@@ -204,12 +205,11 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         organization.refuse_commas("workload", self.workload)
         project = self._hook.project(self.project)
         # No id yet: the wait looks the name up, as a workload of that name may still be submitted.
-        workload = Workload(
+        return Workload(
             "", self.workload, "", project_id=project.id, cluster_id=project.cluster_id
-        )
-        return workload.to_json()
+        ).to_json()
 
-    def _task(self, workload: Mapping[str, Any], context: Context) -> FetchXCom:
+    def _task(self, workload: JsonMapping, context: Context) -> FetchXCom:
         """Return the training's task; one that does not exist would be waited for in vain."""
         task_id, map_index = str(workload.get("task_id")), str(workload.get("map_index", -1))
         if set(workload) - {"task_id", "map_index"} or not re.fullmatch(r"-1|\d+", map_index):
@@ -223,7 +223,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         """One client and one token for all pokes of a process."""
         return RunaiHook(self.runai_conn_id)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: JsonMapping) -> JsonObject:
         """Finish the task when the trigger has fired."""
         return self._finish(context, event)
 
@@ -256,7 +256,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             handled=str(remembered.get("handled") or ""),
         )
 
-    def _reachable_workload(self, context: Context) -> dict[str, Any] | None:
+    def _reachable_workload(self, context: Context) -> JsonObject | None:
         try:
             return self._awaited_workload(context)
         except Untrusted:
@@ -281,7 +281,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
             case CallApi():
                 return self._hook.run(step.flow())
 
-    def _finish(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def _finish(self, context: Context, event: JsonMapping) -> JsonObject:
         """Return the result, or raise; both ways of waiting end here."""
         if event.get("status") == FOUND:
             return self._found(context, event)
@@ -293,7 +293,7 @@ class RunaiCheckpointSensor(BaseSensorOperator):
         with fail_without_retry():
             raise NoValidCheckpoint(words)
 
-    def _found(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def _found(self, context: Context, event: JsonMapping) -> JsonObject:
         result = dict(event["result"])
         self.log.info("found: %s (step %s, %s)", result["uri"], result["step"], result["verdict"])
         fill_events(self, context, {**result, "refused": event["refused"]})

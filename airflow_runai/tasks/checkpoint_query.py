@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
+from airflow_runai.core.paths import PathMap
 from airflow_runai.errors import CheckpointUnreadable, InvalidArgument, NoValidCheckpoint
 from airflow_runai.tasks.checkpoint_result import reasons, selection_result
 from airflow_runai.tasks.locations import (
@@ -54,7 +55,7 @@ class CheckpointQuery:
     """The checkpoint to find; :class:`RunaiSelectCheckpointOperator` documents the fields."""
 
     root: str
-    path_map: Mapping[str, str] | None = None
+    path_map: PathMap | None = None
     storage_conn_id: str | None = None
     level: int = 3
     accept_unverifiable: bool = False

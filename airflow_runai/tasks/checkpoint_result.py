@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from airflow_runai.core.json_merge import JsonMapping, JsonObject
-from airflow_runai.core.paths import to_container
+from airflow_runai.core.paths import PathMap, to_container
 from airflow_runai.core.texts import printable
 from airflow_runai.errors import NoValidCheckpoint
 from airflow_runai.tasks.locations import without_connection
@@ -24,7 +24,7 @@ MAX_SHOWN_LENGTH = 2000
 
 def selection_result(
     selection: Selection,
-    path_map: Mapping[str, str],
+    path_map: PathMap,
     storage_conn_id: str | None,
     quarantined: Mapping[str, str],
 ) -> JsonObject:
@@ -73,6 +73,7 @@ def _refused(
 def reasons(report: Report) -> str:
     """Return in one line why a checkpoint was not taken: its errors, or else its last findings."""
     errors = [finding.message for finding in report.findings if finding.severity == "error"]
+    # Without an error the verdict comes of what could not be proven.
     shown = errors or [finding.message for finding in report.findings[-3:]]
     return printable(f"{report.verdict} ({'; '.join(shown[:3])})", MAX_SHOWN_LENGTH)
 

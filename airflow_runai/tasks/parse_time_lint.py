@@ -92,6 +92,7 @@ def subject_of(task: LintedTask, parsed: ParsedCommand | None) -> Subject:
     """Return what lint can know from a task's arguments; templates beneath are not resolved."""
     from airflow_runai.core.lint import Subject
 
+    # The folder may hold an admin's template, which lies beneath every task.
     layered = (
         task.template is not None
         or task.templates is not None

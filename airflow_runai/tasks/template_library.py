@@ -34,6 +34,7 @@ def template_library(
     :raises SpecError: with all mistakes, each with its file or Variable, and line.
     """
     texts: dict[str, str | JsonMapping] = {}
+    # The DAG may name the configured folder once more.
     for name in dict.fromkeys(filter(None, (configuration.option("template_folder"), folder))):
         texts.update(_files(name))
     if variable:

@@ -31,6 +31,7 @@ def wait_policy(
     try:
         seconds = {clock: float(value) for clock, value in (timeouts or {}).items()}
         return WaitPolicy(interval, Timeouts(**seconds), when_suspended)
+    # Jinja can make anything of a mapping.
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(
             [

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Json = dict[str, Any]
+    StrPath = str | os.PathLike[str]
 
 __all__ = [
     "Checkpoint",
@@ -82,7 +83,7 @@ class Checkpoint(NamedTuple):
 
 @contextlib.contextmanager
 def save_checkpoint(
-    root: str | os.PathLike[str],
+    root: StrPath,
     step: int,
     *,
     epoch: int | None = None,
@@ -115,7 +116,7 @@ def save_checkpoint(
         publish(temp, target, write_manifest(temp, about))
 
 
-def verify(path: str | os.PathLike[str]) -> Checkpoint:
+def verify(path: StrPath) -> Checkpoint:
     """
     Read every byte of a published directory and compare it with the manifest.
 
@@ -138,7 +139,7 @@ def verify(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(path, manifest["step"], manifest.get("epoch"), manifest.get("metrics") or {})
 
 
-def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
+def newest_valid(root: StrPath) -> Checkpoint | None:
     """
     Find the checkpoint to resume from: the highest step that verifies, also under adapters' names.
 
@@ -147,6 +148,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     :return: ``None`` if there is none (or no such directory): start from scratch.
     :raises OSError: if the root cannot be listed. That is not "none": do not start from scratch.
     """
+    # A rotation may delete what is being read, but hardly this often.
     for _ in range(100):
         for path in _published(Path(root)):
             identity = _identity(path)
@@ -162,9 +164,7 @@ def newest_valid(root: str | os.PathLike[str]) -> Checkpoint | None:
     raise OSError(errno.EBUSY, message, str(root))
 
 
-def prune(
-    root: str | os.PathLike[str], keep_last: int = 3, keep_every: int | None = None
-) -> list[Path]:
+def prune(root: StrPath, keep_last: int = 3, keep_every: int | None = None) -> list[Path]:
     """
     Delete old checkpoints, but never the newest valid one, nor any while none is valid.
 
@@ -303,6 +303,7 @@ def describe(
     world_size: int = 1,
 ) -> Json:
     """Check the facts for the manifest before the save; parameters as of ``save_checkpoint``."""
+    # Takes integers of numpy, and no floats.
     if operator.index(step) < 0:
         raise ValueError(f"save_checkpoint: step={step}: expected 0 or more")
     return {
@@ -327,6 +328,7 @@ def _workload() -> dict[str, str | None]:
 
 def _plain(metrics: Mapping[str, Any]) -> Json:
     try:
+        # Scalars of numpy and PyTorch become floats.
         text = json.dumps(dict(metrics), allow_nan=False, default=float)
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -359,12 +361,11 @@ def write_manifest(folder: Path, about: Mapping[str, Any], files: list[Json] | N
     :param files: the results of :func:`fsync_and_sum`, if the writers have called it already.
     """
     entries, now = _entries(folder, files), time.time()
-    earlier = [step for step in map(_step, _published(folder.parent)) if step < about["step"]]
     manifest = dict(
         about,
         files=entries,
         created_at=now,
-        previous_step=max(earlier, default=None),
+        previous_step=_step_before(about["step"], folder.parent),
         complete=True,
     )
     manifest["save_seconds"] = round(max(0.0, now - manifest.pop("started_at")), 3)
@@ -373,6 +374,11 @@ def write_manifest(folder: Path, about: Mapping[str, Any], files: list[Json] | N
         _sync(below)
     _write_durably(folder / _MANIFEST, json.dumps(manifest, indent=1), folder / ".manifest.tmp")
     return manifest
+
+
+def _step_before(step: int, root: Path) -> int | None:
+    earlier = [other for other in map(_step, _published(root)) if other < step]
+    return max(earlier, default=None)
 
 
 def _entries(folder: Path, files: list[Json] | None) -> list[Json]:
@@ -514,7 +520,7 @@ def _write_durably(path: Path, text: str, temp: Path) -> None:
     _sync(path.parent)
 
 
-def _sync(path: str | os.PathLike[str]) -> None:
+def _sync(path: StrPath) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

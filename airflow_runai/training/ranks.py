@@ -82,13 +82,14 @@ class Ranks:
     ) -> Ranks:
         """Read the variables of torchrun, Open MPI, MPICH or MVAPICH; without them: one rank."""
         for rank_name, size_name in _VARIABLES:
-            rank, size = os.environ.get(rank_name), os.environ.get(size_name)
-            if rank is None and size is None:
+            texts = os.environ.get(rank_name), os.environ.get(size_name)
+            if texts == (None, None):
                 continue
-            if not 0 <= _number(rank) < _number(size):
-                found = f"{rank_name}={rank!r}, {size_name}={size!r}"
+            rank, size = map(_number, texts)
+            if not 0 <= rank < size:
+                found = f"{rank_name}={texts[0]!r}, {size_name}={texts[1]!r}"
                 raise ValueError(f"environment {found}: expected such as 0 and 4")
-            return cls(_number(rank), _number(size), barrier, timeout)
+            return cls(rank, size, barrier, timeout)
         return cls(0, 1, barrier, timeout)
 
     def check(self) -> None:
@@ -217,7 +218,8 @@ def _part(temp: Path, ranks: Ranks) -> Iterator[Path]:
 
 def _merged(temp: Path, ranks: Ranks) -> list[Json]:
     """Move the parts together, if all are there, and return the manifest's entries."""
-    notes = [_read(temp / _PARTS / f"{rank}.json") for rank in range(ranks.world_size)]
+    parts = temp / _PARTS
+    notes = [_read(parts / f"{rank}.json") for rank in range(ranks.world_size)]
     entries = [entry for note in notes for entry in note.get("files", [])]
     entries.sort(key=lambda entry: entry["path"])
     problems = _problems(notes, [entry["path"] for entry in entries])
@@ -226,8 +228,8 @@ def _merged(temp: Path, ranks: Ranks) -> list[Json]:
     for entry in entries:
         final = temp / entry["path"]
         final.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temp / _PARTS / str(entry["rank"]) / entry["path"], final)
-    preemptible.discard(temp / _PARTS)
+        os.replace(parts / str(entry["rank"]) / entry["path"], final)
+    preemptible.discard(parts)
     return entries
 
 

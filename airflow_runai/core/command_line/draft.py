@@ -108,6 +108,7 @@ def _checked(path: str, value: Any) -> Any:
     path = path.removeprefix(_MASTER)
     if path.startswith("raw."):
         return value
+    # The fields of a master are those of a specification.
     part, dot, name = path.partition(".")
     item = declared(_PARTS[part])[name] if dot else declared(WorkloadSpec)[part]
     return item.metadata["check"](value)

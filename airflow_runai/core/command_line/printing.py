@@ -71,6 +71,7 @@ def normal(spec: WorkloadSpec) -> WorkloadSpec:
     if spec.command and spec.args:
         spec = replace(spec, command=f"{spec.command} {spec.args}", args=None)
     if spec.storage and spec.storage.pvc:
+        # The API documents false as the default of both.
         claims = tuple(_without_false(claim) for claim in spec.storage.pvc)
         spec = replace(spec, storage=replace(spec.storage, pvc=claims))
     return spec

@@ -125,6 +125,7 @@ def _check_request_type(draft: Draft, shares: list[str]) -> None:
 
 def several_runs(draft: Draft, verb: Verb, scan: Scan) -> None:
     """Check what belongs to hyper-parameter runs."""
+    # What is not a number has been reported, and left no value.
     if int(draft.get("parallelism", 1)) <= 1:
         return
     if "completions" not in draft.spec:

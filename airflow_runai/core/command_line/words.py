@@ -74,6 +74,7 @@ def split(text: str) -> SplitLine:
     head = _HEAD.match(text)
     begin = head.end() if head else 0
     try:
+        # Each character is in some piece: the last alternative takes any.
         for piece in _PIECE.finditer(text, begin):
             splitter.take(piece)
     except SpecError as error:

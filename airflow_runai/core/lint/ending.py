@@ -100,6 +100,7 @@ def reached(script: ShellScript) -> list[Statement]:
 
 
 def _never_returns(statement: Statement) -> bool:
+    # In a branch, or behind a test, it may not come to it.
     return not statement.compound and not statement.joiners and is_exec(statement.commands[0])
 
 
@@ -135,6 +136,7 @@ def never_ends(statement: Statement) -> Command | None:
     if statement.background or (statement.compound and not statement.forever):
         return None
     if statement.forever:
+        # An exec replaces the shell, and the loop with it.
         leaves = any(command.name in ("break", "exit", "return", "exec") for command in commands)
         return None if leaves else commands[0]
     # "[ -n "$DEBUG" ] && sleep infinity" depends on a test; after a training it does not matter

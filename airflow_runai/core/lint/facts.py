@@ -45,6 +45,7 @@ class Unknown(Enum):
 UNKNOWN: Final = Unknown.UNKNOWN
 #: Init processes that pass signals on.
 _FORWARDERS = re.compile(r"(.*/)?(tini|dumb-init)")
+_MERGED = (Mapping, list, tuple)
 _ON_WIRE = {name: item.metadata["wire"] for name, item in declared(WorkloadSpec).items()}
 
 
@@ -76,7 +77,7 @@ class Facts:
         raw = self.spec.get("raw", {})
         on_wire = _ON_WIRE[name]
         # A mapping or list in raw is merged into the field in a way that is not repeated here.
-        if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), (Mapping, list, tuple)):
+        if not isinstance(raw, Mapping) or isinstance(raw.get(on_wire), _MERGED):
             return UNKNOWN
         value = raw.get(on_wire, self.spec.get(name))
         if value is None:

@@ -49,6 +49,7 @@ def unpinned(words: Sequence[str], files: Mapping[str, str]) -> list[str]:
 
 def _installer(name: str, rest: list[str]) -> tuple[str, list[str]]:
     """Return pip for each way to call it, and the words behind it."""
+    # python -m pip and uv pip install what pip would.
     if re.fullmatch(r"python[\d.]*", name) and rest[:2] == ["-m", "pip"]:
         return "pip", rest[2:]
     if name == "uv" and rest[:1] == ["pip"]:

@@ -163,6 +163,7 @@ def _launches_one(name: str, arguments: Sequence[str], gpus: float | None) -> bo
         count = _PROCESSES.fullmatch(word)
         if count:
             return (count[1] or following) == "1"
+    # One process for each GPU is the default, and torchrun starts several.
     if gpus is not None and gpus > 1:
         return False
     return not any(map(_SEVERAL.fullmatch, options))

@@ -108,8 +108,6 @@ def _inside(statement: Statement) -> list[Command]:
 
 def _deleted(command: Command) -> list[str]:
     """Return the paths that a command deletes as a whole."""
-    if not command.plain:
-        return []
     options = [word for word in command.plain[1:] if word.startswith("-")]
     targets = [word for word in command.words[1:] if not word.startswith("-")]
     if command.name == "rm":
@@ -210,6 +208,7 @@ def script_saves_at_end(facts: Facts) -> Hits:
     end, shell = facts.ending, facts.shell
     if end is None or shell is None or facts.subject.evaluates:
         return
+    # Nothing of the script runs behind an exec; with & it runs beside the training.
     if end.replaces_shell or end.background:
         return
     for line, place in _copied_after_training(end, variables(shell)):
@@ -225,7 +224,7 @@ def script_saves_at_end(facts: Facts) -> Hits:
 def _copied_after_training(
     end: Ending, values: Mapping[str, NamedValue]
 ) -> Iterator[tuple[int, str]]:
-    """Return line and place of each copy of something that the training is told of."""
+    """Return line and place of each copy of what an argument of the training names."""
     written = _paths_of_training(end, values)
     for command in filter(is_copy, _afterwards(end)):
         for place in _sources(words_of(command, values)):

@@ -111,6 +111,7 @@ def _hidden_by_statement(script: ShellScript, end: Ending) -> str | None:
     last = end.last.commands[-1]
     if last.name == "eval":
         last = end.commands[-1]
+    # Wherever they stand: a script that knows of these means them.
     if last.piped and "pipefail" not in script.text and "PIPESTATUS" not in script.text:
         return "the exit code of a pipeline is that of its last part"
     return _forgiven(end.last)
@@ -168,6 +169,7 @@ def _overwritten(
 ) -> str | None:
     """Return the line whose exit code replaces that of ``decides``."""
     commands = [command for statement in behind for command in statement.commands]
+    # A bare exit keeps the code of the command before it.
     others = [command for command in commands if command.plain != ("exit",)]
     if not others or _keeps_code(words) or errexit_at(script, decides):
         return None

@@ -113,6 +113,7 @@ def unquoted(word: str) -> str:
 def read_script(text: str) -> ShellScript | None:
     """Read a script; ``None`` if it is not for a POSIX-like shell, or cannot be read."""
     first = text.split("\n", 1)[0]
+    # Without #! a shell reads it, or no one.
     if first.startswith("#!") and not re.search(r"\b(ba|da|k|z|a)?sh\b", first):
         return None
     # Deep nesting exhausts the stack, and broken syntax breaks the reader's assumptions; such a

@@ -50,9 +50,8 @@ class _Tokenizer:
     def scan(self) -> list[Token]:
         at = 0
         while at < len(self.text):
-            blank = _BLANK.match(self.text, at)
             operator = _OPERATOR.match(self.text, at)
-            if blank:
+            if blank := _BLANK.match(self.text, at):
                 at = blank.end()
             elif self.text[at] == "#":
                 at = self._end_of_line(at)

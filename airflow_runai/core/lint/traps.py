@@ -33,6 +33,7 @@ def trap_of(script: ShellScript, signals: frozenset[str] = SIGTERM) -> Trap | No
         for command in script.commands
         if command.name == "trap"
         and signals.intersection(command.plain[2:])
+        # "trap - TERM" sets nothing.
         and command.plain[1] != "-"
     ]
     return _trap(script, traps[-1]) if traps else None
@@ -42,6 +43,7 @@ def _trap(script: ShellScript, command: Command) -> Trap:
     action = _without_quotes(command.words[command.words.index("trap") + 1])
     if not action.strip():
         return Trap(command.line, ignores=True, commands=())
+    # A variable holds the action.
     inner = None if action.startswith("$") else read_script(action)
     commands = tuple(expanded(script, list(inner.commands))) if inner else None
     return Trap(command.line, ignores=False, commands=commands)

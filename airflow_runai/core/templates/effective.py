@@ -101,11 +101,12 @@ def _warnings(
 
     :param unnamed: the library, if the task names no template of it.
     """
-    for layer in layers[:-1]:
-        yield from (f"template {layer.name!r}: {sentence}" for sentence in layer.warnings)
-    if layers[-1].line:
-        yield from _doubtful_words(layers[-1].line, owners)
-        yield from _doubtful_launchers(layers[-1].line, layers[:-1])
+    *templates, own = layers
+    for template in templates:
+        yield from (f"template {template.name!r}: {sentence}" for sentence in template.warnings)
+    if own.line:
+        yield from _doubtful_words(own.line, owners)
+        yield from _doubtful_launchers(own.line, templates)
     for template in unnamed.values():
         if template.default:
             yield (
@@ -138,16 +139,15 @@ def _chain(name: str | None, library: Mapping[str, Template], broken: list[str])
     """Return the template and its ancestors, the uppermost ancestor first."""
     chain: dict[str, Template] = {}
     where = "template"
-    while name is not None:
+    while name is not None and not broken:
         if name in chain:
             broken.append(_circle([*chain], name))
-            break
         # The admin's defaults lie beneath everything already.
-        if name == ADMIN or name not in library:
+        elif name == ADMIN or name not in library:
             broken.append(f"{where}: {_unknown(name, library)}")
-            break
-        chain[name] = library[name]
-        where, name = f"template {name!r}, extends", library[name].extends
+        else:
+            chain[name] = library[name]
+            where, name = f"template {name!r}, extends", library[name].extends
     return [*reversed(chain.values())]
 
 

@@ -51,6 +51,7 @@ def path_of(dotted: str, cls: type = WorkloadSpec) -> Path:
         return (head, *path_of(rest, _PARTS[head]))
     if head == "raw":
         return (head, *rest.split("."))
+    # A name of a variable or label: all of the rest, dots included.
     if head in TEXTUAL and rest:
         return (head, rest)
     raise ValueError(
