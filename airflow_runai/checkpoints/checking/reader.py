@@ -21,6 +21,8 @@ from airflow_runai.checkpoints.storage.crc import combine, crc32
 from airflow_runai.checkpoints.storage.listing import Listing
 
 CHUNK = 512 * 1024
+#: Takes the next chunk of a run of bytes.
+Feed = Callable[[memoryview], None]
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Span:
 
     begin: int
     end: int
-    feed: Callable[[memoryview], None] | None = None
+    feed: Feed | None = None
     summed: bool = False
     crc: int = 0
 

@@ -224,11 +224,8 @@ def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[i
 
 
 def _is_natural(value: object) -> TypeGuard[int]:
-    return _is_int(value) and value >= 0
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # Not isinstance: True and False are integers, too.
+    return type(value) is int and value >= 0
 
 
 def _optimizer_steps(
@@ -251,7 +248,7 @@ def _scheduler_steps(mapping: dict[object, object], contents: Contents) -> None:
     if "num_bad_epochs" in mapping or mapping.keys().isdisjoint(_SCHEDULER_COUNTS):
         return
     epoch = mapping.get("last_epoch")
-    if not _is_int(epoch):
+    if type(epoch) is not int:
         return
     contents.scheduler_steps.append(epoch)
     match mapping.get("_last_lr"):
@@ -264,5 +261,5 @@ def _top_steps(root: object, contents: Contents) -> None:
         return
     for key in ("global_step", "step"):
         value = root.get(key)
-        if _is_int(value):
+        if type(value) is int:
             contents.steps[key] = value

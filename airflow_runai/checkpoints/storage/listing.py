@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+#: Called with the relative path and the error of an entry that cannot be read.
+OnError = Callable[[str, Exception], None]
 Kind = Literal["file", "directory", "special", "link", "gone"]
 # What trainers write is a handful of levels deep.
 _DEPTH_LIMIT = 16
@@ -130,12 +132,11 @@ def stat_entry(path: Location) -> FileEntry:
     return FileEntry(path, "special", 0, mtime)
 
 
-def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Listing:
+def list_tree(root: Location, limit: int, on_error: OnError) -> Listing:
     """
     List a checkpoint, breadth first.
 
     :param limit: maximum number of entries.
-    :param on_error: called with the relative path and the error of every entry that cannot be read.
     :raises OSError: if the root itself cannot be read.
     """
     forget_listings(root)
@@ -205,7 +206,7 @@ def _children(
     prefix: str,
     folder: Location,
     limit: int,
-    on_error: Callable[[str, Exception], None],
+    on_error: OnError,
 ) -> Iterable[tuple[str, FileEntry]]:
     try:
         for child in children(folder, limit) or _refused(tree):

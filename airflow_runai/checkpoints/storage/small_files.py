@@ -33,7 +33,7 @@ class SmallFile:
         return str(self.path)
 
     @classmethod
-    def of(cls, place: Location | SmallFile) -> SmallFile:
+    def of(cls, place: FilePlace) -> SmallFile:
         """Make one of a path."""
         return place if isinstance(place, SmallFile) else cls(place)
 
@@ -86,3 +86,6 @@ class SmallFile:
         else:
             place: Any = self.path
             place.unlink(missing_ok=True)
+
+
+FilePlace = Location | SmallFile
