@@ -103,6 +103,7 @@ class Source:
         :return: CRC32 of the whole file.
         :raises FormatError: as :meth:`at`.
         """
+        # One for all chunks: the kernel would have to clear a fresh one each time.
         buffer = memoryview(bytearray(CHUNK))
         whole = 0
         for group in _groups(_covering(spans, self.size)):
@@ -139,6 +140,7 @@ class Source:
         return crc
 
     def _fill(self, buffer: memoryview, offset: int, size: int) -> memoryview:
+        # A read may return less than was asked for, on network file systems above all.
         chunk, filled = buffer[:size], 0
         while filled < size:
             try:

@@ -103,23 +103,25 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     :raises RootProblem: if there is nothing to choose from.
     """
     entries = _entries(root, (policy or Policy()).entry_limit)
-    named: list[Candidate] = []
-    others: list[Candidate] = []
-    has_directory = False
-    for entry in filter(_is_checkpoint, entries):
-        step = step_in_name(entry.path.name)
-        candidate = Candidate(entry.path, step, entry.mtime)
-        if step is None:
-            others.append(candidate)
-        else:
-            named.append(candidate)
-            has_directory = has_directory or entry.kind == "directory"
-    if _is_itself(entries, [candidate.path.name for candidate in named]):
+    named, others = _likely(entries)
+    if _is_itself(entries, [entry.path.name for entry in named]):
         return (Candidate(root, step_in_name(root.name), 0.0),)
-    listed = named if has_directory else named + others
+    if not any(entry.kind == "directory" for entry in named):
+        named += others
+    listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in named]
     if not listed:
         raise _problem("root-empty", root, _nothing_in(entries))
     return tuple(sorted(listed, key=lambda candidate: _age(candidate, listed), reverse=True))
+
+
+def _likely(entries: list[FileEntry]) -> tuple[list[FileEntry], list[FileEntry]]:
+    """Return what looks like a checkpoint: with a step in the name, and without."""
+    named: list[FileEntry] = []
+    others: list[FileEntry] = []
+    for entry in filter(_is_checkpoint, entries):
+        has_step = step_in_name(entry.path.name) is not None
+        (named if has_step else others).append(entry)
+    return named, others
 
 
 def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
@@ -155,7 +157,9 @@ def natural(name: str) -> _Natural:
     """Return the key that sorts ``epoch_9`` before ``epoch_12``."""
     parts = re.findall(r"\d{1,18}|\D+", name, re.ASCII)
     # Numbers and texts cannot be compared with each other: a flag goes first.
-    return tuple((True, int(part), part) if part.isdigit() else (False, 0, part) for part in parts)
+    return tuple(
+        (True, int(part), part) if part.isdecimal() else (False, 0, part) for part in parts
+    )
 
 
 def checkpoints_in(tree: Listing) -> list[str]:

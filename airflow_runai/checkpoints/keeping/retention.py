@@ -152,14 +152,14 @@ def plan_retention(
     for name in _names(older):
         if name in needed:
             keep.setdefault(name, needed[name])
+    left = [candidate for candidate in older if candidate.path.name not in keep]
     remove = []
-    for candidate in older:
-        name = candidate.path.name
-        doubt = None if name in keep else judge.doubt(candidate, now)
-        if doubt is not None:
-            keep[name] = doubt
-        if name not in keep:
+    for candidate in left:
+        doubt = judge.doubt(candidate, now)
+        if doubt is None:
             remove.append(Path(str(candidate.path)))
+        else:
+            keep[candidate.path.name] = doubt
     return RetentionPlan(root, keep, tuple(remove), champion, below)
 
 

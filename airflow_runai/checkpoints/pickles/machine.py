@@ -112,9 +112,6 @@ class Machine(PickleBytes):
     def memoize(self) -> None:
         self.weight += self.memo.append(self.stack[-1])
 
-    def fetch(self, index: int) -> None:
-        self.push(self.memo[index])
-
     def text(self, size: int) -> None:
         content = self.take(size)
         width = 1 if content.isascii() else 4

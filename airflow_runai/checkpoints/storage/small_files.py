@@ -47,6 +47,7 @@ class SmallFile:
         if isinstance(self.path, Path):
             with Folder.holding(self.path, self.below) as folder:
                 return folder.read(self.path.name, limit)
+        # One byte more tells the caller that it is too large.
         with self.path.open("rb") as file:
             data: bytes = file.read(limit + 1)
             return data
