@@ -129,6 +129,7 @@ def _ledger(path: Path | None, *, room: bool = False) -> Ledger | None:
     if path is None:
         return None
     try:
+        # Before the reading, which may take hours: it would be lost without a report.
         if room:
             SmallFile(path).make_room()
         elif not path.exists():
@@ -152,6 +153,7 @@ def _progress() -> Progress | None:
     """Draw a bar on a terminal; a log or a pipe gets none."""
     if not sys.stderr.isatty():
         return None
+    # Some terminals report a width of 0.
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     return Progress(lambda moment: _draw("\r" + bar(moment, width - 1)), every=0.05)
 
@@ -162,6 +164,7 @@ def _draw(text: str) -> None:
 
 
 def _print(document: dict[str, object]) -> None:
+    # The bar would stay behind a shorter line.
     if sys.stderr.isatty():
         _draw("\r\x1b[K")
     print(json.dumps(document), flush=True)

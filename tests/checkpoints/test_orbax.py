@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_runai.checkpoints import Verdict, check
+from airflow_runai.checkpoints.containers.zarr_documents import read_array
 from tests.checkpoints.finding_codes import code_set
 from tests.checkpoints.samples import GOLDEN, write
 from tests.checkpoints.test_directories import edit
@@ -171,3 +173,17 @@ def test_whatever_orbax_cannot_load_is_refused(tmp_path: Path, name: str) -> Non
             assert not check(folder).accepted(accept_unverifiable=True), (kind, torn)
         shutil.rmtree(folder)
     assert failed > 5
+
+
+def test_an_empty_array_has_no_pieces_however_large_its_other_size_is() -> None:
+    description = {
+        "zarr_format": 2,
+        "shape": [0, 1 << 47],
+        "chunks": [1, 1],
+        "dtype": "<f4",
+        "order": "C",
+        "compressor": None,
+        "filters": None,
+        "fill_value": None,
+    }
+    assert read_array("huge", json.dumps(description).encode()).piece_keys() == []

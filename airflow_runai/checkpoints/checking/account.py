@@ -132,6 +132,7 @@ class CheckAccount:
 
     def add(self, finding: Finding) -> None:
         """Record a finding once; beyond the first 100 only its code."""
+        # The verdict needs the code even where the finding is not listed.
         self.codes.add(finding.code)
         _add_finding(self.findings, finding)
 
@@ -165,6 +166,7 @@ class CheckAccount:
         if not content or not content <= set(self.crcs):
             return None
         digest = hashlib.sha256()
+        # Names and sizes, too, so that bytes cannot move from one file to the next unseen.
         for name in sorted(content):
             size, crc = self.crcs[name]
             digest.update(f"{name} {size} {crc:08x}\n".encode("utf-8", "surrogateescape"))

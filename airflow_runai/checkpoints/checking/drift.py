@@ -148,12 +148,11 @@ def _names(
     old: Mapping[_Key, _LedgerTensor], new: Mapping[_Key, _LedgerTensor]
 ) -> Iterator[Finding]:
     lost = [_paired(tensor, tensor) for key, tensor in old.items() if key not in new]
-    if lost:
-        text = "was in the last accepted checkpoint and is not in this one"
-        yield _finding("tensor-lost", lost, f"{text}; loaders would begin it anew; {_MEANT}")
-    added = [_paired(tensor, tensor) for key, tensor in new.items() if key not in old]
-    if added and old:
-        yield _finding("tensor-new", added, "was not in the last accepted checkpoint")
+    text = "was in the last accepted checkpoint and is not in this one"
+    yield from _noted("tensor-lost", lost, f"{text}; loaders would begin it anew; {_MEANT}")
+    if old:
+        added = [_paired(tensor, tensor) for key, tensor in new.items() if key not in old]
+        yield from _noted("tensor-new", added, "was not in the last accepted checkpoint")
 
 
 def _swapped(pairs: list[_Pair]) -> Iterator[Finding]:
@@ -168,9 +167,8 @@ def _swapped(pairs: list[_Pair]) -> Iterator[Finding]:
         new = (pair.new.crc32, pair.new.shape)
         if pair.old.crc32 in became.get(new, ()):
             swapped.append(pair)
-    if swapped:
-        text = "holds the bytes that another tensor of its shape had, and vice versa"
-        yield _finding("tensors-swapped", swapped, text)
+    text = "holds the bytes that another tensor of its shape had, and vice versa"
+    yield from _noted("tensors-swapped", swapped, text)
 
 
 def _zeroed(pairs: list[_Pair]) -> Iterator[Finding]:
@@ -182,22 +180,19 @@ def _zeroed(pairs: list[_Pair]) -> Iterator[Finding]:
         # One number may well be zero: a step, a scale.
         if prod(pair.new.shape) > 1 and not excused:
             zeroed.append(pair)
-    if zeroed:
-        text = "is all zero now, and was not in the last accepted checkpoint"
-        yield _finding("zeroed", zeroed, text)
+    text = "is all zero now, and was not in the last accepted checkpoint"
+    yield from _noted("zeroed", zeroed, text)
 
 
 def _same_step(pairs: list[_Pair], intact: bool, step: int) -> Iterator[Finding]:
     changed = [pair for pair in pairs if pair.changed]
-    if not changed:
-        return
     text = f"has other bytes than when step {step} was accepted"
     if intact:
         text = f"{text}; their checksums hold, so this step was saved once more"
-        yield _finding("saved-again", changed, text)
+        yield from _noted("saved-again", changed, text)
     else:
         text = f"{text}, and nothing proves them; {_MEANT}"
-        yield _finding("changed-since-accepted", changed, text)
+        yield from _noted("changed-since-accepted", changed, text)
 
 
 def _movement(pairs: list[_Pair], written: Collection[str], advanced: str) -> Iterator[Finding]:
@@ -230,9 +225,14 @@ def _still_file(inside: list[_Pair], written: bool, advanced: str) -> Finding:
 def _still_tensors(inside: list[_Pair], advanced: str) -> Iterator[Finding]:
     trained = [pair for pair in inside if pair.still and pair.old.moved]
     stuck = [pair for pair in trained if prod(pair.new.shape) >= _LARGE]
-    if stuck:
-        text = f"is trained, and yet as it was although the {advanced}"
-        yield _finding("tensors-unchanged", stuck, text)
+    text = f"is trained, and yet as it was although the {advanced}"
+    yield from _noted("tensors-unchanged", stuck, text)
+
+
+def _noted(code: str, pairs: Sequence[_Pair], text: str) -> Iterator[Finding]:
+    """Make one finding of all tensors, if there are any."""
+    if pairs:
+        yield _finding(code, pairs, text)
 
 
 def _finding(code: str, pairs: Sequence[_Pair], text: str) -> Finding:

@@ -130,6 +130,7 @@ def flags_of(chunk: memoryview, layout: FloatLayout, byteorder: ByteOrder) -> Co
 
     unsigned, signed = _integers(layout.width, byteorder)
     numbers = np.frombuffer(chunk, unsigned)
+    # A maximum is one pass of SIMD instructions; a comparison would write a mask first.
     highest = int(np.maximum.reduce(numbers, initial=0))
     if highest == 0:
         return ContentFlags(non_finite=False, all_zero=True)

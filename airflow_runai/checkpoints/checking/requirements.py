@@ -132,6 +132,7 @@ class Requirements:
         ]
         tensors = _read_tensors(value.get("tensors"), problems)
         numbers = {name: value[name] for name in names if name in value and name != "tensors"}
+        # The values are checked in any case, so that all mistakes are listed at once.
         try:
             requirements = cls(**numbers, tensors=tensors)
         except RequirementError as error:
@@ -154,6 +155,7 @@ class Requirements:
         )
 
     def _unmet(self, report: Report) -> Iterator[tuple[str, str]]:
+        # A step that is not known meets no requirement.
         step = -1 if report.step is None else report.step
         if self.min_step is not None and step < self.min_step:
             text = f"step {report.step} is not known to be {self.min_step} or later"

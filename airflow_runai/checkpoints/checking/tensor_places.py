@@ -49,8 +49,7 @@ def place_of(name: str, top: str = "", optimizers: tuple[str, ...] = ()) -> Tens
     """
     if top in _FRAMEWORK_KEYS:
         return "other"
-    keys = _keys(name)
-    last = keys[-1] if keys else ""
+    keys, last = _keys(name)
     if _is_moment(name, keys, last, optimizers):
         return "moment"
     if _words(last) & _lists()["trained"]:
@@ -76,8 +75,7 @@ def excuse(name: str, place: TensorPlace, content: ContentTest) -> str:
     :param name: of the tensor.
     :param content: what was found in it.
     """
-    keys = _keys(name)
-    last = keys[-1] if keys else ""
+    keys, last = _keys(name)
     if place == "other" or (place == "weight" and _is_statistic(keys, last)):
         return "score-non-finite"
     if content.nan:
@@ -115,8 +113,10 @@ def _is_measure(last: str) -> bool:
     return bool(words & measures) and words <= measures | _lists()["neutral"]
 
 
-def _keys(name: str) -> list[str]:
-    return [key for key in name.split(".") if key and not key.isdigit()]
+def _keys(name: str) -> tuple[list[str], str]:
+    """Return the keys that are not numbers, and the last of them."""
+    keys = [key for key in name.split(".") if key and not key.isdigit()]
+    return keys, keys[-1] if keys else ""
 
 
 def _words(name: str) -> set[str]:

@@ -18,15 +18,14 @@ from airflow_runai.checkpoints.checking.requirements import (
     TensorRequirement,
 )
 from airflow_runai.checkpoints.choosing.selection import Selection
-from airflow_runai.checkpoints.storage.listing import Location
-from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.checkpoints.storage.small_files import FilePlace, SmallFile
 
 SCHEMA = "runai-checkpoint-report/1"
 #: An entry takes about 100 bytes and a ledger holds at most 100,000; a larger file is another one.
 MAX_REPORT_SIZE = 256 * 1024 * 1024
 
 
-def read_ledger(path: Location | SmallFile) -> Ledger | None:
+def read_ledger(path: FilePlace) -> Ledger | None:
     """
     Return the ledger of the last accepted checkpoint, or ``None`` if there is no report yet.
 
@@ -45,7 +44,7 @@ def read_ledger(path: Location | SmallFile) -> Ledger | None:
         raise ValueError(f"{path}: is no checkpoint report ({error}); {advice}") from None
 
 
-def read_requirements(path: Location | SmallFile) -> Requirements:
+def read_requirements(path: FilePlace) -> Requirements:
     """
     Read requirements from a JSON file: a mapping, or a report whose tensors must be as they were.
 
@@ -70,7 +69,7 @@ def read_requirements(path: Location | SmallFile) -> Requirements:
     return Requirements(tensors=required)
 
 
-def _read(path: Location | SmallFile) -> dict[str, Any]:
+def _read(path: FilePlace) -> dict[str, Any]:
     content = SmallFile.of(path).read(MAX_REPORT_SIZE)
     if len(content) > MAX_REPORT_SIZE:
         raise ValueError(f"more than {MAX_REPORT_SIZE} bytes")
@@ -80,7 +79,7 @@ def _read(path: Location | SmallFile) -> dict[str, Any]:
     return document
 
 
-def write_report(path: Location | SmallFile, selection: Selection, before: Ledger | None) -> None:
+def write_report(path: FilePlace, selection: Selection, before: Ledger | None) -> None:
     """
     Replace the report in one step.
 

@@ -7,7 +7,7 @@ A pointer file such as ``latest`` is not followed: it may name a checkpoint that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -103,23 +103,25 @@ def candidates(root: Location, *, policy: Policy | None = None) -> tuple[Candida
     :raises RootProblem: if there is nothing to choose from.
     """
     entries = _entries(root, (policy or Policy()).entry_limit)
-    named: list[Candidate] = []
-    others: list[Candidate] = []
-    has_directory = False
-    for entry in filter(_is_checkpoint, entries):
-        step = step_in_name(entry.path.name)
-        candidate = Candidate(entry.path, step, entry.mtime)
-        if step is None:
-            others.append(candidate)
-        else:
-            named.append(candidate)
-            has_directory = has_directory or entry.kind == "directory"
-    if _is_itself(entries, [candidate.path.name for candidate in named]):
+    named, others = _likely(entries)
+    if _is_itself(entries, [entry.path.name for entry in named]):
         return (Candidate(root, step_in_name(root.name), 0.0),)
-    listed = named if has_directory else named + others
+    if not any(entry.kind == "directory" for entry in named):
+        named += others
+    listed = [Candidate(entry.path, step_in_name(entry.path.name), entry.mtime) for entry in named]
     if not listed:
         raise _problem("root-empty", root, _nothing_in(entries))
     return tuple(sorted(listed, key=lambda candidate: _age(candidate, listed), reverse=True))
+
+
+def _likely(entries: list[FileEntry]) -> tuple[list[FileEntry], list[FileEntry]]:
+    """Return what looks like a checkpoint: with a step in the name, and without."""
+    named: list[FileEntry] = []
+    others: list[FileEntry] = []
+    for entry in filter(_is_checkpoint, entries):
+        has_step = step_in_name(entry.path.name) is not None
+        (named if has_step else others).append(entry)
+    return named, others
 
 
 def _is_itself(entries: list[FileEntry], named: list[str]) -> bool:
@@ -154,7 +156,10 @@ def _age(candidate: Candidate, others: list[Candidate]) -> tuple[int, float, boo
 def natural(name: str) -> _Natural:
     """Return the key that sorts ``epoch_9`` before ``epoch_12``."""
     parts = re.findall(r"\d{1,18}|\D+", name, re.ASCII)
-    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
+    # Numbers and texts cannot be compared with each other: a flag goes first.
+    return tuple(
+        (True, int(part), part) if part.isdecimal() else (False, 0, part) for part in parts
+    )
 
 
 def checkpoints_in(tree: Listing) -> list[str]:
@@ -164,7 +169,9 @@ def checkpoints_in(tree: Listing) -> list[str]:
     It is one if its name has a step, or if it holds a pointer or a manifest.
     """
     own = {_POINTER, *_SELF_MARKERS} - {_TRAINER_STATE}
-    if tree.single or step_in_name(tree.root.name) is not None or any(map(tree.has_top_level, own)):
+    if tree.single or step_in_name(tree.root.name) is not None:
+        return []
+    if any(map(tree.has_top_level, own)):
         return []
     folders = {name.partition("/")[0] for name in tree.files if "/" in name}
     found = [folder for folder in folders if _counts_steps(tree, folder)]
@@ -261,21 +268,21 @@ def _below(entries: list[FileEntry]) -> list[str]:
 
 
 def _folders(entry: FileEntry) -> list[tuple[str, Location]]:
-    inside = [_entry(child) for child in islice(_listed(entry.path), _MAX_HINT_ENTRIES)]
-    deeper = [
-        (f"{entry.path.name}/{child.path.name}", child.path)
-        for child in inside
-        if child.kind == "directory" and not _is_checkpoint(child)
-    ]
-    return [(entry.path.name, entry.path), *deeper]
+    name = entry.path.name
+    folders = [(name, entry.path)]
+    for child in _inside(entry.path):
+        if child.kind == "directory" and not _is_checkpoint(child):
+            folders.append((f"{name}/{child.path.name}", child.path))
+    return folders
 
 
 def _holds_checkpoints(place: Location) -> bool:
-    return any(_is_checkpoint(_entry(child)) for child in islice(_listed(place), _MAX_HINT_ENTRIES))
+    return any(map(_is_checkpoint, _inside(place)))
 
 
-def _listed(place: Location) -> Iterable[Location]:
+def _inside(place: Location) -> Iterator[FileEntry]:
     try:
-        return list(children(place, _MAX_HINT_ENTRIES) or ())
+        listed = list(children(place, _MAX_HINT_ENTRIES) or ())
     except Exception:  # any error of a storage library: this is only a hint
-        return ()
+        return iter(())
+    return map(_entry, listed[:_MAX_HINT_ENTRIES])

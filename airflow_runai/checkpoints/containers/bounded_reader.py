@@ -14,6 +14,9 @@ from typing import NamedTuple
 from airflow_runai.checkpoints.checking.format_error import FormatError
 from airflow_runai.checkpoints.checking.reader import Source
 
+#: Reads bytes: offset and size.
+Read = Callable[[int, int], bytes]
+
 _BLOCK = 64 * 1024
 # Wire types of protobuf; 3 and 4 (groups) are deprecated and written by no library here.
 _VARINT, _BYTES = 0, 2
@@ -47,12 +50,12 @@ class BoundedReader:
     """
     Random access to some bytes.
 
-    :param read: as :meth:`Source.at`.
+    :param read: reads what is not in memory yet.
     :param size: the number of bytes.
     :param code: code of the :class:`FormatError` for a place beyond the end.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int, code: str) -> None:
+    def __init__(self, read: Read, size: int, code: str) -> None:
         self.size = size
         self.code = code
         self._read = read

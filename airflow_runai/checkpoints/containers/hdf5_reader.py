@@ -16,17 +16,18 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.checking.reader import CHUNK
+from airflow_runai.checkpoints.checking.reader import CHUNK, Feed
+from airflow_runai.checkpoints.containers.json_documents import Document
 from airflow_runai.checkpoints.storage.listing import Location
 
 if TYPE_CHECKING:
     import subprocess
 
 #: Called with a line of JSON about a group or dataset; returns what is called with its bytes.
-Listener = Callable[[dict[str, Any]], Callable[[memoryview], None] | None]
+Listener = Callable[[Document], Feed | None]
 
 _PROBE = Path(__file__).with_name("hdf5_probe.py")
 _MEMORY = 1024 * 1024 * 1024
@@ -69,7 +70,7 @@ def read_hdf5(path: Location, begin: int, size: int, listen: Listener) -> str | 
     return None
 
 
-def _answered(request: dict[str, Any], seconds: int, listen: Listener) -> dict[str, Any]:
+def _answered(request: Document, seconds: int, listen: Listener) -> Document:
     """Return the last line of the probe."""
     with _started() as probe:
         # The probe limits its processor time; it may wait for a disk much longer, but not for ever.
@@ -108,14 +109,14 @@ def _started() -> subprocess.Popen[bytes]:
     )
 
 
-def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
+def _heard(answers: IO[bytes], listen: Listener) -> Document:
     """Listen to the end; a process that stops before it ran into its limits, or crashed."""
     while True:
         text = answers.readline(_LINE_LIMIT)
         if not text.endswith(b"\n"):
             message = "reading it ended early: too much time or memory, or a crash"
             return {"end": "limit", "message": message}
-        line: dict[str, Any] = json.loads(text)
+        line: Document = json.loads(text)
         if "end" in line:
             return line
         feed = listen(line)
@@ -123,7 +124,7 @@ def _heard(answers: IO[bytes], listen: Listener) -> dict[str, Any]:
             _pass_on(answers, feed)
 
 
-def _pass_on(answers: IO[bytes], feed: Callable[[memoryview], None] | None) -> None:
+def _pass_on(answers: IO[bytes], feed: Feed | None) -> None:
     """Take the blocks of one dataset; an empty one is the last."""
     while left := int.from_bytes(answers.read(8), "little"):
         while left:

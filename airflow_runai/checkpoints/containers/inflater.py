@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 
+from airflow_runai.checkpoints.checking.reader import Feed
 from airflow_runai.checkpoints.containers.zip_archive import Member
 from airflow_runai.checkpoints.storage.crc import crc32
 
@@ -19,7 +19,7 @@ class Inflater:
     :param feed: called with the unpacked chunks; all but the last are a multiple of 8 bytes long.
     """
 
-    def __init__(self, member: Member, feed: Callable[[memoryview], None] | None = None) -> None:
+    def __init__(self, member: Member, feed: Feed | None = None) -> None:
         self.member = member
         self.crc = 0
         self._size = 0

@@ -15,7 +15,10 @@ from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.storage.listing import Listing
 
-#: The index of a model of 100,000 tensors has 10 MB.
+#: A JSON object.
+Document = dict[str, Any]
+
+#: An index of 100,000 tensors takes about 10 MB.
 SIZE_LIMIT = 16 * 1024 * 1024
 # An object of Python takes 50 bytes and more, whatever its text takes: 16 MB of "[" would take GBs.
 _TOKEN_LIMIT = 1_500_000
@@ -24,7 +27,7 @@ _TOKENS = (b'"', b",", b"[", b"{")
 _DIGIT_LIMIT = 40
 
 
-def read_object(tree: Listing, context: CheckContext, name: str) -> dict[str, Any]:
+def read_object(tree: Listing, context: CheckContext, name: str) -> Document:
     """
     Read one JSON object that lies in the checkpoint.
 
@@ -39,7 +42,7 @@ def read_object(tree: Listing, context: CheckContext, name: str) -> dict[str, An
         return parse_object(source.at(0, source.size), "json-malformed", name)
 
 
-def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
+def parse_object(data: bytes, code: str, place: str) -> Document:
     """
     Parse one JSON object.
 
@@ -62,7 +65,7 @@ def parse_object(data: bytes, code: str, place: str) -> dict[str, Any]:
     return value
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> Document:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]

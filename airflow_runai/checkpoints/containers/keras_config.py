@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow_runai.checkpoints.checking.context import CheckContext
 from airflow_runai.checkpoints.checking.format_error import shown
-from airflow_runai.checkpoints.containers.json_documents import parse_object
+from airflow_runai.checkpoints.containers.json_documents import Document, parse_object
 
 _LAMBDA = ("Lambda", "__lambda__")
 _PARTS = (
@@ -48,7 +48,7 @@ def note_config(data: bytes, label: str, context: CheckContext) -> None:
         context.note(code, label, f"names what is not Keras's own: {names}; not imported")
 
 
-def _code_in(item: dict[str, Any]) -> str:
+def _code_in(item: Document) -> str:
     """Say what an object would run when it is loaded; empty if nothing is known."""
     if item.get("class_name") in _LAMBDA:
         return "a Lambda layer: loading the model runs code that it holds"
@@ -58,12 +58,12 @@ def _code_in(item: dict[str, Any]) -> str:
     return ""
 
 
-def _name(item: dict[str, Any]) -> str:
+def _name(item: Document) -> str:
     module, name = item.get("module"), item.get("class_name")
     return f"{module}.{name}" if module else str(name)
 
 
-def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _objects(root: Document) -> Iterator[Document]:
     # Not recursive: how deep a configuration is nested is up to the file.
     pending: list[Any] = [root]
     while pending:
@@ -75,7 +75,7 @@ def _objects(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
             pending.extend(value)
 
 
-def _is_dangerous(module: str, item: dict[str, Any]) -> bool:
+def _is_dangerous(module: str, item: Document) -> bool:
     """Whether it is a function of a library, or anything of Python itself."""
     top = module.partition(".")[0]
     if top == "builtins":

@@ -30,7 +30,7 @@ _FRAME = 16
 _Files = list[tuple[str, str]]
 
 #: Reads bytes of a file of the checkpoint: relative path, offset, size.
-Read = Callable[[str, int, int], bytes]
+ReadFile = Callable[[str, int, int], bytes]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Value:
     offset: int = 0
 
 
-def values_of(manifest: bytes, read: Read) -> Iterator[Value]:
+def values_of(manifest: bytes, read: ReadFile) -> Iterator[Value]:
     """
     Yield every value of the newest version.
 
@@ -103,7 +103,7 @@ class _Node:
     prefix: bytes = b""
 
 
-def _walk(root: _Node, read: Read) -> Iterator[Value]:
+def _walk(root: _Node, read: ReadFile) -> Iterator[Value]:
     pending, met = [root], 0
     while pending:
         node = pending.pop()
@@ -119,7 +119,7 @@ def _walk(root: _Node, read: Read) -> Iterator[Value]:
             yield from _values(body, [node.prefix + key for key, _ in keys], files)
 
 
-def _body_of(node: _Node, read: Read) -> _Body:
+def _body_of(node: _Node, read: ReadFile) -> _Body:
     place, height = node.place, node.height
     if place.size > _RECORD_LIMIT:
         text = f"a node of {place.size} bytes; at most {_RECORD_LIMIT} are read"

@@ -98,7 +98,8 @@ def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
     :raises FormatError: the window's code if messages are cut, ``too-large`` beyond two million
         fields.
     """
-    pending: deque[_Message] = deque([_Message("model", 0, window.size)])
+    # Level by level, so that the weights at the top come before constants of nested graphs.
+    pending = deque([_Message("model", 0, window.size)])
     count, tensors, top = 0, 0, set()
     while pending:
         message = pending.popleft()
@@ -107,12 +108,12 @@ def model_tensors(window: BoundedReader) -> Iterator[ModelTensor]:
             yield _tensor(window, message)
             continue
         inside = _INSIDE[message.kind]
-        for item in window.fields(message.begin, message.end):
+        for number, _, begin, end in window.fields(message.begin, message.end):
             count += 1
             if message.kind == "model":
-                top.add(item.number)
-            if item.number in inside:
-                pending.append(_Message(inside[item.number], item.begin, item.end))
+                top.add(number)
+            if number in inside:
+                pending.append(_Message(inside[number], begin, end))
             if count > _FIELD_LIMIT or tensors > _TENSOR_LIMIT or len(pending) > _PENDING_LIMIT:
                 text = f"more than {_FIELD_LIMIT} fields; the rest was not examined"
                 raise FormatError("too-large", text)

@@ -15,6 +15,9 @@ from math import ceil, prod
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.storage.crc32c import ends_with_crc32c
 
+#: Sizes along each dimension.
+Shape = tuple[int, ...]
+
 _CODE = "orbax-layout"
 # Each piece is a file, or a key of a store; one beyond a million would be listed for minutes.
 _PIECE_LIMIT = 1_000_000
@@ -40,8 +43,8 @@ class Array:
     """
 
     name: str
-    shape: tuple[int, ...]
-    piece: tuple[int, ...]
+    shape: Shape
+    piece: Shape
     dtype: str
     kind: str
     width: int
@@ -52,7 +55,7 @@ class Array:
     before: str
 
     @property
-    def grid(self) -> tuple[int, ...]:
+    def grid(self) -> Shape:
         """Number of pieces along each dimension."""
         pairs = zip(self.shape, self.piece, strict=True)
         return tuple(ceil(size / step) if step else 0 for size, step in pairs)
@@ -82,7 +85,7 @@ class Array:
         places = product(*map(range, self.grid)) if count else ()
         return [self._key(place) for place in places]
 
-    def _key(self, place: tuple[int, ...]) -> str:
+    def _key(self, place: Shape) -> str:
         if self.before:
             return self.between.join([self.before, *map(str, place)])
         return self.between.join(map(str, place)) or "0"

@@ -11,10 +11,10 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
-from airflow_runai.checkpoints.containers.zarr import Array
+from airflow_runai.checkpoints.containers.json_documents import Document
+from airflow_runai.checkpoints.containers.zarr import Array, Shape
 from airflow_runai.checkpoints.storage.name_lists import NameLists, read_name_lists
 
 #: Names of these documents, in formats 2 and 3.
@@ -67,7 +67,7 @@ def read_array(name: str, data: bytes) -> Array:
         raise FormatError(_CODE, text) from None
 
 
-def _format2(name: str, document: dict[str, Any]) -> Array:
+def _format2(name: str, document: Document) -> Array:
     _check_members(document, "format2")
     _expect(document["order"] in ("C", "F"))
     dtype = str(document["dtype"])
@@ -93,7 +93,7 @@ def _format2(name: str, document: dict[str, Any]) -> Array:
     )
 
 
-def _packing2(document: dict[str, Any]) -> str:
+def _packing2(document: Document) -> str:
     compressor = document["compressor"]
     _expect(compressor is None or compressor["id"] in _COMPRESSORS)
     if document.get("filters"):
@@ -116,7 +116,7 @@ def _element(dtype: str, size: int, *, little: bool) -> tuple[int, str]:
     return width, kind if little else "bytes"
 
 
-def _format3(name: str, document: dict[str, Any]) -> Array:
+def _format3(name: str, document: Document) -> Array:
     _check_members(document, "format3")
     _expect((document["zarr_format"], document["node_type"]) == (3, "array"))
     grid = document["chunk_grid"]
@@ -145,16 +145,14 @@ def _format3(name: str, document: dict[str, Any]) -> Array:
     )
 
 
-def _key_parts(encoding: dict[str, Any]) -> tuple[str, str]:
+def _key_parts(encoding: Document) -> tuple[str, str]:
     """Return the beginning of every key, and what lies between its numbers."""
     before, between = _KEY_PARTS[encoding["name"]]
     options = encoding.get("configuration", {})
     return before, str(options.get("separator", between))
 
 
-def _inner_codecs(
-    codecs: list[dict[str, Any]], piece: tuple[int, ...]
-) -> tuple[list[dict[str, Any]], bool]:
+def _inner_codecs(codecs: list[Document], piece: Shape) -> tuple[list[Document], bool]:
     """Return the codecs of a piece, and whether it lies in a shard."""
     if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
         return codecs, False
@@ -166,7 +164,7 @@ def _inner_codecs(
     return codecs, True
 
 
-def _check_shard(shard: dict[str, Any]) -> None:
+def _check_shard(shard: Document) -> None:
     codecs = shard["index_codecs"]
     _expect(set(shard) <= _lists("codecs")["sharding_indexed"])
     _expect([codec["name"] for codec in codecs] == ["bytes", "crc32c"])
@@ -174,14 +172,14 @@ def _check_shard(shard: dict[str, Any]) -> None:
     _expect(shard.get("index_location", "end") == "end")
 
 
-def _byte_orders(codecs: list[dict[str, Any]]) -> set[object]:
+def _byte_orders(codecs: list[Document]) -> set[object]:
     """Return the byte orders that codecs name, after checking each codec."""
     orders = {_byte_order(codec) for codec in codecs}
     _expect(orders <= {"little", "big"})
     return orders
 
 
-def _byte_order(codec: dict[str, Any]) -> object:
+def _byte_order(codec: Document) -> object:
     options = codec.get("configuration", {})
     _expect(set(codec) <= {"name", "configuration"})
     _expect(set(options) <= _lists("codecs")[codec["name"]])
@@ -191,7 +189,7 @@ def _byte_order(codec: dict[str, Any]) -> object:
     return options.get("endian", "little")
 
 
-def _check_members(document: dict[str, Any], layout: str) -> None:
+def _check_members(document: Document, layout: str) -> None:
     members = _lists("members")
     required = members[layout]
     _expect(required <= document.keys() <= required | members["optional"])
@@ -202,14 +200,14 @@ def _expect(holds: bool) -> None:
         raise ValueError("not what TensorStore writes")
 
 
-def _shapes(shape: object, piece: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _shapes(shape: object, piece: object) -> tuple[Shape, Shape]:
     whole, step = _sizes(shape), _sizes(piece)
     _expect(len(whole) == len(step))
     _expect(0 not in step or 0 in whole)
     return whole, step
 
 
-def _sizes(value: object) -> tuple[int, ...]:
+def _sizes(value: object) -> Shape:
     if not isinstance(value, list):
         raise ValueError("no shape")
     _expect(all(type(size) is int and 0 <= size < _SIZE_LIMIT for size in value))

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from airflow_runai.checkpoints.checking.findings import Verdict
 from airflow_runai.checkpoints.checking.report import Report
-from airflow_runai.checkpoints.checking.request import Policy
 from airflow_runai.checkpoints.storage.checkpoint_files import files_of, list_checkpoint
 from airflow_runai.checkpoints.storage.directory_handle import Folder
 from airflow_runai.checkpoints.storage.listing import Location
@@ -76,7 +75,7 @@ def _checked_path(checkpoint: Location, report: Report) -> Path:
 
 def _current_mark(checkpoint: Path) -> str:
     try:
-        return list_checkpoint(checkpoint, Policy().entry_limit, lambda name, error: None).mark
+        return list_checkpoint(checkpoint).mark
     except OSError:
         return ""
 

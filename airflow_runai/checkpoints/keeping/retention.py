@@ -17,7 +17,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import TypeGuard
 
-from airflow_runai.checkpoints.checking.findings import ACCEPTABLE, Verdict
+from airflow_runai.checkpoints.checking.findings import Verdict, not_acceptable
 from airflow_runai.checkpoints.checking.reader import cause
 from airflow_runai.checkpoints.checking.report import Report
 from airflow_runai.checkpoints.checking.request import Policy
@@ -27,7 +27,7 @@ from airflow_runai.checkpoints.keeping.champion import read_champion
 from airflow_runai.checkpoints.keeping.leases import leased
 from airflow_runai.checkpoints.storage.checkpoint_files import list_checkpoint
 from airflow_runai.checkpoints.storage.listing import Location
-from airflow_runai.checkpoints.storage.small_files import SmallFile
+from airflow_runai.checkpoints.storage.small_files import FilePlace
 from airflow_runai.errors import RunaiError
 
 _UNDECIDED = (Verdict.UNKNOWN, Verdict.IN_PROGRESS)
@@ -88,10 +88,9 @@ class Retention:
             yield f"keep_best: {best} of metric {self.metric!r}; name both or neither"
         if self.metric_mode not in ("max", "min"):
             yield f"metric_mode: {self.metric_mode!r}; allowed: 'max' or 'min'"
-        unknown = sorted(set(self.accept) - ACCEPTABLE)
-        if unknown:
-            allowed = ", ".join(sorted(ACCEPTABLE))
-            yield f"accept: {', '.join(map(repr, unknown))}; allowed: {allowed}"
+        problem = not_acceptable(self.accept)
+        if problem:
+            yield f"accept: {problem}"
         if self.level not in (0, 1, 2, 3):
             yield f"level: {self.level!r}; allowed: 0 to 3"
         if not _is_number(self.min_age_seconds) or self.min_age_seconds < 0:
@@ -114,7 +113,7 @@ class RetentionPlan:
     root: Path
     keep: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[Path, ...] = ()
-    champion: Location | SmallFile | None = None
+    champion: FilePlace | None = None
     below: Path | None = None
 
 
@@ -123,7 +122,7 @@ def plan_retention(
     rules: Retention,
     *,
     now: float,
-    champion: Location | SmallFile | None = None,
+    champion: FilePlace | None = None,
     below: Path | None = None,
 ) -> RetentionPlan:
     """
@@ -153,14 +152,14 @@ def plan_retention(
     for name in _names(older):
         if name in needed:
             keep.setdefault(name, needed[name])
+    left = [candidate for candidate in older if candidate.path.name not in keep]
     remove = []
-    for candidate in older:
-        name = candidate.path.name
-        doubt = None if name in keep else judge.doubt(candidate, now)
-        if doubt is not None:
-            keep[name] = doubt
-        if name not in keep:
+    for candidate in left:
+        doubt = judge.doubt(candidate, now)
+        if doubt is None:
             remove.append(Path(str(candidate.path)))
+        else:
+            keep[candidate.path.name] = doubt
     return RetentionPlan(root, keep, tuple(remove), champion, below)
 
 
@@ -184,7 +183,7 @@ def _names(listed: Iterable[Candidate]) -> list[str]:
 
 
 def needed_by_others(
-    root: Path, champion: Location | SmallFile | None, now: float, below: Path | None = None
+    root: Path, champion: FilePlace | None, now: float, below: Path | None = None
 ) -> dict[str, str]:
     """
     Return the names of the champion and of leased checkpoints, and why they stay.
@@ -263,11 +262,13 @@ class _Judge:
 
 def _is_number(value: object) -> TypeGuard[float]:
     """Whether a value can be compared; one NaN would mix up the order of all others."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not math.isnan(value)
 
 
 def _changed_at(candidate: Candidate) -> float:
     # Writing into a file does not touch the time of its directory.
-    tree = list_checkpoint(candidate.path, Policy().entry_limit, lambda name, error: None)
-    times = [entry.mtime for entry in tree.files.values()]
+    files = list_checkpoint(candidate.path).files
+    times = [entry.mtime for entry in files.values()]
     return max(candidate.mtime, *times)

@@ -8,10 +8,8 @@ bytes. Anything unusual is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_runai.checkpoints.checking.format_error import FormatError
-from airflow_runai.checkpoints.pickles.machine import Machine
+from airflow_runai.checkpoints.pickles.machine import Machine, OnGlobal
 from airflow_runai.checkpoints.pickles.opcodes import ACTIONS, OLD_ACTIONS, REFUSED, Action
 from airflow_runai.checkpoints.pickles.stream import Cut
 
@@ -22,7 +20,7 @@ _STOP = ord(".")
 _OFTEN = 0xFF
 
 
-def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
+def load_inert(data: bytes, on_global: OnGlobal) -> object:
     """
     Interpret a pickle into the inert values of :mod:`~airflow_runai.checkpoints.pickles.values`.
 
@@ -40,9 +38,7 @@ def load_inert(data: bytes, on_global: Callable[[str, str], None]) -> object:
     return value
 
 
-def load_first(
-    data: bytes, begin: int, on_global: Callable[[str, str], None]
-) -> tuple[object, int]:
+def load_first(data: bytes, begin: int, on_global: OnGlobal) -> tuple[object, int]:
     """
     Interpret one of several pickles that follow each other.
 

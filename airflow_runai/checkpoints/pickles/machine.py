@@ -26,6 +26,9 @@ from airflow_runai.checkpoints.pickles.values import (
     paired,
 )
 
+#: Called with module and name of a class or function.
+OnGlobal = Callable[[str, str], None]
+
 # Of all values together; about, in bytes.
 _WEIGHT_LIMIT = 216 * 1024 * 1024
 _WEIGHTS = {
@@ -53,7 +56,7 @@ _OLD_BOOLEANS = {b"00": False, b"01": True}
 class Machine(PickleBytes):
     """Stack and memo; one method per opcode below."""
 
-    def __init__(self, data: bytes, begin: int, on_global: Callable[[str, str], None]) -> None:
+    def __init__(self, data: bytes, begin: int, on_global: OnGlobal) -> None:
         super().__init__(data, begin)
         self.on_global = on_global
         self.opcodes = 0
@@ -109,12 +112,10 @@ class Machine(PickleBytes):
     def memoize(self) -> None:
         self.weight += self.memo.append(self.stack[-1])
 
-    def fetch(self, index: int) -> None:
-        self.push(self.memo[index])
-
     def text(self, size: int) -> None:
         content = self.take(size)
-        self.weight += min(size, _SHORT_TEXT) * (1 if content.isascii() else 4)
+        width = 1 if content.isascii() else 4
+        self.weight += width * min(size, _SHORT_TEXT)
         self.push(self.decoded(content) if size <= _SHORT_TEXT else Opaque(size))
 
     def binary(self, size: int) -> None:
@@ -160,17 +161,24 @@ class Machine(PickleBytes):
         self.push(Global(module, name))
 
     def quoted(self, line: bytes) -> None:
-        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        quote = line[:1]
+        if len(line) < 2 or not line.endswith(quote) or quote not in (b"'", b'"'):
             self.malformed(f"{shown(line[:40])} is no text in quotes")
-        self.spelled(line, lambda: self.decoded(codecs.escape_decode(line[1:-1])[0]))
+        self.spelled(line, lambda: self.unquoted(line))
+
+    def unquoted(self, line: bytes) -> str:
+        content, _ = codecs.escape_decode(line[1:-1])
+        return self.decoded(content)
 
     def escaped(self, line: bytes) -> None:
         self.spelled(line, lambda: line.decode("raw-unicode-escape"))
 
     def spelled(self, line: bytes, text: Callable[[], str]) -> None:
-        self.weight += 4 * min(len(line), _SHORT_TEXT)
+        size = len(line)
+        # A character of Python's text takes up to 4 bytes.
+        self.weight += 4 * min(size, _SHORT_TEXT)
         try:
-            self.push(text() if len(line) <= _SHORT_TEXT else Opaque(len(line)))
+            self.push(text() if size <= _SHORT_TEXT else Opaque(size))
         except ValueError:
             self.malformed(f"{shown(line[:40])} is no text")
 

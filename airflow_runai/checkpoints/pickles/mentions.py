@@ -43,7 +43,8 @@ class Mentions:
         return name in self._uses
 
     def __iter__(self) -> Iterator[tuple[str, str, Use]]:
-        return iter((module, name, use) for (module, name), use in self._uses.items())
+        for (module, name), use in self._uses.items():
+            yield module, name, use
 
     def called(self, function: Global, args: object, *, made: bool) -> None:
         """
@@ -52,6 +53,7 @@ class Mentions:
         :param made: whether an object is made without its constructor.
         """
         if not made:
+            # Without arguments, a constructor can make nothing but an empty object.
             self._raise(function, "made" if args == () else "called")
         place = _CALLERS.get((function.module, function.name))
         if place is None or not isinstance(args, tuple) or len(args) <= place:

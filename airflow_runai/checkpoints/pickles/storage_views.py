@@ -21,7 +21,7 @@ from airflow_runai.checkpoints.checking.float_layouts import (
     flags_of,
     locate_non_finite,
 )
-from airflow_runai.checkpoints.checking.tensor_content import TensorContent, note_content
+from airflow_runai.checkpoints.checking.tensor_content import TensorContent, note_content, overlap
 from airflow_runai.checkpoints.pickles.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ class _Region:
         self._test = ContentTest(view.kind, view.test.byteorder)
 
     def feed(self, chunk: memoryview, at: int) -> None:
-        first = max(self.begin - at, 0)
-        last = min(self.end - at, len(chunk))
+        first, last = overlap(self.begin, self.end, at, chunk)
         if first >= last:
             return
         part = chunk[first:last]
@@ -153,8 +152,7 @@ class _Region:
         if flags.all_zero:
             return
         for view in self.views:
-            begin = max(view.begin - first, 0)
-            end = min(view.end - first, len(part))
+            begin, end = overlap(view.begin, view.end, first, part)
             if begin >= end:
                 continue
             if flags.non_finite:

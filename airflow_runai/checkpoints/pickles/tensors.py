@@ -9,7 +9,7 @@ where those bytes must be and how many.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.tensor_places import TensorPlace, place_of
@@ -174,14 +174,11 @@ def _view(call: Call) -> Call | None:
 
 
 def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str, ...]) -> Tensor:
-    name, args, function = place.name, call.args, call.function.name
-    count = _VIEWS[function]
-    if not isinstance(args, tuple) or len(args) < count or not isinstance(args[0], Persistent):
-        raise _problem("torch-view", name, "is rebuilt from unusual arguments")
+    name, args = place.name, _arguments(call, place.name)
     reference, offset, shape, stride = args[:4]
     storage = _storage(contents, reference, name)
     kind, itemsize, dtype = storage.kind, storage.itemsize, storage.dtype
-    if function == "_rebuild_tensor_v3":
+    if call.function.name == "_rebuild_tensor_v3":
         # A type without a storage class of its own, such as float8; the storage has bytes then.
         dtype = args[6].name if isinstance(args[6], Global) else ""
         kind, itemsize = DTYPES.get(dtype, ("bytes", 1))
@@ -209,6 +206,14 @@ def _tensor(contents: Contents, call: Call, place: Place, optimizers: tuple[str,
     return tensor
 
 
+def _arguments(call: Call, name: str) -> tuple[Any, ...]:
+    """Return storage, offset, shape and stride of a tensor, and what follows them."""
+    args = call.args if isinstance(call.args, tuple) else ()
+    if len(args) < _VIEWS[call.function.name] or not isinstance(args[0], Persistent):
+        raise _problem("torch-view", name, "is rebuilt from unusual arguments")
+    return args
+
+
 def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[int, int]:
     """First item that a view covers, and one after the last."""
     if not _is_natural(offset) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
@@ -224,11 +229,8 @@ def _extent(offset: object, shape: object, stride: object, name: str) -> tuple[i
 
 
 def _is_natural(value: object) -> TypeGuard[int]:
-    return _is_int(value) and value >= 0
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    # Not isinstance: True and False are integers, too.
+    return type(value) is int and value >= 0
 
 
 def _optimizer_steps(
@@ -251,7 +253,7 @@ def _scheduler_steps(mapping: dict[object, object], contents: Contents) -> None:
     if "num_bad_epochs" in mapping or mapping.keys().isdisjoint(_SCHEDULER_COUNTS):
         return
     epoch = mapping.get("last_epoch")
-    if not _is_int(epoch):
+    if type(epoch) is not int:
         return
     contents.scheduler_steps.append(epoch)
     match mapping.get("_last_lr"):
@@ -264,5 +266,5 @@ def _top_steps(root: object, contents: Contents) -> None:
         return
     for key in ("global_step", "step"):
         value = root.get(key)
-        if _is_int(value):
+        if type(value) is int:
             contents.steps[key] = value

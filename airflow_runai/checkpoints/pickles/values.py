@@ -45,43 +45,36 @@ def inside(args: object) -> Global | None:
     return None
 
 
+# By identity (eq=False), because comparing nested values recurses.
+@dataclass(slots=True, eq=False)
 class Call:
     """A call of ``function``, with what would be stored into its result afterwards."""
 
-    __slots__ = ("args", "function", "items", "state")
-
-    def __init__(self, function: Global, args: object) -> None:
-        self.function = function
-        self.args = args
-        self.items: dict[object, object] | list[object] | None = None
-        self.state: object = None
+    function: Global
+    args: object
+    items: dict[object, object] | list[object] | None = None
+    state: object = None
 
 
+@dataclass(slots=True, eq=False)
 class Persistent:
     """A reference to something outside of the pickle; in PyTorch: a storage."""
 
-    __slots__ = ("identity",)
-
-    def __init__(self, identity: object) -> None:
-        self.identity = identity
+    identity: object
 
 
+@dataclass(slots=True, eq=False)
 class Opaque:
     """A long text, byte string or set whose content does not matter here."""
 
-    __slots__ = ("size",)
-
-    def __init__(self, size: int) -> None:
-        self.size = size
+    size: int
 
 
+@dataclass(slots=True, eq=False)
 class Key:
     """Stands in for a dictionary key that must not be hashed."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
+    value: object
 
 
 @dataclass(frozen=True, slots=True)

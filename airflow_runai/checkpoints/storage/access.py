@@ -108,6 +108,7 @@ class _Stream:
         self._at = 0
 
     def at(self, offset: int, size: int) -> bytes:
+        # Seeking may drop what a stream has buffered, so only where it must be.
         self._seek(offset)
         data: bytes = self._file.read(size)
         self._at += len(data)
@@ -199,4 +200,5 @@ class _RangedObject:
         return data
 
     def close(self) -> None:
+        # A request that hangs must not hold up the check of the next checkpoint.
         self._workers.shutdown(wait=False, cancel_futures=True)

@@ -28,5 +28,6 @@ def ends_with_crc32c(data: bytes) -> bool:
 
 def unmasked(stored: int) -> int:
     """Undo the masking of LevelDB and TensorFlow, which rotate and shift a CRC32C."""
+    # LevelDB's util/crc32c.h: a CRC of bytes that contain plain CRCs is problematic.
     rotated = (stored - 0xA282EAD8) & _FULL
     return (rotated >> 17 | rotated << 15) & _FULL

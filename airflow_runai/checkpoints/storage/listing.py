@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+#: Called with the relative path and the error of an entry that cannot be read.
+OnError = Callable[[str, Exception], None]
 Kind = Literal["file", "directory", "special", "link", "gone"]
 # What trainers write is a handful of levels deep.
 _DEPTH_LIMIT = 16
@@ -125,17 +127,17 @@ def stat_entry(path: Location) -> FileEntry:
     mtime = float(getattr(status, "st_mtime", 0) or 0)
     if stat.S_ISDIR(mode):
         return FileEntry(path, "directory", 0, mtime)
+    # An object has no kind.
     if stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0:
         return FileEntry(path, "file", size, mtime)
     return FileEntry(path, "special", 0, mtime)
 
 
-def list_tree(root: Location, limit: int, on_error: Callable[[str, Exception], None]) -> Listing:
+def list_tree(root: Location, limit: int, on_error: OnError) -> Listing:
     """
     List a checkpoint, breadth first.
 
     :param limit: maximum number of entries.
-    :param on_error: called with the relative path and the error of every entry that cannot be read.
     :raises OSError: if the root itself cannot be read.
     """
     forget_listings(root)
@@ -157,9 +159,10 @@ def children(folder: Any, limit: int) -> Iterator[Any] | None:
     """
     Return the entries of a directory; ``None`` if S3 holds more than the limit.
 
-    A million names are not collected first, as ``Path.iterdir`` does, nor requested, as s3fs does.
+    A million names are not collected first, nor requested from S3, as s3fs does.
     For other object stores fsspec returns whole listings.
     """
+    # Path.iterdir calls os.listdir, which returns only when it has all names.
     if isinstance(folder, Path):
         return _scanned(folder)
     return iter(folder.iterdir()) if _fits(folder, limit) else None
@@ -205,10 +208,14 @@ def _children(
     prefix: str,
     folder: Location,
     limit: int,
-    on_error: Callable[[str, Exception], None],
+    on_error: OnError,
 ) -> Iterable[tuple[str, FileEntry]]:
     try:
-        for child in children(folder, limit) or _refused(tree):
+        listed = children(folder, limit)
+        if listed is None:
+            tree.truncated = True
+            return
+        for child in listed:
             if tree.listed >= limit:
                 tree.truncated = True
                 return
@@ -217,15 +224,11 @@ def _children(
             try:
                 yield name, _child_entry(child)
             except Exception as error:
+                # Kept, so that two listings differ when it can be read the second time.
                 tree.others[name] = FileEntry(child, "gone")
                 on_error(name, error)
     except Exception as error:
         on_error(prefix.rstrip("/") or tree.label, error)
-
-
-def _refused(tree: Listing) -> Iterator[Any]:
-    tree.truncated = True
-    return iter(())
 
 
 def _child_entry(child: Any) -> FileEntry:

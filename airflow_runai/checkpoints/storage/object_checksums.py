@@ -17,6 +17,7 @@ from typing import Any
 from airflow_runai.checkpoints.storage.access import is_remote
 from airflow_runai.checkpoints.storage.listing import FileEntry
 
+# Requests take tens of milliseconds and no processor time.
 _AT_ONCE = 8
 
 
