@@ -117,7 +117,7 @@ def _examine_model(part: Listing, context: CheckContext) -> set[str]:
             "onnx-no-checksum", part.label, "ONNX holds no checksum and there is no manifest"
         )
         enter_runs(runs, context, part.label)
-        contents = read_runs(source, runs, context) if context.level >= 2 else []
+        contents = read_runs(source, runs, context)
     folder = part.label.removesuffix(part.root.name)
     for location, data in outside.items():
         contents += _read_data(data, context, folder + location)

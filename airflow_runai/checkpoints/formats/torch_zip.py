@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_runai.checkpoints.checking.context import CheckContext, Format
@@ -20,7 +19,7 @@ from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
 from airflow_runai.checkpoints.containers.inflater import Inflater
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, read_directory
-from airflow_runai.checkpoints.formats.claims import claim_optimizer_steps, claim_steps
+from airflow_runai.checkpoints.formats.claims import Inspect, claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
 from airflow_runai.checkpoints.formats.members import MemberPass
 from airflow_runai.checkpoints.formats.runs import count_tensors
@@ -69,9 +68,7 @@ def _meant(tree: Listing, context: CheckContext) -> bool:
     return not names or any(map(_OWN.fullmatch, names)) or len(names) == 1
 
 
-def examine_archive(
-    tree: Listing, context: CheckContext, inspect: Callable[[object], None] | None = None
-) -> None:
+def examine_archive(tree: Listing, context: CheckContext, inspect: Inspect | None = None) -> None:
     """
     Check a whole file of ``torch.save``.
 
@@ -105,7 +102,7 @@ class TorchArchive:
     context: CheckContext
     label: str
     name: str = ""
-    inspect: Callable[[object], None] | None = None
+    inspect: Inspect | None = None
     members: dict[str, Member] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
     byteorder: ByteOrder = "little"
@@ -175,11 +172,7 @@ class TorchArchive:
             )
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
-            parts: list[bytes] = []
-            inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
-            inflater.push(memoryview(data))
-            inflater.finish()
-            data = b"".join(parts)
+            data = _unpacked(member, data)
         if self.checksums and zlib.crc32(data) != member.crc:
             self.context.note(
                 "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
@@ -268,6 +261,14 @@ class TorchArchive:
                 flags = content.flags(tensor) if content else ()
                 entry = TensorEntry(tensor.dtype + order, tensor.shape, crc, *flags)
                 self.context.account.enter(self.label, tensor.name, entry)
+
+
+def _unpacked(member: Member, data: bytes) -> bytes:
+    parts: list[bytes] = []
+    inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
+    inflater.push(memoryview(data))
+    inflater.finish()
+    return b"".join(parts)
 
 
 class TorchMemberPass:
