@@ -133,7 +133,9 @@ def read_bundle(source: Source) -> Bundle:
     :raises FormatError: ``tensorflow-index``, or ``too-large``.
     """
     if source.size > _INDEX_LIMIT:
-        raise _too_large(f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read")
+        raise FormatError(
+            "too-large", f"index of {source.size} bytes; at most {_INDEX_LIMIT} are read"
+        )
     bundle = Bundle()
     headers = 0
     for key, value in read_table(source.at(0, source.size), INDEX_CODE):
@@ -145,14 +147,12 @@ def read_bundle(source: Source) -> Bundle:
         else:
             _add_entry(key, message, bundle)
         if len(bundle.entries) > _ENTRY_LIMIT:
-            raise _too_large(f"more than {_ENTRY_LIMIT} tensors; the others were not examined")
+            raise FormatError(
+                "too-large", f"more than {_ENTRY_LIMIT} tensors; the others were not examined"
+            )
     if headers != 1:
         raise _damaged(f"{headers} headers; a checkpoint of TensorFlow has one")
     return bundle
-
-
-def _too_large(text: str) -> FormatError:
-    return FormatError("too-large", text)
 
 
 def _damaged(text: str) -> FormatError:

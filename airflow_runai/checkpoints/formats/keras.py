@@ -46,7 +46,7 @@ def _examine(tree: Listing, context: CheckContext) -> None:
     with Source(tree, context) as source:
         members = read_directory(source)
         _check_documents(source, members, context)
-        weights = [member for member in members if _is_readable(member)]
+        weights = list(filter(_is_readable, members))
         for member in weights:
             check_superblock(_inside(source, member).bytes, member.size)
         if context.level >= 2:
@@ -98,10 +98,9 @@ def _whole(source: Source, member: Member) -> bytes:
 
 
 def _inside(source: Source, member: Member) -> BoundedReader:
-    def read(at: int, size: int) -> bytes:
-        return source.at(member.begin + at, size)
-
-    return BoundedReader(read, member.size, "hdf5-superblock")
+    return BoundedReader(
+        lambda at, size: source.at(member.begin + at, size), member.size, "hdf5-superblock"
+    )
 
 
 KERAS = Format("keras", _detect, _examine, meant_by(".keras"), weights=(".keras",))

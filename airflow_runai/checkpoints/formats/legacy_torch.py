@@ -85,15 +85,11 @@ def examine_legacy(tree: Listing, context: CheckContext, inspect: Inspect | None
         )
         if context.level >= 2:
             source.scan([run.span for run in runs])
-    _close(runs, contents, context, tree.label)
-
-
-def _close(runs: list[_Run], contents: Contents, context: CheckContext, label: str) -> None:
     for run in runs:
         run.close()
     if context.level >= 3:
         kept = {run.storage.key: run.kept for run in runs}
-        claim_optimizer_steps(contents, kept, context, label)
+        claim_optimizer_steps(contents, kept, context, tree.label)
 
 
 def _read_structure(

@@ -29,8 +29,9 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
         # Negative: a member of a zip file has no header of zlib.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
     except zlib.error as error:
-        text = f"member {shown(member.name)} cannot be unpacked ({error})"
-        raise FormatError("zip-crc", text) from None
+        raise FormatError(
+            "zip-crc", f"member {shown(member.name)} cannot be unpacked ({error})"
+        ) from None
 
 
 class MemberPass:

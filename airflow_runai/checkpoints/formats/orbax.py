@@ -61,17 +61,20 @@ def _examine(tree: Listing, context: CheckContext) -> None:
             for item in items:
                 examine_values(tree, context, item)
     _note_unproven(tree, context)
-    examine_parts(tree, context, [name for name in tree.files if _is_values(name)])
+    examine_parts(tree, context, list(filter(_is_values, tree.files)))
 
 
 def _note_unproven(tree: Listing, context: CheckContext) -> None:
-    values = {name for name in tree.files if _belongs(name)}
+    values = set(filter(_belongs, tree.files))
     if values and values <= context.account.manifest_verified:
         return
-    text = "the values of Orbax hold no checksum and there is no manifest"
     unread = "" if is_there() else "; zstandard is not installed, so that they were not unpacked"
-    message = f"{text}; damage to them cannot be seen{unread}"
-    context.note("orbax-no-checksum", tree.label, message)
+    context.note(
+        "orbax-no-checksum",
+        tree.label,
+        "the values of Orbax hold no checksum and there is no manifest; "
+        f"damage to them cannot be seen{unread}",
+    )
 
 
 def _items(tree: Listing) -> list[str]:
@@ -129,7 +132,7 @@ def _check_item(tree: Listing, context: CheckContext, item: str) -> None:
         context.note(
             _CODE, f"{item}{process}/{_MANIFEST}", "is missing; this process did not finish"
         )
-    if _MANIFEST in names and not any(_belongs(name) for name in names):
+    if _MANIFEST in names and not any(map(_belongs, names)):
         context.note(_CODE, f"{item}d", "no file of values is there")
 
 

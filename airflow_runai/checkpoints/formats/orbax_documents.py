@@ -94,7 +94,7 @@ def _value(path: str, entry: object) -> tuple[str, str]:
             "key_metadata": [*keys],
             "value_metadata": {"value_type": str(kind), "skip_deserialize": bool()},
         }:
-            parts = tuple(_key(key) for key in keys)
+            parts = tuple(map(_key, keys))
             # Orbax names an entry as Python renders the tuple of its keys.
             if str(parts) == path:
                 return ".".join(map(str, parts)), kind

@@ -279,13 +279,10 @@ class TorchMemberPass:
         self.name = name
         self.member = member
         self.kept = b""
-        self.content = self._content() if archive.context.level >= 3 else None
+        tensors = archive.tensors_in(name) if archive.context.level >= 3 else []
+        self.content = StorageContent(tensors, archive.byteorder) if tensors else None
         self.read = MemberPass(member, self._feed)
         self.span = self.read.span
-
-    def _content(self) -> StorageContent | None:
-        tensors = self.archive.tensors_in(self.name)
-        return StorageContent(tensors, self.archive.byteorder) if tensors else None
 
     def _feed(self, chunk: memoryview) -> None:
         if self.member.size <= _SMALL_LIMIT:

@@ -155,8 +155,9 @@ def _check_state(tree: Listing, context: CheckContext) -> Log | None:
         claim(context, _STATE, step)
         history = state.get("log_history")
         if isinstance(history, list) and any(map(_has_lost_loss, history)):
-            text = "the loss became NaN or infinite during training"
-            context.note("loss-non-finite", _STATE, text)
+            context.note(
+                "loss-non-finite", _STATE, "the loss became NaN or infinite during training"
+            )
         log = Log.of(state)
     return log
 

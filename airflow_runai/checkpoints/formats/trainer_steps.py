@@ -57,12 +57,14 @@ class Log:
         :param rate: the scheduler's; ``None`` where it has none.
         """
         begun = self.step - count
-        since = [pair for pair in self.rates if pair[0] > begun + 1]
+        since = [(at, logged) for at, logged in self.rates if at > begun + 1]
         if not self.complete or rate is None or not since:
             return not self.complete
         distance = abs(rate - since[-1][1])
-        if len(since) >= 2 and since[-2][0] > begun and distance <= self._reach(*since[-2:]):
-            return False
+        if len(since) >= 2:
+            before, last = since[-2:]
+            if before[0] > begun and distance <= self._reach(before, last):
+                return False
         # A stale rate is that of the log at its count.
         stale = [logged for at, logged in self.rates if at <= count + 1]
         return bool(stale) and distance > 2 * abs(rate - stale[-1]) + 1e-9 * abs(rate)
