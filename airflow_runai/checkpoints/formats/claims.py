@@ -14,7 +14,7 @@ from airflow_runai.checkpoints.pickles.tensors import Contents, Tensor
 
 #: Receives the inert root of a file's pickle, where a format knows more about it.
 Inspect = Callable[[object], None]
-# Layouts in which frameworks keep a counter: older optimizers of PyTorch count in float32.
+# Layouts in which frameworks keep a counter; the optimizers of PyTorch count in float32.
 _SCALARS = {
     ("f32", 4): "f",
     ("f64", 8): "d",

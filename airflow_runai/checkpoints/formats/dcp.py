@@ -156,7 +156,7 @@ def _read_file(source: Source, context: CheckContext, items: list[Item], index: 
     """
     items = sorted(items, key=by_place)
     blob = find_blob(source, context, items)
-    # Objects stand in front of the run of safetensors, each in a file of its own.
+    # Objects stand in front of the run of safetensors, as small zip files.
     plain = [item for item in items if blob is None or item.offsets is None]
     _check_places(plain, source.size if blob is None else blob.begin)
     readable = _without_packed(plain, source.name, context)

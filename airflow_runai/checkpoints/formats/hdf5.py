@@ -33,7 +33,7 @@ _SWMR = 4
 _WRITING = 1
 # A user's own bytes may lie in front, in a power of two.
 _PLACES = (0, 512, 1024, 2048)
-# Longer than any superblock.
+# The addresses that are read lie in front of that, in every version.
 _SUPERBLOCK_LIMIT = 96
 
 

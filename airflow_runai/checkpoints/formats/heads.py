@@ -127,7 +127,7 @@ def _directory(source: Source) -> tuple[int, int]:
     if end < 0:
         return 0, 0
     magic, _, _, _, _, size, begin, comment = _END.unpack(source.at(end, _END.size))
-    # No writer of checkpoints adds a comment, and its length would have to be searched for.
+    # No writer of checkpoints adds a comment, behind which this record would have to be searched.
     if magic != b"PK\5\6" or comment:
         return 0, 0
     before = end - _LOCATOR_SIZE - _END64.size
