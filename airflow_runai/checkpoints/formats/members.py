@@ -34,6 +34,25 @@ def beginning(source: Source, member: Member, size: int) -> bytes:
         ) from None
 
 
+def unpacked(member: Member, packed: bytes) -> bytes:
+    """
+    Unpack all of a small member.
+
+    :raises FormatError: as the inflater.
+    """
+    parts: list[bytes] = []
+    inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
+    inflater.push(memoryview(packed))
+    inflater.finish()
+    return b"".join(parts)
+
+
+def note_damaged(context: CheckContext, label: str, name: str) -> None:
+    """Note that the content of a member is not what was written."""
+    text = f"member {shown(name)} is damaged: its CRC32 does not match"
+    context.note("zip-crc", label, text)
+
+
 class MemberPass:
     """
     What one member needs during the pass over the file.
@@ -80,8 +99,5 @@ def prove(source: Source, passes: Sequence[MemberPass], context: CheckContext) -
         if item.finish():
             sound.append(item)
         else:
-            name = shown(item.member.name)
-            context.note(
-                "zip-crc", source.name, f"member {name} is damaged: its CRC32 does not match"
-            )
+            note_damaged(context, source.name, item.member.name)
     return sound

@@ -17,11 +17,10 @@ from airflow_runai.checkpoints.checking.float_layouts import ByteOrder
 from airflow_runai.checkpoints.checking.format_error import FormatError, shown
 from airflow_runai.checkpoints.checking.ledger import TensorEntry
 from airflow_runai.checkpoints.checking.reader import Source
-from airflow_runai.checkpoints.containers.inflater import Inflater
 from airflow_runai.checkpoints.containers.zip_archive import STORED, Member, read_directory
 from airflow_runai.checkpoints.formats.claims import Inspect, claim_optimizer_steps, claim_steps
 from airflow_runai.checkpoints.formats.heads import meant_by, members
-from airflow_runai.checkpoints.formats.members import MemberPass
+from airflow_runai.checkpoints.formats.members import MemberPass, note_damaged, unpacked
 from airflow_runai.checkpoints.formats.runs import count_tensors
 from airflow_runai.checkpoints.pickles.globals import noting_globals
 from airflow_runai.checkpoints.pickles.interpreter import PICKLE_SIZE_LIMIT, load_inert
@@ -172,11 +171,9 @@ class TorchArchive:
             )
         data = self.source.at(member.begin, member.packed)
         if member.method != STORED:
-            data = _unpacked(member, data)
+            data = unpacked(member, data)
         if self.checksums and zlib.crc32(data) != member.crc:
-            self.context.note(
-                "zip-crc", self.label, f"member {shown(name)} is damaged: its CRC32 does not match"
-            )
+            note_damaged(self.context, self.label, name)
         return data
 
     def _read_byteorder(self) -> None:
@@ -263,14 +260,6 @@ class TorchArchive:
                 self.context.account.enter(self.label, tensor.name, entry)
 
 
-def _unpacked(member: Member, data: bytes) -> bytes:
-    parts: list[bytes] = []
-    inflater = Inflater(member, lambda chunk: parts.append(bytes(chunk)))
-    inflater.push(memoryview(data))
-    inflater.finish()
-    return b"".join(parts)
-
-
 class TorchMemberPass:
     """Reads one member: keeps a small one, and tests tensors."""
 
@@ -295,7 +284,6 @@ class TorchMemberPass:
         context = self.archive.context
         label = self.archive.label
         intact = self.read.finish()
-        crc = self.read.crc
         if self.archive.checksums and not intact:
             names = ", ".join(tensor.name for tensor in self.archive.tensors_in(self.name)[:3])
             context.note(
@@ -304,7 +292,7 @@ class TorchMemberPass:
                 f"member {shown(self.name)} ({names}) is damaged: its CRC32 does not match",
             )
         else:
-            self.archive.enter(self.name, crc, self.content)
+            self.archive.enter(self.name, self.read.crc, self.content)
             if self.content is not None:
                 self.content.note(context, label)
 
